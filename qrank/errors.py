@@ -1,0 +1,33 @@
+"""The errors a user can act on.
+
+    QrankError            anything below; exit status 2
+    ├── InputError        a path, a query, an option or a line of input
+    ├── ExtractError      a file's content; the run goes on without that file
+    ├── ModelError        a model file, its kind, or llama.cpp refusing it
+    └── IndexFileError    the index file: missing, damaged, newer, or made with another model
+"""
+
+
+class QrankError(Exception):
+    """A failure a user can act on: what is wrong, with which input, and what to do."""
+
+    status = 2
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(f"{message}; {hint}" if hint else message)
+
+
+class InputError(QrankError):
+    """The user's input can't be used: a path, a query, an option, a line on stdin."""
+
+
+class ExtractError(QrankError):
+    """A file's content can't be read as a document."""
+
+
+class ModelError(QrankError):
+    """A model can't be found, read or used for what it was asked for."""
+
+
+class IndexFileError(QrankError):
+    """The index file can't be used as it is."""

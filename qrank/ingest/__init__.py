@@ -1,0 +1,1 @@
+"""Files -> documents -> chunks. Knows neither the index nor the models."""

@@ -1,0 +1,161 @@
+"""What a GGUF file is, read from its header: which kind of model, and whether it is whole.
+
+Format: the GGUF specification in ggml's docs/gguf.md, versions 2 and 3, little-endian.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import mmap
+import struct
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+from qrank.errors import ModelError
+
+_SCALARS = {0: "<B", 1: "<b", 2: "<H", 3: "<h", 4: "<I", 5: "<i", 6: "<f", 7: "<?"}
+_SCALARS |= {10: "<Q", 11: "<q", 12: "<d"}
+_STRING, _ARRAY = 8, 9
+_KEPT_ITEMS = 64  # longer arrays are vocabularies: only their length is kept
+POOLING = ("none", "mean", "cls", "last", "rank")  # llama.cpp's enum llama_pooling_type
+
+
+class Kind(Enum):
+    """What a model file can be used for."""
+
+    embedder = "an embedder"
+    causal = "a causal language model"
+    classifier = "a reranker with a classification head"
+    other = "a model of another kind"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFile:
+    """A GGUF file's header: metadata (long arrays left out) and the names of its tensors."""
+
+    path: Path
+    metadata: dict[str, Any]
+    tensors: frozenset[str]
+
+    @property
+    def architecture(self) -> str:
+        """llama.cpp's name of the architecture, such as qwen3."""
+        return str(self.metadata.get("general.architecture", ""))
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """A value whose key starts with the architecture's name."""
+        return self.metadata.get(f"{self.architecture}.{key}", default)
+
+    @property
+    def pooling(self) -> str:
+        """How the file says its token vectors become one: none, mean, cls, last or rank."""
+        number = self.get("pooling_type", 0)
+        return POOLING[number] if number in range(len(POOLING)) else f"type {number}"
+
+    @property
+    def kind(self) -> Kind:
+        """The kind, by metadata and tensors; a file's name tells nothing."""
+        if self.pooling == "rank":
+            return Kind.classifier if "cls.output.weight" in self.tensors else Kind.other
+        if self.pooling in ("mean", "cls", "last"):
+            return Kind.embedder
+        return Kind.causal if self.pooling == "none" else Kind.other
+
+    @property
+    def context_length(self) -> int:
+        """The longest sequence the model was trained on, in tokens."""
+        return int(self.get("context_length", 512))
+
+
+def read_header(path: Path) -> ModelFile:
+    """Read a GGUF file's header.
+
+    Raises ModelError when it is missing, no GGUF, of an unknown version, or cut short.
+    """
+    try:
+        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            return _Reader(data, path).header()
+    except (OSError, ValueError) as error:  # mmap: ValueError for an empty file
+        if isinstance(error, OSError):
+            reason = (error.strerror or str(error)).lower()
+            raise ModelError(f"can't read the model file {path}: {reason}") from error
+        raise ModelError(f"{path} is not a GGUF model file (it is empty)") from error
+    except (struct.error, IndexError, UnicodeDecodeError, OverflowError) as error:
+        raise ModelError(
+            f"the model file {path} is cut short or damaged", hint="download it again"
+        ) from error
+
+
+def sha256(path: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+class _Reader:
+    def __init__(self, data: mmap.mmap, path: Path) -> None:
+        self.data = data
+        self.path = path
+        self.at = 0
+
+    def header(self) -> ModelFile:
+        if self.data[:4] != b"GGUF":
+            raise ModelError(
+                f"{self.path} is not a GGUF model file", hint="name a .gguf file of llama.cpp's"
+            )
+        self.at = 4
+        version = self.scalar("<I")
+        if version not in (2, 3):
+            raise ModelError(f"{self.path} has GGUF version {version}, which qrank can't read")
+        tensor_count, metadata_count = self.scalar("<Q"), self.scalar("<Q")
+        metadata = {}
+        for _ in range(metadata_count):
+            key = self.string()
+            metadata[key] = self.value(self.scalar("<I"))
+        tensors = set()
+        last_offset = 0
+        for _ in range(tensor_count):
+            tensors.add(self.string())
+            dims = self.scalar("<I")
+            self.at += 8 * dims + 4
+            last_offset = max(last_offset, self.scalar("<Q"))
+        if self.at + last_offset >= len(self.data):
+            raise struct.error("tensors lie behind the end of the file")
+        return ModelFile(self.path, metadata, frozenset(tensors))
+
+    def scalar(self, form: str) -> Any:
+        (value,) = struct.unpack_from(form, self.data, self.at)
+        self.at += struct.calcsize(form)
+        return value
+
+    def string(self) -> str:
+        length = self.scalar("<Q")
+        start = self.at
+        self.at += length
+        if self.at > len(self.data):
+            raise struct.error("string behind the end of the file")
+        return self.data[start : self.at].decode("utf-8", "replace")
+
+    def value(self, kind: int) -> Any:
+        if kind == _STRING:
+            return self.string()
+        if kind != _ARRAY:
+            return self.scalar(_SCALARS[kind]) if kind in _SCALARS else self.unknown(kind)
+        item, count = self.scalar("<I"), self.scalar("<Q")
+        if count <= _KEPT_ITEMS:
+            return [self.value(item) for _ in range(count)]
+        if item == _STRING:
+            unpack, data, at = struct.Struct("<Q").unpack_from, self.data, self.at
+            for _ in range(count):
+                at += 8 + unpack(data, at)[0]
+            self.at = at
+        elif item in _SCALARS:
+            self.at += count * struct.calcsize(_SCALARS[item])
+        else:
+            self.unknown(item)
+        return None
+
+    def unknown(self, kind: int) -> Any:
+        raise struct.error(f"unknown value type {kind}")

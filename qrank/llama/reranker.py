@@ -1,0 +1,132 @@
+"""(query, texts) -> P(relevant), by a model of the Qwen3-Reranker family.
+
+Two kinds of file hold such a model: a plain causal language model, whose answer is read off the
+logits of "yes" and "no", and llama.cpp's own conversion, which keeps only these two rows as a
+classification head. A kind is a head below; the prompt and the schedule are the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qrank.errors import ModelError
+from qrank.llama import prompts
+from qrank.llama.engine import MAX_TOKENS, Context, Model, clean, llama, logits, pooled
+from qrank.llama.gguf import Kind, ModelFile
+
+
+def p_yes(answers: NDArray[np.float32]) -> float:
+    """P(relevant) from the logits of (no, yes): the softmax over these two alone.
+
+    Source: the Qwen3 Embedding report, arXiv 2506.05176; through logaddexp, so that no
+    exponential overflows.
+
+    >>> p_yes(np.array([0.0, 0.0], dtype=np.float32)), p_yes(np.array([0.0, 200.0]))
+    (0.5, 1.0)
+    """
+    return float(np.exp(-np.logaddexp(0.0, float(answers[0]) - float(answers[1]))))
+
+
+class Head(Protocol):
+    """How a kind of file answers."""
+
+    embeddings: bool
+
+    def read(self, context: Any, sequence: int, row: int) -> NDArray[np.float32]:
+        """Copy a sequence's raw answer out of llama.cpp."""
+
+    def score(self, answer: NDArray[np.float32]) -> float:
+        """Turn the raw answer into P(relevant)."""
+
+
+class LogitsHead:
+    """A plain causal language model: the logits of the tokens "no" and "yes"."""
+
+    embeddings = False
+
+    def __init__(self, model: Model) -> None:
+        self._size = int(llama.llama_vocab_n_tokens(model.vocabulary))
+        answers = [model.tokens(word) for word in ("no", "yes")]
+        if any(len(ids) != 1 for ids in answers):
+            raise ModelError(
+                f"{model.file.path} can't rerank: its vocabulary has no token for yes or no"
+            )
+        self._ids = [ids[0] for ids in answers]
+
+    def read(self, context: Any, sequence: int, row: int) -> NDArray[np.float32]:
+        """The logits of (no, yes)."""
+        return logits(context, row, self._ids, self._size)
+
+    def score(self, answer: NDArray[np.float32]) -> float:
+        """The softmax over the two."""
+        return p_yes(answer)
+
+
+class ClassifierHead:
+    """A `cls.output` head with labelled rows; llama.cpp has applied the softmax already."""
+
+    embeddings = True
+
+    def __init__(self, model: Model) -> None:
+        labels = model.file.get("classifier.output_labels") or []
+        if "yes" not in labels:
+            raise ModelError(
+                f"{model.file.path} has a head with the labels {labels}, which qrank can't run yet",
+                hint="use a Qwen3-Reranker file",
+            )
+        self._size = len(labels)
+        self._yes = labels.index("yes")
+
+    def read(self, context: Any, sequence: int, row: int) -> NDArray[np.float32]:
+        """The probabilities of the labels."""
+        return pooled(context, sequence, self._size)
+
+    def score(self, answer: NDArray[np.float32]) -> float:
+        """The probability of "yes"."""
+        return float(answer[self._yes])
+
+
+_HEADS = {Kind.causal: LogitsHead, Kind.classifier: ClassifierHead}
+
+
+class Reranker:
+    """A reranking model."""
+
+    def __init__(self, file: ModelFile) -> None:
+        """Load the model. Raises ModelError when the file is no reranker that qrank can run."""
+        if file.kind not in _HEADS:
+            raise ModelError(
+                f"{file.path} is {file.kind.value}, not a reranker",
+                hint="name a Qwen3-Reranker file",
+            )
+        self._model = Model(file)
+        self._head: Head = _HEADS[file.kind](self._model)
+        self._context = Context(self._model, embeddings=self._head.embeddings)
+        self._limit = min(MAX_TOKENS, file.context_length)
+        self._opening = self._model.tokens(prompts.RERANK_PREFIX, special=True)
+        self._closing = self._model.tokens(prompts.RERANK_SUFFIX, special=True)
+
+    def scores(
+        self, query: str, texts: Sequence[str], instruction: str | None = None
+    ) -> Iterator[tuple[int, float]]:
+        """Yield (index, P(relevant)) of texts in order, as each batch is done."""
+        question = clean(prompts.rerank_question(query, instruction))
+        # A question that leaves the document no room is cut, the template around it never.
+        room = self._limit - len(self._opening) - len(self._closing)
+        prefix = self._opening + self._model.tokens(question)[: room // 2]
+        room = self._limit - len(prefix) - len(self._closing)
+        sequences = [
+            self._model.tokens(clean(prompts.rerank_document(text)))[:room] + self._closing
+            for text in texts
+        ]
+        for i, answer in self._context.last_outputs(prefix, sequences, self._head.read):
+            yield i, self._head.score(answer)
+
+    def close(self) -> None:
+        """Free the model."""
+        self._context.close()
+        self._model.close()

@@ -1,0 +1,171 @@
+"""The records that cross the borders between qrank's parts. Nothing heavy is imported here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+
+
+class Mode(StrEnum):
+    """How candidates are found."""
+
+    hybrid = "hybrid"
+    bm25 = "bm25"
+    vector = "vector"
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A stretch of a document that belongs together: a paragraph, a heading, a code block.
+
+    start and end are character offsets into the document's text; heading is the path of the
+    headings above it, outermost first.
+    """
+
+    start: int
+    end: int
+    heading: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """What was extracted from one file: its text, where its parts are, and its own title."""
+
+    text: str
+    title: str
+    blocks: list[Block]
+    offset: int = 0  # bytes of the file before the text (a byte order mark)
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A passage of a file. Offsets are bytes in the file, lines count from 1, ends as in Python
+    for bytes and inclusive for lines."""
+
+    text: str
+    heading: str
+    start_byte: int
+    end_byte: int
+    start_line: int
+    end_line: int
+    page: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredChunk:
+    """A chunk as the index holds it, with its file's fields."""
+
+    id: int
+    passage: int
+    path: str
+    collection: str
+    title: str
+    chunk: Chunk
+    size: int
+    mtime_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class StageScore:
+    """A candidate's place in one stage: rank counts from 1."""
+
+    rank: int
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class RerankScore:
+    """P(relevant) by the reranker, 0 to 1."""
+
+    score: float
+    cached: bool = False
+
+
+@dataclass(slots=True)
+class Scores:
+    """What each stage said of a result; None where the stage did not see it."""
+
+    bm25: StageScore | None = None
+    vector: StageScore | None = None
+    fused: StageScore | None = None
+    rerank: RerankScore | None = None
+
+
+@dataclass(slots=True)
+class Result:
+    """One ranked passage of an answer."""
+
+    rank: int
+    score: float
+    score_kind: str
+    id: str
+    path: str
+    collection: str
+    title: str
+    heading: str
+    start_line: int
+    end_line: int
+    start_byte: int
+    end_byte: int
+    page: int | None
+    text: str
+    stale: bool
+    scores: Scores
+
+
+@dataclass(slots=True)
+class Answer:
+    """The answer to one query, with how it came about."""
+
+    query: str
+    mode: str
+    models: dict[str, str | None]
+    results: list[Result]
+    timings_ms: dict[str, float] = field(default_factory=dict)
+    reranked: int = 0
+    candidates: int = 0
+    truncated: bool = False
+    terms: list[str] = field(default_factory=list)  # the query's index terms, for marking
+
+
+@dataclass(frozen=True, slots=True)
+class FileProblem:
+    """A file that was left out, and why."""
+
+    path: str
+    reason: str
+
+
+@dataclass(slots=True)
+class IndexReport:
+    """What an index run did."""
+
+    added: int = 0
+    updated: int = 0
+    unchanged: int = 0
+    removed: int = 0
+    skipped: int = 0
+    failed: int = 0
+    chunks: int = 0
+    embedded: int = 0
+    problems: list[FileProblem] = field(default_factory=list)
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class RankedText:
+    """A text that a reranker scored: its place in the input (from 0) and P(relevant), or None
+    for one that the shortlist left out."""
+
+    index: int
+    score: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class FoundFile:
+    """A regular file that the walk came upon."""
+
+    path: Path
+    size: int
+    mtime_ns: int

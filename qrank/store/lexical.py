@@ -1,0 +1,59 @@
+"""BM25 candidates: FTS5 over analysed terms.
+
+FTS5's bm25() is Okapi BM25 with k1 = 1.2 and b = 0.75 (SQLite's FTS5 documentation), its idf
+kept above zero. The collection is a column of terms too, of weight 0, so that a filter by
+collection costs one posting list instead of a join.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+
+from qrank.store.filters import Filter
+
+_WEIGHTS = "bm25(1.0, 1.0, 0.0)"  # body, title, collection
+
+
+def collection_term(name: str) -> str:
+    """A collection's name as one term, whatever characters it holds."""
+    return "x" + name.encode("utf-8").hex()
+
+
+def match_expression(terms: Sequence[str], prefixes: Sequence[str], collections: Sequence[str]) -> str:
+    """The FTS5 query for any of terms, or for a term that starts with one of prefixes.
+
+    >>> match_expression(["tea", 'a"b'], [], [])
+    '{body title} : ("tea" OR "a""b")'
+    """
+    wanted = [_quoted(term) for term in terms] + [f"{_quoted(term)} *" for term in prefixes]
+    text = "{body title} : (" + " OR ".join(wanted) + ")"
+    if not collections:
+        return text
+    names = " OR ".join(_quoted(collection_term(name)) for name in collections)
+    return f"collection : ({names}) AND {text}"
+
+
+def _quoted(term: str) -> str:
+    return '"' + term.replace('"', '""') + '"'
+
+
+def candidates(
+    connection: sqlite3.Connection, match: str, limit: int, where: Filter
+) -> list[tuple[int, float]]:
+    """The limit best (chunk id, score) of an FTS5 query, higher scores first."""
+    if where.path is None:
+        sql = (
+            "SELECT rowid, -rank FROM terms WHERE terms MATCH ? AND rank MATCH ? "
+            "ORDER BY rank, rowid LIMIT ?"
+        )
+        arguments: list[object] = [match, _WEIGHTS, limit]
+    else:  # CROSS JOIN: the match drives, the path is looked up for each hit
+        sql = (
+            "SELECT terms.rowid, -terms.rank FROM terms "
+            "CROSS JOIN chunk ON chunk.id = terms.rowid CROSS JOIN file ON file.id = chunk.file_id "
+            "WHERE terms MATCH ? AND rank MATCH ? AND file.path GLOB ? "
+            "ORDER BY terms.rank, terms.rowid LIMIT ?"
+        )
+        arguments = [match, _WEIGHTS, where.path, limit]
+    return list(connection.execute(sql, arguments))

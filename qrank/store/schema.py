@@ -1,0 +1,102 @@
+"""Tables of the index file, their version, and what makes a SQLite file an index of ours.
+
+    file     one row a document: where it lies, how it looked when it was read
+    chunk    its passages, with their place in the file
+    terms    FTS5 over the analysed terms of each chunk (rowid = chunk.id)
+    passage  what a model is given of a chunk, known by its hash: equal passages share one row,
+             so that a moved, copied or half-changed file keeps its vectors
+    model    the embedding models whose vectors the file holds, known by their files' hash
+    vector   one row a passage and model: the exact vector (float16), and the segment it is in
+    segment  up to SEGMENT_SIZE vectors as int8 codes, laid out for a scan
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Any
+
+APPLICATION_ID = 0x71726E6B  # "qrnk"
+VERSION = 1
+SEGMENT_SIZE = 4096  # vectors in a row of `segment`
+
+# Terms are separated by blanks; everything else that the analyser lets through is a token char.
+_TERMS = """
+CREATE VIRTUAL TABLE terms USING fts5(
+    body, title, collection, tokenize = "ascii tokenchars '_+#'''"
+)
+"""
+
+
+def create(connection: sqlite3.Connection) -> None:
+    """Make the tables in an empty database. Runs in the caller's transaction."""
+    import sqlite_utils
+
+    db = sqlite_utils.Database(connection)
+    make: Any = db.create_table
+    make(
+        "file",
+        {
+            "id": int,
+            "collection": str,
+            "path": str,
+            "size": int,
+            "mtime_ns": int,
+            "hash": bytes,
+            "title": str,
+            "extractor": str,
+        },
+        pk="id",
+        not_null={"collection", "path", "size", "mtime_ns", "hash", "title", "extractor"},
+    )
+    db["file"].create_index(["collection", "path"], unique=True)  # type: ignore[union-attr]
+    make("passage", {"id": int, "hash": bytes}, pk="id", not_null={"hash"})
+    db["passage"].create_index(["hash"], unique=True)  # type: ignore[union-attr]
+    # Plain SQL where AUTOINCREMENT matters: an id that was shown must never mean another chunk.
+    connection.execute(
+        """CREATE TABLE chunk (
+            id INTEGER PRIMARY KEY AUTOINCREMENT,
+            file_id INTEGER NOT NULL REFERENCES file(id) ON DELETE CASCADE,
+            passage_id INTEGER NOT NULL REFERENCES passage(id),
+            start_byte INTEGER NOT NULL, end_byte INTEGER NOT NULL,
+            start_line INTEGER NOT NULL, end_line INTEGER NOT NULL,
+            page INTEGER, heading TEXT NOT NULL, text TEXT NOT NULL
+        )"""
+    )
+    db["chunk"].create_index(["file_id"])  # type: ignore[union-attr]
+    db["chunk"].create_index(["passage_id"])  # type: ignore[union-attr]
+    connection.execute(_TERMS)
+    make(
+        "model",
+        {
+            "id": int,
+            "name": str,
+            "path": str,
+            "size": int,
+            "mtime_ns": int,
+            "sha256": str,
+            "dims": int,
+            "prompt_version": int,
+        },
+        pk="id",
+        not_null={"name", "path", "size", "mtime_ns", "sha256", "dims", "prompt_version"},
+    )
+    make(
+        "segment",
+        {"id": int, "model_id": int, "passages": bytes, "scales": bytes, "codes": bytes},
+        pk="id",
+        not_null={"model_id", "passages", "scales", "codes"},
+        foreign_keys=[("model_id", "model", "id")],
+    )
+    make(
+        "vector",
+        {"model_id": int, "passage_id": int, "segment_id": int, "exact": bytes},
+        pk=("model_id", "passage_id"),
+        not_null={"segment_id", "exact"},
+        foreign_keys=[
+            ("model_id", "model", "id"),
+            ("passage_id", "passage", "id"),
+            ("segment_id", "segment", "id"),
+        ],
+    )
+    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    connection.execute(f"PRAGMA user_version = {VERSION}")

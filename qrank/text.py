@@ -1,0 +1,158 @@
+"""The analyser: text -> index terms, BM25's view of the world.
+
+Words are runs of letters, marks and digits; they are case-folded, Latin and Greek accents are
+dropped, and each is stemmed by the Snowball stemmer that its script points to (Latin: English).
+Scripts without spaces become overlapping character bigrams. Identifiers give their parts beside
+the whole: `maxRetries` -> maxretri, max, retri. Change `VERSION` with any change of the terms.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterator
+from functools import cache, lru_cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+VERSION = 1
+_MAX_TERM = 64  # characters; longer runs are hashes and base64, cut so that they stay findable
+
+# Han, kana, Thai, Lao, Myanmar and Khmer are written without spaces between words.
+_UNSPACED = (
+    "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005\u3007\u3040-\u30ff\u31f0-\u31ff"
+    "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff66-\uff9f\U00020000-\U0003ffff"
+)
+# `re` counts no combining mark as \w, though a Hindi or Hebrew word is full of them.
+_MARKS = "\u0300-\u036f\u0483-\u0487\u0591-\u05c7\u0610-\u061a\u064b-\u065f\u0670\u06d6-\u06ed"
+_INDIC = "\u0900-\u0963\u0966-\u0dff\u0f00-\u0fff"
+_WORD = rf"(?:(?![{_UNSPACED}])[\w{_MARKS}{_INDIC}])+"
+_TOKEN = re.compile(
+    rf"(?P<unspaced>[{_UNSPACED}]+)"
+    rf"|(?P<sign>(?<![A-Za-z0-9_])[A-Za-z](?:\+\+|\#)(?![\w+\#]))"  # C++, C#, F#
+    rf"|(?P<word>{_WORD}(?:['’]{_WORD})*)"
+)
+_PART = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+|[^\W\d_A-Za-z]+")
+
+_STEMMERS = (  # upper end of a range of code points, language of its Snowball stemmer
+    (0x0250, "english"),
+    (0x0370, None),
+    (0x0400, "greek"),
+    (0x0530, "russian"),
+    (0x0600, None),
+    (0x0700, "arabic"),
+    (0x0900, None),
+    (0x0980, "hindi"),
+    (0x110000, None),
+)
+
+STOP_WORDS = frozenset(
+    "a about am an and any are as at be been being but by can could did do does doing done for "
+    "from get had has have having he her here hers him his how i if in into is it its just me "
+    "my no nor not of on or our ours she should so some such than that the their theirs them "
+    "then there these they this those to too us very was we were what when where which who whom "
+    "whose why will with would you your yours".split()
+)
+
+
+@cache
+def _stemmer(language: str) -> Callable[[str], str]:
+    import Stemmer
+
+    return Stemmer.Stemmer(language, 0).stemWord  # type: ignore[no-any-return]
+
+
+def _stem(word: str) -> str:
+    first = ord(word[0])
+    language = next(name for end, name in _STEMMERS if first < end)
+    return _stemmer(language)(word) if language and not word[0].isdigit() else word
+
+
+def _fold(word: str) -> str:
+    """Case-fold and drop the accents of Latin and Greek letters (not of Cyrillic: й is no и)."""
+    if word.isascii():
+        return word.lower()
+    kept: list[str] = []
+    base = ""
+    for char in unicodedata.normalize("NFKD", word).casefold():
+        if unicodedata.combining(char) and base < "\u0400":
+            continue
+        base = char
+        kept.append(char)
+    return unicodedata.normalize("NFC", "".join(kept))
+
+
+@lru_cache(maxsize=1 << 17)
+def _word_terms(word: str) -> tuple[str, ...]:
+    """The terms of one word, the whole first, its parts after it.
+
+    >>> _word_terms("maxRetries"), _word_terms("l’été"), _word_terms("user_id")
+    (('maxretri', 'max', 'retri'), ('l', 'ete'), ('user_id', 'user', 'id'))
+    """
+    word = word.replace("’", "'")
+    head, apostrophe, tail = word.partition("'")
+    if apostrophe and len(head) <= 2 and len(tail) > 2:  # elision: l'eau, d'or, qu'elle
+        return _word_terms(head) + _word_terms(tail)
+    folded = _fold(word)[:_MAX_TERM]
+    if not folded:
+        return ()
+    whole = _stem(folded)
+    if not word.isascii() and "_" not in word:
+        return (whole,)
+    parts = _PART.findall(word) if "'" not in word else []
+    if len(parts) < 2:
+        return (whole,)
+    terms = dict.fromkeys([whole, *(_stem(_fold(part)[:_MAX_TERM]) for part in parts)])
+    return tuple(terms)
+
+
+def tokens(text: str) -> Iterator[tuple[int, int, tuple[str, ...]]]:
+    """Yield (start, end, terms) for each word of text, offsets in characters."""
+    for match in _TOKEN.finditer(text):
+        start, end = match.span()
+        kind = match.lastgroup
+        if kind == "word":
+            yield start, end, _word_terms(match[0])
+        elif kind == "sign":
+            yield start, end, (match[0].lower(),)
+        else:
+            run = unicodedata.normalize("NFKC", match[0])
+            if len(run) != end - start:  # half-width kana may shrink: give up the exact places
+                yield start, end, _bigrams(run)
+                continue
+            for i in range(len(run) - 1):
+                yield start + i, start + i + 2, (run[i : i + 2],)
+            # The run's last character alone, so that a one-character query finds it as a prefix.
+            yield end - 1, end, (run[-1],)
+
+
+def _bigrams(run: str) -> tuple[str, ...]:
+    return (*(run[i : i + 2] for i in range(len(run) - 1)), run[-1])
+
+
+def index_terms(text: str) -> list[str]:
+    """The terms of text in order, repeats kept: what a document is indexed under."""
+    return [term for _, _, terms in tokens(text) for term in terms]
+
+
+def query_terms(text: str) -> list[str]:
+    """The distinct terms of a query. Stop words go, unless nothing else would be left.
+
+    >>> query_terms("Where is the off-switch?"), query_terms("to be or not to be")
+    (['off', 'switch'], ['to', 'be', 'or', 'not'])
+    """
+    terms: dict[str, bool] = {}
+    for start, end, found in tokens(text):
+        stop = text[start:end].lower() in STOP_WORDS
+        for term in found:
+            terms[term] = terms.get(term, True) and stop
+    # In scripts without spaces the lone last character only helps when it is all there is.
+    spoken = [t for t in terms if not (len(t) == 1 and is_unspaced(t))] or list(terms)
+    return [term for term in spoken if not terms[term]] or spoken
+
+
+def is_unspaced(term: str) -> bool:
+    """Whether term is written in a script without spaces (so that it is a bigram or its half)."""
+    return bool(re.match(f"[{_UNSPACED}]", term))
