@@ -1,10 +1,10 @@
 """The errors a user can act on.
 
-    QrankError            anything below; exit status 2
-    ├── InputError        a path, a query, an option or a line of input
-    ├── ExtractError      a file's content; the run goes on without that file
-    ├── ModelError        a model file, its kind, or llama.cpp refusing it
-    └── IndexFileError    the index file: missing, damaged, newer, or made with another model
+QrankError            anything below; exit status 2
+├── InputError        a path, a query, an option or a line of input
+├── ExtractError      a file's content; the run goes on without that file
+├── ModelError        a model file, its kind, or llama.cpp refusing it
+└── IndexFileError    the index file: missing, damaged, newer, or made with another model
 """
 
 

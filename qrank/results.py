@@ -61,9 +61,9 @@ class StoredChunk:
     path: str
     collection: str
     title: str
-    chunk: Chunk
     size: int
     mtime_ns: int
+    chunk: Chunk
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,11 +155,10 @@ class IndexReport:
 
 @dataclass(frozen=True, slots=True)
 class RankedText:
-    """A text that a reranker scored: its place in the input (from 0) and P(relevant), or None
-    for one that the shortlist left out."""
+    """A text that a reranker scored: its place in the input (from 0) and P(relevant)."""
 
     index: int
-    score: float | None
+    score: float
 
 
 @dataclass(frozen=True, slots=True)

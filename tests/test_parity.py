@@ -42,7 +42,8 @@ def test_p_yes_is_the_reference_s(folder, expected, name, together):
             of_query = [case for case in cases if case["query"] == query]
             texts = [case["doc"] for case in of_query]
             groups = [texts] if together else [[text] for text in texts]
-            scores = [s for group in groups for _, s in reranker.scores(query, group, task)]
+            batches = [b for group in groups for b in reranker.scores(query, group, task)]
+            scores = [score for batch in batches for score in batch]
             assert scores == pytest.approx([case["score"] for case in of_query], abs=2e-3)
     reranker.close()
 
@@ -72,5 +73,5 @@ def test_embeddings_are_the_reference_s(folder, expected):
     for vector, case in zip(vectors, cases, strict=True):
         assert float(vector @ np.array(case["vec"])) >= 0.9999
     for case in expected["embed_query"]:
-        assert float(embedder.query(case["text"]) @ np.array(case["vec"])) >= 0.9999
+        assert float(embedder.queries([case["text"]])[0] @ np.array(case["vec"])) >= 0.9999
     embedder.close()

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 
 from qrank.results import Block, Chunk, Document
 
+VERSION = 1  # part of the index: a change makes every file be chunked again
 MAX_BYTES = 1200  # about 300 tokens: what a reranker on a CPU can read thirty of
 MIN_BYTES = 320  # below this a section joins the next one
 
@@ -19,7 +20,9 @@ _SENTENCE_END = re.compile(r"(?<=[.!?…])[\"'”’)\]]*\s+|(?<=[。！？])|\n
 _SPACE = re.compile(r"\s+")
 
 
-def chunk(document: Document, max_bytes: int = MAX_BYTES, min_bytes: int = MIN_BYTES) -> list[Chunk]:
+def chunk(
+    document: Document, max_bytes: int = MAX_BYTES, min_bytes: int = MIN_BYTES
+) -> list[Chunk]:
     """Cut a document into chunks of at most max_bytes, in order and without overlap.
 
     Every non-space character that lies in a block is in exactly one chunk. A word is cut only
@@ -55,7 +58,7 @@ def split(text: str, start: int, end: int, max_bytes: int) -> list[tuple[int, in
     """Cut text[start:end] into spans of at most max_bytes, at sentence ends where possible.
 
     >>> split("One two. Three four five.", 0, 25, 12)
-    [(0, 8), (9, 14), (15, 25)]
+    [(0, 8), (9, 19), (20, 25)]
     """
     spans: list[tuple[int, int]] = []
     open_start = open_end = start  # the span that is being filled

@@ -57,9 +57,7 @@ def _folder(
                 yield found
 
 
-def _regular_file(
-    path: Path, on_problem: Callable[[FileProblem], None]
-) -> FoundFile | None:
+def _regular_file(path: Path, on_problem: Callable[[FileProblem], None]) -> FoundFile | None:
     try:
         str(path).encode("utf-8")
         info = path.stat()

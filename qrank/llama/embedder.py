@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -39,12 +40,11 @@ class Embedder:
         """Unit vectors of document texts, of shape (len(texts), dims)."""
         return self._vectors([self._tokens(text) for text in texts], dims)
 
-    def query(
-        self, text: str, instruction: str | None = None, dims: int | None = None
+    def queries(
+        self, texts: Sequence[str], instruction: str | None = None, dims: int | None = None
     ) -> NDArray[np.float32]:
-        """The unit vector of a query, of shape (dims,)."""
-        prompt = prompts.embed_query(text, instruction)
-        return self._vectors([self._tokens(prompt)], dims)[0]
+        """Unit vectors of queries, of shape (len(texts), dims)."""
+        return self.documents([prompts.embed_query(text, instruction) for text in texts], dims)
 
     def _tokens(self, text: str) -> list[int]:
         ids = self._model.tokens(clean(text))
@@ -55,16 +55,15 @@ class Embedder:
         if not 1 <= kept <= self.dims:
             raise InputError(f"--dims {kept} is out of range: the model has {self.dims}")
         vectors = np.zeros((len(sequences), kept), dtype=np.float32)
-        for i, output in self._outputs(sequences):
+        outputs = self._context.last_outputs([], sequences, self._read)
+        for i, output in enumerate(chain.from_iterable(outputs)):
             vectors[i] = output[:kept]  # Matryoshka: a prefix, normalised again
         norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-        return vectors / np.where(norms > 0, norms, 1.0)
+        vectors /= np.where(norms > 0, norms, 1.0)
+        return vectors
 
-    def _outputs(self, sequences: list[list[int]]) -> Iterator[tuple[int, NDArray[np.float32]]]:
-        def read(context: Any, sequence: int, _row: int) -> NDArray[np.float32]:
-            return pooled(context, sequence, self.dims)
-
-        return self._context.last_outputs([], sequences, read)
+    def _read(self, context: Any, sequence: int, _row: int) -> NDArray[np.float32]:
+        return pooled(context, sequence, self.dims)
 
     def close(self) -> None:
         """Free the model."""

@@ -13,12 +13,18 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import llama_cpp.llama_cpp as llama
 import numpy as np
 from numpy.typing import NDArray
 
 from qrank.errors import ModelError
 from qrank.llama.gguf import ModelFile
+
+# Waiting threads give their core up soon. By default GNU OpenMP lets them spin for milliseconds:
+# with another busy program on the machine, small models then ran thirty times slower.
+if "OMP_WAIT_POLICY" not in os.environ:
+    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+
+import llama_cpp.llama_cpp as llama
 
 MAX_TOKENS = 8192  # of one sequence; the reference implementations cut there too
 PACK_TOKENS = 2048  # of the sequences in one pack, and the most llama.cpp gets in one call
@@ -67,6 +73,7 @@ class Model:
             reason = next((e for e in _errors if "error" in e), "it refused the file")
             raise ModelError(f"llama.cpp can't load {file.path}: {reason.split(': ', 1)[-1]}")
         self.vocabulary = llama.llama_model_get_vocab(self.handle)
+        self.vocabulary_size = int(llama.llama_vocab_n_tokens(self.vocabulary))
         self.dims = int(llama.llama_model_n_embd(self.handle))
 
     def tokens(self, text: str, *, special: bool = False) -> list[int]:
@@ -78,7 +85,7 @@ class Model:
         count = llama.llama_tokenize(self.vocabulary, data, len(data), ids, room, False, special)
         if count < 0:
             raise ModelError(f"{self.file.path} has no vocabulary that llama.cpp can use")
-        return ids[:count]
+        return list(ids[:count])
 
     def end_token(self) -> int:
         """The token that ends a text for an embedder."""
@@ -106,8 +113,8 @@ class Context:
         prefix: Sequence[int],
         sequences: Sequence[Sequence[int]],
         read: Callable[[Any, int, int], NDArray[np.float32]],
-    ) -> Iterator[tuple[int, NDArray[np.float32]]]:
-        """Yield (index, output) of the last token of each sequence, in order, pack by pack.
+    ) -> Iterator[list[NDArray[np.float32]]]:
+        """Yield the outputs of the last tokens of the sequences, in order, pack by pack.
 
         prefix is what every sequence starts with; it is decoded once. A sequence holds at least
         one token. read(context, sequence id, row) copies the output out.
@@ -124,11 +131,11 @@ class Context:
                 ready = True
             for i in range(len(pack)):
                 llama.llama_memory_seq_cp(memory, 0, i + 1, -1, -1)
-            for i, output in enumerate(self._pack_outputs(len(prefix), pack, read)):
-                yield first + i, output
+            outputs = self._pack_outputs(len(prefix), pack, read)
             for i in range(len(pack)):
                 llama.llama_memory_seq_rm(memory, i + 1, -1, -1)
             first = stop
+            yield outputs
 
     def _pack_outputs(
         self,

@@ -7,7 +7,7 @@ classification head. A kind is a head below; the prompt and the schedule are the
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from qrank.errors import ModelError
 from qrank.llama import prompts
-from qrank.llama.engine import MAX_TOKENS, Context, Model, clean, llama, logits, pooled
+from qrank.llama.engine import MAX_TOKENS, Context, Model, clean, logits, pooled
 from qrank.llama.gguf import Kind, ModelFile
 
 
@@ -49,7 +49,7 @@ class LogitsHead:
     embeddings = False
 
     def __init__(self, model: Model) -> None:
-        self._size = int(llama.llama_vocab_n_tokens(model.vocabulary))
+        self._size = model.vocabulary_size
         answers = [model.tokens(word) for word in ("no", "yes")]
         if any(len(ids) != 1 for ids in answers):
             raise ModelError(
@@ -90,7 +90,10 @@ class ClassifierHead:
         return float(answer[self._yes])
 
 
-_HEADS = {Kind.causal: LogitsHead, Kind.classifier: ClassifierHead}
+_HEADS: dict[Kind, Callable[[Model], Head]] = {
+    Kind.causal: LogitsHead,
+    Kind.classifier: ClassifierHead,
+}
 
 
 class Reranker:
@@ -104,7 +107,7 @@ class Reranker:
                 hint="name a Qwen3-Reranker file",
             )
         self._model = Model(file)
-        self._head: Head = _HEADS[file.kind](self._model)
+        self._head = _HEADS[file.kind](self._model)
         self._context = Context(self._model, embeddings=self._head.embeddings)
         self._limit = min(MAX_TOKENS, file.context_length)
         self._opening = self._model.tokens(prompts.RERANK_PREFIX, special=True)
@@ -112,8 +115,8 @@ class Reranker:
 
     def scores(
         self, query: str, texts: Sequence[str], instruction: str | None = None
-    ) -> Iterator[tuple[int, float]]:
-        """Yield (index, P(relevant)) of texts in order, as each batch is done."""
+    ) -> Iterator[list[float]]:
+        """Yield P(relevant) of texts in order, a list a batch, as each batch is done."""
         question = clean(prompts.rerank_question(query, instruction))
         # A question that leaves the document no room is cut, the template around it never.
         room = self._limit - len(self._opening) - len(self._closing)
@@ -123,8 +126,8 @@ class Reranker:
             self._model.tokens(clean(prompts.rerank_document(text)))[:room] + self._closing
             for text in texts
         ]
-        for i, answer in self._context.last_outputs(prefix, sequences, self._head.read):
-            yield i, self._head.score(answer)
+        for answers in self._context.last_outputs(prefix, sequences, self._head.read):
+            yield [self._head.score(answer) for answer in answers]
 
     def close(self) -> None:
         """Free the model."""

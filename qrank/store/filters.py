@@ -31,3 +31,6 @@ class Filter:
         if self.path is not None:
             clauses.append("file.path GLOB ?")
         return " AND ".join(clauses), [*self.collections, *([self.path] if self.path else [])]
+
+
+EVERYTHING = Filter()

@@ -20,7 +20,9 @@ def collection_term(name: str) -> str:
     return "x" + name.encode("utf-8").hex()
 
 
-def match_expression(terms: Sequence[str], prefixes: Sequence[str], collections: Sequence[str]) -> str:
+def match_expression(
+    terms: Sequence[str], prefixes: Sequence[str], collections: Sequence[str]
+) -> str:
     """The FTS5 query for any of terms, or for a term that starts with one of prefixes.
 
     >>> match_expression(["tea", 'a"b'], [], [])

@@ -1,13 +1,13 @@
 """Tables of the index file, their version, and what makes a SQLite file an index of ours.
 
-    file     one row a document: where it lies, how it looked when it was read
-    chunk    its passages, with their place in the file
-    terms    FTS5 over the analysed terms of each chunk (rowid = chunk.id)
-    passage  what a model is given of a chunk, known by its hash: equal passages share one row,
-             so that a moved, copied or half-changed file keeps its vectors
-    model    the embedding models whose vectors the file holds, known by their files' hash
-    vector   one row a passage and model: the exact vector (float16), and the segment it is in
-    segment  up to SEGMENT_SIZE vectors as int8 codes, laid out for a scan
+file     one row a document: where it lies, how it looked when it was read
+chunk    its passages, with their place in the file
+terms    FTS5 over the analysed terms of each chunk (rowid = chunk.id)
+passage  what a model is given of a chunk, known by its hash: equal passages share one row,
+         so that a moved, copied or half-changed file keeps its vectors
+model    the embedding models whose vectors the file holds, known by their files' hash
+vector   one row a passage and model: the exact vector (float16), and the segment it is in
+segment  up to SEGMENT_SIZE vectors as int8 codes, laid out for a scan
 """
 
 from __future__ import annotations

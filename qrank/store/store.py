@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -148,8 +147,10 @@ class Store:
                 "INSERT INTO chunk (file_id, passage_id, start_byte, end_byte, start_line, "
                 "end_line, page, heading, text) "
                 "VALUES (?, (SELECT id FROM passage WHERE hash = ?), ?, ?, ?, ?, ?, ?, ?)",
-                (file_id, new.passage_hash, c.start_byte, c.end_byte, c.start_line)
-                + (c.end_line, c.page, c.heading, c.text),
+                (
+                    *(file_id, new.passage_hash, c.start_byte, c.end_byte),
+                    *(c.start_line, c.end_line, c.page, c.heading, c.text),
+                ),
             ).lastrowid
             run(
                 "INSERT INTO terms (rowid, body, title, collection) VALUES (?, ?, ?, ?)",
@@ -216,17 +217,17 @@ class Store:
             (path, size, mtime_ns, model),
         )
 
-    def missing_vectors(self, model: int) -> list[tuple[int, int]]:
-        """(passage id, length of its text) of each passage without a vector of the model."""
-        return self._rows(
-            "SELECT passage_id, max(length(text) + length(heading)) FROM chunk WHERE NOT EXISTS "
-            "(SELECT 1 FROM vector WHERE model_id = ? AND vector.passage_id = chunk.passage_id) "
-            "GROUP BY passage_id",
+    def missing_vectors(self, model: int) -> list[int]:
+        """The passages without a vector of the model, in the order they were indexed."""
+        rows = self._rows(
+            "SELECT id FROM passage WHERE NOT EXISTS "
+            "(SELECT 1 FROM vector WHERE model_id = ? AND passage_id = passage.id) ORDER BY id",
             (model,),
         )
+        return [row[0] for row in rows]
 
     def passage_texts(self, passages: Sequence[int]) -> list[PassageText]:
-        """What the texts of passages are made from, in the order asked; unknown ids are left out."""
+        """What the texts of passages are made from, in the order asked, as far as they exist."""
         found = []
         for passage in passages:
             found += self._rows(
@@ -300,7 +301,7 @@ class Store:
         found: dict[int, StoredChunk] = {}
         for values in arguments:
             for row in self._rows(sql, values):
-                found[row[0]] = StoredChunk(*row[:5], Chunk(*row[7:]), row[5], row[6])
+                found[row[0]] = StoredChunk(*(*row[:7], Chunk(*row[7:])))
         return found
 
     # About the index itself

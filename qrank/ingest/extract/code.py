@@ -14,7 +14,7 @@ def extract(text: str) -> tuple[str, list[Block]]:
     """Return ("", blocks): each block holds a definition with the comment that leads it in.
 
     >>> [b.end for b in extract("def a():\\n    x\\n\\n    y\\n\\ndef b(): pass\\n")[1]]
-    [23, 38]
+    [23, 37]
     """
     starts = [0, *(match.end() for match in _TOP_LEVEL.finditer(text))]
     ends = [*starts[1:], len(text)]

@@ -1,0 +1,256 @@
+"""The Python API, which the command line uses too. Models load when first needed, and stay."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from qrank import settings
+from qrank.errors import InputError
+from qrank.models.registry import AUTO, Role, resolve
+from qrank.results import Answer, IndexReport, Mode, RankedText
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from qrank.llama.reranker import Reranker
+    from qrank.pipeline.progress import Progress
+    from qrank.pipeline.search import Rerank, Semantic
+    from qrank.store import Store
+
+DEFAULT_COLLECTION = "default"
+
+
+class Index:
+    """An index file: what is under some folders, searchable.
+
+    >>> import qrank, tempfile, pathlib
+    >>> folder = pathlib.Path(tempfile.mkdtemp())
+    >>> _ = (folder / "tea.md").write_text("# Tea\\n\\nSteep green tea for two minutes.\\n")
+    >>> with qrank.Index(folder / "index.db") as index:
+    ...     _ = index.add([folder / "tea.md"])
+    ...     index.search("how long does green tea steep").results[0].heading
+    'Tea'
+    """
+
+    def __init__(
+        self,
+        path: str | Path | None = None,
+        *,
+        embed_model: str | None = None,
+        rerank_model: str | None = None,
+    ) -> None:
+        """path: the index file, which need not exist yet; by default the one the command line
+        would use here. Models are named as on the command line."""
+        presets = settings.load()
+        self.path = presets.index_path(Path(path) if path is not None else None)
+        self._embed_name = presets.get("embed_model", embed_model, AUTO) or AUTO
+        self._rerank_name = presets.get("rerank_model", rerank_model, AUTO) or AUTO
+        self._reader: Store | None = None
+        self._semantic: Semantic | None = None
+        self._rerank: Rerank | None = None
+
+    def __enter__(self) -> Index:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file and free the models."""
+        if self._reader:
+            self._reader.close()
+        if self._semantic:
+            self._semantic.embedder.close()
+        if self._rerank:
+            self._rerank.reranker.close()
+        self._reader = self._semantic = self._rerank = None
+
+    def add(
+        self,
+        paths: Iterable[str | Path],
+        *,
+        collection: str | None = None,
+        embed: bool = True,
+        progress: Progress | None = None,
+    ) -> IndexReport:
+        """Index files and folders, or bring them up to date; what is gone below them is removed.
+
+        Files that can't be read are in the report. Raises InputError for a path that does not
+        exist, IndexFileError or ModelError when the index or the model can't be used.
+        """
+        from qrank.pipeline.embedding import index_model
+        from qrank.pipeline.index import index_paths
+        from qrank.pipeline.progress import Silent
+        from qrank.store import Store
+
+        roots = [Path(path) for path in paths]
+        for root in roots:  # before an index file is made
+            if not root.expanduser().exists():
+                raise InputError(f"there is no file or folder {root}")
+        name = collection or settings.load().get("collection") or DEFAULT_COLLECTION
+        with Store(self.path, write=True) as store:
+            model = index_model(store, self._embed_name) if embed else None
+            return index_paths(store, roots, name, model, progress or Silent())
+
+    def search(
+        self,
+        query: str,
+        *,
+        mode: Mode | str = Mode.hybrid,
+        limit: int = 10,
+        rerank: bool | None = None,
+        candidates: int = 30,
+        budget: float | None = None,
+        collections: Sequence[str] = (),
+        path: str | None = None,
+        min_score: float | None = None,
+    ) -> Answer:
+        """The passages that answer query, best first.
+
+        rerank: by default only in mode hybrid. candidates: how many of the fused order are
+        reranked. budget: seconds after which reranking stops. path: a glob. min_score: results
+        below are left out. Raises InputError, IndexFileError, ModelError.
+        """
+        from qrank.pipeline.search import Query, search
+        from qrank.store.filters import Filter
+
+        mode = Mode(mode)
+        wanted = Query(
+            text=query,
+            mode=mode,
+            limit=limit,
+            candidates=candidates,
+            budget=budget,
+            min_score=min_score,
+            where=Filter.of(tuple(collections), path),
+        )
+        reranks = mode is Mode.hybrid if rerank is None else rerank
+        store = self._open()
+        has_vectors = mode is not Mode.bm25 and bool(store.models())
+        return search(
+            store,
+            wanted,
+            self._load_semantic if has_vectors else None,
+            self._load_reranker if reranks else None,
+        )
+
+    def status(self) -> dict[str, Any]:
+        """What the index holds: files, chunks, bytes, collections, models."""
+        return self._open().status()
+
+    def has_vectors(self) -> bool:
+        """Whether the index can be searched by meaning."""
+        return bool(self._open().models())
+
+    def _open(self) -> Store:
+        from qrank.store import Store
+
+        if self._reader is None:
+            self._reader = Store(self.path)
+        return self._reader
+
+    def _load_semantic(self) -> Semantic:
+        from qrank.pipeline.embedding import index_model, load_embedder
+        from qrank.pipeline.search import Semantic
+
+        if self._semantic is None:
+            model = index_model(self._open(), self._embed_name)
+            if model.stored is None:
+                raise InputError(f"the index {self.path} has no vectors")
+            self._semantic = Semantic(model.stored, model.choice, load_embedder(model.choice))
+        return self._semantic
+
+    def _load_reranker(self) -> Rerank:
+        from qrank.pipeline.search import Rerank
+
+        if self._rerank is None:
+            choice = resolve(Role.reranker, self._rerank_name)
+            self._rerank = Rerank(choice, _reranker(choice.path))
+        return self._rerank
+
+
+def rerank(
+    query: str,
+    texts: Sequence[str],
+    *,
+    model: str | None = None,
+    instruction: str | None = None,
+    candidates: int | None = None,
+) -> list[RankedText]:
+    """Score texts by how well they answer query, best first; the model reads exactly the texts.
+
+    candidates: with more texts than that, only BM25's best are scored. Raises InputError for an
+    empty query, ModelError.
+    """
+    from qrank.pipeline.rerank import rerank_texts
+
+    if not query.strip():
+        raise InputError("the query is empty", hint="say what the documents should answer")
+    name = settings.load().get("rerank_model", model, AUTO) or AUTO
+    if not texts:
+        return []
+    reranker = _reranker(resolve(Role.reranker, name).path)
+    try:
+        return rerank_texts(reranker, query, texts, candidates=candidates, instruction=instruction)
+    finally:
+        reranker.close()
+
+
+class Embedding:
+    """An embedding model, loaded: texts in, unit vectors out."""
+
+    def __init__(self, model: str | None = None) -> None:
+        """model: named as on the command line. Raises ModelError."""
+        from qrank.pipeline.embedding import load_embedder
+
+        name = settings.load().get("embed_model", model, AUTO) or AUTO
+        self._embedder = load_embedder(resolve(Role.embedder, name))
+
+    def __call__(
+        self,
+        texts: Sequence[str],
+        *,
+        query: bool = False,
+        instruction: str | None = None,
+        dims: int | None = None,
+    ) -> NDArray[np.float32]:
+        """Unit vectors of shape (len(texts), dims); with query, the query prompt is put around."""
+        if query:
+            return self._embedder.queries(texts, instruction, dims)
+        return self._embedder.documents(texts, dims)
+
+    def close(self) -> None:
+        """Free the model."""
+        self._embedder.close()
+
+
+def embed(
+    texts: Sequence[str],
+    *,
+    model: str | None = None,
+    query: bool = False,
+    instruction: str | None = None,
+    dims: int | None = None,
+) -> NDArray[np.float32]:
+    """Unit vectors of texts, of shape (len(texts), dims). For many calls use Embedding."""
+    embedding = Embedding(model)
+    try:
+        return embedding(texts, query=query, instruction=instruction, dims=dims)
+    finally:
+        embedding.close()
+
+
+def _reranker(path: Path) -> Reranker:
+    from qrank.llama.gguf import read_header
+    from qrank.llama.reranker import Reranker
+
+    return Reranker(read_header(path))

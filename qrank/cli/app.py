@@ -1,0 +1,83 @@
+"""The app: its commands, and how errors, signals and closed pipes end it."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from typing import Annotated
+
+import typer
+from typer._click.exceptions import ClickException  # typer is pinned below 0.29
+
+from qrank.cli import embed, index, models, rerank, search, status
+from qrank.cli.options import Command, Group, common
+from qrank.errors import QrankError
+
+app = typer.Typer(
+    name="qrank",
+    cls=Group,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("index", cls=Command)(index.index)
+app.command("search", cls=Command)(search.search)
+app.command("rerank", cls=Command)(rerank.rerank)
+app.command("embed", cls=Command)(embed.embed)
+app.command("status", cls=Command)(status.status)
+app.command("init", cls=Command)(status.init)
+app.add_typer(models.app, name="models")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from qrank import __version__
+
+        print(f"qrank {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Search local documents: BM25, embeddings and a reranker, offline.
+
+    Start with: qrank index FOLDER, then: qrank search "what to look for".
+    """
+
+
+def main() -> None:
+    """Run the command line; errors become one line on stderr and an exit status."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # UTF-8 whatever the locale says
+            stream.reconfigure(encoding="utf-8", errors="replace")
+    try:
+        status = app(standalone_mode=False) or 0
+        sys.stdout.flush()
+    except ClickException as error:
+        status = _fail(f"{error.format_message()} (see qrank --help)", error.exit_code)
+    except QrankError as error:
+        if common.debug:
+            raise
+        status = _fail(str(error), error.status)
+    except (typer.Abort, KeyboardInterrupt):
+        print("qrank: interrupted", file=sys.stderr)
+        status = 130
+    except BrokenPipeError:  # the reader has had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = 0
+    except (UnicodeError, MemoryError, OSError) as error:
+        if common.debug:
+            raise
+        status = _fail(f"{type(error).__name__}: {error}", 2)
+    sys.exit(status)
+
+
+def _fail(message: str, status: int) -> int:
+    print("qrank:", " ".join(message.split()), file=sys.stderr)
+    return status

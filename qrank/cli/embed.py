@@ -1,0 +1,43 @@
+"""qrank embed."""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import Annotated
+
+import typer
+
+from qrank.cli.inputs import Format
+
+GROUP = 32  # texts that are read, embedded and written together
+
+
+def embed(
+    embed_model: Annotated[
+        str | None, typer.Option(metavar="MODEL", help="The embedding model. [auto]")
+    ] = None,
+    query: Annotated[bool, typer.Option("--query", help="The texts are queries.")] = False,
+    instruct: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="The task, for queries.")
+    ] = None,
+    dims: Annotated[
+        int | None, typer.Option(min=1, help="Keep this many dimensions (Matryoshka).")
+    ] = None,
+    form: Annotated[
+        Format | None, typer.Option("--input", help="What stdin holds. [seen from its first line]")
+    ] = None,
+) -> None:
+    """Embed the texts on stdin: a JSON object with text and embedding a line, in order."""
+    from qrank import api
+    from qrank.cli import emit, inputs
+
+    items = inputs.texts(form)
+    embedding = api.Embedding(embed_model)
+    try:
+        while group := list(islice(items, GROUP)):
+            vectors = embedding(
+                [item.text for item in group], query=query, instruction=instruct, dims=dims
+            )
+            emit.embeddings(group, vectors)
+    finally:
+        embedding.close()

@@ -1,0 +1,45 @@
+"""qrank index."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from qrank.cli.options import common
+
+
+def index(
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Folders and files.")],
+    collection: Annotated[
+        str | None, typer.Option(help="Put them into this collection. [default]")
+    ] = None,
+    embed_model: Annotated[
+        str | None, typer.Option(metavar="MODEL", help="The embedding model. [auto]")
+    ] = None,
+    embed: Annotated[
+        bool, typer.Option("--embed/--no-embed", help="Whether to make vectors, too.")
+    ] = True,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Index folders and files, or bring the index up to date with them.
+
+    Only what changed since the last run is read and embedded; what is gone is removed. It can be
+    interrupted at any time: the next run goes on from there.
+    """
+    from qrank import api
+    from qrank.cli import emit, render
+
+    with api.Index(common.db, embed_model=embed_model) as target, render.progress() as progress:
+        report = target.add(paths, collection=collection, embed=embed, progress=progress)
+    render.problems(report)
+    if as_json:
+        emit.index_report(report)
+    else:
+        render.index_report(report, target.path)
+    if embed:
+        render.hint_at_better_models(embed_model)
+    held = report.added + report.updated + report.unchanged + report.removed
+    if not held and (report.failed or report.skipped):
+        raise typer.Exit(2)

@@ -1,0 +1,104 @@
+"""What the filters read: lines, JSONL or NUL-separated texts, from stdin or a file."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import IO, Any
+
+from qrank.errors import InputError
+
+
+class Format(StrEnum):
+    """How the input is cut into texts."""
+
+    lines = "lines"
+    jsonl = "jsonl"
+    nul = "nul"
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A text of the input, and the fields that came with it (none when it was a plain line)."""
+
+    text: str
+    fields: dict[str, Any]
+    is_object: bool
+
+
+def texts(form: Format | None) -> Iterator[Item]:
+    """The texts on stdin; the form is seen from the first line when it is not given.
+
+    Raises InputError for a JSONL line that is no object or has no string under "text".
+    """
+    if sys.stdin.isatty():
+        print("qrank: reading from the terminal; end with Ctrl-D", file=sys.stderr)
+    return _items(sys.stdin.buffer, form, "text", "stdin")
+
+
+def queries(file: Path) -> Iterator[Item]:
+    """The queries of a JSONL file ({"id", "query"}); - is stdin.
+
+    Raises InputError when it can't be read or a line is no such object.
+    """
+    if str(file) == "-":
+        yield from _items(sys.stdin.buffer, Format.jsonl, "query", "stdin")
+        return
+    try:
+        with file.open("rb") as stream:
+            yield from _items(stream, Format.jsonl, "query", str(file))
+    except OSError as error:
+        raise InputError(f"can't read {file}: {(error.strerror or str(error)).lower()}") from error
+
+
+def _items(stream: IO[bytes], form: Format | None, key: str, name: str) -> Iterator[Item]:
+    if form is Format.nul:
+        yield from (Item(_decoded(part), {}, False) for part in _nul_separated(stream))
+        return
+    for number, line in enumerate(stream, 1):
+        if form is None:
+            if not line.strip():
+                continue
+            form = Format.jsonl if _is_object(line) else Format.lines
+        if form is Format.lines:
+            yield Item(_decoded(line).rstrip("\r\n"), {}, False)
+        elif line.strip():
+            fields = _object(line, f"{name}, line {number}")
+            text = fields.get(key)
+            if not isinstance(text, str):
+                raise InputError(f'{name}, line {number}: no string under "{key}"')
+            yield Item(text, fields, True)
+
+
+def _decoded(data: bytes) -> str:
+    return data.decode("utf-8", "replace")
+
+
+def _nul_separated(stream: Iterable[bytes]) -> Iterator[bytes]:
+    rest = b""
+    for data in stream:
+        *whole, rest = (rest + data).split(b"\0")
+        yield from whole
+    if rest.strip(b"\n"):
+        yield rest
+
+
+def _is_object(line: bytes) -> bool:
+    try:
+        return isinstance(json.loads(line), dict)
+    except ValueError:
+        return False
+
+
+def _object(line: bytes, place: str) -> dict[str, Any]:
+    try:
+        value = json.loads(line)
+    except ValueError as error:
+        raise InputError(f"{place}: no valid JSON ({error})") from error
+    if not isinstance(value, dict):
+        raise InputError(f"{place}: no JSON object")
+    return value

@@ -1,0 +1,216 @@
+"""People's output: results on stdout, everything else on stderr, colour only where wanted."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from qrank.cli.inputs import Item
+from qrank.cli.options import COLOR_CHOICES, common
+from qrank.cli.snippet import inert, snippet
+from qrank.errors import InputError
+from qrank.results import Answer, IndexReport, Result
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from qrank.pipeline.progress import Progress
+
+SHOWN_PROBLEMS = 10
+SPINNER_DELAY = 0.5  # seconds
+
+
+def warn(message: str) -> None:
+    """A line on stderr, unless --quiet."""
+    if not common.quiet:
+        print("qrank:", inert(message), file=sys.stderr)
+
+
+def _color(stream: IO[str]) -> bool:
+    """Whether to colour a stream: the flag, then NO_COLOR, CLICOLOR_FORCE, CLICOLOR."""
+    from qrank import settings
+
+    chosen = settings.load().get("color", common.color, "auto")
+    if chosen not in COLOR_CHOICES:
+        raise InputError(f"color must be one of {', '.join(COLOR_CHOICES)}, not {chosen!r}")
+    if chosen != "auto":
+        return chosen == "always"
+    if os.environ.get("NO_COLOR"):
+        return False
+    if os.environ.get("CLICOLOR_FORCE", "0") != "0":
+        return True
+    terminal = stream.isatty() and os.environ.get("TERM") != "dumb"
+    return terminal and os.environ.get("CLICOLOR") != "0"
+
+
+def _console(stream: IO[str]) -> Console:
+    from rich.console import Console
+
+    color = _color(stream)
+    return Console(
+        file=stream,
+        force_terminal=color or stream.isatty(),
+        color_system="auto" if color else None,
+        no_color=not color,
+        highlight=False,
+        markup=False,
+        emoji=False,
+        width=None if stream.isatty() else 10_000,  # a pipe gets its lines whole
+    )
+
+
+def answer(found: Answer) -> None:
+    """A search's results: place and score on a line, below it the passage around the terms."""
+    from rich.padding import Padding
+    from rich.text import Text
+
+    console = _console(sys.stdout)
+    terminal = sys.stdout.isatty()
+    width = max(40, console.width - 8) * 3 if terminal else 320
+    for result in found.results:
+        head = Text(f"{result.rank:>2}  ", style="dim")
+        head.append(f"{result.score:.3f}  ", style="cyan")
+        head.append(_place(result), style="bold green")
+        if result.stale:
+            head.append("  (changed since indexed)", style="yellow")
+        if result.heading:
+            head.append(f"  {inert(result.heading)}", style="dim")
+        console.print(head, overflow="fold")
+        shown, spans = snippet(result.text, found.terms, width)
+        body = Text(shown)
+        for start, end in spans:
+            body.stylize("bold yellow", start, end)
+        console.print(Padding(body, (0, 0, 0, 4), expand=False))
+        console.print()
+    if not found.results:
+        warn("nothing found")
+    elif found.truncated:
+        warn(f"time was up: {found.reranked} candidates were reranked (--budget)")
+
+
+def _place(result: Result) -> str:
+    lines = (
+        f"{result.start_line}"
+        if result.start_line == result.end_line
+        else f"{result.start_line}-{result.end_line}"
+    )
+    page = f" (page {result.page})" if result.page is not None else ""
+    return f"{inert(short_path(result.path))}:{lines}{page}"
+
+
+def short_path(path: str) -> str:
+    """A path as seen from this folder when it lies below it, else whole."""
+    try:
+        return str(Path(path).relative_to(Path.cwd()))
+    except (ValueError, OSError):
+        return path
+
+
+def ranked(found: Sequence[tuple[Item, float]]) -> None:
+    """Reranked lines: the score, a tab, the text."""
+    for item, score in found:
+        text = inert(item.text) if sys.stdout.isatty() else item.text
+        sys.stdout.write(f"{score:.4f}\t{text}\n")
+
+
+def problems(report: IndexReport) -> None:
+    """The files that were left out, the first few by name."""
+    for problem in report.problems[:SHOWN_PROBLEMS]:
+        warn(f"left out {short_path(problem.path)}: {problem.reason}")
+    more = len(report.problems) - SHOWN_PROBLEMS
+    if more > 0:
+        warn(f"left out {more} more (--json names all)")
+
+
+def index_report(report: IndexReport, path: Path) -> None:
+    """One line on what an index run did."""
+    counts = {
+        "added": report.added,
+        "updated": report.updated,
+        "removed": report.removed,
+        "unchanged": report.unchanged,
+        "left out": report.skipped + report.failed,
+    }
+    files = ", ".join(f"{count} {name}" for name, count in counts.items() if count) or "none found"
+    print(
+        f"{files}; {report.embedded} passages embedded in {report.seconds:.1f} s; "
+        f"{report.chunks} passages in {inert(short_path(str(path.absolute())))}"
+    )
+
+
+def status(held: dict[str, Any]) -> None:
+    """What the index holds."""
+    print(f"index        {inert(held['db'])} ({_size(held['bytes'])})")
+    print(f"files        {held['files']}")
+    print(f"passages     {held['chunks']}")
+    for collection in held["collections"]:
+        print(f"collection   {inert(collection['name'])}: {collection['files']} files")
+    for model in held["models"]:
+        print(f"vectors      {model['vectors']} of {model['dims']} dims by {inert(model['name'])}")
+
+
+def models(known: Sequence[dict[str, Any]]) -> None:
+    """The models by name, those that are installed with their size."""
+    width = max(len(model["alias"]) for model in known)
+    for model in known:
+        state = _size(model["bytes"]) if model["installed"] else "not installed"
+        print(f"{model['alias']:<{width}}  {model['kind']:<8}  {state:<13}  {model['source']}")
+
+
+def _size(count: int) -> str:
+    size = float(count)
+    for unit in ("B", "kB", "MB"):
+        if size < 1000:
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.1f} GB"
+
+
+def hint_at_better_models(requested: str | None, *, only_on_terminal: bool = False) -> None:
+    """With the bundled models chosen by themselves, one line on how to get better ones."""
+    from qrank.models.registry import AUTO, Role, better_than, how_to_install, resolve
+
+    if requested not in (None, AUTO) or (only_on_terminal and not sys.stderr.isatty()):
+        return
+    entry = better_than(resolve(Role.embedder, AUTO))
+    if entry:
+        warn(f"using the bundled small models; for better results {how_to_install(entry)}")
+
+
+@contextmanager
+def spinner() -> Iterator[None]:
+    """On a terminal, a sign of life once something takes longer than half a second."""
+    if common.quiet or not sys.stderr.isatty():
+        yield
+        return
+    from rich.console import Console
+
+    shown = Console(stderr=True).status("searching…")
+    timer = threading.Timer(SPINNER_DELAY, shown.start)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        timer.join()
+        shown.stop()
+
+
+@contextmanager
+def progress() -> Iterator[Progress]:
+    """A progress bar with rate and time left on a terminal, nothing elsewhere."""
+    from qrank.pipeline.progress import Silent
+
+    if common.quiet or not sys.stderr.isatty():
+        yield Silent()
+        return
+    from qrank.cli.bar import Bar
+
+    with Bar() as bar:
+        yield bar

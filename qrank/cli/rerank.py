@@ -1,0 +1,69 @@
+"""qrank rerank."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from qrank.cli.inputs import Format
+from qrank.errors import InputError
+
+DEFAULT_CANDIDATES = 100
+
+
+def rerank(
+    query: Annotated[str, typer.Argument(help="What the documents should answer.")],
+    rerank_model: Annotated[
+        str | None, typer.Option(metavar="MODEL", help="The reranker. [auto]")
+    ] = None,
+    instruct: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="The task, in place of the default one.")
+    ] = None,
+    candidates: Annotated[
+        str, typer.Option(metavar="K|all", help="With more documents, BM25 picks this many.")
+    ] = str(DEFAULT_CANDIDATES),
+    limit: Annotated[
+        int | None, typer.Option("-n", "--limit", min=1, help="Print at most this many.")
+    ] = None,
+    form: Annotated[
+        Format | None, typer.Option("--input", help="What stdin holds. [seen from its first line]")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    as_jsonl: Annotated[bool, typer.Option("--jsonl", help="Print a JSON object a text.")] = False,
+) -> None:
+    """Order the documents on stdin by how well they answer QUERY.
+
+    A document a line, or JSONL objects with "text", whose other fields are kept. Each comes out
+    with its score, best first.
+    """
+    from qrank import api
+    from qrank.cli import emit, inputs, render
+
+    count = _candidates(candidates)
+    items = [item for item in inputs.texts(form) if item.text.strip()]
+    ranked = api.rerank(
+        query,
+        [item.text for item in items],
+        model=rerank_model,
+        instruction=instruct,
+        candidates=count,
+    )
+    if len(ranked) < len(items):
+        render.warn(f"scored BM25's best {len(ranked)} of {len(items)} documents (--candidates)")
+    shown = [(items[place.index], place.score) for place in ranked[:limit]]
+    if as_json:
+        emit.ranked_document(query, shown)
+    elif as_jsonl or any(item.is_object for item, _ in shown):
+        emit.ranked_lines(shown)
+    else:
+        render.ranked(shown)
+    raise typer.Exit(0 if shown else 1)
+
+
+def _candidates(value: str) -> int | None:
+    if value == "all":
+        return None
+    if not value.isdecimal() or int(value) < 1:
+        raise InputError(f"--candidates takes a number from 1 or all, not {value!r}")
+    return int(value)

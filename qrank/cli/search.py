@@ -1,0 +1,123 @@
+"""qrank search."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from qrank.cli.options import common
+from qrank.errors import InputError
+from qrank.results import Mode
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from qrank.results import Answer
+
+
+def search(
+    query: Annotated[
+        str | None, typer.Argument(help="What to look for; - reads it from stdin.")
+    ] = None,
+    limit: Annotated[
+        int, typer.Option("-n", "--limit", min=1, help="Show at most this many.")
+    ] = 10,
+    mode: Annotated[Mode, typer.Option(help="How candidates are found.")] = Mode.hybrid,
+    rerank: Annotated[
+        bool | None,
+        typer.Option("--rerank/--no-rerank", help="Let the reranker order them. [hybrid: yes]"),
+    ] = None,
+    candidates: Annotated[int, typer.Option(min=1, help="How many are reranked.")] = 30,
+    budget: Annotated[
+        float | None, typer.Option(min=0, metavar="SECONDS", help="Stop reranking after this.")
+    ] = None,
+    collection: Annotated[
+        list[str] | None, typer.Option(help="Only this collection (may be repeated).")
+    ] = None,
+    path: Annotated[
+        str | None, typer.Option(metavar="GLOB", help="Only files whose path matches.")
+    ] = None,
+    min_score: Annotated[
+        float | None, typer.Option(metavar="S", help="Leave out results below this score.")
+    ] = None,
+    queries: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help='Run many: JSONL {"id", "query"}; prints JSONL.'),
+    ] = None,
+    embed_model: Annotated[
+        str | None, typer.Option(metavar="MODEL", help="The embedding model. [the index's]")
+    ] = None,
+    rerank_model: Annotated[
+        str | None, typer.Option(metavar="MODEL", help="The reranker. [auto]")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    as_jsonl: Annotated[
+        bool, typer.Option("--jsonl", help="Print a JSON object a result.")
+    ] = False,
+    paths_only: Annotated[
+        bool, typer.Option("-l", "--files-with-matches", help="Print the files' paths only.")
+    ] = False,
+    null: Annotated[
+        bool, typer.Option("-0", "--null", help="As -l, each path ended by a NUL byte.")
+    ] = False,
+) -> None:
+    """Find the passages that answer QUERY, best first.
+
+    Exit status: 0 something was found, 1 nothing was, 2 an error.
+    """
+    from qrank import api
+    from qrank.cli import emit, render
+
+    if (query is None) == (queries is None):
+        raise InputError("give one QUERY, or --queries FILE", hint="see qrank search --help")
+    with api.Index(common.db, embed_model=embed_model, rerank_model=rerank_model) as index:
+
+        def run(text: str) -> Answer:
+            with render.spinner():
+                return index.search(
+                    text,
+                    mode=mode,
+                    limit=limit,
+                    rerank=rerank,
+                    candidates=candidates,
+                    budget=budget,
+                    collections=collection or (),
+                    path=path,
+                    min_score=min_score,
+                )
+
+        if queries is not None:
+            found = _run_all(queries, run)
+        else:
+            answer = run(
+                sys.stdin.buffer.read().decode("utf-8", "replace") if query == "-" else str(query)
+            )
+            if null or paths_only:
+                emit.paths(answer, "\0" if null else "\n")
+            elif as_json:
+                emit.answer(answer)
+            elif as_jsonl:
+                emit.results(answer)
+            else:
+                render.answer(answer)
+            found = bool(answer.results)
+        if mode is Mode.hybrid and not index.has_vectors():
+            render.warn("the index has no vectors: words alone were compared (run qrank index)")
+    if mode is Mode.hybrid:
+        render.hint_at_better_models(embed_model, only_on_terminal=True)
+    raise typer.Exit(0 if found else 1)
+
+
+def _run_all(file: Path, run: Callable[[str], Answer]) -> bool:
+    """Answer each query of a JSONL file; each answer is a line, written as it is known."""
+    from qrank.cli import emit, inputs
+
+    found = False
+    for item in inputs.queries(file):
+        answer = run(item.text)
+        emit.answer_line(item.fields, answer)
+        found = found or bool(answer.results)
+    return found

@@ -1,0 +1,40 @@
+"""qrank status and qrank init."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from qrank.cli.options import common
+
+
+def status(
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Show which index is used here and what it holds."""
+    from qrank import api
+    from qrank.cli import emit, render
+
+    with api.Index(common.db) as index:
+        held = index.status()
+    if as_json:
+        emit.document(held)
+    else:
+        render.status(held)
+
+
+def init() -> None:
+    """Make an index of its own for this folder, in .qrank/: used here and in all folders below."""
+    from qrank import settings
+    from qrank.store import Store
+
+    folder = Path.cwd() / settings.PROJECT_FOLDER
+    path = folder / settings.INDEX_NAME
+    known = path.exists()
+    Store(path, write=True).close()
+    ignore = folder / ".gitignore"
+    if not ignore.exists():
+        ignore.write_text("*\n", encoding="utf-8")
+    print(f"{'There is already' if known else 'Made'} {path}")

@@ -1,0 +1,244 @@
+"""Indexing: walk -> extract -> chunk -> store, then embed what has no vector yet."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from qrank import text
+from qrank.errors import ExtractError, InputError
+from qrank.ingest import chunk as chunking
+from qrank.ingest import extract
+from qrank.ingest.walk import walk
+from qrank.pipeline.embedding import IndexModel, load_embedder, remember
+from qrank.pipeline.passage import passage_hash, passage_text
+from qrank.pipeline.progress import Progress
+from qrank.results import FileProblem, FoundFile, IndexReport
+from qrank.store.store import NewChunk, Store, StoredFile
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+EXTRACTOR = f"{extract.VERSION}.{chunking.VERSION}.{text.VERSION}"
+GROUP_FILES, GROUP_CHUNKS = 64, 512  # of one transaction
+EMBED_TEXTS = 32  # handed to the model at once
+COMMIT_SECONDS, COMMIT_VECTORS = 2.0, 1024  # vectors are written when either is reached
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A document read and cut up, ready to be written."""
+
+    found: FoundFile
+    content_hash: bytes
+    title: str
+    chunks: list[NewChunk]
+
+
+def index_paths(
+    store: Store,
+    paths: Sequence[Path],
+    collection: str,
+    model: IndexModel | None,
+    progress: Progress,
+) -> IndexReport:
+    """Bring the index up to date with what lies under paths; model None leaves vectors out.
+
+    Files that can't be read are noted in the report and passed over. Raises InputError when a
+    path does not exist; then nothing is changed.
+    """
+    started = time.monotonic()
+    roots = [Path(path).expanduser().absolute() for path in paths]
+    for root in roots:
+        if not root.exists():
+            raise InputError(f"there is no file or folder {root}")
+    report = IndexReport()
+    _update_documents(store, roots, collection, report, progress)
+    if model:
+        report.embedded = _embed_missing(store, model, progress)
+    report.chunks = store.count_chunks()
+    report.seconds = round(time.monotonic() - started, 3)
+    return report
+
+
+def _update_documents(
+    store: Store, roots: list[Path], collection: str, report: IndexReport, progress: Progress
+) -> None:
+    known = store.files(collection)
+    seen: set[str] = set()
+    unread: list[str] = []
+
+    def fail(problem: FileProblem) -> None:
+        report.failed += 1
+        report.problems.append(problem)
+        unread.append(problem.path)
+
+    progress.stage("reading", None)
+    for group in _groups(_changed(store, roots, known, seen, report, fail, progress)):
+        with store.transaction():
+            for document in group:
+                store.add_document(
+                    collection=collection,
+                    path=str(document.found.path),
+                    size=document.found.size,
+                    mtime_ns=document.found.mtime_ns,
+                    content_hash=document.content_hash,
+                    title=document.title,
+                    extractor=EXTRACTOR,
+                    chunks=document.chunks,
+                )
+    # What was indexed under a root and is not there now is gone; what only failed to be read
+    # (a folder without permission, say) stays.
+    gone = [
+        file.id
+        for path, file in known.items()
+        if path not in seen and _under(path, map(str, roots)) and not _under(path, unread)
+    ]
+    report.removed = len(gone)
+    with store.transaction():
+        store.remove_documents(gone)
+        store.remove_orphans()
+
+
+def _changed(
+    store: Store,
+    roots: list[Path],
+    known: dict[str, StoredFile],
+    seen: set[str],
+    report: IndexReport,
+    fail: Callable[[FileProblem], None],
+    progress: Progress,
+) -> Iterator[Prepared]:
+    """The new and the changed documents; every file that is there is counted and put in seen."""
+    own = {f"{store.path.absolute()}{suffix}" for suffix in ("", "-wal", "-shm", "-journal")}
+    for root in roots:
+        for found in walk(root, fail):
+            path = str(found.path)
+            if path in own or path in seen:
+                continue
+            progress.advance()
+            old = known.get(path)
+            current = old is not None and old.extractor == EXTRACTOR
+            if old and current and (old.size, old.mtime_ns) == (found.size, found.mtime_ns):
+                seen.add(path)
+                report.unchanged += 1
+                continue
+            try:
+                data = _read(found)
+                digest = hashlib.blake2b(data, digest_size=16).digest()
+                if old and current and old.hash == digest:
+                    with store.transaction():
+                        store.touch_document(old.id, found.size, found.mtime_ns)
+                    seen.add(path)
+                    report.unchanged += 1
+                    continue
+                prepared = _prepare(found, data, digest)
+            except ExtractError as error:  # no text: nothing of it belongs into the index
+                report.skipped += 1
+                report.problems.append(FileProblem(path, str(error)))
+                continue
+            except OSError as error:
+                fail(FileProblem(path, (error.strerror or str(error)).lower()))
+                continue
+            seen.add(path)
+            if old:
+                report.updated += 1
+            else:
+                report.added += 1
+            yield prepared
+
+
+def _read(found: FoundFile) -> bytes:
+    if found.size > extract.MAX_BYTES:
+        raise ExtractError(f"larger than {extract.MAX_BYTES >> 20} MiB")
+    return found.path.read_bytes()
+
+
+def _prepare(found: FoundFile, data: bytes, digest: bytes) -> Prepared:
+    document = extract.extract(found.path, data)
+    title_terms = text.index_terms(f"{document.title} {found.path.stem}")
+    chunks = [
+        NewChunk(
+            chunk=piece,
+            body_terms=text.index_terms(piece.text),
+            title_terms=title_terms + text.index_terms(piece.heading),
+            passage_hash=passage_hash(document.title, piece.heading, piece.text),
+        )
+        for piece in chunking.chunk(document)
+    ]
+    return Prepared(found, digest, document.title, chunks)
+
+
+def _groups(documents: Iterable[Prepared]) -> Iterator[list[Prepared]]:
+    group: list[Prepared] = []
+    chunks = 0
+    for document in documents:
+        group.append(document)
+        chunks += len(document.chunks)
+        if len(group) >= GROUP_FILES or chunks >= GROUP_CHUNKS:
+            yield group
+            group, chunks = [], 0
+    if group:
+        yield group
+
+
+def _under(path: str, folders: Iterable[str]) -> bool:
+    return any(path == folder or path.startswith(folder.rstrip("/") + "/") for folder in folders)
+
+
+def _embed_missing(store: Store, model: IndexModel, progress: Progress) -> int:
+    """Embed every passage that has no vector yet; returns how many texts the model was sent."""
+    if model.stored and not store.missing_vectors(model.stored.id):
+        return 0
+    if not store.count_chunks():
+        return 0
+    embedder = load_embedder(model.choice)
+    try:
+        row = remember(store, model, embedder.dims)
+        missing = store.missing_vectors(row.id)
+        progress.stage("embedding", len(missing))
+        return _embed(store, row.id, missing, embedder.documents, progress)
+    finally:
+        embedder.close()
+
+
+def _embed(
+    store: Store,
+    model: int,
+    missing: list[int],
+    vectors_of: Callable[[Sequence[str]], NDArray[np.float32]],
+    progress: Progress,
+) -> int:
+    import numpy as np
+
+    embedded = 0
+    ids: list[int] = []
+    vectors: list[NDArray[np.float32]] = []
+
+    def write() -> None:
+        nonlocal ids, vectors
+        if ids:
+            with store.transaction():
+                store.add_vectors(model, ids, np.concatenate(vectors))
+        ids, vectors = [], []
+
+    written = time.monotonic()
+    try:
+        for at in range(0, len(missing), EMBED_TEXTS):
+            passages = store.passage_texts(missing[at : at + EMBED_TEXTS])
+            made = vectors_of([passage_text(p.title, p.heading, p.text) for p in passages])
+            vectors.append(made)
+            ids.extend(passage.id for passage in passages)
+            embedded += len(passages)
+            progress.advance(len(passages))
+            if len(ids) >= COMMIT_VECTORS or time.monotonic() - written > COMMIT_SECONDS:
+                write()
+                written = time.monotonic()
+    finally:  # also when interrupted: what was computed is kept
+        write()
+    return embedded

@@ -1,0 +1,242 @@
+"""Searching: analyse -> candidates -> fuse -> rerank -> results."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from qrank import text
+from qrank.errors import IndexFileError, InputError
+from qrank.pipeline.fusion import blend, fuse
+from qrank.pipeline.passage import passage_text
+from qrank.results import Answer, Mode, RerankScore, Result, Scores, StageScore, StoredChunk
+from qrank.store.filters import EVERYTHING, Filter
+from qrank.store.store import Store, StoredModel
+
+if TYPE_CHECKING:
+    from qrank.llama.embedder import Embedder
+    from qrank.llama.reranker import Reranker
+    from qrank.models.registry import ModelChoice
+
+DEPTH = 100  # candidates that each stage may bring, at least
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """What to search for and how."""
+
+    text: str
+    mode: Mode = Mode.hybrid
+    limit: int = 10
+    candidates: int = 30  # how many of the fused order are reranked
+    budget: float | None = None  # seconds for reranking; at least one batch is always done
+    min_score: float | None = None
+    where: Filter = EVERYTHING
+
+
+@dataclass(frozen=True, slots=True)
+class Semantic:
+    """The model of the index's vectors, ready to embed a query."""
+
+    stored: StoredModel
+    choice: ModelChoice
+    embedder: Embedder
+
+
+@dataclass(frozen=True, slots=True)
+class Rerank:
+    """A reranker, ready to score."""
+
+    choice: ModelChoice
+    reranker: Reranker
+
+
+@dataclass(slots=True)
+class _Candidate:
+    chunk: StoredChunk
+    scores: Scores
+    final: float
+
+
+class _Clock:
+    """Milliseconds by stage."""
+
+    def __init__(self) -> None:
+        self.spent: dict[str, float] = {}
+        self._started = time.perf_counter()
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.spent[name] = round((time.perf_counter() - started) * 1000, 2)
+
+    def total(self) -> dict[str, float]:
+        return self.spent | {"total": round((time.perf_counter() - self._started) * 1000, 2)}
+
+
+def search(
+    store: Store,
+    query: Query,
+    semantic: Callable[[], Semantic] | None,
+    rerank: Callable[[], Rerank] | None,
+) -> Answer:
+    """Answer a query. The models are asked for only when a stage needs them.
+
+    semantic None: the index has no vectors. rerank None: the order stays the candidates' own.
+    Raises InputError for an empty query, IndexFileError for mode vector without vectors.
+    """
+    if not query.text.strip():
+        raise InputError("the query is empty", hint="say what to search for")
+    if query.mode is Mode.vector and semantic is None:
+        raise IndexFileError(
+            f"the index {store.path} has no vectors", hint="run qrank index without --no-embed"
+        )
+    clock = _Clock()
+    terms = text.query_terms(query.text)
+    answer = Answer(query.text, query.mode.value, {"embed": None, "rerank": None}, [], terms=terms)
+    found = _candidates(store, query, terms, semantic, answer, clock)
+    found.sort(key=_order)
+    answer.candidates = len(found)
+    kind = "fused" if query.mode is Mode.hybrid else query.mode.value
+    if query.mode is Mode.hybrid:
+        for rank, candidate in enumerate(found, 1):
+            candidate.scores.fused = StageScore(rank, candidate.final)
+    if rerank and found:
+        with clock.stage("rerank"):
+            found = _reranked(found, query, rerank(), answer)
+    if query.min_score is not None:
+        if answer.reranked:  # a threshold on relevance says nothing of a fused score
+            found = found[: answer.reranked]
+        found = [c for c in found if c.final >= query.min_score]
+    answer.results = [
+        _result(rank, candidate, kind) for rank, candidate in enumerate(found[: query.limit], 1)
+    ]
+    answer.timings_ms = clock.total()
+    return answer
+
+
+def _order(candidate: _Candidate) -> tuple[float, str, int]:
+    return (-candidate.final, candidate.chunk.path, candidate.chunk.chunk.start_byte)
+
+
+def _candidates(
+    store: Store,
+    query: Query,
+    terms: list[str],
+    semantic: Callable[[], Semantic] | None,
+    answer: Answer,
+    clock: _Clock,
+) -> list[_Candidate]:
+    """The candidates of the mode's stages with their fused score, in no order."""
+    depth = max(DEPTH, query.limit, query.candidates)
+    lexical: list[tuple[int, float]] = []
+    if query.mode is not Mode.vector:
+        with clock.stage("bm25"):
+            prefixes = [t for t in terms if len(t) == 1 and text.is_unspaced(t)]
+            whole = [t for t in terms if t not in prefixes]
+            lexical = store.bm25(whole, depth, query.where, prefixes)
+    chunks = store.chunks(chunk for chunk, _ in lexical)
+    vector: list[tuple[int, float]] = []
+    cosines: dict[int, float] = {}
+    share = 0.0
+    if query.mode is not Mode.bm25 and semantic:
+        with clock.stage("embed"):
+            model = semantic()
+            vector_of_query = model.embedder.queries([query.text])[0]
+        with clock.stage("vector"):
+            near = store.nearest(model.stored.id, vector_of_query, depth, query.where)
+            chunks |= store.chunks_of_passages((passage for passage, _ in near), query.where)
+            by_passage = dict(near)
+            vector = [
+                (i, by_passage[c.passage]) for i, c in chunks.items() if c.passage in by_passage
+            ]
+            # BM25's candidates get their cosine too, however far down it is.
+            others = {c.passage for c in chunks.values()} - by_passage.keys()
+            by_passage |= store.cosines(model.stored.id, vector_of_query, sorted(others))
+            cosines = {
+                i: by_passage[c.passage] for i, c in chunks.items() if c.passage in by_passage
+            }
+        answer.models["embed"] = model.choice.name
+        share = model.choice.entry.fusion_weight
+    stages = {"bm25": _ranked(lexical, chunks), "vector": _ranked(vector, chunks)}
+    if query.mode is Mode.hybrid:
+        final = fuse(dict(lexical), cosines, share)
+    else:
+        final = dict(lexical) or dict(vector)
+    return [
+        _Candidate(
+            chunks[i], Scores(bm25=stages["bm25"].get(i), vector=stages["vector"].get(i)), score
+        )
+        for i, score in final.items()
+        if i in chunks
+    ]
+
+
+def _ranked(
+    scores: list[tuple[int, float]], chunks: dict[int, StoredChunk]
+) -> dict[int, StageScore]:
+    """Each chunk's rank and score in a stage; ties go by path and position."""
+    kept = [(i, score) for i, score in scores if i in chunks]
+    kept.sort(key=lambda pair: (-pair[1], chunks[pair[0]].path, chunks[pair[0]].chunk.start_byte))
+    return {i: StageScore(rank, score) for rank, (i, score) in enumerate(kept, 1)}
+
+
+def _reranked(
+    found: list[_Candidate], query: Query, rerank: Rerank, answer: Answer
+) -> list[_Candidate]:
+    """The first candidates by their final score, then the others in the order they had."""
+    head, tail = found[: query.candidates], found[query.candidates :]
+    share = rerank.choice.entry.rerank_weight
+    texts = [passage_text(c.chunk.title, c.chunk.chunk.heading, c.chunk.chunk.text) for c in head]
+    top = max((c.final for c in head), default=0.0) or 1.0
+    started = time.monotonic()
+    done = 0
+    for batch in rerank.reranker.scores(query.text, texts):
+        for candidate, relevance in zip(head[done:], batch, strict=False):
+            candidate.scores.rerank = RerankScore(relevance)
+            candidate.final = blend(candidate.final / top, relevance, share)
+        done += len(batch)
+        if query.budget is not None and time.monotonic() - started >= query.budget:
+            break
+    answer.models["rerank"] = rerank.choice.name
+    answer.reranked = done
+    answer.truncated = done < len(head)
+    return sorted(head[:done], key=_order) + head[done:] + tail
+
+
+def _result(rank: int, candidate: _Candidate, kind: str) -> Result:
+    stored, chunk = candidate.chunk, candidate.chunk.chunk
+    return Result(
+        rank=rank,
+        score=candidate.final,
+        score_kind="rerank" if candidate.scores.rerank else kind,
+        id=str(stored.id),
+        path=stored.path,
+        collection=stored.collection,
+        title=stored.title or Path(stored.path).name,
+        heading=chunk.heading,
+        start_line=chunk.start_line,
+        end_line=chunk.end_line,
+        start_byte=chunk.start_byte,
+        end_byte=chunk.end_byte,
+        page=chunk.page,
+        text=chunk.text,
+        stale=_stale(stored),
+        scores=candidate.scores,
+    )
+
+
+def _stale(stored: StoredChunk) -> bool:
+    """Whether the file is gone, or looks different from when it was indexed."""
+    try:
+        info = Path(stored.path).stat()
+    except OSError:
+        return True
+    return (info.st_size, info.st_mtime_ns) != (stored.size, stored.mtime_ns)

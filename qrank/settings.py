@@ -1,0 +1,85 @@
+"""Where things are and what is preset: the index file, the config files, the environment.
+
+A flag beats the environment, which beats the project's config, which beats the user's.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from qrank.errors import InputError
+
+PROJECT_FOLDER = ".qrank"
+INDEX_NAME = "index.db"
+CONFIG_NAME = "config.toml"
+KEYS = ("db", "embed_model", "rerank_model", "collection", "color")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The presets in force for a working folder."""
+
+    values: dict[str, str]
+    project: Path | None  # the .qrank folder whose index is used
+
+    def get(self, key: str, flag: str | None = None, default: str | None = None) -> str | None:
+        """A flag's value, else what is preset under key, else default."""
+        return flag if flag is not None else self.values.get(key, default)
+
+    def index_path(self, flag: Path | None = None) -> Path:
+        """The index file: --db or QRANK_DB, else the nearest project's, else the user's own."""
+        named = self.get("db", str(flag) if flag is not None else None)
+        if named:
+            return Path(named).expanduser()
+        if self.project:
+            return self.project / INDEX_NAME
+        from platformdirs import user_data_path
+
+        return user_data_path("qrank", appauthor=False) / INDEX_NAME
+
+
+def load(folder: Path | None = None) -> Settings:
+    """Read what is preset for a working folder (this one by default).
+
+    Raises InputError for a config file that is no TOML or has a key that does not exist.
+    """
+    from platformdirs import user_config_path
+
+    folder = (folder or Path.cwd()).absolute()
+    project = next(
+        (
+            place / PROJECT_FOLDER
+            for place in (folder, *folder.parents)
+            if (place / PROJECT_FOLDER / INDEX_NAME).is_file()
+        ),
+        None,
+    )
+    values = _read(user_config_path("qrank", appauthor=False) / CONFIG_NAME)
+    if project:
+        values |= _read(project / CONFIG_NAME)
+    environment = {key: os.environ.get(f"QRANK_{key.upper()}") for key in KEYS}
+    values |= {key: value for key, value in environment.items() if value}
+    return Settings(values, project)
+
+
+def _read(path: Path) -> dict[str, str]:
+    try:
+        table: dict[str, Any] = tomllib.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise InputError(f"can't read {path}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} is no valid TOML: {error}") from error
+    for key, value in table.items():
+        if key not in KEYS:
+            raise InputError(f"{path}: there is no setting {key!r}", hint=f"use {', '.join(KEYS)}")
+        if not isinstance(value, str):
+            raise InputError(f"{path}: the setting {key!r} must be a string")
+    if "db" in table:  # relative to the file that says so
+        table["db"] = str(path.parent / Path(table["db"]).expanduser())
+    return table
