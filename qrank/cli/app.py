@@ -57,25 +57,49 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):  # UTF-8 whatever the locale says
             stream.reconfigure(encoding="utf-8", errors="replace")
     try:
-        status = app(standalone_mode=False) or 0
+        _run(sys.argv[1:])
         sys.stdout.flush()
+        status = 0
+    except typer.Exit as done:
+        status = _flushed(done.exit_code)
     except ClickException as error:
-        status = _fail(f"{error.format_message()} (see qrank --help)", error.exit_code)
+        status = _fail(f"{error.format_message()} (see qrank --help)", 2)
     except QrankError as error:
         if common.debug:
             raise
         status = _fail(str(error), error.status)
     except (typer.Abort, KeyboardInterrupt):
-        print("qrank: interrupted", file=sys.stderr)
-        status = 130
-    except BrokenPipeError:  # the reader has had enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        status = 0
+        status = _fail("interrupted", 130)
+    except BrokenPipeError:
+        status = _reader_left()
     except (UnicodeError, MemoryError, OSError) as error:
         if common.debug:
             raise
         status = _fail(f"{type(error).__name__}: {error}", 2)
     sys.exit(status)
+
+
+def _run(arguments: list[str]) -> None:
+    command = typer.main.get_command(app)
+    if "_QRANK_COMPLETE" in os.environ:  # a shell asks for completions
+        command(prog_name="qrank")
+    # Not command(…): that would keep interrupts and closed pipes to itself.
+    with command.make_context("qrank", arguments) as context:
+        command.invoke(context)
+
+
+def _flushed(status: int) -> int:
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        return _reader_left()
+    return status
+
+
+def _reader_left() -> int:
+    """Nobody reads stdout any more: end quietly, and keep Python from saying so at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
 
 
 def _fail(message: str, status: int) -> int:

@@ -32,18 +32,17 @@ def chunk(
     groups: list[list[Block]] = []
     size = 0
     for block in _within(document.blocks, text, max_bytes):
-        length = _size(text[block.start : block.end])
-        joins = (
+        longer = size + _size(text[groups[-1][-1].end : block.end]) if groups else 0
+        if (
             groups
-            and size + length <= max_bytes
+            and longer <= max_bytes
             and (block.heading == groups[-1][-1].heading or size < min_bytes)
-        )
-        if joins:
+        ):
             groups[-1].append(block)
-            size += _size(text[groups[-1][-2].end : block.end])
+            size = longer
         else:
             groups.append([block])
-            size = length
+            size = _size(text[block.start : block.end])
     return list(_placed(document, groups))
 
 

@@ -32,7 +32,7 @@ def extract(text: str) -> tuple[str, list[Block]]:
     >>> extract("# Tea\\n\\nSteep.\\n\\n## Green\\n\\n- 80 °C\\n- 2 min\\n")[1][-1]
     Block(start=33, end=41, heading=('Tea', 'Green'))
     """
-    unix = text.replace("\r\n", " \n")  # same length, so that offsets hold
+    unix = text.replace("\r\n", " \n").replace("\r", "\n")  # same length: offsets hold
     front = _FRONT_MATTER.match(unix)
     body = front.end() if front else 0
     lines = [body]
@@ -48,24 +48,22 @@ def extract(text: str) -> tuple[str, list[Block]]:
         title = named[1].strip("\"'") if named else ""
     path: list[tuple[int, str]] = []  # (level, heading)
     first_heading = ""
-    heading_start: int | None = None  # headings that wait for the block below them
+    done = body  # a block takes in what lies before it: its heading, a rule, a link definition
     tokens = _parser().parse(unix[body:])
-    for token, following in zip(tokens, [*tokens[1:], None], strict=True):
+    for i, token in enumerate(tokens):
         if token.map is None or not _is_block(token):
             continue
-        start, end = (lines[min(line, len(lines) - 1)] for line in token.map)
-        if token.type == "heading_open" and following is not None:
+        end = lines[min(token.map[1], len(lines) - 1)]
+        if token.type == "heading_open":
             level = int(token.tag[1:])
-            name = " ".join(following.content.split())
+            name = " ".join(tokens[i + 1].content.split())
             path = [(above, text) for above, text in path if above < level] + [(level, name)]
             first_heading = first_heading or (name if level == 1 else "")
-            heading_start = start if heading_start is None else heading_start
-        elif not (blocks and blocks[-1].end > start):  # an inner list item lies in the outer one
-            names = tuple(name for _, name in path)
-            blocks.append(Block(start if heading_start is None else heading_start, end, names))
-            heading_start = None
-    if heading_start is not None:
-        blocks.append(Block(heading_start, len(text), tuple(name for _, name in path)))
+        elif end > done:  # an inner list item lies in the outer one
+            blocks.append(Block(done, end, tuple(name for _, name in path)))
+            done = end
+    if unix[done:].strip():
+        blocks.append(Block(done, len(text), tuple(name for _, name in path)))
     return title or first_heading, blocks
 
 

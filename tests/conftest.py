@@ -1,0 +1,51 @@
+"""Fixtures: the installed command in a folder and a home of its own, and an index of the sample."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from support import COMMAND, SAMPLE, Run, clean_environment
+
+collect_ignore = ["parity/make_fixtures.py"]  # needs torch, the tests do not
+
+
+@pytest.fixture
+def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    return clean_environment(tmp_path_factory.mktemp("home"))
+
+
+@pytest.fixture
+def qrank(tmp_path: Path, environment: dict[str, str]) -> Callable[..., Run]:
+    """Run the installed command in tmp_path: qrank("search", "tea", stdin="…", QRANK_DB="…")."""
+
+    def run(*args: object, stdin: str | bytes = b"", **variables: str) -> Run:
+        words = tuple(map(str, args))
+        done = subprocess.run(
+            [COMMAND, *words],
+            cwd=tmp_path,
+            env=environment | variables,
+            input=stdin.encode() if isinstance(stdin, str) else stdin,
+            capture_output=True,
+            timeout=300,
+            check=False,
+        )
+        return Run(words, done.returncode, done.stdout.decode(), done.stderr.decode())
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def sample_db(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An index of sample_corpus, made by the installed command with the default models."""
+    folder = tmp_path_factory.mktemp("sample")
+    db = folder / "sample.db"
+    subprocess.run(
+        [COMMAND, "index", str(SAMPLE), "--db", str(db)],
+        check=True,
+        env=clean_environment(folder),
+        capture_output=True,
+    )
+    return db

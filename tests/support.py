@@ -1,0 +1,53 @@
+"""What the tests share: where things are, what a run gave, and what a failed run may say."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+SAMPLE = ROOT / "sample_corpus"
+PARITY = Path(__file__).parent / "parity"
+COMMAND = Path(sys.executable).parent / "qrank"
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run of the command gave."""
+
+    args: tuple[str, ...]
+    returncode: int
+    stdout: str
+    stderr: str
+
+    def json(self) -> Any:
+        assert self.returncode in (0, 1), self
+        return json.loads(self.stdout)
+
+    def lines(self) -> list[Any]:
+        assert self.returncode in (0, 1), self
+        return [json.loads(line) for line in self.stdout.splitlines()]
+
+
+def clean_environment(home: Path) -> dict[str, str]:
+    """The environment of a user whose home is elsewhere and who has set nothing."""
+    kept = {
+        key: value
+        for key, value in os.environ.items()
+        if not key.startswith(("QRANK_", "XDG_", "CLICOLOR", "NO_COLOR"))
+    }
+    return {**kept, "HOME": str(home), "TERM": "xterm"}
+
+
+def complaint(run: Run) -> str:
+    """The one line that a failed run says; fails unless that is all it says."""
+    assert run.returncode == 2, run
+    assert run.stdout == "", run
+    lines = run.stderr.splitlines()
+    assert len(lines) == 1, run
+    assert lines[0].startswith("qrank: "), run
+    return lines[0]

@@ -1,0 +1,178 @@
+"""qrank index, through the installed command: what the contract promises of it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from support import COMMAND, PARITY, Run, complaint
+
+Qrank = Callable[..., Run]
+COUNTS = ("added", "updated", "unchanged", "removed", "skipped", "failed")
+
+
+def counts(run: Run) -> dict[str, int]:
+    report = run.json()
+    assert report["schema"] == 1
+    assert set(report["files"]) == set(COUNTS)
+    return {name: count for name, count in report["files"].items() if count}
+
+
+@pytest.fixture
+def notes(tmp_path: Path) -> Path:
+    folder = tmp_path / "notes"
+    (folder / "deep").mkdir(parents=True)
+    (folder / "tea.md").write_text("# Tea\n\nSteep green tea for two minutes.\n", "utf-8")
+    (folder / "deep" / "sea.txt").write_text("The tide turns twice a day.\n", "utf-8")
+    return folder
+
+
+def test_only_what_changed_is_done_again(qrank: Qrank, notes: Path) -> None:
+    first = qrank("index", "notes", "--db", "i.db", "--json").json()
+    assert first["files"] == dict.fromkeys(COUNTS, 0) | {"added": 2}
+    assert first["chunks"] == first["embedded"] == 2
+    assert first["errors"] == []
+    again = qrank("index", "notes", "--db", "i.db", "--json")
+    assert counts(again) == {"unchanged": 2}
+    assert again.json()["embedded"] == 0
+
+    os.utime(notes / "tea.md", (1, 1))  # touched, not changed
+    assert counts(qrank("index", "notes", "--db", "i.db", "--json")) == {"unchanged": 2}
+
+    (notes / "tea.md").write_text("# Tea\n\nSteep black tea for four minutes.\n", "utf-8")
+    (notes / "deep" / "sea.txt").rename(notes / "tide.txt")
+    changed = qrank("index", "notes", "--db", "i.db", "--json")
+    assert counts(changed) == {"updated": 1, "added": 1, "removed": 1}
+    assert changed.json()["embedded"] == 1  # the moved file kept its vector
+
+    (notes / "tide.txt").unlink()
+    assert counts(qrank("index", "notes", "--db", "i.db", "--json")) == {
+        "unchanged": 1,
+        "removed": 1,
+    }
+    assert qrank("search", "tide", "--mode", "bm25", "--db", "i.db").returncode == 1
+
+
+def test_indexing_one_folder_leaves_the_others_alone(qrank: Qrank, notes: Path) -> None:
+    qrank("index", "notes/deep", "notes/tea.md", "--no-embed", "--db", "i.db")
+    assert counts(qrank("index", "notes/deep", "--no-embed", "--db", "i.db", "--json")) == {
+        "unchanged": 1
+    }
+    assert qrank("status", "--db", "i.db", "--json").json()["files"] == 2
+
+
+def test_no_embed_can_be_made_up_for(qrank: Qrank, notes: Path) -> None:
+    assert qrank("index", "notes", "--no-embed", "--db", "i.db", "--json").json()["embedded"] == 0
+    found = qrank("search", "green tea", "--db", "i.db", "--json")
+    assert found.json()["models"]["embed"] is None
+    assert "no vectors" in found.stderr
+    assert "no vectors" in complaint(qrank("search", "tea", "--mode", "vector", "--db", "i.db"))
+    assert qrank("index", "notes", "--db", "i.db", "--json").json()["embedded"] == 2
+    assert qrank("search", "tea", "--mode", "vector", "--db", "i.db").returncode == 0
+
+
+def test_what_can_t_be_read_is_told_and_the_rest_is_indexed(qrank: Qrank, notes: Path) -> None:
+    (notes / "image.png").write_bytes(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR")
+    (notes / "latin.txt").write_bytes(b"caf\xe9")
+    (notes / "empty.md").write_bytes(b"")
+    run = qrank("index", "notes", "--no-embed", "--db", "i.db", "--json")
+    assert counts(run) == {"added": 3, "skipped": 2}
+    reasons = {Path(problem["path"]).name: problem["reason"] for problem in run.json()["errors"]}
+    assert reasons == {"image.png": "binary file", "latin.txt": "not UTF-8 text"}
+    assert "left out notes/image.png: binary file" in run.stderr
+    alone = qrank("index", "notes/image.png", "--no-embed", "--db", "j.db")
+    assert alone.returncode == 2
+
+
+def test_the_index_file_is_not_indexed(qrank: Qrank, notes: Path) -> None:
+    assert counts(qrank("index", "notes", "--no-embed", "--db", "notes/i.db", "--json")) == {
+        "added": 2
+    }
+
+
+def test_a_missing_path_changes_nothing(qrank: Qrank, notes: Path, tmp_path: Path) -> None:
+    assert "no file or folder" in complaint(qrank("index", "notes", "nowhere", "--db", "i.db"))
+    assert not (tmp_path / "i.db").exists()
+
+
+def test_a_second_model_is_refused_and_the_vectors_stay(qrank: Qrank, notes: Path) -> None:
+    qrank("index", "notes", "--db", "i.db")
+    before = qrank("status", "--db", "i.db", "--json").json()["models"]
+    for command in (("index", "notes"), ("search", "tea")):
+        run = qrank(*command, "--embed-model", PARITY / "embed.gguf", "--db", "i.db")
+        assert "was made with the embedding model tiny" in complaint(run)
+    assert qrank("status", "--db", "i.db", "--json").json()["models"] == before
+    assert before[0]["vectors"] == 2
+    assert qrank("search", "tea", "--db", "i.db").returncode == 0
+
+
+def test_collections_are_apart(qrank: Qrank, notes: Path) -> None:
+    qrank("index", "notes/deep", "--collection", "sea", "--no-embed", "--db", "i.db")
+    qrank("index", "notes/tea.md", "--collection", "kitchen", "--no-embed", "--db", "i.db")
+    words = ("search", "tide tea", "--mode", "bm25", "--jsonl", "--db", "i.db")
+    assert {hit["collection"] for hit in qrank(*words).lines()} == {"sea", "kitchen"}
+    assert [hit["collection"] for hit in qrank(*words, "--collection", "sea").lines()] == ["sea"]
+
+
+def test_an_interrupted_run_leaves_an_index_that_the_next_one_completes(
+    qrank: Qrank, tmp_path: Path, environment: dict[str, str]
+) -> None:
+    many = tmp_path / "many"
+    many.mkdir()
+    for i in range(1500):
+        (many / f"{i}.md").write_text(f"# Note {i}\n\n" + f"About subject {i} in detail. " * 30)
+    run = subprocess.Popen(
+        [COMMAND, "index", "many", "--db", "i.db"],
+        cwd=tmp_path,
+        env=environment,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    deadline = time.monotonic() + 60
+    while not vectors_held(tmp_path / "i.db") and time.monotonic() < deadline:
+        time.sleep(0.05)
+    run.send_signal(signal.SIGINT)
+    _, said = run.communicate(timeout=60)
+    assert (run.returncode, said) == (130, "qrank: interrupted\n")
+    held = vectors_held(tmp_path / "i.db")
+    assert 0 < held < 1500
+    assert qrank("search", "subject 7", "-n", "3", "--db", "i.db").returncode == 0
+    rest = qrank("index", "many", "--db", "i.db", "--json").json()
+    assert rest["embedded"] == 1500 - held
+    assert vectors_held(tmp_path / "i.db") == 1500
+
+
+def vectors_held(path: Path) -> int:
+    if not path.exists():
+        return 0
+    connection = sqlite3.connect(path)
+    try:
+        return int(connection.execute("SELECT count(*) FROM vector").fetchone()[0])
+    except sqlite3.OperationalError:  # the tables are not there yet
+        return 0
+    finally:
+        connection.close()
+
+
+def test_init_makes_the_index_of_a_folder_and_all_below(
+    qrank: Qrank, notes: Path, tmp_path: Path, environment: dict[str, str]
+) -> None:
+    assert qrank("init").returncode == 0
+    assert qrank("init").returncode == 0
+    qrank("index", "notes", "--no-embed")
+    below = subprocess.run(
+        [COMMAND, "search", "tide", "--mode", "bm25", "-l"],
+        cwd=notes / "deep",
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert below.stdout == f"{notes / 'deep' / 'sea.txt'}\n"
+    assert qrank("status", "--json").json()["db"] == str(tmp_path / ".qrank" / "index.db")

@@ -1,0 +1,144 @@
+"""Model files and names: the kind comes from the file, and a bad file is one clear line."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support import PARITY, Run, complaint
+
+from qrank.errors import ModelError
+from qrank.llama.gguf import Kind, read_header
+from qrank.models.registry import Role, better_than, entries, resolve
+
+Qrank = Callable[..., Run]
+HEADER = (PARITY / "cls.gguf").read_bytes()[:300_000]
+
+
+def test_the_kind_is_read_from_the_file_not_its_name(tmp_path: Path) -> None:
+    kinds = {"embed": Kind.embedder, "lm": Kind.causal, "cls": Kind.classifier}
+    for name, kind in kinds.items():
+        disguised = tmp_path / "Qwen3-Reranker-or-Embedding.gguf"
+        disguised.write_bytes((PARITY / f"{name}.gguf").read_bytes())
+        assert read_header(disguised).kind is kind
+
+
+@given(cut=st.integers(min_value=0, max_value=len(HEADER) - 1))
+def test_a_file_cut_anywhere_is_refused(cut: int, tmp_path_factory: pytest.TempPathFactory) -> None:
+    path = tmp_path_factory.getbasetemp() / "cut.gguf"
+    path.write_bytes(HEADER[:cut])
+    with pytest.raises(ModelError, match=r"GGUF|damaged"):
+        read_header(path)
+
+
+@given(at=st.integers(min_value=4, max_value=4000), junk=st.binary(min_size=1, max_size=16))
+def test_a_damaged_header_never_crashes(
+    at: int, junk: bytes, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    data = bytearray((PARITY / "cls.gguf").read_bytes())
+    data[at : at + len(junk)] = junk
+    path = tmp_path_factory.getbasetemp() / "junk.gguf"
+    path.write_bytes(data)
+    try:
+        read_header(path)
+    except ModelError as error:
+        assert "\n" not in str(error)  # noqa: PT017  (either outcome is right)
+
+
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (lambda data: b"", "not a GGUF"),
+        (lambda data: b"PK\x03\x04" + data, "not a GGUF"),
+        (lambda data: data[:50_000], "cut short"),
+        (lambda data: data[:-200_000], "load|cut short"),
+        (lambda data: data[:4] + struct.pack("<I", 99) + data[8:], "version 99"),
+    ],
+    ids=["empty", "zip", "half a header", "half the weights", "a future version"],
+)
+@pytest.mark.parametrize("command", ["rerank", "embed"])
+def test_a_broken_model_file_is_one_line(
+    qrank: Qrank, tmp_path: Path, make: Callable[[bytes], bytes], reason: str, command: str
+) -> None:
+    source = PARITY / ("lm.gguf" if command == "rerank" else "embed.gguf")
+    (tmp_path / "model.gguf").write_bytes(make(source.read_bytes()))
+    words = ("rerank", "q", "--rerank-model") if command == "rerank" else ("embed", "--embed-model")
+    line = complaint(qrank(*words, "./model.gguf", stdin="a"))
+    assert "model.gguf" in line
+    assert any(part in line for part in reason.split("|"))
+
+
+def test_a_model_of_the_wrong_kind_is_refused(qrank: Qrank) -> None:
+    for name in ("lm", "cls"):
+        line = complaint(qrank("embed", "--embed-model", PARITY / f"{name}.gguf", stdin="a"))
+        assert "not an embedder" in line
+    line = complaint(qrank("rerank", "q", "--rerank-model", PARITY / "embed.gguf", stdin="a"))
+    assert "is an embedder, not a reranker" in line
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("no-such-model", "one of: tiny, qwen3-"),
+        ("./missing.gguf", "no model file"),
+        ("qwen3-reranker-0.6b", "Hugging Face: ggml-org/Qwen3-Reranker-0.6B-Q8_0-GGUF"),
+        ("hf:owner/repo/file.gguf", "put file.gguf (Hugging Face: owner/repo) into"),
+        ("https://example.org", "not supported yet"),
+    ],
+)
+def test_a_model_that_is_not_there_is_told_how_to_get(qrank: Qrank, name: str, reason: str) -> None:
+    assert reason in complaint(qrank("rerank", "q", "--rerank-model", name, stdin="a"))
+
+
+def test_an_installed_model_is_preferred(qrank: Qrank, environment: dict[str, str]) -> None:
+    folder = Path(environment["HOME"]) / ".local" / "share" / "qrank" / "models"
+    folder.mkdir(parents=True)
+    (folder / "qwen3-reranker-0.6b-q8_0.gguf").write_bytes((PARITY / "cls.gguf").read_bytes())
+    listed = {(m["alias"], m["kind"]): m for m in qrank("models", "list", "--json").json()}
+    assert listed["qwen3-reranker-0.6b", "reranker"]["installed"] is True
+    assert listed["qwen3-embedding-0.6b", "embedder"]["installed"] is False
+    out = qrank("rerank", "q", "--jsonl", stdin="a tide\n").lines()
+    named = qrank(
+        "rerank", "q", "--rerank-model", PARITY / "cls.gguf", "--jsonl", stdin="a tide\n"
+    ).lines()
+    assert out == named
+
+
+def test_settings_give_way_in_order(qrank: Qrank, environment: dict[str, str]) -> None:
+    words = ("rerank", "q", "--jsonl")
+    text = "a document about tides and the moon\n"
+    by_tiny, by_lm = (
+        qrank(*words, "--rerank-model", model, stdin=text).lines()
+        for model in ("tiny", PARITY / "lm.gguf")
+    )
+    assert by_tiny != by_lm
+    config = Path(environment["HOME"]) / ".config" / "qrank" / "config.toml"
+    config.parent.mkdir(parents=True)
+    config.write_text(f'rerank_model = "{PARITY / "lm.gguf"}"\n', "utf-8")
+    assert qrank(*words, stdin=text).lines() == by_lm
+    assert qrank(*words, stdin=text, QRANK_RERANK_MODEL="tiny").lines() == by_tiny
+    flag = ("--rerank-model", "tiny")
+    environment_says = {"QRANK_RERANK_MODEL": str(PARITY / "lm.gguf")}
+    assert qrank(*words, *flag, stdin=text, **environment_says).lines() == by_tiny
+    config.write_text("rerank_modl = 1\n", "utf-8")
+    assert "there is no setting 'rerank_modl'" in complaint(qrank(*words, stdin=text))
+    config.write_text("= 1\n", "utf-8")
+    assert "no valid TOML" in complaint(qrank(*words, stdin=text))
+
+
+def test_the_registry_is_sound() -> None:
+    names = [(entry.role, entry.alias) for entry in entries()]
+    assert len(names) == len(set(names))
+    for entry in entries():
+        assert 0 < entry.fusion_weight <= 1
+        assert 0 < entry.rerank_weight <= 1
+        assert bool(entry.bundled) != entry.source.startswith("hf:")
+    for role in Role:
+        tiny = resolve(role, "tiny")
+        assert tiny.path.is_file()
+        assert tiny.path.stat().st_size <= 12_000_000
+        assert better_than(tiny) is not None

@@ -1,0 +1,67 @@
+"""The analyser's promises: what matches what."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from qrank.text import STOP_WORDS, index_terms, query_terms, tokens
+
+
+@pytest.mark.parametrize(
+    ("query", "document"),
+    [
+        ("retries", "def max_retries(): ..."),  # parts of identifiers, stemmed
+        ("max_retries", "set max_retries to 3"),  # and the whole
+        ("maxRetries", "let maxRetries = 3"),
+        ("http response", "class HTTPResponse2"),
+        ("cafe", "un café au lait"),  # accents
+        ("cafe\u0301", "un café au lait"),  # decomposed
+        ("STRASSE", "Straße"),  # case folding, not lower-casing
+        ("eau", "de l’eau fraîche"),  # elision
+        ("running shoes", "a shoe to run in"),  # stemming
+        ("c++", "written in C++ and Rust"),
+        ("C#", "C# developers"),
+        ("北京", "他住在北京市"),  # bigrams
+        ("茶", "我喝红茶。"),  # one character: a prefix of bigrams, or the last of a run
+        ("ｶﾒﾗ", "カメラを買う"),  # half-width kana
+        ("книга", "книги на столе"),
+        ("पानी", "पानी की टंकी"),
+        ("كتاب", "الكتاب"),
+    ],
+)
+def test_a_query_shares_a_term_with_what_it_should_find(query: str, document: str) -> None:
+    found = set(index_terms(document))
+    terms = query_terms(query)
+    assert found.intersection(terms) or any(t.startswith(terms[0]) for t in found)
+
+
+def test_c_plus_plus_is_not_c() -> None:
+    assert set(query_terms("c++")).isdisjoint(index_terms("plain C code"))
+
+
+def test_stop_words_go_unless_nothing_else_is_left() -> None:
+    assert query_terms("what is the tide") == ["tide"]
+    assert query_terms("To be, or not to be") == ["to", "be", "or", "not"]
+    assert query_terms("?!… --") == []
+
+
+@given(st.text(max_size=300))
+def test_any_text_gives_clean_terms_at_their_places(text: str) -> None:
+    end = 0
+    for start, stop, terms in tokens(text):
+        assert 0 <= start < stop <= len(text)
+        assert stop >= end  # in order
+        end = stop
+        assert all(term and not any(c.isspace() for c in term) for term in terms)
+    assert all(len(term) <= 64 for term in index_terms(text))
+
+
+@given(st.text(max_size=100))
+def test_a_text_finds_itself(text: str) -> None:
+    assert set(query_terms(text)) <= set(index_terms(text))
+
+
+def test_stop_words_are_folded() -> None:
+    assert all(word == word.lower() for word in STOP_WORDS)

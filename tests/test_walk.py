@@ -1,0 +1,76 @@
+"""Which files are found."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from qrank.ingest.walk import walk
+from qrank.results import FileProblem
+
+
+def names(root: Path, problems: list[FileProblem] | None = None) -> list[str]:
+    found = walk(root, (problems if problems is not None else []).append)
+    return [file.path.relative_to(root).as_posix() for file in found]
+
+
+def make(root: Path, *paths: str, text: str = "x") -> None:
+    for path in paths:
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_text(text, encoding="utf-8")
+
+
+def test_files_come_in_order_without_hidden_ones(tmp_path: Path) -> None:
+    make(tmp_path, "b.md", "a/z.md", "a/b/c.md", ".hidden.md", ".git/config", "c.txt")
+    assert names(tmp_path) == ["a/b/c.md", "a/z.md", "b.md", "c.txt"]
+
+
+def test_ignore_files_are_honoured_the_deepest_last(tmp_path: Path) -> None:
+    make(tmp_path, "keep.md", "drop.log", "build/x.md", "sub/drop.log", "sub/build.md")
+    (tmp_path / ".gitignore").write_text("*.log\nbuild/\n", encoding="utf-8")
+    (tmp_path / "sub" / ".qrankignore").write_text("!drop.log\nbuild.md\n", encoding="utf-8")
+    assert names(tmp_path) == ["keep.md", "sub/drop.log"]
+
+
+def test_links_are_not_followed_and_devices_not_read(tmp_path: Path) -> None:
+    make(tmp_path, "a.md")
+    (tmp_path / "loop").symlink_to(tmp_path)
+    (tmp_path / "link.md").symlink_to("a.md")
+    os.mkfifo(tmp_path / "fifo")
+    assert names(tmp_path) == ["a.md"]
+
+
+def test_a_file_that_is_named_is_found_even_when_hidden(tmp_path: Path) -> None:
+    make(tmp_path, ".notes.md")
+    (tmp_path / ".gitignore").write_text("*\n", encoding="utf-8")
+    assert [f.path.name for f in walk(tmp_path / ".notes.md", [].append)] == [".notes.md"]
+
+
+def test_a_fifo_that_is_named_is_a_problem_not_a_hang(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    problems: list[FileProblem] = []
+    assert list(walk(tmp_path / "fifo", problems.append)) == []
+    assert problems[0].reason == "not a regular file"
+
+
+def test_a_name_that_is_no_utf8_is_a_problem(tmp_path: Path) -> None:
+    make(tmp_path, "a.md")
+    try:
+        Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.md")).write_text("x", encoding="utf-8")
+    except OSError:
+        pytest.skip("the file system takes UTF-8 names only")
+    problems: list[FileProblem] = []
+    assert names(tmp_path, problems) == ["a.md"]
+    assert "\\xe9" in problems[0].path
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may read all")
+def test_a_folder_without_permission_is_a_problem(tmp_path: Path) -> None:
+    make(tmp_path, "a.md", "secret/b.md")
+    (tmp_path / "secret").chmod(0)
+    problems: list[FileProblem] = []
+    assert names(tmp_path, problems) == ["a.md"]
+    (tmp_path / "secret").chmod(0o700)
+    assert problems[0].reason == "permission denied"
