@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from qrank.api import Embedding, Index, embed, rerank
     from qrank.errors import QrankError
     from qrank.results import Answer, IndexReport, Mode, RankedText, Result
+    from qrank.settings import Placement
 
 __version__ = "0.1.0"
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "Index",
     "IndexReport",
     "Mode",
+    "Placement",
     "QrankError",
     "RankedText",
     "Result",
@@ -27,6 +29,7 @@ __all__ = [
 _HOMES = {
     "qrank.api": ("Embedding", "Index", "embed", "rerank"),
     "qrank.errors": ("QrankError",),
+    "qrank.settings": ("Placement",),
     "qrank.results": ("Answer", "IndexReport", "Mode", "RankedText", "Result"),
 }
 

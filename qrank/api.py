@@ -11,11 +11,13 @@ from qrank import settings
 from qrank.errors import InputError
 from qrank.models.registry import AUTO, Role, resolve
 from qrank.results import Answer, IndexReport, Mode, RankedText
+from qrank.settings import ANYWHERE, Placement
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from qrank.llama.embedder import Embedder
     from qrank.llama.reranker import Reranker
     from qrank.pipeline.progress import Progress
     from qrank.pipeline.search import Rerank, Semantic
@@ -42,16 +44,20 @@ class Index:
         *,
         embed_model: str | None = None,
         rerank_model: str | None = None,
+        placement: Placement = ANYWHERE,
     ) -> None:
         """path: the index file, which need not exist yet; by default the one the command line
-        would use here. Models are named as on the command line."""
+        would use here. Models are named as on the command line; placement: where they run."""
         presets = settings.load()
         self.path = presets.index_path(Path(path) if path is not None else None)
         self._embed_name = presets.get("embed_model", embed_model, AUTO) or AUTO
         self._rerank_name = presets.get("rerank_model", rerank_model, AUTO) or AUTO
+        self._placement = presets.placement(placement)
         self._reader: Store | None = None
         self._semantic: Semantic | None = None
         self._rerank: Rerank | None = None
+        self._embedder: Embedder | None = None
+        self._reranker: Reranker | None = None
 
     def __enter__(self) -> Index:
         return self
@@ -66,13 +72,16 @@ class Index:
 
     def close(self) -> None:
         """Close the file and free the models."""
-        if self._reader:
-            self._reader.close()
-        if self._semantic:
-            self._semantic.embedder.close()
-        if self._rerank:
-            self._rerank.reranker.close()
-        self._reader = self._semantic = self._rerank = None
+        for opened in (self._reader, self._embedder, self._reranker):
+            if opened:
+                opened.close()
+        self._reader = self._semantic = self._rerank = self._embedder = self._reranker = None
+
+    def create(self) -> None:
+        """Make the index file, empty, unless it is there."""
+        from qrank.store import Store
+
+        Store(self.path, write=True).close()
 
     def add(
         self,
@@ -99,7 +108,7 @@ class Index:
         name = collection or settings.load().get("collection") or DEFAULT_COLLECTION
         with Store(self.path, write=True) as store:
             model = index_model(store, self._embed_name) if embed else None
-            return index_paths(store, roots, name, model, progress or Silent())
+            return index_paths(store, roots, name, model, self._placement, progress or Silent())
 
     def search(
         self,
@@ -139,13 +148,21 @@ class Index:
         return search(
             store,
             wanted,
-            self._load_semantic if has_vectors else None,
-            self._load_reranker if reranks else None,
+            self._find_semantic if has_vectors else None,
+            self._find_reranker if reranks else None,
         )
 
     def status(self) -> dict[str, Any]:
         """What the index holds: files, chunks, bytes, collections, models."""
         return self._open().status()
+
+    def clear_cache(self) -> int:
+        """Forget the models' cached answers to earlier searches; returns how many there were."""
+        from qrank.store import Store
+
+        self.status()  # raises when there is no index: none is made
+        with Store(self.path, write=True) as store:
+            return store.clear_cache()
 
     def has_vectors(self) -> bool:
         """Whether the index can be searched by meaning."""
@@ -158,24 +175,38 @@ class Index:
             self._reader = Store(self.path)
         return self._reader
 
-    def _load_semantic(self) -> Semantic:
-        from qrank.pipeline.embedding import index_model, load_embedder
+    def _find_semantic(self) -> Semantic:
+        from qrank.pipeline.embedding import index_model
         from qrank.pipeline.search import Semantic
 
         if self._semantic is None:
             model = index_model(self._open(), self._embed_name)
             if model.stored is None:
                 raise InputError(f"the index {self.path} has no vectors")
-            self._semantic = Semantic(model.stored, model.choice, load_embedder(model.choice))
+            self._semantic = Semantic(model.stored, model.choice, self._load_embedder)
         return self._semantic
 
-    def _load_reranker(self) -> Rerank:
+    def _load_embedder(self) -> Embedder:
+        from qrank.pipeline.embedding import load_embedder
+
+        if self._embedder is None:
+            self._embedder = load_embedder(self._find_semantic().choice, self._placement)
+        return self._embedder
+
+    def _find_reranker(self) -> Rerank:
+        from qrank.pipeline.embedding import file_hash
         from qrank.pipeline.search import Rerank
 
         if self._rerank is None:
             choice = resolve(Role.reranker, self._rerank_name)
-            self._rerank = Rerank(choice, _reranker(choice.path))
+            sha256 = file_hash(self._open(), choice.path)
+            self._rerank = Rerank(choice, sha256, self._load_reranker)
         return self._rerank
+
+    def _load_reranker(self) -> Reranker:
+        if self._reranker is None:
+            self._reranker = _reranker(self._find_reranker().choice.path, self._placement)
+        return self._reranker
 
 
 def rerank(
@@ -185,6 +216,7 @@ def rerank(
     model: str | None = None,
     instruction: str | None = None,
     candidates: int | None = None,
+    placement: Placement = ANYWHERE,
 ) -> list[RankedText]:
     """Score texts by how well they answer query, best first; the model reads exactly the texts.
 
@@ -195,10 +227,11 @@ def rerank(
 
     if not query.strip():
         raise InputError("the query is empty", hint="say what the documents should answer")
-    name = settings.load().get("rerank_model", model, AUTO) or AUTO
     if not texts:
         return []
-    reranker = _reranker(resolve(Role.reranker, name).path)
+    presets = settings.load()
+    choice = resolve(Role.reranker, presets.get("rerank_model", model, AUTO) or AUTO)
+    reranker = _reranker(choice.path, presets.placement(placement))
     try:
         return rerank_texts(reranker, query, texts, candidates=candidates, instruction=instruction)
     finally:
@@ -208,12 +241,13 @@ def rerank(
 class Embedding:
     """An embedding model, loaded: texts in, unit vectors out."""
 
-    def __init__(self, model: str | None = None) -> None:
+    def __init__(self, model: str | None = None, *, placement: Placement = ANYWHERE) -> None:
         """model: named as on the command line. Raises ModelError."""
         from qrank.pipeline.embedding import load_embedder
 
-        name = settings.load().get("embed_model", model, AUTO) or AUTO
-        self._embedder = load_embedder(resolve(Role.embedder, name))
+        presets = settings.load()
+        choice = resolve(Role.embedder, presets.get("embed_model", model, AUTO) or AUTO)
+        self._embedder = load_embedder(choice, presets.placement(placement))
 
     def __call__(
         self,
@@ -240,17 +274,18 @@ def embed(
     query: bool = False,
     instruction: str | None = None,
     dims: int | None = None,
+    placement: Placement = ANYWHERE,
 ) -> NDArray[np.float32]:
     """Unit vectors of texts, of shape (len(texts), dims). For many calls use Embedding."""
-    embedding = Embedding(model)
+    embedding = Embedding(model, placement=placement)
     try:
         return embedding(texts, query=query, instruction=instruction, dims=dims)
     finally:
         embedding.close()
 
 
-def _reranker(path: Path) -> Reranker:
+def _reranker(path: Path, placement: Placement) -> Reranker:
     from qrank.llama.gguf import read_header
     from qrank.llama.reranker import Reranker
 
-    return Reranker(read_header(path))
+    return Reranker(read_header(path), placement)

@@ -16,7 +16,22 @@ from qrank.errors import InputError
 PROJECT_FOLDER = ".qrank"
 INDEX_NAME = "index.db"
 CONFIG_NAME = "config.toml"
-KEYS = ("db", "embed_model", "rerank_model", "collection", "color")
+NUMBERS = ("threads", "gpu_layers")
+KEYS = ("db", "embed_model", "rerank_model", "collection", "color", "device", *NUMBERS)
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Where a model runs. threads: None for one a physical core. gpu_layers: how many of the
+    model's layers go to the GPU, None for all where llama.cpp was built for one, 0 for none.
+    device: llama.cpp's name of the one to use, or cpu; None for all that it finds."""
+
+    threads: int | None = None
+    gpu_layers: int | None = None
+    device: str | None = None
+
+
+ANYWHERE = Placement()
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +44,17 @@ class Settings:
     def get(self, key: str, flag: str | None = None, default: str | None = None) -> str | None:
         """A flag's value, else what is preset under key, else default."""
         return flag if flag is not None else self.values.get(key, default)
+
+    def placement(self, flags: Placement) -> Placement:
+        """Where models run: what flags leave open is filled from the presets."""
+        numbers = {name: getattr(flags, name) for name in NUMBERS}
+        for name in NUMBERS:
+            preset = self.values.get(name)
+            if numbers[name] is None and preset is not None:
+                if not preset.isdecimal():
+                    raise InputError(f"the setting {name} must be a number, not {preset!r}")
+                numbers[name] = int(preset)
+        return Placement(device=self.get("device", flags.device), **numbers)
 
     def index_path(self, flag: Path | None = None) -> Path:
         """The index file: --db or QRANK_DB, else the nearest project's, else the user's own."""
@@ -78,8 +104,9 @@ def _read(path: Path) -> dict[str, str]:
     for key, value in table.items():
         if key not in KEYS:
             raise InputError(f"{path}: there is no setting {key!r}", hint=f"use {', '.join(KEYS)}")
-        if not isinstance(value, str):
-            raise InputError(f"{path}: the setting {key!r} must be a string")
+        if not isinstance(value, int if key in NUMBERS else str) or isinstance(value, bool):
+            wanted = "a number" if key in NUMBERS else "a string"
+            raise InputError(f"{path}: the setting {key!r} must be {wanted}")
     if "db" in table:  # relative to the file that says so
         table["db"] = str(path.parent / Path(table["db"]).expanduser())
-    return table
+    return {key: str(value) for key, value in table.items()}

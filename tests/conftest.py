@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from support import COMMAND, SAMPLE, Run, clean_environment
 
-collect_ignore = ["parity/make_fixtures.py"]  # needs torch, the tests do not
+collect_ignore_glob = ["parity/make_*.py"]  # need torch, the tests do not
 
 
 @pytest.fixture

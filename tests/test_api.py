@@ -13,7 +13,16 @@ import qrank
 def test_the_exported_names_are_these_and_all_are_there() -> None:
     assert sorted(qrank.__all__) == qrank.__all__
     assert set(qrank.__all__) == {
-        *("Answer", "Embedding", "Index", "IndexReport", "Mode", "QrankError", "RankedText"),
+        *(
+            "Answer",
+            "Embedding",
+            "Index",
+            "IndexReport",
+            "Mode",
+            "Placement",
+            "QrankError",
+            "RankedText",
+        ),
         *("Result", "__version__", "embed", "rerank"),
     }
     for name in qrank.__all__:

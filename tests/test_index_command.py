@@ -125,8 +125,8 @@ def test_an_interrupted_run_leaves_an_index_that_the_next_one_completes(
 ) -> None:
     many = tmp_path / "many"
     many.mkdir()
-    for i in range(1500):
-        (many / f"{i}.md").write_text(f"# Note {i}\n\n" + f"About subject {i} in detail. " * 30)
+    for i in range(600):
+        (many / f"{i}.md").write_text(f"# Note {i}\n\n" + f"About subject {i} in detail. " * 12)
     run = subprocess.Popen(
         [COMMAND, "index", "many", "--db", "i.db"],
         cwd=tmp_path,
@@ -141,11 +141,11 @@ def test_an_interrupted_run_leaves_an_index_that_the_next_one_completes(
     _, said = run.communicate(timeout=60)
     assert (run.returncode, said) == (130, "qrank: interrupted\n")
     held = vectors_held(tmp_path / "i.db")
-    assert 0 < held < 1500
+    assert 0 < held < 600
     assert qrank("search", "subject 7", "-n", "3", "--db", "i.db").returncode == 0
     rest = qrank("index", "many", "--db", "i.db", "--json").json()
-    assert rest["embedded"] == 1500 - held
-    assert vectors_held(tmp_path / "i.db") == 1500
+    assert rest["embedded"] == 600 - held
+    assert vectors_held(tmp_path / "i.db") == 600
 
 
 def vectors_held(path: Path) -> int:

@@ -11,9 +11,10 @@ import pytest
 
 from qrank.llama import prompts
 from qrank.llama.embedder import Embedder
-from qrank.llama.engine import Model, clean
+from qrank.llama.engine import Frame, Model, clean
 from qrank.llama.gguf import read_header
 from qrank.llama.reranker import Reranker
+from qrank.settings import ANYWHERE, Placement
 
 OURS = Path(__file__).parent / "parity"
 SHARED = Path(__file__).parents[2] / "shared" / "parity"  # other files of the same kind, if there
@@ -31,9 +32,10 @@ def expected(folder: Path) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("name", ["lm.gguf", "cls.gguf"])
+@pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("together", [True, False], ids=["packed", "alone"])
-def test_p_yes_is_the_reference_s(folder, expected, name, together):
-    reranker = Reranker(read_header(folder / name))
+def test_p_yes_is_the_reference_s(folder, expected, name, together, threads):
+    reranker = Reranker(read_header(folder / name), Placement(threads=threads))
     instruction = json.loads((folder / "cases.json").read_text("utf-8"))["instruction"]
     for key, task in (("rerank", None), ("rerank_instr", instruction)):
         cases = expected[key]
@@ -49,7 +51,7 @@ def test_p_yes_is_the_reference_s(folder, expected, name, together):
 
 
 def test_a_prompt_has_the_reference_s_length(folder, expected):
-    model = Model(read_header(folder / "lm.gguf"))
+    model = Model(read_header(folder / "lm.gguf"), ANYWHERE)
     for case in expected["rerank"]:
         question = model.tokens(clean(prompts.rerank_question(case["query"])))
         document = model.tokens(clean(prompts.rerank_document(case["doc"])))
@@ -60,14 +62,14 @@ def test_a_prompt_has_the_reference_s_length(folder, expected):
 
 
 def test_token_ids_are_the_reference_s(folder, expected):
-    model = Model(read_header(folder / "embed.gguf"))
+    model = Model(read_header(folder / "embed.gguf"), ANYWHERE)
     for case in expected["tokens"]:
         assert model.tokens(clean(case["text"])) == case["ids"]
     model.close()
 
 
 def test_embeddings_are_the_reference_s(folder, expected):
-    embedder = Embedder(read_header(folder / "embed.gguf"))
+    embedder = Embedder(read_header(folder / "embed.gguf"), ANYWHERE)
     cases = expected["embed_doc"]
     vectors = embedder.documents([case["text"] for case in cases])
     for vector, case in zip(vectors, cases, strict=True):
@@ -75,3 +77,55 @@ def test_embeddings_are_the_reference_s(folder, expected):
     for case in expected["embed_query"]:
         assert float(embedder.queries([case["text"]])[0] @ np.array(case["vec"])) >= 0.9999
     embedder.close()
+
+
+def test_scores_depend_on_neither_order_nor_neighbours(folder, expected):
+    reranker = Reranker(read_header(folder / "lm.gguf"), ANYWHERE)
+    cases = [case for case in expected["rerank"] if case["query"] == expected["rerank"][0]["query"]]
+    texts = [case["doc"] for case in cases] * 4  # several packs, lengths mixed
+    ahead = [score for batch in reranker.scores(cases[0]["query"], texts) for score in batch]
+    texts.reverse()
+    behind = [score for batch in reranker.scores(cases[0]["query"], texts) for score in batch]
+    assert ahead == pytest.approx(behind[::-1], abs=2e-3)
+    assert ahead == pytest.approx([case["score"] for case in cases] * 4, abs=2e-3)
+    reranker.close()
+
+
+BERT = json.loads((OURS / "bert_expected.json").read_text("utf-8"))
+
+
+@pytest.mark.parametrize("name", sorted(BERT))
+def test_bert_family_token_ids_are_the_reference_s(name):
+    model = Model(read_header(OURS / f"{name}.gguf"), ANYWHERE)
+    for case in BERT[name]["tokens"]:
+        assert model.tokens(clean(case["text"])) == case["ids"]
+    model.close()
+
+
+@pytest.mark.parametrize("name", [name for name in sorted(BERT) if "embed" in BERT[name]])
+def test_bert_family_embeddings_are_the_reference_s(name):
+    embedder = Embedder(read_header(OURS / f"{name}.gguf"), ANYWHERE)
+    cases = BERT[name]["embed"]
+    together = embedder.documents([case["text"] for case in cases])
+    for vector, case in zip(together, cases, strict=True):
+        assert float(vector @ np.array(case["vec"])) >= 0.9999
+        alone = embedder.queries([case["text"]])[0]  # these families put no prompt around a query
+        assert float(vector @ alone) >= 0.9999
+    embedder.close()
+
+
+@pytest.mark.parametrize("name", [name for name in sorted(BERT) if "rerank" in BERT[name]])
+def test_cross_encoder_scores_are_the_reference_s(name):
+    file = read_header(OURS / f"{name}.gguf")
+    model = Model(file, ANYWHERE)
+    frame = Frame(model)
+    for case in BERT[name]["rerank"]:
+        query, document = (model.tokens(clean(case[part])) for part in ("query", "doc"))
+        assert frame.pair(query, document, file.context_length) == case["ids"]
+    model.close()
+    reranker = Reranker(file, ANYWHERE)
+    for query in {case["query"] for case in BERT[name]["rerank"]}:
+        cases = [case for case in BERT[name]["rerank"] if case["query"] == query]
+        scores = [s for b in reranker.scores(query, [case["doc"] for case in cases]) for s in b]
+        assert scores == pytest.approx([case["score"] for case in cases], abs=2e-3)
+    reranker.close()

@@ -53,7 +53,7 @@ def add(
 def add_vectors(store: Store, seed: int = 0) -> tuple[int, np.ndarray]:
     """A model with a random unit vector for each passage that has none."""
     with store.transaction():
-        made = store.add_model(StoredModel(0, "m", "/m", 1, 1, str(seed), DIMS, 1))
+        made = store.add_model(StoredModel(0, "m", str(seed), DIMS, 1))
         missing = store.missing_vectors(made.id)
         vectors = unit(np.random.default_rng(seed).normal(size=(len(missing), DIMS)))
         store.add_vectors(made.id, missing, vectors)

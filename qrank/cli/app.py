@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import os
 import sys
 from typing import Annotated
@@ -11,7 +12,7 @@ import typer
 from typer._click.exceptions import ClickException  # typer is pinned below 0.29
 
 from qrank.cli import embed, index, models, rerank, search, status
-from qrank.cli.options import Command, Group, common
+from qrank.cli.options import Command, Group, ModelCommand, common
 from qrank.errors import QrankError
 
 app = typer.Typer(
@@ -22,10 +23,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("index", cls=Command)(index.index)
-app.command("search", cls=Command)(search.search)
-app.command("rerank", cls=Command)(rerank.rerank)
-app.command("embed", cls=Command)(embed.embed)
+app.command("index", cls=ModelCommand)(index.index)
+app.command("search", cls=ModelCommand)(search.search)
+app.command("rerank", cls=ModelCommand)(rerank.rerank)
+app.command("embed", cls=ModelCommand)(embed.embed)
 app.command("status", cls=Command)(status.status)
 app.command("init", cls=Command)(status.init)
 app.add_typer(models.app, name="models")
@@ -56,6 +57,7 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # UTF-8 whatever the locale says
             stream.reconfigure(encoding="utf-8", errors="replace")
+    _show_notices()
     try:
         _run(sys.argv[1:])
         sys.stdout.flush()
@@ -77,6 +79,14 @@ def main() -> None:
             raise
         status = _fail(f"{type(error).__name__}: {error}", 2)
     sys.exit(status)
+
+
+def _show_notices() -> None:
+    """Put what the library logs (a model that did not fit, say) on stderr, a line each."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("qrank: %(message)s"))
+    handler.addFilter(lambda _: not common.quiet)
+    logging.getLogger("qrank").addHandler(handler)
 
 
 def _run(arguments: list[str]) -> None:

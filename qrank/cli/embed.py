@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from qrank.cli.inputs import Format
+from qrank.cli.options import common
 
 GROUP = 32  # texts that are read, embedded and written together
 
@@ -32,7 +33,7 @@ def embed(
     from qrank.cli import emit, inputs
 
     items = inputs.texts(form)
-    embedding = api.Embedding(embed_model)
+    embedding = api.Embedding(embed_model, placement=common.placement)
     try:
         while group := list(islice(items, GROUP)):
             vectors = embedding(

@@ -31,7 +31,8 @@ def index(
     from qrank import api
     from qrank.cli import emit, render
 
-    with api.Index(common.db, embed_model=embed_model) as target, render.progress() as progress:
+    index_file = api.Index(common.db, embed_model=embed_model, placement=common.placement)
+    with index_file as target, render.progress() as progress:
         report = target.add(paths, collection=collection, embed=embed, progress=progress)
     render.problems(report)
     if as_json:

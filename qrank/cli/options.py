@@ -2,58 +2,100 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from typer.core import TyperCommand, TyperGroup, TyperOption
 
+from qrank.errors import InputError
+from qrank.settings import Placement
+
 COLOR_CHOICES = ("auto", "always", "never")
 
 
 @dataclass(slots=True)
 class Common:
-    """What the common options say in this run."""
+    """What the common options, and those of all commands that use models, say in this run."""
 
     db: Path | None = None
     color: str | None = None
     debug: bool = False
     quiet: bool = False
+    threads: int | None = None
+    gpu_layers: int | None = None
+    device: str | None = None
+
+    @property
+    def placement(self) -> Placement:
+        """Where models run."""
+        return Placement(self.threads, self.gpu_layers, self.device)
 
 
 common = Common()
 
 
-def _options() -> list[TyperOption]:
+def _store(_context: Any, option: Any, value: Any) -> None:
+    """Keep a value in `common`; unset leaves what an earlier place on the line said."""
+    if value is not None and value is not False:
+        setattr(common, option.name, value)
+
+
+def _option(*names: str, **settings: Any) -> TyperOption:
+    return TyperOption(param_decls=list(names), callback=_store, expose_value=False, **settings)
+
+
+def _whole(name: str, least: int) -> Callable[[str], int]:
+    """A parser of whole numbers from least up."""
+
+    def parse(value: str) -> int:
+        if not value.isdecimal() or int(value) < least:
+            raise InputError(f"{name} takes a whole number from {least}, not {value!r}")
+        return int(value)
+
+    return parse
+
+
+def _common_options() -> list[TyperOption]:
     """Made anew for each command: their values land in `common`, not in its arguments."""
-
-    def store(_context: Any, option: Any, value: Any) -> None:
-        # Unset leaves what an earlier place on the line said.
-        if value is not None and value is not False:
-            setattr(common, option.name, Path(value) if option.name == "db" else value)
-
-    def option(*names: str, **settings: Any) -> TyperOption:
-        return TyperOption(param_decls=list(names), callback=store, expose_value=False, **settings)
-
+    colors = "|".join(COLOR_CHOICES)
     return [
-        option("--db", metavar="FILE", help="The index file (or QRANK_DB)."),
-        option("--color", metavar="|".join(COLOR_CHOICES), help="When to use colour. [auto]"),
-        option("--quiet", is_flag=True, help="Say nothing on stderr but errors."),
-        option("--debug", is_flag=True, help="On an error show the traceback."),
+        _option("--db", type=Path, metavar="FILE", help="The index file (or QRANK_DB)."),
+        _option("--color", metavar=colors, help="When to use colour. [auto]"),
+        _option("--quiet", is_flag=True, help="Say nothing on stderr but errors."),
+        _option("--debug", is_flag=True, help="On an error show the traceback."),
+    ]
+
+
+def _model_options() -> list[TyperOption]:
+    layers_help = "Layers of a model on the GPU. [all, where there is one]"
+    return [
+        _option("--threads", type=_whole("--threads", 1), metavar="N", help="[one a core]"),
+        _option("--gpu-layers", type=_whole("--gpu-layers", 0), metavar="N", help=layers_help),
+        _option("--device", metavar="NAME", help="Run on this device of llama.cpp's, or cpu."),
     ]
 
 
 class Group(TyperGroup):
-    """The app with the common options in front of the command."""
+    """The app, with the common options in front of the command."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.params += _options()
+        self.params += _common_options()
 
 
 class Command(TyperCommand):
-    """A command with the common options after its own."""
+    """A command, with the common options after its own."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.params += _options()
+        self.params += _common_options()
+
+
+class ModelCommand(TyperCommand):
+    """A command that uses models, with the options for where they run, too."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.params += _model_options() + _common_options()

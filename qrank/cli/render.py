@@ -148,6 +148,7 @@ def status(held: dict[str, Any]) -> None:
     print(f"index        {inert(held['db'])} ({_size(held['bytes'])})")
     print(f"files        {held['files']}")
     print(f"passages     {held['chunks']}")
+    print(f"cached       {held['cached']} answers of models (--clear-cache)")
     for collection in held["collections"]:
         print(f"collection   {inert(collection['name'])}: {collection['files']} files")
     for model in held["models"]:

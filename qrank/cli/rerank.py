@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from qrank.cli.inputs import Format
+from qrank.cli.options import common
 from qrank.errors import InputError
 
 DEFAULT_CANDIDATES = 100
@@ -48,6 +49,7 @@ def rerank(
         model=rerank_model,
         instruction=instruct,
         candidates=count,
+        placement=common.placement,
     )
     if len(ranked) < len(items):
         render.warn(f"scored BM25's best {len(ranked)} of {len(items)} documents (--candidates)")

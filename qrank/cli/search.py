@@ -73,7 +73,12 @@ def search(
 
     if (query is None) == (queries is None):
         raise InputError("give one QUERY, or --queries FILE", hint="see qrank search --help")
-    with api.Index(common.db, embed_model=embed_model, rerank_model=rerank_model) as index:
+    with api.Index(
+        common.db,
+        embed_model=embed_model,
+        rerank_model=rerank_model,
+        placement=common.placement,
+    ) as index:
 
         def run(text: str) -> Answer:
             with render.spinner():

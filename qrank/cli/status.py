@@ -12,12 +12,17 @@ from qrank.cli.options import common
 
 def status(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    clear_cache: Annotated[
+        bool, typer.Option("--clear-cache", help="First forget the answers of earlier searches.")
+    ] = False,
 ) -> None:
     """Show which index is used here and what it holds."""
     from qrank import api
     from qrank.cli import emit, render
 
     with api.Index(common.db) as index:
+        if clear_cache:
+            index.clear_cache()
         held = index.status()
     if as_json:
         emit.document(held)
@@ -27,13 +32,12 @@ def status(
 
 def init() -> None:
     """Make an index of its own for this folder, in .qrank/: used here and in all folders below."""
-    from qrank import settings
-    from qrank.store import Store
+    from qrank import api, settings
 
     folder = Path.cwd() / settings.PROJECT_FOLDER
     path = folder / settings.INDEX_NAME
     known = path.exists()
-    Store(path, write=True).close()
+    api.Index(path).create()
     ignore = folder / ".gitignore"
     if not ignore.exists():
         ignore.write_text("*\n", encoding="utf-8")

@@ -1,8 +1,8 @@
-"""Texts -> unit vectors, by a model of the Qwen3-Embedding family."""
+"""Texts -> unit vectors."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import chain
 from typing import Any
 
@@ -11,24 +11,30 @@ from numpy.typing import NDArray
 
 from qrank.errors import InputError, ModelError
 from qrank.llama import prompts
-from qrank.llama.engine import MAX_TOKENS, Context, Model, clean, pooled
+from qrank.llama.context import DecoderContext, EncoderContext, pooled
+from qrank.llama.engine import MAX_TOKENS, Frame, Model, clean
 from qrank.llama.gguf import Kind, ModelFile
+from qrank.settings import Placement
 
 
 class Embedder:
-    """An embedding model. Its vectors depend on text and file alone, never on the batch."""
+    """An embedding model: Qwen3-Embedding and other causal ones that pool by their last token,
+    or one of the BERT family with the pooling its file names. Its vectors depend on text and
+    file alone, never on the batch."""
 
-    def __init__(self, file: ModelFile) -> None:
+    def __init__(self, file: ModelFile, placement: Placement) -> None:
         """Load the model. Raises ModelError when the file is no embedder that qrank can run."""
         if file.kind is not Kind.embedder:
             raise ModelError(
                 f"{file.path} is {file.kind.value}, not an embedder",
-                hint="use it with --rerank-model, or name a Qwen3-Embedding file",
+                hint="name the file of an embedding model, such as Qwen3-Embedding's",
             )
-        if file.pooling != "last":
-            raise ModelError(f"{file.path} pools by {file.pooling}, which qrank can't run yet")
-        self._model = Model(file)
-        self._context = Context(self._model, embeddings=True)
+        if file.causal and file.pooling != "last":
+            raise ModelError(f"{file.path} is causal and pools by {file.pooling}: not supported")
+        self._model = Model(file, placement)
+        self._frame = Frame(self._model)
+        kind = DecoderContext if file.causal else EncoderContext
+        self._context: DecoderContext | EncoderContext = kind(self._model, embeddings=True)
         self._limit = min(MAX_TOKENS, file.context_length)
 
     @property
@@ -37,33 +43,40 @@ class Embedder:
         return self._model.dims
 
     def documents(self, texts: Sequence[str], dims: int | None = None) -> NDArray[np.float32]:
-        """Unit vectors of document texts, of shape (len(texts), dims)."""
-        return self._vectors([self._tokens(text) for text in texts], dims)
+        """Unit vectors of document texts, of shape (len(texts), dims).
 
-    def queries(
-        self, texts: Sequence[str], instruction: str | None = None, dims: int | None = None
-    ) -> NDArray[np.float32]:
-        """Unit vectors of queries, of shape (len(texts), dims)."""
-        return self.documents([prompts.embed_query(text, instruction) for text in texts], dims)
-
-    def _tokens(self, text: str) -> list[int]:
-        ids = self._model.tokens(clean(text))
-        return [*ids[: self._limit - 1], self._model.end_token()]
-
-    def _vectors(self, sequences: list[list[int]], dims: int | None) -> NDArray[np.float32]:
+        A text longer than the model's window is cut. Raises InputError for dims out of range.
+        """
         kept = dims or self.dims
         if not 1 <= kept <= self.dims:
             raise InputError(f"--dims {kept} is out of range: the model has {self.dims}")
-        vectors = np.zeros((len(sequences), kept), dtype=np.float32)
-        outputs = self._context.last_outputs([], sequences, self._read)
-        for i, output in enumerate(chain.from_iterable(outputs)):
+        sequences = (self._frame.text(self._model.tokens(clean(t)), self._limit) for t in texts)
+        vectors = np.zeros((len(texts), kept), dtype=np.float32)
+        for i, output in enumerate(chain.from_iterable(self._outputs(sequences))):
             vectors[i] = output[:kept]  # Matryoshka: a prefix, normalised again
         norms = np.linalg.norm(vectors, axis=1, keepdims=True)
         vectors /= np.where(norms > 0, norms, 1.0)
         return vectors
 
-    def _read(self, context: Any, sequence: int, _row: int) -> NDArray[np.float32]:
-        return pooled(context, sequence, self.dims)
+    def queries(
+        self, texts: Sequence[str], instruction: str | None = None, dims: int | None = None
+    ) -> NDArray[np.float32]:
+        """Unit vectors of queries, of shape (len(texts), dims), with the prompt of the model's
+        family put around them. Raises InputError for an instruction where it has no place."""
+        prompt = prompts.embed_query(self._model.file.architecture)
+        if prompt is None and instruction:
+            raise InputError(f"{self._model.file.path} takes no instruction (--instruct)")
+        asked = [prompt(text, instruction) for text in texts] if prompt else texts
+        return self.documents(asked, dims)
+
+    def _outputs(self, sequences: Iterator[list[int]]) -> Iterator[list[NDArray[np.float32]]]:
+        if isinstance(self._context, EncoderContext):
+            return self._context.pooled_outputs(sequences, self.dims)
+
+        def read(context: Any, sequence: int, _row: int) -> NDArray[np.float32]:
+            return pooled(context, sequence, self.dims)
+
+        return self._context.last_outputs([], sequences, read)
 
     def close(self) -> None:
         """Free the model."""

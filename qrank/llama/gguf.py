@@ -27,7 +27,8 @@ class Kind(Enum):
 
     embedder = "an embedder"
     causal = "a causal language model"
-    classifier = "a reranker with a classification head"
+    classifier = "a causal reranker with a classification head"
+    cross_encoder = "a cross-encoder"
     other = "a model of another kind"
 
 
@@ -55,13 +56,21 @@ class ModelFile:
         return POOLING[number] if number in range(len(POOLING)) else f"type {number}"
 
     @property
+    def causal(self) -> bool:
+        """Whether a token sees only those before it; in the BERT family it sees all."""
+        return bool(self.get("attention.causal", True))
+
+    @property
     def kind(self) -> Kind:
         """The kind, by metadata and tensors; a file's name tells nothing."""
-        if self.pooling == "rank":
-            return Kind.classifier if "cls.output.weight" in self.tensors else Kind.other
+        if "cls.output.weight" in self.tensors or (
+            "cls.weight" in self.tensors and not self.causal
+        ):
+            # Conversions of cross-encoders often name no pooling; a head is for ranking.
+            return Kind.classifier if self.causal else Kind.cross_encoder
         if self.pooling in ("mean", "cls", "last"):
             return Kind.embedder
-        return Kind.causal if self.pooling == "none" else Kind.other
+        return Kind.causal if self.pooling == "none" and self.causal else Kind.other
 
     @property
     def context_length(self) -> int:

@@ -5,7 +5,10 @@ Sources: the model cards of Qwen3-Embedding and Qwen3-Reranker (Qwen, Apache-2.0
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 PROMPT_VERSION = 1
+QueryPrompt = Callable[[str, str | None], str]  # (query, instruction) -> what is embedded
 
 TASK = "Given a web search query, retrieve relevant passages that answer the query"
 
@@ -18,9 +21,17 @@ RERANK_PREFIX = (
 RERANK_SUFFIX = "<|im_end|>\n<|im_start|>assistant\n<think>\n\n</think>\n\n"
 
 
-def embed_query(query: str, instruction: str | None = None) -> str:
-    """A query as Qwen3-Embedding wants it (no blank after "Query:"); documents go in bare."""
+def embed_query(architecture: str) -> QueryPrompt | None:
+    """How a family of embedders wants its queries; None: bare, as documents are."""
+    return _EMBED_QUERY.get(architecture)
+
+
+def _qwen3_query(query: str, instruction: str | None = None) -> str:
+    """Qwen3-Embedding's: no blank after "Query:"."""
     return f"Instruct: {instruction or TASK}\nQuery:{query}"
+
+
+_EMBED_QUERY: dict[str, QueryPrompt] = {"qwen3": _qwen3_query}
 
 
 def rerank_question(query: str, instruction: str | None = None) -> str:

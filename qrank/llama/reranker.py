@@ -1,8 +1,9 @@
-"""(query, texts) -> P(relevant), by a model of the Qwen3-Reranker family.
+"""(query, texts) -> P(relevant).
 
-Two kinds of file hold such a model: a plain causal language model, whose answer is read off the
-logits of "yes" and "no", and llama.cpp's own conversion, which keeps only these two rows as a
-classification head. A kind is a head below; the prompt and the schedule are the same.
+Three kinds of file hold a reranker. Two are Qwen3-Reranker: a plain causal language model, whose
+answer is read off the logits of "yes" and "no", and llama.cpp's own conversion, which keeps only
+these two rows as a classification head; prompt and schedule are the same, the head differs. The
+third is a cross-encoder of the BERT family.
 """
 
 from __future__ import annotations
@@ -13,10 +14,12 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from qrank.errors import ModelError
+from qrank.errors import InputError, ModelError
 from qrank.llama import prompts
-from qrank.llama.engine import MAX_TOKENS, Context, Model, clean, logits, pooled
+from qrank.llama.context import POOLING_RANK, DecoderContext, EncoderContext, logits, pooled
+from qrank.llama.engine import MAX_TOKENS, Frame, Model, clean
 from qrank.llama.gguf import Kind, ModelFile
+from qrank.settings import Placement
 
 
 def p_yes(answers: NDArray[np.float32]) -> float:
@@ -96,40 +99,91 @@ _HEADS: dict[Kind, Callable[[Model], Head]] = {
 }
 
 
-class Reranker:
-    """A reranking model."""
+class PromptReranker:
+    """Qwen3-Reranker: a prompt asks for yes or no, a head reads the answer off the last token."""
 
-    def __init__(self, file: ModelFile) -> None:
-        """Load the model. Raises ModelError when the file is no reranker that qrank can run."""
-        if file.kind not in _HEADS:
-            raise ModelError(
-                f"{file.path} is {file.kind.value}, not a reranker",
-                hint="name a Qwen3-Reranker file",
-            )
-        self._model = Model(file)
-        self._head = _HEADS[file.kind](self._model)
-        self._context = Context(self._model, embeddings=self._head.embeddings)
-        self._limit = min(MAX_TOKENS, file.context_length)
-        self._opening = self._model.tokens(prompts.RERANK_PREFIX, special=True)
-        self._closing = self._model.tokens(prompts.RERANK_SUFFIX, special=True)
+    def __init__(self, model: Model) -> None:
+        self._model = model
+        self._head = _HEADS[model.file.kind](model)
+        self._context = DecoderContext(model, embeddings=self._head.embeddings)
+        self._limit = min(MAX_TOKENS, model.file.context_length)
+        self._opening = model.tokens(prompts.RERANK_PREFIX, special=True)
+        self._closing = model.tokens(prompts.RERANK_SUFFIX, special=True)
 
     def scores(
-        self, query: str, texts: Sequence[str], instruction: str | None = None
+        self, query: str, texts: Sequence[str], instruction: str | None
     ) -> Iterator[list[float]]:
-        """Yield P(relevant) of texts in order, a list a batch, as each batch is done."""
+        """As Reranker.scores."""
         question = clean(prompts.rerank_question(query, instruction))
         # A question that leaves the document no room is cut, the template around it never.
         room = self._limit - len(self._opening) - len(self._closing)
         prefix = self._opening + self._model.tokens(question)[: room // 2]
         room = self._limit - len(prefix) - len(self._closing)
-        sequences = [
+        sequences = (
             self._model.tokens(clean(prompts.rerank_document(text)))[:room] + self._closing
             for text in texts
-        ]
+        )
         for answers in self._context.last_outputs(prefix, sequences, self._head.read):
             yield [self._head.score(answer) for answer in answers]
 
     def close(self) -> None:
-        """Free the model."""
+        """Free the context."""
         self._context.close()
+
+
+class PairReranker:
+    """A classic cross-encoder of the BERT family: it reads query and document as a pair and gives
+    one logit, whose sigmoid is the probability."""
+
+    def __init__(self, model: Model) -> None:
+        self._model = model
+        self._frame = Frame(model)
+        self._context = EncoderContext(model, embeddings=True, pooling=POOLING_RANK)
+        self._limit = min(MAX_TOKENS, model.file.context_length)
+
+    def scores(
+        self, query: str, texts: Sequence[str], instruction: str | None
+    ) -> Iterator[list[float]]:
+        """As Reranker.scores. Raises InputError for an instruction, which has no place here."""
+        if instruction:
+            raise InputError(f"{self._model.file.path} takes no instruction (--instruct)")
+        asked = self._model.tokens(clean(query))
+        sequences = (
+            self._frame.pair(asked, self._model.tokens(clean(text)), self._limit) for text in texts
+        )
+        for answers in self._context.pooled_outputs(sequences, 1):
+            yield [p_yes(np.array([0.0, answer[0]])) for answer in answers]
+
+    def close(self) -> None:
+        """Free the context."""
+        self._context.close()
+
+
+class Reranker:
+    """A reranking model of any kind that qrank can run."""
+
+    def __init__(self, file: ModelFile, placement: Placement) -> None:
+        """Load the model. Raises ModelError when the file is no reranker."""
+        if file.kind not in (*_HEADS, Kind.cross_encoder):
+            raise ModelError(
+                f"{file.path} is {file.kind.value}, not a reranker",
+                hint="name the file of a reranking model, such as Qwen3-Reranker's",
+            )
+        self._model = Model(file, placement)
+        made = PairReranker if file.kind is Kind.cross_encoder else PromptReranker
+        self._ranker: PairReranker | PromptReranker = made(self._model)
+
+    def scores(
+        self, query: str, texts: Sequence[str], instruction: str | None = None
+    ) -> Iterator[list[float]]:
+        """Yield P(relevant) of texts in order, a list a batch, as each batch is done.
+
+        Query and text are data: nothing in them is read as a control token. A text longer than
+        the model's window is cut.
+        """
+        return self._ranker.scores(query, texts, instruction)
+
+    def close(self) -> None:
+        """Free the model."""
+        self._ranker.close()
         self._model.close()

@@ -11,6 +11,7 @@ from qrank.models.registry import AUTO, ModelChoice, Role, resolve
 
 if TYPE_CHECKING:
     from qrank.llama.embedder import Embedder
+    from qrank.settings import Placement
     from qrank.store import Store
     from qrank.store.store import StoredModel
 
@@ -35,7 +36,7 @@ def index_model(store: Store, requested: str = AUTO) -> IndexModel:
     stored = held[0]
     if requested != AUTO:
         choice = resolve(Role.embedder, requested)
-        if not _same_file(stored, choice.path):
+        if file_hash(store, choice.path) != stored.sha256:
             raise IndexFileError(
                 f"the index {store.path} was made with the embedding model {stored.name}, "
                 f"not {choice.name}",
@@ -50,7 +51,7 @@ def index_model(store: Store, requested: str = AUTO) -> IndexModel:
             f"which can't be found",
             hint="put it back, name its file with --embed-model, or search with --mode bm25",
         ) from error
-    if not _same_file(stored, choice.path):
+    if file_hash(store, choice.path) != stored.sha256:
         raise IndexFileError(
             f"{choice.path} is no longer the file that the index {store.path} was made with",
             hint="name the old file with --embed-model, or make another index with --db",
@@ -58,46 +59,34 @@ def index_model(store: Store, requested: str = AUTO) -> IndexModel:
     return IndexModel(choice, stored)
 
 
-def load_embedder(choice: ModelChoice) -> Embedder:
+def load_embedder(choice: ModelChoice, placement: Placement) -> Embedder:
     """Load an embedder's file. Raises ModelError."""
     from qrank.llama.embedder import Embedder
     from qrank.llama.gguf import read_header
 
-    return Embedder(read_header(choice.path))
+    return Embedder(read_header(choice.path), placement)
 
 
-def remember(store: Store, model: IndexModel, dims: int) -> StoredModel:
-    """The model's row in the index, made when it is new; where its file lies now is noted."""
-    from qrank.llama.gguf import sha256
+def record(store: Store, model: IndexModel, dims: int) -> StoredModel:
+    """The model's row in the index, made when it is new."""
     from qrank.llama.prompts import PROMPT_VERSION
     from qrank.store.store import StoredModel
 
-    path = model.choice.path
-    info = path.stat()
+    if model.stored:
+        return model.stored
+    sha256 = file_hash(store, model.choice.path)
     with store.transaction():
-        if model.stored:
-            store.locate_model(model.stored.id, str(path), info.st_size, info.st_mtime_ns)
-            return model.stored
-        new = StoredModel(
-            id=0,
-            name=model.choice.name,
-            path=str(path),
-            size=info.st_size,
-            mtime_ns=info.st_mtime_ns,
-            sha256=sha256(path),
-            dims=dims,
-            prompt_version=PROMPT_VERSION,
-        )
-        return store.add_model(new)
+        return store.add_model(StoredModel(0, model.choice.name, sha256, dims, PROMPT_VERSION))
 
 
-def _same_file(stored: StoredModel, path: Path) -> bool:
-    """Whether path is the file the vectors are from: by size and time, else by its hash."""
-    info = path.stat()
-    if (str(path), info.st_size, info.st_mtime_ns) == (stored.path, stored.size, stored.mtime_ns):
-        return True
-    if info.st_size != stored.size:
-        return False
+def file_hash(store: Store, path: Path) -> str:
+    """A model file's SHA-256, computed only when the index has not seen it as it is now."""
     from qrank.llama.gguf import sha256
 
-    return sha256(path) == stored.sha256
+    info = path.stat()
+    seen_as = (str(path), info.st_size, info.st_mtime_ns)
+    known = store.known_hash(*seen_as)
+    if known is None:
+        known = sha256(path)
+        store.note_hash(*seen_as, known)
+    return known

@@ -14,10 +14,11 @@ from qrank.errors import ExtractError, InputError
 from qrank.ingest import chunk as chunking
 from qrank.ingest import extract
 from qrank.ingest.walk import walk
-from qrank.pipeline.embedding import IndexModel, load_embedder, remember
+from qrank.pipeline.embedding import IndexModel, load_embedder, record
 from qrank.pipeline.passage import passage_hash, passage_text
 from qrank.pipeline.progress import Progress
 from qrank.results import FileProblem, FoundFile, IndexReport
+from qrank.settings import Placement
 from qrank.store.store import NewChunk, Store, StoredFile
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ def index_paths(
     paths: Sequence[Path],
     collection: str,
     model: IndexModel | None,
+    placement: Placement,
     progress: Progress,
 ) -> IndexReport:
     """Bring the index up to date with what lies under paths; model None leaves vectors out.
@@ -60,7 +62,7 @@ def index_paths(
     report = IndexReport()
     _update_documents(store, roots, collection, report, progress)
     if model:
-        report.embedded = _embed_missing(store, model, progress)
+        report.embedded = _embed_missing(store, model, placement, progress)
     report.chunks = store.count_chunks()
     report.seconds = round(time.monotonic() - started, 3)
     return report
@@ -191,15 +193,17 @@ def _under(path: str, folders: Iterable[str]) -> bool:
     return any(path == folder or path.startswith(folder.rstrip("/") + "/") for folder in folders)
 
 
-def _embed_missing(store: Store, model: IndexModel, progress: Progress) -> int:
+def _embed_missing(
+    store: Store, model: IndexModel, placement: Placement, progress: Progress
+) -> int:
     """Embed every passage that has no vector yet; returns how many texts the model was sent."""
     if model.stored and not store.missing_vectors(model.stored.id):
         return 0
     if not store.count_chunks():
         return 0
-    embedder = load_embedder(model.choice)
+    embedder = load_embedder(model.choice, placement)
     try:
-        row = remember(store, model, embedder.dims)
+        row = record(store, model, embedder.dims)
         missing = store.missing_vectors(row.id)
         progress.stage("embedding", len(missing))
         return _embed(store, row.id, missing, embedder.documents, progress)

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qrank import text
 from qrank.errors import IndexFileError, InputError
+from qrank.pipeline.cache import query_vector, relevance
 from qrank.pipeline.fusion import blend, fuse
 from qrank.pipeline.passage import passage_text
-from qrank.results import Answer, Mode, RerankScore, Result, Scores, StageScore, StoredChunk
+from qrank.results import Answer, Mode, Result, Scores, StageScore, StoredChunk
 from qrank.store.filters import EVERYTHING, Filter
 from qrank.store.store import Store, StoredModel
 
@@ -40,19 +41,20 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class Semantic:
-    """The model of the index's vectors, ready to embed a query."""
+    """The model of the index's vectors; load is called only when it is needed."""
 
     stored: StoredModel
     choice: ModelChoice
-    embedder: Embedder
+    load: Callable[[], Embedder]
 
 
 @dataclass(frozen=True, slots=True)
 class Rerank:
-    """A reranker, ready to score."""
+    """A reranker; load is called only when it is needed."""
 
     choice: ModelChoice
-    reranker: Reranker
+    sha256: str
+    load: Callable[[], Reranker]
 
 
 @dataclass(slots=True)
@@ -110,7 +112,7 @@ def search(
             candidate.scores.fused = StageScore(rank, candidate.final)
     if rerank and found:
         with clock.stage("rerank"):
-            found = _reranked(found, query, rerank(), answer)
+            found = _reranked(store, found, query, rerank(), answer)
     if query.min_score is not None:
         if answer.reranked:  # a threshold on relevance says nothing of a fused score
             found = found[: answer.reranked]
@@ -149,7 +151,7 @@ def _candidates(
     if query.mode is not Mode.bm25 and semantic:
         with clock.stage("embed"):
             model = semantic()
-            vector_of_query = model.embedder.queries([query.text])[0]
+            vector_of_query = query_vector(store, model.stored.sha256, query.text, model.load)
         with clock.stage("vector"):
             near = store.nearest(model.stored.id, vector_of_query, depth, query.where)
             chunks |= store.chunks_of_passages((passage for passage, _ in near), query.where)
@@ -189,26 +191,29 @@ def _ranked(
 
 
 def _reranked(
-    found: list[_Candidate], query: Query, rerank: Rerank, answer: Answer
+    store: Store, found: list[_Candidate], query: Query, rerank: Rerank, answer: Answer
 ) -> list[_Candidate]:
-    """The first candidates by their final score, then the others in the order they had."""
+    """The reranked candidates by their final score, then the others in the order they had."""
     head, tail = found[: query.candidates], found[query.candidates :]
     share = rerank.choice.entry.rerank_weight
     texts = [passage_text(c.chunk.title, c.chunk.chunk.heading, c.chunk.chunk.text) for c in head]
     top = max((c.final for c in head), default=0.0) or 1.0
     started = time.monotonic()
-    done = 0
-    for batch in rerank.reranker.scores(query.text, texts):
-        for candidate, relevance in zip(head[done:], batch, strict=False):
-            candidate.scores.rerank = RerankScore(relevance)
-            candidate.final = blend(candidate.final / top, relevance, share)
-        done += len(batch)
-        if query.budget is not None and time.monotonic() - started >= query.budget:
-            break
+    with closing(relevance(store, rerank.sha256, query.text, texts, rerank.load)) as batches:
+        for batch in batches:
+            for i, score in batch.items():
+                head[i].scores.rerank = score
+                head[i].final = blend(head[i].final / top, score.score, share)
+            # What was cached took no time: one batch at least is always computed.
+            computed = any(not score.cached for score in batch.values())
+            spent = time.monotonic() - started
+            if computed and query.budget is not None and spent >= query.budget:
+                break
+    done = [c for c in head if c.scores.rerank]
     answer.models["rerank"] = rerank.choice.name
-    answer.reranked = done
-    answer.truncated = done < len(head)
-    return sorted(head[:done], key=_order) + head[done:] + tail
+    answer.reranked = len(done)
+    answer.truncated = len(done) < len(head)
+    return sorted(done, key=_order) + [c for c in head if not c.scores.rerank] + tail
 
 
 def _result(rank: int, candidate: _Candidate, kind: str) -> Result:

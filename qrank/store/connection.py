@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from qrank.errors import IndexFileError
 from qrank.store import schema
 
 BUSY_SECONDS = 10.0
+SAVE_SECONDS = 0.2  # how long a search waits to save what only saves time
 
 
 def connect(path: Path, *, create: bool) -> sqlite3.Connection:
@@ -75,6 +76,24 @@ def _check(connection: sqlite3.Connection, path: Path, create: bool) -> None:
         connection.execute("COMMIT")
     if create:
         connection.execute("PRAGMA synchronous = NORMAL")
+
+
+def write_if_possible(
+    path: Path, sql: str, rows: Sequence[tuple[object, ...]], after: str = ""
+) -> None:
+    """Write rows, and run one more statement, on a connection of its own; what a read-only or
+    busy file does not take within SAVE_SECONDS is left."""
+    try:
+        with closing(
+            sqlite3.connect(path, timeout=SAVE_SECONDS, isolation_level=None)
+        ) as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            connection.executemany(sql, rows)
+            if after:
+                connection.execute(after)
+            connection.execute("COMMIT")
+    except sqlite3.Error:
+        return
 
 
 @contextmanager

@@ -6,6 +6,8 @@ terms    FTS5 over the analysed terms of each chunk (rowid = chunk.id)
 passage  what a model is given of a chunk, known by its hash: equal passages share one row,
          so that a moved, copied or half-changed file keeps its vectors
 model    the embedding models whose vectors the file holds, known by their files' hash
+model_file  hashes of model files by path, size and time, so that a search need not hash them
+cache    answers of models to what they were asked before: it saves time and holds nothing else
 vector   one row a passage and model: the exact vector (float16), and the segment it is in
 segment  up to SEGMENT_SIZE vectors as int8 codes, laid out for a scan
 """
@@ -70,16 +72,21 @@ def create(connection: sqlite3.Connection) -> None:
         {
             "id": int,
             "name": str,
-            "path": str,
-            "size": int,
-            "mtime_ns": int,
             "sha256": str,
             "dims": int,
             "prompt_version": int,
         },
         pk="id",
-        not_null={"name", "path", "size", "mtime_ns", "sha256", "dims", "prompt_version"},
+        not_null={"name", "sha256", "dims", "prompt_version"},
     )
+    make(
+        "model_file",
+        {"path": str, "size": int, "mtime_ns": int, "sha256": str},
+        pk="path",
+        not_null={"size", "mtime_ns", "sha256"},
+    )
+    make("cache", {"id": int, "key": bytes, "value": bytes}, pk="id", not_null={"key", "value"})
+    db["cache"].create_index(["key"], unique=True)  # type: ignore[union-attr]
     make(
         "segment",
         {"id": int, "model_id": int, "passages": bytes, "scales": bytes, "codes": bytes},

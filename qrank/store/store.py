@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,12 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 from qrank.results import Chunk, StoredChunk
 from qrank.store import lexical
-from qrank.store.connection import connect, explained
+from qrank.store.connection import connect, explained, write_if_possible
 from qrank.store.filters import Filter
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+
+CACHE_ROWS = 100_000  # about 20 MB with a model of 1024 dims
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +46,10 @@ class NewChunk:
 
 @dataclass(frozen=True, slots=True)
 class StoredModel:
-    """An embedding model whose vectors the index holds, and its file as it then was."""
+    """An embedding model whose vectors the index holds."""
 
     id: int
     name: str
-    path: str
-    size: int
-    mtime_ns: int
     sha256: str
     dims: int
     prompt_version: int
@@ -195,27 +195,17 @@ class Store:
         return [
             StoredModel(*row)
             for row in self._rows(
-                "SELECT id, name, path, size, mtime_ns, sha256, dims, prompt_version "
-                "FROM model ORDER BY id"
+                "SELECT id, name, sha256, dims, prompt_version FROM model ORDER BY id"
             )
         ]
 
     def add_model(self, model: StoredModel) -> StoredModel:
         """Note a model (its id is ignored) and return it with the id it got."""
-        fields = (model.name, model.path, model.size, model.mtime_ns, model.sha256)
+        fields = (model.name, model.sha256, model.dims, model.prompt_version)
         made = self._connection.execute(
-            "INSERT INTO model (name, path, size, mtime_ns, sha256, dims, prompt_version) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (*fields, model.dims, model.prompt_version),
+            "INSERT INTO model (name, sha256, dims, prompt_version) VALUES (?, ?, ?, ?)", fields
         ).lastrowid
-        return StoredModel(made or 0, *fields, model.dims, model.prompt_version)
-
-    def locate_model(self, model: int, path: str, size: int, mtime_ns: int) -> None:
-        """Note where a model's file was found, so that the next search need not hash it."""
-        self._connection.execute(
-            "UPDATE model SET path = ?, size = ?, mtime_ns = ? WHERE id = ?",
-            (path, size, mtime_ns, model),
-        )
+        return StoredModel(made or 0, *fields)
 
     def missing_vectors(self, model: int) -> list[int]:
         """The passages without a vector of the model, in the order they were indexed."""
@@ -275,6 +265,47 @@ class Store:
         with explained(self.path):
             return vectors.cosines(self._connection, model, query, passages)
 
+    # What only saves time: a read-only or busy file does without
+
+    def known_hash(self, path: str, size: int, mtime_ns: int) -> str | None:
+        """The SHA-256 of a model file that looked the same when it was last hashed."""
+        rows = self._rows(
+            "SELECT sha256 FROM model_file WHERE path = ? AND size = ? AND mtime_ns = ?",
+            (path, size, mtime_ns),
+        )
+        return rows[0][0] if rows else None
+
+    def note_hash(self, path: str, size: int, mtime_ns: int, sha256: str) -> None:
+        """Remember a model file's hash."""
+        self._save(
+            "INSERT OR REPLACE INTO model_file (path, size, mtime_ns, sha256) VALUES (?, ?, ?, ?)",
+            [(path, size, mtime_ns, sha256)],
+        )
+
+    def recall(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
+        """The cached values of keys, as far as there are any."""
+        found: dict[bytes, bytes] = {}
+        for key in keys:
+            found.update(self._rows("SELECT key, value FROM cache WHERE key = ?", (key,)))
+        return found
+
+    def remember(self, values: Mapping[bytes, bytes]) -> None:
+        """Cache values under their keys; beyond CACHE_ROWS the oldest go."""
+        self._save(
+            "INSERT OR REPLACE INTO cache (key, value) VALUES (?, ?)",
+            list(values.items()),
+            f"DELETE FROM cache WHERE id <= (SELECT max(id) FROM cache) - {CACHE_ROWS}",
+        )
+
+    def clear_cache(self) -> int:
+        """Forget all cached values; returns how many there were."""
+        with self.transaction():
+            return self._connection.execute("DELETE FROM cache").rowcount
+
+    def _save(self, sql: str, rows: Sequence[tuple[object, ...]], after: str = "") -> None:
+        if rows and not self._connection.in_transaction:
+            write_if_possible(self.path, sql, rows, after)
+
     # Fetching
 
     def chunks(self, ids: Iterable[int]) -> dict[int, StoredChunk]:
@@ -312,7 +343,10 @@ class Store:
 
     def status(self) -> dict[str, Any]:
         """What the index holds, as `qrank status --json` says it."""
-        count = self._rows("SELECT (SELECT count(*) FROM file), (SELECT count(*) FROM chunk)")[0]
+        count = self._rows(
+            "SELECT (SELECT count(*) FROM file), (SELECT count(*) FROM chunk), "
+            "(SELECT count(*) FROM cache)"
+        )[0]
         held = dict(self._rows("SELECT model_id, count(*) FROM vector GROUP BY model_id"))
         return {
             "schema": 1,
@@ -320,6 +354,7 @@ class Store:
             "files": count[0],
             "chunks": count[1],
             "bytes": self.path.stat().st_size,
+            "cached": count[2],
             "collections": [
                 {"name": name, "files": files}
                 for name, files in self._rows(

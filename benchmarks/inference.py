@@ -1,0 +1,226 @@
+"""How close inference comes to what llama.cpp can do, in one run.
+
+    python benchmarks/inference.py [--size small|0.6b] [--quant Q8_0 ...] [--runs 3] [--folder DIR]
+
+Raw is llama_decode of the same packed tokens without any output. Naive is what most programs
+do: `Llama.embed` a text at a time, and the whole prompt for each query-document pair. All are
+measured in turn, and the medians' ratios are printed: trust the ratios. Needs `gguf`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from bench_models import QUANTS, SHAPES, model
+
+from qrank.llama import prompts
+from qrank.llama.binding import llama
+from qrank.llama.context import PACK_TOKENS
+from qrank.llama.embedder import Embedder
+from qrank.llama.engine import Frame, Model, clean
+from qrank.llama.gguf import read_header
+from qrank.llama.reranker import Reranker
+from qrank.settings import ANYWHERE
+
+SAMPLE = Path(__file__).parents[1] / "sample_corpus"
+WORDS = ["words of some length " * repeats for repeats in (10, 20, 40, 60, 80)] * 2
+QUERY = "how long can a sourdough starter be kept in the fridge before it must be fed"
+
+
+def texts(vocabulary: Model, count: int, least: int, most: int) -> list[str]:
+    """count stretches of the sample's English text, least to most tokens long."""
+    words = " ".join(p.read_text("utf-8") for p in sorted(SAMPLE.glob("science/*"))).split()
+    pick = random.Random(0)
+    made = []
+    for _ in range(count):
+        wanted, at = pick.randint(least, most), pick.randrange(len(words) - most)
+        text = " ".join(words[at : at + wanted])
+        tokens = len(vocabulary.tokens(text))
+        made.append(" ".join(words[at : at + max(1, wanted * wanted // max(tokens, 1))]))
+    return made
+
+
+class Raw:
+    """llama_decode of packed batches without outputs: what nothing on this machine can beat."""
+
+    def __init__(self, path: Path) -> None:
+        self.model = Model(read_header(path), ANYWHERE)
+        parameters = llama.llama_context_default_params()
+        parameters.n_ctx = 2 * PACK_TOKENS
+        parameters.n_batch = parameters.n_ubatch = PACK_TOKENS
+        parameters.n_seq_max = 64
+        parameters.kv_unified = True
+        parameters.flash_attn_type = 0
+        parameters.n_threads = parameters.n_threads_batch = self.model.threads
+        self.context = llama.llama_init_from_model(self.model.handle, parameters)
+
+    def decode(self, sequences: list[list[int]]) -> None:
+        pack: list[list[int]] = []
+        for sequence in [*sequences, None]:
+            if pack and (sequence is None or sum(map(len, pack)) + len(sequence) > PACK_TOKENS):
+                self._decode_pack(pack)
+                pack = []
+            pack.append(sequence or [])
+
+    def _decode_pack(self, pack: list[list[int]]) -> None:
+        llama.llama_memory_clear(llama.llama_get_memory(self.context), False)
+        total = sum(map(len, pack))
+        batch = llama.llama_batch_init(total, 0, 1)
+        batch.n_tokens = total
+        at = 0
+        for owner, sequence in enumerate(pack):
+            for position, token in enumerate(sequence):
+                batch.token[at], batch.pos[at], batch.logits[at] = token, position, 0
+                batch.n_seq_id[at], batch.seq_id[at][0] = 1, owner
+                at += 1
+        if llama.llama_decode(self.context, batch):
+            raise SystemExit("llama_decode failed")
+        llama.llama_batch_free(batch)
+
+
+def measure(jobs: dict[str, Callable[[], object]], runs: int) -> dict[str, float]:
+    """The median seconds of each job; they take turns, a first turn is not counted."""
+    times: dict[str, list[float]] = {name: [] for name in jobs}
+    for turn in range(runs + 1):
+        for name, job in jobs.items():
+            started = time.perf_counter()
+            job()
+            if turn:
+                times[name].append(time.perf_counter() - started)
+    return {name: statistics.median(taken) for name, taken in times.items()}
+
+
+def embedding(path: Path, count: int, runs: int) -> None:
+    from llama_cpp import Llama
+
+    raw = Raw(path)
+    embedder = Embedder(read_header(path), ANYWHERE)
+    documents = texts(raw.model, count, 50, 400)
+    frame = Frame(raw.model)
+    sequences = [frame.text(raw.model.tokens(clean(d)), PACK_TOKENS) for d in documents]
+    tokens = sum(map(len, sequences))
+    naive = Llama(str(path), embedding=True, n_ctx=1024, n_batch=1024, verbose=False)
+    some = documents[: max(4, count // 8)]
+    some_tokens = sum(map(len, sequences[: len(some)]))
+    seconds = measure(
+        {
+            "raw": lambda: raw.decode(sequences),
+            "qrank": lambda: embedder.documents(documents),
+            "naive": lambda: [naive.embed(text) for text in some],
+        },
+        runs,
+    )
+    rates = {n: (some_tokens if n == "naive" else tokens) / s for n, s in seconds.items()}
+    print(f"embedding {count} texts, {tokens} tokens")
+    for name, rate in rates.items():
+        print(f"  {name:<6} {rate:8.0f} tokens/s   {rate / rates['raw']:.3f} of raw")
+    print(f"  qrank / naive {rates['qrank'] / rates['naive']:.2f}")
+    command = command_rate(path, documents, tokens)
+    print(f"  qrank embed (the command, loading aside) {command / rates['raw']:.3f} of raw")
+
+
+def command_rate(path: Path, documents: list[str], tokens: int) -> float:
+    """Tokens a second through `qrank embed`; the time of a run on one short text is taken off."""
+    command = [sys.executable, "-m", "qrank", "embed", "--embed-model", str(path)]
+
+    def run(lines: list[str]) -> float:
+        data = "".join(json.dumps({"text": line}) + "\n" for line in lines)
+        started = time.perf_counter()
+        subprocess.run(command, input=data.encode(), check=True, stdout=subprocess.DEVNULL)
+        return time.perf_counter() - started
+
+    run(["a"])
+    return tokens / (run(documents) - run(["a"]))
+
+
+def reranking(path: Path, count: int, runs: int) -> None:
+    raw = Raw(path)
+    reranker = Reranker(read_header(path), ANYWHERE)
+    documents = texts(raw.model, count, 150, 300)
+    head = raw.model.tokens(prompts.RERANK_PREFIX, special=True) + raw.model.tokens(
+        prompts.rerank_question(QUERY)
+    )
+    tail = raw.model.tokens(prompts.RERANK_SUFFIX, special=True)
+    bodies = [raw.model.tokens(clean(prompts.rerank_document(d))) + tail for d in documents]
+    once = len(head) + sum(map(len, bodies))
+    whole = [head + body for body in bodies]
+    seconds = measure(
+        {
+            "raw": lambda: raw.decode([head, *bodies]),
+            "qrank": lambda: list(reranker.scores(QUERY, documents)),
+            "naive": lambda: raw.decode(whole),  # without outputs: flatters it
+        },
+        runs,
+    )
+    print(f"reranking {count} documents, {once} tokens to be computed once (prefix {len(head)})")
+    print(f"  qrank wall / (those tokens at raw rate) {seconds['qrank'] / seconds['raw']:.3f}")
+    print(f"  naive batch / qrank {seconds['naive'] / seconds['qrank']:.2f}")
+    ordered = [s for batch in reranker.scores(QUERY, documents) for s in batch]
+    mixed = [s for batch in reranker.scores(QUERY, documents[::-1]) for s in batch][::-1]
+    alone = [next(iter(reranker.scores(QUERY, [d])))[0] for d in documents[:6]]
+    moved = max(abs(a - b) for a, b in zip(ordered, mixed, strict=True))
+    apart = max(abs(a - b) for a, b in zip(ordered, alone, strict=False))
+    print(f"  largest change of a score: other order {moved:.1e}, alone {apart:.1e}")
+
+
+def memory(path: Path, job: str) -> None:
+    """Print the peak resident memory of a process that does the job."""
+    script = f"import inference; from pathlib import Path; inference.{job}(Path({str(path)!r}))"
+    run = subprocess.run(
+        [sys.executable, "-c", script], cwd=Path(__file__).parent, check=True, capture_output=True
+    )
+    peak = int(run.stdout.split()[-1]) / 1e6
+    size = path.stat().st_size / 1e6
+    print(f"  peak memory {peak:.0f} MB, {peak - size:.0f} MB above the model file ({job})")
+
+
+def _peak() -> None:
+    status = Path("/proc/self/status")
+    if status.exists():  # getrusage counts what the parent held before this process began
+        [line] = [x for x in status.read_text().splitlines() if x.startswith("VmHWM:")]
+        print(int(line.split()[1]) * 1024)
+    else:
+        print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+
+
+def embed_once(path: Path) -> None:
+    Embedder(read_header(path), ANYWHERE).documents(WORDS)
+    _peak()
+
+
+def rerank_once(path: Path) -> None:
+    list(Reranker(read_header(path), ANYWHERE).scores(QUERY, WORDS))
+    _peak()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--size", choices=SHAPES, default="small")
+    parser.add_argument("--quant", nargs="+", choices=QUANTS, default=["Q8_0"])
+    parser.add_argument("--texts", type=int, default=200)
+    parser.add_argument("--documents", type=int, default=30)
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()) / "qrank-bench")
+    options = parser.parse_args()
+    for quant in options.quant:
+        print(f"== {options.size} {quant}")
+        embedder = model(options.folder, SHAPES[options.size], "embed", quant)
+        causal = model(options.folder, SHAPES[options.size], "lm", quant)
+        embedding(embedder, options.texts, options.runs)
+        memory(embedder, "embed_once")
+        reranking(causal, options.documents, options.runs)
+        memory(causal, "rerank_once")
+
+
+if __name__ == "__main__":
+    main()

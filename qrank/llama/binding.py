@@ -1,0 +1,27 @@
+"""llama.cpp's own interface, loaded once, with its messages kept from the terminal."""
+
+from __future__ import annotations
+
+import os
+
+# Waiting threads give their core up soon. By default GNU OpenMP lets them spin for milliseconds:
+# with another busy program on the machine, small models then ran thirty times slower.
+if "OMP_WAIT_POLICY" not in os.environ:
+    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+
+import llama_cpp.llama_cpp as llama
+
+__all__ = ["errors", "llama"]
+
+errors: list[str] = []  # the last things llama.cpp complained about
+
+
+@llama.llama_log_callback  # type: ignore[untyped-decorator]
+def _keep_errors(level: int, text: bytes, _: object) -> None:
+    if level == 3:  # GGML_LOG_LEVEL_ERROR
+        errors.append(text.decode("utf-8", "replace").strip())
+        del errors[:-20]
+
+
+llama.llama_log_set(_keep_errors, None)
+llama.llama_backend_init()

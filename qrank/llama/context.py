@@ -1,0 +1,241 @@
+"""Packing sequences into llama.cpp's batches: what is computed once, and what is an output.
+
+Only the last token of a sequence is an output, several sequences share a batch, and what all
+of them begin with is decoded once: the rest is what costs time (docs/inference.md).
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qrank.errors import ModelError
+from qrank.llama.binding import errors, llama
+from qrank.llama.engine import Model
+
+# A pack's tokens attend over all of its cache, so on a CPU a large pack costs more than it saves:
+# with 2048, small models ran at half the speed of 512. A GPU wants larger ones.
+PACK_TOKENS = 512
+PACK_TOKENS_GPU = 2048
+PACK_SEQUENCES = 63  # and the shared prefix: 64, which divides _CELLS as llama.cpp wants it
+_CELLS = 256  # sizes are rounded up to a multiple of this, as llama.cpp does
+POOLING_OF_FILE = -1
+POOLING_RANK = 4
+Read = Callable[[Any, int, int], NDArray[np.float32]]
+
+
+class _Context:
+    """A working memory for one model, made when the first pack is known and grown when needed."""
+
+    def __init__(self, model: Model, *, embeddings: bool, pooling: int = POOLING_OF_FILE) -> None:
+        """embeddings: outputs are pooled embeddings (or a head's answers), else logits."""
+        self.model = model
+        self.embeddings = embeddings
+        self.pooling = pooling
+        self.pack_tokens = PACK_TOKENS_GPU if model.on_gpu else PACK_TOKENS
+        self._handle: Any = None
+        self._cells = 0
+
+    def _reserve(self, cells: int, batch: int, outputs: int) -> None:
+        """A new, empty memory of that many cells, with room for batch tokens and outputs in one
+        call: an output takes a row of the vocabulary's size."""
+        self.close()
+        cells = _rounded(cells)
+        parameters = llama.llama_context_default_params()
+        parameters.n_ctx = cells
+        parameters.n_batch = parameters.n_ubatch = batch
+        parameters.n_seq_max = PACK_SEQUENCES + 1
+        parameters.n_outputs_max = outputs
+        parameters.kv_unified = True
+        parameters.embeddings = self.embeddings
+        parameters.pooling_type = self.pooling
+        if not self.model.on_gpu:
+            # On the CPU it is off by ten times more: |Δ P(yes)| 6e-3 against 5e-4.
+            parameters.flash_attn_type = 0  # LLAMA_FLASH_ATTN_TYPE_DISABLED
+        parameters.n_threads = parameters.n_threads_batch = self.model.threads
+        errors.clear()
+        self._handle = llama.llama_init_from_model(self.model.handle, parameters)
+        if not self._handle:
+            raise ModelError(
+                f"not enough memory for {self.model.file.path} with a context of {cells} tokens",
+                hint="use a smaller model, or --gpu-layers 0" if self.model.on_gpu else "",
+            )
+        self._cells = cells
+
+    def _run(
+        self,
+        tokens: NDArray[np.int32],
+        positions: NDArray[np.int32],
+        owners: NDArray[np.int32],
+        outputs: NDArray[np.bool_],
+    ) -> None:
+        batch, _alive = _batch(tokens, positions, owners, outputs)
+        status = llama.llama_decode(self._handle, batch)
+        if status:
+            raise ModelError(f"llama.cpp failed on {self.model.file.path} (status {status})")
+
+    def close(self) -> None:
+        """Free the context's memory."""
+        if self._handle:
+            llama.llama_free(self._handle)
+            self._handle = None
+            self._cells = 0
+
+
+class DecoderContext(_Context):
+    """For causal models: a cache, in which sequences share what they start with."""
+
+    def last_outputs(
+        self, prefix: Sequence[int], sequences: Iterable[Sequence[int]], read: Read
+    ) -> Iterator[list[NDArray[np.float32]]]:
+        """Yield the outputs of the last tokens of the sequences, in order, pack by pack.
+
+        prefix is what every sequence starts with; it is decoded once. A sequence holds at least
+        one token. read(context, sequence id, row) copies an output out.
+        """
+        shared = np.asarray(prefix, dtype=np.int32)
+        ready = False
+        for pack in _packs(sequences, self.pack_tokens):
+            needed = len(prefix) + sum(map(len, pack))
+            if needed > self._cells:
+                cells = max(needed, 2 * self.pack_tokens)
+                self._reserve(cells, self.pack_tokens, PACK_SEQUENCES + 1)
+                ready = False
+            memory = llama.llama_get_memory(self._handle)
+            if not ready:
+                llama.llama_memory_clear(memory, False)
+                zeros = np.zeros_like(shared)
+                self._decode(shared, np.arange(len(shared), dtype=np.int32), zeros, zeros > 0)
+                ready = True
+            for i in range(len(pack)):
+                llama.llama_memory_seq_cp(memory, 0, i + 1, -1, -1)
+            outputs = self._pack_outputs(len(prefix), pack, read)
+            for i in range(len(pack)):
+                llama.llama_memory_seq_rm(memory, i + 1, -1, -1)
+            yield outputs
+
+    def _pack_outputs(
+        self, offset: int, pack: Sequence[Sequence[int]], read: Read
+    ) -> list[NDArray[np.float32]]:
+        tokens, positions, owners, ends = _flat(pack, first_owner=1)
+        positions += offset
+        last = np.zeros(len(tokens), dtype=np.bool_)
+        last[ends] = True
+        if self.embeddings:
+            # Two calls: with embeddings on, llama.cpp makes every token an output, and runs the
+            # last layer and the whole output matrix for each. So all but the last go first.
+            rest = ~last
+            self._decode(tokens[rest], positions[rest], owners[rest], last[rest])
+            tokens, positions, owners = tokens[last], positions[last], owners[last]
+            last = np.ones(len(pack), dtype=np.bool_)
+            ends = np.arange(len(pack))
+        first_row = self._decode(tokens, positions, owners, last)
+        return [read(self._handle, i + 1, int(end) - first_row) for i, end in enumerate(ends)]
+
+    def _decode(
+        self,
+        tokens: NDArray[np.int32],
+        positions: NDArray[np.int32],
+        owners: NDArray[np.int32],
+        outputs: NDArray[np.bool_],
+    ) -> int:
+        """Run tokens through the model; returns where the last call's rows start among them."""
+        llama.llama_set_embeddings(self._handle, self.embeddings and bool(outputs.any()))
+        at = 0
+        for at in range(0, len(tokens), self.pack_tokens):
+            span = slice(at, at + self.pack_tokens)
+            self._run(tokens[span], positions[span], owners[span], outputs[span])
+        return at
+
+
+class EncoderContext(_Context):
+    """For models that read a sequence in both directions: no cache, a pack is one call."""
+
+    def pooled_outputs(
+        self, sequences: Iterable[Sequence[int]], size: int
+    ) -> Iterator[list[NDArray[np.float32]]]:
+        """Yield the pooled outputs of the sequences, each of shape (size,), pack by pack."""
+        for pack in _packs(sequences, self.pack_tokens):
+            needed = sum(map(len, pack))
+            if needed > self._cells:
+                cells = _rounded(max(needed, self.pack_tokens))
+                self._reserve(cells, cells, cells)
+            tokens, positions, owners, _ = _flat(pack, first_owner=0)
+            self._run(tokens, positions, owners, np.ones(len(tokens), dtype=np.bool_))
+            yield [pooled(self._handle, i, size) for i in range(len(pack))]
+
+
+def _rounded(cells: int) -> int:
+    return -(-cells // _CELLS) * _CELLS
+
+
+def _packs(sequences: Iterable[Sequence[int]], most: int) -> Iterator[list[Sequence[int]]]:
+    """As many sequences at a time, in order, as hold at most so many tokens; at least one."""
+    pack: list[Sequence[int]] = []
+    held = 0
+    for sequence in sequences:
+        if pack and (held + len(sequence) > most or len(pack) == PACK_SEQUENCES):
+            yield pack
+            pack, held = [], 0
+        pack.append(sequence)
+        held += len(sequence)
+    if pack:
+        yield pack
+
+
+def _flat(
+    pack: Sequence[Sequence[int]], first_owner: int
+) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32], NDArray[np.int64]]:
+    """(tokens, their positions, their sequences' ids, where each sequence's last one is)."""
+    tokens = np.concatenate([np.asarray(sequence, dtype=np.int32) for sequence in pack])
+    lengths = np.array([len(sequence) for sequence in pack])
+    ends = lengths.cumsum() - 1
+    starts = (ends - lengths + 1).repeat(lengths)
+    positions = (np.arange(len(tokens)) - starts).astype(np.int32)
+    owners = np.arange(first_owner, first_owner + len(pack), dtype=np.int32).repeat(lengths)
+    return tokens, positions, owners, ends
+
+
+def _batch(
+    tokens: NDArray[np.int32],
+    positions: NDArray[np.int32],
+    owners: NDArray[np.int32],
+    outputs: NDArray[np.bool_],
+) -> tuple[Any, list[NDArray[Any]]]:
+    """A llama_batch over arrays, and the arrays, which must outlive it."""
+    count = np.ones(len(tokens), dtype=np.int32)
+    owners = np.ascontiguousarray(owners)
+    pointers = owners.ctypes.data + np.arange(len(tokens), dtype=np.uintp) * owners.itemsize
+    tokens, positions = np.ascontiguousarray(tokens), np.ascontiguousarray(positions)
+    marks = outputs.astype(np.int8)
+
+    def pointer(array: NDArray[Any], kind: Any) -> Any:
+        return array.ctypes.data_as(ctypes.POINTER(kind))
+
+    batch = llama.llama_batch(
+        n_tokens=len(tokens),
+        token=pointer(tokens, llama.llama_token),
+        embd=None,
+        pos=pointer(positions, llama.llama_pos),
+        n_seq_id=pointer(count, ctypes.c_int32),
+        seq_id=pointer(pointers, ctypes.POINTER(llama.llama_seq_id)),
+        logits=pointer(marks, ctypes.c_int8),
+    )
+    return batch, [tokens, positions, owners, count, pointers, marks]
+
+
+def pooled(context: Any, sequence: int, size: int) -> NDArray[np.float32]:
+    """A copy of the pooled output of a sequence, of shape (size,)."""
+    return np.ctypeslib.as_array(
+        llama.llama_get_embeddings_seq(context, sequence), shape=(size,)
+    ).copy()
+
+
+def logits(context: Any, row: int, ids: Sequence[int], size: int) -> NDArray[np.float32]:
+    """A copy of the logits of some token ids for a token of the last call, of shape (len(ids),)."""
+    everything = np.ctypeslib.as_array(llama.llama_get_logits_ith(context, row), shape=(size,))
+    return everything[list(ids)].copy()

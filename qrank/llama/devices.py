@@ -1,0 +1,51 @@
+"""What llama.cpp can run on here: the devices of its build, by the names it gives them."""
+
+from __future__ import annotations
+
+import ctypes
+from dataclasses import dataclass
+from typing import Any
+
+from llama_cpp._ggml import libggml
+
+from qrank.errors import InputError
+
+CPU = "cpu"
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """A device: llama.cpp's name (CUDA0, Vulkan0, CPU), and ggml's handle."""
+
+    name: str
+    handle: int
+
+
+def _function(name: str, *arguments: Any, result: Any = ctypes.c_void_p) -> Any:
+    function = getattr(libggml, name)
+    function.argtypes, function.restype = list(arguments), result
+    return function
+
+
+_count = _function("ggml_backend_dev_count", result=ctypes.c_size_t)
+_get = _function("ggml_backend_dev_get", ctypes.c_size_t)
+_name = _function("ggml_backend_dev_name", ctypes.c_void_p, result=ctypes.c_char_p)
+
+
+def devices() -> list[Device]:
+    """All devices, in llama.cpp's order."""
+    handles = [_get(i) for i in range(_count())]
+    return [Device(_name(handle).decode("utf-8", "replace"), handle) for handle in handles]
+
+
+def selection(name: str) -> Any:
+    """The device of that name as llama.cpp wants it: a NULL-terminated array of handles.
+
+    Raises InputError when there is none.
+    """
+    known = devices()
+    for device in known:
+        if device.name.lower() == name.lower():
+            return (ctypes.c_void_p * 2)(device.handle, None)
+    names = ", ".join(device.name for device in known)
+    raise InputError(f"there is no device {name}", hint=f"this build of llama.cpp has: {names}")

@@ -1,0 +1,77 @@
+"""Asking a model only what it has not been asked before: query vectors and P(relevant).
+
+The keys hold all that an answer depends on: the model file's hash, the version of the prompts,
+the query, and for a score the passage as the model reads it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from collections.abc import Callable, Generator, Sequence
+from typing import TYPE_CHECKING
+
+from qrank.llama.prompts import PROMPT_VERSION
+from qrank.results import RerankScore
+from qrank.store.store import Store
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from qrank.llama.embedder import Embedder
+    from qrank.llama.reranker import Reranker
+
+_SCORE = struct.Struct("<d")
+
+
+def query_vector(
+    store: Store, model_hash: str, query: str, load: Callable[[], Embedder]
+) -> NDArray[np.float32]:
+    """The unit vector of a query, of shape (dims,); load is called only when it is not cached."""
+    import numpy as np
+
+    key = _key("vector", model_hash, query)
+    cached = store.recall([key]).get(key)
+    if cached is not None:
+        return np.frombuffer(cached, dtype="<f4")
+    vector: NDArray[np.float32] = load().queries([query])[0]
+    store.remember({key: vector.astype("<f4").tobytes()})
+    return vector
+
+
+def relevance(
+    store: Store, model_hash: str, query: str, texts: Sequence[str], load: Callable[[], Reranker]
+) -> Generator[dict[int, RerankScore], None, None]:
+    """Yield P(relevant) of texts by their place: first all that are cached, then batch by batch
+    in order. load is called only when one is not cached; what was computed is cached at the end,
+    also when the iterator is closed early."""
+    keys = [_key("score", model_hash, query, text) for text in texts]
+    cached = store.recall(keys)
+    yield {
+        i: RerankScore(_SCORE.unpack(cached[key])[0], cached=True)
+        for i, key in enumerate(keys)
+        if key in cached
+    }
+    missing = [i for i, key in enumerate(keys) if key not in cached]
+    if not missing:
+        return
+    fresh: dict[bytes, bytes] = {}
+    done = 0
+    try:
+        for batch in load().scores(query, [texts[i] for i in missing]):
+            scores = dict(zip(missing[done:], batch, strict=False))
+            done += len(batch)
+            fresh.update((keys[i], _SCORE.pack(score)) for i, score in scores.items())
+            yield {i: RerankScore(score) for i, score in scores.items()}
+    finally:
+        store.remember(fresh)
+
+
+def _key(*parts: str) -> bytes:
+    digest = hashlib.blake2b(digest_size=16, salt=PROMPT_VERSION.to_bytes(2, "little"))
+    for part in parts:
+        data = part.encode("utf-8", "replace")
+        digest.update(len(data).to_bytes(8, "little"))
+        digest.update(data)
+    return digest.digest()

@@ -1,0 +1,88 @@
+"""Data flows one way, heavy things are imported when needed, and the package is whole."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from importlib.metadata import files
+from pathlib import Path
+
+import pytest
+from support import ROOT
+
+PACKAGE = ROOT / "qrank"
+LAYERS = {  # each may import those after it
+    "cli": {"api", "pipeline", "models"},
+    "api": {"pipeline", "store", "llama", "models"},
+    "pipeline": {"ingest", "store", "llama", "models"},
+    "ingest": set(),
+    "store": set(),
+    "llama": set(),
+    "models": set(),
+}
+EVERYWHERE = {"results", "errors", "settings", "text", ""}
+
+
+def imports(path: Path) -> set[str]:
+    """The parts of qrank that a file imports, anywhere in it."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module == "qrank":
+            names = [f"qrank.{alias.name}" for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names = [node.module]
+        else:
+            continue
+        found |= {name.split(".")[1] for name in names if name.startswith("qrank.")}
+    return found - {"__version__"}
+
+
+def test_data_flows_one_way() -> None:
+    checked = 0
+    for part, below in LAYERS.items():
+        paths = sorted((PACKAGE / part).rglob("*.py")) or [PACKAGE / f"{part}.py"]
+        for path in paths:
+            wrong = imports(path) - below - EVERYWHERE - {part}
+            assert not wrong, f"{path.relative_to(ROOT)} imports {wrong}"
+            checked += 1
+    assert checked > 30
+
+
+def test_only_their_homes_know_sql_and_llama() -> None:
+    for path in PACKAGE.rglob("*.py"):
+        text = path.read_text("utf-8")
+        part = path.relative_to(PACKAGE).parts[0]
+        assert ("llama_cpp" not in text) or part == "llama", path
+        assert ("sqlite3" not in text and "SELECT " not in text) or part == "store", path
+
+
+@pytest.mark.parametrize("command", ["--help", "search --help", "--version"])
+def test_help_imports_nothing_heavy(command: str) -> None:
+    script = (
+        "import sys; from qrank.cli.app import main\n"
+        f"sys.argv = ['qrank', *{command.split()!r}]\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "print('loaded:', sorted({'numpy', 'llama_cpp', 'sqlite_utils', 'sqlite3', 'rank_bm25'}"
+        " & set(sys.modules)))"
+    )
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert run.stdout.endswith("loaded: []\n")
+
+
+def test_no_file_is_longer_than_it_should_be() -> None:
+    for path in [*PACKAGE.rglob("*.py"), *(ROOT / "tests").glob("*.py")]:
+        assert len(path.read_text("utf-8").splitlines()) <= 400, path
+
+
+def test_the_installed_package_has_its_data() -> None:
+    names = {str(path) for path in files("qrank") or []}
+    if "qrank/api.py" not in names:
+        pytest.skip("an editable install lists no files")
+    assert {
+        *("qrank/py.typed", "qrank/models/registry.toml", "qrank/models/tiny/README.md"),
+        *("qrank/models/tiny/tiny-embedding.gguf", "qrank/models/tiny/tiny-reranker.gguf"),
+    } <= names
