@@ -76,10 +76,12 @@ class StageScore:
 
 @dataclass(frozen=True, slots=True)
 class RerankScore:
-    """P(relevant) by the reranker, 0 to 1."""
+    """How relevant the reranker finds a passage, 0 to 1. score: what ordered it; p_yes: the
+    model's answer alone, which is the same unless the model has a share below 1."""
 
     score: float
-    cached: bool = False
+    p_yes: float
+    cached: bool
 
 
 @dataclass(slots=True)
@@ -149,6 +151,7 @@ class IndexReport:
     failed: int = 0
     chunks: int = 0
     embedded: int = 0
+    model: str | None = None  # the embedding model's name
     problems: list[FileProblem] = field(default_factory=list)
     seconds: float = 0.0
 

@@ -77,8 +77,8 @@ def _fold(word: str) -> str:
     kept: list[str] = []
     base = ""
     for char in unicodedata.normalize("NFKD", word).casefold():
-        if unicodedata.combining(char) and base < "\u0400":
-            continue
+        if char.isspace() or (unicodedata.combining(char) and base < "\u0400"):
+            continue  # compatibility forms may hold blanks
         base = char
         kept.append(char)
     return unicodedata.normalize("NFC", "".join(kept))

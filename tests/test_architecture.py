@@ -62,7 +62,7 @@ def test_only_their_homes_know_sql_and_llama() -> None:
 @pytest.mark.parametrize("command", ["--help", "search --help", "--version"])
 def test_help_imports_nothing_heavy(command: str) -> None:
     script = (
-        "import sys; from qrank.cli.app import main\n"
+        "import sys; from qrank.__main__ import main\n"
         f"sys.argv = ['qrank', *{command.split()!r}]\n"
         "try: main()\n"
         "except SystemExit: pass\n"

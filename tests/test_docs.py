@@ -22,12 +22,14 @@ COMMANDS = ["index", "search", "rerank", "embed", "status", "init", "models list
 
 def examples(language: str) -> list[tuple[str, str]]:
     """(page, code) of each fenced example; the README's set-up commands are .ci/run's to run."""
-    return [
+    found = [
         (page.name, code)
         for page in PAGES
-        for found, code in FENCE.findall(page.read_text("utf-8"))
-        if found == language and ".venv/" not in code
+        for named, code in FENCE.findall(page.read_text("utf-8"))
+        if named == language and ".venv/" not in code
     ]
+    assert found, f"no {language} examples: has the way they are fenced changed?"
+    return found
 
 
 @pytest.fixture(scope="module")

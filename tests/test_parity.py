@@ -53,7 +53,7 @@ def test_p_yes_is_the_reference_s(folder, expected, name, together, threads):
 def test_a_prompt_has_the_reference_s_length(folder, expected):
     model = Model(read_header(folder / "lm.gguf"), ANYWHERE)
     for case in expected["rerank"]:
-        question = model.tokens(clean(prompts.rerank_question(case["query"])))
+        question = model.tokens(clean("".join(prompts.rerank_question(case["query"]))))
         document = model.tokens(clean(prompts.rerank_document(case["doc"])))
         template = (prompts.RERANK_PREFIX, prompts.RERANK_SUFFIX)
         around = sum(len(model.tokens(part, special=True)) for part in template)

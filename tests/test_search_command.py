@@ -37,7 +37,8 @@ def test_an_answer_has_the_contract_s_fields(qrank: Qrank, sample_db: Path) -> N
         assert set(result) == RESULT_FIELDS
         assert set(result["scores"]) == {"bm25", "vector", "fused", "rerank"}
         assert result["score_kind"] == "rerank"
-        assert 0 <= result["scores"]["rerank"]["score"] <= 1
+        assert result["score"] == result["scores"]["rerank"]["score"]
+        assert 0 <= result["scores"]["rerank"]["p_yes"] <= 1
         data = Path(result["path"]).read_bytes()
         assert data[result["start_byte"] : result["end_byte"]].decode() == result["text"]
         assert result["start_line"] == data[: result["start_byte"]].count(b"\n") + 1
@@ -65,7 +66,7 @@ def test_a_full_strength_reranker_s_score_is_p_yes(qrank: Qrank, sample_db: Path
     by_kind = []
     for name in ("lm.gguf", "cls.gguf"):
         results = qrank(*words, PARITY / name).lines()
-        assert all(r["score"] == r["scores"]["rerank"]["score"] for r in results)
+        assert all(r["score"] == r["scores"]["rerank"]["p_yes"] for r in results)
         by_kind.append({r["id"]: r["score"] for r in results})
     assert by_kind[0] == pytest.approx(by_kind[1], abs=1e-2)
 

@@ -13,6 +13,7 @@ from typer._click.exceptions import ClickException  # typer is pinned below 0.29
 
 from qrank.cli import embed, index, models, rerank, search, status
 from qrank.cli.options import Command, Group, ModelCommand, common
+from qrank.cli.snippet import inert_name
 from qrank.errors import QrankError
 
 app = typer.Typer(
@@ -52,33 +53,41 @@ def _root(
     """
 
 
-def main() -> None:
-    """Run the command line; errors become one line on stderr and an exit status."""
+def run() -> int:
+    """Run the command line and return its exit status; an error becomes one line on stderr."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # UTF-8 whatever the locale says
             stream.reconfigure(encoding="utf-8", errors="replace")
     _show_notices()
     try:
-        _run(sys.argv[1:])
+        status = _command(sys.argv[1:])
         sys.stdout.flush()
-        status = 0
-    except typer.Exit as done:
-        status = _flushed(done.exit_code)
-    except ClickException as error:
-        status = _fail(f"{error.format_message()} (see qrank --help)", 2)
-    except QrankError as error:
-        if common.debug:
-            raise
-        status = _fail(str(error), error.status)
-    except (typer.Abort, KeyboardInterrupt):
-        status = _fail("interrupted", 130)
     except BrokenPipeError:
-        status = _reader_left()
-    except (UnicodeError, MemoryError, OSError) as error:
+        return _reader_left()
+    except ClickException as error:
+        return _fail(f"{error.format_message()} (see qrank --help)", 2)
+    except (typer.Abort, KeyboardInterrupt):
+        return _fail("interrupted", 130)
+    except Exception as error:
         if common.debug:
             raise
-        status = _fail(f"{type(error).__name__}: {error}", 2)
-    sys.exit(status)
+        if isinstance(error, QrankError):
+            return _fail(str(error), error.status)
+        return _fail(f"{type(error).__name__}: {error}; --debug shows where", 2)
+    return status
+
+
+def _command(arguments: list[str]) -> int:
+    command = typer.main.get_command(app)
+    if "_QRANK_COMPLETE" in os.environ:  # a shell asks for completions
+        command(prog_name="qrank")
+    try:
+        # Not command(…): that would keep interrupts and closed pipes to itself.
+        with command.make_context("qrank", arguments) as context:
+            command.invoke(context)
+    except typer.Exit as done:
+        return done.exit_code
+    return 0
 
 
 def _show_notices() -> None:
@@ -89,23 +98,6 @@ def _show_notices() -> None:
     logging.getLogger("qrank").addHandler(handler)
 
 
-def _run(arguments: list[str]) -> None:
-    command = typer.main.get_command(app)
-    if "_QRANK_COMPLETE" in os.environ:  # a shell asks for completions
-        command(prog_name="qrank")
-    # Not command(…): that would keep interrupts and closed pipes to itself.
-    with command.make_context("qrank", arguments) as context:
-        command.invoke(context)
-
-
-def _flushed(status: int) -> int:
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        return _reader_left()
-    return status
-
-
 def _reader_left() -> int:
     """Nobody reads stdout any more: end quietly, and keep Python from saying so at exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -113,5 +105,5 @@ def _reader_left() -> int:
 
 
 def _fail(message: str, status: int) -> int:
-    print("qrank:", " ".join(message.split()), file=sys.stderr)
+    print("qrank:", inert_name(" ".join(message.split())), file=sys.stderr)
     return status

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from qrank.cli.inputs import Item
+from qrank.cli.snippet import inert_name
 from qrank.results import Answer, IndexReport
 
 if TYPE_CHECKING:
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SCHEMA = 1
+_OBEYED = re.compile("[\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
 def document(value: object) -> None:
@@ -30,6 +33,8 @@ def line(value: object) -> None:
 
 
 def _write(text: str) -> None:
+    if sys.stdout.isatty():  # what JSON leaves as it is, but a terminal may obey
+        text = _OBEYED.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
     # Surrogates can come from JSON input ("\ud800"); UTF-8 has no bytes for them.
     data = text.encode("utf-8", "replace") + b"\n"
     sys.stdout.flush()
@@ -55,7 +60,7 @@ def results(found: Answer) -> None:
 def paths(found: Answer, end: str) -> None:
     """The distinct paths of the results, best first."""
     for path in dict.fromkeys(result.path for result in found.results):
-        sys.stdout.write(path + end)
+        sys.stdout.write((inert_name(path) if sys.stdout.isatty() else path) + end)
 
 
 def _answer(found: Answer) -> dict[str, Any]:

@@ -39,8 +39,7 @@ def index(
         emit.index_report(report)
     else:
         render.index_report(report, target.path)
-    if embed:
-        render.hint_at_better_models(embed_model)
+    render.hint_at_better_models(report.model)
     held = report.added + report.updated + report.unchanged + report.removed
     if not held and (report.failed or report.skipped):
         raise typer.Exit(2)

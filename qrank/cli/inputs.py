@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import IO, Any
 
 from qrank.errors import InputError
+
+_BLOCK = 1 << 16
 
 
 class Format(StrEnum):
@@ -59,11 +61,15 @@ def _items(stream: IO[bytes], form: Format | None, key: str, name: str) -> Itera
     if form is Format.nul:
         yield from (Item(_decoded(part), {}, False) for part in _nul_separated(stream))
         return
+    blank = 0  # lines before the first that tells
     for number, line in enumerate(stream, 1):
         if form is None:
             if not line.strip():
+                blank += 1
                 continue
             form = Format.jsonl if _is_object(line) else Format.lines
+            if form is Format.lines:
+                yield from (Item("", {}, False) for _ in range(blank))
         if form is Format.lines:
             yield Item(_decoded(line).rstrip("\r\n"), {}, False)
         elif line.strip():
@@ -78,11 +84,15 @@ def _decoded(data: bytes) -> str:
     return data.decode("utf-8", "replace")
 
 
-def _nul_separated(stream: Iterable[bytes]) -> Iterator[bytes]:
-    rest = b""
-    for data in stream:
-        *whole, rest = (rest + data).split(b"\0")
-        yield from whole
+def _nul_separated(stream: IO[bytes]) -> Iterator[bytes]:
+    parts: list[bytes] = []  # of the text that is still open
+    while data := stream.read(_BLOCK):
+        first, *others = data.split(b"\0")
+        parts.append(first)
+        for other in others:
+            yield b"".join(parts)
+            parts = [other]
+    rest = b"".join(parts)
     if rest.strip(b"\n"):
         yield rest
 
@@ -90,14 +100,14 @@ def _nul_separated(stream: Iterable[bytes]) -> Iterator[bytes]:
 def _is_object(line: bytes) -> bool:
     try:
         return isinstance(json.loads(line), dict)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
 
 
 def _object(line: bytes, place: str) -> dict[str, Any]:
     try:
         value = json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{place}: no valid JSON ({error})") from error
     if not isinstance(value, dict):
         raise InputError(f"{place}: no JSON object")

@@ -22,7 +22,7 @@ def list_models(
 ) -> None:
     """List the models that have a name, and which of them are installed."""
     from qrank.cli import emit, render
-    from qrank.models.registry import entries
+    from qrank.models.registry import entries, models_folder
 
     known = [
         {
@@ -38,4 +38,4 @@ def list_models(
     if as_json:
         emit.document(known)
     else:
-        render.models(known)
+        render.models(known, models_folder())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import threading
 from collections.abc import Iterator, Sequence
@@ -12,7 +13,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from qrank.cli.inputs import Item
 from qrank.cli.options import COLOR_CHOICES, common
-from qrank.cli.snippet import inert, snippet
+from qrank.cli.snippet import inert, inert_name, snippet
 from qrank.errors import InputError
 from qrank.results import Answer, IndexReport, Result
 
@@ -22,13 +23,14 @@ if TYPE_CHECKING:
     from qrank.pipeline.progress import Progress
 
 SHOWN_PROBLEMS = 10
+_HEADING_LINES = re.compile(r"\A(?:#{1,6}[^\S\n].*(?:\n\s*|\Z))+")
 SPINNER_DELAY = 0.5  # seconds
 
 
 def warn(message: str) -> None:
     """A line on stderr, unless --quiet."""
     if not common.quiet:
-        print("qrank:", inert(message), file=sys.stderr)
+        print("qrank:", inert_name(message), file=sys.stderr)
 
 
 def _color(stream: IO[str]) -> bool:
@@ -79,9 +81,11 @@ def answer(found: Answer) -> None:
         if result.stale:
             head.append("  (changed since indexed)", style="yellow")
         if result.heading:
-            head.append(f"  {inert(result.heading)}", style="dim")
+            head.append(f"  {inert_name(result.heading)}", style="dim")
         console.print(head, overflow="fold")
-        shown, spans = snippet(result.text, found.terms, width)
+        # The heading line that a Markdown passage begins with stands above already.
+        text = _HEADING_LINES.sub("", result.text) if result.heading else result.text
+        shown, spans = snippet(text or result.text, found.terms, width)
         body = Text(shown)
         for start, end in spans:
             body.stylize("bold yellow", start, end)
@@ -100,7 +104,7 @@ def _place(result: Result) -> str:
         else f"{result.start_line}-{result.end_line}"
     )
     page = f" (page {result.page})" if result.page is not None else ""
-    return f"{inert(short_path(result.path))}:{lines}{page}"
+    return f"{inert_name(short_path(result.path))}:{lines}{page}"
 
 
 def short_path(path: str) -> str:
@@ -139,28 +143,30 @@ def index_report(report: IndexReport, path: Path) -> None:
     files = ", ".join(f"{count} {name}" for name, count in counts.items() if count) or "none found"
     print(
         f"{files}; {report.embedded} passages embedded in {report.seconds:.1f} s; "
-        f"{report.chunks} passages in {inert(short_path(str(path.absolute())))}"
+        f"{report.chunks} passages in {inert_name(short_path(str(path.absolute())))}"
     )
 
 
 def status(held: dict[str, Any]) -> None:
     """What the index holds."""
-    print(f"index        {inert(held['db'])} ({_size(held['bytes'])})")
+    print(f"index        {inert_name(held['db'])} ({_size(held['bytes'])})")
     print(f"files        {held['files']}")
     print(f"passages     {held['chunks']}")
     print(f"cached       {held['cached']} answers of models (--clear-cache)")
     for collection in held["collections"]:
-        print(f"collection   {inert(collection['name'])}: {collection['files']} files")
+        print(f"collection   {inert_name(collection['name'])}: {collection['files']} files")
     for model in held["models"]:
-        print(f"vectors      {model['vectors']} of {model['dims']} dims by {inert(model['name'])}")
+        name = inert_name(model["name"])
+        print(f"vectors      {model['vectors']} of {model['dims']} dims by {name}")
 
 
-def models(known: Sequence[dict[str, Any]]) -> None:
-    """The models by name, those that are installed with their size."""
+def models(known: Sequence[dict[str, Any]], folder: Path) -> None:
+    """The models by name, those that are installed with their size, and where files go."""
     width = max(len(model["alias"]) for model in known)
     for model in known:
         state = _size(model["bytes"]) if model["installed"] else "not installed"
         print(f"{model['alias']:<{width}}  {model['kind']:<8}  {state:<13}  {model['source']}")
+    print(f"\nA model is installed by putting its file into {inert_name(str(folder))}")
 
 
 def _size(count: int) -> str:
@@ -172,15 +178,12 @@ def _size(count: int) -> str:
     return f"{size:.1f} GB"
 
 
-def hint_at_better_models(requested: str | None, *, only_on_terminal: bool = False) -> None:
-    """With the bundled models chosen by themselves, one line on how to get better ones."""
-    from qrank.models.registry import AUTO, Role, better_than, how_to_install, resolve
+def hint_at_better_models(name: str | None) -> None:
+    """When the embedding model that was used came with the package, a line on better ones."""
+    from qrank.models.registry import Role, better_than, resolve
 
-    if requested not in (None, AUTO) or (only_on_terminal and not sys.stderr.isatty()):
-        return
-    entry = better_than(resolve(Role.embedder, AUTO))
-    if entry:
-        warn(f"using the bundled small models; for better results {how_to_install(entry)}")
+    if name and better_than(resolve(Role.embedder, name)):
+        warn("using the small bundled models; for better ones see: qrank models list")
 
 
 @contextmanager

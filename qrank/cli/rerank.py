@@ -25,7 +25,8 @@ def rerank(
         str, typer.Option(metavar="K|all", help="With more documents, BM25 picks this many.")
     ] = str(DEFAULT_CANDIDATES),
     limit: Annotated[
-        int | None, typer.Option("-n", "--limit", min=1, help="Print at most this many.")
+        int | None,
+        typer.Option("-n", "--limit", min=1, max=1_000_000, help="Print at most this many."),
     ] = None,
     form: Annotated[
         Format | None, typer.Option("--input", help="What stdin holds. [seen from its first line]")
@@ -42,7 +43,8 @@ def rerank(
     from qrank.cli import emit, inputs, render
 
     count = _candidates(candidates)
-    items = [item for item in inputs.texts(form) if item.text.strip()]
+    # A blank line is no document; an object without a word in it is one.
+    items = [item for item in inputs.texts(form) if item.is_object or item.text.strip()]
     ranked = api.rerank(
         query,
         [item.text for item in items],

@@ -17,20 +17,22 @@ if TYPE_CHECKING:
 
     from qrank.results import Answer
 
+MOST = 1_000_000  # results or candidates that may be asked for
+
 
 def search(
     query: Annotated[
         str | None, typer.Argument(help="What to look for; - reads it from stdin.")
     ] = None,
     limit: Annotated[
-        int, typer.Option("-n", "--limit", min=1, help="Show at most this many.")
+        int, typer.Option("-n", "--limit", min=1, max=MOST, help="Show at most this many.")
     ] = 10,
     mode: Annotated[Mode, typer.Option(help="How candidates are found.")] = Mode.hybrid,
     rerank: Annotated[
         bool | None,
         typer.Option("--rerank/--no-rerank", help="Let the reranker order them. [hybrid: yes]"),
     ] = None,
-    candidates: Annotated[int, typer.Option(min=1, help="How many are reranked.")] = 30,
+    candidates: Annotated[int, typer.Option(min=1, max=MOST, help="How many are reranked.")] = 30,
     budget: Annotated[
         float | None, typer.Option(min=0, metavar="SECONDS", help="Stop reranking after this.")
     ] = None,
@@ -73,6 +75,8 @@ def search(
 
     if (query is None) == (queries is None):
         raise InputError("give one QUERY, or --queries FILE", hint="see qrank search --help")
+    if queries is not None and (as_json or paths_only or null):
+        raise InputError("--queries prints JSONL: it can't go with --json, -l or -0")
     with api.Index(
         common.db,
         embed_model=embed_model,
@@ -109,10 +113,10 @@ def search(
             else:
                 render.answer(answer)
             found = bool(answer.results)
+            if sys.stderr.isatty():
+                render.hint_at_better_models(answer.models["embed"])
         if mode is Mode.hybrid and not index.has_vectors():
             render.warn("the index has no vectors: words alone were compared (run qrank index)")
-    if mode is Mode.hybrid:
-        render.hint_at_better_models(embed_model, only_on_terminal=True)
     raise typer.Exit(0 if found else 1)
 
 
@@ -122,6 +126,8 @@ def _run_all(file: Path, run: Callable[[str], Answer]) -> bool:
 
     found = False
     for item in inputs.queries(file):
+        if not item.text.strip():
+            raise InputError(f"{file}: the query of {item.fields} is empty")
         answer = run(item.text)
         emit.answer_line(item.fields, answer)
         found = found or bool(answer.results)

@@ -25,6 +25,15 @@ def inert(text: str) -> str:
     return text.translate(_CONTROL)
 
 
+def inert_name(name: str) -> str:
+    """The same for a path or a heading, which stay on one line.
+
+    >>> inert_name("a\\nb")
+    'a␊b'
+    """
+    return inert(name).replace("\n", "\u240a").replace("\t", "\u2409")
+
+
 def snippet(passage: str, terms: Sequence[str], width: int) -> tuple[str, list[tuple[int, int]]]:
     """At most about width characters of passage on one line, and the spans of terms in it.
 

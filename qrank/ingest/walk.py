@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pathspec import GitIgnoreSpec
 
 IGNORE_FILES = (".gitignore", ".ignore", ".qrankignore")  # a later one overrules an earlier one
+MAX_IGNORE_BYTES = 1 << 20
 Rules = list[tuple[Path, "GitIgnoreSpec"]]
 
 
@@ -24,7 +25,7 @@ def walk(root: Path, on_problem: Callable[[FileProblem], None]) -> Iterator[Foun
     What can't be read is given to on_problem and passed over.
     """
     if root.is_dir():
-        yield from _folder(root, [], on_problem)
+        yield from _folder(root, on_problem)
         return
     found = _regular_file(root, on_problem)
     if found:
@@ -33,28 +34,35 @@ def walk(root: Path, on_problem: Callable[[FileProblem], None]) -> Iterator[Foun
         on_problem(FileProblem(str(root), "not a regular file"))
 
 
-def _folder(
-    folder: Path, rules: Rules, on_problem: Callable[[FileProblem], None]
-) -> Iterator[FoundFile]:
-    try:
-        with os.scandir(folder) as listing:
-            entries = sorted(listing, key=lambda entry: entry.name)
-    except OSError as error:
-        on_problem(FileProblem(str(folder), _reason(error)))
-        return
-    names = {entry.name for entry in entries}
-    own = [folder / name for name in IGNORE_FILES if name in names]
-    rules = rules + [(folder, spec) for spec in map(_read_rules, own) if spec]
-    for entry in entries:
-        is_folder = entry.is_dir(follow_symlinks=False)
-        if entry.name.startswith(".") or _ignored(Path(entry.path), is_folder, rules):
-            continue
-        if is_folder:
-            yield from _folder(Path(entry.path), rules, on_problem)
-        elif entry.is_file(follow_symlinks=False):
-            found = _regular_file(Path(entry.path), on_problem)
+def _folder(top: Path, on_problem: Callable[[FileProblem], None]) -> Iterator[FoundFile]:
+    """Depth first with a stack of our own: a tree may be deeper than Python's."""
+    pending: list[tuple[Path, Rules, bool]] = [(top, [], True)]
+    while pending:
+        path, rules, is_folder = pending.pop()
+        if not is_folder:
+            found = _regular_file(path, on_problem)
             if found:
                 yield found
+            continue
+        try:
+            with os.scandir(path) as listing:
+                entries = sorted(listing, key=lambda entry: entry.name, reverse=True)
+        except OSError as error:
+            on_problem(FileProblem(str(path), _reason(error)))
+            continue
+        rules = rules + [(path, spec) for spec in map(_read_rules, _ignore_files(path, entries))]
+        for entry in entries:
+            below = entry.is_dir(follow_symlinks=False)
+            if entry.name.startswith(".") or _ignored(Path(entry.path), below, rules):
+                continue
+            if below or entry.is_file(follow_symlinks=False):
+                pending.append((Path(entry.path), rules, below))
+
+
+def _ignore_files(folder: Path, entries: list[os.DirEntry[str]]) -> list[Path]:
+    """The ignore files among a folder's entries, those that overrule others last."""
+    plain = {entry.name for entry in entries if entry.is_file()}
+    return [folder / name for name in IGNORE_FILES if name in plain]
 
 
 def _regular_file(path: Path, on_problem: Callable[[FileProblem], None]) -> FoundFile | None:
@@ -73,13 +81,23 @@ def _regular_file(path: Path, on_problem: Callable[[FileProblem], None]) -> Foun
     return FoundFile(path, info.st_size, info.st_mtime_ns)
 
 
-def _read_rules(path: Path) -> GitIgnoreSpec | None:
+def _read_rules(path: Path) -> GitIgnoreSpec:
+    """An ignore file's rules; a line that is none is passed over, as git does."""
     from pathspec import GitIgnoreSpec
 
     try:
-        return GitIgnoreSpec.from_lines(path.read_text("utf-8", "replace").splitlines())
-    except (OSError, ValueError):  # an ignore file that can't be read ignores nothing
-        return None
+        with path.open("rb") as file:
+            lines = file.read(MAX_IGNORE_BYTES).decode("utf-8", "replace").splitlines()
+    except OSError:  # an ignore file that can't be read ignores nothing
+        lines = []
+    patterns: list[str] = []
+    for line in lines:
+        try:
+            GitIgnoreSpec.from_lines([line])
+        except ValueError:
+            continue
+        patterns.append(line)
+    return GitIgnoreSpec.from_lines(patterns)
 
 
 def _ignored(path: Path, is_folder: bool, rules: Rules) -> bool:

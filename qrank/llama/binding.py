@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 # Waiting threads give their core up soon. By default GNU OpenMP lets them spin for milliseconds:
 # with another busy program on the machine, small models then ran thirty times slower.
@@ -11,7 +15,7 @@ if "OMP_WAIT_POLICY" not in os.environ:
 
 import llama_cpp.llama_cpp as llama
 
-__all__ = ["errors", "llama"]
+__all__ = ["errors", "interrupts_held", "llama"]
 
 errors: list[str] = []  # the last things llama.cpp complained about
 
@@ -21,6 +25,22 @@ def _keep_errors(level: int, text: bytes, _: object) -> None:
     if level == 3:  # GGML_LOG_LEVEL_ERROR
         errors.append(text.decode("utf-8", "replace").strip())
         del errors[:-20]
+
+
+@contextmanager
+def interrupts_held() -> Iterator[None]:
+    """Let Ctrl-C wait until the end: raised inside the callback above it would be lost."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    held: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _frame: held.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if held:
+        raise KeyboardInterrupt
 
 
 llama.llama_log_set(_keep_errors, None)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qrank.errors import ModelError
-from qrank.llama.binding import errors, llama
+from qrank.llama.binding import errors, interrupts_held, llama
 from qrank.llama.engine import Model
 
 # A pack's tokens attend over all of its cache, so on a CPU a large pack costs more than it saves:
@@ -58,7 +58,8 @@ class _Context:
             parameters.flash_attn_type = 0  # LLAMA_FLASH_ATTN_TYPE_DISABLED
         parameters.n_threads = parameters.n_threads_batch = self.model.threads
         errors.clear()
-        self._handle = llama.llama_init_from_model(self.model.handle, parameters)
+        with interrupts_held():
+            self._handle = llama.llama_init_from_model(self.model.handle, parameters)
         if not self._handle:
             raise ModelError(
                 f"not enough memory for {self.model.file.path} with a context of {cells} tokens",

@@ -11,7 +11,7 @@ from typing import Any
 
 from qrank.errors import InputError, ModelError
 from qrank.llama import devices
-from qrank.llama.binding import errors, llama
+from qrank.llama.binding import errors, interrupts_held, llama
 from qrank.llama.gguf import ModelFile
 from qrank.settings import Placement
 
@@ -53,7 +53,7 @@ class Model:
 
     def _load(self, placement: Placement) -> Any:
         """Load with as many layers on the device as asked for, or as it has memory for."""
-        everything = int(self.file.get("block_count", 0)) + 1
+        everything = self.file.number("block_count", 0) + 1
         layers = everything if placement.gpu_layers is None else placement.gpu_layers
         layers = layers if self.on_gpu else 0
         chosen = devices.selection(placement.device) if placement.device else None
@@ -63,7 +63,9 @@ class Model:
             parameters.n_gpu_layers = layers
             if chosen is not None and layers:
                 parameters.devices = ctypes.addressof(chosen)
-            handle = llama.llama_model_load_from_file(os.fsencode(self.file.path), parameters)
+            with interrupts_held():
+                path = os.fsencode(self.file.path)
+                handle = llama.llama_model_load_from_file(path, parameters)
             if handle:
                 return handle
             if layers == 0:

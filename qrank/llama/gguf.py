@@ -49,10 +49,17 @@ class ModelFile:
         """A value whose key starts with the architecture's name."""
         return self.metadata.get(f"{self.architecture}.{key}", default)
 
+    def number(self, key: str, default: int) -> int:
+        """A whole number under such a key. Raises ModelError when it is something else."""
+        value = self.get(key, default)
+        if not isinstance(value, int):
+            raise ModelError(f"the model file {self.path} is damaged ({key} is {value!r})")
+        return value
+
     @property
     def pooling(self) -> str:
         """How the file says its token vectors become one: none, mean, cls, last or rank."""
-        number = self.get("pooling_type", 0)
+        number = self.number("pooling_type", 0)
         return POOLING[number] if number in range(len(POOLING)) else f"type {number}"
 
     @property
@@ -75,7 +82,7 @@ class ModelFile:
     @property
     def context_length(self) -> int:
         """The longest sequence the model was trained on, in tokens."""
-        return int(self.get("context_length", 512))
+        return self.number("context_length", 512)
 
 
 def read_header(path: Path) -> ModelFile:
@@ -153,6 +160,8 @@ class _Reader:
         if kind != _ARRAY:
             return self.scalar(_SCALARS[kind]) if kind in _SCALARS else self.unknown(kind)
         item, count = self.scalar("<I"), self.scalar("<Q")
+        if item == _ARRAY:
+            self.unknown(item)  # arrays of arrays: no file has them
         if count <= _KEPT_ITEMS:
             return [self.value(item) for _ in range(count)]
         if item == _STRING:

@@ -34,13 +34,14 @@ def _qwen3_query(query: str, instruction: str | None = None) -> str:
 _EMBED_QUERY: dict[str, QueryPrompt] = {"qwen3": _qwen3_query}
 
 
-def rerank_question(query: str, instruction: str | None = None) -> str:
-    """The part of the user turn that all candidates share.
+def rerank_question(query: str, instruction: str | None = None) -> tuple[str, str]:
+    """The part of the user turn that all candidates share: what the user says, which may be cut
+    when it is too long, and the template's own end.
 
     It ends before the blank that precedes the document: the Qwen pre-tokeniser always splits
     there, so this part and " " + document give the same token ids apart as joined.
     """
-    return f"<Instruct>: {instruction or TASK}\n<Query>: {query}\n<Document>:"
+    return f"<Instruct>: {instruction or TASK}\n<Query>: {query}", "\n<Document>:"
 
 
 def rerank_document(document: str) -> str:

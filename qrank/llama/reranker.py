@@ -114,10 +114,8 @@ class PromptReranker:
         self, query: str, texts: Sequence[str], instruction: str | None
     ) -> Iterator[list[float]]:
         """As Reranker.scores."""
-        question = clean(prompts.rerank_question(query, instruction))
-        # A question that leaves the document no room is cut, the template around it never.
         room = self._limit - len(self._opening) - len(self._closing)
-        prefix = self._opening + self._model.tokens(question)[: room // 2]
+        prefix = self._opening + self._question(query, instruction, room // 2)
         room = self._limit - len(prefix) - len(self._closing)
         sequences = (
             self._model.tokens(clean(prompts.rerank_document(text)))[:room] + self._closing
@@ -125,6 +123,16 @@ class PromptReranker:
         )
         for answers in self._context.last_outputs(prefix, sequences, self._head.read):
             yield [self._head.score(answer) for answer in answers]
+
+    def _question(self, query: str, instruction: str | None, most: int) -> list[int]:
+        """The ids of the question; one that leaves the document no room is cut, the template
+        around it never."""
+        said, end = prompts.rerank_question(clean(query), clean(instruction or "") or None)
+        whole = self._model.tokens(said + end)  # at once: a query's last newline may join the end
+        if len(whole) <= most:
+            return whole
+        closing = self._model.tokens(end)
+        return self._model.tokens(said)[: most - len(closing)] + closing
 
     def close(self) -> None:
         """Free the context."""

@@ -12,7 +12,6 @@ from collections.abc import Callable, Generator, Sequence
 from typing import TYPE_CHECKING
 
 from qrank.llama.prompts import PROMPT_VERSION
-from qrank.results import RerankScore
 from qrank.store.store import Store
 
 if TYPE_CHECKING:
@@ -42,17 +41,16 @@ def query_vector(
 
 def relevance(
     store: Store, model_hash: str, query: str, texts: Sequence[str], load: Callable[[], Reranker]
-) -> Generator[dict[int, RerankScore], None, None]:
-    """Yield P(relevant) of texts by their place: first all that are cached, then batch by batch
-    in order. load is called only when one is not cached; what was computed is cached at the end,
-    also when the iterator is closed early."""
+) -> Generator[tuple[bool, dict[int, float]], None, None]:
+    """Yield (cached, P(relevant) of texts by their place): first all that are cached, then batch
+    by batch in order. load is called only when one is not cached. What was computed is cached at
+    the end, also when the iterator is closed early."""
     keys = [_key("score", model_hash, query, text) for text in texts]
     cached = store.recall(keys)
-    yield {
-        i: RerankScore(_SCORE.unpack(cached[key])[0], cached=True)
-        for i, key in enumerate(keys)
-        if key in cached
-    }
+    yield (
+        True,
+        {i: _SCORE.unpack(cached[key])[0] for i, key in enumerate(keys) if key in cached},
+    )
     missing = [i for i, key in enumerate(keys) if key not in cached]
     if not missing:
         return
@@ -63,7 +61,7 @@ def relevance(
             scores = dict(zip(missing[done:], batch, strict=False))
             done += len(batch)
             fresh.update((keys[i], _SCORE.pack(score)) for i, score in scores.items())
-            yield {i: RerankScore(score) for i, score in scores.items()}
+            yield False, scores
     finally:
         store.remember(fresh)
 

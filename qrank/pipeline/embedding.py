@@ -30,7 +30,14 @@ def index_model(store: Store, requested: str = AUTO) -> IndexModel:
     Raises IndexFileError when another one is requested than the vectors are from, ModelError
     when the model's file can't be found.
     """
+    from qrank.llama.prompts import PROMPT_VERSION
+
     held = store.models()
+    if held and held[0].prompt_version != PROMPT_VERSION:
+        raise IndexFileError(
+            f"the vectors in {store.path} were made by another version of qrank",
+            hint="make another index with --db, or search with --mode bm25",
+        )
     if not held:
         return IndexModel(resolve(Role.embedder, requested), None)
     stored = held[0]
@@ -76,6 +83,9 @@ def record(store: Store, model: IndexModel, dims: int) -> StoredModel:
         return model.stored
     sha256 = file_hash(store, model.choice.path)
     with store.transaction():
+        for other in store.models():  # another run may have been quicker
+            if (other.sha256, other.prompt_version) == (sha256, PROMPT_VERSION):
+                return other
         return store.add_model(StoredModel(0, model.choice.name, sha256, dims, PROMPT_VERSION))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from qrank.errors import ExtractError, InputError
 from qrank.ingest import chunk as chunking
 from qrank.ingest import extract
 from qrank.ingest.walk import walk
+from qrank.pipeline import passage
 from qrank.pipeline.embedding import IndexModel, load_embedder, record
 from qrank.pipeline.passage import passage_hash, passage_text
 from qrank.pipeline.progress import Progress
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-EXTRACTOR = f"{extract.VERSION}.{chunking.VERSION}.{text.VERSION}"
+EXTRACTOR = f"{extract.VERSION}.{chunking.VERSION}.{text.VERSION}.{passage.VERSION}"
 GROUP_FILES, GROUP_CHUNKS = 64, 512  # of one transaction
 EMBED_TEXTS = 32  # handed to the model at once
 COMMIT_SECONDS, COMMIT_VECTORS = 2.0, 1024  # vectors are written when either is reached
@@ -55,13 +57,15 @@ def index_paths(
     path does not exist; then nothing is changed.
     """
     started = time.monotonic()
-    roots = [Path(path).expanduser().absolute() for path in paths]
+    # Not resolve(): a link that is named is indexed under its own name.
+    roots = [Path(os.path.abspath(Path(path).expanduser())) for path in paths]  # noqa: PTH100
     for root in roots:
         if not root.exists():
             raise InputError(f"there is no file or folder {root}")
     report = IndexReport()
     _update_documents(store, roots, collection, report, progress)
     if model:
+        report.model = model.choice.name
         report.embedded = _embed_missing(store, model, placement, progress)
     report.chunks = store.count_chunks()
     report.seconds = round(time.monotonic() - started, 3)
@@ -117,7 +121,8 @@ def _changed(
     progress: Progress,
 ) -> Iterator[Prepared]:
     """The new and the changed documents; every file that is there is counted and put in seen."""
-    own = {f"{store.path.absolute()}{suffix}" for suffix in ("", "-wal", "-shm", "-journal")}
+    own_path = os.path.abspath(store.path)  # noqa: PTH100
+    own = {f"{own_path}{suffix}" for suffix in ("", "-wal", "-shm", "-journal")}
     for root in roots:
         for found in walk(root, fail):
             path = str(found.path)
@@ -237,7 +242,7 @@ def _embed(
             passages = store.passage_texts(missing[at : at + EMBED_TEXTS])
             made = vectors_of([passage_text(p.title, p.heading, p.text) for p in passages])
             vectors.append(made)
-            ids.extend(passage.id for passage in passages)
+            ids.extend(item.id for item in passages)
             embedded += len(passages)
             progress.advance(len(passages))
             if len(ids) >= COMMIT_VECTORS or time.monotonic() - written > COMMIT_SECONDS:

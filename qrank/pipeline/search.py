@@ -14,7 +14,7 @@ from qrank.errors import IndexFileError, InputError
 from qrank.pipeline.cache import query_vector, relevance
 from qrank.pipeline.fusion import blend, fuse
 from qrank.pipeline.passage import passage_text
-from qrank.results import Answer, Mode, Result, Scores, StageScore, StoredChunk
+from qrank.results import Answer, Mode, RerankScore, Result, Scores, StageScore, StoredChunk
 from qrank.store.filters import EVERYTHING, Filter
 from qrank.store.store import Store, StoredModel
 
@@ -197,17 +197,18 @@ def _reranked(
     head, tail = found[: query.candidates], found[query.candidates :]
     share = rerank.choice.entry.rerank_weight
     texts = [passage_text(c.chunk.title, c.chunk.chunk.heading, c.chunk.chunk.text) for c in head]
-    top = max((c.final for c in head), default=0.0) or 1.0
+    # The order so far as a score from 0 to 1; only cosines can be below 0.
+    low = min(0.0, *(c.final for c in head))
+    span = max(c.final for c in head) - low or 1.0
     started = time.monotonic()
     with closing(relevance(store, rerank.sha256, query.text, texts, rerank.load)) as batches:
-        for batch in batches:
-            for i, score in batch.items():
-                head[i].scores.rerank = score
-                head[i].final = blend(head[i].final / top, score.score, share)
-            # What was cached took no time: one batch at least is always computed.
-            computed = any(not score.cached for score in batch.values())
+        for cached, scores in batches:
+            for i, p_yes in scores.items():
+                head[i].final = blend((head[i].final - low) / span, p_yes, share)
+                head[i].scores.rerank = RerankScore(head[i].final, p_yes, cached)
             spent = time.monotonic() - started
-            if computed and query.budget is not None and spent >= query.budget:
+            # What was cached took no time: one batch at least is always computed.
+            if not cached and query.budget is not None and spent >= query.budget:
                 break
     done = [c for c in head if c.scores.rerank]
     answer.models["rerank"] = rerank.choice.name

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -23,14 +24,20 @@ def connect(path: Path, *, create: bool) -> sqlite3.Connection:
         raise IndexFileError(f"{path} is a folder, not an index file")
     if not create and not path.exists():
         raise IndexFileError(f"there is no index at {path}", hint="make it with: qrank index PATH")
+    deadline = time.monotonic() + BUSY_SECONDS
     with explained(path):
-        connection = _open(path, create)
-        try:
-            _check(connection, path, create)
-        except BaseException:
-            connection.close()
-            raise
-    return connection
+        while True:
+            connection = _open(path, create)
+            try:
+                _check(connection, path, create)
+                return connection
+            except BaseException as error:
+                connection.close()
+                # Turning WAL on does not wait for another run that is making the same file.
+                locked = isinstance(error, sqlite3.OperationalError) and "locked" in str(error)
+                if not locked or time.monotonic() > deadline:
+                    raise
+            time.sleep(0.05)
 
 
 def _open(path: Path, create: bool) -> sqlite3.Connection:
@@ -45,11 +52,20 @@ def _open(path: Path, create: bool) -> sqlite3.Connection:
         connection = sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None)
         try:
             connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone()
-        except sqlite3.OperationalError:  # a read-only folder has no room for WAL's side files
+        except sqlite3.OperationalError:
             connection.close()
+            if _has_uncommitted_log(path):
+                raise
+            # A read-only folder has no room for WAL's side files: read the file as it is.
             connection = sqlite3.connect(f"{uri}&immutable=1", uri=True, isolation_level=None)
     connection.execute("PRAGMA foreign_keys = ON")
     return connection
+
+
+def _has_uncommitted_log(path: Path) -> bool:
+    """Whether a WAL holds what is not in the file itself yet."""
+    log = Path(f"{path}-wal")
+    return log.exists() and log.stat().st_size > 0
 
 
 def _check(connection: sqlite3.Connection, path: Path, create: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 
 
@@ -14,12 +15,15 @@ class Filter:
 
     @classmethod
     def of(cls, collections: tuple[str, ...] = (), path: str | None = None) -> Filter:
-        """A filter from what a user typed: a relative glob matches at any depth.
+        """A filter from what a user typed: a relative glob matches at any depth, one that begins
+        with ./ or ../ in this folder.
 
         >>> Filter.of(path="*.md").path, Filter.of(path="notes/*").path, Filter.of(path="/a/*").path
         ('*.md', '*/notes/*', '/a/*')
         """
-        if path and not path.startswith(("/", "*")):
+        if path and path.startswith(("./", "../")):
+            path = os.path.abspath(path)  # noqa: PTH100  (a glob, not a file)
+        elif path and not path.startswith(("/", "*")):
             path = "*/" + path
         return cls(collections, path or None)
 

@@ -79,6 +79,7 @@ def create(connection: sqlite3.Connection) -> None:
         pk="id",
         not_null={"name", "sha256", "dims", "prompt_version"},
     )
+    db["model"].create_index(["sha256", "prompt_version"], unique=True)  # type: ignore[union-attr]
     make(
         "model_file",
         {"path": str, "size": int, "mtime_ns": int, "sha256": str},

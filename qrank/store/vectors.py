@@ -23,7 +23,7 @@ _ID, _SCALE, _CODE, _EXACT = np.dtype("<i8"), np.dtype("<f4"), np.dtype("i1"), n
 
 def encode(vectors: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
     """(codes of shape (n, dims), scales of shape (n,)) of vectors of shape (n, dims)."""
-    peaks = np.abs(vectors).max(axis=1)
+    peaks = np.abs(vectors).max(axis=1, initial=0.0)
     scales = (np.where(peaks > 0, peaks, 1.0) / 127.0).astype(np.float32)
     return np.rint(vectors / scales[:, None]).astype(np.int8), scales
 
@@ -34,9 +34,14 @@ def add(
     passages: Sequence[int],
     vectors: NDArray[np.float32],
 ) -> None:
-    """Append unit vectors of shape (len(passages), dims), filling up the last segment first."""
+    """Append unit vectors of shape (len(passages), dims), filling up the last segment first.
+
+    Passages that are gone, or have a vector already, are passed over: another run was there.
+    """
+    wanted = [i for i, passage in enumerate(passages) if _lacks(connection, model, passage)]
+    vectors = vectors[wanted]
     codes, scales = encode(vectors)
-    ids = np.asarray(passages, dtype=_ID)
+    ids = np.asarray(passages, dtype=_ID)[wanted]
     exact = vectors.astype(_EXACT)
     at = 0
     while at < len(ids):
@@ -52,6 +57,16 @@ def add(
             [(model, int(ids[i]), segment, exact[i].tobytes()) for i in range(at, stop)],
         )
         at = stop
+
+
+def _lacks(connection: sqlite3.Connection, model: int, passage: int) -> bool:
+    return bool(
+        connection.execute(
+            "SELECT EXISTS (SELECT 1 FROM passage WHERE id = :id) AND NOT EXISTS "
+            "(SELECT 1 FROM vector WHERE model_id = :model AND passage_id = :id)",
+            {"id": passage, "model": model},
+        ).fetchone()[0]
+    )
 
 
 def _last_segment(connection: sqlite3.Connection, model: int) -> tuple[int, int]:

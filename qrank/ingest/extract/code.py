@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
-import re
-
 from qrank.results import Block
 
-# A blank line before a line that starts at the margin and closes nothing.
-_TOP_LEVEL = re.compile(r"\n\s*\n(?=[^\s)\]}])")
+_CLOSING = (")", "]", "}")
 
 
 def extract(text: str) -> tuple[str, list[Block]]:
     """Return ("", blocks): each block holds a definition with the comment that leads it in.
 
+    A block begins at a line at the margin that follows a blank one and closes nothing.
+
     >>> [b.end for b in extract("def a():\\n    x\\n\\n    y\\n\\ndef b(): pass\\n")[1]]
     [23, 37]
     """
-    starts = [0, *(match.end() for match in _TOP_LEVEL.finditer(text))]
-    ends = [*starts[1:], len(text)]
-    return "", [Block(s, e) for s, e in zip(starts, ends, strict=True) if text[s:e].strip()]
+    blocks: list[Block] = []
+    at = start = 0
+    after_blank = False
+    for line in text.splitlines(keepends=True):
+        if after_blank and line.strip() and not line[0].isspace() and line[0] not in _CLOSING:
+            if text[start:at].strip():
+                blocks.append(Block(start, at))
+            start = at
+        after_blank = not line.strip()
+        at += len(line)
+    if text[start:].strip():
+        blocks.append(Block(start, len(text)))
+    return "", blocks

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from markdown_it import MarkdownIt
     from markdown_it.token import Token
 
+MAX_HEADING = 200  # characters: each chunk below repeats it
 _FRONT_MATTER = re.compile(r"---[ \t]*\n(.*?)\n(?:---|\.\.\.)[ \t]*(?:\n|\Z)", re.DOTALL)
 _TITLE = re.compile(r"^title:[ \t]*(.+?)[ \t]*$", re.MULTILINE)
 _LEAVES = frozenset(
@@ -45,7 +46,7 @@ def extract(text: str) -> tuple[str, list[Block]]:
     if front:
         blocks.append(Block(0, body))
         named = _TITLE.search(front[1])
-        title = named[1].strip("\"'") if named else ""
+        title = named[1].strip("\"'")[:MAX_HEADING] if named else ""
     path: list[tuple[int, str]] = []  # (level, heading)
     first_heading = ""
     done = body  # a block takes in what lies before it: its heading, a rule, a link definition
@@ -56,7 +57,7 @@ def extract(text: str) -> tuple[str, list[Block]]:
         end = lines[min(token.map[1], len(lines) - 1)]
         if token.type == "heading_open":
             level = int(token.tag[1:])
-            name = " ".join(tokens[i + 1].content.split())
+            name = " ".join(tokens[i + 1].content.split())[:MAX_HEADING]
             path = [(above, text) for above, text in path if above < level] + [(level, name)]
             first_heading = first_heading or (name if level == 1 else "")
         elif end > done:  # an inner list item lies in the outer one

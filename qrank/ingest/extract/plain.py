@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-import re
-
 from qrank.results import Block
-
-_PARAGRAPH = re.compile(r"[^\S\n]*\S.*(?:\n[^\S\n]*\S.*)*")
 
 
 def extract(text: str) -> tuple[str, list[Block]]:
     """Return ("", paragraphs): plain text has no title of its own.
 
     >>> extract("a\\nb\\n\\n  c")
-    ('', [Block(start=0, end=3, heading=()), Block(start=5, end=8, heading=())])
+    ('', [Block(start=0, end=4, heading=()), Block(start=5, end=8, heading=())])
     """
-    return "", [Block(*match.span()) for match in _PARAGRAPH.finditer(text)]
+    blocks: list[Block] = []
+    at = start = 0
+    for line in text.splitlines(keepends=True):
+        if not line.strip():
+            if at > start:
+                blocks.append(Block(start, at))
+            start = at + len(line)
+        at += len(line)
+    if at > start:
+        blocks.append(Block(start, at))
+    return "", blocks

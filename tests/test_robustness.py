@@ -1,0 +1,182 @@
+"""Odd input of all kinds: each of these once hung, crashed, lost something or got it wrong."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from support import COMMAND, PARITY, Run, complaint
+
+from qrank.ingest.chunk import chunk
+from qrank.ingest.extract import extract
+from qrank.ingest.walk import walk
+from qrank.llama.gguf import read_header
+from qrank.llama.reranker import Reranker
+from qrank.settings import ANYWHERE
+
+Qrank = Callable[..., Run]
+
+
+@pytest.mark.parametrize("name", ["a.txt", "a.py", "a.md"])
+@pytest.mark.parametrize("data", [b"\n" * 500_000, b" " * 500_000 + b"x", b"x" * 500_000])
+def test_long_runs_of_one_character_take_no_hours(name: str, data: bytes) -> None:
+    chunks = chunk(extract(Path(name), data))
+    assert sum(len(piece.text) for piece in chunks) <= len(data)
+    assert bool(chunks) == bool(data.strip())
+
+
+def test_a_huge_heading_is_not_repeated_whole_in_every_chunk() -> None:
+    text = "# " + "very long heading " * 10_000 + "\n\n" + "A sentence under it. " * 500
+    pieces = chunk(extract(Path("a.md"), text.encode()))
+    assert len(pieces) > 100
+    assert max(len(piece.heading) for piece in pieces) <= 200
+
+
+def test_a_tree_deeper_than_python_s_stack_is_walked(tmp_path: Path) -> None:
+    depth = 1500
+    here = os.open(tmp_path, os.O_RDONLY)
+    for _ in range(depth):  # too long a path to make at once
+        os.mkdir("d", dir_fd=here)
+        below = os.open("d", os.O_RDONLY, dir_fd=here)
+        os.close(here)
+        here = below
+    os.close(here)
+    (tmp_path / "z.md").write_text("x", "utf-8")
+    problems: list[object] = []
+    assert [file.path.name for file in walk(tmp_path, problems.append)] == ["z.md"]
+
+
+def test_ignore_files_may_be_odd(tmp_path: Path) -> None:
+    (tmp_path / "a.log").write_text("x", "utf-8")
+    (tmp_path / "b.md").write_text("x", "utf-8")
+    (tmp_path / ".gitignore").write_text("!\n*.log\nbroken\\\n", "utf-8")
+    os.mkfifo(tmp_path / ".ignore")
+    assert [file.path.name for file in walk(tmp_path, [].append)] == ["b.md"]
+
+
+def test_a_path_with_dots_is_the_same_path(qrank: Qrank, tmp_path: Path) -> None:
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "a.md").write_text("tea", "utf-8")
+    qrank("index", "notes", "--no-embed", "--db", "i.db")
+    again = qrank("index", "./notes/../notes", "--no-embed", "--db", "i.db", "--json").json()
+    assert (again["files"]["unchanged"], again["chunks"]) == (1, 1)
+    found = qrank("search", "tea", "--mode", "bm25", "--path", "./notes/*", "-l", "--db", "i.db")
+    assert found.stdout == f"{tmp_path / 'notes' / 'a.md'}\n"
+
+
+def test_two_runs_at_once_end_well(
+    tmp_path: Path, environment: dict[str, str], qrank: Qrank
+) -> None:
+    (tmp_path / "many").mkdir()
+    for i in range(200):
+        (tmp_path / "many" / f"{i}.md").write_text(f"Note {i} about subject {i}.\n", "utf-8")
+    words = [COMMAND, "index", "many", "--db", "i.db"]
+    runs = [
+        subprocess.Popen(words, cwd=tmp_path, env=environment, stderr=subprocess.PIPE)
+        for _ in range(2)
+    ]
+    ends = [(run.communicate(timeout=120)[1], run.returncode) for run in runs]
+    assert [status for _, status in ends] == [0, 0], ends
+    held = qrank("status", "--db", "i.db", "--json").json()
+    assert (held["files"], held["chunks"]) == (200, 200)
+    assert [model["vectors"] for model in held["models"]] == [200]
+
+
+def test_blank_lines_before_the_first_text_keep_their_place(qrank: Qrank) -> None:
+    lines = ["", "", "one", "", "two"]
+    out = qrank("embed", "--embed-model", PARITY / "embed.gguf", stdin="\n".join(lines)).lines()
+    assert [item["text"] for item in out] == lines
+
+
+def test_a_blank_object_is_scored_and_kept(qrank: Qrank) -> None:
+    lines = '{"text": "tea", "n": 1}\n{"text": "  ", "n": 2}\n'
+    out = qrank("rerank", "tea", "--rerank-model", PARITY / "lm.gguf", stdin=lines).lines()
+    assert sorted(item["n"] for item in out) == [1, 2]
+
+
+def test_a_long_input_without_nul_is_one_text(qrank: Qrank) -> None:
+    data = "word " * 200_000 + "\0second"
+    words = ("rerank", "q", "--rerank-model", PARITY / "lm.gguf", "--input", "nul", "--jsonl")
+    assert sorted(len(item["text"]) for item in qrank(*words, stdin=data).lines()) == [6, 1_000_000]
+
+
+def test_a_question_too_long_is_cut_but_never_the_template() -> None:
+    reranker = Reranker(read_header(PARITY / "lm.gguf"), ANYWHERE)
+    ranker = reranker._ranker
+    end = ranker._model.tokens("\n<Document>:")
+    long = ranker._question("word " * 20_000, None, 500)
+    assert len(long) == 500
+    assert long[-len(end) :] == end
+    [[score]] = reranker.scores("word " * 20_000, ["a document"])
+    assert 0 <= score <= 1
+    reranker.close()
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (["search", "x", "-n", "9" * 25], "not in the range"),
+        (["search", "--queries", "q", "--json"], "can't go with"),
+        (["rerank", "x", "--threads", "0"], "whole number from 1"),
+        (["rerank", "x", "--device", "nonsense"], "there is no device nonsense"),
+    ],
+)
+def test_what_can_t_be_is_said(qrank: Qrank, words: list[str], reason: str) -> None:
+    assert reason in complaint(qrank(*words, stdin="a"))
+
+
+def test_deeply_nested_json_is_an_error_of_its_line(qrank: Qrank) -> None:
+    run = qrank("rerank", "q", "--input", "jsonl", stdin="[" * 200_000 + "\n")
+    assert "stdin, line 1" in complaint(run)
+
+
+def test_a_closed_stdout_is_no_traceback(tmp_path: Path, environment: dict[str, str]) -> None:
+    run = subprocess.run(
+        ["sh", "-c", f"{COMMAND} --version >&-"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "Traceback" not in run.stderr
+
+
+@pytest.mark.parametrize("delay", [0.02, 0.05, 0.08, 0.15, 0.25])
+def test_ctrl_c_at_the_start_is_quiet(
+    delay: float, tmp_path: Path, environment: dict[str, str]
+) -> None:
+    run = subprocess.Popen(
+        [COMMAND, "rerank", "q"],
+        env=environment,
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    time.sleep(delay)
+    run.send_signal(signal.SIGINT)
+    _, said = run.communicate(timeout=30)
+    # Before any of our code runs it is Python's own start that is interrupted.
+    if "qrank" in said or run.returncode == 130:
+        assert said in ("", "qrank: interrupted\n")
+
+
+def test_ctrl_c_while_a_model_loads_is_not_lost() -> None:
+    """llama.cpp calls back into Python as it loads; an exception raised there would vanish."""
+    script = (
+        "import os, signal, sys\n"
+        "from qrank.llama import binding\n"
+        "try:\n"
+        "    with binding.interrupts_held():\n"
+        "        os.kill(os.getpid(), signal.SIGINT)\n"
+        "        print('held')\n"
+        "except KeyboardInterrupt:\n"
+        "    print('raised')\n"
+    )
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert run.stdout.split() == ["held", "raised"]
