@@ -1,0 +1,247 @@
+"""The qwen3 architecture in PyTorch, small, as llama.cpp runs it, and how its weights begin.
+
+RMSNorm, per-head q/k norm, NEOX rotary positions, SwiGLU, tied embeddings, causal attention.
+Checked against llama.cpp by evaluate.py (`parity`). The residual's 256 dims are 240 for meaning
+and 16 for bookkeeping (the constants below), so that pooling, the query marker and, in the
+reranker, the query-document product exist before the first training step.
+"""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+MEANING = 240  # the first dims
+CONST, RARITY = 240, 241
+MARK_IN = 242  # 4 dims: the token is Instruct, Query, Document, </think>
+MARK_SEEN = 246  # 2 dims: Instruct or Query came before (shares that sum to 4)
+SUPPRESS, SCORE, END = 250, 251, 252
+PART = 253  # 3 dims, reranker only: Query, Document, </think> came before (the same)
+SLOT0, SLOT1 = 31, 30  # head dims that rotate slowest: as good as without position
+
+
+@dataclass
+class Config:
+    """Sizes; heads * head_size need not equal dims, but does here."""
+
+    tokens: int
+    dims: int = 256
+    layers: int = 3
+    heads: int = 4
+    head_size: int = 64
+    hidden: int = 512
+    rope_base: float = 1e6
+    eps: float = 1e-6
+
+
+class Norm(nn.Module):
+    """x / rms(x) * weight over the last axis, in float32."""
+
+    def __init__(self, dims: int, eps: float) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(dims))
+        self.eps = eps
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Any shape (..., dims) to the same."""
+        x = x.float()
+        return x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + self.eps) * self.weight
+
+
+Cache = tuple[Tensor, Tensor]
+
+
+class Layer(nn.Module):
+    """One block: attention, then SwiGLU, each after a norm and added to the residual."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        self.heads, size = config.heads, config.head_size
+        inner = config.heads * size
+        self.attn_norm = Norm(config.dims, config.eps)
+        self.ffn_norm = Norm(config.dims, config.eps)
+        self.attn_q_norm = Norm(size, config.eps)
+        self.attn_k_norm = Norm(size, config.eps)
+        self.attn_q = nn.Linear(config.dims, inner, bias=False)
+        self.attn_k = nn.Linear(config.dims, inner, bias=False)
+        self.attn_v = nn.Linear(config.dims, inner, bias=False)
+        self.attn_output = nn.Linear(inner, config.dims, bias=False)
+        self.ffn_gate = nn.Linear(config.dims, config.hidden, bias=False)
+        self.ffn_up = nn.Linear(config.dims, config.hidden, bias=False)
+        self.ffn_down = nn.Linear(config.hidden, config.dims, bias=False)
+        for matrix in (self.attn_q, self.attn_k, self.attn_v, self.ffn_gate, self.ffn_up):
+            nn.init.normal_(matrix.weight, std=1 / 16)
+        for matrix in (self.attn_output, self.ffn_down):
+            nn.init.normal_(matrix.weight, std=0.002)
+
+    def forward(
+        self, x: Tensor, cos: Tensor, sin: Tensor, past: Cache | None
+    ) -> tuple[Tensor, Cache]:
+        """x (batch, time, dims); cos, sin (time, head_size / 2); past (1, heads, before, size)."""
+        batch, time, _ = x.shape
+        h = self.attn_norm(x)
+
+        def split(y: Tensor) -> Tensor:
+            return y.view(batch, time, self.heads, -1).transpose(1, 2)
+
+        q = rotate(self.attn_q_norm(split(self.attn_q(h))), cos, sin)
+        k = rotate(self.attn_k_norm(split(self.attn_k(h))), cos, sin)
+        v = split(self.attn_v(h))
+        q, k = q.to(v.dtype), k.to(v.dtype)
+        if past is None:
+            y = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+        else:
+            before = past[0].shape[2]
+            full_k = torch.cat([past[0].expand(batch, -1, -1, -1), k], dim=2)
+            full_v = torch.cat([past[1].expand(batch, -1, -1, -1), v], dim=2)
+            mask = torch.ones(time, before + time, dtype=torch.bool).tril(before)
+            y = F.scaled_dot_product_attention(q, full_k, full_v, attn_mask=mask)
+        x = x + self.attn_output(y.transpose(1, 2).reshape(batch, time, -1)).float()
+        h = self.ffn_norm(x)
+        x = x + self.ffn_down(F.silu(self.ffn_gate(h)) * self.ffn_up(h)).float()
+        return x, (k, v)
+
+
+def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """NEOX rotary positions: pairs are (i, i + half)."""
+    a, b = x.chunk(2, dim=-1)
+    return torch.cat([a * cos - b * sin, b * cos + a * sin], dim=-1)
+
+
+class Student(nn.Module):
+    """Token ids to final hidden states (after the output norm)."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        self.config = config
+        self.token_embd = nn.Embedding(config.tokens, config.dims)
+        self.blk = nn.ModuleList([Layer(config) for _ in range(config.layers)])
+        self.output_norm = Norm(config.dims, config.eps)
+        half = config.head_size // 2
+        self.frequencies = config.rope_base ** (-torch.arange(half) / half)
+
+    def run(self, ids: Tensor, past: list[Cache] | None = None) -> tuple[Tensor, list[Cache]]:
+        """ids (batch, time) to residuals (batch, time, dims) and this call's keys and values."""
+        start = past[0][0].shape[2] if past else 0
+        angles = torch.outer(torch.arange(start, start + ids.shape[1]).float(), self.frequencies)
+        cos, sin = angles.cos(), angles.sin()
+        x, caches = self.token_embd(ids), []
+        for place, layer in enumerate(self.blk):
+            x, cache = layer(x, cos, sin, past[place] if past else None)
+            caches.append(cache)
+        return x, caches
+
+    def last(self, ids: Tensor, lengths: Tensor, past: list[Cache] | None = None) -> Tensor:
+        """The output-normed state of each row's last token, (batch, dims); padding is right."""
+        x, _ = self.run(ids, past)
+        return self.output_norm(x[torch.arange(len(ids)), lengths - 1])
+
+
+def pad(rows: list[list[int]]) -> tuple[Tensor, Tensor]:
+    """Rows of ids to (rows, longest) padded on the right with 0, and their lengths."""
+    lengths = torch.tensor([len(row) for row in rows])
+    ids = torch.zeros(len(rows), int(lengths.max()), dtype=torch.long)
+    for place, row in enumerate(rows):
+        ids[place, : len(row)] = torch.tensor(row)
+    return ids, lengths
+
+
+def save(model: Student, path: Path) -> None:
+    """Write the checkpoint through a temporary name."""
+    temporary = path.with_suffix(".part")
+    torch.save({"config": asdict(model.config), "weights": model.state_dict()}, temporary)
+    temporary.replace(path)
+
+
+def load(path: Path) -> Student:
+    """Read what `save` wrote."""
+    kept = torch.load(path, weights_only=True)
+    model = Student(Config(**kept["config"]))
+    model.load_state_dict(kept["weights"])
+    return model
+
+
+def begin(
+    config: Config, meaning: Tensor, rarity: Tensor, end: int, instruct: int, query: int
+) -> Student:
+    """A student that already embeds: rarity-weighted mean of token vectors at the end token.
+
+    meaning: (tokens, MEANING), any row norms; rarity: (tokens,) from 0 (common) to 1 (rare).
+    end, instruct, query: ids of the end token and of the (last pieces of the) two words that open
+    the instruction and the query of a prompt.
+    """
+    model = Student(config)
+    table = torch.zeros(config.tokens, config.dims)
+    table[:, :MEANING] = F.normalize(meaning, dim=1) * 15
+    table[:, CONST], table[:, RARITY] = 4, 4 * rarity
+    table[end] = 0
+    table[end, CONST], table[end, END] = 4, 4
+    for place, token in enumerate((instruct, query)):
+        table[token, MARK_IN + place] = 8
+    model.token_embd.weight.data = table
+    mark_seen(model.blk[0], range(MARK_IN, MARK_IN + 2), range(MARK_SEEN, MARK_SEEN + 2))
+    suppress(model.blk[0])
+    for layer in model.blk[:-1]:
+        look_back(layer, head=1, distance=1)
+    look_back(model.blk[0], head=2, distance=2)
+    pool(model.blk[-1])
+    model.output_norm.weight.data[MEANING:] = 0
+    return model
+
+
+def mark_seen(layer: Layer, marks: range, seen: range) -> None:
+    """Head 0 looks at the marker tokens so far: residual dims `marks`, answered in dims `seen`."""
+    for norm in (layer.attn_q_norm, layer.attn_k_norm):
+        norm.weight.data[[SLOT0, SLOT1]] = 1.5
+    q, k, v, o = (
+        m.weight.data for m in (layer.attn_q, layer.attn_k, layer.attn_v, layer.attn_output)
+    )
+    q[:64], k[:64] = 0, 0
+    q[SLOT1, CONST], k[SLOT0, CONST] = 1, 1
+    for place, (mark, answer) in enumerate(zip(marks, seen, strict=True)):
+        v[place], o[:, place] = 0, 0
+        k[SLOT1, mark] = 4
+        v[place, mark] = 1 / 8
+        o[answer, place] = 4
+
+
+def suppress(layer: Layer) -> None:
+    """The first hidden unit fires inside the instruction: after Instruct, before Query.
+
+    A document that says only "Query" somewhere is left alone.
+    """
+    gate, up, down = (m.weight.data for m in (layer.ffn_gate, layer.ffn_up, layer.ffn_down))
+    gate[0], up[0], down[:, 0] = 0, 0, 0
+    gate[0, MARK_SEEN], gate[0, MARK_SEEN + 1], up[0, CONST] = 1, -1, 1 / 4
+    down[SUPPRESS, 0] = 1
+
+
+def look_back(layer: Layer, head: int, distance: int) -> None:
+    """A head that looks at the token `distance` before, through the four fastest rotary pairs."""
+    first, half = head * 64, 32
+    for norm in (layer.attn_q_norm, layer.attn_k_norm):
+        norm.weight.data[[0, 1, 2, 3, half, half + 1, half + 2, half + 3]] = 1.5
+    q, k = layer.attn_q.weight.data, layer.attn_k.weight.data
+    q[first : first + 64], k[first : first + 64] = 0, 0
+    for pair in range(4):
+        angle = torch.tensor(distance * 1e6 ** (-pair / half))
+        q[first + pair, CONST] = 1
+        k[first + pair, CONST] = angle.cos()
+        k[first + pair + half, CONST] = angle.sin()
+
+
+def pool(layer: Layer) -> None:
+    """All heads: the end token averages the others, rare ones more, the prompt's words less."""
+    q, k, v, o = (
+        m.weight.data for m in (layer.attn_q, layer.attn_k, layer.attn_v, layer.attn_output)
+    )
+    q.zero_(), k.zero_()
+    for first in range(0, 256, 64):
+        q[first + SLOT1, END] = 1
+        k[first + SLOT0, CONST], k[first + SLOT1, RARITY] = 1, 0.6
+        k[first + SLOT1, SUPPRESS], k[first + SLOT1, END] = -1.5, -3
+    v.copy_(torch.eye(256)), o.copy_(torch.eye(256))
+    v[MEANING:] = 0
+    o.add_(torch.randn_like(o) * 0.002)

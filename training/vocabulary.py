@@ -1,0 +1,101 @@
+"""Cut the Qwen byte-level BPE to its first entries and tokenise with what is left.
+
+Source: `ggml-vocab-qwen2.gguf` in llama.cpp's `models/` folder (Qwen, Apache-2.0).
+In that vocabulary id = 256 + merge rank, so the first N entries and the merges among them form a
+valid BPE with unchanged ids (`yes` is 9693 and `no` is 2152, as in the full one).
+"""
+
+import argparse
+import json
+from pathlib import Path
+from typing import TypedDict
+
+from gguf import GGUFReader
+from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
+
+# (text, GGUF token type): 3 is control, 4 is user-defined; as in the Qwen3 files.
+SPECIALS = [
+    ("<|endoftext|>", 3),
+    ("<|im_start|>", 3),
+    ("<|im_end|>", 3),
+    ("<think>", 4),
+    ("</think>", 4),
+]
+# The `qwen2` pre-tokeniser of llama.cpp (src/llama-vocab.cpp).
+PATTERN = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*"
+    r"|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+
+
+class Vocabulary(TypedDict):
+    """`tokens` and `types` are indexed by id; `merges` are pairs joined by a space, best first."""
+
+    tokens: list[str]
+    types: list[int]
+    merges: list[str]
+
+
+def cut(source: Path, size: int) -> Vocabulary:
+    """Keep the first `size` entries of the GGUF vocabulary `source`, then add the specials."""
+    fields = GGUFReader(source).fields
+    tokens = fields["tokenizer.ggml.tokens"].contents()[:size]
+    types = fields["tokenizer.ggml.token_type"].contents()[:size]
+    known = set(tokens)
+    merges = []
+    for merge in fields["tokenizer.ggml.merges"].contents():
+        left, right = merge.split(" ")
+        if left in known and right in known and left + right in known:
+            merges.append(merge)
+    return Vocabulary(
+        tokens=tokens + [text for text, _ in SPECIALS],
+        types=[int(kind) for kind in types] + [kind for _, kind in SPECIALS],
+        merges=merges,
+    )
+
+
+def load(path: Path) -> Vocabulary:
+    """Read what `main` wrote."""
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def tokenizer(vocabulary: Vocabulary) -> Tokenizer:
+    """A tokenizer equal to llama.cpp's with special tokens off, plus NFC (which llama.cpp lacks).
+
+    The specials are not registered: `<|im_end|>` in a text stays plain characters. Their ids
+    come from `special_ids`.
+    """
+    ids = {token: number for number, token in enumerate(vocabulary["tokens"])}
+    merges = [tuple(merge.split(" ")) for merge in vocabulary["merges"]]
+    made = Tokenizer(models.BPE(vocab=ids, merges=merges, ignore_merges=False))
+    made.normalizer = normalizers.NFC()
+    made.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(PATTERN), behavior="isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+    made.decoder = decoders.ByteLevel()
+    return made
+
+
+def special_ids(vocabulary: Vocabulary) -> dict[str, int]:
+    """The ids of the special tokens, by their text."""
+    first = len(vocabulary["tokens"]) - len(SPECIALS)
+    return {text: first + place for place, (text, _) in enumerate(SPECIALS)}
+
+
+def main() -> None:
+    """Write the cut vocabulary as JSON."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("source", type=Path, help="ggml-vocab-qwen2.gguf")
+    parser.add_argument("out", type=Path, help="vocabulary.json to write")
+    parser.add_argument("--size", type=int, default=24576, help="regular entries to keep")
+    args = parser.parse_args()
+    made = cut(args.source, args.size)
+    args.out.write_text(json.dumps(made, ensure_ascii=False), encoding="utf-8")
+    print(f"{len(made['tokens'])} tokens, {len(made['merges'])} merges")
+
+
+if __name__ == "__main__":
+    main()
