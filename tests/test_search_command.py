@@ -143,6 +143,14 @@ def test_many_queries_from_a_file(qrank: Qrank, sample_db: Path, tmp_path: Path)
         ("b", "xyzzyplugh", False),
     ]
     assert answers[1]["note"] == "kept"
+    (tmp_path / "q.jsonl").write_text("tides\n\nxyzzyplugh\n", "utf-8")  # plain lines
+    answers = qrank(*words).lines()
+    assert [(a["query"], bool(a["results"])) for a in answers] == [
+        ("tides", True),
+        ("xyzzyplugh", False),
+    ]
+    (tmp_path / "q.jsonl").write_text('{"query": ""}\n{"query": "tides"}\n', "utf-8")
+    assert [a["query"] for a in qrank(*words).lines()] == ["tides"]
     (tmp_path / "q.jsonl").write_text('{"id": "a"}\n', "utf-8")
     assert 'q.jsonl, line 1: no string under "query"' in complaint(qrank(*words))
     assert "give one QUERY" in complaint(qrank(*words, "tides"))

@@ -42,17 +42,17 @@ def texts(form: Format | None) -> Iterator[Item]:
     return _items(sys.stdin.buffer, form, "text", "stdin")
 
 
-def queries(file: Path) -> Iterator[Item]:
-    """The queries of a JSONL file ({"id", "query"}); - is stdin.
+def queries(file: Path, form: Format | None) -> Iterator[Item]:
+    """The queries of a file, a line each or JSONL objects with "query"; - is stdin.
 
-    Raises InputError when it can't be read or a line is no such object.
+    Raises InputError when it can't be read or a JSONL line is no such object.
     """
     if str(file) == "-":
-        yield from _items(sys.stdin.buffer, Format.jsonl, "query", "stdin")
+        yield from _items(sys.stdin.buffer, form, "query", "stdin")
         return
     try:
         with file.open("rb") as stream:
-            yield from _items(stream, Format.jsonl, "query", str(file))
+            yield from _items(stream, form, "query", str(file))
     except OSError as error:
         raise InputError(f"can't read {file}: {(error.strerror or str(error)).lower()}") from error
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from qrank.cli.inputs import Format
 from qrank.cli.options import common
 from qrank.errors import InputError
 from qrank.results import Mode
@@ -47,7 +48,10 @@ def search(
     ] = None,
     queries: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help='Run many: JSONL {"id", "query"}; prints JSONL.'),
+        typer.Option(metavar="FILE", help='Run many: lines, or JSONL with "query"; prints JSONL.'),
+    ] = None,
+    form: Annotated[
+        Format | None, typer.Option("--input", help="What FILE holds. [seen from its first line]")
     ] = None,
     embed_model: Annotated[
         str | None, typer.Option(metavar="MODEL", help="The embedding model. [the index's]")
@@ -99,7 +103,7 @@ def search(
                 )
 
         if queries is not None:
-            found = _run_all(queries, run)
+            found = _run_all(queries, form, run)
         else:
             answer = run(
                 sys.stdin.buffer.read().decode("utf-8", "replace") if query == "-" else str(query)
@@ -120,14 +124,15 @@ def search(
     raise typer.Exit(0 if found else 1)
 
 
-def _run_all(file: Path, run: Callable[[str], Answer]) -> bool:
-    """Answer each query of a JSONL file; each answer is a line, written as it is known."""
-    from qrank.cli import emit, inputs
+def _run_all(file: Path, form: Format | None, run: Callable[[str], Answer]) -> bool:
+    """Answer each query of a file; each answer is a line, written as it is known."""
+    from qrank.cli import emit, inputs, render
 
     found = False
-    for item in inputs.queries(file):
-        if not item.text.strip():
-            raise InputError(f"{file}: the query of {item.fields} is empty")
+    for item in inputs.queries(file, form):
+        if not item.text.strip():  # one empty query must not cost the others their answers
+            render.warn(f"{file}: passed over an empty query {item.fields or ''}")
+            continue
         answer = run(item.text)
         emit.answer_line(item.fields, answer)
         found = found or bool(answer.results)
