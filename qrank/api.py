@@ -97,14 +97,11 @@ class Index:
         exist, IndexFileError or ModelError when the index or the model can't be used.
         """
         from qrank.pipeline.embedding import index_model
-        from qrank.pipeline.index import index_paths
+        from qrank.pipeline.index import existing, index_paths
         from qrank.pipeline.progress import Silent
         from qrank.store import Store
 
-        roots = [Path(path) for path in paths]
-        for root in roots:  # before an index file is made
-            if not root.expanduser().exists():
-                raise InputError(f"there is no file or folder {root}")
+        roots = existing(Path(path) for path in paths)  # before an index file is made
         name = collection or settings.load().get("collection") or DEFAULT_COLLECTION
         with Store(self.path, write=True) as store:
             model = index_model(store, self._embed_name) if embed else None

@@ -9,8 +9,6 @@ from pathlib import Path
 import pytest
 from support import COMMAND, SAMPLE, Run, clean_environment
 
-collect_ignore_glob = ["parity/make_*.py"]  # need torch, the tests do not
-
 
 @pytest.fixture
 def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from qrank.errors import InputError, ModelError
+from qrank.errors import InputError
 from qrank.llama import prompts
 from qrank.llama.context import DecoderContext, EncoderContext, pooled
 from qrank.llama.engine import MAX_TOKENS, Frame, Model, clean
-from qrank.llama.gguf import Kind, ModelFile
+from qrank.llama.gguf import ModelFile, require_embedder
 from qrank.settings import Placement
 
 
@@ -24,13 +24,7 @@ class Embedder:
 
     def __init__(self, file: ModelFile, placement: Placement) -> None:
         """Load the model. Raises ModelError when the file is no embedder that qrank can run."""
-        if file.kind is not Kind.embedder:
-            raise ModelError(
-                f"{file.path} is {file.kind.value}, not an embedder",
-                hint="name the file of an embedding model, such as Qwen3-Embedding's",
-            )
-        if file.causal and file.pooling != "last":
-            raise ModelError(f"{file.path} is causal and pools by {file.pooling}: not supported")
+        require_embedder(file)
         self._model = Model(file, placement)
         self._frame = Frame(self._model)
         kind = DecoderContext if file.causal else EncoderContext

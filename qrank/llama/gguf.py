@@ -104,6 +104,17 @@ def read_header(path: Path) -> ModelFile:
         ) from error
 
 
+def require_embedder(file: ModelFile) -> None:
+    """Raise ModelError unless the file is an embedding model that qrank can run."""
+    if file.kind is not Kind.embedder:
+        raise ModelError(
+            f"{file.path} is {file.kind.value}, not an embedder",
+            hint="name the file of an embedding model, such as Qwen3-Embedding's",
+        )
+    if file.causal and file.pooling != "last":
+        raise ModelError(f"{file.path} is causal and pools by {file.pooling}: not supported")
+
+
 def sha256(path: Path) -> str:
     """The SHA-256 of a file, in hexadecimal."""
     with path.open("rb") as file:

@@ -30,6 +30,7 @@ def index_model(store: Store, requested: str = AUTO) -> IndexModel:
     Raises IndexFileError when another one is requested than the vectors are from, ModelError
     when the model's file can't be found.
     """
+    from qrank.llama.gguf import read_header, require_embedder
     from qrank.llama.prompts import PROMPT_VERSION
 
     held = store.models()
@@ -39,7 +40,9 @@ def index_model(store: Store, requested: str = AUTO) -> IndexModel:
             hint="make another index with --db, or search with --mode bm25",
         )
     if not held:
-        return IndexModel(resolve(Role.embedder, requested), None)
+        choice = resolve(Role.embedder, requested)
+        require_embedder(read_header(choice.path))  # before hours of reading, not after
+        return IndexModel(choice, None)
     stored = held[0]
     if requested != AUTO:
         choice = resolve(Role.embedder, requested)

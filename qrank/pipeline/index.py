@@ -43,25 +43,30 @@ class Prepared:
     chunks: list[NewChunk]
 
 
+def existing(paths: Iterable[Path]) -> list[Path]:
+    """Paths as they are indexed: absolute, without dots, a link under its own name.
+
+    Raises InputError when one does not exist.
+    """
+    roots = [Path(os.path.abspath(path.expanduser())) for path in paths]  # noqa: PTH100
+    for root in roots:
+        if not root.exists():
+            raise InputError(f"there is no file or folder {root}")
+    return roots
+
+
 def index_paths(
     store: Store,
-    paths: Sequence[Path],
+    roots: Sequence[Path],
     collection: str,
     model: IndexModel | None,
     placement: Placement,
     progress: Progress,
 ) -> IndexReport:
-    """Bring the index up to date with what lies under paths; model None leaves vectors out.
-
-    Files that can't be read are noted in the report and passed over. Raises InputError when a
-    path does not exist; then nothing is changed.
+    """Bring the index up to date with what lies under roots, as `existing` gives them; model None
+    leaves vectors out. Files that can't be read are noted in the report and passed over.
     """
     started = time.monotonic()
-    # Not resolve(): a link that is named is indexed under its own name.
-    roots = [Path(os.path.abspath(Path(path).expanduser())) for path in paths]  # noqa: PTH100
-    for root in roots:
-        if not root.exists():
-            raise InputError(f"there is no file or folder {root}")
     report = IndexReport()
     _update_documents(store, roots, collection, report, progress)
     if model:
@@ -73,7 +78,7 @@ def index_paths(
 
 
 def _update_documents(
-    store: Store, roots: list[Path], collection: str, report: IndexReport, progress: Progress
+    store: Store, roots: Sequence[Path], collection: str, report: IndexReport, progress: Progress
 ) -> None:
     known = store.files(collection)
     seen: set[str] = set()
@@ -113,7 +118,7 @@ def _update_documents(
 
 def _changed(
     store: Store,
-    roots: list[Path],
+    roots: Sequence[Path],
     known: dict[str, StoredFile],
     seen: set[str],
     report: IndexReport,
