@@ -230,7 +230,10 @@ def rerank(
     choice = resolve(Role.reranker, presets.get("rerank_model", model, AUTO) or AUTO)
     reranker = _reranker(choice.path, presets.placement(placement))
     try:
-        return rerank_texts(reranker, query, texts, candidates=candidates, instruction=instruction)
+        share = choice.entry.rerank_weight
+        return rerank_texts(
+            reranker, share, query, texts, candidates=candidates, instruction=instruction
+        )
     finally:
         reranker.close()
 

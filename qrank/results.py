@@ -158,7 +158,7 @@ class IndexReport:
 
 @dataclass(frozen=True, slots=True)
 class RankedText:
-    """A text that a reranker scored: its place in the input (from 0) and P(relevant)."""
+    """A text that a reranker scored: its place in the input (from 0) and its relevance, 0 to 1."""
 
     index: int
     score: float

@@ -77,8 +77,15 @@ def test_more_documents_than_candidates_are_shortlisted_by_words(qrank: Qrank) -
 
 def test_input_forms(qrank: Qrank) -> None:
     words = ("rerank", "q", "--rerank-model", LM, "--jsonl")
-    nul = qrank(*words, "--input", "nul", stdin="two\nlines\0{}\0").lines()
-    assert sorted(item["text"] for item in nul) == ["two\nlines", "{}"]
+    for flags in (["--input", "nul"], []):  # seen from the first line, too
+        nul = qrank(*words, *flags, stdin="two lines\0{}\na\0").lines()
+        assert sorted(item["text"] for item in nul) == ["two lines", "{}\na"]
+    plain = qrank(*words[:-1], stdin="two lines\0{}\na\0").stdout
+    assert sorted(part.partition("\t")[2] for part in plain.split("\0")) == [
+        "",
+        "two lines",
+        "{}\na",
+    ]
     as_lines = qrank(*words, "--input", "lines", stdin='{"text": "a"}\n').lines()
     assert as_lines[0]["text"] == '{"text": "a"}'
     assert 'stdin, line 2: no string under "text"' in complaint(

@@ -9,7 +9,7 @@ import sys
 from typing import Annotated
 
 import typer
-from typer._click.exceptions import ClickException  # typer is pinned below 0.29
+from typer._click.exceptions import ClickException, NoArgsIsHelpError  # typer is pinned below 0.29
 
 from qrank.cli import embed, index, models, rerank, search, status
 from qrank.cli.options import Command, Group, ModelCommand, common
@@ -64,8 +64,11 @@ def run() -> int:
         sys.stdout.flush()
     except BrokenPipeError:
         return _reader_left()
+    except NoArgsIsHelpError as error:
+        print(error.format_message(), file=sys.stderr)
+        return 2
     except ClickException as error:
-        return _fail(f"{error.format_message()} (see qrank --help)", 2)
+        return _fail(_usage(error), 2)
     except (typer.Abort, KeyboardInterrupt):
         return _fail("interrupted", 130)
     except Exception as error:
@@ -75,6 +78,15 @@ def run() -> int:
             return _fail(str(error), error.status)
         return _fail(f"{type(error).__name__}: {error}; --debug shows where", 2)
     return status
+
+
+def _usage(error: ClickException) -> str:
+    """What was wrong with the command line, and where its help is."""
+    message = error.format_message()
+    if "unexpected extra argument" in message:
+        message += "; put quotes around words with blanks, and around globs"
+    context = getattr(error, "ctx", None)
+    return f"{message} (see {context.command_path if context else 'qrank'} --help)"
 
 
 def _command(arguments: list[str]) -> int:

@@ -57,9 +57,9 @@ def results(found: Answer) -> None:
         line(asdict(result))
 
 
-def paths(found: Answer, end: str) -> None:
-    """The distinct paths of the results, best first."""
-    for path in dict.fromkeys(result.path for result in found.results):
+def paths(found: Answer, limit: int, end: str) -> None:
+    """The first distinct paths of the results, best first."""
+    for path in list(dict.fromkeys(result.path for result in found.results))[:limit]:
         sys.stdout.write((inert_name(path) if sys.stdout.isatty() else path) + end)
 
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from qrank.cli.options import common
+from qrank.errors import InputError
 
 
 def index(
-    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Folders and files.")],
+    paths: Annotated[list[str], typer.Argument(metavar="PATH...", help="Folders and files.")],
     collection: Annotated[
         str | None, typer.Option(help="Put them into this collection. [default]")
     ] = None,
@@ -31,6 +31,8 @@ def index(
     from qrank import api
     from qrank.cli import emit, render
 
+    if not all(paths):
+        raise InputError("a path is empty", hint="name a folder or file; . is this folder")
     index_file = api.Index(common.db, embed_model=embed_model, placement=common.placement)
     with index_file as target, render.progress() as progress:
         report = target.add(paths, collection=collection, embed=embed, progress=progress)
@@ -39,7 +41,8 @@ def index(
         emit.index_report(report)
     else:
         render.index_report(report, target.path)
-    render.hint_at_better_models(report.model)
+    if report.embedded:
+        render.hint_at_better_models(report.model)
     held = report.added + report.updated + report.unchanged + report.removed
     if not held and (report.failed or report.skipped):
         raise typer.Exit(2)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import IO, Any
@@ -25,11 +25,16 @@ class Format(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A text of the input, and the fields that came with it (none when it was a plain line)."""
+    """A text of the input, the form it had, and the fields that came with it in JSONL."""
 
     text: str
-    fields: dict[str, Any]
-    is_object: bool
+    form: Format
+    fields: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def is_object(self) -> bool:
+        """Whether it was a JSON object."""
+        return self.form is Format.jsonl
 
 
 def texts(form: Format | None) -> Iterator[Item]:
@@ -59,7 +64,7 @@ def queries(file: Path, form: Format | None) -> Iterator[Item]:
 
 def _items(stream: IO[bytes], form: Format | None, key: str, name: str) -> Iterator[Item]:
     if form is Format.nul:
-        yield from (Item(_decoded(part), {}, False) for part in _nul_separated(stream))
+        yield from (Item(_decoded(part), form) for part in _nul_separated(stream))
         return
     blank = 0  # lines before the first that tells
     for number, line in enumerate(stream, 1):
@@ -67,31 +72,38 @@ def _items(stream: IO[bytes], form: Format | None, key: str, name: str) -> Itera
             if not line.strip():
                 blank += 1
                 continue
+            if b"\0" in line:
+                rest = _nul_separated(stream, b"\n" * blank + line)
+                yield from (Item(_decoded(part), Format.nul) for part in rest)
+                return
             form = Format.jsonl if _is_object(line) else Format.lines
             if form is Format.lines:
-                yield from (Item("", {}, False) for _ in range(blank))
+                yield from (Item("", form) for _ in range(blank))
         if form is Format.lines:
-            yield Item(_decoded(line).rstrip("\r\n"), {}, False)
+            yield Item(_decoded(line).rstrip("\r\n"), form)
         elif line.strip():
             fields = _object(line, f"{name}, line {number}")
             text = fields.get(key)
             if not isinstance(text, str):
                 raise InputError(f'{name}, line {number}: no string under "{key}"')
-            yield Item(text, fields, True)
+            yield Item(text, form, fields)
 
 
 def _decoded(data: bytes) -> str:
     return data.decode("utf-8", "replace")
 
 
-def _nul_separated(stream: IO[bytes]) -> Iterator[bytes]:
+def _nul_separated(stream: IO[bytes], data: bytes = b"") -> Iterator[bytes]:
+    """The texts of data, which was read already, and of the rest of stream."""
     parts: list[bytes] = []  # of the text that is still open
-    while data := stream.read(_BLOCK):
+    data = data or stream.read(_BLOCK)
+    while data:
         first, *others = data.split(b"\0")
         parts.append(first)
         for other in others:
             yield b"".join(parts)
             parts = [other]
+        data = stream.read(_BLOCK)
     rest = b"".join(parts)
     if rest.strip(b"\n"):
         yield rest

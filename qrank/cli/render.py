@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from qrank.cli.inputs import Item
+from qrank.cli.inputs import Format, Item
 from qrank.cli.options import COLOR_CHOICES, common
 from qrank.cli.snippet import inert, inert_name, snippet
 from qrank.errors import InputError
@@ -116,10 +116,11 @@ def short_path(path: str) -> str:
 
 
 def ranked(found: Sequence[tuple[Item, float]]) -> None:
-    """Reranked lines: the score, a tab, the text."""
+    """Reranked lines: the score, a tab, the text; ended by NUL where the input was."""
     for item, score in found:
         text = inert(item.text) if sys.stdout.isatty() else item.text
-        sys.stdout.write(f"{score:.4f}\t{text}\n")
+        end = "\0" if item.form is Format.nul and not sys.stdout.isatty() else "\n"
+        sys.stdout.write(f"{score:.4f}\t{text}{end}")
 
 
 def problems(report: IndexReport) -> None:
@@ -151,13 +152,15 @@ def status(held: dict[str, Any]) -> None:
     """What the index holds."""
     print(f"index        {inert_name(held['db'])} ({_size(held['bytes'])})")
     print(f"files        {held['files']}")
-    print(f"passages     {held['chunks']}")
+    print(f"passages     {held['chunks']} ({held['passages']} different ones)")
     print(f"cached       {held['cached']} answers of models (--clear-cache)")
     for collection in held["collections"]:
         print(f"collection   {inert_name(collection['name'])}: {collection['files']} files")
     for model in held["models"]:
-        name = inert_name(model["name"])
-        print(f"vectors      {model['vectors']} of {model['dims']} dims by {name}")
+        name, of = inert_name(model["name"]), held["passages"]
+        print(f"vectors      {model['vectors']} of {of} by {name} ({model['dims']} dims)")
+        if model["vectors"] < of:
+            print("             run qrank index to complete them")
 
 
 def models(known: Sequence[dict[str, Any]], folder: Path) -> None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from qrank.results import Answer
 
 MOST = 1_000_000  # results or candidates that may be asked for
+PASSAGES_A_FILE = 10  # -l looks at so many passages for each file it may print
 
 
 def search(
@@ -93,7 +94,7 @@ def search(
                 return index.search(
                     text,
                     mode=mode,
-                    limit=limit,
+                    limit=limit * PASSAGES_A_FILE if paths_only or null else limit,
                     rerank=rerank,
                     candidates=candidates,
                     budget=budget,
@@ -109,7 +110,7 @@ def search(
                 sys.stdin.buffer.read().decode("utf-8", "replace") if query == "-" else str(query)
             )
             if null or paths_only:
-                emit.paths(answer, "\0" if null else "\n")
+                emit.paths(answer, limit, "\0" if null else "\n")
             elif as_json:
                 emit.answer(answer)
             elif as_jsonl:
@@ -117,9 +118,9 @@ def search(
             else:
                 render.answer(answer)
             found = bool(answer.results)
-            if sys.stderr.isatty():
-                render.hint_at_better_models(answer.models["embed"])
-        if mode is Mode.hybrid and not index.has_vectors():
+        if not found and not index.status()["chunks"]:
+            render.warn("the index is empty; fill it with: qrank index PATH")
+        elif mode is Mode.hybrid and not index.has_vectors():
             render.warn("the index has no vectors: words alone were compared (run qrank index)")
     raise typer.Exit(0 if found else 1)
 

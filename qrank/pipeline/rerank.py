@@ -7,6 +7,7 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from qrank import text
+from qrank.pipeline.fusion import blend
 from qrank.results import RankedText
 
 if TYPE_CHECKING:
@@ -17,33 +18,38 @@ K1, B = 1.2, 0.75  # FTS5's, so that both BM25s agree
 
 def rerank_texts(
     reranker: Reranker,
+    share: float,
     query: str,
     texts: Sequence[str],
     *,
     candidates: int | None,
     instruction: str | None = None,
 ) -> list[RankedText]:
-    """The texts with P(relevant), best first, ties in input order.
+    """The texts with their relevance, best first, ties in input order.
 
-    When there are more than candidates, only BM25's best so many are scored; None scores all.
+    When there are more than candidates, only BM25's best so many are scored; None scores all. A
+    reranker with a share below 1 is mixed with BM25, as in a search; else it is P(relevant).
     """
     kept = list(range(len(texts)))
-    if candidates is not None and len(texts) > candidates:
-        kept = shortlist(query, texts, candidates)
+    shortens = candidates is not None and len(texts) > candidates
+    words = bm25_scores(query, texts) if shortens or share < 1 else [0.0] * len(texts)
+    if shortens:
+        kept = sorted(sorted(kept, key=lambda i: (-words[i], i))[:candidates])
+    top = max((words[i] for i in kept), default=0.0) or 1.0
     batches = reranker.scores(query, [texts[i] for i in kept], instruction)
     ranked = [
-        RankedText(i, score) for i, score in zip(kept, chain.from_iterable(batches), strict=True)
+        RankedText(i, blend(words[i] / top, p_yes, share))
+        for i, p_yes in zip(kept, chain.from_iterable(batches), strict=True)
     ]
     return sorted(ranked, key=lambda item: (-item.score, item.index))
 
 
-def shortlist(query: str, texts: Sequence[str], count: int) -> list[int]:
-    """The places of the count texts that BM25 likes best, in input order."""
+def bm25_scores(query: str, texts: Sequence[str]) -> list[float]:
+    """BM25 of each text among all of them; 0 where none of the query's terms is in it."""
     from rank_bm25 import BM25Okapi
 
     documents = [text.index_terms(item) for item in texts]
     if not any(documents):
-        return list(range(min(count, len(texts))))
+        return [0.0] * len(texts)
     scores = BM25Okapi(documents, k1=K1, b=B).get_scores(text.query_terms(query))
-    best = sorted(range(len(texts)), key=lambda i: (-scores[i], i))[:count]
-    return sorted(best)
+    return [max(0.0, float(score)) for score in scores]

@@ -44,18 +44,19 @@ def candidates(
     connection: sqlite3.Connection, match: str, limit: int, where: Filter
 ) -> list[tuple[int, float]]:
     """The limit best (chunk id, score) of an FTS5 query, higher scores first."""
-    if where.path is None:
+    if not where.paths:
         sql = (
             "SELECT rowid, -rank FROM terms WHERE terms MATCH ? AND rank MATCH ? "
             "ORDER BY rank, rowid LIMIT ?"
         )
         arguments: list[object] = [match, _WEIGHTS, limit]
     else:  # CROSS JOIN: the match drives, the path is looked up for each hit
+        condition, values = where.sql()
         sql = (
             "SELECT terms.rowid, -terms.rank FROM terms "
             "CROSS JOIN chunk ON chunk.id = terms.rowid CROSS JOIN file ON file.id = chunk.file_id "
-            "WHERE terms MATCH ? AND rank MATCH ? AND file.path GLOB ? "
+            f"WHERE terms MATCH ? AND rank MATCH ? AND {condition} "
             "ORDER BY terms.rank, terms.rowid LIMIT ?"
         )
-        arguments = [match, _WEIGHTS, where.path, limit]
+        arguments = [match, _WEIGHTS, *values, limit]
     return list(connection.execute(sql, arguments))

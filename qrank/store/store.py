@@ -345,7 +345,7 @@ class Store:
         """What the index holds, as `qrank status --json` says it."""
         count = self._rows(
             "SELECT (SELECT count(*) FROM file), (SELECT count(*) FROM chunk), "
-            "(SELECT count(*) FROM cache)"
+            "(SELECT count(*) FROM cache), (SELECT count(*) FROM passage)"
         )[0]
         held = dict(self._rows("SELECT model_id, count(*) FROM vector GROUP BY model_id"))
         return {
@@ -353,6 +353,7 @@ class Store:
             "db": str(self.path),
             "files": count[0],
             "chunks": count[1],
+            "passages": count[3],
             "bytes": self.path.stat().st_size,
             "cached": count[2],
             "collections": [
