@@ -167,7 +167,7 @@ def test_a_closed_stdout_is_no_traceback(tmp_path: Path, environment: dict[str, 
     assert "Traceback" not in run.stderr
 
 
-@pytest.mark.parametrize("delay", [0.02, 0.05, 0.08, 0.15, 0.25])
+@pytest.mark.parametrize("delay", [0.08, 0.12, 0.2, 0.3])
 def test_ctrl_c_at_the_start_is_quiet(
     delay: float, tmp_path: Path, environment: dict[str, str]
 ) -> None:
@@ -182,7 +182,7 @@ def test_ctrl_c_at_the_start_is_quiet(
     run.send_signal(signal.SIGINT)
     _, said = run.communicate(timeout=30)
     # Before any of our code runs it is Python's own start that is interrupted, in its own words.
-    if "qrank: " in said or "/qrank/" in said or run.returncode == 130:
+    if "qrank: " in said or "/cli/" in said or run.returncode == 130:
         assert said == "qrank: interrupted\n"
 
 
