@@ -148,7 +148,7 @@ def reranking(path: Path, count: int, runs: int) -> None:
     reranker = Reranker(read_header(path), ANYWHERE)
     documents = texts(raw.model, count, 150, 300)
     head = raw.model.tokens(prompts.RERANK_PREFIX, special=True) + raw.model.tokens(
-        prompts.rerank_question(QUERY)
+        "".join(prompts.rerank_question(QUERY))
     )
     tail = raw.model.tokens(prompts.RERANK_SUFFIX, special=True)
     bodies = [raw.model.tokens(clean(prompts.rerank_document(d))) + tail for d in documents]

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from qrank.pipeline.progress import Progress
 
 SHOWN_PROBLEMS = 10
+PIPE_WIDTH = 320  # characters of a passage where there is no terminal to fill
 _HEADING_LINES = re.compile(r"\A(?:#{1,6}[^\S\n].*(?:\n\s*|\Z))+")
 SPINNER_DELAY = 0.5  # seconds
 
@@ -68,33 +69,55 @@ def _console(stream: IO[str]) -> Console:
 
 def answer(found: Answer) -> None:
     """A search's results: place and score on a line, below it the passage around the terms."""
+    terminal = sys.stdout.isatty()
+    if terminal or _color(sys.stdout):
+        _styled(found, terminal)
+    else:  # rich takes a third of a BM25 search's time to import
+        for result in found.results:
+            head = "".join(text for text, _ in _head(result))
+            shown, _ = _passage(result, found.terms, PIPE_WIDTH)
+            print(f"{head}\n    {shown}\n")
+    if not found.results:
+        warn("nothing found")
+    elif found.truncated:
+        warn(f"time was up: {found.reranked} candidates were reranked (--budget)")
+
+
+def _styled(found: Answer, terminal: bool) -> None:
     from rich.padding import Padding
     from rich.text import Text
 
     console = _console(sys.stdout)
-    terminal = sys.stdout.isatty()
-    width = max(40, console.width - 8) * 3 if terminal else 320
+    width = max(40, console.width - 8) * 3 if terminal else PIPE_WIDTH
     for result in found.results:
-        head = Text(f"{result.rank:>2}  ", style="dim")
-        head.append(f"{result.score:.3f}  ", style="cyan")
-        head.append(_place(result), style="bold green")
-        if result.stale:
-            head.append("  (changed since indexed)", style="yellow")
-        if result.heading:
-            head.append(f"  {inert_name(result.heading)}", style="dim")
-        console.print(head, overflow="fold")
-        # The heading line that a Markdown passage begins with stands above already.
-        text = _HEADING_LINES.sub("", result.text) if result.heading else result.text
-        shown, spans = snippet(text or result.text, found.terms, width)
+        console.print(Text.assemble(*_head(result)), overflow="fold")
+        shown, spans = _passage(result, found.terms, width)
         body = Text(shown)
         for start, end in spans:
             body.stylize("bold yellow", start, end)
         console.print(Padding(body, (0, 0, 0, 4), expand=False))
         console.print()
-    if not found.results:
-        warn("nothing found")
-    elif found.truncated:
-        warn(f"time was up: {found.reranked} candidates were reranked (--budget)")
+
+
+def _head(result: Result) -> list[tuple[str, str]]:
+    """The first line of a result: pieces of text with their styles."""
+    pieces = [
+        (f"{result.rank:>2}  ", "dim"),
+        (f"{result.score:.3f}  ", "cyan"),
+        (_place(result), "bold green"),
+    ]
+    if result.stale:
+        pieces.append(("  (changed since indexed)", "yellow"))
+    if result.heading:
+        pieces.append((f"  {inert_name(result.heading)}", "dim"))
+    return pieces
+
+
+def _passage(result: Result, terms: Sequence[str], width: int) -> tuple[str, list[tuple[int, int]]]:
+    """What is shown of a passage, and where the query's terms are in it."""
+    # The heading line that a Markdown passage begins with stands above already.
+    text = _HEADING_LINES.sub("", result.text) if result.heading else result.text
+    return snippet(text or result.text, terms, width)
 
 
 def _place(result: Result) -> str:
