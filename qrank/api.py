@@ -48,7 +48,7 @@ class Index:
     ) -> None:
         """path: the index file, which need not exist yet; by default the one the command line
         would use here. Models are named as on the command line; placement: where they run."""
-        presets = settings.load()
+        self._presets = presets = settings.load()
         self.path = presets.index_path(Path(path) if path is not None else None)
         self._embed_name = presets.get("embed_model", embed_model, AUTO) or AUTO
         self._rerank_name = presets.get("rerank_model", rerank_model, AUTO) or AUTO
@@ -102,7 +102,7 @@ class Index:
         from qrank.store import Store
 
         roots = existing(Path(path) for path in paths)  # before an index file is made
-        name = collection or settings.load().get("collection") or DEFAULT_COLLECTION
+        name = collection or self._presets.get("collection") or DEFAULT_COLLECTION
         with Store(self.path, write=True) as store:
             model = index_model(store, self._embed_name) if embed else None
             return index_paths(store, roots, name, model, self._placement, progress or Silent())
@@ -141,7 +141,7 @@ class Index:
         )
         reranks = mode is Mode.hybrid if rerank is None else rerank
         store = self._open()
-        has_vectors = mode is not Mode.bm25 and bool(store.models())
+        has_vectors = mode is not Mode.bm25 and self.has_vectors()
         return search(
             store,
             wanted,
