@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 
 from qrank.errors import IndexFileError
 from qrank.store import schema
 
+_log = logging.getLogger("qrank")
 BUSY_SECONDS = 10.0
 SAVE_SECONDS = 0.2  # how long a search waits to save what only saves time
 
@@ -18,48 +20,75 @@ SAVE_SECONDS = 0.2  # how long a search waits to save what only saves time
 def connect(path: Path, *, create: bool) -> sqlite3.Connection:
     """Open an index file, making it first when create is set and nothing is there.
 
-    Raises IndexFileError when it is missing, no index of ours, of a newer version, or damaged.
+    One of an older version is upgraded first, also for reading. Raises IndexFileError when it is
+    missing, no index of ours, of a newer version, too old for where it lies, or damaged.
     """
     if path.is_dir():
         raise IndexFileError(f"{path} is a folder, not an index file")
     if not create and not path.exists():
         raise IndexFileError(f"there is no index at {path}", hint="make it with: qrank index PATH")
-    deadline = time.monotonic() + BUSY_SECONDS
     with explained(path):
-        while True:
-            connection = _open(path, create)
-            try:
-                _check(connection, path, create)
-                return connection
-            except BaseException as error:
-                connection.close()
-                # Turning WAL on does not wait for another run that is making the same file.
-                locked = isinstance(error, sqlite3.OperationalError) and "locked" in str(error)
-                if not locked or time.monotonic() > deadline:
-                    raise
-            time.sleep(0.05)
+        if create:
+            return _retried(lambda: _open_to_write(path))
+        connection = _open_to_read(path)
+        try:
+            held = _version_to_upgrade(connection, path)
+        except BaseException:
+            connection.close()
+            raise
+        if held is not None:
+            connection.close()
+            _upgrade_for_reading(path, held)
+            connection = _open_to_read(path)
+        return connection
 
 
-def _open(path: Path, create: bool) -> sqlite3.Connection:
-    if create:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        fresh = not path.exists() or path.stat().st_size == 0
-        connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
+def _open_to_write(path: Path) -> sqlite3.Connection:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = not path.exists() or path.stat().st_size == 0
+    connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
+    try:
         if fresh:
             connection.execute("PRAGMA page_size = 16384")
-    else:
-        uri = f"{path.absolute().as_uri()}?mode=ro"
-        connection = sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None)
-        try:
-            connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone()
-        except sqlite3.OperationalError:
-            connection.close()
-            if _has_uncommitted_log(path):
-                raise
-            # A read-only folder has no room for WAL's side files: read the file as it is.
-            connection = sqlite3.connect(f"{uri}&immutable=1", uri=True, isolation_level=None)
-    connection.execute("PRAGMA foreign_keys = ON")
+        held = _version_to_upgrade(connection, path, may_be_empty=True)
+        if held is not None:
+            if held == 0:
+                connection.execute("PRAGMA journal_mode = WAL")
+            else:
+                _log.warning("upgrading the index %s to version %d", path, schema.VERSION)
+            schema.upgrade(connection)
+        connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute("PRAGMA synchronous = NORMAL")
+    except BaseException:
+        connection.close()
+        raise
     return connection
+
+
+def _open_to_read(path: Path) -> sqlite3.Connection:
+    uri = f"{path.absolute().as_uri()}?mode=ro"
+    connection = sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None)
+    try:
+        connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone()
+    except sqlite3.OperationalError:
+        connection.close()
+        if _has_uncommitted_log(path):
+            raise
+        # A read-only folder has no room for WAL's side files: read the file as it is.
+        connection = sqlite3.connect(f"{uri}&immutable=1", uri=True, isolation_level=None)
+    return connection
+
+
+def _retried(attempt: Callable[[], sqlite3.Connection]) -> sqlite3.Connection:
+    """Turning WAL on does not wait for another run that is making the same file: we do."""
+    deadline = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            return attempt()
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > deadline:
+                raise
+        time.sleep(0.05)
 
 
 def _has_uncommitted_log(path: Path) -> bool:
@@ -68,30 +97,45 @@ def _has_uncommitted_log(path: Path) -> bool:
     return log.exists() and log.stat().st_size > 0
 
 
-def _check(connection: sqlite3.Connection, path: Path, create: bool) -> None:
+def _version_to_upgrade(
+    connection: sqlite3.Connection, path: Path, *, may_be_empty: bool = False
+) -> int | None:
+    """The version of a file that is to be upgraded (0 when it is empty), None when it is current.
+
+    Raises IndexFileError when it is no index of ours, or of a newer version.
+    """
+    # In this order: another run may be making it just now.
+    tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
     application = connection.execute("PRAGMA application_id").fetchone()[0]
-    version = connection.execute("PRAGMA user_version").fetchone()[0]
     if application == schema.APPLICATION_ID:
+        version = schema.version(connection)
         if version > schema.VERSION:
             raise IndexFileError(
                 f"{path} was made by a newer qrank (index version {version}, this one reads "
                 f"up to {schema.VERSION})",
                 hint="upgrade qrank, or name another file with --db",
             )
-    elif connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+        return version if version < schema.VERSION else None
+    if tables:
         raise IndexFileError(
             f"{path} is a SQLite file of another program", hint="name another file with --db"
         )
-    elif not create:
+    if not may_be_empty:
         raise IndexFileError(f"the index {path} is empty", hint="fill it with: qrank index PATH")
-    else:
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("BEGIN IMMEDIATE")
-        if not connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
-            schema.create(connection)
-        connection.execute("COMMIT")
-    if create:
-        connection.execute("PRAGMA synchronous = NORMAL")
+    return 0
+
+
+def _upgrade_for_reading(path: Path, held: int) -> None:
+    try:
+        _retried(lambda: _open_to_write(path)).close()
+    except sqlite3.OperationalError as error:
+        if "readonly" not in str(error) and "unable to open" not in str(error):
+            raise
+        raise IndexFileError(
+            f"{path} is an index of version {held}, which this qrank has to upgrade to "
+            f"{schema.VERSION} first, but it can't be written",
+            hint="copy it to where it can, and name the copy with --db",
+        ) from error
 
 
 def write_if_possible(

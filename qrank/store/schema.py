@@ -1,4 +1,4 @@
-"""Tables of the index file, their version, and what makes a SQLite file an index of ours.
+"""Tables of the index file, their version, and the steps from one version to the next.
 
 file     one row a document: where it lies, how it looked when it was read
 chunk    its passages, with their place in the file
@@ -15,10 +15,10 @@ segment  up to SEGMENT_SIZE vectors as int8 codes, laid out for a scan
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
 from typing import Any
 
 APPLICATION_ID = 0x71726E6B  # "qrnk"
-VERSION = 1
 SEGMENT_SIZE = 4096  # vectors in a row of `segment`
 
 # Terms are separated by blanks; everything else that the analyser lets through is a token char.
@@ -29,8 +29,34 @@ CREATE VIRTUAL TABLE terms USING fts5(
 """
 
 
-def create(connection: sqlite3.Connection) -> None:
-    """Make the tables in an empty database. Runs in the caller's transaction."""
+def version(connection: sqlite3.Connection) -> int:
+    """The version of the tables in a file of ours, 0 when it is empty."""
+    return int(connection.execute("PRAGMA user_version").fetchone()[0])
+
+
+def upgrade(connection: sqlite3.Connection) -> None:
+    """Bring the tables to VERSION, from whatever version they are of, each step a transaction.
+
+    Several processes may do so at once: each step is done by one of them.
+    """
+    run = connection.execute
+    run("PRAGMA foreign_keys = OFF")  # steps may put a table in another's place
+    while (held := version(connection)) < VERSION:
+        run("BEGIN IMMEDIATE")
+        try:
+            if version(connection) == held:
+                STEPS[held](connection)
+                run(f"PRAGMA application_id = {APPLICATION_ID}")
+                run(f"PRAGMA user_version = {held + 1}")
+            run("COMMIT")
+        except BaseException:
+            if connection.in_transaction:
+                run("ROLLBACK")
+            raise
+
+
+def _tables(connection: sqlite3.Connection) -> None:
+    """0 -> 1: the first tables."""
     import sqlite_utils
 
     db = sqlite_utils.Database(connection)
@@ -106,5 +132,13 @@ def create(connection: sqlite3.Connection) -> None:
             ("segment_id", "segment", "id"),
         ],
     )
-    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-    connection.execute(f"PRAGMA user_version = {VERSION}")
+
+
+def _compact(connection: sqlite3.Connection) -> None:
+    """1 -> 2: what a million passages need (being worked on; not released)."""
+
+
+# What turns version i into version i + 1. A step that was released is never changed: a later one
+# changes what it made, and tests/indexes/ keeps a file of each version to open.
+STEPS: tuple[Callable[[sqlite3.Connection], None], ...] = (_tables, _compact)
+VERSION = len(STEPS)

@@ -1,0 +1,108 @@
+"""Index files of every version that was released open as they did, and are upgraded once.
+
+tests/indexes/ holds a real file of each, made by the qrank of its time from /srv/notes (five small
+files, two of them in a second collection) with the bundled models, VACUUMed, gzip -9n.
+"""
+
+from __future__ import annotations
+
+import gzip
+import sqlite3
+import subprocess
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from support import COMMAND, ROOT, Run, complaint, read_only
+
+from qrank.store import Store, schema
+from qrank.store.filters import EVERYTHING
+
+INDEXES = ROOT / "tests" / "indexes"
+RELEASED = range(1, schema.VERSION)
+
+
+def old_index(folder: Path, version: int) -> Path:
+    path = folder / f"version-{version}.db"
+    path.write_bytes(gzip.decompress((INDEXES / f"{path.name}.gz").read_bytes()))
+    return path
+
+
+def version_of(path: Path) -> int:
+    with closing(sqlite3.connect(path)) as connection:
+        return schema.version(connection)
+
+
+@pytest.mark.parametrize("version", RELEASED)
+@pytest.mark.parametrize("write", [False, True])
+def test_an_older_index_is_upgraded_and_has_lost_nothing(
+    tmp_path: Path, version: int, write: bool
+) -> None:
+    path = old_index(tmp_path, version)
+    assert version_of(path) == version
+    with Store(path, write=write) as store:
+        held = store.status()
+        assert (held["files"], held["chunks"], held["passages"]) == (7, 7, 4)
+        assert [model["vectors"] for model in held["models"]] == [4]
+        [tea, copy] = store.chunks(i for i, _ in store.bm25(["steep"], 9, EVERYTHING)).values()
+        assert {tea.path, copy.path} == {"/srv/notes/tea.md", "/srv/notes/copy.md"}
+        assert store.missing_vectors(store.models()[0].id) == []
+    assert version_of(path) == schema.VERSION
+
+
+@pytest.mark.parametrize("version", RELEASED)
+def test_an_older_index_is_searched_by_the_command(
+    qrank: Callable[..., Run], tmp_path: Path, version: int
+) -> None:
+    path = old_index(tmp_path, version)
+    found = qrank("search", "how long does black tea steep", "--db", path, "--json")
+    best = found.json()["results"][0]
+    assert best["path"] in ("/srv/notes/tea.md", "/srv/notes/copy.md")
+    assert found.json()["models"]["embed"] == "tiny"
+    assert f"upgrading the index {path}" in found.stderr
+    assert "upgrading" not in qrank("search", "tea", "--db", path).stderr
+
+
+def test_two_searches_upgrade_once(tmp_path: Path, environment: dict[str, str]) -> None:
+    path = old_index(tmp_path, 1)
+    words = [COMMAND, "search", "tea", "--db", path, "-l"]
+    runs = [
+        subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        for _ in range(4)
+    ]
+    ends = [(*run.communicate(timeout=60), run.returncode) for run in runs]
+    assert [status for _, _, status in ends] == [0] * 4, ends
+    assert len({out for out, _, _ in ends}) == 1
+    assert version_of(path) == schema.VERSION
+
+
+def test_an_upgrade_that_fails_leaves_the_old_version(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = old_index(tmp_path, 1)
+
+    def fail(connection: sqlite3.Connection) -> None:
+        connection.execute("DROP TABLE vector")
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(schema, "STEPS", (*schema.STEPS[:1], fail, *schema.STEPS[2:]))
+        with pytest.raises(KeyboardInterrupt):
+            Store(path, write=True)
+    assert version_of(path) == 1
+    with Store(path) as store:
+        assert store.status()["models"][0]["vectors"] == 4
+
+
+def test_where_it_can_t_be_upgraded_it_is_refused_in_a_line(
+    qrank: Callable[..., Run], tmp_path: Path
+) -> None:
+    place = tmp_path / "medium"
+    place.mkdir()
+    path = old_index(place, 1)
+    with read_only(place):
+        said = complaint(qrank("search", "tea", "--db", path))
+    assert "an index of version 1" in said
+    assert "copy it" in said
+    assert version_of(path) == 1
