@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from qrank.llama.embedder import Embedder
     from qrank.llama.reranker import Reranker
     from qrank.pipeline.progress import Progress
-    from qrank.pipeline.search import Rerank, Semantic
+    from qrank.pipeline.search import Query, Rerank, Semantic
     from qrank.store import Store
 
 DEFAULT_COLLECTION = "default"
@@ -126,7 +126,7 @@ class Index:
         reranked. budget: seconds after which reranking stops. path: a glob. min_score: results
         below are left out. Raises InputError, IndexFileError, ModelError.
         """
-        from qrank.pipeline.search import Query, search
+        from qrank.pipeline.search import Query
         from qrank.store.filters import Filter
 
         mode = Mode(mode)
@@ -139,15 +139,24 @@ class Index:
             min_score=min_score,
             where=Filter.of(tuple(collections), path),
         )
-        reranks = mode is Mode.hybrid if rerank is None else rerank
-        store = self._open()
-        has_vectors = mode is not Mode.bm25 and self.has_vectors()
+        return self.answer(wanted, rerank=mode is Mode.hybrid if rerank is None else rerank)
+
+    def answer(self, query: Query, *, rerank: bool) -> Answer:
+        """As search, with all that a query can say."""
+        from qrank.pipeline.search import search
+
+        has_vectors = query.mode is not Mode.bm25 and self.has_vectors()
         return search(
-            store,
-            wanted,
+            self._open(),
+            query,
             self._find_semantic if has_vectors else None,
-            self._find_reranker if reranks else None,
+            self._find_reranker if rerank else None,
         )
+
+    @property
+    def decoded(self) -> int:
+        """How many tokens the models have computed since they were loaded."""
+        return sum(model.decoded for model in (self._embedder, self._reranker) if model)
 
     def status(self) -> dict[str, Any]:
         """What the index holds: files, chunks, bytes, collections, models."""

@@ -165,6 +165,15 @@ class RankedText:
 
 
 @dataclass(frozen=True, slots=True)
+class Record:
+    """A document that is no file of its own."""
+
+    id: str
+    title: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class FoundFile:
     """A regular file that the walk came upon."""
 

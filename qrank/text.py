@@ -1,28 +1,33 @@
 """The analyser: text -> index terms, BM25's view of the world.
 
 Words are runs of letters, marks and digits; they are case-folded, Latin and Greek accents are
-dropped, and each is stemmed by the Snowball stemmer that its script points to (Latin: English).
-Scripts without spaces become overlapping character bigrams. Identifiers give their parts beside
-the whole: `maxRetries` -> maxretri, max, retri. Change `VERSION` with any change of the terms.
+dropped, and each is stemmed by the Snowball stemmer that its script points to; in Latin script
+that is the document's language, seen from its most frequent words (qrank.language). Scripts without
+spaces, and Korean, become overlapping character bigrams. Identifiers give their parts beside the
+whole: `maxRetries` -> maxretri, max, retri. Change `VERSION` with any change of the terms.
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING
+
+from qrank.language import ENGLISH
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-VERSION = 1
+VERSION = 2
+_MOST_REPEATS = 2
 _MAX_TERM = 64  # characters; longer runs are hashes and base64, cut so that they stay findable
 
-# Han, kana, Thai, Lao, Myanmar and Khmer are written without spaces between words.
+# Han, kana, Thai, Lao, Myanmar and Khmer are written without spaces between words; a Korean word
+# has its particles attached, so that its bigrams match where the whole does not.
 _UNSPACED = (
-    "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005\u3007\u3040-\u30ff\u31f0-\u31ff"
+    "\uac00-\ud7a3\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005\u3007\u3040-\u30ff\u31f0-\u31ff"
     "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff66-\uff9f\U00020000-\U0003ffff"
 )
 # `re` counts no combining mark as \w, though a Hindi or Hebrew word is full of them.
@@ -34,10 +39,12 @@ _TOKEN = re.compile(
     rf"|(?P<sign>(?<![A-Za-z0-9_])[A-Za-z](?:\+\+|\#)(?![\w+\#]))"  # C++, C#, F#
     rf"|(?P<word>{_WORD}(?:['’]{_WORD})*)"
 )
+_CONTRACTED = frozenset("s t re ve ll d m S T".split())
 _PART = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+|[^\W\d_A-Za-z]+")
 
+LATIN = "latin"
 _STEMMERS = (  # upper end of a range of code points, language of its Snowball stemmer
-    (0x0250, "english"),
+    (0x0250, LATIN),
     (0x0370, None),
     (0x0400, "greek"),
     (0x0530, "russian"),
@@ -64,9 +71,10 @@ def _stemmer(language: str) -> Callable[[str], str]:
     return Stemmer.Stemmer(language, 0).stemWord  # type: ignore[no-any-return]
 
 
-def _stem(word: str) -> str:
+def _stem(word: str, latin: str) -> str:
     first = ord(word[0])
     language = next(name for end, name in _STEMMERS if first < end)
+    language = latin if language is LATIN else language
     return _stemmer(language)(word) if language and not word[0].isdigit() else word
 
 
@@ -85,7 +93,7 @@ def _fold(word: str) -> str:
 
 
 @lru_cache(maxsize=1 << 17)
-def _word_terms(word: str) -> tuple[str, ...]:
+def _word_terms(word: str, latin: str = ENGLISH) -> tuple[str, ...]:
     """The terms of one word, the whole first, its parts after it.
 
     >>> _word_terms("maxRetries"), _word_terms("l’été"), _word_terms("user_id")
@@ -94,27 +102,30 @@ def _word_terms(word: str) -> tuple[str, ...]:
     word = word.replace("’", "'")
     head, apostrophe, tail = word.partition("'")
     if apostrophe and len(head) <= 2 and len(tail) > 2:  # elision: l'eau, d'or, qu'elle
-        return _word_terms(head) + _word_terms(tail)
+        return _word_terms(head, latin) + _word_terms(tail, latin)
     folded = _fold(word)[:_MAX_TERM]
     if not folded:
         return ()
-    whole = _stem(folded)
+    whole = _stem(folded, latin)
+    if apostrophe:  # a suffix: Ankara'nın, but English ones the stemmer knows
+        return (whole,) if tail in _CONTRACTED else (whole, *_word_terms(head, latin))
     if not word.isascii() and "_" not in word:
         return (whole,)
-    parts = _PART.findall(word) if "'" not in word else []
+    parts = _PART.findall(word)
     if len(parts) < 2:
         return (whole,)
-    terms = dict.fromkeys([whole, *(_stem(_fold(part)[:_MAX_TERM]) for part in parts)])
+    terms = dict.fromkeys([whole, *(_stem(_fold(part)[:_MAX_TERM], latin) for part in parts)])
     return tuple(terms)
 
 
-def tokens(text: str) -> Iterator[tuple[int, int, tuple[str, ...]]]:
-    """Yield (start, end, terms) for each word of text, offsets in characters."""
+def tokens(text: str, latin: str = ENGLISH) -> Iterator[tuple[int, int, tuple[str, ...]]]:
+    """Yield (start, end, terms) for each word of text, offsets in characters; latin is the
+    language of what is in Latin script."""
     for match in _TOKEN.finditer(text):
         start, end = match.span()
         kind = match.lastgroup
         if kind == "word":
-            yield start, end, _word_terms(match[0])
+            yield start, end, _word_terms(match[0], latin)
         elif kind == "sign":
             yield start, end, (match[0].lower(),)
         else:
@@ -132,25 +143,44 @@ def _bigrams(run: str) -> tuple[str, ...]:
     return (*(run[i : i + 2] for i in range(len(run) - 1)), run[-1])
 
 
-def index_terms(text: str) -> list[str]:
+def index_terms(text: str, latin: str = ENGLISH) -> list[str]:
     """The terms of text in order, repeats kept: what a document is indexed under."""
-    return [term for _, _, terms in tokens(text) for term in terms]
+    return [term for _, _, terms in tokens(text, latin) for term in terms]
 
 
-def query_terms(text: str) -> list[str]:
-    """The distinct terms of a query. Stop words go, unless nothing else would be left.
+def query_terms(text: str, latin: str = ENGLISH) -> list[str]:
+    """The terms of a query; one that it repeats is there twice, and counts twice.
+
+    Stop words go, unless nothing else would be left.
 
     >>> query_terms("Where is the off-switch?"), query_terms("to be or not to be")
-    (['off', 'switch'], ['to', 'be', 'or', 'not'])
+    (['off', 'switch'], ['to', 'to', 'be', 'be', 'or', 'not'])
     """
-    terms: dict[str, bool] = {}
-    for start, end, found in tokens(text):
+    counts: dict[str, int] = {}
+    meant: set[str] = set()  # terms that are not only in stop words
+    for start, end, terms in tokens(text, latin):
         stop = text[start:end].lower() in STOP_WORDS
-        for term in found:
-            terms[term] = terms.get(term, True) and stop
+        for term in terms:
+            counts[term] = min(_MOST_REPEATS, counts.get(term, 0) + 1)
+            if not stop:
+                meant.add(term)
     # In scripts without spaces the lone last character only helps when it is all there is.
-    spoken = [t for t in terms if not (len(t) == 1 and is_unspaced(t))] or list(terms)
-    return [term for term in spoken if not terms[term]] or spoken
+    spoken = [t for t in counts if not (len(t) == 1 and is_unspaced(t))] or list(counts)
+    kept = [t for t in spoken if t in meant] or spoken
+    return [term for term in kept for _ in range(counts[term])]
+
+
+def variants(text: str, languages: Iterable[str]) -> dict[str, list[str]]:
+    """For each language the terms that a query has there and not in English: what documents in
+    that language are indexed under.
+
+    >>> variants("the policies", ["english", "french"])
+    {'french': ['polic']}
+    """
+    english = set(query_terms(text))
+    own = {latin: query_terms(text, latin) for latin in languages}
+    found = {latin: [t for t in terms if t not in english] for latin, terms in own.items()}
+    return {latin: terms for latin, terms in found.items() if terms}
 
 
 def is_unspaced(term: str) -> bool:

@@ -30,7 +30,12 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 
 def add(
-    store: Store, path: str, texts: Sequence[str], collection: str = "notes", title: str = ""
+    store: Store,
+    path: str,
+    texts: Sequence[str],
+    collection: str = "notes",
+    title: str = "",
+    language: str = "english",
 ) -> None:
     chunks = [
         NewChunk(
@@ -48,6 +53,7 @@ def add(
             title=title,
             extractor="1",
             chunks=chunks,
+            language=language,
         )
 
 
@@ -119,20 +125,31 @@ def test_bm25_is_rank_bm25_s(documents: list[list[str]], query: list[str]) -> No
     """On the same tokens, with the same k1 and b, where both define idf alike (df < half)."""
     terms = [
         term
-        for term in dict.fromkeys(query)
+        for term in query
         if 0 < sum(term in document for document in documents) < len(documents) / 2
     ]
     with tempfile.TemporaryDirectory() as folder, Store(Path(folder) / "i", write=True) as store:
         for i, document in enumerate(documents):
             add(store, f"/{i:03}", [" ".join(document)])
         hits = dict(store.bm25(terms, len(documents), EVERYTHING))
-        # The collection's column is one term more in every document's length.
-        lengthened = [[*document, "(collection)"] for document in documents]
+        # The collection and the language are two terms more in every document's length.
+        lengthened = [[*document, "(collection)", "(language)"] for document in documents]
         oracle = BM25Okapi(lengthened, k1=1.2, b=0.75).get_scores(terms)
         ids = {chunk.path: i for i, chunk in store.chunks(hits).items()}
         for i, score in enumerate(oracle):
             got = hits.get(ids.get(f"/{i:03}", -1), 0.0)
             assert got == pytest.approx(score, rel=1e-9, abs=1e-9)
+
+
+def test_a_language_s_terms_only_count_in_its_documents(store: Store) -> None:
+    add(store, "/en", ["polic car"])  # of "police", in English
+    add(store, "/fr", ["polic voiture"], language="french")  # of "policies", if it were French
+    assert store.languages() == ["english", "french"]
+    hits = store.bm25(["polici"], 9, EVERYTHING, variants={"french": ["polic"]})
+    assert found_texts(store, hits) == ["polic voiture"]
+    hits = store.bm25(["car"], 9, Filter(("notes",)), variants={"french": ["polic"]})
+    assert found_texts(store, hits) == ["polic car", "polic voiture"]
+    assert dict(hits) == dict(store.bm25(["car"], 9, EVERYTHING)) | dict(hits[1:])
 
 
 def test_nearest_agrees_with_an_exact_scan_across_segments(

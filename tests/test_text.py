@@ -6,7 +6,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from qrank.text import STOP_WORDS, index_terms, query_terms, tokens
+from qrank.language import language
+from qrank.text import STOP_WORDS, index_terms, query_terms, tokens, variants
 
 
 @pytest.mark.parametrize(
@@ -46,7 +47,7 @@ def test_c_plus_plus_is_not_c() -> None:
 
 def test_stop_words_go_unless_nothing_else_is_left() -> None:
     assert query_terms("what is the tide") == ["tide"]
-    assert query_terms("To be, or not to be") == ["to", "be", "or", "not"]
+    assert query_terms("To be, or not to be") == ["to", "to", "be", "be", "or", "not"]
     assert query_terms("?!… --") == []
 
 
@@ -69,3 +70,33 @@ def test_a_text_finds_itself(text: str) -> None:
 
 def test_stop_words_are_folded() -> None:
     assert all(word == word.lower() for word in STOP_WORDS)
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        (
+            "La casa es grande y el jardín también, porque no hay otra como esta en la calle.",
+            "spanish",
+        ),
+        ("Bu kitap çok güzel ve daha sonra için de iyi bir hediye olarak düşünüldü.", "turkish"),
+        ("Das Haus ist nicht groß, aber der Garten und die Bäume sind sehr schön.", "german"),
+        ("The house is not large but the garden and its trees are.", "english"),
+        ("for i in range(len(cells)): total += cells[i] if cells[i] in seen else 0", "english"),
+        ("", "english"),
+    ],
+)
+def test_the_language_is_that_of_the_frequent_words(text: str, named: str) -> None:
+    assert language(text) == named
+
+
+def test_inflected_words_meet_in_the_document_s_language() -> None:
+    document = index_terms("kitapların fiyatları", "turkish")
+    extra = variants("fiyatlar, kitaplar", ["turkish"])["turkish"]
+    assert set(document) <= set(query_terms("fiyatlar, kitaplar") + extra)
+    assert not set(document) <= set(query_terms("fiyatlar, kitaplar"))
+    assert set(index_terms("Ankara'nın", "turkish")) & set(query_terms("Ankara", "turkish"))
+
+
+def test_a_repeated_word_counts_twice_and_no_more() -> None:
+    assert query_terms("tea, more tea and still more tea") == "tea tea more more still".split()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,9 @@ from qrank.results import Answer, IndexReport
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+    from qrank.evaluation.measure import Difference
+    from qrank.evaluation.report import Numbers, Scored
 
 SCHEMA = 1
 _OBEYED = re.compile("[\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
@@ -103,3 +106,24 @@ def embeddings(items: Sequence[Item], vectors: NDArray[np.float32]) -> None:
     """Texts with their vectors, one a line, other fields kept."""
     for item, vector in zip(items, vectors.astype(float).round(7).tolist(), strict=True):
         line({**item.fields, "text": item.text, "embedding": vector})
+
+
+def evaluation(
+    scored: Mapping[str, Mapping[str, Scored]],
+    means: Mapping[str, Numbers],
+    compared: tuple[str, str] | None,
+    difference: Difference | None,
+) -> None:
+    """What an evaluation measured."""
+    fields: dict[str, Any] = {
+        "schema": SCHEMA,
+        "datasets": {
+            dataset: {config: run.numbers for config, run in runs.items()}
+            for dataset, runs in scored.items()
+        },
+        "mean": means,
+    }
+    if compared and difference:
+        names = dict(zip(("first", "second"), compared, strict=True))
+        fields["compare"] = names | asdict(difference) | {"significant": difference.significant}
+    document(fields)

@@ -51,7 +51,7 @@ def _color(stream: IO[str]) -> bool:
     return terminal and os.environ.get("CLICOLOR") != "0"
 
 
-def _console(stream: IO[str]) -> Console:
+def console_for(stream: IO[str]) -> Console:
     from rich.console import Console
 
     color = _color(stream)
@@ -87,7 +87,7 @@ def _styled(found: Answer, terminal: bool) -> None:
     from rich.padding import Padding
     from rich.text import Text
 
-    console = _console(sys.stdout)
+    console = console_for(sys.stdout)
     width = max(40, console.width - 8) * 3 if terminal else PIPE_WIDTH
     for result in found.results:
         console.print(Text.assemble(*_head(result)), overflow="fold")

@@ -37,6 +37,7 @@ class _Context:
         self.embeddings = embeddings
         self.pooling = pooling
         self.pack_tokens = PACK_TOKENS_GPU if model.on_gpu else PACK_TOKENS
+        self.decoded = 0  # tokens so far
         self._handle: Any = None
         self._cells = 0
 
@@ -78,6 +79,7 @@ class _Context:
         status = llama.llama_decode(self._handle, batch)
         if status:
             raise ModelError(f"llama.cpp failed on {self.model.file.path} (status {status})")
+        self.decoded += len(tokens)
 
     def close(self) -> None:
         """Free the context's memory."""

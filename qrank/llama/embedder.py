@@ -36,6 +36,11 @@ class Embedder:
         """The length of a whole vector."""
         return self._model.dims
 
+    @property
+    def decoded(self) -> int:
+        """How many tokens the model has computed."""
+        return self._context.decoded
+
     def documents(self, texts: Sequence[str], dims: int | None = None) -> NDArray[np.float32]:
         """Unit vectors of document texts, of shape (len(texts), dims).
 

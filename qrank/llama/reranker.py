@@ -105,7 +105,7 @@ class PromptReranker:
     def __init__(self, model: Model) -> None:
         self._model = model
         self._head = _HEADS[model.file.kind](model)
-        self._context = DecoderContext(model, embeddings=self._head.embeddings)
+        self.context = DecoderContext(model, embeddings=self._head.embeddings)
         self._limit = min(MAX_TOKENS, model.file.context_length)
         self._opening = model.tokens(prompts.RERANK_PREFIX, special=True)
         self._closing = model.tokens(prompts.RERANK_SUFFIX, special=True)
@@ -121,7 +121,7 @@ class PromptReranker:
             self._model.tokens(clean(prompts.rerank_document(text)))[:room] + self._closing
             for text in texts
         )
-        for answers in self._context.last_outputs(prefix, sequences, self._head.read):
+        for answers in self.context.last_outputs(prefix, sequences, self._head.read):
             yield [self._head.score(answer) for answer in answers]
 
     def _question(self, query: str, instruction: str | None, most: int) -> list[int]:
@@ -136,7 +136,7 @@ class PromptReranker:
 
     def close(self) -> None:
         """Free the context."""
-        self._context.close()
+        self.context.close()
 
 
 class PairReranker:
@@ -146,7 +146,7 @@ class PairReranker:
     def __init__(self, model: Model) -> None:
         self._model = model
         self._frame = Frame(model)
-        self._context = EncoderContext(model, embeddings=True, pooling=POOLING_RANK)
+        self.context = EncoderContext(model, embeddings=True, pooling=POOLING_RANK)
         self._limit = min(MAX_TOKENS, model.file.context_length)
 
     def scores(
@@ -159,12 +159,12 @@ class PairReranker:
         sequences = (
             self._frame.pair(asked, self._model.tokens(clean(text)), self._limit) for text in texts
         )
-        for answers in self._context.pooled_outputs(sequences, 1):
+        for answers in self.context.pooled_outputs(sequences, 1):
             yield [p_yes(np.array([0.0, answer[0]])) for answer in answers]
 
     def close(self) -> None:
         """Free the context."""
-        self._context.close()
+        self.context.close()
 
 
 class Reranker:
@@ -180,6 +180,11 @@ class Reranker:
         self._model = Model(file, placement)
         made = PairReranker if file.kind is Kind.cross_encoder else PromptReranker
         self._ranker: PairReranker | PromptReranker = made(self._model)
+
+    @property
+    def decoded(self) -> int:
+        """How many tokens the model has computed."""
+        return self._ranker.context.decoded
 
     def scores(
         self, query: str, texts: Sequence[str], instruction: str | None = None

@@ -25,33 +25,45 @@ _SCORE = struct.Struct("<d")
 
 
 def query_vector(
-    store: Store, model_hash: str, query: str, load: Callable[[], Embedder]
+    store: Store, model_hash: str, query: str, load: Callable[[], Embedder], cached: bool
 ) -> NDArray[np.float32]:
-    """The unit vector of a query, of shape (dims,); load is called only when it is not cached."""
+    """The unit vector of a query, of shape (dims,); load is called only when it is not cached.
+
+    With cached False the cache is neither read nor written.
+    """
     import numpy as np
 
     key = _key("vector", model_hash, query)
-    cached = store.recall([key]).get(key)
-    if cached is not None:
-        return np.frombuffer(cached, dtype="<f4")
+    known = store.recall([key] if cached else []).get(key)
+    if known is not None:
+        return np.frombuffer(known, dtype="<f4")
     vector: NDArray[np.float32] = load().queries([query])[0]
-    store.remember({key: vector.astype("<f4").tobytes()})
+    if cached:
+        store.remember({key: vector.astype("<f4").tobytes()})
     return vector
 
 
 def relevance(
-    store: Store, model_hash: str, query: str, texts: Sequence[str], load: Callable[[], Reranker]
+    store: Store,
+    model_hash: str,
+    query: str,
+    texts: Sequence[str],
+    load: Callable[[], Reranker],
+    cached: bool,
 ) -> Generator[tuple[bool, dict[int, float]], None, None]:
     """Yield (cached, P(relevant) of texts by their place): first all that are cached, then batch
     by batch in order. load is called only when one is not cached. What was computed is cached at
-    the end, also when the iterator is closed early."""
+    the end, also when the iterator is closed early.
+
+    With cached False the cache is neither read nor written.
+    """
     keys = [_key("score", model_hash, query, text) for text in texts]
-    cached = store.recall(keys)
+    known = store.recall(keys if cached else [])
     yield (
         True,
-        {i: _SCORE.unpack(cached[key])[0] for i, key in enumerate(keys) if key in cached},
+        {i: _SCORE.unpack(known[key])[0] for i, key in enumerate(keys) if key in known},
     )
-    missing = [i for i, key in enumerate(keys) if key not in cached]
+    missing = [i for i, key in enumerate(keys) if key not in known]
     if not missing:
         return
     fresh: dict[bytes, bytes] = {}
@@ -63,7 +75,8 @@ def relevance(
             fresh.update((keys[i], _SCORE.pack(score)) for i, score in scores.items())
             yield False, scores
     finally:
-        store.remember(fresh)
+        if cached:
+            store.remember(fresh)
 
 
 def _key(*parts: str) -> bytes:

@@ -15,11 +15,12 @@ from qrank.errors import ExtractError, InputError
 from qrank.ingest import chunk as chunking
 from qrank.ingest import extract
 from qrank.ingest.walk import walk
+from qrank.language import language
 from qrank.pipeline import passage
 from qrank.pipeline.embedding import IndexModel, load_embedder, record
 from qrank.pipeline.passage import passage_hash, passage_text
 from qrank.pipeline.progress import Progress
-from qrank.results import FileProblem, FoundFile, IndexReport
+from qrank.results import Document, FileProblem, FoundFile, IndexReport
 from qrank.settings import Placement
 from qrank.store.store import NewChunk, Store, StoredFile
 
@@ -40,6 +41,7 @@ class Prepared:
     found: FoundFile
     content_hash: bytes
     title: str
+    language: str
     chunks: list[NewChunk]
 
 
@@ -71,7 +73,7 @@ def index_paths(
     _update_documents(store, roots, collection, report, progress)
     if model:
         report.model = model.choice.name
-        report.embedded = _embed_missing(store, model, placement, progress)
+        report.embedded = embed_missing(store, model, placement, progress)
     report.chunks = store.count_chunks()
     report.seconds = round(time.monotonic() - started, 3)
     return report
@@ -101,6 +103,7 @@ def _update_documents(
                     content_hash=document.content_hash,
                     title=document.title,
                     extractor=EXTRACTOR,
+                    language=document.language,
                     chunks=document.chunks,
                 )
     # What was indexed under a root and is not there now is gone; what only failed to be read
@@ -173,17 +176,23 @@ def _read(found: FoundFile) -> bytes:
 
 def _prepare(found: FoundFile, data: bytes, digest: bytes) -> Prepared:
     document = extract.extract(found.path, data)
-    title_terms = text.index_terms(f"{document.title} {found.path.stem}")
-    chunks = [
+    spoken = language(document.text)
+    chunks = new_chunks(document, f"{document.title} {found.path.stem}", spoken)
+    return Prepared(found, digest, document.title, spoken, chunks)
+
+
+def new_chunks(document: Document, title: str, spoken: str) -> list[NewChunk]:
+    """A document's chunks as the store takes them; spoken is its language in Latin script."""
+    title_terms = text.index_terms(title, spoken)
+    return [
         NewChunk(
             chunk=piece,
-            body_terms=text.index_terms(piece.text),
-            title_terms=title_terms + text.index_terms(piece.heading),
+            body_terms=text.index_terms(piece.text, spoken),
+            title_terms=title_terms + text.index_terms(piece.heading, spoken),
             passage_hash=passage_hash(document.title, piece.heading, piece.text),
         )
         for piece in chunking.chunk(document)
     ]
-    return Prepared(found, digest, document.title, chunks)
 
 
 def _groups(documents: Iterable[Prepared]) -> Iterator[list[Prepared]]:
@@ -203,9 +212,7 @@ def _under(path: str, folders: Iterable[str]) -> bool:
     return any(path == folder or path.startswith(folder.rstrip("/") + "/") for folder in folders)
 
 
-def _embed_missing(
-    store: Store, model: IndexModel, placement: Placement, progress: Progress
-) -> int:
+def embed_missing(store: Store, model: IndexModel, placement: Placement, progress: Progress) -> int:
     """Embed every passage that has no vector yet; returns how many texts the model was sent."""
     if model.stored and not store.missing_vectors(model.stored.id):
         return 0

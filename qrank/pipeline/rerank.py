@@ -7,6 +7,7 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from qrank import text
+from qrank.language import language
 from qrank.pipeline.fusion import blend
 from qrank.results import RankedText
 
@@ -48,8 +49,12 @@ def bm25_scores(query: str, texts: Sequence[str]) -> list[float]:
     """BM25 of each text among all of them; 0 where none of the query's terms is in it."""
     from rank_bm25 import BM25Okapi
 
-    documents = [text.index_terms(item) for item in texts]
+    languages = [language(item) for item in texts]
+    documents = [text.index_terms(*pair) for pair in zip(texts, languages, strict=True)]
     if not any(documents):
         return [0.0] * len(texts)
-    scores = BM25Okapi(documents, k1=K1, b=B).get_scores(text.query_terms(query))
-    return [max(0.0, float(score)) for score in scores]
+    bm25 = BM25Okapi(documents, k1=K1, b=B)
+    english = text.query_terms(query)
+    variants = text.variants(query, set(languages))
+    scores = {latin: bm25.get_scores(english + variants.get(latin, [])) for latin in set(languages)}
+    return [max(0.0, float(scores[latin][i])) for i, latin in enumerate(languages)]

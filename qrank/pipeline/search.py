@@ -37,6 +37,9 @@ class Query:
     budget: float | None = None  # seconds for reranking; at least one batch is always done
     min_score: float | None = None
     where: Filter = EVERYTHING
+    fusion_weight: float | None = None  # share of the cosine; None: the embedder's own
+    rerank_weight: float | None = None  # share of P(yes); None: the reranker's own
+    cached: bool = True  # whether the models' answers may come from, and go to, the cache
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +105,8 @@ def search(
         )
     clock = _Clock()
     terms = text.query_terms(query.text)
-    answer = Answer(query.text, query.mode.value, {"embed": None, "rerank": None}, [], terms=terms)
+    models: dict[str, str | None] = {"embed": None, "rerank": None}
+    answer = Answer(query.text, query.mode.value, models, [], terms=list(dict.fromkeys(terms)))
     found = _candidates(store, query, terms, semantic, answer, clock)
     found.sort(key=_order)
     answer.candidates = len(found)
@@ -143,7 +147,8 @@ def _candidates(
         with clock.stage("bm25"):
             prefixes = [t for t in terms if len(t) == 1 and text.is_unspaced(t)]
             whole = [t for t in terms if t not in prefixes]
-            lexical = store.bm25(whole, depth, query.where, prefixes)
+            variants = text.variants(query.text, store.languages())
+            lexical = store.bm25(whole, depth, query.where, prefixes, variants)
     chunks = store.chunks(chunk for chunk, _ in lexical)
     vector: list[tuple[int, float]] = []
     cosines: dict[int, float] = {}
@@ -151,7 +156,9 @@ def _candidates(
     if query.mode is not Mode.bm25 and semantic:
         with clock.stage("embed"):
             model = semantic()
-            vector_of_query = query_vector(store, model.stored.sha256, query.text, model.load)
+            vector_of_query = query_vector(
+                store, model.stored.sha256, query.text, model.load, query.cached
+            )
         with clock.stage("vector"):
             near = store.nearest(model.stored.id, vector_of_query, depth, query.where)
             chunks |= store.chunks_of_passages((passage for passage, _ in near), query.where)
@@ -167,6 +174,8 @@ def _candidates(
             }
         answer.models["embed"] = model.choice.name
         share = model.choice.entry.fusion_weight
+        if query.fusion_weight is not None:
+            share = query.fusion_weight
     stages = {"bm25": _ranked(lexical, chunks), "vector": _ranked(vector, chunks)}
     if query.mode is Mode.hybrid:
         final = fuse(dict(lexical), cosines, share)
@@ -196,12 +205,15 @@ def _reranked(
     """The reranked candidates by their final score, then the others in the order they had."""
     head, tail = found[: query.candidates], found[query.candidates :]
     share = rerank.choice.entry.rerank_weight
+    if query.rerank_weight is not None:
+        share = query.rerank_weight
     texts = [passage_text(c.chunk.title, c.chunk.chunk.heading, c.chunk.chunk.text) for c in head]
     # The order so far as a score from 0 to 1; only cosines can be below 0.
     low = min(0.0, *(c.final for c in head))
     span = max(c.final for c in head) - low or 1.0
     started = time.monotonic()
-    with closing(relevance(store, rerank.sha256, query.text, texts, rerank.load)) as batches:
+    answers = relevance(store, rerank.sha256, query.text, texts, rerank.load, query.cached)
+    with closing(answers) as batches:
         for cached, scores in batches:
             for i, p_yes in scores.items():
                 head[i].final = blend((head[i].final - low) / span, p_yes, share)

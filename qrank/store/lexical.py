@@ -1,14 +1,14 @@
 """BM25 candidates: FTS5 over analysed terms.
 
 FTS5's bm25() is Okapi BM25 with k1 = 1.2 and b = 0.75 (SQLite's FTS5 documentation), its idf
-kept above zero. The collection is a column of terms too, of weight 0, so that a filter by
-collection costs one posting list instead of a join.
+kept above zero. The collection and the language are terms too, in a column of weight 0, so that
+a filter by collection costs one posting list instead of a join.
 """
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from qrank.store.filters import Filter
 
@@ -20,20 +20,44 @@ def collection_term(name: str) -> str:
     return "x" + name.encode("utf-8").hex()
 
 
-def match_expression(
-    terms: Sequence[str], prefixes: Sequence[str], collections: Sequence[str]
-) -> str:
-    """The FTS5 query for any of terms, or for a term that starts with one of prefixes.
+def language_term(name: str) -> str:
+    """A language as one term, beside the collection's."""
+    return "l" + name
 
-    >>> match_expression(["tea", 'a"b'], [], [])
-    '{body title} : ("tea" OR "a""b")'
+
+def language_expression(name: str) -> str:
+    """The FTS5 query for what is in a language."""
+    return f"collection : {_quoted(language_term(name))}"
+
+
+def match_expression(
+    terms: Sequence[str],
+    prefixes: Sequence[str],
+    variants: Mapping[str, Sequence[str]],
+    collections: Sequence[str],
+) -> str:
+    """The FTS5 query for any of terms, for a term that starts with one of prefixes, or for any of
+    a language's variants in documents of that language. FTS5 counts a repeated phrase repeatedly.
+
+    >>> match_expression(["tea", 'a"b', 'a"b'], [], {}, [])
+    '({body title} : ("tea" OR "a""b" OR "a""b"))'
+    >>> match_expression(["polici"], [], {"french": ["polic"]}, [])
+    '({body title} : ("polici")) OR (collection : "lfrench" AND {body title} : ("polic"))'
     """
-    wanted = [_quoted(term) for term in terms] + [f"{_quoted(term)} *" for term in prefixes]
-    text = "{body title} : (" + " OR ".join(wanted) + ")"
+    any_of = [f"({_words(terms, prefixes)})"] if terms or prefixes else []
+    any_of += [
+        f"({language_expression(name)} AND {_words(own, [])})" for name, own in variants.items()
+    ]
+    text = " OR ".join(any_of)
     if not collections:
         return text
     names = " OR ".join(_quoted(collection_term(name)) for name in collections)
-    return f"collection : ({names}) AND {text}"
+    return f"collection : ({names}) AND ({text})"
+
+
+def _words(terms: Sequence[str], prefixes: Sequence[str]) -> str:
+    wanted = [_quoted(term) for term in terms] + [f"{_quoted(prefix)} *" for prefix in prefixes]
+    return "{body title} : (" + " OR ".join(wanted) + ")"
 
 
 def _quoted(term: str) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from qrank.language import ENGLISH, LANGUAGES
 from qrank.results import Chunk, StoredChunk
 from qrank.store import lexical
 from qrank.store.connection import connect, explained, write_if_possible
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+NO_VARIANTS: Mapping[str, Sequence[str]] = {}
 CACHE_ROWS = 20_000  # 1 MB of scores; 80 MB if all were query vectors of 1024 dims
 
 
@@ -126,8 +128,12 @@ class Store:
         title: str,
         extractor: str,
         chunks: Sequence[NewChunk],
+        language: str = ENGLISH,
     ) -> None:
-        """Put a document in, in place of what was there under the same path."""
+        """Put a document in, in place of what was there under the same path.
+
+        language is the one whose stems its terms in Latin script are.
+        """
         run = self._connection.execute
         old = run(
             "SELECT id FROM file WHERE collection = ? AND path = ?", (collection, path)
@@ -139,7 +145,7 @@ class Store:
             "VALUES (?, ?, ?, ?, ?, ?, ?)",
             (collection, path, size, mtime_ns, content_hash, title, extractor),
         ).lastrowid
-        collection_term = lexical.collection_term(collection)
+        labels = f"{lexical.collection_term(collection)} {lexical.language_term(language)}"
         for new in chunks:
             run("INSERT OR IGNORE INTO passage (hash) VALUES (?)", (new.passage_hash,))
             c = new.chunk
@@ -154,7 +160,7 @@ class Store:
             ).lastrowid
             run(
                 "INSERT INTO terms (rowid, body, title, collection) VALUES (?, ?, ?, ?)",
-                (chunk_id, " ".join(new.body_terms), " ".join(new.title_terms), collection_term),
+                (chunk_id, " ".join(new.body_terms), " ".join(new.title_terms), labels),
             )
 
     def touch_document(self, file_id: int, size: int, mtime_ns: int) -> None:
@@ -235,15 +241,35 @@ class Store:
 
         vectors.add(self._connection, model, passages, unit_vectors)
 
+    def languages(self) -> list[str]:
+        """The languages that documents are in, of those that qrank.language tells apart."""
+        return [
+            name
+            for name in LANGUAGES
+            if self._rows(
+                "SELECT 1 FROM terms WHERE terms MATCH ? LIMIT 1",
+                (lexical.language_expression(name),),
+            )
+        ]
+
     # Candidates
 
     def bm25(
-        self, terms: Sequence[str], limit: int, where: Filter, prefixes: Sequence[str] = ()
+        self,
+        terms: Sequence[str],
+        limit: int,
+        where: Filter,
+        prefixes: Sequence[str] = (),
+        variants: Mapping[str, Sequence[str]] = NO_VARIANTS,
     ) -> list[tuple[int, float]]:
-        """The limit best (chunk id, BM25 score) for any of terms, best first."""
-        if not terms and not prefixes:
+        """The limit best (chunk id, BM25 score) for any of terms, best first.
+
+        A term that is given twice counts twice. prefixes: beginnings of terms. variants: by
+        language the terms that only count in documents of that language.
+        """
+        if not terms and not prefixes and not variants:
             return []
-        match = lexical.match_expression(terms, prefixes, where.collections)
+        match = lexical.match_expression(terms, prefixes, variants, where.collections)
         with explained(self.path):
             return lexical.candidates(self._connection, match, limit, where)
 

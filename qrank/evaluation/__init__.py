@@ -1,0 +1,1 @@
+"""Measuring search quality: datasets with judgements -> runs of configurations -> measures."""

@@ -1,0 +1,64 @@
+"""The throw-away index of a BEIR corpus. It stays in the user's cache folder for the next time."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from qrank.evaluation.dataset import records
+from qrank.models.registry import Role, resolve
+from qrank.pipeline.embedding import index_model
+from qrank.pipeline.index import EXTRACTOR, embed_missing
+from qrank.pipeline.progress import Progress
+from qrank.pipeline.records import add_records
+from qrank.store import Store
+
+if TYPE_CHECKING:
+    from qrank.settings import Placement
+
+COLLECTION = "corpus"
+
+
+def cache_folder() -> Path:
+    """Where indexes of corpora and unfinished runs are kept; all of it can be deleted."""
+    from platformdirs import user_cache_path
+
+    return user_cache_path("qrank", appauthor=False) / "eval"
+
+
+def index_corpus(
+    corpus: Path, embed_model: str | None, placement: Placement, progress: Progress
+) -> Path:
+    """The index file of a corpus, made or completed as far as it is not there yet.
+
+    embed_model None leaves vectors out. Raises InputError for a malformed corpus, ModelError.
+    """
+    path = cache_folder() / f"{_identity(corpus, embed_model)}.db"
+    if not path.exists():
+        part = path.with_suffix(".part")
+        for left in path.parent.glob(f"{part.name}*"):  # of a run that was cut off
+            left.unlink()
+        with Store(part, write=True) as store:
+            add_records(store, records(corpus), COLLECTION, progress)
+        part.rename(path)
+    if embed_model is not None:
+        with Store(path, write=True) as store:
+            embed_missing(store, index_model(store, embed_model), placement, progress)
+    return path
+
+
+def _identity(corpus: Path, embed_model: str | None) -> str:
+    """A file name that stands for a corpus as it is now, how it is cut up, and the model."""
+    seen: list[object] = [str(corpus.resolve()), EXTRACTOR, *_looks(corpus)]
+    if embed_model is not None:
+        model = resolve(Role.embedder, embed_model).path
+        seen += [str(model), *_looks(model)]
+    name = re.sub(r"\W+", "-", corpus.resolve().parent.name)
+    return f"{name}-{hashlib.sha256(repr(seen).encode()).hexdigest()[:16]}"
+
+
+def _looks(path: Path) -> tuple[int, int]:
+    info = path.stat()
+    return info.st_size, info.st_mtime_ns

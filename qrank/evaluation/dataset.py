@@ -1,0 +1,153 @@
+"""What quality is measured on: a collection in BEIR layout, or queries for an index one has.
+
+BEIR layout (Thakur et al. 2021, https://github.com/beir-cellar/beir): corpus.jsonl of `_id`,
+`title`, `text`; queries.jsonl of `_id`, `text`; qrels/SPLIT.tsv of query, document and grade,
+tab-separated below a header line.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from qrank.errors import InputError
+from qrank.results import Record
+
+SEED = 7
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where an answer stands: a file, or one line of it (from 1)."""
+
+    path: str
+    line: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """Queries by id, and for each the grades (1 and up is relevant) of judged documents.
+
+    corpus is the BEIR folder's corpus file; without one, documents are the files of an index,
+    and places says what the names of the judged documents mean there.
+    """
+
+    name: str
+    queries: Mapping[str, str]
+    judgements: Mapping[str, Mapping[str, int]]
+    corpus: Path | None
+    places: Mapping[str, Place]
+
+    def sample(self, limit: int | None) -> list[str]:
+        """The ids of at most limit queries that have a relevant document: always the same ones."""
+        judged = [
+            q for q in self.queries if any(g > 0 for g in self.judgements.get(q, {}).values())
+        ]
+        if limit is None or limit >= len(judged):
+            return judged
+        chosen = set(random.Random(SEED).sample(judged, limit))
+        return [query for query in judged if query in chosen]
+
+
+def load(path: Path, split: str = "test") -> Dataset:
+    """Read a BEIR folder (the judgements of split), or a file of queries for an index.
+
+    Raises InputError when it is neither, or has a malformed line.
+    """
+    if path.is_file():
+        return _queries_file(path)
+    if not path.is_dir():
+        raise InputError(f"there is no dataset {path}", hint="name a BEIR folder or a queries file")
+    for needed in ("corpus.jsonl", "queries.jsonl", "qrels"):
+        if not (path / needed).exists():
+            raise InputError(
+                f"{path} is no BEIR folder: {needed} is missing",
+                hint="it holds corpus.jsonl, queries.jsonl and qrels/*.tsv",
+            )
+    queries = {
+        _text(row, "_id", at): _text(row, "text", at) for at, row in _rows(path / "queries.jsonl")
+    }
+    judgements = _qrels(path / "qrels", split)
+    return Dataset(path.resolve().name, queries, judgements, path / "corpus.jsonl", {})
+
+
+def records(corpus: Path) -> Iterator[Record]:
+    """The documents of a BEIR corpus, in its order. Raises InputError for a malformed line."""
+    for at, row in _rows(corpus):
+        title = row.get("title") or ""
+        yield Record(_text(row, "_id", at), str(title), _text(row, "text", at))
+
+
+def _qrels(folder: Path, split: str) -> dict[str, dict[str, int]]:
+    file = folder / f"{split}.tsv"
+    if not file.is_file():
+        there = ", ".join(sorted(found.stem for found in folder.glob("*.tsv"))) or "none"
+        raise InputError(f"there are no judgements {file}", hint=f"--split takes one of: {there}")
+    judged: dict[str, dict[str, int]] = {}
+    with file.open(encoding="utf-8") as lines:
+        for number, line in enumerate(lines, 1):
+            cells = line.rstrip("\r\n").split("\t")
+            try:
+                query, document, grade = cells[0], cells[1], int(float(cells[2]))
+            except (IndexError, ValueError):
+                if number == 1 or not line.strip():
+                    continue  # the header
+                raise InputError(
+                    f"{file}:{number} is no judgement (query, document, grade by tabs)"
+                ) from None
+            judged.setdefault(query, {})[document] = grade
+    return judged
+
+
+def _queries_file(path: Path) -> Dataset:
+    """JSONL of `query` and `relevant`: a path or path:line, or a list of them, as seen from the
+    file's own folder."""
+    queries: dict[str, str] = {}
+    judgements: dict[str, dict[str, int]] = {}
+    places: dict[str, Place] = {}
+    for at, row in _rows(path):
+        name = str(row.get("id") or at.rpartition(":")[2])
+        queries[name] = _text(row, "query", at)
+        wanted = row.get("relevant") or []
+        names = [wanted] if isinstance(wanted, str) else wanted
+        if not isinstance(names, list) or not all(isinstance(item, str) for item in names):
+            raise InputError(f'{at}: "relevant" is no path, path:line or list of them')
+        judgements[name] = dict.fromkeys(names, 1)
+        places |= {item: _place(path.parent, item) for item in names}
+    if not any(judgements.values()):
+        raise InputError(f'{path} names no relevant file (JSONL of "query" and "relevant")')
+    return Dataset(path.stem, queries, judgements, None, places)
+
+
+def _place(folder: Path, name: str) -> Place:
+    file, colon, line = name.rpartition(":")
+    if not (colon and line.isdecimal()):
+        return Place(str((folder / name).resolve()))
+    return Place(str((folder / file).resolve()), int(line))
+
+
+def _rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """("file:line", object) of each line of a JSONL file."""
+    with path.open(encoding="utf-8") as lines:
+        for number, line in enumerate(lines, 1):
+            if not line.strip():
+                continue
+            at = f"{path}:{number}"
+            try:
+                row = json.loads(line)
+            except ValueError:
+                raise InputError(f"{at} is no JSON") from None
+            if not isinstance(row, dict):
+                raise InputError(f"{at} is no JSON object")
+            yield at, row
+
+
+def _text(row: Mapping[str, Any], key: str, at: str) -> str:
+    value = row.get(key)
+    if not isinstance(value, str | int):
+        raise InputError(f'{at} has no "{key}"')
+    return str(value)

@@ -1,0 +1,43 @@
+"""Quality against latency as a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from qrank.errors import InputError
+from qrank.evaluation.measure import MAIN
+from qrank.evaluation.report import Numbers
+
+
+def check() -> None:
+    """Raise InputError when matplotlib is not installed: before hours of measuring, not after."""
+    try:
+        import matplotlib  # noqa: F401
+    except ImportError:
+        raise InputError(
+            "--plot needs matplotlib", hint="install it with: pip install 'qrank[plot]'"
+        ) from None
+
+
+def plot(numbers: Mapping[str, Numbers], path: Path) -> None:
+    """Draw each configuration's nDCG@10 over its median milliseconds, into path by its suffix.
+
+    Raises InputError when path can't be written.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 4.5), layout="constrained")
+    axes = figure.subplots()
+    for config, row in numbers.items():
+        axes.scatter(row["ms_p50"], row[MAIN])
+        axes.annotate(config, (row["ms_p50"], row[MAIN]), xytext=(6, 4), textcoords="offset points")
+    axes.set_xscale("log")
+    axes.margins(0.2)
+    axes.set_xlabel("milliseconds a query (median, models loaded)")
+    axes.set_ylabel("nDCG@10")
+    axes.grid(alpha=0.3)
+    try:
+        figure.savefig(path)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} can't be drawn: {error}") from error

@@ -1,0 +1,170 @@
+"""Running configurations over a dataset: query by query, resumable, timed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from qrank import __version__
+from qrank.api import Index
+from qrank.evaluation.config import Config
+from qrank.evaluation.corpus import cache_folder, index_corpus
+from qrank.evaluation.dataset import Dataset, Place
+from qrank.pipeline.progress import Progress
+from qrank.pipeline.search import Query
+from qrank.results import Mode, Result
+from qrank.settings import Placement
+
+DEPTH = 100  # documents of a ranking
+PASSAGES = 400  # that are asked for, to have so many documents of several passages each
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The answer to one query: documents with their scores, best first, and what it took."""
+
+    ranking: dict[str, float]
+    milliseconds: float
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What all configurations have in common; each may say otherwise in its own settings.
+
+    db: the index that a queries file is asked of. models None: as the index or the user's
+    settings say.
+    """
+
+    db: Path | None
+    embed_model: str | None
+    rerank_model: str | None
+    candidates: int
+    placement: Placement
+
+
+def run(
+    dataset: Dataset,
+    configs: Sequence[Config],
+    queries: Sequence[str],
+    setup: Setup,
+    progress: Progress,
+) -> Iterator[tuple[Config, dict[str, Outcome]]]:
+    """Yield each configuration with its outcome for each of queries (ids of the dataset's).
+
+    What an earlier run that was cut off has answered is taken over; when all configurations are
+    done, it is forgotten. The first query is asked twice, so that no time holds a model's load.
+    """
+    unfinished: list[Path] = []
+    for config in configs:
+        with _index(dataset, configs, config, setup, progress) as index:
+            kept = _kept_in(dataset, config, setup)
+            outcomes = _read(kept)
+            unfinished.append(kept)
+            progress.stage(f"{dataset.name} {config.name}", len(queries))
+            progress.advance(len(outcomes.keys() & set(queries)))
+            warm = False
+            with kept.open("a", encoding="utf-8") as log:
+                for name in queries:
+                    if name in outcomes:
+                        continue
+                    if not warm:
+                        _ask(index, dataset, config, setup, name)
+                        warm = True
+                    outcomes[name] = _ask(index, dataset, config, setup, name)
+                    log.write(json.dumps([name, asdict(outcomes[name])]) + "\n")
+                    log.flush()
+                    progress.advance()
+        yield config, {name: outcomes[name] for name in queries}
+    for kept in unfinished:
+        kept.unlink(missing_ok=True)
+
+
+def _index(
+    dataset: Dataset, configs: Sequence[Config], config: Config, setup: Setup, progress: Progress
+) -> Index:
+    """The index that a configuration is run on, open."""
+    embed_model = _setting(config, "embed_model", setup.embed_model)
+    rerank_model = _setting(config, "rerank_model", setup.rerank_model)
+    path = setup.db
+    if dataset.corpus:
+        wanted = [c for c in (config, *configs) if c.mode is not Mode.bm25]
+        # BM25 alone runs on the index that another configuration needs anyway.
+        model = _setting(wanted[0], "embed_model", setup.embed_model) or "auto" if wanted else None
+        path = index_corpus(dataset.corpus, model, setup.placement, progress)
+    return Index(
+        path, embed_model=embed_model, rerank_model=rerank_model, placement=setup.placement
+    )
+
+
+def _setting(config: Config, name: str, default: str | None) -> str | None:
+    value = config.settings.get(name)
+    return str(value) if value is not None else default
+
+
+def _ask(index: Index, dataset: Dataset, config: Config, setup: Setup, name: str) -> Outcome:
+    query = Query(
+        text=dataset.queries[name],
+        mode=config.mode,
+        limit=PASSAGES,
+        candidates=setup.candidates,
+        cached=False,
+    )
+    given = {k: v for k, v in config.settings.items() if not k.endswith("_model")}
+    before = index.decoded
+    answer = index.answer(replace(query, **given), rerank=config.rerank)  # type: ignore[arg-type]
+    return Outcome(
+        documents(answer.results, dataset, name),
+        answer.timings_ms["total"],
+        index.decoded - before,
+    )
+
+
+def documents(results: Sequence[Result], dataset: Dataset, query: str) -> dict[str, float]:
+    """The first DEPTH documents of a ranking of passages: each counts by its best passage.
+
+    In an index of files a passage stands for the judged place that it answers, else for its file.
+    """
+    ranking: dict[str, float] = {}
+    wanted = {n: dataset.places[n] for n in dataset.judgements[query]} if dataset.places else {}
+    for result in results:
+        name = _document(result, wanted)
+        if name not in ranking:
+            ranking[name] = result.score
+        if len(ranking) == DEPTH:
+            break
+    return ranking
+
+
+def _document(result: Result, wanted: Mapping[str, Place]) -> str:
+    for name, place in wanted.items():
+        if result.path == place.path and (
+            place.line is None or result.start_line <= place.line <= result.end_line
+        ):
+            return name
+    if any(place.path == result.path for place in wanted.values()):
+        return f"{result.path}:{result.start_line}"  # the right file, not the right line
+    return result.path
+
+
+def _kept_in(dataset: Dataset, config: Config, setup: Setup) -> Path:
+    """Where the outcomes of an unfinished run are kept."""
+    seen = repr((__version__, dataset, config, setup))
+    folder = cache_folder() / "unfinished"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder / f"{hashlib.sha256(seen.encode('utf-8', 'replace')).hexdigest()[:24]}.jsonl"
+
+
+def _read(kept: Path) -> dict[str, Outcome]:
+    outcomes: dict[str, Outcome] = {}
+    if kept.exists():
+        for line in kept.read_text("utf-8").splitlines():
+            try:
+                name, fields = json.loads(line)
+            except ValueError:
+                continue  # cut off in the middle
+            outcomes[name] = Outcome(**fields)
+    return outcomes
