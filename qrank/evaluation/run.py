@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -18,6 +19,7 @@ from qrank.pipeline.search import Query
 from qrank.results import Mode, Result
 from qrank.settings import Placement
 
+_log = logging.getLogger("qrank")
 DEPTH = 100  # documents of a ranking
 PASSAGES = 400  # that are asked for, to have so many documents of several passages each
 
@@ -63,6 +65,14 @@ def run(
         with _index(dataset, configs, config, setup, progress) as index:
             kept = _kept_in(dataset, config, setup)
             outcomes = _read(kept)
+            if outcomes:
+                _log.warning(
+                    "resuming %s %s: %d of %d queries are done",
+                    dataset.name,
+                    config.name,
+                    len(outcomes),
+                    len(queries),
+                )
             unfinished.append(kept)
             progress.stage(f"{dataset.name} {config.name}", len(queries))
             progress.advance(len(outcomes.keys() & set(queries)))

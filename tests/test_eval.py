@@ -1,0 +1,230 @@
+"""qrank eval: the measures are right, runs can be compared, cut off and read by other programs."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import ir_measures
+import pytest
+from support import COMMAND, SAMPLE, Run, complaint
+
+from qrank.evaluation.measure import by_query, difference
+
+DOCUMENTS = {
+    "d1": ("Tea", "Green tea steeps for two minutes in water that does not boil."),
+    "d2": ("", "Black tea takes boiling water and four minutes."),
+    "d3": ("Tides", "The sea rises twice a day because of the moon."),
+    "d4": ("Only a title about lighthouses", ""),
+    "d5": ("", "Bread dough rises overnight in the fridge."),
+}
+QUERIES = {"q1": "how long does green tea steep", "q2": "lighthouses", "q3": "moon and sea"}
+GRADES = {"q1": {"d1": 2, "d2": 1}, "q2": {"d4": 1}, "q3": {"d5": 1, "d3": 0}, "q4": {"d1": 1}}
+
+
+def write_beir(
+    folder: Path,
+    documents: dict[str, tuple[str, str]],
+    queries: dict[str, str],
+    grades: dict[str, dict[str, int]],
+) -> Path:
+    """A folder in BEIR layout: documents are (title, text) by id."""
+    (folder / "qrels").mkdir(parents=True)
+    rows = [{"_id": i, "title": title, "text": text} for i, (title, text) in documents.items()]
+    asked = [{"_id": name, "text": text} for name, text in queries.items()]
+    for name, lines in (("corpus", rows), ("queries", asked)):
+        (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in lines))
+    judged = [f"{q}\t{d}\t{g}" for q, found in grades.items() for d, g in found.items()]
+    (folder / "qrels" / "test.tsv").write_text(
+        "query-id\tcorpus-id\tscore\n" + "\n".join(judged) + "\n"
+    )
+    return folder
+
+
+@pytest.fixture
+def beir(tmp_path: Path) -> Path:
+    """A folder in BEIR layout. q3's judgement is wrong: no good search answers it first."""
+    return write_beir(tmp_path / "drinks", DOCUMENTS, QUERIES, GRADES)
+
+
+def test_every_configuration_is_measured_and_its_ranking_written(
+    qrank: Callable[..., Run], beir: Path, tmp_path: Path
+) -> None:
+    run = qrank("eval", beir, "--json", "--run-dir", "runs")
+    found = run.json()
+    assert found["schema"] == 1
+    numbers = found["datasets"]["drinks"]
+    assert set(numbers) == {"bm25", "vector", "hybrid", "hybrid+rerank"} == set(found["mean"])
+    for config, row in numbers.items():
+        assert {"ndcg@10", "mrr@10", "recall@10", "recall@100", "p@1", "ms_p50"} <= set(row)
+        assert row["queries"] == 3  # q4 is judged, but not asked
+        assert 0 < row["ms_p50"] <= row["ms_p95"]
+        assert (row["tokens"] > 0) == (config != "bm25")
+        # The same numbers from the run file, by ir-measures' own reading of both files.
+        qrels = list(ir_measures.read_trec_qrels(_trec_qrels(beir, tmp_path)))
+        ranked = list(ir_measures.read_trec_run(str(tmp_path / f"runs/drinks.{config}.trec")))
+        judged = [q for q in qrels if q.query_id in QUERIES]
+        again = ir_measures.calc_aggregate(
+            [ir_measures.nDCG @ 10, ir_measures.P @ 1], judged, ranked
+        )
+        assert again[ir_measures.nDCG @ 10] == pytest.approx(row["ndcg@10"], abs=1e-4)
+        assert again[ir_measures.P @ 1] == pytest.approx(row["p@1"], abs=1e-4)
+    assert numbers["bm25"]["p@1"] == pytest.approx(2 / 3, abs=1e-4)
+
+
+def _trec_qrels(beir: Path, folder: Path) -> str:
+    lines = (beir / "qrels" / "test.tsv").read_text().splitlines()[1:]
+    rows = [line.split("\t") for line in lines]
+    (folder / "qrels").write_text("".join(f"{q} 0 {d} {g}\n" for q, d, g in rows))
+    return str(folder / "qrels")
+
+
+def test_a_table_for_people(qrank: Callable[..., Run], beir: Path) -> None:
+    run = qrank("eval", beir, "--configs", "bm25,hybrid:fusion_weight=0.1")
+    assert run.returncode == 0
+    assert re.search(r"drinks \(3\) +bm25 +0\.\d{3}", run.stdout)
+    assert "hybrid:fusion_weight=0.1" in run.stdout
+
+
+def test_a_queries_file_is_asked_of_the_index(qrank: Callable[..., Run], sample_db: Path) -> None:
+    run = qrank(
+        "eval", SAMPLE / "queries.jsonl", "--db", sample_db, "--json", "--configs", "bm25,hybrid",
+        "--queries-limit", 20,
+    )  # fmt: skip
+    numbers = run.json()["datasets"]["queries"]
+    assert numbers["hybrid"]["queries"] == 20
+    assert 0.5 < numbers["bm25"]["recall@10"] <= 1
+    assert numbers["hybrid"]["ndcg@10"] >= numbers["bm25"]["ndcg@10"]
+
+
+def test_comparing_fails_only_for_what_is_significantly_worse(
+    qrank: Callable[..., Run], tmp_path: Path
+) -> None:
+    # Numbers of parts, which mean nothing: only words find them.
+    numbers = [f"zx{17 * i % 101}k{31 * i % 97}" for i in range(1, 31)]
+    texts = {f"p{i}": f"The part {number} lies on the shelf." for i, number in enumerate(numbers)}
+    asked = {f"q{i}": number for i, number in enumerate(numbers)}
+    grades = {f"q{i}": {f"p{i}": 1} for i in range(len(numbers))}
+    parts = write_beir(tmp_path / "parts", {i: ("", t) for i, t in texts.items()}, asked, grades)
+    common = ("eval", parts, "--json", "--configs", "bm25")
+    worse = qrank(*common, "--compare", "bm25", "vector")
+    assert worse.returncode == 1, worse
+    compared = worse.json()["compare"]
+    assert (compared["first"], compared["second"]) == ("bm25", "vector")
+    assert compared["low"] <= compared["mean"] <= compared["high"] < 0
+    assert qrank(*common, "--compare", "vector", "bm25").returncode == 0
+    assert qrank(*common, "--compare", "bm25", "bm25").returncode == 0
+
+
+def test_a_run_that_was_cut_off_goes_on_where_it_was(
+    qrank: Callable[..., Run], sample_db: Path, environment: dict[str, str], tmp_path: Path
+) -> None:
+    words = ["eval", str(SAMPLE / "queries.jsonl"), "--db", str(sample_db), "--json"]
+    words += ["--configs", "hybrid+rerank:candidates=5"]
+    kept = Path(environment["HOME"]) / ".cache/qrank/eval/unfinished"
+    with subprocess.Popen(
+        [COMMAND, *words], cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL
+    ) as run:
+        deadline = time.monotonic() + 60
+        while not any(log.read_text().count("\n") > 4 for log in kept.glob("*.jsonl")):
+            assert time.monotonic() < deadline
+            assert run.poll() is None
+            time.sleep(0.02)
+        run.send_signal(signal.SIGINT)
+        assert run.wait(30) == 130
+    [log] = kept.glob("*.jsonl")
+    first = json.loads(log.read_text().splitlines()[0])
+    first[1]["milliseconds"] = 987654.0  # to be seen again
+    log.write_text(json.dumps(first) + "\n" + "\n".join(log.read_text().splitlines()[1:]) + "\n")
+    again = qrank(*words)
+    assert again.json()["datasets"]["queries"]["hybrid+rerank:candidates=5"]["queries"] == 49
+    assert again.json()["datasets"]["queries"]["hybrid+rerank:candidates=5"]["ms_p95"] < 987654
+    assert list(kept.glob("*.jsonl")) == []
+    assert "resuming" in again.stderr
+
+
+def test_a_changed_corpus_is_indexed_again(qrank: Callable[..., Run], beir: Path) -> None:
+    before = qrank("eval", beir, "--configs", "bm25", "--json").json()["mean"]["bm25"]
+    corpus = beir / "corpus.jsonl"
+    corpus.write_text(corpus.read_text() + '{"_id": "d6", "text": "moon and sea"}\n')
+    judged = beir / "qrels" / "test.tsv"
+    judged.write_text(judged.read_text() + "q3\td6\t1\n")
+    after = qrank("eval", beir, "--configs", "bm25", "--json").json()["mean"]["bm25"]
+    assert after["p@1"] == 1.0 > before["p@1"]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (lambda f: (f / "corpus.jsonl").write_text("{\n"), "corpus.jsonl:1 is no JSON"),
+        (lambda f: (f / "corpus.jsonl").write_text('{"text": "a"}\n'), 'has no "_id"'),
+        (lambda f: (f / "queries.jsonl").write_text("[1]\n"), "queries.jsonl:1 is no JSON object"),
+        (lambda f: (f / "queries.jsonl").write_text(""), "no query with a relevant document"),
+        (lambda f: (f / "qrels/test.tsv").write_text("a\tb\tc\nq1 d1 1\n"), "test.tsv:2"),
+        (lambda f: (f / "qrels/test.tsv").rename(f / "qrels/dev.tsv"), "--split takes one of: dev"),
+        (lambda f: (f / "queries.jsonl").unlink(), "queries.jsonl is missing"),
+    ],
+)
+def test_a_broken_dataset_is_told_in_a_line(
+    qrank: Callable[..., Run], beir: Path, spoil: Callable[[Path], object], said: str
+) -> None:
+    spoil(beir)
+    assert said in complaint(qrank("eval", beir, "--configs", "bm25"))
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--configs", "bm26"], "unknown configuration 'bm26'"),
+        (["--configs", "hybrid:weight=1"], "unknown setting 'weight'"),
+        (["--configs", "hybrid:candidates=x"], "takes a number"),
+        (["--configs", ","], "no configuration"),
+        (["--embed-model", "nowhere"], "nowhere"),
+        (["--run-dir", "/dev/null/x", "--configs", "bm25"], "can't be written"),
+    ],
+)
+def test_wrong_options_are_told_in_a_line(
+    qrank: Callable[..., Run], beir: Path, options: list[str], said: str
+) -> None:
+    assert said in complaint(qrank("eval", beir, *options))
+
+
+def test_no_dataset_is_told_in_a_line(qrank: Callable[..., Run], tmp_path: Path) -> None:
+    assert "there is no dataset" in complaint(qrank("eval", tmp_path / "nothing"))
+    assert "no BEIR folder" in complaint(qrank("eval", tmp_path))
+
+
+def test_plot_draws_a_picture(qrank: Callable[..., Run], beir: Path, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    assert qrank("eval", beir, "--configs", "bm25,hybrid", "--plot", "q.png").returncode == 0
+    assert (tmp_path / "q.png").read_bytes().startswith(b"\x89PNG")
+    assert "can't be drawn" in qrank("eval", beir, "--configs", "bm25", "--plot", "q.xyz").stderr
+
+
+def test_measures_by_hand() -> None:
+    judged = {"a": {"x": 2, "y": 1}, "b": {"x": 1}}
+    values = by_query(judged, {"a": {"n": 3.0, "y": 3.0, "x": 3.0}, "b": {}})
+    got = (1 / math.log2(3) + 2 / math.log2(4)) / (2 + 1 / math.log2(3))
+    assert values["ndcg@10"] == {"a": pytest.approx(got), "b": 0.0}
+    assert values["mrr@10"] == {"a": 0.5, "b": 0.0}
+    assert values["recall@10"] == {"a": 1.0, "b": 0.0}
+    assert values["p@1"] == {"a": 0.0, "b": 0.0}
+
+
+def test_a_difference_is_as_sure_as_its_queries_agree() -> None:
+    sure = difference([[(0.5, 0.4)] * 30])
+    assert sure.mean == pytest.approx(-0.1) == sure.low == sure.high
+    assert sure.worse
+    unsure = difference([[(0.5, 0.4), (0.3, 0.45)] * 15])
+    assert not unsure.significant
+    assert unsure.low < unsure.mean < unsure.high
+    # Sign flips of four equal differences: 2 of 16 are as extreme.
+    assert difference([[(0.0, 1.0)] * 4]).p == pytest.approx(2 / 16, abs=0.02)
+    # Each dataset weighs the same.
+    assert difference([[(0.0, 1.0)], [(0.0, 0.0)] * 9]).mean == pytest.approx(0.5)
