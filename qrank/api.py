@@ -271,6 +271,17 @@ class Embedding:
             return self._embedder.queries(texts, instruction, dims)
         return self._embedder.documents(texts, dims)
 
+    @property
+    def cut(self) -> list[int]:
+        """Which texts of the last call were longer than the window, so that their ends count for
+        nothing."""
+        return self._embedder.cut
+
+    @property
+    def window(self) -> int:
+        """How many tokens of a text the model reads."""
+        return self._embedder.window
+
     def close(self) -> None:
         """Free the model."""
         self._embedder.close()

@@ -30,15 +30,22 @@ def embed(
 ) -> None:
     """Embed the texts on stdin: a JSON object with text and embedding a line, in order."""
     from qrank import api
-    from qrank.cli import emit, inputs
+    from qrank.cli import emit, inputs, render
 
     items = inputs.texts(form)
     embedding = api.Embedding(embed_model, placement=common.placement)
+    read = 0
     try:
         while group := list(islice(items, GROUP)):
             vectors = embedding(
                 [item.text for item in group], query=query, instruction=instruct, dims=dims
             )
             emit.embeddings(group, vectors)
+            for i in embedding.cut:
+                render.warn(
+                    f"text {read + i + 1} is longer than the model's window of "
+                    f"{embedding.window} tokens: its end was left out"
+                )
+            read += len(group)
     finally:
         embedding.close()

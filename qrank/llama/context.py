@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,7 @@ PACK_SEQUENCES = 63  # and the shared prefix: 64, which divides _CELLS as llama.
 _CELLS = 256  # sizes are rounded up to a multiple of this, as llama.cpp does
 POOLING_OF_FILE = -1
 POOLING_RANK = 4
+_Pack = list[Sequence[int]]
 Read = Callable[[Any, int, int], NDArray[np.float32]]
 
 
@@ -102,7 +104,7 @@ class DecoderContext(_Context):
         """
         shared = np.asarray(prefix, dtype=np.int32)
         ready = False
-        for pack in _packs(sequences, self.pack_tokens):
+        for pack in _ahead(_packs(sequences, self.pack_tokens)):
             needed = len(prefix) + sum(map(len, pack))
             if needed > self._cells:
                 cells = max(needed, 2 * self.pack_tokens)
@@ -162,7 +164,7 @@ class EncoderContext(_Context):
         self, sequences: Iterable[Sequence[int]], size: int
     ) -> Iterator[list[NDArray[np.float32]]]:
         """Yield the pooled outputs of the sequences, each of shape (size,), pack by pack."""
-        for pack in _packs(sequences, self.pack_tokens):
+        for pack in _ahead(_packs(sequences, self.pack_tokens)):
             needed = sum(map(len, pack))
             if needed > self._cells:
                 cells = _rounded(max(needed, self.pack_tokens))
@@ -176,9 +178,9 @@ def _rounded(cells: int) -> int:
     return -(-cells // _CELLS) * _CELLS
 
 
-def _packs(sequences: Iterable[Sequence[int]], most: int) -> Iterator[list[Sequence[int]]]:
+def _packs(sequences: Iterable[Sequence[int]], most: int) -> Iterator[_Pack]:
     """As many sequences at a time, in order, as hold at most so many tokens; at least one."""
-    pack: list[Sequence[int]] = []
+    pack: _Pack = []
     held = 0
     for sequence in sequences:
         if pack and (held + len(sequence) > most or len(pack) == PACK_SEQUENCES):
@@ -188,6 +190,15 @@ def _packs(sequences: Iterable[Sequence[int]], most: int) -> Iterator[list[Seque
         held += len(sequence)
     if pack:
         yield pack
+
+
+def _ahead(packs: Iterator[_Pack]) -> Iterator[_Pack]:
+    """The same packs, each tokenised in a thread while the one before it is decoded."""
+    with ThreadPoolExecutor(1) as tokeniser:
+        coming = tokeniser.submit(next, packs, None)
+        while (pack := coming.result()) is not None:
+            coming = tokeniser.submit(next, packs, None)
+            yield pack
 
 
 def _flat(

@@ -29,7 +29,8 @@ class Embedder:
         self._frame = Frame(self._model)
         kind = DecoderContext if file.causal else EncoderContext
         self._context: DecoderContext | EncoderContext = kind(self._model, embeddings=True)
-        self._limit = min(MAX_TOKENS, file.context_length)
+        self.window = min(MAX_TOKENS, file.context_length)
+        self.cut: list[int] = []  # which texts of the last call were longer than the window
 
     @property
     def dims(self) -> int:
@@ -44,14 +45,14 @@ class Embedder:
     def documents(self, texts: Sequence[str], dims: int | None = None) -> NDArray[np.float32]:
         """Unit vectors of document texts, of shape (len(texts), dims).
 
-        A text longer than the model's window is cut. Raises InputError for dims out of range.
+        A text longer than the model's window is cut, as the reference implementations do; cut
+        says which. Raises InputError for dims out of range.
         """
         kept = dims or self.dims
         if not 1 <= kept <= self.dims:
             raise InputError(f"--dims {kept} is out of range: the model has {self.dims}")
-        sequences = (self._frame.text(self._model.tokens(clean(t)), self._limit) for t in texts)
         vectors = np.zeros((len(texts), kept), dtype=np.float32)
-        for i, output in enumerate(chain.from_iterable(self._outputs(sequences))):
+        for i, output in enumerate(chain.from_iterable(self._outputs(self._sequences(texts)))):
             vectors[i] = output[:kept]  # Matryoshka: a prefix, normalised again
         norms = np.linalg.norm(vectors, axis=1, keepdims=True)
         vectors /= np.where(norms > 0, norms, 1.0)
@@ -67,6 +68,14 @@ class Embedder:
             raise InputError(f"{self._model.file.path} takes no instruction (--instruct)")
         asked = [prompt(text, instruction) for text in texts] if prompt else texts
         return self.documents(asked, dims)
+
+    def _sequences(self, texts: Sequence[str]) -> Iterator[list[int]]:
+        self.cut = []
+        for i, text in enumerate(texts):
+            ids = self._model.tokens(clean(text))
+            if len(ids) > self._frame.room(self.window):
+                self.cut.append(i)
+            yield self._frame.text(ids, self.window)
 
     def _outputs(self, sequences: Iterator[list[int]]) -> Iterator[list[NDArray[np.float32]]]:
         if isinstance(self._context, EncoderContext):

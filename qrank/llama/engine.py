@@ -120,10 +120,13 @@ class Frame:
         if min(self.start + self.end + self.between) < 0:
             raise InputError(f"{model.file.path} names no tokens to begin and end a text with")
 
+    def room(self, limit: int) -> int:
+        """How many of limit tokens are left for a text."""
+        return limit - len(self.start) - len(self.end)
+
     def text(self, ids: list[int], limit: int) -> list[int]:
         """A text's ids, cut to limit tokens in all."""
-        room = limit - len(self.start) - len(self.end)
-        return [*self.start, *ids[:room], *self.end]
+        return [*self.start, *ids[: self.room(limit)], *self.end]
 
     def pair(self, query: list[int], document: list[int], limit: int) -> list[int]:
         """A query's and a document's ids: the query gets at most half, the document the rest."""
