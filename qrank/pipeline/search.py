@@ -16,7 +16,8 @@ from qrank.pipeline.fusion import blend, fuse
 from qrank.pipeline.passage import passage_text
 from qrank.results import Answer, Mode, RerankScore, Result, Scores, StageScore, StoredChunk
 from qrank.store.filters import EVERYTHING, Filter
-from qrank.store.store import Store, StoredModel
+from qrank.store.interface import StoredModel
+from qrank.store.interface import StoreInterface as Store
 
 if TYPE_CHECKING:
     from qrank.llama.embedder import Embedder
