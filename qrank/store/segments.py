@@ -8,6 +8,7 @@ is free. Codes are a blob of their own, read and written in place. Little-endian
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -53,7 +54,16 @@ def add(
 
     Passages that are gone, or have a vector already, are passed over: another run was there.
     """
-    wanted = [i for i, passage in enumerate(passages) if _lacks(connection, model, passage)]
+    lacking = {
+        row[0]
+        for row in connection.execute(
+            "SELECT passage.id FROM json_each(?) CROSS JOIN passage ON passage.id = value "
+            "WHERE NOT EXISTS "
+            "(SELECT 1 FROM vector WHERE model_id = ? AND passage_id = passage.id)",
+            (json.dumps(list(passages)), model),
+        )
+    }
+    wanted = [i for i, passage in enumerate(passages) if passage in lacking]
     if not wanted:
         return
     codes = encode(vectors[wanted])
@@ -103,16 +113,6 @@ def compact(connection: sqlite3.Connection, model: int) -> None:
         _drop(connection, segment)
         codes = np.frombuffer(row[1], dtype=CODE).reshape(len(held), dims)
         _place(connection, model, held[held > 0], codes[held > 0])
-
-
-def _lacks(connection: sqlite3.Connection, model: int, passage: int) -> bool:
-    return bool(
-        connection.execute(
-            "SELECT EXISTS (SELECT 1 FROM passage WHERE id = :id) AND NOT EXISTS "
-            "(SELECT 1 FROM vector WHERE model_id = :model AND passage_id = :id)",
-            {"id": passage, "model": model},
-        ).fetchone()[0]
-    )
 
 
 def _with_room(

@@ -6,6 +6,7 @@ import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -104,25 +105,37 @@ class Store:
             "VALUES (?, ?, ?, ?, ?, ?, ?)",
             (collection, path, size, mtime_ns, content_hash, title, extractor),
         ).lastrowid
-        collection_term = lexical.collection_term(collection)
-        for new in chunks:
-            run("INSERT OR IGNORE INTO passage (hash) VALUES (?)", (new.passage_hash,))
+        # Ids are given out here, above all that ever were (AUTOINCREMENT), to write in one go.
+        row = run("SELECT seq FROM sqlite_sequence WHERE name = 'chunk'").fetchone()
+        ids = count(row[0] + 1 if row else 1)
+        name = lexical.collection_term(collection)
+        chunk_rows: list[tuple[object, ...]] = []
+        term_rows: list[tuple[object, ...]] = []
+        for chunk_id, new in zip(ids, chunks, strict=False):
             c = new.chunk
             body, heading = " ".join(new.body_terms), " ".join(new.title_terms)
-            chunk_id = run(
-                "INSERT INTO chunk (file_id, passage_id, start_byte, end_byte, start_line, "
-                "end_line, page, heading, text, packed_terms) "
-                "VALUES (?, (SELECT id FROM passage WHERE hash = ?), ?, ?, ?, ?, ?, ?, ?, ?)",
-                (
-                    *(file_id, new.passage_hash, c.start_byte, c.end_byte),
-                    *(c.start_line, c.end_line, c.page, c.heading, c.text),
-                    lexical.pack(body, heading, c.text),
-                ),
-            ).lastrowid
-            run(
-                "INSERT INTO terms (rowid, body, title, collection) VALUES (?, ?, ?, ?)",
-                (chunk_id, body, heading, collection_term),
-            )
+            place = (c.start_byte, c.end_byte, c.start_line, c.end_line, c.page, c.heading)
+            packed = lexical.pack(body, heading, c.text)
+            passage = self._passage(new.passage_hash)
+            chunk_rows.append((chunk_id, file_id, passage, *place, c.text, packed))
+            term_rows.append((chunk_id, body, heading, name))
+        self._connection.executemany(
+            "INSERT INTO chunk (id, file_id, passage_id, start_byte, end_byte, start_line, "
+            "end_line, page, heading, text, packed_terms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            chunk_rows,
+        )
+        self._connection.executemany(
+            "INSERT INTO terms (rowid, body, title, collection) VALUES (?, ?, ?, ?)", term_rows
+        )
+
+    def _passage(self, passage_hash: bytes) -> int:
+        """The id of a passage, made when it is new."""
+        made = self._connection.execute(
+            "INSERT OR IGNORE INTO passage (hash) VALUES (?)", (passage_hash,)
+        )
+        if made.rowcount:
+            return made.lastrowid or 0
+        return int(self._rows("SELECT id FROM passage WHERE hash = ?", (passage_hash,))[0][0])
 
     def touch_document(self, file_id: int, size: int, mtime_ns: int) -> None:
         """Note a file's new size and time when its content is the same."""
@@ -345,7 +358,7 @@ class Store:
 
     def status(self) -> dict[str, Any]:
         """What the index holds, as `qrank status --json` says it."""
-        count = self._rows(
+        counts = self._rows(
             "SELECT (SELECT count(*) FROM file), (SELECT count(*) FROM chunk), "
             "(SELECT count(*) FROM cache), (SELECT count(*) FROM passage)"
         )[0]
@@ -353,11 +366,11 @@ class Store:
         return {
             "schema": 1,
             "db": str(self.path),
-            "files": count[0],
-            "chunks": count[1],
-            "passages": count[3],
+            "files": counts[0],
+            "chunks": counts[1],
+            "passages": counts[3],
             "bytes": self.path.stat().st_size,
-            "cached": count[2],
+            "cached": counts[2],
             "collections": [
                 {"name": name, "files": files}
                 for name, files in self._rows(
