@@ -5,15 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qrank import text
 from qrank.errors import IndexFileError, InputError
 from qrank.pipeline.cache import query_vector, relevance
 from qrank.pipeline.fusion import blend, fuse
 from qrank.pipeline.passage import passage_text
+from qrank.pipeline.query import ParsedQuery, parse
 from qrank.results import Answer, Mode, RerankScore, Result, Scores, StageScore, StoredChunk
 from qrank.store.filters import EVERYTHING, Filter
 from qrank.store.interface import StoredModel
@@ -102,9 +102,14 @@ def search(
             f"the index {store.path} has no vectors", hint="run qrank index without --no-embed"
         )
     clock = _Clock()
-    terms = text.query_terms(query.text)
+    parsed = parse(query.text)
+    if not parsed.plain.strip():
+        raise InputError(
+            "the query only says what to leave out", hint="say what to search for, too"
+        )
+    terms = [*parsed.terms, *parsed.prefixes]
     answer = Answer(query.text, query.mode.value, {"embed": None, "rerank": None}, [], terms=terms)
-    found = _candidates(store, query, terms, semantic, answer, clock)
+    found = _candidates(store, query, parsed, semantic, answer, clock)
     found.sort(key=_order)
     answer.candidates = len(found)
     kind = "fused" if query.mode is Mode.hybrid else query.mode.value
@@ -113,7 +118,7 @@ def search(
             candidate.scores.fused = StageScore(rank, candidate.final)
     if rerank and found:
         with clock.stage("rerank"):
-            found = _reranked(store, found, query, rerank(), answer)
+            found = _reranked(store, found, query, parsed.plain, rerank(), answer)
     if query.min_score is not None:
         if answer.reranked:  # a threshold on relevance says nothing of a fused score
             found = found[: answer.reranked]
@@ -132,19 +137,18 @@ def _order(candidate: _Candidate) -> tuple[float, str, int]:
 def _candidates(
     store: Store,
     query: Query,
-    terms: list[str],
+    parsed: ParsedQuery,
     semantic: Callable[[], Semantic] | None,
     answer: Answer,
     clock: _Clock,
 ) -> list[_Candidate]:
     """The candidates of the mode's stages with their fused score, in no order."""
     depth = max(DEPTH, query.limit, query.candidates)
+    where = replace(query.where, required=parsed.required, excluded=parsed.excluded)
     lexical: list[tuple[int, float]] = []
     if query.mode is not Mode.vector:
         with clock.stage("bm25"):
-            prefixes = [t for t in terms if len(t) == 1 and text.is_unspaced(t)]
-            whole = [t for t in terms if t not in prefixes]
-            lexical = store.bm25(whole, depth, query.where, prefixes)
+            lexical = store.bm25(parsed.terms, depth, where, parsed.prefixes)
     chunks = store.chunks(chunk for chunk, _ in lexical)
     vector: list[tuple[int, float]] = []
     cosines: dict[int, float] = {}
@@ -152,10 +156,10 @@ def _candidates(
     if query.mode is not Mode.bm25 and semantic:
         with clock.stage("embed"):
             model = semantic()
-            vector_of_query = query_vector(store, model.stored.sha256, query.text, model.load)
+            vector_of_query = query_vector(store, model.stored.sha256, parsed.plain, model.load)
         with clock.stage("vector"):
-            near = store.nearest(model.stored.id, vector_of_query, depth, query.where)
-            chunks |= store.chunks_of_passages((passage for passage, _ in near), query.where)
+            near = store.nearest(model.stored.id, vector_of_query, depth, where)
+            chunks |= store.chunks_of_passages((passage for passage, _ in near), where)
             by_passage = dict(near)
             vector = [
                 (i, by_passage[c.passage]) for i, c in chunks.items() if c.passage in by_passage
@@ -192,7 +196,12 @@ def _ranked(
 
 
 def _reranked(
-    store: Store, found: list[_Candidate], query: Query, rerank: Rerank, answer: Answer
+    store: Store,
+    found: list[_Candidate],
+    query: Query,
+    plain: str,
+    rerank: Rerank,
+    answer: Answer,
 ) -> list[_Candidate]:
     """The reranked candidates by their final score, then the others in the order they had."""
     head, tail = found[: query.candidates], found[query.candidates :]
@@ -202,7 +211,7 @@ def _reranked(
     low = min(0.0, *(c.final for c in head))
     span = max(c.final for c in head) - low or 1.0
     started = time.monotonic()
-    with closing(relevance(store, rerank.sha256, query.text, texts, rerank.load)) as batches:
+    with closing(relevance(store, rerank.sha256, plain, texts, rerank.load)) as batches:
         for cached, scores in batches:
             for i, p_yes in scores.items():
                 head[i].final = blend((head[i].final - low) / span, p_yes, share)
