@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from qrank import settings
 from qrank.errors import InputError
 from qrank.models.registry import AUTO, Role, resolve
-from qrank.results import Answer, IndexReport, Mode, RankedText
+from qrank.results import Answer, Check, IndexReport, Mode, RankedText
 from qrank.settings import ANYWHERE, Placement
 
 if TYPE_CHECKING:
@@ -161,6 +161,10 @@ class Index:
     def status(self) -> dict[str, Any]:
         """What the index holds: files, chunks, bytes, collections, models."""
         return self._open().status()
+
+    def check(self) -> list[Check]:
+        """Whether the index file is whole, and complete; one Check each."""
+        return self._open().check()
 
     def clear_cache(self) -> int:
         """Forget the models' cached answers to earlier searches; returns how many there were."""

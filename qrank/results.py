@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
+from typing import Literal
 
 
 class Mode(StrEnum):
@@ -154,6 +155,16 @@ class IndexReport:
     model: str | None = None  # the embedding model's name
     problems: list[FileProblem] = field(default_factory=list)
     seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """What one check of `qrank doctor` found; hint: what to do about it."""
+
+    name: str
+    status: Literal["ok", "warn", "fail"]
+    detail: str
+    hint: str = ""
 
 
 @dataclass(frozen=True, slots=True)

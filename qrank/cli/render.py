@@ -15,7 +15,7 @@ from qrank.cli.inputs import Format, Item
 from qrank.cli.options import COLOR_CHOICES, common
 from qrank.cli.snippet import inert, inert_name, snippet
 from qrank.errors import InputError
-from qrank.results import Answer, IndexReport, Result
+from qrank.results import Answer, Check, IndexReport, Result
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -184,6 +184,14 @@ def status(held: dict[str, Any]) -> None:
         print(f"vectors      {model['vectors']} of {of} by {name} ({model['dims']} dims)")
         if model["vectors"] < of:
             print("             run qrank index to complete them")
+
+
+def checks(done: Sequence[Check]) -> None:
+    """What was checked, a line each, and below what is not well what to do."""
+    for check in done:
+        print(f"{check.status:<4}  {check.name}: {inert_name(check.detail)}")
+        if check.hint:
+            print(f"      {inert_name(check.hint)}")
 
 
 def models(known: Sequence[dict[str, Any]], folder: Path) -> None:

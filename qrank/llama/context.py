@@ -40,13 +40,14 @@ class _Context:
         self.pooling = pooling
         self.pack_tokens = PACK_TOKENS_GPU if model.on_gpu else PACK_TOKENS
         self.decoded = 0  # tokens so far
+        self._tokeniser = ThreadPoolExecutor(1)
         self._handle: Any = None
         self._cells = 0
 
     def _reserve(self, cells: int, batch: int, outputs: int) -> None:
         """A new, empty memory of that many cells, with room for batch tokens and outputs in one
         call: an output takes a row of the vocabulary's size."""
-        self.close()
+        self._free()
         cells = _rounded(cells)
         parameters = llama.llama_context_default_params()
         parameters.n_ctx = cells
@@ -83,8 +84,20 @@ class _Context:
             raise ModelError(f"llama.cpp failed on {self.model.file.path} (status {status})")
         self.decoded += len(tokens)
 
+    def _packed(self, sequences: Iterable[Sequence[int]]) -> Iterator[_Pack]:
+        """Packs of sequences, each tokenised in a thread while the one before it is decoded."""
+        packs = _packs(sequences, self.pack_tokens)
+        coming = self._tokeniser.submit(next, packs, None)
+        while (pack := coming.result()) is not None:
+            coming = self._tokeniser.submit(next, packs, None)
+            yield pack
+
     def close(self) -> None:
-        """Free the context's memory."""
+        """Free the context's memory; the model must still be there."""
+        self._tokeniser.shutdown(cancel_futures=True)  # waits for what it is at
+        self._free()
+
+    def _free(self) -> None:
         if self._handle:
             llama.llama_free(self._handle)
             self._handle = None
@@ -104,7 +117,7 @@ class DecoderContext(_Context):
         """
         shared = np.asarray(prefix, dtype=np.int32)
         ready = False
-        for pack in _ahead(_packs(sequences, self.pack_tokens)):
+        for pack in self._packed(sequences):
             needed = len(prefix) + sum(map(len, pack))
             if needed > self._cells:
                 cells = max(needed, 2 * self.pack_tokens)
@@ -164,7 +177,7 @@ class EncoderContext(_Context):
         self, sequences: Iterable[Sequence[int]], size: int
     ) -> Iterator[list[NDArray[np.float32]]]:
         """Yield the pooled outputs of the sequences, each of shape (size,), pack by pack."""
-        for pack in _ahead(_packs(sequences, self.pack_tokens)):
+        for pack in self._packed(sequences):
             needed = sum(map(len, pack))
             if needed > self._cells:
                 cells = _rounded(max(needed, self.pack_tokens))
@@ -190,15 +203,6 @@ def _packs(sequences: Iterable[Sequence[int]], most: int) -> Iterator[_Pack]:
         held += len(sequence)
     if pack:
         yield pack
-
-
-def _ahead(packs: Iterator[_Pack]) -> Iterator[_Pack]:
-    """The same packs, each tokenised in a thread while the one before it is decoded."""
-    with ThreadPoolExecutor(1) as tokeniser:
-        coming = tokeniser.submit(next, packs, None)
-        while (pack := coming.result()) is not None:
-            coming = tokeniser.submit(next, packs, None)
-            yield pack
 
 
 def _flat(

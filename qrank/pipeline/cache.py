@@ -12,7 +12,7 @@ from collections.abc import Callable, Generator, Sequence
 from typing import TYPE_CHECKING
 
 from qrank.llama.prompts import PROMPT_VERSION
-from qrank.store.store import Store
+from qrank.store.interface import StoreInterface as Store
 
 if TYPE_CHECKING:
     import numpy as np

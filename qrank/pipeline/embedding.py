@@ -12,8 +12,8 @@ from qrank.models.registry import AUTO, ModelChoice, Role, resolve
 if TYPE_CHECKING:
     from qrank.llama.embedder import Embedder
     from qrank.settings import Placement
-    from qrank.store import Store
-    from qrank.store.store import StoredModel
+    from qrank.store.interface import StoredModel
+    from qrank.store.interface import StoreInterface as Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,7 @@ def load_embedder(choice: ModelChoice, placement: Placement) -> Embedder:
 def record(store: Store, model: IndexModel, dims: int) -> StoredModel:
     """The model's row in the index, made when it is new."""
     from qrank.llama.prompts import PROMPT_VERSION
-    from qrank.store.store import StoredModel
+    from qrank.store.interface import StoredModel
 
     if model.stored:
         return model.stored

@@ -22,7 +22,8 @@ from qrank.pipeline.passage import passage_hash, passage_text
 from qrank.pipeline.progress import Progress
 from qrank.results import Document, FileProblem, FoundFile, IndexReport
 from qrank.settings import Placement
-from qrank.store.store import NewChunk, Store, StoredFile
+from qrank.store.interface import NewChunk, StoredFile
+from qrank.store.interface import StoreInterface as Store
 
 if TYPE_CHECKING:
     import numpy as np

@@ -5,18 +5,19 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qrank import text
 from qrank.errors import IndexFileError, InputError
 from qrank.pipeline.cache import query_vector, relevance
 from qrank.pipeline.fusion import blend, fuse
 from qrank.pipeline.passage import passage_text
+from qrank.pipeline.query import ParsedQuery, parse
 from qrank.results import Answer, Mode, RerankScore, Result, Scores, StageScore, StoredChunk
 from qrank.store.filters import EVERYTHING, Filter
-from qrank.store.store import Store, StoredModel
+from qrank.store.interface import StoredModel
+from qrank.store.interface import StoreInterface as Store
 
 if TYPE_CHECKING:
     from qrank.llama.embedder import Embedder
@@ -104,10 +105,14 @@ def search(
             f"the index {store.path} has no vectors", hint="run qrank index without --no-embed"
         )
     clock = _Clock()
-    terms = text.query_terms(query.text)
-    models: dict[str, str | None] = {"embed": None, "rerank": None}
-    answer = Answer(query.text, query.mode.value, models, [], terms=list(dict.fromkeys(terms)))
-    found = _candidates(store, query, terms, semantic, answer, clock)
+    parsed = parse(query.text, store.languages())
+    if not parsed.plain.strip():
+        raise InputError(
+            "the query only says what to leave out", hint="say what to search for, too"
+        )
+    terms = list(dict.fromkeys([*parsed.terms, *parsed.prefixes]))
+    answer = Answer(query.text, query.mode.value, {"embed": None, "rerank": None}, [], terms=terms)
+    found = _candidates(store, query, parsed, semantic, answer, clock)
     found.sort(key=_order)
     answer.candidates = len(found)
     kind = "fused" if query.mode is Mode.hybrid else query.mode.value
@@ -116,7 +121,7 @@ def search(
             candidate.scores.fused = StageScore(rank, candidate.final)
     if rerank and found:
         with clock.stage("rerank"):
-            found = _reranked(store, found, query, rerank(), answer)
+            found = _reranked(store, found, query, parsed.plain, rerank(), answer)
     if query.min_score is not None:
         if answer.reranked:  # a threshold on relevance says nothing of a fused score
             found = found[: answer.reranked]
@@ -135,20 +140,18 @@ def _order(candidate: _Candidate) -> tuple[float, str, int]:
 def _candidates(
     store: Store,
     query: Query,
-    terms: list[str],
+    parsed: ParsedQuery,
     semantic: Callable[[], Semantic] | None,
     answer: Answer,
     clock: _Clock,
 ) -> list[_Candidate]:
     """The candidates of the mode's stages with their fused score, in no order."""
     depth = max(DEPTH, query.limit, query.candidates)
+    where = replace(query.where, required=parsed.required, excluded=parsed.excluded)
     lexical: list[tuple[int, float]] = []
     if query.mode is not Mode.vector:
         with clock.stage("bm25"):
-            prefixes = [t for t in terms if len(t) == 1 and text.is_unspaced(t)]
-            whole = [t for t in terms if t not in prefixes]
-            variants = text.variants(query.text, store.languages())
-            lexical = store.bm25(whole, depth, query.where, prefixes, variants)
+            lexical = store.bm25(parsed.terms, depth, where, parsed.prefixes, parsed.variants)
     chunks = store.chunks(chunk for chunk, _ in lexical)
     vector: list[tuple[int, float]] = []
     cosines: dict[int, float] = {}
@@ -157,11 +160,11 @@ def _candidates(
         with clock.stage("embed"):
             model = semantic()
             vector_of_query = query_vector(
-                store, model.stored.sha256, query.text, model.load, query.cached
+                store, model.stored.sha256, parsed.plain, model.load, query.cached
             )
         with clock.stage("vector"):
-            near = store.nearest(model.stored.id, vector_of_query, depth, query.where)
-            chunks |= store.chunks_of_passages((passage for passage, _ in near), query.where)
+            near = store.nearest(model.stored.id, vector_of_query, depth, where)
+            chunks |= store.chunks_of_passages((passage for passage, _ in near), where)
             by_passage = dict(near)
             vector = [
                 (i, by_passage[c.passage]) for i, c in chunks.items() if c.passage in by_passage
@@ -200,7 +203,12 @@ def _ranked(
 
 
 def _reranked(
-    store: Store, found: list[_Candidate], query: Query, rerank: Rerank, answer: Answer
+    store: Store,
+    found: list[_Candidate],
+    query: Query,
+    plain: str,
+    rerank: Rerank,
+    answer: Answer,
 ) -> list[_Candidate]:
     """The reranked candidates by their final score, then the others in the order they had."""
     head, tail = found[: query.candidates], found[query.candidates :]
@@ -212,7 +220,7 @@ def _reranked(
     low = min(0.0, *(c.final for c in head))
     span = max(c.final for c in head) - low or 1.0
     started = time.monotonic()
-    answers = relevance(store, rerank.sha256, query.text, texts, rerank.load, query.cached)
+    answers = relevance(store, rerank.sha256, plain, texts, rerank.load, query.cached)
     with closing(answers) as batches:
         for cached, scores in batches:
             for i, p_yes in scores.items():

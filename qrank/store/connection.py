@@ -30,7 +30,7 @@ def connect(path: Path, *, create: bool) -> sqlite3.Connection:
     with explained(path):
         if create:
             return _retried(lambda: _open_to_write(path))
-        connection = _open_to_read(path)
+        connection = open_to_read(path)
         try:
             held = _version_to_upgrade(connection, path)
         except BaseException:
@@ -39,7 +39,7 @@ def connect(path: Path, *, create: bool) -> sqlite3.Connection:
         if held is not None:
             connection.close()
             _upgrade_for_reading(path, held)
-            connection = _open_to_read(path)
+            connection = open_to_read(path)
         return connection
 
 
@@ -59,13 +59,16 @@ def _open_to_write(path: Path) -> sqlite3.Connection:
             schema.upgrade(connection)
         connection.execute("PRAGMA foreign_keys = ON")
         connection.execute("PRAGMA synchronous = NORMAL")
+        connection.execute("PRAGMA cache_size = -32768")  # kB: passages' hashes come in any order
+        connection.execute("PRAGMA wal_autocheckpoint = 4000")  # pages: 64 MB
     except BaseException:
         connection.close()
         raise
     return connection
 
 
-def _open_to_read(path: Path) -> sqlite3.Connection:
+def open_to_read(path: Path) -> sqlite3.Connection:
+    """Open a file that is there, for reading alone, also where nothing can be written."""
     uri = f"{path.absolute().as_uri()}?mode=ro"
     connection = sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None)
     try:

@@ -3,16 +3,38 @@
 FTS5's bm25() is Okapi BM25 with k1 = 1.2 and b = 0.75 (SQLite's FTS5 documentation), its idf
 kept above zero. The collection and the language are terms too, in a column of weight 0, so that
 a filter by collection costs one posting list instead of a join.
+
+FTS5 keeps no copy of the terms, and wants to be told them again when a chunk goes: the chunk has
+them, deflated with its text as the dictionary, which makes them a sixth of the text.
 """
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping, Sequence
+import zlib
+from collections.abc import Iterable, Mapping, Sequence
 
-from qrank.store.filters import Filter
+from qrank.language import LANGUAGES
+from qrank.store.filters import Filter, quoted
 
-_WEIGHTS = "bm25(1.0, 1.0, 0.0)"  # body, title, collection
+_SCORE = "bm25(terms, 1.0, 1.0, 0.0)"  # body, title, collection
+
+
+def pack(body: str, title: str, text: str) -> bytes:
+    """The terms of a chunk, each part joined by blanks, for unpack with the same text.
+
+    >>> unpack(pack("tea for two", "menu", "Tea for two!"), "Tea for two!")
+    ('tea for two', 'menu')
+    """
+    packer = zlib.compressobj(wbits=-15, zdict=text.lower().encode())
+    return packer.compress(f"{title}\n{body}".encode()) + packer.flush()
+
+
+def unpack(packed: bytes, text: str) -> tuple[str, str]:
+    """(body, title): the terms that pack was given, with the text it was given."""
+    unpacker = zlib.decompressobj(wbits=-15, zdict=text.lower().encode())
+    title, _, body = (unpacker.decompress(packed) + unpacker.flush()).decode().partition("\n")
+    return body, title
 
 
 def collection_term(name: str) -> str:
@@ -20,67 +42,110 @@ def collection_term(name: str) -> str:
     return "x" + name.encode("utf-8").hex()
 
 
+def labels(collection: str, language: str) -> str:
+    """What the third column holds of a chunk: its collection's and its language's terms."""
+    return f"{collection_term(collection)} {language_term(language)}".rstrip()
+
+
 def language_term(name: str) -> str:
-    """A language as one term, beside the collection's."""
-    return "l" + name
+    """A language as one term; nothing for a document that was indexed before there was one."""
+    return name and f"l{name}"
 
 
 def language_expression(name: str) -> str:
     """The FTS5 query for what is in a language."""
-    return f"collection : {_quoted(language_term(name))}"
+    return f"collection : {quoted(language_term(name))}"
+
+
+def languages(connection: sqlite3.Connection) -> list[str]:
+    """The languages that some chunk is in."""
+    holds = "SELECT 1 FROM terms WHERE terms MATCH ? LIMIT 1"
+    return [
+        name
+        for name in LANGUAGES
+        if connection.execute(holds, (language_expression(name),)).fetchone()
+    ]
+
+
+def remove(connection: sqlite3.Connection, file_ids: Iterable[int]) -> None:
+    """Take the terms of files' chunks out."""
+    for file_id in file_ids:
+        rows = connection.execute(
+            "SELECT chunk.id, text, packed_terms, collection, language FROM chunk "
+            "JOIN file ON file.id = file_id WHERE file_id = ?",
+            (file_id,),
+        ).fetchall()
+        connection.executemany(
+            "INSERT INTO terms (terms, rowid, body, title, collection) "
+            "VALUES ('delete', ?, ?, ?, ?)",
+            [(i, *unpack(packed, text), labels(*of)) for i, text, packed, *of in rows],
+        )
 
 
 def match_expression(
     terms: Sequence[str],
     prefixes: Sequence[str],
     variants: Mapping[str, Sequence[str]],
-    collections: Sequence[str],
+    where: Filter,
 ) -> str:
-    """The FTS5 query for any of terms, for a term that starts with one of prefixes, or for any of
-    a language's variants in documents of that language. FTS5 counts a repeated phrase repeatedly.
+    """The FTS5 query for any of terms, a term that starts with one of prefixes, or any of a
+    language's variants in documents of that language; and what a filter asks of terms and
+    collection. FTS5 counts a repeated phrase repeatedly.
 
-    >>> match_expression(["tea", 'a"b', 'a"b'], [], {}, [])
-    '({body title} : ("tea" OR "a""b" OR "a""b"))'
-    >>> match_expression(["polici"], [], {"french": ["polic"]}, [])
-    '({body title} : ("polici")) OR (collection : "lfrench" AND {body title} : ("polic"))'
+    >>> match_expression(["tea", 'a"b', 'a"b'], [], {}, Filter())
+    '(({body title} : ("tea" OR "a""b" OR "a""b")))'
+    >>> match_expression(["polici"], [], {"french": ["polic"]}, Filter())
+    '(({body title} : ("polici")) OR (collection : "lfrench" AND {body title} : ("polic")))'
     """
-    any_of = [f"({_words(terms, prefixes)})"] if terms or prefixes else []
-    any_of += [
-        f"({language_expression(name)} AND {_words(own, [])})" for name, own in variants.items()
-    ]
-    text = " OR ".join(any_of)
-    if not collections:
-        return text
-    names = " OR ".join(_quoted(collection_term(name)) for name in collections)
-    return f"collection : ({names}) AND ({text})"
+    parts = [f"({phrase.fts()})" for phrase in where.required]
+    wanted = [quoted(term) for term in terms] + [f"{quoted(term)} *" for term in prefixes]
+    any_of = [_any(wanted)] if wanted else []
+    for name, own in variants.items():
+        any_of.append(f"{language_expression(name)} AND {_any(map(quoted, own))}")
+    if any_of:
+        parts.append("(" + " OR ".join(f"({part})" for part in any_of) + ")")
+    if where.collections:
+        names = " OR ".join(quoted(collection_term(name)) for name in where.collections)
+        parts.insert(0, f"(collection : ({names}))")
+    match = " AND ".join(parts)
+    if where.excluded:
+        match = f"({match}) NOT (" + " OR ".join(f"({p.fts()})" for p in where.excluded) + ")"
+    return match
 
 
-def _words(terms: Sequence[str], prefixes: Sequence[str]) -> str:
-    wanted = [_quoted(term) for term in terms] + [f"{_quoted(prefix)} *" for prefix in prefixes]
-    return "{body title} : (" + " OR ".join(wanted) + ")"
-
-
-def _quoted(term: str) -> str:
-    return '"' + term.replace('"', '""') + '"'
+def _any(words: Iterable[str]) -> str:
+    return "{body title} : (" + " OR ".join(words) + ")"
 
 
 def candidates(
-    connection: sqlite3.Connection, match: str, limit: int, where: Filter
+    connection: sqlite3.Connection,
+    terms: Sequence[str],
+    prefixes: Sequence[str],
+    variants: Mapping[str, Sequence[str]],
+    limit: int,
+    where: Filter,
 ) -> list[tuple[int, float]]:
-    """The limit best (chunk id, score) of an FTS5 query, higher scores first."""
-    if not where.paths:
-        sql = (
-            "SELECT rowid, -rank FROM terms WHERE terms MATCH ? AND rank MATCH ? "
-            "ORDER BY rank, rowid LIMIT ?"
-        )
-        arguments: list[object] = [match, _WEIGHTS, limit]
-    else:  # CROSS JOIN: the match drives, the path is looked up for each hit
-        condition, values = where.sql()
-        sql = (
-            "SELECT terms.rowid, -terms.rank FROM terms "
-            "CROSS JOIN chunk ON chunk.id = terms.rowid CROSS JOIN file ON file.id = chunk.file_id "
-            f"WHERE terms MATCH ? AND rank MATCH ? AND {condition} "
-            "ORDER BY terms.rank, terms.rowid LIMIT ?"
-        )
-        arguments = [match, _WEIGHTS, *values, limit]
-    return list(connection.execute(sql, arguments))
+    """The limit best (chunk id, score), higher scores first."""
+    match = match_expression(terms, prefixes, variants, where)
+    condition, values = where.of_file(collections=False)
+    join = span = ""
+    arguments: list[object] = [match]
+    if condition:
+        # The match drives (CROSS JOIN), the file is looked up for each hit between these.
+        first, last = connection.execute(
+            "SELECT min(first), max(last) FROM (SELECT min(chunk.id) AS first, max(chunk.id) AS "
+            f"last FROM file CROSS JOIN chunk ON file_id = file.id WHERE {condition} "
+            "GROUP BY file.id)",
+            values,
+        ).fetchone()
+        if first is None:
+            return []
+        join = "CROSS JOIN chunk ON chunk.id = terms.rowid CROSS JOIN file ON file.id = file_id "
+        span = f"AND terms.rowid BETWEEN ? AND ? AND {condition} "
+        arguments += [first, last, *values]
+    sql = (
+        f"SELECT terms.rowid, {_SCORE} AS score FROM terms {join}"
+        f"WHERE terms MATCH ? {span}ORDER BY score, terms.rowid LIMIT ?"
+    )
+    rows = connection.execute(sql, [*arguments, limit])
+    return [(chunk, -score) for chunk, score in rows]

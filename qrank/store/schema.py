@@ -2,14 +2,17 @@
 
 file     one row a document: where it lies, how it looked when it was read
 chunk    its passages, with their place in the file
-terms    FTS5 over the analysed terms of each chunk (rowid = chunk.id)
+terms    FTS5 over the analysed terms of each chunk (rowid = chunk.id), which keeps no copy of them:
+         chunk.packed_terms has them, for when they are to be taken out again
 passage  what a model is given of a chunk, known by its hash: equal passages share one row,
          so that a moved, copied or half-changed file keeps its vectors
+loose    passages that lost a chunk, until the end of a run: then those without any are dropped
 model    the embedding models whose vectors the file holds, known by their files' hash
 model_file  hashes of model files by path, size and time, so that a search need not hash them
 cache    answers of models to what they were asked before: it saves time and holds nothing else
-vector   one row a passage and model: the exact vector (float16), and the segment it is in
-segment  up to SEGMENT_SIZE vectors as int8 codes, laid out for a scan
+vector   where the vector of a passage by a model is: the segment and the slot in it
+segment  the slots of some vectors of a model: their passages (0: free) and scales
+code     the int8 codes of a segment's slots, read and written in place
 """
 
 from __future__ import annotations
@@ -19,14 +22,11 @@ from collections.abc import Callable
 from typing import Any
 
 APPLICATION_ID = 0x71726E6B  # "qrnk"
-SEGMENT_SIZE = 4096  # vectors in a row of `segment`
 
 # Terms are separated by blanks; everything else that the analyser lets through is a token char.
-_TERMS = """
-CREATE VIRTUAL TABLE terms USING fts5(
+_TERMS = """CREATE VIRTUAL TABLE terms USING fts5(
     body, title, collection, tokenize = "ascii tokenchars '_+#'''"
-)
-"""
+)"""
 
 
 def version(connection: sqlite3.Connection) -> int:
@@ -134,11 +134,82 @@ def _tables(connection: sqlite3.Connection) -> None:
     )
 
 
-def _compact(connection: sqlite3.Connection) -> None:
-    """1 -> 2: what a million passages need (being worked on; not released)."""
+def _room_for_a_million(connection: sqlite3.Connection) -> None:
+    """1 -> 2: vectors in slots of segments, codes apart, float16 copies gone; the terms of a chunk
+    kept packed beside its text, and FTS5 without a copy of its own; the language of a file."""
+    import numpy as np
+
+    from qrank.store.lexical import pack
+
+    run = connection.execute
+    # Empty: from before there was one, without a term for it.
+    run("ALTER TABLE file ADD COLUMN language TEXT NOT NULL DEFAULT ''")
+    run("ALTER TABLE chunk ADD COLUMN packed_terms BLOB NOT NULL DEFAULT x''")
+    run("ALTER TABLE terms RENAME TO old_terms")
+    run(_TERMS.replace(")", ", content = '')"))
+    last = 0
+    while rows := run(
+        "SELECT id, text, body, title, collection FROM chunk "
+        "JOIN old_terms ON old_terms.rowid = id WHERE id > ? ORDER BY id LIMIT 1000",
+        (last,),
+    ).fetchall():
+        connection.executemany(
+            "UPDATE chunk SET packed_terms = ? WHERE id = ?",
+            [(pack(body, title, text), i) for i, text, body, title, _ in rows],
+        )
+        connection.executemany(
+            "INSERT INTO terms (rowid, body, title, collection) VALUES (?, ?, ?, ?)",
+            [(i, body, title, collection) for i, _, body, title, collection in rows],
+        )
+        last = rows[-1][0]
+    run("DROP TABLE old_terms")
+    run("DROP INDEX idx_chunk_file_id")
+    run("CREATE INDEX idx_chunk_file_id_passage_id ON chunk (file_id, passage_id)")
+
+    run("CREATE TABLE loose (passage_id INTEGER PRIMARY KEY)")
+
+    run("ALTER TABLE segment RENAME TO old_segment")
+    run("DROP TABLE vector")
+    run(
+        """CREATE TABLE segment (
+            id INTEGER PRIMARY KEY, model_id INTEGER NOT NULL REFERENCES model(id),
+            used INTEGER NOT NULL, passages BLOB NOT NULL, scales BLOB NOT NULL
+        )"""
+    )
+    run("CREATE INDEX idx_segment_model_id_used ON segment (model_id, used)")
+    run("CREATE TABLE code (segment_id INTEGER PRIMARY KEY, codes BLOB NOT NULL)")
+    run(
+        """CREATE TABLE vector (
+            model_id INTEGER NOT NULL REFERENCES model(id),
+            passage_id INTEGER NOT NULL REFERENCES passage(id),
+            segment_id INTEGER NOT NULL, slot INTEGER NOT NULL,
+            PRIMARY KEY (model_id, passage_id)
+        ) WITHOUT ROWID"""
+    )
+    for model, passages, blob in run("SELECT model_id, passages, codes FROM old_segment"):
+        ids = np.frombuffer(passages, dtype="<i8")
+        codes = np.frombuffer(blob, dtype="i1").reshape(len(ids), -1)
+        size = max(64, min(4096, (1 << 20) // codes.shape[1]))
+        for at in range(0, len(ids), size):
+            part, held = codes[at : at + size], ids[at : at + size]
+            norms = np.linalg.norm(part.astype(np.float32), axis=1)
+            scales = np.where(norms > 0, 1 / np.maximum(norms, 1), 0).astype("<f4")
+            made = run(
+                "INSERT INTO segment (model_id, used, passages, scales) VALUES (?, ?, ?, ?)",
+                (model, len(held), held.tobytes(), scales.tobytes()),
+            ).lastrowid
+            run("INSERT INTO code (segment_id, codes) VALUES (?, ?)", (made, part.tobytes()))
+            connection.executemany(
+                "INSERT INTO vector (model_id, passage_id, segment_id, slot) VALUES (?, ?, ?, ?)",
+                [(model, int(passage), made, slot) for slot, passage in enumerate(held)],
+            )
+    run("DROP TABLE old_segment")
 
 
 # What turns version i into version i + 1. A step that was released is never changed: a later one
 # changes what it made, and tests/indexes/ keeps a file of each version to open.
-STEPS: tuple[Callable[[sqlite3.Connection], None], ...] = (_tables, _compact)
+STEPS: tuple[Callable[[sqlite3.Connection], None], ...] = (
+    _tables,
+    _room_for_a_million,
+)
 VERSION = len(STEPS)

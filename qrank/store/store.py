@@ -1,70 +1,36 @@
-"""The interface of the index: add and remove documents, find candidates, fetch chunks."""
+"""The store in one SQLite file: `interface.py` says what each method does."""
 
 from __future__ import annotations
 
+import json
+import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from qrank.language import ENGLISH, LANGUAGES
-from qrank.results import Chunk, StoredChunk
+from qrank.language import ENGLISH
+from qrank.results import Check, Chunk, StoredChunk
 from qrank.store import lexical
-from qrank.store.connection import connect, explained, write_if_possible
+from qrank.store.connection import connect, explained, open_to_read, write_if_possible
 from qrank.store.filters import Filter
+from qrank.store.interface import (
+    NO_VARIANTS,
+    NewChunk,
+    PassageText,
+    StoredFile,
+    StoredModel,
+    WholeDocument,
+)
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
 
-NO_VARIANTS: Mapping[str, Sequence[str]] = {}
 CACHE_ROWS = 20_000  # 1 MB of scores; 80 MB if all were query vectors of 1024 dims
-
-
-@dataclass(frozen=True, slots=True)
-class StoredFile:
-    """A file as the index last saw it."""
-
-    id: int
-    path: str
-    size: int
-    mtime_ns: int
-    hash: bytes
-    extractor: str
-
-
-@dataclass(frozen=True, slots=True)
-class NewChunk:
-    """A chunk on its way into the index: its terms, and the hash of what models are given."""
-
-    chunk: Chunk
-    body_terms: list[str]
-    title_terms: list[str]
-    passage_hash: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class StoredModel:
-    """An embedding model whose vectors the index holds."""
-
-    id: int
-    name: str
-    sha256: str
-    dims: int
-    prompt_version: int
-
-
-@dataclass(frozen=True, slots=True)
-class PassageText:
-    """What a passage's text for a model is made from."""
-
-    id: int
-    title: str
-    heading: str
-    text: str
 
 
 class Store:
@@ -127,13 +93,10 @@ class Store:
         content_hash: bytes,
         title: str,
         extractor: str,
-        chunks: Sequence[NewChunk],
+        chunks: Iterable[NewChunk],
         language: str = ENGLISH,
     ) -> None:
-        """Put a document in, in place of what was there under the same path.
-
-        language is the one whose stems its terms in Latin script are.
-        """
+        """Put a document in, in place of what was there under the same path."""
         run = self._connection.execute
         old = run(
             "SELECT id FROM file WHERE collection = ? AND path = ?", (collection, path)
@@ -141,27 +104,41 @@ class Store:
         if old:
             self.remove_documents([old[0]])
         file_id = run(
-            "INSERT INTO file (collection, path, size, mtime_ns, hash, title, extractor) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (collection, path, size, mtime_ns, content_hash, title, extractor),
+            "INSERT INTO file (collection, path, size, mtime_ns, hash, title, extractor, language) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (collection, path, size, mtime_ns, content_hash, title, extractor, language),
         ).lastrowid
-        labels = f"{lexical.collection_term(collection)} {lexical.language_term(language)}"
-        for new in chunks:
-            run("INSERT OR IGNORE INTO passage (hash) VALUES (?)", (new.passage_hash,))
+        # Ids are given out here, above all that ever were (AUTOINCREMENT), to write in one go.
+        row = run("SELECT seq FROM sqlite_sequence WHERE name = 'chunk'").fetchone()
+        ids = count(row[0] + 1 if row else 1)
+        labels = lexical.labels(collection, language)
+        chunk_rows: list[tuple[object, ...]] = []
+        term_rows: list[tuple[object, ...]] = []
+        for chunk_id, new in zip(ids, chunks, strict=False):
             c = new.chunk
-            chunk_id = run(
-                "INSERT INTO chunk (file_id, passage_id, start_byte, end_byte, start_line, "
-                "end_line, page, heading, text) "
-                "VALUES (?, (SELECT id FROM passage WHERE hash = ?), ?, ?, ?, ?, ?, ?, ?)",
-                (
-                    *(file_id, new.passage_hash, c.start_byte, c.end_byte),
-                    *(c.start_line, c.end_line, c.page, c.heading, c.text),
-                ),
-            ).lastrowid
-            run(
-                "INSERT INTO terms (rowid, body, title, collection) VALUES (?, ?, ?, ?)",
-                (chunk_id, " ".join(new.body_terms), " ".join(new.title_terms), labels),
-            )
+            body, heading = " ".join(new.body_terms), " ".join(new.title_terms)
+            place = (c.start_byte, c.end_byte, c.start_line, c.end_line, c.page, c.heading)
+            packed = lexical.pack(body, heading, c.text)
+            passage = self._passage(new.passage_hash)
+            chunk_rows.append((chunk_id, file_id, passage, *place, c.text, packed))
+            term_rows.append((chunk_id, body, heading, labels))
+        self._connection.executemany(
+            "INSERT INTO chunk (id, file_id, passage_id, start_byte, end_byte, start_line, "
+            "end_line, page, heading, text, packed_terms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            chunk_rows,
+        )
+        self._connection.executemany(
+            "INSERT INTO terms (rowid, body, title, collection) VALUES (?, ?, ?, ?)", term_rows
+        )
+
+    def _passage(self, passage_hash: bytes) -> int:
+        """The id of a passage, made when it is new."""
+        made = self._connection.execute(
+            "INSERT OR IGNORE INTO passage (hash) VALUES (?)", (passage_hash,)
+        )
+        if made.rowcount:
+            return made.lastrowid or 0
+        return int(self._rows("SELECT id FROM passage WHERE hash = ?", (passage_hash,))[0][0])
 
     def touch_document(self, file_id: int, size: int, mtime_ns: int) -> None:
         """Note a file's new size and time when its content is the same."""
@@ -171,28 +148,30 @@ class Store:
 
     def remove_documents(self, file_ids: Iterable[int]) -> None:
         """Take documents and their chunks out; their vectors go with remove_orphans."""
-        for file_id in file_ids:
-            self._connection.execute(
-                "DELETE FROM terms WHERE rowid IN (SELECT id FROM chunk WHERE file_id = ?)",
-                (file_id,),
-            )
-            self._connection.execute("DELETE FROM file WHERE id = ?", (file_id,))
+        ids = [(file_id,) for file_id in file_ids]
+        lexical.remove(self._connection, (file_id for (file_id,) in ids))
+        self._connection.executemany(
+            "INSERT OR IGNORE INTO loose SELECT passage_id FROM chunk WHERE file_id = ?", ids
+        )
+        self._connection.executemany("DELETE FROM file WHERE id = ?", ids)
 
     def remove_orphans(self) -> None:
         """Drop passages that no chunk has any more, and their vectors."""
         orphans = [
             row[0]
             for row in self._rows(
-                "SELECT id FROM passage "
-                "WHERE NOT EXISTS (SELECT 1 FROM chunk WHERE chunk.passage_id = passage.id)"
+                "SELECT passage_id FROM loose "
+                "WHERE NOT EXISTS (SELECT 1 FROM chunk WHERE chunk.passage_id = loose.passage_id)"
             )
         ]
-        if not orphans:
-            return
-        from qrank.store import vectors
+        if orphans:
+            from qrank.store import segments
 
-        vectors.remove(self._connection, orphans)
-        self._connection.executemany("DELETE FROM passage WHERE id = ?", [(i,) for i in orphans])
+            segments.remove(self._connection, orphans)
+            self._connection.executemany(
+                "DELETE FROM passage WHERE id = ?", [(i,) for i in orphans]
+            )
+        self._connection.execute("DELETE FROM loose")
 
     # Models and vectors
 
@@ -237,20 +216,14 @@ class Store:
         self, model: int, passages: Sequence[int], unit_vectors: NDArray[np.float32]
     ) -> None:
         """Add unit vectors of shape (len(passages), dims) for passages that have none yet."""
-        from qrank.store import vectors
+        from qrank.store import segments
 
-        vectors.add(self._connection, model, passages, unit_vectors)
+        segments.add(self._connection, model, passages, unit_vectors)
 
     def languages(self) -> list[str]:
         """The languages that documents are in, of those that qrank.language tells apart."""
-        return [
-            name
-            for name in LANGUAGES
-            if self._rows(
-                "SELECT 1 FROM terms WHERE terms MATCH ? LIMIT 1",
-                (lexical.language_expression(name),),
-            )
-        ]
+        with explained(self.path):
+            return lexical.languages(self._connection)
 
     # Candidates
 
@@ -262,16 +235,11 @@ class Store:
         prefixes: Sequence[str] = (),
         variants: Mapping[str, Sequence[str]] = NO_VARIANTS,
     ) -> list[tuple[int, float]]:
-        """The limit best (chunk id, BM25 score) for any of terms, best first.
-
-        A term that is given twice counts twice. prefixes: beginnings of terms. variants: by
-        language the terms that only count in documents of that language.
-        """
-        if not terms and not prefixes and not variants:
+        """The limit best (chunk id, BM25 score) for any of terms, best first."""
+        if not terms and not prefixes and not variants and not where.required:
             return []
-        match = lexical.match_expression(terms, prefixes, variants, where.collections)
         with explained(self.path):
-            return lexical.candidates(self._connection, match, limit, where)
+            return lexical.candidates(self._connection, terms, prefixes, variants, limit, where)
 
     def nearest(
         self, model: int, query: NDArray[np.float32], limit: int, where: Filter
@@ -280,16 +248,25 @@ class Store:
         from qrank.store import vectors
 
         with explained(self.path):
-            return vectors.candidates(self._connection, model, query, limit, where)
+            return vectors.candidates(self._connection, self._another, model, query, limit, where)
+
+    def _another(self) -> sqlite3.Connection:
+        """A connection for another thread."""
+        return open_to_read(self.path)
 
     def cosines(
         self, model: int, query: NDArray[np.float32], passages: Sequence[int]
     ) -> dict[int, float]:
-        """Exact cosines with a unit query, of those passages that have a vector."""
-        from qrank.store import vectors
+        """Cosines with a unit query, of those passages that have a vector."""
+        found, unit_vectors = self.vectors(model, passages)
+        return dict(zip(found, (unit_vectors @ query).tolist(), strict=True)) if found else {}
+
+    def vectors(self, model: int, passages: Sequence[int]) -> tuple[list[int], NDArray[np.float32]]:
+        """(those of passages that have a vector, their unit vectors, of shape (n, dims))."""
+        from qrank.store import segments
 
         with explained(self.path):
-            return vectors.cosines(self._connection, model, query, passages)
+            return segments.read(self._connection, model, passages)
 
     # What only saves time: a read-only or busy file does without
 
@@ -336,30 +313,56 @@ class Store:
 
     def chunks(self, ids: Iterable[int]) -> dict[int, StoredChunk]:
         """Chunks by id; ids that are no longer there are left out."""
-        return self._stored("chunk.id = ?", ((i,) for i in ids))
+        return self._stored("chunk.id", ids)
 
     def chunks_of_passages(self, passages: Iterable[int], where: Filter) -> dict[int, StoredChunk]:
         """The chunks that hold one of passages and pass the filter, by chunk id."""
-        condition, arguments = where.sql()
-        return self._stored(
-            "chunk.passage_id = ?" + (f" AND {condition}" if condition else ""),
-            ((passage, *arguments) for passage in passages),
-        )
+        return self._stored("chunk.passage_id", passages, *where.of_chunk())
 
     def _stored(
-        self, condition: str, arguments: Iterable[tuple[object, ...]]
+        self, column: str, ids: Iterable[int], condition: str = "", values: Sequence[object] = ()
     ) -> dict[int, StoredChunk]:
-        sql = (
+        rows = self._rows(
             "SELECT chunk.id, chunk.passage_id, file.path, file.collection, file.title, "
             "file.size, file.mtime_ns, chunk.text, chunk.heading, chunk.start_byte, "
             "chunk.end_byte, chunk.start_line, chunk.end_line, chunk.page "
-            f"FROM chunk JOIN file ON file.id = chunk.file_id WHERE {condition}"
+            "FROM json_each(?) AS wanted "
+            f"CROSS JOIN chunk ON {column} = wanted.value JOIN file ON file.id = chunk.file_id"
+            + (f" WHERE {condition}" if condition else ""),
+            (json.dumps(list(ids)), *values),
         )
-        found: dict[int, StoredChunk] = {}
-        for values in arguments:
-            for row in self._rows(sql, values):
-                found[row[0]] = StoredChunk(*(*row[:7], Chunk(*row[7:])))
+        return {row[0]: StoredChunk(*(*row[:7], Chunk(*row[7:]))) for row in rows}
+
+    def passage_ids(self, hashes: Sequence[bytes]) -> dict[bytes, int]:
+        """The passages that have one of these hashes."""
+        found: dict[bytes, int] = {}
+        for value in hashes:
+            found.update(self._rows("SELECT hash, id FROM passage WHERE hash = ?", (value,)))
         return found
+
+    def documents(self, where: Filter) -> Iterator[WholeDocument]:
+        """All documents whose files pass the filter, by collection and path, as they went in."""
+        condition, values = where.of_file()
+        files = self._rows(
+            "SELECT id, collection, path, size, mtime_ns, hash, title, extractor, language "
+            "FROM file "
+            + (f"WHERE {condition} " if condition else "")
+            + "ORDER BY collection, path",
+            values,
+        )
+        for row in files:
+            yield WholeDocument(*(*row[1:], self._whole_chunks(row[0])))
+
+    def _whole_chunks(self, file_id: int) -> Iterator[NewChunk]:
+        for *fields, packed, passage_hash in self._rows(
+            "SELECT text, heading, start_byte, end_byte, start_line, end_line, page, "
+            "packed_terms, hash FROM chunk JOIN passage ON passage.id = passage_id "
+            "WHERE file_id = ? ORDER BY chunk.id",
+            (file_id,),
+        ):
+            chunk = Chunk(*fields)
+            body, title = lexical.unpack(packed, chunk.text)
+            yield NewChunk(chunk, body.split(), title.split(), passage_hash)
 
     # About the index itself
 
@@ -369,32 +372,28 @@ class Store:
 
     def status(self) -> dict[str, Any]:
         """What the index holds, as `qrank status --json` says it."""
-        count = self._rows(
-            "SELECT (SELECT count(*) FROM file), (SELECT count(*) FROM chunk), "
-            "(SELECT count(*) FROM cache), (SELECT count(*) FROM passage)"
-        )[0]
-        held = dict(self._rows("SELECT model_id, count(*) FROM vector GROUP BY model_id"))
-        return {
-            "schema": 1,
-            "db": str(self.path),
-            "files": count[0],
-            "chunks": count[1],
-            "passages": count[3],
-            "bytes": self.path.stat().st_size,
-            "cached": count[2],
-            "collections": [
-                {"name": name, "files": files}
-                for name, files in self._rows(
-                    "SELECT collection, count(*) FROM file GROUP BY collection ORDER BY collection"
-                )
-            ],
-            "models": [
-                {
-                    "name": model.name,
-                    "sha256": model.sha256,
-                    "dims": model.dims,
-                    "vectors": held.get(model.id, 0),
-                }
-                for model in self.models()
-            ],
-        }
+        from qrank.store.status import status
+
+        with explained(self.path):
+            return status(self._connection, self.path)
+
+    def check(self) -> list[Check]:
+        """Whether the index is whole."""
+        from qrank.store.check import check
+
+        with explained(self.path):
+            return check(self._connection, self.path)
+
+    def vacuum(self) -> None:
+        """Give back the room of what was removed. Waits for other writers; needs as much room
+        again as the index takes."""
+        from qrank.store import segments
+
+        with self.transaction():
+            self.remove_orphans()
+            for model in self.models():
+                segments.compact(self._connection, model.id)
+            self._connection.execute("INSERT INTO terms (terms) VALUES ('optimize')")
+        with explained(self.path):
+            self._connection.execute("VACUUM")
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")

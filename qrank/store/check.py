@@ -1,0 +1,140 @@
+"""Whether an index file is whole: what SQLite says, and that what belongs together is there."""
+
+from __future__ import annotations
+
+import sqlite3
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from itertools import chain
+from pathlib import Path
+from struct import iter_unpack
+
+from qrank.results import Check
+from qrank.store import lexical, schema
+
+REPAIR = "restore a copy, or move the file away and run qrank index again"
+EMBED = "run qrank index again"
+
+
+def check(connection: sqlite3.Connection, path: Path) -> list[Check]:
+    """All checks of the index at path, through a connection that is open for reading."""
+    found = [Check("version", "ok", f"index version {schema.version(connection)}")]
+    for name, problems in _CHECKS.items():
+        try:
+            said = list(problems(connection, path))
+        except sqlite3.DatabaseError as error:
+            said = [str(error)]
+        detail = "; ".join(said[:5]) + ("; and more" if len(said) > 5 else "")
+        found.append(Check(name, "fail", detail, REPAIR) if said else Check(name, "ok", "whole"))
+    if all(item.status == "ok" for item in found):
+        found.append(_unfinished(connection))
+    return found
+
+
+def _pages(connection: sqlite3.Connection, path: Path) -> Iterator[str]:
+    for (said,) in connection.execute("PRAGMA integrity_check(5)"):
+        if said != "ok":
+            yield said
+
+
+def _references(connection: sqlite3.Connection, path: Path) -> Iterator[str]:
+    for table, row, parent, _ in connection.execute("PRAGMA foreign_key_check"):
+        yield f"row {row} of {table} has no {parent}"
+    yield from _counted(
+        connection,
+        "passages that no chunk has",
+        "SELECT count(*) FROM passage WHERE NOT EXISTS "
+        "(SELECT 1 FROM chunk WHERE chunk.passage_id = passage.id) "
+        "AND id NOT IN (SELECT passage_id FROM loose)",
+    )
+
+
+def _terms(connection: sqlite3.Connection, path: Path) -> Iterator[str]:
+    # terms_docsize is FTS5's own table of what it holds.
+    for what, one, other in (
+        ("chunks without words", "chunk", "terms_docsize"),
+        ("words without their chunk", "terms_docsize", "chunk"),
+    ):
+        yield from _counted(
+            connection,
+            what,
+            f"SELECT count(*) FROM {one} WHERE id NOT IN (SELECT id FROM {other})",
+        )
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True)) as writer:
+            writer.execute("INSERT INTO terms (terms) VALUES ('integrity-check')")
+    except sqlite3.OperationalError:  # only who may write can ask FTS5, and not while others do
+        return
+    except sqlite3.DatabaseError as error:
+        yield f"the full-text index does not agree with itself ({error})"
+
+
+def _packed_terms(connection: sqlite3.Connection, path: Path) -> Iterator[str]:
+    for i, text, packed in connection.execute("SELECT id, text, packed_terms FROM chunk"):
+        try:
+            lexical.unpack(packed, text)
+        except (zlib.error, UnicodeDecodeError):
+            yield f"the kept words of chunk {i} can't be read"
+
+
+def _segments(connection: sqlite3.Connection, path: Path) -> Iterator[str]:
+    for model, dims in connection.execute("SELECT id, dims FROM model").fetchall():
+        placed = {
+            (segment, slot): passage
+            for segment, slot, passage in connection.execute(
+                "SELECT segment_id, slot, passage_id FROM vector WHERE model_id = ?", (model,)
+            )
+        }
+        rows = connection.execute(
+            "SELECT id, used, passages, length(scales), length(codes) FROM segment "
+            "LEFT JOIN code ON segment_id = id WHERE model_id = ?",
+            (model,),
+        )
+        for segment, used, held, scale_bytes, code_bytes in rows:
+            slots = len(held) // 8
+            if (scale_bytes, code_bytes) != (4 * slots, dims * slots):
+                yield f"segment {segment} has not the size of its slots"
+            taken = [(slot, p) for slot, (p,) in enumerate(iter_unpack("<q", held)) if p]
+            if len(taken) != used:
+                yield f"segment {segment} counts its vectors wrongly"
+            wrong = sum(placed.pop((segment, slot), None) != passage for slot, passage in taken)
+            if wrong:
+                yield f"{wrong} slots of segment {segment} hold vectors that are not known"
+        if placed:
+            yield f"{len(placed)} vectors are not where they should be"
+
+
+_CHECKS: dict[str, Callable[[sqlite3.Connection, Path], Iterator[str]]] = {
+    "file": _pages,
+    "references": _references,
+    "words": _terms,
+    "kept words": _packed_terms,
+    "vectors": _segments,
+}
+
+
+def _unfinished(connection: sqlite3.Connection) -> Check:
+    """What an interrupted run left to do, which is no damage."""
+    left = chain(
+        _counted(connection, "passages to tidy away", "SELECT count(*) FROM loose"),
+        *(
+            _counted(
+                connection,
+                f"passages without a vector of {name}",
+                "SELECT (SELECT count(*) FROM passage) - "
+                f"(SELECT count(*) FROM vector WHERE model_id = {model})",
+            )
+            for model, name in connection.execute("SELECT id, name FROM model").fetchall()
+        ),
+    )
+    said = "; ".join(left)
+    if not said:
+        return Check("complete", "ok", "every passage has its vector")
+    return Check("complete", "warn", f"an interrupted run left {said}", EMBED)
+
+
+def _counted(connection: sqlite3.Connection, what: str, sql: str) -> Iterator[str]:
+    count = connection.execute(sql).fetchone()[0]
+    if count:
+        yield f"{count} {what}"

@@ -1,0 +1,218 @@
+"""What the pipeline asks of a store, whatever engine is behind it. docs/store.md has its promises.
+
+Every method may raise IndexFileError. What is written inside `transaction` becomes visible to
+others together, or not at all; methods that write say so, and belong into one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from qrank.language import ENGLISH
+from qrank.results import Check, Chunk, StoredChunk
+from qrank.store.filters import Filter
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+NO_VARIANTS: Mapping[str, Sequence[str]] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFile:
+    """A file as the index last saw it."""
+
+    id: int
+    path: str
+    size: int
+    mtime_ns: int
+    hash: bytes
+    extractor: str
+
+
+@dataclass(frozen=True, slots=True)
+class NewChunk:
+    """A chunk on its way into the index: its terms, and the hash of what models are given."""
+
+    chunk: Chunk
+    body_terms: list[str]
+    title_terms: list[str]
+    passage_hash: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class WholeDocument:
+    """A document as `add_document` takes it; chunks can be read once."""
+
+    collection: str
+    path: str
+    size: int
+    mtime_ns: int
+    content_hash: bytes
+    title: str
+    extractor: str
+    language: str
+    chunks: Iterable[NewChunk]
+
+
+@dataclass(frozen=True, slots=True)
+class StoredModel:
+    """An embedding model whose vectors the index holds."""
+
+    id: int
+    name: str
+    sha256: str
+    dims: int
+    prompt_version: int
+
+
+@dataclass(frozen=True, slots=True)
+class PassageText:
+    """What a passage's text for a model is made from."""
+
+    id: int
+    title: str
+    heading: str
+    text: str
+
+
+class StoreInterface(Protocol):
+    """Documents cut into chunks, their terms, and vectors of their passages."""
+
+    path: Path
+
+    def close(self) -> None:
+        """Let go of it; what was not committed is undone."""
+
+    def transaction(self) -> AbstractContextManager[None]:
+        """All that is written inside becomes visible together at the end, or not at all."""
+
+    # Adding and removing
+
+    def files(self, collection: str) -> dict[str, StoredFile]:
+        """The files of a collection by path."""
+
+    def add_document(
+        self,
+        *,
+        collection: str,
+        path: str,
+        size: int,
+        mtime_ns: int,
+        content_hash: bytes,
+        title: str,
+        extractor: str,
+        chunks: Iterable[NewChunk],
+        language: str = ENGLISH,
+    ) -> None:
+        """Put a document in, in place of what was there under the same path; language is the one
+        whose stems its terms in Latin script are. Writes."""
+
+    def touch_document(self, file_id: int, size: int, mtime_ns: int) -> None:
+        """Note a file's new size and time when its content is the same. Writes."""
+
+    def remove_documents(self, file_ids: Iterable[int]) -> None:
+        """Take documents and their chunks out; their vectors stay until remove_orphans, for a
+        file that was only moved. Writes."""
+
+    def remove_orphans(self) -> None:
+        """Drop passages that no chunk has any more, and their vectors. Writes."""
+
+    def models(self) -> list[StoredModel]:
+        """The embedding models whose vectors are held, the first indexed first."""
+
+    def add_model(self, model: StoredModel) -> StoredModel:
+        """Note a model (its id is ignored) and return it with the id it got. Writes."""
+
+    def missing_vectors(self, model: int) -> list[int]:
+        """The passages without a vector of the model, in the order they were indexed."""
+
+    def add_vectors(
+        self, model: int, passages: Sequence[int], unit_vectors: NDArray[np.float32]
+    ) -> None:
+        """Add unit vectors of shape (len(passages), dims) for passages that have none yet; those
+        that are gone, or have one, are passed over. Writes."""
+
+    # Candidates
+
+    def languages(self) -> list[str]:
+        """The languages that documents are in, of those that qrank.language tells apart."""
+
+    def bm25(
+        self,
+        terms: Sequence[str],
+        limit: int,
+        where: Filter,
+        prefixes: Sequence[str] = (),
+        variants: Mapping[str, Sequence[str]] = NO_VARIANTS,
+    ) -> list[tuple[int, float]]:
+        """The limit best (chunk id, BM25 score) of those that pass the filter and hold any of
+        terms, or a term that starts with one of prefixes, or, in documents of a language, one of
+        its variants; best first, ties by id. A term that is given twice counts twice. Without any
+        of them the filter's required phrases are what is scored."""
+
+    def nearest(
+        self, model: int, query: NDArray[np.float32], limit: int, where: Filter
+    ) -> list[tuple[int, float]]:
+        """The limit best (passage id, cosine) for a unit query of shape (dims,) of those with a
+        chunk that passes the filter, best first, ties by id."""
+
+    def cosines(
+        self, model: int, query: NDArray[np.float32], passages: Sequence[int]
+    ) -> dict[int, float]:
+        """Cosines with a unit query, of those passages that have a vector."""
+
+    # Fetching
+
+    def chunks(self, ids: Iterable[int]) -> dict[int, StoredChunk]:
+        """Chunks by id; ids that are no longer there are left out."""
+
+    def chunks_of_passages(self, passages: Iterable[int], where: Filter) -> dict[int, StoredChunk]:
+        """The chunks that hold one of passages and pass the filter, by chunk id."""
+
+    def passage_texts(self, passages: Sequence[int]) -> list[PassageText]:
+        """What the texts of passages are made from, in the order asked, as far as they exist."""
+
+    def passage_ids(self, hashes: Sequence[bytes]) -> dict[bytes, int]:
+        """The passages that have one of these hashes."""
+
+    def vectors(self, model: int, passages: Sequence[int]) -> tuple[list[int], NDArray[np.float32]]:
+        """(those of passages that have a vector, their unit vectors, of shape (n, dims))."""
+
+    def documents(self, where: Filter) -> Iterator[WholeDocument]:
+        """All documents whose files pass the filter (its phrases are not looked at), by
+        collection and path, as they went in."""
+
+    def count_chunks(self) -> int:
+        """How many chunks the index holds."""
+
+    def status(self) -> dict[str, Any]:
+        """What the index holds, as `qrank status --json` says it."""
+
+    def check(self) -> list[Check]:
+        """Whether all that belongs together is there, for `qrank doctor --index`."""
+
+    def vacuum(self) -> None:
+        """Give back the room of what was removed. Writes, in its own transactions."""
+
+    # What only saves time: a store that can't be written now does without
+
+    def known_hash(self, path: str, size: int, mtime_ns: int) -> str | None:
+        """The SHA-256 of a model file that looked the same when it was last hashed."""
+
+    def note_hash(self, path: str, size: int, mtime_ns: int, sha256: str) -> None:
+        """Remember a model file's hash."""
+
+    def recall(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
+        """The cached values of keys, as far as there are any."""
+
+    def remember(self, values: Mapping[bytes, bytes]) -> None:
+        """Cache values under their keys; beyond a bound the oldest go."""
+
+    def clear_cache(self) -> int:
+        """Forget all cached values; returns how many there were."""

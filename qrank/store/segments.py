@@ -1,0 +1,234 @@
+"""Where vectors lie: int8 codes in segments of slots, that are filled, freed and filled again.
+
+A unit vector v is stored as codes round(127 v / max|v|), and is read as codes / |codes|: each
+vector has a scale of its own (one for all loses half of the recall), and stays a unit vector.
+A segment is up to `capacity(dims)` slots, about a megabyte of codes. A slot whose passage id is 0
+is free. Codes are a blob of their own, read and written in place. Little-endian throughout.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+SEGMENT_BYTES, MOST_SLOTS, FIRST_SLOTS = 1 << 20, 4096, 64
+ID, SCALE, CODE = np.dtype("<i8"), np.dtype("<f4"), np.dtype("i1")
+
+
+def capacity(dims: int) -> int:
+    """How many slots a full-grown segment of vectors of dims has."""
+    return max(FIRST_SLOTS, min(MOST_SLOTS, SEGMENT_BYTES // dims))
+
+
+def encode(vectors: NDArray[np.float32]) -> NDArray[np.int8]:
+    """Codes of shape (n, dims) of vectors of shape (n, dims); of decoded vectors, the same again.
+
+    >>> encode(np.array([[0.6, -0.8], [0.0, 0.0]], dtype=np.float32)).tolist()
+    [[95, -127], [0, 0]]
+    """
+    peaks = np.abs(vectors).max(axis=1, initial=0.0, keepdims=True)
+    return np.rint(vectors * (127.0 / np.where(peaks > 0, peaks, 1.0))).astype(CODE)
+
+
+def scales(codes: NDArray[np.int8]) -> NDArray[np.float32]:
+    """What codes of shape (n, dims) are multiplied by to be unit vectors; 0 where all are 0."""
+    wide = codes.astype(np.float32)
+    norms: NDArray[np.float32] = np.sqrt(np.einsum("ij,ij->i", wide, wide))
+    return np.where(norms > 0, 1 / np.maximum(norms, 1), 0).astype(SCALE)
+
+
+def add(
+    connection: sqlite3.Connection,
+    model: int,
+    passages: Sequence[int],
+    vectors: NDArray[np.float32],
+) -> None:
+    """Put unit vectors of shape (len(passages), dims) into free slots.
+
+    Passages that are gone, or have a vector already, are passed over: another run was there.
+    """
+    lacking = {
+        row[0]
+        for row in connection.execute(
+            "SELECT passage.id FROM json_each(?) CROSS JOIN passage ON passage.id = value "
+            "WHERE NOT EXISTS "
+            "(SELECT 1 FROM vector WHERE model_id = ? AND passage_id = passage.id)",
+            (json.dumps(list(passages)), model),
+        )
+    }
+    wanted = [i for i, passage in enumerate(passages) if passage in lacking]
+    if not wanted:
+        return
+    codes = encode(vectors[wanted])
+    _place(connection, model, np.asarray(passages, dtype=ID)[wanted], codes)
+
+
+def _place(
+    connection: sqlite3.Connection, model: int, ids: NDArray[np.int64], codes: NDArray[np.int8]
+) -> None:
+    factors = scales(codes)
+    at = 0
+    while at < len(ids):
+        segment, held, held_scales = _with_room(connection, model, codes.shape[1], len(ids) - at)
+        free = np.flatnonzero(held == 0)[: len(ids) - at]
+        stop = at + len(free)
+        held[free], held_scales[free] = ids[at:stop], factors[at:stop]
+        _update(connection, segment, held, held_scales)
+        blob: Any  # (typeshed does not know that its slices are bytes)
+        with connection.blobopen("code", "codes", segment) as blob:
+            for first, last in _runs(free):
+                block = codes[at + first : at + last]
+                begin = int(free[first]) * codes.shape[1]
+                blob[begin : begin + block.size] = block.tobytes()
+        connection.executemany(
+            "INSERT OR REPLACE INTO vector (model_id, passage_id, segment_id, slot) "
+            "VALUES (?, ?, ?, ?)",
+            [(model, int(ids[at + i]), segment, int(slot)) for i, slot in enumerate(free)],
+        )
+        at = stop
+
+
+def compact(connection: sqlite3.Connection, model: int) -> None:
+    """Move the vectors of half-empty segments together."""
+    dims = connection.execute("SELECT dims FROM model WHERE id = ?", (model,)).fetchone()[0]
+    partial = connection.execute(
+        "SELECT id FROM segment WHERE model_id = ? AND used < ? ORDER BY used",
+        (model, capacity(dims)),
+    ).fetchall()
+    for (segment,) in partial[:-1]:
+        row = connection.execute(
+            "SELECT passages, codes FROM segment JOIN code ON segment_id = id WHERE id = ?",
+            (segment,),
+        ).fetchone()
+        held = np.frombuffer(row[0], dtype=ID)
+        if np.count_nonzero(held) == capacity(dims):  # filled up by those before
+            continue
+        _drop(connection, segment)
+        codes = np.frombuffer(row[1], dtype=CODE).reshape(len(held), dims)
+        _place(connection, model, held[held > 0], codes[held > 0])
+
+
+def _with_room(
+    connection: sqlite3.Connection, model: int, dims: int, wanted: int
+) -> tuple[int, NDArray[np.int64], NDArray[np.float32]]:
+    """(id, passage of each slot, scales) of a segment with a free slot; made when none has one."""
+    most = capacity(dims)
+    row = connection.execute(
+        "SELECT id, passages, scales FROM segment WHERE model_id = ? AND used < ? "
+        "ORDER BY used DESC LIMIT 1",
+        (model, most),
+    ).fetchone()
+    if row is None:
+        row = connection.execute(
+            "INSERT INTO segment (model_id, used, passages, scales) VALUES (?, 0, x'', x'') "
+            "RETURNING id, passages, scales",
+            (model,),
+        ).fetchone()
+        connection.execute("INSERT INTO code (segment_id, codes) VALUES (?, x'')", (row[0],))
+    held = np.frombuffer(row[1], dtype=ID)
+    held_scales = np.frombuffer(row[2], dtype=SCALE)
+    size = max(len(held), FIRST_SLOTS)
+    while size < most and size - np.count_nonzero(held) < wanted:
+        size = min(most, 2 * size)
+    if size > len(held):  # grown by doubling: small indexes stay small
+        more = size - len(held)
+        held = np.pad(held, (0, more))
+        held_scales = np.pad(held_scales, (0, more))
+        connection.execute(
+            "UPDATE code SET codes = CAST(codes || zeroblob(?) AS BLOB) WHERE segment_id = ?",
+            (more * dims, row[0]),
+        )
+    return row[0], held.copy(), held_scales.copy()
+
+
+def _update(
+    connection: sqlite3.Connection,
+    segment: int,
+    held: NDArray[np.int64],
+    held_scales: NDArray[np.float32],
+) -> None:
+    connection.execute(
+        "UPDATE segment SET used = ?, passages = ?, scales = ? WHERE id = ?",
+        (int(np.count_nonzero(held)), held.tobytes(), held_scales.tobytes(), segment),
+    )
+
+
+def _runs(slots: NDArray[np.intp]) -> Iterable[tuple[int, int]]:
+    """(first, end) of the stretches of ascending slots that follow one another.
+
+    >>> list(_runs(np.array([3, 4, 5, 9, 11])))
+    [(0, 3), (3, 4), (4, 5)]
+    """
+    breaks = (np.flatnonzero(np.diff(slots) != 1) + 1).tolist()
+    return zip([0, *breaks], [*breaks, len(slots)], strict=True)
+
+
+def remove(connection: sqlite3.Connection, passages: Iterable[int]) -> None:
+    """Free the slots of passages, of every model."""
+    rows: list[tuple[int, int]] = []
+    for passage in passages:
+        rows += connection.execute(
+            "DELETE FROM vector WHERE passage_id = ? RETURNING segment_id, slot", (passage,)
+        )
+    for segment, group in groupby(sorted(rows), key=lambda row: row[0]):
+        held_blob, scales_blob = connection.execute(
+            "SELECT passages, scales FROM segment WHERE id = ?", (segment,)
+        ).fetchone()
+        held = np.frombuffer(held_blob, dtype=ID).copy()
+        held[[slot for _, slot in group]] = 0
+        if held.any():
+            _update(connection, segment, held, np.frombuffer(scales_blob, dtype=SCALE))
+        else:
+            _drop(connection, segment)
+
+
+def _drop(connection: sqlite3.Connection, segment: int) -> None:
+    connection.execute("DELETE FROM segment WHERE id = ?", (segment,))
+    connection.execute("DELETE FROM code WHERE segment_id = ?", (segment,))
+
+
+@contextmanager
+def snapshot(connection: sqlite3.Connection) -> Iterator[None]:
+    """What is read inside is of one moment."""
+    if connection.in_transaction:
+        yield
+        return
+    connection.execute("BEGIN")
+    try:
+        yield
+    finally:
+        connection.execute("COMMIT")
+
+
+def read(
+    connection: sqlite3.Connection, model: int, passages: Sequence[int]
+) -> tuple[list[int], NDArray[np.float32]]:
+    """(those of passages that have a vector, their unit vectors of shape (n, dims))."""
+    places: list[tuple[int, int, int]] = []
+    found: list[int] = []
+    rows: list[bytes] = []
+    blob: Any
+    with snapshot(connection):
+        for passage in passages:
+            places += connection.execute(
+                "SELECT segment_id, slot, passage_id FROM vector "
+                "WHERE model_id = ? AND passage_id = ?",
+                (model, passage),
+            )
+        if not places:
+            return [], np.empty((0, 0), dtype=np.float32)
+        dims = connection.execute("SELECT dims FROM model WHERE id = ?", (model,)).fetchone()[0]
+        for segment, group in groupby(sorted(places), key=lambda place: place[0]):
+            with connection.blobopen("code", "codes", segment, readonly=True) as blob:
+                for _, slot, passage in group:
+                    found.append(passage)
+                    rows.append(blob[slot * dims : (slot + 1) * dims])
+    codes = np.frombuffer(b"".join(rows), dtype=CODE).reshape(len(rows), dims)
+    return found, codes * scales(codes)[:, None]

@@ -1,0 +1,38 @@
+"""What an index file holds, counted."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+
+def status(connection: sqlite3.Connection, path: Path) -> dict[str, Any]:
+    """What the index at path holds, as `qrank status --json` says it."""
+    run = connection.execute
+    counts = run(
+        "SELECT (SELECT count(*) FROM file), (SELECT count(*) FROM chunk), "
+        "(SELECT count(*) FROM cache), (SELECT count(*) FROM passage)"
+    ).fetchone()
+    held = dict(run("SELECT model_id, count(*) FROM vector GROUP BY model_id"))
+    return {
+        "schema": 1,
+        "db": str(path),
+        "files": counts[0],
+        "chunks": counts[1],
+        "passages": counts[3],
+        "bytes": path.stat().st_size,
+        "cached": counts[2],
+        "collections": [
+            {"name": name, "files": files}
+            for name, files in run(
+                "SELECT collection, count(*) FROM file GROUP BY collection ORDER BY collection"
+            )
+        ],
+        "models": [
+            {"name": name, "sha256": sha256, "dims": dims, "vectors": held.get(model, 0)}
+            for model, name, sha256, dims in run(
+                "SELECT id, name, sha256, dims FROM model ORDER BY id"
+            )
+        ],
+    }

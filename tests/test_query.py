@@ -1,0 +1,109 @@
+"""The query syntax: what is taken apart, and that searches keep to it in every mode."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support import Run, complaint
+
+import qrank
+from qrank.pipeline.query import parse
+from qrank.store.filters import Phrase
+
+
+@pytest.mark.parametrize(
+    ("query", "plain", "required", "excluded"),
+    [
+        ("green tea", "green tea", (), ()),
+        ('"green tea" cup', "green tea cup", (Phrase(("green", "tea")),), ()),
+        ("tea -milk", "tea", (), (Phrase(("milk",)),)),
+        ('tea -"black tea"', "tea", (), (Phrase(("black", "tea")),)),
+        ("title:Menu tea", "Menu tea", (Phrase(("menu",), title=True),), ()),
+        ('-title:"old draft" tea', "tea", (), (Phrase(("old", "draft"), title=True),)),
+        ("TITLE:menu", "menu", (Phrase(("menu",), title=True),), ()),
+        ("well-known e-mail", "well-known e-mail", (), ()),
+        ("a - b -- c", "a - b -- c", (), ()),
+        ('an "open quote', 'an "open quote', (), ()),
+        ('5" disk', '5" disk', (), ()),
+        ("title: menu", "title: menu", (), ()),
+        ('""', '""', (), ()),
+        ('"..." tea', '"..." tea', (), ()),
+        ('"红茶" 水', "红茶 水", (Phrase(("红茶",)),), ()),
+        ('"茶"', "茶", (Phrase(("茶",), open_end=True),), ()),
+        ('"to be or not"', "to be or not", (Phrase(("to", "be", "or", "not")),), ()),
+    ],
+)
+def test_a_query_is_taken_apart(
+    query: str, plain: str, required: tuple[Phrase, ...], excluded: tuple[Phrase, ...]
+) -> None:
+    parsed = parse(query)
+    assert (parsed.plain, parsed.required, parsed.excluded) == (plain, required, excluded)
+
+
+@given(st.text(alphabet='ab "-:\n红茶title*()^', max_size=30))
+def test_any_query_can_be_taken_apart(query: str) -> None:
+    parsed = parse(query)
+    assert all(phrase.terms for phrase in parsed.required + parsed.excluded)
+    if '"' not in query and "-" not in query and ":" not in query:
+        assert (parsed.plain, parsed.required, parsed.excluded) == (query, (), ())
+
+
+TEXTS = {
+    "green.md": "# Green tea\n\nPour hot water over the leaves.\n",
+    "black.md": "# Black tea\n\nPour boiling water over the leaves, add milk.\n",
+    "cold.md": "# Cold brew\n\nWater that is boiling hot ruins it. Leaves of tea stay long.\n",
+    "chinese.md": "# 茶\n\n红茶要用沸水冲泡四分钟。\n",
+}
+
+
+@pytest.fixture(scope="module")
+def shelf(tmp_path_factory: pytest.TempPathFactory) -> Iterator[qrank.Index]:
+    folder = tmp_path_factory.mktemp("shelf")
+    for name, text in TEXTS.items():
+        (folder / name).write_text(text, "utf-8")
+    with qrank.Index(folder / "i.db", embed_model="tiny", rerank_model="tiny") as index:
+        index.add([folder])
+        yield index
+
+
+@pytest.mark.parametrize("mode", ["bm25", "vector", "hybrid"])
+@pytest.mark.parametrize(
+    ("query", "names"),
+    [
+        ('leaves "boiling water"', {"black.md"}),
+        ('"boiling water"', {"black.md"}),
+        ("leaves -milk", {"green.md", "cold.md"}),
+        ("leaves title:tea", {"green.md", "black.md"}),
+        ("title:black", {"black.md"}),
+        ('leaves -"green tea" -title:cold', {"black.md"}),
+        ('"沸水冲泡"', {"chinese.md"}),
+        ('"red leaves"', set()),
+    ],
+)
+def test_every_mode_keeps_to_the_syntax(
+    shelf: qrank.Index, mode: str, query: str, names: set[str]
+) -> None:
+    found = {Path(hit.path).name for hit in shelf.search(query, mode=mode).results}
+    # By meaning anything may match that is not left out.
+    assert names <= found
+    assert found - names <= ({"chinese.md"} if "-" in query and mode != "bm25" else set())
+
+
+WORDS = " ".join(f"word{i}" for i in range(3000))
+
+
+@pytest.mark.parametrize(
+    "query", ["the of and", "?!…", '"', "--", "a" * 5000, WORDS, f'"{WORDS}"', "title:a " * 500]
+)
+@pytest.mark.parametrize("mode", ["bm25", "hybrid"])
+def test_an_odd_query_does_not_fail(shelf: qrank.Index, query: str, mode: str) -> None:
+    assert len(shelf.search(query, mode=mode).results) <= len(TEXTS)
+
+
+def test_a_query_that_only_leaves_out_says_so(qrank: Callable[..., Run]) -> None:
+    qrank("init")
+    assert "only says what to leave out" in complaint(qrank("search", "--", "-tea"))
