@@ -91,6 +91,16 @@ def test_queries_of_any_kind_are_data(qrank: Qrank, sample_db: Path) -> None:
         assert "Traceback" not in run.stderr
 
 
+def test_more_results_leave_the_first_ones_as_they_are(qrank: Qrank, sample_db: Path) -> None:
+    few, many = (
+        qrank("search", "boats and wind", "--no-rerank", "--json", "-n", n, "--db", sample_db)
+        for n in (5, 200)
+    )
+    assert len(many.json()["results"]) > 100
+    first = [(r["id"], r["score"]) for r in many.json()["results"][:5]]
+    assert first == [(r["id"], r["score"]) for r in few.json()["results"]]
+
+
 def test_paths_alone(qrank: Qrank, sample_db: Path) -> None:
     words = ("search", "sourdough", "--mode", "bm25", "--db", sample_db, "-n", "3")
     paths = qrank(*words, "-l").stdout.splitlines()

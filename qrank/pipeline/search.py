@@ -155,6 +155,7 @@ def _candidates(
     chunks = store.chunks(chunk for chunk, _ in lexical)
     vector: list[tuple[int, float]] = []
     cosines: dict[int, float] = {}
+    scale: set[int] = set()
     share = 0.0
     if query.mode is not Mode.bm25 and semantic:
         with clock.stage("embed"):
@@ -175,13 +176,18 @@ def _candidates(
             cosines = {
                 i: by_passage[c.passage] for i, c in chunks.items() if c.passage in by_passage
             }
+        # Scores must not depend on how many results were asked for.
+        nearest = {passage for passage, _ in near[:DEPTH]}
+        scale = {i for i, _ in lexical[:DEPTH]} | {
+            i for i, c in chunks.items() if c.passage in nearest
+        }
         answer.models["embed"] = model.choice.name
         share = model.choice.entry.fusion_weight
         if query.fusion_weight is not None:
             share = query.fusion_weight
     stages = {"bm25": _ranked(lexical, chunks), "vector": _ranked(vector, chunks)}
     if query.mode is Mode.hybrid:
-        final = fuse(dict(lexical), cosines, share)
+        final = fuse(dict(lexical), cosines, share, scale)
     else:
         final = dict(lexical) or dict(vector)
     return [
