@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -119,12 +121,16 @@ class Index:
         collections: Sequence[str] = (),
         path: str | None = None,
         min_score: float | None = None,
+        suffixes: Sequence[str] = (),
+        since: datetime | None = None,
+        until: datetime | None = None,
     ) -> Answer:
         """The passages that answer query, best first.
 
         rerank: by default only in mode hybrid. candidates: how many of the fused order are
         reranked. budget: seconds after which reranking stops. path: a glob. min_score: results
-        below are left out. Raises InputError, IndexFileError, ModelError.
+        below are left out. suffixes: how files' names end (".md"). since, until: when files were
+        last changed, the end not included. Raises InputError, IndexFileError, ModelError.
         """
         from qrank.pipeline.search import Query
         from qrank.store.filters import Filter
@@ -137,7 +143,12 @@ class Index:
             candidates=candidates,
             budget=budget,
             min_score=min_score,
-            where=Filter.of(tuple(collections), path),
+            where=replace(
+                Filter.of(tuple(collections), path),
+                suffixes=tuple(suffixes),
+                since_ns=int(since.timestamp() * 1e9) if since else None,
+                until_ns=int(until.timestamp() * 1e9) if until else None,
+            ),
         )
         return self.answer(wanted, rerank=mode is Mode.hybrid if rerank is None else rerank)
 
@@ -166,12 +177,47 @@ class Index:
         """Whether the index file is whole, and complete; one Check each."""
         return self._open().check()
 
-    def clear_cache(self) -> int:
-        """Forget the models' cached answers to earlier searches; returns how many there were."""
+    def remove(self, paths: Iterable[str | Path] = (), *, collections: Sequence[str] = ()) -> int:
+        """Take what is at and below paths out of the index, of these collections (all when empty);
+        without paths, these collections whole. The files may be gone. Returns how many were there.
+
+        Raises InputError for a path or a collection that the index has nothing of.
+        """
+        from qrank.pipeline.remove import remove_paths
+
+        with self._write() as store:
+            return remove_paths(store, [Path(path) for path in paths], collections)
+
+    def vacuum(self) -> None:
+        """Give back the room of what was removed; needs as much again while it works."""
+        with self._write() as store:
+            store.vacuum()
+
+    def export(
+        self, *, collections: Sequence[str] = (), path: str | None = None, vectors: bool = True
+    ) -> Iterator[dict[str, Any]]:
+        """The index as objects, one a line of JSON Lines: models, documents, chunks, vectors."""
+        from qrank.pipeline.transfer import export
+        from qrank.store.filters import Filter
+
+        return export(self._open(), Filter.of(tuple(collections), path), vectors=vectors)
+
+    def import_lines(self, lines: Iterable[str]) -> tuple[int, int]:
+        """Take in what export gave, as JSON Lines; returns how many (documents, vectors).
+
+        Raises InputError for a line of another kind; what came before it is in.
+        """
+        from qrank.pipeline.transfer import Importer
         from qrank.store import Store
 
-        self.status()  # raises when there is no index: none is made
         with Store(self.path, write=True) as store:
+            importer = Importer(store)
+            importer.read(lines)
+        return importer.files, importer.vectors
+
+    def clear_cache(self) -> int:
+        """Forget the models' cached answers to earlier searches; returns how many there were."""
+        with self._write() as store:
             return store.clear_cache()
 
     def has_vectors(self) -> bool:
@@ -184,6 +230,13 @@ class Index:
         if self._reader is None:
             self._reader = Store(self.path)
         return self._reader
+
+    def _write(self) -> Store:
+        """The index opened to write. Raises when there is none: none is made."""
+        from qrank.store import Store
+
+        self._open()
+        return Store(self.path, write=True)
 
     def _find_semantic(self) -> Semantic:
         from qrank.pipeline.embedding import index_model

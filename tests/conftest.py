@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -19,10 +19,12 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 def qrank(tmp_path: Path, environment: dict[str, str]) -> Callable[..., Run]:
     """Run the installed command in tmp_path: qrank("search", "tea", stdin="…", QRANK_DB="…")."""
 
-    def run(*args: object, stdin: str | bytes = b"", **variables: str) -> Run:
+    def run(
+        *args: object, stdin: str | bytes = b"", prefix: Sequence[str] = (), **variables: str
+    ) -> Run:
         words = tuple(map(str, args))
         done = subprocess.run(
-            [COMMAND, *words],
+            [*prefix, COMMAND, *words],
             cwd=tmp_path,
             env=environment | variables,
             input=stdin.encode() if isinstance(stdin, str) else stdin,

@@ -74,7 +74,7 @@ def test_the_cache_can_be_cleared_and_is_bounded(
     assert qrank("status", "--db", db, "--json").json()["cached"] == 31  # 30 scores, one vector
     assert qrank("status", "--clear-cache", "--db", db, "--json").json()["cached"] == 0
     assert cached(qrank(*WORDS, db).lines()) == {False}
-    monkeypatch.setattr("qrank.store.store.CACHE_ROWS", 10)
+    monkeypatch.setattr("qrank.store.saved.CACHE_ROWS", 10)
     with Store(db) as store:
         store.remember({bytes([i]) * 16: b"x" for i in range(20)})
         assert store.status()["cached"] == 10

@@ -17,7 +17,10 @@ from qrank import settings
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-COMMANDS = ["index", "search", "rerank", "embed", "eval", "status", "doctor", "init", "models list"]
+COMMANDS = [
+    *("index", "search", "rerank", "embed", "eval", "status", "doctor", "init", "models list"),
+    *("remove", "vacuum", "export", "import"),
+]
 
 
 def examples(language: str) -> list[tuple[str, str]]:

@@ -101,8 +101,8 @@ def test_where_it_can_t_be_upgraded_it_is_refused_in_a_line(
     place = tmp_path / "medium"
     place.mkdir()
     path = old_index(place, 1)
-    with read_only(place):
-        said = complaint(qrank("search", "tea", "--db", path))
+    with read_only(place) as prefix:
+        said = complaint(qrank("search", "tea", "--db", path, prefix=prefix))
     assert "an index of version 1" in said
     assert "copy it" in said
     assert version_of(path) == 1

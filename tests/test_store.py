@@ -12,7 +12,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rank_bm25 import BM25Okapi
-from support import read_only
 
 from qrank.errors import IndexFileError
 from qrank.results import Chunk
@@ -250,11 +249,3 @@ def test_a_damaged_file_is_said_to_be_damaged(tmp_path: Path) -> None:
     with pytest.raises(IndexFileError, match="damaged"), Store(path) as store:
         store.bm25(["tea"], 3, EVERYTHING)
         store.status()
-
-
-def test_an_index_in_a_read_only_folder_can_be_searched(tmp_path: Path) -> None:
-    path = tmp_path / "index.db"
-    with Store(path, write=True) as store:
-        add(store, "/a", ["tea"])
-    with read_only(tmp_path), Store(path) as store:
-        assert len(store.bm25(["tea"], 3, EVERYTHING)) == 1

@@ -11,7 +11,18 @@ from typing import Annotated
 import typer
 from typer._click.exceptions import ClickException, NoArgsIsHelpError  # typer is pinned below 0.29
 
-from qrank.cli import doctor, embed, eval, index, models, rerank, search, status
+from qrank.cli import (
+    doctor,
+    embed,
+    eval,
+    index,
+    maintain,
+    models,
+    rerank,
+    search,
+    status,
+    transfer,
+)
 from qrank.cli.options import Command, Group, ModelCommand, common
 from qrank.cli.snippet import inert_name
 from qrank.errors import QrankError
@@ -30,6 +41,10 @@ app.command("rerank", cls=ModelCommand)(rerank.rerank)
 app.command("embed", cls=ModelCommand)(embed.embed)
 app.command("eval", cls=ModelCommand)(eval.evaluate)
 app.command("status", cls=Command)(status.status)
+app.command("remove", cls=Command)(maintain.remove)
+app.command("vacuum", cls=Command)(maintain.vacuum)
+app.command("export", cls=Command)(transfer.export)
+app.command("import", cls=Command)(transfer.import_)
 app.command("doctor", cls=Command)(doctor.doctor)
 app.command("init", cls=Command)(status.init)
 app.add_typer(models.app, name="models")

@@ -31,8 +31,13 @@ def document(value: object) -> None:
 
 def line(value: object) -> None:
     """One JSON object on a line of its own, at once."""
-    _write(json.dumps(value, ensure_ascii=False))
+    _write(as_json(value))
     sys.stdout.flush()
+
+
+def as_json(value: object) -> str:
+    """JSON on one line."""
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _write(text: str) -> None:

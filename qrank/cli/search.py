@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from qrank.results import Answer
 
 MOST = 1_000_000  # results or candidates that may be asked for
+DATES = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]
 PASSAGES_A_FILE = 10  # -l looks at so many passages for each file it may print
 
 
@@ -43,6 +45,18 @@ def search(
     ] = None,
     path: Annotated[
         str | None, typer.Option(metavar="GLOB", help="Only files whose path matches.")
+    ] = None,
+    suffix: Annotated[
+        list[str] | None,
+        typer.Option("--type", metavar="EXT", help="Only files ending so: md (may be repeated)."),
+    ] = None,
+    since: Annotated[
+        datetime | None,
+        typer.Option(formats=DATES, metavar="DATE", help="Only files changed then or later."),
+    ] = None,
+    until: Annotated[
+        datetime | None,
+        typer.Option(formats=DATES, metavar="DATE", help="Only files changed before then."),
     ] = None,
     min_score: Annotated[
         float | None, typer.Option(metavar="S", help="Leave out results below this score.")
@@ -73,6 +87,9 @@ def search(
 ) -> None:
     """Find the passages that answer QUERY, best first.
 
+    "In quotation marks": these words in this order. -word: not with this word. title:word: with it
+    in the title, a heading or the file's name.
+
     Exit status: 0 something was found, 1 nothing was, 2 an error.
     """
     from qrank import api
@@ -101,6 +118,9 @@ def search(
                     collections=collection or (),
                     path=path,
                     min_score=min_score,
+                    suffixes=["." + end.lstrip(".") for end in suffix or ()],
+                    since=since,
+                    until=until,
                 )
 
         if queries is not None:

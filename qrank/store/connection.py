@@ -141,6 +141,19 @@ def _upgrade_for_reading(path: Path, held: int) -> None:
         ) from error
 
 
+@contextmanager
+def snapshot(connection: sqlite3.Connection) -> Iterator[None]:
+    """What is read inside is of one moment."""
+    if connection.in_transaction:
+        yield
+        return
+    connection.execute("BEGIN")
+    try:
+        yield
+    finally:
+        connection.execute("COMMIT")
+
+
 def write_if_possible(
     path: Path, sql: str, rows: Sequence[tuple[object, ...]], after: str = ""
 ) -> None:

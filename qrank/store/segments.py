@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from itertools import groupby
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from qrank.store.connection import snapshot
 
 SEGMENT_BYTES, MOST_SLOTS, FIRST_SLOTS = 1 << 20, 4096, 64
 ID, SCALE, CODE = np.dtype("<i8"), np.dtype("<f4"), np.dtype("i1")
@@ -192,19 +193,6 @@ def remove(connection: sqlite3.Connection, passages: Iterable[int]) -> None:
 def _drop(connection: sqlite3.Connection, segment: int) -> None:
     connection.execute("DELETE FROM segment WHERE id = ?", (segment,))
     connection.execute("DELETE FROM code WHERE segment_id = ?", (segment,))
-
-
-@contextmanager
-def snapshot(connection: sqlite3.Connection) -> Iterator[None]:
-    """What is read inside is of one moment."""
-    if connection.in_transaction:
-        yield
-        return
-    connection.execute("BEGIN")
-    try:
-        yield
-    finally:
-        connection.execute("COMMIT")
 
 
 def read(

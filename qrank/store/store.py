@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from qrank.language import ENGLISH
 from qrank.results import Check, Chunk, StoredChunk
 from qrank.store import lexical
-from qrank.store.connection import connect, explained, open_to_read, write_if_possible
+from qrank.store.connection import connect, explained, open_to_read, snapshot
 from qrank.store.filters import Filter
 from qrank.store.interface import (
     NO_VARIANTS,
@@ -24,22 +24,19 @@ from qrank.store.interface import (
     StoredModel,
     WholeDocument,
 )
+from qrank.store.saved import Saved
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
 
-CACHE_ROWS = 20_000  # 1 MB of scores; 80 MB if all were query vectors of 1024 dims
-
-
-class Store:
+class Store(Saved):
     """An open index file. Every method may raise IndexFileError; readers never block writers."""
 
     def __init__(self, path: Path, *, write: bool = False) -> None:
         """Open the index at path; with write, make it when it is missing."""
-        self.path = path
-        self._connection = connect(path, create=write)
+        super().__init__(path, connect(path, create=write))
 
     def __enter__(self) -> Store:
         return self
@@ -68,10 +65,6 @@ class Store:
                 if self._connection.in_transaction:
                     self._connection.execute("ROLLBACK")
                 raise
-
-    def _rows(self, sql: str, arguments: Sequence[object] = ()) -> list[Any]:
-        with explained(self.path):
-            return self._connection.execute(sql, arguments).fetchall()
 
     # Documents
 
@@ -268,47 +261,6 @@ class Store:
         with explained(self.path):
             return segments.read(self._connection, model, passages)
 
-    # What only saves time: a read-only or busy file does without
-
-    def known_hash(self, path: str, size: int, mtime_ns: int) -> str | None:
-        """The SHA-256 of a model file that looked the same when it was last hashed."""
-        rows = self._rows(
-            "SELECT sha256 FROM model_file WHERE path = ? AND size = ? AND mtime_ns = ?",
-            (path, size, mtime_ns),
-        )
-        return rows[0][0] if rows else None
-
-    def note_hash(self, path: str, size: int, mtime_ns: int, sha256: str) -> None:
-        """Remember a model file's hash."""
-        self._save(
-            "INSERT OR REPLACE INTO model_file (path, size, mtime_ns, sha256) VALUES (?, ?, ?, ?)",
-            [(path, size, mtime_ns, sha256)],
-        )
-
-    def recall(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
-        """The cached values of keys, as far as there are any."""
-        found: dict[bytes, bytes] = {}
-        for key in keys:
-            found.update(self._rows("SELECT key, value FROM cache WHERE key = ?", (key,)))
-        return found
-
-    def remember(self, values: Mapping[bytes, bytes]) -> None:
-        """Cache values under their keys; beyond CACHE_ROWS the oldest go."""
-        self._save(
-            "INSERT OR REPLACE INTO cache (key, value) VALUES (?, ?)",
-            list(values.items()),
-            f"DELETE FROM cache WHERE id <= (SELECT max(id) FROM cache) - {CACHE_ROWS}",
-        )
-
-    def clear_cache(self) -> int:
-        """Forget all cached values; returns how many there were."""
-        with self.transaction():
-            return self._connection.execute("DELETE FROM cache").rowcount
-
-    def _save(self, sql: str, rows: Sequence[tuple[object, ...]], after: str = "") -> None:
-        if rows and not self._connection.in_transaction:
-            write_if_possible(self.path, sql, rows, after)
-
     # Fetching
 
     def chunks(self, ids: Iterable[int]) -> dict[int, StoredChunk]:
@@ -343,15 +295,15 @@ class Store:
     def documents(self, where: Filter) -> Iterator[WholeDocument]:
         """All documents whose files pass the filter, by collection and path, as they went in."""
         condition, values = where.of_file()
-        files = self._rows(
-            "SELECT id, collection, path, size, mtime_ns, hash, title, extractor, language "
-            "FROM file "
-            + (f"WHERE {condition} " if condition else "")
-            + "ORDER BY collection, path",
-            values,
-        )
-        for row in files:
-            yield WholeDocument(*(*row[1:], self._whole_chunks(row[0])))
+        with snapshot(self._connection):
+            for row in self._rows(
+                "SELECT id, collection, path, size, mtime_ns, hash, title, extractor, language "
+                "FROM file "
+                + (f"WHERE {condition} " if condition else "")
+                + "ORDER BY collection, path",
+                values,
+            ):
+                yield WholeDocument(*(*row[1:], self._whole_chunks(row[0])))
 
     def _whole_chunks(self, file_id: int) -> Iterator[NewChunk]:
         for *fields, packed, passage_hash in self._rows(

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qrank.store import segments
+from qrank.store.connection import snapshot
 from qrank.store.filters import Filter
 from qrank.store.segments import CODE, ID, SCALE
 
@@ -82,7 +83,7 @@ def candidates(
         try:
             with (
                 closing(connect()) if i else nullcontext(connection) as own,
-                segments.snapshot(own),
+                snapshot(own),
             ):
                 _scan(own, ids[i::threads], query, allowed, shortlists[i])
         except BaseException as error:
