@@ -84,3 +84,13 @@ def candidates(
         )
         arguments = [match, _WEIGHTS, *values, limit]
     return list(connection.execute(sql, arguments))
+
+
+def scores(connection: sqlite3.Connection, match: str, chunks: Sequence[int]) -> dict[int, float]:
+    """The BM25 score of an FTS5 query for some chunks; those it does not match are left out."""
+    # The + keeps SQLite from running the query anew, with its idf, for every single row.
+    sql = (
+        "SELECT rowid, -rank FROM terms WHERE terms MATCH ? AND rank MATCH ? "
+        f"AND +rowid IN ({', '.join('?' * len(chunks))})"
+    )
+    return dict(connection.execute(sql, (match, _WEIGHTS, *chunks)))

@@ -13,7 +13,7 @@ from qrank.language import ENGLISH, LANGUAGES
 from qrank.results import Chunk, StoredChunk
 from qrank.store import lexical
 from qrank.store.connection import connect, explained, write_if_possible
-from qrank.store.filters import Filter
+from qrank.store.filters import EVERYTHING, Filter
 
 if TYPE_CHECKING:
     import numpy as np
@@ -291,6 +291,25 @@ class Store:
         with explained(self.path):
             return vectors.cosines(self._connection, model, query, passages)
 
+    def mean_vector(self, model: int, passages: Sequence[int]) -> NDArray[np.float32] | None:
+        """The unit vector amid those of passages, of shape (dims,); None when they have none."""
+        from qrank.store import vectors
+
+        with explained(self.path):
+            return vectors.mean(self._connection, model, passages)
+
+    def term_scores(
+        self,
+        terms: Sequence[str],
+        chunks: Sequence[int],
+        prefixes: Sequence[str] = (),
+        variants: Mapping[str, Sequence[str]] = NO_VARIANTS,
+    ) -> dict[int, float]:
+        """What some terms, as `bm25` takes them, add to the scores of chunks that have them."""
+        match = lexical.match_expression(terms, prefixes, variants, ())
+        with explained(self.path):
+            return lexical.scores(self._connection, match, chunks)
+
     # What only saves time: a read-only or busy file does without
 
     def known_hash(self, path: str, size: int, mtime_ns: int) -> str | None:
@@ -346,6 +365,13 @@ class Store:
             ((passage, *arguments) for passage in passages),
         )
 
+    def chunks_of_file(self, path: str) -> list[StoredChunk]:
+        """The chunks of a file in order; of the first collection that holds it."""
+        found = self._stored(
+            "file.id = (SELECT id FROM file WHERE path = ? ORDER BY collection LIMIT 1)", [(path,)]
+        )
+        return sorted(found.values(), key=lambda stored: stored.chunk.start_byte)
+
     def _stored(
         self, condition: str, arguments: Iterable[tuple[object, ...]]
     ) -> dict[int, StoredChunk]:
@@ -363,9 +389,13 @@ class Store:
 
     # About the index itself
 
-    def count_chunks(self) -> int:
-        """How many chunks the index holds."""
-        return int(self._rows("SELECT count(*) FROM chunk")[0][0])
+    def count_chunks(self, where: Filter = EVERYTHING) -> int:
+        """How many chunks the index holds, of those that pass the filter."""
+        condition, arguments = where.sql()
+        if not condition:
+            return int(self._rows("SELECT count(*) FROM chunk")[0][0])
+        sql = "SELECT count(*) FROM chunk JOIN file ON file.id = chunk.file_id WHERE "
+        return int(self._rows(sql + condition, arguments)[0][0])
 
     def status(self) -> dict[str, Any]:
         """What the index holds, as `qrank status --json` says it."""

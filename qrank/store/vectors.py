@@ -156,6 +156,24 @@ def cosines(
     return found
 
 
+def mean(
+    connection: sqlite3.Connection, model: int, passages: Sequence[int]
+) -> NDArray[np.float32] | None:
+    """The unit vector of shape (dims,) in the middle of passages' vectors; None without any."""
+    rows = [
+        row[0]
+        for passage in passages
+        for row in connection.execute(
+            "SELECT exact FROM vector WHERE model_id = ? AND passage_id = ?", (model, passage)
+        )
+    ]
+    if not rows:
+        return None
+    middle = np.stack([np.frombuffer(row, dtype=_EXACT) for row in rows]).astype(np.float32).mean(0)
+    unit: NDArray[np.float32] = middle / (np.linalg.norm(middle) or 1.0)
+    return unit
+
+
 def _allowed(connection: sqlite3.Connection, where: Filter) -> NDArray[np.int64] | None:
     condition, arguments = where.sql()
     if not condition:
