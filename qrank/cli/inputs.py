@@ -40,7 +40,7 @@ class Item:
     @property
     def label(self) -> str:
         """What stood in the input: the text, or the path of the file it is from."""
-        return self.fields.get("path", self.text)
+        return str(self.fields.get("path", self.text))
 
 
 def texts(form: Format | None) -> Iterator[Item]:

@@ -12,7 +12,7 @@ from qrank.cli.links import link
 from qrank.cli.render import color_wanted, console_for, short_path, warn
 from qrank.cli.show import View
 from qrank.cli.snippet import Line, context, inert_name, snippet, whole, without_headings
-from qrank.results import Answer, Result, StageScore
+from qrank.results import Answer, Mode, Result, StageScore
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 PIPE_WIDTH = 320  # characters of a passage where there is no terminal to fill
 ROWS = 3  # of the terminal, that prose may take
+READABLE = 120  # columns: longer lines of prose are hard to read
 INDENT = 4
 Terms = Mapping[str, Mapping[str, float]]
 
@@ -27,12 +28,13 @@ Terms = Mapping[str, Mapping[str, float]]
 @dataclass(frozen=True, slots=True)
 class Row:
     """A line of output: its pieces with their styles, how far in it begins, and how it is broken
-    when the terminal is too narrow: to hang, or to be cut."""
+    where it is too long for the terminal, or for a reader of prose: to hang, or to be cut."""
 
     pieces: list[tuple[str, str]] = field(default_factory=list)
     indent: int = 0
     hang: int = 0
     crop: bool = False
+    prose: bool = False
     break_at: int | None = None  # the piece that goes on a line of its own if not all fits
 
 
@@ -40,7 +42,8 @@ def answer(found: Answer, view: View, terms: Terms) -> None:
     """Print an answer; terms: what each term adds to a result's BM25 score, for --explain."""
     if sys.stdout.isatty() or color_wanted(sys.stdout):
         screen = console_for(sys.stdout)
-        width = max(40, screen.width - 2 * INDENT) * ROWS if sys.stdout.isatty() else PIPE_WIDTH
+        line = max(40, min(screen.width, READABLE) - 2 * INDENT)
+        width = line * ROWS if sys.stdout.isatty() else PIPE_WIDTH
         for row in _rows(found, view, terms, width):
             _print_styled(screen, row)
     else:  # rich takes a third of a BM25 search's time to import
@@ -60,7 +63,7 @@ def _rows(found: Answer, view: View, terms: Terms, width: int) -> Iterator[Row]:
             for shown in _lines(result, found, view, width):
                 yield _body(shown)
             if view.explain:
-                yield from _explained(result, terms.get(result.id, {}))
+                yield from _explained(result, found.mode, terms.get(result.id, {}))
             yield Row()
     if view.explain:
         yield from _summary(found)
@@ -118,13 +121,13 @@ def marked(line: Line) -> list[tuple[str, str]]:
 def _body(line: Line) -> Row:
     """A row of a passage."""
     if line.number is None:
-        return Row(marked(line), INDENT, crop=line.crop)
+        return Row(marked(line), INDENT, crop=line.crop, prose=True)
     sign = ":" if line.best else "-"
     return Row([(f"{line.number:>5}{sign} ", "dim"), *marked(line)], INDENT, hang=7)
 
 
-def _explained(result: Result, terms: Mapping[str, float]) -> Iterator[Row]:
-    """Where each stage had the result, and why."""
+def _explained(result: Result, mode: str, terms: Mapping[str, float]) -> Iterator[Row]:
+    """Where each stage that ran had the result, and why."""
     scores = result.scores
     by_share = sorted(terms.items(), key=lambda item: -item[1])
     notes = {
@@ -133,6 +136,8 @@ def _explained(result: Result, terms: Mapping[str, float]) -> Iterator[Row]:
         "fused": "",
     }
     for stage, note in notes.items():
+        if mode not in (Mode.hybrid, stage):
+            continue
         placed: StageScore | None = getattr(scores, stage)
         text = f"#{placed.rank:<4}{placed.score:>8.3f}  {note}" if placed else "–"
         yield Row([(f"{stage:<7} ", "cyan"), (text.rstrip(), "")], INDENT, 8)
@@ -173,7 +178,8 @@ def _print_styled(screen: Console, row: Row) -> None:
         return
     text = _assembled(row.pieces)
     text.expand_tabs(4)
-    width = max(20, screen.width - row.indent - row.hang)
+    columns = min(screen.width, READABLE) if row.prose else screen.width
+    width = max(20, columns - row.indent - row.hang)
     if row.crop:
         text.truncate(max(20, screen.width - row.indent), overflow="ellipsis")
         lines = [text]

@@ -29,7 +29,7 @@ STAGES = {"words": "words", "meaning": "words and meaning", "reranked": "reranke
 class Found(Message):
     """The searching thread has an answer, or an error."""
 
-    def __init__(self, answer: Answer | QrankError, stage: str) -> None:
+    def __init__(self, answer: Answer | Exception, stage: str) -> None:
         super().__init__()
         self.answer, self.stage = answer, stage
 
@@ -42,6 +42,8 @@ class Screen(App[None]):
     #status { height: 1; padding: 0 1; color: $text-muted; }
     #below { height: 1fr; layout: horizontal; }
     OptionList { width: 2fr; height: 1fr; border: none; }
+    OptionList { text-wrap: nowrap; text-overflow: ellipsis; }
+    #results > .option-list--option-highlighted { text-style: reverse !important; }
     VerticalScroll { width: 3fr; height: 1fr; padding: 0 1; }
     .-narrow #below { layout: vertical; }
     .-narrow OptionList, .-narrow VerticalScroll { width: 1fr; }
@@ -82,7 +84,8 @@ class Screen(App[None]):
 
     def on_mount(self) -> None:
         """Begin with the query of the command line."""
-        self.theme = "textual-ansi"  # the terminal's own colours
+        # The terminal's own colours; without colour textual would make them black on black.
+        self.theme = "textual-dark" if self.no_color else "ansi-dark"
         self.query_one(Input).focus()
 
     def on_unmount(self) -> None:
@@ -102,10 +105,21 @@ class Screen(App[None]):
         found = message.answer
         if isinstance(found, QrankError):
             self._say(str(found))
+        elif isinstance(found, Exception):
+            raise found
         elif self.query_one(Input).value.strip():
             self._show(found.results, found.terms)
             count = f"{len(found.results)} results" if found.results else "nothing found"
             self._say(f"{count} · {STAGES[message.stage]} · {found.timings_ms['total']:.0f} ms")
+
+    def search(self) -> None:
+        """Run until the user quits. What goes wrong is raised, not drawn as a traceback."""
+        self.run()
+        if self._exception:
+            raise self._exception
+
+    def _fatal_error(self) -> None:
+        self._close_messages_no_wait()
 
     def _say(self, text: str) -> None:
         self.query_one("#status", Static).update(inert_name(text))
@@ -176,14 +190,12 @@ class Screen(App[None]):
 def _entry(result: Result) -> Text:
     """A result in the list: where it is, and what it is about."""
     path = Path(short_path(result.path))
-    folder = f"{inert_name(str(path.parent))}/" if path.parent != Path() else ""
+    folder = f"  {inert_name(str(path.parent))}" if path.parent != Path() else ""
     return Text.assemble(
         (f"{result.score:.2f} ", "cyan"),
-        (folder, "dim"),
         (inert_name(path.name), "bold"),
         (f":{result.start_line}", ""),
+        (folder, "dim"),
         ("\n     ", ""),
         (inert_name(result.heading or " ".join(result.text.split())[:80]), "dim"),
-        no_wrap=True,
-        overflow="ellipsis",
     )

@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from qrank.api import Index
-from qrank.errors import QrankError
 from qrank.results import Answer, Mode
 
 LIMIT = 50
@@ -26,7 +25,7 @@ class Searcher:
         index: Index,
         collections: Sequence[str],
         path: str | None,
-        deliver: Callable[[Answer | QrankError, str], object],
+        deliver: Callable[[Answer | Exception, str], object],
     ) -> None:
         """deliver is called, in that thread, with each answer or error and the stage it is of:
         "words", then "meaning", then "reranked"."""
@@ -81,7 +80,7 @@ class Searcher:
                     self._deliver(answer, stage)
         except _SupersededError:
             return
-        except QrankError as error:
+        except Exception as error:
             self._deliver(error, "")
 
 

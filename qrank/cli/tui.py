@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import TYPE_CHECKING, Annotated
 
@@ -45,10 +46,10 @@ def tui(
 
 def start(index: Index, query: str, collections: Sequence[str], path: str | None) -> None:
     """Run the interactive search on the terminal. Raises InputError when there is none."""
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+    if not (sys.stdin.isatty() and sys.stdout.isatty()) or os.environ.get("TERM") == "dumb":
         raise InputError("the interactive search needs a terminal", hint="use qrank search QUERY")
     index.status()  # a missing index is said before the screen is taken
     index.close()  # it is the searching thread's from here on
     from qrank.cli.screen import Screen
 
-    Screen(index, query, collections, path).run()
+    Screen(index, query, collections, path).search()
