@@ -27,7 +27,7 @@ from qrank.cli import (
 )
 from qrank.cli.options import Command, Group, ModelCommand, common
 from qrank.cli.snippet import inert_name
-from qrank.errors import QrankError
+from qrank.errors import QrankError, Terminated
 
 app = typer.Typer(
     name="qrank",
@@ -101,8 +101,8 @@ def run() -> int:
         return _fail(_usage(error), 2)
     except (typer.Abort, KeyboardInterrupt) as error:
         return _fail(str(error) or "interrupted", 130)
-    except Terminated:
-        return _fail("terminated", 128 + signal.SIGTERM)
+    except Terminated as error:
+        return _fail(str(error) or "terminated", 128 + signal.SIGTERM)
     except Exception as error:
         if common.debug:
             raise
@@ -110,10 +110,6 @@ def run() -> int:
             return _fail(str(error), error.status)
         return _fail(f"{type(error).__name__}: {error}; --debug shows where", 2)
     return status
-
-
-class Terminated(BaseException):
-    """SIGTERM: what was computed is kept, as after Ctrl-C."""
 
 
 def _terminate(_number: int, _frame: object) -> None:

@@ -12,7 +12,7 @@ from typing import IO, TYPE_CHECKING, Any
 from qrank.cli.inputs import Format, Item
 from qrank.cli.options import COLOR_CHOICES, common
 from qrank.cli.snippet import inert, inert_name
-from qrank.errors import InputError
+from qrank.errors import InputError, Terminated
 from qrank.results import IndexReport, Passage
 
 if TYPE_CHECKING:
@@ -192,7 +192,6 @@ def progress() -> Iterator[Progress]:
     try:
         with counting:
             yield counting
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt(
-            f"interrupted {counting.place}; the next run goes on from there"
-        ) from None
+    except (KeyboardInterrupt, Terminated) as error:
+        word = "interrupted" if isinstance(error, KeyboardInterrupt) else "terminated"
+        raise type(error)(f"{word} {counting.place}; the next run goes on from there") from None
