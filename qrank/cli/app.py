@@ -129,6 +129,9 @@ def _usage(error: ClickException) -> str:
 def _command(arguments: list[str]) -> int:
     command = typer.main.get_command(app)
     if "_QRANK_COMPLETE" in os.environ:  # a shell asks for completions
+        from typer._completion_classes import completion_init
+
+        completion_init()
         command(prog_name="qrank")
     try:
         # Not command(…): that would keep interrupts and closed pipes to itself.
