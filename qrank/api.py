@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from qrank import settings
 from qrank.errors import InputError
 from qrank.models.registry import AUTO, Role, resolve
-from qrank.results import Answer, Check, IndexReport, Mode, RankedText
+from qrank.results import Answer, Check, IndexReport, Mode, Passage, RankedText
 from qrank.settings import ANYWHERE, Placement
 
 if TYPE_CHECKING:
@@ -111,7 +112,7 @@ class Index:
 
     def search(
         self,
-        query: str,
+        query: str | Sequence[str],
         *,
         mode: Mode | str = Mode.hybrid,
         limit: int = 10,
@@ -121,28 +122,39 @@ class Index:
         collections: Sequence[str] = (),
         path: str | None = None,
         min_score: float | None = None,
+        per_file: int | None = None,
         suffixes: Sequence[str] = (),
         since: datetime | None = None,
         until: datetime | None = None,
+        unfinished: bool = False,
+        progress: Progress | None = None,
     ) -> Answer:
-        """The passages that answer query, best first.
+        """The passages that answer query, best first; several queries are fused.
 
         rerank: by default only in mode hybrid. candidates: how many of the fused order are
         reranked. budget: seconds after which reranking stops. path: a glob. min_score: results
-        below are left out. suffixes: how files' names end (".md"). since, until: when files were
-        last changed, the end not included. Raises InputError, IndexFileError, ModelError.
+        below are left out. per_file: at most so many from one file. suffixes: how files' names
+        end (".md"). since, until: when files were last changed, the end not included. unfinished:
+        the last word is still being typed. progress: told of each stage; an exception from it ends
+        the search. Raises InputError, IndexFileError, ModelError.
         """
-        from qrank.pipeline.search import Query
+        from qrank.pipeline.search import DEPTH, Query
+        from qrank.pipeline.several import fuse_answers
         from qrank.store.filters import Filter
 
         mode = Mode(mode)
-        wanted = Query(
-            text=query,
+        texts = [query] if isinstance(query, str) else list(query)
+        if not texts:
+            raise InputError("there is no query", hint="say what to search for")
+        one = Query(
+            text=texts[0],
             mode=mode,
             limit=limit,
             candidates=candidates,
             budget=budget,
             min_score=min_score,
+            per_file=per_file,
+            unfinished=unfinished,
             where=replace(
                 Filter.of(tuple(collections), path),
                 suffixes=tuple(suffixes),
@@ -150,9 +162,18 @@ class Index:
                 until_ns=int(until.timestamp() * 1e9) if until else None,
             ),
         )
-        return self.answer(wanted, rerank=mode is Mode.hybrid if rerank is None else rerank)
+        reranks = mode is Mode.hybrid if rerank is None else rerank
+        if len(texts) == 1:
+            return self.answer(one, rerank=reranks, progress=progress)
+        share = None if budget is None else budget / len(texts)
+        open_end = replace(one, limit=max(DEPTH, limit), budget=share, min_score=None)
+        answers = [
+            self.answer(replace(open_end, text=text), rerank=reranks, progress=progress)
+            for text in texts
+        ]
+        return fuse_answers(answers, limit=limit, min_score=min_score, per_file=per_file)
 
-    def answer(self, query: Query, *, rerank: bool) -> Answer:
+    def answer(self, query: Query, *, rerank: bool, progress: Progress | None = None) -> Answer:
         """As search, with all that a query can say."""
         from qrank.pipeline.search import search
 
@@ -162,7 +183,79 @@ class Index:
             query,
             self._find_semantic if has_vectors else None,
             self._find_reranker if rerank else None,
+            progress,
         )
+
+    def similar(
+        self,
+        place: str,
+        *,
+        mode: Mode | str = Mode.vector,
+        limit: int = 10,
+        collections: Sequence[str] = (),
+        path: str | None = None,
+        min_score: float | None = None,
+        per_file: int | None = None,
+    ) -> Answer:
+        """The passages most like a file, or like the passage at PATH:LINE.
+
+        By the vectors the index holds; in mode bm25, or without vectors, by their words. Raises
+        InputError when the index does not hold the place.
+        """
+        from qrank.pipeline.search import Query
+        from qrank.pipeline.similar import similar
+        from qrank.store.filters import Filter
+
+        wanted = Query(
+            place,
+            Mode(mode),
+            limit=limit,
+            min_score=min_score,
+            per_file=per_file,
+            where=Filter.of(tuple(collections), path),
+        )
+        models = self._open().models()
+        return similar(self._open(), place, wanted, models[0] if models else None)
+
+    def get(self, passage: str) -> Passage:
+        """A passage by the id that a result gives. Raises InputError when there is none."""
+        from qrank.pipeline.search import passage_fields
+
+        number = int(passage) if passage.isdecimal() and len(passage) < 19 else -1
+        for stored in self._open().chunks([number]).values():
+            return Passage(**passage_fields(stored))
+        raise InputError(
+            f"there is no passage {passage!r} in {self.path}",
+            hint="a result of qrank search --json names it in id; indexing a file again renames it",
+        )
+
+    def bm25_terms(self, answer: Answer) -> dict[str, dict[str, float]]:
+        """What each of the query's terms adds to the BM25 score of each result, by result id."""
+        from qrank.pipeline.query import parse
+
+        store = self._open()
+        query = parse(answer.query, store.languages())
+        ids = [int(result.id) for result in answer.results]
+        parts: dict[str, dict[str, float]] = {result.id: {} for result in answer.results}
+
+        def note(term: str, scores: dict[int, float]) -> None:
+            for chunk, score in scores.items():
+                parts[str(chunk)][term] = score
+
+        for term, times in Counter(query.terms).items():
+            note(term, store.term_scores([term] * times, ids))
+        for prefix in query.prefixes:
+            note(prefix, store.term_scores((), ids, prefixes=[prefix]))
+        for language, terms in query.variants.items():
+            for term in terms:
+                note(term, store.term_scores((), ids, variants={language: [term]}))
+        return parts
+
+    def count(self, collections: Sequence[str] = (), path: str | None = None) -> int:
+        """How many passages pass a filter."""
+        from qrank.store.filters import Filter
+
+        return self._open().count_chunks(Filter.of(tuple(collections), path))
 
     @property
     def decoded(self) -> int:
@@ -359,6 +452,15 @@ def embed(
         return embedding(texts, query=query, instruction=instruction, dims=dims)
     finally:
         embedding.close()
+
+
+def engine_versions() -> list[str]:
+    """llama.cpp's build and the devices it can run on, a line each."""
+    try:
+        from qrank.llama.devices import build, devices
+    except (ImportError, OSError, RuntimeError) as error:
+        return [f"llama.cpp can't be loaded: {error}"]
+    return [build(), *(f"device {device.name}: {device.description}" for device in devices())]
 
 
 def _reranker(path: Path, placement: Placement) -> Reranker:

@@ -31,3 +31,7 @@ class ModelError(QrankError):
 
 class IndexFileError(QrankError):
     """The index file can't be used as it is."""
+
+
+class Terminated(BaseException):
+    """SIGTERM came: as after Ctrl-C, what was computed is kept."""

@@ -117,6 +117,24 @@ class Result:
     scores: Scores
 
 
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """A passage as `qrank get` shows it: a result without its scores."""
+
+    id: str
+    path: str
+    collection: str
+    title: str
+    heading: str
+    start_line: int
+    end_line: int
+    start_byte: int
+    end_byte: int
+    page: int | None
+    text: str
+    stale: bool
+
+
 @dataclass(slots=True)
 class Answer:
     """The answer to one query, with how it came about."""
@@ -130,6 +148,33 @@ class Answer:
     candidates: int = 0
     truncated: bool = False
     terms: list[str] = field(default_factory=list)  # the query's index terms, for marking
+
+
+@dataclass(frozen=True, slots=True)
+class PackedPassage:
+    """One or more neighbouring passages of a file, for a language model to read."""
+
+    path: str
+    heading: str
+    start_line: int
+    end_line: int
+    start_byte: int
+    end_byte: int
+    page: int | None
+    score: float  # of the best of them
+    ids: list[str]
+    tokens: int  # estimated, with the line that says where it is from
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """The best passages that fit into max_tokens, and how many tokens they are, estimated."""
+
+    query: str
+    max_tokens: int
+    tokens: int
+    passages: list[PackedPassage]
 
 
 @dataclass(frozen=True, slots=True)

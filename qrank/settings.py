@@ -17,7 +17,10 @@ PROJECT_FOLDER = ".qrank"
 INDEX_NAME = "index.db"
 CONFIG_NAME = "config.toml"
 NUMBERS = ("threads", "gpu_layers")
-KEYS = ("db", "embed_model", "rerank_model", "collection", "color", "device", *NUMBERS)
+KEYS = (
+    *("db", "embed_model", "rerank_model", "collection", "color", "hyperlink_format"),
+    *("device", *NUMBERS),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +76,6 @@ def load(folder: Path | None = None) -> Settings:
 
     Raises InputError for a config file that is no TOML or has a key that does not exist.
     """
-    from platformdirs import user_config_path
-
     folder = (folder or Path.cwd()).absolute()
     project = next(
         (
@@ -84,12 +85,43 @@ def load(folder: Path | None = None) -> Settings:
         ),
         None,
     )
-    values = _read(user_config_path("qrank", appauthor=False) / CONFIG_NAME)
+    values = _read(user_file())
     if project:
         values |= _read(project / CONFIG_NAME)
     environment = {key: os.environ.get(f"QRANK_{key.upper()}") for key in KEYS}
     values |= {key: value for key, value in environment.items() if value}
     return Settings(values, project)
+
+
+def user_file() -> Path:
+    """Where the user's own settings are."""
+    from platformdirs import user_config_path
+
+    return user_config_path("qrank", appauthor=False) / CONFIG_NAME
+
+
+def write(path: Path, key: str, value: str | None) -> None:
+    """Set a key in a settings file, keeping the rest of it as it is; None takes it out.
+
+    Raises InputError for a value that the setting can't have, or a file that can't be written.
+    """
+    import tomlkit
+
+    if value is not None and key in NUMBERS and not value.isdecimal():
+        raise InputError(f"the setting {key} takes a number, not {value!r}")
+    _read(path)  # what is there is right, or is said to be wrong
+    try:
+        text = path.read_text("utf-8") if path.exists() else ""
+        table = tomlkit.parse(text)
+        if value is None:
+            table.pop(key, None)
+        else:
+            table[key] = int(value) if key in NUMBERS else value
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(tomlkit.dumps(table), encoding="utf-8")
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise InputError(f"can't write {path}: {reason}") from error
 
 
 def _read(path: Path) -> dict[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import logging
 import os
+import signal
 import sys
 from typing import Annotated
 
@@ -12,31 +13,40 @@ import typer
 from typer._click.exceptions import ClickException, NoArgsIsHelpError  # typer is pinned below 0.29
 
 from qrank.cli import (
+    config,
     doctor,
     embed,
     eval,
     index,
     maintain,
     models,
+    passages,
+    reference,
     rerank,
     search,
     status,
     transfer,
+    tui,
 )
 from qrank.cli.options import Command, Group, ModelCommand, common
 from qrank.cli.snippet import inert_name
-from qrank.errors import QrankError
+from qrank.errors import QrankError, Terminated
 
 app = typer.Typer(
     name="qrank",
     cls=Group,
     no_args_is_help=True,
+    add_completion=False,  # qrank completions
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("index", cls=ModelCommand)(index.index)
 app.command("search", cls=ModelCommand)(search.search)
+app.command("tui", cls=ModelCommand)(tui.tui)
+app.command("similar", cls=Command)(search.similar)
+app.command("get", cls=Command)(passages.get)
+app.command("open", cls=Command)(passages.open_)
 app.command("rerank", cls=ModelCommand)(rerank.rerank)
 app.command("embed", cls=ModelCommand)(embed.embed)
 app.command("eval", cls=ModelCommand)(eval.evaluate)
@@ -48,20 +58,30 @@ app.command("import", cls=Command)(transfer.import_)
 app.command("doctor", cls=Command)(doctor.doctor)
 app.command("init", cls=Command)(status.init)
 app.add_typer(models.app, name="models")
+app.add_typer(config.app, name="config")
+app.command("schema", cls=Command)(reference.schema)
+app.command("completions", cls=Command)(reference.completions)
+app.command("man", cls=Command)(reference.man)
 
 
 def _version(wanted: bool) -> None:
-    if wanted:
-        from qrank import __version__
+    if not wanted:
+        return
+    from qrank import __version__, api
 
-        print(f"qrank {__version__}")
-        raise typer.Exit
+    print(f"qrank {__version__}", flush=True)  # whatever llama.cpp's library does
+    for line in api.engine_versions():
+        print(line)
+    raise typer.Exit
 
 
 @app.callback()
 def _root(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+        bool,
+        typer.Option(
+            "--version", callback=_version, is_eager=True, help="Show versions and devices."
+        ),
     ] = False,
 ) -> None:
     """Search local documents: BM25, embeddings and a reranker, offline.
@@ -76,6 +96,7 @@ def run() -> int:
         if isinstance(stream, io.TextIOWrapper):  # UTF-8 whatever the locale says
             stream.reconfigure(encoding="utf-8", errors="replace")
     _show_notices()
+    signal.signal(signal.SIGTERM, _terminate)
     try:
         status = _command(sys.argv[1:])
         sys.stdout.flush()
@@ -86,8 +107,10 @@ def run() -> int:
         return 2
     except ClickException as error:
         return _fail(_usage(error), 2)
-    except (typer.Abort, KeyboardInterrupt):
-        return _fail("interrupted", 130)
+    except (typer.Abort, KeyboardInterrupt) as error:
+        return _fail(str(error) or "interrupted", 130)
+    except Terminated as error:
+        return _fail(str(error) or "terminated", 128 + signal.SIGTERM)
     except Exception as error:
         if common.debug:
             raise
@@ -95,6 +118,11 @@ def run() -> int:
             return _fail(str(error), error.status)
         return _fail(f"{type(error).__name__}: {error}; --debug shows where", 2)
     return status
+
+
+def _terminate(_number: int, _frame: object) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # the next one ends it at once
+    raise Terminated
 
 
 def _usage(error: ClickException) -> str:
@@ -109,6 +137,9 @@ def _usage(error: ClickException) -> str:
 def _command(arguments: list[str]) -> int:
     command = typer.main.get_command(app)
     if "_QRANK_COMPLETE" in os.environ:  # a shell asks for completions
+        from typer._completion_classes import completion_init
+
+        completion_init()
         command(prog_name="qrank")
     try:
         # Not command(…): that would keep interrupts and closed pipes to itself.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from types import TracebackType
+from typing import Self
 
 from rich.console import Console
 from rich.progress import (
@@ -17,6 +18,8 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from qrank.pipeline.progress import Counting
+
 
 class _Rate(ProgressColumn):
     """Steps a second."""
@@ -29,10 +32,11 @@ def _slow(task: Task) -> str:
     return f"{task.speed:.1f}/s" if task.speed else ""
 
 
-class Bar:
+class Bar(Counting):
     """qrank.pipeline.progress.Progress, drawn: one bar a stage."""
 
     def __init__(self) -> None:
+        super().__init__()
         self._progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -44,7 +48,7 @@ class Bar:
         )
         self._task: TaskID | None = None
 
-    def __enter__(self) -> Bar:
+    def __enter__(self) -> Self:
         self._progress.start()
         return self
 
@@ -58,11 +62,13 @@ class Bar:
 
     def stage(self, name: str, total: int | None) -> None:
         """Begin a new bar; the one before is taken away."""
+        super().stage(name, total)
         if self._task is not None:
             self._progress.remove_task(self._task)
         self._task = self._progress.add_task(name, total=total)
 
     def advance(self, amount: int = 1) -> None:
         """Move the bar on."""
+        super().advance(amount)
         if self._task is not None:
             self._progress.advance(self._task, amount)

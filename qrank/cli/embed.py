@@ -28,7 +28,10 @@ def embed(
         Format | None, typer.Option("--input", help="What stdin holds. [seen from its first line]")
     ] = None,
 ) -> None:
-    """Embed the texts on stdin: a JSON object with text and embedding a line, in order."""
+    """Embed the texts on stdin.
+
+    Each gives a line: a JSON object with text and embedding, in order.
+    """
     from qrank import api
     from qrank.cli import emit, inputs, render
 

@@ -10,8 +10,8 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from qrank.cli.inputs import Item
-from qrank.cli.snippet import inert_name
-from qrank.results import Answer, IndexReport
+from qrank.cli.snippet import inert, inert_name
+from qrank.results import Answer, IndexReport, Packed, Passage, Result
 
 if TYPE_CHECKING:
     import numpy as np
@@ -49,32 +49,64 @@ def _write(text: str) -> None:
     sys.stdout.buffer.write(data)
 
 
-def answer(found: Answer) -> None:
-    """A search's answer as one document."""
-    document(_answer(found))
+Terms = Mapping[str, Mapping[str, float]]  # by result id, what each term adds to BM25
 
 
-def answer_line(fields: dict[str, Any], found: Answer) -> None:
-    """One query's answer of many, with the fields its line came with."""
-    line(fields | _answer(found))
-
-
-def results(found: Answer) -> None:
-    """A search's results, one a line."""
-    for result in found.results:
-        line(asdict(result))
-
-
-def paths(found: Answer, limit: int, end: str) -> None:
-    """The first distinct paths of the results, best first."""
-    for path in list(dict.fromkeys(result.path for result in found.results))[:limit]:
-        sys.stdout.write((inert_name(path) if sys.stdout.isatty() else path) + end)
-
-
-def _answer(found: Answer) -> dict[str, Any]:
+def answer(found: Answer, names: Sequence[str] = (), terms: Terms = {}) -> dict[str, Any]:  # noqa: B006
+    """A search's answer as JSON has it; of its results only the fields named, when any are."""
     fields = asdict(found)
     del fields["terms"]
+    fields["results"] = [_result(result, names, terms) for result in found.results]
     return {"schema": SCHEMA, **fields}
+
+
+def results(found: Answer, names: Sequence[str], terms: Terms) -> None:
+    """A search's results, one a line."""
+    for result in found.results:
+        line(_result(result, names, terms))
+
+
+def _result(result: Result, names: Sequence[str], terms: Terms) -> dict[str, Any]:
+    fields = asdict(result)
+    if terms and fields["scores"]["bm25"]:
+        fields["scores"]["bm25"]["terms"] = terms[result.id]
+    return {name: fields[name] for name in names} if names else fields
+
+
+def text(value: str, end: str) -> None:
+    """A value as it is, on a terminal inert."""
+    shown = inert_name(value) if sys.stdout.isatty() else value
+    sys.stdout.flush()
+    sys.stdout.buffer.write((shown + end).encode("utf-8", "replace"))
+
+
+def passages(found: Sequence[Passage], *, lines: bool) -> None:
+    """Passages by themselves, one a line or as one document."""
+    if lines:
+        for passage in found:
+            line(asdict(passage))
+    else:
+        document({"schema": SCHEMA, "passages": [asdict(passage) for passage in found]})
+
+
+def packed(found: Packed) -> None:
+    """The packed passages as one document."""
+    document({"schema": SCHEMA, **asdict(found)})
+
+
+def packed_lines(found: Packed) -> None:
+    """The packed passages, one a line."""
+    for passage in found.passages:
+        line(asdict(passage))
+
+
+def packed_text(found: Packed) -> None:
+    """The packed passages as text, each under a line that says where it is from."""
+    for passage in found.passages:
+        place = f"{passage.path}:{passage.start_line}-{passage.end_line}"
+        text(f"[{place}] {passage.heading}".rstrip(), "\n")
+        body = inert(passage.text) if sys.stdout.isatty() else passage.text
+        sys.stdout.buffer.write(f"{body}\n\n".encode("utf-8", "replace"))
 
 
 def index_report(report: IndexReport) -> None:

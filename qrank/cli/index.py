@@ -23,7 +23,7 @@ def index(
     ] = True,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Index folders and files, or bring the index up to date with them.
+    """Index folders and files, or update what is indexed.
 
     Only what changed since the last run is read and embedded; what is gone is removed. It can be
     interrupted at any time: the next run goes on from there.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import IO, Any
 from qrank.errors import InputError
 
 _BLOCK = 1 << 16
+_FILE_BYTES = 1 << 16  # no model reads more of a file
 
 
 class Format(StrEnum):
@@ -36,11 +37,17 @@ class Item:
         """Whether it was a JSON object."""
         return self.form is Format.jsonl
 
+    @property
+    def label(self) -> str:
+        """What stood in the input: the text, or the path of the file it is from."""
+        return str(self.fields.get("path", self.text))
+
 
 def texts(form: Format | None) -> Iterator[Item]:
     """The texts on stdin; the form is seen from the first line when it is not given.
 
-    Raises InputError for a JSONL line that is no object or has no string under "text".
+    Of what `rg --json` prints it is the lines that matched. Raises InputError for a JSONL line that
+    is no object or has no string under "text".
     """
     if sys.stdin.isatty():
         print("qrank: reading from the terminal; end with Ctrl-D", file=sys.stderr)
@@ -84,9 +91,43 @@ def _items(stream: IO[bytes], form: Format | None, key: str, name: str) -> Itera
         elif line.strip():
             fields = _object(line, f"{name}, line {number}")
             text = fields.get(key)
+            if text is None and key == "text" and _is_of_ripgrep(fields):
+                yield from _matched(fields)
+                continue
             if not isinstance(text, str):
                 raise InputError(f'{name}, line {number}: no string under "{key}"')
             yield Item(text, form, fields)
+
+
+def file_texts(paths: Iterable[Item], complain: Callable[[str], None]) -> Iterator[Item]:
+    """The files that paths name, each with its path and the beginning of its text; complain is
+    told of those that can't be read."""
+    for item in paths:
+        try:
+            with Path(item.text).open("rb") as stream:
+                data = stream.read(_FILE_BYTES)
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or str(error)
+            complain(f"left out {item.text}: {reason.lower()}")
+            continue
+        if b"\0" in data:
+            complain(f"left out {item.text}: binary file")
+        else:
+            yield Item(_decoded(data), item.form, item.fields | {"path": item.text})
+
+
+def _is_of_ripgrep(fields: dict[str, Any]) -> bool:
+    """Whether an object is one of those that `rg --json` prints."""
+    kinds = ("begin", "match", "context", "end", "summary")
+    return fields.get("type") in kinds and isinstance(fields.get("data"), dict)
+
+
+def _matched(fields: dict[str, Any]) -> Iterator[Item]:
+    """The line that ripgrep found; nothing of what else it tells."""
+    lines = fields["data"].get("lines")
+    text = lines.get("text") if fields["type"] == "match" and isinstance(lines, dict) else None
+    if isinstance(text, str):
+        yield Item(text.rstrip("\r\n"), Format.jsonl, fields)
 
 
 def _decoded(data: bytes) -> str:

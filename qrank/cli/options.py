@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import typer
 from typer.core import TyperCommand, TyperGroup, TyperOption
 
+from qrank.cli import complete
 from qrank.errors import InputError
 from qrank.settings import Placement
 
@@ -63,7 +66,7 @@ def _common_options() -> list[TyperOption]:
     return [
         _option("--db", type=Path, metavar="FILE", help="The index file (or QRANK_DB)."),
         _option("--color", metavar=colors, help="When to use colour. [auto]"),
-        _option("--quiet", is_flag=True, help="Say nothing on stderr but errors."),
+        _option("-q", "--quiet", is_flag=True, help="Say nothing but errors and what was asked."),
         _option("--debug", is_flag=True, help="On an error show the traceback."),
     ]
 
@@ -99,3 +102,87 @@ class ModelCommand(TyperCommand):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.params += _model_options() + _common_options()
+
+
+# What the commands that print results have in common.
+
+MOST = 1_000_000  # results or candidates that may be asked for
+Limit = Annotated[
+    int | None, typer.Option("-n", "--limit", min=1, max=MOST, help="Show at most this many. [10]")
+]
+Collections = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--collection",
+        help="Only this collection (may be repeated).",
+        autocompletion=complete.collections,
+    ),
+]
+PathGlob = Annotated[
+    str | None, typer.Option("--path", metavar="GLOB", help="Only files whose path matches.")
+]
+Suffixes = Annotated[
+    list[str] | None,
+    typer.Option("--type", metavar="EXT", help="Only files ending so: md (may be repeated)."),
+]
+_DATES = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]
+Since = Annotated[
+    datetime | None,
+    typer.Option(formats=_DATES, metavar="DATE", help="Only files changed then or later."),
+]
+Until = Annotated[
+    datetime | None,
+    typer.Option(formats=_DATES, metavar="DATE", help="Only files changed before then."),
+]
+MinScore = Annotated[
+    float | None, typer.Option(metavar="S", help="Leave out results below this score.")
+]
+PerFile = Annotated[
+    int | None, typer.Option(min=1, metavar="N", help="At most so many results from one file.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+AsJsonl = Annotated[bool, typer.Option("--jsonl", help="Print a JSON object a result.")]
+PathsOnly = Annotated[
+    bool, typer.Option("-l", "--files-with-matches", help="Print the files' paths only.")
+]
+Null = Annotated[
+    bool, typer.Option("-0", "--null", help="As -l, or as --format, each ended by a NUL byte.")
+]
+Count = Annotated[bool, typer.Option("--count", help="Print only how many results there are.")]
+Fields = Annotated[
+    str | None, typer.Option(metavar="A,B,…", help="Of JSON results, only these fields.")
+]
+Format = Annotated[
+    str | None,
+    typer.Option("--format", metavar="TEXT", help="A line a result, as '{path}:{line}\\t{score}'."),
+]
+MaxTokens = Annotated[
+    int | None,
+    typer.Option(
+        min=1, metavar="N", help="Pack the best passages into so many tokens, for an LLM."
+    ),
+]
+Around = Annotated[
+    int | None,
+    typer.Option("-C", "--context", min=0, metavar="N", help="Show so many lines around the best."),
+]
+Full = Annotated[bool, typer.Option("--full", help="Show passages whole.")]
+Explain = Annotated[
+    bool, typer.Option("--explain", help="Show how each stage came to a result's place.")
+]
+Hyperlinks = Annotated[
+    str | None,
+    typer.Option("--hyperlink-format", metavar="FORMAT", help="Link places, as file or vscode."),
+]
+EmbedModel = Annotated[
+    str | None,
+    typer.Option(
+        metavar="MODEL",
+        help="The embedding model. [the index's]",
+        autocompletion=complete.embedders,
+    ),
+]
+RerankModel = Annotated[
+    str | None,
+    typer.Option(metavar="MODEL", help="The reranker. [auto]", autocompletion=complete.rerankers),
+]

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import re
 import sys
-import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,9 +11,9 @@ from typing import IO, TYPE_CHECKING, Any
 
 from qrank.cli.inputs import Format, Item
 from qrank.cli.options import COLOR_CHOICES, common
-from qrank.cli.snippet import inert, inert_name, snippet
-from qrank.errors import InputError
-from qrank.results import Answer, Check, IndexReport, Result
+from qrank.cli.snippet import inert, inert_name
+from qrank.errors import InputError, Terminated
+from qrank.results import Check, IndexReport, Passage
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -23,9 +21,6 @@ if TYPE_CHECKING:
     from qrank.pipeline.progress import Progress
 
 SHOWN_PROBLEMS = 10
-PIPE_WIDTH = 320  # characters of a passage where there is no terminal to fill
-_HEADING_LINES = re.compile(r"\A(?:#{1,6}[^\S\n].*(?:\n\s*|\Z))+")
-SPINNER_DELAY = 0.5  # seconds
 
 
 def warn(message: str) -> None:
@@ -34,7 +29,7 @@ def warn(message: str) -> None:
         print("qrank:", inert_name(message), file=sys.stderr)
 
 
-def _color(stream: IO[str]) -> bool:
+def color_wanted(stream: IO[str]) -> bool:
     """Whether to colour a stream: the flag, then NO_COLOR, CLICOLOR_FORCE, CLICOLOR."""
     from qrank import settings
 
@@ -52,13 +47,15 @@ def _color(stream: IO[str]) -> bool:
 
 
 def console_for(stream: IO[str]) -> Console:
+    """rich's console for a stream. With NO_COLOR a terminal still gets bold and dim."""
     from rich.console import Console
 
-    color = _color(stream)
+    color = color_wanted(stream)
+    plain = stream.isatty() and not color and common.color is None and bool(_no_color())
     return Console(
         file=stream,
         force_terminal=color or stream.isatty(),
-        color_system="auto" if color else None,
+        color_system="auto" if color else "standard" if plain else None,
         no_color=not color,
         highlight=False,
         markup=False,
@@ -67,67 +64,8 @@ def console_for(stream: IO[str]) -> Console:
     )
 
 
-def answer(found: Answer) -> None:
-    """A search's results: place and score on a line, below it the passage around the terms."""
-    terminal = sys.stdout.isatty()
-    if terminal or _color(sys.stdout):
-        _styled(found, terminal)
-    else:  # rich takes a third of a BM25 search's time to import
-        for result in found.results:
-            head = "".join(text for text, _ in _head(result))
-            shown, _ = _passage(result, found.terms, PIPE_WIDTH)
-            print(f"{head}\n    {shown}\n")
-    if not found.results:
-        warn("nothing found")
-    elif found.truncated:
-        warn(f"time was up: {found.reranked} candidates were reranked (--budget)")
-
-
-def _styled(found: Answer, terminal: bool) -> None:
-    from rich.padding import Padding
-    from rich.text import Text
-
-    console = console_for(sys.stdout)
-    width = max(40, console.width - 8) * 3 if terminal else PIPE_WIDTH
-    for result in found.results:
-        console.print(Text.assemble(*_head(result)), overflow="fold")
-        shown, spans = _passage(result, found.terms, width)
-        body = Text(shown)
-        for start, end in spans:
-            body.stylize("bold yellow", start, end)
-        console.print(Padding(body, (0, 0, 0, 4), expand=False))
-        console.print()
-
-
-def _head(result: Result) -> list[tuple[str, str]]:
-    """The first line of a result: pieces of text with their styles."""
-    pieces = [
-        (f"{result.rank:>2}  ", "dim"),
-        (f"{result.score:.3f}  ", "cyan"),
-        (_place(result), "bold green"),
-    ]
-    if result.stale:
-        pieces.append(("  (changed since indexed)", "yellow"))
-    if result.heading:
-        pieces.append((f"  {inert_name(result.heading)}", "dim"))
-    return pieces
-
-
-def _passage(result: Result, terms: Sequence[str], width: int) -> tuple[str, list[tuple[int, int]]]:
-    """What is shown of a passage, and where the query's terms are in it."""
-    # The heading line that a Markdown passage begins with stands above already.
-    text = _HEADING_LINES.sub("", result.text) if result.heading else result.text
-    return snippet(text or result.text, terms, width)
-
-
-def _place(result: Result) -> str:
-    lines = (
-        f"{result.start_line}"
-        if result.start_line == result.end_line
-        else f"{result.start_line}-{result.end_line}"
-    )
-    page = f" (page {result.page})" if result.page is not None else ""
-    return f"{inert_name(short_path(result.path))}:{lines}{page}"
+def _no_color() -> bool:
+    return bool(os.environ.get("NO_COLOR")) and os.environ.get("TERM") != "dumb"
 
 
 def short_path(path: str) -> str:
@@ -139,11 +77,21 @@ def short_path(path: str) -> str:
 
 
 def ranked(found: Sequence[tuple[Item, float]]) -> None:
-    """Reranked lines: the score, a tab, the text; ended by NUL where the input was."""
+    """Reranked lines: the score, a tab, the text (of a file its path); ended as in the input."""
     for item, score in found:
-        text = inert(item.text) if sys.stdout.isatty() else item.text
+        text = inert(item.label) if sys.stdout.isatty() else item.label
         end = "\0" if item.form is Format.nul and not sys.stdout.isatty() else "\n"
         sys.stdout.write(f"{score:.4f}\t{text}{end}")
+
+
+def passages(found: Sequence[Passage]) -> None:
+    """Passages whole, each below its place when there are several; on a terminal inert."""
+    for passage in found:
+        if len(found) > 1:
+            print(inert_name(f"{short_path(passage.path)}:{passage.start_line}"))
+        print(inert(passage.text) if sys.stdout.isatty() else passage.text)
+        if len(found) > 1:
+            print()
 
 
 def problems(report: IndexReport) -> None:
@@ -221,35 +169,38 @@ def hint_at_better_models(name: str | None) -> None:
         warn("using the small bundled models; for better ones see: qrank models list")
 
 
-@contextmanager
-def spinner() -> Iterator[None]:
-    """On a terminal, a sign of life once something takes longer than half a second."""
-    if common.quiet or not sys.stderr.isatty():
-        yield
-        return
-    from rich.console import Console
+def animates() -> bool:
+    """Whether stderr is a terminal that can redraw a line, and may."""
+    return not common.quiet and sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
 
-    shown = Console(stderr=True).status("searching…")
-    timer = threading.Timer(SPINNER_DELAY, shown.start)
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
-        timer.join()
-        shown.stop()
+
+@contextmanager
+def stages() -> Iterator[Progress]:
+    """On a terminal, the stage a search is in once it takes longer than half a second."""
+    from qrank.pipeline.progress import Silent
+
+    if not animates():
+        yield Silent()
+        return
+    from qrank.cli.spinner import Spinner
+
+    with Spinner() as spinner:
+        yield spinner
 
 
 @contextmanager
 def progress() -> Iterator[Progress]:
-    """A progress bar with rate and time left on a terminal, nothing elsewhere."""
-    from qrank.pipeline.progress import Silent
+    """A progress bar on a terminal; where an interrupted run was is said everywhere."""
+    from qrank.pipeline.progress import Counting
 
-    if common.quiet or not sys.stderr.isatty():
-        yield Silent()
-        return
-    from qrank.cli.bar import Bar
+    counting = Counting()
+    if animates():
+        from qrank.cli.bar import Bar
 
-    with Bar() as bar:
-        yield bar
+        counting = Bar()
+    try:
+        with counting:
+            yield counting
+    except (KeyboardInterrupt, Terminated) as error:
+        word = "interrupted" if isinstance(error, KeyboardInterrupt) else "terminated"
+        raise type(error)(f"{word} {counting.place}; the next run goes on from there") from None

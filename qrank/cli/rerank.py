@@ -31,20 +31,27 @@ def rerank(
     form: Annotated[
         Format | None, typer.Option("--input", help="What stdin holds. [seen from its first line]")
     ] = None,
+    files: Annotated[
+        bool, typer.Option("--files", help="stdin names files; rank them by how they begin.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
     as_jsonl: Annotated[bool, typer.Option("--jsonl", help="Print a JSON object a text.")] = False,
 ) -> None:
     """Order the documents on stdin by how well they answer QUERY.
 
-    A document a line, or JSONL objects with "text", whose other fields are kept. Each comes out
-    with its score, best first.
+    A document a line, or JSONL objects with "text", whose other fields are kept, or what
+    `rg --json` prints. Each comes out with its score, best first.
     """
     from qrank import api
     from qrank.cli import emit, inputs, render
 
+    if as_json and as_jsonl:
+        raise InputError("--json and --jsonl can't go together", hint="choose one")
     count = _candidates(candidates)
     # A blank line is no document; an object without a word in it is one.
     items = [item for item in inputs.texts(form) if item.is_object or item.text.strip()]
+    if files:
+        items = list(inputs.file_texts(items, render.warn))
     ranked = api.rerank(
         query,
         [item.text for item in items],

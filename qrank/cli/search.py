@@ -1,36 +1,67 @@
-"""qrank search."""
+"""qrank search and qrank similar."""
 
 from __future__ import annotations
 
 import sys
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from qrank.cli.inputs import Format
-from qrank.cli.options import common
+from qrank.cli import show
+from qrank.cli.inputs import Format as InputFormat
+from qrank.cli.options import (
+    MOST,
+    Around,
+    AsJson,
+    AsJsonl,
+    Collections,
+    Count,
+    EmbedModel,
+    Explain,
+    Fields,
+    Format,
+    Full,
+    Hyperlinks,
+    Limit,
+    MaxTokens,
+    MinScore,
+    Null,
+    PathGlob,
+    PathsOnly,
+    PerFile,
+    RerankModel,
+    Since,
+    Suffixes,
+    Until,
+    common,
+)
+from qrank.cli.show import Form
 from qrank.errors import InputError
 from qrank.results import Mode
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from qrank.api import Index
     from qrank.results import Answer
 
-MOST = 1_000_000  # results or candidates that may be asked for
-DATES = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]
-PASSAGES_A_FILE = 10  # -l looks at so many passages for each file it may print
+LIMIT = 10
+COUNTED = 100  # results that --count goes through where every passage has some score
 
 
 def search(
     query: Annotated[
         str | None, typer.Argument(help="What to look for; - reads it from stdin.")
     ] = None,
-    limit: Annotated[
-        int, typer.Option("-n", "--limit", min=1, max=MOST, help="Show at most this many.")
-    ] = 10,
+    more: Annotated[
+        list[str] | None,
+        typer.Option("-e", "--query", metavar="QUERY", help="Fuse several (may be repeated)."),
+    ] = None,
+    interactive: Annotated[
+        bool, typer.Option("-i", "--interactive", help="Search as you type, as qrank tui.")
+    ] = False,
+    limit: Limit = None,
     mode: Annotated[Mode, typer.Option(help="How candidates are found.")] = Mode.hybrid,
     rerank: Annotated[
         bool | None,
@@ -40,50 +71,39 @@ def search(
     budget: Annotated[
         float | None, typer.Option(min=0, metavar="SECONDS", help="Stop reranking after this.")
     ] = None,
-    collection: Annotated[
-        list[str] | None, typer.Option(help="Only this collection (may be repeated).")
-    ] = None,
-    path: Annotated[
-        str | None, typer.Option(metavar="GLOB", help="Only files whose path matches.")
-    ] = None,
-    suffix: Annotated[
-        list[str] | None,
-        typer.Option("--type", metavar="EXT", help="Only files ending so: md (may be repeated)."),
-    ] = None,
-    since: Annotated[
-        datetime | None,
-        typer.Option(formats=DATES, metavar="DATE", help="Only files changed then or later."),
-    ] = None,
-    until: Annotated[
-        datetime | None,
-        typer.Option(formats=DATES, metavar="DATE", help="Only files changed before then."),
-    ] = None,
-    min_score: Annotated[
-        float | None, typer.Option(metavar="S", help="Leave out results below this score.")
-    ] = None,
+    collection: Collections = None,
+    path: PathGlob = None,
+    suffix: Suffixes = None,
+    since: Since = None,
+    until: Until = None,
+    per_file: PerFile = None,
+    min_score: MinScore = None,
+    around: Around = None,
+    full: Full = False,
+    explain: Explain = False,
+    hyperlink_format: Hyperlinks = None,
+    as_json: AsJson = False,
+    as_jsonl: AsJsonl = False,
+    paths_only: PathsOnly = False,
+    null: Null = False,
+    count: Count = False,
+    template: Format = None,
+    fields: Fields = None,
+    max_tokens: MaxTokens = None,
     queries: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help='Run many: lines, or JSONL with "query"; prints JSONL.'),
     ] = None,
+    resume: Annotated[
+        Path | None,
+        typer.Option(metavar="OUT", help="With --queries: add to OUT what it does not answer yet."),
+    ] = None,
     form: Annotated[
-        Format | None, typer.Option("--input", help="What FILE holds. [seen from its first line]")
+        InputFormat | None,
+        typer.Option("--input", help="What FILE holds. [seen from its first line]"),
     ] = None,
-    embed_model: Annotated[
-        str | None, typer.Option(metavar="MODEL", help="The embedding model. [the index's]")
-    ] = None,
-    rerank_model: Annotated[
-        str | None, typer.Option(metavar="MODEL", help="The reranker. [auto]")
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
-    as_jsonl: Annotated[
-        bool, typer.Option("--jsonl", help="Print a JSON object a result.")
-    ] = False,
-    paths_only: Annotated[
-        bool, typer.Option("-l", "--files-with-matches", help="Print the files' paths only.")
-    ] = False,
-    null: Annotated[
-        bool, typer.Option("-0", "--null", help="As -l, each path ended by a NUL byte.")
-    ] = False,
+    embed_model: EmbedModel = None,
+    rerank_model: RerankModel = None,
 ) -> None:
     """Find the passages that answer QUERY, best first.
 
@@ -93,68 +113,180 @@ def search(
     Exit status: 0 something was found, 1 nothing was, 2 an error.
     """
     from qrank import api
-    from qrank.cli import emit, render
 
-    if (query is None) == (queries is None):
-        raise InputError("give one QUERY, or --queries FILE", hint="see qrank search --help")
-    if queries is not None and (as_json or paths_only or null):
-        raise InputError("--queries prints JSONL: it can't go with --json, -l or -0")
+    output = show.output(
+        as_json=as_json,
+        as_jsonl=as_jsonl,
+        paths_only=paths_only,
+        null=null,
+        count=count,
+        template=template,
+        fields=fields,
+        max_tokens=max_tokens,
+        around=around,
+        full=full,
+        explain=explain,
+        hyperlinks=hyperlink_format,
+    )
     with api.Index(
-        common.db,
-        embed_model=embed_model,
-        rerank_model=rerank_model,
-        placement=common.placement,
+        common.db, embed_model=embed_model, rerank_model=rerank_model, placement=common.placement
     ) as index:
 
-        def run(text: str) -> Answer:
-            with render.spinner():
+        def run(text: str | list[str]) -> Answer:
+            from qrank.cli import render
+
+            with render.stages() as progress:
                 return index.search(
                     text,
                     mode=mode,
-                    limit=limit * PASSAGES_A_FILE if paths_only or null else limit,
+                    limit=limit or _limit(output, mode, candidates),
                     rerank=rerank,
                     candidates=candidates,
                     budget=budget,
                     collections=collection or (),
                     path=path,
                     min_score=min_score,
+                    per_file=output.per_file or per_file,
                     suffixes=["." + end.lstrip(".") for end in suffix or ()],
                     since=since,
                     until=until,
+                    progress=progress,
                 )
 
+        if interactive:
+            from qrank.cli.tui import start
+
+            start(index, query or "", collection or (), path)
+            return
+        if resume is not None and queries is None:
+            raise InputError("--resume goes with --queries FILE")
         if queries is not None:
-            found = _run_all(queries, form, run)
+            if query is not None or more:
+                raise InputError("give one QUERY, or --queries FILE, not both")
+            if output.form not in (Form.people, Form.jsonl) or output.max_tokens:
+                raise InputError("--queries prints JSONL: it can't go with another form of output")
+            found = _run_all(queries, form, resume, output.fields, run)
         else:
-            answer = run(
-                sys.stdin.buffer.read().decode("utf-8", "replace") if query == "-" else str(query)
-            )
-            if null or paths_only:
-                emit.paths(answer, limit, "\0" if null else "\n")
-            elif as_json:
-                emit.answer(answer)
-            elif as_jsonl:
-                emit.results(answer)
-            else:
-                render.answer(answer)
+            answer = run(_asked(query, more))
+            _print(output, answer, index, collection or (), path, min_score)
             found = bool(answer.results)
-        if not found and not index.status()["chunks"]:
-            render.warn("the index is empty; fill it with: qrank index PATH")
-        elif mode is Mode.hybrid and not index.has_vectors():
-            render.warn("the index has no vectors: words alone were compared (run qrank index)")
     raise typer.Exit(0 if found else 1)
 
 
-def _run_all(file: Path, form: Format | None, run: Callable[[str], Answer]) -> bool:
+def similar(
+    place: Annotated[str, typer.Argument(metavar="PATH[:LINE]", help="A file, or a line of it.")],
+    limit: Limit = None,
+    mode: Annotated[
+        Mode, typer.Option(help="Compare vectors, or words (bm25).", metavar="vector|bm25")
+    ] = Mode.vector,
+    collection: Collections = None,
+    path: PathGlob = None,
+    per_file: PerFile = None,
+    min_score: MinScore = None,
+    around: Around = None,
+    full: Full = False,
+    hyperlink_format: Hyperlinks = None,
+    as_json: AsJson = False,
+    as_jsonl: AsJsonl = False,
+    paths_only: PathsOnly = False,
+    null: Null = False,
+    template: Format = None,
+    fields: Fields = None,
+    max_tokens: MaxTokens = None,
+) -> None:
+    """Find the passages most like a file, or a line of it.
+
+    With PATH:LINE it is the passage there that is compared. The file must be in the index: its
+    vectors are compared, no model is run.
+    """
+    from qrank import api
+
+    output = show.output(
+        as_json=as_json,
+        as_jsonl=as_jsonl,
+        paths_only=paths_only,
+        null=null,
+        template=template,
+        fields=fields,
+        max_tokens=max_tokens,
+        around=around,
+        full=full,
+        hyperlinks=hyperlink_format,
+    )
+    if mode is Mode.hybrid:
+        raise InputError("--mode hybrid needs a query", hint="use vector or bm25")
+    with api.Index(common.db) as index:
+        answer = index.similar(
+            place,
+            mode=mode,
+            limit=limit or LIMIT,
+            collections=collection or (),
+            path=path,
+            min_score=min_score,
+            per_file=output.per_file or per_file,
+        )
+        _print(output, answer, index, collection or (), path, min_score)
+    raise typer.Exit(0 if answer.results else 1)
+
+
+def _limit(output: show.Output, mode: Mode, candidates: int) -> int:
+    """How many results a run without -n asks for."""
+    if output.max_tokens is not None:
+        return candidates
+    if output.form is Form.count:
+        return MOST if mode is Mode.bm25 else max(COUNTED, candidates)
+    return LIMIT
+
+
+def _asked(query: str | None, more: list[str] | None) -> str | list[str]:
+    if query is not None and more:
+        raise InputError("give a QUERY, or several with -e, not both")
+    if more:
+        return more[0] if len(more) == 1 else more
+    if query is None:
+        raise InputError("give one QUERY, or --queries FILE", hint="see qrank search --help")
+    return sys.stdin.buffer.read().decode("utf-8", "replace") if query == "-" else query
+
+
+def _print(
+    output: show.Output,
+    answer: Answer,
+    index: Index,
+    collections: list[str] | tuple[()],
+    path: str | None,
+    min_score: float | None,
+) -> None:
+    from qrank.cli import render
+    from qrank.cli.hints import hint
+
+    if not (common.quiet and output.form is Form.people and output.max_tokens is None):
+        output.show(answer, index)
+    if note := "" if common.quiet else hint(index, answer, collections, path, min_score):
+        render.warn(note)
+
+
+def _run_all(
+    file: Path,
+    form: InputFormat | None,
+    resume: Path | None,
+    fields: tuple[str, ...],
+    run: Callable[[str], Answer],
+) -> bool:
     """Answer each query of a file; each answer is a line, written as it is known."""
-    from qrank.cli import emit, inputs, render
+    from qrank.cli import batch, emit, inputs, render
 
     found = False
-    for item in inputs.queries(file, form):
-        if not item.text.strip():  # one empty query must not cost the others their answers
-            render.warn(f"{file}: passed over an empty query {item.fields or ''}")
-            continue
-        answer = run(item.text)
-        emit.answer_line(item.fields, answer)
-        found = found or bool(answer.results)
+    with batch.output(resume) as (answered, write):
+        for item in inputs.queries(file, form):
+            if not item.text.strip():  # one empty query must not cost the others their answers
+                render.warn(f"{file}: passed over an empty query {item.fields or ''}")
+                continue
+            key = batch.key(item.fields | {"query": item.text})
+            if answered[key]:
+                answered[key] -= 1
+                found = True
+                continue
+            answer = run(item.text)
+            write(item.fields | emit.answer(answer, fields))
+            found = found or bool(answer.results)
     return found

@@ -31,7 +31,10 @@ def status(
 
 
 def init() -> None:
-    """Make an index of its own for this folder, in .qrank/: used here and in all folders below."""
+    """Give this folder an index of its own.
+
+    It is .qrank/index.db, used here and in all folders below.
+    """
     from qrank import api, settings
 
     folder = Path.cwd() / settings.PROJECT_FOLDER

@@ -15,9 +15,10 @@ CPU = "cpu"
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """A device: llama.cpp's name (CUDA0, Vulkan0, CPU), and ggml's handle."""
+    """A device: llama.cpp's name (CUDA0, Vulkan0, CPU), what it is, and ggml's handle."""
 
     name: str
+    description: str
     handle: int
 
 
@@ -30,12 +31,27 @@ def _function(name: str, *arguments: Any, result: Any = ctypes.c_void_p) -> Any:
 _count = _function("ggml_backend_dev_count", result=ctypes.c_size_t)
 _get = _function("ggml_backend_dev_get", ctypes.c_size_t)
 _name = _function("ggml_backend_dev_name", ctypes.c_void_p, result=ctypes.c_char_p)
+_description = _function("ggml_backend_dev_description", ctypes.c_void_p, result=ctypes.c_char_p)
+_version = _function("ggml_version", result=ctypes.c_char_p)
+_commit = _function("ggml_commit", result=ctypes.c_char_p)
+
+
+def build() -> str:
+    """Which llama.cpp this is: the versions of its package and of ggml, and ggml's commit."""
+    from llama_cpp import __version__
+
+    ggml, commit = _version().decode(), _commit().decode()
+    return f"llama.cpp of llama-cpp-python {__version__}, ggml {ggml} ({commit})"
 
 
 def devices() -> list[Device]:
     """All devices, in llama.cpp's order."""
     handles = [_get(i) for i in range(_count())]
-    return [Device(_name(handle).decode("utf-8", "replace"), handle) for handle in handles]
+    return [Device(_text(_name(handle)), _text(_description(handle)), handle) for handle in handles]
+
+
+def _text(value: bytes | None) -> str:
+    return (value or b"").decode("utf-8", "replace")
 
 
 def selection(name: str) -> Any:

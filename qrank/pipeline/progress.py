@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from types import TracebackType
+from typing import Protocol, Self
 
 
 class Progress(Protocol):
@@ -23,3 +24,38 @@ class Silent:
 
     def advance(self, amount: int = 1) -> None:
         """Nothing."""
+
+
+class Counting:
+    """Nothing shown; knows where the run is."""
+
+    def __init__(self) -> None:
+        self._stage, self._done = "", 0
+        self._total: int | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Nothing to close."""
+
+    @property
+    def place(self) -> str:
+        """The stage, and how far it is, in words."""
+        if not self._stage:
+            return "at its start"
+        of = f" of {self._total}" if self._total is not None else ""
+        return f"while {self._stage} ({self._done}{of} done)"
+
+    def stage(self, name: str, total: int | None) -> None:
+        """A stage begins."""
+        self._stage, self._total, self._done = name, total, 0
+
+    def advance(self, amount: int = 1) -> None:
+        """So much more of it is done."""
+        self._done += amount

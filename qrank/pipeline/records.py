@@ -11,7 +11,7 @@ from qrank.language import language
 from qrank.pipeline.index import EXTRACTOR, GROUP_FILES, new_chunks
 from qrank.pipeline.progress import Progress
 from qrank.results import Document, Record
-from qrank.store.store import Store
+from qrank.store.interface import StoreInterface as Store
 
 
 def add_records(

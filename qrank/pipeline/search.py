@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from qrank.errors import IndexFileError, InputError
 from qrank.pipeline.cache import query_vector, relevance
 from qrank.pipeline.fusion import blend, fuse
 from qrank.pipeline.passage import passage_text
+from qrank.pipeline.progress import Progress, Silent
 from qrank.pipeline.query import ParsedQuery, parse
 from qrank.results import Answer, Mode, RerankScore, Result, Scores, StageScore, StoredChunk
 from qrank.store.filters import EVERYTHING, Filter
@@ -24,7 +26,10 @@ if TYPE_CHECKING:
     from qrank.llama.reranker import Reranker
     from qrank.models.registry import ModelChoice
 
+T = TypeVar("T")
 DEPTH = 100  # candidates that each stage may bring, at least
+PASSAGES_A_FILE = 10  # looked at for each file that is wanted, when --per-file limits them
+PREFIX_LENGTH = 3  # characters from which an unfinished word is looked up by its beginning
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +42,8 @@ class Query:
     candidates: int = 30  # how many of the fused order are reranked
     budget: float | None = None  # seconds for reranking; at least one batch is always done
     min_score: float | None = None
+    per_file: int | None = None  # at most so many results from one file
+    unfinished: bool = False  # the last word is still being typed
     where: Filter = EVERYTHING
     fusion_weight: float | None = None  # share of the cosine; None: the embedder's own
     rerank_weight: float | None = None  # share of P(yes); None: the reranker's own
@@ -62,21 +69,26 @@ class Rerank:
 
 
 @dataclass(slots=True)
-class _Candidate:
+class Candidate:
+    """A chunk on its way to being a result; final is the score that orders it."""
+
     chunk: StoredChunk
     scores: Scores
     final: float
 
 
-class _Clock:
-    """Milliseconds by stage."""
+class Clock:
+    """Milliseconds by stage; progress is told of each."""
 
-    def __init__(self) -> None:
+    def __init__(self, progress: Progress) -> None:
         self.spent: dict[str, float] = {}
+        self.progress = progress
         self._started = time.perf_counter()
 
     @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
+    def stage(self, name: str, total: int | None = None) -> Iterator[None]:
+        """What runs inside is a stage, of total steps when that is known."""
+        self.progress.stage(name, total)
         started = time.perf_counter()
         try:
             yield
@@ -84,6 +96,7 @@ class _Clock:
             self.spent[name] = round((time.perf_counter() - started) * 1000, 2)
 
     def total(self) -> dict[str, float]:
+        """Milliseconds by stage, and all together."""
         return self.spent | {"total": round((time.perf_counter() - self._started) * 1000, 2)}
 
 
@@ -92,10 +105,12 @@ def search(
     query: Query,
     semantic: Callable[[], Semantic] | None,
     rerank: Callable[[], Rerank] | None,
+    progress: Progress | None = None,
 ) -> Answer:
     """Answer a query. The models are asked for only when a stage needs them.
 
     semantic None: the index has no vectors. rerank None: the order stays the candidates' own.
+    progress is told of stages and of what is reranked; an exception from it ends the search.
     Raises InputError for an empty query, IndexFileError for mode vector without vectors.
     """
     if not query.text.strip():
@@ -104,7 +119,7 @@ def search(
         raise IndexFileError(
             f"the index {store.path} has no vectors", hint="run qrank index without --no-embed"
         )
-    clock = _Clock()
+    clock = Clock(progress or Silent())
     parsed = parse(query.text, store.languages())
     if not parsed.plain.strip():
         raise InputError(
@@ -113,28 +128,55 @@ def search(
     terms = list(dict.fromkeys([*parsed.terms, *parsed.prefixes]))
     answer = Answer(query.text, query.mode.value, {"embed": None, "rerank": None}, [], terms=terms)
     found = _candidates(store, query, parsed, semantic, answer, clock)
-    found.sort(key=_order)
+    found = distinct(sorted(found, key=in_order))
     answer.candidates = len(found)
     kind = "fused" if query.mode is Mode.hybrid else query.mode.value
     if query.mode is Mode.hybrid:
         for rank, candidate in enumerate(found, 1):
             candidate.scores.fused = StageScore(rank, candidate.final)
     if rerank and found:
-        with clock.stage("rerank"):
-            found = _reranked(store, found, query, parsed.plain, rerank(), answer)
+        with clock.stage("rerank", min(query.candidates, len(found))):
+            found = _reranked(store, found, query, parsed.plain, rerank(), answer, clock.progress)
     if query.min_score is not None:
         if answer.reranked:  # a threshold on relevance says nothing of a fused score
             found = found[: answer.reranked]
         found = [c for c in found if c.final >= query.min_score]
+    if query.per_file is not None:
+        found = capped(found, query.per_file, lambda candidate: candidate.chunk.path)
     answer.results = [
-        _result(rank, candidate, kind) for rank, candidate in enumerate(found[: query.limit], 1)
+        result_of(rank, candidate, kind) for rank, candidate in enumerate(found[: query.limit], 1)
     ]
     answer.timings_ms = clock.total()
     return answer
 
 
-def _order(candidate: _Candidate) -> tuple[float, str, int]:
+def in_order(candidate: Candidate) -> tuple[float, str, int]:
+    """A sort key: the best first, ties by path and position."""
     return (-candidate.final, candidate.chunk.path, candidate.chunk.chunk.start_byte)
+
+
+def distinct(found: list[Candidate]) -> list[Candidate]:
+    """A place that is in several collections once."""
+    places: dict[tuple[str, int, int], Candidate] = {}
+    for candidate in found:
+        place = candidate.chunk.chunk
+        places.setdefault((candidate.chunk.path, place.start_byte, place.end_byte), candidate)
+    return list(places.values())
+
+
+def capped(found: Iterable[T], most: int, key: Callable[[T], str]) -> list[T]:
+    """The first most of each key, in the order they were.
+
+    >>> capped(["a1", "a2", "b1", "a3"], 2, lambda item: item[0])
+    ['a1', 'a2', 'b1']
+    """
+    seen: Counter[str] = Counter()
+    kept: list[T] = []
+    for item in found:
+        seen[key(item)] += 1
+        if seen[key(item)] <= most:
+            kept.append(item)
+    return kept
 
 
 def _candidates(
@@ -143,15 +185,20 @@ def _candidates(
     parsed: ParsedQuery,
     semantic: Callable[[], Semantic] | None,
     answer: Answer,
-    clock: _Clock,
-) -> list[_Candidate]:
+    clock: Clock,
+) -> list[Candidate]:
     """The candidates of the mode's stages with their fused score, in no order."""
-    depth = max(DEPTH, query.limit, query.candidates)
+    wanted = query.limit if query.per_file is None else query.limit * PASSAGES_A_FILE
+    depth = max(DEPTH, wanted, query.candidates)
     where = replace(query.where, required=parsed.required, excluded=parsed.excluded)
     lexical: list[tuple[int, float]] = []
     if query.mode is not Mode.vector:
         with clock.stage("bm25"):
-            lexical = store.bm25(parsed.terms, depth, where, parsed.prefixes, parsed.variants)
+            prefixes = parsed.prefixes
+            if query.unfinished and parsed.terms and len(parsed.terms[-1]) >= PREFIX_LENGTH:
+                prefixes = (*prefixes, parsed.terms[-1])
+            whole = [term for term in parsed.terms if term not in prefixes]
+            lexical = store.bm25(whole, depth, where, prefixes, parsed.variants)
     chunks = store.chunks(chunk for chunk, _ in lexical)
     vector: list[tuple[int, float]] = []
     cosines: dict[int, float] = {}
@@ -185,13 +232,13 @@ def _candidates(
         share = model.choice.entry.fusion_weight
         if query.fusion_weight is not None:
             share = query.fusion_weight
-    stages = {"bm25": _ranked(lexical, chunks), "vector": _ranked(vector, chunks)}
+    stages = {"bm25": stage_scores(lexical, chunks), "vector": stage_scores(vector, chunks)}
     if query.mode is Mode.hybrid:
         final = fuse(dict(lexical), cosines, share, scale)
     else:
         final = dict(lexical) or dict(vector)
     return [
-        _Candidate(
+        Candidate(
             chunks[i], Scores(bm25=stages["bm25"].get(i), vector=stages["vector"].get(i)), score
         )
         for i, score in final.items()
@@ -199,7 +246,7 @@ def _candidates(
     ]
 
 
-def _ranked(
+def stage_scores(
     scores: list[tuple[int, float]], chunks: dict[int, StoredChunk]
 ) -> dict[int, StageScore]:
     """Each chunk's rank and score in a stage; ties go by path and position."""
@@ -210,12 +257,13 @@ def _ranked(
 
 def _reranked(
     store: Store,
-    found: list[_Candidate],
+    found: list[Candidate],
     query: Query,
     plain: str,
     rerank: Rerank,
     answer: Answer,
-) -> list[_Candidate]:
+    progress: Progress,
+) -> list[Candidate]:
     """The reranked candidates by their final score, then the others in the order they had."""
     head, tail = found[: query.candidates], found[query.candidates :]
     share = rerank.choice.entry.rerank_weight
@@ -232,6 +280,7 @@ def _reranked(
             for i, p_yes in scores.items():
                 head[i].final = blend((head[i].final - low) / span, p_yes, share)
                 head[i].scores.rerank = RerankScore(head[i].final, p_yes, cached)
+            progress.advance(len(scores))
             spent = time.monotonic() - started
             # What was cached took no time: one batch at least is always computed.
             if not cached and query.budget is not None and spent >= query.budget:
@@ -240,29 +289,37 @@ def _reranked(
     answer.models["rerank"] = rerank.choice.name
     answer.reranked = len(done)
     answer.truncated = len(done) < len(head)
-    return sorted(done, key=_order) + [c for c in head if not c.scores.rerank] + tail
+    return sorted(done, key=in_order) + [c for c in head if not c.scores.rerank] + tail
 
 
-def _result(rank: int, candidate: _Candidate, kind: str) -> Result:
-    stored, chunk = candidate.chunk, candidate.chunk.chunk
+def result_of(rank: int, candidate: Candidate, kind: str) -> Result:
+    """A candidate as the result of that rank; kind: what its score is, unless reranked."""
     return Result(
         rank=rank,
         score=candidate.final,
         score_kind="rerank" if candidate.scores.rerank else kind,
-        id=str(stored.id),
-        path=stored.path,
-        collection=stored.collection,
-        title=stored.title or Path(stored.path).name,
-        heading=chunk.heading,
-        start_line=chunk.start_line,
-        end_line=chunk.end_line,
-        start_byte=chunk.start_byte,
-        end_byte=chunk.end_byte,
-        page=chunk.page,
-        text=chunk.text,
-        stale=_stale(stored),
         scores=candidate.scores,
+        **passage_fields(candidate.chunk),
     )
+
+
+def passage_fields(stored: StoredChunk) -> dict[str, Any]:
+    """What Result and Passage both say of a passage."""
+    chunk = stored.chunk
+    return {
+        "id": str(stored.id),
+        "path": stored.path,
+        "collection": stored.collection,
+        "title": stored.title or Path(stored.path).name,
+        "heading": chunk.heading,
+        "start_line": chunk.start_line,
+        "end_line": chunk.end_line,
+        "start_byte": chunk.start_byte,
+        "end_byte": chunk.end_byte,
+        "page": chunk.page,
+        "text": chunk.text,
+        "stale": _stale(stored),
+    }
 
 
 def _stale(stored: StoredChunk) -> bool:

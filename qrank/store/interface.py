@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from qrank.language import ENGLISH
 from qrank.results import Check, Chunk, StoredChunk
-from qrank.store.filters import Filter
+from qrank.store.filters import EVERYTHING, Filter
 
 if TYPE_CHECKING:
     import numpy as np
@@ -156,6 +156,15 @@ class StoreInterface(Protocol):
         its variants; best first, ties by id. A term that is given twice counts twice. Without any
         of them the filter's required phrases are what is scored."""
 
+    def term_scores(
+        self,
+        terms: Sequence[str],
+        chunks: Sequence[int],
+        prefixes: Sequence[str] = (),
+        variants: Mapping[str, Sequence[str]] = NO_VARIANTS,
+    ) -> dict[int, float]:
+        """What some terms, as `bm25` takes them, add to the scores of chunks that have them."""
+
     def nearest(
         self, model: int, query: NDArray[np.float32], limit: int, where: Filter
     ) -> list[tuple[int, float]]:
@@ -175,6 +184,9 @@ class StoreInterface(Protocol):
     def chunks_of_passages(self, passages: Iterable[int], where: Filter) -> dict[int, StoredChunk]:
         """The chunks that hold one of passages and pass the filter, by chunk id."""
 
+    def chunks_of_file(self, path: str) -> list[StoredChunk]:
+        """The chunks of a file in order; of the first collection that holds it."""
+
     def passage_texts(self, passages: Sequence[int]) -> list[PassageText]:
         """What the texts of passages are made from, in the order asked, as far as they exist."""
 
@@ -188,8 +200,8 @@ class StoreInterface(Protocol):
         """All documents whose files pass the filter (its phrases are not looked at), by
         collection and path, as they went in."""
 
-    def count_chunks(self) -> int:
-        """How many chunks the index holds."""
+    def count_chunks(self, where: Filter = EVERYTHING) -> int:
+        """How many chunks the index holds, of those that pass the filter."""
 
     def status(self) -> dict[str, Any]:
         """What the index holds, as `qrank status --json` says it."""

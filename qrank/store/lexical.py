@@ -149,3 +149,20 @@ def candidates(
     )
     rows = connection.execute(sql, [*arguments, limit])
     return [(chunk, -score) for chunk, score in rows]
+
+
+def scores(
+    connection: sqlite3.Connection,
+    terms: Sequence[str],
+    prefixes: Sequence[str],
+    variants: Mapping[str, Sequence[str]],
+    chunks: Sequence[int],
+) -> dict[int, float]:
+    """The BM25 score of terms for some chunks; those that hold none of them are left out."""
+    # The + keeps SQLite from running the query anew, with its idf, for every single row.
+    sql = (
+        f"SELECT terms.rowid, -{_SCORE} FROM terms WHERE terms MATCH ? "
+        f"AND +rowid IN ({', '.join('?' * len(chunks))})"
+    )
+    match = match_expression(terms, prefixes, variants, Filter())
+    return dict(connection.execute(sql, (match, *chunks)))

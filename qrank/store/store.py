@@ -15,7 +15,7 @@ from qrank.language import ENGLISH
 from qrank.results import Check, Chunk, StoredChunk
 from qrank.store import lexical
 from qrank.store.connection import connect, explained, open_to_read, snapshot
-from qrank.store.filters import Filter
+from qrank.store.filters import EVERYTHING, Filter
 from qrank.store.interface import (
     NO_VARIANTS,
     NewChunk,
@@ -261,6 +261,17 @@ class Store(Saved):
         with explained(self.path):
             return segments.read(self._connection, model, passages)
 
+    def term_scores(
+        self,
+        terms: Sequence[str],
+        chunks: Sequence[int],
+        prefixes: Sequence[str] = (),
+        variants: Mapping[str, Sequence[str]] = NO_VARIANTS,
+    ) -> dict[int, float]:
+        """What some terms, as `bm25` takes them, add to the scores of chunks that have them."""
+        with explained(self.path):
+            return lexical.scores(self._connection, terms, prefixes, variants, chunks)
+
     # Fetching
 
     def chunks(self, ids: Iterable[int]) -> dict[int, StoredChunk]:
@@ -270,6 +281,14 @@ class Store(Saved):
     def chunks_of_passages(self, passages: Iterable[int], where: Filter) -> dict[int, StoredChunk]:
         """The chunks that hold one of passages and pass the filter, by chunk id."""
         return self._stored("chunk.passage_id", passages, *where.of_chunk())
+
+    def chunks_of_file(self, path: str) -> list[StoredChunk]:
+        """The chunks of a file in order; of the first collection that holds it."""
+        files = self._rows(
+            "SELECT id FROM file WHERE path = ? ORDER BY collection LIMIT 1", (path,)
+        )
+        found = self._stored("chunk.file_id", (row[0] for row in files))
+        return sorted(found.values(), key=lambda stored: stored.chunk.start_byte)
 
     def _stored(
         self, column: str, ids: Iterable[int], condition: str = "", values: Sequence[object] = ()
@@ -318,9 +337,13 @@ class Store(Saved):
 
     # About the index itself
 
-    def count_chunks(self) -> int:
-        """How many chunks the index holds."""
-        return int(self._rows("SELECT count(*) FROM chunk")[0][0])
+    def count_chunks(self, where: Filter = EVERYTHING) -> int:
+        """How many chunks the index holds, of those that pass the filter."""
+        condition, arguments = where.of_chunk()
+        if not condition:
+            return int(self._rows("SELECT count(*) FROM chunk")[0][0])
+        sql = "SELECT count(*) FROM chunk JOIN file ON file.id = chunk.file_id WHERE "
+        return int(self._rows(sql + condition, arguments)[0][0])
 
     def status(self) -> dict[str, Any]:
         """What the index holds, as `qrank status --json` says it."""

@@ -1,0 +1,72 @@
+"""Opening a file at a line in the user's editor. No shell is involved."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+from pathlib import Path
+
+from qrank.errors import InputError
+
+_GOTO = ("code", "code-insiders", "codium", "vscodium", "cursor", "windsurf")  # --goto path:line
+_COLON = ("subl", "zed", "hx", "helix", "atom", "lapce")  # path:line
+_LINE = ("idea", "pycharm", "goland", "webstorm", "clion", "rubymine", "kate", "gedit")
+
+
+def place(name: str, db: Path | None) -> tuple[Path, int]:
+    """The (file, line) that an id of the index, or PATH[:LINE], means.
+
+    Raises InputError when there is no such passage or file.
+    """
+    from qrank import api
+
+    path, line = name, 1
+    if name.isdecimal() and not Path(name).exists():
+        with api.Index(db) as index:
+            passage = index.get(name)
+        path, line = passage.path, passage.start_line
+    elif not Path(name).exists():
+        before, _, number = name.rpartition(":")
+        if before and number.isdecimal() and len(number) < 10:
+            path, line = before, int(number)
+    if not Path(path).is_file():
+        raise InputError(f"there is no file {path}", hint="give the id of a result, or PATH:LINE")
+    return Path(path).absolute(), line
+
+
+def edit(path: Path, line: int) -> int:
+    """Run the editor and return its exit status. Raises InputError when it can't be started."""
+    command = arguments(path, line)
+    try:
+        return subprocess.run(command, check=False).returncode
+    except OSError as error:
+        raise InputError(
+            f"can't start the editor {command[0]}: {(error.strerror or str(error)).lower()}",
+            hint="set EDITOR",
+        ) from error
+
+
+def arguments(path: Path, line: int) -> list[str]:
+    """The command line of the user's editor, which VISUAL or EDITOR names, else vi.
+
+    One with {path} and {line} in it is filled in as it stands; others get the line in their own
+    way. (It is no setting: a project's config file must not name a program to run.)
+    """
+    text = os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi"
+    try:
+        words = shlex.split(text)
+    except ValueError as error:
+        raise InputError(f"the editor {text!r} can't be read: {str(error).lower()}") from error
+    if not words:
+        raise InputError("the editor is empty", hint="set EDITOR")
+    if any("{path}" in word for word in words):
+        return [w.replace("{path}", str(path)).replace("{line}", str(line)) for w in words]
+    name = Path(words[0]).name.removesuffix(".exe")
+    if name in _GOTO:
+        return [*words, "--goto", f"{path}:{line}"]
+    if name in _COLON:
+        return [*words, f"{path}:{line}"]
+    if name in _LINE:
+        return [*words, "--line", str(line), str(path)]
+    return [*words, f"+{line}", str(path)]  # vi, vim, nano, emacs, kak, micro, less, …

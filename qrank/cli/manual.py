@@ -1,0 +1,100 @@
+"""Manual pages and the reference of commands, both made from what --help says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import typer
+
+from qrank import __version__
+from qrank.errors import InputError
+
+
+def page(words: Sequence[str]) -> str:
+    """The manual page of a command as roff. Raises InputError for one there is not."""
+    for name, context in _commands():
+        if name.split()[1:] == list(words):
+            return _roff(name, context)
+    raise InputError(f"there is no command {' '.join(words)!r}", hint="see qrank --help")
+
+
+def pages() -> Iterator[tuple[str, str]]:
+    """(name of the file without its .1, roff) of every command."""
+    for name, context in _commands():
+        yield name.replace(" ", "-"), _roff(name, context)
+
+
+def markdown() -> str:
+    """The reference of commands as a page of the documentation: their --help as it is printed."""
+    parts = ["# Commands\n\nThe `--help` of every command, as `docs/make.py` has it.\n"]
+    for name, context in _commands():
+        with context.scope():
+            shown = context.command.get_help(context)
+        parts.append(f"## {name}\n\n```text\n{_stripped(shown)}\n```\n")
+    return "\n".join(parts)
+
+
+def _stripped(text: str) -> str:
+    return "\n".join(line.rstrip() for line in text.splitlines()).strip()
+
+
+def _commands() -> Iterator[tuple[str, Any]]:
+    """(name as it is typed, context) of every command and group, in the order of --help."""
+    from qrank.cli.app import app
+
+    yield from _below("qrank", typer.main.get_command(app), None)
+
+
+def _below(name: str, command: Any, parent: Any) -> Iterator[tuple[str, Any]]:
+    context = command.context_class(
+        command, info_name=name.split()[-1], parent=parent, terminal_width=80, max_content_width=80
+    )
+    yield name, context
+    for sub in getattr(command, "commands", {}).values():
+        yield from _below(f"{name} {sub.name}", sub, context)
+
+
+def _roff(name: str, context: Any) -> str:
+    """A command's page: its help text, arguments and options, and where to read on."""
+    command = context.command
+    paragraphs = (command.help or "").split("\n\n")
+    first = " ".join(paragraphs[0].split())
+    title = name.replace(" ", "-")
+    lines = [
+        f'.TH "{_escaped(title.upper())}" "1" "" "qrank {__version__}" "qrank"',
+        ".SH NAME",
+        _text(f"{title} - {first[:1].lower()}{first[1:].rstrip('.')}"),
+        ".SH SYNOPSIS",
+        f".B {_escaped(name)}",
+        _text(" ".join(command.collect_usage_pieces(context))),
+        ".SH DESCRIPTION",
+    ]
+    for paragraph in paragraphs:
+        lines += [".PP", *(_text(line.strip()) for line in paragraph.splitlines())]
+    records: dict[str, list[tuple[str, str]]] = {"ARGUMENTS": [], "OPTIONS": [], "COMMANDS": []}
+    for parameter in command.get_params(context):
+        record = parameter.get_help_record(context)
+        if record:
+            kind = "OPTIONS" if parameter.param_type_name == "option" else "ARGUMENTS"
+            records[kind].append(record)
+    for sub in getattr(command, "commands", {}).values():
+        records["COMMANDS"].append((f"{name} {sub.name}", sub.get_short_help_str(400)))
+    for heading, found in records.items():
+        if found:
+            lines.append(f".SH {heading}")
+        for term, text in found:
+            lines += [".TP", f".B {_escaped(term)}", _text(text)]
+    lines += [".SH EXIT STATUS", "0 something was found or done; 1 nothing was found; 2 an error;"]
+    lines += ["130 interrupted."]
+    return "\n".join(lines) + "\n"
+
+
+def _text(value: str) -> str:
+    """A line of text: roff takes one that begins with a dot or a quote for a request."""
+    escaped = _escaped(value)
+    return f"\\&{escaped}" if escaped.startswith((".", "'")) else escaped
+
+
+def _escaped(value: str) -> str:
+    return value.replace("\\", "\\e").replace("-", "\\-")

@@ -1,0 +1,49 @@
+"""The completion scripts. Each asks `qrank` itself, with typer's protocol, and evaluates nothing
+of what it answers: names from an index are data to the shell, too."""
+
+from __future__ import annotations
+
+_BASH = r"""
+# bash completion for qrank
+_qrank_completion() {
+    local IFS=$'\n' answer
+    answer=$(env COMP_WORDS="${COMP_WORDS[*]}" COMP_CWORD="$COMP_CWORD" \
+        _QRANK_COMPLETE=complete_bash "${COMP_WORDS[0]}" 2>/dev/null)
+    COMPREPLY=()
+    if [[ -n $answer ]]; then
+        mapfile -t COMPREPLY <<< "$answer"
+    fi
+}
+complete -o default -F _qrank_completion qrank
+"""
+_ZSH = r"""
+#compdef qrank
+# zsh completion for qrank
+_qrank() {
+    local -a names
+    names=("${(@f)$(COMP_WORDS="${(pj:\n:)words[1,CURRENT]}" COMP_CWORD=$((CURRENT - 1)) \
+        _QRANK_COMPLETE=complete_bash $words[1] 2>/dev/null)}")
+    names=(${names:#})
+    if (( $#names )); then
+        compadd -a names
+    else
+        _files
+    fi
+}
+if [ "$funcstack[1]" = "_qrank" ]; then
+    _qrank "$@"
+else
+    compdef _qrank qrank
+fi
+"""
+_FISH = r"""
+# fish completion for qrank
+function __qrank_complete
+    set -l words (commandline -opc)
+    set -l current (commandline -ct)
+    COMP_WORDS=(string join \n -- $words $current | string collect) COMP_CWORD=(count $words) \
+        _QRANK_COMPLETE=complete_bash $words[1] 2>/dev/null
+end
+complete -c qrank -a '(__qrank_complete)'
+"""
+SCRIPTS = {"bash": _BASH, "zsh": _ZSH, "fish": _FISH}

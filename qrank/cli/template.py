@@ -1,0 +1,81 @@
+"""--format: a line a result, filled in from a fixed list of fields; no code, no attributes."""
+
+from __future__ import annotations
+
+import re
+import string
+from collections.abc import Callable
+
+from qrank.errors import InputError
+from qrank.results import Result
+
+FIELDS: dict[str, Callable[[Result], str | int | float]] = {
+    "rank": lambda r: r.rank,
+    "score": lambda r: r.score,
+    "score_kind": lambda r: r.score_kind,
+    "id": lambda r: r.id,
+    "path": lambda r: r.path,
+    "line": lambda r: r.start_line,
+    "start_line": lambda r: r.start_line,
+    "end_line": lambda r: r.end_line,
+    "start_byte": lambda r: r.start_byte,
+    "end_byte": lambda r: r.end_byte,
+    "page": lambda r: "" if r.page is None else r.page,
+    "collection": lambda r: r.collection,
+    "title": lambda r: r.title,
+    "heading": lambda r: r.heading,
+    "text": lambda r: r.text,
+    "snippet": lambda r: " ".join(r.text.split()),
+    "stale": lambda r: str(r.stale).lower(),
+}
+_ESCAPES = {"t": "\t", "n": "\n", "r": "\r", "0": "\0", "e": "\x1b", "\\": "\\"}
+_SPEC = re.compile(r"[<>^]?0?\d{0,3}(?:\.\d{1,2})?[dfs]?")
+
+
+class Template:
+    """A checked format: call it with a result for its line."""
+
+    def __init__(self, text: str) -> None:
+        """Raises InputError for an unknown field, or what is no format."""
+        self._parts: list[tuple[str, str | None, str]] = []
+        try:
+            parsed = list(string.Formatter().parse(_unescaped(text)))
+        except ValueError as error:
+            raise InputError(f"--format {text!r}: {error}", hint="write {{ for a brace") from error
+        for literal, field, spec, conversion in parsed:
+            if field is not None and (field not in FIELDS or conversion):
+                name = field + (f"!{conversion}" if conversion else "")
+                raise InputError(
+                    f"--format has no field {{{name}}}", hint=f"use one of: {', '.join(FIELDS)}"
+                )
+            if spec and not _SPEC.fullmatch(spec):
+                raise InputError(f"--format can't do {{{field}:{spec}}}", hint="as in {score:.2f}")
+            self._parts.append((literal, field, spec or ""))
+
+    def __call__(self, result: Result) -> str:
+        """The line of a result. Raises InputError when a field can't be shown as asked."""
+        return "".join(
+            literal + (_shown(field, spec, result) if field else "")
+            for literal, field, spec in self._parts
+        )
+
+
+def _shown(field: str, spec: str, result: Result) -> str:
+    value = FIELDS[field](result)
+    if isinstance(value, float) and not spec:
+        spec = ".4f"
+    try:
+        return format(value, spec)
+    except ValueError as error:
+        raise InputError(f"--format can't do {{{field}:{spec}}}: {str(error).lower()}") from error
+
+
+def _unescaped(text: str) -> str:
+    r"""Text with \t, \n, \r, \0, \e and \\ as what they stand for."""
+
+    def replaced(match: re.Match[str]) -> str:
+        if match[1] not in _ESCAPES:
+            raise InputError(f"--format does not know \\{match[1]}", hint=r"use \t, \n, \0 or \\")
+        return _ESCAPES[match[1]]
+
+    return re.sub(r"\\(.?)", replaced, text, flags=re.DOTALL)

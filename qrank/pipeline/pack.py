@@ -1,0 +1,99 @@
+"""Packing the best passages into a number of tokens, for a language model's context."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+from qrank.results import Packed, PackedPassage, Result
+
+BYTES_A_TOKEN = 3.0  # Qwen's tokenizer: 4.2 in English, 3.6 in code, 3.1 in French, 2.7 in Hindi
+_LABEL_TOKENS = 4  # the brackets, blanks and line ends around a passage
+
+
+def estimate(text: str) -> int:
+    """About how many tokens a text is for most models, more often too many than too few.
+
+    >>> estimate("seven words of English are estimated as"), estimate("")
+    (13, 0)
+    """
+    return -int(-len(text.encode("utf-8", "replace")) // BYTES_A_TOKEN)
+
+
+def pack(query: str, results: Sequence[Result], max_tokens: int) -> Packed:
+    """The best results that fit into max_tokens together with their places, neighbours merged.
+
+    Best first as long as they fit; one that does not is passed over. When even the best is too
+    long, its beginning is all there is. Files come in the order of their best passage, the
+    passages of one in its own order.
+    """
+    chosen: list[Result] = []
+    packed: list[PackedPassage] = []
+    for result in results:
+        longer = _merged([*chosen, result])
+        if sum(passage.tokens for passage in longer) <= max_tokens:
+            chosen.append(result)
+            packed = longer
+    if results and not packed:
+        packed = _beginning(results[0], max_tokens)
+    return Packed(query, max_tokens, sum(passage.tokens for passage in packed), packed)
+
+
+def _merged(results: Sequence[Result]) -> list[PackedPassage]:
+    by_file: dict[str, list[Result]] = {}
+    for result in results:
+        by_file.setdefault(result.path, []).append(result)
+    runs: list[list[Result]] = []
+    for group in by_file.values():
+        for result in sorted(group, key=lambda r: r.start_byte):
+            if runs and _follows(runs[-1][-1], result):
+                runs[-1].append(result)
+            else:
+                runs.append([result])
+    return [_passage(run) for run in runs]
+
+
+def _follows(before: Result, result: Result) -> bool:
+    """Whether only blanks lie between two passages: a file's ids were given in their order."""
+    same_file = (before.path, before.collection) == (result.path, result.collection)
+    return same_file and int(result.id) == int(before.id) + 1
+
+
+def _passage(run: Sequence[Result]) -> PackedPassage:
+    text = run[0].text
+    for before, result in pairwise(run):
+        text += "\n" * (result.start_line - before.end_line) or " "
+        text += result.text
+    return _packed(run, text, run[-1].end_line, run[-1].end_byte)
+
+
+def _packed(run: Sequence[Result], text: str, end_line: int, end_byte: int) -> PackedPassage:
+    first = run[0]
+    label = f"{first.path}:{first.start_line}-{end_line} {first.heading}"
+    return PackedPassage(
+        path=first.path,
+        heading=first.heading,
+        start_line=first.start_line,
+        end_line=end_line,
+        start_byte=first.start_byte,
+        end_byte=end_byte,
+        page=first.page,
+        score=max(result.score for result in run),
+        ids=[result.id for result in run],
+        tokens=estimate(f"{label}{text}") + _LABEL_TOKENS,
+        text=text,
+    )
+
+
+def _beginning(result: Result, max_tokens: int) -> list[PackedPassage]:
+    """As much of a passage as fits, whole lines or else whole words; nothing if not even that."""
+    for separator in ("\n", " "):
+        cuts = [i for i, char in enumerate(result.text) if char == separator]
+        for cut in reversed(cuts):
+            text = result.text[:cut].rstrip()
+            end_line = result.start_line + text.count("\n")
+            end_byte = result.start_byte + len(text.encode("utf-8", "replace"))
+            passage = _packed([result], text, end_line, end_byte)
+            if text and passage.tokens <= max_tokens:
+                return [passage]
+    return []

@@ -1,0 +1,141 @@
+"""The interactive search: through textual's own driver, and the command on a real terminal."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pexpect
+import pytest
+from support import COMMAND, Run, complaint
+from textual.pilot import Pilot
+from textual.widgets import Input, OptionList, Static
+
+from qrank import Index
+from qrank.cli.screen import Screen
+
+Qrank = Callable[..., Run]
+
+
+def drive(db: Path, query: str, steps: Callable[[Screen, Pilot[None]], Awaitable[None]]) -> None:
+    """Run the app without a terminal, and steps in it."""
+
+    async def run() -> None:
+        screen = Screen(Index(db), query, (), None)
+        async with screen.run_test(size=(120, 30)) as pilot:
+            await steps(screen, pilot)
+
+    asyncio.run(run())
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait for something to become true; fails after half a minute."""
+    async with asyncio.timeout(30):
+        while not condition():
+            await asyncio.sleep(0.02)
+
+
+def shown(screen: Screen, name: str) -> str:
+    return str(screen.query_one(f"#{name}", Static).render())
+
+
+def entries(screen: Screen) -> list[str]:
+    return [str(option.prompt) for option in screen.query_one(OptionList).options]
+
+
+def test_results_come_as_one_types(sample_db: Path) -> None:
+    async def steps(screen: Screen, pilot: Pilot[None]) -> None:
+        await pilot.press(*"sourdou")  # no whole word yet
+        await until(lambda: any("sourdough-starter.md" in entry for entry in entries(screen)))
+        await until(lambda: "reranked" in shown(screen, "status"))
+        assert "sourdough-starter.md" in entries(screen)[0]
+        assert "howto/sourdough-starter.md:" in shown(screen, "passage")
+        first = shown(screen, "passage")
+        await pilot.press("down")
+        await until(lambda: shown(screen, "passage") != first)
+        await pilot.press("up", "up", "pagedown")
+        await until(lambda: shown(screen, "passage") == first)
+        screen.query_one(Input).value = ""
+        await until(lambda: not entries(screen))
+        assert (shown(screen, "status"), shown(screen, "passage")) == ("", "")
+        await pilot.press("enter", "down")  # with nothing to open or to choose
+        await pilot.press(*"zzzyx")
+        await until(lambda: "results" in shown(screen, "status"))  # by their meaning
+
+    drive(sample_db, "", steps)
+
+
+def test_the_newest_query_wins(sample_db: Path) -> None:
+    async def steps(screen: Screen, pilot: Pilot[None]) -> None:
+        # The first is being reranked (no other test has had it answered) when the second comes.
+        await until(lambda: "meaning" in shown(screen, "status"))
+        await pilot.pause(0.6)
+        screen.query_one(Input).value = "postgres failover"
+        await until(lambda: "postgres-failover.md" in (entries(screen) or [""])[0])
+        await until(lambda: "reranked" in shown(screen, "status"))
+        assert "postgres-failover.md" in entries(screen)[0]
+
+    drive(
+        sample_db, "what would a gardener do against slugs at night in the interactive test", steps
+    )
+
+
+def test_what_goes_wrong_is_said(tmp_path: Path, qrank: Qrank) -> None:
+    (tmp_path / "a.md").write_text("green tea\n", "utf-8")
+    qrank("index", "a.md", "--no-embed", "--db", "i.db")
+
+    async def steps(screen: Screen, pilot: Pilot[None]) -> None:
+        await until(lambda: bool(entries(screen)))
+        (tmp_path / "a.md").unlink()
+        await pilot.press("enter")
+        await until(lambda: "there is no file" in shown(screen, "status"))
+
+    drive(tmp_path / "i.db", "tea", steps)
+
+
+def test_text_is_shown_never_obeyed(tmp_path: Path, qrank: Qrank) -> None:
+    evil = "\x1b]0;own\x07 [bold]tea[/bold] [@click=app.quit]x[/] \u202e"
+    (tmp_path / "a\x1b[31m.md").write_text(f"# {evil}\n\n{evil}\n", "utf-8")
+    qrank("index", tmp_path, "--no-embed", "--db", "i.db")
+
+    async def steps(screen: Screen, pilot: Pilot[None]) -> None:
+        await until(lambda: bool(entries(screen)))
+        for text in (*entries(screen), shown(screen, "passage")):
+            assert not set(text) & {"\x1b", "\x07", "\u202e"}
+            assert "␛[31m" in text
+            assert "[@click=app.quit]x[/]" in text
+
+    drive(tmp_path / "i.db", "tea", steps)
+
+
+def test_on_a_terminal_enter_opens_the_editor(
+    sample_db: Path, tmp_path: Path, environment: dict[str, str]
+) -> None:
+    log = tmp_path / "opened"
+    editor = tmp_path / "an editor"
+    editor.write_text(f'#!/bin/sh\nprintf "%s\\n" "$@" > "{log}"\n', "utf-8")
+    editor.chmod(0o755)
+    variables = environment | {"EDITOR": f"'{editor}'", "VISUAL": "", "TERM": "xterm-256color"}
+    words = ["search", "-i", "nail varnish", "--db", str(sample_db)]
+    run = pexpect.spawn(
+        str(COMMAND), words, env=variables, timeout=30, dimensions=(24, 100), encoding="utf-8"
+    )
+    run.expect("sourdough-starter.md")
+    run.expect("meaning")
+    run.send("\r")
+    while not log.exists():
+        assert run.isalive()
+        run.expect([pexpect.TIMEOUT, ".+"], timeout=0.2)
+    run.send("\x1b")
+    run.expect(pexpect.EOF)
+    run.close()
+    assert run.exitstatus == 0
+    line, path = log.read_text("utf-8").splitlines()
+    assert line.startswith("+")
+    assert path.endswith("howto/sourdough-starter.md")
+
+
+@pytest.mark.parametrize("words", [["tui"], ["search", "-i"]])
+def test_without_a_terminal_it_says_so(qrank: Qrank, sample_db: Path, words: list[str]) -> None:
+    assert "needs a terminal" in complaint(qrank(*words, "--db", sample_db))

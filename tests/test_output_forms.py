@@ -1,0 +1,318 @@
+"""The forms in which search prints its results, through the installed command."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import jsonschema
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support import SAMPLE, Run, complaint
+
+from qrank.cli.snippet import best_sentence, context, snippet, whole
+from qrank.cli.template import FIELDS, Template
+from qrank.errors import InputError
+from qrank.pipeline.pack import estimate, pack
+from qrank.results import Passage, Result, Scores
+
+Qrank = Callable[..., Run]
+BM25 = ("--mode", "bm25")
+
+
+def result(text: str = "tea", id: str = "1", start_line: int = 1) -> Result:
+    """A result like those of a search."""
+    place = (id, "/a.md", "c", "", "", start_line, start_line, 0, len(text), None, text, False)
+    return Result(1, 0.5, "bm25", *place, Scores())
+
+
+def test_json_is_as_its_schema_says(qrank: Qrank, sample_db: Path) -> None:
+    schema = json.loads(qrank("schema", "search").stdout)
+    jsonschema.Draft202012Validator.check_schema(schema)
+    whole_answer = jsonschema.Draft202012Validator(schema)
+    one_result = jsonschema.Draft202012Validator(
+        {"$ref": "#/$defs/result", "$defs": schema["$defs"]}
+    )
+    words = ("search", "sourdough starter", "--db", sample_db)
+    for more in ([], BM25, ["--mode", "vector"], ["--explain"], ["-e", "x"], ["--budget", "0"]):
+        asked = (*words[:1], *words[2:], "-e", words[1]) if "-e" in more else words
+        answer = qrank(*asked, *more, "--json").json()
+        whole_answer.validate(answer)
+        # Nothing is said that the schema does not know.
+        assert set(answer) == set(schema["properties"])
+        for hit in answer["results"]:
+            assert set(hit) == set(schema["$defs"]["result"]["properties"])
+            assert set(hit["scores"]) == set(schema["$defs"]["scores"]["properties"])
+    whole_answer.validate(qrank("search", "zzz", *BM25, "--db", sample_db, "--json").json())
+    place = SAMPLE / "howto" / "country-loaf.md"
+    whole_answer.validate(qrank("similar", place, "--db", sample_db, "--json").json())
+    lines = qrank(*words, "--jsonl").lines()
+    assert lines
+    for line in lines:
+        one_result.validate(line)
+    with pytest.raises(jsonschema.ValidationError):
+        one_result.validate(lines[0] | {"rank": 0})
+
+
+def test_one_form_at_a_time(qrank: Qrank, sample_db: Path) -> None:
+    words = ("search", "tides", "--db", sample_db)
+    for pair in (
+        ("--json", "--jsonl"),
+        ("--json", "-l"),
+        ("--count", "--format", "{path}"),
+        ("--json", "-0"),
+        ("-l", "--fields", "path"),
+        ("--max-tokens", "9", "--count"),
+        ("--json", "--full"),
+        ("--full", "-C", "1"),
+        ("-l", "--explain"),
+    ):
+        assert "can't go" in complaint(qrank(*words, *pair)), pair
+    assert "can't go" in complaint(qrank("rerank", "x", "--json", "--jsonl", stdin="x"))
+
+
+def test_fields_and_formats(qrank: Qrank, sample_db: Path) -> None:
+    words = ("search", "tides", *BM25, "-n", "3", "--db", sample_db)
+    full = qrank(*words, "--jsonl").lines()
+    some = qrank(*words, "--fields", "path, score").lines()
+    assert some == [{"path": hit["path"], "score": hit["score"]} for hit in full]
+    assert qrank(*words, "--fields", "id", "--json").json()["results"] == [
+        {"id": hit["id"]} for hit in full
+    ]
+    assert "no field 'nope'" in complaint(qrank(*words, "--fields", "nope"))
+    assert "--fields is empty" in complaint(qrank(*words, "--fields", ","))
+    lines = qrank(*words, "--format", r"{path}:{line}\t{score}").stdout.splitlines()
+    assert lines == [f"{h['path']}:{h['start_line']}\t{h['score']:.4f}" for h in full]
+    ended = qrank(*words, "--format", "{{{rank:02}}}", "-0").stdout
+    assert ended == "{01}\0{02}\0{03}\0"
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("{path.__class__}", "no field {path.__class__}"),
+        ("{path[0]}", "no field {path[0]}"),
+        ("{path!r}", "no field {path!r}"),
+        ("{}", "no field {}"),
+        ("{nope}", "no field {nope}"),
+        ("{score:{rank}}", "can't do {score:{rank}}"),
+        ("{score:99999999}", "can't do"),
+        ("{path:.2f}", "can't do {path:.2f}"),
+        ("{path", "write {{ for a brace"),
+        (r"\x", "does not know"),
+        ("{}}", "--format"),
+    ],
+)
+def test_a_format_is_safe(text: str, reason: str) -> None:
+    with pytest.raises(InputError) as caught:
+        Template(text)(result())
+    assert reason in str(caught.value)
+
+
+@given(st.text(max_size=40))
+def test_any_format_gives_a_line_or_an_error(text: str) -> None:
+    try:
+        Template(text)(result())
+    except InputError:
+        return
+
+
+@given(st.text(alphabet=st.characters(exclude_characters="\\{}"), max_size=40))
+def test_what_is_no_field_stays_as_it_is(text: str) -> None:
+    fields = "".join(f"{{{name}}}" for name in FIELDS)
+    assert Template(text + fields)(result()).startswith(text)
+
+
+def test_counts_and_silence(qrank: Qrank, sample_db: Path) -> None:
+    words = ("search", "the water of the garden", *BM25, "--db", sample_db)
+    every = len(qrank(*words, "--jsonl", "-n", "1000").lines())
+    assert every > 10
+    assert qrank(*words, "--count").stdout == f"{every}\n"
+    assert qrank(*words, "--count", "-n", "3").stdout == "3\n"
+    none = qrank("search", "zzz", *BM25, "--count", "--db", sample_db)
+    assert (none.returncode, none.stdout) == (1, "0\n")
+    for flag in ("-q", "--quiet"):
+        quiet = qrank(*words, flag)
+        assert (quiet.returncode, quiet.stdout, quiet.stderr) == (0, "", "")
+        quiet = qrank("search", "zzz", *BM25, flag, "--db", sample_db)
+        assert (quiet.returncode, quiet.stdout, quiet.stderr) == (1, "", "")
+        assert qrank(*words, flag, "--jsonl").lines()
+    assert complaint(qrank("search", "x", "-q", "--db", "none.db"))
+
+
+def test_a_file_s_share_can_be_limited(qrank: Qrank, sample_db: Path) -> None:
+    words = ("search", "sourdough starter flour", *BM25, "--db", sample_db, "-n", "5", "--jsonl")
+    paths = [hit["path"] for hit in qrank(*words).lines()]
+    assert len(set(paths)) < len(paths) == 5
+    capped = qrank(*words, "--per-file", "1").lines()
+    assert len({hit["path"] for hit in capped}) == len(capped) > len(set(paths))
+    assert [hit["rank"] for hit in capped] == list(range(1, len(capped) + 1))
+
+
+def test_a_file_in_two_collections_is_one_result(qrank: Qrank, tmp_path: Path) -> None:
+    (tmp_path / "a.md").write_text("green tea\n", "utf-8")
+    for name in ("one", "two"):
+        qrank("index", "a.md", "--no-embed", "--db", "i.db", "--collection", name)
+    words = ("search", "tea", *BM25, "--db", "i.db", "--jsonl")
+    assert len(qrank(*words).lines()) == 1
+    for name in ("one", "two"):
+        assert [h["collection"] for h in qrank(*words, "--collection", name).lines()] == [name]
+
+
+def test_several_queries_are_fused(qrank: Qrank, sample_db: Path) -> None:
+    base = ("search", *BM25, "--db", sample_db)
+    first, second = "sourdough starter", "postgres failover"
+    both = qrank(*base, "-e", first, "-e", second, "--json").json()
+    assert both["query"] == f"{first}\n{second}"
+    scores: dict[str, float] = {}
+    for query in (first, second):
+        for hit in qrank(*base, query, "-n", "1000", "--jsonl").lines():
+            scores[hit["id"]] = scores.get(hit["id"], 0.0) + hit["score"] / 2
+    best = sorted(scores.values(), reverse=True)[:10]
+    assert [hit["score"] for hit in both["results"]] == pytest.approx(best)
+    names = {Path(hit["path"]).name for hit in both["results"]}
+    assert {"sourdough-starter.md", "postgres-failover.md"} <= names
+    assert qrank(*base, "-e", first, "-l").stdout == qrank(*base, first, "-l").stdout
+    assert "not both" in complaint(qrank(*base, "-e", first, second))
+    # Reranked: a passage has its best relevance to either.
+    words = ("search", "--db", sample_db, "--candidates", "5", "--jsonl", "-n", "3")
+    one = {h["id"]: h["score"] for h in qrank(*words, first).lines()}
+    two = {h["id"]: h["score"] for h in qrank(*words, second).lines()}
+    hits = qrank(*words, "-e", first, "-e", second).lines()
+    assert {h["score_kind"] for h in hits} == {"rerank"}
+    for hit in hits:
+        expected = [s for s in (one.get(hit["id"]), two.get(hit["id"])) if s is not None]
+        assert not expected or hit["score"] >= max(expected) - 1e-9
+
+
+def test_context_lines_are_the_file_s(qrank: Qrank, tmp_path: Path) -> None:
+    lines = [f"line {i}" for i in range(1, 10)]
+    lines[4] = "the zebra line"
+    (tmp_path / "a.txt").write_text("\n".join(lines) + "\n", "utf-8")
+    qrank("index", "a.txt", "--no-embed", "--db", "i.db")
+    words = ("search", "zebra", *BM25, "--db", "i.db", "-C", "1")
+    assert qrank(*words).stdout.splitlines()[1:4] == [
+        "        4- line 4",
+        "        5: the zebra line",
+        "        6- line 6",
+    ]
+    (tmp_path / "a.txt").write_text("all is new\n", "utf-8")  # then from what the index holds
+    assert "5: the zebra line" in qrank(*words).stdout
+    assert "(changed since indexed)" in qrank(*words).stdout
+    (tmp_path / "a.txt").unlink()
+    assert "(deleted since indexed)" in qrank(*words).stdout
+
+
+def test_code_keeps_its_lines(qrank: Qrank, sample_db: Path) -> None:
+    words = ("search", "parse csv records header", *BM25, "-n", "1", "--db", sample_db)
+    shown = qrank(*words, "--path", "*.js").stdout.splitlines()
+    assert "    function parseRecords(text, options) {" in shown
+    full = qrank(*words, "--path", "*.js", "--full").stdout
+    hit = qrank(*words, "--path", "*.js", "--jsonl").lines()[0]
+    for line in hit["text"].splitlines():
+        assert f"    {line}".rstrip() in full
+
+
+@pytest.mark.parametrize("mode", ["hybrid", "bm25"])
+def test_explain_adds_up(qrank: Qrank, sample_db: Path, mode: str) -> None:
+    words = ("search", "keep photos safe", "--db", sample_db, "--explain", "--mode", mode)
+    for hit in qrank(*words, "--jsonl").lines():
+        bm25 = hit["scores"]["bm25"]
+        if bm25:
+            assert sum(bm25["terms"].values()) == pytest.approx(bm25["score"])
+    shown = qrank(*words, "-n", "2").stdout
+    assert "    bm25    #" in shown
+    assert "terms   keep photo safe\n" in shown
+    assert "\nms      bm25 " in shown
+    assert ("P(yes)" in shown) == (mode == "hybrid")
+
+
+def test_passages_for_a_model_fit_and_are_what_the_files_say(qrank: Qrank, sample_db: Path) -> None:
+    words = ("search", "keeping a sourdough starter", *BM25, "--db", sample_db, "--max-tokens")
+    packed = qrank(*words, "900", "--json").json()
+    assert packed["tokens"] == sum(p["tokens"] for p in packed["passages"]) <= 900
+    assert len(packed["passages"]) < sum(len(p["ids"]) for p in packed["passages"])  # merged
+    places = [(p["path"], p["start_byte"]) for p in packed["passages"]]
+    assert len(set(places)) == len(places)
+    for passage in packed["passages"]:
+        data = Path(passage["path"]).read_bytes()
+        said = data[passage["start_byte"] : passage["end_byte"]].decode()
+        assert said.split() == passage["text"].split()
+        assert passage["text"].count("\n") == passage["end_line"] - passage["start_line"]
+    text = qrank(*words, "900").stdout
+    assert f"[{places[0][0]}:" in text
+    assert estimate(text) <= 900
+    tiny = qrank(*words, "40", "--json").json()
+    assert 0 < tiny["tokens"] <= 40
+    assert qrank(*words, "900", "--jsonl").lines() == packed["passages"]
+
+
+@given(st.lists(st.text(min_size=1, max_size=80), min_size=1, max_size=8), st.integers(1, 200))
+def test_what_is_packed_never_exceeds_its_size(texts: list[str], most: int) -> None:
+    results = [result(text, id=str(i), start_line=i + 1) for i, text in enumerate(texts)]
+    packed = pack("q", results, most)
+    assert packed.tokens == sum(p.tokens for p in packed.passages) <= most
+
+
+@given(st.text(max_size=300), st.lists(st.sampled_from(["a", "be", "tea"]), max_size=3))
+def test_marks_lie_within_what_is_shown(text: str, terms: list[str]) -> None:
+    passage = Passage("1", "/none", "", "", "", 1, 1, 0, 0, None, text, True)
+    for lines in (snippet(text, terms, 40), whole(text, terms), context(passage, terms, 1)):  # type: ignore[arg-type]
+        assert lines
+        for line in lines:
+            assert "\n" not in line.text
+            for start, end in [*line.terms, *([line.best] if line.best else [])]:
+                assert 0 <= start <= end <= len(line.text)
+    best = best_sentence(text, terms)
+    assert best is None or text[slice(*best)].strip()
+
+
+def test_hints_say_why(qrank: Qrank, sample_db: Path, tmp_path: Path) -> None:
+    words = ("search", "--db", sample_db)
+    for more, reason in (
+        (
+            ["zzz", *BM25],
+            "nothing found with any of: zzz (without --mode bm25 meaning counts, too)",
+        ),
+        (["zzz zzy"], "no result has any word of the query"),
+        (["tides", "--collection", "nope"], "there is no collection nope; there are: default"),
+        (["tides", "--path", "*.nope"], "no indexed file matches --path *.nope"),
+        (["tides", "--min-score", "2"], "(--min-score)"),
+        (["the", *BM25], "very common"),
+        (["?!", *BM25], "no word in it"),
+    ):
+        assert reason in qrank(*words, *more).stderr, more
+    (tmp_path / "a.md").write_text("green tea\n", "utf-8")
+    qrank("index", "a.md", "--no-embed", "--db", "i.db")
+    assert "no vectors" in qrank("search", "tea", "--no-rerank", "--db", "i.db").stderr
+    assert "makes vectors" in qrank("search", "zzz", *BM25, "--db", "i.db").stderr
+
+
+def test_a_batch_can_be_resumed(qrank: Qrank, sample_db: Path, tmp_path: Path) -> None:
+    ids = [{"id": i, "query": q} for i, q in enumerate(["tides", "zzz", "moon", "tides"])]
+    (tmp_path / "q.jsonl").write_text("\n".join(map(json.dumps, ids)), "utf-8")
+    words = ("search", "--queries", "q.jsonl", *BM25, "--db", sample_db, "--fields", "path")
+    everything = qrank(*words).stdout
+    run = qrank(*words, "--resume", "out.jsonl")
+    out = tmp_path / "out.jsonl"
+    assert (run.returncode, run.stdout) == (0, "")
+
+    def untimed(text: str) -> list[object]:
+        return [json.loads(line) | {"timings_ms": None} for line in text.splitlines()]
+
+    assert untimed(out.read_text("utf-8")) == untimed(everything)
+    done = out.read_bytes()
+    out.write_bytes(done[: done.index(b"\n") + 20])  # killed while it wrote the second answer
+    qrank(*words, "--resume", "out.jsonl")
+    assert untimed(out.read_text("utf-8")) == untimed(everything)
+    first = done[: done.index(b"\n") + 1]
+    assert out.read_bytes().startswith(first)  # what was there is not asked again
+    before = out.read_bytes()
+    qrank(*words, "--resume", "out.jsonl")
+    assert out.read_bytes() == before
+    out.write_text("no JSON\n", "utf-8")
+    assert "out.jsonl, line 1" in complaint(qrank(*words, "--resume", "out.jsonl"))
+    assert out.read_text("utf-8") == "no JSON\n"
+    assert "goes with --queries" in complaint(qrank("search", "x", "--resume", "out.jsonl"))

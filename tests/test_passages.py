@@ -1,0 +1,149 @@
+"""qrank similar, get and open, and rerank after other programs."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from support import COMMAND, SAMPLE, Run, complaint
+
+from qrank.cli.editor import arguments
+
+Qrank = Callable[..., Run]
+STARTER = SAMPLE / "howto" / "sourdough-starter.md"
+LOAF = SAMPLE / "howto" / "country-loaf.md"
+
+
+def test_similar_is_by_vectors_and_leaves_the_file_out(qrank: Qrank, sample_db: Path) -> None:
+    answer = qrank("similar", LOAF, "--db", sample_db, "--json").json()
+    assert (answer["mode"], answer["models"]) == ("vector", {"embed": "tiny", "rerank": None})
+    paths = [hit["path"] for hit in answer["results"]]
+    assert len(paths) == 10
+    assert paths[0] == str(STARTER)
+    assert str(LOAF) not in paths
+    scores = [hit["score"] for hit in answer["results"]]
+    assert scores == sorted(scores, reverse=True)
+    assert -1 <= scores[-1] <= scores[0] <= 1
+    one = qrank("similar", f"{STARTER}:36", "--db", sample_db, "--jsonl").lines()
+    assert str(STARTER) in {hit["path"] for hit in one}  # its other passages
+    assert not any(hit["path"] == str(STARTER) and hit["start_line"] == 34 for hit in one)
+    assert qrank("similar", LOAF, "--db", sample_db, "-l").stdout.splitlines()[0] == str(STARTER)
+    assert "sourdough-starter.md:" in qrank("similar", LOAF, "--db", sample_db).stdout
+
+
+def test_similar_by_words(qrank: Qrank, sample_db: Path, tmp_path: Path) -> None:
+    words = ("similar", LOAF, "--jsonl", "-n", "3")
+    by_words = qrank(*words, "--db", sample_db, "--mode", "bm25").lines()
+    assert str(STARTER) in {hit["path"] for hit in by_words}
+    assert {hit["score_kind"] for hit in by_words} == {"bm25"}
+    for name, text in (("a.md", "green tea"), ("b.md", "black tea"), ("c.md", "an owl")):
+        (tmp_path / name).write_text(text, "utf-8")
+    qrank("index", tmp_path, "--no-embed", "--db", "i.db")
+    found = qrank("similar", "a.md", "--db", "i.db", "-l")
+    assert found.stdout == f"{tmp_path / 'b.md'}\n"
+    for place in ("nope.md", "nope.md:3", ""):
+        assert "does not hold" in complaint(qrank("similar", place, "--db", "i.db"))
+    assert "needs a query" in complaint(qrank("similar", "a.md", "--mode", "hybrid"))
+
+
+def test_get_gives_what_the_result_had(qrank: Qrank, sample_db: Path) -> None:
+    words = ("search", "tides", "--mode", "bm25", "--db", sample_db, "-n", "2")
+    hits = qrank(*words, "--jsonl").lines()
+    ids = [hit["id"] for hit in hits]
+    got = qrank("get", *ids, "--jsonl", "--db", sample_db).lines()
+    for hit, passage in zip(hits, got, strict=True):
+        assert passage == {key: hit[key] for key in passage}
+    assert qrank("get", *ids, "--json", "--db", sample_db).json()["passages"] == got
+    assert qrank("get", ids[0], "--db", sample_db).stdout == hits[0]["text"] + "\n"
+    piped = qrank("get", "-", "--db", sample_db, "--jsonl", stdin="\n".join(ids) + "\n")
+    assert piped.lines() == got
+    for wrong in ("999999999", "-1", "x", "9" * 30):
+        run = qrank("get", "--db", sample_db, "--", wrong)
+        assert "there is no passage" in complaint(run)
+
+
+def test_open_starts_the_editor_at_the_line(qrank: Qrank, sample_db: Path, tmp_path: Path) -> None:
+    [hit] = qrank(
+        "search", "nail varnish", "--mode", "bm25", "-n", "1", "--jsonl", "--db", sample_db
+    ).lines()
+    editor = {"EDITOR": "printf '%s\\n'", "VISUAL": ""}
+    opened = qrank("open", hit["id"], "--db", sample_db, **editor)
+    assert opened.stdout.splitlines() == [f"+{hit['start_line']}", hit["path"]]
+    opened = qrank("open", f"{LOAF}:7", VISUAL="echo {path} at {line}; rm -rf /")
+    assert opened.stdout == f"{LOAF} at 7; rm -rf /\n"  # no shell reads it
+    assert qrank("open", LOAF, **editor).stdout.splitlines() == ["+1", str(LOAF)]
+    assert qrank("open", LOAF, EDITOR="false", VISUAL="").returncode == 1
+    assert "can't start" in complaint(qrank("open", LOAF, VISUAL="/no/such/editor"))
+    assert "can't be read" in complaint(qrank("open", LOAF, VISUAL="vi 'x"))
+    assert "there is no file" in complaint(qrank("open", "nope.md:3", **editor))
+
+
+@pytest.mark.parametrize(
+    ("editor", "expected"),
+    [
+        ("vim", ["vim", "+7", "/a b.md"]),
+        ("emacsclient -nw", ["emacsclient", "-nw", "+7", "/a b.md"]),
+        ("/usr/bin/code --wait", ["/usr/bin/code", "--wait", "--goto", "/a b.md:7"]),
+        ("hx", ["hx", "/a b.md:7"]),
+        ("pycharm", ["pycharm", "--line", "7", "/a b.md"]),
+        ("ed -l{line} {path}", ["ed", "-l7", "/a b.md"]),
+    ],
+)
+def test_each_editor_is_told_the_line_its_way(
+    monkeypatch: pytest.MonkeyPatch, editor: str, expected: list[str]
+) -> None:
+    monkeypatch.setenv("VISUAL", editor)
+    assert arguments(Path("/a b.md"), 7) == expected
+
+
+def test_rerank_reads_what_ripgrep_prints(qrank: Qrank) -> None:
+    def of(kind: str, **data: object) -> str:
+        return json.dumps({"type": kind, "data": data})
+
+    stream = "\n".join(
+        [
+            of("begin", path={"text": "a"}),
+            of("match", path={"text": "a"}, lines={"text": "an owl at night\n"}, line_number=3),
+            of("match", path={"text": "b"}, lines={"text": "high tide at noon\n"}, line_number=9),
+            of("match", path={"bytes": "/w=="}, lines={"bytes": "/w=="}, line_number=1),
+            of("end", path={"text": "a"}),
+            of("summary", elapsed_total={}),
+        ]
+    )
+    out = qrank("rerank", "when is the water high", stdin=stream).lines()
+    assert [(hit["text"], hit["data"]["line_number"]) for hit in out] == [
+        ("high tide at noon", 9),
+        ("an owl at night", 3),
+    ]
+
+
+@pytest.mark.skipif(not shutil.which("rg"), reason="ripgrep is not installed")
+def test_rerank_after_ripgrep_itself(environment: dict[str, str]) -> None:
+    line = f"rg --json tide '{SAMPLE}' | '{COMMAND}' rerank 'how high is the water' -n 2"
+    run = subprocess.run(
+        ["bash", "-o", "pipefail", "-c", line], env=environment, capture_output=True, check=True
+    )
+    hits = [json.loads(line) for line in run.stdout.splitlines()]
+    assert len(hits) == 2
+    assert "tide" in hits[0]["text"].lower()
+    assert hits[0]["data"]["path"]["text"].startswith(str(SAMPLE))
+
+
+def test_rerank_reads_files_that_are_named(qrank: Qrank, tmp_path: Path) -> None:
+    texts = {"a one.txt": "an owl at night", "b\n.txt": "high tide at noon", "c": "\0\1"}
+    for name, text in texts.items():
+        (tmp_path / name).write_text(text, "utf-8")
+    names = "\0".join([*texts, "missing"])
+    run = qrank("rerank", "when is the water high", "--files", stdin=names)
+    assert [part.partition("\t")[2] for part in run.stdout.split("\0")] == [
+        "b\n.txt",
+        "a one.txt",
+        "",
+    ]
+    assert run.stderr.count("left out") == 2
+    lines = qrank("rerank", "the water", "--files", "--jsonl", stdin=names).lines()
+    assert {hit["path"]: hit["text"] for hit in lines} == {k: texts[k] for k in list(texts)[:2]}
