@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from qrank.api import Embedding, Index, embed, rerank
+    from qrank.api import Embedding, Index, Reranking, embed, rerank
     from qrank.errors import QrankError
     from qrank.results import Answer, IndexReport, Mode, RankedText, Result
     from qrank.settings import Placement
@@ -20,6 +20,7 @@ __all__ = [
     "Placement",
     "QrankError",
     "RankedText",
+    "Reranking",
     "Result",
     "__version__",
     "embed",
@@ -27,7 +28,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "qrank.api": ("Embedding", "Index", "embed", "rerank"),
+    "qrank.api": ("Embedding", "Index", "Reranking", "embed", "rerank"),
     "qrank.errors": ("QrankError",),
     "qrank.settings": ("Placement",),
     "qrank.results": ("Answer", "IndexReport", "Mode", "RankedText", "Result"),

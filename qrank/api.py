@@ -376,25 +376,60 @@ def rerank(
 ) -> list[RankedText]:
     """Score texts by how well they answer query, best first; the model reads exactly the texts.
 
-    candidates: with more texts than that, only BM25's best are scored. Raises InputError for an
-    empty query, ModelError.
+    candidates: with more texts than that, only BM25's best are scored. For many calls use
+    Reranking. Raises InputError for an empty query, ModelError.
     """
-    from qrank.pipeline.rerank import rerank_texts
-
     if not query.strip():
         raise InputError("the query is empty", hint="say what the documents should answer")
     if not texts:
         return []
-    presets = settings.load()
-    choice = resolve(Role.reranker, presets.get("rerank_model", model, AUTO) or AUTO)
-    reranker = _reranker(choice.path, presets.placement(placement))
+    reranking = Reranking(model, placement=placement)
     try:
-        share = choice.entry.rerank_weight
-        return rerank_texts(
-            reranker, share, query, texts, candidates=candidates, instruction=instruction
-        )
+        return reranking(query, texts, instruction=instruction, candidates=candidates)
     finally:
-        reranker.close()
+        reranking.close()
+
+
+class Reranking:
+    """A reranking model, loaded: a query and texts in, the texts with their relevance out."""
+
+    def __init__(self, model: str | None = None, *, placement: Placement = ANYWHERE) -> None:
+        """model: named as on the command line. Raises ModelError."""
+        presets = settings.load()
+        choice = resolve(Role.reranker, presets.get("rerank_model", model, AUTO) or AUTO)
+        self._reranker = _reranker(choice.path, presets.placement(placement))
+        self._share = choice.entry.rerank_weight
+
+    def __call__(
+        self,
+        query: str,
+        texts: Sequence[str],
+        *,
+        instruction: str | None = None,
+        candidates: int | None = None,
+    ) -> list[RankedText]:
+        """As rerank."""
+        from qrank.pipeline.rerank import rerank_texts
+
+        if not query.strip():
+            raise InputError("the query is empty", hint="say what the documents should answer")
+        return rerank_texts(
+            self._reranker,
+            self._share,
+            query,
+            texts,
+            candidates=candidates,
+            instruction=instruction,
+        )
+
+    @property
+    def takes_instruction(self) -> bool:
+        """Whether the model's prompt has a place for an instruction."""
+        return self._reranker.takes_instruction
+
+    def close(self) -> None:
+        """Free the model."""
+        self._reranker.close()
 
 
 class Embedding:
@@ -431,6 +466,11 @@ class Embedding:
     def window(self) -> int:
         """How many tokens of a text the model reads."""
         return self._embedder.window
+
+    @property
+    def takes_instruction(self) -> bool:
+        """Whether the model's query prompt has a place for an instruction."""
+        return self._embedder.takes_instruction
 
     def close(self) -> None:
         """Free the model."""

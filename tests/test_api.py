@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from support import PARITY
 
 import qrank
 
@@ -23,7 +24,7 @@ def test_the_exported_names_are_these_and_all_are_there() -> None:
             "QrankError",
             "RankedText",
         ),
-        *("Result", "__version__", "embed", "rerank"),
+        *("Reranking", "Result", "__version__", "embed", "rerank"),
     }
     for name in qrank.__all__:
         assert getattr(qrank, name) is not None
@@ -54,6 +55,34 @@ def test_rerank_and_embed_without_an_index() -> None:
     assert vectors.dtype == np.float32
     assert np.linalg.norm(vectors, axis=1) == pytest.approx(1, abs=1e-5)
     assert qrank.embed(["one"], query=True)[0] != pytest.approx(vectors[0], abs=1e-3)
+
+
+def test_a_reranker_kept_loaded_scores_as_one_loaded_for_each_query() -> None:
+    texts = ["the tide turns", "green tea leaves", "an owl at night"]
+    reranking = qrank.Reranking("tiny")
+    assert reranking.takes_instruction
+    for query in ("green tea", "when does an owl hunt"):
+        assert reranking(query, texts) == qrank.rerank(query, texts, model="tiny")
+    told = reranking("owl", texts, instruction="Find birds", candidates=1)
+    assert told == qrank.rerank("owl", texts, model="tiny", instruction="Find birds", candidates=1)
+    assert [item.index for item in told] == [2]
+    with pytest.raises(qrank.QrankError, match="query is empty"):
+        reranking(" ", texts)
+    assert reranking("tea", []) == []
+    reranking.close()
+
+
+def test_what_takes_an_instruction_is_seen_from_the_file() -> None:
+    for made, file, takes in (
+        (qrank.Embedding, "embed.gguf", True),
+        (qrank.Embedding, "bert-embed.gguf", False),
+        (qrank.Reranking, "lm.gguf", True),
+        (qrank.Reranking, "cls.gguf", True),
+        (qrank.Reranking, "bert-rank.gguf", False),
+    ):
+        model = made(str(PARITY / file))
+        assert model.takes_instruction is takes, file
+        model.close()
 
 
 def test_errors_are_qrank_s() -> None:

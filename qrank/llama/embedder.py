@@ -38,6 +38,11 @@ class Embedder:
         return self._model.dims
 
     @property
+    def takes_instruction(self) -> bool:
+        """Whether the query prompt of the model's family has a place for an instruction."""
+        return prompts.embed_query(self._model.file.architecture) is not None
+
+    @property
     def decoded(self) -> int:
         """How many tokens the model has computed."""
         return self._context.decoded

@@ -182,6 +182,11 @@ class Reranker:
         self._ranker: PairReranker | PromptReranker = made(self._model)
 
     @property
+    def takes_instruction(self) -> bool:
+        """Whether the model's prompt has a place for an instruction."""
+        return isinstance(self._ranker, PromptReranker)
+
+    @property
     def decoded(self) -> int:
         """How many tokens the model has computed."""
         return self._ranker.context.decoded
