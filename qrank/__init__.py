@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from qrank.api import Embedding, Index, Reranking, embed, rerank
+    from qrank.api import Index
+    from qrank.direct import Embedding, Reranking, embed, rerank
     from qrank.errors import QrankError
     from qrank.results import Answer, IndexReport, Mode, RankedText, Result
     from qrank.settings import Placement
@@ -28,7 +29,8 @@ __all__ = [
 ]
 
 _HOMES = {
-    "qrank.api": ("Embedding", "Index", "Reranking", "embed", "rerank"),
+    "qrank.api": ("Index",),
+    "qrank.direct": ("Embedding", "Reranking", "embed", "rerank"),
     "qrank.errors": ("QrankError",),
     "qrank.settings": ("Placement",),
     "qrank.results": ("Answer", "IndexReport", "Mode", "RankedText", "Result"),

@@ -1,4 +1,4 @@
-"""The Python API, which the command line uses too. Models load when first needed, and stay."""
+"""The Python API of an index, which the command line uses too. Models load when first needed."""
 
 from __future__ import annotations
 
@@ -13,13 +13,10 @@ from typing import TYPE_CHECKING, Any
 from qrank import settings
 from qrank.errors import InputError
 from qrank.models.registry import AUTO, Role, resolve
-from qrank.results import Answer, Check, IndexReport, Mode, Passage, RankedText
+from qrank.results import Answer, Check, IndexReport, Mode, Passage
 from qrank.settings import ANYWHERE, Placement
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from qrank.llama.embedder import Embedder
     from qrank.llama.reranker import Reranker
     from qrank.pipeline.progress import Progress
@@ -361,137 +358,10 @@ class Index:
 
     def _load_reranker(self) -> Reranker:
         if self._reranker is None:
-            self._reranker = _reranker(self._find_reranker().choice.path, self._placement)
+            from qrank.direct import load_reranker
+
+            self._reranker = load_reranker(self._find_reranker().choice.path, self._placement)
         return self._reranker
-
-
-def rerank(
-    query: str,
-    texts: Sequence[str],
-    *,
-    model: str | None = None,
-    instruction: str | None = None,
-    candidates: int | None = None,
-    placement: Placement = ANYWHERE,
-) -> list[RankedText]:
-    """Score texts by how well they answer query, best first; the model reads exactly the texts.
-
-    candidates: with more texts than that, only BM25's best are scored. For many calls use
-    Reranking. Raises InputError for an empty query, ModelError.
-    """
-    if not query.strip():
-        raise InputError("the query is empty", hint="say what the documents should answer")
-    if not texts:
-        return []
-    reranking = Reranking(model, placement=placement)
-    try:
-        return reranking(query, texts, instruction=instruction, candidates=candidates)
-    finally:
-        reranking.close()
-
-
-class Reranking:
-    """A reranking model, loaded: a query and texts in, the texts with their relevance out."""
-
-    def __init__(self, model: str | None = None, *, placement: Placement = ANYWHERE) -> None:
-        """model: named as on the command line. Raises ModelError."""
-        presets = settings.load()
-        choice = resolve(Role.reranker, presets.get("rerank_model", model, AUTO) or AUTO)
-        self._reranker = _reranker(choice.path, presets.placement(placement))
-        self._share = choice.entry.rerank_weight
-
-    def __call__(
-        self,
-        query: str,
-        texts: Sequence[str],
-        *,
-        instruction: str | None = None,
-        candidates: int | None = None,
-    ) -> list[RankedText]:
-        """As rerank."""
-        from qrank.pipeline.rerank import rerank_texts
-
-        if not query.strip():
-            raise InputError("the query is empty", hint="say what the documents should answer")
-        return rerank_texts(
-            self._reranker,
-            self._share,
-            query,
-            texts,
-            candidates=candidates,
-            instruction=instruction,
-        )
-
-    @property
-    def takes_instruction(self) -> bool:
-        """Whether the model's prompt has a place for an instruction."""
-        return self._reranker.takes_instruction
-
-    def close(self) -> None:
-        """Free the model."""
-        self._reranker.close()
-
-
-class Embedding:
-    """An embedding model, loaded: texts in, unit vectors out."""
-
-    def __init__(self, model: str | None = None, *, placement: Placement = ANYWHERE) -> None:
-        """model: named as on the command line. Raises ModelError."""
-        from qrank.pipeline.embedding import load_embedder
-
-        presets = settings.load()
-        choice = resolve(Role.embedder, presets.get("embed_model", model, AUTO) or AUTO)
-        self._embedder = load_embedder(choice, presets.placement(placement))
-
-    def __call__(
-        self,
-        texts: Sequence[str],
-        *,
-        query: bool = False,
-        instruction: str | None = None,
-        dims: int | None = None,
-    ) -> NDArray[np.float32]:
-        """Unit vectors of shape (len(texts), dims); with query, the query prompt is put around."""
-        if query:
-            return self._embedder.queries(texts, instruction, dims)
-        return self._embedder.documents(texts, dims)
-
-    @property
-    def cut(self) -> list[int]:
-        """Which texts of the last call were longer than the window, so that their ends count for
-        nothing."""
-        return self._embedder.cut
-
-    @property
-    def window(self) -> int:
-        """How many tokens of a text the model reads."""
-        return self._embedder.window
-
-    @property
-    def takes_instruction(self) -> bool:
-        """Whether the model's query prompt has a place for an instruction."""
-        return self._embedder.takes_instruction
-
-    def close(self) -> None:
-        """Free the model."""
-        self._embedder.close()
-
-
-def embed(
-    texts: Sequence[str],
-    *,
-    model: str | None = None,
-    query: bool = False,
-    instruction: str | None = None,
-    dims: int | None = None,
-    placement: Placement = ANYWHERE,
-) -> NDArray[np.float32]:
-    """Unit vectors of texts, of shape (len(texts), dims). For many calls use Embedding."""
-    embedding = Embedding(model, placement=placement)
-    try:
-        return embedding(texts, query=query, instruction=instruction, dims=dims)
-    finally:
-        embedding.close()
 
 
 def engine_versions() -> list[str]:
@@ -501,10 +371,3 @@ def engine_versions() -> list[str]:
     except (ImportError, OSError, RuntimeError) as error:
         return [f"llama.cpp can't be loaded: {error}"]
     return [build(), *(f"device {device.name}: {device.description}" for device in devices())]
-
-
-def _reranker(path: Path, placement: Placement) -> Reranker:
-    from qrank.llama.gguf import read_header
-    from qrank.llama.reranker import Reranker
-
-    return Reranker(read_header(path), placement)

@@ -13,9 +13,10 @@ from support import ROOT
 
 PACKAGE = ROOT / "qrank"
 LAYERS = {  # each may import those after it
-    "cli": {"api", "evaluation", "pipeline", "models"},
+    "cli": {"api", "direct", "evaluation", "pipeline", "models"},
     "evaluation": {"api", "pipeline", "store", "models"},
-    "api": {"pipeline", "store", "llama", "models"},
+    "api": {"direct", "pipeline", "store", "llama", "models"},
+    "direct": {"pipeline", "llama", "models"},
     "pipeline": {"ingest", "store", "llama", "models"},
     "ingest": set(),
     "store": set(),

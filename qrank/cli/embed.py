@@ -32,11 +32,11 @@ def embed(
 
     Each gives a line: a JSON object with text and embedding, in order.
     """
-    from qrank import api
+    from qrank import direct
     from qrank.cli import emit, inputs, render
 
     items = inputs.texts(form)
-    embedding = api.Embedding(embed_model, placement=common.placement)
+    embedding = direct.Embedding(embed_model, placement=common.placement)
     read = 0
     try:
         while group := list(islice(items, GROUP)):

@@ -42,7 +42,7 @@ def rerank(
     A document a line, or JSONL objects with "text", whose other fields are kept, or what
     `rg --json` prints. Each comes out with its score, best first.
     """
-    from qrank import api
+    from qrank import direct
     from qrank.cli import emit, inputs, render
 
     if as_json and as_jsonl:
@@ -52,7 +52,7 @@ def rerank(
     items = [item for item in inputs.texts(form) if item.is_object or item.text.strip()]
     if files:
         items = list(inputs.file_texts(items, render.warn))
-    ranked = api.rerank(
+    ranked = direct.rerank(
         query,
         [item.text for item in items],
         model=rerank_model,
