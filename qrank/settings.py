@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ PROJECT_FOLDER = ".qrank"
 INDEX_NAME = "index.db"
 CONFIG_NAME = "config.toml"
 NUMBERS = ("threads", "gpu_layers")
+MODELS = ("embedder", "reranker")  # tables of models (models/registry.toml has their fields)
 KEYS = ("db", "embed_model", "rerank_model", "collection", "color", "device", *NUMBERS)
 
 
@@ -40,6 +41,8 @@ class Settings:
 
     values: dict[str, str]
     project: Path | None  # the .qrank folder whose index is used
+    # the user's own models by role: each one's table, and the file that says so
+    models: dict[str, list[tuple[dict[str, Any], Path]]] = field(default_factory=dict)
 
     def get(self, key: str, flag: str | None = None, default: str | None = None) -> str | None:
         """A flag's value, else what is preset under key, else default."""
@@ -84,15 +87,17 @@ def load(folder: Path | None = None) -> Settings:
         ),
         None,
     )
-    values = _read(user_config_path("qrank", appauthor=False) / CONFIG_NAME)
+    models: dict[str, list[tuple[dict[str, Any], Path]]] = {role: [] for role in MODELS}
+    values = _read(user_config_path("qrank", appauthor=False) / CONFIG_NAME, models)
     if project:
-        values |= _read(project / CONFIG_NAME)
+        values |= _read(project / CONFIG_NAME, models)
     environment = {key: os.environ.get(f"QRANK_{key.upper()}") for key in KEYS}
     values |= {key: value for key, value in environment.items() if value}
-    return Settings(values, project)
+    return Settings(values, project, models)
 
 
-def _read(path: Path) -> dict[str, str]:
+def _read(path: Path, models: dict[str, list[tuple[dict[str, Any], Path]]]) -> dict[str, str]:
+    """A config file's presets; the models it names are added to models."""
     try:
         table: dict[str, Any] = tomllib.loads(path.read_text("utf-8"))
     except FileNotFoundError:
@@ -101,6 +106,11 @@ def _read(path: Path) -> dict[str, str]:
         raise InputError(f"can't read {path}: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{path} is no valid TOML: {error}") from error
+    for role in MODELS:
+        lines = table.pop(role, [])
+        if not isinstance(lines, list) or not all(isinstance(line, dict) for line in lines):
+            raise InputError(f"{path}: models stand in tables headed [[{role}]]")
+        models[role] += [(line, path) for line in lines]
     for key, value in table.items():
         if key not in KEYS:
             raise InputError(f"{path}: there is no setting {key!r}", hint=f"use {', '.join(KEYS)}")

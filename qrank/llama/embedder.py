@@ -69,6 +69,10 @@ class Embedder:
         asked = [prompt(text, instruction) for text in texts] if prompt else texts
         return self.documents(asked, dims)
 
+    def count(self, text: str) -> int:
+        """How many tokens a document is."""
+        return len(self._frame.text(self._model.tokens(clean(text)), self.window))
+
     def _sequences(self, texts: Sequence[str]) -> Iterator[list[int]]:
         self.cut = []
         for i, text in enumerate(texts):

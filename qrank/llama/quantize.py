@@ -21,15 +21,15 @@ TYPES = {  # name -> llama.cpp's LLAMA_FTYPE_…
 }
 
 
-def quantize(source: Path, out: Path, kind: str, threads: int = 0) -> None:
+def quantize(source: Path, out: Path, kind: str, *, again: bool = False) -> None:
     """Write source with its matrices as kind, one of TYPES; out appears whole or not at all.
 
     A file that is quantised already loses more than one made from F16, BF16 or F32, so llama.cpp
-    refuses it. Raises ModelError when it can't be done.
+    refuses it unless again is set. Raises ModelError when it can't be done.
     """
     parameters = llama.llama_model_quantize_default_params()
     parameters.ftype = TYPES[kind]
-    parameters.nthread = threads
+    parameters.allow_requantize = again
     part = out.with_name(out.name + ".part")
     errors.clear()
     try:

@@ -23,10 +23,13 @@ _FAMILIES = {
     "Qwen3ForCausalLM": (qwen3, "qwen3"),
     "Qwen3Model": (qwen3, "qwen3"),
 }
+_ADDED = ("position_embd.weight", "token_types.weight")  # llama.cpp adds float32 only
+_FTYPES = {"F32": 0, "F16": 1, "BF16": 32}  # llama.cpp's LLAMA_FTYPE_…
 
 
-def convert(path: Path, out: Path, name: str = "") -> None:
-    """Write the model in the folder path as a GGUF file; matrices keep their precision.
+def convert(path: Path, out: Path, name: str = "", *, half: bool = False) -> None:
+    """Write the model in the folder path as a GGUF file; matrices keep their precision, or with
+    half become float16 where they were float32.
 
     out appears whole or not at all. Raises ModelError for what can't be converted.
     """
@@ -43,9 +46,8 @@ def convert(path: Path, out: Path, name: str = "") -> None:
     try:
         writer = gguf.GGUFWriter(part, architecture)
         writer.add_name(name or path.name)
-        matrix = next((w for w in folder.weights.values() if len(w.shape) == 2), None)
-        kind = matrix.kind if matrix else "F32"
-        writer.add_file_type(getattr(gguf.LlamaFileType, f"{_FTYPES[kind]}"))
+        kind = next((w.kind for w in folder.weights.values() if len(w.shape) == 2), "F32")
+        writer.add_file_type(_FTYPES["F16" if half and kind == "F32" else kind])
         family.describe(writer, folder)
         chosen: list[tuple[str, Weight, slice | list[int]]] = [
             (target, weight, slice(rows)) for target, (weight, rows) in family.tensors(folder).items()
@@ -53,36 +55,37 @@ def convert(path: Path, out: Path, name: str = "") -> None:
         if family is qwen3 and qwen3.is_reranker(folder):
             weight, answers = qwen3.head(folder)
             chosen.append(("cls.output.weight", weight, answers))
-        _write(writer, chosen)
+        _write(writer, chosen, half)
         os.replace(part, out)
     finally:
         part.unlink(missing_ok=True)
 
 
-_FTYPES = {"F32": "ALL_F32", "F16": "MOSTLY_F16", "BF16": "MOSTLY_BF16"}
-
-
 def _write(
-    writer: gguf.GGUFWriter, chosen: list[tuple[str, Weight, slice | list[int]]]
+    writer: gguf.GGUFWriter, chosen: list[tuple[str, Weight, slice | list[int]]], half: bool
 ) -> None:
     """Announce all tensors, then copy them one by one: memory holds one at a time."""
     import gguf
 
     for target, weight, rows in chosen:
-        data = _stored(weight, rows)
+        data = _stored(target, weight, rows, half)
         raw = gguf.GGMLQuantizationType.BF16 if data.dtype == "<u2" else None
         writer.add_tensor_info(target, data.shape, data.dtype, data.nbytes, raw)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_ti_data_to_file()
-    for _, weight, rows in chosen:
-        writer.write_tensor_data(_stored(weight, rows))
+    for target, weight, rows in chosen:
+        writer.write_tensor_data(_stored(target, weight, rows, half))
     writer.close()
 
 
-def _stored(weight: Weight, rows: slice | list[int]) -> NDArray[np.generic]:
-    """The values as GGUF keeps them: matrices as they were, vectors as float32."""
+def _stored(
+    target: str, weight: Weight, rows: slice | list[int], half: bool
+) -> NDArray[np.generic]:
+    """The values as GGUF keeps them: what is added as float32, matrices as convert says."""
     import numpy as np
 
-    small = len(weight.shape) < 2
-    return np.ascontiguousarray((weight.values() if small else weight.raw())[rows])
+    if len(weight.shape) < 2 or target in _ADDED:
+        return np.ascontiguousarray(weight.values()[rows])
+    data = np.ascontiguousarray(weight.raw()[rows])
+    return data.astype(np.float16) if half and weight.kind == "F32" else data
