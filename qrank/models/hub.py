@@ -22,10 +22,11 @@ from qrank.errors import ModelError
 from qrank.models.places import repository_folder, split_source
 from qrank.models.registry import File
 
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")  # read when huggingface-hub is imported
+
 TRIES = 5  # in a row without a byte more; a cut after some progress counts from there again
 TIMEOUT = 30.0  # seconds without a byte
-WAIT, MOST_WAIT = 0.5, 60.0  # seconds before the second try, doubled each time; at most
-BLOCK = 1 << 20
+WAIT, MOST_WAIT = 0.25, 60.0  # seconds before the second try, doubled each time; at most
 SPARE = 64 << 20  # bytes of the disk that stay free
 
 T = TypeVar("T")
@@ -61,7 +62,7 @@ class _Again(Exception):
 def look_up(file: File) -> Remote:
     """Ask the hub about a file. Raises ModelError with what is wrong."""
     import huggingface_hub as hub
-    from huggingface_hub.utils import build_hf_headers
+    from huggingface_hub.utils._headers import build_hf_headers
 
     repository, name = split_source(file.source)
     url = hub.hf_hub_url(repository, name, revision=file.revision)
@@ -136,7 +137,7 @@ def _fetch(part: Path, remote: Remote, tell: Callable[[int], None]) -> None:
         goes_on = response.status_code == 206
         have = have if goes_on else 0
         with part.open("ab" if goes_on else "wb") as out:
-            for block in response.iter_raw(BLOCK):
+            for block in response.iter_raw():  # as it comes: a cut loses nothing
                 out.write(block)
                 have += len(block)
                 tell(have)
@@ -176,7 +177,8 @@ def _with_retries(ask: Callable[[], T], file: File, progress: Callable[[], int])
                 + (": it goes on from there" if now else "; HF_ENDPOINT names a mirror"),
             ) from again
         if failed:
-            time.sleep(min(MOST_WAIT, again.wait or WAIT * 2 ** (failed - 1)))
+            pause = WAIT * 2 ** (failed - 1) if again.wait is None else again.wait
+            time.sleep(min(MOST_WAIT, pause))
 
 
 def _retry_after(response: Any) -> float | None:

@@ -59,13 +59,14 @@ def split_source(source: str) -> tuple[str, str]:
 
 
 def find(source: str, size: int | None = None, sha256: str | None = None) -> Found | None:
-    """The file that source names, wherever it lies; one of another size is not it."""
+    """The file that source names, wherever it lies. In other tools' stores one of another size is
+    not it; what the user put into qrank's own folder is taken as it is."""
     for found in _candidates(source, sha256):
         try:
             held = found.path.stat().st_size
         except OSError:
             continue
-        if found.path.is_file() and held == (size or held):
+        if found.path.is_file() and (found.owner == OWN or held == (size or held)):
             return found
     return None
 

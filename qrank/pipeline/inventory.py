@@ -58,8 +58,7 @@ def entry_of(name: str, role: Role | None = None) -> Entry:
         try:
             entry = lookup(each, name)
             if entry is None:
-                entry = Entry(each, name, files=(File(name),))
-                return entry
+                return Entry(each, name, files=(File(name),))
             found.append(entry)
         except ModelError as error:
             problem = error

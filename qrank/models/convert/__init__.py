@@ -50,7 +50,8 @@ def convert(path: Path, out: Path, name: str = "", *, half: bool = False) -> Non
         writer.add_file_type(_FTYPES["F16" if half and kind == "F32" else kind])
         family.describe(writer, folder)
         chosen: list[tuple[str, Weight, slice | list[int]]] = [
-            (target, weight, slice(rows)) for target, (weight, rows) in family.tensors(folder).items()
+            (target, weight, slice(rows))
+            for target, (weight, rows) in family.tensors(folder).items()
         ]
         if family is qwen3 and qwen3.is_reranker(folder):
             weight, answers = qwen3.head(folder)
