@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -17,13 +18,14 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from qrank.llama.embedder import Embedder
-    from qrank.llama.reranker import Reranker
+    from qrank.pipeline.loading import Embedder, Reranker
     from qrank.pipeline.progress import Progress
     from qrank.pipeline.search import Query, Rerank, Semantic
     from qrank.store import Store
 
 DEFAULT_COLLECTION = "default"
+
+log = logging.getLogger("qrank")
 
 
 class Index:
@@ -50,6 +52,7 @@ class Index:
         would use here. Models are named as on the command line; placement: where they run."""
         self._presets = presets = settings.load()
         self.path = presets.index_path(Path(path) if path is not None else None)
+        self._insists = embed_model not in (None, AUTO)
         self._embed_name = presets.get("embed_model", embed_model, AUTO) or AUTO
         self._rerank_name = presets.get("rerank_model", rerank_model, AUTO) or AUTO
         self._placement = presets.placement(placement)
@@ -96,7 +99,7 @@ class Index:
         Files that can't be read are in the report. Raises InputError for a path that does not
         exist, IndexFileError or ModelError when the index or the model can't be used.
         """
-        from qrank.pipeline.embedding import index_model
+        from qrank.pipeline.embedding import model_for_indexing
         from qrank.pipeline.index import existing, index_paths
         from qrank.pipeline.progress import Silent
         from qrank.store import Store
@@ -104,7 +107,7 @@ class Index:
         roots = existing(Path(path) for path in paths)  # before an index file is made
         name = collection or self._presets.get("collection") or DEFAULT_COLLECTION
         with Store(self.path, write=True) as store:
-            model = index_model(store, self._embed_name) if embed else None
+            model = model_for_indexing(store, self._embed_name) if embed else None
             return index_paths(store, roots, name, model, self._placement, progress or Silent())
 
     def search(
@@ -145,7 +148,7 @@ class Index:
         """As search, with all that a query can say."""
         from qrank.pipeline.search import search
 
-        has_vectors = query.mode is not Mode.bm25 and self.has_vectors()
+        has_vectors = query.mode is not Mode.bm25 and self._usable_vectors(query.mode)
         return search(
             self._open(),
             query,
@@ -178,6 +181,22 @@ class Index:
         """Whether the index can be searched by meaning."""
         return bool(self._open().models())
 
+    def _usable_vectors(self, mode: Mode) -> bool:
+        """Whether there are vectors that can be searched; those of another version of qrank cost
+        a hybrid search a warning, a vector search its answer."""
+        from qrank.pipeline.embedding import OutdatedVectors
+
+        if not self.has_vectors():
+            return False
+        try:
+            self._find_semantic()
+        except OutdatedVectors as error:
+            if mode is Mode.vector:
+                raise
+            log.warning("words alone were compared: %s", error)
+            return False
+        return True
+
     def _open(self) -> Store:
         from qrank.store import Store
 
@@ -186,36 +205,36 @@ class Index:
         return self._reader
 
     def _find_semantic(self) -> Semantic:
-        from qrank.pipeline.embedding import index_model
+        from qrank.pipeline.embedding import model_for_search
         from qrank.pipeline.search import Semantic
 
         if self._semantic is None:
-            model = index_model(self._open(), self._embed_name)
-            if model.stored is None:
-                raise InputError(f"the index {self.path} has no vectors")
+            model = model_for_search(self._open(), self._embed_name, insists=self._insists)
+            assert model.stored is not None
             self._semantic = Semantic(model.stored, model.choice, self._load_embedder)
         return self._semantic
 
     def _load_embedder(self) -> Embedder:
-        from qrank.pipeline.embedding import load_embedder
+        from qrank.pipeline.loading import load_embedder
 
         if self._embedder is None:
             self._embedder = load_embedder(self._find_semantic().choice, self._placement)
         return self._embedder
 
     def _find_reranker(self) -> Rerank:
-        from qrank.pipeline.embedding import file_hash
+        from qrank.pipeline.loading import identity
         from qrank.pipeline.search import Rerank
 
         if self._rerank is None:
             choice = resolve(Role.reranker, self._rerank_name)
-            sha256 = file_hash(self._open(), choice.path)
-            self._rerank = Rerank(choice, sha256, self._load_reranker)
+            self._rerank = Rerank(choice, identity(self._open(), choice), self._load_reranker)
         return self._rerank
 
     def _load_reranker(self) -> Reranker:
+        from qrank.pipeline.loading import load_reranker
+
         if self._reranker is None:
-            self._reranker = _reranker(self._find_reranker().choice.path, self._placement)
+            self._reranker = load_reranker(self._find_reranker().choice, self._placement)
         return self._reranker
 
 
@@ -233,6 +252,7 @@ def rerank(
     candidates: with more texts than that, only BM25's best are scored. Raises InputError for an
     empty query, ModelError.
     """
+    from qrank.pipeline.loading import load_reranker
     from qrank.pipeline.rerank import rerank_texts
 
     if not query.strip():
@@ -241,7 +261,7 @@ def rerank(
         return []
     presets = settings.load()
     choice = resolve(Role.reranker, presets.get("rerank_model", model, AUTO) or AUTO)
-    reranker = _reranker(choice.path, presets.placement(placement))
+    reranker = load_reranker(choice, presets.placement(placement))
     try:
         share = choice.entry.rerank_weight
         return rerank_texts(
@@ -256,7 +276,7 @@ class Embedding:
 
     def __init__(self, model: str | None = None, *, placement: Placement = ANYWHERE) -> None:
         """model: named as on the command line. Raises ModelError."""
-        from qrank.pipeline.embedding import load_embedder
+        from qrank.pipeline.loading import load_embedder
 
         presets = settings.load()
         choice = resolve(Role.embedder, presets.get("embed_model", model, AUTO) or AUTO)
@@ -306,10 +326,3 @@ def embed(
         return embedding(texts, query=query, instruction=instruction, dims=dims)
     finally:
         embedding.close()
-
-
-def _reranker(path: Path, placement: Placement) -> Reranker:
-    from qrank.llama.gguf import read_header
-    from qrank.llama.reranker import Reranker
-
-    return Reranker(read_header(path), placement)

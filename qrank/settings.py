@@ -90,10 +90,27 @@ def load(folder: Path | None = None) -> Settings:
     models: dict[str, list[tuple[dict[str, Any], Path]]] = {role: [] for role in MODELS}
     values = _read(user_config_path("qrank", appauthor=False) / CONFIG_NAME, models)
     if project:
-        values |= _read(project / CONFIG_NAME, models)
+        own = _read(project / CONFIG_NAME, models)
+        _require_no_servers(own, models, project / CONFIG_NAME)
+        values |= own
     environment = {key: os.environ.get(f"QRANK_{key.upper()}") for key in KEYS}
     values |= {key: value for key, value in environment.items() if value}
     return Settings(values, project, models)
+
+
+def _require_no_servers(
+    values: dict[str, str], models: dict[str, list[tuple[dict[str, Any], Path]]], path: Path
+) -> None:
+    """Raise InputError when a project's config names a server: a folder that came from elsewhere
+    must not choose where texts and keys are sent."""
+    lines = [line for role in MODELS for line, origin in models[role] if origin == path]
+    named = [str(values.get(key, "")) for key in ("embed_model", "rerank_model")]
+    named += [str(line.get(field, "")) for line in lines for field in ("source", "server")]
+    if any(name.startswith("http") for name in named) or any("key" in line for line in lines):
+        raise InputError(
+            f"{path}: a project can't name a server",
+            hint="put it into your own config.toml, or name it with a flag",
+        )
 
 
 def _read(path: Path, models: dict[str, list[tuple[dict[str, Any], Path]]]) -> dict[str, str]:

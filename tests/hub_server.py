@@ -12,7 +12,7 @@ import struct
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -122,10 +122,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(body)
 
     def finish(self) -> None:
-        try:
+        with suppress(OSError, ValueError):  # the connection may have been cut
             super().finish()
-        except (OSError, ValueError):
-            pass  # the connection was cut
 
 
 class _Server(ThreadingHTTPServer):

@@ -15,14 +15,15 @@ PACKAGE = ROOT / "qrank"
 LAYERS = {  # each may import those after it
     "cli": {"api", "evaluation", "pipeline", "models"},
     "evaluation": {"api", "pipeline", "store", "models"},
-    "api": {"pipeline", "store", "llama", "models"},
-    "pipeline": {"ingest", "store", "llama", "models"},
+    "api": {"pipeline", "store", "models"},
+    "pipeline": {"ingest", "store", "llama", "servers", "models"},
     "ingest": set(),
     "store": set(),
     "llama": set(),
+    "servers": set(),
     "models": set(),
 }
-EVERYWHERE = {"results", "errors", "settings", "text", "language", ""}
+EVERYWHERE = {"results", "errors", "settings", "text", "language", "prompts", ""}
 
 
 def imports(path: Path) -> set[str]:

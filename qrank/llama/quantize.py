@@ -40,6 +40,6 @@ def quantize(source: Path, out: Path, kind: str, *, again: bool = False) -> None
         if failed:
             reason = next((e for e in errors if "quantize" in e), "it refused the file")
             raise ModelError(f"llama.cpp can't quantize {source}: {reason.split(': ', 1)[-1]}")
-        os.replace(part, out)
+        part.replace(out)
     finally:
         part.unlink(missing_ok=True)

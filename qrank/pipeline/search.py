@@ -20,9 +20,8 @@ from qrank.store.interface import StoredModel
 from qrank.store.interface import StoreInterface as Store
 
 if TYPE_CHECKING:
-    from qrank.llama.embedder import Embedder
-    from qrank.llama.reranker import Reranker
     from qrank.models.registry import ModelChoice
+    from qrank.pipeline.loading import Embedder, Reranker
 
 DEPTH = 100  # candidates that each stage may bring, at least
 
@@ -50,6 +49,11 @@ class Semantic:
     stored: StoredModel
     choice: ModelChoice
     load: Callable[[], Embedder]
+
+    @property
+    def key(self) -> str:
+        """What a query's vector depends on beside the query."""
+        return self.stored.sha256 + (self.choice.entry.query or "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +165,7 @@ def _candidates(
         with clock.stage("embed"):
             model = semantic()
             vector_of_query = query_vector(
-                store, model.stored.sha256, parsed.plain, model.load, query.cached
+                store, model.key, parsed.plain, model.load, query.cached
             )
         with clock.stage("vector"):
             near = store.nearest(model.stored.id, vector_of_query, depth, where)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qrank.errors import ModelError
 from qrank.models.convert import bert, qwen3
-from qrank.models.convert.folder import Folder, read
+from qrank.models.convert.folder import read
 
 if TYPE_CHECKING:
     import gguf
@@ -57,7 +56,7 @@ def convert(path: Path, out: Path, name: str = "", *, half: bool = False) -> Non
             weight, answers = qwen3.head(folder)
             chosen.append(("cls.output.weight", weight, answers))
         _write(writer, chosen, half)
-        os.replace(part, out)
+        part.replace(out)
     finally:
         part.unlink(missing_ok=True)
 
