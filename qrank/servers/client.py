@@ -16,9 +16,9 @@ AGAIN = (408, 425, 429, 500, 502, 503, 504)
 
 
 class ServerError(ModelError):
-    """A server's refusal; status is None when it did not answer at all."""
+    """What a server answers wrongly; status_code is None when it does not answer."""
 
-    def __init__(self, message: str, *, status: int | None = None, hint: str = "") -> None:
+    def __init__(self, message: str, *, status: int | None = 200, hint: str = "") -> None:
         super().__init__(message, hint=hint)
         self.status_code = status
 
@@ -99,7 +99,9 @@ class Server:
             if attempt + 1 < tries:
                 time.sleep(min(MOST_WAIT, wait))
         raise ServerError(
-            f"{self.url} can't be used: {problem}", hint="check that it runs, then run this again"
+            f"{self.url} can't be used: {problem}",
+            status=None,
+            hint="check that it runs, then run this again",
         )
 
     def _read(self, answer: Any, path: str) -> Any:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from qrank.errors import InputError
 from qrank.prompts import Templates, disarmed
 from qrank.servers.client import Server, ServerError
-from qrank.servers.pool import spread
+from qrank.servers.pool import reachable, spread
 
 BATCH = 64  # texts in a request
 IN_FLIGHT = 2  # requests a server: the next one is there when it is done with one
@@ -29,21 +29,21 @@ class ServerEmbedder:
         Raises ModelError when one can't be used, or when they do not run the same model.
         """
         self._around = around
-        self._servers = list(servers)
         self._paths: dict[int, str] = {}
-        first: NDArray[np.float32] | None = None
-        for server in self._servers:
-            if server.model is None:
-                server.model = server.served_model()
-            vector = self._probe(server)
-            if first is None:
-                first = vector
-            elif len(vector) != len(first) or float(vector @ first) < ALIKE:
+        probed: dict[str, NDArray[np.float32]] = {}
+
+        def greet(server: Server) -> None:
+            server.model = server.model or server.served_model()
+            probed[server.url] = self._probe(server)
+
+        self._servers = reachable(servers, greet)
+        (url, first), *others = probed.items()
+        for other, vector in others:
+            if len(vector) != len(first) or float(vector @ first) < ALIKE:
                 raise ServerError(
-                    f"{self._servers[0].url} and {server.url} do not run the same model",
+                    f"{url} and {other} do not run the same model",
                     hint="share the work among equal servers only",
                 )
-        assert first is not None
         self.dims = len(first)
 
     def documents(self, texts: Sequence[str], dims: int | None = None) -> NDArray[np.float32]:

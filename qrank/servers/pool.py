@@ -17,6 +17,26 @@ R = TypeVar("R")
 log = logging.getLogger("qrank")
 
 
+def reachable(servers: Iterable[Server], greet: Callable[[Server], None]) -> list[Server]:
+    """The servers that greet gets an answer from. One that does not answer is left out with a
+    warning when there are others; what one answers wrongly is raised."""
+    found: list[Server] = []
+    silent: list[ServerError] = []
+    for server in servers:
+        try:
+            greet(server)
+            found.append(server)
+        except ServerError as error:
+            if error.status_code is not None:
+                raise
+            silent.append(error)
+    if not found:
+        raise silent[0]
+    for error in silent:
+        log.warning("%s; the other servers go on", error)
+    return found
+
+
 def spread(
     servers: list[Server],
     tasks: Iterable[T],

@@ -10,7 +10,7 @@ from qrank import prompts
 from qrank.errors import InputError
 from qrank.prompts import disarmed
 from qrank.servers.client import Server, ServerError
-from qrank.servers.pool import spread
+from qrank.servers.pool import reachable, spread
 
 # A question with its answer and with something else: how a server is asked, and whether it gives
 # probabilities or logits, is seen from what it says to them.
@@ -133,14 +133,15 @@ class ServerReranker:
         """
         if api and api not in APIS:
             raise InputError(f"there is no api {api!r}", hint=f"use {', '.join(APIS)}")
-        self._servers = list(servers)
         self._paths: dict[int, str] = {}
         self._api = APIS[api or FOUND_OUT[0]]
         self._logits = False
-        for server in self._servers:
-            if server.model is None:
-                server.model = server.served_model()
+
+        def greet(server: Server) -> None:
+            server.model = server.model or server.served_model()
             self._probe(server, (api,) if api else FOUND_OUT)
+
+        self._servers = reachable(servers, greet)
 
     def scores(
         self, query: str, texts: Sequence[str], instruction: str | None = None
