@@ -32,8 +32,8 @@ def reachable(servers: Iterable[Server], greet: Callable[[Server], None]) -> lis
             silent.append(error)
     if not found:
         raise silent[0]
-    for error in silent:
-        log.warning("%s; the other servers go on", error)
+    for gone in silent:
+        log.warning("%s; the other servers go on", gone)
     return found
 
 
