@@ -169,6 +169,12 @@ class Index:
         """Whether the index file is whole, and complete; one Check each."""
         return self._open().check()
 
+    def examine(self) -> Iterator[Check]:
+        """Whether this machine, and the models in use here, are fit, a Check each."""
+        from qrank.pipeline.doctor import examine
+
+        return examine(self._embed_name, self._rerank_name, self._placement)
+
     def clear_cache(self) -> int:
         """Forget the models' cached answers to earlier searches; returns how many there were."""
         from qrank.store import Store

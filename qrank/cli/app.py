@@ -30,7 +30,7 @@ app.command("rerank", cls=ModelCommand)(rerank.rerank)
 app.command("embed", cls=ModelCommand)(embed.embed)
 app.command("eval", cls=ModelCommand)(eval.evaluate)
 app.command("status", cls=Command)(status.status)
-app.command("doctor", cls=Command)(doctor.doctor)
+app.command("doctor", cls=ModelCommand)(doctor.doctor)
 app.command("init", cls=Command)(status.init)
 app.add_typer(models.app, name="models")
 

@@ -173,7 +173,7 @@ def index_report(report: IndexReport, path: Path) -> None:
 
 def status(held: dict[str, Any]) -> None:
     """What the index holds."""
-    print(f"index        {inert_name(held['db'])} ({_size(held['bytes'])})")
+    print(f"index        {inert_name(held['db'])} ({size(held['bytes'])})")
     print(f"files        {held['files']}")
     print(f"passages     {held['chunks']} ({held['passages']} different ones)")
     print(f"cached       {held['cached']} answers of models (--clear-cache)")
@@ -194,22 +194,14 @@ def checks(done: Sequence[Check]) -> None:
             print(f"      {inert_name(check.hint)}")
 
 
-def models(known: Sequence[dict[str, Any]], folder: Path) -> None:
-    """The models by name, those that are installed with their size, and where files go."""
-    width = max(len(model["alias"]) for model in known)
-    for model in known:
-        state = _size(model["bytes"]) if model["installed"] else "not installed"
-        print(f"{model['alias']:<{width}}  {model['kind']:<8}  {state:<13}  {model['source']}")
-    print(f"\nA model is installed by putting its file into {inert_name(str(folder))}")
-
-
-def _size(count: int) -> str:
-    size = float(count)
+def size(count: int) -> str:
+    """A number of bytes as people say it."""
+    amount = float(count)
     for unit in ("B", "kB", "MB"):
-        if size < 1000:
-            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1000
-    return f"{size:.1f} GB"
+        if amount < 1000:
+            return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
+        amount /= 1000
+    return f"{amount:.1f} GB"
 
 
 def hint_at_better_models(name: str | None) -> None:

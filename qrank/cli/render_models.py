@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from qrank.cli.options import common
-from qrank.cli.render import _size as size
-from qrank.cli.render import warn
+from qrank.cli.render import size, warn
 from qrank.cli.snippet import inert_name
 from qrank.pipeline.progress import Progress
 

@@ -81,7 +81,7 @@ class Chat:
             "max_tokens": 1,
             "temperature": 0,
             "logprobs": True,
-            "top_logprobs": 5,
+            "top_logprobs": 20,
             "chat_template_kwargs": {"enable_thinking": False},
         }
 

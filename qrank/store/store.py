@@ -195,8 +195,9 @@ class Store:
 
     def remove_model(self, model: int) -> None:
         """Take a model and all its vectors out."""
-        for table in ("vector", "segment"):
-            self._connection.execute(f"DELETE FROM {table} WHERE model_id = ?", (model,))
+        from qrank.store import segments
+
+        segments.remove_model(self._connection, model)
         self._connection.execute("DELETE FROM model WHERE id = ?", (model,))
 
     def missing_vectors(self, model: int) -> list[int]:
