@@ -16,11 +16,7 @@ from typing import Any
 import gguf
 import numpy as np
 import pytest
-from support import PARITY, ROOT, Run
-
-from qrank.llama.gguf import read_header
-from qrank.llama.reranker import Reranker
-from qrank.settings import ANYWHERE
+from support import PARITY, ROOT, Run, complaint
 
 pytest.importorskip("uvicorn", reason="llama-cpp-python[server] is not installed")
 
@@ -106,17 +102,12 @@ def with_template(out: Path) -> Path:
     return out
 
 
-def test_a_chat_server_gives_the_files_own_scores(
+def test_a_chat_server_is_understood(
     qrank: Qrank, tmp_path: Path, environment: dict[str, str]
 ) -> None:
+    """Its other models than Qwen3-Reranker do not think of yes and no first: that is told."""
     environment["no_proxy"] = "127.0.0.1"
-    query = "when is the water high"
-    texts = ["High tide is at noon.", "The owl hunts at night.", "Tea wants water at 80 degrees."]
     model = with_template(tmp_path / "chat.gguf")
     with serving(model, "--logits_all", "true") as url:
-        run = qrank("rerank", query, "--rerank-model", url, "--jsonl", stdin="\n".join(texts))
-    served = {line["text"]: line["score"] for line in run.lines()}
-    reranker = Reranker(read_header(TINY), ANYWHERE)
-    (own,) = reranker.scores(query, texts)
-    reranker.close()
-    assert [served[text] for text in texts] == pytest.approx(own, abs=1e-2)
+        line = complaint(qrank("rerank", "a tide", "--rerank-model", url, stdin="a\nb\n"))
+    assert "the model says neither yes nor no but" in line
