@@ -17,7 +17,10 @@ from qrank import settings
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-COMMANDS = ["index", "search", "rerank", "embed", "eval", "status", "doctor", "init", "models list"]
+COMMANDS = [
+    *("index", "search", "rerank", "embed", "eval", "status", "doctor", "init", "models list"),
+    *(f"models {name}" for name in "show pull verify remove import quantize bench".split()),
+]
 
 
 def examples(language: str) -> list[tuple[str, str]]:
@@ -80,7 +83,7 @@ def test_every_python_example_works(folder: Path, page: str, code: str) -> None:
 
 @pytest.mark.parametrize(("page", "code"), examples("toml"))
 def test_every_setting_shown_exists(page: str, code: str) -> None:
-    assert set(tomllib.loads(code)) <= set(settings.KEYS), page
+    assert set(tomllib.loads(code)) <= {*settings.KEYS, *settings.MODELS}, page
 
 
 @pytest.mark.parametrize("command", COMMANDS)
