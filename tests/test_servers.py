@@ -331,3 +331,22 @@ def test_a_server_whose_vectors_change_length_is_told(
 def test_nobody_there_is_one_line(qrank: Qrank) -> None:
     line = complaint(qrank("embed", "--embed-model", "http://127.0.0.1:9#m", stdin="a"))
     assert "http://127.0.0.1:9 can't be used" in line
+
+
+def test_a_key_may_be_in_a_keyring(
+    qrank: Qrank, server: ModelServer, tmp_path: Path, environment: dict[str, str]
+) -> None:
+    pytest.importorskip("keyring")
+    server.key = "from-the-keyring"
+    backend = """
+from keyring.backend import KeyringBackend
+class Fixed(KeyringBackend):
+    priority = 1
+    def set_password(self, service, username, password):
+        raise NotImplementedError
+    def get_password(self, service, username):
+        return "from-the-keyring" if (service, username) == ("qrank", "127.0.0.1") else None
+"""
+    (tmp_path / "fixed_keyring.py").write_text(backend, "utf-8")
+    variables = {"PYTHON_KEYRING_BACKEND": "fixed_keyring.Fixed", "PYTHONPATH": str(tmp_path)}
+    assert embedded(qrank, server.url, texts=["a"], **variables)

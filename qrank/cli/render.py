@@ -179,10 +179,12 @@ def status(held: dict[str, Any]) -> None:
     print(f"cached       {held['cached']} answers of models (--clear-cache)")
     for collection in held["collections"]:
         print(f"collection   {inert_name(collection['name'])}: {collection['files']} files")
-    for model in held["models"]:
+    for place, model in enumerate(held["models"]):
         name, of = inert_name(model["name"]), held["passages"]
         print(f"vectors      {model['vectors']} of {of} by {name} ({model['dims']} dims)")
-        if model["vectors"] < of:
+        if place:
+            print(f"             on their way in: qrank index --embed-model {name}")
+        elif model["vectors"] < of:
             print("             run qrank index to complete them")
 
 

@@ -50,27 +50,28 @@ def _listed(entry: Entry, speeds: dict[str, float]) -> dict[str, Any]:
 
 
 def entry_of(name: str, role: Role | None = None) -> Entry:
-    """The registry's entry that name means. Raises ModelError for one that means nothing, or
-    that is both an embedder and a reranker when no role is given."""
+    """The registry's entry that name means, installed or not.
+
+    Raises ModelError for a name that means nothing, InputError for one that is both an embedder
+    and a reranker when no role is given.
+    """
     found: list[Entry] = []
-    problem: ModelError | None = None
     for each in Role if role is None else [role]:
         try:
-            entry = lookup(each, name)
-            if entry is None:
-                return Entry(each, name, files=(File(name),))
-            found.append(entry)
-        except ModelError as error:
-            problem = error
+            found.append(lookup(each, name) or Entry(each, name, files=(File(name),)))
+        except ModelError:
+            if role is not None:
+                raise
     if not found:
-        assert problem is not None
-        if role is None:
-            names = ", ".join(dict.fromkeys(entry.alias for entry in entries()))
-            raise ModelError(f"unknown model {name!r}", hint=f"name one of: {names}")
-        raise problem
-    if len({e.role for e in found}) > 1 and not name.startswith("hf:"):
+        names = ", ".join(dict.fromkeys(entry.alias for entry in entries()))
+        raise ModelError(f"unknown model {name!r}", hint=f"name one of: {names}")
+    if len(found) == 1:
+        return found[0]
+    file = found[0].find()
+    if found[0].alias != name or file is None or found[0].bundled:
         raise InputError(f"{name} is an embedder and a reranker", hint="say which with --role")
-    return found[0]
+    kind = gguf.read_header(file.path).kind  # a file tells by itself
+    return found[0] if kind is gguf.Kind.embedder else found[1]
 
 
 def show(name: str, role: Role | None = None) -> dict[str, Any]:

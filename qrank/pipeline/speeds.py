@@ -16,7 +16,7 @@ from qrank.models.registry import Role
 from qrank.pipeline.progress import Progress
 from qrank.settings import Placement
 
-SECONDS = 4.0  # of measuring a file, after one batch to warm up
+SECONDS = 3.0  # of measuring a file, after one batch to warm up
 BATCH = 8
 CLOSE = 0.9  # of the fastest: near enough for the more exact file to be recommended
 PRECISION = ("F32", "BF16", "F16", "Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M", "Q4_0")  # best first
