@@ -79,10 +79,6 @@ class Embedder:
         vectors /= np.where(norms > 0, norms, 1.0)
         return vectors
 
-    def count(self, text: str) -> int:
-        """How many tokens a document is."""
-        return len(self._frame.text(self._model.tokens(clean(text)), self.window))
-
     def _sequences(self, texts: Sequence[str]) -> Iterator[list[int]]:
         self.cut = []
         for i, text in enumerate(texts):

@@ -197,10 +197,6 @@ class Reranker:
         """
         return self._ranker.scores(query, texts, instruction)
 
-    def count(self, text: str) -> int:
-        """How many tokens a document is, without what stands around it."""
-        return len(self._model.tokens(clean(text)))
-
     def close(self) -> None:
         """Free the model."""
         self._ranker.close()

@@ -28,6 +28,18 @@ class Embedder(Protocol):
     def dims(self) -> int:
         """The length of a whole vector."""
 
+    @property
+    def decoded(self) -> int:
+        """How many tokens were computed on this machine."""
+
+    @property
+    def window(self) -> int:
+        """How many tokens of a text the model reads."""
+
+    @property
+    def cut(self) -> list[int]:
+        """Which texts of the last call were longer than the window, as far as that is seen here."""
+
     def documents(self, texts: Sequence[str], dims: int | None = None) -> NDArray[np.float32]:
         """Unit vectors of document texts, of shape (len(texts), dims)."""
 
@@ -45,6 +57,10 @@ class Embedder(Protocol):
 
 class Reranker(Protocol):
     """(query, texts) -> P(relevant)."""
+
+    @property
+    def decoded(self) -> int:
+        """How many tokens were computed on this machine."""
 
     def scores(
         self, query: str, texts: Sequence[str], instruction: str | None = None

@@ -56,15 +56,16 @@ def bench(role: Role, path: Path, placement: Placement) -> Speed:
     header = gguf.read_header(path)
     with closing(_Runner(role, header, placement)) as runner:
         runner.run()
-        runs, started = 0, time.perf_counter()
+        runs, before, started = 0, runner.decoded, time.perf_counter()
         while (spent := time.perf_counter() - started) < SECONDS:
             runner.run()
             runs += 1
+        tokens = runner.decoded - before
     speed = Speed(
         path,
         quantization(header),
         path.stat().st_size,
-        round(runs * runner.tokens / spent, 1),
+        round(tokens / spent, 1),
         round(runs * BATCH / spent, 2),
     )
     notes = _notes()
@@ -86,7 +87,11 @@ class _Runner:
             self._model = Embedder(header, placement)
         else:
             self._model = Reranker(header, placement)
-        self.tokens = sum(self._model.count(text) for text in self._texts)
+
+    @property
+    def decoded(self) -> int:
+        """How many tokens the model has computed."""
+        return self._model.decoded
 
     def run(self) -> None:
         """Put the batch through the model."""

@@ -21,7 +21,16 @@ _SPLIT = (413, 422)  # too many texts at once, for TEI and others
 
 
 class ServerEmbedder:
-    """An embedding model that servers run: the same as `llama.embedder.Embedder`."""
+    """An embedding model that servers run: the same as `llama.embedder.Embedder`. What they cut
+    and how much they compute is not seen from here."""
+
+    decoded = 0
+    window = 0
+
+    @property
+    def cut(self) -> list[int]:
+        """Nothing that would be known."""
+        return []
 
     def __init__(self, servers: Sequence[Server], around: Templates) -> None:
         """Ask each server for a first vector.

@@ -126,6 +126,8 @@ def sigmoid(logit: float) -> float:
 class ServerReranker:
     """A reranking model that servers run: the same as `llama.reranker.Reranker`."""
 
+    decoded = 0  # here
+
     def __init__(self, servers: Sequence[Server], api: str = "") -> None:
         """Find out how the servers are asked; api names one of APIS.
 
