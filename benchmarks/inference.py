@@ -23,13 +23,14 @@ from pathlib import Path
 
 from bench_models import QUANTS, SHAPES, model
 
-from qrank.llama import prompts
+from qrank import prompts
 from qrank.llama.binding import llama
 from qrank.llama.context import PACK_TOKENS
 from qrank.llama.embedder import Embedder
-from qrank.llama.engine import Frame, Model, clean
+from qrank.llama.engine import Frame, Model
 from qrank.llama.gguf import read_header
 from qrank.llama.reranker import Reranker
+from qrank.prompts import clean
 from qrank.settings import ANYWHERE
 
 SAMPLE = Path(__file__).parents[1] / "sample_corpus"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -17,13 +18,14 @@ from qrank.results import Answer, Check, IndexReport, Mode, Passage
 from qrank.settings import ANYWHERE, Placement
 
 if TYPE_CHECKING:
-    from qrank.llama.embedder import Embedder
-    from qrank.llama.reranker import Reranker
+    from qrank.pipeline.loading import Embedder, Reranker
     from qrank.pipeline.progress import Progress
     from qrank.pipeline.search import Query, Rerank, Semantic
     from qrank.store import Store
 
 DEFAULT_COLLECTION = "default"
+
+log = logging.getLogger("qrank")
 
 
 class Index:
@@ -50,6 +52,7 @@ class Index:
         would use here. Models are named as on the command line; placement: where they run."""
         self._presets = presets = settings.load()
         self.path = presets.index_path(Path(path) if path is not None else None)
+        self._insists = embed_model not in (None, AUTO)
         self._embed_name = presets.get("embed_model", embed_model, AUTO) or AUTO
         self._rerank_name = presets.get("rerank_model", rerank_model, AUTO) or AUTO
         self._placement = presets.placement(placement)
@@ -96,7 +99,7 @@ class Index:
         Files that can't be read are in the report. Raises InputError for a path that does not
         exist, IndexFileError or ModelError when the index or the model can't be used.
         """
-        from qrank.pipeline.embedding import index_model
+        from qrank.pipeline.embedding import model_for_indexing
         from qrank.pipeline.index import existing, index_paths
         from qrank.pipeline.progress import Silent
         from qrank.store import Store
@@ -104,7 +107,7 @@ class Index:
         roots = existing(Path(path) for path in paths)  # before an index file is made
         name = collection or self._presets.get("collection") or DEFAULT_COLLECTION
         with Store(self.path, write=True) as store:
-            model = index_model(store, self._embed_name) if embed else None
+            model = model_for_indexing(store, self._embed_name) if embed else None
             return index_paths(store, roots, name, model, self._placement, progress or Silent())
 
     def search(
@@ -174,7 +177,7 @@ class Index:
         """As search, with all that a query can say."""
         from qrank.pipeline.search import search
 
-        has_vectors = query.mode is not Mode.bm25 and self.has_vectors()
+        has_vectors = query.mode is not Mode.bm25 and self._usable_vectors(query.mode)
         return search(
             self._open(),
             query,
@@ -305,6 +308,12 @@ class Index:
             importer.read(lines)
         return importer.files, importer.vectors
 
+    def examine(self) -> Iterator[Check]:
+        """Whether this machine, and the models in use here, are fit, a Check each."""
+        from qrank.pipeline.doctor import examine
+
+        return examine(self._embed_name, self._rerank_name, self._placement)
+
     def clear_cache(self) -> int:
         """Forget the models' cached answers to earlier searches; returns how many there were."""
         with self._write() as store:
@@ -313,6 +322,22 @@ class Index:
     def has_vectors(self) -> bool:
         """Whether the index can be searched by meaning."""
         return bool(self._open().models())
+
+    def _usable_vectors(self, mode: Mode) -> bool:
+        """Whether there are vectors that can be searched; those of another version of qrank cost
+        a hybrid search a warning, a vector search its answer."""
+        from qrank.pipeline.embedding import OutdatedVectors
+
+        if not self.has_vectors():
+            return False
+        try:
+            self._find_semantic()
+        except OutdatedVectors as error:
+            if mode is Mode.vector:
+                raise
+            log.warning("words alone were compared: %s", error)
+            return False
+        return True
 
     def _open(self) -> Store:
         from qrank.store import Store
@@ -329,38 +354,36 @@ class Index:
         return Store(self.path, write=True)
 
     def _find_semantic(self) -> Semantic:
-        from qrank.pipeline.embedding import index_model
+        from qrank.pipeline.embedding import model_for_search
         from qrank.pipeline.search import Semantic
 
         if self._semantic is None:
-            model = index_model(self._open(), self._embed_name)
-            if model.stored is None:
-                raise InputError(f"the index {self.path} has no vectors")
+            model = model_for_search(self._open(), self._embed_name, insists=self._insists)
+            assert model.stored is not None
             self._semantic = Semantic(model.stored, model.choice, self._load_embedder)
         return self._semantic
 
     def _load_embedder(self) -> Embedder:
-        from qrank.pipeline.embedding import load_embedder
+        from qrank.pipeline.loading import load_embedder
 
         if self._embedder is None:
             self._embedder = load_embedder(self._find_semantic().choice, self._placement)
         return self._embedder
 
     def _find_reranker(self) -> Rerank:
-        from qrank.pipeline.embedding import file_hash
+        from qrank.pipeline.loading import identity
         from qrank.pipeline.search import Rerank
 
         if self._rerank is None:
             choice = resolve(Role.reranker, self._rerank_name)
-            sha256 = file_hash(self._open(), choice.path)
-            self._rerank = Rerank(choice, sha256, self._load_reranker)
+            self._rerank = Rerank(choice, identity(self._open(), choice), self._load_reranker)
         return self._rerank
 
     def _load_reranker(self) -> Reranker:
-        if self._reranker is None:
-            from qrank.direct import load_reranker
+        from qrank.pipeline.loading import load_reranker
 
-            self._reranker = load_reranker(self._find_reranker().choice.path, self._placement)
+        if self._reranker is None:
+            self._reranker = load_reranker(self._find_reranker().choice, self._placement)
         return self._reranker
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qrank import settings
@@ -15,8 +14,6 @@ from qrank.settings import ANYWHERE, Placement
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-
-    from qrank.llama.reranker import Reranker
 
 
 def rerank(
@@ -49,9 +46,11 @@ class Reranking:
 
     def __init__(self, model: str | None = None, *, placement: Placement = ANYWHERE) -> None:
         """model: named as on the command line. Raises ModelError."""
+        from qrank.pipeline.loading import load_reranker
+
         presets = settings.load()
         choice = resolve(Role.reranker, presets.get("rerank_model", model, AUTO) or AUTO)
-        self._reranker = load_reranker(choice.path, presets.placement(placement))
+        self._reranker = load_reranker(choice, presets.placement(placement))
         self._share = choice.entry.rerank_weight
 
     def __call__(
@@ -91,7 +90,7 @@ class Embedding:
 
     def __init__(self, model: str | None = None, *, placement: Placement = ANYWHERE) -> None:
         """model: named as on the command line. Raises ModelError."""
-        from qrank.pipeline.embedding import load_embedder
+        from qrank.pipeline.loading import load_embedder
 
         presets = settings.load()
         choice = resolve(Role.embedder, presets.get("embed_model", model, AUTO) or AUTO)
@@ -146,10 +145,3 @@ def embed(
         return embedding(texts, query=query, instruction=instruction, dims=dims)
     finally:
         embedding.close()
-
-
-def load_reranker(path: Path, placement: Placement) -> Reranker:
-    from qrank.llama.gguf import read_header
-    from qrank.llama.reranker import Reranker
-
-    return Reranker(read_header(path), placement)

@@ -198,6 +198,7 @@ class IndexReport:
     chunks: int = 0
     embedded: int = 0
     model: str | None = None  # the embedding model's name
+    replaced: list[str] = field(default_factory=list)  # names of the models it took the place of
     problems: list[FileProblem] = field(default_factory=list)
     seconds: float = 0.0
 

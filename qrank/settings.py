@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ PROJECT_FOLDER = ".qrank"
 INDEX_NAME = "index.db"
 CONFIG_NAME = "config.toml"
 NUMBERS = ("threads", "gpu_layers")
+MODELS = ("embedder", "reranker")  # tables of models (models/registry.toml has their fields)
 KEYS = (
     *("db", "embed_model", "rerank_model", "collection", "color", "hyperlink_format"),
     *("device", *NUMBERS),
@@ -43,6 +44,8 @@ class Settings:
 
     values: dict[str, str]
     project: Path | None  # the .qrank folder whose index is used
+    # the user's own models by role: each one's table, and the file that says so
+    models: dict[str, list[tuple[dict[str, Any], Path]]] = field(default_factory=dict)
 
     def get(self, key: str, flag: str | None = None, default: str | None = None) -> str | None:
         """A flag's value, else what is preset under key, else default."""
@@ -85,12 +88,15 @@ def load(folder: Path | None = None) -> Settings:
         ),
         None,
     )
-    values = _read(user_file())
+    models: dict[str, list[tuple[dict[str, Any], Path]]] = {role: [] for role in MODELS}
+    values = _read(user_file(), models)
     if project:
-        values |= _read(project / CONFIG_NAME)
+        own = _read(project / CONFIG_NAME, models)
+        _require_no_servers(own, models, project / CONFIG_NAME)
+        values |= own
     environment = {key: os.environ.get(f"QRANK_{key.upper()}") for key in KEYS}
     values |= {key: value for key, value in environment.items() if value}
-    return Settings(values, project)
+    return Settings(values, project, models)
 
 
 def user_file() -> Path:
@@ -109,7 +115,7 @@ def write(path: Path, key: str, value: str | None) -> None:
 
     if value is not None and key in NUMBERS and not value.isdecimal():
         raise InputError(f"the setting {key} takes a number, not {value!r}")
-    _read(path)  # what is there is right, or is said to be wrong
+    _read(path, {role: [] for role in MODELS})  # what is there is right, or is said to be wrong
     try:
         text = path.read_text("utf-8") if path.exists() else ""
         table = tomlkit.parse(text)
@@ -124,7 +130,23 @@ def write(path: Path, key: str, value: str | None) -> None:
         raise InputError(f"can't write {path}: {reason}") from error
 
 
-def _read(path: Path) -> dict[str, str]:
+def _require_no_servers(
+    values: dict[str, str], models: dict[str, list[tuple[dict[str, Any], Path]]], path: Path
+) -> None:
+    """Raise InputError when a project's config names a server: a folder that came from elsewhere
+    must not choose where texts and keys are sent."""
+    lines = [line for role in MODELS for line, origin in models[role] if origin == path]
+    named = [str(values.get(key, "")) for key in ("embed_model", "rerank_model")]
+    named += [str(line.get(field, "")) for line in lines for field in ("source", "server")]
+    if any(name.startswith("http") for name in named) or any("key" in line for line in lines):
+        raise InputError(
+            f"{path}: a project can't name a server",
+            hint="put it into your own config.toml, or name it with a flag",
+        )
+
+
+def _read(path: Path, models: dict[str, list[tuple[dict[str, Any], Path]]]) -> dict[str, str]:
+    """A config file's presets; the models it names are added to models."""
     try:
         table: dict[str, Any] = tomllib.loads(path.read_text("utf-8"))
     except FileNotFoundError:
@@ -133,6 +155,11 @@ def _read(path: Path) -> dict[str, str]:
         raise InputError(f"can't read {path}: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{path} is no valid TOML: {error}") from error
+    for role in MODELS:
+        lines = table.pop(role, [])
+        if not isinstance(lines, list) or not all(isinstance(line, dict) for line in lines):
+            raise InputError(f"{path}: models stand in tables headed [[{role}]]")
+        models[role] += [(line, path) for line in lines]
     for key, value in table.items():
         if key not in KEYS:
             raise InputError(f"{path}: there is no setting {key!r}", hint=f"use {', '.join(KEYS)}")

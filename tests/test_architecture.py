@@ -16,14 +16,15 @@ LAYERS = {  # each may import those after it
     "cli": {"api", "direct", "evaluation", "pipeline", "models"},
     "evaluation": {"api", "pipeline", "store", "models"},
     "api": {"direct", "pipeline", "store", "llama", "models"},
-    "direct": {"pipeline", "llama", "models"},
-    "pipeline": {"ingest", "store", "llama", "models"},
+    "direct": {"pipeline", "models"},
+    "pipeline": {"ingest", "store", "llama", "servers", "models"},
     "ingest": set(),
     "store": set(),
     "llama": set(),
+    "servers": set(),
     "models": set(),
 }
-EVERYWHERE = {"results", "errors", "settings", "text", "language", ""}
+EVERYWHERE = {"results", "errors", "settings", "text", "language", "prompts", ""}
 
 
 def imports(path: Path) -> set[str]:

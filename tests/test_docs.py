@@ -20,6 +20,7 @@ FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 COMMANDS = [
     *("index", "search", "rerank", "embed", "eval", "status", "doctor", "init", "models list"),
     *("remove", "vacuum", "export", "import"),
+    *(f"models {name}" for name in "show pull verify remove import quantize bench".split()),
 ]
 
 
@@ -83,7 +84,7 @@ def test_every_python_example_works(folder: Path, page: str, code: str) -> None:
 
 @pytest.mark.parametrize(("page", "code"), examples("toml"))
 def test_every_setting_shown_exists(page: str, code: str) -> None:
-    assert set(tomllib.loads(code)) <= set(settings.KEYS), page
+    assert set(tomllib.loads(code)) <= {*settings.KEYS, *settings.MODELS}, page
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support import COMMAND, PARITY, Run, complaint
+from support import COMMAND, Run, complaint
 
 Qrank = Callable[..., Run]
 COUNTS = ("added", "updated", "unchanged", "removed", "skipped", "failed")
@@ -99,17 +99,6 @@ def test_the_index_file_is_not_indexed(qrank: Qrank, notes: Path) -> None:
 def test_a_missing_path_changes_nothing(qrank: Qrank, notes: Path, tmp_path: Path) -> None:
     assert "no file or folder" in complaint(qrank("index", "notes", "nowhere", "--db", "i.db"))
     assert not (tmp_path / "i.db").exists()
-
-
-def test_a_second_model_is_refused_and_the_vectors_stay(qrank: Qrank, notes: Path) -> None:
-    qrank("index", "notes", "--db", "i.db")
-    before = qrank("status", "--db", "i.db", "--json").json()["models"]
-    for command in (("index", "notes"), ("search", "tea")):
-        run = qrank(*command, "--embed-model", PARITY / "embed.gguf", "--db", "i.db")
-        assert "was made with the embedding model tiny" in complaint(run)
-    assert qrank("status", "--db", "i.db", "--json").json()["models"] == before
-    assert before[0]["vectors"] == 2
-    assert qrank("search", "tea", "--db", "i.db").returncode == 0
 
 
 def test_collections_are_apart(qrank: Qrank, notes: Path) -> None:

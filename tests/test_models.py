@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -85,9 +86,11 @@ def test_a_model_of_the_wrong_kind_is_refused(qrank: Qrank) -> None:
     [
         ("no-such-model", "one of: tiny, qwen3-"),
         ("./missing.gguf", "no model file"),
-        ("qwen3-reranker-0.6b", "Hugging Face: ggml-org/Qwen3-Reranker-0.6B-Q8_0-GGUF"),
-        ("hf:owner/repo/file.gguf", "put file.gguf (Hugging Face: owner/repo) into"),
-        ("https://example.org", "not supported yet"),
+        ("qwen3-reranker-0.6b", "qrank models pull qwen3-reranker-0.6b"),
+        ("qwen3-reranker-0.6b:Q9", "qwen3-reranker-0.6b:Q8_0, qwen3-reranker-0.6b:Q4_K_M"),
+        ("hf:owner/repo/file.gguf", "qrank models pull hf:owner/repo/file.gguf"),
+        ("hf:owner/repo", "names no file"),
+        ("gte-multilingual-reranker-base", "can't be run: llama.cpp has no code"),
     ],
 )
 def test_a_model_that_is_not_there_is_told_how_to_get(qrank: Qrank, name: str, reason: str) -> None:
@@ -136,9 +139,37 @@ def test_the_registry_is_sound() -> None:
     for entry in entries():
         assert 0 < entry.fusion_weight <= 1
         assert 0 < entry.rerank_weight <= 1
-        assert bool(entry.bundled) != entry.source.startswith("hf:")
+        assert entry.source == "bundled" or entry.package or entry.files or entry.unsupported
+        assert entry.license
+        for file in entry.files:
+            owner, _, rest = file.source.removeprefix("hf:").partition("/")
+            assert file.source.startswith("hf:")
+            assert owner
+            assert rest.count("/") == 1
+            assert file.source.endswith(".gguf")
+            assert file.quantization
+            assert file.sha256 is None or re.fullmatch("[0-9a-f]{64}", file.sha256)
+            assert file.revision is None or re.fullmatch("[0-9a-f]{40}", file.revision)
     for role in Role:
         tiny = resolve(role, "tiny")
         assert tiny.path.is_file()
         assert tiny.path.stat().st_size <= 12_000_000
         assert better_than(tiny) is not None
+
+
+def test_users_add_models_of_their_own(qrank: Qrank, environment: dict[str, str]) -> None:
+    config = Path(environment["HOME"]) / ".config" / "qrank" / "config.toml"
+    config.parent.mkdir(parents=True)
+    mine = f'[[reranker]]\nalias = "mine"\nsource = "{PARITY / "cls.gguf"}"\n'
+    config.write_text(mine + "rerank_weight = 0.5\n", "utf-8")
+    listed = {m["alias"]: m for m in qrank("models", "list", "--json").json()}
+    assert listed["mine"]["installed"] is True
+    out = qrank(
+        "rerank", "a tide", "--rerank-model", "mine", "--jsonl", stdin="a tide\nb\n"
+    ).lines()
+    alone = ("rerank", "a tide", "--rerank-model", PARITY / "cls.gguf", "--jsonl")
+    assert out == qrank(*alone, stdin="a tide\nb\n").lines()  # the same file, whatever its name
+    config.write_text(mine + "wieght = 1\n", "utf-8")
+    assert "no such fields: wieght" in complaint(qrank("models", "list"))
+    config.write_text('[embedder]\nalias = "x"\n', "utf-8")
+    assert "[[embedder]]" in complaint(qrank("models", "list"))

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from qrank.llama import prompts
+from qrank import prompts
 from qrank.llama.embedder import Embedder
-from qrank.llama.engine import Frame, Model, clean
+from qrank.llama.engine import Frame, Model
 from qrank.llama.gguf import read_header
 from qrank.llama.reranker import Reranker
+from qrank.prompts import clean
 from qrank.settings import ANYWHERE, Placement
 
 OURS = Path(__file__).parent / "parity"

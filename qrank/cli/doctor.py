@@ -16,15 +16,15 @@ def doctor(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Check that all is well, and say what to do where it is not.
+    """Check this machine and its models, or the index, and say what to do where it is not well.
 
     Exit status: 0 it is, 1 something is broken.
     """
     from qrank import api
     from qrank.cli import emit, render
 
-    with api.Index(common.db) as opened:  # there is nothing else to check yet
-        checks = opened.check()
+    with api.Index(common.db, placement=common.placement) as opened:
+        checks = opened.check() if index else list(opened.examine())
     ok = all(check.status != "fail" for check in checks)
     if as_json:
         emit.document({"ok": ok, "checks": [asdict(check) for check in checks]})

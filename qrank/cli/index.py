@@ -41,6 +41,8 @@ def index(
         emit.index_report(report)
     else:
         render.index_report(report, target.path)
+    if report.replaced:
+        render.warn(f"{report.model} took the place of {', '.join(report.replaced)}")
     if report.embedded:
         render.hint_at_better_models(report.model)
     held = report.added + report.updated + report.unchanged + report.removed

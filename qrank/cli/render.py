@@ -127,10 +127,12 @@ def status(held: dict[str, Any]) -> None:
     print(f"cached       {held['cached']} answers of models (--clear-cache)")
     for collection in held["collections"]:
         print(f"collection   {inert_name(collection['name'])}: {collection['files']} files")
-    for model in held["models"]:
+    for place, model in enumerate(held["models"]):
         name, of = inert_name(model["name"]), held["passages"]
         print(f"vectors      {model['vectors']} of {of} by {name} ({model['dims']} dims)")
-        if model["vectors"] < of:
+        if place:
+            print(f"             on their way in: qrank index --embed-model {name}")
+        elif model["vectors"] < of:
             print("             run qrank index to complete them")
 
 
@@ -140,15 +142,6 @@ def checks(done: Sequence[Check]) -> None:
         print(f"{check.status:<4}  {check.name}: {inert_name(check.detail)}")
         if check.hint:
             print(f"      {inert_name(check.hint)}")
-
-
-def models(known: Sequence[dict[str, Any]], folder: Path) -> None:
-    """The models by name, those that are installed with their size, and where files go."""
-    width = max(len(model["alias"]) for model in known)
-    for model in known:
-        state = size(model["bytes"]) if model["installed"] else "not installed"
-        print(f"{model['alias']:<{width}}  {model['kind']:<8}  {state:<13}  {model['source']}")
-    print(f"\nA model is installed by putting its file into {inert_name(str(folder))}")
 
 
 def size(count: int) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from qrank.evaluation.dataset import records
 from qrank.models.registry import Role, resolve
-from qrank.pipeline.embedding import index_model
+from qrank.pipeline.embedding import model_for_indexing
 from qrank.pipeline.index import EXTRACTOR, embed_missing
 from qrank.pipeline.progress import Progress
 from qrank.pipeline.records import add_records
@@ -45,7 +45,7 @@ def index_corpus(
         part.rename(path)
     if embed_model is not None:
         with Store(path, write=True) as store:
-            embed_missing(store, index_model(store, embed_model), placement, progress)
+            embed_missing(store, model_for_indexing(store, embed_model), placement, progress)
     return path
 
 
@@ -53,8 +53,8 @@ def _identity(corpus: Path, embed_model: str | None) -> str:
     """A file name that stands for a corpus as it is now, how it is cut up, and the model."""
     seen: list[object] = [str(corpus.resolve()), EXTRACTOR, *_looks(corpus)]
     if embed_model is not None:
-        model = resolve(Role.embedder, embed_model).path
-        seen += [str(model), *_looks(model)]
+        model = resolve(Role.embedder, embed_model)
+        seen += [str(model.path), *_looks(model.path)] if model.path else [model.entry.server]
     name = re.sub(r"\W+", "-", corpus.resolve().parent.name)
     return f"{name}-{hashlib.sha256(repr(seen).encode()).hexdigest()[:16]}"
 

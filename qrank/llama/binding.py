@@ -15,7 +15,7 @@ if "OMP_WAIT_POLICY" not in os.environ:
 
 import llama_cpp.llama_cpp as llama
 
-__all__ = ["errors", "interrupts_held", "llama"]
+__all__ = ["errors", "interrupts_held", "llama", "system_info"]
 
 errors: list[str] = []  # the last things llama.cpp complained about
 
@@ -25,6 +25,12 @@ def _keep_errors(level: int, text: bytes, _: object) -> None:
     if level == 3:  # GGML_LOG_LEVEL_ERROR
         errors.append(text.decode("utf-8", "replace").strip())
         del errors[:-20]
+
+
+def system_info() -> str:
+    """What llama.cpp was built with, and what of the processor it uses."""
+    said = llama.llama_print_system_info().decode("utf-8", "replace")
+    return " ".join(part for part in said.replace("|", " ").split() if part not in ("=", "1"))
 
 
 @contextmanager

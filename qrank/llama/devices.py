@@ -15,11 +15,14 @@ CPU = "cpu"
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """A device: llama.cpp's name (CUDA0, Vulkan0, CPU), what it is, and ggml's handle."""
+    """A device: llama.cpp's name (CUDA0, Vulkan0, CPU), ggml's handle, what the hardware calls
+    itself, and its memory in bytes (0: not told)."""
 
     name: str
-    description: str
     handle: int
+    description: str = ""
+    free: int = 0
+    total: int = 0
 
 
 def _function(name: str, *arguments: Any, result: Any = ctypes.c_void_p) -> Any:
@@ -44,14 +47,19 @@ def build() -> str:
     return f"llama.cpp of llama-cpp-python {__version__}, ggml {ggml} ({commit})"
 
 
+_size = ctypes.POINTER(ctypes.c_size_t)
+_memory = _function("ggml_backend_dev_memory", ctypes.c_void_p, _size, _size, result=None)
+
+
 def devices() -> list[Device]:
     """All devices, in llama.cpp's order."""
-    handles = [_get(i) for i in range(_count())]
-    return [Device(_text(_name(handle)), _text(_description(handle)), handle) for handle in handles]
-
-
-def _text(value: bytes | None) -> str:
-    return (value or b"").decode("utf-8", "replace")
+    found = []
+    for handle in (_get(i) for i in range(_count())):
+        free, total = ctypes.c_size_t(), ctypes.c_size_t()
+        _memory(handle, ctypes.byref(free), ctypes.byref(total))
+        name, text = (say(handle).decode("utf-8", "replace") for say in (_name, _description))
+        found.append(Device(name, handle, text, free.value, total.value))
+    return found
 
 
 def selection(name: str) -> Any:

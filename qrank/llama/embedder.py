@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from typing import Any
 
@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qrank.errors import InputError
-from qrank.llama import prompts
 from qrank.llama.context import DecoderContext, EncoderContext, pooled
-from qrank.llama.engine import MAX_TOKENS, Frame, Model, clean
+from qrank.llama.engine import MAX_TOKENS, Frame, Model
 from qrank.llama.gguf import ModelFile, require_embedder
+from qrank.prompts import Templates, clean, templates
 from qrank.settings import Placement
 
 
@@ -22,9 +22,15 @@ class Embedder:
     or one of the BERT family with the pooling its file names. Its vectors depend on text and
     file alone, never on the batch."""
 
-    def __init__(self, file: ModelFile, placement: Placement) -> None:
-        """Load the model. Raises ModelError when the file is no embedder that qrank can run."""
+    def __init__(
+        self, file: ModelFile, placement: Placement, around: Templates | None = None
+    ) -> None:
+        """Load the model; around: what stands around its texts, by default its family's.
+
+        Raises ModelError when the file is no embedder that qrank can run.
+        """
         require_embedder(file)
+        self._around = around or templates(file.architecture, None, None)
         self._model = Model(file, placement)
         self._frame = Frame(self._model)
         kind = DecoderContext if file.causal else EncoderContext
@@ -39,8 +45,8 @@ class Embedder:
 
     @property
     def takes_instruction(self) -> bool:
-        """Whether the query prompt of the model's family has a place for an instruction."""
-        return prompts.embed_query(self._model.file.architecture) is not None
+        """Whether the query prompt has a place for an instruction."""
+        return self._around.takes_instruction
 
     @property
     def decoded(self) -> int:
@@ -53,6 +59,21 @@ class Embedder:
         A text longer than the model's window is cut, as the reference implementations do; cut
         says which. Raises InputError for dims out of range.
         """
+        return self._vectors([self._around.of_document(text) for text in texts], dims)
+
+    def queries(
+        self, texts: Sequence[str], instruction: str | None = None, dims: int | None = None
+    ) -> NDArray[np.float32]:
+        """Unit vectors of queries, of shape (len(texts), dims). Raises InputError for an
+        instruction where the model's prompt has no place for one."""
+        return self._vectors([self._around.of_query(text, instruction) for text in texts], dims)
+
+    def stream(self, groups: Iterable[Sequence[str]]) -> Iterator[NDArray[np.float32]]:
+        """The vectors of groups of documents, in order, as each is done."""
+        for texts in groups:
+            yield self.documents(texts)
+
+    def _vectors(self, texts: Sequence[str], dims: int | None) -> NDArray[np.float32]:
         kept = dims or self.dims
         if not 1 <= kept <= self.dims:
             raise InputError(f"--dims {kept} is out of range: the model has {self.dims}")
@@ -62,17 +83,6 @@ class Embedder:
         norms = np.linalg.norm(vectors, axis=1, keepdims=True)
         vectors /= np.where(norms > 0, norms, 1.0)
         return vectors
-
-    def queries(
-        self, texts: Sequence[str], instruction: str | None = None, dims: int | None = None
-    ) -> NDArray[np.float32]:
-        """Unit vectors of queries, of shape (len(texts), dims), with the prompt of the model's
-        family put around them. Raises InputError for an instruction where it has no place."""
-        prompt = prompts.embed_query(self._model.file.architecture)
-        if prompt is None and instruction:
-            raise InputError(f"{self._model.file.path} takes no instruction (--instruct)")
-        asked = [prompt(text, instruction) for text in texts] if prompt else texts
-        return self.documents(asked, dims)
 
     def _sequences(self, texts: Sequence[str]) -> Iterator[list[int]]:
         self.cut = []

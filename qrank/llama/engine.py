@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import logging
 import os
-import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +27,6 @@ def default_threads() -> int:
         return len({Path(folder.format(cpu)).read_text() for cpu in allowed})
     except (AttributeError, OSError):
         return os.cpu_count() or 1
-
-
-def clean(text: str) -> str:
-    """NFC, as the reference tokenizer does; a lone surrogate becomes a question mark."""
-    return unicodedata.normalize("NFC", text.encode("utf-8", "replace").decode("utf-8"))
 
 
 class Model:

@@ -65,7 +65,7 @@ class ModelFile:
     @property
     def causal(self) -> bool:
         """Whether a token sees only those before it; in the BERT family it sees all."""
-        return bool(self.get("attention.causal", True))
+        return bool(self.get("attention.causal", self.architecture != "gemma-embedding"))
 
     @property
     def kind(self) -> Kind:

@@ -14,11 +14,12 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from qrank import prompts
 from qrank.errors import InputError, ModelError
-from qrank.llama import prompts
 from qrank.llama.context import POOLING_RANK, DecoderContext, EncoderContext, logits, pooled
-from qrank.llama.engine import MAX_TOKENS, Frame, Model, clean
+from qrank.llama.engine import MAX_TOKENS, Frame, Model
 from qrank.llama.gguf import Kind, ModelFile
+from qrank.prompts import clean
 from qrank.settings import Placement
 
 

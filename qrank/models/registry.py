@@ -1,18 +1,23 @@
-"""The models known by name (registry.toml), and which file a name means. Downloads nothing."""
+"""The models known by name (registry.toml, and the user's own), and what a name means."""
 
 from __future__ import annotations
 
 import tomllib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from qrank.errors import ModelError
+from qrank import settings
+from qrank.errors import InputError, ModelError
+from qrank.models import places
+from qrank.models.places import Found, models_folder
 
 _HERE = Path(__file__).parent
 AUTO = "auto"
+SERVER = ("http://", "https://")
 
 
 class Role(StrEnum):
@@ -23,100 +28,250 @@ class Role(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class File:
+    """A file that a model can be had as. None: not known."""
+
+    source: str
+    quantization: str = ""
+    revision: str | None = None
+    bytes: int | None = None
+    sha256: str | None = None
+
+    def find(self) -> Found | None:
+        """The file on this machine, wherever it lies."""
+        if self.source.startswith("hf:"):
+            return places.find(self.source, self.bytes, self.sha256)
+        path = Path(self.source).expanduser()
+        return Found(path, places.OWN) if path.is_file() else None
+
+
+@dataclass(frozen=True, slots=True)
+class Package:
+    """A Python package that carries a model's folder; sha256: of its model.safetensors."""
+
+    name: str
+    version: str
+    folder: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
 class Entry:
-    """A line of the registry. The weights are explained at its top; 0.5 and 1.0 stand for
-    models that nobody has measured."""
+    """A model of the registry; registry.toml explains the fields at its top. 0.5 and 1.0 stand
+    for models that nobody has measured."""
 
     role: Role
     alias: str
-    source: str = "bundled"
+    files: tuple[File, ...] = ()
     bundled: str = ""
-    preference: int = 0
+    package: Package | None = None
+    server: str = ""
+    api: str = ""
+    key: str = ""
+    prompts: str = ""
+    preference: int = -1
     fusion_weight: float = 0.5
     rerank_weight: float = 1.0
+    dims: int | None = None
+    context: int | None = None
+    pooling: str = ""
+    query: str | None = None
+    document: str | None = None
+    license: str = ""
+    published: Mapping[str, float] = field(default_factory=dict)
+    unsupported: str = ""
 
     @property
-    def path(self) -> Path:
-        """Where the file lies when it is installed."""
-        if self.bundled:
-            return _HERE / self.bundled
-        return models_folder() / self.source.rsplit("/", 1)[-1]
+    def source(self) -> str:
+        """Where it comes from: `bundled`, the default file's, an index package, or a server."""
+        if self.files:
+            return self.files[0].source
+        package = f"package:{self.package.name}" if self.package else ""
+        return self.server or package or ("bundled" if self.bundled else "")
+
+    def find(self) -> Found | None:
+        """The best of its files that is on this machine: the first of its list."""
+        if self.bundled or self.package:
+            path = _HERE / self.bundled if self.bundled else self.made
+            return Found(path, places.OWN) if path.is_file() else None
+        return next((found for file in self.files if (found := file.find())), None)
+
+    @property
+    def made(self) -> Path:
+        """Where the file lies that is made here, of a package."""
+        return models_folder() / f"{self.alias}.gguf"
 
     @property
     def installed(self) -> bool:
-        """Whether the file is there."""
-        return self.path.is_file()
+        """Whether it can be used at once."""
+        return bool(self.server) or self.find() is not None
 
 
 @dataclass(frozen=True, slots=True)
 class ModelChoice:
-    """A model that was found: the name it goes by, its file, and its registry entry."""
+    """A model that was found: the name it goes by, its registry entry, and its file; the file is
+    None when a server runs it (entry.server)."""
 
     name: str
-    path: Path
+    path: Path | None
     entry: Entry
 
 
 @cache
 def entries() -> tuple[Entry, ...]:
-    """All lines of the registry, in its order."""
-    table: dict[str, list[dict[str, Any]]] = tomllib.loads(
-        (_HERE / "registry.toml").read_text("utf-8")
-    )
-    return tuple(Entry(role=Role(role), **line) for role in Role for line in table[role])
+    """All models by role, the user's own after those of the package.
+
+    Raises InputError when a config file has an entry that makes no sense.
+    """
+    own = settings.load().models
+    packaged = tomllib.loads((_HERE / "registry.toml").read_text("utf-8"))
+    known = {
+        (role, line["alias"]): _entry(role, line, "registry.toml")
+        for role in Role
+        for line in packaged[role]
+    }
+    for role in Role:
+        for line, origin in own.get(role.value, []):
+            known[role, str(line.get("alias"))] = _entry(role, line, str(origin))
+    return tuple(sorted(known.values(), key=lambda e: list(Role).index(e.role)))
 
 
-def models_folder() -> Path:
-    """The user's folder of model files."""
-    from platformdirs import user_data_path
+_FIELDS = {f.name for f in fields(Entry)} - {"role", "bundled"}
 
-    return user_data_path("qrank", appauthor=False) / "models"
+
+def _entry(role: Role, line: dict[str, Any], origin: str) -> Entry:
+    """An entry from its table. `source` is short for one file, or a server."""
+    table = dict(line)
+    alias = table.get("alias")
+    source = table.pop("source", None)
+    if source is not None:
+        where = "server" if str(source).startswith(SERVER) else "files"
+        table.setdefault(where, source if where == "server" else [{"source": source}])
+    try:
+        unknown = table.keys() - _FIELDS - {"bundled"}
+        if not isinstance(alias, str) or not alias or unknown:
+            known = ", ".join(sorted(_FIELDS | {"source"}))
+            raise InputError(
+                f"{origin}: a model has {'no such fields: ' + ', '.join(sorted(unknown))}"
+                if unknown
+                else f"{origin}: a model has no alias",
+                hint=f"its fields are {known}",
+            )
+        table["files"] = tuple(File(**file) for file in table.get("files", ()))
+        if "package" in table:
+            table["package"] = Package(**table["package"])
+        return Entry(role=role, **table)
+    except TypeError as error:
+        raise InputError(f"{origin}: the model {alias!r} can't be read ({error})") from error
+
+
+def of_role(role: Role) -> list[Entry]:
+    """The entries of a role."""
+    return [entry for entry in entries() if entry.role is role]
 
 
 def resolve(role: Role, name: str) -> ModelChoice:
-    """Find the file that name means: `auto`, an alias, `hf:OWNER/REPO/FILE.gguf`, or a path.
+    """Find what name means: `auto`, an alias, `alias:QUANTIZATION`, `hf:OWNER/REPO/FILE.gguf`, a
+    path, or a server's URL.
 
     Raises ModelError when it is unknown or not installed.
     """
-    known = [entry for entry in entries() if entry.role is role]
     if name == AUTO:
-        best = max((e for e in known if e.installed), key=lambda e: e.preference, default=None)
+        known = [e for e in of_role(role) if e.preference >= 0 and e.installed]
+        best = max(known, key=lambda e: e.preference, default=None)
         if best is None:
             raise ModelError(f"no {role} is installed", hint="reinstall qrank")
-        return ModelChoice(best.alias, best.path, best)
-    if name.startswith(("http://", "https://")):
-        raise ModelError(f"{name}: models on a server are not supported yet")
+        return _chosen(best.alias, best)
+    entry = lookup(role, name)
+    if entry is not None:
+        return _chosen(name, entry)
+    path = Path(name).expanduser().absolute()
+    if not path.is_file():
+        raise ModelError(f"there is no model file {path}")
+    return ModelChoice(str(path), path, _same_file(role, path) or Entry(role, str(path)))
+
+
+def lookup(role: Role, name: str) -> Entry | None:
+    """The entry that name means, installed or not; one of its own for a source or a server that
+    the registry does not know, and None for a path.
+
+    Raises ModelError for a name that means nothing.
+    """
+    known = of_role(role)
+    alias, _, quantization = name.partition(":")
     for entry in known:
-        if name in (entry.alias, entry.source):
-            if not entry.installed:
-                raise ModelError(f"the {role} {name} is not installed", hint=how_to_install(entry))
-            return ModelChoice(entry.alias, entry.path, entry)
+        if name == entry.alias:
+            return entry
+        for file in entry.files:
+            if name == file.source or (
+                alias == entry.alias and quantization.lower() == file.quantization.lower()
+            ):
+                return _only(entry, file)
+    if name.startswith(SERVER):
+        return _server(role, name)
     if name.startswith("hf:"):
-        custom = Entry(role, name, source=name)
-        if not custom.installed:
-            raise ModelError(f"the {role} {name} is not installed", hint=how_to_install(custom))
-        return ModelChoice(name, custom.path, custom)
+        if places.split_source(name)[1].endswith(".gguf"):
+            return Entry(role, name, files=(File(name),))
+        raise ModelError(f"{name} names no file", hint="write hf:OWNER/REPOSITORY/FILE.gguf")
     if name.endswith(".gguf") or "/" in name:
-        path = Path(name).expanduser().absolute()
-        if not path.is_file():
-            raise ModelError(f"there is no model file {path}")
-        same = next((e for e in known if e.installed and e.path.samefile(path)), None)
-        return ModelChoice(str(path), path, same or Entry(role, str(path), source=str(path)))
+        return None
     choices = ", ".join(entry.alias for entry in known)
+    offered = [e for e in known if e.alias == alias]
+    if offered:
+        choices = ", ".join(f"{alias}:{f.quantization}" for e in offered for f in e.files)
     raise ModelError(
         f"unknown {role} {name!r}", hint=f"name a .gguf file, auto, or one of: {choices}"
     )
 
 
-def how_to_install(entry: Entry) -> str:
-    """One phrase that tells where a model's file comes from and where it goes."""
-    _, _, place = entry.source.partition("hf:")
-    repository, _, file = place.rpartition("/")
-    return f"put {file} (Hugging Face: {repository}) into {models_folder()}"
+def _only(entry: Entry, file: File) -> Entry:
+    from dataclasses import replace
+
+    return replace(entry, files=(file,))
+
+
+def _server(role: Role, url: str) -> Entry:
+    """An entry for a server's URL. Weights and prompts are those of the registry's model whose
+    name the served one's begins with (URL#MODEL)."""
+    from dataclasses import replace
+
+    served = url.rpartition("#")[2].rpartition("/")[2].lower() if "#" in url else ""
+    like = [e for e in of_role(role) if not e.server and served.startswith(e.alias.lower())]
+    best = max(like, key=lambda e: len(e.alias), default=Entry(role, url))
+    return replace(best, alias=url, files=(), bundled="", package=None, server=url, preference=-1)
+
+
+def _same_file(role: Role, path: Path) -> Entry | None:
+    """The entry whose file this is, by whatever path."""
+    for entry in of_role(role):
+        found = entry.find()
+        if found and found.path.samefile(path):
+            return entry
+    return None
+
+
+def _chosen(name: str, entry: Entry) -> ModelChoice:
+    if entry.unsupported:
+        raise ModelError(f"{entry.alias} can't be run: {entry.unsupported}")
+    if entry.server:
+        return ModelChoice(name, None, entry)
+    found = entry.find()
+    if found is None:
+        raise ModelError(
+            f"the {entry.role} {name} is not installed", hint=how_to_install(entry, name)
+        )
+    return ModelChoice(name, found.path, entry)
+
+
+def how_to_install(entry: Entry, name: str = "") -> str:
+    """One phrase that tells how to get a model."""
+    if entry.files and not entry.files[0].source.startswith("hf:"):
+        return f"there is no file {entry.files[0].source}"
+    return f"get it with: qrank models pull {name or entry.alias}"
 
 
 def better_than(choice: ModelChoice) -> Entry | None:
     """The least of the registry's models that `auto` would prefer to choice, if there is one."""
     role, preference = choice.entry.role, choice.entry.preference
-    better = [e for e in entries() if e.role is role and e.preference > preference]
+    better = [e for e in of_role(role) if e.preference > preference]
     return min(better, key=lambda e: e.preference, default=None) if choice.entry.bundled else None

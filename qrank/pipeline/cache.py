@@ -11,15 +11,14 @@ import struct
 from collections.abc import Callable, Generator, Sequence
 from typing import TYPE_CHECKING
 
-from qrank.llama.prompts import PROMPT_VERSION
+from qrank.prompts import PROMPT_VERSION
 from qrank.store.interface import StoreInterface as Store
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from qrank.llama.embedder import Embedder
-    from qrank.llama.reranker import Reranker
+    from qrank.pipeline.loading import Embedder, Reranker
 
 _SCORE = struct.Struct("<d")
 

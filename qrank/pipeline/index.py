@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,8 @@ from qrank.ingest import extract
 from qrank.ingest.walk import walk
 from qrank.language import language
 from qrank.pipeline import passage
-from qrank.pipeline.embedding import IndexModel, load_embedder, record
+from qrank.pipeline.embedding import IndexModel, record, switch
+from qrank.pipeline.loading import Embedder, group_size, load_embedder
 from qrank.pipeline.passage import passage_hash, passage_text
 from qrank.pipeline.progress import Progress
 from qrank.results import Document, FileProblem, FoundFile, IndexReport
@@ -31,7 +33,6 @@ if TYPE_CHECKING:
 
 EXTRACTOR = f"{extract.VERSION}.{chunking.VERSION}.{text.VERSION}.{passage.VERSION}"
 GROUP_FILES, GROUP_CHUNKS = 64, 512  # of one transaction
-EMBED_TEXTS = 32  # handed to the model at once
 COMMIT_SECONDS, COMMIT_VECTORS = 2.0, 1024  # vectors are written when either is reached
 
 
@@ -74,7 +75,7 @@ def index_paths(
     _update_documents(store, roots, collection, report, progress)
     if model:
         report.model = model.choice.name
-        report.embedded = embed_missing(store, model, placement, progress)
+        report.embedded, report.replaced = embed_missing(store, model, placement, progress)
     report.chunks = store.count_chunks()
     report.seconds = round(time.monotonic() - started, 3)
     return report
@@ -213,34 +214,42 @@ def _under(path: str, folders: Iterable[str]) -> bool:
     return any(path == folder or path.startswith(folder.rstrip("/") + "/") for folder in folders)
 
 
-def embed_missing(store: Store, model: IndexModel, placement: Placement, progress: Progress) -> int:
-    """Embed every passage that has no vector yet; returns how many texts the model was sent."""
-    if model.stored and not store.missing_vectors(model.stored.id):
-        return 0
+def embed_missing(
+    store: Store, model: IndexModel, placement: Placement, progress: Progress
+) -> tuple[int, list[str]]:
+    """Embed every passage that has no vector yet, then make the model the only one. Returns how
+    many texts it was sent, and the names of the models that it took the place of."""
     if not store.count_chunks():
-        return 0
+        return 0, []
+    if model.stored and not store.missing_vectors(model.stored.id):
+        return 0, switch(store, model.stored) if model.settles else []
     embedder = load_embedder(model.choice, placement)
     try:
         row = record(store, model, embedder.dims)
         missing = store.missing_vectors(row.id)
         progress.stage("embedding", len(missing))
-        return _embed(store, row.id, missing, embedder.documents, progress)
+        embedded = _embed(store, row.id, missing, embedder, group_size(model.choice), progress)
     finally:
         embedder.close()
+    return embedded, switch(store, row) if model.settles else []
 
 
 def _embed(
-    store: Store,
-    model: int,
-    missing: list[int],
-    vectors_of: Callable[[Sequence[str]], NDArray[np.float32]],
-    progress: Progress,
+    store: Store, model: int, missing: list[int], embedder: Embedder, size: int, progress: Progress
 ) -> int:
     import numpy as np
 
     embedded = 0
     ids: list[int] = []
     vectors: list[NDArray[np.float32]] = []
+    sent: deque[list[int]] = deque()  # the passages of groups whose vectors are still to come
+
+    def groups() -> Iterator[list[str]]:
+        for at in range(0, len(missing), size):
+            passages = store.passage_texts(missing[at : at + size])
+            if passages:  # another run may have taken them out
+                sent.append([passage.id for passage in passages])
+                yield [passage_text(p.title, p.heading, p.text) for p in passages]
 
     def write() -> None:
         nonlocal ids, vectors
@@ -251,13 +260,12 @@ def _embed(
 
     written = time.monotonic()
     try:
-        for at in range(0, len(missing), EMBED_TEXTS):
-            passages = store.passage_texts(missing[at : at + EMBED_TEXTS])
-            made = vectors_of([passage_text(p.title, p.heading, p.text) for p in passages])
+        for made in embedder.stream(groups()):
+            done = sent.popleft()
             vectors.append(made)
-            ids.extend(item.id for item in passages)
-            embedded += len(passages)
-            progress.advance(len(passages))
+            ids.extend(done)
+            embedded += len(done)
+            progress.advance(len(done))
             if len(ids) >= COMMIT_VECTORS or time.monotonic() - written > COMMIT_SECONDS:
                 write()
                 written = time.monotonic()

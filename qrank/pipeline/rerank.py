@@ -12,7 +12,7 @@ from qrank.pipeline.fusion import blend
 from qrank.results import RankedText
 
 if TYPE_CHECKING:
-    from qrank.llama.reranker import Reranker
+    from qrank.pipeline.loading import Reranker
 
 K1, B = 1.2, 0.75  # FTS5's, so that both BM25s agree
 

@@ -22,9 +22,8 @@ from qrank.store.interface import StoredModel
 from qrank.store.interface import StoreInterface as Store
 
 if TYPE_CHECKING:
-    from qrank.llama.embedder import Embedder
-    from qrank.llama.reranker import Reranker
     from qrank.models.registry import ModelChoice
+    from qrank.pipeline.loading import Embedder, Reranker
 
 T = TypeVar("T")
 DEPTH = 100  # candidates that each stage may bring, at least
@@ -57,6 +56,11 @@ class Semantic:
     stored: StoredModel
     choice: ModelChoice
     load: Callable[[], Embedder]
+
+    @property
+    def key(self) -> str:
+        """What a query's vector depends on beside the query."""
+        return self.stored.sha256 + (self.choice.entry.query or "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,9 +211,7 @@ def _candidates(
     if query.mode is not Mode.bm25 and semantic:
         with clock.stage("embed"):
             model = semantic()
-            vector_of_query = query_vector(
-                store, model.stored.sha256, parsed.plain, model.load, query.cached
-            )
+            vector_of_query = query_vector(store, model.key, parsed.plain, model.load, query.cached)
         with clock.stage("vector"):
             near = store.nearest(model.stored.id, vector_of_query, depth, where)
             chunks |= store.chunks_of_passages((passage for passage, _ in near), where)

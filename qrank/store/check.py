@@ -32,6 +32,17 @@ def check(connection: sqlite3.Connection, path: Path) -> list[Check]:
     return found
 
 
+def engine() -> Check:
+    """Whether this Python's SQLite can do what an index needs."""
+    detail = f"SQLite {sqlite3.sqlite_version}"
+    try:
+        with closing(sqlite3.connect(":memory:")) as connection:
+            connection.execute("CREATE VIRTUAL TABLE words USING fts5(body)")
+    except sqlite3.Error as error:
+        return Check("sqlite", "fail", f"{detail} without FTS5 ({error})", "use another Python")
+    return Check("sqlite", "ok", f"{detail} with FTS5")
+
+
 def _pages(connection: sqlite3.Connection, path: Path) -> Iterator[str]:
     for (said,) in connection.execute("PRAGMA integrity_check(5)"):
         if said != "ok":

@@ -124,10 +124,14 @@ class StoreInterface(Protocol):
         """Drop passages that no chunk has any more, and their vectors. Writes."""
 
     def models(self) -> list[StoredModel]:
-        """The embedding models whose vectors are held, the first indexed first."""
+        """The embedding models whose vectors are held: first the one that the index is searched
+        with, then those that are on their way in."""
 
     def add_model(self, model: StoredModel) -> StoredModel:
         """Note a model (its id is ignored) and return it with the id it got. Writes."""
+
+    def remove_model(self, model: int) -> None:
+        """Take a model and all its vectors out. Writes."""
 
     def missing_vectors(self, model: int) -> list[int]:
         """The passages without a vector of the model, in the order they were indexed."""

@@ -190,6 +190,15 @@ def remove(connection: sqlite3.Connection, passages: Iterable[int]) -> None:
             _drop(connection, segment)
 
 
+def remove_model(connection: sqlite3.Connection, model: int) -> None:
+    """Take all vectors of a model out."""
+    connection.execute("DELETE FROM vector WHERE model_id = ?", (model,))
+    for (segment,) in connection.execute(
+        "SELECT id FROM segment WHERE model_id = ?", (model,)
+    ).fetchall():
+        _drop(connection, segment)
+
+
 def _drop(connection: sqlite3.Connection, segment: int) -> None:
     connection.execute("DELETE FROM segment WHERE id = ?", (segment,))
     connection.execute("DELETE FROM code WHERE segment_id = ?", (segment,))

@@ -169,7 +169,8 @@ class Store(Saved):
     # Models and vectors
 
     def models(self) -> list[StoredModel]:
-        """The embedding models whose vectors are held, the first indexed first."""
+        """The embedding models whose vectors are held: first the one that the index is searched
+        with, then those that are on their way in."""
         return [
             StoredModel(*row)
             for row in self._rows(
@@ -184,6 +185,13 @@ class Store(Saved):
             "INSERT INTO model (name, sha256, dims, prompt_version) VALUES (?, ?, ?, ?)", fields
         ).lastrowid
         return StoredModel(made or 0, *fields)
+
+    def remove_model(self, model: int) -> None:
+        """Take a model and all its vectors out."""
+        from qrank.store import segments
+
+        segments.remove_model(self._connection, model)
+        self._connection.execute("DELETE FROM model WHERE id = ?", (model,))
 
     def missing_vectors(self, model: int) -> list[int]:
         """The passages without a vector of the model, in the order they were indexed."""

@@ -1,0 +1,45 @@
+"""Another precision of a model file, by llama.cpp's own quantiser."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from pathlib import Path
+
+from qrank.errors import ModelError
+from qrank.llama.binding import errors, interrupts_held, llama
+
+TYPES = {  # name -> llama.cpp's LLAMA_FTYPE_…
+    "F32": llama.LLAMA_FTYPE_ALL_F32,
+    "F16": llama.LLAMA_FTYPE_MOSTLY_F16,
+    "BF16": llama.LLAMA_FTYPE_MOSTLY_BF16,
+    "Q8_0": llama.LLAMA_FTYPE_MOSTLY_Q8_0,
+    "Q6_K": llama.LLAMA_FTYPE_MOSTLY_Q6_K,
+    "Q5_K_M": llama.LLAMA_FTYPE_MOSTLY_Q5_K_M,
+    "Q4_K_M": llama.LLAMA_FTYPE_MOSTLY_Q4_K_M,
+    "Q4_0": llama.LLAMA_FTYPE_MOSTLY_Q4_0,
+}
+
+
+def quantize(source: Path, out: Path, kind: str, *, again: bool = False) -> None:
+    """Write source with its matrices as kind, one of TYPES; out appears whole or not at all.
+
+    A file that is quantised already loses more than one made from F16, BF16 or F32, so llama.cpp
+    refuses it unless again is set. Raises ModelError when it can't be done.
+    """
+    parameters = llama.llama_model_quantize_default_params()
+    parameters.ftype = TYPES[kind]
+    parameters.allow_requantize = again
+    part = out.with_name(out.name + ".part")
+    errors.clear()
+    try:
+        with interrupts_held():
+            failed = llama.llama_model_quantize(
+                os.fsencode(source), os.fsencode(part), ctypes.byref(parameters)
+            )
+        if failed:
+            reason = next((e for e in errors if "quantize" in e), "it refused the file")
+            raise ModelError(f"llama.cpp can't quantize {source}: {reason.split(': ', 1)[-1]}")
+        part.replace(out)
+    finally:
+        part.unlink(missing_ok=True)

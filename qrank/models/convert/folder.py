@@ -1,0 +1,82 @@
+"""A model's folder as it is published: its configuration, its tokenizer, how it pools."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from qrank.errors import ModelError
+from qrank.models.convert.weights import Weight, weights
+
+_POOLING = {"mean": "mean", "cls": "cls", "lasttoken": "last", "mean_tokens": "mean"}
+_POOLING |= {"cls_token": "cls"}
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """What a converter needs to know of a published model."""
+
+    path: Path
+    config: dict[str, Any]
+    tokenizer: dict[str, Any]
+    weights: dict[str, Weight] = field(repr=False)
+    pooling: str | None  # mean, cls or last where the folder names one
+    max_tokens: int | None  # where sentence-transformers would cut a text
+
+    @property
+    def architecture(self) -> str:
+        """The class that the weights belong to, such as BertModel."""
+        return str((self.config.get("architectures") or ["unknown"])[0])
+
+    def number(self, key: str) -> int:
+        """A whole number of the configuration. Raises ModelError when it is missing."""
+        value = self.config.get(key)
+        if not isinstance(value, int):
+            raise ModelError(f"{self.path / 'config.json'} has no number {key!r}")
+        return value
+
+
+def read(path: Path) -> Folder:
+    """Read a folder. Raises ModelError when a file is missing or damaged."""
+    if not path.is_dir():
+        raise ModelError(f"there is no folder {path}", hint="name a folder with .safetensors files")
+    return Folder(
+        path=path,
+        config=_json(path / "config.json"),
+        tokenizer=_json(path / "tokenizer.json"),
+        weights=weights(path),
+        pooling=_pooling(path),
+        max_tokens=_optional(path / "sentence_bert_config.json").get("max_seq_length"),
+    )
+
+
+def _pooling(path: Path) -> str | None:
+    """How sentence-transformers pools, by modules.json and the pooling module's own file."""
+    modules = path / "modules.json"
+    listed = _json(modules) if modules.is_file() else []
+    for module in listed:
+        if str(module.get("type", "")).endswith("Pooling"):
+            said = _json(path / module["path"] / "config.json")
+            named = said.get("pooling_mode") or next(
+                (key[len("pooling_mode_") :] for key, on in said.items() if on is True), ""
+            )
+            if named not in _POOLING:
+                raise ModelError(f"{path} pools by {named!r}, which llama.cpp can't do")
+            return _POOLING[named]
+    return None
+
+
+def _optional(path: Path) -> dict[str, Any]:
+    return _json(path) if path.is_file() else {}
+
+
+def _json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text("utf-8"))
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise ModelError(f"can't read {path}: {reason}") from error
+    except ValueError as error:
+        raise ModelError(f"{path} is no valid JSON: {error}") from error

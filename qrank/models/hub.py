@@ -1,0 +1,243 @@
+"""Downloading a file from the Hugging Face hub, or a mirror of it, into the hub's own cache.
+
+huggingface-hub knows where the hub is (HF_ENDPOINT), who the user is (tokens), what proxies there
+are and whether to stay offline (HF_HUB_OFFLINE). Its own download begins anew when it is cut, so
+the bytes are fetched here: into a file that is continued, and checked before it gets its name.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import re
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from qrank.errors import ModelError
+from qrank.models.places import repository_folder, split_source
+from qrank.models.registry import File
+
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")  # read when huggingface-hub is imported
+
+TRIES = 5  # in a row without a byte more; a cut after some progress counts from there again
+TIMEOUT = 30.0  # seconds without a byte
+WAIT, MOST_WAIT = 0.25, 60.0  # seconds before the second try, doubled each time; at most
+SPARE = 64 << 20  # bytes of the disk that stay free
+
+T = TypeVar("T")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_AGAIN = (408, 425, 429, 500, 502, 503, 504)
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+@dataclass(frozen=True, slots=True)
+class Remote:
+    """What the hub says of a file."""
+
+    url: str
+    revision: str
+    etag: str
+    size: int
+    headers: dict[str, str]
+
+    @property
+    def sha256(self) -> str | None:
+        """The checksum of a large file, which is its ETag."""
+        return self.etag if _SHA256.fullmatch(self.etag) else None
+
+
+class _Again(Exception):
+    """Something that may work another time: what was said, and how long to wait."""
+
+    def __init__(self, said: str, wait: float | None = None) -> None:
+        super().__init__(said)
+        self.wait = wait
+
+
+def look_up(file: File) -> Remote:
+    """Ask the hub about a file. Raises ModelError with what is wrong."""
+    import huggingface_hub as hub
+    from huggingface_hub.utils._headers import build_hf_headers
+
+    repository, name = split_source(file.source)
+    url = hub.hf_hub_url(repository, name, revision=file.revision)
+    headers = {**build_hf_headers(), "Accept-Encoding": "identity"}
+
+    def ask() -> Remote:
+        said = hub.get_hf_file_metadata(url)
+        if not (said.etag and said.commit_hash and said.size):
+            raise ModelError(f"{url} is no file of a hub: {_PAGE}", hint=_MIRROR)
+        own = said.location.split("/")[:3] == url.split("/")[:3]
+        if not own:  # a token is for the hub, not for where its files lie
+            headers.pop("authorization", None)
+        return Remote(said.location, said.commit_hash, said.etag, said.size, headers)
+
+    return _with_retries(ask, file, lambda: 0)
+
+
+def download(file: File, remote: Remote, tell: Callable[[int], None]) -> Path:
+    """Fetch a file, going on where an earlier try ended; returns where it lies then.
+
+    tell: called with the bytes that are there. The file gets its name when its checksum is right:
+    the registry's, else the hub's own. Raises ModelError; what was fetched is kept for the next
+    try unless it was wrong.
+    """
+    repository, name = split_source(file.source)
+    folder = repository_folder(repository)
+    blob = folder / "blobs" / remote.etag
+    link = folder / "snapshots" / remote.revision / name
+    part = blob.with_name(f"{remote.etag}.qrank.part")
+    try:
+        for place in (blob, link, folder / "refs" / "main"):
+            place.parent.mkdir(parents=True, exist_ok=True)
+        if not blob.exists():
+            _require_room(part, remote.size)
+            _with_retries(lambda: _fetch(part, remote, tell), file, lambda: _size(part))
+            _check(part, file, remote)
+            part.replace(blob)
+        if not file.revision:
+            (folder / "refs" / "main").write_text(remote.revision, "utf-8")
+        _link(link, blob)
+    except OSError as error:
+        if error.errno in _FULL:
+            raise ModelError(
+                f"no space left for {name} in {folder}",
+                hint="free some and pull it again: it goes on from there",
+            ) from error
+        reason = (error.strerror or str(error)).lower()
+        raise ModelError(f"can't write to {folder}: {reason}") from error
+    return link
+
+
+def _fetch(part: Path, remote: Remote, tell: Callable[[int], None]) -> None:
+    """Append what is missing to part. Raises _Again when the connection breaks."""
+    from huggingface_hub import get_session
+
+    have = _size(part)
+    if have > remote.size:
+        part.unlink()
+        have = 0
+    tell(have)
+    if have == remote.size:
+        return
+    headers = remote.headers | ({"Range": f"bytes={have}-"} if have else {})
+    asked = get_session().stream("GET", remote.url, headers=headers, timeout=TIMEOUT)
+    with asked as response:
+        if response.status_code == 416:  # it got shorter
+            part.unlink()
+            raise _Again("the file changed on the server")
+        response.raise_for_status()
+        if "text/html" in response.headers.get("content-type", ""):
+            raise ModelError(f"{remote.url} is no file of a hub: {_PAGE}", hint=_MIRROR)
+        goes_on = response.status_code == 206
+        have = have if goes_on else 0
+        with part.open("ab" if goes_on else "wb") as out:
+            for block in response.iter_raw():  # as it comes: a cut loses nothing
+                out.write(block)
+                have += len(block)
+                tell(have)
+    if have != remote.size:
+        raise _Again(f"the server sent {have} of {remote.size} bytes")
+
+
+def _with_retries(ask: Callable[[], T], file: File, progress: Callable[[], int]) -> T:
+    """Ask until it works; TRIES times in a row without progress end in a ModelError."""
+    import httpx2
+    from huggingface_hub import errors
+
+    failed, before = 0, progress()
+    while True:
+        try:
+            return ask()
+        except errors.OfflineModeIsEnabled as error:
+            raise ModelError(
+                f"can't fetch {file.source}: HF_HUB_OFFLINE is set", hint="unset it to pull"
+            ) from error
+        except (httpx2.HTTPStatusError, errors.HfHubHTTPError) as error:
+            response: Any = error.response
+            again = _Again(f"status {response.status_code}", _retry_after(response))
+            if response.status_code not in _AGAIN:
+                raise _refusal(file, response.status_code) from error
+        except httpx2.HTTPError as error:
+            again = _Again(str(error) or type(error).__name__)
+        except _Again as error:
+            again = error
+        now = progress()
+        failed = failed + 1 if now <= before else 0
+        before = now
+        if failed >= TRIES:
+            raise ModelError(
+                f"can't fetch {file.source}: {again}",
+                hint="check the network and pull it again"
+                + (": it goes on from there" if now else "; HF_ENDPOINT names a mirror"),
+            ) from again
+        if failed:
+            pause = WAIT * 2 ** (failed - 1) if again.wait is None else again.wait
+            time.sleep(min(MOST_WAIT, pause))
+
+
+def _retry_after(response: Any) -> float | None:
+    """The seconds that a server asks to be left alone."""
+    said = response.headers.get("retry-after", "")
+    return float(said) if said.isdecimal() else None
+
+
+_PAGE = "it is answered with a page (a proxy's or a login's?)"
+_MIRROR = "check HF_ENDPOINT and the proxy"
+_REFUSALS = {
+    401: ("the hub has no such file, or not for everybody", "look at its page; set HF_TOKEN"),
+    403: ("the hub refuses it to you", "accept its terms on its page, and set HF_TOKEN"),
+    404: ("the hub has no such file", "look at the names on its page"),
+}
+
+
+def _refusal(file: File, status: int) -> ModelError:
+    said, hint = _REFUSALS.get(status, (f"the hub answered with status {status}", ""))
+    return ModelError(f"can't fetch {file.source}: {said} ({status})", hint=hint)
+
+
+def _require_room(part: Path, size: int) -> None:
+    free = shutil.disk_usage(part.parent).free + _size(part)
+    if free < size + SPARE:
+        raise ModelError(
+            f"{part.parent} has {free / 1e9:.1f} GB free, the file needs {size / 1e9:.1f} GB",
+            hint="free some, or name another place with HF_HOME",
+        )
+
+
+def _check(part: Path, file: File, remote: Remote) -> None:
+    """Raise ModelError, and drop the file, unless it is what it should be."""
+    wanted = file.sha256 or remote.sha256
+    if wanted is None:
+        return
+    with part.open("rb") as data:
+        found = hashlib.file_digest(data, "sha256").hexdigest()
+    if found != wanted:
+        part.unlink()
+        raise ModelError(
+            f"{file.source} came with another SHA-256 than it should: {found}, not {wanted}; "
+            "nothing of it was kept",
+            hint="pull it again; if it stays so, do not use it",
+        )
+
+
+def _link(link: Path, blob: Path) -> None:
+    """Name the blob as the hub's cache does; where links are not allowed, it is moved there."""
+    if link.exists():
+        return
+    try:
+        link.symlink_to(os.path.relpath(blob, link.parent))
+    except OSError:
+        blob.replace(link)
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0

@@ -1,0 +1,51 @@
+"""Which servers the user has named: an index file that came from elsewhere must not choose where
+queries, documents and keys are sent."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from qrank.errors import InputError
+from qrank.models.places import models_folder
+from qrank.models.registry import Entry
+
+
+def remember(entry: Entry) -> None:
+    """Note that the user named an entry's servers."""
+    known, new = _known(), _hosts(entry)
+    if new <= known:
+        return
+    path = _notes()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(sorted(known | new)), "utf-8")
+
+
+def require(entry: Entry) -> None:
+    """Raise InputError unless the user named all of an entry's servers before."""
+    strangers = _hosts(entry) - _known()
+    if strangers:
+        raise InputError(
+            f"the index wants its texts sent to {', '.join(sorted(strangers))}, which you have not "
+            "named before",
+            hint=f"if that is right: --embed-model {entry.server}",
+        )
+
+
+def _hosts(entry: Entry) -> set[str]:
+    return {
+        urlsplit(url.strip())._replace(path="", query="", fragment="").geturl()
+        for url in entry.server.split(",")
+    }
+
+
+def _known() -> set[str]:
+    try:
+        return set(json.loads(_notes().read_text("utf-8")))
+    except (OSError, ValueError, TypeError):
+        return set()
+
+
+def _notes() -> Path:
+    return models_folder() / "servers.json"

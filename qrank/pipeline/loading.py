@@ -1,0 +1,150 @@
+"""Models ready to use, wherever they run: the pipeline does not know the difference."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from qrank.models.registry import ModelChoice
+from qrank.prompts import templates
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from qrank.servers.client import Server
+    from qrank.settings import Placement
+    from qrank.store.interface import StoreInterface as Store
+
+LOCAL_GROUP, SERVER_GROUP = 32, 64  # texts that are handed to a model at once
+
+
+class Embedder(Protocol):
+    """Texts -> unit vectors."""
+
+    @property
+    def dims(self) -> int:
+        """The length of a whole vector."""
+
+    @property
+    def decoded(self) -> int:
+        """How many tokens were computed on this machine."""
+
+    @property
+    def takes_instruction(self) -> bool:
+        """Whether the prompt has a place for an instruction."""
+
+    @property
+    def window(self) -> int:
+        """How many tokens of a text the model reads."""
+
+    @property
+    def cut(self) -> list[int]:
+        """Which texts of the last call were longer than the window, as far as that is seen here."""
+
+    def documents(self, texts: Sequence[str], dims: int | None = None) -> NDArray[np.float32]:
+        """Unit vectors of document texts, of shape (len(texts), dims)."""
+
+    def queries(
+        self, texts: Sequence[str], instruction: str | None = None, dims: int | None = None
+    ) -> NDArray[np.float32]:
+        """Unit vectors of queries, of shape (len(texts), dims)."""
+
+    def stream(self, groups: Iterable[Sequence[str]]) -> Iterator[NDArray[np.float32]]:
+        """The vectors of groups of documents, in order, as each is done."""
+
+    def close(self) -> None:
+        """Free what it holds."""
+
+
+class Reranker(Protocol):
+    """(query, texts) -> P(relevant)."""
+
+    @property
+    def decoded(self) -> int:
+        """How many tokens were computed on this machine."""
+
+    @property
+    def takes_instruction(self) -> bool:
+        """Whether the prompt has a place for an instruction."""
+
+    def scores(
+        self, query: str, texts: Sequence[str], instruction: str | None = None
+    ) -> Iterator[list[float]]:
+        """Yield P(relevant) of texts in order, a list a batch, as each batch is done."""
+
+    def close(self) -> None:
+        """Free what it holds."""
+
+
+def load_embedder(choice: ModelChoice, placement: Placement) -> Embedder:
+    """Load an embedder's file, or get in touch with its servers. Raises ModelError."""
+    entry = choice.entry
+    if choice.path is None:
+        from qrank.servers.embedder import ServerEmbedder
+
+        return ServerEmbedder(_servers(choice), templates("", entry.query, entry.document))
+    from qrank.llama.embedder import Embedder
+    from qrank.llama.gguf import read_header
+
+    header = read_header(choice.path)
+    around = templates(header.architecture, entry.query, entry.document)
+    return Embedder(header, placement, around)
+
+
+def load_reranker(choice: ModelChoice, placement: Placement) -> Reranker:
+    """Load a reranker's file, or get in touch with its servers. Raises ModelError."""
+    if choice.path is None:
+        from qrank.servers.reranker import ServerReranker
+
+        return ServerReranker(_servers(choice), choice.entry.api)
+    from qrank.llama.gguf import read_header
+    from qrank.llama.reranker import Reranker
+
+    return Reranker(read_header(choice.path), placement)
+
+
+def _servers(choice: ModelChoice) -> list[Server]:
+    from qrank.servers.client import Server
+
+    return [Server(url.strip(), choice.entry.key) for url in choice.entry.server.split(",")]
+
+
+def group_size(choice: ModelChoice) -> int:
+    """How many texts a model is best handed at once."""
+    return LOCAL_GROUP if choice.path else SERVER_GROUP
+
+
+def identity(store: Store, choice: ModelChoice) -> str:
+    """What tells a model's vectors from another's: the hash of its file, together with what it
+    wants around documents when that is not its family's own. For a server, what it is named by."""
+    entry = choice.entry
+    if choice.path is None:
+        # Where it runs does not matter when it is named; else the URL is all there is.
+        urls = entry.server.split(",")
+        named = {url.rpartition("#")[2] for url in urls if "#" in url}
+        what = "server:" + (" ".join(sorted(named)) or entry.server)
+    else:
+        what = file_hash(store, choice.path)
+    if entry.document is None or entry.document == "{text}":
+        return what if choice.path else _digest(what)
+    return _digest(f"{what}\n{entry.document}")
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()
+
+
+def file_hash(store: Store, path: Path) -> str:
+    """A model file's SHA-256, computed only when the index has not seen it as it is now."""
+    from qrank.llama.gguf import sha256
+
+    info = path.stat()
+    seen_as = (str(path), info.st_size, info.st_mtime_ns)
+    known = store.known_hash(*seen_as)
+    if known is None:
+        known = sha256(path)
+        store.note_hash(*seen_as, known)
+    return known

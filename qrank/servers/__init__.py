@@ -1,0 +1,1 @@
+"""The one place that knows servers of models: the same two jobs as `llama`, over HTTP."""

@@ -1,0 +1,128 @@
+"""Asking one server: JSON over HTTP, with retries that do as the server says."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+from urllib.parse import urlsplit
+
+from qrank.errors import InputError, ModelError
+from qrank.servers import keys
+
+TRIES = 5
+WAIT, MOST_WAIT = 0.5, 60.0  # seconds before the second try, doubled each time; at most
+CONNECT_SECONDS, ANSWER_SECONDS = 10.0, 300.0
+AGAIN = (408, 425, 429, 500, 502, 503, 504)
+
+
+class ServerError(ModelError):
+    """What a server answers wrongly; status_code is None when it does not answer."""
+
+    def __init__(self, message: str, *, status: int | None = 200, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.status_code = status
+
+
+class Server:
+    """A server by its base URL; `#NAME` at the end names the model that is asked for."""
+
+    def __init__(self, url: str, key_variable: str = "") -> None:
+        import httpx2
+
+        parts = urlsplit(url)
+        if not parts.hostname or parts.username or parts.password:
+            raise InputError(
+                f"{parts.scheme}://{parts.hostname or ''} can't be used as a server's URL",
+                hint=f"write http(s)://HOST[:PORT][/PATH][#MODEL]; a key goes into {keys.VARIABLE}",
+            )
+        self.url = parts._replace(fragment="", query="").geturl().rstrip("/")
+        self.model: str | None = parts.fragment or None
+        key = keys.find(parts.hostname, key_variable)
+        self._client = httpx2.Client(
+            headers={"Authorization": f"Bearer {key}"} if key else {},
+            timeout=httpx2.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS),
+        )
+
+    def paths(self, name: str) -> tuple[str, ...]:
+        """Where an endpoint may be: below /v1 unless the URL has a path of its own."""
+        own = urlsplit(self.url).path
+        if own.endswith(f"/{name}"):
+            return ("",)
+        return (f"/{name}", f"/v1/{name}") if own else (f"/v1/{name}", f"/{name}")
+
+    def served_model(self) -> str | None:
+        """The one model that the server lists; None when it lists none or has no list.
+
+        Raises ServerError when it lists several and none was named.
+        """
+        for path in self.paths("models"):
+            try:
+                listed = self.ask(path, None).get("data")
+                names = [str(model["id"]) for model in listed]
+            except ServerError as error:
+                if error.status_code not in (404, 405, 501):
+                    raise
+                continue
+            except (KeyError, TypeError, AttributeError):
+                return None
+            if len(names) > 1:
+                raise ServerError(
+                    f"{self.url} serves {len(names)} models: {', '.join(sorted(names)[:8])}",
+                    hint=f"name one: {self.url}#{names[0]}",
+                )
+            return names[0] if names else None
+        return None
+
+    def ask(self, path: str, body: dict[str, Any] | None, *, tries: int = TRIES) -> Any:
+        """POST a JSON body below the base URL (GET without one) and return the JSON answer.
+
+        Busy or broken servers are asked again, after as long as they say. Raises ServerError.
+        """
+        import httpx2
+
+        problem = ""
+        for attempt in range(tries):
+            wait = WAIT * 2**attempt
+            try:
+                if body is None:
+                    answer = self._client.get(self.url + path)
+                else:
+                    answer = self._client.post(self.url + path, json=body)
+            except httpx2.HTTPError as error:
+                problem = str(error) or type(error).__name__
+            else:
+                if answer.status_code not in AGAIN:
+                    return self._read(answer, path)
+                problem = f"status {answer.status_code}"
+                said = answer.headers.get("retry-after", "")
+                wait = float(said) if said.isdecimal() else wait
+            if attempt + 1 < tries:
+                time.sleep(min(MOST_WAIT, wait))
+        raise ServerError(
+            f"{self.url} can't be used: {problem}",
+            status=None,
+            hint="check that it runs, then run this again",
+        )
+
+    def _read(self, answer: Any, path: str) -> Any:
+        status = int(answer.status_code)
+        if status in (401, 403):
+            raise ServerError(
+                f"{self.url} wants another key ({status})",
+                status=status,
+                hint=f"put it into {keys.VARIABLE}",
+            )
+        if status >= 400:
+            said = " ".join(answer.text.split())[:200]
+            raise ServerError(f"{self.url}{path} answers {status}: {said}", status=status)
+        try:
+            return answer.json()
+        except ValueError as error:
+            raise ServerError(
+                f"{self.url}{path} answers with something else than JSON",
+                hint="is it the right URL, and is there a proxy between?",
+            ) from error
+
+    def close(self) -> None:
+        """Close its connections."""
+        self._client.close()

@@ -1,0 +1,152 @@
+"""Texts -> unit vectors, by servers with OpenAI's /v1/embeddings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qrank.errors import InputError
+from qrank.prompts import Templates, disarmed
+from qrank.servers.client import Server, ServerError
+from qrank.servers.pool import reachable, spread
+
+BATCH = 64  # texts in a request
+IN_FLIGHT = 2  # requests a server: the next one is there when it is done with one
+PROBE = "The tide is high twice a day."
+ALIKE = 0.98  # cosine of the probe by servers that run the same model, however quantised
+_SPLIT = (413, 422)  # too many texts at once, for TEI and others
+
+
+class ServerEmbedder:
+    """An embedding model that servers run: the same as `llama.embedder.Embedder`. What they cut
+    and how much they compute is not seen from here."""
+
+    decoded = 0
+    window = 0
+
+    @property
+    def cut(self) -> list[int]:
+        """Nothing that would be known."""
+        return []
+
+    def __init__(self, servers: Sequence[Server], around: Templates) -> None:
+        """Ask each server for a first vector.
+
+        Raises ModelError when one can't be used, or when they do not run the same model.
+        """
+        self._around = around
+        self._paths: dict[int, str] = {}
+        probed: dict[str, NDArray[np.float32]] = {}
+
+        def greet(server: Server) -> None:
+            server.model = server.model or server.served_model()
+            probed[server.url] = self._probe(server)
+
+        self._servers = reachable(servers, greet)
+        (url, first), *others = probed.items()
+        for other, vector in others:
+            if len(vector) != len(first) or float(vector @ first) < ALIKE:
+                raise ServerError(
+                    f"{url} and {other} do not run the same model",
+                    hint="share the work among equal servers only",
+                )
+        self.dims = len(first)
+
+    @property
+    def takes_instruction(self) -> bool:
+        """Whether the query prompt has a place for an instruction."""
+        return self._around.takes_instruction
+
+    def documents(self, texts: Sequence[str], dims: int | None = None) -> NDArray[np.float32]:
+        """As Embedder.documents."""
+        return self._vectors([self._around.of_document(text) for text in texts], dims)
+
+    def queries(
+        self, texts: Sequence[str], instruction: str | None = None, dims: int | None = None
+    ) -> NDArray[np.float32]:
+        """As Embedder.queries."""
+        return self._vectors([self._around.of_query(text, instruction) for text in texts], dims)
+
+    def stream(self, groups: Iterable[Sequence[str]]) -> Iterator[NDArray[np.float32]]:
+        """As Embedder.stream; groups are asked for ahead, a request each."""
+        tasks = ([self._around.of_document(text) for text in group] for group in groups)
+        yield from spread(self._servers, tasks, self._ask, IN_FLIGHT)
+
+    def _vectors(self, texts: list[str], dims: int | None) -> NDArray[np.float32]:
+        kept = dims or self.dims
+        if not 1 <= kept <= self.dims:
+            raise InputError(f"--dims {kept} is out of range: the model has {self.dims}")
+        batches = (texts[at : at + BATCH] for at in range(0, len(texts), BATCH))
+        made = list(spread(self._servers, batches, self._ask, IN_FLIGHT))
+        whole = np.concatenate(made) if made else np.zeros((0, self.dims), dtype=np.float32)
+        return _unit(whole[:, :kept])
+
+    def _probe(self, server: Server) -> NDArray[np.float32]:
+        """Find the endpoint, and what it answers."""
+        paths = server.paths("embeddings")
+        for path in paths:
+            self._paths[id(server)] = path
+            try:
+                probed = _read(server, server.ask(path, _body(server, [PROBE]), tries=2), 1)
+                vector: NDArray[np.float32] = probed[0]
+                return vector
+            except ServerError as error:
+                if error.status_code not in (404, 405) or path == paths[-1]:
+                    raise
+        raise AssertionError
+
+    def _ask(self, server: Server, texts: list[str]) -> NDArray[np.float32]:
+        try:
+            answer = server.ask(self._paths[id(server)], _body(server, texts))
+        except ServerError as error:
+            if error.status_code not in _SPLIT or len(texts) == 1:
+                raise
+            half = len(texts) // 2
+            return np.concatenate(
+                [self._ask(server, texts[:half]), self._ask(server, texts[half:])]
+            )
+        vectors = _read(server, answer, len(texts))
+        if vectors.shape[1] != self.dims:
+            raise ServerError(
+                f"{server.url} gives vectors of {vectors.shape[1]} dims, before of {self.dims}",
+                hint="is another model running there now?",
+            )
+        return vectors
+
+    def close(self) -> None:
+        """Close the connections."""
+        for server in self._servers:
+            server.close()
+
+
+def _body(server: Server, texts: Sequence[str]) -> dict[str, Any]:
+    named = {"model": server.model} if server.model else {}
+    return {**named, "input": [disarmed(text) or " " for text in texts]}
+
+
+def _read(server: Server, answer: Any, count: int) -> NDArray[np.float32]:
+    """The unit vectors of an answer, of shape (count, dims), in the order asked."""
+    try:
+        rows = sorted(answer["data"], key=lambda row: row["index"])
+        places = [row["index"] for row in rows]
+        vectors = np.array([row["embedding"] for row in rows], dtype=np.float32)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ServerError(f"{server.url} answers with something else than vectors") from error
+    if places != list(range(count)):
+        raise ServerError(f"{server.url} gave {len(rows)} vectors for {count} texts")
+    if vectors.ndim != 2 or not vectors.shape[1]:
+        raise ServerError(f"{server.url} gave vectors of different lengths")
+    if not np.isfinite(vectors).all():
+        raise ServerError(
+            f"{server.url} gave a vector with NaN or infinity in it",
+            hint="run the model with more exact numbers there",
+        )
+    return _unit(vectors)
+
+
+def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return (vectors / np.where(norms > 0, norms, 1.0)).astype(np.float32)

@@ -1,0 +1,38 @@
+"""The key that a server wants: from the environment or a keyring, never from a file or a URL."""
+
+from __future__ import annotations
+
+import os
+
+from qrank.errors import InputError
+
+VARIABLE = "QRANK_API_KEY"
+SERVICE = "qrank"  # in a keyring; the user name there is the server's host
+
+
+def find(host: str, variable: str = "") -> str | None:
+    """The key for a host: of the named variable, of QRANK_API_KEY, or of the keyring.
+
+    Raises InputError when the named variable is not set.
+    """
+    if variable:
+        if not os.environ.get(variable):
+            raise InputError(
+                f"the key of {host} should be in {variable}, which is not set",
+                hint=f"export {variable}=…",
+            )
+        return os.environ[variable]
+    return os.environ.get(VARIABLE) or _in_keyring(host)
+
+
+def _in_keyring(host: str) -> str | None:
+    """What the user put there with: keyring set qrank HOST. Nothing without the package."""
+    try:
+        import keyring
+    except ImportError:
+        return None
+    try:
+        found = keyring.get_password(SERVICE, host)
+    except Exception:  # no backend, or a locked one: as good as no key
+        return None
+    return str(found) if found else None

@@ -1,0 +1,119 @@
+"""Several servers sharing the work: each takes the next task when it is free."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from queue import SimpleQueue
+from typing import TypeVar
+
+from qrank.errors import QrankError
+from qrank.servers.client import Server, ServerError
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+log = logging.getLogger("qrank")
+
+
+def reachable(servers: Iterable[Server], greet: Callable[[Server], None]) -> list[Server]:
+    """The servers that greet gets an answer from. One that does not answer is left out with a
+    warning when there are others; what one answers wrongly is raised."""
+    found: list[Server] = []
+    silent: list[ServerError] = []
+    for server in servers:
+        try:
+            greet(server)
+            found.append(server)
+        except ServerError as error:
+            if error.status_code is not None:
+                raise
+            silent.append(error)
+    if not found:
+        raise silent[0]
+    for gone in silent:
+        log.warning("%s; the other servers go on", gone)
+    return found
+
+
+def spread(
+    servers: list[Server],
+    tasks: Iterable[T],
+    ask: Callable[[Server, T], R],
+    in_flight: int,
+) -> Iterator[R]:
+    """Yield ask(server, task) of all tasks, in order; up to in_flight tasks a server at once.
+
+    A server that fails is left out, and its tasks go to the others; the last one's error is
+    raised. Tasks are taken as they are needed, by the calling thread. The workers are daemons:
+    an interrupt does not wait for answers.
+    """
+    waiting: SimpleQueue[tuple[int, T] | None] = SimpleQueue()
+    answers: SimpleQueue[tuple[int, T, R | None, Exception | None]] = SimpleQueue()
+    gone: set[int] = set()
+    lock = threading.Lock()
+
+    def work(server: Server) -> None:
+        while (given := waiting.get()) is not None:
+            place, task = given
+            try:
+                answers.put((place, task, ask(server, task), None))
+            except ServerError as error:
+                if error.status_code is not None:  # it answered: the others would, too
+                    answers.put((place, task, None, error))
+                    continue
+                with lock:
+                    gone.add(id(server))
+                    last = len(gone) == len(servers)
+                if last:
+                    answers.put((place, task, None, error))
+                else:
+                    log.warning("%s; the other servers go on", error)
+                    waiting.put(given)
+                return
+            except Exception as error:
+                answers.put((place, task, None, error))
+
+    workers = [
+        threading.Thread(target=work, args=(server,), daemon=True)
+        for server in servers
+        for _ in range(in_flight)
+    ]
+    for worker in workers:
+        worker.start()
+    try:
+        yield from _in_order(tasks, waiting, answers, 2 * len(workers))
+    finally:
+        for _ in workers:
+            waiting.put(None)
+
+
+def _in_order(
+    tasks: Iterable[T],
+    waiting: SimpleQueue[tuple[int, T] | None],
+    answers: SimpleQueue[tuple[int, T, R | None, Exception | None]],
+    most: int,
+) -> Iterator[R]:
+    """Hand out tasks, most of them ahead of what was yielded; yield the answers in order."""
+    source = enumerate(tasks)
+    done: dict[int, R] = {}
+    given = wanted = 0
+    exhausted = False
+    while True:
+        while not exhausted and given - wanted < most:
+            following = next(source, None)
+            if following is None:
+                exhausted = True
+            else:
+                waiting.put(following)
+                given += 1
+        if wanted == given:
+            return
+        while wanted not in done:
+            place, _, answer, error = answers.get()
+            if error is not None:
+                raise error if isinstance(error, QrankError) else RuntimeError(str(error))
+            done[place] = answer  # type: ignore[assignment]
+        yield done.pop(wanted)
+        wanted += 1

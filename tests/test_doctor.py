@@ -1,0 +1,76 @@
+"""qrank doctor tells whether the machine and its models are fit, and what to do where not."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support import PARITY, Run
+
+Qrank = Callable[..., Run]
+
+
+def checks(run: Run) -> dict[str, dict[str, Any]]:
+    return {check["name"]: check for check in run.json()["checks"]}
+
+
+def test_a_healthy_machine(qrank: Qrank) -> None:
+    run = qrank("doctor", "--json")
+    assert run.returncode == 0
+    assert run.json()["ok"] is True
+    found = checks(run)
+    assert "FTS5" in found["sqlite"]["detail"]
+    assert "llama-cpp-python 0.3" in found["llama.cpp"]["detail"]
+    assert "GB" in found["device CPU"]["detail"]
+    assert "kind 1" in found["model tiny (reranker)"]["detail"]
+    for role in ("embedder", "reranker"):
+        check = found[f"self-test of the {role}"]
+        assert check["status"] == "ok"
+        assert "3 of 3 known pairs" in check["detail"]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "check", "reason"),
+    [
+        ("embed.gguf", "model qwen3-reranker-0.6b (reranker)", "is embedder, not the reranker"),
+        ("half", "model qwen3-reranker-0.6b", "cut short or damaged"),
+    ],
+)
+def test_a_broken_model_is_found(
+    qrank: Qrank, environment: dict[str, str], spoil: str, check: str, reason: str
+) -> None:
+    folder = Path(environment["HOME"]) / ".local/share/qrank/models"
+    folder.mkdir(parents=True)
+    file = folder / "qwen3-reranker-0.6b-q8_0.gguf"
+    if spoil == "half":
+        file.write_bytes((PARITY / "cls.gguf").read_bytes()[:100_000])
+    else:
+        shutil.copy(PARITY / spoil, file)
+    run = qrank("doctor", "--json")
+    assert (run.returncode, run.json()["ok"]) == (1, False)
+    found = checks(run)
+    assert found[check]["status"] == "fail"
+    assert reason in found[check]["detail"]
+    assert found[check]["hint"]
+    # It is the one that `auto` would take: so the self-test fails, too.
+    assert found["self-test of the reranker"]["status"] == "fail"
+
+
+def test_a_reranker_that_knows_nothing_is_told(qrank: Qrank) -> None:
+    run = qrank("doctor", "--json", QRANK_RERANK_MODEL=str(PARITY / "lm.gguf"))  # random weights
+    assert checks(run)["self-test of the reranker"]["status"] in ("warn", "fail")
+
+
+def test_models_are_measured_and_the_fast_one_recommended(
+    qrank: Qrank, environment: dict[str, str]
+) -> None:
+    words = ("models", "bench", PARITY / "embed.gguf", "--types", "F16", "--json")
+    (report,) = qrank(*words).json()
+    assert report["kind"] == "embedder"
+    assert [speed["quantization"] for speed in report["speeds"]] == ["F32", "F16"]
+    assert all(speed["tokens_per_second"] > 0 for speed in report["speeds"])
+    assert report["recommended"] in ("F32", "F16")
+    assert "unknown type 'Q9'" in qrank("models", "bench", "--types", "Q9").stderr

@@ -1,0 +1,280 @@
+"""Getting models: from a hub that misbehaves, from other tools' stores, and getting rid of them."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import hub_server
+import pytest
+from support import COMMAND, PARITY, Run, complaint
+
+Qrank = Callable[..., Run]
+MODEL = (PARITY / "embed.gguf").read_bytes()
+SOURCE = "hf:owner/repo-GGUF/model.gguf"
+DIGEST = hashlib.sha256(MODEL).hexdigest()
+
+
+@pytest.fixture
+def hub(environment: dict[str, str]) -> Iterator[hub_server.Hub]:
+    """A hub with one model, named in the environment of the commands that are run."""
+    with hub_server.running() as server:
+        server.files["owner/repo-GGUF/model.gguf"] = MODEL
+        environment["HF_ENDPOINT"] = server.url
+        environment["no_proxy"] = "127.0.0.1"
+        yield server
+
+
+def pulled(qrank: Qrank) -> Path:
+    (told,) = qrank("models", "pull", SOURCE, "--json").json()
+    assert told["fetched"] is True
+    assert told["bytes"] == len(MODEL)
+    return Path(told["path"])
+
+
+def test_a_model_is_pulled_listed_verified_used_and_removed(
+    qrank: Qrank, hub: hub_server.Hub, environment: dict[str, str]
+) -> None:
+    first = qrank("models", "pull", SOURCE)
+    assert first.returncode == 0, first
+    file = "owner/repo-GGUF/model.gguf"
+    where = ["/owner/repo-GGUF/resolve/main/model.gguf", f"/bytes/{file}"]
+    assert hub.paths == where  # nothing else is asked or told
+    assert f"2 MB of {SOURCE}" in first.stderr  # how large, before it starts
+    cache = Path(environment["HOME"]) / ".cache" / "huggingface" / "hub"
+    path = cache / "models--owner--repo-GGUF/snapshots" / hub_server.COMMIT / "model.gguf"
+    assert path.read_bytes() == MODEL
+    (again,) = qrank("models", "pull", SOURCE, "--json").json()
+    assert (again["fetched"], again["path"]) == (False, str(path))
+    (checked,) = qrank("models", "verify", SOURCE, "--json").json()
+    assert (checked["sha256"], checked["checked"]) == (DIGEST, True)
+    assert qrank("models", "show", SOURCE, "--json").json()["file"]["kind"] == "embedder"
+    out = qrank("embed", "--embed-model", SOURCE, stdin="a tide\n").lines()
+    assert out == qrank("embed", "--embed-model", PARITY / "embed.gguf", stdin="a tide\n").lines()
+    assert qrank("models", "remove", SOURCE).returncode == 0
+    left = [p for p in (cache / "models--owner--repo-GGUF").rglob("*") if p.is_file()]
+    assert [p.name for p in left] == ["main"]  # which commit it was
+    assert "not installed" in complaint(qrank("embed", "--embed-model", SOURCE, stdin="a"))
+
+
+@pytest.mark.parametrize("polite", [False, True], ids=["reset", "ended early"])
+def test_twenty_cuts_give_the_same_bytes(qrank: Qrank, hub: hub_server.Hub, polite: bool) -> None:
+    hub.cuts, hub.polite = 20, polite
+    assert pulled(qrank).read_bytes() == MODEL
+    assert hub.cuts == 0
+    ranges = [asked for method, asked in hub.asked if method == "GET"]
+    assert len(ranges) == 21
+    assert ranges[0] == ""
+    starts = [int(r.removeprefix("bytes=").rstrip("-")) for r in ranges[1:]]
+    assert all(a < b for a, b in itertools.pairwise(starts))  # nothing fetched twice
+
+
+def test_an_interrupted_pull_goes_on_in_the_next_run(
+    qrank: Qrank, hub: hub_server.Hub, environment: dict[str, str], tmp_path: Path
+) -> None:
+    hub.pause = 0.05
+    run = subprocess.Popen(
+        [COMMAND, "models", "pull", SOURCE], env=environment, stderr=subprocess.PIPE
+    )
+    deadline = time.monotonic() + 20
+    home = Path(environment["HOME"])
+    while not any(p.stat().st_size for p in home.rglob("*.part")):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    run.send_signal(2)
+    said = run.communicate(timeout=20)[1]
+    assert (run.returncode, b"Traceback" in said) == (130, False)
+    (part,) = home.rglob("*.part")
+    held = part.stat().st_size
+    assert 0 < held < len(MODEL)
+    hub.pause = 0
+    hub.asked.clear()
+    assert pulled(qrank).read_bytes() == MODEL
+    assert hub.asked[-1] == ("GET", f"bytes={held}-")
+
+
+def test_a_wrong_checksum_leaves_nothing(
+    qrank: Qrank, hub: hub_server.Hub, environment: dict[str, str]
+) -> None:
+    hub.corrupt = True
+    line = complaint_of_pull(qrank("models", "pull", SOURCE))
+    assert DIGEST in line
+    assert "nothing of it was kept" in line
+    left = [p for p in Path(environment["HOME"]).rglob("*") if p.is_file()]
+    assert not [p for p in left if p.stat().st_size > 1000]
+
+
+def complaint_of_pull(run: Run) -> str:
+    """The line that a failed pull ends with; before it stands only what it was about to do."""
+    assert run.returncode == 2, run
+    lines = run.stderr.splitlines()
+    assert all("downloading" in line for line in lines[:-1]), run
+    assert "Traceback" not in run.stderr
+    return lines[-1]
+
+
+@pytest.mark.parametrize(
+    ("status", "reason"),
+    [
+        (401, "not for everybody (401); look at its page; set HF_TOKEN"),
+        (403, "the hub refuses it to you (403); accept its terms"),
+        (404, "the hub has no such file (404)"),
+        (429, "status 429"),
+        (500, "status 500"),
+    ],
+)
+def test_a_refusal_is_one_line(qrank: Qrank, hub: hub_server.Hub, status: int, reason: str) -> None:
+    hub.statuses = [(status, {"Retry-After": "0"})] * 50
+    line = complaint(qrank("models", "pull", SOURCE))
+    assert SOURCE in line
+    assert reason in line
+
+
+def test_a_busy_hub_is_asked_again_when_it_says(qrank: Qrank, hub: hub_server.Hub) -> None:
+    hub.statuses = [(429, {"Retry-After": "2"}), (503, {})]
+    started = time.monotonic()
+    assert pulled(qrank).read_bytes() == MODEL
+    assert time.monotonic() - started >= 2
+
+
+@pytest.mark.parametrize(
+    ("variables", "reason"),
+    [
+        ({"HF_HUB_OFFLINE": "1"}, "HF_HUB_OFFLINE is set"),
+        ({"HF_ENDPOINT": "http://127.0.0.1:9"}, "check the network"),
+        ({"http_proxy": "http://127.0.0.1:9", "no_proxy": ""}, "check the network"),
+    ],
+    ids=["offline", "no network", "a dead proxy"],
+)
+def test_without_a_network_it_is_one_line(
+    qrank: Qrank, hub: hub_server.Hub, variables: dict[str, str], reason: str
+) -> None:
+    line = complaint(qrank("models", "pull", SOURCE, **variables))
+    assert SOURCE in line
+    assert reason in line
+    assert hub.asked == []
+
+
+def test_a_proxys_page_is_no_model(qrank: Qrank, hub: hub_server.Hub) -> None:
+    hub.page = True
+    assert "answered with a page" in complaint(qrank("models", "pull", SOURCE))
+
+
+def test_what_is_no_model_is_not_kept_as_one(qrank: Qrank, hub: hub_server.Hub) -> None:
+    hub.files["owner/repo-GGUF/model.gguf"] = b"not a model at all" * 1000
+    assert "not a GGUF" in complaint_of_pull(qrank("models", "pull", SOURCE))
+
+
+def test_the_home_of_the_hub_and_its_token_are_used(
+    qrank: Qrank, hub: hub_server.Hub, tmp_path: Path
+) -> None:
+    places = {"HF_HOME": str(tmp_path / "hf"), "HF_TOKEN": "hf_secret"}
+    run = qrank("models", "pull", SOURCE, "--json", **places)
+    assert Path(run.json()[0]["path"]).is_relative_to(tmp_path / "hf")
+    assert hub.tokens[0] == "Bearer hf_secret"
+    assert "hf_secret" not in run.stdout + run.stderr
+    (shown,) = qrank("models", "verify", SOURCE, "--json", **places).json()
+    assert shown["checked"] is True
+
+
+def test_a_full_disk_is_one_line_and_the_pull_goes_on_later(
+    qrank: Qrank, hub: hub_server.Hub, environment: dict[str, str], tmp_path: Path
+) -> None:
+    limited = subprocess.run(  # a limit on the size of files stands in for a full disk
+        ["bash", "-c", f"ulimit -f 700; exec {COMMAND} models pull {SOURCE}"],
+        env=environment,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert limited.returncode == 2, limited
+    assert "no space left" in limited.stderr.splitlines()[-1]
+    (part,) = Path(environment["HOME"]).rglob("*.part")
+    assert part.stat().st_size == 700 * 1024
+    assert pulled(qrank).read_bytes() == MODEL
+    assert hub.asked[-1] == ("GET", f"bytes={700 * 1024}-")
+
+
+def test_a_file_too_large_for_the_disk_is_not_begun(
+    qrank: Qrank, hub: hub_server.Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from qrank.errors import ModelError
+    from qrank.models import hub as client
+    from qrank.models.registry import File
+
+    huge = client.Remote(hub.url, hub_server.COMMIT, DIGEST, 1 << 60, {})
+    with pytest.raises(ModelError, match=r"GB free, the file needs 115.* GB"):
+        client.download(File(SOURCE), huge, lambda _: None)
+    assert hub.asked == []
+
+
+def others(home: Path) -> dict[str, Path]:
+    """Where other tools keep the file of SOURCE."""
+    ollama = home / ".ollama/models"
+    return {
+        "Hugging Face cache": home
+        / ".cache/huggingface/hub/models--owner--repo-GGUF/snapshots/abc/model.gguf",
+        "llama.cpp": home / ".cache/llama.cpp/owner_repo-GGUF_model.gguf",
+        "LM Studio": home / ".lmstudio/models/owner/repo-GGUF/model.gguf",
+        "Ollama": ollama / f"blobs/sha256-{DIGEST}",
+    }
+
+
+@pytest.mark.parametrize("owner", ["Hugging Face cache", "llama.cpp", "LM Studio", "Ollama"])
+def test_a_model_of_another_tool_is_found_not_fetched(
+    qrank: Qrank, environment: dict[str, str], owner: str
+) -> None:
+    home = Path(environment["HOME"])
+    path = others(home)[owner]
+    path.parent.mkdir(parents=True)
+    shutil.copy(PARITY / "embed.gguf", path)
+    if owner == "Ollama":
+        manifest = home / ".ollama/models/manifests/hf.co/owner/repo-GGUF/model"
+        manifest.parent.mkdir(parents=True)
+        layer = {"mediaType": "application/vnd.ollama.image.model", "digest": f"sha256:{DIGEST}"}
+        manifest.write_text(json.dumps({"layers": [layer]}), "utf-8")
+    (told,) = qrank("models", "pull", SOURCE, "--json").json()
+    assert (told["fetched"], told["path"]) == (False, str(path))
+    assert qrank("models", "show", SOURCE, "--json").json()["owner"] == owner
+    assert qrank("embed", "--embed-model", SOURCE, stdin="a\n").returncode == 0
+    if owner != "Hugging Face cache":
+        assert f"belongs to {owner}" in complaint(qrank("models", "remove", SOURCE))
+        assert path.exists()
+
+
+def test_a_file_of_another_size_is_not_taken_for_the_model(
+    qrank: Qrank, environment: dict[str, str]
+) -> None:
+    folder = Path(environment["HOME"]) / ".lmstudio/models/ggml-org/Qwen3-Reranker-0.6B-Q8_0-GGUF"
+    folder.mkdir(parents=True)
+    shutil.copy(PARITY / "cls.gguf", folder / "qwen3-reranker-0.6b-q8_0.gguf")
+    listed = {(m["alias"], m["kind"]): m for m in qrank("models", "list", "--json").json()}
+    assert listed["qwen3-reranker-0.6b", "reranker"]["installed"] is False
+
+
+def test_a_damaged_file_does_not_verify(
+    qrank: Qrank, hub: hub_server.Hub, environment: dict[str, str]
+) -> None:
+    path = pulled(qrank)
+    blob = Path(os.path.realpath(path))
+    blob.write_bytes(MODEL[:-1] + bytes([MODEL[-1] ^ 1]))
+    assert "not the published file" in complaint(qrank("models", "verify", SOURCE))
+
+
+def test_huggingface_hub_is_imported_by_pull_alone(qrank: Qrank) -> None:
+    script = (
+        "import sys; from qrank.cli.app import run\n"
+        "sys.argv = ['qrank', 'models', 'list']\n"
+        "run(); print(sorted({'huggingface_hub', 'httpx2', 'gguf', 'numpy'} & set(sys.modules)))"
+    )
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert run.stdout.splitlines()[-1] == "[]"
