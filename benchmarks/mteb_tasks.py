@@ -52,9 +52,8 @@ def main() -> None:
         prompts = json.loads(options.prompts.read_text("utf-8")) if options.prompts else {}
         stages = Stages(options.output, prompts, options.top_k)
         scores = stages.run(tasks, options.embed_model, options.rerank_model)
-    except (qrank.QrankError, KeyError, OSError, json.JSONDecodeError) as error:
-        said = error.args[0] if isinstance(error, KeyError) else error
-        sys.exit(f"mteb_tasks: {said}")
+    except (qrank.QrankError, OSError, json.JSONDecodeError) as error:
+        sys.exit(f"mteb_tasks: {error}")
     except KeyboardInterrupt:
         print("mteb_tasks: stopped; the same command goes on from here", file=sys.stderr)
         sys.exit(130)
@@ -255,8 +254,16 @@ def _options() -> argparse.Namespace:
 
 
 def _tasks(options: argparse.Namespace) -> Iterator[AbsTask]:
+    """The tasks that the command line names. Ends the program for a name that mteb doesn't know."""
     for path in options.beir or []:
         yield local(path, options.split)
+    try:
+        yield from _of_mteb(options)
+    except KeyError as error:
+        sys.exit(f"mteb_tasks: {error.args[0]}")
+
+
+def _of_mteb(options: argparse.Namespace) -> Iterator[AbsTask]:
     yield from (mteb.get_task(name) for name in options.tasks or [])
     if options.benchmark == "MLDR":
         yield mteb.get_task("MultiLongDocRetrieval", eval_splits=["test"])

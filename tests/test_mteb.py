@@ -25,6 +25,7 @@ with warnings.catch_warnings():
     from mteb.abstasks.task_metadata import TaskMetadata
     from mteb.types import PromptType
     from mteb_adapter import CrossEncoder, Encoder, task_instruction
+    from mteb_tasks import Stages
     from torch.utils.data import DataLoader
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # mteb's own
@@ -170,6 +171,41 @@ def test_models_without_a_place_for_instructions_get_none() -> None:
     ranked = qrank.rerank(asked, list(DOCUMENTS.values()), model=str(PARITY / "bert-rank.gguf"))
     expected = {list(DOCUMENTS)[item.index]: item.score for item in ranked}
     assert task.results["t-changed"] == pytest.approx(expected, abs=1e-6)
+
+
+class MadeUpRetrieval(MadeUpFollowIR):
+    """The same documents and queries as a plain retrieval task."""
+
+    metadata = metadata("MadeUpRetrieval", "Retrieval", "ndcg_at_10")
+
+    def load_data(self, num_proc: int | None = None, **_: Any) -> None:
+        super().load_data()
+        self.dataset["default"]["test"]["top_ranked"] = None
+
+    def task_specific_scores(self, *_: Any, **__: Any) -> Any:
+        return {}
+
+
+def test_what_is_in_the_results_is_not_computed_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tasks = [MadeUpRetrieval(), MadeUpFollowIR()]
+    first = Stages(tmp_path, {}, 2).run(tasks, "tiny", "tiny")
+    assert {stage for task in first.values() for stage in task} == {"embed", "rerank"}
+    with monkeypatch.context() as patch:
+        patch.setattr(Encoder, "encode", None)
+        patch.setattr(CrossEncoder, "predict", None)
+        assert Stages(tmp_path, {}, 2).run(tasks, "tiny", "tiny") == first
+    asked: list[str] = []
+    predict = CrossEncoder.predict
+
+    def counted(self: CrossEncoder, *inputs: Any, **said: Any) -> Any:
+        asked.append(said["task_metadata"].name)
+        return predict(self, *inputs, **said)
+
+    monkeypatch.setattr(CrossEncoder, "predict", counted)
+    Stages(tmp_path, {}, 3).run(tasks, "tiny", "tiny")  # another --top-k, another ranking
+    assert asked == ["MadeUpRetrieval"]
 
 
 def test_the_script_runs_both_stages_on_a_beir_folder(tmp_path: Path) -> None:
