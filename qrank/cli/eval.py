@@ -61,7 +61,9 @@ def evaluate(
 
     wanted = _with_compared(parse(configs), compare)
     if plot:
-        plotting.check()
+        plotting.check(plot)
+    if run_dir:
+        report.make_folder(run_dir)
     loaded = [collections.load(path, split) for path in datasets]
     names = [dataset.name for dataset in loaded]
     if len(set(names)) < len(names):
@@ -79,13 +81,13 @@ def evaluate(
                 if run_dir:
                     report.write_run(run_dir, dataset.name, config.name, outcomes)
     means = report.means(scored)
-    if plot:
-        plotting.plot(means, plot)
     difference = report.compare(scored, *compare) if compare else None
     if as_json:
         emit.evaluation(scored, means, compare, difference)
     else:
         scoreboard.show(scored, means, compare, difference)
+    if plot:
+        plotting.plot(means, plot)
     if difference and difference.worse:
         raise typer.Exit(1)
 

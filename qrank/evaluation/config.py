@@ -13,13 +13,42 @@ from qrank.errors import InputError
 from qrank.results import Mode
 
 STAGES = ("bm25", "vector", "hybrid", "hybrid+rerank")
-_SETTINGS: dict[str, Callable[[str], object]] = {
-    "embed_model": str,
-    "rerank_model": str,
-    "candidates": int,
-    "budget": float,
-    "fusion_weight": float,
-    "rerank_weight": float,
+
+
+def _count(value: str) -> int:
+    if (number := int(value)) < 1:
+        raise ValueError
+    return number
+
+
+def _seconds(value: str) -> float:
+    if not (number := float(value)) >= 0:
+        raise ValueError
+    return number
+
+
+def _share(value: str) -> float:
+    if not 0 <= (number := float(value)) <= 1:
+        raise ValueError
+    return number
+
+
+@dataclass(frozen=True, slots=True)
+class _Setting:
+    """How a setting is read, what it must be, and the part of a configuration it is for."""
+
+    read: Callable[[str], object]
+    wants: str
+    part: str
+
+
+_SETTINGS = {
+    "embed_model": _Setting(str, "a model", "vectors"),
+    "fusion_weight": _Setting(_share, "a number from 0 to 1", "hybrid"),
+    "rerank_model": _Setting(str, "a model", "+rerank"),
+    "rerank_weight": _Setting(_share, "a number from 0 to 1", "+rerank"),
+    "candidates": _Setting(_count, "a whole number from 1", "+rerank"),
+    "budget": _Setting(_seconds, "a number of seconds", "+rerank"),
 }
 
 
@@ -59,8 +88,20 @@ def _one(name: str) -> Config:
             raise InputError(
                 f"unknown setting {key!r} in {name!r}", hint=f"one of {', '.join(_SETTINGS)}"
             )
+        setting = _SETTINGS[key]
+        if setting.part not in _parts(Mode(mode), rerank=bool(plus)):
+            raise InputError(f"{key} has no effect in {name!r}: it is for {setting.part}")
         try:
-            settings[key] = _SETTINGS[key](value)
+            settings[key] = setting.read(value)
         except ValueError:
-            raise InputError(f"{key} in {name!r} takes a number, not {value!r}") from None
+            raise InputError(f"{key} in {name!r} takes {setting.wants}, not {value!r}") from None
     return Config(name, Mode(mode), bool(plus), settings)
+
+
+def _parts(mode: Mode, *, rerank: bool) -> set[str]:
+    parts = {mode.value}
+    if mode is not Mode.bm25:
+        parts.add("vectors")
+    if rerank:
+        parts.add("+rerank")
+    return parts

@@ -51,14 +51,15 @@ def index_corpus(
 
 def _identity(corpus: Path, embed_model: str | None) -> str:
     """A file name that stands for a corpus as it is now, how it is cut up, and the model."""
-    seen: list[object] = [str(corpus.resolve()), EXTRACTOR, *_looks(corpus)]
+    seen: list[object] = [str(corpus.resolve()), EXTRACTOR, *looks_of(corpus)]
     if embed_model is not None:
         model = resolve(Role.embedder, embed_model)
-        seen += [str(model.path), *_looks(model.path)] if model.path else [model.entry.server]
+        seen += [str(model.path), *looks_of(model.path)] if model.path else [model.entry.server]
     name = re.sub(r"\W+", "-", corpus.resolve().parent.name)
     return f"{name}-{hashlib.sha256(repr(seen).encode()).hexdigest()[:16]}"
 
 
-def _looks(path: Path) -> tuple[int, int]:
+def looks_of(path: Path) -> tuple[int, int]:
+    """(bytes, time of the last change in ns) of a file."""
     info = path.stat()
     return info.st_size, info.st_mtime_ns

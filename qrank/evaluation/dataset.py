@@ -69,7 +69,7 @@ def load(path: Path, split: str = "test") -> Dataset:
                 hint="it holds corpus.jsonl, queries.jsonl and qrels/*.tsv",
             )
     queries = {
-        _text(row, "_id", at): _text(row, "text", at) for at, row in _rows(path / "queries.jsonl")
+        _text(row, "_id", at): _asked(row, "text", at) for at, row in _rows(path / "queries.jsonl")
     }
     judgements = _qrels(path / "qrels", split)
     return Dataset(path.resolve().name, queries, judgements, path / "corpus.jsonl", {})
@@ -88,18 +88,17 @@ def _qrels(folder: Path, split: str) -> dict[str, dict[str, int]]:
         there = ", ".join(sorted(found.stem for found in folder.glob("*.tsv"))) or "none"
         raise InputError(f"there are no judgements {file}", hint=f"--split takes one of: {there}")
     judged: dict[str, dict[str, int]] = {}
-    with file.open(encoding="utf-8") as lines:
-        for number, line in enumerate(lines, 1):
-            cells = line.rstrip("\r\n").split("\t")
-            try:
-                query, document, grade = cells[0], cells[1], int(float(cells[2]))
-            except (IndexError, ValueError):
-                if number == 1 or not line.strip():
-                    continue  # the header
-                raise InputError(
-                    f"{file}:{number} is no judgement (query, document, grade by tabs)"
-                ) from None
-            judged.setdefault(query, {})[document] = grade
+    for number, line in _lines(file):
+        cells = line.rstrip("\r\n").split("\t")
+        try:
+            query, document, grade = cells[0], cells[1], int(float(cells[2]))
+        except (IndexError, ValueError):
+            if number == 1 or not line.strip():
+                continue  # the header
+            raise InputError(
+                f"{file}:{number} is no judgement (query, document, grade by tabs)"
+            ) from None
+        judged.setdefault(query, {})[document] = grade
     return judged
 
 
@@ -111,7 +110,7 @@ def _queries_file(path: Path) -> Dataset:
     places: dict[str, Place] = {}
     for at, row in _rows(path):
         name = str(row.get("id") or at.rpartition(":")[2])
-        queries[name] = _text(row, "query", at)
+        queries[name] = _asked(row, "query", at)
         wanted = row.get("relevant") or []
         names = [wanted] if isinstance(wanted, str) else wanted
         if not isinstance(names, list) or not all(isinstance(item, str) for item in names):
@@ -130,20 +129,36 @@ def _place(folder: Path, name: str) -> Place:
     return Place(str((folder / file).resolve()), int(line))
 
 
+def _lines(path: Path) -> Iterator[tuple[int, str]]:
+    number = 0
+    with path.open(encoding="utf-8") as lines:
+        try:
+            for number, line in enumerate(lines, 1):
+                yield number, line
+        except UnicodeDecodeError:
+            raise InputError(f"{path}:{number + 1} is not UTF-8") from None
+
+
 def _rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     """("file:line", object) of each line of a JSONL file."""
-    with path.open(encoding="utf-8") as lines:
-        for number, line in enumerate(lines, 1):
-            if not line.strip():
-                continue
-            at = f"{path}:{number}"
-            try:
-                row = json.loads(line)
-            except ValueError:
-                raise InputError(f"{at} is no JSON") from None
-            if not isinstance(row, dict):
-                raise InputError(f"{at} is no JSON object")
-            yield at, row
+    for number, line in _lines(path):
+        if not line.strip():
+            continue
+        at = f"{path}:{number}"
+        try:
+            row = json.loads(line)
+        except ValueError:
+            raise InputError(f"{at} is no JSON") from None
+        if not isinstance(row, dict):
+            raise InputError(f"{at} is no JSON object")
+        yield at, row
+
+
+def _asked(row: Mapping[str, Any], key: str, at: str) -> str:
+    query = _text(row, key, at)
+    if not query.strip():
+        raise InputError(f"{at}: the query is empty")
+    return query
 
 
 def _text(row: Mapping[str, Any], key: str, at: str) -> str:

@@ -10,14 +10,22 @@ from qrank.evaluation.measure import MAIN
 from qrank.evaluation.report import Numbers
 
 
-def check() -> None:
-    """Raise InputError when matplotlib is not installed: before hours of measuring, not after."""
+def check(path: Path) -> None:
+    """Whether path can be drawn: asked before hours of measuring, not after.
+
+    Raises InputError when matplotlib is missing, or the folder, or the suffix is none it knows.
+    """
     try:
-        import matplotlib  # noqa: F401
+        from matplotlib.backend_bases import FigureCanvasBase
     except ImportError:
         raise InputError(
             "--plot needs matplotlib", hint="install it with: pip install 'qrank[plot]'"
         ) from None
+    kinds = sorted(FigureCanvasBase.get_supported_filetypes())
+    if path.suffix[1:].lower() not in kinds:
+        raise InputError(f"{path} can't be drawn", hint=f"its name may end in: {', '.join(kinds)}")
+    if not path.absolute().parent.is_dir():
+        raise InputError(f"{path} can't be drawn: there is no folder {path.absolute().parent}")
 
 
 def plot(numbers: Mapping[str, Numbers], path: Path) -> None:
@@ -39,5 +47,5 @@ def plot(numbers: Mapping[str, Numbers], path: Path) -> None:
     axes.grid(alpha=0.3)
     try:
         figure.savefig(path)
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path} can't be drawn: {error}") from error
+    except OSError as error:
+        raise InputError(f"{path} can't be drawn: {error.strerror}") from error

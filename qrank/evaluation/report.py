@@ -72,10 +72,17 @@ def write_run(folder: Path, dataset: str, config: str, outcomes: Mapping[str, Ou
     ]
     path = folder / f"{dataset}.{config.replace('/', '_')}.trec"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         path.write_text("".join(lines), "utf-8", "replace")
     except OSError as error:
         raise InputError(f"{path} can't be written: {error.strerror}") from error
+
+
+def make_folder(folder: Path) -> None:
+    """Make the folder of run files. Raises InputError when that can't be done."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"the folder {folder} can't be made: {error.strerror}") from error
 
 
 def _word(name: str) -> str:

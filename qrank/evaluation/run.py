@@ -5,19 +5,21 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from qrank import __version__
 from qrank.api import Index
 from qrank.evaluation.config import Config
-from qrank.evaluation.corpus import cache_folder, index_corpus
+from qrank.evaluation.corpus import cache_folder, index_corpus, looks_of
 from qrank.evaluation.dataset import Dataset, Place
+from qrank.models.registry import AUTO, Role, resolve
 from qrank.pipeline.progress import Progress
 from qrank.pipeline.search import Query
 from qrank.results import Mode, Result
 from qrank.settings import Placement
+from qrank.store import Store
 
 _log = logging.getLogger("qrank")
 DEPTH = 100  # documents of a ranking
@@ -63,7 +65,11 @@ def run(
     unfinished: list[Path] = []
     for config in configs:
         with _index(dataset, configs, config, setup, progress) as index:
-            kept = _kept_in(dataset, config, setup)
+            if not unfinished:
+                _warn_of_missing(index.path, {place.path for place in dataset.places.values()})
+            # Once for nothing: models load, and what the index keeps of them is written.
+            _ask(index, dataset, config, setup, queries[0])
+            kept = _kept_in(dataset, config, setup, index.path)
             outcomes = _read(kept)
             if outcomes:
                 _log.warning(
@@ -76,18 +82,13 @@ def run(
             unfinished.append(kept)
             progress.stage(f"{dataset.name} {config.name}", len(queries))
             progress.advance(len(outcomes.keys() & set(queries)))
-            warm = False
-            with kept.open("a", encoding="utf-8") as log:
-                for name in queries:
-                    if name in outcomes:
-                        continue
-                    if not warm:
-                        _ask(index, dataset, config, setup, name)
-                        warm = True
-                    outcomes[name] = _ask(index, dataset, config, setup, name)
+            for name in queries:
+                if name in outcomes:
+                    continue
+                outcomes[name] = _ask(index, dataset, config, setup, name)
+                with kept.open("a", encoding="utf-8") as log:
                     log.write(json.dumps([name, asdict(outcomes[name])]) + "\n")
-                    log.flush()
-                    progress.advance()
+                progress.advance()
         yield config, {name: outcomes[name] for name in queries}
     for kept in unfinished:
         kept.unlink(missing_ok=True)
@@ -110,6 +111,18 @@ def _index(
     )
 
 
+def _warn_of_missing(index: Path, paths: Collection[str]) -> None:
+    with Store(index) as store:
+        missing = [path for path in sorted(paths) if not store.chunks_of_file(path)]
+    if missing:
+        _log.warning(
+            "%d of %d relevant files are not in the index, such as %s",
+            len(missing),
+            len(paths),
+            missing[0],
+        )
+
+
 def _setting(config: Config, name: str, default: str | None) -> str | None:
     value = config.settings.get(name)
     return str(value) if value is not None else default
@@ -121,6 +134,7 @@ def _ask(index: Index, dataset: Dataset, config: Config, setup: Setup, name: str
         mode=config.mode,
         limit=PASSAGES,
         candidates=setup.candidates,
+        syntax=False,
         cached=False,
     )
     given = {k: v for k, v in config.settings.items() if not k.endswith("_model")}
@@ -160,9 +174,17 @@ def _document(result: Result, wanted: Mapping[str, Place]) -> str:
     return result.path
 
 
-def _kept_in(dataset: Dataset, config: Config, setup: Setup) -> Path:
-    """Where the outcomes of an unfinished run are kept."""
-    seen = repr((__version__, dataset, config, setup))
+def _kept_in(dataset: Dataset, config: Config, setup: Setup, index: Path) -> Path:
+    """Where the outcomes of an unfinished run are kept: of the same queries by the same models on
+    the same index, as all of them are now."""
+    names = (
+        (Role.embedder, _setting(config, "embed_model", setup.embed_model)),
+        (Role.reranker, _setting(config, "rerank_model", setup.rerank_model)),
+    )
+    models = [resolve(role, name or AUTO).path for role, name in names]
+    files = [index, index.with_name(f"{index.name}-wal"), *models]
+    looks = [looks_of(path) if path and path.exists() else None for path in files]
+    seen = repr((__version__, dataset, config, setup, index, looks))
     folder = cache_folder() / "unfinished"
     folder.mkdir(parents=True, exist_ok=True)
     return folder / f"{hashlib.sha256(seen.encode('utf-8', 'replace')).hexdigest()[:24]}.jsonl"

@@ -40,8 +40,9 @@ class ParsedQuery:
     excluded: tuple[Phrase, ...]
 
 
-def parse(query: str, languages: Sequence[str] = ()) -> ParsedQuery:
-    """Take a query apart. languages: those that documents are in, beside English.
+def parse(query: str, languages: Sequence[str] = (), *, syntax: bool = True) -> ParsedQuery:
+    """Take a query apart; without syntax all of it is plain words. languages: those that documents
+    are in, beside English.
 
     >>> parse('green tea -"black tea" title:menu').plain
     'green tea menu'
@@ -52,7 +53,7 @@ def parse(query: str, languages: Sequence[str] = ()) -> ParsedQuery:
     required: list[Phrase] = []
     excluded: list[Phrase] = []
     at = 0
-    for part in _PART.finditer(query):
+    for part in _PART.finditer(query) if syntax else ():
         said = part["phrase"] if part["phrase"] is not None else part["word"]
         plain.append(query[at : part.start()])
         at = part.end()

@@ -46,6 +46,7 @@ class Query:
     where: Filter = EVERYTHING
     fusion_weight: float | None = None  # share of the cosine; None: the embedder's own
     rerank_weight: float | None = None  # share of P(yes); None: the reranker's own
+    syntax: bool = True  # whether "phrases", -words and title:words are more than words
     cached: bool = True  # whether the models' answers may come from, and go to, the cache
 
 
@@ -124,7 +125,7 @@ def search(
             f"the index {store.path} has no vectors", hint="run qrank index without --no-embed"
         )
     clock = Clock(progress or Silent())
-    parsed = parse(query.text, store.languages())
+    parsed = parse(query.text, store.languages(), syntax=query.syntax)
     if not parsed.plain.strip():
         raise InputError(
             "the query only says what to leave out", hint="say what to search for, too"
