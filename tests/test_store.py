@@ -316,3 +316,30 @@ def test_a_document_comes_out_as_it_went_in(store: StoreInterface) -> None:
     ]
     assert b[1][0].title_terms == ["a", "title"]
     assert store.passage_ids([b[1][0].passage_hash, b"unknown"]) == {b[1][0].passage_hash: 1}
+
+
+def test_threads_find_what_one_does(store: StoreInterface, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a million passages several threads share the work; here they are made to."""
+    monkeypatch.setattr("qrank.store.segments.MOST_SLOTS", 64)
+    for i in range(40):
+        add(
+            store, f"/{i % 3}/{i}", [f"tea number{i} word{j} {'tea ' * (j % 4)}" for j in range(20)]
+        )
+    model, vectors = add_vectors(store)
+    wheres = (EVERYTHING, Filter.of(path="/1/*"), Filter(excluded=(Phrase(("word3",)),)))
+
+    def found() -> list[object]:
+        return [
+            (store.bm25(["tea", "word2"], 50, where), store.nearest(model, vectors[7], 50, where))
+            for where in wheres
+        ]
+
+    monkeypatch.setattr("qrank.store.parallel.MOST_THREADS", 1)
+    one = found()
+    monkeypatch.setattr("qrank.store.parallel.MOST_THREADS", 3)
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: range(3), raising=False)
+    monkeypatch.setattr("qrank.store.lexical.CHUNKS_A_THREAD", 50)
+    monkeypatch.setattr("qrank.store.vectors.SEGMENTS_A_THREAD", 2)
+    assert found() == one
+    with store.transaction():
+        assert found() == one
