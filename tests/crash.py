@@ -15,6 +15,7 @@ import argparse
 import multiprocessing
 import random
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -113,6 +114,7 @@ def kill_at_random(place: Path, moments: int, rng: random.Random) -> list[int]:
         time.sleep(rng.uniform(0, whole))
         run.kill()
         run.join()
+        assert run.exitcode in (0, -signal.SIGKILL), run.exitcode  # or nothing was tried
         held.append(assert_sound(db))
         make_tree(folder, moment + 1)
     assert_completed(folder, db)
@@ -141,6 +143,7 @@ def cut_power_at_random(place: Path, moments: int, rng: random.Random) -> list[i
     run = start(folder, db)
     while len(held) < moments:
         if not run.is_alive():
+            assert run.exitcode == 0
             make_tree(folder, len(held) + 1)
             run = start(folder, db)
         time.sleep(rng.uniform(0, 0.3))
