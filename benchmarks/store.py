@@ -6,6 +6,7 @@ Makes its own data (seeded): texts of Zipf-distributed words, whose terms are th
 of ten chunks, and clustered unit vectors of 1024 dims. Reference for the vectors is a float32
 matrix-vector product in numpy, of the same vectors in memory, in the same process and run.
 "Fresh" is a new Python process with a warm file cache, interpreter and imports included.
+Beside each time is the processor time of all threads: what stays when the machine is busy.
 """
 
 from __future__ import annotations
@@ -19,8 +20,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -110,9 +112,10 @@ def hash_of(data: bytes) -> bytes:
     return hashlib.blake2b(data, digest_size=16).digest()
 
 
-def write(path: Path, chunks: int, words: Words) -> dict[str, float]:
+def write(path: Path, chunks: int, words: Words) -> dict[str, float | Time]:
     """Fill an index; only the store's own work is timed."""
     rates: list[float] = []
+    spent = 0.0
     text_bytes = 0
     with Store(path, write=True) as store:
         with store.transaction():
@@ -123,7 +126,7 @@ def write(path: Path, chunks: int, words: Words) -> dict[str, float]:
             text_bytes += sum(len(new.chunk.text) for _, made in files for new in made)
             gc.collect()
             gc.freeze()  # or the collector would walk all of this data again and again
-            started = time.perf_counter()
+            started, before = time.perf_counter(), processor_seconds()
             for at in range(0, len(files), GROUP // CHUNKS_A_FILE):
                 with store.transaction():
                     for name, made in files[at : at + GROUP // CHUNKS_A_FILE]:
@@ -143,11 +146,13 @@ def write(path: Path, chunks: int, words: Words) -> dict[str, float]:
                 with store.transaction():
                     store.add_vectors(model.id, range(first + at, first + at + len(part)), part)
             rates.append(BLOCK / (time.perf_counter() - started))
+            spent += processor_seconds() - before
             gc.unfreeze()
     size = sum(file.stat().st_size for file in path.parent.glob(path.name + "*"))
     return {
         "chunks/s": statistics.harmonic_mean(rates),
         "chunks/s, last tenth": statistics.harmonic_mean(rates[-max(1, len(rates) // 10) :]),
+        "processor us a chunk": spent / chunks * 1e6,
         "bytes of a text": text_bytes / chunks,
         "file / (codes + texts)": size / (chunks * DIMS + text_bytes),
     }
@@ -159,7 +164,7 @@ def exact_best(chunks: int, queries: np.ndarray) -> np.ndarray:
     return np.argsort(-scores, axis=1)[:, :50] + 1
 
 
-def numpy_scan_ms(chunks: int, query: np.ndarray) -> float:
+def numpy_scan(chunks: int, query: np.ndarray) -> Time:
     """A plain numpy scan of float32 vectors in memory, scaled up from at most 100,000 of them."""
     held = min(chunks, 100_000)
     matrix = np.concatenate([block_of_vectors(n) for n in range(held // BLOCK)])
@@ -168,79 +173,106 @@ def numpy_scan_ms(chunks: int, query: np.ndarray) -> float:
         scores = matrix @ query
         np.argpartition(-scores, 50)[:50]
 
-    return statistics.median(timed(scan) for _ in range(9)) * chunks / held
+    once = median([timed(scan) for _ in range(9)])
+    return Time(once.wall * chunks / held, once.cpu * chunks / held)
 
 
-def timed(work: Callable[[], object]) -> float:
-    started = time.perf_counter()
+class Time(NamedTuple):
+    """Milliseconds on the clock, and of processors in this process and the ones it waited for."""
+
+    wall: float
+    cpu: float
+
+
+def timed(work: Callable[[], object]) -> Time:
+    started, spent = time.perf_counter(), processor_seconds()
     work()
-    return (time.perf_counter() - started) * 1000
+    return Time((time.perf_counter() - started) * 1000, (processor_seconds() - spent) * 1000)
 
 
-def fresh(path: Path, rounds: int = 1, **request: object) -> tuple[float, dict[str, int]]:
-    """(milliseconds of a new process that asks once, its memory in kB)."""
+def processor_seconds() -> float:
+    return sum(os.times()[:4])
+
+
+def median(times: Sequence[Time]) -> Time:
+    return percentile(times, 0.5)
+
+
+def percentile(times: Sequence[Time], share: float) -> Time:
+    at = min(int(len(times) * share), len(times) - 1)
+    return Time(sorted(t.wall for t in times)[at], sorted(t.cpu for t in times)[at])
+
+
+def fresh(path: Path, rounds: int = 1, **request: object) -> tuple[Time, dict[str, int]]:
+    """(the time of a new process that asks once, its memory in kB)."""
     command = [sys.executable, "-c", FRESH, str(path), json.dumps(request | {"rounds": rounds})]
-    started = time.perf_counter()
-    run = subprocess.run(command, capture_output=True, text=True, check=True)
-    return (time.perf_counter() - started) * 1000, json.loads(run.stdout)
+    said: list[str] = []
+
+    def run() -> None:
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        said.append(done.stdout)
+
+    taken = timed(run)
+    return taken, json.loads(said[0])
 
 
-def vectors(path: Path, chunks: int) -> dict[str, float]:
+def vectors(path: Path, chunks: int) -> dict[str, float | Time]:
     rng = np.random.default_rng(7)
     queries = block_of_vectors(3)[rng.integers(BLOCK, size=20)]
     queries += (rng.normal(size=queries.shape) * 0.6 / DIMS**0.5).astype(np.float32)
     queries = (queries / np.linalg.norm(queries, axis=1, keepdims=True)).astype(np.float32)
     exact = exact_best(chunks, queries)
-    plain = numpy_scan_ms(chunks, queries[0])
+    plain = numpy_scan(chunks, queries[0])
     with Store(path) as store:
         hits = [store.nearest(1, query, 50, EVERYTHING) for query in queries]
         found = [{passage for passage, _ in hit} for hit in hits]
         recall = np.mean([len(f & set(e.tolist())) / 50 for f, e in zip(found, exact, strict=True)])
-        warm = [timed(lambda q=q: store.nearest(1, q, 50, EVERYTHING)) for q in queries]
+        warm = median([timed(lambda q=q: store.nearest(1, q, 50, EVERYTHING)) for q in queries])
         narrow = Filter(("c1",), ("*/7/*",))
-        filtered = [timed(lambda q=q: store.nearest(1, q, 50, narrow)) for q in queries[:5]]
+        filtered = median([timed(lambda q=q: store.nearest(1, q, 50, narrow)) for q in queries[:5]])
         ids = rng.integers(1, chunks, size=100).tolist()
-        some = [timed(lambda q=q: store.cosines(1, q, ids)) for q in queries[:5]]
+        some = median([timed(lambda q=q: store.cosines(1, q, ids)) for q in queries[:5]])
     request = {"kind": "vector", "query": queries[0].tobytes().hex()}
-    cold = [fresh(path, **request)[0] for _ in range(5)]
+    cold = median([fresh(path, **request)[0] for _ in range(5)])
     memory = fresh(path, rounds=5, **request)[1]
-    again = numpy_scan_ms(chunks, queries[0])
+    again = numpy_scan(chunks, queries[0])
+    plain = Time((plain.wall + again.wall) / 2, (plain.cpu + again.cpu) / 2)
     return {
         "recall@50": float(recall),
-        "warm ms": statistics.median(warm),
-        "numpy float32 scan ms": (plain + again) / 2,
-        "warm / numpy scan": statistics.median(warm) / ((plain + again) / 2),
-        "warm ms, narrow filter": statistics.median(filtered),
-        "100 cosines ms": statistics.median(some),
-        "fresh process ms": statistics.median(cold),
+        "warm": warm,
+        "numpy float32 scan": plain,
+        "warm / numpy scan": warm.wall / plain.wall,
+        "warm, narrow filter": filtered,
+        "100 cosines": some,
+        "fresh process": cold,
         "peak resident MB": memory["VmHWM"] / 1024,
         "of it anonymous MB": memory["RssAnon"] / 1024,
         "of it mapped files MB": memory["RssFile"] / 1024,
     }
 
 
-def words_of(path: Path, words: Words) -> dict[str, float]:
+def words_of(path: Path, words: Words) -> dict[str, float | Time]:
     rng = np.random.default_rng(9)
     queries = [words.query(rng, int(rng.integers(3, 7))) for _ in range(60)]
     long = [words.query(rng, 30) for _ in range(5)]
+    narrow = Filter(("c1",), ("*/7/*",))
     with Store(path) as store:
         store.bm25(queries[0], 100, EVERYTHING)
-        times = sorted(timed(lambda q=q: store.bm25(q, 100, EVERYTHING)) for q in queries)
+        times = [timed(lambda q=q: store.bm25(q, 100, EVERYTHING)) for q in queries]
         of_30 = [timed(lambda q=q: store.bm25(q, 100, EVERYTHING)) for q in long]
-        one = [
-            timed(lambda q=q: store.bm25(q, 100, Filter(("c1",), ("*/7/*",)))) for q in queries[:20]
-        ]
-    cold = [fresh(path, kind="bm25", terms=query)[0] for query in queries[:9]]
+        some = [timed(lambda q=q: store.bm25(q, 100, narrow)) for q in queries[:20]]
     return {
-        "bm25 median ms": statistics.median(times),
-        "bm25 95th percentile ms": times[int(len(times) * 0.95)],
-        "bm25 of 30 words ms": statistics.median(of_30),
-        "bm25, filtered ms": statistics.median(one),
-        "bm25 fresh process ms": statistics.median(cold),
+        "bm25, median": median(times),
+        "bm25, 95th percentile": percentile(times, 0.95),
+        "bm25 of 30 words": median(of_30),
+        "bm25, narrow filter": median(some),
+        "bm25, fresh process": median(
+            [fresh(path, kind="bm25", terms=query)[0] for query in queries[:9]]
+        ),
     }
 
 
-def one_changed_file(path: Path) -> dict[str, float]:
+def one_changed_file(path: Path) -> dict[str, float | Time]:
     """`qrank index FILE --no-embed`, new and then changed, by the installed command."""
     file = path.parent / "changed.md"
     command = [str(Path(sys.executable).parent / "qrank"), "index", str(file), "--no-embed"]
@@ -249,7 +281,7 @@ def one_changed_file(path: Path) -> dict[str, float]:
     for text in ("one", "two", "three", "four"):
         file.write_text(f"# Changed\n\nThe text is now {text}.\n" * 20, encoding="utf-8")
         times.append(timed(lambda: subprocess.run(command, check=True, capture_output=True)))
-    return {"one changed file ms": statistics.median(times[1:])}
+    return {"one changed file": median(times[1:])}
 
 
 def main() -> None:
@@ -263,7 +295,7 @@ def main() -> None:
             place = options.folder or Path(folder)
             path = place / f"bench-{chunks}.db"
             print(f"\n{chunks} chunks of {DIMS} dims, {os.cpu_count()} cores", flush=True)
-            parts: list[Callable[[], dict[str, float]]] = [
+            parts: list[Callable[[], dict[str, float | Time]]] = [
                 lambda p=path: words_of(p, words),
                 lambda p=path, n=chunks: vectors(p, n),
                 lambda p=path: one_changed_file(p),
@@ -272,7 +304,13 @@ def main() -> None:
                 parts.insert(0, lambda p=path, n=chunks: write(p, n, words))
             for part in parts:
                 for name, value in part().items():
-                    print(f"  {name:28} {value:10.3f}", flush=True)
+                    if isinstance(value, Time):
+                        print(
+                            f"  {name:24} {value.wall:10.1f} ms {value.cpu:10.1f} ms of processors"
+                        )
+                    else:
+                        print(f"  {name:24} {value:10.3f}")
+                sys.stdout.flush()
 
 
 if __name__ == "__main__":

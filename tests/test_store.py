@@ -1,10 +1,13 @@
-"""The store, through its interface: what goes in comes out, in the order it should."""
+"""The store, through its interface: what goes in comes out, in the order it should.
+
+Every test runs on each of STORES, which open the store in a folder: another engine is a line there.
+"""
 
 from __future__ import annotations
 
-import sqlite3
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -13,23 +16,32 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rank_bm25 import BM25Okapi
 
-from qrank.errors import IndexFileError
 from qrank.results import Chunk
-from qrank.store import Store, schema
-from qrank.store.filters import EVERYTHING, Filter
-from qrank.store.interface import NewChunk, StoredModel
+from qrank.store import Store
+from qrank.store.filters import EVERYTHING, Filter, Phrase
+from qrank.store.interface import NewChunk, StoredModel, StoreInterface
 
 DIMS = 32
 
 
+Open = Callable[[Path], StoreInterface]
+STORES: dict[str, Open] = {"sqlite": lambda folder: Store(folder / "index.db", write=True)}
+
+
+@pytest.fixture(params=STORES.values(), ids=STORES)
+def open_store(request: pytest.FixtureRequest) -> Open:
+    opener: Open = request.param
+    return opener
+
+
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    with Store(tmp_path / "index.db", write=True) as opened:
+def store(tmp_path: Path, open_store: Open) -> Iterator[StoreInterface]:
+    with closing(open_store(tmp_path)) as opened:
         yield opened
 
 
 def add(
-    store: Store,
+    store: StoreInterface,
     path: str,
     texts: Sequence[str],
     collection: str = "notes",
@@ -56,7 +68,7 @@ def add(
         )
 
 
-def add_vectors(store: Store, seed: int = 0) -> tuple[int, np.ndarray]:
+def add_vectors(store: StoreInterface, seed: int = 0) -> tuple[int, np.ndarray]:
     """A model with a random unit vector for each passage that has none."""
     with store.transaction():
         made = store.add_model(StoredModel(0, "m", str(seed), DIMS, 1))
@@ -70,12 +82,12 @@ def unit(vectors: np.ndarray) -> np.ndarray:
     return (vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)).astype(np.float32)
 
 
-def found_texts(store: Store, hits: Sequence[tuple[int, float]]) -> list[str]:
+def found_texts(store: StoreInterface, hits: Sequence[tuple[int, float]]) -> list[str]:
     chunks = store.chunks(chunk for chunk, _ in hits)
     return [chunks[chunk].chunk.text for chunk, _ in hits]
 
 
-def test_a_document_replaces_what_was_under_its_path(store: Store) -> None:
+def test_a_document_replaces_what_was_under_its_path(store: StoreInterface) -> None:
     add(store, "/a", ["red apple", "green pear"])
     before = store.bm25(["apple"], 9, EVERYTHING)
     add(store, "/a", ["green pear", "blue plum"])
@@ -86,7 +98,7 @@ def test_a_document_replaces_what_was_under_its_path(store: Store) -> None:
     assert before[0][0] not in {hit for hit, _ in store.bm25(["pear"], 9, EVERYTHING)}
 
 
-def test_what_is_removed_is_found_no_more_and_leaves_nothing(store: Store) -> None:
+def test_what_is_removed_is_found_no_more_and_leaves_nothing(store: StoreInterface) -> None:
     add(store, "/a", ["red apple", "shared"])
     add(store, "/b", ["red brick", "shared"])
     model, vectors = add_vectors(store)
@@ -100,7 +112,7 @@ def test_what_is_removed_is_found_no_more_and_leaves_nothing(store: Store) -> No
     assert store.status()["models"][0]["vectors"] == 2
 
 
-def test_equal_passages_share_a_vector(store: Store) -> None:
+def test_equal_passages_share_a_vector(store: StoreInterface) -> None:
     add(store, "/a", ["same", "other"])
     add(store, "/b", ["same"])
     model, vectors = add_vectors(store)
@@ -118,16 +130,19 @@ WORDS = st.lists(
 )
 
 
+@pytest.mark.parametrize("open_store", STORES.values(), ids=STORES)
 @settings(max_examples=40, deadline=None)
 @given(documents=st.lists(WORDS, min_size=3, max_size=20), query=WORDS)
-def test_bm25_is_rank_bm25_s(documents: list[list[str]], query: list[str]) -> None:
+def test_bm25_is_rank_bm25_s(
+    open_store: Open, documents: list[list[str]], query: list[str]
+) -> None:
     """On the same tokens, with the same k1 and b, where both define idf alike (df < half)."""
     terms = [
         term
         for term in query
         if 0 < sum(term in document for document in documents) < len(documents) / 2
     ]
-    with tempfile.TemporaryDirectory() as folder, Store(Path(folder) / "i", write=True) as store:
+    with tempfile.TemporaryDirectory() as folder, closing(open_store(Path(folder))) as store:
         for i, document in enumerate(documents):
             add(store, f"/{i:03}", [" ".join(document)])
         hits = dict(store.bm25(terms, len(documents), EVERYTHING))
@@ -140,7 +155,7 @@ def test_bm25_is_rank_bm25_s(documents: list[list[str]], query: list[str]) -> No
             assert got == pytest.approx(score, rel=1e-9, abs=1e-9)
 
 
-def test_a_language_s_terms_only_count_in_its_documents(store: Store) -> None:
+def test_a_language_s_terms_only_count_in_its_documents(store: StoreInterface) -> None:
     add(store, "/en", ["polic car"])  # of "police", in English
     add(store, "/fr", ["polic voiture"], language="french")  # of "policies", if it were French
     assert store.languages() == ["english", "french"]
@@ -152,7 +167,7 @@ def test_a_language_s_terms_only_count_in_its_documents(store: Store) -> None:
 
 
 def test_nearest_agrees_with_an_exact_scan_across_segments(
-    store: Store, monkeypatch: pytest.MonkeyPatch
+    store: StoreInterface, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("qrank.store.segments.MOST_SLOTS", 64)
     add(store, "/a", [f"passage {i}" for i in range(300)])
@@ -166,7 +181,7 @@ def test_nearest_agrees_with_an_exact_scan_across_segments(
         assert exact[got] == pytest.approx(np.sort(exact)[:-11:-1], abs=4e-3)
 
 
-def test_a_filter_is_applied_before_the_cut(store: Store) -> None:
+def test_a_filter_is_applied_before_the_cut(store: StoreInterface) -> None:
     for i in range(40):
         add(store, f"/x/{i}.md", [f"tea number {i}"], collection="big")
     add(
@@ -186,7 +201,7 @@ def test_a_filter_is_applied_before_the_cut(store: Store) -> None:
     assert len(store.bm25(["tea"], 3, Filter(("big",)))) == 3
 
 
-def test_a_collection_s_name_may_hold_anything(store: Store) -> None:
+def test_a_collection_s_name_may_hold_anything(store: StoreInterface) -> None:
     name = 'x" OR body:"tea'
     add(store, "/a", ["tea"], collection=name)
     assert len(store.bm25(["tea"], 3, Filter((name,)))) == 1
@@ -194,58 +209,137 @@ def test_a_collection_s_name_may_hold_anything(store: Store) -> None:
 
 
 @pytest.mark.parametrize("term", ['"', 'a"b', "*", "NEAR(a b)", "a OR b", "'; DROP TABLE file; --"])
-def test_a_term_is_data(store: Store, term: str) -> None:
+def test_a_term_is_data(store: StoreInterface, term: str) -> None:
     add(store, "/a", ["tea"])
     assert store.bm25([term], 3, EVERYTHING) == []
     assert store.count_chunks() == 1
 
 
-def test_a_transaction_that_fails_leaves_nothing_behind(store: Store) -> None:
+def test_a_transaction_that_fails_leaves_nothing_behind(store: StoreInterface) -> None:
     add(store, "/a", ["tea"])
     with pytest.raises(KeyboardInterrupt), store.transaction():
-        store.remove_documents([1])
+        store.remove_documents([store.files("notes")["/a"].id])
         raise KeyboardInterrupt
     assert store.count_chunks() == 1
 
 
-def test_a_reader_sees_what_is_committed_while_a_writer_writes(store: Store) -> None:
+def test_others_see_what_is_committed_while_one_writes(
+    tmp_path: Path, open_store: Open, store: StoreInterface
+) -> None:
     add(store, "/a", ["tea"])
-    with Store(store.path) as reader, store.transaction():
-        store.remove_documents([1])
-        assert reader.count_chunks() == 1
-    with Store(store.path) as reader:
-        assert reader.count_chunks() == 0
+    with closing(open_store(tmp_path)) as other, store.transaction():
+        store.remove_documents([store.files("notes")["/a"].id])
+        assert other.count_chunks() == 1
+    with closing(open_store(tmp_path)) as other:
+        assert other.count_chunks() == 0
 
 
-def test_the_wrong_files_are_refused_in_a_sentence(tmp_path: Path) -> None:
-    text, other, newer = (tmp_path / name for name in ("text.db", "other.db", "newer.db"))
-    text.write_text("no database at all, but long enough to look like one " * 20)
-    with sqlite3.connect(other) as connection:
-        connection.execute("CREATE TABLE t (a)")
-    Store(newer, write=True).close()
-    with sqlite3.connect(newer) as connection:
-        connection.execute(f"PRAGMA user_version = {schema.VERSION + 1}")
-    for path, reason in (
-        (text, "not an index"),
-        (other, "another program"),
-        (newer, "newer qrank"),
+@pytest.mark.parametrize("dims", [32, 33, 384, 1024, 4096])
+def test_vectors_of_any_dims_side_by_side(store: StoreInterface, dims: int) -> None:
+    """Two models of other dims in one store; slots that became free are used again."""
+    rng = np.random.default_rng(dims)
+    texts = [f"passage {i}" for i in range(200)]
+    for i in range(20):
+        add(store, f"/{i}", texts[i * 10 : i * 10 + 10])
+    vectors: dict[int, dict[int, np.ndarray]] = {}
+
+    def embed(model: StoredModel) -> None:
+        with store.transaction():
+            missing = store.missing_vectors(model.id)
+            made = unit(rng.normal(size=(len(missing), model.dims)))
+            store.add_vectors(model.id, missing, made)
+            vectors.setdefault(model.id, {}).update(zip(missing, made, strict=True))
+
+    with store.transaction():
+        models = [store.add_model(StoredModel(0, f"m{n}", str(n), n, 1)) for n in (dims, 64)]
+    for model in models:
+        embed(model)
+    with store.transaction():
+        files = store.files("notes")
+        store.remove_documents([files[f"/{i}"].id for i in (3, 4, 11, 19)])
+        store.remove_orphans()
+    for i in (3, 4):
+        add(store, f"/{i}", [f"another {i} {j}" for j in range(10)])
+    for model in models:
+        embed(model)
+        assert store.missing_vectors(model.id) == []
+        held = {p: v for p, v in vectors[model.id].items() if store.passage_texts([p])}
+        assert len(held) == 180
+        ids, matrix = list(held), np.stack(list(held.values()))
+        for query in unit(rng.normal(size=(5, model.dims))):
+            exact = matrix @ query
+            near = store.nearest(model.id, query, 20, EVERYTHING)
+            assert [cosine for _, cosine in near] == pytest.approx(
+                np.sort(exact)[: -20 - 1 : -1], abs=4e-3
+            )
+            assert len({passage for passage, _ in near}) == 20
+            assert store.cosines(model.id, query, ids) == pytest.approx(
+                dict(zip(ids, exact.tolist(), strict=True)), abs=4e-3
+            )
+    assert all(check.status == "ok" for check in store.check())
+    store.vacuum()
+    assert all(check.status == "ok" for check in store.check())
+    assert store.nearest(model.id, query, 20, EVERYTHING) == near
+
+
+def test_phrases_filters_and_dates_hold_in_both_kinds_of_candidates(store: StoreInterface) -> None:
+    add(store, "/a.md", ["red tea pot", "tea pot red"], title="kitchen")
+    add(store, "/b.TXT", ["red pot of tea"], title="garden")
+    model, vectors = add_vectors(store)
+    for where, texts in (
+        (Filter(required=(Phrase(("tea", "pot")),)), {"red tea pot", "tea pot red"}),
+        (Filter(excluded=(Phrase(("pot", "red")),)), {"red tea pot", "red pot of tea"}),
+        (Filter(required=(Phrase(("garden",), title=True),)), {"red pot of tea"}),
+        (
+            Filter(required=(Phrase(("po",), open_end=True),), suffixes=(".txt",)),
+            {"red pot of tea"},
+        ),
+        (Filter(since_ns=3), set()),
+        (Filter(since_ns=2, until_ns=3), {"red tea pot", "tea pot red", "red pot of tea"}),
+        (Filter(required=(Phrase(("nothing",)),)), set()),
     ):
-        before = path.read_bytes()
-        for write in (False, True):
-            with pytest.raises(IndexFileError, match=reason):
-                Store(path, write=write)
-        assert path.read_bytes() == before
-    with pytest.raises(IndexFileError, match="there is no index"):
-        Store(tmp_path / "missing.db")
+        assert set(found_texts(store, store.bm25(["red"], 9, where))) == texts
+        near = store.nearest(model, vectors[0], 9, where)
+        found = store.chunks_of_passages((passage for passage, _ in near), where)
+        assert {chunk.chunk.text for chunk in found.values()} == texts
 
 
-def test_a_damaged_file_is_said_to_be_damaged(tmp_path: Path) -> None:
-    path = tmp_path / "index.db"
-    with Store(path, write=True) as store:
-        add(store, "/a", [f"tea {i}" for i in range(500)])
-    data = bytearray(path.read_bytes())
-    data[16384:] = bytes(len(data) - 16384)
-    path.write_bytes(data)
-    with pytest.raises(IndexFileError, match="damaged"), Store(path) as store:
-        store.bm25(["tea"], 3, EVERYTHING)
-        store.status()
+def test_a_document_comes_out_as_it_went_in(store: StoreInterface) -> None:
+    add(store, "/b", ["tea for two", "naïve 红茶 \x00 text"], title="a title")
+    add(store, "/a", [], collection="other")
+    [b, a] = [(d, list(d.chunks)) for d in store.documents(EVERYTHING)]
+    assert (b[0].path, b[0].title, a[0].path, a[1]) == ("/b", "a title", "/a", [])
+    assert [new.chunk.text for new in b[1]] == ["tea for two", "naïve 红茶 \x00 text"]
+    assert [new.body_terms for new in b[1]] == [
+        ["tea", "for", "two"],
+        ["naïve", "红茶", "\x00", "text"],
+    ]
+    assert b[1][0].title_terms == ["a", "title"]
+    assert store.passage_ids([b[1][0].passage_hash, b"unknown"]) == {b[1][0].passage_hash: 1}
+
+
+def test_threads_find_what_one_does(store: StoreInterface, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a million passages several threads share the work; here they are made to."""
+    monkeypatch.setattr("qrank.store.segments.MOST_SLOTS", 64)
+    for i in range(40):
+        add(
+            store, f"/{i % 3}/{i}", [f"tea number{i} word{j} {'tea ' * (j % 4)}" for j in range(20)]
+        )
+    model, vectors = add_vectors(store)
+    wheres = (EVERYTHING, Filter.of(path="/1/*"), Filter(excluded=(Phrase(("word3",)),)))
+
+    def found() -> list[object]:
+        return [
+            (store.bm25(["tea", "word2"], 50, where), store.nearest(model, vectors[7], 50, where))
+            for where in wheres
+        ]
+
+    monkeypatch.setattr("qrank.store.parallel.MOST_THREADS", 1)
+    one = found()
+    monkeypatch.setattr("qrank.store.parallel.MOST_THREADS", 3)
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: range(3), raising=False)
+    monkeypatch.setattr("qrank.store.lexical.CHUNKS_A_THREAD", 50)
+    monkeypatch.setattr("qrank.store.vectors.SEGMENTS_A_THREAD", 2)
+    assert found() == one
+    with store.transaction():
+        assert found() == one

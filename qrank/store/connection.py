@@ -172,6 +172,21 @@ def write_if_possible(
         return
 
 
+def _writer(path: Path) -> int | None:
+    """The process that is writing path, where the system tells (Linux)."""
+    try:
+        inode = Path(f"{path}-shm").stat().st_ino
+        locks = Path("/proc/locks").read_text("ascii").splitlines()
+    except (OSError, UnicodeDecodeError):
+        return None
+    for line in locks:  # "1: POSIX  ADVISORY  WRITE 1234 fe:00:5678 120 120"
+        fields = line.split()
+        # SQLite's documentation of WAL: who writes holds byte 120 of the shared memory's file.
+        if fields[3:4] == ["WRITE"] and fields[5].endswith(f":{inode}") and fields[6] == "120":
+            return int(fields[4])
+    return None
+
+
 @contextmanager
 def explained(path: Path) -> Iterator[None]:
     """Raise what SQLite says about path as an IndexFileError of one sentence."""
@@ -180,9 +195,13 @@ def explained(path: Path) -> Iterator[None]:
     except sqlite3.DatabaseError as error:
         said = str(error)
         if "locked" in said or "busy" in said:
-            message, hint = f"{path} is in use by another qrank", "try again when it is done"
+            holder = _writer(path)
+            who = f" (process {holder})" if holder else ""
+            message, hint = f"{path} is in use by another qrank{who}", "try again when it is done"
         elif "full" in said:
             message, hint = f"no space left to write {path}", "free some and run it again"
+        elif "I/O error" in said:
+            message, hint = f"can't use {path} ({said})", "is its disk full, or failing?"
         elif "readonly" in said or "unable to open" in said:
             message, hint = f"can't open {path} ({said})", "check its folder's permissions"
         elif "not a database" in said:

@@ -12,11 +12,15 @@ from __future__ import annotations
 
 import sqlite3
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from itertools import chain, pairwise
 
 from qrank.language import LANGUAGES
 from qrank.store.filters import Filter, quoted
+from qrank.store.parallel import gather, threads_for
 
+CHUNKS_A_THREAD = 100_000  # fewer are not worth another thread with its connection
 _SCORE = "bm25(terms, 1.0, 1.0, 0.0)"  # body, title, collection
 
 
@@ -119,17 +123,17 @@ def _any(words: Iterable[str]) -> str:
 
 def candidates(
     connection: sqlite3.Connection,
+    connect: Callable[[], sqlite3.Connection],
     terms: Sequence[str],
     prefixes: Sequence[str],
     variants: Mapping[str, Sequence[str]],
     limit: int,
     where: Filter,
 ) -> list[tuple[int, float]]:
-    """The limit best (chunk id, score), higher scores first."""
+    """The limit best (chunk id, score), higher scores first. connect: see parallel.gather."""
     match = match_expression(terms, prefixes, variants, where)
     condition, values = where.of_file(collections=False)
-    join = span = ""
-    arguments: list[object] = [match]
+    join = ""
     if condition:
         # The match drives (CROSS JOIN), the file is looked up for each hit between these.
         first, last = connection.execute(
@@ -138,17 +142,25 @@ def candidates(
             "GROUP BY file.id)",
             values,
         ).fetchone()
-        if first is None:
-            return []
         join = "CROSS JOIN chunk ON chunk.id = terms.rowid CROSS JOIN file ON file.id = file_id "
-        span = f"AND terms.rowid BETWEEN ? AND ? AND {condition} "
-        arguments += [first, last, *values]
+        condition = f"AND {condition} "
+    else:
+        first, last = 0, connection.execute("SELECT max(id) FROM chunk").fetchone()[0]
+    if last is None:
+        return []
     sql = (
-        f"SELECT terms.rowid, {_SCORE} AS score FROM terms {join}"
-        f"WHERE terms MATCH ? {span}ORDER BY score, terms.rowid LIMIT ?"
+        f"SELECT terms.rowid, {_SCORE} AS score FROM terms {join}WHERE terms MATCH ? "
+        f"AND terms.rowid BETWEEN ? AND ? {condition}ORDER BY score, terms.rowid LIMIT ?"
     )
-    rows = connection.execute(sql, [*arguments, limit])
-    return [(chunk, -score) for chunk, score in rows]
+
+    def best_between(own: sqlite3.Connection, start: int, end: int) -> list[tuple[int, float]]:
+        return own.execute(sql, [match, start, end, *values, limit]).fetchall()
+
+    threads = threads_for(connection, 1 + (last - first) // CHUNKS_A_THREAD)
+    edges = [first + (last + 1 - first) * i // threads for i in range(threads + 1)]
+    parts = [partial(best_between, start=start, end=end - 1) for start, end in pairwise(edges)]
+    found = sorted(chain(*gather(connection, connect, parts)), key=lambda hit: (hit[1], hit[0]))
+    return [(chunk, -score) for chunk, score in found[:limit]]
 
 
 def scores(

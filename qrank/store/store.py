@@ -240,7 +240,9 @@ class Store(Saved):
         if not terms and not prefixes and not variants and not where.required:
             return []
         with explained(self.path):
-            return lexical.candidates(self._connection, terms, prefixes, variants, limit, where)
+            return lexical.candidates(
+                self._connection, self._another, terms, prefixes, variants, limit, where
+            )
 
     def nearest(
         self, model: int, query: NDArray[np.float32], limit: int, where: Filter

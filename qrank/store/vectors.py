@@ -6,24 +6,21 @@ what comes near the best so far is scored again with the query as it is.
 
 from __future__ import annotations
 
-import os
 import sqlite3
-import threading
 from collections.abc import Callable, Sequence
-from contextlib import closing, nullcontext
+from functools import partial
 
 import numkong
 import numpy as np
 from numpy.typing import NDArray
 
 from qrank.store import segments
-from qrank.store.connection import snapshot
 from qrank.store.filters import Filter
+from qrank.store.parallel import gather, threads_for
 from qrank.store.segments import CODE, ID, SCALE
 
 RESCORED, LEAST_RESCORED = 4, 256  # times the limit, but so many at least, are scored again
 SEGMENTS_A_THREAD = 16  # fewer are not worth another thread with its connection
-MOST_THREADS = 4
 
 
 class _Shortlist:
@@ -67,38 +64,16 @@ def candidates(
 ) -> list[tuple[int, float]]:
     """The limit best (passage id, cosine) for a unit query of shape (dims,), best first.
 
-    connect: how another thread gets a connection of its own, unless this one is in a transaction.
+    connect: see parallel.gather.
     """
     rows = connection.execute("SELECT id FROM segment WHERE model_id = ? ORDER BY id", (model,))
     ids = [row[0] for row in rows]
     allowed = where.passages(connection)
     size = max(RESCORED * limit, LEAST_RESCORED)
-    threads = min(_cores(), MOST_THREADS, 1 + len(ids) // SEGMENTS_A_THREAD)
-    if connection.in_transaction:
-        threads = 1  # only this connection sees what it has written
-    shortlists = [_Shortlist(size) for _ in range(threads)]
-    failures: list[BaseException] = []
-
-    def work(i: int) -> None:
-        try:
-            with (
-                closing(connect()) if i else nullcontext(connection) as own,
-                snapshot(own),
-            ):
-                _scan(own, ids[i::threads], query, allowed, shortlists[i])
-        except BaseException as error:
-            failures.append(error)
-
-    helpers = [threading.Thread(target=work, args=(i,)) for i in range(1, threads)]
-    for helper in helpers:
-        helper.start()
-    work(0)
-    for helper in helpers:
-        helper.join()
-    if failures:
-        raise failures[0]
+    threads = threads_for(connection, 1 + len(ids) // SEGMENTS_A_THREAD)
+    parts = [partial(_scan, ids[i::threads], query, allowed, size) for i in range(threads)]
     found: dict[int, float] = {}
-    for shortlist in shortlists:
+    for shortlist in gather(connection, connect, parts):
         if shortlist.parts:
             passages, codes = shortlist.cut()
             scores = (codes.astype(np.float32) @ query) * segments.scales(codes)
@@ -106,17 +81,14 @@ def candidates(
     return sorted(found.items(), key=lambda item: (-item[1], item[0]))[:limit]
 
 
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def _scan(
-    connection: sqlite3.Connection,
     ids: Sequence[int],
     query: NDArray[np.float32],
     allowed: NDArray[np.bool_] | None,
-    shortlist: _Shortlist,
-) -> None:
+    size: int,
+    connection: sqlite3.Connection,
+) -> _Shortlist:
+    shortlist = _Shortlist(size)
     packed = numkong.dots_pack(segments.encode(query[None, :]))
     for segment in ids:
         row = connection.execute(
@@ -133,3 +105,4 @@ def _scan(
             codes = np.frombuffer(blob.read(), dtype=CODE).reshape(len(passages), -1)
         dots = np.asarray(numkong.dots_packed(codes, packed)).reshape(-1)
         shortlist.add(passages, dots * np.frombuffer(row[1], dtype=SCALE), codes)
+    return shortlist
