@@ -43,7 +43,9 @@ class Screen(App[None]):
     #below { height: 1fr; layout: horizontal; }
     OptionList { width: 2fr; height: 1fr; border: none; }
     OptionList { text-wrap: nowrap; text-overflow: ellipsis; }
-    #results > .option-list--option-highlighted { text-style: reverse !important; }
+    #results > .option-list--option-highlighted {
+        color: $block-cursor-foreground; background: $block-cursor-background;
+    }
     VerticalScroll { width: 3fr; height: 1fr; padding: 0 1; }
     .-narrow #below { layout: vertical; }
     .-narrow OptionList, .-narrow VerticalScroll { width: 1fr; }
