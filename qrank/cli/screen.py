@@ -16,10 +16,11 @@ from textual.widgets.option_list import Option
 
 from qrank.api import Index
 from qrank.cli import editor
+from qrank.cli.inert import inert_name
 from qrank.cli.people import marked
 from qrank.cli.render import short_path
 from qrank.cli.searcher import Searcher
-from qrank.cli.snippet import inert_name, whole
+from qrank.cli.snippet import whole
 from qrank.errors import QrankError
 from qrank.results import Answer, Result
 
