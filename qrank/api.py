@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -231,25 +230,9 @@ class Index:
 
     def bm25_terms(self, answer: Answer) -> dict[str, dict[str, float]]:
         """What each of the query's terms adds to the BM25 score of each result, by result id."""
-        from qrank.pipeline.query import parse
+        from qrank.pipeline.explain import bm25_terms
 
-        store = self._open()
-        query = parse(answer.query, store.languages())
-        ids = [int(result.id) for result in answer.results]
-        parts: dict[str, dict[str, float]] = {result.id: {} for result in answer.results}
-
-        def note(term: str, scores: dict[int, float]) -> None:
-            for chunk, score in scores.items():
-                parts[str(chunk)][term] = score
-
-        for term, times in Counter(query.terms).items():
-            note(term, store.term_scores([term] * times, ids))
-        for prefix in query.prefixes:
-            note(prefix, store.term_scores((), ids, prefixes=[prefix]))
-        for language, terms in query.variants.items():
-            for term in terms:
-                note(term, store.term_scores((), ids, variants={language: [term]}))
-        return parts
+        return bm25_terms(self._open(), answer)
 
     def count(self, collections: Sequence[str] = (), path: str | None = None) -> int:
         """How many passages pass a filter."""

@@ -14,14 +14,12 @@ from support import COMMAND, ROOT, SAMPLE, clean_environment
 
 import qrank
 from qrank import settings
+from qrank.cli import manual
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-COMMANDS = [
-    *("index", "search", "rerank", "embed", "eval", "status", "doctor", "init", "models list"),
-    *("remove", "vacuum", "export", "import"),
-    *(f"models {name}" for name in "show pull verify remove import quantize bench".split()),
-]
+TOOLS = ("rg", "jq")  # that recipes go on with, where they are installed
+NAMES = [name.replace("-", " ") for name, _ in manual.pages() if name != "qrank"]
 
 
 def examples(language: str) -> list[tuple[str, str]]:
@@ -58,6 +56,8 @@ def test_every_command_shown_works(folder: Path, page: str, code: str) -> None:
     environment = clean_environment(folder / "home")
     environment["PATH"] = f"{COMMAND.parent}:{environment['PATH']}"
     for line in code.splitlines():
+        if any(re.search(rf"(?:^|\| ){tool} ", line) and not shutil.which(tool) for tool in TOOLS):
+            continue
         run = subprocess.run(
             ["bash", "-o", "pipefail", "-c", line],
             cwd=folder,
@@ -87,30 +87,19 @@ def test_every_setting_shown_exists(page: str, code: str) -> None:
     assert set(tomllib.loads(code)) <= {*settings.KEYS, *settings.MODELS}, page
 
 
-@pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_has_help_and_the_readme_names_it(command: str, tmp_path: Path) -> None:
-    run = subprocess.run(
-        [COMMAND, *command.split(), "--help"],
-        env=clean_environment(tmp_path),
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert "--db" in run.stdout
-    assert f"qrank {command}" in (ROOT / "README.md").read_text("utf-8")
+def test_every_command_is_in_the_pages_written_by_hand() -> None:
+    pages = "".join(page.read_text("utf-8") for page in PAGES if page.name != "commands.md")
+    assert len(NAMES) > 15
+    for name in NAMES:
+        assert name in pages, name
 
 
-def test_no_command_is_left_out_here(tmp_path: Path) -> None:
-    run = subprocess.run(
-        [COMMAND, "--help"],
-        env=clean_environment(tmp_path),
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    listed = run.stdout.partition("Commands:")[2].splitlines()
-    names = {line.split()[0] for line in listed if line.startswith("  ") and line[2] != " "}
-    assert names == {command.split()[0] for command in COMMANDS}
+def test_every_command_and_option_has_help() -> None:
+    for _, context in manual.commands():
+        assert context.command.help
+        for parameter in context.command.get_params(context):
+            record = parameter.get_help_record(context)
+            assert record is None or record[1].strip(), (context.command_path, parameter.name)
 
 
 def test_links_between_pages_lead_somewhere() -> None:

@@ -54,6 +54,11 @@ def test_results_come_as_one_types(sample_db: Path) -> None:
         first = shown(screen, "passage")
         await pilot.press("down")
         await until(lambda: shown(screen, "passage") != first)
+        rows = screen.query_one(OptionList)
+        colours = [
+            {piece.style.bgcolor for piece in rows.render_line(y) if piece.style} for y in (0, 2)
+        ]
+        assert colours[0] != colours[1]  # the chosen one can be told from the others
         await pilot.press("up", "up", "pagedown")
         await until(lambda: shown(screen, "passage") == first)
         screen.query_one(Input).value = ""

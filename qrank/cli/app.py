@@ -28,8 +28,8 @@ from qrank.cli import (
     transfer,
     tui,
 )
+from qrank.cli.inert import inert_name
 from qrank.cli.options import Command, Group, ModelCommand, common
-from qrank.cli.snippet import inert_name
 from qrank.errors import QrankError, Terminated
 
 app = typer.Typer(

@@ -25,7 +25,9 @@ def _config() -> None:
 
 @app.command("get", cls=Command)
 def get(
-    key: Annotated[str | None, typer.Argument(autocompletion=complete.settings)] = None,
+    key: Annotated[
+        str | None, typer.Argument(help="A setting. [all]", autocompletion=complete.settings)
+    ] = None,
 ) -> None:
     """Print the value of KEY that is in force here, or all settings that are.
 

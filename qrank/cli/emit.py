@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from qrank.cli.inert import inert, inert_name
 from qrank.cli.inputs import Item
-from qrank.cli.snippet import inert, inert_name
 from qrank.results import Answer, IndexReport, Packed, Passage, Result
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from qrank.errors import InputError
 
 def page(words: Sequence[str]) -> str:
     """The manual page of a command as roff. Raises InputError for one there is not."""
-    for name, context in _commands():
+    for name, context in commands():
         if name.split()[1:] == list(words):
             return _roff(name, context)
     raise InputError(f"there is no command {' '.join(words)!r}", hint="see qrank --help")
@@ -21,14 +21,14 @@ def page(words: Sequence[str]) -> str:
 
 def pages() -> Iterator[tuple[str, str]]:
     """(name of the file without its .1, roff) of every command."""
-    for name, context in _commands():
+    for name, context in commands():
         yield name.replace(" ", "-"), _roff(name, context)
 
 
 def markdown() -> str:
     """The reference of commands as a page of the documentation: their --help as it is printed."""
     parts = ["# Commands\n\nThe `--help` of every command, as `docs/make.py` has it.\n"]
-    for name, context in _commands():
+    for name, context in commands():
         with context.scope():
             shown = context.command.get_help(context)
         parts.append(f"## {name}\n\n```text\n{_stripped(shown)}\n```\n")
@@ -39,7 +39,7 @@ def _stripped(text: str) -> str:
     return "\n".join(line.rstrip() for line in text.splitlines()).strip()
 
 
-def _commands() -> Iterator[tuple[str, Any]]:
+def commands() -> Iterator[tuple[str, Any]]:
     """(name as it is typed, context) of every command and group, in the order of --help."""
     from qrank.cli.app import app
 

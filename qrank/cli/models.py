@@ -120,7 +120,7 @@ def verify(
 def remove(names: Names, role: RoleOption = None, as_json: Json = False) -> None:
     """Delete models' files, those in qrank's own folder or Hugging Face's cache."""
     from qrank.cli import emit
-    from qrank.cli.snippet import inert_name
+    from qrank.cli.inert import inert_name
     from qrank.pipeline import inventory
 
     wanted = [inventory.entry_of(name, role) for name in names]

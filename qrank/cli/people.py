@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from qrank.cli.inert import inert_name
 from qrank.cli.links import link
 from qrank.cli.render import color_wanted, console_for, short_path, warn
 from qrank.cli.show import View
-from qrank.cli.snippet import Line, context, inert_name, snippet, whole, without_headings
+from qrank.cli.snippet import Line, context, snippet, whole, without_headings
 from qrank.results import Answer, Mode, Result, StageScore
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+from qrank.cli.inert import inert, inert_name
 from qrank.cli.inputs import Format, Item
 from qrank.cli.options import COLOR_CHOICES, common
-from qrank.cli.snippet import inert, inert_name
 from qrank.errors import InputError, Terminated
 from qrank.results import Check, IndexReport, Passage
 

@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from qrank.cli.inert import inert_name
 from qrank.cli.options import common
 from qrank.cli.render import size, warn
-from qrank.cli.snippet import inert_name
 from qrank.pipeline.progress import Progress
 
 QUALITY = "MTEB-R"  # the published benchmark that the list shows

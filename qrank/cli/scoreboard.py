@@ -7,8 +7,8 @@ from collections.abc import Mapping
 
 from rich.table import Table
 
+from qrank.cli.inert import inert_name
 from qrank.cli.render import console_for
-from qrank.cli.snippet import inert_name
 from qrank.evaluation.measure import Difference
 from qrank.evaluation.report import Numbers, Scored
 

@@ -16,10 +16,11 @@ from textual.widgets.option_list import Option
 
 from qrank.api import Index
 from qrank.cli import editor
+from qrank.cli.inert import inert_name
 from qrank.cli.people import marked
 from qrank.cli.render import short_path
 from qrank.cli.searcher import Searcher
-from qrank.cli.snippet import inert_name, whole
+from qrank.cli.snippet import whole
 from qrank.errors import QrankError
 from qrank.results import Answer, Result
 
@@ -43,7 +44,9 @@ class Screen(App[None]):
     #below { height: 1fr; layout: horizontal; }
     OptionList { width: 2fr; height: 1fr; border: none; }
     OptionList { text-wrap: nowrap; text-overflow: ellipsis; }
-    #results > .option-list--option-highlighted { text-style: reverse !important; }
+    #results > .option-list--option-highlighted {
+        color: $block-cursor-foreground; background: $block-cursor-background;
+    }
     VerticalScroll { width: 3fr; height: 1fr; padding: 0 1; }
     .-narrow #below { layout: vertical; }
     .-narrow OptionList, .-narrow VerticalScroll { width: 1fr; }

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from qrank.api import Index
 from qrank.results import Answer, Mode
 
-LIMIT = 50
+LIMIT = 30
 PAUSE = 0.4  # seconds without a key before the reranker is asked
 
 

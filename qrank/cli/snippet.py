@@ -9,17 +9,11 @@ from pathlib import Path
 from textwrap import dedent
 
 from qrank import text as analyser
+from qrank.cli.inert import inert
 from qrank.results import Passage, Result
 
 Span = tuple[int, int]
 LINES = 5  # of code, lists and tables around the best one
-_BIDI = dict.fromkeys([*range(0x202A, 0x202F), *range(0x2066, 0x206A)], "\ufffd")
-_CONTROL = {
-    **{code: chr(0x2400 + code) for code in range(0x20) if chr(code) not in "\t\n"},
-    0x7F: "\u2421",
-    **dict.fromkeys(range(0x80, 0xA0), "\ufffd"),
-    **_BIDI,
-}
 _HEADING_LINES = re.compile(r"\A(?:#{1,6}[^\S\n].*(?:\n\s*|\Z))+")
 _SENTENCE_END = re.compile(r"(?<=[.!?…])[\"'”’)\]]*\s+|(?<=[。！？])|\n\s*\n")
 _LINE_END = re.compile(r"\n")
@@ -37,24 +31,6 @@ class Line:
     best: Span | None = None
     number: int | None = None
     crop: bool = False
-
-
-def inert(text: str) -> str:
-    """Text whose control characters are shown instead of obeyed: no document drives a terminal.
-
-    >>> inert("\\x1b[31mred")
-    '␛[31mred'
-    """
-    return text.translate(_CONTROL)
-
-
-def inert_name(name: str) -> str:
-    """The same for a path or a heading, which stay on one line.
-
-    >>> inert_name("a\\nb")
-    'a␊b'
-    """
-    return inert(name).replace("\n", "\u240a").replace("\t", "\u2409")
 
 
 def without_headings(passage: str) -> str:

@@ -1,0 +1,29 @@
+"""Control characters of documents, names and queries: shown, not obeyed by a terminal."""
+
+from __future__ import annotations
+
+_BIDI = dict.fromkeys([*range(0x202A, 0x202F), *range(0x2066, 0x206A)], "\ufffd")
+_CONTROL = {
+    **{code: chr(0x2400 + code) for code in range(0x20) if chr(code) not in "\t\n"},
+    0x7F: "\u2421",
+    **dict.fromkeys(range(0x80, 0xA0), "\ufffd"),
+    **_BIDI,
+}
+
+
+def inert(text: str) -> str:
+    """Text whose control characters are shown instead of obeyed: no document drives a terminal.
+
+    >>> inert("\\x1b[31mred")
+    '␛[31mred'
+    """
+    return text.translate(_CONTROL)
+
+
+def inert_name(name: str) -> str:
+    """The same for a path or a heading, which stay on one line.
+
+    >>> inert_name("a\\nb")
+    'a␊b'
+    """
+    return inert(name).replace("\n", "\u240a").replace("\t", "\u2409")
