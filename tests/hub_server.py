@@ -9,12 +9,12 @@ from __future__ import annotations
 import hashlib
 import socket
 import struct
-import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import loopback
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
@@ -31,18 +31,15 @@ class Hub:
     statuses: list[tuple[int, dict[str, str]]] = field(default_factory=list)  # answered first
     corrupt: bool = False
     page: bool = False  # a proxy that answers everything with HTML
+    expired: int = 0  # so many times the link to the bytes is refused, until it is asked for anew
     pause: float = 0.0  # seconds between blocks
     asked: list[tuple[str, str]] = field(default_factory=list)  # (method, Range)
     paths: list[str] = field(default_factory=list)
     tokens: list[str] = field(default_factory=list)  # the authorization that came with each
 
 
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
+class _Handler(loopback.Handler):
     hub: Hub
-
-    def log_message(self, *_: object) -> None:
-        pass
 
     def do_HEAD(self) -> None:
         self._answer()
@@ -60,6 +57,9 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(status, headers)
         elif hub.page:
             self._send(200, {"Content-Type": "text/html"}, b"<html>Please log in</html>")
+        elif self.path.startswith("/bytes/") and hub.expired:
+            hub.expired -= 1
+            self._send(403, {})
         elif self.path.startswith("/bytes/"):
             self._bytes(hub.files[self.path.removeprefix("/bytes/")])
         else:
@@ -121,29 +121,10 @@ class _Handler(BaseHTTPRequestHandler):
         if self.command == "GET":
             self.wfile.write(body)
 
-    def finish(self) -> None:
-        with suppress(OSError, ValueError):  # the connection may have been cut
-            super().finish()
-
-
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-
-    def handle_error(self, *_: object) -> None:
-        pass  # clients that go away are part of the tests
-
 
 @contextmanager
 def running() -> Iterator[Hub]:
     """A hub on a free port of loopback."""
-    server = _Server(("127.0.0.1", 0), type("Handler", (_Handler,), {}))
-    hub = Hub(f"http://127.0.0.1:{server.server_port}")
-    server.RequestHandlerClass.hub = hub  # type: ignore[attr-defined]
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
-    thread.start()
-    try:
+    hub = Hub("")
+    with loopback.serving(type("Handler", (_Handler,), {"hub": hub})) as hub.url:
         yield hub
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()

@@ -12,10 +12,11 @@ import math
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+import loopback
 
 DIMS = 16
 
@@ -55,12 +56,8 @@ class ModelServer:
     turn: threading.Lock = field(default_factory=threading.Lock)
 
 
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
+class _Handler(loopback.Handler):
     state: ModelServer
-
-    def log_message(self, *_: object) -> None:
-        pass
 
     def do_GET(self) -> None:
         self.state.asked.append((self.path, None))
@@ -135,30 +132,10 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(data)
 
-    def finish(self) -> None:
-        with suppress(OSError, ValueError):
-            super().finish()
-
-
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    request_queue_size = 64
-
-    def handle_error(self, *_: object) -> None:
-        pass  # clients that go away are part of the tests
-
 
 @contextmanager
 def running(**behaviour: Any) -> Iterator[ModelServer]:
     """A server on a free port of loopback."""
-    server = _Server(("127.0.0.1", 0), type("Handler", (_Handler,), {}))
-    state = ModelServer(url=f"http://127.0.0.1:{server.server_port}", **behaviour)
-    server.RequestHandlerClass.state = state  # type: ignore[attr-defined]
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
-    thread.start()
-    try:
+    state = ModelServer(**behaviour)
+    with loopback.serving(type("Handler", (_Handler,), {"state": state})) as state.url:
         yield state
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()

@@ -101,6 +101,20 @@ def test_an_interrupted_pull_goes_on_in_the_next_run(
     assert hub.asked[-1] == ("GET", f"bytes={held}-")
 
 
+def test_a_link_that_ran_out_is_asked_for_anew(qrank: Qrank, hub: hub_server.Hub) -> None:
+    hub.expired = 2
+    assert pulled(qrank).read_bytes() == MODEL
+    hub.files["owner/repo-GGUF/other.gguf"] = MODEL[::-1]
+    hub.expired = 50
+    line = complaint_of_pull(qrank("models", "pull", SOURCE.replace("model", "other")))
+    assert "refused (403)" in line
+
+
+def test_a_name_does_not_lead_out_of_the_cache(qrank: Qrank, hub: hub_server.Hub) -> None:
+    assert "names no file" in complaint(qrank("models", "show", "hf:owner/repo/../../../x.gguf"))
+    assert hub.asked == []
+
+
 def test_a_wrong_checksum_leaves_nothing(
     qrank: Qrank, hub: hub_server.Hub, environment: dict[str, str]
 ) -> None:

@@ -22,7 +22,7 @@ errors: list[str] = []  # the last things llama.cpp complained about
 
 @llama.llama_log_callback  # type: ignore[untyped-decorator]
 def _keep_errors(level: int, text: bytes, _: object) -> None:
-    if level == 3:  # GGML_LOG_LEVEL_ERROR
+    if level in (3, 4):  # GGML_LOG_LEVEL_WARN, GGML_LOG_LEVEL_ERROR
         errors.append(text.decode("utf-8", "replace").strip())
         del errors[:-20]
 

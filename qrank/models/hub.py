@@ -31,13 +31,14 @@ SPARE = 64 << 20  # bytes of the disk that stay free
 
 T = TypeVar("T")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+_PLAIN = re.compile(r"[0-9A-Za-z_-]+")  # what a server says and may become a file's name
 _AGAIN = (408, 425, 429, 500, 502, 503, 504)
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Remote:
-    """What the hub says of a file."""
+    """What the hub says of a file; url may change, what it leads to does not."""
 
     url: str
     revision: str
@@ -70,12 +71,14 @@ def look_up(file: File) -> Remote:
 
     def ask() -> Remote:
         said = hub.get_hf_file_metadata(url)
-        if not (said.etag and said.commit_hash and said.size):
+        names = (said.etag or "", said.commit_hash or "")
+        if not said.size or not all(_PLAIN.fullmatch(part) for part in names):
             raise ModelError(f"{url} is no file of a hub: {_PAGE}", hint=_MIRROR)
+        etag, revision = names
         own = said.location.split("/")[:3] == url.split("/")[:3]
         if not own:  # a token is for the hub, not for where its files lie
             headers.pop("authorization", None)
-        return Remote(said.location, said.commit_hash, said.etag, said.size, headers)
+        return Remote(said.location, revision, etag, said.size, headers)
 
     return _with_retries(ask, file, lambda: 0)
 
@@ -97,7 +100,7 @@ def download(file: File, remote: Remote, tell: Callable[[int], None]) -> Path:
             place.parent.mkdir(parents=True, exist_ok=True)
         if not blob.exists():
             _require_room(part, remote.size)
-            _with_retries(lambda: _fetch(part, remote, tell), file, lambda: _size(part))
+            _with_retries(lambda: _fetch(part, file, remote, tell), file, lambda: _size(part))
             _check(part, file, remote)
             part.replace(blob)
         if not file.revision:
@@ -114,8 +117,9 @@ def download(file: File, remote: Remote, tell: Callable[[int], None]) -> Path:
     return link
 
 
-def _fetch(part: Path, remote: Remote, tell: Callable[[int], None]) -> None:
-    """Append what is missing to part. Raises _Again when the connection breaks."""
+def _fetch(part: Path, file: File, remote: Remote, tell: Callable[[int], None]) -> None:
+    """Append what is missing to part. Raises _Again when the connection breaks, or when the link
+    to the bytes has run out, as signed links do: it is asked for anew then."""
     from huggingface_hub import get_session
 
     have = _size(part)
@@ -131,6 +135,9 @@ def _fetch(part: Path, remote: Remote, tell: Callable[[int], None]) -> None:
         if response.status_code == 416:  # it got shorter
             part.unlink()
             raise _Again("the file changed on the server")
+        if response.status_code == 403:
+            remote.url = look_up(file).url
+            raise _Again("the link to the bytes is refused (403)")
         response.raise_for_status()
         if "text/html" in response.headers.get("content-type", ""):
             raise ModelError(f"{remote.url} is no file of a hub: {_PAGE}", hint=_MIRROR)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 from functools import cache
 from pathlib import Path
@@ -206,11 +206,11 @@ def lookup(role: Role, name: str) -> Entry | None:
             if name == file.source or (
                 alias == entry.alias and quantization.lower() == file.quantization.lower()
             ):
-                return _only(entry, file)
+                return replace(entry, files=(file,))
     if name.startswith(SERVER):
         return _server(role, name)
     if name.startswith("hf:"):
-        if places.split_source(name)[1].endswith(".gguf"):
+        if places.split_source(name)[1].endswith(".gguf") and ".." not in name.split("/"):
             return Entry(role, name, files=(File(name),))
         raise ModelError(f"{name} names no file", hint="write hf:OWNER/REPOSITORY/FILE.gguf")
     if name.endswith(".gguf") or "/" in name:
@@ -224,17 +224,9 @@ def lookup(role: Role, name: str) -> Entry | None:
     )
 
 
-def _only(entry: Entry, file: File) -> Entry:
-    from dataclasses import replace
-
-    return replace(entry, files=(file,))
-
-
 def _server(role: Role, url: str) -> Entry:
     """An entry for a server's URL. Weights and prompts are those of the registry's model whose
     name the served one's begins with (URL#MODEL)."""
-    from dataclasses import replace
-
     served = url.rpartition("#")[2].rpartition("/")[2].lower() if "#" in url else ""
     like = [e for e in of_role(role) if not e.server and served.startswith(e.alias.lower())]
     best = max(like, key=lambda e: len(e.alias), default=Entry(role, url))

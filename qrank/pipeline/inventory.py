@@ -60,18 +60,19 @@ def entry_of(name: str, role: Role | None = None) -> Entry:
         try:
             found.append(lookup(each, name) or Entry(each, name, files=(File(name),)))
         except ModelError:
-            if role is not None:
+            if role is not None or name.startswith("hf:"):
                 raise
     if not found:
         names = ", ".join(dict.fromkeys(entry.alias for entry in entries()))
         raise ModelError(f"unknown model {name!r}", hint=f"name one of: {names}")
-    if len(found) == 1:
-        return found[0]
-    file = found[0].find()
-    if found[0].alias != name or file is None or found[0].bundled:
+    known = [entry for entry in found if entry in entries() or entry.alias != name]
+    if len(known) > 1:
         raise InputError(f"{name} is an embedder and a reranker", hint="say which with --role")
-    kind = gguf.read_header(file.path).kind  # a file tells by itself
-    return found[0] if kind is gguf.Kind.embedder else found[1]
+    if known or len(found) == 1:
+        return (known or found)[0]
+    file = found[0].find()  # a path or a source without a name: what it is for, it tells itself
+    embeds = file is None or gguf.read_header(file.path).kind is gguf.Kind.embedder
+    return found[0] if embeds else found[1]
 
 
 def show(name: str, role: Role | None = None) -> dict[str, Any]:

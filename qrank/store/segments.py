@@ -191,12 +191,13 @@ def remove(connection: sqlite3.Connection, passages: Iterable[int]) -> None:
 
 
 def remove_model(connection: sqlite3.Connection, model: int) -> None:
-    """Take all vectors of a model out."""
+    """Take a model out, with all its vectors."""
     connection.execute("DELETE FROM vector WHERE model_id = ?", (model,))
     for (segment,) in connection.execute(
         "SELECT id FROM segment WHERE model_id = ?", (model,)
     ).fetchall():
         _drop(connection, segment)
+    connection.execute("DELETE FROM model WHERE id = ?", (model,))
 
 
 def _drop(connection: sqlite3.Connection, segment: int) -> None:

@@ -169,14 +169,9 @@ class Store(Saved):
     # Models and vectors
 
     def models(self) -> list[StoredModel]:
-        """The embedding models whose vectors are held: first the one that the index is searched
-        with, then those that are on their way in."""
-        return [
-            StoredModel(*row)
-            for row in self._rows(
-                "SELECT id, name, sha256, dims, prompt_version FROM model ORDER BY id"
-            )
-        ]
+        """The embedding models whose vectors are held, the one that is searched with first."""
+        rows = self._rows("SELECT id, name, sha256, dims, prompt_version FROM model ORDER BY id")
+        return [StoredModel(*row) for row in rows]
 
     def add_model(self, model: StoredModel) -> StoredModel:
         """Note a model (its id is ignored) and return it with the id it got."""
@@ -191,7 +186,6 @@ class Store(Saved):
         from qrank.store import segments
 
         segments.remove_model(self._connection, model)
-        self._connection.execute("DELETE FROM model WHERE id = ?", (model,))
 
     def missing_vectors(self, model: int) -> list[int]:
         """The passages without a vector of the model, in the order they were indexed."""
