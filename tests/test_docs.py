@@ -18,6 +18,7 @@ from qrank import settings
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 COMMANDS = [
+    "chunks",
     *("index", "search", "rerank", "embed", "eval", "status", "doctor", "init", "models list"),
     *("remove", "vacuum", "export", "import"),
 ]
