@@ -7,13 +7,18 @@ from pathlib import Path
 
 import pytest
 
+from qrank.errors import InputError
+from qrank.ingest.prepare import open_regular
 from qrank.ingest.walk import walk
 from qrank.results import FileProblem
+from qrank.settings import WALK_ALL, Walking
 
 
-def names(root: Path, problems: list[FileProblem] | None = None) -> list[str]:
-    found = walk(root, (problems if problems is not None else []).append)
-    return [file.path.relative_to(root).as_posix() for file in found]
+def names(
+    root: Path, problems: list[FileProblem] | None = None, walking: Walking = WALK_ALL
+) -> list[str]:
+    found = walk([root], walking, (problems if problems is not None else []).append)
+    return [Path(file.path).relative_to(root).as_posix() for file in found]
 
 
 def make(root: Path, *paths: str, text: str = "x") -> None:
@@ -45,25 +50,26 @@ def test_links_are_not_followed_and_devices_not_read(tmp_path: Path) -> None:
 def test_a_file_that_is_named_is_found_even_when_hidden(tmp_path: Path) -> None:
     make(tmp_path, ".notes.md")
     (tmp_path / ".gitignore").write_text("*\n", encoding="utf-8")
-    assert [f.path.name for f in walk(tmp_path / ".notes.md", [].append)] == [".notes.md"]
+    assert [Path(f.path).name for f in walk([tmp_path / ".notes.md"], WALK_ALL, [].append)] == [
+        ".notes.md"
+    ]
 
 
 def test_a_fifo_that_is_named_is_a_problem_not_a_hang(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo")
     problems: list[FileProblem] = []
-    assert list(walk(tmp_path / "fifo", problems.append)) == []
+    assert list(walk([tmp_path / "fifo"], WALK_ALL, problems.append)) == []
     assert problems[0].reason == "not a regular file"
 
 
-def test_a_name_that_is_no_utf8_is_a_problem(tmp_path: Path) -> None:
-    make(tmp_path, "a.md")
+def test_a_name_that_is_no_utf8_is_found_and_opened(tmp_path: Path) -> None:
     try:
         Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.md")).write_text("x", encoding="utf-8")
     except OSError:
         pytest.skip("the file system takes UTF-8 names only")
-    problems: list[FileProblem] = []
-    assert names(tmp_path, problems) == ["a.md"]
-    assert "\\xe9" in problems[0].path
+    assert names(tmp_path) == ["caf\\xe9.md"]
+    with open_regular(f"{tmp_path}/caf\\xe9.md") as file:
+        assert file.read() == b"x"
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may read all")
@@ -74,3 +80,32 @@ def test_a_folder_without_permission_is_a_problem(tmp_path: Path) -> None:
     assert names(tmp_path, problems) == ["a.md"]
     (tmp_path / "secret").chmod(0o700)
     assert problems[0].reason == "permission denied"
+
+
+def test_globs_types_and_hidden_files(tmp_path: Path) -> None:
+    make(tmp_path, "a.md", "b.py", "sub/c.md", "sub/d.pdf", ".hid/e.md", ".git/f.md", "x.log")
+    (tmp_path / ".gitignore").write_text("*.log\n", encoding="utf-8")
+    cases: list[tuple[Walking, list[str]]] = [
+        (Walking(globs=("*.md",)), ["a.md", "sub/c.md"]),
+        (Walking(globs=("!sub",)), ["a.md", "b.py"]),
+        (Walking(globs=("*.md", "!sub/*")), ["a.md"]),
+        (Walking(globs=("*.log",)), ["x.log"]),  # asked for, whatever ignore files say
+        (Walking(types=("pdf", "py")), ["b.py", "sub/d.pdf"]),
+        (Walking(hidden=True, types=("markdown",)), [".hid/e.md", "a.md", "sub/c.md"]),
+        (Walking(ignore=False, globs=("x*",)), ["x.log"]),
+    ]
+    for walking, expected in cases:
+        assert names(tmp_path, walking=walking) == expected, walking
+    with pytest.raises(InputError, match="markdown"):
+        names(tmp_path, walking=Walking(types=("nonsense",)))
+
+
+def test_a_repository_s_rules_hold_below_it(tmp_path: Path) -> None:
+    make(tmp_path, ".git/info/x", "docs/a.md", "docs/b.tmp", "docs/c.bak", "docs/d.old")
+    (tmp_path / ".gitignore").write_text("*.tmp\n", encoding="utf-8")
+    (tmp_path / ".git" / "info" / "exclude").write_text("*.bak\n", encoding="utf-8")
+    everywhere = tmp_path / "mine"
+    everywhere.write_text("*.old\n", encoding="utf-8")
+    walking = Walking(global_ignores=(everywhere,))
+    assert names(tmp_path / "docs", walking=walking) == ["a.md"]
+    assert len(names(tmp_path / "docs", walking=Walking(ignore=False))) == 4
