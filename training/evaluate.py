@@ -12,6 +12,7 @@ fused scores min-max scaled over those. `qrank eval` measures the same through t
 
 import argparse
 import json
+import math
 import random
 import re
 from pathlib import Path
@@ -50,6 +51,14 @@ def scaled(values: NDArray[np.floating]) -> NDArray[np.floating]:
     return (values - low) / (high - low) if high > low else np.zeros_like(values)
 
 
+class LuceneBM25(BM25Okapi):
+    """BM25 with Lucene's IDF: Okapi's is negative for common words (MBPP's "write a function")."""
+
+    def _calc_idf(self, nd: dict[str, int]) -> None:
+        size = self.corpus_size
+        self.idf = {word: math.log(1 + (size - n + 0.5) / (n + 0.5)) for word, n in nd.items()}
+
+
 class Collection:
     """Documents, sampled judged queries and their BM25 scores."""
 
@@ -70,7 +79,7 @@ class Collection:
         sample = random.sample(queries, min(most, len(queries)))
         self.queries = [text for _, text in sample]
         self.judged = [judged[name] for name, _ in sample]
-        index = BM25Okapi([words(text) or ["\x00"] for text in self.texts], k1=1.2, b=0.75)
+        index = LuceneBM25([words(text) or ["\x00"] for text in self.texts], k1=1.2, b=0.75)
         self.bm25 = np.stack([index.get_scores(words(text)) for text in self.queries])
 
     def ndcg(self, rankings: list[list[int]]) -> list[float]:

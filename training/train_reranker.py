@@ -202,7 +202,7 @@ def lexical(queries: list[list[int]], texts: list[list[int]], tokens: int) -> ND
 class Candidates:
     """Draws lists of texts to rank for a query."""
 
-    def __init__(self, data: Data, sources: list[str], most: int = 5000) -> None:
+    def __init__(self, data: Data, sources: list[str], most: int = 1500) -> None:
         self.data = data
         self.near: dict[str, tuple[list[dict], list[int], NDArray[np.int64]]] = {}
         for name in sources:
