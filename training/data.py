@@ -40,14 +40,15 @@ MOST_CHARS = 900
 class Store:
     """Unique texts in order of arrival, and pairs of their numbers."""
 
-    def __init__(self) -> None:
+    def __init__(self, most_chars: int = MOST_CHARS) -> None:
+        self.most_chars = most_chars
         self.texts: list[dict[str, str]] = []
         self.pairs: list[dict[str, object]] = []
         self.numbers: dict[str, int] = {}
 
     def text(self, text: str, lang: str, side: str) -> int:
-        """Add a text (cut to MOST_CHARS) unless it is there, and return its number."""
-        text = text.strip()[:MOST_CHARS]
+        """Add a text (cut to most_chars) unless it is there, and return its number."""
+        text = text.strip()[: self.most_chars]
         if text not in self.numbers:
             self.numbers[text] = len(self.texts)
             self.texts.append({"text": text, "lang": lang, "side": side})

@@ -8,6 +8,7 @@ reranker, the query-document product exist before the first training step.
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +20,7 @@ MARK_IN = 242  # 4 dims: the token is Instruct, Query, Document, </think>
 MARK_SEEN = 246  # 2 dims: Instruct or Query came before (shares that sum to 4)
 SUPPRESS, SCORE, END = 250, 251, 252
 PART = 253  # 3 dims, reranker only: Query, Document, </think> came before (the same)
+POOL = 2  # the layer that pools, in an embedder
 SLOT0, SLOT1 = 31, 30  # head dims that rotate slowest: as good as without position
 
 
@@ -36,8 +38,31 @@ class Config:
     eps: float = 1e-6
 
 
+class _Scale(torch.autograd.Function):
+    """x / rms(x) * weight with few passes over memory: the plain formula takes twice the time."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, eps: float, kind: torch.dtype) -> Tensor:
+        square = torch.linalg.vecdot(x, x).float()[..., None]
+        inverse = torch.rsqrt(square / x.shape[-1] + eps)
+        unit = (x * inverse).to(kind)
+        ctx.save_for_backward(unit, inverse, weight)
+        ctx.kind = x.dtype
+        return unit * weight.to(kind)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None, None]:
+        unit, inverse, weight = ctx.saved_tensors
+        size = unit.shape[-1]
+        own = (grad * unit).reshape(-1, size).sum(0, dtype=torch.float32)
+        grad = grad * weight.to(grad.dtype)
+        along = torch.linalg.vecdot(grad, unit)[..., None] / size
+        given = torch.addcmul(grad, unit, along, value=-1) * inverse
+        return given.to(ctx.kind), own, None, None
+
+
 class Norm(nn.Module):
-    """x / rms(x) * weight over the last axis, in float32."""
+    """x / rms(x) * weight over the last axis; the result has the type that matrices run in."""
 
     def __init__(self, dims: int, eps: float) -> None:
         super().__init__()
@@ -46,8 +71,8 @@ class Norm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Any shape (..., dims) to the same."""
-        x = x.float()
-        return x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + self.eps) * self.weight
+        low = torch.is_autocast_enabled("cpu")
+        return _Scale.apply(x, self.weight, self.eps, torch.bfloat16 if low else torch.float32)
 
 
 Cache = tuple[Tensor, Tensor]
@@ -77,35 +102,46 @@ class Layer(nn.Module):
             nn.init.normal_(matrix.weight, std=0.002)
 
     def forward(
-        self, x: Tensor, cos: Tensor, sin: Tensor, past: Cache | None
+        self, x: Tensor, cos: Tensor, sin: Tensor, past: Cache | None, ends: Tensor | None = None
     ) -> tuple[Tensor, Cache]:
-        """x (batch, time, dims); cos, sin (time, head_size / 2); past (1, heads, before, size)."""
+        """x (batch, time, dims); cos, sin (time, head_size / 2); past (1, heads, before, size).
+
+        With `ends`, the place of each row's last token, only their states are computed:
+        (batch, 1, dims).
+        """
         batch, time, _ = x.shape
-        h = self.attn_norm(x)
 
         def split(y: Tensor) -> Tensor:
-            return y.view(batch, time, self.heads, -1).transpose(1, 2)
+            return y.view(batch, y.shape[1], self.heads, -1).transpose(1, 2)
 
-        q = rotate(self.attn_q_norm(split(self.attn_q(h))), cos, sin)
+        h = self.attn_norm(x)
         k = rotate(self.attn_k_norm(split(self.attn_k(h))), cos, sin)
         v = split(self.attn_v(h))
-        q, k = q.to(v.dtype), k.to(v.dtype)
-        if past is None:
-            y = F.scaled_dot_product_attention(q, k, v, is_causal=True)
-        else:
-            before = past[0].shape[2]
+        mask, before = None, past[0].shape[2] if past else 0
+        if ends is not None:
+            mask = torch.arange(before + time) <= before + ends[:, None, None, None]
+            rows = torch.arange(batch)
+            x, h = x[rows, ends][:, None], h[rows, ends][:, None]
+            cos, sin = cos[ends][:, None, None], sin[ends][:, None, None]
+        elif past:
+            mask = torch.ones(time, before + time, dtype=torch.bool).tril(before)
+        q = rotate(self.attn_q_norm(split(self.attn_q(h))), cos, sin)
+        full_k, full_v = k, v
+        if past:
             full_k = torch.cat([past[0].expand(batch, -1, -1, -1), k], dim=2)
             full_v = torch.cat([past[1].expand(batch, -1, -1, -1), v], dim=2)
-            mask = torch.ones(time, before + time, dtype=torch.bool).tril(before)
-            y = F.scaled_dot_product_attention(q, full_k, full_v, attn_mask=mask)
-        x = x + self.attn_output(y.transpose(1, 2).reshape(batch, time, -1)).float()
+        y = F.scaled_dot_product_attention(
+            q, full_k, full_v, attn_mask=mask, is_causal=mask is None
+        )
+        x = x + self.attn_output(y.transpose(1, 2).reshape(batch, x.shape[1], -1))
         h = self.ffn_norm(x)
-        x = x + self.ffn_down(F.silu(self.ffn_gate(h)) * self.ffn_up(h)).float()
+        x = x + self.ffn_down(F.silu(self.ffn_gate(h)) * self.ffn_up(h))
         return x, (k, v)
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     """NEOX rotary positions: pairs are (i, i + half)."""
+    cos, sin = cos.to(x.dtype), sin.to(x.dtype)
     a, b = x.chunk(2, dim=-1)
     return torch.cat([a * cos - b * sin, b * cos + a * sin], dim=-1)
 
@@ -122,21 +158,27 @@ class Student(nn.Module):
         half = config.head_size // 2
         self.frequencies = config.rope_base ** (-torch.arange(half) / half)
 
-    def run(self, ids: Tensor, past: list[Cache] | None = None) -> tuple[Tensor, list[Cache]]:
-        """ids (batch, time) to residuals (batch, time, dims) and this call's keys and values."""
+    def run(
+        self, ids: Tensor, past: list[Cache] | None = None, ends: Tensor | None = None
+    ) -> tuple[Tensor, list[Cache]]:
+        """ids (batch, time) to residuals (batch, time, dims) and this call's keys and values.
+
+        With `ends`, the last layer runs for these places only: (batch, 1, dims).
+        """
         start = past[0][0].shape[2] if past else 0
         angles = torch.outer(torch.arange(start, start + ids.shape[1]).float(), self.frequencies)
         cos, sin = angles.cos(), angles.sin()
         x, caches = self.token_embd(ids), []
         for place, layer in enumerate(self.blk):
-            x, cache = layer(x, cos, sin, past[place] if past else None)
+            here = ends if place == len(self.blk) - 1 else None
+            x, cache = layer(x, cos, sin, past[place] if past else None, here)
             caches.append(cache)
         return x, caches
 
     def last(self, ids: Tensor, lengths: Tensor, past: list[Cache] | None = None) -> Tensor:
         """The output-normed state of each row's last token, (batch, dims); padding is right."""
-        x, _ = self.run(ids, past)
-        return self.output_norm(x[torch.arange(len(ids)), lengths - 1])
+        x, _ = self.run(ids, past, lengths - 1)
+        return self.output_norm(x[:, 0])
 
 
 def pad(rows: list[list[int]]) -> tuple[Tensor, Tensor]:

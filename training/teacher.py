@@ -5,11 +5,12 @@ build folder:
     teacher.npy        (texts, dims) float16: unit vectors after the projection; zero rows for
                        texts without a teacher (other languages)
     tokens.npy         (vocabulary, dims) float32: the projected vector of each token's text
-    projection.npy     (384, dims) float32: uncentred principal axes of the text vectors
+    projection.npy     (384, dims) float32: uncentred principal axes of the first texts' vectors
 """
 
 import argparse
 import json
+import random
 import time
 from importlib.resources import files
 from pathlib import Path
@@ -21,6 +22,8 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 from transformers import BertModel
 
+STEP = 4096  # texts between two writes
+
 
 class Teacher:
     """Mean-pooled, normalised sentence vectors of 384 dims, computed in bfloat16."""
@@ -31,7 +34,7 @@ class Teacher:
         self.model = BertModel.from_pretrained(folder, dtype=torch.bfloat16).eval()
 
     @torch.inference_mode()
-    def encode(self, texts: list[str], most: int = 128, budget: int = 4096) -> NDArray[np.float32]:
+    def encode(self, texts: list[str], most: int = 256, budget: int = 4096) -> NDArray[np.float32]:
         """Return (len(texts), 384) unit vectors; texts are cut at `most` tokens."""
         self.tokenizer.no_padding()
         self.tokenizer.enable_truncation(most)
@@ -57,8 +60,26 @@ class Teacher:
         return out
 
 
+def project(vectors: NDArray[np.float32], dims: int) -> NDArray[np.float32]:
+    """(384, dims) uncentred principal axes; reports what they keep."""
+    _, axes = np.linalg.eigh(vectors.T @ vectors)
+    projection = np.ascontiguousarray(axes[:, ::-1][:, :dims])
+    kept = np.linalg.norm(vectors @ projection, axis=1)
+    print(f"the {dims} axes keep {float((kept**2).mean()):.4f} of the squared norm")
+    return projection
+
+
+def token_vectors(teacher: Teacher, build: Path) -> NDArray[np.float32]:
+    """(vocabulary, 384) vectors of the tokens' texts, zero for pieces of characters."""
+    cut = vocabulary.load(build / "vocabulary.json")
+    decode = vocabulary.tokenizer(cut).decode
+    texts = [decode([token]).strip() for token in range(len(cut["tokens"]))]
+    usable = np.array([bool(text) and "\ufffd" not in text for text in texts])
+    return teacher.encode(texts) * usable[:, None]
+
+
 def main() -> None:
-    """Encode, project, write."""
+    """Encode what has no vector yet, in random order; may be stopped at any time."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("build", type=Path, help="build folder with texts.jsonl, vocabulary.json")
     parser.add_argument("--dims", type=int, default=256)
@@ -67,31 +88,30 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     lines = (args.build / "texts.jsonl").read_text(encoding="utf-8").splitlines()
     rows = [json.loads(line) for line in lines]
-    known = [place for place, row in enumerate(rows) if row["lang"] == "en"]
-    teacher = Teacher()
-    vectors = np.zeros((len(known), 384), dtype=np.float32)
-    begun = time.time()
-    for start in range(0, len(known), 8192):
-        part = known[start : start + 8192]
-        vectors[start : start + len(part)] = teacher.encode([rows[place]["text"] for place in part])
-        print(f"{start + len(part)} of {len(known)} texts, {time.time() - begun:.0f} s", flush=True)
-    _, axes = np.linalg.eigh(vectors.T @ vectors)
-    projection = np.ascontiguousarray(axes[:, ::-1][:, : args.dims])
-    projected = vectors @ projection
-    kept = np.linalg.norm(projected, axis=1, keepdims=True)
-    print(f"the {args.dims} axes keep {float((kept**2).mean()):.4f} of the squared norm")
-    print(f"norm of the mean vector: {np.linalg.norm(vectors.mean(0)):.3f}")
+    teacher, path = Teacher(), args.build / "teacher.npy"
     every = np.zeros((len(rows), args.dims), dtype=np.float16)
-    every[known] = projected / kept
-    np.save(args.build / "teacher.npy", every)
-    np.save(args.build / "projection.npy", projection)
-    cut = vocabulary.load(args.build / "vocabulary.json")
-    decode = vocabulary.tokenizer(cut).decode
-    texts = [decode([token]).strip() for token in range(len(cut["tokens"]))]
-    usable = np.array([bool(text) and "\ufffd" not in text for text in texts])
-    made = teacher.encode(texts) @ projection
-    made[~usable] = 0
-    np.save(args.build / "tokens.npy", made)
+    if path.exists():
+        old = np.load(path)
+        every[: len(old)] = old
+        projection = np.load(args.build / "projection.npy")
+    missing = np.flatnonzero(np.abs(every).sum(1) == 0)
+    todo = [int(place) for place in missing if rows[place]["lang"] == "en"]
+    random.seed(5)
+    random.shuffle(todo)
+    begun = time.time()
+    for start in range(0, len(todo), STEP):
+        part = todo[start : start + STEP]
+        vectors = teacher.encode([rows[place]["text"] for place in part])
+        if not path.exists():  # the first texts settle the axes
+            projection = project(vectors, args.dims)
+            np.save(args.build / "projection.npy", projection)
+            np.save(args.build / "tokens.npy", token_vectors(teacher, args.build) @ projection)
+        made = vectors @ projection
+        every[part] = made / np.linalg.norm(made, axis=1, keepdims=True)
+        with path.with_suffix(".part").open("wb") as out:
+            np.save(out, every)
+        path.with_suffix(".part").replace(path)
+        print(f"{start + len(part)} of {len(todo)} texts, {time.time() - begun:.0f} s", flush=True)
 
 
 if __name__ == "__main__":

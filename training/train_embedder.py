@@ -8,12 +8,11 @@ prompt of Qwen3-Embedding, documents do not; both end in <|endoftext|>.
 
 import argparse
 import json
-import math
 import random
-import time
 from collections import defaultdict
 from pathlib import Path
 
+import loop
 import numpy as np
 import student
 import torch
@@ -26,24 +25,32 @@ PROMPT = (
 )
 # Shares of the pairs in a step.
 MIX = {
-    "squad-sentences": 0.24,
-    "wordnet": 0.14,
-    "man": 0.08,
-    "tldr-en": 0.12,
-    "nl2bash": 0.04,
-    "wikiqa": 0.05,
-    "trecqa": 0.02,
-    "covidfact": 0.05,
-    "healthver": 0.06,
-    "policyqa": 0.02,
-    "cosqa": 0.02,
+    "squad-sentences": 0.15,
+    "wordnet": 0.09,
+    "package": 0.08,
+    "doc": 0.10,
+    "dictionary": 0.08,
+    "python": 0.08,
+    "ontology": 0.05,
+    "icd": 0.02,
+    "man": 0.03,
+    "tldr-en": 0.06,
+    "nl2bash": 0.03,
+    "wikiqa": 0.03,
+    "trecqa": 0.01,
+    "covidfact": 0.03,
+    "healthver": 0.04,
+    "policyqa": 0.01,
+    "cosqa": 0.01,
     "mbpp": 0.01,
-    "concode-java": 0.02,
-    "jaquad": 0.05,
-    "tquad": 0.03,
-    "tldr-multi": 0.05,
+    "concode-java": 0.01,
+    "jaquad": 0.04,
+    "tquad": 0.02,
+    "tldr-multi": 0.02,
 }
+UNTAUGHT = ("jaquad", "tquad", "tldr-multi")  # languages that the teacher does not know
 TEMPERATURE = 0.05
+GROUP = 8192  # tokens that run at once
 
 
 class Data:
@@ -53,7 +60,6 @@ class Data:
         self.vocabulary = vocabulary.load(build / "vocabulary.json")
         lines = (build / "texts.jsonl").read_text(encoding="utf-8").splitlines()
         self.texts = [json.loads(line)["text"] for line in lines]
-        self.sides = [json.loads(line)["side"] for line in lines]
         self.encode = vocabulary.tokenizer(self.vocabulary)
         self.end = vocabulary.special_ids(self.vocabulary)["<|endoftext|>"]
         prompt = self.encode.encode(PROMPT).ids
@@ -66,9 +72,12 @@ class Data:
         self.pairs: dict[str, list[dict]] = defaultdict(list)
         for line in (build / "pairs.jsonl").read_text(encoding="utf-8").splitlines():
             row = json.loads(line)
-            self.pairs[row["source"]].append(row)
-        paired = {row[side] for rows in self.pairs.values() for row in rows for side in "qd"}
-        self.singles = [place for place in range(len(self.texts)) if place not in paired]
+            if row["source"] in UNTAUGHT or (self.known[row["q"]] and self.known[row["d"]]):
+                self.pairs[row["source"]].append(row)
+        taught = self.known.nonzero()[:, 0]
+        self.taught = taught[
+            torch.randperm(len(taught), generator=torch.Generator().manual_seed(1))
+        ]
 
     def query(self, place: int, most: int) -> list[int]:
         """Ids of a query after `self.head`, whose last token, the colon, may join the text.
@@ -84,20 +93,30 @@ class Data:
         """Ids of a document."""
         return self.ids[place][:most] + [self.end]
 
+    def neighbours(self, seeds: int, size: int) -> list[int]:
+        """Texts in `seeds` clusters: the teacher's nearest `size` of a text, among 50,000."""
+        first = random.randrange(max(1, len(self.taught) - 50_000))
+        pool = self.taught[first : first + 50_000]
+        chosen = pool[torch.tensor(random.sample(range(len(pool)), seeds))]
+        near = self.teacher[chosen] @ self.teacher[pool].T
+        return pool[near.topk(size).indices.flatten()].tolist()
 
-def embed(
-    model: student.Student, rows: list[list[int]], past: list[student.Cache] | None, parts: int
+
+def last_states(
+    model: student.Student, rows: list[list[int]], past: list[student.Cache] | None
 ) -> Tensor:
-    """Unit vectors (len(rows), dims) of rows that follow `past`, in `parts` groups by length."""
+    """(len(rows), dims) float32 last states of rows after `past`, in groups of like length."""
     order = sorted(range(len(rows)), key=lambda place: len(rows[place]))
-    size = math.ceil(len(rows) / parts)
-    made = []
-    for start in range(0, len(rows), size):
-        group = [rows[place] for place in order[start : start + size]]
-        made.append(model.last(*student.pad(group), past))
+    made, start = [], 0
+    while start < len(order):
+        stop = start + 1
+        while stop < len(order) and (stop + 1 - start) * len(rows[order[stop]]) <= GROUP:
+            stop += 1
+        made.append(model.last(*student.pad([rows[place] for place in order[start:stop]]), past))
+        start = stop
     back = torch.empty(len(rows), dtype=torch.long)
     back[torch.tensor(order)] = torch.arange(len(rows))
-    return F.normalize(torch.cat(made), dim=1)[back]
+    return torch.cat(made).float()[back]
 
 
 def losses(data: Data, queries: list[int], documents: list[int], out: Tensor) -> Tensor:
@@ -124,24 +143,27 @@ def losses(data: Data, queries: list[int], documents: list[int], out: Tensor) ->
     return torch.stack([3 * distil, relation, (own * weight).mean()])
 
 
+def grow(model: student.Student, layers: int) -> student.Student:
+    """The same function with further layers at the end, which begin as nearly nothing."""
+    made = student.Student(student.Config(**{**vars(model.config), "layers": layers}))
+    made.load_state_dict(model.state_dict(), strict=False)
+    return made
+
+
 def main() -> None:
-    """Train for a given time; write checkpoints to the output as it goes."""
+    """Train; the same call again resumes."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("build", type=Path)
     parser.add_argument("out", type=Path, help="checkpoint to write")
-    parser.add_argument("--minutes", type=float, default=30)
-    parser.add_argument("--pairs", type=int, default=80, help="pairs a step")
-    parser.add_argument("--singles", type=int, default=40, help="further texts a step")
-    parser.add_argument("--most", type=int, default=112, help="longest document in tokens")
-    parser.add_argument("--rate", type=float, default=1.5e-3)
-    parser.add_argument("--table-rate", type=float, default=1.5e-3)
-    parser.add_argument("--layers", type=int, default=3)
-    parser.add_argument("--start", type=Path, help="checkpoint to go on from")
-    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--pairs", type=int, default=72, help="pairs a step")
+    parser.add_argument("--clusters", type=int, default=5, help="of 24 texts a step")
+    parser.add_argument("--most", type=int, default=288, help="longest document in tokens")
+    parser.add_argument("--layers", type=int, default=4)
+    parser.add_argument("--start", type=Path, help="checkpoint to begin from")
+    loop.options(parser, rate=1e-3, table_rate=1.5e-3)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    torch.manual_seed(1)
-    random.seed(1)
+    torch.manual_seed(args.seed)
     data = Data(args.build)
     if args.start:
         model = student.load(args.start)
@@ -149,46 +171,28 @@ def main() -> None:
         start = np.load(args.build / "start.npz")
         meaning, rarity = torch.from_numpy(start["meaning"]), torch.from_numpy(start["rarity"])
         words = [data.encode.encode(word).ids[-1] for word in ("Instruct", "Query")]
-        config = student.Config(tokens=len(rarity), layers=args.layers)
+        config = student.Config(tokens=len(rarity), layers=student.POOL + 1)
         model = student.begin(config, meaning, rarity, data.end, *words)
-    table = model.token_embd.weight
-    others = [weight for weight in model.parameters() if weight is not table]
-    optimiser = torch.optim.AdamW(
-        [{"params": [table]}, {"params": others}], betas=(0.9, 0.98), weight_decay=0.0, fused=True
-    )
-    rates = (args.table_rate, args.rate)
-    names, shares = list(MIX), list(MIX.values())
+    model = grow(model, args.layers)
+    mix = {name: share for name, share in MIX.items() if data.pairs[name]}
+    print({name: len(data.pairs[name]) for name in mix}, len(data.taught), flush=True)
     head = torch.tensor([data.head])
-    begun, step, tokens, mean = time.time(), 0, 0, torch.zeros(3)
-    while (part := (time.time() - begun) / (60 * args.minutes)) < 1:
-        now = min(1, (step + 1) / 50) * (0.02 + 0.98 * (0.5 + 0.5 * math.cos(math.pi * part)))
-        for group, rate in zip(optimiser.param_groups, rates, strict=True):
-            group["lr"] = rate * now
+
+    def step() -> Tensor:
         drawn = [
-            random.choice(data.pairs[name]) for name in random.choices(names, shares, k=args.pairs)
+            random.choice(data.pairs[name])
+            for name in random.choices(list(mix), list(mix.values()), k=args.pairs)
         ]
         queries = [row["q"] for row in drawn]
-        documents = [row["d"] for row in drawn] + random.sample(data.singles, args.singles)
+        documents = [row["d"] for row in drawn] + data.neighbours(args.clusters, 24)
         asked = [data.query(place, 40) for place in queries]
         given = [data.document(place, args.most) for place in documents]
         with torch.autocast("cpu", torch.bfloat16):
             _, past = model.run(head)
-            out = torch.cat([embed(model, asked, past, 2), embed(model, given, None, 3)])
-        parts = losses(data, queries, documents, out.float())
-        parts.sum().backward()
-        torch.nn.utils.clip_grad_norm_(others, 1.0)
-        optimiser.step()
-        optimiser.zero_grad()
-        mean = mean * 0.98 + parts.detach() * 0.02 if step else parts.detach()
-        tokens += sum(map(len, asked + given))
-        step += 1
-        if step % 50 == 0 or step in (1, 10):
-            rate = tokens / (time.time() - begun)
-            losses_now = " ".join(f"{value:.3f}" for value in mean.tolist())
-            print(f"step {step} {100 * part:.0f} % {losses_now} {rate:.0f} tokens/s", flush=True)
-        if step % 100 == 0:
-            student.save(model, args.out)
-    student.save(model, args.out)
+            states = last_states(model, asked, past), last_states(model, given, None)
+        return losses(data, queries, documents, F.normalize(torch.cat(states), dim=1))
+
+    loop.train(model, args.out, args, step)
 
 
 if __name__ == "__main__":

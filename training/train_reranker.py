@@ -1,19 +1,19 @@
 """Train the small reranker, starting from the trained embedder.
 
 The token table and the middle layers are the embedder's. Before them comes a layer that tells the
-prompt's parts apart, after them one built so that the prompt's last token holds the query's mean
-and the document's mean and its SwiGLU multiplies them: training starts from a rough cosine.
+prompt's parts apart. After them comes one that gives the prompt's last token the query's mean, and
+one that adds the document's mean, in which words near the query's mean weigh more, and whose
+SwiGLU multiplies the two: training starts from a rough cosine.
 Loss: listwise cross-entropy against half gold, half softmax(teacher cosine / 0.05), plus binary
 cross-entropy on gold; candidates are the positive, given negatives, BM25-like ones from the same
 source, and random passages.
 """
 
 import argparse
-import math
 import random
-import time
 from pathlib import Path
 
+import loop
 import numpy as np
 import student
 import torch
@@ -23,7 +23,7 @@ from scipy import sparse
 from student import CONST, MARK_IN, PART, RARITY, SCORE, SLOT0, SLOT1, mark_seen
 from torch import Tensor
 from torch.nn import functional as F
-from train_embedder import Data
+from train_embedder import Data, last_states
 
 TASK = "Given a web search query, retrieve relevant passages that answer the query"
 SYSTEM = (
@@ -31,24 +31,31 @@ SYSTEM = (
     'provided. Note that the answer can only be "yes" or "no".'
 )
 MIX = {
-    "squad-sentences": 0.3,
-    "wordnet": 0.08,
-    "man": 0.08,
-    "tldr-en": 0.1,
+    "squad-sentences": 0.24,
+    "wordnet": 0.05,
+    "package": 0.06,
+    "doc": 0.08,
+    "dictionary": 0.05,
+    "python": 0.06,
+    "ontology": 0.04,
+    "man": 0.03,
+    "tldr-en": 0.06,
     "nl2bash": 0.03,
-    "wikiqa": 0.08,
+    "wikiqa": 0.07,
     "trecqa": 0.03,
-    "covidfact": 0.07,
-    "healthver": 0.07,
+    "covidfact": 0.06,
+    "healthver": 0.06,
     "policyqa": 0.02,
     "cosqa": 0.02,
     "mbpp": 0.01,
-    "concode-java": 0.02,
+    "concode-java": 0.01,
     "jaquad": 0.04,
     "tquad": 0.02,
-    "tldr-multi": 0.03,
+    "tldr-multi": 0.02,
 }
 HALF = 120  # dims of meaning that enter the product
+SLOT2 = 29  # a third slow head dim, beside SLOT0 and SLOT1
+NEAR = 0.3
 
 
 class Prompt:
@@ -82,9 +89,9 @@ class Prompt:
 
 
 def begin(embedder: student.Student, prompt: Prompt) -> student.Student:
-    """A layer that tells the prompt's parts apart, the embedder's but its last, the product."""
-    kept = len(embedder.blk) - 1
-    config = student.Config(**{**vars(embedder.config), "layers": kept + 2})
+    """A layer for the prompt's parts, the embedder's before its pooling, two for the product."""
+    middle = embedder.blk[: student.POOL]
+    config = student.Config(**{**vars(embedder.config), "layers": len(middle) + 3})
     model = student.Student(config)
     table = model.token_embd.weight.data
     table.copy_(embedder.token_embd.weight.data)
@@ -98,22 +105,36 @@ def begin(embedder: student.Student, prompt: Prompt) -> student.Student:
     table[prompt.yes, SCORE], table[prompt.no, SCORE] = 2, -2
     table[prompt.yes, CONST], table[prompt.no, CONST] = 3.75, 4.25
     mark_seen(model.blk[0], range(MARK_IN + 1, MARK_IN + 4), range(PART, PART + 3))
-    for layer, trained in zip(model.blk[1:-1], embedder.blk[:-1], strict=True):
+    for layer, trained in zip(model.blk[1:-2], middle, strict=True):
         layer.load_state_dict(trained.state_dict())
         for matrix in ("attn_q", "attn_k", "attn_v", "ffn_gate", "ffn_up"):
             getattr(layer, matrix).weight.data[:, fresh] = 0
         for matrix in ("attn_output", "ffn_down"):
             getattr(layer, matrix).weight.data[fresh] = 0
+    pooled = pooling(embedder)
+    average(model.blk[-2], pooled, part=0, gain=2.0, near=False)
+    average(model.blk[-1], pooled, part=1, gain=4.0, near=True)
     multiply(model.blk[-1])
     model.output_norm.weight.data[:] = 0
     model.output_norm.weight.data[[CONST, SCORE]] = 1
     return model
 
 
-def multiply(layer: student.Layer) -> None:
-    """Heads 0, 1 average the query's words, heads 2, 3 the document's; the SwiGLU takes a product.
+def pooling(embedder: student.Student) -> Tensor:
+    """(HALF, dims): what the embedder's pooling makes of a token's state, its first dims."""
+    layer = embedder.blk[student.POOL]
+    made = layer.attn_output.weight @ layer.attn_v.weight * layer.attn_norm.weight
+    made = (made * embedder.output_norm.weight[:, None]).detach()[:HALF]
+    made[:, student.MEANING :] = 0
+    return made / made.norm(dim=1).mean()
 
-    silu(a) b - silu(-a) b = a b, so two hidden units multiply exactly.
+
+def average(layer: student.Layer, pooled: Tensor, part: int, gain: float, near: bool) -> None:
+    """The last token averages a part's words, rare ones more, into half `part` of the meaning.
+
+    part: 0 the query, 1 the document. Tokens before </think> average the words before the query
+    instead: a constant. near: words whose meaning is like the first half (the query's mean, by
+    then) weigh more.
     """
     q, k, v, o = (
         m.weight.data for m in (layer.attn_q, layer.attn_k, layer.attn_v, layer.attn_output)
@@ -121,24 +142,35 @@ def multiply(layer: student.Layer) -> None:
     for matrix in (q, k, v, o):
         matrix.zero_()
     for norm in (layer.attn_q_norm, layer.attn_k_norm):
-        norm.weight.data[[SLOT0, SLOT1]] = 1.5
+        norm.weight.data[[SLOT0, SLOT1, SLOT2]] = 1.5
+    size = HALF // 4
     for head in range(4):
-        row, part, gain = 64 * head, PART + head // 2, (2, 4)[head // 2]
+        row = 64 * head
         q[row + SLOT1, CONST] = 1
         k[row + SLOT0, CONST], k[row + SLOT1, CONST] = 1, -1.25
         k[row + SLOT1, RARITY] = 0.9
-        k[row + SLOT1, part], k[row + SLOT1, part + 1] = gain, -gain
-        for dim in range(HALF // 2):
-            v[row + dim, HALF // 2 * (head % 2) + dim] = 1
-            o[HALF // 2 * head + dim, row + dim] = 2
+        k[row + SLOT1, PART + part], k[row + SLOT1, PART + part + 1] = gain, -gain
+        if not near:
+            q[row + SLOT2, CONST], q[row + SLOT2, PART + 2] = 4, -12
+            k[row + SLOT2, CONST], k[row + SLOT2, PART] = 1, -2
+        v[row : row + size] = pooled[size * head : size * (head + 1)]
+        for dim in range(size):
+            o[HALF * part + size * head + dim, row + dim] = 2
+        if near:  # through the slow rotary pairs, whose angle is small within a passage
+            for place, slot in enumerate((*range(16, 29), *range(48, 61))):
+                q[row + slot, 26 * head + place] = k[row + slot, 26 * head + place] = NEAR
+    for matrix in (q, k, o):
+        matrix.add_(torch.randn_like(matrix) * 0.003)
+
+
+def multiply(layer: student.Layer) -> None:
+    """The SwiGLU multiplies the halves: silu(a) b - silu(-a) b = a b, exactly, in two units."""
     gate, up, down = (m.weight.data for m in (layer.ffn_gate, layer.ffn_up, layer.ffn_down))
     places = torch.arange(HALF)
     gate[: 2 * HALF], up[: 2 * HALF], down[:, : 2 * HALF] = 0, 0, 0
     gate[places, places], up[places, HALF + places] = 1, 1
     gate[HALF + places, places], up[HALF + places, HALF + places] = -1, 1
     down[SCORE, places], down[SCORE, HALF + places] = 0.03, -0.03
-    for matrix in (q, k, o):
-        matrix.add_(torch.randn_like(matrix) * 0.003)
 
 
 def lexical(queries: list[list[int]], texts: list[list[int]], tokens: int) -> NDArray[np.int64]:
@@ -170,10 +202,10 @@ def lexical(queries: list[list[int]], texts: list[list[int]], tokens: int) -> ND
 class Candidates:
     """Draws lists of texts to rank for a query."""
 
-    def __init__(self, data: Data, most: int = 5000) -> None:
+    def __init__(self, data: Data, sources: list[str], most: int = 1500) -> None:
         self.data = data
         self.near: dict[str, tuple[list[dict], list[int], NDArray[np.int64]]] = {}
-        for name in MIX:
+        for name in sources:
             rows = random.sample(data.pairs[name], min(most, len(data.pairs[name])))
             texts = sorted({row["d"] for row in data.pairs[name]})[: 4 * most]
             texts = sorted(set(texts) | {row["d"] for row in rows})
@@ -209,7 +241,8 @@ def losses(logits: Tensor, cosine: Tensor) -> Tensor:
     counted[:, 0] = True
     weight = counted * torch.where(gold > 0, float(logits.shape[1] - 1), 1.0) * 0.5
     binary = F.binary_cross_entropy_with_logits(logits, gold, weight=weight)
-    return torch.stack([listwise, binary])
+    wrong = 1 - (logits.detach().argmax(1) == 0).float().mean()  # for the log; no gradient
+    return torch.stack([listwise, binary, wrong])
 
 
 def main() -> None:
@@ -218,69 +251,39 @@ def main() -> None:
     parser.add_argument("build", type=Path)
     parser.add_argument("embedder", type=Path, help="its checkpoint")
     parser.add_argument("out", type=Path, help="checkpoint to write")
-    parser.add_argument("--minutes", type=float, default=30)
-    parser.add_argument("--queries", type=int, default=10, help="lists a step")
+    parser.add_argument("--queries", type=int, default=12, help="lists a step")
     parser.add_argument("--size", type=int, default=6, help="texts a list")
     parser.add_argument("--most", type=int, default=128, help="longest query and document")
-    parser.add_argument("--rate", type=float, default=5e-4)
-    parser.add_argument("--table-rate", type=float, default=1e-3)
-    parser.add_argument("--threads", type=int, default=1)
+    loop.options(parser, rate=7e-4, table_rate=1e-3)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    torch.manual_seed(2)
-    random.seed(2)
+    torch.manual_seed(args.seed)
+    random.seed(args.seed)
     data = Data(args.build)
     prompt = Prompt(data)
     model = begin(student.load(args.embedder), prompt)
-    candidates = Candidates(data)
-    table = model.token_embd.weight
-    others = [weight for weight in model.parameters() if weight is not table]
-    optimiser = torch.optim.AdamW(
-        [{"params": [table]}, {"params": others}], betas=(0.9, 0.98), weight_decay=0.0, fused=True
-    )
-    rates = (args.table_rate, args.rate)
-    names, shares = list(MIX), list(MIX.values())
+    mix = {name: share for name, share in MIX.items() if data.pairs[name]}
+    candidates = Candidates(data, list(mix))
     head = torch.tensor([prompt.head])
-    begun, step, mean = time.time(), 0, torch.zeros(3)
-    while (part := (time.time() - begun) / (60 * args.minutes)) < 1:
-        now = min(1, (step + 1) / 50) * (0.02 + 0.98 * (0.5 + 0.5 * math.cos(math.pi * part)))
-        for group, rate in zip(optimiser.param_groups, rates, strict=True):
-            group["lr"] = rate * now
+
+    def step() -> Tensor:
         rows: list[list[int]] = []
         asked, offered = [], []
-        for name in random.choices(names, shares, k=args.queries):
+        for name in random.choices(list(mix), list(mix.values()), k=args.queries):
             query, texts = candidates.draw(name, args.size)
             asked += [query] * len(texts)
             offered += texts
-            most = random.choice((64, args.most, args.most))
+            most = random.choice((64, args.most, args.most, 2 * args.most))
             rows += [prompt.pair(data.texts[query][:300], data.texts[t], most) for t in texts]
-        order = sorted(range(len(rows)), key=lambda place: len(rows[place]))
         with torch.autocast("cpu", torch.bfloat16):
             _, past = model.run(head)
-            made = []
-            for group in (order[: len(order) // 2], order[len(order) // 2 :]):
-                made.append(model.last(*student.pad([rows[place] for place in group]), past))
-        states = torch.empty(len(rows), model.config.dims)
-        states[torch.tensor(order)] = torch.cat(made).float()
-        logits = states @ (table[prompt.yes] - table[prompt.no])
+            states = last_states(model, rows, past)
+        table = model.token_embd.weight
+        logits = (states @ (table[prompt.yes] - table[prompt.no])).view(-1, args.size)
         cosine = (data.teacher[asked] * data.teacher[offered]).sum(1).view(-1, args.size)
-        logits = logits.view(-1, args.size)
-        parts = losses(logits, cosine)
-        parts.sum().backward()
-        torch.nn.utils.clip_grad_norm_(others, 1.0)
-        optimiser.step()
-        optimiser.zero_grad()
-        first = (logits.argmax(1) == 0).float().mean()
-        values = torch.stack([*parts.detach(), first])
-        mean = mean * 0.98 + values * 0.02 if step else values
-        step += 1
-        if step % 50 == 0 or step in (1, 10):
-            text = " ".join(f"{value:.3f}" for value in mean.tolist())
-            spent = time.time() - begun
-            print(f"step {step} {100 * part:.0f} % {text} {spent / step:.2f} s/step", flush=True)
-        if step % 200 == 0:
-            student.save(model, args.out)
-    student.save(model, args.out)
+        return losses(logits, cosine)
+
+    loop.train(model, args.out, args, step)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,70 @@
+"""What both trainers share: options, optimiser and rates, the log, checkpoints, resuming."""
+
+import argparse
+import random
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import student
+import torch
+from torch import Tensor
+
+
+def options(parser: argparse.ArgumentParser, rate: float, table_rate: float) -> None:
+    """Add the options of `train`."""
+    parser.add_argument("--minutes", type=float, default=60, help="in all, those resumed included")
+    parser.add_argument("--rate", type=float, default=rate)
+    parser.add_argument("--table-rate", type=float, default=table_rate, help="of the token table")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--seed", type=int, default=1)
+
+
+def train(
+    model: student.Student, out: Path, args: argparse.Namespace, losses: Callable[[], Tensor]
+) -> None:
+    """Minimise the sum of what `losses` draws and computes; the same call again resumes.
+
+    Every 25 steps `out` gets the weights and `out`.state the optimiser. The rates fall linearly
+    with the time spent, so that a run on a busy machine ends in time, too; a step's draws depend on
+    the seed and its number alone.
+    """
+    table = model.token_embd.weight
+    others = [weight for weight in model.parameters() if weight is not table]
+    optimiser = torch.optim.AdamW(
+        [{"params": [table]}, {"params": others}], betas=(0.9, 0.98), weight_decay=0.0, fused=True
+    )
+    state, step, spent = out.with_suffix(".state"), 0, 0.0
+    if state.exists():
+        kept = torch.load(state, weights_only=True)
+        optimiser.load_state_dict(kept["optimiser"])
+        model.load_state_dict(student.load(out).state_dict())
+        step, spent = kept["step"], kept["minutes"]
+    begun, first, mean = time.time() - 60 * spent, step, torch.zeros(())
+    while (part := (time.time() - begun) / (60 * args.minutes)) < 1:
+        random.seed(1_000_000 * args.seed + step)
+        now = min(1.0, (step + 1) / 50) * (1 - part)
+        for group, rate in zip(optimiser.param_groups, (args.table_rate, args.rate), strict=True):
+            group["lr"] = rate * now
+        parts = losses()
+        parts.sum().backward()
+        torch.nn.utils.clip_grad_norm_(others, 1.0)
+        optimiser.step()
+        optimiser.zero_grad()
+        mean = mean * 0.96 + parts.detach() * 0.04 if step > first else parts.detach()
+        step += 1
+        if step % 25 == 0:
+            text = " ".join(f"{value:.3f}" for value in mean.tolist())
+            cpu = time.process_time() / 60
+            print(f"step {step}, {100 * part:.0f} %: {text}; {cpu:.1f} CPU min", flush=True)
+            save(model, optimiser, out, step, (time.time() - begun) / 60)
+    save(model, optimiser, out, step, args.minutes)
+
+
+def save(
+    model: student.Student, optimiser: torch.optim.Optimizer, out: Path, step: int, minutes: float
+) -> None:
+    """Write the weights, and beside them what resuming needs."""
+    student.save(model, out)
+    kept = {"step": step, "minutes": minutes, "optimiser": optimiser.state_dict()}
+    torch.save(kept, out.with_suffix(".state"))
