@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -41,8 +42,9 @@ def picture() -> str:
             subprocess.run(
                 [COMMAND, *words], cwd=folder, env=environment, check=True, capture_output=True
             )
+        command = shlex.join([str(COMMAND), *WORDS])
         shown = pexpect.run(
-            str(COMMAND) + "".join(f" '{word}'" for word in WORDS),
+            shlex.join(["sh", "-c", f"{command} 2>/dev/null"]),  # no sign of life in the picture
             cwd=folder,
             env=environment,
             encoding="utf-8",
