@@ -14,7 +14,7 @@ from qrank import settings
 from qrank.errors import InputError
 from qrank.models.registry import AUTO, Role, resolve
 from qrank.results import Answer, Check, IndexReport, Mode, Passage
-from qrank.settings import ANYWHERE, Placement
+from qrank.settings import ANYWHERE, Placement, Reading, Walking
 
 if TYPE_CHECKING:
     from qrank.pipeline.loading import Embedder, Reranker
@@ -92,22 +92,29 @@ class Index:
         collection: str | None = None,
         embed: bool = True,
         progress: Progress | None = None,
+        walking: Walking | None = None,
+        reading: Reading | None = None,
     ) -> IndexReport:
         """Index files and folders, or bring them up to date; what is gone below them is removed.
 
-        Files that can't be read are in the report. Raises InputError for a path that does not
-        exist, IndexFileError or ModelError when the index or the model can't be used.
+        walking: which files are taken; reading: how they are read. Files that can't be read are
+        in the report. Raises InputError for a path that does not exist, IndexFileError or
+        ModelError when the index or the model can't be used.
         """
         from qrank.pipeline.embedding import model_for_indexing
         from qrank.pipeline.index import existing, index_paths
         from qrank.pipeline.progress import Silent
         from qrank.store import Store
 
-        roots = existing(Path(path) for path in paths)  # before an index file is made
+        walking = settings.with_global_ignores(walking or Walking())
+        roots = existing((Path(path) for path in paths), walking)  # before an index file is made
         name = collection or self._presets.get("collection") or DEFAULT_COLLECTION
         with Store(self.path, write=True) as store:
             model = model_for_indexing(store, self._embed_name) if embed else None
-            return index_paths(store, roots, name, model, self._placement, progress or Silent())
+            return index_paths(
+                *(store, roots, name, model, self._placement, progress or Silent()),
+                *(walking, reading or Reading()),
+            )
 
     def search(
         self,

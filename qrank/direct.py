@@ -1,19 +1,22 @@
-"""The Python API for texts that are in no index: rerank and embed them."""
+"""The Python API for what is in no index: rerank and embed texts, see how files are cut."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qrank import settings
 from qrank.errors import InputError
 from qrank.models.registry import AUTO, Role, resolve
 from qrank.results import RankedText
-from qrank.settings import ANYWHERE, Placement
+from qrank.settings import ANYWHERE, Placement, Reading, Walking
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+    from qrank.pipeline.plan import FilePlan
 
 
 def rerank(
@@ -145,3 +148,28 @@ def embed(
         return embedding(texts, query=query, instruction=instruction, dims=dims)
     finally:
         embedding.close()
+
+
+def plan(
+    paths: Iterable[str | Path],
+    *,
+    walking: Walking | None = None,
+    reading: Reading | None = None,
+) -> Iterator[FilePlan]:
+    """What `Index.add` would make of files and folders: their chunks, or why they are left out.
+
+    Raises InputError for a path that does not exist.
+    """
+    from qrank.pipeline.plan import plan
+
+    walking = settings.with_global_ignores(walking or Walking())
+    return plan([Path(path) for path in paths], walking, reading or Reading())
+
+
+def changes(
+    paths: Iterable[str | Path], *, walking: Walking | None = None, but: Path | None = None
+) -> Iterator[None]:
+    """Yield each time that something below paths has changed, but for the index file."""
+    from qrank.pipeline.watch import changes
+
+    return changes([Path(path) for path in paths], walking or Walking(), but)

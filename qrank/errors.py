@@ -3,6 +3,7 @@
 QrankError            anything below; exit status 2
 ├── InputError        a path, a query, an option or a line of input
 ├── ExtractError      a file's content; the run goes on without that file
+│   └── NoTextError   it holds no text: nothing went wrong
 ├── ModelError        a model file, its kind, or llama.cpp refusing it
 └── IndexFileError    the index file: missing, damaged, newer, or made with another model
 """
@@ -23,6 +24,10 @@ class InputError(QrankError):
 
 class ExtractError(QrankError):
     """A file's content can't be read as a document."""
+
+
+class NoTextError(ExtractError):
+    """A file holds no text that could be indexed: an image, a scan, a device."""
 
 
 class ModelError(QrankError):

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from pathlib import Path
-from typing import Literal
+from types import MappingProxyType
+from typing import Literal, NamedTuple
 
 
 class Mode(StrEnum):
@@ -16,33 +17,37 @@ class Mode(StrEnum):
     vector = "vector"
 
 
-@dataclass(frozen=True, slots=True)
-class Block:
+class Block(NamedTuple):
     """A stretch of a document that belongs together: a paragraph, a heading, a code block.
 
     start and end are character offsets into the document's text; heading is the path of the
-    headings above it, outermost first.
+    headings above it, outermost first; page (a slide, a sheet) counts from 1. Blocks of different
+    parts (pages, rows, messages) never share a chunk.
     """
 
     start: int
     end: int
     heading: tuple[str, ...] = ()
+    page: int | None = None
+    part: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Document:
-    """What was extracted from one file: its text, where its parts are, and its own title."""
+class Document(NamedTuple):
+    """What was extracted from one file, or from a stretch of a long one: its text, where its
+    parts are, and its own title."""
 
     text: str
     title: str
     blocks: list[Block]
-    offset: int = 0  # bytes of the file before the text (a byte order mark)
+    offset: int = 0  # bytes of the file before the text (a byte order mark, earlier stretches)
+    line: int = 0  # lines of the file before the text
+    lines: Sequence[int] | None = None  # of each line of text the line of the file it is from
+    fields: Mapping[str, object] = MappingProxyType({})  # front matter, a mail's date and sender
 
 
-@dataclass(frozen=True, slots=True)
-class Chunk:
-    """A passage of a file. Offsets are bytes in the file, lines count from 1, ends as in Python
-    for bytes and inclusive for lines."""
+class Chunk(NamedTuple):
+    """A passage of a file. Offsets are bytes in the file, or in the text extracted from it when
+    that is not UTF-8 text; lines count from 1; ends as in Python for bytes, inclusive for lines."""
 
     text: str
     heading: str
@@ -179,10 +184,11 @@ class Packed:
 
 @dataclass(frozen=True, slots=True)
 class FileProblem:
-    """A file that was left out, and why."""
+    """A file that was left out, and why; known: it was for the same reason the last time."""
 
     path: str
     reason: str
+    known: bool = False
 
 
 @dataclass(slots=True)
@@ -201,6 +207,12 @@ class IndexReport:
     replaced: list[str] = field(default_factory=list)  # names of the models it took the place of
     problems: list[FileProblem] = field(default_factory=list)
     seconds: float = 0.0
+
+    @property
+    def changed(self) -> bool:
+        """Whether the index is another than before, or something new was left out."""
+        news = any(not problem.known for problem in self.problems)
+        return bool(self.added or self.updated or self.removed or self.embedded or news)
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,10 +242,9 @@ class Record:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class FoundFile:
-    """A regular file that the walk came upon."""
+class FoundFile(NamedTuple):
+    """A regular file that the walk came upon; its path is absolute, and fit to be shown."""
 
-    path: Path
+    path: str
     size: int
     mtime_ns: int

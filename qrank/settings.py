@@ -6,8 +6,9 @@ A flag beats the environment, which beats the project's config, which beats the 
 from __future__ import annotations
 
 import os
+import re
 import tomllib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from qrank.errors import InputError
 PROJECT_FOLDER = ".qrank"
 INDEX_NAME = "index.db"
 CONFIG_NAME = "config.toml"
+_EXCLUDES_FILE = re.compile(r"^\s*excludesfile\s*=\s*\"?(.+?)\"?\s*$", re.IGNORECASE | re.MULTILINE)
 NUMBERS = ("threads", "gpu_layers")
 MODELS = ("embedder", "reranker")  # tables of models (models/registry.toml has their fields)
 KEYS = (
@@ -36,6 +38,37 @@ class Placement:
 
 
 ANYWHERE = Placement()
+
+
+MAX_FILESIZE = 32 << 20
+TIMEOUT = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How files are read. It crosses into the worker processes."""
+
+    fields: tuple[str, ...] = ()  # of records (JSONL, CSV): which to index; empty: chosen by name
+    pre: tuple[str, ...] = ()  # a command that turns a file into text on its stdout
+    pre_globs: tuple[str, ...] = ()  # for which files; empty: for all
+    timeout: float = TIMEOUT  # seconds of CPU for one file that is not plain text
+
+
+@dataclass(frozen=True, slots=True)
+class Walking:
+    """Which files are found."""
+
+    ignore: bool = True  # honour ignore files
+    global_ignores: tuple[Path, ...] = ()  # the user's ignore files for everywhere
+    hidden: bool = False  # also files and folders whose name begins with a dot
+    globs: tuple[str, ...] = ()  # as ripgrep's -g: a later one wins, "!" leaves out
+    types: tuple[str, ...] = ()  # formats by name, or suffixes
+    max_filesize: int = MAX_FILESIZE  # bytes; larger files are left out
+    whole_home: bool = False  # the home folder itself, or one above it, may be a root
+
+
+READ_ALL = Reading()
+WALK_ALL = Walking()
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +161,32 @@ def write(path: Path, key: str, value: str | None) -> None:
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise InputError(f"can't write {path}: {reason}") from error
+
+
+def with_global_ignores(walking: Walking) -> Walking:
+    """The same, with the user's ignore files for everywhere unless ignore files are off."""
+    if not walking.ignore:
+        return walking
+    return replace(walking, global_ignores=tuple(global_ignore_files()))
+
+
+def global_ignore_files() -> list[Path]:
+    """The user's ignore files for everywhere: git's (core.excludesFile), then qrank's own."""
+    from platformdirs import user_config_path
+
+    home = Path.home()
+    configs = Path(os.environ.get("XDG_CONFIG_HOME") or home / ".config")
+    named = ""
+    for config in (configs / "git" / "config", home / ".gitconfig"):
+        try:
+            found = _EXCLUDES_FILE.findall(config.read_text("utf-8", "replace"))
+        except OSError:
+            continue
+        named = found[-1] if found else named
+    return [
+        Path(named).expanduser() if named else configs / "git" / "ignore",
+        user_config_path("qrank", appauthor=False) / "ignore",
+    ]
 
 
 def _require_no_servers(

@@ -148,6 +148,45 @@ def index_terms(text: str, latin: str = ENGLISH) -> list[str]:
     return [term for _, _, terms in tokens(text, latin) for term in terms]
 
 
+# Outside these a character of ASCII ends whatever _TOKEN matches, and looks at around it.
+_RUN = "0-9A-Za-z_'+#"
+_BREAK = re.compile(rf"[^{_RUN}\x80-\U0010ffff]+")
+_ASCII_BREAKS = {code: " " for code in range(128) if not re.fullmatch(f"[{_RUN}]", chr(code))}
+_LONG_RUN = 40  # characters; what is longer seldom comes again
+
+
+class _RunTerms(dict[str, str]):
+    """The terms of a run of text without breaks, separated by blanks, made when first needed."""
+
+    def __init__(self, latin: str) -> None:
+        super().__init__()
+        self._latin = latin
+
+    def __missing__(self, run: str) -> str:
+        terms = " ".join(term for _, _, found in tokens(run, self._latin) for term in found)
+        if len(run) <= _LONG_RUN:
+            if len(self) >= 1 << 17:
+                self.clear()
+            self[run] = terms
+        return terms
+
+
+@cache
+def _run_terms(latin: str) -> _RunTerms:
+    return _RunTerms(latin)
+
+
+def joined_terms(text: str, latin: str = ENGLISH) -> str:
+    """`index_terms` separated by blanks, several times as fast: what is between two breaks
+    depends on nothing around it, and is mostly a word that was seen before.
+
+    >>> joined_terms("Where's C++? In user_id.")
+    'where c++ in user_id user id'
+    """
+    runs = text.translate(_ASCII_BREAKS).split() if text.isascii() else _BREAK.split(text)
+    return " ".join(filter(None, map(_run_terms(latin).__getitem__, runs)))
+
+
 def query_terms(text: str, latin: str = ENGLISH) -> list[str]:
     """The terms of a query; one that it repeats is there twice, and counts twice.
 

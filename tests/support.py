@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import sys
@@ -10,6 +11,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from qrank.ingest.extract import documents
+from qrank.results import Document
 
 ROOT = Path(__file__).parents[1]
 SAMPLE = ROOT / "sample_corpus"
@@ -53,6 +57,12 @@ def complaint(run: Run) -> str:
     assert len(lines) == 1, run
     assert lines[0].startswith("qrank: "), run
     return lines[0]
+
+
+def extract(name: str, data: bytes) -> Document:
+    """A small file's one document."""
+    [document] = documents(io.BytesIO(data), name)
+    return document
 
 
 @contextmanager

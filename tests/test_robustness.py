@@ -11,14 +11,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support import COMMAND, PARITY, Run, complaint
+from support import COMMAND, PARITY, Run, complaint, extract
 
 from qrank.ingest.chunk import chunk
-from qrank.ingest.extract import extract
 from qrank.ingest.walk import walk
 from qrank.llama.gguf import read_header
 from qrank.llama.reranker import Reranker
-from qrank.settings import ANYWHERE
+from qrank.settings import ANYWHERE, WALK_ALL
 
 Qrank = Callable[..., Run]
 
@@ -26,14 +25,14 @@ Qrank = Callable[..., Run]
 @pytest.mark.parametrize("name", ["a.txt", "a.py", "a.md"])
 @pytest.mark.parametrize("data", [b"\n" * 500_000, b" " * 500_000 + b"x", b"x" * 500_000])
 def test_long_runs_of_one_character_take_no_hours(name: str, data: bytes) -> None:
-    chunks = chunk(extract(Path(name), data))
+    chunks = chunk(extract(name, data))
     assert sum(len(piece.text) for piece in chunks) <= len(data)
     assert bool(chunks) == bool(data.strip())
 
 
 def test_a_huge_heading_is_not_repeated_whole_in_every_chunk() -> None:
     text = "# " + "very long heading " * 10_000 + "\n\n" + "A sentence under it. " * 500
-    pieces = chunk(extract(Path("a.md"), text.encode()))
+    pieces = chunk(extract("a.md", text.encode()))
     assert len(pieces) > 100
     assert max(len(piece.heading) for piece in pieces) <= 200
 
@@ -50,7 +49,9 @@ def test_a_tree_deeper_than_python_s_stack_is_walked(tmp_path: Path) -> None:
     (tmp_path / "z.md").write_text("x", "utf-8")
     problems: list[object] = []
     try:
-        assert [file.path.name for file in walk(tmp_path, problems.append)] == ["z.md"]
+        assert [Path(file.path).name for file in walk([tmp_path], WALK_ALL, problems.append)] == [
+            "z.md"
+        ]
     finally:  # Python's own rmtree can't
         subprocess.run(["rm", "-rf", tmp_path / "d"], check=True)
 
@@ -60,7 +61,7 @@ def test_ignore_files_may_be_odd(tmp_path: Path) -> None:
     (tmp_path / "b.md").write_text("x", "utf-8")
     (tmp_path / ".gitignore").write_text("!\n*.log\nbroken\\\n", "utf-8")
     os.mkfifo(tmp_path / ".ignore")
-    assert [file.path.name for file in walk(tmp_path, [].append)] == ["b.md"]
+    assert [Path(file.path).name for file in walk([tmp_path], WALK_ALL, [].append)] == ["b.md"]
 
 
 def test_a_path_with_dots_is_the_same_path(qrank: Qrank, tmp_path: Path) -> None:

@@ -49,9 +49,7 @@ def add(
     language: str = "english",
 ) -> None:
     chunks = [
-        NewChunk(
-            Chunk(text, "", i, i + 1, i + 1, i + 1), text.split(), title.split(), text.encode()
-        )
+        NewChunk(Chunk(text, "", i, i + 1, i + 1, i + 1), text, title, text.encode())
         for i, text in enumerate(texts)
     ]
     with store.transaction():

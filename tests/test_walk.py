@@ -7,13 +7,17 @@ from pathlib import Path
 
 import pytest
 
+from qrank.ingest.prepare import open_regular
 from qrank.ingest.walk import walk
 from qrank.results import FileProblem
+from qrank.settings import WALK_ALL, Walking
 
 
-def names(root: Path, problems: list[FileProblem] | None = None) -> list[str]:
-    found = walk(root, (problems if problems is not None else []).append)
-    return [file.path.relative_to(root).as_posix() for file in found]
+def names(
+    root: Path, problems: list[FileProblem] | None = None, walking: Walking = WALK_ALL
+) -> list[str]:
+    found = walk([root], walking, (problems if problems is not None else []).append)
+    return [Path(file.path).relative_to(root).as_posix() for file in found]
 
 
 def make(root: Path, *paths: str, text: str = "x") -> None:
@@ -45,25 +49,26 @@ def test_links_are_not_followed_and_devices_not_read(tmp_path: Path) -> None:
 def test_a_file_that_is_named_is_found_even_when_hidden(tmp_path: Path) -> None:
     make(tmp_path, ".notes.md")
     (tmp_path / ".gitignore").write_text("*\n", encoding="utf-8")
-    assert [f.path.name for f in walk(tmp_path / ".notes.md", [].append)] == [".notes.md"]
+    assert [Path(f.path).name for f in walk([tmp_path / ".notes.md"], WALK_ALL, [].append)] == [
+        ".notes.md"
+    ]
 
 
 def test_a_fifo_that_is_named_is_a_problem_not_a_hang(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo")
     problems: list[FileProblem] = []
-    assert list(walk(tmp_path / "fifo", problems.append)) == []
+    assert list(walk([tmp_path / "fifo"], WALK_ALL, problems.append)) == []
     assert problems[0].reason == "not a regular file"
 
 
-def test_a_name_that_is_no_utf8_is_a_problem(tmp_path: Path) -> None:
-    make(tmp_path, "a.md")
+def test_a_name_that_is_no_utf8_is_found_and_opened(tmp_path: Path) -> None:
     try:
         Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.md")).write_text("x", encoding="utf-8")
     except OSError:
         pytest.skip("the file system takes UTF-8 names only")
-    problems: list[FileProblem] = []
-    assert names(tmp_path, problems) == ["a.md"]
-    assert "\\xe9" in problems[0].path
+    assert names(tmp_path) == ["caf\\xe9.md"]
+    with open_regular(f"{tmp_path}/caf\\xe9.md") as file:
+        assert file.read() == b"x"
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may read all")

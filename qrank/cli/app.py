@@ -18,6 +18,7 @@ from qrank.cli import (
     embed,
     eval,
     index,
+    ingest,
     maintain,
     models,
     passages,
@@ -47,6 +48,7 @@ app.command("tui", cls=ModelCommand)(tui.tui)
 app.command("similar", cls=Command)(search.similar)
 app.command("get", cls=Command)(passages.get)
 app.command("open", cls=Command)(passages.open_)
+app.command("chunks", cls=Command)(ingest.chunks)
 app.command("rerank", cls=ModelCommand)(rerank.rerank)
 app.command("embed", cls=ModelCommand)(embed.embed)
 app.command("eval", cls=ModelCommand)(eval.evaluate)

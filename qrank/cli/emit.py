@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from qrank.cli.inert import inert, inert_name
 from qrank.cli.inputs import Item
-from qrank.results import Answer, IndexReport, Packed, Passage, Result
+from qrank.results import Answer, Chunk, IndexReport, Packed, Passage, Result
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from qrank.evaluation.measure import Difference
     from qrank.evaluation.report import Numbers, Scored
+    from qrank.pipeline.plan import FilePlan
 
 SCHEMA = 1
 _OBEYED = re.compile("[\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
@@ -122,6 +123,23 @@ def index_report(report: IndexReport) -> None:
             "seconds": report.seconds,
         }
     )
+
+
+def chunk(plan: FilePlan, made: Chunk) -> dict[str, Any]:
+    """A passage that a file would be cut into; tokens: about how many it is."""
+    fields = {"path": plan.path, "title": plan.title, **made._asdict()}
+    return {**fields, "tokens": plan.tokens(made)}
+
+
+def file_plan(plan: FilePlan) -> dict[str, Any]:
+    """A file with the passages it would be cut into, or why it would be left out."""
+    made = [{**piece._asdict(), "tokens": plan.tokens(piece)} for piece in plan.chunks]
+    return {
+        "path": plan.path,
+        "title": plan.title,
+        "reason": plan.reason or None,
+        "chunks": made,
+    }
 
 
 def ranked_document(query: str, ranked: Sequence[tuple[Item, float]]) -> None:

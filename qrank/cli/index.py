@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from qrank.cli import ingest
 from qrank.cli.options import common
 from qrank.errors import InputError
+
+if TYPE_CHECKING:
+    from qrank.results import IndexReport
 
 
 def index(
@@ -22,29 +26,81 @@ def index(
         bool, typer.Option("--embed/--no-embed", help="Whether to make vectors, too.")
     ] = True,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only show what would be read, and how.")
+    ] = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Go on: keep the index up to date until interrupted.")
+    ] = False,
+    no_ignore: ingest.NoIgnore = False,
+    hidden: ingest.Hidden = False,
+    globs: ingest.Globs = None,
+    types: ingest.Types = None,
+    max_filesize: ingest.MaxFilesize = None,
+    whole_home: Annotated[
+        bool, typer.Option("--whole-home", help="PATH may be your whole home folder.")
+    ] = False,
+    fields: ingest.Fields = None,
+    pre: ingest.Pre = None,
+    pre_globs: ingest.PreGlobs = None,
+    timeout: ingest.Timeout = None,
 ) -> None:
     """Index folders and files, or update what is indexed.
 
     Only what changed since the last run is read and embedded; what is gone is removed. It can be
     interrupted at any time: the next run goes on from there.
     """
-    from qrank import api
+    from qrank import api, direct
     from qrank.cli import emit, render
 
     if not all(paths):
         raise InputError("a path is empty", hint="name a folder or file; . is this folder")
+    walking = ingest.walking(
+        no_ignore=no_ignore,
+        hidden=hidden,
+        globs=globs,
+        types=types,
+        max_filesize=max_filesize,
+        whole_home=whole_home,
+    )
+    reading = ingest.reading(fields, pre, pre_globs, timeout)
+    if dry_run:
+        plans = direct.plan(paths, walking=walking, reading=reading)
+        raise typer.Exit(ingest.show(plans, as_json=as_json, counts=True))
     index_file = api.Index(common.db, embed_model=embed_model, placement=common.placement)
-    with index_file as target, render.progress() as progress:
-        report = target.add(paths, collection=collection, embed=embed, progress=progress)
-    render.problems(report)
-    if as_json:
-        emit.index_report(report)
-    else:
-        render.index_report(report, target.path)
-    if report.replaced:
-        render.warn(f"{report.model} took the place of {', '.join(report.replaced)}")
-    if report.embedded:
-        render.hint_at_better_models(report.model)
+
+    def run() -> IndexReport:
+        with render.progress() as progress:
+            report = index_file.add(
+                paths,
+                collection=collection,
+                embed=embed,
+                progress=progress,
+                walking=walking,
+                reading=reading,
+            )
+        render.problems(report)
+        return report
+
+    def say(report: IndexReport) -> None:
+        if as_json:
+            emit.index_report(report)
+        else:
+            render.index_report(report, index_file.path)
+
+    with index_file:
+        report = run()
+        say(report)
+        if report.replaced:
+            render.warn(f"{report.model} took the place of {', '.join(report.replaced)}")
+        if report.embedded:
+            render.hint_at_better_models(report.model)
+        if watch:
+            render.warn("watching for changes; Ctrl-C ends it")
+            for _ in direct.changes(paths, walking=walking, but=index_file.path):
+                report = run()
+                if report.changed:
+                    say(report)
     held = report.added + report.updated + report.unchanged + report.removed
     if not held and (report.failed or report.skipped):
         raise typer.Exit(2)

@@ -18,6 +18,7 @@ from qrank.results import Check, IndexReport, Passage
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from qrank.pipeline.plan import FilePlan
     from qrank.pipeline.progress import Progress
 
 SHOWN_PROBLEMS = 10
@@ -95,12 +96,30 @@ def passages(found: Sequence[Passage]) -> None:
 
 
 def problems(report: IndexReport) -> None:
-    """The files that were left out, the first few by name."""
-    for problem in report.problems[:SHOWN_PROBLEMS]:
+    """The files that were left out, the first few by name; those of the last run are counted."""
+    news = [problem for problem in report.problems if not problem.known]
+    for problem in news[:SHOWN_PROBLEMS]:
         warn(f"left out {short_path(problem.path)}: {problem.reason}")
-    more = len(report.problems) - SHOWN_PROBLEMS
+    more = len(news) - SHOWN_PROBLEMS
     if more > 0:
         warn(f"left out {more} more (--json names all)")
+
+
+def file_plan(plan: FilePlan) -> None:
+    """The passages a file is cut into, each under a line that says where it is."""
+    for chunk in plan.chunks:
+        lines = f"{chunk.start_line}-{chunk.end_line}"
+        page = f" (page {chunk.page})" if chunk.page is not None else ""
+        place = f"{short_path(plan.path)}:{lines}{page}"
+        heading = f"  {chunk.heading}" if chunk.heading else ""
+        print(inert_name(f"== {place}  ~{plan.tokens(chunk)} tokens{heading}"))
+        print((inert(chunk.text) if sys.stdout.isatty() else chunk.text) + "\n")
+
+
+def file_count(plan: FilePlan) -> None:
+    """How many passages a file is cut into, on a line."""
+    tokens = sum(map(plan.tokens, plan.chunks))
+    print(f"{inert_name(short_path(plan.path))}: {len(plan.chunks)} passages, ~{tokens} tokens")
 
 
 def index_report(report: IndexReport, path: Path) -> None:

@@ -1,66 +1,98 @@
 """Blocks -> chunks: neighbours are packed up to a size, what is too long is split at sentences.
 
-Sizes are bytes of UTF-8: whatever the script, a token of the Qwen vocabulary is 3 to 4.5 of them
-(English 4.2, Russian 4.6, Arabic 4.3, Chinese 4.1, Japanese 4.1, German 3.6, code 3.6, French 3.1,
-Hindi 2.7: counted on sample_corpus).
+Sizes are tokens by an estimate, docs/ingest.md has what it was measured on: llama.cpp's own
+tokenisers read 1 to 2 MB a second, too slow for all that is indexed.
 """
 
 from __future__ import annotations
 
 import re
-from bisect import bisect_right
 from collections.abc import Iterator
 
 from qrank.results import Block, Chunk, Document
 
-VERSION = 1  # part of the index: a change makes every file be chunked again
-MAX_BYTES = 1200  # about 300 tokens: what a reranker on a CPU can read thirty of
-MIN_BYTES = 320  # below this a section joins the next one
+VERSION = 2  # part of the index: a change makes every file be chunked again
+MAX_TOKENS = 300  # what a reranker on a CPU can read thirty of
+MIN_TOKENS = 80  # below this a section joins the next one
 
 _SENTENCE_END = re.compile(r"(?<=[.!?…])[\"'”’)\]]*\s+|(?<=[。！？])|\n+")
 _SPACE = re.compile(r"\s+")
+Span = tuple[int, int]
+
+
+def bytes_per_token(text: str) -> float:
+    """How many bytes of UTF-8 of a text make a token, by its share of characters beyond ASCII.
+
+    English and most scripts of their own: 4; Latin script with accents (French, Czech, …): 3.2.
+
+    >>> bytes_per_token("plain"), bytes_per_token("déjà vu"), bytes_per_token("привет")
+    (4.0, 3.2, 4.0)
+    """
+    excess = _size(text) / max(1, len(text)) - 1  # a dash or a quote here and there says nothing
+    return 3.2 if 0.006 < excess < 0.3 else 4.0
+
+
+def estimated_tokens(text: str) -> int:
+    """About how many tokens a text is, whatever the model."""
+    return round(_size(text) / bytes_per_token(text))
 
 
 def chunk(
-    document: Document, max_bytes: int = MAX_BYTES, min_bytes: int = MIN_BYTES
+    document: Document, max_tokens: int = MAX_TOKENS, min_tokens: int = MIN_TOKENS
 ) -> list[Chunk]:
-    """Cut a document into chunks of at most max_bytes, in order and without overlap.
+    """Cut a document into chunks of about max_tokens at most, in order and without overlap.
 
     Every non-space character that lies in a block is in exactly one chunk. A word is cut only
-    when it is longer than max_bytes by itself.
+    when it is longer than a chunk by itself. A chunk never spans two parts (pages, rows).
     """
     text = document.text
-    groups: list[list[Block]] = []
-    size = 0
-    for block in _within(document.blocks, text, max_bytes):
-        longer = size + _size(text[groups[-1][-1].end : block.end]) if groups else 0
-        if (
-            groups
-            and longer <= max_bytes
-            and (block.heading == groups[-1][-1].heading or size < min_bytes)
-        ):
-            groups[-1].append(block)
-            size = longer
-        else:
-            groups.append([block])
-            size = _size(text[block.start : block.end])
-    return list(_placed(document, groups))
+    ratio = bytes_per_token(text)
+    limit, least = int(max_tokens * ratio), int(min_tokens * ratio)
+    ascii_only = text.isascii()
+    chunks: list[Chunk] = []
+    place = _Place(document, ascii_only)
+    group: list[Block] = []
+    start = size = 0
+    for block in _within(document.blocks, text, limit, ascii_only):
+        if group:
+            last = group[-1]
+            added = text[last.end : block.end]
+            longer = size + (len(added) if ascii_only else _size(added))
+            if (
+                longer <= limit
+                and (block.heading == last.heading or size < least)
+                and block.part == last.part
+            ):
+                group.append(block)
+                size = longer
+                continue
+            place.add(group, chunks)
+        group = [block]
+        start = block.start
+        size = block.end - start if ascii_only else _size(text[start : block.end])
+    if group:
+        place.add(group, chunks)
+    return chunks
 
 
-def _within(blocks: list[Block], text: str, max_bytes: int) -> Iterator[Block]:
+def _within(blocks: list[Block], text: str, limit: int, ascii_only: bool) -> Iterator[Block]:
     """The blocks, each too long one in pieces."""
     for block in blocks:
-        for start, end in split(text, block.start, block.end, max_bytes):
-            yield Block(start, end, block.heading)
+        start, end = block.start, block.end
+        if end - start <= limit and (ascii_only or _size(text[start:end]) <= limit):
+            yield block
+            continue
+        for s, e in split(text, start, end, limit):
+            yield block._replace(start=s, end=e)
 
 
-def split(text: str, start: int, end: int, max_bytes: int) -> list[tuple[int, int]]:
+def split(text: str, start: int, end: int, max_bytes: int) -> list[Span]:
     """Cut text[start:end] into spans of at most max_bytes, at sentence ends where possible.
 
     >>> split("One two. Three four five.", 0, 25, 12)
     [(0, 8), (9, 19), (20, 25)]
     """
-    spans: list[tuple[int, int]] = []
+    spans: list[Span] = []
     open_start = open_end = start  # the span that is being filled
     for sentence_start, sentence_end in _pieces(text, start, end, _SENTENCE_END):
         for s, e in _fitting(text, sentence_start, sentence_end, max_bytes):
@@ -75,14 +107,15 @@ def split(text: str, start: int, end: int, max_bytes: int) -> list[tuple[int, in
     return spans
 
 
-def _fitting(text: str, start: int, end: int, max_bytes: int) -> Iterator[tuple[int, int]]:
+def _fitting(text: str, start: int, end: int, max_bytes: int) -> Iterator[Span]:
     """A sentence as it is, or its words when it is too long, or their parts when they are."""
     if _size(text[start:end]) <= max_bytes:
         yield start, end
         return
     for s, e in _pieces(text, start, end, _SPACE):
-        while _size(text[s:e]) > max_bytes:
-            cut = s + len(text[s:e].encode()[:max_bytes].decode("utf-8", "ignore"))
+        while e - s > max_bytes or _size(text[s:e]) > max_bytes:
+            window = text[s : s + max_bytes]  # a character is one byte at least
+            cut = s + len(window.encode()[:max_bytes].decode("utf-8", "ignore"))
             cut = max(cut, s + 1)
             yield s, cut
             s = cut
@@ -90,9 +123,7 @@ def _fitting(text: str, start: int, end: int, max_bytes: int) -> Iterator[tuple[
             yield s, e
 
 
-def _pieces(
-    text: str, start: int, end: int, separator: re.Pattern[str]
-) -> Iterator[tuple[int, int]]:
+def _pieces(text: str, start: int, end: int, separator: re.Pattern[str]) -> Iterator[Span]:
     at = start
     for match in separator.finditer(text, start, end):
         if match.start() > at:
@@ -106,32 +137,51 @@ def _size(text: str) -> int:
     return len(text) if text.isascii() else len(text.encode("utf-8"))
 
 
-def _placed(document: Document, groups: list[list[Block]]) -> Iterator[Chunk]:
-    """Groups of blocks as chunks, with their bytes and lines; blank edges are dropped."""
-    text = document.text
-    newlines = [match.start() for match in re.finditer("\n", text)]
-    at, at_byte = 0, document.offset  # characters and bytes counted so far
-    for group in groups:
+class _Place:
+    """Turns groups of blocks, in order, into chunks with their bytes and lines."""
+
+    def __init__(self, document: Document, ascii_only: bool) -> None:
+        self._document = document
+        self._size = len if ascii_only else _size
+        self._at = 0  # characters, bytes and line ends counted so far
+        self._byte = document.offset
+        self._line = document.line
+
+    def add(self, group: list[Block], chunks: list[Chunk]) -> None:
+        """Append the chunk of a group, unless it is blank; blank edges are dropped."""
+        text = self._document.text
         start, end = group[0].start, group[-1].end
-        body = text[start:end]
+        body = text[start:end].rstrip()
         stripped = body.lstrip()
         if not stripped:
-            continue
+            return
         # Leading blank lines go, the indentation of the first line stays.
-        lead = body[: len(body) - len(stripped)]
-        start += lead.rfind("\n") + 1
-        end = start + len(text[start:end].rstrip())
-        at_byte += _size(text[at:start])
-        length = _size(text[start:end])
-        yield Chunk(
-            text=text[start:end],
-            heading=" > ".join(_common([block.heading for block in group])),
-            start_byte=at_byte,
-            end_byte=at_byte + length,
-            start_line=bisect_right(newlines, start - 1) + 1,
-            end_line=bisect_right(newlines, end - 2) + 1,
+        lead = len(body) - len(stripped)
+        if lead:
+            lead = body.rfind("\n", 0, lead) + 1
+            body = body[lead:]
+        start += lead
+        gap = text[self._at : start]
+        first = self._line + gap.count("\n")
+        last = first + body.count("\n")
+        start_byte = self._byte + self._size(gap)
+        end_byte = start_byte + self._size(body)
+        self._at, self._byte, self._line = start + len(body), end_byte, last
+        lines = self._document.lines
+        heading = group[0].heading
+        if len(group) > 1 and group[-1].heading != heading:
+            heading = _common([block.heading for block in group])
+        chunks.append(
+            Chunk(
+                body,
+                " > ".join(heading),
+                start_byte,
+                end_byte,
+                lines[first] if lines else first + 1,
+                lines[last] if lines else last + 1,
+                group[0].page,
+            )
         )
-        at, at_byte = end, at_byte + length
 
 
 def _common(headings: list[tuple[str, ...]]) -> tuple[str, ...]:

@@ -4,39 +4,45 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path, PurePath
 
+from qrank.errors import InputError
+from qrank.ingest.extract import BY_SUFFIX, FORMATS, compressed, suffix_of
+from qrank.ingest.ignore import Globs, Rules, ignored, rules_above, rules_in
+from qrank.ingest.names import shown_path
 from qrank.results import FileProblem, FoundFile
+from qrank.settings import Walking
 
-if TYPE_CHECKING:
-    from pathspec import GitIgnoreSpec
-
-IGNORE_FILES = (".gitignore", ".ignore", ".qrankignore")  # a later one overrules an earlier one
-MAX_IGNORE_BYTES = 1 << 20
-Rules = list[tuple[Path, "GitIgnoreSpec"]]
+_OF_VERSION_CONTROL = frozenset((".git", ".hg", ".svn", ".jj"))
+OnProblem = Callable[[FileProblem], None]
 
 
-def walk(root: Path, on_problem: Callable[[FileProblem], None]) -> Iterator[FoundFile]:
-    """Yield the regular files under root, sorted by path; root itself when it is a file.
+def walk(roots: Sequence[Path], walking: Walking, on_problem: OnProblem) -> Iterator[FoundFile]:
+    """Yield the regular files under each root, sorted by path; a root itself when it is a file.
 
-    Hidden files and what the ignore files exclude are left out below root, never root itself.
-    What can't be read is given to on_problem and passed over.
+    Hidden files and what the ignore files exclude are left out below a root, never the root
+    itself. What can't be read is given to on_problem and passed over.
     """
-    if root.is_dir():
-        yield from _folder(root, on_problem)
-        return
-    found = _regular_file(root, on_problem)
-    if found:
-        yield found
-    elif root.exists():
-        on_problem(FileProblem(str(root), "not a regular file"))
+    wanted = _Wanted(walking)
+    for root in roots:
+        path = str(root)
+        if root.is_dir():
+            yield from _folder(path, wanted, on_problem)
+            continue
+        found = _regular_file(path, on_problem)
+        if found:
+            yield found
+        elif root.exists():
+            on_problem(FileProblem(shown_path(path), "not a regular file"))
 
 
-def _folder(top: Path, on_problem: Callable[[FileProblem], None]) -> Iterator[FoundFile]:
+def _folder(top: str, wanted: _Wanted, on_problem: OnProblem) -> Iterator[FoundFile]:
     """Depth first with a stack of our own: a tree may be deeper than Python's."""
-    pending: list[tuple[Path, Rules, bool]] = [(top, [], True)]
+    walking = wanted.walking
+    above = rules_above(top, walking.global_ignores) if walking.ignore else ()
+    pending: list[tuple[str, Rules, bool]] = [(top, above, True)]
+    cut = len(top.rstrip("/")) + 1
     while pending:
         path, rules, is_folder = pending.pop()
         if not is_folder:
@@ -48,65 +54,119 @@ def _folder(top: Path, on_problem: Callable[[FileProblem], None]) -> Iterator[Fo
             with os.scandir(path) as listing:
                 entries = sorted(listing, key=lambda entry: entry.name, reverse=True)
         except OSError as error:
-            on_problem(FileProblem(str(path), _reason(error)))
+            on_problem(FileProblem(shown_path(path), _reason(error)))
             continue
-        rules = rules + [(path, spec) for spec in map(_read_rules, _ignore_files(path, entries))]
+        if walking.ignore:
+            rules += rules_in(path, (entry.name for entry in entries))
         for entry in entries:
             below = entry.is_dir(follow_symlinks=False)
-            if entry.name.startswith(".") or _ignored(Path(entry.path), below, rules):
+            if not (below or entry.is_file(follow_symlinks=False)):
                 continue
-            if below or entry.is_file(follow_symlinks=False):
-                pending.append((Path(entry.path), rules, below))
+            if not wanted(entry.path, entry.path[cut:], below, rules):
+                continue
+            pending.append((entry.path, rules, below))
 
 
-def _ignore_files(folder: Path, entries: list[os.DirEntry[str]]) -> list[Path]:
-    """The ignore files among a folder's entries, those that overrule others last."""
-    plain = {entry.name for entry in entries if entry.is_file()}
-    return [folder / name for name in IGNORE_FILES if name in plain]
+class _Wanted:
+    """Whether what a walk comes upon is wanted."""
+
+    def __init__(self, walking: Walking) -> None:
+        self.walking = walking
+        self._globs = Globs(walking.globs)
+        self._suffixes = _suffixes(walking.types)
+
+    def __call__(self, path: str, name: str, is_folder: bool, rules: Rules) -> bool:
+        base = name.rpartition("/")[2]
+        if base.startswith(".") and (not self.walking.hidden or base in _OF_VERSION_CONTROL):
+            return False
+        if not is_folder and not self.of_type(base):
+            return False
+        asked = self._globs.verdict(name, is_folder)
+        if asked is not None:
+            return asked
+        return not (rules and ignored(path, is_folder, rules))
+
+    def of_type(self, base: str) -> bool:
+        """Whether a file's suffix is one of those asked for."""
+        if self._suffixes is None:
+            return True
+        suffix = suffix_of(base)
+        if suffix in compressed.SUFFIXES:
+            suffix = suffix_of(PurePath(base).stem)
+        return suffix in self._suffixes
+
+    def asked_for(self, name: str) -> bool:
+        """Whether globs and types let a file through."""
+        return (
+            self.of_type(name.rpartition("/")[2])
+            and self._globs.verdict(name, is_folder=False) is not False
+        )
 
 
-def _regular_file(path: Path, on_problem: Callable[[FileProblem], None]) -> FoundFile | None:
-    try:
-        str(path).encode("utf-8")
-        info = path.stat()
-    except UnicodeEncodeError:
-        shown = os.fsencode(path).decode("utf-8", "backslashreplace")
-        on_problem(FileProblem(shown, "its name is not UTF-8"))
+class Within:
+    """Whether a file lies where a walk looks, and is one that it looks for."""
+
+    def __init__(self, roots: Sequence[Path], walking: Walking) -> None:
+        self._roots = [shown_path(str(root)) for root in roots]
+        self._wanted = _Wanted(walking)
+
+    def __call__(self, path: str) -> bool:
+        for root in self._roots:
+            prefix = root.rstrip("/") + "/"
+            if path == root or (
+                path.startswith(prefix) and self._wanted.asked_for(path[len(prefix) :])
+            ):
+                return True
+        return False
+
+
+def _suffixes(types: Sequence[str]) -> frozenset[str] | None:
+    """The suffixes of types: formats by name, or suffixes. Raises InputError for other names."""
+    if not types:
         return None
+    names = {format.name: format.suffixes.split() for format in FORMATS}
+    found: set[str] = set()
+    for name in types:
+        plain = name.removeprefix(".").lower()
+        if plain in names:
+            found.update(names[plain])
+        elif plain in BY_SUFFIX:
+            found.add(plain)
+        else:
+            raise InputError(
+                f"there is no type {name!r}", hint=f"use a suffix, or {', '.join(sorted(names))}"
+            )
+    return frozenset(found)
+
+
+def _regular_file(path: str, on_problem: OnProblem) -> FoundFile | None:
+    try:
+        info = os.stat(path)  # noqa: PTH116
     except OSError as error:
-        on_problem(FileProblem(str(path), _reason(error)))
+        on_problem(FileProblem(shown_path(path), _reason(error)))
         return None
     if not stat.S_ISREG(info.st_mode):
         return None
-    return FoundFile(path, info.st_size, info.st_mtime_ns)
+    return FoundFile(shown_path(path), info.st_size, info.st_mtime_ns)
 
 
-def _read_rules(path: Path) -> GitIgnoreSpec:
-    """An ignore file's rules; a line that is none is passed over, as git does."""
-    from pathspec import GitIgnoreSpec
-
-    try:
-        with path.open("rb") as file:
-            lines = file.read(MAX_IGNORE_BYTES).decode("utf-8", "replace").splitlines()
-    except OSError:  # an ignore file that can't be read ignores nothing
-        lines = []
-    patterns: list[str] = []
-    for line in lines:
-        try:
-            GitIgnoreSpec.from_lines([line])
-        except ValueError:
-            continue
-        patterns.append(line)
-    return GitIgnoreSpec.from_lines(patterns)
+def too_large(found: FoundFile, walking: Walking) -> str:
+    """Why a file is left out for its size; empty when it is not."""
+    if found.size <= walking.max_filesize:
+        return ""
+    return f"larger than {shown_size(walking.max_filesize)} (--max-filesize)"
 
 
-def _ignored(path: Path, is_folder: bool, rules: Rules) -> bool:
-    for folder, spec in reversed(rules):  # the deepest ignore file has the last word
-        name = path.relative_to(folder).as_posix() + ("/" if is_folder else "")
-        verdict = spec.check_file(name).include
-        if verdict is not None:
-            return verdict
-    return False
+def shown_size(size: int) -> str:
+    """A number of bytes as people write it.
+
+    >>> shown_size(32 << 20), shown_size(1500)
+    ('32 MiB', '1500 bytes')
+    """
+    for power, unit in ((30, "GiB"), (20, "MiB"), (10, "KiB")):
+        if size >= 1 << power and size % (1 << power) == 0:
+            return f"{size >> power} {unit}"
+    return f"{size} bytes"
 
 
 def _reason(error: OSError) -> str:

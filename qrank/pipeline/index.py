@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,16 +14,17 @@ from qrank import text
 from qrank.errors import ExtractError, InputError
 from qrank.ingest import chunk as chunking
 from qrank.ingest import extract
-from qrank.ingest.walk import walk
-from qrank.language import language
+from qrank.ingest.prepare import Task, made_by, pieces_of
+from qrank.ingest.readers import Outcome, Problem, read_all
+from qrank.ingest.walk import Within, too_large, walk
 from qrank.pipeline import passage
 from qrank.pipeline.embedding import IndexModel, record, switch
 from qrank.pipeline.loading import Embedder, group_size, load_embedder
 from qrank.pipeline.passage import passage_hash, passage_text
 from qrank.pipeline.progress import Progress
-from qrank.results import Document, FileProblem, FoundFile, IndexReport
-from qrank.settings import Placement
-from qrank.store.interface import NewChunk, StoredFile
+from qrank.results import Document, FileProblem, IndexReport
+from qrank.settings import READ_ALL, WALK_ALL, Placement, Reading, Walking
+from qrank.store.interface import LeftOut, NewChunk
 from qrank.store.interface import StoreInterface as Store
 
 if TYPE_CHECKING:
@@ -36,26 +36,21 @@ GROUP_FILES, GROUP_CHUNKS = 64, 512  # of one transaction
 COMMIT_SECONDS, COMMIT_VECTORS = 2.0, 1024  # vectors are written when either is reached
 
 
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """A document read and cut up, ready to be written."""
-
-    found: FoundFile
-    content_hash: bytes
-    title: str
-    language: str
-    chunks: list[NewChunk]
-
-
-def existing(paths: Iterable[Path]) -> list[Path]:
+def existing(paths: Iterable[Path], walking: Walking = WALK_ALL) -> list[Path]:
     """Paths as they are indexed: absolute, without dots, a link under its own name.
 
-    Raises InputError when one does not exist.
+    Raises InputError when one does not exist, or is the whole home folder without leave.
     """
     roots = [Path(os.path.abspath(path.expanduser())) for path in paths]  # noqa: PTH100
+    home = Path.home()
     for root in roots:
         if not root.exists():
             raise InputError(f"there is no file or folder {root}")
+        if (root == home or root in home.parents) and not walking.whole_home:
+            raise InputError(
+                f"{root} holds your whole home folder",
+                hint="name the folders you mean, or say --whole-home",
+            )
     return roots
 
 
@@ -66,13 +61,16 @@ def index_paths(
     model: IndexModel | None,
     placement: Placement,
     progress: Progress,
+    walking: Walking = WALK_ALL,
+    reading: Reading = READ_ALL,
 ) -> IndexReport:
     """Bring the index up to date with what lies under roots, as `existing` gives them; model None
     leaves vectors out. Files that can't be read are noted in the report and passed over.
     """
     started = time.monotonic()
     report = IndexReport()
-    _update_documents(store, roots, collection, report, progress)
+    progress.stage("reading", None)
+    _Update(store, collection, report, progress, walking, reading).run(roots)
     if model:
         report.model = model.choice.name
         report.embedded, report.replaced = embed_missing(store, model, placement, progress)
@@ -81,133 +79,186 @@ def index_paths(
     return report
 
 
-def _update_documents(
-    store: Store, roots: Sequence[Path], collection: str, report: IndexReport, progress: Progress
-) -> None:
-    known = store.files(collection)
-    seen: set[str] = set()
-    unread: list[str] = []
+class _Update:
+    """One run over the files of a collection: what changed is read and written anew."""
 
-    def fail(problem: FileProblem) -> None:
-        report.failed += 1
-        report.problems.append(problem)
-        unread.append(problem.path)
+    def __init__(
+        self,
+        store: Store,
+        collection: str,
+        report: IndexReport,
+        progress: Progress,
+        walking: Walking,
+        reading: Reading,
+    ) -> None:
+        self._store, self._collection = store, collection
+        self._report, self._progress = report, progress
+        self._walking, self._reading = walking, reading
+        self._known = store.files(collection)
+        self._left_out = store.left_out(collection)
+        self._seen: set[str] = set()  # found on disk, and in the index or left out from now on
+        self._unread: list[str] = []  # what could not be read now, which says nothing of it
+        self._group: list[Outcome] = []
+        self._group_chunks = 0
 
-    progress.stage("reading", None)
-    for group in _groups(_changed(store, roots, known, seen, report, fail, progress)):
-        with store.transaction():
-            for document in group:
-                store.add_document(
-                    collection=collection,
-                    path=str(document.found.path),
-                    size=document.found.size,
-                    mtime_ns=document.found.mtime_ns,
-                    content_hash=document.content_hash,
-                    title=document.title,
-                    extractor=EXTRACTOR,
-                    language=document.language,
-                    chunks=document.chunks,
-                )
-    # What was indexed under a root and is not there now is gone; what only failed to be read
-    # (a folder without permission, say) stays.
-    gone = [
-        file.id
-        for path, file in known.items()
-        if path not in seen and _under(path, map(str, roots)) and not _under(path, unread)
-    ]
-    report.removed = len(gone)
-    with store.transaction():
-        store.remove_documents(gone)
-        store.remove_orphans()
+    def run(self, roots: Sequence[Path]) -> None:
+        """Read, write, and remove what is gone."""
+        for outcome in read_all(self._changed(roots), self._reading):
+            self._take(outcome)
+        self._write_group()
+        # What was indexed under a root and is not there now is gone; what only failed to be read
+        # (a folder without permission, say), or was not looked for this time, stays.
+        within = Within(roots, self._walking)
 
+        def is_gone(path: str) -> bool:
+            return path not in self._seen and within(path) and not _under(path, self._unread)
 
-def _changed(
-    store: Store,
-    roots: Sequence[Path],
-    known: dict[str, StoredFile],
-    seen: set[str],
-    report: IndexReport,
-    fail: Callable[[FileProblem], None],
-    progress: Progress,
-) -> Iterator[Prepared]:
-    """The new and the changed documents; every file that is there is counted and put in seen."""
-    own_path = os.path.abspath(store.path)  # noqa: PTH100
-    own = {f"{own_path}{suffix}" for suffix in ("", "-wal", "-shm", "-journal")}
-    for root in roots:
-        for found in walk(root, fail):
-            path = str(found.path)
-            if path in own or path in seen:
+        gone = [file.id for path, file in self._known.items() if is_gone(path)]
+        forgotten = [path for path in self._left_out if is_gone(path)]
+        self._report.removed += len(gone)
+        with self._store.transaction():
+            self._store.remove_documents(gone)
+            self._store.forget_left_out(self._collection, forgotten)
+            self._store.remove_orphans()
+
+    def _changed(self, roots: Sequence[Path]) -> Iterator[Task]:
+        """The files that are not as the index knows them; the others are counted."""
+        own_path = os.path.abspath(self._store.path)  # noqa: PTH100
+        own = {f"{own_path}{suffix}" for suffix in ("", "-wal", "-shm", "-journal")}
+        for found in walk(roots, self._walking, self._unreadable):
+            path = found.path
+            if path in self._seen or path in own:
                 continue
-            progress.advance()
-            old = known.get(path)
-            current = old is not None and old.extractor == EXTRACTOR
-            if old and current and (old.size, old.mtime_ns) == (found.size, found.mtime_ns):
-                seen.add(path)
-                report.unchanged += 1
+            self._progress.advance()
+            looks = (found.size, found.mtime_ns, extractor(path, self._reading))
+            old = self._known.get(path)
+            if old and (old.size, old.mtime_ns, old.extractor) == looks:
+                self._seen.add(path)
+                self._report.unchanged += 1
                 continue
-            try:
-                data = _read(found)
-                digest = hashlib.blake2b(data, digest_size=16).digest()
-                if old and current and old.hash == digest:
-                    with store.transaction():
-                        store.touch_document(old.id, found.size, found.mtime_ns)
-                    seen.add(path)
-                    report.unchanged += 1
-                    continue
-                prepared = _prepare(found, data, digest)
-            except ExtractError as error:  # no text: nothing of it belongs into the index
-                report.skipped += 1
-                report.problems.append(FileProblem(path, str(error)))
+            before = self._left_out.get(path)
+            if before and (before.size, before.mtime_ns, before.extractor) == looks:
+                self._seen.add(path)
+                self._count(before.kind, FileProblem(path, before.reason, known=True))
                 continue
-            except OSError as error:
-                fail(FileProblem(path, (error.strerror or str(error)).lower()))
+            if reason := too_large(found, self._walking):
+                self._count("skipped", FileProblem(path, reason))
                 continue
-            seen.add(path)
-            if old:
-                report.updated += 1
-            else:
-                report.added += 1
-            yield prepared
+            self._seen.add(path)
+            same = old.hash if old and old.extractor == looks[2] else None
+            yield Task(path, found.size, found.mtime_ns, same)
+
+    def _take(self, outcome: Outcome) -> None:
+        """Keep an outcome for the next transaction, or give it one of its own."""
+        prepared, path = outcome.prepared, outcome.task.path
+        if outcome.problem:
+            if outcome.problem.kind == "unread":
+                self._unreadable(FileProblem(path, outcome.problem.reason))
+                return
+            self._count(outcome.problem.kind, FileProblem(path, outcome.problem.reason))
+        elif prepared and not prepared.unchanged and not prepared.complete:
+            self._write_group()
+            self._write_long(outcome)
+            return
+        self._group.append(outcome)
+        self._group_chunks += len(prepared.pieces) if prepared else 0
+        if len(self._group) >= GROUP_FILES or self._group_chunks >= GROUP_CHUNKS:
+            self._write_group()
+
+    def _write_long(self, outcome: Outcome) -> None:
+        """Write a document whose rest is still being read; if that fails nothing of it stays."""
+        try:
+            with self._store.transaction():
+                self._write(outcome)
+        except (ExtractError, OSError) as error:
+            if isinstance(error, OSError):
+                reason = (error.strerror or str(error)).lower()
+                self._unreadable(FileProblem(outcome.task.path, reason))
+                return
+            outcome.prepared, outcome.problem = None, Problem("failed", str(error))
+            self._take(outcome)
+            return
+        self._count_written(outcome)
+
+    def _write_group(self) -> None:
+        group, self._group, self._group_chunks = self._group, [], 0
+        if not group:
+            return
+        with self._store.transaction():
+            for outcome in group:
+                self._write(outcome)
+        for outcome in group:
+            self._count_written(outcome)
+
+    def _write(self, outcome: Outcome) -> None:
+        task, prepared = outcome.task, outcome.prepared
+        old = self._known.get(task.path)
+        version = extractor(task.path, self._reading)
+        if outcome.problem:
+            problem = outcome.problem
+            looks = (task.path, task.size, task.mtime_ns, version)
+            self._store.leave_out(self._collection, LeftOut(*looks, problem.kind, problem.reason))
+        elif prepared and prepared.unchanged and old:
+            self._store.touch_document(old.id, prepared.size, prepared.mtime_ns)
+        elif prepared:
+            self._store.add_document(
+                collection=self._collection,
+                path=task.path,
+                size=prepared.size,
+                mtime_ns=prepared.mtime_ns,
+                content_hash=prepared.content_hash,
+                title=prepared.title,
+                extractor=version,
+                chunks=_new_chunks(outcome),
+                fields=prepared.fields,
+                language=prepared.language,
+            )
+            if task.path in self._left_out:
+                self._store.forget_left_out(self._collection, [task.path])
+
+    def _count_written(self, outcome: Outcome) -> None:
+        if outcome.problem or not outcome.prepared:
+            return
+        if outcome.prepared.unchanged:
+            self._report.unchanged += 1
+        elif outcome.task.path in self._known:
+            self._report.updated += 1
+        else:
+            self._report.added += 1
+
+    def _count(self, kind: str, problem: FileProblem) -> None:
+        if kind == "skipped":
+            self._report.skipped += 1
+        else:
+            self._report.failed += 1
+        self._report.problems.append(problem)
+
+    def _unreadable(self, problem: FileProblem) -> None:
+        self._count("failed", problem)
+        self._unread.append(problem.path)
 
 
-def _read(found: FoundFile) -> bytes:
-    if found.size > extract.MAX_BYTES:
-        raise ExtractError(f"larger than {extract.MAX_BYTES >> 20} MiB")
-    return found.path.read_bytes()
+def extractor(path: str, reading: Reading) -> str:
+    """What a document is made by: a change of it makes the file be read again."""
+    return EXTRACTOR + made_by(path, reading)
 
 
-def _prepare(found: FoundFile, data: bytes, digest: bytes) -> Prepared:
-    document = extract.extract(found.path, data)
-    spoken = language(document.text)
-    chunks = new_chunks(document, f"{document.title} {found.path.stem}", spoken)
-    return Prepared(found, digest, document.title, spoken, chunks)
+def _new_chunks(outcome: Outcome) -> Iterator[NewChunk]:
+    prepared = outcome.prepared
+    if prepared is None:
+        return
+    for pieces in chain([prepared.pieces], outcome.rest):
+        for chunk, body, title in pieces:
+            hashed = passage_hash(prepared.title, chunk.heading, chunk.text)
+            yield NewChunk(chunk, body, title, hashed)
 
 
 def new_chunks(document: Document, title: str, spoken: str) -> list[NewChunk]:
     """A document's chunks as the store takes them; spoken is its language in Latin script."""
-    title_terms = text.index_terms(title, spoken)
     return [
-        NewChunk(
-            chunk=piece,
-            body_terms=text.index_terms(piece.text, spoken),
-            title_terms=title_terms + text.index_terms(piece.heading, spoken),
-            passage_hash=passage_hash(document.title, piece.heading, piece.text),
-        )
-        for piece in chunking.chunk(document)
+        NewChunk(chunk, body, terms, passage_hash(document.title, chunk.heading, chunk.text))
+        for chunk, body, terms in pieces_of(document, title, spoken)
     ]
-
-
-def _groups(documents: Iterable[Prepared]) -> Iterator[list[Prepared]]:
-    group: list[Prepared] = []
-    chunks = 0
-    for document in documents:
-        group.append(document)
-        chunks += len(document.chunks)
-        if len(group) >= GROUP_FILES or chunks >= GROUP_CHUNKS:
-            yield group
-            group, chunks = [], 0
-    if group:
-        yield group
 
 
 def _under(path: str, folders: Iterable[str]) -> bool:

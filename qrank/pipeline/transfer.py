@@ -42,14 +42,15 @@ def export(
             "hash": document.content_hash.hex(),
             "extractor": document.extractor,
             "language": document.language,
+            "fields": json.loads(document.fields or "{}"),
         }
         chunks = iter(document.chunks)
         while group := list(islice(chunks, CHUNKS)):
             held = _vectors(store, models, [new.passage_hash for new in group])
             for new in group:
                 yield {
-                    **asdict(new.chunk),
-                    "terms": {"body": " ".join(new.body_terms), "title": " ".join(new.title_terms)},
+                    **new.chunk._asdict(),
+                    "terms": {"body": new.body_terms, "title": new.title_terms},
                     "passage": new.passage_hash.hex(),
                     "vectors": held.get(new.passage_hash, {}),
                 }
@@ -137,6 +138,7 @@ class Importer:
         else:
             if self._chunks >= GROUP_CHUNKS or len(self._documents) >= GROUP_CHUNKS:
                 self._write()
+            fields = item.get("fields")
             self._documents.append(
                 _Document(
                     {
@@ -145,6 +147,7 @@ class Importer:
                         "content_hash": bytes.fromhex(item["hash"]),
                         "extractor": str(item["extractor"]),
                         "language": _language(item),
+                        "fields": json.dumps(fields, ensure_ascii=False) if fields else "",
                     }
                 )
             )
@@ -170,7 +173,7 @@ class Importer:
         passage = bytes.fromhex(item["passage"])
         terms = item["terms"]
         self._documents[-1].chunks.append(
-            NewChunk(chunk, terms["body"].split(), terms["title"].split(), passage)
+            NewChunk(chunk, str(terms["body"]), str(terms["title"]), passage)
         )
         self._chunks += 1
         for sha256, vector in item["vectors"].items():

@@ -36,12 +36,25 @@ class StoredFile:
 
 
 @dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A file that was left out, as it looked then. kind: skipped (no text in it) or failed."""
+
+    path: str
+    size: int
+    mtime_ns: int
+    extractor: str
+    kind: str
+    reason: str
+
+
+@dataclass(slots=True)
 class NewChunk:
-    """A chunk on its way into the index: its terms, and the hash of what models are given."""
+    """A chunk on its way into the index: its terms, separated by blanks, and the hash of what
+    models are given."""
 
     chunk: Chunk
-    body_terms: list[str]
-    title_terms: list[str]
+    body_terms: str
+    title_terms: str
     passage_hash: bytes
 
 
@@ -58,6 +71,7 @@ class WholeDocument:
     extractor: str
     language: str
     chunks: Iterable[NewChunk]
+    fields: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,9 +123,19 @@ class StoreInterface(Protocol):
         extractor: str,
         chunks: Iterable[NewChunk],
         language: str = ENGLISH,
+        fields: str = "",
     ) -> None:
         """Put a document in, in place of what was there under the same path; language is the one
-        whose stems its terms in Latin script are. Writes."""
+        whose stems its terms in Latin script are, fields its own (front matter) as JSON. Writes."""
+
+    def left_out(self, collection: str) -> dict[str, LeftOut]:
+        """The files of a collection that were left out, by path."""
+
+    def leave_out(self, collection: str, file: LeftOut) -> None:
+        """Note that a file was left out; what was there under the same path goes. Writes."""
+
+    def forget_left_out(self, collection: str, paths: Iterable[str]) -> None:
+        """Forget that files were left out. Writes."""
 
     def touch_document(self, file_id: int, size: int, mtime_ns: int) -> None:
         """Note a file's new size and time when its content is the same. Writes."""

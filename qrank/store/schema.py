@@ -1,6 +1,7 @@
 """Tables of the index file, their version, and the steps from one version to the next.
 
 file     one row a document: where it lies, how it looked when it was read
+left_out files that hold no text, or could not be read, as they looked then, and why
 chunk    its passages, with their place in the file
 terms    FTS5 over the analysed terms of each chunk (rowid = chunk.id), which keeps no copy of them:
          chunk.packed_terms has them, for when they are to be taken out again
@@ -206,10 +207,24 @@ def _room_for_a_million(connection: sqlite3.Connection) -> None:
     run("DROP TABLE old_segment")
 
 
+def _left_out(connection: sqlite3.Connection) -> None:
+    """2 -> 3: files that were left out, so that they are not read again; fields of documents."""
+    connection.execute("ALTER TABLE file ADD COLUMN fields TEXT NOT NULL DEFAULT ''")
+    connection.execute(
+        """CREATE TABLE left_out (
+            collection TEXT NOT NULL, path TEXT NOT NULL,
+            size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, extractor TEXT NOT NULL,
+            kind TEXT NOT NULL, reason TEXT NOT NULL,
+            PRIMARY KEY (collection, path)
+        ) WITHOUT ROWID"""
+    )
+
+
 # What turns version i into version i + 1. A step that was released is never changed: a later one
 # changes what it made, and tests/indexes/ keeps a file of each version to open.
 STEPS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     _tables,
     _room_for_a_million,
+    _left_out,
 )
 VERSION = len(STEPS)

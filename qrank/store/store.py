@@ -6,7 +6,7 @@ import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from itertools import count
+from itertools import count, islice
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -24,14 +24,17 @@ from qrank.store.interface import (
     StoredModel,
     WholeDocument,
 )
-from qrank.store.saved import Saved
+from qrank.store.left_out import LeftOutFiles
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
 
-class Store(Saved):
+GROUP = 1000  # chunks written at once: a document may be of any length
+
+
+class Store(LeftOutFiles):
     """An open index file. Every method may raise IndexFileError; readers never block writers."""
 
     def __init__(self, path: Path, *, write: bool = False) -> None:
@@ -88,8 +91,9 @@ class Store(Saved):
         extractor: str,
         chunks: Iterable[NewChunk],
         language: str = ENGLISH,
+        fields: str = "",
     ) -> None:
-        """Put a document in, in place of what was there under the same path."""
+        """Put a document in, in place of what was there under the same path. fields: JSON."""
         run = self._connection.execute
         old = run(
             "SELECT id FROM file WHERE collection = ? AND path = ?", (collection, path)
@@ -97,19 +101,26 @@ class Store(Saved):
         if old:
             self.remove_documents([old[0]])
         file_id = run(
-            "INSERT INTO file (collection, path, size, mtime_ns, hash, title, extractor, language) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            (collection, path, size, mtime_ns, content_hash, title, extractor, language),
+            "INSERT INTO file (collection, path, size, mtime_ns, hash, title, extractor, language, "
+            "fields) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (collection, path, size, mtime_ns, content_hash, title, extractor, language, fields),
         ).lastrowid
         # Ids are given out here, above all that ever were (AUTOINCREMENT), to write in one go.
         row = run("SELECT seq FROM sqlite_sequence WHERE name = 'chunk'").fetchone()
         ids = count(row[0] + 1 if row else 1)
         labels = lexical.labels(collection, language)
+        left = iter(chunks)
+        while group := list(islice(left, GROUP)):
+            self._add_chunks(file_id, labels, ids, group)
+
+    def _add_chunks(
+        self, file_id: int | None, labels: str, ids: Iterator[int], group: list[NewChunk]
+    ) -> None:
         chunk_rows: list[tuple[object, ...]] = []
         term_rows: list[tuple[object, ...]] = []
-        for chunk_id, new in zip(ids, chunks, strict=False):
+        for new, chunk_id in zip(group, ids, strict=False):
             c = new.chunk
-            body, heading = " ".join(new.body_terms), " ".join(new.title_terms)
+            body, heading = new.body_terms, new.title_terms
             place = (c.start_byte, c.end_byte, c.start_line, c.end_line, c.page, c.heading)
             packed = lexical.pack(body, heading, c.text)
             passage = self._passage(new.passage_hash)
@@ -320,13 +331,13 @@ class Store(Saved):
         condition, values = where.of_file()
         with snapshot(self._connection):
             for row in self._rows(
-                "SELECT id, collection, path, size, mtime_ns, hash, title, extractor, language "
-                "FROM file "
+                "SELECT id, collection, path, size, mtime_ns, hash, title, extractor, language, "
+                "fields FROM file "
                 + (f"WHERE {condition} " if condition else "")
                 + "ORDER BY collection, path",
                 values,
             ):
-                yield WholeDocument(*(*row[1:], self._whole_chunks(row[0])))
+                yield WholeDocument(*(*row[1:9], self._whole_chunks(row[0]), row[9]))
 
     def _whole_chunks(self, file_id: int) -> Iterator[NewChunk]:
         for *fields, packed, passage_hash in self._rows(
@@ -337,7 +348,7 @@ class Store(Saved):
         ):
             chunk = Chunk(*fields)
             body, title = lexical.unpack(packed, chunk.text)
-            yield NewChunk(chunk, body.split(), title.split(), passage_hash)
+            yield NewChunk(chunk, body, title, passage_hash)
 
     # About the index itself
 

@@ -3,45 +3,202 @@
 from __future__ import annotations
 
 import codecs
-from collections.abc import Callable
-from pathlib import Path
+import re
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from pathlib import PurePath
+from typing import Any, BinaryIO
 
-from qrank.errors import ExtractError
-from qrank.ingest.extract import code, markdown, plain
+from qrank.errors import ExtractError, NoTextError
+from qrank.ingest.decode import decode, encoding_of
+from qrank.ingest.extract import compressed
 from qrank.results import Block, Document
+from qrank.settings import READ_ALL, Reading
 
-VERSION = 1  # part of the index: a change makes every file be extracted and chunked again
-MAX_BYTES = 32 << 20
-Extractor = Callable[[str], tuple[str, list[Block]]]
+VERSION = 2  # part of the index: a change makes every file be extracted and chunked again
+WINDOW = 4 << 20  # bytes of a text file that are read at once
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """A format family: its suffixes, and the function that reads it, `module:function`.
+
+    reads_text: the function is (text, suffix) -> (title, blocks) or (title, blocks, fields), else
+    (file) -> documents. isolated: it runs in a worker process. records: it takes fields, too.
+    """
+
+    name: str
+    suffixes: str
+    function: str
+    reads_text: bool = False
+    isolated: bool = True
+    records: bool = False
+
 
 _CODE = (
     "bash c cc clj cpp cs css cu cxx dart el erl ex exs fish fs go gradle groovy h hpp hs java jl "
     "js jsx kt kts less lisp lua m mjs ml mm nim php pl pm proto ps1 py pyi r rb rs sass scala "
     "scm scss sh sol sql svelte swift tcl tf ts tsx v vb vim vue zig zsh"
 )
-EXTRACTORS: dict[str, Extractor] = {
-    **dict.fromkeys(("md", "markdown", "mdown", "mkd", "qmd", "rmd"), markdown.extract),
-    **dict.fromkeys(_CODE.split(), code.extract),
-}
+TEXT = Format(
+    "text", "txt text log asc nfo tex typ org adoc textile yaml yml toml ini cfg conf json xml",
+    "plain:extract", reads_text=True, isolated=False,
+)  # fmt: skip
+FORMATS = (
+    TEXT,
+    Format("markdown", "md markdown mdown mkd mdx qmd rmd", "markdown:extract", True, False),
+    Format("rst", "rst rest", "rst:extract", True, False),
+    Format("code", _CODE, "code:extract", True),
+    Format("html", "html htm xhtml", "html:extract"),
+    Format("pdf", "pdf", "pdf:extract"),
+    Format("docx", "docx docm dotx", "docx:extract"),
+    Format("pptx", "pptx pptm ppsx", "pptx:extract"),
+    Format("sheet", "xlsx xlsm xlsb xls ods", "sheets:extract"),
+    Format("odf", "odt ott odp otp fodt", "odf:extract"),
+    Format("epub", "epub", "epub:extract"),
+    Format("notebook", "ipynb", "notebook:extract"),
+    Format("mail", "eml", "mail:extract"),
+    Format("mbox", "mbox mbx", "mail:extract_mbox"),
+    Format("jsonl", "jsonl ndjson", "records:extract_jsonl", isolated=False, records=True),
+    Format("csv", "csv tsv", "records:extract_csv", isolated=False, records=True),
+    Format("subtitles", "srt vtt", "subtitles:extract"),
+)
+BY_SUFFIX = {suffix: format for format in FORMATS for suffix in format.suffixes.split()}
+# What no reader here makes text of: not even opened.
+_BINARY = frozenset(
+    "7z a aac apk avi avif bin bmp class db dcm deb dll dmg dylib exe flac gguf gif heic icns ico "
+    "iso jar jpeg jpg lib m4a m4v mkv mov mp3 mp4 mpeg mpg npy npz o obj ogg onnx opus otf parquet "
+    "pkl png psd pt pyc pyd rar rpm safetensors so sqlite tar tgz tif tiff ttf war wasm wav webm "
+    "webp whl wma wmv woff woff2 zip".split()
+)
+_MBOX = re.compile(rb"From \S+ .{10,60}\d{4}\r?\n")
 
 
-def extract(path: Path, data: bytes) -> Document:
-    """Turn a file's bytes into a document; any suffix not in the table is read as plain text.
+def suffix_of(name: str) -> str:
+    """A file name's suffix in lower case, without its dot."""
+    return PurePath(name).suffix[1:].lower()
 
-    Raises ExtractError when the bytes are not UTF-8 text.
+
+def is_isolated(name: str, head: Callable[[], bytes]) -> bool:
+    """Whether a file is read in a worker process; head: gives its first bytes where the name
+    does not tell."""
+    suffix = suffix_of(name)
+    if suffix in compressed.SUFFIXES:
+        return True
+    known = BY_SUFFIX.get(suffix)
+    if known is None and suffix not in _BINARY:
+        known = _sniffed(head(), None)
+    return known is not None and known.isolated
+
+
+def takes_fields(name: str) -> bool:
+    """Whether a file holds records."""
+    known = BY_SUFFIX.get(suffix_of(name))
+    return known is not None and known.records
+
+
+def documents(file: BinaryIO, name: str, reading: Reading = READ_ALL) -> Iterator[Document]:
+    """Yield what is in a file, a long one in stretches; any suffix not in the table is looked
+    into, and read as plain text.
+
+    Raises NoTextError when there is no text in it (an image, say), ExtractError when it is
+    damaged or too large.
     """
-    text, offset = _decode(data)
-    title, blocks = EXTRACTORS.get(path.suffix[1:].lower(), plain.extract)(text)
-    return Document(text, title, blocks, offset)
+    suffix = suffix_of(name)
+    if suffix in compressed.SUFFIXES:
+        inner = PurePath(name).stem
+        if suffix_of(inner) in compressed.SUFFIXES:
+            raise ExtractError("compressed twice")
+        with compressed.unpack(file, suffix) as unpacked:
+            yield from documents(unpacked, inner, reading)
+        return
+    if suffix in _BINARY:
+        raise NoTextError("binary file")
+    known = BY_SUFFIX.get(suffix)
+    if known is None:
+        head = file.read(512)
+        file.seek(0)
+        known = _sniffed(head, file) or TEXT
+    function = _function(known.function)
+    if known.reads_text:
+        yield from _stretches(file, known, function, suffix)
+    elif known.records:
+        yield from function(file, reading.fields)
+    else:
+        yield from function(file)
 
 
-def _decode(data: bytes) -> tuple[str, int]:
-    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        raise ExtractError("UTF-16 text is not supported yet")
-    if b"\0" in data[:8192]:
-        raise ExtractError("binary file")
-    offset = len(codecs.BOM_UTF8) if data.startswith(codecs.BOM_UTF8) else 0
+@cache
+def _function(name: str) -> Callable[..., Any]:
+    module, _, function = name.partition(":")
+    found: Callable[..., Any] = getattr(import_module(f"qrank.ingest.extract.{module}"), function)
+    return found
+
+
+def _sniffed(head: bytes, file: BinaryIO | None) -> Format | None:
+    """The format that a file's first bytes show, if they show one that is not text; without the
+    file any zip will do."""
+    start = head.lstrip()[:64].lower()
+    if head.startswith(b"%PDF-"):
+        return BY_SUFFIX["pdf"]
+    if start.startswith((b"<!doctype html", b"<html")):
+        return BY_SUFFIX["html"]
+    if _MBOX.match(head):
+        return BY_SUFFIX["mbox"]
+    if head.startswith(b"PK\3\4"):
+        return BY_SUFFIX["docx"] if file is None else _zipped(file)
+    return None
+
+
+def _zipped(file: BinaryIO) -> Format | None:
     try:
-        return data[offset:].decode("utf-8"), offset
-    except UnicodeDecodeError:
-        raise ExtractError("not UTF-8 text") from None
+        names = zipfile.ZipFile(file).namelist()[:1000]
+    except (zipfile.BadZipFile, NotImplementedError, ValueError):
+        names = []
+    file.seek(0)
+    marks = (("word/", "docx"), ("ppt/", "pptx"), ("xl/", "xlsx"), ("META-INF/container", "epub"))
+    for mark, suffix in (*marks, ("content.xml", "odt")):
+        if any(name.startswith(mark) for name in names):
+            return BY_SUFFIX[suffix]
+    return None
+
+
+def _stretches(
+    file: BinaryIO, known: Format, function: Callable[..., Any], suffix: str
+) -> Iterator[Document]:
+    """A text file's document; of one longer than a window, a document a window, which ends
+    between paragraphs where it can."""
+    data = file.read(WINDOW)
+    if len(data) < WINDOW:
+        text, offset = decode(data)
+        yield _document(text, function, suffix, offset, 0)
+        return
+    encoding, offset = encoding_of(data[: data.rfind(b"\n") + 1] or data)
+    decoder = codecs.getincrementaldecoder(encoding)("replace")
+    data = data[offset:]
+    rest, line = "", 0
+    while True:
+        rest += decoder.decode(data, final=not data)
+        end = len(rest)
+        if data:
+            end = max(rest.rfind("\n\n") + 2, rest.rfind("\n") + 1 if "\n\n" not in rest else 0, 1)
+            end = end if end > 1 else rest.rfind(" ") + 1 or len(rest)
+        text, rest = rest[:end], rest[end:]
+        yield _document(text, function, suffix, offset, line)
+        offset += len(text.encode("utf-8"))
+        line += text.count("\n")
+        if not data:
+            return
+        data = file.read(WINDOW)
+
+
+def _document(
+    text: str, function: Callable[..., Any], suffix: str, offset: int, line: int
+) -> Document:
+    found: tuple[str, list[Block]] | tuple[str, list[Block], Mapping[str, object]]
+    found = function(text, suffix)
+    fields = found[2] if len(found) == 3 else {}
+    return Document(text, found[0], found[1], offset, line, fields=fields)

@@ -1,18 +1,150 @@
-"""Source code: top-level definitions, told by their indentation and the blank lines around."""
+"""Source code: definitions, found by tree-sitter; without a grammar for the language, told by
+their indentation and the blank lines around."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
+from functools import cache
+from importlib import import_module
+from typing import TYPE_CHECKING
+
 from qrank.results import Block
 
+if TYPE_CHECKING:
+    from tree_sitter import Node, Parser
+
+MAX_DEPTH = 4  # of definitions within definitions
+SPLIT = 1000  # bytes; a shorter class is one block
+GRAMMARS = {  # suffix -> (module of the grammar, function of it)
+    **dict.fromkeys(("py", "pyi"), ("tree_sitter_python", "language")),
+    **dict.fromkeys(("js", "jsx", "mjs"), ("tree_sitter_javascript", "language")),
+    "ts": ("tree_sitter_typescript", "language_typescript"),
+    "tsx": ("tree_sitter_typescript", "language_tsx"),
+    "go": ("tree_sitter_go", "language"),
+    "rs": ("tree_sitter_rust", "language"),
+    "java": ("tree_sitter_java", "language"),
+    **dict.fromkeys(("c", "h"), ("tree_sitter_c", "language")),
+    **dict.fromkeys(("cc", "cpp", "cxx", "hpp"), ("tree_sitter_cpp", "language")),
+    "cs": ("tree_sitter_c_sharp", "language"),
+    "rb": ("tree_sitter_ruby", "language"),
+    "php": ("tree_sitter_php", "language_php"),
+    **dict.fromkeys(("sh", "bash"), ("tree_sitter_bash", "language")),
+}
 _CLOSING = (")", "]", "}")
+_DEFINITION = re.compile(
+    r"(?:function|method|class|interface|struct|enum|trait|impl|module|mod|namespace|object|record|"
+    r"constructor|union|type_alias)\w*|(?:type|singleton|lexical)_\w+|const_item|macro_definition"
+)
+_WRAPPER = re.compile(r"decorated_definition|export_statement|template_declaration|linkage_\w+")
+_LEADING = re.compile(r"\w*comment|attribute\w*|decorator|annotation")
 
 
-def extract(text: str) -> tuple[str, list[Block]]:
-    """Return ("", blocks): each block holds a definition with the comment that leads it in.
+def extract(text: str, suffix: str = "") -> tuple[str, list[Block]]:
+    """Return ("", blocks): each block holds a definition with the comment that leads it in, under
+    the names of the definitions it lies in and its own.
 
-    A block begins at a line at the margin that follows a blank one and closes nothing.
+    >>> [b.heading for b in extract("class A:\\n    def b(self): pass\\n", "py")[1]]
+    [('A',)]
+    """
+    parser = _parser(suffix)
+    if parser is None:
+        return "", _by_indentation(text)
+    data = text.encode("utf-8")
+    spans = list(_definitions(parser.parse(data).root_node, len(data)))
+    return "", _in_characters(spans, data, text.isascii())
 
-    >>> [b.end for b in extract("def a():\\n    x\\n\\n    y\\n\\ndef b(): pass\\n")[1]]
+
+@cache
+def _parser(suffix: str) -> Parser | None:
+    if suffix not in GRAMMARS:
+        return None
+    from tree_sitter import Language, Parser
+
+    module, function = GRAMMARS[suffix]
+    return Parser(Language(getattr(import_module(module), function)()))
+
+
+Span = tuple[int, int, tuple[str, ...]]  # bytes, names
+
+
+def _definitions(
+    node: Node, end: int, names: tuple[str, ...] = (), start: int = 0
+) -> Iterator[Span]:
+    """Spans that cover start to end: of definitions, and of what is between them."""
+    done = start
+    leads = start  # where the comments begin that lead the next definition in
+    for child in node.named_children:
+        if _LEADING.fullmatch(child.type):
+            continue
+        name = _name(child)
+        if name is None:
+            leads = child.end_byte
+            continue
+        if leads > done:
+            yield done, leads, names
+            done = leads
+        own = (*names, name)
+        inner = _body(child)
+        stop = max(done, child.end_byte)
+        if inner and stop - child.start_byte > SPLIT and len(own) < MAX_DEPTH:
+            yield from _definitions(inner, stop, own, done)
+        else:
+            yield done, stop, own
+        done = leads = stop
+    if end > done:
+        yield done, end, names
+
+
+def _name(node: Node) -> str | None:
+    """The name of what a node defines, None when it defines nothing."""
+    while _WRAPPER.fullmatch(node.type):
+        inner = [child for child in node.named_children if not _LEADING.fullmatch(child.type)]
+        if not inner:
+            return None
+        node = inner[-1]
+    if not _DEFINITION.fullmatch(node.type):
+        return None
+    found = node.child_by_field_name("type" if node.type == "impl_item" else "name")
+    declarator = node.child_by_field_name("declarator")
+    while found is None and declarator is not None:  # C: the name lies within its type
+        inner_declarator = declarator.child_by_field_name("declarator")
+        found, declarator = (None, inner_declarator) if inner_declarator else (declarator, None)
+    if found is None:  # const f = () => …
+        first = node.named_children[0] if node.named_children else None
+        found = first.child_by_field_name("name") if first is not None else None
+    if found is None or found.text is None:
+        return None
+    return " ".join(found.text.decode("utf-8", "replace").split())[:100] or None
+
+
+def _body(node: Node) -> Node | None:
+    """Where a definition's own definitions are, if it can have any."""
+    while _WRAPPER.fullmatch(node.type) and node.named_children:
+        node = node.named_children[-1]
+    body = node.child_by_field_name("body")
+    if body is None or not any(_name(child) for child in body.named_children):
+        return None
+    return body
+
+
+def _in_characters(spans: list[Span], data: bytes, ascii_only: bool) -> list[Block]:
+    if ascii_only:
+        return [Block(*span) for span in spans if data[span[0] : span[1]].strip()]
+    blocks = []
+    at = 0
+    for start, end, names in spans:
+        length = len(data[start:end].decode("utf-8", "replace"))
+        if data[start:end].strip():
+            blocks.append(Block(at, at + length, names))
+        at += length
+    return blocks
+
+
+def _by_indentation(text: str) -> list[Block]:
+    """A block begins at a line at the margin that follows a blank one and closes nothing.
+
+    >>> [b.end for b in _by_indentation("def a():\\n    x\\n\\n    y\\n\\ndef b(): pass\\n")]
     [23, 37]
     """
     blocks: list[Block] = []
@@ -27,4 +159,4 @@ def extract(text: str) -> tuple[str, list[Block]]:
         at += len(line)
     if text[start:].strip():
         blocks.append(Block(start, len(text)))
-    return "", blocks
+    return blocks

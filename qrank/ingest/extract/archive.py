@@ -1,0 +1,62 @@
+"""Opening what is a zip file inside (office files, e-books) without being bombed."""
+
+from __future__ import annotations
+
+import zipfile
+from typing import TYPE_CHECKING, BinaryIO
+
+from qrank.errors import ExtractError
+
+if TYPE_CHECKING:
+    from lxml.etree import _Element
+
+MAX_UNPACKED = 512 << 20
+MAX_MEMBERS = 20_000
+MAX_XML = 64 << 20  # of one member that is parsed
+
+
+def open_zip(file: BinaryIO) -> zipfile.ZipFile:
+    """Open a zip file. Raises ExtractError when it is none, or unpacks to too much."""
+    try:
+        archive = zipfile.ZipFile(file)
+    except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:
+        raise ExtractError("damaged, or not what its suffix says") from error
+    members = archive.infolist()
+    if len(members) > MAX_MEMBERS or sum(m.file_size for m in members) > MAX_UNPACKED:
+        raise ExtractError(f"unpacks to more than {MAX_UNPACKED >> 20} MiB or {MAX_MEMBERS} files")
+    if any(m.flag_bits & 1 for m in members):
+        raise ExtractError("encrypted")
+    return archive
+
+
+def read(archive: zipfile.ZipFile, name: str) -> bytes:
+    """A member's content. Raises ExtractError when it is missing or damaged."""
+    import zlib
+
+    try:
+        if archive.getinfo(name).file_size > MAX_XML:
+            raise ExtractError(f"{name} in it unpacks to more than {MAX_XML >> 20} MiB")
+        return archive.read(name)
+    except KeyError as error:
+        raise ExtractError(f"{name} in it is missing") from error
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, OSError) as error:
+        raise ExtractError(f"{name} in it is damaged") from error
+
+
+def xml(archive: zipfile.ZipFile, name: str) -> _Element:
+    """A member parsed as XML; entities stay unresolved. Raises ExtractError."""
+    return parse_xml(read(archive, name), name)
+
+
+def parse_xml(data: bytes, name: str) -> _Element:
+    """Parse XML; entities stay unresolved. Raises ExtractError."""
+    from lxml import etree
+
+    parser = etree.XMLParser(resolve_entities=False, no_network=True, recover=True)
+    try:
+        root = etree.fromstring(data, parser)
+    except (etree.XMLSyntaxError, ValueError) as error:
+        raise ExtractError(f"{name} in it is no XML") from error
+    if root is None:
+        raise ExtractError(f"{name} in it is no XML")
+    return root

@@ -1,0 +1,127 @@
+"""Puts a document together from headings and paragraphs, for formats that are not text files."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+
+from qrank.errors import ExtractError
+from qrank.results import Block, Document
+
+MAX_HEADING = 200  # characters: each chunk below repeats it
+MAX_TEXT = 32 << 20  # characters that one document may hold
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ufffe\uffff\ud800-\udfff]")
+_BLANKS = re.compile(r"[^\S\n]+")
+
+
+def clean(text: str) -> str:
+    """Without control characters and half surrogates, which no text needs and SQLite refuses."""
+    return _CONTROL.sub("", text)
+
+
+def one_line(text: str) -> str:
+    """Cleaned, its line ends and runs of blanks made single blanks."""
+    return " ".join(clean(text).split())
+
+
+class Builder:
+    """Collects the text of a document; what is added last is under the headings added before.
+
+    Line numbers, where the format has lines, are those of the file a paragraph begins on.
+    """
+
+    def __init__(self) -> None:
+        self._pieces: list[str] = []
+        self._length = 0
+        self._blocks: list[Block] = []
+        self._open: int | None = None  # where headings begin that wait for their first paragraph
+        self._path: list[tuple[int, str]] = []
+        self._page: int | None = None
+        self._part = 0
+        self._lines: list[int] = []
+        self._has_lines = False
+        self.first_heading = ""
+
+    def page(self, number: int) -> None:
+        """What follows is on another page (slide, sheet), counted from 1."""
+        self.part()
+        self._page = number
+
+    def part(self) -> None:
+        """What follows never shares a chunk with what came before."""
+        self._close_headings()
+        self._part += 1
+
+    def headings(self, *path: str) -> None:
+        """What follows is under these, which are not part of its text."""
+        self._path = [
+            (level, one_line(name)[:MAX_HEADING]) for level, name in enumerate(path, 1) if name
+        ]
+
+    def heading(self, level: int, text: str, line: int = 0) -> None:
+        """A heading of the text itself."""
+        name = one_line(text)[:MAX_HEADING]
+        if not name:
+            return
+        self._path = [(above, other) for above, other in self._path if above < level]
+        self._path.append((level, name))
+        self.first_heading = self.first_heading or name
+        start = self._add(f"{'#' * min(level, 6)} {one_line(text)}", line)
+        if self._open is None:
+            self._open = start
+
+    def paragraph(self, text: str, line: int = 0, *, lines: Sequence[int] = ()) -> None:
+        """A stretch of text that belongs together; lines: of each of its lines, where they are
+        not all of one line."""
+        text = clean(text).strip("\n")
+        if not text.strip():
+            return
+        start = self._add(text, line, lines)
+        if self._open is not None:
+            start, self._open = self._open, None
+        self._block(start)
+
+    def document(self, title: str = "", fields: Mapping[str, object] | None = None) -> Document:
+        """All that was added."""
+        self._close_headings()
+        return Document(
+            "\n\n".join(self._pieces),
+            one_line(title)[:MAX_HEADING],
+            self._blocks,
+            lines=self._lines if self._has_lines else None,
+            fields=fields or {},
+        )
+
+    def _close_headings(self) -> None:
+        if self._open is not None:
+            start, self._open = self._open, None
+            self._block(start)
+
+    def _block(self, start: int) -> None:
+        names = tuple(name for _, name in self._path)
+        self._blocks.append(Block(start, self._length, names, self._page, self._part))
+
+    def _add(self, text: str, line: int, lines: Sequence[int] = ()) -> int:
+        """Append a stretch of text; returns where it begins."""
+        self._length += 2 if self._pieces else 0
+        start = self._length
+        self._pieces.append(text)
+        self._length += len(text)
+        if self._length > MAX_TEXT:
+            raise ExtractError(f"holds more than {MAX_TEXT >> 20} million characters of text")
+        count = text.count("\n") + 1
+        placed = list(lines[:count]) or [line]
+        self._has_lines = self._has_lines or placed[0] > 0
+        if self._lines:
+            self._lines.append(self._lines[-1])  # the blank line between
+        self._lines += placed + placed[-1:] * (count - len(placed))
+        return start
+
+
+def blanks_made_one(text: str) -> str:
+    """Runs of blanks within lines as single blanks, lines without blank edges.
+
+    >>> blanks_made_one("  a   b \\n  c")
+    'a b\\nc'
+    """
+    return "\n".join(line.strip() for line in _BLANKS.sub(" ", text).split("\n"))

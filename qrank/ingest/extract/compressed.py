@@ -1,0 +1,33 @@
+"""Single compressed files (gzip, bzip2, xz): what is in them, read as its own format."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import lzma
+import tempfile
+import zlib
+from collections.abc import Callable
+from typing import Any, BinaryIO
+
+from qrank.errors import ExtractError
+
+MAX_UNPACKED = 256 << 20
+_IN_MEMORY = 8 << 20
+_OPENERS: dict[str, Callable[[BinaryIO], Any]] = {"gz": gzip.open, "bz2": bz2.open, "xz": lzma.open}
+SUFFIXES = tuple(_OPENERS)
+
+
+def unpack(file: BinaryIO, suffix: str) -> BinaryIO:
+    """The content, as a file of its own. Raises ExtractError when it is damaged or too much."""
+    out = tempfile.SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115  (the caller reads it)
+    try:
+        with _OPENERS[suffix](file) as packed:
+            while piece := packed.read(1 << 20):
+                if out.tell() + len(piece) > MAX_UNPACKED:
+                    raise ExtractError(f"unpacks to more than {MAX_UNPACKED >> 20} MiB")
+                out.write(piece)
+    except (OSError, EOFError, zlib.error, lzma.LZMAError, ValueError) as error:
+        raise ExtractError("damaged, or not what its suffix says") from error
+    out.seek(0)
+    return out  # type: ignore[return-value]

@@ -1,0 +1,62 @@
+"""What stands between `---` (YAML) or `+++` (TOML) at the top of a Markdown file."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import date
+from typing import Any
+
+MAX_LENGTH = 16_384  # characters; longer ones are text
+_YAML = re.compile(r"---[ \t]*\n(.*?)\n(?:---|\.\.\.)[ \t]*(?:\n|\Z)", re.DOTALL)
+_TOML = re.compile(r"\+\+\+[ \t]*\n(.*?)\n\+\+\+[ \t]*(?:\n|\Z)", re.DOTALL)
+
+
+def read(text: str) -> tuple[Mapping[str, object], int]:
+    """Return (fields, where the text goes on); ({}, 0) when there is no front matter.
+
+    Values are strings, numbers, truth values, or lists of them; a date is its ISO form. What
+    can't be read gives no fields.
+
+    >>> read("---\\ntitle: On tea\\ntags: [green, hot]\\ndate: 2024-05-01\\n---\\nText")[0]
+    {'title': 'On tea', 'tags': ['green', 'hot'], 'date': '2024-05-01'}
+    """
+    if not text.startswith(("---", "+++")):
+        return {}, 0
+    found = (_YAML if text[0] == "-" else _TOML).match(text[:MAX_LENGTH])
+    if not found:
+        return {}, 0
+    try:
+        table = _yaml(found[1]) if text[0] == "-" else _toml(found[1])
+    except ValueError:
+        table = {}
+    fields = {str(key): _plain(value) for key, value in table.items()}
+    return {key: value for key, value in fields.items() if value is not None}, found.end()
+
+
+def _toml(text: str) -> Mapping[Any, object]:
+    import tomllib
+
+    return dict(tomllib.loads(text))
+
+
+def _yaml(text: str) -> Mapping[Any, object]:
+    import yaml
+
+    try:
+        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text)):
+            return {}  # a small text whose aliases unfold to gigabytes
+        loaded = yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    except (yaml.YAMLError, RecursionError) as error:
+        raise ValueError("not YAML") from error
+    return loaded if isinstance(loaded, dict) else {}
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, str | int | float):
+        return value
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, list):
+        return [item for item in map(_plain, value) if item is not None]
+    return None

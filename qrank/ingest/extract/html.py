@@ -1,0 +1,149 @@
+"""HTML: headings, paragraphs, lists, tables, with the lines of the source (lxml)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from qrank.errors import ExtractError
+from qrank.ingest.decode import decode
+from qrank.ingest.extract.building import Builder, blanks_made_one, one_line
+from qrank.results import Document
+
+if TYPE_CHECKING:
+    from lxml.etree import _Element
+
+_SKIPPED = frozenset(
+    "head script style template noscript nav svg math iframe object select".split()
+)
+_BLOCKS = frozenset(
+    "address article aside blockquote body caption center dd details dialog dir div dl dt fieldset "
+    "figcaption figure footer form header hr html li main menu ol p pre section summary table "
+    "tbody tfoot thead title tr ul".split()
+)
+_HEADINGS = {f"h{level}": level for level in range(1, 7)}
+_CHARSET = re.compile(rb"<meta[^>]{0,200}charset\s*=\s*[\"']?\s*([\w.:-]{1,40})", re.IGNORECASE)
+
+
+def extract(file: BinaryIO) -> Iterator[Document]:
+    """Yield the document; its title is that of the page."""
+    builder = Builder()
+    title = add(builder, decode_html(file.read()))
+    yield builder.document(title or builder.first_heading)
+
+
+def decode_html(data: bytes) -> str:
+    """The text of a page in the encoding that it names, else in the one it seems to have."""
+    named = _CHARSET.search(data[:4096])
+    if named and not data.startswith((b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")):
+        try:
+            return data.decode(named[1].decode("ascii"))
+        except (LookupError, UnicodeDecodeError, ValueError):
+            pass  # it names none that exists, or not its own
+    return decode(data)[0]
+
+
+def add(builder: Builder, text: str, line: int | None = 0) -> str:
+    """Add a page's text to a document and return its title; line: lines of the file before it,
+    None for text that has no lines of a file."""
+    from lxml import etree
+
+    if not text.strip():
+        return ""
+    parser = etree.HTMLParser(encoding="utf-8", huge_tree=True, remove_comments=True)
+    try:
+        root = etree.fromstring(text.encode("utf-8", "replace"), parser)
+    except (etree.XMLSyntaxError, ValueError) as error:
+        raise ExtractError("no HTML can be found in it") from error
+    if root is None:
+        return ""
+    _Reader(builder, line).read(root)
+    return one_line(root.findtext(".//title") or "")
+
+
+class _Reader:
+    """Walks the tree without recursion: pages may be nested deeper than Python's stack."""
+
+    def __init__(self, builder: Builder, line: int | None) -> None:
+        self._builder = builder
+        self._before = line
+        self._buffer: list[str] = []
+        self._line = 0  # where the buffer begins
+        self._pre = 0
+        self._cells = 0  # of the table row that is being read
+
+    def read(self, root: _Element) -> None:
+        from lxml import etree
+
+        skipped: _Element | None = None
+        for event, element in etree.iterwalk(root, events=("start", "end")):
+            if skipped is not None:
+                if event == "end" and element is skipped:
+                    skipped = None
+                    self._text(element.tail, element)
+                continue
+            tag = element.tag if isinstance(element.tag, str) else ""
+            if event == "start":
+                if tag in _SKIPPED or not tag:
+                    skipped = element
+                    continue
+                self._start(tag, element)
+            else:
+                self._end(tag, element)
+                self._text(element.tail, element)
+        self._flush()
+
+    def _start(self, tag: str, element: _Element) -> None:
+        if tag in _HEADINGS:
+            self._flush()
+        elif tag in ("td", "th"):
+            if self._cells:
+                self._buffer.append(" | ")
+            self._cells += 1
+        elif tag in _BLOCKS and not self._cells:  # a cell's paragraphs stay in its row
+            self._flush()
+            self._pre += tag == "pre"
+            if tag == "li":
+                self._buffer.append("- ")
+        elif tag == "br":
+            self._buffer.append("\n")
+        elif tag == "img":
+            self._text(element.get("alt"), element)
+        if tag == "tr":
+            self._flush()
+            self._cells = 0
+        self._text(element.text, element)
+
+    def _end(self, tag: str, element: _Element) -> None:
+        if tag in _HEADINGS:
+            text = "".join(self._buffer)
+            self._buffer = []
+            self._builder.heading(_HEADINGS[tag], text, self._source_line(element))
+        elif tag in ("tr", "table"):
+            self._flush()
+            self._cells = 0
+        elif tag in _BLOCKS and not self._cells:
+            self._flush()
+            self._pre -= tag == "pre" and self._pre > 0
+        elif self._cells and tag in _BLOCKS:
+            self._buffer.append(" ")
+
+    def _text(self, text: str | None, element: _Element) -> None:
+        if not text:
+            return
+        if not self._buffer or not any(self._buffer):
+            self._line = self._source_line(element)
+        self._buffer.append(text if self._pre else text.replace("\r", " ").replace("\n", " "))
+
+    def _source_line(self, element: _Element) -> int:
+        if self._before is None:
+            return 0
+        line: Any = element.sourceline
+        return int(line or 1) + self._before
+
+    def _flush(self) -> None:
+        text = "".join(self._buffer)
+        self._buffer = []
+        if text.strip(" -\n\t|"):
+            self._builder.paragraph(text if self._pre else blanks_made_one(text), self._line)

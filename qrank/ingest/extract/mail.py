@@ -1,0 +1,132 @@
+"""E-mail: single messages (.eml) and mailboxes (mbox); a message is a part of its own."""
+
+from __future__ import annotations
+
+import email
+import email.policy
+from collections.abc import Iterator, Sequence
+from email.message import EmailMessage
+from typing import BinaryIO
+
+from qrank.ingest.extract import html
+from qrank.ingest.extract.building import Builder, one_line
+from qrank.results import Document
+
+MAX_MESSAGE = 32 << 20  # bytes; what is beyond is cut
+MESSAGES_A_PART = 50  # what is handed on at once
+_SHOWN = ("From", "To", "Cc", "Date", "Subject")
+
+
+def extract(file: BinaryIO) -> Iterator[Document]:
+    """Yield the message; its subject is the title."""
+    builder = Builder()
+    title, fields = _add(builder, file.read(MAX_MESSAGE), 1)
+    yield builder.document(title, fields)
+
+
+def extract_mbox(file: BinaryIO) -> Iterator[Document]:
+    """Yield the messages of a mailbox, a few at a time."""
+    builder = Builder()
+    for count, (raw, line) in enumerate(_messages(file), 1):
+        builder.part()
+        _add(builder, raw, line)
+        if count % MESSAGES_A_PART == 0:
+            yield builder.document()
+            builder = Builder()
+    yield builder.document()
+
+
+def _messages(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
+    """(message, line it begins on) of each; one begins after a line "From …" that follows a
+    blank one (RFC 4155)."""
+    lines: list[bytes] = []
+    size = start = 0
+    blank = True
+    for number, line in enumerate(file, 1):
+        if blank and line.startswith(b"From "):
+            if lines:
+                yield b"".join(lines), start
+            lines, size, start = [], 0, number + 1
+        elif start and size < MAX_MESSAGE:
+            lines.append(line)
+            size += len(line)
+        blank = not line.strip()
+    if lines:
+        yield b"".join(lines), start
+
+
+def _add(builder: Builder, raw: bytes, line: int) -> tuple[str, dict[str, object]]:
+    message = email.message_from_bytes(raw, policy=email.policy.default)
+    headers = {name: _header(message, name) for name in _SHOWN}
+    subject = headers["Subject"]
+    builder.headings(subject)
+    shown = "\n".join(f"{name}: {value}" for name, value in headers.items() if value)
+    builder.paragraph(shown, line)
+    places = _Places(raw, line)
+    for part in _text_parts(message):
+        try:
+            text = part.get_content()
+        except (LookupError, ValueError, AttributeError):  # an encoding that does not exist
+            payload = part.get_payload(decode=True)
+            text = payload.decode("utf-8", "replace") if isinstance(payload, bytes) else ""
+        if part.get_content_subtype() == "html":
+            inner = Builder()
+            html.add(inner, text, line=None)
+            text = inner.document().text
+        for paragraph in str(text).replace("\r\n", "\n").split("\n\n"):
+            builder.paragraph(paragraph, lines=places.of(paragraph))
+    names = [name for part in message.walk() if (name := _file_name(part))]
+    if names:
+        builder.paragraph("Attachments: " + ", ".join(names), places.last)
+    fields = {name.lower(): value for name, value in headers.items() if value}
+    return subject, dict(fields)
+
+
+def _header(message: EmailMessage, name: str) -> str:
+    try:
+        return one_line(str(message.get(name) or ""))
+    except (ValueError, IndexError, AttributeError, TypeError):  # its own parser gives up
+        return ""
+
+
+def _file_name(part: EmailMessage) -> str:
+    try:
+        return one_line(part.get_filename() or "")
+    except (ValueError, IndexError, AttributeError, TypeError):
+        return ""
+
+
+def _text_parts(message: EmailMessage) -> Iterator[EmailMessage]:
+    """The text to read: of alternatives the plain one, else HTML."""
+    parts = [
+        part
+        for part in message.walk()
+        if part.get_content_maintype() == "text" and not _file_name(part)
+    ]
+    plain = [part for part in parts if part.get_content_subtype() == "plain"]
+    yield from plain or [part for part in parts if part.get_content_subtype() == "html"]
+
+
+class _Places:
+    """Finds the lines of the file that a paragraph is on, as far as it is not encoded."""
+
+    def __init__(self, raw: bytes, first: int) -> None:
+        self._lines = raw.split(b"\n")
+        self._first = first
+        self._at = next((i for i, line in enumerate(self._lines) if not line.strip()), 0)
+
+    @property
+    def last(self) -> int:
+        """The last line that was found."""
+        return self._first + self._at
+
+    def of(self, paragraph: str) -> Sequence[int]:
+        """The line of the file of each line of a paragraph; an encoded one is all where the last
+        one was found."""
+        start = paragraph.strip().partition("\n")[0].strip().encode("utf-8", "replace")
+        for i in range(self._at, len(self._lines)) if start else ():
+            if self._lines[i].strip() == start:
+                lines = paragraph.strip("\n").count("\n") + 1
+                self._at = min(i + lines, len(self._lines)) - 1
+                return range(self._first + i, self._first + self._at + 1)
+        return [self.last]

@@ -1,0 +1,193 @@
+"""One file -> what the index is to hold of it: chunks with their terms, a part at a time.
+
+Runs in the main process for plain text, in a worker for everything else.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import io
+import json
+import os
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from fnmatch import fnmatch
+from pathlib import PurePath
+from typing import BinaryIO, NamedTuple
+
+from qrank import text
+from qrank.errors import ExtractError, NoTextError
+from qrank.ingest.chunk import chunk
+from qrank.ingest.extract import documents, is_isolated, takes_fields
+from qrank.ingest.names import disk_path
+from qrank.ingest.pre import preprocessed
+from qrank.language import ENGLISH, language
+from qrank.results import Chunk, Document
+from qrank.settings import Reading
+
+IN_MEMORY = 4 << 20  # bytes; a longer file is read twice: to hash it, then to extract it
+PART = 1 << 20  # characters of text handed on at once
+
+
+class Task(NamedTuple):
+    """A file to be read; known_hash: what its content hashed to when it was last indexed."""
+
+    path: str
+    size: int
+    mtime_ns: int
+    known_hash: bytes | None = None
+
+
+class Piece(NamedTuple):
+    """A chunk with its index terms, separated by blanks."""
+
+    chunk: Chunk
+    body_terms: str
+    title_terms: str
+
+
+@dataclass(slots=True)
+class Prepared:
+    """A file read, with its first pieces; all of them when it is complete."""
+
+    size: int
+    mtime_ns: int
+    content_hash: bytes
+    title: str = ""
+    language: str = ENGLISH  # of what is in Latin script
+    fields: str = ""  # JSON
+    pieces: list[Piece] = field(default_factory=list)
+    complete: bool = True
+    unchanged: bool = False
+
+
+def needs_worker(path: str, reading: Reading) -> bool:
+    """Whether a file is to be read in a worker process."""
+
+    def head() -> bytes:
+        try:
+            with open_regular(path) as file:
+                return file.read(512)
+        except (OSError, ExtractError):  # whoever reads it will say what is wrong
+            return b""
+
+    return wants_pre(path, reading) or is_isolated(path, head)
+
+
+def wants_pre(path: str, reading: Reading) -> bool:
+    """Whether a file goes through the user's own command."""
+    if not reading.pre:
+        return False
+    name = PurePath(path).name
+    return not reading.pre_globs or any(
+        fnmatch(path if "/" in glob else name, glob) for glob in reading.pre_globs
+    )
+
+
+def made_by(path: str, reading: Reading) -> str:
+    """Stands for what the user's options change of a file's text; empty for the defaults."""
+    said = ""
+    if wants_pre(path, reading):
+        said = repr(reading.pre)
+    elif reading.fields and takes_fields(path):
+        said = repr(reading.fields)
+    return "." + hashlib.blake2b(said.encode(), digest_size=4).hexdigest() if said else ""
+
+
+def prepare(task: Task, reading: Reading) -> Iterator[Prepared | list[Piece]]:
+    """Yield the file prepared, then what pieces do not fit in its first part.
+
+    Raises ExtractError, NoTextError, or OSError when it can't be read or changes meanwhile.
+    """
+    with open_regular(task.path) as file:
+        info = os.fstat(file.fileno())
+        source: BinaryIO = file
+        if info.st_size <= IN_MEMORY:
+            data = file.read()
+            digest = hashlib.blake2b(data, digest_size=16).digest()
+            source = io.BytesIO(data)
+        else:
+            hashed = hashlib.blake2b(digest_size=16)
+            while data := file.read(1 << 20):
+                hashed.update(data)
+            digest = hashed.digest()
+            file.seek(0)
+        done = Prepared(info.st_size, info.st_mtime_ns, digest)
+        if digest == task.known_hash:
+            done.unchanged = True
+            yield done
+            return
+        parts = _parts(task, source, reading, done)
+        done.pieces = next(parts, [])
+        for pieces in parts:
+            if done.complete:  # there is more than the first part
+                done.complete = False
+                yield done
+            yield pieces
+        now = os.fstat(file.fileno())
+        if (now.st_size, now.st_mtime_ns) != (info.st_size, info.st_mtime_ns):
+            raise OSError(errno.EBUSY, "it changed while it was read")
+        if done.complete:
+            yield done
+
+
+def _parts(task: Task, file: BinaryIO, reading: Reading, done: Prepared) -> Iterator[list[Piece]]:
+    """The pieces in parts; title and fields of the first document go into done."""
+    path = PurePath(task.path)
+    pieces: list[Piece] = []
+    size = 0
+    offset = line = 0  # of the text extracted so far
+    found = _documents(task.path, file, reading)
+    for number, document in enumerate(found):
+        if number == 0:
+            done.title, done.fields = document.title, _json(document)
+            done.language = language(document.text)
+        elif not document.offset:  # extracted text: what is in the file follows what was
+            document = document._replace(offset=offset, line=0 if document.lines else line)
+        pieces += pieces_of(document, f"{done.title} {path.stem}", done.language)
+        size += len(document.text)
+        offset = document.offset + len(document.text.encode("utf-8")) + 2
+        line += document.text.count("\n") + 2
+        if size >= PART:
+            yield pieces
+            pieces, size = [], 0
+    if pieces or not size:
+        yield pieces
+
+
+def _documents(path: str, file: BinaryIO, reading: Reading) -> Iterator[Document]:
+    if not wants_pre(path, reading):
+        return documents(file, PurePath(path).name, reading)
+    return documents(preprocessed(reading.pre, path, reading.timeout), "text.txt", reading)
+
+
+def pieces_of(document: Document, title: str, spoken: str) -> list[Piece]:
+    """A document's chunks with their terms; title: what it is called, beside its headings."""
+    pieces = []
+    heading, own = "", text.joined_terms(title, spoken)
+    title_terms = own
+    for made in chunk(document):
+        if made.heading != heading:
+            heading = made.heading
+            title_terms = f"{own} {text.joined_terms(heading, spoken)}"
+        pieces.append(Piece(made, text.joined_terms(made.text, spoken), title_terms))
+    return pieces
+
+
+def _json(document: Document) -> str:
+    return json.dumps(document.fields, ensure_ascii=False) if document.fields else ""
+
+
+def open_regular(path: str) -> BinaryIO:
+    """Open a regular file; never waits for one that has become a FIFO since it was found.
+
+    Raises NoTextError for anything but a regular file, OSError.
+    """
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    handle = os.open(disk_path(path), flags | getattr(os, "O_CLOEXEC", 0))
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise NoTextError("not a regular file")
+    return os.fdopen(handle, "rb")

@@ -1,0 +1,288 @@
+"""Reads files: a few plain ones here, all others and many in worker processes, results in order.
+
+A worker that crashes, hangs or takes too much costs the file it was reading; another one goes on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pickle
+import queue
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+from qrank.errors import ExtractError, NoTextError
+from qrank.ingest import worker as protocol
+from qrank.ingest.prepare import IN_MEMORY, Piece, Prepared, Task, needs_worker, prepare
+from qrank.settings import Reading
+
+HERE = 2 << 20  # bytes of plain text that are not worth the start of a worker
+BATCH_BYTES, BATCH_FILES = 256 << 10, 32  # of plain files that a worker is given at once
+AHEAD_BYTES, AHEAD_FILES = 8 << 20, 256  # read but not yet taken
+MAX_WORKERS = 8
+MESSAGES = 4  # of a file, that wait to be taken
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Why a file was left out. kind: skipped (nothing to index in it), failed (damaged, crashed;
+    the same would happen again), unread (can't be opened now)."""
+
+    kind: str
+    reason: str
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What came of a file: `prepared` or `problem`. rest must be gone through when prepared is
+    not complete; it raises ExtractError or OSError when the file can't be read to its end."""
+
+    task: Task
+    prepared: Prepared | None = None
+    problem: Problem | None = None
+    rest: Iterator[list[Piece]] = field(default_factory=lambda: iter(()))
+
+
+def read_all(tasks: Iterable[Task], reading: Reading) -> Iterator[Outcome]:
+    """Yield the outcome of each task, in order. No file can make this raise."""
+    ahead: deque[Task | _Reply] = deque()  # a task is read here when its turn comes
+    here = 0
+    batch: list[_Reply] = []
+    with contextlib.closing(_Workers(reading)) as workers:
+
+        def submit() -> None:
+            if batch:
+                workers.submit(list(batch))
+                batch.clear()
+
+        def take() -> Outcome:
+            first = ahead.popleft()
+            if isinstance(first, Task):
+                return _read_here(first, reading)
+            if first in batch:
+                submit()
+            return first.outcome()
+
+        waiting = 0
+        for task in tasks:
+            isolated = needs_worker(task.path, reading)
+            if not isolated and (here + task.size <= HERE or task.size > IN_MEMORY):
+                here += 0 if task.size > IN_MEMORY else task.size
+                ahead.append(task)
+            else:
+                reply = _Reply(task)
+                ahead.append(reply)
+                batch.append(reply)
+                if isolated:
+                    submit_last = batch.pop()
+                    submit()
+                    workers.submit([submit_last])
+                elif len(batch) >= BATCH_FILES or sum(r.task.size for r in batch) >= BATCH_BYTES:
+                    submit()
+            waiting += task.size
+            while ahead and (
+                isinstance(ahead[0], Task) or waiting > AHEAD_BYTES or len(ahead) > AHEAD_FILES
+            ):
+                waiting -= (ahead[0] if isinstance(ahead[0], Task) else ahead[0].task).size
+                yield take()
+        submit()
+        while ahead:
+            yield take()
+
+
+def _read_here(task: Task, reading: Reading) -> Outcome:
+    parts = prepare(task, reading)
+    try:
+        first = next(parts)
+        assert isinstance(first, Prepared)
+        return Outcome(task, first, rest=parts)  # type: ignore[arg-type]
+    except NoTextError as error:
+        return Outcome(task, problem=Problem("skipped", str(error)))
+    except ExtractError as error:
+        return Outcome(task, problem=Problem("failed", str(error)))
+    except OSError as error:
+        return Outcome(task, problem=Problem("unread", (error.strerror or str(error)).lower()))
+
+
+class _Closed(Exception):
+    """Nobody wants the rest."""
+
+
+class _Reply:
+    """What a worker says of a task, put in by one thread and taken by another."""
+
+    def __init__(self, task: Task) -> None:
+        self.task = task
+        self._messages: queue.Queue[tuple[bytes, bytes]] = queue.Queue(MESSAGES)
+
+    def put(self, kind: bytes, data: bytes, closed: threading.Event) -> None:
+        while not closed.is_set():
+            with contextlib.suppress(queue.Full):
+                self._messages.put((kind, data), timeout=0.2)
+                return
+        raise _Closed
+
+    def outcome(self) -> Outcome:
+        kind, data = self._messages.get()
+        if kind == protocol.PROBLEM:
+            return Outcome(self.task, problem=Problem(*pickle.loads(data)))
+        done = pickle.loads(data)
+        return (
+            Outcome(self.task, done)
+            if done.complete
+            else Outcome(self.task, done, rest=self._rest())
+        )
+
+    def _rest(self) -> Iterator[list[Piece]]:
+        while True:
+            kind, data = self._messages.get()
+            if kind == protocol.END:
+                return
+            if kind == protocol.PROBLEM:
+                raise ExtractError(Problem(*pickle.loads(data)).reason)
+            yield pickle.loads(data)
+
+
+class _Workers:
+    """A thread for each worker process, which feeds it and collects what it says."""
+
+    def __init__(self, reading: Reading) -> None:
+        self._reading = reading
+        self._closed = threading.Event()
+        self._threads: ThreadPoolExecutor | None = None
+        self._local = threading.local()
+        self._processes: list[_Process] = []
+
+    def submit(self, batch: list[_Reply]) -> None:
+        if self._threads is None:
+            count = min(MAX_WORKERS, cores())
+            self._threads = ThreadPoolExecutor(count, thread_name_prefix="qrank-reader")
+            threading.Thread(target=self._watch, daemon=True).start()
+        self._threads.submit(self._serve, batch)
+
+    def close(self) -> None:
+        self._closed.set()
+        for process in list(self._processes):
+            process.kill()
+        if self._threads:
+            self._threads.shutdown(wait=True, cancel_futures=True)
+        for process in self._processes:
+            process.end(0)
+
+    def _watch(self) -> None:
+        """Kill the workers that are over their time."""
+        while not self._closed.wait(0.25):
+            for process in list(self._processes):
+                if time.monotonic() > process.deadline:
+                    process.overdue = True
+                    process.kill()
+
+    def _serve(self, batch: list[_Reply]) -> None:
+        try:
+            while batch and not self._closed.is_set():
+                process = getattr(self._local, "process", None)
+                if process is None:
+                    process = self._local.process = _Process(self._reading)
+                    self._processes.append(process)
+                batch = self._served(process, batch)
+        except _Closed:
+            pass
+        except Exception as error:  # or the main thread would wait for ever
+            for reply in batch:
+                data = pickle.dumps(("unread", f"{type(error).__name__}: {error}"))
+                with contextlib.suppress(_Closed):
+                    reply.put(protocol.PROBLEM, data, self._closed)
+
+    def _served(self, process: _Process, batch: list[_Reply]) -> list[_Reply]:
+        """Have a batch read; returns what is left of it when the worker dies."""
+        process.send([reply.task for reply in batch])
+        for number, reply in enumerate(batch):
+            process.deadline = time.monotonic() + 2 * self._reading.timeout + 5
+            kind = b""
+            try:
+                while kind not in protocol.LAST:
+                    kind, data = process.receive()
+                    reply.put(kind, data, self._closed)
+            except EOFError:
+                reason = process.end(self._reading.timeout)
+                self._processes.remove(process)
+                self._local.process = None
+                data = pickle.dumps(("failed", reason))
+                reply.put(protocol.PROBLEM, data, self._closed)
+                return batch[number + 1 :]
+            finally:
+                process.deadline = float("inf")
+        return []
+
+
+class _Process:
+    """A worker process. deadline: when, on the monotonic clock, it is to be killed."""
+
+    def __init__(self, reading: Reading) -> None:
+        self.deadline = float("inf")
+        self.overdue = False
+        self._stopped = False
+        # -P: modules that lie in the folder where qrank runs must not be imported.
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "qrank.ingest.worker"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        )
+        self.send(reading)
+
+    def send(self, value: object) -> None:
+        """Hand something to the worker; that it is gone shows when it is listened to."""
+        assert self._process.stdin
+        with contextlib.suppress(OSError):
+            self._process.stdin.write(pickle.dumps(value, pickle.HIGHEST_PROTOCOL))
+            self._process.stdin.flush()
+
+    def receive(self) -> tuple[bytes, bytes]:
+        """The next message. Raises EOFError when the worker is gone."""
+        assert self._process.stdout
+        header = self._process.stdout.read(protocol.HEADER.size)
+        if len(header) < protocol.HEADER.size:
+            raise EOFError
+        kind, length = protocol.HEADER.unpack(header)
+        data = self._process.stdout.read(length)
+        if len(data) < length:
+            raise EOFError
+        return kind, data
+
+    def kill(self) -> None:
+        """End it now."""
+        self._stopped = True
+        with contextlib.suppress(OSError):
+            self._process.kill()
+
+    def end(self, timeout: float) -> str:
+        """Why it is gone."""
+        try:  # its last words: pipes close a moment before a process ends
+            code = self._process.wait(0 if self._stopped else 1)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            code = self._process.wait()
+        for pipe in (self._process.stdin, self._process.stdout):
+            with contextlib.suppress(OSError):
+                pipe.close()  # type: ignore[union-attr]
+        if self.overdue or -code == getattr(signal, "SIGXCPU", 0):
+            return f"took longer than {timeout:g} s"
+        if code < 0:
+            return f"its reader crashed ({signal.Signals(-code).name})"
+        return f"its reader ended with status {code}"
+
+
+def cores() -> int:
+    """How many processors this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -1,0 +1,112 @@
+"""The worker process: reads files whose readers may crash, hang or want too much.
+
+On stdin: a pickled `Reading`, then lists of tasks. On stdout, for each task in order: messages of
+a kind byte, a length and a pickle. The process limits itself, so that no file costs more than its
+share; the parent (readers.py) notices when it is gone.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import struct
+import sys
+from typing import BinaryIO
+
+MEMORY = 768 << 20  # bytes of address space beyond what the process starts with
+HEADER = struct.Struct("<cQ")
+# Kinds of message: a whole file; its first pieces; more of them; its end; why it can't be read.
+WHOLE, FIRST, MORE, END, PROBLEM = b"W", b"F", b"M", b"E", b"X"
+LAST = (WHOLE, END, PROBLEM)
+
+
+def main() -> None:
+    """Serve until stdin ends."""
+    if hasattr(signal, "SIGINT"):
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent is told, and ends this one
+    tasks_in = sys.stdin.buffer
+    out = os.fdopen(os.dup(1), "wb")
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what a library prints must not get in between
+    sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115
+    reading = pickle.load(tasks_in)
+    _limit_memory()
+    while True:
+        try:
+            tasks = pickle.load(tasks_in)
+        except EOFError:
+            return
+        for task in tasks:
+            _limit_time(reading.timeout)
+            _serve(task, reading, out)
+            out.flush()
+
+
+def _serve(task: tuple[object, ...], reading: object, out: BinaryIO) -> None:
+    from qrank.errors import NoTextError, QrankError
+    from qrank.ingest.prepare import Prepared, prepare
+
+    try:
+        for message in prepare(task, reading):  # type: ignore[arg-type]
+            if isinstance(message, Prepared):
+                _send(out, WHOLE if message.complete else FIRST, message)
+                if message.complete:
+                    return
+            else:
+                _send(out, MORE, message)
+        _send(out, END, None)
+    except BrokenPipeError:  # the parent is gone
+        os._exit(1)
+    except NoTextError as error:
+        _send(out, PROBLEM, ("skipped", str(error)))
+    except QrankError as error:
+        _send(out, PROBLEM, ("failed", str(error)))
+    except OSError as error:
+        _send(out, PROBLEM, ("unread", (error.strerror or str(error)).lower()))
+    except MemoryError:
+        _send(out, PROBLEM, ("failed", f"needs more than {MEMORY >> 20} MiB of memory"))
+    except BaseException as error:  # a library that trips over a damaged file; a panic in Rust
+        said = " ".join(str(error).split())[:200]
+        _send(out, PROBLEM, ("failed", f"damaged? its reader says {type(error).__name__}: {said}"))
+
+
+def _send(out: BinaryIO, kind: bytes, value: object) -> None:
+    data = pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
+    out.write(HEADER.pack(kind, len(data)))
+    out.write(data)
+
+
+def _limit_memory() -> None:
+    """Where the platform can (not on Windows; macOS takes it and does nothing)."""
+    try:
+        import resource
+    except ImportError:
+        return
+    try:
+        with open("/proc/self/statm", encoding="ascii") as file:  # noqa: PTH123
+            held = int(file.read().split()[0]) * resource.getpagesize()
+    except (OSError, ValueError):
+        held = 512 << 20
+    _, hard = resource.getrlimit(resource.RLIMIT_AS)
+    limit = held + MEMORY
+    if hard != resource.RLIM_INFINITY:
+        limit = min(limit, hard)
+    resource.setrlimit(resource.RLIMIT_AS, (limit, hard))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def _limit_time(seconds: float) -> None:
+    """So many seconds of processor time from now on, then SIGXCPU ends the process."""
+    try:
+        import resource
+    except ImportError:
+        return
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    _, hard = resource.getrlimit(resource.RLIMIT_CPU)
+    limit = int(used.ru_utime + used.ru_stime + seconds) + 1
+    if hard == resource.RLIM_INFINITY or limit < hard:
+        resource.setrlimit(resource.RLIMIT_CPU, (limit, hard))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,63 @@
+"""What an index run would make of files, without an index: their chunks, or why there are none."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from qrank.errors import ExtractError
+from qrank.ingest.chunk import estimated_tokens
+from qrank.ingest.prepare import Task
+from qrank.ingest.readers import Outcome, read_all
+from qrank.ingest.walk import too_large, walk
+from qrank.pipeline.index import existing
+from qrank.results import Chunk, FileProblem
+from qrank.settings import Reading, Walking
+
+
+@dataclass(slots=True)
+class FilePlan:
+    """A file with its chunks, or with the reason why it would be left out."""
+
+    path: str
+    title: str = ""
+    chunks: list[Chunk] = field(default_factory=list)
+    reason: str = ""
+
+    def tokens(self, chunk: Chunk) -> int:
+        """About how many tokens a chunk is, whatever the model."""
+        return estimated_tokens(chunk.text)
+
+
+def plan(paths: Sequence[Path], walking: Walking, reading: Reading) -> Iterator[FilePlan]:
+    """Yield what each file under paths would become. Raises InputError for a missing path."""
+    roots = existing(paths, walking)
+    unread: list[FileProblem] = []
+
+    def tasks() -> Iterator[Task]:
+        for found in walk(roots, walking, unread.append):
+            if reason := too_large(found, walking):
+                unread.append(FileProblem(found.path, reason))
+            else:
+                yield Task(found.path, found.size, found.mtime_ns)
+
+    for outcome in read_all(tasks(), reading):
+        yield _plan(outcome)
+    for problem in unread:
+        yield FilePlan(problem.path, reason=problem.reason)
+
+
+def _plan(outcome: Outcome) -> FilePlan:
+    made = FilePlan(outcome.task.path)
+    if outcome.problem or not outcome.prepared:
+        made.reason = outcome.problem.reason if outcome.problem else ""
+        return made
+    made.title = outcome.prepared.title
+    try:
+        made.chunks = [piece.chunk for piece in outcome.prepared.pieces]
+        for pieces in outcome.rest:
+            made.chunks += [piece.chunk for piece in pieces]
+    except (ExtractError, OSError) as error:
+        made.chunks, made.reason = [], str(error)
+    return made

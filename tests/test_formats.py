@@ -1,0 +1,140 @@
+"""Real files of each format: a sentence that is known to be on a page, slide, sheet or line of
+them is found there. tests/make_files.py made the files, each with its own program or library."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from make_files import FILLER, PAGES
+
+from qrank.ingest.prepare import Task
+from qrank.ingest.readers import Outcome, read_all
+from qrank.results import Chunk
+from qrank.settings import READ_ALL
+
+FILES = Path(__file__).parent / "files"
+WINTER = PAGES[2][1]
+VALVES = PAGES[1][1]
+
+
+def read(path: Path) -> Outcome:
+    info = path.stat()
+    [outcome] = read_all([Task(str(path), info.st_size, info.st_mtime_ns)], READ_ALL)
+    return outcome
+
+
+def chunks_of(name: str) -> list[Chunk]:
+    outcome = read(FILES / name)
+    assert outcome.prepared, outcome.problem
+    pieces = [*outcome.prepared.pieces, *(p for part in outcome.rest for p in part)]
+    return [piece.chunk for piece in pieces]
+
+
+def having(chunks: list[Chunk], sentence: str) -> Chunk:
+    """The one chunk that holds a sentence, however its lines are broken."""
+    [found] = [c for c in chunks if sentence in " ".join(c.text.split())]
+    return found
+
+
+@pytest.mark.parametrize(
+    ("name", "page", "heading"),
+    [
+        ("water.pdf", 3, "Winter"),
+        ("reportlab.pdf", 3, "Winter"),
+        ("water.docx", None, "Winter"),
+        ("water.odt", None, "Winter"),
+        ("water.html", None, "Winter"),
+        ("water.pptx", 3, "Winter"),
+        ("water.odp", 3, "Winter"),
+        ("water.xlsx", 3, "Winter"),
+        ("water.ods", 3, "Winter"),
+        ("water.xls", 3, "Winter"),
+        ("water.epub", None, ""),
+        ("book.epub", 3, "Winter"),
+        ("water.ipynb", None, "Winter"),
+        ("water.jsonl", None, "Winter"),
+        ("water.csv", None, "Winter"),
+        ("water.csv.gz", None, "Winter"),
+        ("post.mbox", None, "Winter – a question"),
+    ],
+)
+def test_a_sentence_is_found_on_its_page_under_its_heading(
+    name: str, page: int | None, heading: str
+) -> None:
+    chunk = having(chunks_of(name), WINTER)
+    if page is not None:
+        assert chunk.page == page
+    assert chunk.heading.split(" > ")[-1] == heading
+    assert VALVES not in chunk.text or name in ("water.docx", "water.odt", "water.html")
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["water.html", "water.jsonl", "water.csv", "water.srt", "water.vtt", "post.mbox", "letter.eml"],
+)
+def test_lines_are_those_of_the_file(name: str) -> None:
+    sentence = VALVES if name == "letter.eml" else WINTER
+    lines = (FILES / name).read_text("utf-8").splitlines()
+    chunk = having(chunks_of(name), sentence)
+    on = [i for i, line in enumerate(lines, 1) if sentence[:24] in line]
+    slack = 1 if name == "water.html" else 0  # a paragraph is where its tag is
+    assert any(chunk.start_line <= line <= chunk.end_line + slack for line in on)
+
+
+def test_what_is_around_the_text_comes_along() -> None:
+    assert "Notes on Winter: ask the plumber." in having(chunks_of("water.pptx"), WINTER).text
+    assert "part 2 | 14 mm" in " ".join(c.text for c in chunks_of("water.docx"))
+    assert "2024-05-02 | 40" in having(chunks_of("water.xlsx"), WINTER).text
+    assert "measured flow of winter" in " ".join(c.text for c in chunks_of("water.ipynb"))
+    letter = " ".join(c.text for c in chunks_of("letter.eml"))
+    assert "From: Zoë Brook <zoe@example.org>" in letter
+    assert "Attachments: Valves.bin" in letter
+
+
+@pytest.mark.parametrize(
+    "name", ["water.pdf", "water.docx", "water.odt", "water.pptx", "book.epub"]
+)
+def test_a_document_has_its_own_title(name: str) -> None:
+    prepared = read(FILES / name).prepared
+    assert prepared
+    assert prepared.title in ("Water works", "Pumps")
+
+
+def test_a_subtitle_is_under_its_time() -> None:
+    for name in ("water.srt", "water.vtt"):
+        chunk = chunks_of(name)[0]
+        assert chunk.heading == "00:00:00"
+        assert "<i>" not in chunk.text
+
+
+def test_bytes_are_those_of_the_extracted_text() -> None:
+    for name in ("water.pdf", "water.csv", "book.epub", "post.mbox"):
+        chunks = chunks_of(name)
+        for chunk, after in pairwise(chunks):
+            assert chunk.end_byte - chunk.start_byte == len(chunk.text.encode())
+            assert chunk.end_byte <= after.start_byte
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "reason"),
+    [("locked.pdf", "failed", "encrypted"), ("scan.pdf", "skipped", "its pages hold no text")],
+)
+def test_what_can_t_be_read_is_said(name: str, kind: str, reason: str) -> None:
+    problem = read(FILES / name).problem
+    assert problem
+    assert problem.kind == kind
+    assert reason in problem.reason
+
+
+@pytest.mark.parametrize("path", sorted(FILES.iterdir()), ids=lambda path: path.name)
+def test_what_a_file_is_shows_without_its_suffix_or_is_said(path: Path, tmp_path: Path) -> None:
+    bare = tmp_path / path.stem
+    bare.write_bytes(path.read_bytes())
+    outcome = read(bare)
+    assert outcome.prepared or outcome.problem
+    sniffed = (".pdf", ".docx", ".pptx", ".xlsx", ".odt", ".epub", ".mbox")
+    if path.suffix in sniffed and path.stem not in ("locked", "scan"):
+        assert outcome.prepared
+        assert any(FILLER[:20] in piece.chunk.text for piece in outcome.prepared.pieces)
