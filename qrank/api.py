@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from qrank import settings
 from qrank.errors import InputError
 from qrank.models.registry import AUTO, Role, resolve
-from qrank.results import Answer, Check, IndexReport, Mode, Passage
+from qrank.results import Answer, Check, IndexReport, Mode, Passage, Stale
 from qrank.settings import ANYWHERE, Placement, Reading, Walking
 
 if TYPE_CHECKING:
@@ -132,6 +132,7 @@ class Index:
         suffixes: Sequence[str] = (),
         since: datetime | None = None,
         until: datetime | None = None,
+        stale: Stale | str = Stale.warn,
         unfinished: bool = False,
         progress: Progress | None = None,
     ) -> Answer:
@@ -140,9 +141,11 @@ class Index:
         rerank: by default only in mode hybrid. candidates: how many of the fused order are
         reranked. budget: seconds after which reranking stops. path: a glob. min_score: results
         below are left out. per_file: at most so many from one file. suffixes: how files' names
-        end (".md"). since, until: when files were last changed, the end not included. unfinished:
-        the last word is still being typed. progress: told of each stage; an exception from it ends
-        the search. Raises InputError, IndexFileError, ModelError.
+        end (".md"). since, until: when files were last changed, the end not included. stale: what
+        becomes of results whose file changed since it was indexed: marked (warn), left out (drop),
+        or an IndexFileError (fail). unfinished: the last word is still being typed. progress: told
+        of each stage; an exception from it ends the search. Raises InputError, IndexFileError,
+        ModelError.
         """
         from qrank.pipeline.search import DEPTH, Query
         from qrank.pipeline.several import fuse_answers
@@ -161,6 +164,7 @@ class Index:
             min_score=min_score,
             per_file=per_file,
             unfinished=unfinished,
+            stale=Stale(stale),
             where=replace(
                 Filter.of(tuple(collections), path),
                 suffixes=tuple(suffixes),

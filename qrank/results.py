@@ -17,6 +17,14 @@ class Mode(StrEnum):
     vector = "vector"
 
 
+class Stale(StrEnum):
+    """What becomes of results whose file changed since it was indexed."""
+
+    warn = "warn"
+    drop = "drop"
+    fail = "fail"
+
+
 class Block(NamedTuple):
     """A stretch of a document that belongs together: a paragraph, a heading, a code block.
 

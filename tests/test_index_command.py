@@ -165,3 +165,62 @@ def test_init_makes_the_index_of_a_folder_and_all_below(
     )
     assert below.stdout == f"{notes / 'deep' / 'sea.txt'}\n"
     assert qrank("status", "--json").json()["db"] == str(tmp_path / ".qrank" / "index.db")
+
+
+def test_stale_results_are_marked_left_out_or_refused(qrank: Qrank, notes: Path) -> None:
+    qrank("index", "notes", "--no-embed", "--db", "i.db")
+    (notes / "tea.md").write_text("# Tea\n\nSteep green tea for three minutes, no less.\n", "utf-8")
+    words = ("search", "green tea tide", "--mode", "bm25", "--jsonl", "--db", "i.db")
+    assert {hit["stale"] for hit in qrank(*words).lines()} == {True, False}
+    assert [hit["stale"] for hit in qrank(*words, "--stale", "drop").lines()] == [False]
+    assert "has changed since" in complaint(qrank(*words, "--stale", "fail"))
+
+
+def test_the_whole_home_folder_is_not_indexed_by_accident(
+    qrank: Qrank, environment: dict[str, str]
+) -> None:
+    home = Path(environment["HOME"])
+    (home / "note.md").write_text("A note at home.\n", "utf-8")
+    for path in (home, home.parent):
+        assert "--whole-home" in complaint(qrank("index", path, "--no-embed", "--db", "i.db"))
+    run = qrank("index", home, "--no-embed", "--whole-home", "--db", "i.db", "--json")
+    assert run.json()["files"]["added"] >= 1
+
+
+def test_a_narrower_run_removes_nothing_it_did_not_look_for(qrank: Qrank, notes: Path) -> None:
+    qrank("index", "notes", "--no-embed", "--db", "i.db")
+    run = qrank("index", "notes", "--type", "markdown", "--no-embed", "--db", "i.db", "--json")
+    assert counts(run) == {"unchanged": 1}
+    assert qrank("status", "--db", "i.db", "--json").json()["files"] == 2
+
+
+def test_a_dry_run_and_chunks_show_what_would_be_made(qrank: Qrank, notes: Path) -> None:
+    assert "tea.md: 1 passages" in qrank("index", "notes", "--dry-run", "--db", "i.db").stdout
+    assert not (notes.parent / "i.db").exists()
+    [sea, tea] = qrank("chunks", "notes", "--jsonl").lines()
+    assert (tea["heading"], tea["start_line"], tea["end_line"]) == ("Tea", 1, 3)
+    assert sea["tokens"] > 0
+    assert qrank("chunks", "notes", "-g", "*.nothing").returncode == 1
+
+
+def test_watch_keeps_the_index_fresh(
+    qrank: Qrank, notes: Path, tmp_path: Path, environment: dict[str, str]
+) -> None:
+    words = [COMMAND, "index", "notes", "--no-embed", "--watch", "--db", "i.db"]
+    run = subprocess.Popen(
+        words, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    try:
+        assert run.stderr
+        assert b"watching" in run.stderr.readline()
+        time.sleep(1)
+        (notes / "new.md").write_text("A zeppelin came by.\n", "utf-8")
+        deadline = time.monotonic() + 60
+        search = ("search", "zeppelin", "--mode", "bm25", "--db", "i.db")
+        while qrank(*search).returncode and time.monotonic() < deadline:
+            time.sleep(0.2)
+        assert qrank(*search).returncode == 0
+    finally:
+        run.send_signal(signal.SIGINT)
+        run.communicate(timeout=60)
+    assert run.returncode == 130

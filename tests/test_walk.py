@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from qrank.errors import InputError
 from qrank.ingest.prepare import open_regular
 from qrank.ingest.walk import walk
 from qrank.results import FileProblem
@@ -79,3 +80,32 @@ def test_a_folder_without_permission_is_a_problem(tmp_path: Path) -> None:
     assert names(tmp_path, problems) == ["a.md"]
     (tmp_path / "secret").chmod(0o700)
     assert problems[0].reason == "permission denied"
+
+
+def test_globs_types_and_hidden_files(tmp_path: Path) -> None:
+    make(tmp_path, "a.md", "b.py", "sub/c.md", "sub/d.pdf", ".hid/e.md", ".git/f.md", "x.log")
+    (tmp_path / ".gitignore").write_text("*.log\n", encoding="utf-8")
+    cases: list[tuple[Walking, list[str]]] = [
+        (Walking(globs=("*.md",)), ["a.md", "sub/c.md"]),
+        (Walking(globs=("!sub",)), ["a.md", "b.py"]),
+        (Walking(globs=("*.md", "!sub/*")), ["a.md"]),
+        (Walking(globs=("*.log",)), ["x.log"]),  # asked for, whatever ignore files say
+        (Walking(types=("pdf", "py")), ["b.py", "sub/d.pdf"]),
+        (Walking(hidden=True, types=("markdown",)), [".hid/e.md", "a.md", "sub/c.md"]),
+        (Walking(ignore=False, globs=("x*",)), ["x.log"]),
+    ]
+    for walking, expected in cases:
+        assert names(tmp_path, walking=walking) == expected, walking
+    with pytest.raises(InputError, match="markdown"):
+        names(tmp_path, walking=Walking(types=("nonsense",)))
+
+
+def test_a_repository_s_rules_hold_below_it(tmp_path: Path) -> None:
+    make(tmp_path, ".git/info/x", "docs/a.md", "docs/b.tmp", "docs/c.bak", "docs/d.old")
+    (tmp_path / ".gitignore").write_text("*.tmp\n", encoding="utf-8")
+    (tmp_path / ".git" / "info" / "exclude").write_text("*.bak\n", encoding="utf-8")
+    everywhere = tmp_path / "mine"
+    everywhere.write_text("*.old\n", encoding="utf-8")
+    walking = Walking(global_ignores=(everywhere,))
+    assert names(tmp_path / "docs", walking=walking) == ["a.md"]
+    assert len(names(tmp_path / "docs", walking=Walking(ignore=False))) == 4

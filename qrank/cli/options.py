@@ -13,6 +13,7 @@ from typer.core import TyperCommand, TyperGroup, TyperOption
 
 from qrank.cli import complete
 from qrank.errors import InputError
+from qrank.results import Stale
 from qrank.settings import Placement
 
 COLOR_CHOICES = ("auto", "always", "never")
@@ -133,6 +134,9 @@ Since = Annotated[
 Until = Annotated[
     datetime | None,
     typer.Option(formats=_DATES, metavar="DATE", help="Only files changed before then."),
+]
+StaleOption = Annotated[
+    Stale, typer.Option("--stale", help="What of results whose file changed since indexed.")
 ]
 MinScore = Annotated[
     float | None, typer.Option(metavar="S", help="Leave out results below this score.")

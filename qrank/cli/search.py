@@ -32,13 +32,14 @@ from qrank.cli.options import (
     PerFile,
     RerankModel,
     Since,
+    StaleOption,
     Suffixes,
     Until,
     common,
 )
 from qrank.cli.show import Form
 from qrank.errors import InputError
-from qrank.results import Mode
+from qrank.results import Mode, Stale
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -78,6 +79,7 @@ def search(
     until: Until = None,
     per_file: PerFile = None,
     min_score: MinScore = None,
+    stale: StaleOption = Stale.warn,
     around: Around = None,
     full: Full = False,
     explain: Explain = False,
@@ -150,6 +152,7 @@ def search(
                     suffixes=["." + end.lstrip(".") for end in suffix or ()],
                     since=since,
                     until=until,
+                    stale=stale,
                     progress=progress,
                 )
 

@@ -7,16 +7,27 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from qrank.errors import IndexFileError, InputError
+from qrank.ingest.names import disk_path
 from qrank.pipeline.cache import query_vector, relevance
 from qrank.pipeline.fusion import blend, fuse
 from qrank.pipeline.passage import passage_text
 from qrank.pipeline.progress import Progress, Silent
 from qrank.pipeline.query import ParsedQuery, parse
-from qrank.results import Answer, Mode, RerankScore, Result, Scores, StageScore, StoredChunk
+from qrank.results import (
+    Answer,
+    Mode,
+    RerankScore,
+    Result,
+    Scores,
+    StageScore,
+    Stale,
+    StoredChunk,
+)
 from qrank.store.filters import EVERYTHING, Filter
 from qrank.store.interface import StoredModel
 from qrank.store.interface import StoreInterface as Store
@@ -41,6 +52,7 @@ class Query:
     candidates: int = 30  # how many of the fused order are reranked
     budget: float | None = None  # seconds for reranking; at least one batch is always done
     min_score: float | None = None
+    stale: Stale = Stale.warn
     per_file: int | None = None  # at most so many results from one file
     unfinished: bool = False  # the last word is still being typed
     where: Filter = EVERYTHING
@@ -148,9 +160,19 @@ def search(
         found = [c for c in found if c.final >= query.min_score]
     if query.per_file is not None:
         found = capped(found, query.per_file, lambda candidate: candidate.chunk.path)
+    if query.stale is Stale.drop:
+        fresh = (c for c in found if not is_stale(c.chunk))
+        found = list(islice(fresh, query.limit))
     answer.results = [
         result_of(rank, candidate, kind) for rank, candidate in enumerate(found[: query.limit], 1)
     ]
+    if query.stale is Stale.fail:
+        for result in answer.results:
+            if result.stale:
+                raise IndexFileError(
+                    f"{result.path} has changed since it was indexed",
+                    hint="run qrank index again, or search with --stale warn",
+                )
     answer.timings_ms = clock.total()
     return answer
 
@@ -321,14 +343,14 @@ def passage_fields(stored: StoredChunk) -> dict[str, Any]:
         "end_byte": chunk.end_byte,
         "page": chunk.page,
         "text": chunk.text,
-        "stale": _stale(stored),
+        "stale": is_stale(stored),
     }
 
 
-def _stale(stored: StoredChunk) -> bool:
+def is_stale(stored: StoredChunk) -> bool:
     """Whether the file is gone, or looks different from when it was indexed."""
     try:
-        info = Path(stored.path).stat()
+        info = Path(disk_path(stored.path)).stat()
     except OSError:
         return True
     return (info.st_size, info.st_mtime_ns) != (stored.size, stored.mtime_ns)
