@@ -128,7 +128,8 @@ def test_an_interrupted_run_leaves_an_index_that_the_next_one_completes(
         time.sleep(0.05)
     run.send_signal(signal.SIGINT)
     _, said = run.communicate(timeout=60)
-    assert (run.returncode, said) == (130, "qrank: interrupted\n")
+    assert run.returncode == 130
+    assert said.startswith("qrank: interrupted while embedding")
     held = vectors_held(tmp_path / "i.db")
     assert 0 < held < 600
     assert qrank("search", "subject 7", "-n", "3", "--db", "i.db").returncode == 0
