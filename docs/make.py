@@ -37,7 +37,8 @@ def picture() -> str:
     with tempfile.TemporaryDirectory() as folder:
         shutil.copytree(SAMPLE, Path(folder) / "sample_corpus")
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("QRANK_", "NO_COLOR"))}
-        environment = kept | {"HOME": folder, "TERM": "xterm-256color", "XDG_DATA_HOME": folder}
+        own = {"HOME": folder, "XDG_DATA_HOME": folder, "COLUMNS": str(COLUMNS)}
+        environment = kept | own | {"TERM": "xterm-256color"}
         for words in (["init"], ["index", "sample_corpus"], WORDS):  # the last warms the cache
             subprocess.run(
                 [COMMAND, *words], cwd=folder, env=environment, check=True, capture_output=True
