@@ -25,13 +25,13 @@ from mteb.abstasks import AbsTask, AbsTaskRetrieval
 from mteb.abstasks.task_metadata import TaskMetadata
 from mteb.models.model_meta import ModelMeta
 from mteb_adapter import CrossEncoder, Encoder, Prompts
-from qrank.llama.prompts import TASK
 from rich.console import Console
 from rich.table import Table as Printed
 
 import qrank
 from qrank.evaluation import dataset as collections
 from qrank.ingest.walk import walk
+from qrank.prompts import TASK
 
 PUBLISHED = {  # as in the Qwen3 Embedding report (arXiv 2506.05176): mteb's benchmark, task type
     "MTEB-R": ("MTEB(eng, v2)", "Retrieval"),

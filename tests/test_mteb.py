@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from qrank.llama.prompts import TASK
 from support import PARITY, ROOT, clean_environment
 
 import qrank
+from qrank.prompts import TASK
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
