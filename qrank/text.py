@@ -60,7 +60,18 @@ STOP_WORDS = frozenset(
     "from get had has have having he her here hers him his how i if in into is it its just me "
     "my no nor not of on or our ours she should so some such than that the their theirs them "
     "then there these they this those to too us very was we were what when where which who whom "
-    "whose why will with would you your yours".split()
+    "whose why will with would you your yours "
+    # Of the scripts that one language's stemmer stands for: Russian, Greek, Arabic, Hindi.
+    "и в во не что он на я с со как а то все она так его но ты к ко у же вы за бы по её ее мне "
+    "было вот от меня ещё еще из ему когда ли если или быть был до вас вам там себя ей они тут где "
+    "есть для мы их чем была без чего тоже под будет кто этот того этого какой этом мой тем чтобы "
+    "были при об это эти о "
+    "ο η το οι τα του της των τον την και να με σε για από που δεν θα είναι στο στη στην στον τι "
+    "πώς ή αν ως μας σας τους μου σου ποια ποιος πότε πού "
+    "في من على إلى عن مع هذا هذه ذلك التي الذي ما هو هي أن إن كان كانت لا لم قد أو ثم كل بين بعد "
+    "قبل و كما متى أين كيف هل ماذا "
+    "के का की में है हैं से को पर ने और यह वह कि जो एक इस उस था थी थे हो ही भी तो नहीं क्या कब कहाँ "
+    "कौन कैसे लिए द्वारा".split()
 )
 
 
