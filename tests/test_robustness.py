@@ -201,3 +201,15 @@ def test_ctrl_c_while_a_model_loads_is_not_lost() -> None:
     )
     run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert run.stdout.split() == ["held", "raised"]
+
+
+def test_the_index_says_which_passages_were_longer_than_the_model_s_window(
+    qrank: Callable[..., Run], tmp_path: Path
+) -> None:
+    (tmp_path / "long.txt").write_text("tea leaves and hot water " * 40)  # 1,000 characters
+    (tmp_path / "short.txt").write_text("tea")
+    model = PARITY / "bert-embed.gguf"  # reads 256 tokens; its vocabulary is of single letters
+    assert qrank("index", ".", "--db", "i.db", "--embed-model", model).returncode == 0
+    [held] = qrank("status", "--json", "--db", "i.db").json()["models"]
+    assert (held["vectors"], held["cut"]) == (2, 1)
+    assert "1 passages are longer" in qrank("status", "--db", "i.db").stdout

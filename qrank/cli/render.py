@@ -149,6 +149,8 @@ def status(held: dict[str, Any]) -> None:
     for place, model in enumerate(held["models"]):
         name, of = inert_name(model["name"]), held["passages"]
         print(f"vectors      {model['vectors']} of {of} by {name} ({model['dims']} dims)")
+        if model["cut"]:
+            print(f"             {model['cut']} passages are longer than it reads: ends are out")
         if place:
             print(f"             on their way in: qrank index --embed-model {name}")
         elif model["vectors"] < of:

@@ -292,6 +292,7 @@ def _embed(
 
     embedded = 0
     ids: list[int] = []
+    cut: list[int] = []
     vectors: list[NDArray[np.float32]] = []
     sent: deque[list[int]] = deque()  # the passages of groups whose vectors are still to come
 
@@ -303,11 +304,12 @@ def _embed(
                 yield [passage_text(p.title, p.heading, p.text) for p in passages]
 
     def write() -> None:
-        nonlocal ids, vectors
+        nonlocal ids, vectors, cut
         if ids:
             with store.transaction():
                 store.add_vectors(model, ids, np.concatenate(vectors))
-        ids, vectors = [], []
+                store.note_cut(model, cut)
+        ids, vectors, cut = [], [], []
 
     written = time.monotonic()
     try:
@@ -315,6 +317,7 @@ def _embed(
             done = sent.popleft()
             vectors.append(made)
             ids.extend(done)
+            cut.extend(done[i] for i in embedder.cut)
             embedded += len(done)
             progress.advance(len(done))
             if len(ids) >= COMMIT_VECTORS or time.monotonic() - written > COMMIT_SECONDS:

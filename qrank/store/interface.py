@@ -166,6 +166,9 @@ class StoreInterface(Protocol):
         """Add unit vectors of shape (len(passages), dims) for passages that have none yet; those
         that are gone, or have one, are passed over. Writes."""
 
+    def note_cut(self, model: int, passages: Iterable[int]) -> None:
+        """Note that the model did not read the ends of passages, which have a vector. Writes."""
+
     # Candidates
 
     def languages(self) -> list[str]:

@@ -11,7 +11,8 @@ loose    passages that lost a chunk, until the end of a run: then those without 
 model    the embedding models whose vectors the file holds, known by their files' hash
 model_file  hashes of model files by path, size and time, so that a search need not hash them
 cache    answers of models to what they were asked before: it saves time and holds nothing else
-vector   where the vector of a passage by a model is: the segment and the slot in it
+vector   where the vector of a passage by a model is: the segment and the slot in it; cut: whether
+         the passage was longer than the model's window, so that its end counts for nothing
 segment  the slots of some vectors of a model: their passages (0: free) and scales
 code     the int8 codes of a segment's slots, read and written in place
 """
@@ -208,7 +209,9 @@ def _room_for_a_million(connection: sqlite3.Connection) -> None:
 
 
 def _left_out(connection: sqlite3.Connection) -> None:
-    """2 -> 3: files that were left out, so that they are not read again; fields of documents."""
+    """2 -> 3: files that were left out, so that they are not read again; fields of documents;
+    which passages were longer than the model's window."""
+    connection.execute("ALTER TABLE vector ADD COLUMN cut INTEGER NOT NULL DEFAULT 0")
     connection.execute("ALTER TABLE file ADD COLUMN fields TEXT NOT NULL DEFAULT ''")
     connection.execute(
         """CREATE TABLE left_out (

@@ -14,7 +14,8 @@ def status(connection: sqlite3.Connection, path: Path) -> dict[str, Any]:
         "SELECT (SELECT count(*) FROM file), (SELECT count(*) FROM chunk), "
         "(SELECT count(*) FROM cache), (SELECT count(*) FROM passage)"
     ).fetchone()
-    held = dict(run("SELECT model_id, count(*) FROM vector GROUP BY model_id"))
+    counted = run("SELECT model_id, count(*), sum(cut) FROM vector GROUP BY model_id")
+    held = {model: (vectors, cut) for model, vectors, cut in counted}
     return {
         "schema": 1,
         "db": str(path),
@@ -30,7 +31,8 @@ def status(connection: sqlite3.Connection, path: Path) -> dict[str, Any]:
             )
         ],
         "models": [
-            {"name": name, "sha256": sha256, "dims": dims, "vectors": held.get(model, 0)}
+            {"name": name, "sha256": sha256, "dims": dims}
+            | dict(zip(("vectors", "cut"), held.get(model, (0, 0)), strict=True))
             for model, name, sha256, dims in run(
                 "SELECT id, name, sha256, dims FROM model ORDER BY id"
             )

@@ -226,6 +226,13 @@ class Store(LeftOutFiles):
 
         segments.add(self._connection, model, passages, unit_vectors)
 
+    def note_cut(self, model: int, passages: Iterable[int]) -> None:
+        """Note that the model did not read the ends of passages."""
+        self._connection.executemany(
+            "UPDATE vector SET cut = 1 WHERE model_id = ? AND passage_id = ?",
+            [(model, passage) for passage in passages],
+        )
+
     def languages(self) -> list[str]:
         """The languages that documents are in, of those that qrank.language tells apart."""
         with explained(self.path):
