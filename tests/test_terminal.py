@@ -140,16 +140,16 @@ def test_an_interrupted_index_run_says_how_far_it_is(
         (tmp_path / "many" / f"{i}.md").write_text(f"Note {i} about subject {i}.\n", "utf-8")
     for number, status in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
         run = subprocess.Popen(
-            [COMMAND, "index", "many", "--db", "i.db"],
+            [COMMAND, "index", "many", "--db", f"{status}.db"],
             cwd=tmp_path,
             env=environment,
             stderr=subprocess.PIPE,
             text=True,
         )
-        before = qrank("status", "--db", "i.db", "--json")
+        before = qrank("status", "--db", f"{status}.db", "--json")
         while '"chunks": 0' in before.stdout or before.returncode:
             time.sleep(0.1)
-            before = qrank("status", "--db", "i.db", "--json")
+            before = qrank("status", "--db", f"{status}.db", "--json")
         run.send_signal(number)
         _, said = run.communicate(timeout=60)
         assert run.returncode == status, said
