@@ -158,7 +158,7 @@ def test_an_interrupted_index_run_says_how_far_it_is(
         )
         assert re.match(pattern, said), said
         assert len(said.splitlines()) == 1
-    assert qrank("status", "--db", "i.db", "--json").json()["chunks"] > 0
+    assert qrank("status", "--db", "130.db", "--json").json()["chunks"] > 0
 
 
 def test_sigterm_ends_a_batch_with_whole_lines(
