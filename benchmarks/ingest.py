@@ -93,14 +93,13 @@ def plain_insert(db: Path, into: Path) -> float:
     return time.perf_counter() - started
 
 
-def make_pdf(path: Path, pages: int, random_: random.Random) -> None:
+def make_pdf(path: Path, pages: int, pool: list[str], random_: random.Random) -> None:
     """A PDF with nothing but text, as short as the format allows (ISO 32000-1, 7.5)."""
-    words, weights = vocabulary(random_)
     objects = [b"<</Type/Catalog/Pages 2 0 R>>", b""]
     objects.append(b"<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>")
     kids = []
     for _ in range(pages):
-        lines = (" ".join(random_.choices(words, weights, k=12)) for _ in range(50))
+        lines = (" ".join(random_.choices(pool, k=12)) for _ in range(50))
         text = "".join(f"({line})' " for line in lines)
         stream = f"BT /F 9 Tf 40 800 Td 14 TL {text}ET".encode()
         objects.append(b"<</Length %d>>stream\n%b\nendstream" % (len(stream), stream))
@@ -169,14 +168,16 @@ def main() -> None:
 
         pdfs = work / "pdf"
         pdfs.mkdir()
-        for i in range(16):
-            make_pdf(pdfs / f"{i}.pdf", 60, random.Random(i))
+        words, weights = vocabulary(random.Random(1))
+        pool = random.Random(1).choices(words, weights, k=500_000)
+        for i in range(128):
+            make_pdf(pdfs / f"{i}.pdf", 60, pool, random.Random(i))
         shares = []
         for number in range(options.rounds):
             seconds, _ = timed("index", pdfs, "--no-embed", "--db", work / f"pdf{number}.db")
             started = time.perf_counter()
-            with multiprocessing.Pool(2) as pool:
-                pool.map(pdf_alone, map(str, sorted(pdfs.iterdir())), chunksize=1)
+            with multiprocessing.Pool(2) as both:
+                both.map(pdf_alone, map(str, sorted(pdfs.iterdir())), chunksize=1)
             alone = time.perf_counter() - started
             shares.append(alone / seconds)
             print(f"PDF {seconds:.2f} s, the library alone {alone:.2f} s", file=sys.stderr)

@@ -11,12 +11,16 @@ from collections.abc import Iterator
 
 from qrank.results import Block, Chunk, Document
 
-VERSION = 2  # part of the index: a change makes every file be chunked again
+VERSION = 3  # part of the index: a change makes every file be chunked again
 MAX_TOKENS = 300  # what a reranker on a CPU can read thirty of
 MIN_TOKENS = 80  # below this a section joins the next one
 
-_SENTENCE_END = re.compile(r"(?<=[.!?…])[\"'”’)\]]*\s+|(?<=[。！？])|\n+")
-_SPACE = re.compile(r"\s+")
+# What ends a sentence (group 1), and the blanks after it. It begins with one set of characters, so
+# that `re` jumps from one to the next; a line end ends the sentence before it.
+_SENTENCE_END = re.compile(
+    r"([.!?…。！？\n](?:(?<=\n)\n*|(?<=[。！？])|[\"'”’)\]]*(?=\s)))(?:(?<!\n)\s+)?"
+)
+_WORD = re.compile(r"\S+")
 Span = tuple[int, int]
 
 
@@ -92,11 +96,17 @@ def split(text: str, start: int, end: int, max_bytes: int) -> list[Span]:
     >>> split("One two. Three four five.", 0, 25, 12)
     [(0, 8), (9, 19), (20, 25)]
     """
+    ascii_only = text[start:end].isascii()
+
+    def size(s: int, e: int) -> int:
+        return e - s if ascii_only else len(text[s:e].encode("utf-8"))
+
     spans: list[Span] = []
     open_start = open_end = start  # the span that is being filled
-    for sentence_start, sentence_end in _pieces(text, start, end, _SENTENCE_END):
-        for s, e in _fitting(text, sentence_start, sentence_end, max_bytes):
-            if open_end > open_start and _size(text[open_start:e]) > max_bytes:
+    for sentence in _sentences(text, start, end):
+        fits = size(*sentence) <= max_bytes
+        for s, e in (sentence,) if fits else _words(text, *sentence, max_bytes):
+            if open_end > open_start and size(open_start, e) > max_bytes:
                 spans.append((open_start, open_end))
                 open_start = s
             elif open_end == open_start:
@@ -107,12 +117,10 @@ def split(text: str, start: int, end: int, max_bytes: int) -> list[Span]:
     return spans
 
 
-def _fitting(text: str, start: int, end: int, max_bytes: int) -> Iterator[Span]:
-    """A sentence as it is, or its words when it is too long, or their parts when they are."""
-    if _size(text[start:end]) <= max_bytes:
-        yield start, end
-        return
-    for s, e in _pieces(text, start, end, _SPACE):
+def _words(text: str, start: int, end: int, max_bytes: int) -> Iterator[Span]:
+    """The words of a sentence that is too long, or their parts when they are."""
+    for match in _WORD.finditer(text, start, end):
+        s, e = match.span()
         while e - s > max_bytes or _size(text[s:e]) > max_bytes:
             window = text[s : s + max_bytes]  # a character is one byte at least
             cut = s + len(window.encode()[:max_bytes].decode("utf-8", "ignore"))
@@ -123,11 +131,12 @@ def _fitting(text: str, start: int, end: int, max_bytes: int) -> Iterator[Span]:
             yield s, e
 
 
-def _pieces(text: str, start: int, end: int, separator: re.Pattern[str]) -> Iterator[Span]:
+def _sentences(text: str, start: int, end: int) -> Iterator[Span]:
     at = start
-    for match in separator.finditer(text, start, end):
-        if match.start() > at:
-            yield at, match.start()
+    for match in _SENTENCE_END.finditer(text, start, end):
+        stop = match.start() if text[match.start()] == "\n" else match.end(1)
+        if stop > at:
+            yield at, stop
         at = match.end()
     if end > at:
         yield at, end

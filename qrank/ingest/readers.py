@@ -24,9 +24,9 @@ from qrank.ingest import worker as protocol
 from qrank.ingest.prepare import IN_MEMORY, Piece, Prepared, Task, needs_worker, prepare
 from qrank.settings import Reading
 
-HERE = 2 << 20  # bytes of plain text that are not worth the start of a worker
-BATCH_BYTES, BATCH_FILES = 256 << 10, 32  # of plain files that a worker is given at once
-AHEAD_BYTES, AHEAD_FILES = 8 << 20, 256  # read but not yet taken
+HERE = 2 << 20  # bytes of plain text in all that are not worth the start of a worker
+BATCH_BYTES, BATCH_FILES = 512 << 10, 64  # of plain files that a worker is given at once
+AHEAD_BYTES, AHEAD_FILES = 16 << 20, 2048  # read but not yet taken
 MAX_WORKERS = 8
 MESSAGES = 4  # of a file, that wait to be taken
 
@@ -53,47 +53,42 @@ class Outcome:
 
 def read_all(tasks: Iterable[Task], reading: Reading) -> Iterator[Outcome]:
     """Yield the outcome of each task, in order. No file can make this raise."""
-    ahead: deque[Task | _Reply] = deque()  # a task is read here when its turn comes
-    here = 0
-    batch: list[_Reply] = []
+    ahead: deque[_Reply] = deque()  # in order; what nobody was given is read here in its turn
+    batch: list[_Reply] = []  # plain files for a worker, or for here while they are few
+    waiting = held = 0  # bytes of what is ahead, and of all plain files so far
     with contextlib.closing(_Workers(reading)) as workers:
 
         def submit() -> None:
-            if batch:
-                workers.submit(list(batch))
-                batch.clear()
+            for at in range(0, len(batch), BATCH_FILES):
+                workers.submit(batch[at : at + BATCH_FILES])
+            batch.clear()
 
         def take() -> Outcome:
-            first = ahead.popleft()
-            if isinstance(first, Task):
-                return _read_here(first, reading)
-            if first in batch:
-                submit()
-            return first.outcome()
+            reply = ahead.popleft()
+            if reply in batch:
+                if held > HERE:
+                    submit()
+                else:
+                    batch.remove(reply)
+            return reply.outcome() if reply.sent else _read_here(reply.task, reading)
 
-        waiting = 0
         for task in tasks:
-            isolated = needs_worker(task.path, reading)
-            if not isolated and (here + task.size <= HERE or task.size > IN_MEMORY):
-                here += 0 if task.size > IN_MEMORY else task.size
-                ahead.append(task)
-            else:
-                reply = _Reply(task)
-                ahead.append(reply)
-                batch.append(reply)
-                if isolated:
-                    submit_last = batch.pop()
-                    submit()
-                    workers.submit([submit_last])
-                elif len(batch) >= BATCH_FILES or sum(r.task.size for r in batch) >= BATCH_BYTES:
-                    submit()
+            reply = _Reply(task)
+            ahead.append(reply)
             waiting += task.size
-            while ahead and (
-                isinstance(ahead[0], Task) or waiting > AHEAD_BYTES or len(ahead) > AHEAD_FILES
-            ):
-                waiting -= (ahead[0] if isinstance(ahead[0], Task) else ahead[0].task).size
+            if needs_worker(task.path, reading):
+                workers.submit([reply])
+            elif task.size <= IN_MEMORY:
+                batch.append(reply)
+                held += task.size
+                ready = len(batch) >= BATCH_FILES or sum(r.task.size for r in batch) >= BATCH_BYTES
+                if held > HERE and ready:
+                    submit()
+            while waiting > AHEAD_BYTES or len(ahead) > AHEAD_FILES:
+                waiting -= ahead[0].task.size
                 yield take()
-        submit()
+        if held > HERE:
+            submit()
         while ahead:
             yield take()
 
@@ -121,6 +116,7 @@ class _Reply:
 
     def __init__(self, task: Task) -> None:
         self.task = task
+        self.sent = False
         self._messages: queue.Queue[tuple[bytes, bytes]] = queue.Queue(MESSAGES)
 
     def put(self, kind: bytes, data: bytes, closed: threading.Event) -> None:
@@ -166,6 +162,8 @@ class _Workers:
             count = min(MAX_WORKERS, cores())
             self._threads = ThreadPoolExecutor(count, thread_name_prefix="qrank-reader")
             threading.Thread(target=self._watch, daemon=True).start()
+        for reply in batch:
+            reply.sent = True
         self._threads.submit(self._serve, batch)
 
     def close(self) -> None:

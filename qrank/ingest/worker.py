@@ -15,6 +15,7 @@ import sys
 from typing import BinaryIO
 
 MEMORY = 768 << 20  # bytes of address space beyond what the process starts with
+GIVES_WAY = 5  # niceness beyond the parent's, which writes what all workers read
 HEADER = struct.Struct("<cQ")
 # Kinds of message: a whole file; its first pieces; more of them; its end; why it can't be read.
 WHOLE, FIRST, MORE, END, PROBLEM = b"W", b"F", b"M", b"E", b"X"
@@ -31,6 +32,8 @@ def main() -> None:
     sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115
     reading = pickle.load(tasks_in)
     _limit_memory()
+    if hasattr(os, "nice"):
+        os.nice(GIVES_WAY)
     while True:
         try:
             tasks = pickle.load(tasks_in)

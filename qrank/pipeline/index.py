@@ -32,8 +32,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 EXTRACTOR = f"{extract.VERSION}.{chunking.VERSION}.{text.VERSION}.{passage.VERSION}"
-GROUP_FILES, GROUP_CHUNKS = 64, 512  # of one transaction
-COMMIT_SECONDS, COMMIT_VECTORS = 2.0, 1024  # vectors are written when either is reached
+# A transaction is written when one of these is reached: large ones cost less, and nobody sees
+# what is in them before.
+COMMIT_SECONDS, COMMIT_FILES, COMMIT_CHUNKS, COMMIT_VECTORS = 2.0, 512, 2048, 1024
 
 
 def existing(paths: Iterable[Path], walking: Walking = WALK_ALL) -> list[Path]:
@@ -100,6 +101,7 @@ class _Update:
         self._unread: list[str] = []  # what could not be read now, which says nothing of it
         self._group: list[Outcome] = []
         self._group_chunks = 0
+        self._written = time.monotonic()
 
     def run(self, roots: Sequence[Path]) -> None:
         """Read, write, and remove what is gone."""
@@ -162,7 +164,11 @@ class _Update:
             return
         self._group.append(outcome)
         self._group_chunks += len(prepared.pieces) if prepared else 0
-        if len(self._group) >= GROUP_FILES or self._group_chunks >= GROUP_CHUNKS:
+        if (
+            len(self._group) >= COMMIT_FILES
+            or self._group_chunks >= COMMIT_CHUNKS
+            or time.monotonic() - self._written > COMMIT_SECONDS
+        ):
             self._write_group()
 
     def _write_long(self, outcome: Outcome) -> None:
@@ -187,6 +193,7 @@ class _Update:
         with self._store.transaction():
             for outcome in group:
                 self._write(outcome)
+        self._written = time.monotonic()
         for outcome in group:
             self._count_written(outcome)
 

@@ -8,7 +8,7 @@ from itertools import islice
 
 from qrank.ingest.extract import plain
 from qrank.language import language
-from qrank.pipeline.index import EXTRACTOR, GROUP_FILES, new_chunks
+from qrank.pipeline.index import COMMIT_FILES, EXTRACTOR, new_chunks
 from qrank.pipeline.progress import Progress
 from qrank.results import Document, Record
 from qrank.store.interface import StoreInterface as Store
@@ -20,7 +20,7 @@ def add_records(
     """Put records in as documents whose path is their id, cut into chunks; embeds nothing."""
     progress.stage("reading", None)
     left = iter(records)
-    while group := list(islice(left, GROUP_FILES)):
+    while group := list(islice(left, COMMIT_FILES)):
         with store.transaction():
             for record in group:
                 _add(store, record, collection)
