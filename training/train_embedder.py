@@ -50,6 +50,7 @@ MIX = {
 }
 UNTAUGHT = ("jaquad", "tquad", "tldr-multi")  # languages that the teacher does not know
 TEMPERATURE = 0.05
+LONG = 64  # tokens: as many as a short passage; most of the texts are shorter
 GROUP = 8192  # tokens that run at once
 
 
@@ -78,6 +79,8 @@ class Data:
         self.taught = taught[
             torch.randperm(len(taught), generator=torch.Generator().manual_seed(1))
         ]
+        sizes = torch.tensor([len(row) for row in self.ids])
+        self.long = self.taught[sizes[self.taught] >= LONG]
 
     def query(self, place: int, most: int) -> list[int]:
         """Ids of a query after `self.head`, whose last token, the colon, may join the text.
@@ -93,10 +96,10 @@ class Data:
         """Ids of a document."""
         return self.ids[place][:most] + [self.end]
 
-    def neighbours(self, seeds: int, size: int) -> list[int]:
-        """Texts in `seeds` clusters: the teacher's nearest `size` of a text, among 50,000."""
-        first = random.randrange(max(1, len(self.taught) - 50_000))
-        pool = self.taught[first : first + 50_000]
+    def neighbours(self, texts: Tensor, seeds: int, size: int) -> list[int]:
+        """`seeds` clusters of texts: the teacher's nearest `size` of one, among 50,000."""
+        first = random.randrange(max(1, len(texts) - 50_000))
+        pool = texts[first : first + 50_000]
         chosen = pool[torch.tensor(random.sample(range(len(pool)), seeds))]
         near = self.teacher[chosen] @ self.teacher[pool].T
         return pool[near.topk(size).indices.flatten()].tolist()
@@ -156,7 +159,8 @@ def main() -> None:
     parser.add_argument("build", type=Path)
     parser.add_argument("out", type=Path, help="checkpoint to write")
     parser.add_argument("--pairs", type=int, default=72, help="pairs a step")
-    parser.add_argument("--clusters", type=int, default=5, help="of 24 texts a step")
+    parser.add_argument("--clusters", type=int, default=3, help="of 24 texts a step")
+    parser.add_argument("--long", type=int, default=3, help="further ones, of long texts alone")
     parser.add_argument("--most", type=int, default=288, help="longest document in tokens")
     parser.add_argument("--layers", type=int, default=4)
     parser.add_argument("--start", type=Path, help="checkpoint to begin from")
@@ -184,7 +188,9 @@ def main() -> None:
             for name in random.choices(list(mix), list(mix.values()), k=args.pairs)
         ]
         queries = [row["q"] for row in drawn]
-        documents = [row["d"] for row in drawn] + data.neighbours(args.clusters, 24)
+        documents = [row["d"] for row in drawn]
+        documents += data.neighbours(data.taught, args.clusters, 24)
+        documents += data.neighbours(data.long, args.long, 24)
         asked = [data.query(place, 40) for place in queries]
         given = [data.document(place, args.most) for place in documents]
         with torch.autocast("cpu", torch.bfloat16):

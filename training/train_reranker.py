@@ -56,6 +56,7 @@ MIX = {
 HALF = 120  # dims of meaning that enter the product
 SLOT2 = 29  # a third slow head dim, beside SLOT0 and SLOT1
 NEAR = 0.3
+WIDEN = 400  # characters of a text that is joined with others
 
 
 class Prompt:
@@ -214,6 +215,12 @@ class Candidates:
             near = lexical(asked, ids, len(data.vocabulary["tokens"]))
             self.near[name] = (rows, texts, near)
 
+    def widen(self, name: str, text: int) -> str:
+        """A text among one to three others of its source: what it says stands anywhere in it."""
+        parts = random.sample(self.near[name][1], random.randint(1, 3))
+        parts.insert(random.randint(0, len(parts)), text)
+        return " ".join(self.data.texts[part][:WIDEN] for part in parts)
+
     def draw(self, name: str, size: int) -> tuple[int, list[int]]:
         """A query and `size` texts, the first of them the right one."""
         rows, texts, near = self.near[name]
@@ -254,6 +261,7 @@ def main() -> None:
     parser.add_argument("--queries", type=int, default=12, help="lists a step")
     parser.add_argument("--size", type=int, default=6, help="texts a list")
     parser.add_argument("--most", type=int, default=128, help="longest query and document")
+    parser.add_argument("--wide", type=float, default=0.35, help="share of lists in wider texts")
     loop.options(parser, rate=7e-4, table_rate=1e-3)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
@@ -268,20 +276,25 @@ def main() -> None:
 
     def step() -> Tensor:
         rows: list[list[int]] = []
-        asked, offered = [], []
+        asked, offered, whole = [], [], []
         for name in random.choices(list(mix), list(mix.values()), k=args.queries):
             query, texts = candidates.draw(name, args.size)
             asked += [query] * len(texts)
             offered += texts
             most = random.choice((64, args.most, args.most, 2 * args.most))
-            rows += [prompt.pair(data.texts[query][:300], data.texts[t], most) for t in texts]
+            shown = [data.texts[text] for text in texts]
+            wide = random.random() < args.wide and max(map(len, shown)) <= 2 * WIDEN
+            if wide:
+                shown, most = [candidates.widen(name, text) for text in texts], 2 * args.most
+            whole.append(not wide)
+            rows += [prompt.pair(data.texts[query][:300], text, most) for text in shown]
         with torch.autocast("cpu", torch.bfloat16):
             _, past = model.run(head)
             states = last_states(model, rows, past)
         table = model.token_embd.weight
         logits = (states @ (table[prompt.yes] - table[prompt.no])).view(-1, args.size)
         cosine = (data.teacher[asked] * data.teacher[offered]).sum(1).view(-1, args.size)
-        return losses(logits, cosine)
+        return losses(logits, cosine * torch.tensor(whole)[:, None])
 
     loop.train(model, args.out, args, step)
 
