@@ -33,7 +33,7 @@ from qrank.store.interface import NewChunk, StoredModel
 
 DIMS, CLUSTERS, BLOCK = 1024, 2000, 10_000
 VOCABULARY, STOP_WORDS = 200_000, 100
-CHUNKS_A_FILE, GROUP = 10, 512  # GROUP: chunks of a transaction, as `qrank index` has them
+CHUNKS_A_FILE, GROUP = 10, 2048  # GROUP: chunks of a transaction, as `qrank index` has them
 SYLLABLES = "ba co du fe gi ho ju ka le mi no pu ra se ti vo wa xe yo zu".split()
 FRESH = """
 import json, sys, time
@@ -100,7 +100,8 @@ def block_of_files(number: int, words: Words) -> Iterator[tuple[str, list[NewChu
         text = " ".join(stems + endings[rng.integers(len(endings), size=len(ranks))])
         chunk = Chunk(text.capitalize(), "A heading", i, i + len(text), i + 1, i + 5)
         unique = (number * BLOCK + i).to_bytes(8, "little")
-        chunks.append(NewChunk(chunk, stems.tolist(), stems[:3].tolist(), hash_of(unique)))
+        body, title = " ".join(stems), " ".join(stems[:3])
+        chunks.append(NewChunk(chunk, body, title, hash_of(unique)))
         if len(chunks) == CHUNKS_A_FILE:
             yield f"/bench/{number % 20}/{number}-{i}.md", chunks
             chunks = []
