@@ -14,6 +14,7 @@ _DISTINCT = 4  # of a language's words have to be there
 _DENSITY = 0.08  # share of all words that they have to be: prose has 0.12 to 0.5, code little
 _CLEAR = 1.25  # times as many as English ones
 _WORD = re.compile(r"[^\W\d_]+")
+_ASCII_BREAKS = {code: " " for code in range(128) if not chr(code).isalpha()}
 
 # The commonest function words of each but single letters; one that several share counts for each.
 _FREQUENT = {
@@ -65,7 +66,9 @@ def language(text: str) -> str:
     >>> language("def main() -> int: return 0")
     'english'
     """
-    words = _WORD.findall(text[:_LOOKED_AT].lower())
+    start = text[:_LOOKED_AT].lower()
+    ascii_only = start.isascii()  # the same words, by a quicker way
+    words = start.translate(_ASCII_BREAKS).split() if ascii_only else _WORD.findall(start)
     counts = Counter(words)
     hits: Counter[str] = Counter()
     distinct: Counter[str] = Counter()
