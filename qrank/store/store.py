@@ -123,26 +123,18 @@ class Store(LeftOutFiles):
             body, heading = new.body_terms, new.title_terms
             place = (c.start_byte, c.end_byte, c.start_line, c.end_line, c.page, c.heading)
             packed = lexical.pack(body, heading, c.text)
-            passage = self._passage(new.passage_hash)
-            chunk_rows.append((chunk_id, file_id, passage, *place, c.text, packed))
+            chunk_rows.append((chunk_id, file_id, new.passage_hash, *place, c.text, packed))
             term_rows.append((chunk_id, body, heading, labels))
-        self._connection.executemany(
+        run = self._connection.executemany
+        hashes = ((new.passage_hash,) for new in group)
+        run("INSERT OR IGNORE INTO passage (hash) VALUES (?)", hashes)
+        run(
             "INSERT INTO chunk (id, file_id, passage_id, start_byte, end_byte, start_line, "
-            "end_line, page, heading, text, packed_terms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "end_line, page, heading, text, packed_terms) VALUES "
+            "(?, ?, (SELECT id FROM passage WHERE hash = ?), ?, ?, ?, ?, ?, ?, ?, ?)",
             chunk_rows,
         )
-        self._connection.executemany(
-            "INSERT INTO terms (rowid, body, title, collection) VALUES (?, ?, ?, ?)", term_rows
-        )
-
-    def _passage(self, passage_hash: bytes) -> int:
-        """The id of a passage, made when it is new."""
-        made = self._connection.execute(
-            "INSERT OR IGNORE INTO passage (hash) VALUES (?)", (passage_hash,)
-        )
-        if made.rowcount:
-            return made.lastrowid or 0
-        return int(self._rows("SELECT id FROM passage WHERE hash = ?", (passage_hash,))[0][0])
+        run("INSERT INTO terms (rowid, body, title, collection) VALUES (?, ?, ?, ?)", term_rows)
 
     def touch_document(self, file_id: int, size: int, mtime_ns: int) -> None:
         """Note a file's new size and time when its content is the same."""
