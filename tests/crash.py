@@ -24,9 +24,10 @@ from pathlib import Path
 
 import qrank
 from qrank.errors import IndexFileError
+from qrank.pipeline import index as indexing
 from qrank.settings import Placement
 
-FILES = 150
+FILES = 200
 
 
 def make_tree(folder: Path, seed: int) -> None:
@@ -50,17 +51,18 @@ FORKS.set_forkserver_preload(
 )
 
 
-def start(folder: Path, db: Path) -> BaseProcess:
+def start(folder: Path, db: Path, embed: bool = True) -> BaseProcess:
     """An index run over folder in a process of its own."""
-    run = FORKS.Process(target=index_once, args=(folder, db))
+    run = FORKS.Process(target=index_once, args=(folder, db, embed))
     run.start()
     return run
 
 
-def index_once(folder: Path, db: Path) -> None:
+def index_once(folder: Path, db: Path, embed: bool) -> None:
+    indexing.COMMIT_FILES = 16  # so that a small tree takes several transactions
     one = Placement(threads=1)  # two would wait for one another on a busy machine
     with qrank.Index(db, embed_model="tiny", placement=one) as index:
-        index.add([folder])
+        index.add([folder], embed=embed)
 
 
 def ended_well(run: BaseProcess) -> bool:
@@ -102,21 +104,28 @@ def kill_at_random(place: Path, moments: int, rng: random.Random) -> list[int]:
     many passages were there after each."""
     folder, db = place / "notes", place / "i.db"
     make_tree(folder, 0)
-    started = time.monotonic()
-    assert ended_well(start(folder, place / "whole.db"))
-    whole = time.monotonic() - started
+    assert ended_well(start(folder, place / "first.db"))  # starts the fork server, too
+    takes: dict[bool, float] = {}
+    for embed in (True, False):
+        started = time.monotonic()
+        assert ended_well(start(folder, place / f"{embed}.db", embed))
+        takes[embed] = time.monotonic() - started
     held = []
+    killed = 0
     for moment in range(moments):
-        if moment % 10 == 0:  # now and then from nothing, else on from where the last one was
+        if moment % 3 == 0:  # now and then from nothing, else on from where the last one was
             for path in place.glob("i.db*"):
                 path.unlink()
-        run = start(folder, db)
-        time.sleep(rng.uniform(0, whole))
+        embed = rng.random() < 0.5  # without, a moment is more likely to hit the writing of files
+        run = start(folder, db, embed)
+        time.sleep(rng.uniform(0, takes[embed]))
         run.kill()
         run.join()
-        assert run.exitcode in (0, -signal.SIGKILL), run.exitcode  # or nothing was tried
+        assert run.exitcode in (0, -signal.SIGKILL), run.exitcode
+        killed += run.exitcode != 0
         held.append(assert_sound(db))
         make_tree(folder, moment + 1)
+    assert killed  # or nothing was tried
     assert_completed(folder, db)
     return held
 
