@@ -40,8 +40,8 @@ def extract(text: str, _suffix: str = "") -> tuple[str, list[Block], Mapping[str
     blocks = [Block(0, body)] if body else []
     scan = _Scan(text, body, blocks)
     scan.run()
-    title = fields.get("title")
-    return (str(title)[:MAX_HEADING] if title else scan.first_heading), blocks, fields
+    title = " ".join(str(fields.get("title") or "").split())[:MAX_HEADING]
+    return title or scan.first_heading, blocks, fields
 
 
 class _Scan:
