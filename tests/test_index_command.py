@@ -277,7 +277,44 @@ def test_a_dry_run_and_chunks_show_what_would_be_made(qrank: Qrank, notes: Path)
     [sea, tea] = qrank("chunks", "notes", "--jsonl").lines()
     assert (tea["heading"], tea["start_line"], tea["end_line"]) == ("Tea", 1, 3)
     assert sea["tokens"] > 0
-    assert qrank("chunks", "notes", "-g", "*.nothing").returncode == 1
+    nothing = qrank("chunks", "notes", "-g", "*.nothing")
+    assert (nothing.returncode, nothing.stdout) == (1, "")
+    assert "no file was found" in nothing.stderr
+
+
+def test_files_with_odd_names_are_found_opened_and_removed(
+    qrank: Qrank, tmp_path: Path, environment: dict[str, str]
+) -> None:
+    folder = tmp_path / "odd"
+    folder.mkdir()
+    names = [b"a\nb.md", "🙂 tea.md".encode(), b"caf\xe9.md", b"--help.md", b"\x1b[31mred.md"]
+    try:
+        for name in names:
+            (folder / os.fsdecode(name)).write_text("one\nkumquat\nthree\n", "utf-8")
+    except OSError:
+        pytest.skip("the file system takes UTF-8 names only")
+    (folder / "loop").symlink_to("..")
+    assert counts(qrank("index", "odd", "--no-embed", "--db", "i.db", "--json")) == {"added": 5}
+    words = ("search", "kumquat", "--mode", "bm25", "--db", "i.db")
+    found = {hit["path"]: hit for hit in qrank(*words, "--jsonl").lines()}
+    odd = f"{folder}/caf\\xe9.md"
+    assert odd in found
+    assert not any(hit["stale"] for hit in found.values())
+    assert "3- three" in qrank(*words, "--path", "*caf*", "-C", "1").stdout
+    real = os.fsencode(folder) + b"/caf\xe9.md"
+    opened = subprocess.run(
+        [COMMAND, "open", found[odd]["id"], "--db", tmp_path / "i.db"],
+        env=environment | {"VISUAL": "cat {path}"},
+        capture_output=True,
+    )
+    assert opened.stdout == b"one\nkumquat\nthree\n"
+    like = ("similar", os.fsdecode(real), "--mode", "bm25", "--db", "i.db", "-l", "-0")
+    ran = subprocess.run([COMMAND, *like], cwd=tmp_path, env=environment, capture_output=True)
+    assert ran.stdout.count(b"\0") == 4
+    subprocess.run(
+        [COMMAND, "remove", real, "--db", "i.db"], cwd=tmp_path, env=environment, check=True
+    )
+    assert odd not in {hit["path"] for hit in qrank(*words, "--jsonl").lines()}
 
 
 def test_watch_keeps_the_index_fresh(
