@@ -176,12 +176,16 @@ class Index:
         if len(texts) == 1:
             return self.answer(one, rerank=reranks, progress=progress)
         share = None if budget is None else budget / len(texts)
-        open_end = replace(one, limit=max(DEPTH, limit), budget=share, min_score=None)
+        open_end = replace(
+            one, limit=max(DEPTH, limit), budget=share, min_score=None, stale=Stale.warn
+        )
         answers = [
             self.answer(replace(open_end, text=text), rerank=reranks, progress=progress)
             for text in texts
         ]
-        return fuse_answers(answers, limit=limit, min_score=min_score, per_file=per_file)
+        return fuse_answers(
+            answers, limit=limit, min_score=min_score, per_file=per_file, stale=one.stale
+        )
 
     def answer(self, query: Query, *, rerank: bool, progress: Progress | None = None) -> Answer:
         """As search, with all that a query can say."""
@@ -206,6 +210,7 @@ class Index:
         path: str | None = None,
         min_score: float | None = None,
         per_file: int | None = None,
+        stale: Stale | str = Stale.warn,
     ) -> Answer:
         """The passages most like a file, or like the passage at PATH:LINE.
 
@@ -222,6 +227,7 @@ class Index:
             limit=limit,
             min_score=min_score,
             per_file=per_file,
+            stale=Stale(stale),
             where=Filter.of(tuple(collections), path),
         )
         models = self._open().models()

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 
 class Mode(StrEnum):
@@ -77,6 +77,8 @@ class StoredChunk:
     title: str
     size: int
     mtime_ns: int
+    hash: bytes
+    fields: str  # JSON, or empty
     chunk: Chunk
 
 
@@ -126,6 +128,7 @@ class Result:
     end_byte: int
     page: int | None
     text: str
+    fields: dict[str, Any]  # the file's own: front matter, a mail's date and sender
     stale: bool
     scores: Scores
 
@@ -145,6 +148,7 @@ class Passage:
     end_byte: int
     page: int | None
     text: str
+    fields: dict[str, Any]  # the file's own: front matter, a mail's date and sender
     stale: bool
 
 
@@ -178,6 +182,7 @@ class PackedPassage:
     ids: list[str]
     tokens: int  # estimated, with the line that says where it is from
     text: str
+    stale: bool
 
 
 @dataclass(frozen=True, slots=True)

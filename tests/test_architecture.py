@@ -24,7 +24,7 @@ LAYERS = {  # each may import those after it
     "servers": set(),
     "models": set(),
 }
-EVERYWHERE = {"results", "errors", "settings", "text", "language", "prompts", ""}
+EVERYWHERE = {"results", "errors", "settings", "text", "language", "names", "prompts", ""}
 
 
 def imports(path: Path) -> set[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 import os
 import random
 import sqlite3
@@ -11,18 +12,23 @@ import sys
 import time
 import zipfile
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
-from support import COMMAND, Run
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support import COMMAND, SAMPLE, Run
 
+from qrank.errors import ExtractError, NoTextError
 from qrank.ingest import readers
-from qrank.ingest.prepare import Task
+from qrank.ingest.extract import documents
+from qrank.ingest.prepare import Task, pieces_of
 from qrank.ingest.readers import read_all
 from qrank.settings import READ_ALL, Reading
 
 FILES = Path(__file__).parent / "files"
+FUZZ = int(os.environ.get("QRANK_FUZZ", "150"))  # inputs
 Qrank = Callable[..., Run]
 
 
@@ -196,6 +202,41 @@ def test_the_user_s_own_command_reads_what_nothing_else_does(qrank: Qrank, tmp_p
     assert "false ended with status 1" in failing.stderr
 
 
+TEXTS = st.lists(
+    st.sampled_from(
+        ["# A\n", "---\n", "a: [b\n", "+++\n", "|a|b|\n", '"', ",", ";", "\t", '{"text": "', "}\n"]
+        + [
+            "[",
+            "=====\n",
+            "```\n",
+            "- x\n",
+            "  ",
+            "> q\n",
+            "\r",
+            "\f",
+            "é",
+            "\u2028",
+            ".. x::\n",
+            "<!--",
+        ]
+    )
+    | st.text(max_size=20)
+).map("".join)
+
+
+@settings(max_examples=FUZZ, deadline=None, derandomize=True)
+@given(
+    data=st.binary(max_size=500) | TEXTS.map(str.encode) | TEXTS.map(lambda t: t.encode("utf-16")),
+    suffix=st.sampled_from(["txt", "md", "rst", "csv", "tsv", "jsonl", "unknown"]),
+)
+def test_any_bytes_are_read_or_refused(data: bytes, suffix: str) -> None:
+    """What is read without a worker process raises nothing that would end the run."""
+    with suppress(ExtractError, NoTextError):
+        for document in documents(io.BytesIO(data), f"a.{suffix}"):
+            for piece in pieces_of(document, "a", "english"):
+                piece.chunk.text.encode("utf-8")
+
+
 def mutated(data: bytes, random_: random.Random) -> bytes:
     """A damaged copy: bytes flipped, stretches cut out, doubled or overwritten, the end lost."""
     made = bytearray(data)
@@ -217,10 +258,11 @@ def mutated(data: bytes, random_: random.Random) -> bytes:
 
 
 def test_damaged_copies_of_real_files_do_no_harm(qrank: Qrank, tmp_path: Path) -> None:
-    """QRANK_FUZZ sets how many copies; the long run is docs/ingest.md's."""
-    count = int(os.environ.get("QRANK_FUZZ", "120"))
-    sources = sorted(FILES.iterdir())
-    random_ = random.Random(7)
+    """QRANK_FUZZ sets how many copies, and another number makes others."""
+    count = FUZZ
+    a_suffix = {path.suffix: path for path in sorted(SAMPLE.rglob("*.*"), reverse=True)}
+    sources = [*sorted(FILES.iterdir()), *a_suffix.values()]
+    random_ = random.Random(count)
     folder = tmp_path / "fuzz"
     folder.mkdir()
     for i in range(count):

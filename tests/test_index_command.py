@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -14,6 +15,7 @@ import pytest
 from support import COMMAND, Run, complaint
 
 Qrank = Callable[..., Run]
+FILES = Path(__file__).parent / "files"
 COUNTS = ("added", "updated", "unchanged", "removed", "skipped", "failed")
 
 
@@ -168,13 +170,87 @@ def test_init_makes_the_index_of_a_folder_and_all_below(
     assert qrank("status", "--json").json()["db"] == str(tmp_path / ".qrank" / "index.db")
 
 
-def test_stale_results_are_marked_left_out_or_refused(qrank: Qrank, notes: Path) -> None:
+def hits(run: Run) -> dict[str, bool]:
+    return {Path(hit["path"]).name: hit["stale"] for hit in run.lines()}
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("search", "green tea tide", "--mode", "bm25"),
+        ("search", "-e", "green tea", "-e", "tide", "--mode", "bm25"),
+        ("search", "--queries", "queries.txt", "--mode", "bm25"),
+        ("similar", "notes/brew.md"),
+    ],
+    ids=["one query", "several", "a file of queries", "similar"],
+)
+def test_stale_results_are_marked_left_out_or_refused(
+    qrank: Qrank, notes: Path, tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    (notes / "brew.md").write_text("# Brew\n\nGreen tea as the tide turns.\n", "utf-8")
+    (tmp_path / "queries.txt").write_text("green tea tide\n", "utf-8")
     qrank("index", "notes", "--no-embed", "--db", "i.db")
-    (notes / "tea.md").write_text("# Tea\n\nSteep green tea for three minutes, no less.\n", "utf-8")
-    words = ("search", "green tea tide", "--mode", "bm25", "--jsonl", "--db", "i.db")
-    assert {hit["stale"] for hit in qrank(*words).lines()} == {True, False}
-    assert [hit["stale"] for hit in qrank(*words, "--stale", "drop").lines()] == [False]
-    assert "has changed since" in complaint(qrank(*words, "--stale", "fail"))
+    (notes / "tea.md").write_text("# Tea\n\nSteep black tea for two minutes.\n", "utf-8")
+
+    def found(*more: str) -> dict[str, bool]:
+        run = qrank(*words, *more, "--jsonl", "--db", "i.db")
+        if "--queries" not in words:
+            return hits(run)
+        [answer] = run.lines()
+        return {Path(hit["path"]).name: hit["stale"] for hit in answer["results"]}
+
+    assert found()["tea.md"]  # of the same length: only its time and content are others
+    assert not found()["sea.txt"]
+    assert "tea.md" not in found("--stale", "drop")
+    assert len(found("--stale", "drop")) == len(found()) - 1
+    refused = qrank(*words, "--stale", "fail", "--jsonl", "--db", "i.db")
+    assert "tea.md has changed since it was indexed" in complaint(refused)
+    qrank("index", "notes", "--no-embed", "--db", "i.db")
+    assert not any(found("--stale", "fail").values())
+
+
+def test_a_touched_or_copied_file_is_not_stale(qrank: Qrank, notes: Path) -> None:
+    qrank("index", "notes", "--no-embed", "--db", "i.db")
+    tea = notes / "tea.md"
+    os.utime(tea, (1, 1))
+    (notes / "copy").write_bytes(tea.read_bytes())
+    (notes / "copy").replace(notes / "deep" / "sea.txt")  # of the other's content, not its own
+    words = ("search", "tea tide", "--mode", "bm25", "--jsonl", "--db", "i.db")
+    assert hits(qrank(*words)) == {"tea.md": False, "sea.txt": True}
+    tea.write_bytes(tea.read_bytes().replace(b"green", b"black"))
+    assert hits(qrank(*words))["tea.md"]
+    tea.unlink()
+    os.mkfifo(tea)  # nobody waits for what it says
+    assert hits(qrank(*words))["tea.md"]
+
+
+def test_several_queries_fail_only_for_what_would_be_shown(qrank: Qrank, notes: Path) -> None:
+    (notes / "brew.md").write_text("tea tea tea green\n", "utf-8")
+    qrank("index", "notes", "--no-embed", "--db", "i.db")
+    (notes / "tea.md").unlink()
+    words = ("search", "-e", "tea", "-e", "green", "--mode", "bm25", "--jsonl", "--db", "i.db")
+    assert hits(qrank(*words, "-n", "1", "--stale", "fail")) == {"brew.md": False}
+    assert "tea.md" in complaint(qrank(*words, "-n", "2", "--stale", "fail"))
+
+
+def test_a_file_s_own_fields_come_with_its_results(qrank: Qrank, notes: Path) -> None:
+    (notes / "tea.md").write_text(
+        "---\ntitle: On\n  tea\ntags: [green, 3, .nan]\ndraft: true\nn: .inf\n---\nSteep it.\n",
+        "utf-8",
+    )
+    shutil.copy(FILES / "letter.eml", notes)
+    qrank("index", "notes", "--no-embed", "--db", "i.db")
+    words = ("search", "--mode", "bm25", "--db", "i.db", "-n", "1")
+    [hit] = qrank(*words, "steep", "--jsonl").lines()
+    fields = {"title": "On tea", "tags": ["green", 3], "draft": True}
+    assert (hit["title"], hit["fields"]) == ("On tea", fields)
+    assert qrank("get", hit["id"], "--jsonl", "--db", "i.db").lines()[0]["fields"] == fields
+    template = "{fields[title]}|{fields[tags]}|{fields[draft]}|{fields[none]}"
+    assert qrank(*words, "steep", "--format", template).stdout == "On tea|green, 3|true|\n"
+    [letter] = qrank(*words, "title:letter", "--jsonl").lines()
+    assert "@" in letter["fields"]["from"]
+    [sea] = qrank(*words, "tide", "--fields", "fields").lines()
+    assert sea == {"fields": {}}
 
 
 def test_the_whole_home_folder_is_not_indexed_by_accident(
@@ -201,7 +277,44 @@ def test_a_dry_run_and_chunks_show_what_would_be_made(qrank: Qrank, notes: Path)
     [sea, tea] = qrank("chunks", "notes", "--jsonl").lines()
     assert (tea["heading"], tea["start_line"], tea["end_line"]) == ("Tea", 1, 3)
     assert sea["tokens"] > 0
-    assert qrank("chunks", "notes", "-g", "*.nothing").returncode == 1
+    nothing = qrank("chunks", "notes", "-g", "*.nothing")
+    assert (nothing.returncode, nothing.stdout) == (1, "")
+    assert "no file was found" in nothing.stderr
+
+
+def test_files_with_odd_names_are_found_opened_and_removed(
+    qrank: Qrank, tmp_path: Path, environment: dict[str, str]
+) -> None:
+    folder = tmp_path / "odd"
+    folder.mkdir()
+    names = [b"a\nb.md", "🙂 tea.md".encode(), b"caf\xe9.md", b"--help.md", b"\x1b[31mred.md"]
+    try:
+        for name in names:
+            (folder / os.fsdecode(name)).write_text("one\nkumquat\nthree\n", "utf-8")
+    except OSError:
+        pytest.skip("the file system takes UTF-8 names only")
+    (folder / "loop").symlink_to("..")
+    assert counts(qrank("index", "odd", "--no-embed", "--db", "i.db", "--json")) == {"added": 5}
+    words = ("search", "kumquat", "--mode", "bm25", "--db", "i.db")
+    found = {hit["path"]: hit for hit in qrank(*words, "--jsonl").lines()}
+    odd = f"{folder}/caf\\xe9.md"
+    assert odd in found
+    assert not any(hit["stale"] for hit in found.values())
+    assert "3- three" in qrank(*words, "--path", "*caf*", "-C", "1").stdout
+    real = os.fsencode(folder) + b"/caf\xe9.md"
+    opened = subprocess.run(
+        [COMMAND, "open", found[odd]["id"], "--db", tmp_path / "i.db"],
+        env=environment | {"VISUAL": "cat {path}"},
+        capture_output=True,
+    )
+    assert opened.stdout == b"one\nkumquat\nthree\n"
+    like = ("similar", os.fsdecode(real), "--mode", "bm25", "--db", "i.db", "-l", "-0")
+    ran = subprocess.run([COMMAND, *like], cwd=tmp_path, env=environment, capture_output=True)
+    assert ran.stdout.count(b"\0") == 4
+    subprocess.run(
+        [COMMAND, "remove", real, "--db", "i.db"], cwd=tmp_path, env=environment, check=True
+    )
+    assert odd not in {hit["path"] for hit in qrank(*words, "--jsonl").lines()}
 
 
 def test_watch_keeps_the_index_fresh(

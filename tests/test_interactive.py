@@ -44,6 +44,20 @@ def entries(screen: Screen) -> list[str]:
     return [str(option.prompt) for option in screen.query_one(OptionList).options]
 
 
+def test_a_stale_result_says_so(qrank: Qrank, tmp_path: Path) -> None:
+    (tmp_path / "tea.md").write_text("Green tea.\n", "utf-8")
+    assert qrank("index", "tea.md", "--no-embed", "--db", "i.db").returncode == 0
+
+    async def steps(screen: Screen, pilot: Pilot[None]) -> None:
+        await until(lambda: "Green tea" in shown(screen, "passage"))
+        assert "since indexed" not in shown(screen, "passage")
+        (tmp_path / "tea.md").write_text("Black tea.\n", "utf-8")
+        await pilot.press("space", "t", "e", "a")
+        await until(lambda: "changed since indexed" in shown(screen, "passage"))
+
+    drive(tmp_path / "i.db", "green", steps)
+
+
 def test_results_come_as_one_types(sample_db: Path) -> None:
     async def steps(screen: Screen, pilot: Pilot[None]) -> None:
         await pilot.press(*"sourdou")  # no whole word yet

@@ -24,7 +24,7 @@ BM25 = ("--mode", "bm25")
 
 def result(text: str = "tea", id: str = "1", start_line: int = 1) -> Result:
     """A result like those of a search."""
-    place = (id, "/a.md", "c", "", "", start_line, start_line, 0, len(text), None, text, False)
+    place = (id, "/a.md", "c", "", "", start_line, start_line, 0, len(text), None, text, {}, False)
     return Result(1, 0.5, "bm25", *place, Scores())
 
 
@@ -94,6 +94,9 @@ def test_fields_and_formats(qrank: Qrank, sample_db: Path) -> None:
     [
         ("{path.__class__}", "no field {path.__class__}"),
         ("{path[0]}", "no field {path[0]}"),
+        ("{fields[a][b]}", "no field {fields[a][b]}"),
+        ("{fields[]}", "no field {fields[]}"),
+        ("{fields.tags}", "no field {fields.tags}"),
         ("{path!r}", "no field {path!r}"),
         ("{}", "no field {}"),
         ("{nope}", "no field {nope}"),
@@ -258,7 +261,7 @@ def test_what_is_packed_never_exceeds_its_size(texts: list[str], most: int) -> N
 
 @given(st.text(max_size=300), st.lists(st.sampled_from(["a", "be", "tea"]), max_size=3))
 def test_marks_lie_within_what_is_shown(text: str, terms: list[str]) -> None:
-    passage = Passage("1", "/none", "", "", "", 1, 1, 0, 0, None, text, True)
+    passage = Passage("1", "/none", "", "", "", 1, 1, 0, 0, None, text, {}, True)
     for lines in (snippet(text, terms, 40), whole(text, terms), context(passage, terms, 1)):  # type: ignore[arg-type]
         assert lines
         for line in lines:

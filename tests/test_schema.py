@@ -18,6 +18,7 @@ from support import COMMAND, ROOT, Run, complaint, read_only
 
 from qrank.store import Store, schema
 from qrank.store.filters import EVERYTHING
+from qrank.store.interface import StoreInterface
 
 INDEXES = ROOT / "tests" / "indexes"
 RELEASED = sorted(int(p.name.split("-")[1].split(".")[0]) for p in INDEXES.glob("version-*.db.gz"))
@@ -93,6 +94,22 @@ def test_an_upgrade_that_fails_leaves_the_old_version(
     assert version_of(path) == 1
     with Store(path) as store:
         assert store.status()["models"][0]["vectors"] == 4
+
+
+def test_the_documentation_knows_all_tables_and_methods(tmp_path: Path) -> None:
+    with Store(tmp_path / "i.db", write=True):
+        pass
+    with closing(sqlite3.connect(tmp_path / "i.db")) as connection:
+        names = [row[0] for row in connection.execute("SELECT name FROM pragma_table_list")]
+    tables = [n for n in names if not n.startswith(("sqlite_", "terms_"))]
+    page = (ROOT / "docs" / "index-file.md").read_text("utf-8")
+    assert f"`user_version` {schema.VERSION})" in page
+    assert len(tables) > 10
+    assert [name for name in tables if f"| `{name}` |" not in page] == []
+    methods = [name for name in vars(StoreInterface) if not name.startswith("_")]
+    page = (ROOT / "docs" / "store.md").read_text("utf-8")
+    assert "bm25" in methods
+    assert [name for name in methods if f"`{name}" not in page] == ["close"]
 
 
 def test_where_it_can_t_be_upgraded_it_is_refused_in_a_line(

@@ -17,7 +17,8 @@ Qrank = Callable[..., Run]
 QUERY = "sourdough starter smells of nail varnish"
 RESULT_FIELDS = {
     *("rank", "score", "score_kind", "id", "path", "collection", "title", "heading"),
-    *("start_line", "end_line", "start_byte", "end_byte", "page", "text", "stale", "scores"),
+    *("start_line", "end_line", "start_byte", "end_byte", "page", "text", "fields"),
+    *("stale", "scores"),
 }
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from qrank.errors import InputError
-from qrank.ingest.prepare import open_regular
+from qrank.ingest.content import open_regular
 from qrank.ingest.walk import walk
 from qrank.results import FileProblem
 from qrank.settings import WALK_ALL, Walking

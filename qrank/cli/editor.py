@@ -8,6 +8,7 @@ import subprocess
 from pathlib import Path
 
 from qrank.errors import InputError
+from qrank.names import disk_path
 
 _GOTO = ("code", "code-insiders", "codium", "vscodium", "cursor", "windsurf")  # --goto path:line
 _COLON = ("subl", "zed", "hx", "helix", "atom", "lapce")  # path:line
@@ -30,9 +31,10 @@ def place(name: str, db: Path | None) -> tuple[Path, int]:
         before, _, number = name.rpartition(":")
         if before and number.isdecimal() and len(number) < 10:
             path, line = before, int(number)
-    if not Path(path).is_file():
+    file = Path(disk_path(path))
+    if not file.is_file():
         raise InputError(f"there is no file {path}", hint="give the id of a result, or PATH:LINE")
-    return Path(path).absolute(), line
+    return file.absolute(), line
 
 
 def edit(path: Path, line: int) -> int:

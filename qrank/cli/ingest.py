@@ -139,12 +139,14 @@ def show(
     """Print what was planned, the reasons of files left out on stderr; returns the exit status."""
     from qrank.cli import emit, render
 
-    passages = refused = 0
+    passages = refused = read = 0
     documents = []
     for plan in plans:
         if plan.reason:
             refused += 1
-            render.warn(f"left out {render.short_path(plan.path)}: {plan.reason}")
+            render.left_out(plan.path, plan.reason)
+        else:
+            read += 1
         passages += len(plan.chunks)
         if as_json:
             documents.append(emit.file_plan(plan))
@@ -155,4 +157,8 @@ def show(
             (render.file_count if counts else render.file_plan)(plan)
     if as_json:
         emit.document({"schema": emit.SCHEMA, "files": documents})
+    if not read and not refused:
+        render.warn(
+            "no file was found: ignored and hidden ones are left out (--no-ignore, --hidden)"
+        )
     return 0 if passages else 2 if refused else 1

@@ -13,6 +13,7 @@ from qrank.cli.links import link
 from qrank.cli.render import color_wanted, console_for, short_path, warn
 from qrank.cli.show import View
 from qrank.cli.snippet import Line, context, snippet, whole, without_headings
+from qrank.names import disk_path
 from qrank.results import Answer, Mode, Result, StageScore
 
 if TYPE_CHECKING:
@@ -95,12 +96,17 @@ def _head(result: Result, view: View, *, first: bool) -> Row:
         (f":{lines}{page}", "green" + url),
     ]
     if result.stale:
-        gone = not Path(result.path).exists()
-        pieces.append((f"  ({'deleted' if gone else 'changed'} since indexed)", "yellow"))
+        pieces.append((f"  ({stale_note(result)})", "yellow"))
     if not result.heading:
         return Row(pieces, hang=INDENT)
     pieces += [("  ", ""), (inert_name(result.heading), "dim")]
     return Row(pieces, hang=INDENT, break_at=len(pieces) - 1)
+
+
+def stale_note(result: Result) -> str:
+    """What happened to a stale result's file."""
+    gone = not Path(disk_path(result.path)).exists()
+    return f"{'deleted' if gone else 'changed'} since indexed"
 
 
 def marked(line: Line) -> list[tuple[str, str]]:

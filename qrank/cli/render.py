@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from qrank.pipeline.progress import Progress
 
 SHOWN_PROBLEMS = 10
+LONGEST = 300  # characters of a path in a warning
 
 
 def warn(message: str) -> None:
@@ -77,6 +78,14 @@ def short_path(path: str) -> str:
         return path
 
 
+def left_out(path: str, reason: str) -> None:
+    """A line on a file that was left out; of a very long path only both ends."""
+    name = short_path(path)
+    if len(name) > LONGEST:
+        name = f"{name[: LONGEST // 2]}…{name[-LONGEST // 2 :]}"
+    warn(f"left out {name}: {reason}")
+
+
 def ranked(found: Sequence[tuple[Item, float]]) -> None:
     """Reranked lines: the score, a tab, the text (of a file its path); ended as in the input."""
     for item, score in found:
@@ -99,7 +108,7 @@ def problems(report: IndexReport) -> None:
     """The files that were left out, the first few by name; those of the last run are counted."""
     news = [problem for problem in report.problems if not problem.known]
     for problem in news[:SHOWN_PROBLEMS]:
-        warn(f"left out {short_path(problem.path)}: {problem.reason}")
+        left_out(problem.path, problem.reason)
     more = len(news) - SHOWN_PROBLEMS
     if more > 0:
         warn(f"left out {more} more (--json names all)")

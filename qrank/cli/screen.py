@@ -17,7 +17,7 @@ from textual.widgets.option_list import Option
 from qrank.api import Index
 from qrank.cli import editor
 from qrank.cli.inert import inert_name
-from qrank.cli.people import marked
+from qrank.cli.people import marked, stale_note
 from qrank.cli.render import short_path
 from qrank.cli.searcher import Searcher
 from qrank.cli.snippet import whole
@@ -158,6 +158,8 @@ class Screen(App[None]):
             text.append(
                 f"{inert_name(short_path(result.path))}:{result.start_line}\n", "bold green"
             )
+            if result.stale:
+                text.append(f"{stale_note(result)}\n", "yellow")
             if result.heading:
                 text.append(f"{inert_name(result.heading)}\n", "dim")
             for line in whole(result.text, self._terms):

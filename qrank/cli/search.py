@@ -186,6 +186,7 @@ def similar(
     path: PathGlob = None,
     per_file: PerFile = None,
     min_score: MinScore = None,
+    stale: StaleOption = Stale.warn,
     around: Around = None,
     full: Full = False,
     hyperlink_format: Hyperlinks = None,
@@ -227,6 +228,7 @@ def similar(
             path=path,
             min_score=min_score,
             per_file=output.per_file or per_file,
+            stale=stale,
         )
         _print(output, answer, index, collection or (), path, min_score)
     raise typer.Exit(0 if answer.results else 1)

@@ -10,6 +10,7 @@ from textwrap import dedent
 
 from qrank import text as analyser
 from qrank.cli.inert import inert
+from qrank.names import disk_path
 from qrank.results import Passage, Result
 
 Span = tuple[int, int]
@@ -194,7 +195,7 @@ def _surroundings(result: Result | Passage) -> tuple[str, str]:
     if result.stale:
         return "", ""
     try:
-        data = Path(result.path).read_bytes()
+        data = Path(disk_path(result.path)).read_bytes()
     except OSError:
         return "", ""
     if data[result.start_byte : result.end_byte] != result.text.encode("utf-8", "replace"):

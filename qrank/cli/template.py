@@ -9,7 +9,8 @@ from collections.abc import Callable
 from qrank.errors import InputError
 from qrank.results import Result
 
-FIELDS: dict[str, Callable[[Result], str | int | float]] = {
+Value = str | int | float
+FIELDS: dict[str, Callable[[Result], Value]] = {
     "rank": lambda r: r.rank,
     "score": lambda r: r.score,
     "score_kind": lambda r: r.score_kind,
@@ -28,6 +29,7 @@ FIELDS: dict[str, Callable[[Result], str | int | float]] = {
     "snippet": lambda r: " ".join(r.text.split()),
     "stale": lambda r: str(r.stale).lower(),
 }
+_OWN = re.compile(r"fields\[([^\[\]]+)\]")  # of the file's own
 _ESCAPES = {"t": "\t", "n": "\n", "r": "\r", "0": "\0", "e": "\x1b", "\\": "\\"}
 _SPEC = re.compile(r"[<>^]?0?\d{0,3}(?:\.\d{1,2})?[dfs]?")
 
@@ -43,10 +45,11 @@ class Template:
         except ValueError as error:
             raise InputError(f"--format {text!r}: {error}", hint="write {{ for a brace") from error
         for literal, field, spec, conversion in parsed:
-            if field is not None and (field not in FIELDS or conversion):
+            if field is not None and (conversion or not _is_known(field)):
                 name = field + (f"!{conversion}" if conversion else "")
                 raise InputError(
-                    f"--format has no field {{{name}}}", hint=f"use one of: {', '.join(FIELDS)}"
+                    f"--format has no field {{{name}}}",
+                    hint=f"use one of: {', '.join(FIELDS)}, fields[NAME]",
                 )
             if spec and not _SPEC.fullmatch(spec):
                 raise InputError(f"--format can't do {{{field}:{spec}}}", hint="as in {score:.2f}")
@@ -60,8 +63,26 @@ class Template:
         )
 
 
+def _is_known(field: str) -> bool:
+    return field in FIELDS or bool(_OWN.fullmatch(field))
+
+
+def _value(field: str, result: Result) -> Value:
+    own = _OWN.fullmatch(field)
+    return _plain(result.fields.get(own[1], "")) if own else FIELDS[field](result)
+
+
+def _plain(value: object) -> Value:
+    """A value of a file's own fields; a list is joined by commas."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list):
+        return ", ".join(str(_plain(item)) for item in value)
+    return value if isinstance(value, int | float) else str(value)
+
+
 def _shown(field: str, spec: str, result: Result) -> str:
-    value = FIELDS[field](result)
+    value = _value(field, result)
     if isinstance(value, float) and not spec:
         spec = ".4f"
     try:

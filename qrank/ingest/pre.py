@@ -7,7 +7,7 @@ import tempfile
 from typing import BinaryIO
 
 from qrank.errors import ExtractError
-from qrank.ingest.names import disk_path
+from qrank.names import disk_path
 
 MAX_OUTPUT = 64 << 20
 

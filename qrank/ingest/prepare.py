@@ -10,7 +10,6 @@ import hashlib
 import io
 import json
 import os
-import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
@@ -18,10 +17,10 @@ from pathlib import PurePath
 from typing import BinaryIO, NamedTuple
 
 from qrank import text
-from qrank.errors import ExtractError, NoTextError
+from qrank.errors import ExtractError
 from qrank.ingest.chunk import chunk
+from qrank.ingest.content import data_hash, file_hash, open_regular
 from qrank.ingest.extract import documents, is_isolated, takes_fields
-from qrank.ingest.names import disk_path
 from qrank.ingest.pre import preprocessed
 from qrank.language import ENGLISH, language
 from qrank.results import Chunk, Document
@@ -106,13 +105,10 @@ def prepare(task: Task, reading: Reading) -> Iterator[Prepared | list[Piece]]:
         source: BinaryIO = file
         if info.st_size <= IN_MEMORY:
             data = file.read()
-            digest = hashlib.blake2b(data, digest_size=16).digest()
+            digest = data_hash(data)
             source = io.BytesIO(data)
         else:
-            hashed = hashlib.blake2b(digest_size=16)
-            while data := file.read(1 << 20):
-                hashed.update(data)
-            digest = hashed.digest()
+            digest = file_hash(file)
             file.seek(0)
         done = Prepared(info.st_size, info.st_mtime_ns, digest)
         if digest == task.known_hash:
@@ -178,16 +174,3 @@ def pieces_of(document: Document, title: str, spoken: str) -> list[Piece]:
 
 def _json(document: Document) -> str:
     return json.dumps(document.fields, ensure_ascii=False) if document.fields else ""
-
-
-def open_regular(path: str) -> BinaryIO:
-    """Open a regular file; never waits for one that has become a FIFO since it was found.
-
-    Raises NoTextError for anything but a regular file, OSError.
-    """
-    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-    handle = os.open(disk_path(path), flags | getattr(os, "O_CLOEXEC", 0))
-    if not stat.S_ISREG(os.fstat(handle).st_mode):
-        os.close(handle)
-        raise NoTextError("not a regular file")
-    return os.fdopen(handle, "rb")

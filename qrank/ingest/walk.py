@@ -10,7 +10,7 @@ from pathlib import Path, PurePath
 from qrank.errors import InputError
 from qrank.ingest.extract import BY_SUFFIX, FORMATS, compressed, suffix_of
 from qrank.ingest.ignore import Globs, Rules, ignored, rules_above, rules_in
-from qrank.ingest.names import shown_path
+from qrank.names import shown_path
 from qrank.results import FileProblem, FoundFile
 from qrank.settings import Walking
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable
 from itertools import islice
 
+from qrank.ingest.content import data_hash
 from qrank.ingest.extract import plain
 from qrank.language import language
 from qrank.pipeline.index import COMMIT_FILES, EXTRACTOR, new_chunks
@@ -39,7 +39,7 @@ def _add(store: Store, record: Record, collection: str) -> None:
         path=record.id,
         size=len(data),
         mtime_ns=0,
-        content_hash=hashlib.blake2b(data, digest_size=16).digest(),
+        content_hash=data_hash(data),
         title=title,
         extractor=EXTRACTOR,
         language=latin,

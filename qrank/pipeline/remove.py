@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from qrank.errors import InputError
+from qrank.names import shown_path
 from qrank.store.interface import StoreInterface
 
 GROUP_FILES = 64  # of one transaction
@@ -26,7 +27,7 @@ def remove_paths(
             raise InputError(
                 f"there is no collection {name}", hint=f"there are {', '.join(known) or 'none'}"
             )
-    roots = [os.path.abspath(path.expanduser()) for path in paths]  # noqa: PTH100
+    roots = [shown_path(os.path.abspath(path.expanduser())) for path in paths]  # noqa: PTH100
     found: dict[int, None] = {}
     met: set[str] = set()
     for name in collections or known:

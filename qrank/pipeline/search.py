@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from qrank.errors import IndexFileError, InputError
-from qrank.ingest.names import disk_path
 from qrank.pipeline.cache import query_vector, relevance
+from qrank.pipeline.freshness import is_stale, kept
 from qrank.pipeline.fusion import blend, fuse
 from qrank.pipeline.passage import passage_text
 from qrank.pipeline.progress import Progress, Silent
@@ -160,21 +160,17 @@ def search(
         found = [c for c in found if c.final >= query.min_score]
     if query.per_file is not None:
         found = capped(found, query.per_file, lambda candidate: candidate.chunk.path)
-    if query.stale is Stale.drop:
-        fresh = (c for c in found if not is_stale(c.chunk))
-        found = list(islice(fresh, query.limit))
-    answer.results = [
-        result_of(rank, candidate, kind) for rank, candidate in enumerate(found[: query.limit], 1)
-    ]
-    if query.stale is Stale.fail:
-        for result in answer.results:
-            if result.stale:
-                raise IndexFileError(
-                    f"{result.path} has changed since it was indexed",
-                    hint="run qrank index again, or search with --stale warn",
-                )
+    found = fresh(found, query)
+    answer.results = [result_of(rank, candidate, kind) for rank, candidate in enumerate(found, 1)]
     answer.timings_ms = clock.total()
     return answer
+
+
+def fresh(found: Iterable[Candidate], query: Query) -> list[Candidate]:
+    """The results among the candidates: as many as the query wants, stale ones as it says."""
+    return kept(
+        found, query.limit, query.stale, lambda c: is_stale(c.chunk), lambda c: c.chunk.path
+    )
 
 
 def in_order(candidate: Candidate) -> tuple[float, str, int]:
@@ -343,14 +339,6 @@ def passage_fields(stored: StoredChunk) -> dict[str, Any]:
         "end_byte": chunk.end_byte,
         "page": chunk.page,
         "text": chunk.text,
+        "fields": json.loads(stored.fields) if stored.fields else {},
         "stale": is_stale(stored),
     }
-
-
-def is_stale(stored: StoredChunk) -> bool:
-    """Whether the file is gone, or looks different from when it was indexed."""
-    try:
-        info = Path(disk_path(stored.path)).stat()
-    except OSError:
-        return True
-    return (info.st_size, info.st_mtime_ns) != (stored.size, stored.mtime_ns)

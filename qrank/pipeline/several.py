@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from qrank.pipeline.freshness import kept
 from qrank.pipeline.search import capped
-from qrank.results import Answer, Result, Scores, StageScore
+from qrank.results import Answer, Result, Scores, StageScore, Stale
 
 
 def fuse_answers(
-    answers: Sequence[Answer], *, limit: int, min_score: float | None, per_file: int | None
+    answers: Sequence[Answer],
+    *,
+    limit: int,
+    min_score: float | None,
+    per_file: int | None,
+    stale: Stale = Stale.warn,
 ) -> Answer:
     """Fuse the answers to several queries, each without a limit of its own.
 
@@ -26,13 +32,13 @@ def fuse_answers(
     for stage in ("bm25", "vector", "fused"):
         _rank(fused, stage)
     reranked = sum(result.scores.rerank is not None for result in fused)
-    kept = fused
+    found = fused
     if min_score is not None:
-        kept = [r for r in (fused[:reranked] if reranked else fused) if r.score >= min_score]
+        found = [r for r in (fused[:reranked] if reranked else fused) if r.score >= min_score]
     if per_file is not None:
-        kept = capped(kept, per_file, lambda result: result.path)
-    kept = kept[:limit]
-    for rank, result in enumerate(kept, 1):
+        found = capped(found, per_file, lambda result: result.path)
+    found = kept(found, limit, stale, lambda result: result.stale, lambda result: result.path)
+    for rank, result in enumerate(found, 1):
         result.rank = rank
     return Answer(
         query="\n".join(answer.query for answer in answers),
@@ -41,7 +47,7 @@ def fuse_answers(
             role: next((a.models[role] for a in answers if a.models[role]), None)
             for role in answers[0].models
         },
-        results=kept,
+        results=found,
         timings_ms=_sums(answer.timings_ms for answer in answers),
         reranked=reranked,
         candidates=len(fused),

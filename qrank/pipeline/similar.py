@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from qrank import text
 from qrank.errors import InputError
+from qrank.names import shown_path
 from qrank.pipeline.progress import Silent
 from qrank.pipeline.search import (
     PASSAGES_A_FILE,
@@ -16,6 +17,7 @@ from qrank.pipeline.search import (
     Query,
     capped,
     distinct,
+    fresh,
     in_order,
     result_of,
     stage_scores,
@@ -36,7 +38,8 @@ def similar(store: Store, place: str, query: Query, model: StoredModel | None) -
 
     Those of the same file are left out, or that one passage. They are ordered by cosine with the
     middle of the place's vectors; in mode bm25, or when the index has no vectors (model None),
-    by BM25 for the place's words. Of query its limit, per_file, min_score, where and mode count.
+    by BM25 for the place's words. Of query its limit, per_file, min_score, stale, where and mode
+    count.
     Raises InputError when the index does not hold the place.
     """
     own = passages_at(store, place)
@@ -70,9 +73,8 @@ def similar(store: Store, place: str, query: Query, model: StoredModel | None) -
         found = [c for c in found if c.final >= query.min_score]
     if query.per_file is not None:
         found = capped(found, query.per_file, lambda candidate: candidate.chunk.path)
-    answer.results = [
-        result_of(rank, c, answer.mode) for rank, c in enumerate(found[: query.limit], 1)
-    ]
+    found = fresh(found, query)
+    answer.results = [result_of(rank, c, answer.mode) for rank, c in enumerate(found, 1)]
     answer.timings_ms = clock.total()
     return answer
 
@@ -94,12 +96,12 @@ def passages_at(store: Store, place: str) -> list[StoredChunk]:
     Raises InputError when the index does not hold it.
     """
     path, line = place, None
-    chunks = store.chunks_of_file(os.path.abspath(path))  # noqa: PTH100  (a link's own name)
+    chunks = store.chunks_of_file(_stored_name(path))
     if not chunks:
         path, _, number = place.rpartition(":")
         line = int(number) if path and number.isdecimal() and len(number) < 10 else None
         if line is not None:
-            chunks = store.chunks_of_file(os.path.abspath(path))  # noqa: PTH100
+            chunks = store.chunks_of_file(_stored_name(path))
     if not chunks:
         raise InputError(
             f"the index {store.path} does not hold {path if line is not None else place}",
@@ -109,6 +111,10 @@ def passages_at(store: Store, place: str) -> list[StoredChunk]:
         return chunks
     before = [stored for stored in chunks if stored.chunk.start_line <= line]
     return before[-1:] or chunks[:1]
+
+
+def _stored_name(path: str) -> str:
+    return shown_path(os.path.abspath(path))  # noqa: PTH100  (a link's own name)
 
 
 def _scores(mode: str, score: StageScore) -> Scores:

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from qrank.ingest.ignore import IGNORE_FILES
-from qrank.ingest.names import shown_path
 from qrank.ingest.walk import Within
+from qrank.names import shown_path
 from qrank.pipeline.index import existing
 from qrank.settings import Walking
 

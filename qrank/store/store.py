@@ -309,14 +309,14 @@ class Store(LeftOutFiles):
     ) -> dict[int, StoredChunk]:
         rows = self._rows(
             "SELECT chunk.id, chunk.passage_id, file.path, file.collection, file.title, "
-            "file.size, file.mtime_ns, chunk.text, chunk.heading, chunk.start_byte, "
-            "chunk.end_byte, chunk.start_line, chunk.end_line, chunk.page "
+            "file.size, file.mtime_ns, file.hash, file.fields, chunk.text, chunk.heading, "
+            "chunk.start_byte, chunk.end_byte, chunk.start_line, chunk.end_line, chunk.page "
             "FROM json_each(?) AS wanted "
             f"CROSS JOIN chunk ON {column} = wanted.value JOIN file ON file.id = chunk.file_id"
             + (f" WHERE {condition}" if condition else ""),
             (json.dumps(list(ids)), *values),
         )
-        return {row[0]: StoredChunk(*(*row[:7], Chunk(*row[7:]))) for row in rows}
+        return {row[0]: StoredChunk(*(*row[:9], Chunk(*row[9:]))) for row in rows}
 
     def passage_ids(self, hashes: Sequence[bytes]) -> dict[bytes, int]:
         """The passages that have one of these hashes."""

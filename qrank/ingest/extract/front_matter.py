@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from datetime import date
@@ -15,8 +16,8 @@ _TOML = re.compile(r"\+\+\+[ \t]*\n(.*?)\n\+\+\+[ \t]*(?:\n|\Z)", re.DOTALL)
 def read(text: str) -> tuple[Mapping[str, object], int]:
     """Return (fields, where the text goes on); ({}, 0) when there is no front matter.
 
-    Values are strings, numbers, truth values, or lists of them; a date is its ISO form. What
-    can't be read gives no fields.
+    Values are strings, numbers, truth values, or lists of them; a date is its ISO form, others
+    (a table, NaN) are left out. What can't be read gives no fields.
 
     >>> read("---\\ntitle: On tea\\ntags: [green, hot]\\ndate: 2024-05-01\\n---\\nText")[0]
     {'title': 'On tea', 'tags': ['green', 'hot'], 'date': '2024-05-01'}
@@ -53,6 +54,8 @@ def _yaml(text: str) -> Mapping[Any, object]:
 
 
 def _plain(value: object) -> object:
+    if isinstance(value, float) and not math.isfinite(value):
+        return None  # JSON has no such number
     if isinstance(value, str | int | float):
         return value
     if isinstance(value, date):

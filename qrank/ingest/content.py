@@ -1,0 +1,39 @@
+"""A file's bytes: opened without waiting, and the hash that tells whether they are the same."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from typing import BinaryIO
+
+from qrank.errors import NoTextError
+from qrank.names import disk_path
+
+BLOCK = 1 << 20  # bytes that are read at once
+
+
+def open_regular(path: str) -> BinaryIO:
+    """Open a regular file; never waits for one that has become a FIFO since it was found.
+
+    Raises NoTextError for anything but a regular file, OSError.
+    """
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    handle = os.open(disk_path(path), flags | getattr(os, "O_CLOEXEC", 0))
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise NoTextError("not a regular file")
+    return os.fdopen(handle, "rb")
+
+
+def data_hash(data: bytes) -> bytes:
+    """The hash by which the index knows a content: BLAKE2b-128."""
+    return hashlib.blake2b(data, digest_size=16).digest()
+
+
+def file_hash(file: BinaryIO) -> bytes:
+    """The same of a file, from where it is to its end."""
+    hashed = hashlib.blake2b(digest_size=16)
+    while data := file.read(BLOCK):
+        hashed.update(data)
+    return hashed.digest()

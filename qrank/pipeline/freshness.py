@@ -1,0 +1,68 @@
+"""Whether results are still what their files say, and what becomes of those that are not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from functools import lru_cache
+from itertools import islice
+from pathlib import Path
+from typing import TypeVar
+
+from qrank.errors import IndexFileError, NoTextError
+from qrank.names import disk_path
+from qrank.results import Stale, StoredChunk
+
+T = TypeVar("T")
+
+
+def is_stale(stored: StoredChunk) -> bool:
+    """Whether the file is gone, or its content is another than what was indexed.
+
+    Size and time tell in most cases; only when the time alone is another (a touch, a checkout, a
+    copy) is the content read.
+    """
+    try:
+        info = Path(disk_path(stored.path)).stat()
+    except OSError:
+        return True
+    if info.st_size != stored.size:
+        return True
+    if info.st_mtime_ns == stored.mtime_ns:
+        return False
+    return _hash(stored.path, info.st_size, info.st_mtime_ns) != stored.hash
+
+
+@lru_cache(maxsize=4096)
+def _hash(path: str, _size: int, _mtime_ns: int) -> bytes | None:
+    """A content's hash, read once as long as the file looks the same; None if it can't be."""
+    from qrank.ingest.content import file_hash, open_regular
+
+    try:
+        with open_regular(path) as file:
+            return file_hash(file)
+    except (OSError, NoTextError):
+        return None
+
+
+def kept(
+    found: Iterable[T],
+    limit: int,
+    wish: Stale,
+    stale: Callable[[T], bool],
+    path: Callable[[T], str],
+) -> list[T]:
+    """The first limit of what was found, without stale ones where they are to be dropped.
+
+    Raises IndexFileError when one of them is stale and that is to fail.
+    """
+    if wish is Stale.drop:
+        return list(islice((item for item in found if not stale(item)), limit))
+    first = list(islice(found, limit))
+    if wish is Stale.fail:
+        for item in first:
+            if stale(item):
+                raise IndexFileError(
+                    f"{path(item)} has changed since it was indexed",
+                    hint="run qrank index again, or say --stale warn",
+                )
+    return first
