@@ -78,4 +78,4 @@ def test_what_is_no_text_is_refused(data: bytes) -> None:
 
 def test_front_matter_gives_the_title() -> None:
     assert extract("a.md", b'---\ntitle: "On tea"\n---\n# Other\n').title == "On tea"
-    assert extract("a.md", b"intro\n\n# Heading *one*\n").title == "Heading *one*"
+    assert extract("a.md", b"intro\n\n# Heading *one*\n").title == "Heading one"
