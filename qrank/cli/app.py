@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 import sys
+from copy import copy
 from typing import Annotated
 
 import typer
@@ -137,7 +138,7 @@ def _usage(error: ClickException) -> str:
 
 
 def _command(arguments: list[str]) -> int:
-    command = typer.main.get_command(app)
+    command = typer.main.get_command(_called(arguments))
     if "_QRANK_COMPLETE" in os.environ:  # a shell asks for completions
         from typer._completion_classes import completion_init
 
@@ -150,6 +151,16 @@ def _command(arguments: list[str]) -> int:
     except typer.Exit as done:
         return done.exit_code
     return 0
+
+
+def _called(arguments: list[str]) -> typer.Typer:
+    """The app with the one command that the line begins with: all of them take 25 ms to make."""
+    called = [command for command in app.registered_commands if [command.name] == arguments[:1]]
+    if not called:
+        return app
+    alone = copy(app)
+    alone.registered_commands, alone.registered_groups = called, []
+    return alone
 
 
 def _show_notices() -> None:
