@@ -14,9 +14,8 @@ from qrank.store.interface import StoreInterface
 def bm25_terms(store: StoreInterface, answer: Answer) -> dict[str, dict[str, float]]:
     """What each of the query's terms adds to the BM25 score of each result, by result id; of
     several queries that were fused, to the mean of their scores."""
-    found = frozenset(result.id for result in answer.results if result.scores.bm25)
-    queries = answer.parts or [(answer.query, found)]
     added: dict[str, dict[str, float]] = {result.id: {} for result in answer.results}
+    queries = answer.parts or [(answer.query, frozenset(added))]
     for text, scored in queries:
         ids = [int(i) for i in added if i in scored]
         for term, scores in _scores(store, parse(text, store.languages()), ids):
