@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import logging
 import os
+import re
 import signal
 import sys
 from copy import copy
@@ -65,6 +66,15 @@ app.add_typer(config.app, name="config")
 app.command("schema", cls=Command)(reference.schema)
 app.command("completions", cls=Command)(reference.completions)
 app.command("man", cls=Command)(reference.man)
+
+
+_PLAINLY = {  # click's words for what users call otherwise
+    "a valid int range": "a whole number",
+    "a valid integer": "a whole number",
+    "a valid float range": "a number",
+    "a valid float": "a number",
+    "'%Y-%m-%d', '%Y-%m-%dT%H:%M:%S'": "YYYY-MM-DD, YYYY-MM-DDThh:mm:ss",
+}
 
 
 def _version(wanted: bool) -> None:
@@ -133,6 +143,10 @@ def _usage(error: ClickException) -> str:
     message = error.format_message()
     if "unexpected extra argument" in message:
         message += "; put quotes around words with blanks, and around globs"
+    if re.match("No such option: -[^-]", message):
+        message += "; what begins with - and is no option goes after --"
+    for said, meant in _PLAINLY.items():
+        message = message.replace(said, meant)
     context = getattr(error, "ctx", None)
     return f"{message} (see {context.command_path if context else 'qrank'} --help)"
 
