@@ -46,6 +46,9 @@ def far_off(index: Index, found: Answer) -> str:
     name = found.models["embed"]
     if not name or not found.results or not found.terms or found.parts:
         return ""
+    best = found.results[0].scores.rerank
+    if best and best.p_yes == best.score:  # a reranker that decides alone knows better
+        return ""
     unrelated = resolve(Role.embedder, name).entry.unrelated
     cosines = [result.scores.vector.score for result in found.results if result.scores.vector]
     if unrelated is None or max(cosines, default=0.0) >= unrelated:

@@ -32,9 +32,10 @@ def warn(message: str) -> None:
 
 
 def remark(message: str) -> None:
-    """A line on stderr, a terminal, that does not press itself upon anybody."""
-    text = f"qrank: {inert_name(message)}"
-    console_for(sys.stderr).print(text, style="dim", soft_wrap=True)
+    """A line on stderr, a terminal, that does not press itself upon anybody; none if empty."""
+    if message:
+        text = f"qrank: {inert_name(message)}"
+        console_for(sys.stderr).print(text, style="dim", soft_wrap=True)
 
 
 def color_wanted(stream: IO[str]) -> bool:

@@ -270,8 +270,8 @@ def _print(
         return
     if note := hint(index, answer, collections, path, min_score):
         render.warn(note)
-    elif output.form is Form.people and sys.stderr.isatty() and (note := far_off(index, answer)):
-        render.remark(note)
+    elif output.form is Form.people and sys.stdout.isatty() and sys.stderr.isatty():
+        render.remark(far_off(index, answer))
 
 
 def _run_all(
