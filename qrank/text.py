@@ -161,8 +161,9 @@ def index_terms(text: str, latin: str = ENGLISH) -> list[str]:
 
 # Outside these a character of ASCII ends whatever _TOKEN matches, and looks at around it.
 _RUN = "0-9A-Za-z_'+#"
-_BREAK = re.compile(rf"[^{_RUN}\x80-\U0010ffff]+")
-_ASCII_BREAKS = {code: " " for code in range(128) if not re.fullmatch(f"[{_RUN}]", chr(code))}
+_BREAKS = re.sub(f"[{_RUN}]", "", "".join(map(chr, range(128))))
+_BREAK = re.compile(f"[{re.escape(_BREAKS)}]+")
+_ASCII_BREAKS = dict.fromkeys(map(ord, _BREAKS), " ")
 _LONG_RUN = 40  # characters; what is longer seldom comes again
 
 

@@ -232,6 +232,26 @@ def test_explain_adds_up(qrank: Qrank, sample_db: Path, mode: str) -> None:
     assert ("P(yes)" in shown) == (mode == "hybrid")
 
 
+@pytest.mark.parametrize(
+    "asked",
+    [
+        ("-e", "keep photos safe", "-e", "photos in a safe place -cloud"),
+        ("-e", "keep photos", "-e", "keep photos"),
+        ('"sourdough starter" rye',),
+        ("sourdough starter title:sourdough",),
+    ],
+)
+def test_explain_adds_up_for_several_queries_and_phrases(
+    qrank: Qrank, sample_db: Path, asked: tuple[str, ...]
+) -> None:
+    words = ("search", *asked, "--db", sample_db, "--explain", "--no-rerank", "--jsonl")
+    scored = [b for hit in qrank(*words).lines() if (b := hit["scores"]["bm25"])]
+    assert len(scored) > 1
+    for bm25 in scored:
+        assert sum(bm25["terms"].values()) == pytest.approx(bm25["score"])
+    assert any('"' in term for term in scored[0]["terms"]) == ("-e" not in asked)
+
+
 def test_passages_for_a_model_fit_and_are_what_the_files_say(qrank: Qrank, sample_db: Path) -> None:
     words = ("search", "keeping a sourdough starter", *BM25, "--db", sample_db, "--max-tokens")
     packed = qrank(*words, "900", "--json").json()

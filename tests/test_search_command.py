@@ -83,6 +83,9 @@ def test_exit_statuses_are_grep_s(qrank: Qrank, sample_db: Path) -> None:
     for empty in ("", "  \n"):
         assert "query is empty" in complaint(qrank("search", empty, "--db", sample_db))
     assert "no index" in complaint(qrank("search", "tides"))
+    assert "'abc' is not a whole number" in complaint(qrank("search", "tides", "-n", "abc"))
+    assert "YYYY-MM-DD," in complaint(qrank("search", "tides", "--since", "yesterday"))
+    assert "goes after --" in complaint(qrank("search", "-tides"))
 
 
 def test_queries_of_any_kind_are_data(qrank: Qrank, sample_db: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -14,6 +15,9 @@ import pexpect
 import pytest
 from rich.cells import cell_len
 from support import COMMAND, SAMPLE, Run
+
+from qrank import Index
+from qrank.cli.hints import far_off
 
 Qrank = Callable[..., Run]
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
@@ -109,6 +113,27 @@ def test_marks_without_colour_and_without_anything(
     assert "\x1b[1mnail" in uncoloured or "\x1b[1m" in uncoloured
     for shown in (terminal(*words, TERM="dumb"), terminal(*words, "--color", "never")):
         assert "\x1b" not in shown
+
+
+FAR_OFF = "probably not what you look for"
+
+
+def test_people_are_told_of_results_that_are_far_off(
+    terminal: Callable[..., str], sample_db: Path, qrank: Qrank
+) -> None:
+    words = ("search", "mortgage interest rates", "--no-rerank", "--db", sample_db)
+    shown = terminal(*words)
+    assert f"\x1b[2mqrank: {FAR_OFF}" in shown
+    assert FAR_OFF not in terminal(*words, "--quiet") + terminal(*words, "--json")
+    assert FAR_OFF not in qrank(*words).stderr  # a pipe
+    assert FAR_OFF not in terminal(*words[:1], "my faucet leaks", *words[2:])
+
+
+def test_no_question_of_the_sample_is_said_to_be_far_off(sample_db: Path) -> None:
+    lines = (SAMPLE / "queries.jsonl").read_text("utf-8").splitlines()
+    with Index(sample_db) as index:
+        for query in (json.loads(line)["query"] for line in lines):
+            assert not far_off(index, index.search(query, rerank=False)), query
 
 
 def test_links_lead_to_the_line(

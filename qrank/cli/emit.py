@@ -56,7 +56,7 @@ Terms = Mapping[str, Mapping[str, float]]  # by result id, what each term adds t
 def answer(found: Answer, names: Sequence[str] = (), terms: Terms = {}) -> dict[str, Any]:  # noqa: B006
     """A search's answer as JSON has it; of its results only the fields named, when any are."""
     fields = asdict(found)
-    del fields["terms"]
+    del fields["terms"], fields["parts"]
     fields["results"] = [_result(result, names, terms) for result in found.results]
     return {"schema": SCHEMA, **fields}
 

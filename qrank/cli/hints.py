@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from qrank.models.registry import Role, resolve
 from qrank.results import Answer, Mode
 from qrank.text import STOP_WORDS
 
 if TYPE_CHECKING:
     from qrank.api import Index
 
+FEW = 1 / 3  # of a query's words, at most, that a result far off has
 WEAK = 0.1  # P(yes), of a reranker that decides alone, below which a best result is a poor one
 
 
@@ -29,12 +31,33 @@ def hint(
         return "all words of the query are very common ones; add one that tells more"
     if found.mode == Mode.hybrid and not index.has_vectors():
         return "the index has no vectors: words alone were compared (run qrank index)"
-    if found.mode == Mode.hybrid and found.terms and not any(r.scores.bm25 for r in found.results):
-        return "no result has any word of the query: these are the nearest by meaning"
+    if found.mode == Mode.hybrid and not any(r.scores.bm25 for r in found.results):
+        no_word = "no result has any word of the query" if found.terms else "the query has no word"
+        return f"{no_word}: these are the nearest by meaning"
     best = found.results[0].scores.rerank
     if best and best.p_yes == best.score < WEAK:
         return f"a weak answer: the reranker gives even the best result {best.p_yes:.2f} of 1"
     return ""
+
+
+def far_off(index: Index, found: Answer) -> str:
+    """The same for an answer whose words, and meaning, are hardly the query's, as far as that can
+    be known of the embedder; for people alone, who see by the results whether it is so."""
+    name = found.models["embed"]
+    if not name or not found.results or not found.terms or found.parts:
+        return ""
+    best = found.results[0].scores.rerank
+    if best and best.p_yes == best.score:  # a reranker that decides alone knows better
+        return ""
+    unrelated = resolve(Role.embedder, name).entry.unrelated
+    cosines = [result.scores.vector.score for result in found.results if result.scores.vector]
+    if unrelated is None or max(cosines, default=0.0) >= unrelated:
+        return ""
+    terms = set(found.terms)
+    most = max(len(terms & said.keys()) for said in index.bm25_terms(found).values())
+    if most > FEW * len(terms):
+        return ""
+    return "probably not what you look for: no result has much of the query's words or meaning"
 
 
 def _why_nothing(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import socket
 from urllib.parse import quote
 
 from qrank.errors import InputError
@@ -44,5 +43,7 @@ def link(template: str, path: str, line: int) -> str:
     >>> link("vscode://file{path}:{line}", "/a b\\x1b.md", 3)
     'vscode://file/a%20b%1B.md:3'
     """
+    import socket
+
     values = {"path": quote(path), "line": str(line), "column": "1", "host": socket.gethostname()}
     return _FIELD.sub(lambda match: values[match[1]], template)

@@ -31,6 +31,13 @@ def warn(message: str) -> None:
         print("qrank:", inert_name(message), file=sys.stderr)
 
 
+def remark(message: str) -> None:
+    """A line on stderr, a terminal, that does not press itself upon anybody; none if empty."""
+    if message:
+        text = f"qrank: {inert_name(message)}"
+        console_for(sys.stderr).print(text, style="dim", soft_wrap=True)
+
+
 def color_wanted(stream: IO[str]) -> bool:
     """Whether to colour a stream: the flag, then NO_COLOR, CLICOLOR_FORCE, CLICOLOR."""
     from qrank import settings

@@ -262,12 +262,16 @@ def _print(
     min_score: float | None,
 ) -> None:
     from qrank.cli import render
-    from qrank.cli.hints import hint
+    from qrank.cli.hints import far_off, hint
 
     if not (common.quiet and output.form is Form.people and output.max_tokens is None):
         output.show(answer, index)
-    if note := "" if common.quiet else hint(index, answer, collections, path, min_score):
+    if common.quiet:
+        return
+    if note := hint(index, answer, collections, path, min_score):
         render.warn(note)
+    elif output.form is Form.people and sys.stdout.isatty() and sys.stderr.isatty():
+        render.remark(far_off(index, answer))
 
 
 def _run_all(

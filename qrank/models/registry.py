@@ -71,6 +71,7 @@ class Entry:
     prompts: str = ""
     preference: int = -1
     fusion_weight: float = 0.5
+    unrelated: float | None = None
     rerank_weight: float = 1.0
     dims: int | None = None
     context: int | None = None

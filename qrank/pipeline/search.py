@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from qrank.errors import IndexFileError, InputError
-from qrank.pipeline.cache import query_vector, relevance
 from qrank.pipeline.freshness import is_stale, kept
 from qrank.pipeline.fusion import blend, fuse
 from qrank.pipeline.passage import passage_text
@@ -228,6 +227,8 @@ def _candidates(
     scale: set[int] = set()
     share = 0.0
     if query.mode is not Mode.bm25 and semantic:
+        from qrank.pipeline.cache import query_vector
+
         with clock.stage("embed"):
             model = semantic()
             vector_of_query = query_vector(store, model.key, parsed.plain, model.load, query.cached)
@@ -286,6 +287,8 @@ def _reranked(
     progress: Progress,
 ) -> list[Candidate]:
     """The reranked candidates by their final score, then the others in the order they had."""
+    from qrank.pipeline.cache import relevance
+
     head, tail = found[: query.candidates], found[query.candidates :]
     share = rerank.choice.entry.rerank_weight
     if query.rerank_weight is not None:

@@ -23,6 +23,10 @@ def fuse_answers(
     by the mean of their scores, 0 where a query did not find them: what several phrasings find
     goes up.
     """
+    parts = [
+        (answer.query, frozenset(r.id for r in answer.results if r.scores.bm25))
+        for answer in answers
+    ]
     held: dict[str, list[Result]] = {}
     for answer in answers:
         for result in answer.results:
@@ -53,6 +57,7 @@ def fuse_answers(
         candidates=len(fused),
         truncated=any(answer.truncated for answer in answers),
         terms=list(dict.fromkeys(term for answer in answers for term in answer.terms)),
+        parts=parts,
     )
 
 

@@ -193,8 +193,10 @@ class StoreInterface(Protocol):
         chunks: Sequence[int],
         prefixes: Sequence[str] = (),
         variants: Mapping[str, Sequence[str]] = NO_VARIANTS,
+        where: Filter = EVERYTHING,
     ) -> dict[int, float]:
-        """What some terms, as `bm25` takes them, add to the scores of chunks that have them."""
+        """What some terms, as `bm25` takes them, and the phrases that a filter requires, add to
+        the scores of chunks that have them."""
 
     def nearest(
         self, model: int, query: NDArray[np.float32], limit: int, where: Filter

@@ -169,12 +169,14 @@ def scores(
     prefixes: Sequence[str],
     variants: Mapping[str, Sequence[str]],
     chunks: Sequence[int],
+    where: Filter,
 ) -> dict[int, float]:
-    """The BM25 score of terms for some chunks; those that hold none of them are left out."""
+    """The BM25 score of terms, and of what a filter requires, for some chunks; those that hold
+    none of them are left out."""
     # The + keeps SQLite from running the query anew, with its idf, for every single row.
     sql = (
         f"SELECT terms.rowid, -{_SCORE} FROM terms WHERE terms MATCH ? "
         f"AND +rowid IN ({', '.join('?' * len(chunks))})"
     )
-    match = match_expression(terms, prefixes, variants, Filter())
+    match = match_expression(terms, prefixes, variants, where)
     return dict(connection.execute(sql, (match, *chunks)))

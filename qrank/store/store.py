@@ -281,10 +281,12 @@ class Store(LeftOutFiles):
         chunks: Sequence[int],
         prefixes: Sequence[str] = (),
         variants: Mapping[str, Sequence[str]] = NO_VARIANTS,
+        where: Filter = EVERYTHING,
     ) -> dict[int, float]:
-        """What some terms, as `bm25` takes them, add to the scores of chunks that have them."""
+        """What some terms, as `bm25` takes them, and the phrases that a filter requires, add to
+        the scores of chunks that have them."""
         with explained(self.path):
-            return lexical.scores(self._connection, terms, prefixes, variants, chunks)
+            return lexical.scores(self._connection, terms, prefixes, variants, chunks, where)
 
     # Fetching
 
