@@ -113,7 +113,7 @@ def test_a_reader_sees_whole_files_while_a_run_goes_on(tmp_path: Path) -> None:
     """Every file has 12 chunks with its number: a search for a number finds all of them or none."""
     folder, db = tmp_path / "notes", tmp_path / "i.db"
     folder.mkdir()
-    for i in range(80):
+    for i in range(600):
         text = "\n\n".join(f"## Part {j}\n\nnumber{i} " + "and more " * 150 for j in range(12))
         (folder / f"{i}.md").write_text(text, "utf-8")
     qrank.Index(db).create()
@@ -126,7 +126,7 @@ def test_a_reader_sees_whole_files_while_a_run_goes_on(tmp_path: Path) -> None:
     with Store(db) as reader:
         while run.poll() is None:
             time.sleep(0.02)
-            i = len(held) % 80
+            i = len(held) % 600
             hits = reader.bm25([f"number{i}"], 1000, EVERYTHING)
             seen.add(len(hits))
             held.add(reader.count_chunks())
