@@ -198,10 +198,26 @@ def save(model: Student, path: Path) -> None:
 
 
 def load(path: Path) -> Student:
-    """Read what `save` wrote."""
+    """Read what `save` wrote, or a GGUF file that export.py wrote, as good as Q8_0 has it."""
+    if path.suffix == ".gguf":
+        return _from_gguf(path)
     kept = torch.load(path, weights_only=True)
     model = Student(Config(**kept["config"]))
     model.load_state_dict(kept["weights"])
+    return model
+
+
+def _from_gguf(path: Path) -> Student:
+    import gguf
+
+    tensors = gguf.GGUFReader(path).tensors
+    weights = {
+        tensor.name: torch.from_numpy(gguf.dequantize(tensor.data, tensor.tensor_type).copy())
+        for tensor in tensors
+    }
+    layers = sum(name.endswith("attn_q.weight") for name in weights)
+    model = Student(Config(tokens=len(weights["token_embd.weight"]), layers=layers))
+    model.load_state_dict(weights)
     return model
 
 

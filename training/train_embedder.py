@@ -163,7 +163,7 @@ def main() -> None:
     parser.add_argument("--long", type=int, default=3, help="further ones, of long texts alone")
     parser.add_argument("--most", type=int, default=288, help="longest document in tokens")
     parser.add_argument("--layers", type=int, default=4)
-    parser.add_argument("--start", type=Path, help="checkpoint to begin from")
+    parser.add_argument("--start", type=Path, help="embedder to go on from, .pt or .gguf")
     loop.options(parser, rate=1e-3, table_rate=1.5e-3)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)

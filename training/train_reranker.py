@@ -261,6 +261,7 @@ def main() -> None:
     parser.add_argument("--queries", type=int, default=12, help="lists a step")
     parser.add_argument("--size", type=int, default=6, help="texts a list")
     parser.add_argument("--most", type=int, default=128, help="longest query and document")
+    parser.add_argument("--start", type=Path, help="reranker to go on from, .pt or .gguf")
     parser.add_argument("--wide", type=float, default=0.35, help="share of lists in wider texts")
     loop.options(parser, rate=7e-4, table_rate=1e-3)
     args = parser.parse_args()
@@ -269,7 +270,7 @@ def main() -> None:
     random.seed(args.seed)
     data = Data(args.build)
     prompt = Prompt(data)
-    model = begin(student.load(args.embedder), prompt)
+    model = student.load(args.start) if args.start else begin(student.load(args.embedder), prompt)
     mix = {name: share for name, share in MIX.items() if data.pairs[name]}
     candidates = Candidates(data, list(mix))
     head = torch.tensor([prompt.head])
