@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import multiprocessing
+import os
 import random
 import sqlite3
 import statistics
@@ -141,6 +142,9 @@ def main() -> None:
     report: dict[str, object] = {}
     with tempfile.TemporaryDirectory() as place:
         work = Path(place)
+        # Processes find modules compiled, as pip leaves them, whatever the user's setting.
+        os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+        os.environ["PYTHONPYCACHEPREFIX"] = str(work / "compiled")
         make_tree(work / "tree", options.files)
         ratios, peaks = [], []
         for number in range(options.rounds):

@@ -24,8 +24,8 @@ from qrank.cli import searcher
 from qrank.cli.screen import Found, Screen
 from qrank.results import Chunk
 from qrank.store import Store
-from qrank.store.store import NewChunk
-from qrank.text import index_terms
+from qrank.store.interface import NewChunk
+from qrank.text import joined_terms
 
 SYLLABLES = "ba ce di fo gu ka le mi no pu ra se ti vo xu za lin mar ten sol".split()
 WORDS_A_CHUNK, CHUNKS_A_FILE, VOCABULARY = 60, 50, 40_000
@@ -51,7 +51,7 @@ def fill(path: Path, chunks: int) -> list[str]:
             for i in range(min(CHUNKS_A_FILE, chunks - at)):
                 text = " ".join(chance.choices(vocabulary, weights, k=WORDS_A_CHUNK))
                 chunk = Chunk(text, "", 0, len(text), i + 1, i + 1)
-                made.append(NewChunk(chunk, index_terms(text), [], f"{at + i:016}".encode()))
+                made.append(NewChunk(chunk, joined_terms(text), "", f"{at + i:016}".encode()))
             with store.transaction():
                 store.add_document(
                     collection="made",

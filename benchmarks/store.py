@@ -292,6 +292,9 @@ def main() -> None:
     options = parser.parse_args()
     words = Words()
     with tempfile.TemporaryDirectory() as folder:
+        # Fresh processes find modules compiled, as pip leaves them, whatever the user's setting.
+        os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+        os.environ["PYTHONPYCACHEPREFIX"] = str(Path(folder) / "compiled")
         for chunks in options.chunks:
             place = options.folder or Path(folder)
             path = place / f"bench-{chunks}.db"
