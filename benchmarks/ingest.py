@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import json
 import multiprocessing
-import os
 import random
 import sqlite3
 import statistics
@@ -21,6 +20,8 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+
+from compiled import keep_compiled
 
 COMMAND = Path(sys.executable).parent / "qrank"
 BYTES = 8_600
@@ -142,9 +143,7 @@ def main() -> None:
     report: dict[str, object] = {}
     with tempfile.TemporaryDirectory() as place:
         work = Path(place)
-        # Processes find modules compiled, as pip leaves them, whatever the user's setting.
-        os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
-        os.environ["PYTHONPYCACHEPREFIX"] = str(work / "compiled")
+        keep_compiled(work)
         make_tree(work / "tree", options.files)
         ratios, peaks = [], []
         for number in range(options.rounds):

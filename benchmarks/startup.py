@@ -11,7 +11,6 @@ PYTHONDONTWRITEBYTECODE says.
 from __future__ import annotations
 
 import argparse
-import os
 import shutil
 import statistics
 import subprocess
@@ -19,6 +18,8 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+
+from compiled import keep_compiled
 
 SAMPLE = Path(__file__).parents[1] / "sample_corpus"
 QUERY = "how many days can I keep a sourdough starter in the fridge"
@@ -32,8 +33,7 @@ def main() -> None:
     options = parser.parse_args()
     qrank = [sys.executable, "-m", "qrank"]
     with tempfile.TemporaryDirectory() as folder:
-        environment = os.environ | {"PYTHONPYCACHEPREFIX": str(Path(folder) / "compiled")}
-        environment.pop("PYTHONDONTWRITEBYTECODE", None)
+        keep_compiled(Path(folder))
         db = options.db or Path(folder) / "sample.db"
         if not options.db:
             copies = Path(folder) / "copies"
@@ -57,7 +57,7 @@ def main() -> None:
                 # Asked in other words each time: answers to the same question are cached.
                 asked = [part.replace("many", f"many ({turn} {i})") for part in command]
                 started = time.perf_counter()
-                subprocess.run(asked, check=True, capture_output=True, env=environment)
+                subprocess.run(asked, check=True, capture_output=True)
                 if turn:  # the first is for the file cache
                     times[name].append(time.perf_counter() - started)
     print(f"{'command':<22}{'median s':>9}{'least':>8}{'most':>8}")

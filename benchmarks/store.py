@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from compiled import keep_compiled
 
 from qrank.results import Chunk
 from qrank.store import Store
@@ -292,9 +293,7 @@ def main() -> None:
     options = parser.parse_args()
     words = Words()
     with tempfile.TemporaryDirectory() as folder:
-        # Fresh processes find modules compiled, as pip leaves them, whatever the user's setting.
-        os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
-        os.environ["PYTHONPYCACHEPREFIX"] = str(Path(folder) / "compiled")
+        keep_compiled(Path(folder))
         for chunks in options.chunks:
             place = options.folder or Path(folder)
             path = place / f"bench-{chunks}.db"
