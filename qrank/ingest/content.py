@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+from functools import partial
 from typing import BinaryIO
 
 from qrank.errors import NoTextError
 from qrank.names import disk_path
 
-BLOCK = 1 << 20  # bytes that are read at once
+_new_hash = partial(hashlib.blake2b, digest_size=16)
 
 
 def open_regular(path: str) -> BinaryIO:
@@ -28,12 +29,9 @@ def open_regular(path: str) -> BinaryIO:
 
 def data_hash(data: bytes) -> bytes:
     """The hash by which the index knows a content: BLAKE2b-128."""
-    return hashlib.blake2b(data, digest_size=16).digest()
+    return _new_hash(data).digest()
 
 
 def file_hash(file: BinaryIO) -> bytes:
     """The same of a file, from where it is to its end."""
-    hashed = hashlib.blake2b(digest_size=16)
-    while data := file.read(BLOCK):
-        hashed.update(data)
-    return hashed.digest()
+    return hashlib.file_digest(file, _new_hash).digest()  # type: ignore[arg-type]

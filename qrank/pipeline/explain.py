@@ -16,9 +16,10 @@ def bm25_terms(store: StoreInterface, answer: Answer) -> dict[str, dict[str, flo
     several queries that were fused, to the mean of their scores."""
     added: dict[str, dict[str, float]] = {result.id: {} for result in answer.results}
     queries = answer.parts or [(answer.query, frozenset(added))]
+    languages = store.languages()
     for text, scored in queries:
         ids = [int(i) for i in added if i in scored]
-        for term, scores in _scores(store, parse(text, store.languages()), ids):
+        for term, scores in _scores(store, parse(text, languages), ids):
             for chunk, score in scores.items():
                 terms = added[str(chunk)]
                 terms[term] = terms.get(term, 0.0) + score / len(queries)

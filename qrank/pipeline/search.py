@@ -153,20 +153,21 @@ def search(
     if rerank and found:
         with clock.stage("rerank", min(query.candidates, len(found))):
             found = _reranked(store, found, query, parsed.plain, rerank(), answer, clock.progress)
-    if query.min_score is not None:
-        if answer.reranked:  # a threshold on relevance says nothing of a fused score
-            found = found[: answer.reranked]
-        found = [c for c in found if c.final >= query.min_score]
-    if query.per_file is not None:
-        found = capped(found, query.per_file, lambda candidate: candidate.chunk.path)
-    found = fresh(found, query)
+    if query.min_score is not None and answer.reranked:
+        found = found[: answer.reranked]  # a threshold on relevance says nothing of a fused score
+    found = wanted(found, query)
     answer.results = [result_of(rank, candidate, kind) for rank, candidate in enumerate(found, 1)]
     answer.timings_ms = clock.total()
     return answer
 
 
-def fresh(found: Iterable[Candidate], query: Query) -> list[Candidate]:
-    """The results among the candidates: as many as the query wants, stale ones as it says."""
+def wanted(found: list[Candidate], query: Query) -> list[Candidate]:
+    """The results among the candidates: what the query's min_score, per_file, stale and limit
+    leave."""
+    if query.min_score is not None:
+        found = [c for c in found if c.final >= query.min_score]
+    if query.per_file is not None:
+        found = capped(found, query.per_file, lambda candidate: candidate.chunk.path)
     return kept(
         found, query.limit, query.stale, lambda c: is_stale(c.chunk), lambda c: c.chunk.path
     )

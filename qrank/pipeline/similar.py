@@ -15,12 +15,11 @@ from qrank.pipeline.search import (
     Candidate,
     Clock,
     Query,
-    capped,
     distinct,
-    fresh,
     in_order,
     result_of,
     stage_scores,
+    wanted,
 )
 from qrank.results import Answer, Mode, Scores, StageScore, StoredChunk
 from qrank.store.interface import StoredModel
@@ -69,11 +68,7 @@ def similar(store: Store, place: str, query: Query, model: StoredModel | None) -
     ]
     found = distinct(sorted(found, key=in_order))
     answer.candidates = len(found)
-    if query.min_score is not None:
-        found = [c for c in found if c.final >= query.min_score]
-    if query.per_file is not None:
-        found = capped(found, query.per_file, lambda candidate: candidate.chunk.path)
-    found = fresh(found, query)
+    found = wanted(found, query)
     answer.results = [result_of(rank, c, answer.mode) for rank, c in enumerate(found, 1)]
     answer.timings_ms = clock.total()
     return answer

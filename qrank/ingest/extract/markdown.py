@@ -83,9 +83,7 @@ class _Scan:
             self._blocks.append(Block(self._done, len(self._text), self._heading))
 
     def _place(self, byte: int) -> int:
-        """The place in characters of one in bytes; mostly it is behind the last one asked for."""
-        if byte < self._byte:
-            self._byte, self._at = 0, len(self._text) - len(self._data.decode("utf-8"))
+        """The place in characters of one in bytes, which is not before the last one asked for."""
         self._at += len(self._data[self._byte : byte].decode("utf-8", "ignore"))
         self._byte = byte
         return self._at
