@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import ClassVar
 
 from rich.text import Text
 from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container, VerticalScroll
+from textual.content import Content
 from textual.message import Message
 from textual.widgets import Footer, Input, OptionList, Static
 from textual.widgets.option_list import Option
@@ -68,6 +69,7 @@ class Screen(App[None]):
         super().__init__()
         self._first_query = query
         self._results: list[Result] = []
+        self._read: Result | None = None  # whose passage is shown
         self._terms: list[str] = []
         self._searcher = Searcher(
             index, collections, path, lambda found, stage: self.post_message(Found(found, stage))
@@ -125,7 +127,7 @@ class Screen(App[None]):
         self._close_messages_no_wait()
 
     def _say(self, text: str) -> None:
-        self.query_one("#status", Static).update(inert_name(text))
+        self.query_one("#status", Static).update(inert_name(text), layout=False)  # always a line
 
     def _show(self, results: list[Result], terms: list[str]) -> None:
         """Fill the list; a result that was chosen stays so when it is still there."""
@@ -153,6 +155,9 @@ class Screen(App[None]):
 
     def _preview(self) -> None:
         result = self._chosen()
+        if result is self._read:  # the list tells of what _show has chosen, too
+            return
+        self._read = result
         text = Text()
         if result:
             text.append(
@@ -192,15 +197,14 @@ class Screen(App[None]):
             self._say(str(error))
 
 
-def _entry(result: Result) -> Text:
+def _entry(result: Result) -> Content:
     """A result in the list: where it is, and what it is about."""
-    path = Path(short_path(result.path))
-    folder = f"  {inert_name(str(path.parent))}" if path.parent != Path() else ""
-    return Text.assemble(
-        (f"{result.score:.2f} ", "cyan"),
-        (inert_name(path.name), "bold"),
-        (f":{result.start_line}", ""),
-        (folder, "dim"),
-        ("\n     ", ""),
+    folder, name = os.path.split(short_path(result.path))
+    return Content.assemble(
+        (f"{result.score:.2f} ", "ansi_cyan"),
+        (inert_name(name), "bold"),
+        f":{result.start_line}",
+        (f"  {inert_name(folder)}" if folder else "", "dim"),
+        "\n     ",
         (inert_name(result.heading or " ".join(result.text.split())[:80]), "dim"),
     )
