@@ -264,6 +264,15 @@ def test_the_whole_home_folder_is_not_indexed_by_accident(
     assert run.json()["files"]["added"] >= 1
 
 
+def test_a_glob_that_is_none_and_a_link_to_nothing_are_said(qrank: Qrank, notes: Path) -> None:
+    for glob in ("[", "", "!"):
+        said = complaint(qrank("index", "notes", "-g", glob, "--no-embed", "--db", "i.db"))
+        assert said == f"qrank: {glob!r} is no glob; -g '*.md' or -g '!drafts' are"
+    (notes.parent / "gone").symlink_to("nowhere")
+    said = complaint(qrank("index", "gone", "--no-embed", "--db", "i.db"))
+    assert said.endswith("gone is a link to what is not there")
+
+
 def test_a_narrower_run_removes_nothing_it_did_not_look_for(qrank: Qrank, notes: Path) -> None:
     qrank("index", "notes", "--no-embed", "--db", "i.db")
     run = qrank("index", "notes", "--type", "markdown", "--no-embed", "--db", "i.db", "--json")
@@ -272,7 +281,9 @@ def test_a_narrower_run_removes_nothing_it_did_not_look_for(qrank: Qrank, notes:
 
 
 def test_a_dry_run_and_chunks_show_what_would_be_made(qrank: Qrank, notes: Path) -> None:
-    assert "tea.md: 1 passages" in qrank("index", "notes", "--dry-run", "--db", "i.db").stdout
+    planned = qrank("index", "notes", "--dry-run", "--db", "i.db").stdout.splitlines()
+    assert planned[1].startswith("notes/tea.md: 1 passages")
+    assert planned[2].startswith("2 files: 2 passages, ~")
     assert not (notes.parent / "i.db").exists()
     [sea, tea] = qrank("chunks", "notes", "--jsonl").lines()
     assert (tea["heading"], tea["start_line"], tea["end_line"]) == ("Tea", 1, 3)

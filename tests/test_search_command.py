@@ -22,6 +22,10 @@ RESULT_FIELDS = {
 }
 
 
+def test_an_option_without_its_value_names_the_command_s_help(qrank: Qrank) -> None:
+    assert complaint(qrank("search", "tea", "--limit")).endswith("(see qrank search --help)")
+
+
 def test_an_answer_has_the_contract_s_fields(qrank: Qrank, sample_db: Path) -> None:
     run = qrank("search", QUERY, "--db", sample_db, "--json")
     answer = run.json()

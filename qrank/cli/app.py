@@ -13,6 +13,7 @@ from typing import Annotated
 
 import typer
 from typer._click.exceptions import ClickException, NoArgsIsHelpError  # typer is pinned below 0.29
+from typer.models import CommandInfo
 
 from qrank.cli import (
     config,
@@ -147,8 +148,10 @@ def _usage(error: ClickException) -> str:
         message += "; what begins with - and is no option goes after --"
     for said, meant in _PLAINLY.items():
         message = message.replace(said, meant)
-    context = getattr(error, "ctx", None)
-    return f"{message} (see {context.command_path if context else 'qrank'} --help)"
+    context = getattr(error, "ctx", None)  # an option without its value has none
+    command = [word for word in sys.argv[1:2] if _commands_named(word)]
+    path = context.command_path if context else " ".join(["qrank", *command])
+    return f"{message} (see {path} --help)"
 
 
 def _command(arguments: list[str]) -> int:
@@ -167,9 +170,13 @@ def _command(arguments: list[str]) -> int:
     return 0
 
 
+def _commands_named(word: str) -> list[CommandInfo]:
+    return [command for command in app.registered_commands if command.name == word]
+
+
 def _called(arguments: list[str]) -> typer.Typer:
     """The app with the one command that the line begins with: all of them take 25 ms to make."""
-    called = [command for command in app.registered_commands if [command.name] == arguments[:1]]
+    called = [command for word in arguments[:1] for command in _commands_named(word)]
     if not called:
         return app
     alone = copy(app)

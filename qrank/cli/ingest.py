@@ -139,7 +139,7 @@ def show(
     """Print what was planned, the reasons of files left out on stderr; returns the exit status."""
     from qrank.cli import emit, render
 
-    passages = refused = read = 0
+    passages = tokens = refused = read = 0
     documents = []
     for plan in plans:
         if plan.reason:
@@ -155,8 +155,11 @@ def show(
                 emit.line(emit.chunk(plan, chunk))
         elif not plan.reason:
             (render.file_count if counts else render.file_plan)(plan)
+            tokens += sum(map(plan.tokens, plan.chunks)) if counts else 0
     if as_json:
         emit.document({"schema": emit.SCHEMA, "files": documents})
+    elif counts and read > 1:
+        print(f"{read} files: {passages} passages, ~{tokens} tokens")
     if not read and not refused:
         render.warn(
             "no file was found: ignored and hidden ones are left out (--no-ignore, --hidden)"

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from qrank.errors import InputError
 
 if TYPE_CHECKING:
     from pathspec import GitIgnoreSpec
 
 IGNORE_FILES = (".gitignore", ".ignore", ".qrankignore")  # a later one overrules an earlier one
+_OPEN_BRACKET = re.compile(r"(?<!\\)\[[^\]]*$")
 MAX_IGNORE_BYTES = 1 << 20
 Rules = tuple[tuple[str, "GitIgnoreSpec"], ...]  # (folder with its slash, rules below it)
 
@@ -59,9 +63,13 @@ def rules_above(root: str, global_files: Iterable[Path]) -> Rules:
 
 class Globs:
     """What `-g` asks for, as ripgrep has it: files that match, or with ! those that do not; the
-    last glob that matches decides. Relative to the folder that is walked."""
+    last glob that matches decides. Relative to the folder that is walked. Raises InputError for
+    one that could match nothing."""
 
     def __init__(self, globs: Sequence[str]) -> None:
+        for glob in globs:
+            if not glob.strip("!/ ") or _OPEN_BRACKET.search(glob):
+                raise InputError(f"{glob!r} is no glob", hint="-g '*.md' or -g '!drafts' are")
         self._spec = _spec(globs) if globs else None
         self._only = any(not glob.startswith("!") for glob in globs)
 

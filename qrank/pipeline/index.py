@@ -46,6 +46,8 @@ def existing(paths: Iterable[Path], walking: Walking = WALK_ALL) -> list[Path]:
     home = Path.home()
     for root in roots:
         if not root.exists():
+            if root.is_symlink():
+                raise InputError(f"{root} is a link to what is not there")
             raise InputError(f"there is no file or folder {root}")
         if (root == home or root in home.parents) and not walking.whole_home:
             raise InputError(
