@@ -14,7 +14,7 @@ _DISTINCT = 4  # of a language's words have to be there
 _DENSITY = 0.08  # share of all words that they have to be: prose has 0.12 to 0.5, code little
 _CLEAR = 1.25  # times as many as English ones
 _WORD = re.compile(r"[^\W\d_]+")
-_ASCII_BREAKS = {code: " " for code in range(128) if not chr(code).isalpha()}
+_ASCII_WORDS = bytes(code if chr(code).isalpha() else 32 for code in range(256))
 
 # The commonest function words of each but single letters; one that several share counts for each.
 _FREQUENT = {
@@ -67,15 +67,17 @@ def language(text: str) -> str:
     'english'
     """
     start = text[:_LOOKED_AT].lower()
-    ascii_only = start.isascii()  # the same words, by a quicker way
-    words = start.translate(_ASCII_BREAKS).split() if ascii_only else _WORD.findall(start)
-    counts = Counter(words)
-    hits: Counter[str] = Counter()
-    distinct: Counter[str] = Counter()
-    for word in counts.keys() & _LANGUAGES.keys():
+    if start.isascii():  # the same words, by a quicker way
+        words = start.encode().translate(_ASCII_WORDS).decode().split()
+    else:
+        words = _WORD.findall(start)
+    counts = Counter(filter(_LANGUAGES.__contains__, words))
+    hits = dict.fromkeys(LANGUAGES, 0)
+    distinct = dict.fromkeys(LANGUAGES, 0)
+    for word, count in counts.items():
         for name in _LANGUAGES[word]:
-            hits[name] += counts[word]
+            hits[name] += count
             distinct[name] += 1
-    best = max(LANGUAGES, key=lambda name: hits[name])
+    best = max(hits, key=hits.__getitem__)
     least = max(_DENSITY * len(words), _CLEAR * hits[ENGLISH])
     return best if distinct[best] >= _DISTINCT and hits[best] >= least else ENGLISH

@@ -163,7 +163,7 @@ def index_terms(text: str, latin: str = ENGLISH) -> list[str]:
 _RUN = "0-9A-Za-z_'+#"
 _BREAKS = re.sub(f"[{_RUN}]", "", "".join(map(chr, range(128))))
 _BREAK = re.compile(f"[{re.escape(_BREAKS)}]+")
-_ASCII_BREAKS = dict.fromkeys(map(ord, _BREAKS), " ")
+_ASCII_RUNS = bytes(32 if chr(code) in _BREAKS else code for code in range(256))
 _LONG_RUN = 40  # characters; what is longer seldom comes again
 
 
@@ -175,7 +175,10 @@ class _RunTerms(dict[str, str]):
         self._latin = latin
 
     def __missing__(self, run: str) -> str:
-        terms = " ".join(term for _, _, found in tokens(run, self._latin) for term in found)
+        if run.isascii() and run.isalpha() and (run.islower() or run.istitle()):
+            terms = _stem(run.lower()[:_MAX_TERM], self._latin)  # most words: nothing to take apart
+        else:
+            terms = " ".join(term for _, _, found in tokens(run, self._latin) for term in found)
         if len(run) <= _LONG_RUN:
             if len(self) >= 1 << 17:
                 self.clear()
@@ -195,7 +198,10 @@ def joined_terms(text: str, latin: str = ENGLISH) -> str:
     >>> joined_terms("Where's C++? In user_id.")
     'where c++ in user_id user id'
     """
-    runs = text.translate(_ASCII_BREAKS).split() if text.isascii() else _BREAK.split(text)
+    if text.isascii():
+        runs = text.encode().translate(_ASCII_RUNS).decode().split()
+    else:
+        runs = _BREAK.split(text)
     return " ".join(filter(None, map(_run_terms(latin).__getitem__, runs)))
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from qrank.results import Block, Chunk, Document
 
-VERSION = 3  # part of the index: a change makes every file be chunked again
+VERSION = 4  # part of the index: a change makes every file be chunked again
 MAX_TOKENS = 300  # what a reranker on a CPU can read thirty of
 MIN_TOKENS = 80  # below this a section joins the next one
 
@@ -20,7 +20,7 @@ MIN_TOKENS = 80  # below this a section joins the next one
 _SENTENCE_END = re.compile(
     r"([.!?…。！？\n](?:(?<=\n)\n*|(?<=[。！？])|[\"'”’)\]]*(?=\s)))(?:(?<!\n)\s+)?"
 )
-_WORD = re.compile(r"\S+")
+_BLANKS = re.compile(r"\s+")
 Span = tuple[int, int]
 
 
@@ -96,50 +96,49 @@ def split(text: str, start: int, end: int, max_bytes: int) -> list[Span]:
     >>> split("One two. Three four five.", 0, 25, 12)
     [(0, 8), (9, 19), (20, 25)]
     """
-    ascii_only = text[start:end].isascii()
-
-    def size(s: int, e: int) -> int:
-        return e - s if ascii_only else len(text[s:e].encode("utf-8"))
-
     spans: list[Span] = []
-    open_start = open_end = start  # the span that is being filled
-    for sentence in _sentences(text, start, end):
-        fits = size(*sentence) <= max_bytes
-        for s, e in (sentence,) if fits else _words(text, *sentence, max_bytes):
-            if open_end > open_start and size(open_start, e) > max_bytes:
-                spans.append((open_start, open_end))
-                open_start = s
-            elif open_end == open_start:
-                open_start = s
-            open_end = e
-    if open_end > open_start:
-        spans.append((open_start, open_end))
+    while start < end:
+        limit = _furthest(text, start, end, max_bytes)
+        stop = following = end
+        if limit < end:
+            cut = _last_sentence_end(text, start, limit, end)
+            stop, following = cut or _last_word_end(text, start, limit, end)
+        if stop > start:
+            spans.append((start, stop))
+        start = following
     return spans
 
 
-def _words(text: str, start: int, end: int, max_bytes: int) -> Iterator[Span]:
-    """The words of a sentence that is too long, or their parts when they are."""
-    for match in _WORD.finditer(text, start, end):
-        s, e = match.span()
-        while e - s > max_bytes or _size(text[s:e]) > max_bytes:
-            window = text[s : s + max_bytes]  # a character is one byte at least
-            cut = s + len(window.encode()[:max_bytes].decode("utf-8", "ignore"))
-            cut = max(cut, s + 1)
-            yield s, cut
-            s = cut
-        if e > s:
-            yield s, e
+def _furthest(text: str, start: int, end: int, max_bytes: int) -> int:
+    """How far from start max_bytes reach, a character at least."""
+    window = text[start : min(end, start + max_bytes)]  # a character is one byte at least
+    if not window.isascii():
+        window = window.encode()[:max_bytes].decode("utf-8", "ignore")
+    return start + max(1, len(window))
 
 
-def _sentences(text: str, start: int, end: int) -> Iterator[Span]:
-    at = start
-    for match in _SENTENCE_END.finditer(text, start, end):
-        stop = match.start() if text[match.start()] == "\n" else match.end(1)
-        if stop > at:
-            yield at, stop
-        at = match.end()
-    if end > at:
-        yield at, end
+def _last_sentence_end(text: str, start: int, limit: int, end: int) -> Span | None:
+    """Where the last sentence that ends by limit ends, and the next begins."""
+    for begin in (limit - (limit - start) // 4, start):  # most often it is near
+        last, stop = None, start
+        for match in _SENTENCE_END.finditer(text, begin, limit + 1):
+            at = match.start() if text[match.start()] == "\n" else match.end(1)
+            if start < at <= limit:
+                last, stop = match, at
+        if last and (whole := _SENTENCE_END.match(text, last.start(), end)):
+            return stop, whole.end()
+    return None
+
+
+def _last_word_end(text: str, start: int, limit: int, end: int) -> Span:
+    """The same of words; limit twice when one word reaches there."""
+    last = None
+    for match in _BLANKS.finditer(text, start, limit + 1):
+        if match.start() > start or match.end() <= limit:
+            last = match
+    if last and (whole := _BLANKS.match(text, last.start(), end)):
+        return last.start(), whole.end()
+    return limit, limit
 
 
 def _size(text: str) -> int:

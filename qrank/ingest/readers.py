@@ -55,21 +55,26 @@ def read_all(tasks: Iterable[Task], reading: Reading) -> Iterator[Outcome]:
     """Yield the outcome of each task, in order. No file can make this raise."""
     ahead: deque[_Reply] = deque()  # in order; what nobody was given is read here in its turn
     batch: list[_Reply] = []  # plain files for a worker, or for here while they are few
-    waiting = held = 0  # bytes of what is ahead, and of all plain files so far
+    # Bytes of what is ahead, of the batch, and of all plain files so far.
+    waiting = batched = held = 0
     with contextlib.closing(_Workers(reading)) as workers:
 
         def submit() -> None:
+            nonlocal batched
             for at in range(0, len(batch), BATCH_FILES):
                 workers.submit(batch[at : at + BATCH_FILES])
             batch.clear()
+            batched = 0
 
         def take() -> Outcome:
+            nonlocal batched
             reply = ahead.popleft()
             if reply in batch:
                 if held > HERE:
                     submit()
                 else:
                     batch.remove(reply)
+                    batched -= reply.task.size
             return reply.outcome() if reply.sent else _read_here(reply.task, reading)
 
         for task in tasks:
@@ -81,8 +86,8 @@ def read_all(tasks: Iterable[Task], reading: Reading) -> Iterator[Outcome]:
             elif task.size <= IN_MEMORY:
                 batch.append(reply)
                 held += task.size
-                ready = len(batch) >= BATCH_FILES or sum(r.task.size for r in batch) >= BATCH_BYTES
-                if held > HERE and ready:
+                batched += task.size
+                if held > HERE and (len(batch) >= BATCH_FILES or batched >= BATCH_BYTES):
                     submit()
             while waiting > AHEAD_BYTES or len(ahead) > AHEAD_FILES:
                 waiting -= ahead[0].task.size
@@ -117,14 +122,16 @@ class _Reply:
     def __init__(self, task: Task) -> None:
         self.task = task
         self.sent = False
-        self._messages: queue.Queue[tuple[bytes, bytes]] = queue.Queue(MESSAGES)
+        self._messages: queue.SimpleQueue[tuple[bytes, bytes]] = queue.SimpleQueue()
 
     def put(self, kind: bytes, data: bytes, closed: threading.Event) -> None:
-        while not closed.is_set():
-            with contextlib.suppress(queue.Full):
-                self._messages.put((kind, data), timeout=0.2)
-                return
-        raise _Closed
+        """Hand on a message, when there are not MESSAGES already that wait to be taken."""
+        # A bounded queue.Queue for each file would cost a tenth of the time of a small one.
+        while self._messages.qsize() >= MESSAGES and not closed.wait(0.02):
+            pass
+        if closed.is_set():
+            raise _Closed
+        self._messages.put((kind, data))
 
     def outcome(self) -> Outcome:
         kind, data = self._messages.get()

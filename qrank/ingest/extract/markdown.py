@@ -61,6 +61,8 @@ class _Scan:
         for event, place in pyromark.events_with_range(
             source, options=pyromark.Options.ENABLE_TABLES
         ):
+            if name is None and "Text" in event:  # most are: {"Text": …}
+                continue
             sort, what, level = _parts(event)
             if sort == "Start":
                 if what == "Heading" and not depth:

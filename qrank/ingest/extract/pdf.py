@@ -53,12 +53,12 @@ def _page(pdf: PdfDocument, number: int) -> str:
 
     try:
         page = pdf[number]
-        text = page.get_textpage().get_text_bounded()
+        text = page.get_textpage().get_text_range()  # get_text_bounded loses some at page edges
         page.close()
     except pypdfium2.PdfiumError:  # one broken page must not cost the others
         return ""
-    # U+0002 is pdfium's sign for a word that was parted at the end of a line.
-    return clean(str(text).replace("\x02", "").replace("\r\n", "\n"))
+    # (pdfium's sign for a word that was parted at the end of a line goes, too: U+FFFE.)
+    return clean(str(text).replace("\r\n", "\n"))
 
 
 def _outline(pdf: PdfDocument) -> dict[int, tuple[str, ...]]:
