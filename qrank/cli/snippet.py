@@ -18,8 +18,12 @@ LINES = 5  # of code, lists and tables around the best one
 _HEADING_LINES = re.compile(r"\A(?:#{1,6}[^\S\n].*(?:\n\s*|\Z))+")
 _SENTENCE_END = re.compile(r"(?<=[.!?…])[\"'”’)\]]*\s+|(?<=[。！？])|\n\s*\n")
 _LINE_END = re.compile(r"\n")
-# A line of code, of a list or of a table: indented, with a mark in front, or ended by a sign.
-_OWN_LINE = re.compile(r"(?:\s{2,}|\t)\S|\s*(?:[-*+|>#}]|//|\d{1,3}[.)])\s?|.*[{}();,:|=\]\\]\s*$")
+# A line of code, of a list or of a table: indented, with a mark in front, or ended by a sign; or
+# of a log: with a date or a time in front.
+_OWN_LINE = re.compile(
+    r"(?:\s{2,}|\t)\S|\s*(?:[-*+|>#}]|//|\d{1,3}[.)])\s?|.*[{}();,:|=\]\\]\s*$"
+    r"|\d{4}[-/]\d\d[-/]\d\d(?!\d)|.{0,50}?(?<!\d)\d\d:\d\d:\d\d(?!\d)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +80,8 @@ def keeps_lines(passage: str) -> bool:
 
     >>> keeps_lines("def f(x):\\n    return x\\n"), keeps_lines("Some words,\\nthen others.")
     (True, False)
+    >>> keeps_lines("Nov 24 10:31:05 host sshd: ready\\nNov 24 10:31:09 host sshd: bye")
+    True
     """
     lines = [line for line in passage.splitlines() if line.strip()]
     own = sum(bool(_OWN_LINE.match(line)) for line in lines)
