@@ -126,7 +126,7 @@ class _Reply:
 
     def put(self, kind: bytes, data: bytes, closed: threading.Event) -> None:
         """Hand on a message, when there are not MESSAGES already that wait to be taken."""
-        # A bounded queue.Queue for each file would cost a tenth of the time of a small one.
+        # Not a bounded queue.Queue: that takes 8 us to make, of 200 that a small file takes in all.
         while self._messages.qsize() >= MESSAGES and not closed.wait(0.02):
             pass
         if closed.is_set():

@@ -21,7 +21,7 @@ from qrank.store.interface import NewChunk, StoredModel, StoreInterface
 FORMAT = 1
 DECIMALS = 5  # of a vector's numbers: its codes come out the same again, for all dims to 4096
 CHUNKS = 256  # whose vectors are read at once
-GROUP_CHUNKS = 512  # of one transaction
+GROUP_CHUNKS = 512  # of one transaction: their vectors are lists of numbers until then
 
 
 def export(
