@@ -63,6 +63,12 @@ def test_a_word_is_never_cut_and_a_sentence_only_when_it_must() -> None:
     assert all(len(piece.text) > 4 * MAX_TOKENS / 2 for piece in chunks[:-1])
 
 
+def test_a_heading_is_not_parted_from_a_sentence_that_is_too_long() -> None:
+    chunks = chunk(extract("t.md", b"# Tea\n\n" + b"and more " * 300))
+    assert chunks[0].text.startswith("# Tea\n\nand more and")
+    assert all(len(piece.text) > 4 * MAX_TOKENS - 20 for piece in chunks[:-1])
+
+
 def test_code_is_cut_between_definitions() -> None:
     body = "    x = 1\n" * 60
     text = f"import os\n\n\ndef first():\n{body}\n\ndef second():\n{body}"

@@ -102,6 +102,10 @@ def split(text: str, start: int, end: int, max_bytes: int) -> list[Span]:
         stop = following = end
         if limit < end:
             cut = _last_sentence_end(text, start, limit, end)
+            if cut and cut[0] - start < (limit - start) / 2:  # a heading before a long sentence?
+                far = _furthest(text, cut[1], end, max_bytes)
+                if far < end and not _last_sentence_end(text, cut[1], far, end):
+                    cut = None  # that has to be cut anyway: here
             stop, following = cut or _last_word_end(text, start, limit, end)
         if stop > start:
             spans.append((start, stop))
