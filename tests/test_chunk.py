@@ -63,6 +63,19 @@ def test_a_word_is_never_cut_and_a_sentence_only_when_it_must() -> None:
     assert all(len(piece.text) > 4 * MAX_TOKENS / 2 for piece in chunks[:-1])
 
 
+@pytest.mark.parametrize(
+    ("text", "heading"),
+    [
+        ("---\ntags: [x]\n---\n# Tea\n\nSteep.\n\n## Green\n\nCool.\n", "Tea"),
+        ("Before.\n\n# Tea\n\nSteep.\n", "Tea"),
+        ("# Tea\n\nSteep.\n\n# Coffee\n\nGrind.\n", "Tea"),
+    ],
+)
+def test_a_small_file_s_passage_is_under_what_its_parts_share(text: str, heading: str) -> None:
+    [piece] = chunk(extract("t.md", text.encode()))
+    assert piece.heading == heading
+
+
 def test_a_heading_is_not_parted_from_a_sentence_that_is_too_long() -> None:
     chunks = chunk(extract("t.md", b"# Tea\n\n" + b"and more " * 300))
     assert chunks[0].text.startswith("# Tea\n\nand more and")

@@ -104,7 +104,10 @@ def file_texts(paths: Iterable[Item], complain: Callable[[str], None]) -> Iterat
     told of those that can't be read."""
     for item in paths:
         try:
-            with Path(item.text).open("rb") as stream:
+            path = Path(item.text)
+            if path.exists() and not (path.is_file() or path.is_dir()):  # a FIFO would wait
+                raise ValueError("not a regular file")
+            with path.open("rb") as stream:
                 data = stream.read(_FILE_BYTES)
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or str(error)

@@ -197,10 +197,12 @@ class _Place:
 
 
 def _common(headings: list[tuple[str, ...]]) -> tuple[str, ...]:
-    """The headings that all blocks of a chunk are under, or those of the last if there are none."""
+    """The headings that all blocks of a chunk are under which have one (front matter has none), or
+    those of the first of them."""
+    named = [names for names in headings if names]
     shared: list[str] = []
-    for names in zip(*headings, strict=False):
+    for names in zip(*named, strict=False):
         if len(set(names)) > 1:
             break
         shared.append(names[0])
-    return tuple(shared) or headings[-1]
+    return tuple(shared) or named[0]

@@ -6,7 +6,7 @@ import logging
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from qrank.errors import IndexFileError
@@ -151,7 +151,8 @@ def snapshot(connection: sqlite3.Connection) -> Iterator[None]:
     try:
         yield
     finally:
-        connection.execute("COMMIT")
+        with suppress(sqlite3.ProgrammingError):  # closed, before who read it was done
+            connection.execute("COMMIT")
 
 
 def write_if_possible(
