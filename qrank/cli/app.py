@@ -149,8 +149,8 @@ def _usage(error: ClickException) -> str:
     for said, meant in _PLAINLY.items():
         message = message.replace(said, meant)
     context = getattr(error, "ctx", None)  # an option without its value has none
-    command = [word for word in sys.argv[1:2] if _commands_named(word)]
-    path = context.command_path if context else " ".join(["qrank", *command])
+    named = [command.name or "" for command in _commands_of(sys.argv[1:])]
+    path = context.command_path if context else " ".join(["qrank", *named])
     return f"{message} (see {path} --help)"
 
 
@@ -170,13 +170,14 @@ def _command(arguments: list[str]) -> int:
     return 0
 
 
-def _commands_named(word: str) -> list[CommandInfo]:
-    return [command for command in app.registered_commands if command.name == word]
+def _commands_of(arguments: list[str]) -> list[CommandInfo]:
+    """The command that the line begins with, if it does with one that is no group."""
+    return [command for command in app.registered_commands if [command.name] == arguments[:1]]
 
 
 def _called(arguments: list[str]) -> typer.Typer:
     """The app with the one command that the line begins with: all of them take 25 ms to make."""
-    called = [command for word in arguments[:1] for command in _commands_named(word)]
+    called = _commands_of(arguments)
     if not called:
         return app
     alone = copy(app)

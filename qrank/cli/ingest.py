@@ -153,9 +153,12 @@ def show(
         elif as_jsonl:
             for chunk in plan.chunks:
                 emit.line(emit.chunk(plan, chunk))
+        elif counts and not plan.reason:
+            held = sum(map(plan.tokens, plan.chunks))
+            render.file_count(plan, held)
+            tokens += held
         elif not plan.reason:
-            (render.file_count if counts else render.file_plan)(plan)
-            tokens += sum(map(plan.tokens, plan.chunks)) if counts else 0
+            render.file_plan(plan)
     if as_json:
         emit.document({"schema": emit.SCHEMA, "files": documents})
     elif counts and read > 1:

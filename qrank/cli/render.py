@@ -133,9 +133,8 @@ def file_plan(plan: FilePlan) -> None:
         print((inert(chunk.text) if sys.stdout.isatty() else chunk.text) + "\n")
 
 
-def file_count(plan: FilePlan) -> None:
-    """How many passages a file is cut into, on a line."""
-    tokens = sum(map(plan.tokens, plan.chunks))
+def file_count(plan: FilePlan, tokens: int) -> None:
+    """How many passages a file is cut into, and tokens about, on a line."""
     print(f"{inert_name(short_path(plan.path))}: {len(plan.chunks)} passages, ~{tokens} tokens")
 
 
