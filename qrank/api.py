@@ -141,15 +141,15 @@ class Index:
         rerank: by default only in mode hybrid. candidates: how many of the fused order are
         reranked. budget: seconds after which reranking stops. path: a glob. min_score: results
         below are left out. per_file: at most so many from one file. suffixes: how files' names
-        end (".md"). since, until: when files were last changed, the end not included. stale: what
-        becomes of results whose file changed since it was indexed: marked (warn), left out (drop),
-        or an IndexFileError (fail). unfinished: the last word is still being typed. progress: told
-        of each stage; an exception from it ends the search. Raises InputError, IndexFileError,
-        ModelError.
+        end (".md"), or formats ("markdown"). since, until: when files were last changed, the end
+        not included. stale: what becomes of results whose file changed since it was indexed:
+        marked (warn), left out (drop), or an IndexFileError (fail). unfinished: the last word is
+        still being typed. progress: told of each stage; an exception from it ends the search.
+        Raises InputError, IndexFileError, ModelError.
         """
+        from qrank.pipeline.narrow import narrowed
         from qrank.pipeline.search import DEPTH, Query
         from qrank.pipeline.several import fuse_answers
-        from qrank.store.filters import Filter
 
         mode = Mode(mode)
         texts = [query] if isinstance(query, str) else list(query)
@@ -165,12 +165,7 @@ class Index:
             per_file=per_file,
             unfinished=unfinished,
             stale=Stale(stale),
-            where=replace(
-                Filter.of(tuple(collections), path),
-                suffixes=tuple(suffixes),
-                since_ns=int(since.timestamp() * 1e9) if since else None,
-                until_ns=int(until.timestamp() * 1e9) if until else None,
-            ),
+            where=narrowed(collections, path, suffixes, since, until),
         )
         reranks = mode is Mode.hybrid if rerank is None else rerank
         if len(texts) == 1:
@@ -251,11 +246,18 @@ class Index:
 
         return bm25_terms(self._open(), answer)
 
-    def count(self, collections: Sequence[str] = (), path: str | None = None) -> int:
-        """How many passages pass a filter."""
-        from qrank.store.filters import Filter
+    def count(
+        self,
+        collections: Sequence[str] = (),
+        path: str | None = None,
+        suffixes: Sequence[str] = (),
+        since: datetime | None = None,
+        until: datetime | None = None,
+    ) -> int:
+        """How many passages are in files that search would look at with these."""
+        from qrank.pipeline.narrow import narrowed
 
-        return self._open().count_chunks(Filter.of(tuple(collections), path))
+        return self._open().count_chunks(narrowed(collections, path, suffixes, since, until))
 
     @property
     def decoded(self) -> int:

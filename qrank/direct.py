@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from qrank.pipeline.beginnings import Beginning
     from qrank.pipeline.plan import FilePlan
 
 
@@ -164,6 +165,13 @@ def plan(
 
     walking = settings.with_global_ignores(walking or Walking())
     return plan([Path(path) for path in paths], walking, reading or Reading())
+
+
+def beginnings(paths: Sequence[str]) -> list[Beginning]:
+    """How files begin, as text, or why they have none."""
+    from qrank.pipeline.beginnings import beginnings
+
+    return beginnings(paths)
 
 
 def changes(

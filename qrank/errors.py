@@ -2,6 +2,7 @@
 
 QrankError            anything below; exit status 2
 ├── InputError        a path, a query, an option or a line of input
+│   └── QueryError    a query that asks for nothing
 ├── ExtractError      a file's content; the run goes on without that file
 │   └── NoTextError   it holds no text: nothing went wrong
 ├── ModelError        a model file, its kind, or llama.cpp refusing it
@@ -15,11 +16,16 @@ class QrankError(Exception):
     status = 2
 
     def __init__(self, message: str, *, hint: str = "") -> None:
+        self.what = message
         super().__init__(f"{message}; {hint}" if hint else message)
 
 
 class InputError(QrankError):
     """The user's input can't be used: a path, a query, an option, a line on stdin."""
+
+
+class QueryError(InputError):
+    """A query has nothing in it to search for."""
 
 
 class ExtractError(QrankError):

@@ -19,6 +19,11 @@ def shown_path(path: str) -> str:
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
+def disk_bytes(shown: str) -> bytes:
+    """The same path as the system has it: what other programs are given."""
+    return os.fsencode(disk_path(shown))
+
+
 def disk_path(shown: str) -> str:
     """The path to open for one that is shown. A name that really holds a backslash has it."""
     if "\\x" not in shown or os.path.lexists(shown):

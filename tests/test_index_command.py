@@ -319,6 +319,15 @@ def test_files_with_odd_names_are_found_opened_and_removed(
         capture_output=True,
     )
     assert opened.stdout == b"one\nkumquat\nthree\n"
+    ran = subprocess.run(
+        [COMMAND, *words, "-0"], cwd=tmp_path, env=environment, capture_output=True
+    )
+    assert set(ran.stdout.split(b"\0")[:-1]) == {os.fsencode(folder) + b"/" + n for n in names}
+    reranked = subprocess.run(
+        [COMMAND, "rerank", "kumquat", "--files"], input=ran.stdout, capture_output=True
+    )
+    assert (reranked.stdout.count(b"\0"), reranked.stderr) == (5, b"")
+    assert b"\t" + real + b"\0" in reranked.stdout
     like = ("similar", os.fsdecode(real), "--mode", "bm25", "--db", "i.db", "-l", "-0")
     ran = subprocess.run([COMMAND, *like], cwd=tmp_path, env=environment, capture_output=True)
     assert ran.stdout.count(b"\0") == 4

@@ -113,6 +113,19 @@ def test_what_goes_wrong_is_said(tmp_path: Path, qrank: Qrank) -> None:
     drive(tmp_path / "i.db", "tea", steps)
 
 
+def test_it_says_why_there_is_little_or_nothing(sample_db: Path) -> None:
+    async def steps(screen: Screen, pilot: Pilot[None]) -> None:
+        await until(lambda: "no result has any word of the query" in shown(screen, "status"))
+        assert entries(screen)
+        screen.query_one(Input).value = "-tea"
+        await until(lambda: "only says what to leave out" in shown(screen, "status"))
+        assert not entries(screen)
+        screen.query_one(Input).value = '"car tides"'
+        await until(lambda: shown(screen, "status") == 'nothing found that meets: "car tides"')
+
+    drive(sample_db, "zzzq", steps)
+
+
 def test_text_is_shown_never_obeyed(tmp_path: Path, qrank: Qrank) -> None:
     evil = "\x1b]0;own\x07 [bold]tea[/bold] [@click=app.quit]x[/] \u202e"
     (tmp_path / "a\x1b[31m.md").write_text(f"# {evil}\n\n{evil}\n", "utf-8")

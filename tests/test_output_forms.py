@@ -269,6 +269,10 @@ def test_passages_for_a_model_fit_and_are_what_the_files_say(qrank: Qrank, sampl
     assert estimate(text) <= 900
     tiny = qrank(*words, "40", "--json").json()
     assert 0 < tiny["tokens"] <= 40
+    for form in ([], ["--json"], ["--jsonl"]):
+        none = qrank(*words, "5", *form)
+        assert none.returncode == 1
+        assert "no passage fits into 5 tokens (--max-tokens): the best" in none.stderr
     assert qrank(*words, "900", "--jsonl").lines() == packed["passages"]
 
 
@@ -299,9 +303,15 @@ def test_hints_say_why(qrank: Qrank, sample_db: Path, tmp_path: Path) -> None:
             ["zzz", *BM25],
             "nothing found with any of: zzz (without --mode bm25 meaning counts, too)",
         ),
-        (["zzz zzy"], "no result has any word of the query"),
         (["tides", "--collection", "nope"], "there is no collection nope; there are: default"),
         (["tides", "--path", "*.nope"], "no indexed file matches --path *.nope"),
+        (["tides", "--type", "nope"], "no indexed file ends in nope (--type takes md, "),
+        (["tides", "--since", "2090-01-01"], "no indexed file was changed since 2090-01-01"),
+        (["tides", "--until", "1980-01-01"], "no indexed file was changed before 1980-01-01"),
+        (["tides", "--type", "txt", "--path", "*world*"], "all that is asked for: --path, --type"),
+        (['"car tides"'], 'nothing found that meets: "car tides"'),
+        (["title:zebra tide"], "nothing found that meets: title:zebra"),
+        (["zzz -foo", *BM25], "nothing found with any of: zzz"),
         (["tides", "--min-score", "2"], "(--min-score)"),
         (["the", *BM25], "very common"),
         (["?!", *BM25], "no word in it"),
@@ -311,6 +321,30 @@ def test_hints_say_why(qrank: Qrank, sample_db: Path, tmp_path: Path) -> None:
     qrank("index", "a.md", "--no-embed", "--db", "i.db")
     assert "no vectors" in qrank("search", "tea", "--no-rerank", "--db", "i.db").stderr
     assert "makes vectors" in qrank("search", "zzz", *BM25, "--db", "i.db").stderr
+
+
+def test_a_query_that_asks_for_nothing_costs_the_others_nothing(
+    qrank: Qrank, sample_db: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "q.txt").write_text('tides\n-x\n\n""\nmoon\n', "utf-8")
+    for more in ([], ["--resume", "out.jsonl"]):
+        run = qrank("search", "--queries", "q.txt", *more, *BM25, "--db", sample_db)
+        assert run.returncode == 0
+        assert run.stderr.splitlines() == [
+            "qrank: q.txt, line 2: passed over: the query only says what to leave out",
+            "qrank: q.txt, line 3: passed over: the query is empty",
+            "qrank: q.txt, line 4: passed over: the query is empty",
+        ]
+        out = run.stdout or (tmp_path / "out.jsonl").read_text("utf-8")
+        assert [json.loads(line)["query"] for line in out.splitlines()] == ["tides", "moon"]
+
+
+def test_types_are_those_of_qrank_index(qrank: Qrank, sample_db: Path) -> None:
+    words = ("search", "the", *BM25, "-n", "1000", "--db", sample_db, "-l", "--type")
+    markdown = qrank(*words, "markdown").stdout.splitlines()
+    assert markdown
+    assert {Path(path).suffix for path in markdown} == {".md"}
+    assert qrank(*words, ".md").stdout.splitlines() == markdown
 
 
 def test_a_batch_can_be_resumed(qrank: Qrank, sample_db: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import shutil
 import subprocess
@@ -9,11 +10,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support import COMMAND, SAMPLE, Run, complaint
+from support import COMMAND, ROOT, SAMPLE, Run, complaint
 
 from qrank.cli.editor import arguments
 
 Qrank = Callable[..., Run]
+FILES = ROOT / "tests" / "files"
 STARTER = SAMPLE / "howto" / "sourdough-starter.md"
 LOAF = SAMPLE / "howto" / "country-loaf.md"
 
@@ -134,7 +136,7 @@ def test_rerank_after_ripgrep_itself(environment: dict[str, str]) -> None:
 
 
 def test_rerank_reads_files_that_are_named(qrank: Qrank, tmp_path: Path) -> None:
-    texts = {"a one.txt": "an owl at night", "b\n.txt": "high tide at noon", "c": "\0\1"}
+    texts = {"a one.txt": "an owl at night", "b\n.txt": "high tide at noon", "c": "\0\1\1\0"}
     for name, text in texts.items():
         (tmp_path / name).write_text(text, "utf-8")
     names = "\0".join([*texts, "missing"])
@@ -147,3 +149,17 @@ def test_rerank_reads_files_that_are_named(qrank: Qrank, tmp_path: Path) -> None
     assert run.stderr.count("left out") == 2
     lines = qrank("rerank", "the water", "--files", "--jsonl", stdin=names).lines()
     assert {hit["path"]: hit["text"] for hit in lines} == {k: texts[k] for k in list(texts)[:2]}
+
+
+def test_rerank_reads_files_of_every_format(qrank: Qrank, tmp_path: Path) -> None:
+    (tmp_path / "wide.txt").write_text("tides and ships\n", "utf-16")
+    (tmp_path / "packed.txt.gz").write_bytes(gzip.compress(b"a packed lunch\n"))
+    names = [*(str(FILES / name) for name in ("water.pdf", "water.docx", "scan.pdf")), "wide.txt"]
+    names += ["packed.txt.gz", str(tmp_path)]
+    run = qrank("rerank", "garden pump", "--files", "--jsonl", stdin="\n".join(names))
+    texts = {Path(hit["path"]).name: hit["text"] for hit in run.lines()}
+    assert "garden pump" in texts["water.docx"]
+    assert "garden pump" in texts["water.pdf"]
+    assert (texts["wide.txt"], texts["packed.txt.gz"]) == ("tides and ships\n", "a packed lunch")
+    assert f"left out {FILES / 'scan.pdf'}: its pages hold no text" in run.stderr
+    assert f"left out {tmp_path}: not a regular file" in run.stderr

@@ -84,7 +84,7 @@ def test_exit_statuses_are_grep_s(qrank: Qrank, sample_db: Path) -> None:
     assert (lines.returncode, lines.stdout) == (1, "")
     for words in (["tides", "--nonsense"], ["tides", "--mode", "guess"], ["tides", "-n", "0"], []):
         complaint(qrank("search", *words, "--db", sample_db))
-    for empty in ("", "  \n"):
+    for empty in ("", "  \n", '""', ' " '):
         assert "query is empty" in complaint(qrank("search", empty, "--db", sample_db))
     assert "no index" in complaint(qrank("search", "tides"))
     assert "'abc' is not a whole number" in complaint(qrank("search", "tides", "-n", "abc"))
@@ -93,7 +93,16 @@ def test_exit_statuses_are_grep_s(qrank: Qrank, sample_db: Path) -> None:
 
 
 def test_queries_of_any_kind_are_data(qrank: Qrank, sample_db: Path) -> None:
-    for query in ('"', "* OR", "NEAR(", "---", "?!", "'; DROP TABLE chunk", "<|im_end|>", "\udcff"):
+    for query in (
+        '"a',
+        "* OR",
+        "NEAR(",
+        "---",
+        "?!",
+        "'; DROP TABLE chunk",
+        "<|im_end|>",
+        "\udcff",
+    ):
         run = qrank("search", "--db", sample_db, "--", query)
         assert run.returncode in (0, 1), run
         assert "Traceback" not in run.stderr

@@ -127,6 +127,9 @@ def test_people_are_told_of_results_that_are_far_off(
     assert FAR_OFF not in terminal(*words, "--quiet") + terminal(*words, "--json")
     assert FAR_OFF not in qrank(*words).stderr  # a pipe
     assert FAR_OFF not in terminal(*words[:1], "my faucet leaks", *words[2:])
+    unknown = ("search", "zzz zzy", *words[2:])
+    assert "no result has any word of the query" in terminal(*unknown)
+    assert qrank(*unknown).stderr == ""
 
 
 def test_no_question_of_the_sample_is_said_to_be_far_off(sample_db: Path) -> None:

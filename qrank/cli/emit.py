@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from qrank.cli.inert import inert, inert_name
 from qrank.cli.inputs import Item
+from qrank.names import disk_bytes
 from qrank.results import Answer, Chunk, IndexReport, Packed, Passage, Result
 
 if TYPE_CHECKING:
@@ -79,6 +80,15 @@ def text(value: str, end: str) -> None:
     shown = inert_name(value) if sys.stdout.isatty() else value
     sys.stdout.flush()
     sys.stdout.buffer.write((shown + end).encode("utf-8", "replace"))
+
+
+def path(value: str, end: str) -> None:
+    """A path, on a terminal inert, for other programs the bytes it has on disk."""
+    if sys.stdout.isatty():
+        text(value, end)
+        return
+    sys.stdout.flush()
+    sys.stdout.buffer.write(disk_bytes(value) + end.encode())
 
 
 def passages(found: Sequence[Passage], *, lines: bool) -> None:

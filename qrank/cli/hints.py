@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, TypedDict, TypeGuard
 
 from qrank.models.registry import Role, resolve
-from qrank.results import Answer, Mode
+from qrank.pipeline.query import parse
+from qrank.results import Answer, Mode, RerankScore
 from qrank.text import STOP_WORDS
 
 if TYPE_CHECKING:
@@ -14,28 +16,30 @@ if TYPE_CHECKING:
 
 FEW = 1 / 3  # of a query's words, at most, that a result far off has
 WEAK = 0.1  # P(yes), of a reranker that decides alone, below which a best result is a poor one
+_OPTIONS = {"collections": "collection", "suffixes": "type"}
 
 
-def hint(
-    index: Index,
-    found: Answer,
-    collections: Sequence[str],
-    path: str | None,
-    min_score: float | None,
-) -> str:
+class Narrowing(TypedDict, total=False):
+    """Which files a search was to look at, as Index.search takes it."""
+
+    collections: Sequence[str]
+    path: str | None
+    suffixes: Sequence[str]
+    since: datetime | None
+    until: datetime | None
+
+
+def hint(index: Index, found: Answer, min_score: float | None, files: Narrowing) -> str:
     """What a user should know about this answer; empty when it is a good one."""
     if not found.results:
-        return _why_nothing(index, found, collections, path, min_score)
+        return _why_nothing(index, found, min_score, files)
     common = bool(found.terms) and set(found.terms) <= STOP_WORDS
     if common and found.mode != Mode.vector:
         return "all words of the query are very common ones; add one that tells more"
     if found.mode == Mode.hybrid and not index.has_vectors():
         return "the index has no vectors: words alone were compared (run qrank index)"
-    if found.mode == Mode.hybrid and not any(r.scores.bm25 for r in found.results):
-        no_word = "no result has any word of the query" if found.terms else "the query has no word"
-        return f"{no_word}: these are the nearest by meaning"
     best = found.results[0].scores.rerank
-    if best and best.p_yes == best.score < WEAK:
+    if _decides(best) and best.p_yes < WEAK:
         return f"a weak answer: the reranker gives even the best result {best.p_yes:.2f} of 1"
     return ""
 
@@ -44,10 +48,12 @@ def far_off(index: Index, found: Answer) -> str:
     """The same for an answer whose words, and meaning, are hardly the query's, as far as that can
     be known of the embedder; for people alone, who see by the results whether it is so."""
     name = found.models["embed"]
-    if not name or not found.results or not found.terms or found.parts:
+    if not name or not found.results:
         return ""
-    best = found.results[0].scores.rerank
-    if best and best.p_yes == best.score:  # a reranker that decides alone knows better
+    if found.mode == Mode.hybrid and not any(r.scores.bm25 for r in found.results):
+        no_word = "no result has any word of the query" if found.terms else "the query has no word"
+        return f"{no_word}: these are the nearest by meaning"
+    if not found.terms or found.parts or _decides(found.results[0].scores.rerank):
         return ""
     unrelated = resolve(Role.embedder, name).entry.unrelated
     cosines = [result.scores.vector.score for result in found.results if result.scores.vector]
@@ -60,23 +66,24 @@ def far_off(index: Index, found: Answer) -> str:
     return "probably not what you look for: no result has much of the query's words or meaning"
 
 
-def _why_nothing(
-    index: Index,
-    found: Answer,
-    collections: Sequence[str],
-    path: str | None,
-    min_score: float | None,
-) -> str:
+def _decides(score: RerankScore | None) -> TypeGuard[RerankScore]:
+    """Whether a reranker's answer alone made a result's score: it knows better than a rule."""
+    return score is not None and score.p_yes == score.score
+
+
+def _why_nothing(index: Index, found: Answer, min_score: float | None, files: Narrowing) -> str:
     held = index.status()
     if not held["chunks"]:
         return "the index is empty; fill it with: qrank index PATH"
-    known = [collection["name"] for collection in held["collections"]]
-    if unknown := [name for name in collections if name not in known]:
-        return f"there is no collection {unknown[0]}; there are: {', '.join(known)}"
-    if path and not index.count(collections, path):
-        return f"no indexed file matches --path {path}"
+    if why := _no_file(index, held, files):
+        return why
     if min_score is not None and found.candidates:
         return f"nothing found with a score of {min_score:g} or more (--min-score)"
+    if found.candidates:  # they were all left out by --stale
+        return "nothing found in files that are as they were indexed (--stale drop)"
+    demands = () if found.parts else parse(found.query).demands
+    if demands and (found.mode != Mode.bm25 or any(said[0] != "-" for said in demands)):
+        return f"nothing found that meets: {', '.join(demands)}"
     if not found.terms:
         return "nothing found: the query has no word in it"
     words = ", ".join(found.terms[:8])
@@ -85,3 +92,24 @@ def _why_nothing(
     if not index.has_vectors():
         return f"nothing found with any of: {words} (qrank index makes vectors, for the meaning)"
     return "nothing found"
+
+
+def _no_file(index: Index, held: Mapping[str, Any], files: Narrowing) -> str:
+    """Which option leaves no file to search; empty when some are left."""
+    collections, path, ends = files.get("collections"), files.get("path"), files.get("suffixes")
+    since, until = files.get("since"), files.get("until")
+    known = [collection["name"] for collection in held["collections"]]
+    if unknown := [name for name in collections or () if name not in known]:
+        return f"there is no collection {unknown[0]}; there are: {', '.join(known)}"
+    if path and not index.count(path=path):
+        return f"no indexed file matches --path {path}"
+    if ends and not index.count(suffixes=ends):
+        return f"no indexed file ends in {' or '.join(ends)} (--type takes md, pdf, markdown, …)"
+    if since and not index.count(since=since):
+        return f"no indexed file was changed since {since} (--since)"
+    if until and not index.count(until=until):
+        return f"no indexed file was changed before {until} (--until)"
+    if any(files.values()) and not index.count(**files):
+        given = (f"--{_OPTIONS.get(name, name)}" for name, value in files.items() if value)
+        return f"no indexed file is all that is asked for: {', '.join(given)}"
+    return ""

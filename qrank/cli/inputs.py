@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import IO, Any
 
 from qrank.errors import InputError
+from qrank.names import shown_path
 
 _BLOCK = 1 << 16
-_FILE_BYTES = 1 << 16  # no model reads more of a file
 
 
 class Format(StrEnum):
@@ -26,10 +27,12 @@ class Format(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A text of the input, the form it had, and the fields that came with it in JSONL."""
+    """A text of the input, the form it had, its line (or part, counted from 1), and the fields
+    that came with it in JSONL."""
 
     text: str
     form: Format
+    number: int
     fields: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -37,21 +40,17 @@ class Item:
         """Whether it was a JSON object."""
         return self.form is Format.jsonl
 
-    @property
-    def label(self) -> str:
-        """What stood in the input: the text, or the path of the file it is from."""
-        return str(self.fields.get("path", self.text))
 
-
-def texts(form: Format | None) -> Iterator[Item]:
+def texts(form: Format | None, *, names: bool = False) -> Iterator[Item]:
     """The texts on stdin; the form is seen from the first line when it is not given.
 
-    Of what `rg --json` prints it is the lines that matched. Raises InputError for a JSONL line that
-    is no object or has no string under "text".
+    Of what `rg --json` prints it is the lines that matched. names: they are names of files, whose
+    bytes need not be UTF-8. Raises InputError for a JSONL line that is no object or has no string
+    under "text".
     """
     if sys.stdin.isatty():
         print("qrank: reading from the terminal; end with Ctrl-D", file=sys.stderr)
-    return _items(sys.stdin.buffer, form, "text", "stdin")
+    return _items(sys.stdin.buffer, form, "text", "stdin", _name if names else _decoded)
 
 
 def queries(file: Path, form: Format | None) -> Iterator[Item]:
@@ -60,18 +59,25 @@ def queries(file: Path, form: Format | None) -> Iterator[Item]:
     Raises InputError when it can't be read or a JSONL line is no such object.
     """
     if str(file) == "-":
-        yield from _items(sys.stdin.buffer, form, "query", "stdin")
+        yield from _items(sys.stdin.buffer, form, "query", "stdin", _decoded)
         return
     try:
         with file.open("rb") as stream:
-            yield from _items(stream, form, "query", str(file))
+            yield from _items(stream, form, "query", str(file), _decoded)
     except OSError as error:
         raise InputError(f"can't read {file}: {(error.strerror or str(error)).lower()}") from error
 
 
-def _items(stream: IO[bytes], form: Format | None, key: str, name: str) -> Iterator[Item]:
+def _items(
+    stream: IO[bytes],
+    form: Format | None,
+    key: str,
+    name: str,
+    decoded: Callable[[bytes], str],
+) -> Iterator[Item]:
     if form is Format.nul:
-        yield from (Item(_decoded(part), form) for part in _nul_separated(stream))
+        for number, part in enumerate(_nul_separated(stream), 1):
+            yield Item(decoded(part), form, number)
         return
     blank = 0  # lines before the first that tells
     for number, line in enumerate(stream, 1):
@@ -80,43 +86,36 @@ def _items(stream: IO[bytes], form: Format | None, key: str, name: str) -> Itera
                 blank += 1
                 continue
             if b"\0" in line:
-                rest = _nul_separated(stream, b"\n" * blank + line)
-                yield from (Item(_decoded(part), Format.nul) for part in rest)
+                parts = _nul_separated(stream, b"\n" * blank + line)
+                for part_number, part in enumerate(parts, 1):
+                    yield Item(decoded(part), Format.nul, part_number)
                 return
             form = Format.jsonl if _is_object(line) else Format.lines
             if form is Format.lines:
-                yield from (Item("", form) for _ in range(blank))
+                yield from (Item("", form, above) for above in range(1, blank + 1))
         if form is Format.lines:
-            yield Item(_decoded(line).rstrip("\r\n"), form)
+            yield Item(decoded(line.rstrip(b"\r\n")), form, number)
         elif line.strip():
             fields = _object(line, f"{name}, line {number}")
             text = fields.get(key)
             if text is None and key == "text" and _is_of_ripgrep(fields):
-                yield from _matched(fields)
+                yield from _matched(fields, number)
                 continue
             if not isinstance(text, str):
                 raise InputError(f'{name}, line {number}: no string under "{key}"')
-            yield Item(text, form, fields)
+            yield Item(text, form, number, fields)
 
 
-def file_texts(paths: Iterable[Item], complain: Callable[[str], None]) -> Iterator[Item]:
-    """The files that paths name, each with its path and the beginning of its text; complain is
+def file_texts(names: Sequence[Item], complain: Callable[[str], None]) -> Iterator[Item]:
+    """The files that items name, each with its path and the beginning of its text; complain is
     told of those that can't be read."""
-    for item in paths:
-        try:
-            path = Path(item.text)
-            if path.exists() and not (path.is_file() or path.is_dir()):  # a FIFO would wait
-                raise ValueError("not a regular file")
-            with path.open("rb") as stream:
-                data = stream.read(_FILE_BYTES)
-        except (OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or str(error)
-            complain(f"left out {item.text}: {reason.lower()}")
-            continue
-        if b"\0" in data:
-            complain(f"left out {item.text}: binary file")
+    from qrank import direct
+
+    for item, found in zip(names, direct.beginnings([item.text for item in names]), strict=True):
+        if found.reason:
+            complain(f"left out {item.text}: {found.reason}")
         else:
-            yield Item(_decoded(data), item.form, item.fields | {"path": item.text})
+            yield replace(item, text=found.text, fields=item.fields | {"path": item.text})
 
 
 def _is_of_ripgrep(fields: dict[str, Any]) -> bool:
@@ -125,16 +124,20 @@ def _is_of_ripgrep(fields: dict[str, Any]) -> bool:
     return fields.get("type") in kinds and isinstance(fields.get("data"), dict)
 
 
-def _matched(fields: dict[str, Any]) -> Iterator[Item]:
+def _matched(fields: dict[str, Any], number: int) -> Iterator[Item]:
     """The line that ripgrep found; nothing of what else it tells."""
     lines = fields["data"].get("lines")
     text = lines.get("text") if fields["type"] == "match" and isinstance(lines, dict) else None
     if isinstance(text, str):
-        yield Item(text.rstrip("\r\n"), Format.jsonl, fields)
+        yield Item(text.rstrip("\r\n"), Format.jsonl, number, fields)
 
 
 def _decoded(data: bytes) -> str:
     return data.decode("utf-8", "replace")
+
+
+def _name(data: bytes) -> str:
+    return shown_path(os.fsdecode(data))
 
 
 def _nul_separated(stream: IO[bytes], data: bytes = b"") -> Iterator[bytes]:

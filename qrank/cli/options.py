@@ -124,7 +124,11 @@ PathGlob = Annotated[
 ]
 Suffixes = Annotated[
     list[str] | None,
-    typer.Option("--type", metavar="EXT", help="Only files ending so: md (may be repeated)."),
+    typer.Option(
+        "--type",
+        metavar="TYPE",
+        help="Only files of this type: pdf, markdown, md (may be repeated).",
+    ),
 ]
 _DATES = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]
 Since = Annotated[

@@ -96,10 +96,15 @@ def left_out(path: str, reason: str) -> None:
 
 def ranked(found: Sequence[tuple[Item, float]]) -> None:
     """Reranked lines: the score, a tab, the text (of a file its path); ended as in the input."""
+    from qrank.cli import emit
+
     for item, score in found:
-        text = inert(item.label) if sys.stdout.isatty() else item.label
         end = "\0" if item.form is Format.nul and not sys.stdout.isatty() else "\n"
-        sys.stdout.write(f"{score:.4f}\t{text}{end}")
+        sys.stdout.write(f"{score:.4f}\t")
+        if "path" in item.fields:
+            emit.path(item.fields["path"], end)
+        else:
+            sys.stdout.write((inert(item.text) if sys.stdout.isatty() else item.text) + end)
 
 
 def passages(found: Sequence[Passage]) -> None:

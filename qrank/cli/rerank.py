@@ -49,7 +49,8 @@ def rerank(
         raise InputError("--json and --jsonl can't go together", hint="choose one")
     count = _candidates(candidates)
     # A blank line is no document; an object without a word in it is one.
-    items = [item for item in inputs.texts(form) if item.is_object or item.text.strip()]
+    read = inputs.texts(form, names=files)
+    items = [item for item in read if item.is_object or item.text.strip()]
     if files:
         items = list(inputs.file_texts(items, render.warn))
     ranked = direct.rerank(

@@ -31,9 +31,9 @@ STAGES = {"words": "words", "meaning": "words and meaning", "reranked": "reranke
 class Found(Message):
     """The searching thread has an answer, or an error."""
 
-    def __init__(self, answer: Answer | Exception, stage: str) -> None:
+    def __init__(self, answer: Answer | Exception, stage: str, note: str) -> None:
         super().__init__()
-        self.answer, self.stage = answer, stage
+        self.answer, self.stage, self.note = answer, stage, note
 
 
 class Screen(App[None]):
@@ -72,7 +72,7 @@ class Screen(App[None]):
         self._read: Result | None = None  # whose passage is shown
         self._terms: list[str] = []
         self._searcher = Searcher(
-            index, collections, path, lambda found, stage: self.post_message(Found(found, stage))
+            index, collections, path, lambda *found: self.post_message(Found(*found))
         )
 
     def compose(self) -> ComposeResult:
@@ -109,13 +109,18 @@ class Screen(App[None]):
         """Show an answer, unless the query has been emptied meanwhile."""
         found = message.answer
         if isinstance(found, QrankError):
+            self._show([], [])
             self._say(str(found))
         elif isinstance(found, Exception):
             raise found
         elif self.query_one(Input).value.strip():
             self._show(found.results, found.terms)
-            count = f"{len(found.results)} results" if found.results else "nothing found"
-            self._say(f"{count} · {STAGES[message.stage]} · {found.timings_ms['total']:.0f} ms")
+            said = message.note or "nothing found"
+            if found.results:
+                ms = f"{found.timings_ms['total']:.0f} ms"
+                said = f"{len(found.results)} results · {STAGES[message.stage]} · {ms}"
+                said += f" · {message.note}" if message.note else ""
+            self._say(said)
 
     def search(self) -> None:
         """Run until the user quits. What goes wrong is raised, not drawn as a traceback."""

@@ -38,13 +38,14 @@ from qrank.cli.options import (
     common,
 )
 from qrank.cli.show import Form
-from qrank.errors import InputError
+from qrank.errors import InputError, QueryError
 from qrank.results import Mode, Stale
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from qrank.api import Index
+    from qrank.cli.hints import Narrowing
     from qrank.results import Answer
 
 LIMIT = 10
@@ -133,6 +134,13 @@ def search(
     with api.Index(
         common.db, embed_model=embed_model, rerank_model=rerank_model, placement=common.placement
     ) as index:
+        files: Narrowing = {
+            "collections": collection or (),
+            "path": path,
+            "suffixes": suffix or (),
+            "since": since,
+            "until": until,
+        }
 
         def run(text: str | list[str]) -> Answer:
             from qrank.cli import render
@@ -145,15 +153,11 @@ def search(
                     rerank=rerank,
                     candidates=candidates,
                     budget=budget,
-                    collections=collection or (),
-                    path=path,
                     min_score=min_score,
                     per_file=output.per_file or per_file,
-                    suffixes=["." + end.lstrip(".") for end in suffix or ()],
-                    since=since,
-                    until=until,
                     stale=stale,
                     progress=progress,
+                    **files,
                 )
 
         if interactive:
@@ -171,8 +175,7 @@ def search(
             found = _run_all(queries, form, resume, output.fields, run)
         else:
             answer = run(_asked(query, more))
-            _print(output, answer, index, collection or (), path, min_score)
-            found = bool(answer.results)
+            found = _print(output, answer, index, min_score, files)
     raise typer.Exit(0 if found else 1)
 
 
@@ -230,8 +233,9 @@ def similar(
             per_file=output.per_file or per_file,
             stale=stale,
         )
-        _print(output, answer, index, collection or (), path, min_score)
-    raise typer.Exit(0 if answer.results else 1)
+        files: Narrowing = {"collections": collection or (), "path": path}
+        found = _print(output, answer, index, min_score, files)
+    raise typer.Exit(0 if found else 1)
 
 
 def _limit(output: show.Output, mode: Mode, candidates: int) -> int:
@@ -257,21 +261,23 @@ def _print(
     output: show.Output,
     answer: Answer,
     index: Index,
-    collections: list[str] | tuple[()],
-    path: str | None,
     min_score: float | None,
-) -> None:
+    files: Narrowing,
+) -> bool:
+    """Print an answer and what is to be said of it; returns whether there was anything to print."""
     from qrank.cli import render
     from qrank.cli.hints import far_off, hint
 
+    shown = bool(answer.results)
     if not (common.quiet and output.form is Form.people and output.max_tokens is None):
-        output.show(answer, index)
+        shown = output.show(answer, index)
     if common.quiet:
-        return
-    if note := hint(index, answer, collections, path, min_score):
+        return shown
+    if note := hint(index, answer, min_score, files):
         render.warn(note)
     elif output.form is Form.people and sys.stdout.isatty() and sys.stderr.isatty():
         render.remark(far_off(index, answer))
+    return shown
 
 
 def _run_all(
@@ -287,15 +293,16 @@ def _run_all(
     found = False
     with batch.output(resume) as (answered, write):
         for item in inputs.queries(file, form):
-            if not item.text.strip():  # one empty query must not cost the others their answers
-                render.warn(f"{file}: passed over an empty query {item.fields or ''}")
-                continue
             key = batch.key(item.fields | {"query": item.text})
             if answered[key]:
                 answered[key] -= 1
                 found = True
                 continue
-            answer = run(item.text)
+            try:
+                answer = run(item.text)
+            except QueryError as error:  # which must not cost the others their answers
+                render.warn(f"{file}, line {item.number}: passed over: {error.what}")
+                continue
             write(item.fields | emit.answer(answer, fields))
             found = found or bool(answer.results)
     return found

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from qrank.api import Index
+from qrank.cli.hints import Narrowing, far_off, hint
 from qrank.results import Answer, Mode
 
 LIMIT = 30
@@ -25,10 +26,10 @@ class Searcher:
         index: Index,
         collections: Sequence[str],
         path: str | None,
-        deliver: Callable[[Answer | Exception, str], object],
+        deliver: Callable[[Answer | Exception, str, str], object],
     ) -> None:
-        """deliver is called, in that thread, with each answer or error and the stage it is of:
-        "words", then "meaning", then "reranked"."""
+        """deliver is called, in that thread, with each answer or error, the stage it is of:
+        "words", then "meaning", then "reranked", and what is to be said of it."""
         self._index = index
         self._collections, self._path = collections, path
         self._deliver = deliver
@@ -76,12 +77,17 @@ class Searcher:
                     unfinished=not text[-1:].isspace(),
                     progress=watch,
                 )
+                note = "" if mode is Mode.bm25 else self._note(answer)
                 if number == self._newest:
-                    self._deliver(answer, stage)
+                    self._deliver(answer, stage, note)
         except _SupersededError:
             return
         except Exception as error:
-            self._deliver(error, "")
+            self._deliver(error, "", "")
+
+    def _note(self, answer: Answer) -> str:
+        files: Narrowing = {"collections": self._collections, "path": self._path}
+        return hint(self._index, answer, None, files) or far_off(self._index, answer)
 
 
 class _Watch:

@@ -51,13 +51,13 @@ class Output:
         """How many results of a file the form can use."""
         return 1 if self.form is Form.paths else None
 
-    def show(self, answer: Answer, index: Index) -> None:
-        """Print an answer."""
+    def show(self, answer: Answer, index: Index) -> bool:
+        """Print an answer; returns whether anything was found that could be printed."""
         from qrank.cli import emit
 
         if self.max_tokens is not None:
-            self._show_packed(answer, self.max_tokens)
-        elif self.form is Form.people:
+            return self._show_packed(answer, self.max_tokens)
+        if self.form is Form.people:
             from qrank.cli import people
 
             terms = index.bm25_terms(answer) if self.view.explain else {}
@@ -68,17 +68,21 @@ class Output:
             emit.results(answer, self.fields, self.terms(answer, index))
         elif self.form is Form.count:
             emit.text(str(len(answer.results)), self.end)
+        elif self.template:
+            for result in answer.results:
+                emit.text(self.template(result), self.end)
         else:
             for result in answer.results:
-                emit.text(self.template(result) if self.template else result.path, self.end)
+                emit.path(result.path, self.end)
+        return bool(answer.results)
 
     def terms(self, answer: Answer, index: Index) -> dict[str, dict[str, float]]:
         """With --explain, what each term adds to a result's BM25 score."""
         return index.bm25_terms(answer) if self.view.explain else {}
 
-    def _show_packed(self, answer: Answer, max_tokens: int) -> None:
-        from qrank.cli import emit
-        from qrank.pipeline.pack import pack
+    def _show_packed(self, answer: Answer, max_tokens: int) -> bool:
+        from qrank.cli import emit, render
+        from qrank.pipeline.pack import pack, tokens
 
         packed = pack(answer.query, answer.results, max_tokens)
         if self.form is Form.json:
@@ -87,6 +91,13 @@ class Output:
             emit.packed_lines(packed)
         else:
             emit.packed_text(packed)
+        if answer.results and not packed.passages:
+            whole = tokens(answer.results[0])
+            render.warn(
+                f"no passage fits into {max_tokens} tokens (--max-tokens): the best, with where it "
+                f"is from, is {whole}"
+            )
+        return bool(packed.passages)
 
 
 def output(

@@ -39,6 +39,11 @@ def pack(query: str, results: Sequence[Result], max_tokens: int) -> Packed:
     return Packed(query, max_tokens, sum(passage.tokens for passage in packed), packed)
 
 
+def tokens(result: Result) -> int:
+    """About how many tokens a result is when it is packed whole."""
+    return _passage([result]).tokens
+
+
 def _merged(results: Sequence[Result]) -> list[PackedPassage]:
     by_file: dict[str, list[Result]] = {}
     for result in results:

@@ -43,12 +43,13 @@ def plan(paths: Sequence[Path], walking: Walking, reading: Reading) -> Iterator[
                 yield Task(found.path, found.size, found.mtime_ns)
 
     for outcome in read_all(tasks(), reading):
-        yield _plan(outcome)
+        yield planned(outcome)
     for problem in unread:
         yield FilePlan(problem.path, reason=problem.reason)
 
 
-def _plan(outcome: Outcome) -> FilePlan:
+def planned(outcome: Outcome) -> FilePlan:
+    """What a file that was read becomes, read to its end."""
     made = FilePlan(outcome.task.path)
     if outcome.problem or not outcome.prepared:
         made.reason = outcome.problem.reason if outcome.problem else ""

@@ -30,7 +30,7 @@ _PART = re.compile(
 class ParsedQuery:
     """plain: what models are asked, without syntax and what is left out. terms, by language
     variants, and prefixes: what BM25 scores, any of them; required and excluded: what must, and
-    must not, be there."""
+    must not, be there; demands: those as they were typed."""
 
     plain: str
     terms: tuple[str, ...]
@@ -38,6 +38,7 @@ class ParsedQuery:
     prefixes: tuple[str, ...]
     required: tuple[Phrase, ...]
     excluded: tuple[Phrase, ...]
+    demands: tuple[str, ...]
 
 
 def parse(query: str, languages: Sequence[str] = (), *, syntax: bool = True) -> ParsedQuery:
@@ -52,6 +53,7 @@ def parse(query: str, languages: Sequence[str] = (), *, syntax: bool = True) -> 
     plain: list[str] = []
     required: list[Phrase] = []
     excluded: list[Phrase] = []
+    demands: list[str] = []
     at = 0
     for part in _PART.finditer(query) if syntax else ():
         said = part["phrase"] if part["phrase"] is not None else part["word"]
@@ -63,6 +65,7 @@ def parse(query: str, languages: Sequence[str] = (), *, syntax: bool = True) -> 
         phrase = _phrase(said, languages, title=bool(part["title"])) if is_phrase else None
         if phrase:
             (excluded if part["minus"] else required).append(phrase)
+            demands.append(part[0])
     words = "".join([*plain, query[at:]])
     terms = text.query_terms(words)
     prefixes = tuple(term for term in terms if len(term) == 1 and text.is_unspaced(term))
@@ -73,6 +76,7 @@ def parse(query: str, languages: Sequence[str] = (), *, syntax: bool = True) -> 
         prefixes=prefixes,
         required=tuple(dict.fromkeys(required)),
         excluded=tuple(dict.fromkeys(excluded)),
+        demands=tuple(demands),
     )
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from qrank.errors import IndexFileError, InputError
+from qrank.errors import IndexFileError, QueryError
 from qrank.pipeline.freshness import is_stale, kept
 from qrank.pipeline.fusion import blend, fuse
 from qrank.pipeline.passage import passage_text
@@ -127,10 +127,10 @@ def search(
 
     semantic None: the index has no vectors. rerank None: the order stays the candidates' own.
     progress is told of stages and of what is reranked; an exception from it ends the search.
-    Raises InputError for an empty query, IndexFileError for mode vector without vectors.
+    Raises QueryError for an empty query, IndexFileError for mode vector without vectors.
     """
-    if not query.text.strip():
-        raise InputError("the query is empty", hint="say what to search for")
+    if not query.text.replace('"', "").strip():
+        raise QueryError("the query is empty", hint="say what to search for")
     if query.mode is Mode.vector and semantic is None:
         raise IndexFileError(
             f"the index {store.path} has no vectors", hint="run qrank index without --no-embed"
@@ -138,7 +138,7 @@ def search(
     clock = Clock(progress or Silent())
     parsed = parse(query.text, store.languages(), syntax=query.syntax)
     if not parsed.plain.strip():
-        raise InputError(
+        raise QueryError(
             "the query only says what to leave out", hint="say what to search for, too"
         )
     terms = list(dict.fromkeys([*parsed.terms, *parsed.prefixes]))

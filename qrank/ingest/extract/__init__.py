@@ -95,6 +95,15 @@ def is_isolated(name: str, head: Callable[[], bytes]) -> bool:
     return known is not None and known.isolated
 
 
+def is_text(name: str, head: bytes) -> bool:
+    """Whether a file, which begins so, is a text by itself; nothing has to be extracted of it."""
+    suffix = suffix_of(name)
+    if suffix in compressed.SUFFIXES or suffix in _BINARY:
+        return False
+    known = BY_SUFFIX.get(suffix) or _sniffed(head, None) or TEXT
+    return known.reads_text or known.records
+
+
 def takes_fields(name: str) -> bool:
     """Whether a file holds records."""
     known = BY_SUFFIX.get(suffix_of(name))
