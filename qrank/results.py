@@ -51,6 +51,7 @@ class Document(NamedTuple):
     line: int = 0  # lines of the file before the text
     lines: Sequence[int] | None = None  # of each line of text the line of the file it is from
     fields: Mapping[str, object] = MappingProxyType({})  # front matter, a mail's date and sender
+    note: str = ""  # what of the file up to here was passed over, and why
 
 
 class Chunk(NamedTuple):
@@ -199,11 +200,13 @@ class Packed:
 
 @dataclass(frozen=True, slots=True)
 class FileProblem:
-    """A file that was left out, and why; known: it was for the same reason the last time."""
+    """A file that was left out, and why; known: it was for the same reason the last time; partly:
+    only something in it was."""
 
     path: str
     reason: str
     known: bool = False
+    partly: bool = False
 
 
 @dataclass(slots=True)

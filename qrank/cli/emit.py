@@ -148,6 +148,7 @@ def file_plan(plan: FilePlan) -> dict[str, Any]:
         "path": plan.path,
         "title": plan.title,
         "reason": plan.reason or None,
+        "note": plan.note or None,
         "chunks": made,
     }
 

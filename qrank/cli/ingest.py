@@ -147,6 +147,10 @@ def show(
             render.left_out(plan.path, plan.reason)
         else:
             read += 1
+            if plan.note:
+                render.partly_left_out(plan.path, plan.note)
+            if not plan.chunks and not counts:
+                render.warn(f"no text in {render.short_path(plan.path)}")
         passages += len(plan.chunks)
         if as_json:
             documents.append(emit.file_plan(plan))

@@ -47,6 +47,13 @@ class Piece(NamedTuple):
     title_terms: str
 
 
+class Part(NamedTuple):
+    """Some of a file's pieces, and what of the file up to here was passed over, and why."""
+
+    pieces: list[Piece]
+    note: str = ""
+
+
 @dataclass(slots=True)
 class Prepared:
     """A file read, with its first pieces; all of them when it is complete."""
@@ -58,6 +65,7 @@ class Prepared:
     language: str = ENGLISH  # of what is in Latin script
     fields: str = ""  # JSON
     pieces: list[Piece] = field(default_factory=list)
+    note: str = ""
     complete: bool = True
     unchanged: bool = False
 
@@ -95,8 +103,8 @@ def made_by(path: str, reading: Reading) -> str:
     return "." + hashlib.blake2b(said.encode(), digest_size=4).hexdigest() if said else ""
 
 
-def prepare(task: Task, reading: Reading) -> Iterator[Prepared | list[Piece]]:
-    """Yield the file prepared, then what pieces do not fit in its first part.
+def prepare(task: Task, reading: Reading) -> Iterator[Prepared | Part]:
+    """Yield the file prepared, then what does not fit in its first part.
 
     Raises ExtractError, NoTextError, or OSError when it can't be read or changes meanwhile.
     """
@@ -116,12 +124,12 @@ def prepare(task: Task, reading: Reading) -> Iterator[Prepared | list[Piece]]:
             yield done
             return
         parts = _parts(task, source, reading, done)
-        done.pieces = next(parts, [])
-        for pieces in parts:
+        done.pieces, done.note = next(parts)
+        for part in parts:
             if done.complete:  # there is more than the first part
                 done.complete = False
                 yield done
-            yield pieces
+            yield part
         now = os.fstat(file.fileno())
         if (now.st_size, now.st_mtime_ns) != (info.st_size, info.st_mtime_ns):
             raise OSError(errno.EBUSY, "it changed while it was read")
@@ -129,10 +137,11 @@ def prepare(task: Task, reading: Reading) -> Iterator[Prepared | list[Piece]]:
             yield done
 
 
-def _parts(task: Task, file: BinaryIO, reading: Reading, done: Prepared) -> Iterator[list[Piece]]:
-    """The pieces in parts; title and fields of the first document go into done."""
+def _parts(task: Task, file: BinaryIO, reading: Reading, done: Prepared) -> Iterator[Part]:
+    """The pieces in parts, one at least; title and fields of the first document go into done."""
     path = PurePath(task.path)
     pieces: list[Piece] = []
+    note = ""
     size = 0
     offset = line = 0  # of the text extracted so far
     found = _documents(task.path, file, reading)
@@ -143,14 +152,14 @@ def _parts(task: Task, file: BinaryIO, reading: Reading, done: Prepared) -> Iter
         elif not document.offset:  # extracted text: what is in the file follows what was
             document = document._replace(offset=offset, line=0 if document.lines else line)
         pieces += pieces_of(document, f"{done.title} {path.stem}", done.language)
+        note = document.note
         size += len(document.text)
         offset = document.offset + len(document.text.encode("utf-8")) + 2
         line += document.text.count("\n") + 2
         if size >= PART:
-            yield pieces
-            pieces, size = [], 0
-    if pieces or not size:
-        yield pieces
+            yield Part(pieces, note)
+            pieces, size, note = [], 0, ""
+    yield Part(pieces, note)
 
 
 def _documents(path: str, file: BinaryIO, reading: Reading) -> Iterator[Document]:

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 
 from qrank.errors import ExtractError, NoTextError
 from qrank.ingest import worker as protocol
-from qrank.ingest.prepare import IN_MEMORY, Piece, Prepared, Task, needs_worker, prepare
+from qrank.ingest.prepare import IN_MEMORY, Part, Prepared, Task, needs_worker, prepare
 from qrank.settings import Reading
 
 HERE = 2 << 20  # bytes of plain text in all that are not worth the start of a worker
@@ -48,7 +48,7 @@ class Outcome:
     task: Task
     prepared: Prepared | None = None
     problem: Problem | None = None
-    rest: Iterator[list[Piece]] = field(default_factory=lambda: iter(()))
+    rest: Iterator[Part] = field(default_factory=lambda: iter(()))
 
 
 def read_all(tasks: Iterable[Task], reading: Reading) -> Iterator[Outcome]:
@@ -144,7 +144,7 @@ class _Reply:
             else Outcome(self.task, done, rest=self._rest())
         )
 
-    def _rest(self) -> Iterator[list[Piece]]:
+    def _rest(self) -> Iterator[Part]:
         while True:
             kind, data = self._messages.get()
             if kind == protocol.END:

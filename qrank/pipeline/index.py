@@ -14,7 +14,7 @@ from qrank import text
 from qrank.errors import ExtractError, InputError
 from qrank.ingest import chunk as chunking
 from qrank.ingest import extract
-from qrank.ingest.prepare import Task, made_by, pieces_of
+from qrank.ingest.prepare import Part, Task, made_by, pieces_of
 from qrank.ingest.readers import Outcome, Problem, read_all
 from qrank.ingest.walk import Within, too_large, walk
 from qrank.pipeline import passage
@@ -228,6 +228,8 @@ class _Update:
     def _count_written(self, outcome: Outcome) -> None:
         if outcome.problem or not outcome.prepared:
             return
+        if note := outcome.prepared.note:
+            self._report.problems.append(FileProblem(outcome.task.path, note, partly=True))
         if outcome.prepared.unchanged:
             self._report.unchanged += 1
         elif outcome.task.path in self._known:
@@ -256,10 +258,11 @@ def _new_chunks(outcome: Outcome) -> Iterator[NewChunk]:
     prepared = outcome.prepared
     if prepared is None:
         return
-    for pieces in chain([prepared.pieces], outcome.rest):
-        for chunk, body, title in pieces:
+    for part in chain([Part(prepared.pieces)], outcome.rest):
+        for chunk, body, title in part.pieces:
             hashed = passage_hash(prepared.title, chunk.heading, chunk.text)
             yield NewChunk(chunk, body, title, hashed)
+        prepared.note = part.note or prepared.note
 
 
 def new_chunks(document: Document, title: str, spoken: str) -> list[NewChunk]:

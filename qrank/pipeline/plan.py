@@ -18,12 +18,14 @@ from qrank.settings import Reading, Walking
 
 @dataclass(slots=True)
 class FilePlan:
-    """A file with its chunks, or with the reason why it would be left out."""
+    """A file with its chunks, or with the reason why it would be left out; note: what of it would
+    be passed over, and why."""
 
     path: str
     title: str = ""
     chunks: list[Chunk] = field(default_factory=list)
     reason: str = ""
+    note: str = ""
 
     def tokens(self, chunk: Chunk) -> int:
         """About how many tokens a chunk is, whatever the model."""
@@ -56,9 +58,11 @@ def planned(outcome: Outcome) -> FilePlan:
         return made
     made.title = outcome.prepared.title
     try:
+        made.note = outcome.prepared.note
         made.chunks = [piece.chunk for piece in outcome.prepared.pieces]
-        for pieces in outcome.rest:
-            made.chunks += [piece.chunk for piece in pieces]
+        for part in outcome.rest:
+            made.chunks += [piece.chunk for piece in part.pieces]
+            made.note = part.note or made.note
     except (ExtractError, OSError) as error:
         made.chunks, made.reason = [], str(error)
     return made

@@ -19,7 +19,7 @@ from qrank.ingest.extract import compressed
 from qrank.results import Block, Document
 from qrank.settings import READ_ALL, Reading
 
-VERSION = 5  # part of the index: a change makes every file be extracted and chunked again
+VERSION = 6  # part of the index: a change makes every file be extracted and chunked again
 WINDOW = 4 << 20  # bytes of a text file that are read at once
 
 
@@ -138,7 +138,12 @@ def documents(file: BinaryIO, name: str, reading: Reading = READ_ALL) -> Iterato
     elif known.records:
         yield from function(file, reading.fields)
     else:
-        yield from function(file)
+        empty = True
+        for document in function(file):
+            empty = empty and not document.blocks
+            yield document
+        if empty:
+            raise NoTextError("no text in it")
 
 
 @cache

@@ -41,6 +41,7 @@ class Builder:
         self._lines: list[int] = []
         self._has_lines = False
         self.first_heading = ""
+        self.note = ""  # what was passed over, and why
 
     def page(self, number: int) -> None:
         """What follows is on another page (slide, sheet), counted from 1."""
@@ -90,6 +91,7 @@ class Builder:
             self._blocks,
             lines=self._lines if self._has_lines else None,
             fields=fields or {},
+            note=self.note,
         )
 
     def _close_headings(self) -> None:

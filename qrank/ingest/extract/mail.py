@@ -5,6 +5,7 @@ from __future__ import annotations
 import email
 import email.policy
 from collections.abc import Iterator, Sequence
+from email.errors import MissingHeaderBodySeparatorDefect
 from email.message import EmailMessage
 from typing import BinaryIO
 
@@ -62,7 +63,8 @@ def _add(builder: Builder, raw: bytes, line: int) -> tuple[str, dict[str, object
     builder.headings(subject)
     shown = "\n".join(f"{name}: {value}" for name, value in headers.items() if value)
     builder.paragraph(shown, line)
-    places = _Places(raw, line)
+    unseparated = any(isinstance(d, MissingHeaderBodySeparatorDefect) for d in message.defects)
+    places = _Places(raw, line, has_headers=not unseparated)
     for part in _text_parts(message):
         try:
             text = part.get_content()
@@ -72,6 +74,7 @@ def _add(builder: Builder, raw: bytes, line: int) -> tuple[str, dict[str, object
         if part.get_content_subtype() == "html":
             inner = Builder()
             html.add(inner, text, line=None)
+            builder.note = builder.note or inner.note
             text = inner.document().text
         for paragraph in str(text).replace("\r\n", "\n").split("\n\n"):
             builder.paragraph(paragraph, lines=places.of(paragraph))
@@ -110,10 +113,11 @@ def _text_parts(message: EmailMessage) -> Iterator[EmailMessage]:
 class _Places:
     """Finds the lines of the file that a paragraph is on, as far as it is not encoded."""
 
-    def __init__(self, raw: bytes, first: int) -> None:
+    def __init__(self, raw: bytes, first: int, *, has_headers: bool) -> None:
         self._lines = raw.split(b"\n")
         self._first = first
-        self._at = next((i for i, line in enumerate(self._lines) if not line.strip()), 0)
+        blank = (i for i, line in enumerate(self._lines) if not line.strip())
+        self._at = next(blank, 0) if has_headers else 0
 
     @property
     def last(self) -> int:

@@ -5,28 +5,31 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from typing import BinaryIO
 
-from qrank.errors import ExtractError
+from qrank.errors import ExtractError, NoTextError
 from qrank.ingest.decode import encoding_of
 from qrank.ingest.extract.building import Builder
 from qrank.results import Document
 
 TITLES = ("title", "name", "subject", "headline")
 TEXTS = (
-    *("text", "body", "content", "abstract", "summary", "description", "message"),
+    *("text", "body", "content", "abstract", "summary", "description", "message", "messages"),
     *("question", "answer", "prompt", "completion", "comment"),
 )
 STRETCH = 1 << 20  # characters that are handed on at once
 MAX_FIELD = 16 << 20
+MAX_DEPTH = 8  # of objects within objects that are looked into
 
 
 def extract_jsonl(file: BinaryIO, fields: tuple[str, ...] = ()) -> Iterator[Document]:
     """Yield the rows, a stretch at a time. Without fields: those with the usual names of titles
-    and texts, else all that are strings. Raises ExtractError when no line is a JSON object."""
+    and texts, else all that hold text. Raises ExtractError when no line is a JSON object,
+    NoTextError when none has text."""
     stretch = _Stretch()
-    good = bad = 0
+    good = bad = first_bad = 0
     for number, line in enumerate(file, 1):
         if not line.strip():
             continue
@@ -36,20 +39,26 @@ def extract_jsonl(file: BinaryIO, fields: tuple[str, ...] = ()) -> Iterator[Docu
             row = None
         if not isinstance(row, dict):
             bad += 1
+            first_bad = first_bad or number
             continue
         good += 1
-        strings = {key: text for key, value in row.items() if (text := _string(value))}
-        usual = tuple(name for name in TITLES[:1] + TEXTS if name in strings)
-        stretch.add(strings, fields or usual or tuple(strings), number)
+        texts = {key: text for key, value in row.items() if (text := _text(value))}
+        usual = tuple(name for name in TITLES[:1] + TEXTS if name in texts)
+        stretch.add(texts, fields or usual or tuple(texts), [number])
         if stretch.full:
             yield stretch.document()
     if bad and not good:
         raise ExtractError("no line of it is a JSON object")
-    yield stretch.document()
+    note = ""
+    if bad:
+        are = "is no JSON object" if bad == 1 else "are no JSON objects"
+        note = f"{bad} of {good + bad} lines {are} (line {first_bad}{', …' if bad > 1 else ''})"
+    yield stretch.last(fields, note)
 
 
 def extract_csv(file: BinaryIO, fields: tuple[str, ...] = ()) -> Iterator[Document]:
-    """Yield the rows, a stretch at a time; the first row names the columns. Without fields: all."""
+    """Yield the rows, a stretch at a time; the first row names the columns. Without fields: all.
+    Raises ExtractError for what is no CSV, NoTextError when no row has text."""
     head = file.read(65_536)
     file.seek(0)
     encoding, skipped = encoding_of(head)
@@ -61,18 +70,22 @@ def extract_csv(file: BinaryIO, fields: tuple[str, ...] = ()) -> Iterator[Docume
         )
     except csv.Error:
         dialect = csv.excel_tab if b"\t" in head.partition(b"\n")[0] else csv.excel
+    dialect.doublequote = True  # as all write it, whatever the sniffer saw of it
     csv.field_size_limit(MAX_FIELD)
     rows = csv.reader((line.replace("\0", "") for line in text), dialect)
     stretch = _Stretch()
     names: list[str] = []
-    line = 1
+    line, first = 1, 0
     try:
         for row in rows:
             if not names:
-                names = [name.strip() or f"column {i}" for i, name in enumerate(row, 1)]
+                names = _columns(row)
+                first = rows.line_num
             else:
-                filled = {n: value.strip() for n, value in zip(names, row, strict=False) if value}
-                stretch.add(filled, fields or tuple(filled), line)
+                more = (f"column {i}" for i in range(len(names) + 1, len(row) + 1))
+                columns = zip(chain(names, more), row, strict=False)
+                filled = {name: value.strip() for name, value in columns if value}
+                stretch.add(filled, fields or tuple(filled), range(line, rows.line_num + 1))
             line = rows.line_num + 1
             if stretch.full:
                 yield stretch.document()
@@ -80,15 +93,41 @@ def extract_csv(file: BinaryIO, fields: tuple[str, ...] = ()) -> Iterator[Docume
         raise ExtractError(f"line {line} is no CSV: {error}") from error
     finally:
         text.detach()
-    yield stretch.document()
+    if names and rows.line_num == first:
+        raise NoTextError("no row below the one that names the columns")
+    yield stretch.last(fields)
 
 
-def _string(value: object) -> str:
+def _columns(row: Sequence[str]) -> list[str]:
+    """The names of columns, all different.
+
+    >>> _columns(["a", "", "a"])
+    ['a', 'column 2', 'a (column 3)']
+    """
+    names: dict[str, None] = {}
+    for i, cell in enumerate(row, 1):
+        name = cell.strip() or f"column {i}"
+        names[f"{name} (column {i})" if name in names else name] = None
+    return [*names]
+
+
+def _text(value: object, depth: int = MAX_DEPTH) -> str:
+    """The text of a value: of an object that of its usual fields, else of all; of a list that of
+    its items.
+
+    >>> _text([{"role": "user", "content": "Which tea?"}, {"role": "bot", "content": "Green."}])
+    'Which tea?\\nGreen.'
+    """
     if isinstance(value, str):
         return value.strip()
-    if isinstance(value, list) and all(isinstance(item, str) for item in value):
-        return ", ".join(value)
-    return ""
+    between = "\n"
+    if isinstance(value, dict):
+        value = [value[name] for name in TITLES[:1] + TEXTS if name in value] or [*value.values()]
+    elif isinstance(value, list) and all(isinstance(item, str) for item in value):
+        between = ", "
+    if not isinstance(value, list) or not depth:
+        return ""
+    return between.join(text for item in value if (text := _text(item, depth - 1)))
 
 
 class _Stretch:
@@ -97,12 +136,14 @@ class _Stretch:
     def __init__(self) -> None:
         self._builder = Builder()
         self._size = 0
+        self._empty = True  # no row so far has had text
+        self._names: dict[str, None] = {}  # of fields that were there, while no row has had text
 
     @property
     def full(self) -> bool:
         return self._size >= STRETCH
 
-    def add(self, row: Mapping[str, str], wanted: tuple[str, ...], line: int) -> None:
+    def add(self, row: Mapping[str, str], wanted: tuple[str, ...], lines: Sequence[int]) -> None:
         title = next((name for name in TITLES if name in row), "")
         names = [name for name in wanted if row.get(name)]
         self._builder.part()
@@ -111,9 +152,31 @@ class _Stretch:
             text = "\n".join(row[name] for name in names)
         else:
             text = "\n".join(f"{name}: {row[name]}" for name in names)
-        self._builder.paragraph(text, line)
+        self._builder.paragraph(text, lines=_as_many(lines, text.count("\n") + 1))
         self._size += len(text)
+        self._empty = self._empty and not text
+        if self._empty:
+            self._names |= dict.fromkeys(row)
 
     def document(self) -> Document:
         done, self._builder, self._size = self._builder, Builder(), 0
         return done.document()
+
+    def last(self, fields: tuple[str, ...], note: str = "") -> Document:
+        """The last one. Raises NoTextError when there was no text in any row."""
+        if self._empty:
+            there = f"; there are: {', '.join(self._names)}" if self._names else ""
+            under = f" under {', '.join(fields)}{there} (--fields)" if fields else ""
+            raise NoTextError(f"no row has text{under}")
+        self._builder.note = note
+        return self.document()
+
+
+def _as_many(lines: Sequence[int], count: int) -> Sequence[int]:
+    """Lines of a file for count lines of text: the first and last of them stay so.
+
+    >>> _as_many(range(4, 8), 2), _as_many([3], 2)
+    ([4, 7], [3, 3])
+    """
+    placed = [*lines[:count], *[lines[-1]] * (count - len(lines))]
+    return [*placed[:-1], lines[-1]] if count > 1 else placed
