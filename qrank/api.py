@@ -237,7 +237,7 @@ class Index:
             return Passage(**passage_fields(stored))
         raise InputError(
             f"there is no passage {passage!r} in {self.path}",
-            hint="a result of qrank search --json names it in id; indexing a file again renames it",
+            hint="ids are in what qrank search --json prints; a file indexed again has new ones",
         )
 
     def bm25_terms(self, answer: Answer) -> dict[str, dict[str, float]]:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from support import extract
 
 from qrank.errors import NoTextError
-from qrank.ingest.chunk import MAX_TOKENS, chunk
+from qrank.ingest.chunk import MAX_TOKENS, chunk, split
 
 PIECES = st.sampled_from(
     "# A\n|## B ##\n\n|Title\n=====\n|```py\nx = 1\n```\n|- item\n|  - inner\n|> quoted\n".split(
@@ -98,3 +98,21 @@ def test_what_is_no_text_is_refused(data: bytes) -> None:
 def test_front_matter_gives_the_title() -> None:
     assert extract("a.md", b'---\ntitle: "On tea"\n---\n# Other\n').title == "On tea"
     assert extract("a.md", b"intro\n\n# Heading *one*\n").title == "Heading one"
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("We ship many teas, e.g. green ones.", "e.g. green"),
+        ("It was said by Dr. Smith himself.", "Dr. Smith"),
+        ("It was said by J. Doe himself.", "J. Doe"),
+        ("Man kann z. B. grünen Tee nehmen.", "z. B. grünen"),
+    ],
+)
+def test_a_full_stop_within_a_sentence_ends_none(text: str, kept: str) -> None:
+    before = "A sentence that is rather long stands here, the first."
+    whole = f"{before} {text} Then it goes on for a while."
+    until = len(f"{before} {text}".encode())
+    for size in range(len(before) + 1, until + 3):
+        first = whole[slice(*split(whole, 0, len(whole), size)[0])]
+        assert first == (before if size < until else f"{before} {text}")

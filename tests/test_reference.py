@@ -85,6 +85,23 @@ def test_names_are_completed(qrank: Qrank, environment: dict[str, str], tmp_path
     assert asked(environment, tmp_path, "search", "--mode", "b") == {"bm25"}
     assert asked(environment, tmp_path, "config", "get", "em") == {"embed_model"}
     assert asked(environment, tmp_path, "completions", "z") == {"zsh"}
+    for words in (
+        ("rerank", "q", "--rerank-model"),
+        ("embed", "--embed-model"),
+        ("index", "--embed-model"),
+        *(("models", command) for command in ("show", "pull", "verify", "bench")),
+    ):
+        assert asked(environment, tmp_path, *words, "ti") == {"tiny"}, words
+    for command in ("index", "search", "chunks"):
+        assert asked(environment, tmp_path, command, "--type", "mark") == {"markdown"}
+    assert asked(environment, tmp_path, "search", "--hyperlink-format", "v") == {"vscode"}
+    assert asked(environment, tmp_path, "man", "sea") == {"search"}
+
+
+def test_help_is_a_command_too(qrank: Qrank) -> None:
+    for words in ([], ["search"], ["models", "pull"]):
+        assert qrank("help", *words).stdout == qrank(*words, "--help").stdout != ""
+    assert qrank("help", "nope").returncode == 2
 
 
 @pytest.mark.parametrize(

@@ -155,6 +155,8 @@ def _usage(error: ClickException) -> str:
 
 
 def _command(arguments: list[str]) -> int:
+    if arguments[:1] == ["help"]:
+        arguments = [*arguments[1:], "--help"]
     command = typer.main.get_command(_called(arguments))
     if "_QRANK_COMPLETE" in os.environ:  # a shell asks for completions
         from typer._completion_classes import completion_init

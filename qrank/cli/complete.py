@@ -1,4 +1,4 @@
-"""What a shell may complete: names of collections and of models. It never fails, it only knows."""
+"""What a shell may complete: names of collections, models, types. It never fails, it only knows."""
 
 from __future__ import annotations
 
@@ -27,6 +27,35 @@ def embedders(incomplete: str) -> list[str]:
 def rerankers(incomplete: str) -> list[str]:
     """The rerankers that have a name."""
     return _models("reranker", incomplete)
+
+
+def models(incomplete: str) -> list[str]:
+    """All models that have a name."""
+    from qrank.models.registry import entries
+
+    return _beginning(incomplete, dict.fromkeys(entry.alias for entry in entries()))
+
+
+def types(incomplete: str) -> list[str]:
+    """The formats of files."""
+    from qrank.pipeline.narrow import formats
+
+    return _beginning(incomplete, formats())
+
+
+def links(incomplete: str) -> list[str]:
+    """The formats of hyperlinks that have a name."""
+    from qrank.cli.links import FORMATS
+
+    return _beginning(incomplete, FORMATS)
+
+
+def commands(incomplete: str) -> list[str]:
+    """The commands."""
+    from qrank.cli import manual
+
+    words = (name.split()[1:] for name, _ in manual.commands())
+    return _beginning(incomplete, (name[0] for name in words if len(name) == 1))
 
 
 def settings(incomplete: str) -> list[str]:

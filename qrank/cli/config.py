@@ -10,6 +10,7 @@ import typer
 from qrank.cli import complete, links
 from qrank.cli.options import COLOR_CHOICES, Command
 from qrank.errors import InputError
+from qrank.models.registry import AUTO, Role, lookup
 
 app = typer.Typer(help="The settings.", no_args_is_help=True, rich_markup_mode=None)
 Project = Annotated[
@@ -77,6 +78,9 @@ def _checked(key: str, value: str | None) -> str | None:
         raise InputError(f"color must be one of {', '.join(COLOR_CHOICES)}, not {value!r}")
     if key == "hyperlink_format":
         links.checked(value)
+    roles = {"embed_model": Role.embedder, "rerank_model": Role.reranker}
+    if key in roles and value != AUTO:
+        lookup(roles[key], value)  # a name that means nothing is said now, not in every search
     # In the file a relative path counts from there; here it was meant from this folder.
     return str(Path(value).expanduser().absolute()) if key == "db" else value
 

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from qrank.cli import complete
 from qrank.cli.inputs import Format
 from qrank.cli.options import common
 
@@ -15,7 +16,12 @@ GROUP = 32  # texts that are read, embedded and written together
 
 def embed(
     embed_model: Annotated[
-        str | None, typer.Option(metavar="MODEL", help="The embedding model. [auto]")
+        str | None,
+        typer.Option(
+            metavar="MODEL",
+            help="The embedding model. [auto]",
+            autocompletion=complete.embedders,
+        ),
     ] = None,
     query: Annotated[bool, typer.Option("--query", help="The texts are queries.")] = False,
     instruct: Annotated[

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from qrank.cli.options import common
+from qrank.cli import complete
+from qrank.cli.options import RerankModel, common
 from qrank.errors import InputError
 
 if TYPE_CHECKING:
@@ -28,11 +29,14 @@ def evaluate(
     split: Annotated[str, typer.Option(help="Which qrels/SPLIT.tsv of a BEIR folder.")] = "test",
     candidates: Annotated[int, typer.Option(min=1, help="How many are reranked.")] = 30,
     embed_model: Annotated[
-        str | None, typer.Option(metavar="MODEL", help="The embedding model. [auto]")
+        str | None,
+        typer.Option(
+            metavar="MODEL",
+            help="The embedding model. [auto]",
+            autocompletion=complete.embedders,
+        ),
     ] = None,
-    rerank_model: Annotated[
-        str | None, typer.Option(metavar="MODEL", help="The reranker. [auto]")
-    ] = None,
+    rerank_model: RerankModel = None,
     compare: Annotated[
         tuple[str, str] | None,
         typer.Option(metavar="A B", help="Exit with 1 when B is significantly worse than A."),

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from qrank.cli import ingest
+from qrank.cli import complete, ingest
 from qrank.cli.options import common
 from qrank.errors import InputError
 
@@ -20,14 +20,20 @@ def index(
         str | None, typer.Option(help="Put them into this collection. [default]")
     ] = None,
     embed_model: Annotated[
-        str | None, typer.Option(metavar="MODEL", help="The embedding model. [auto]")
+        str | None,
+        typer.Option(
+            metavar="MODEL",
+            help="The embedding model. [auto]",
+            autocompletion=complete.embedders,
+        ),
     ] = None,
     embed: Annotated[
         bool, typer.Option("--embed/--no-embed", help="Whether to make vectors, too.")
     ] = True,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only show what would be read, and how.")
+        bool,
+        typer.Option("--dry-run", help="Only show what would be made of each file, were it new."),
     ] = False,
     watch: Annotated[
         bool, typer.Option("--watch", help="Go on: keep the index up to date until interrupted.")

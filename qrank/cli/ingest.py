@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from qrank.cli import complete
 from qrank.errors import InputError
 from qrank.settings import MAX_FILESIZE, TIMEOUT, Reading, Walking
 
@@ -29,7 +30,12 @@ Globs = Annotated[
 ]
 Types = Annotated[
     list[str] | None,
-    typer.Option("--type", metavar="TYPE", help="Only files of this type: pdf, markdown, py, …"),
+    typer.Option(
+        "--type",
+        metavar="TYPE",
+        help="Only files of this type: pdf, markdown, py, …",
+        autocompletion=complete.types,
+    ),
 ]
 MaxFilesize = Annotated[
     str | None, typer.Option("--max-filesize", metavar="SIZE", help="Leave larger files out. [32M]")

@@ -7,19 +7,35 @@ from typing import Annotated
 
 import typer
 
+from qrank.cli import complete
 from qrank.cli.options import Command, ModelCommand, common
 from qrank.errors import InputError, QrankError
-from qrank.models.registry import Role
+from qrank.models.registry import Entry, Role
 
 app = typer.Typer(help="The models qrank knows.", no_args_is_help=True, rich_markup_mode=None)
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 RoleOption = Annotated[Role | None, typer.Option(help="Which of the two, where it matters.")]
-Name = Annotated[str, typer.Argument(metavar="MODEL", help="An alias, or alias:QUANTIZATION.")]
+Name = Annotated[
+    str,
+    typer.Argument(
+        metavar="MODEL",
+        help="An alias, or alias:QUANTIZATION.",
+        autocompletion=complete.models,
+    ),
+]
 Names = Annotated[
     list[str],
     typer.Argument(
-        metavar="MODEL...", help="Aliases, alias:QUANTIZATION, or hf:OWNER/REPO/FILE.gguf."
+        metavar="MODEL...",
+        help="Aliases, alias:QUANTIZATION, or hf:OWNER/REPO/FILE.gguf.",
+        autocompletion=complete.models,
+    ),
+]
+SomeNames = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[MODEL...]", help="[all that are installed]", autocompletion=complete.models
     ),
 ]
 
@@ -51,11 +67,13 @@ def show(name: Name, role: RoleOption = None, as_json: Json = False) -> None:
     from qrank.cli import emit, render_models
     from qrank.pipeline import inventory
 
-    told = inventory.show(name, role)
     if as_json:
-        emit.document(told)
-    else:
-        render_models.details(told)
+        emit.document(inventory.show(inventory.entry_of(name, role)))
+        return
+    for number, entry in enumerate(inventory.entries_of(name, role)):
+        if number:
+            print()
+        render_models.details(inventory.show(entry))
 
 
 @app.command(cls=Command)
@@ -89,9 +107,7 @@ def pull(names: Names, role: RoleOption = None, as_json: Json = False) -> None:
 
 @app.command(cls=Command)
 def verify(
-    names: Annotated[
-        list[str] | None, typer.Argument(metavar="[MODEL...]", help="[all that are installed]")
-    ] = None,
+    names: SomeNames = None,
     role: RoleOption = None,
     as_json: Json = False,
 ) -> None:
@@ -99,7 +115,7 @@ def verify(
     from qrank.cli import emit, render_models
     from qrank.pipeline import inventory
 
-    wanted = [inventory.entry_of(name, role) for name in names or ()] or inventory.on_disk(role)
+    wanted = _named(names, role) or inventory.on_disk(role)
     results, problems = [], []
     for entry in wanted:
         try:
@@ -114,6 +130,12 @@ def verify(
         render_models.problem(str(problem))
     if problems:
         raise problems[-1]
+
+
+def _named(names: list[str] | None, role: Role | None) -> list[Entry]:
+    from qrank.pipeline import inventory
+
+    return [entry for name in names or () for entry in inventory.entries_of(name, role)]
 
 
 @app.command(cls=Command)
@@ -168,9 +190,7 @@ def quantize(
 
 @app.command(cls=ModelCommand)
 def bench(
-    names: Annotated[
-        list[str] | None, typer.Argument(metavar="[MODEL...]", help="[all that are installed]")
-    ] = None,
+    names: SomeNames = None,
     role: RoleOption = None,
     types: Annotated[
         str, typer.Option("--types", metavar="T,T…", help="Measure these types of it, too.")
@@ -191,7 +211,7 @@ def bench(
     known = inventory.quantizations()
     if unknown := [kind for kind in kinds if kind not in known]:
         raise InputError(f"unknown type {unknown[0]!r}", hint=f"use {', '.join(known)}")
-    wanted = [inventory.entry_of(name, role) for name in names or ()] or inventory.on_disk(role)
+    wanted = _named(names, role) or inventory.on_disk(role)
     report = []
     with render_models.transfer() as progress:
         for entry in wanted:

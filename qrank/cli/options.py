@@ -128,6 +128,7 @@ Suffixes = Annotated[
         "--type",
         metavar="TYPE",
         help="Only files of this type: pdf, markdown, md (may be repeated).",
+        autocompletion=complete.types,
     ),
 ]
 _DATES = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]
@@ -180,7 +181,12 @@ Explain = Annotated[
 ]
 Hyperlinks = Annotated[
     str | None,
-    typer.Option("--hyperlink-format", metavar="FORMAT", help="Link places, as file or vscode."),
+    typer.Option(
+        "--hyperlink-format",
+        metavar="FORMAT",
+        help="Link places, as file or vscode.",
+        autocompletion=complete.links,
+    ),
 ]
 EmbedModel = Annotated[
     str | None,

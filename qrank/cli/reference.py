@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from qrank.cli import complete
+
 SCHEMAS = Path(__file__).parent / "schemas"
 
 
@@ -52,7 +54,10 @@ def completions(shell: Annotated[Shell, typer.Argument(help="Your shell.")]) -> 
 
 def man(
     command: Annotated[
-        list[str] | None, typer.Argument(metavar="[COMMAND]", help="Of this command.")
+        list[str] | None,
+        typer.Argument(
+            metavar="[COMMAND]", help="Of this command.", autocompletion=complete.commands
+        ),
     ] = None,
     folder: Annotated[
         Path | None, typer.Option("--dir", metavar="DIR", help="Write all pages into DIR.")

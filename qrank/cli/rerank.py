@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from qrank.cli.inputs import Format
-from qrank.cli.options import common
+from qrank.cli.options import RerankModel, common
 from qrank.errors import InputError
 
 DEFAULT_CANDIDATES = 100
@@ -15,9 +15,7 @@ DEFAULT_CANDIDATES = 100
 
 def rerank(
     query: Annotated[str, typer.Argument(help="What the documents should answer.")],
-    rerank_model: Annotated[
-        str | None, typer.Option(metavar="MODEL", help="The reranker. [auto]")
-    ] = None,
+    rerank_model: RerankModel = None,
     instruct: Annotated[
         str | None, typer.Option(metavar="TEXT", help="The task, in place of the default one.")
     ] = None,

@@ -16,6 +16,8 @@ from qrank.results import Passage, Result
 Span = tuple[int, int]
 LINES = 5  # of code, lists and tables around the best one
 _HEADING_LINES = re.compile(r"\A(?:#{1,6}[^\S\n].*(?:\n\s*|\Z))+")
+_HEADING = re.compile(r"^#{1,6}[^\S\n]+(.*?)[^\S\n]*#*$", re.MULTILINE)
+_FRONT_MATTER = re.compile(r"\A(---|\+\+\+)\n.*?\n\1\n+(?=\S)", re.DOTALL)
 _SENTENCE_END = re.compile(r"(?<=[.!?…])[\"'”’)\]]*\s+|(?<=[。！？])|\n\s*\n")
 _LINE_END = re.compile(r"\n")
 # A line of code, of a list or of a table: indented, with a mark in front, or ended by a sign; or
@@ -50,9 +52,19 @@ def snippet(passage: str, terms: Sequence[str], width: int) -> list[Line]:
     >>> [line.text for line in snippet("One. Two three\\nfour.", ["three"], 100)]
     ['One. Two three four.']
     """
-    if keeps_lines(passage):
-        return _around(dedent(passage.expandtabs(4)), terms)
-    return [_window(passage, terms, width)]
+    front = _FRONT_MATTER.match(passage)
+    body = passage[front.end() :] if front else passage
+    if front and best_sentence(front[0], terms) and not best_sentence(body, terms):
+        return _around(front[0], terms)
+    if keeps_lines(body):
+        return _around(dedent(body.expandtabs(4)), terms)
+    return [_window(_HEADING.sub(_as_words, body), terms, width)]
+
+
+def _as_words(heading: re.Match[str]) -> str:
+    """A heading as it stands within a line."""
+    name = heading[1]
+    return f"{name}:" if name[-1:].isalnum() else name
 
 
 def whole(passage: str, terms: Sequence[str]) -> list[Line]:
@@ -166,7 +178,13 @@ def _around(passage: str, terms: Sequence[str]) -> list[Line]:
     count = text.count("\n") + 1
     middle = text.count("\n", 0, best[0]) if best else 0
     start = max(0, min(middle - LINES // 2, count - LINES))
-    return list(_cut(text, terms, best, range(start, min(count, start + LINES)), crop=True))
+    end = min(count, start + LINES)
+    blank = [not line.strip() for line in text.split("\n")]
+    while start < middle and blank[start]:  # a blank edge tells less than a line beyond
+        start, end = start + 1, min(count, end + 1)
+    while end - 1 > middle and blank[end - 1]:
+        start, end = max(0, start - 1), end - 1
+    return list(_cut(text, terms, best, range(start, end), crop=True))
 
 
 def _lines_of(passage: str) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from qrank.results import Block, Chunk, Document
 
-VERSION = 4  # part of the index: a change makes every file be chunked again
+VERSION = 5  # part of the index: a change makes every file be chunked again
 MAX_TOKENS = 300  # what a reranker on a CPU can read thirty of
 MIN_TOKENS = 80  # below this a section joins the next one
 
@@ -21,6 +21,10 @@ _SENTENCE_END = re.compile(
     r"([.!?…。！？\n](?:(?<=\n)\n*|(?<=[。！？])|[\"'”’)\]]*(?=\s)))(?:(?<!\n)\s+)?"
 )
 _BLANKS = re.compile(r"\s+")
+# What a full stop follows without ending a sentence: a title or the like, an initial, "e.g.".
+_TITLE = re.compile(r"(?:mr|mrs|ms|dr|prof|st|vs|cf|al|fig|eq|vgl|bzw|[^\W\d_])\Z", re.IGNORECASE)
+_INNER_STOP = re.compile(r"\.[^\W\d_]{1,2}\Z")
+_LAST_WORD = 8  # characters before a full stop that tell
 Span = tuple[int, int]
 
 
@@ -127,11 +131,25 @@ def _last_sentence_end(text: str, start: int, limit: int, end: int) -> Span | No
         last, stop = None, start
         for match in _SENTENCE_END.finditer(text, begin, limit + 1):
             at = match.start() if text[match.start()] == "\n" else match.end(1)
-            if start < at <= limit:
+            if start < at <= limit and not _goes_on(text, match):
                 last, stop = match, at
         if last and (whole := _SENTENCE_END.match(text, last.start(), end)):
             return stop, whole.end()
     return None
+
+
+def _goes_on(text: str, end: re.Match[str]) -> bool:
+    """Whether a sentence goes on after what looks like its end.
+
+    >>> [_goes_on(text, _SENTENCE_END.search(text)) for text in ("see Dr. No", "tea. But")]
+    [True, False]
+    """
+    at = end.start()
+    if text[at] != ".":
+        return False
+    before = re.split(r"[^\w.]", text[max(0, at - _LAST_WORD) : at])[-1]
+    following = text[end.end() : end.end() + 1]
+    return bool(_TITLE.match(before) or (_INNER_STOP.search(before) and following.islower()))
 
 
 def _last_word_end(text: str, start: int, limit: int, end: int) -> Span:

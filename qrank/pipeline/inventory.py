@@ -50,10 +50,17 @@ def _listed(entry: Entry, speeds: dict[str, float]) -> dict[str, Any]:
 
 
 def entry_of(name: str, role: Role | None = None) -> Entry:
-    """The registry's entry that name means, installed or not.
+    """As entries_of. Raises InputError for a name that is both when no role is given."""
+    found = entries_of(name, role)
+    if len(found) > 1:
+        raise InputError(f"{name} is an embedder and a reranker", hint="say which with --role")
+    return found[0]
 
-    Raises ModelError for a name that means nothing, InputError for one that is both an embedder
-    and a reranker when no role is given.
+
+def entries_of(name: str, role: Role | None = None) -> list[Entry]:
+    """The registry's entries that name means, installed or not: one, or an embedder and a reranker.
+
+    Raises ModelError for a name that means nothing.
     """
     found: list[Entry] = []
     for each in Role if role is None else [role]:
@@ -66,18 +73,15 @@ def entry_of(name: str, role: Role | None = None) -> Entry:
         names = ", ".join(dict.fromkeys(entry.alias for entry in entries()))
         raise ModelError(f"unknown model {name!r}", hint=f"name one of: {names}")
     known = [entry for entry in found if entry in entries() or entry.alias != name]
-    if len(known) > 1:
-        raise InputError(f"{name} is an embedder and a reranker", hint="say which with --role")
     if known or len(found) == 1:
-        return (known or found)[0]
+        return known or found
     file = found[0].find()  # a path or a source without a name: what it is for, it tells itself
     embeds = file is None or gguf.read_header(file.path).kind is gguf.Kind.embedder
-    return found[0] if embeds else found[1]
+    return found[:1] if embeds else found[1:]
 
 
-def show(name: str, role: Role | None = None) -> dict[str, Any]:
+def show(entry: Entry) -> dict[str, Any]:
     """All that is known of a model: the registry's fields, and what its file says of itself."""
-    entry = entry_of(name, role)
     told = _listed(entry, {}) | {
         field: getattr(entry, field)
         for field in ("dims", "context", "pooling", "query", "document", "fusion_weight")

@@ -30,8 +30,13 @@ def narrowed(
 
 
 def _ends(names: Sequence[str]) -> tuple[str, ...]:
+    known = formats()
+    ends = [end for name in names for end in known.get(name.lower(), [name])]
+    return tuple(dict.fromkeys("." + end.lstrip(".") for end in ends))
+
+
+def formats() -> dict[str, list[str]]:
+    """The names of formats, each with its suffixes."""
     from qrank.ingest.extract import FORMATS  # 20 ms that most searches need not wait
 
-    formats = {known.name: known.suffixes.split() for known in FORMATS}
-    ends = [end for name in names for end in formats.get(name.lower(), [name])]
-    return tuple(dict.fromkeys("." + end.lstrip(".") for end in ends))
+    return {known.name: known.suffixes.split() for known in FORMATS}
