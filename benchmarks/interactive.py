@@ -29,7 +29,7 @@ from qrank import Index
 from qrank.cli.searcher import LIMIT
 from qrank.results import Chunk
 from qrank.store import Store
-from qrank.store.interface import NewChunk
+from qrank.terms import new_chunk
 from qrank.text import joined_terms
 
 COMMAND = Path(sys.executable).parent / "qrank"
@@ -60,7 +60,7 @@ def fill(path: Path, chunks: int) -> list[str]:
             for i in range(min(CHUNKS_A_FILE, chunks - at)):
                 text = " ".join(chance.choices(vocabulary, weights, k=WORDS_A_CHUNK))
                 chunk = Chunk(text, "", 0, len(text), i + 1, i + 1)
-                made.append(NewChunk(chunk, joined_terms(text), "", f"{at + i:016}".encode()))
+                made.append(new_chunk(chunk, joined_terms(text), "", f"{at + i:016}".encode()))
             with store.transaction():
                 store.add_document(
                     collection="made",

@@ -27,10 +27,11 @@ from typing import NamedTuple
 import numpy as np
 from compiled import keep_compiled
 
-from qrank.results import Chunk
+from qrank.results import Chunk, NewChunk
 from qrank.store import Store
 from qrank.store.filters import EVERYTHING, Filter
-from qrank.store.interface import NewChunk, StoredModel
+from qrank.store.interface import StoredModel
+from qrank.terms import new_chunk
 
 DIMS, CLUSTERS, BLOCK = 1024, 2000, 10_000
 VOCABULARY, STOP_WORDS = 200_000, 100
@@ -102,7 +103,7 @@ def block_of_files(number: int, words: Words) -> Iterator[tuple[str, list[NewChu
         chunk = Chunk(text.capitalize(), "A heading", i, i + len(text), i + 1, i + 5)
         unique = (number * BLOCK + i).to_bytes(8, "little")
         body, title = " ".join(stems), " ".join(stems[:3])
-        chunks.append(NewChunk(chunk, body, title, hash_of(unique)))
+        chunks.append(new_chunk(chunk, body, title, hash_of(unique)))
         if len(chunks) == CHUNKS_A_FILE:
             yield f"/bench/{number % 20}/{number}-{i}.md", chunks
             chunks = []

@@ -67,6 +67,17 @@ class Chunk(NamedTuple):
     page: int | None = None
 
 
+class NewChunk(NamedTuple):
+    """A chunk on its way into the index: its terms, separated by blanks; the hash of what models
+    are given; and the terms as the index keeps them."""
+
+    chunk: Chunk
+    body_terms: str
+    title_terms: str
+    passage_hash: bytes
+    packed_terms: bytes
+
+
 @dataclass(frozen=True, slots=True)
 class StoredChunk:
     """A chunk as the index holds it, with its file's fields."""

@@ -28,8 +28,8 @@ def read(path: Path) -> Outcome:
 def chunks_of(name: str) -> list[Chunk]:
     outcome = read(FILES / name)
     assert outcome.prepared, outcome.problem
-    pieces = [*outcome.prepared.pieces, *(p for part in outcome.rest for p in part)]
-    return [piece.chunk for piece in pieces]
+    made = [*outcome.prepared.chunks, *(new for part in outcome.rest for new in part.chunks)]
+    return [new.chunk for new in made]
 
 
 def having(chunks: list[Chunk], sentence: str) -> Chunk:
@@ -137,4 +137,4 @@ def test_what_a_file_is_shows_without_its_suffix_or_is_said(path: Path, tmp_path
     sniffed = (".pdf", ".docx", ".pptx", ".xlsx", ".odt", ".epub", ".mbox")
     if path.suffix in sniffed and path.stem not in ("locked", "scan"):
         assert outcome.prepared
-        assert any(FILLER[:20] in piece.chunk.text for piece in outcome.prepared.pieces)
+        assert any(FILLER[:20] in new.chunk.text for new in outcome.prepared.chunks)

@@ -23,7 +23,7 @@ from support import COMMAND, SAMPLE, Run
 from qrank.errors import ExtractError, NoTextError
 from qrank.ingest import readers
 from qrank.ingest.extract import documents
-from qrank.ingest.prepare import Task, pieces_of
+from qrank.ingest.prepare import Task, new_chunks
 from qrank.ingest.readers import read_all
 from qrank.settings import READ_ALL, Reading
 
@@ -233,8 +233,8 @@ def test_any_bytes_are_read_or_refused(data: bytes, suffix: str) -> None:
     """What is read without a worker process raises nothing that would end the run."""
     with suppress(ExtractError, NoTextError):
         for document in documents(io.BytesIO(data), f"a.{suffix}"):
-            for piece in pieces_of(document, "a", "english"):
-                piece.chunk.text.encode("utf-8")
+            for new in new_chunks(document, "a", "a", "english"):
+                new.chunk.text.encode("utf-8")
 
 
 def mutated(data: bytes, random_: random.Random) -> bytes:

@@ -12,11 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support import SAMPLE, Run, complaint
 
-from qrank.cli.snippet import best_sentence, context, snippet, whole
 from qrank.cli.template import FIELDS, Template
 from qrank.errors import InputError
 from qrank.pipeline.pack import estimate, pack
-from qrank.results import Passage, Result, Scores
+from qrank.results import Result, Scores
 
 Qrank = Callable[..., Run]
 BM25 = ("--mode", "bm25")
@@ -281,50 +280,6 @@ def test_what_is_packed_never_exceeds_its_size(texts: list[str], most: int) -> N
     results = [result(text, id=str(i), start_line=i + 1) for i, text in enumerate(texts)]
     packed = pack("q", results, most)
     assert packed.tokens == sum(p.tokens for p in packed.passages) <= most
-
-
-@pytest.mark.parametrize(
-    ("passage", "terms", "shown"),
-    [
-        (
-            "---\ntitle: Leaves\n---\n\n## Green\n\nSteep it.\n\n### How long?\n\nTwo.\n",
-            ["steep"],
-            ["Green: Steep it. How long? Two."],
-        ),
-        (
-            "---\ntags: [tea]\ntitle: Leaves\n---\n\nSteep it.",
-            ["tea"],
-            ["---", "tags: [tea]", "title: Leaves", "---"],
-        ),
-        (
-            "a();\n\nb();\nc();\nd();\ne();\n\n",
-            ["c"],
-            ["b();", "c();", "d();", "e();"],
-        ),
-        (
-            "def a():\n    b()\n\n\ndef c():\n    d()\n    e()\n",
-            ["c"],
-            ["def c():", "    d()", "    e()"],
-        ),
-    ],
-)
-def test_a_snippet_is_of_what_says_something(
-    passage: str, terms: list[str], shown: list[str]
-) -> None:
-    assert [line.text for line in snippet(passage, terms, 200)] == shown
-
-
-@given(st.text(max_size=300), st.lists(st.sampled_from(["a", "be", "tea"]), max_size=3))
-def test_marks_lie_within_what_is_shown(text: str, terms: list[str]) -> None:
-    passage = Passage("1", "/none", "", "", "", 1, 1, 0, 0, None, text, {}, True)
-    for lines in (snippet(text, terms, 40), whole(text, terms), context(passage, terms, 1)):  # type: ignore[arg-type]
-        assert lines
-        for line in lines:
-            assert "\n" not in line.text
-            for start, end in [*line.terms, *([line.best] if line.best else [])]:
-                assert 0 <= start <= end <= len(line.text)
-    best = best_sentence(text, terms)
-    assert best is None or text[slice(*best)].strip()
 
 
 def test_hints_say_why(qrank: Qrank, sample_db: Path, tmp_path: Path) -> None:

@@ -19,7 +19,8 @@ from rank_bm25 import BM25Okapi
 from qrank.results import Chunk
 from qrank.store import Store
 from qrank.store.filters import EVERYTHING, Filter, Phrase
-from qrank.store.interface import NewChunk, StoredModel, StoreInterface
+from qrank.store.interface import StoredModel, StoreInterface
+from qrank.terms import new_chunk
 
 DIMS = 32
 
@@ -49,7 +50,7 @@ def add(
     language: str = "english",
 ) -> None:
     chunks = [
-        NewChunk(Chunk(text, "", i, i + 1, i + 1, i + 1), text, title, text.encode())
+        new_chunk(Chunk(text, "", i, i + 1, i + 1, i + 1), text, title, text.encode())
         for i, text in enumerate(texts)
     ]
     with store.transaction():

@@ -23,8 +23,10 @@ from qrank.ingest.content import data_hash, file_hash, open_regular
 from qrank.ingest.extract import documents, is_isolated, takes_fields
 from qrank.ingest.pre import preprocessed
 from qrank.language import ENGLISH, language
-from qrank.results import Chunk, Document
+from qrank.passage import passage_hash
+from qrank.results import Document, NewChunk
 from qrank.settings import Reading
+from qrank.terms import new_chunk
 
 IN_MEMORY = 4 << 20  # bytes; a longer file is read twice: to hash it, then to extract it
 PART = 1 << 20  # characters of text handed on at once
@@ -39,24 +41,16 @@ class Task(NamedTuple):
     known_hash: bytes | None = None
 
 
-class Piece(NamedTuple):
-    """A chunk with its index terms, separated by blanks."""
-
-    chunk: Chunk
-    body_terms: str
-    title_terms: str
-
-
 class Part(NamedTuple):
-    """Some of a file's pieces, and what of the file up to here was passed over, and why."""
+    """Some of a file's chunks, and what of the file up to here was passed over, and why."""
 
-    pieces: list[Piece]
+    chunks: list[NewChunk]
     note: str = ""
 
 
 @dataclass(slots=True)
 class Prepared:
-    """A file read, with its first pieces; all of them when it is complete."""
+    """A file read, with its first chunks; all of them when it is complete."""
 
     size: int
     mtime_ns: int
@@ -64,7 +58,7 @@ class Prepared:
     title: str = ""
     language: str = ENGLISH  # of what is in Latin script
     fields: str = ""  # JSON
-    pieces: list[Piece] = field(default_factory=list)
+    chunks: list[NewChunk] = field(default_factory=list)
     note: str = ""
     complete: bool = True
     unchanged: bool = False
@@ -124,7 +118,7 @@ def prepare(task: Task, reading: Reading) -> Iterator[Prepared | Part]:
             yield done
             return
         parts = _parts(task, source, reading, done)
-        done.pieces, done.note = next(parts)
+        done.chunks, done.note = next(parts)
         for part in parts:
             if done.complete:  # there is more than the first part
                 done.complete = False
@@ -138,9 +132,9 @@ def prepare(task: Task, reading: Reading) -> Iterator[Prepared | Part]:
 
 
 def _parts(task: Task, file: BinaryIO, reading: Reading, done: Prepared) -> Iterator[Part]:
-    """The pieces in parts, one at least; title and fields of the first document go into done."""
+    """The chunks in parts, one at least; title and fields of the first document go into done."""
     path = PurePath(task.path)
-    pieces: list[Piece] = []
+    chunks: list[NewChunk] = []
     note = ""
     size = 0
     offset = line = 0  # of the text extracted so far
@@ -151,15 +145,15 @@ def _parts(task: Task, file: BinaryIO, reading: Reading, done: Prepared) -> Iter
             done.language = language(document.text)
         elif not document.offset:  # extracted text: what is in the file follows what was
             document = document._replace(offset=offset, line=0 if document.lines else line)
-        pieces += pieces_of(document, f"{done.title} {path.stem}", done.language)
+        chunks += new_chunks(document, done.title, path.stem, done.language)
         note = document.note
         size += len(document.text)
         offset = document.offset + len(document.text.encode("utf-8")) + 2
         line += document.text.count("\n") + 2
         if size >= PART:
-            yield Part(pieces, note)
-            pieces, size, note = [], 0, ""
-    yield Part(pieces, note)
+            yield Part(chunks, note)
+            chunks, size, note = [], 0, ""
+    yield Part(chunks, note)
 
 
 def _documents(path: str, file: BinaryIO, reading: Reading) -> Iterator[Document]:
@@ -168,17 +162,19 @@ def _documents(path: str, file: BinaryIO, reading: Reading) -> Iterator[Document
     return documents(preprocessed(reading.pre, path, reading.timeout), "text.txt", reading)
 
 
-def pieces_of(document: Document, title: str, spoken: str) -> list[Piece]:
-    """A document's chunks with their terms; title: what it is called, beside its headings."""
-    pieces = []
-    heading, own = "", text.joined_terms(title, spoken)
+def new_chunks(document: Document, title: str, stem: str, spoken: str) -> list[NewChunk]:
+    """A document's chunks as the store takes them. title: that of the file, which all its documents
+    share; stem: its name, as searched as the title; spoken: its language in Latin script."""
+    made = []
+    heading, own = "", text.joined_terms(f"{title} {stem}", spoken)
     title_terms = own
-    for made in chunk(document):
-        if made.heading != heading:
-            heading = made.heading
+    for piece in chunk(document):
+        if piece.heading != heading:
+            heading = piece.heading
             title_terms = f"{own} {text.joined_terms(heading, spoken)}"
-        pieces.append(Piece(made, text.joined_terms(made.text, spoken), title_terms))
-    return pieces
+        hashed = passage_hash(title, heading, piece.text)
+        made.append(new_chunk(piece, text.joined_terms(piece.text, spoken), title_terms, hashed))
+    return made
 
 
 def _json(document: Document) -> str:

@@ -6,25 +6,22 @@ import os
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qrank import text
+from qrank import passage, text
 from qrank.errors import ExtractError, InputError
 from qrank.ingest import chunk as chunking
 from qrank.ingest import extract
-from qrank.ingest.prepare import Part, Task, made_by, pieces_of
+from qrank.ingest.prepare import Task, made_by
 from qrank.ingest.readers import Outcome, Problem, read_all
 from qrank.ingest.walk import Within, too_large, walk
-from qrank.pipeline import passage
 from qrank.pipeline.embedding import IndexModel, record, switch
 from qrank.pipeline.loading import Embedder, group_size, load_embedder
-from qrank.pipeline.passage import passage_hash, passage_text
 from qrank.pipeline.progress import Progress
-from qrank.results import Document, FileProblem, IndexReport
+from qrank.results import FileProblem, IndexReport, NewChunk
 from qrank.settings import READ_ALL, WALK_ALL, Placement, Reading, Walking
-from qrank.store.interface import LeftOut, NewChunk
+from qrank.store.interface import LeftOut
 from qrank.store.interface import StoreInterface as Store
 
 if TYPE_CHECKING:
@@ -165,7 +162,7 @@ class _Update:
             self._write_long(outcome)
             return
         self._group.append(outcome)
-        self._group_chunks += len(prepared.pieces) if prepared else 0
+        self._group_chunks += len(prepared.chunks) if prepared else 0
         if (
             len(self._group) >= COMMIT_FILES
             or self._group_chunks >= COMMIT_CHUNKS
@@ -218,7 +215,7 @@ class _Update:
                 content_hash=prepared.content_hash,
                 title=prepared.title,
                 extractor=version,
-                chunks=_new_chunks(outcome),
+                chunks=_chunks(outcome),
                 fields=prepared.fields,
                 language=prepared.language,
             )
@@ -254,23 +251,14 @@ def extractor(path: str, reading: Reading) -> str:
     return EXTRACTOR + made_by(path, reading)
 
 
-def _new_chunks(outcome: Outcome) -> Iterator[NewChunk]:
+def _chunks(outcome: Outcome) -> Iterator[NewChunk]:
     prepared = outcome.prepared
     if prepared is None:
         return
-    for part in chain([Part(prepared.pieces)], outcome.rest):
-        for chunk, body, title in part.pieces:
-            hashed = passage_hash(prepared.title, chunk.heading, chunk.text)
-            yield NewChunk(chunk, body, title, hashed)
+    yield from prepared.chunks
+    for part in outcome.rest:
+        yield from part.chunks
         prepared.note = part.note or prepared.note
-
-
-def new_chunks(document: Document, title: str, spoken: str) -> list[NewChunk]:
-    """A document's chunks as the store takes them; spoken is its language in Latin script."""
-    return [
-        NewChunk(chunk, body, terms, passage_hash(document.title, chunk.heading, chunk.text))
-        for chunk, body, terms in pieces_of(document, title, spoken)
-    ]
 
 
 def _under(path: str, folders: Iterable[str]) -> bool:
@@ -313,7 +301,7 @@ def _embed(
             passages = store.passage_texts(missing[at : at + size])
             if passages:  # another run may have taken them out
                 sent.append([passage.id for passage in passages])
-                yield [passage_text(p.title, p.heading, p.text) for p in passages]
+                yield [passage.passage_text(p.title, p.heading, p.text) for p in passages]
 
     def write() -> None:
         nonlocal ids, vectors, cut

@@ -59,9 +59,9 @@ def planned(outcome: Outcome) -> FilePlan:
     made.title = outcome.prepared.title
     try:
         made.note = outcome.prepared.note
-        made.chunks = [piece.chunk for piece in outcome.prepared.pieces]
+        made.chunks = [new.chunk for new in outcome.prepared.chunks]
         for part in outcome.rest:
-            made.chunks += [piece.chunk for piece in part.pieces]
+            made.chunks += [new.chunk for new in part.chunks]
             made.note = part.note or made.note
     except (ExtractError, OSError) as error:
         made.chunks, made.reason = [], str(error)

@@ -7,8 +7,9 @@ from itertools import islice
 
 from qrank.ingest.content import data_hash
 from qrank.ingest.extract import plain
+from qrank.ingest.prepare import new_chunks
 from qrank.language import language
-from qrank.pipeline.index import COMMIT_FILES, EXTRACTOR, new_chunks
+from qrank.pipeline.index import COMMIT_FILES, EXTRACTOR
 from qrank.pipeline.progress import Progress
 from qrank.results import Document, Record
 from qrank.store.interface import StoreInterface as Store
@@ -43,5 +44,5 @@ def _add(store: Store, record: Record, collection: str) -> None:
         title=title,
         extractor=EXTRACTOR,
         language=latin,
-        chunks=new_chunks(document, title, latin),
+        chunks=new_chunks(document, title, "", latin),
     )

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from qrank.errors import IndexFileError, QueryError
+from qrank.passage import passage_text
 from qrank.pipeline.freshness import is_stale, kept
 from qrank.pipeline.fusion import blend, fuse
-from qrank.pipeline.passage import passage_text
 from qrank.pipeline.progress import Progress, Silent
 from qrank.pipeline.query import ParsedQuery, parse
 from qrank.results import (

@@ -14,9 +14,10 @@ from typing import Any
 
 from qrank.errors import InputError
 from qrank.language import LANGUAGES
-from qrank.results import Chunk
+from qrank.results import Chunk, NewChunk
 from qrank.store.filters import Filter
-from qrank.store.interface import NewChunk, StoredModel, StoreInterface
+from qrank.store.interface import StoredModel, StoreInterface
+from qrank.terms import new_chunk
 
 FORMAT = 1
 DECIMALS = 5  # of a vector's numbers: its codes come out the same again, for all dims to 4096
@@ -173,7 +174,7 @@ class Importer:
         passage = bytes.fromhex(item["passage"])
         terms = item["terms"]
         self._documents[-1].chunks.append(
-            NewChunk(chunk, str(terms["body"]), str(terms["title"]), passage)
+            new_chunk(chunk, str(terms["body"]), str(terms["title"]), passage)
         )
         self._chunks += 1
         for sha256, vector in item["vectors"].items():

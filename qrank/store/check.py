@@ -11,7 +11,8 @@ from pathlib import Path
 from struct import iter_unpack
 
 from qrank.results import Check
-from qrank.store import lexical, schema
+from qrank.store import schema
+from qrank.terms import unpack
 
 REPAIR = "restore a copy, or move the file away and run qrank index again"
 EMBED = "run qrank index again"
@@ -84,7 +85,7 @@ def _terms(connection: sqlite3.Connection, path: Path) -> Iterator[str]:
 def _packed_terms(connection: sqlite3.Connection, path: Path) -> Iterator[str]:
     for i, text, packed in connection.execute("SELECT id, text, packed_terms FROM chunk"):
         try:
-            lexical.unpack(packed, text)
+            unpack(packed, text)
         except (zlib.error, UnicodeDecodeError):
             yield f"the kept words of chunk {i} can't be read"
 

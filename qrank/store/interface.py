@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from qrank.language import ENGLISH
-from qrank.results import Check, Chunk, StoredChunk
+from qrank.results import Check, NewChunk, StoredChunk
 from qrank.store.filters import EVERYTHING, Filter
 
 if TYPE_CHECKING:
@@ -45,17 +45,6 @@ class LeftOut:
     extractor: str
     kind: str
     reason: str
-
-
-@dataclass(slots=True)
-class NewChunk:
-    """A chunk on its way into the index: its terms, separated by blanks, and the hash of what
-    models are given."""
-
-    chunk: Chunk
-    body_terms: str
-    title_terms: str
-    passage_hash: bytes
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,13 +5,12 @@ kept above zero. The collection and the language are terms too, in a column of w
 a filter by collection costs one posting list instead of a join.
 
 FTS5 keeps no copy of the terms, and wants to be told them again when a chunk goes: the chunk has
-them, deflated with its text as the dictionary, which makes them a sixth of the text.
+them, packed (terms.py).
 """
 
 from __future__ import annotations
 
 import sqlite3
-import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from itertools import chain, pairwise
@@ -19,27 +18,10 @@ from itertools import chain, pairwise
 from qrank.language import LANGUAGES
 from qrank.store.filters import Filter, quoted
 from qrank.store.parallel import gather, threads_for
+from qrank.terms import unpack
 
 CHUNKS_A_THREAD = 100_000  # fewer are not worth another thread with its connection
 _SCORE = "bm25(terms, 1.0, 1.0, 0.0)"  # body, title, collection
-
-
-def pack(body: str, title: str, text: str) -> bytes:
-    """The terms of a chunk, each part joined by blanks, for unpack with the same text.
-
-    >>> unpack(pack("tea for two", "menu", "Tea for two!"), "Tea for two!")
-    ('tea for two', 'menu')
-    """
-    # Level 1: with the text as dictionary a twelfth longer than 6, in a fifth less time.
-    packer = zlib.compressobj(1, wbits=-15, zdict=text.lower().encode())
-    return packer.compress(f"{title}\n{body}".encode()) + packer.flush()
-
-
-def unpack(packed: bytes, text: str) -> tuple[str, str]:
-    """(body, title): the terms that pack was given, with the text it was given."""
-    unpacker = zlib.decompressobj(wbits=-15, zdict=text.lower().encode())
-    title, _, body = (unpacker.decompress(packed) + unpacker.flush()).decode().partition("\n")
-    return body, title
 
 
 def collection_term(name: str) -> str:

@@ -141,7 +141,7 @@ def _room_for_a_million(connection: sqlite3.Connection) -> None:
     kept packed beside its text, and FTS5 without a copy of its own; the language of a file."""
     import numpy as np
 
-    from qrank.store.lexical import pack
+    from qrank.terms import pack
 
     run = connection.execute
     # Empty: from before there was one, without a term for it.

@@ -12,19 +12,19 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from qrank.language import ENGLISH
-from qrank.results import Check, Chunk, StoredChunk
+from qrank.results import Check, Chunk, NewChunk, StoredChunk
 from qrank.store import lexical
 from qrank.store.connection import connect, explained, open_to_read, snapshot
 from qrank.store.filters import EVERYTHING, Filter
 from qrank.store.interface import (
     NO_VARIANTS,
-    NewChunk,
     PassageText,
     StoredFile,
     StoredModel,
     WholeDocument,
 )
 from qrank.store.left_out import LeftOutFiles
+from qrank.terms import unpack
 
 if TYPE_CHECKING:
     import numpy as np
@@ -120,11 +120,11 @@ class Store(LeftOutFiles):
         term_rows: list[tuple[object, ...]] = []
         for new, chunk_id in zip(group, ids, strict=False):
             c = new.chunk
-            body, heading = new.body_terms, new.title_terms
             place = (c.start_byte, c.end_byte, c.start_line, c.end_line, c.page, c.heading)
-            packed = lexical.pack(body, heading, c.text)
-            chunk_rows.append((chunk_id, file_id, new.passage_hash, *place, c.text, packed))
-            term_rows.append((chunk_id, body, heading, labels))
+            chunk_rows.append(
+                (chunk_id, file_id, new.passage_hash, *place, c.text, new.packed_terms)
+            )
+            term_rows.append((chunk_id, new.body_terms, new.title_terms, labels))
         run = self._connection.executemany
         hashes = ((new.passage_hash,) for new in group)
         run("INSERT OR IGNORE INTO passage (hash) VALUES (?)", hashes)
@@ -348,8 +348,8 @@ class Store(LeftOutFiles):
             (file_id,),
         ):
             chunk = Chunk(*fields)
-            body, title = lexical.unpack(packed, chunk.text)
-            yield NewChunk(chunk, body, title, passage_hash)
+            body, title = unpack(packed, chunk.text)
+            yield NewChunk(chunk, body, title, passage_hash, packed)
 
     # About the index itself
 

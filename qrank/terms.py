@@ -1,0 +1,32 @@
+"""A chunk's index terms as they are kept beside its text: deflated with the text as the dictionary,
+which makes them a sixth of it."""
+
+from __future__ import annotations
+
+import zlib
+
+from qrank.results import Chunk, NewChunk
+
+
+def new_chunk(chunk: Chunk, body_terms: str, title_terms: str, passage_hash: bytes) -> NewChunk:
+    """A chunk ready for the index: its terms packed, too."""
+    packed = pack(body_terms, title_terms, chunk.text)
+    return NewChunk(chunk, body_terms, title_terms, passage_hash, packed)
+
+
+def pack(body: str, title: str, text: str) -> bytes:
+    """The terms of a chunk, each part joined by blanks, for unpack with the same text.
+
+    >>> unpack(pack("tea for two", "menu", "Tea for two!"), "Tea for two!")
+    ('tea for two', 'menu')
+    """
+    # Level 1: with the text as dictionary a twelfth longer than 6, in a fifth less time.
+    packer = zlib.compressobj(1, wbits=-15, zdict=text.lower().encode())
+    return packer.compress(f"{title}\n{body}".encode()) + packer.flush()
+
+
+def unpack(packed: bytes, text: str) -> tuple[str, str]:
+    """(body, title): the terms that pack was given, with the text it was given."""
+    unpacker = zlib.decompressobj(wbits=-15, zdict=text.lower().encode())
+    title, _, body = (unpacker.decompress(packed) + unpacker.flush()).decode().partition("\n")
+    return body, title
