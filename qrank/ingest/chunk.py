@@ -128,13 +128,11 @@ def _furthest(text: str, start: int, end: int, max_bytes: int) -> int:
 def _last_sentence_end(text: str, start: int, limit: int, end: int) -> Span | None:
     """Where the last sentence that ends by limit ends, and the next begins."""
     for begin in (limit - (limit - start) // 4, start):  # most often it is near
-        last, stop = None, start
-        for match in _SENTENCE_END.finditer(text, begin, limit + 1):
-            at = match.start() if text[match.start()] == "\n" else match.end(1)
-            if start < at <= limit and not _goes_on(text, match):
-                last, stop = match, at
-        if last and (whole := _SENTENCE_END.match(text, last.start(), end)):
-            return stop, whole.end()
+        for match in reversed([*_SENTENCE_END.finditer(text, begin, limit + 1)]):
+            stop = match.start() if text[match.start()] == "\n" else match.end(1)
+            if start < stop <= limit and not _goes_on(text, match):
+                whole = _SENTENCE_END.match(text, match.start(), end)
+                return stop, whole.end() if whole else stop
     return None
 
 
