@@ -1,4 +1,4 @@
-"""Rows of JSONL and CSV, letters without headers, and what of a file is passed over and said."""
+"""Rows of JSONL and CSV, parts of letters, and what of a file is passed over and said."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import csv
 import io
 import json
 from collections.abc import Callable
+from email.message import EmailMessage
 from pathlib import Path
 
 import pytest
@@ -89,6 +90,30 @@ def test_what_has_no_text_is_said_to_have_none(
 )
 def test_a_letter_without_headers_is_all_text(text: str) -> None:
     assert rows("a.eml", text) == [(1, text.count("\n"), text.strip())]
+
+
+def test_what_is_within_a_letter_is_read() -> None:
+    within = EmailMessage()
+    within["Subject"], within["From"] = "About pumps", "zoe@example.org"
+    within.set_content("<p>The pump is <b>old</b>.</p>", subtype="html")
+    letter = EmailMessage()
+    letter["Subject"] = "Fwd"
+    letter.set_content(" \n")
+    letter.add_alternative("<p>See below.</p>", subtype="html")
+    letter.make_mixed()
+    letter.add_attachment(within)
+    letter.add_attachment("day,mm\n1,40\n", subtype="csv", filename="rain.csv")
+    letter.add_attachment(b"%PDF-", maintype="application", subtype="pdf", filename="a.pdf")
+    found = chunk(extract("a.eml", letter.as_bytes()))
+    assert [(c.heading, c.text.splitlines()) for c in found] == [
+        (
+            "Fwd",
+            ["Subject: Fwd", "", "See below.", "", "From: zoe@example.org", "Subject: About pumps"]
+            + ["", "The pump is old."],
+        ),
+        ("Fwd > rain.csv", ["day,mm", "1,40"]),
+        ("Fwd", ["Attachments: rain.csv, a.pdf"]),
+    ]
 
 
 def test_what_of_a_file_is_passed_over_is_said_once(qrank: Qrank, tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import email
 import email.policy
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from email.errors import MissingHeaderBodySeparatorDefect
 from email.message import EmailMessage
 from typing import BinaryIO
@@ -58,31 +58,44 @@ def _messages(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
 
 def _add(builder: Builder, raw: bytes, line: int) -> tuple[str, dict[str, object]]:
     message = email.message_from_bytes(raw, policy=email.policy.default)
-    headers = {name: _header(message, name) for name in _SHOWN}
-    subject = headers["Subject"]
+    headers = _headers(message)
+    subject = headers.get("Subject", "")
     builder.headings(subject)
-    shown = "\n".join(f"{name}: {value}" for name, value in headers.items() if value)
-    builder.paragraph(shown, line)
+    builder.paragraph(_shown(headers), line)
     unseparated = any(isinstance(d, MissingHeaderBodySeparatorDefect) for d in message.defects)
     places = _Places(raw, line, has_headers=not unseparated)
-    for part in _text_parts(message):
-        try:
-            text = part.get_content()
-        except (LookupError, ValueError, AttributeError):  # an encoding that does not exist
-            payload = part.get_payload(decode=True)
-            text = payload.decode("utf-8", "replace") if isinstance(payload, bytes) else ""
-        if part.get_content_subtype() == "html":
+    attached = ""  # the name of the text that is read
+    for part in _parts(message):
+        attached = _file_name(part)
+        if attached:
+            builder.part()
+        builder.headings(subject, attached)
+        if part is not message:
+            builder.paragraph(_shown(_headers(part)), places.last)
+        text = "" if part.is_multipart() else _text(part)
+        if part.get_content_type() == "text/html":
             inner = Builder()
             html.add(inner, text, line=None)
             builder.note = builder.note or inner.note
             text = inner.document().text
-        for paragraph in str(text).replace("\r\n", "\n").split("\n\n"):
+        for paragraph in text.replace("\r\n", "\n").split("\n\n"):
             builder.paragraph(paragraph, lines=places.of(paragraph))
     names = [name for part in message.walk() if (name := _file_name(part))]
     if names:
+        if attached:
+            builder.part()
+        builder.headings(subject)
         builder.paragraph("Attachments: " + ", ".join(names), places.last)
-    fields = {name.lower(): value for name, value in headers.items() if value}
+    fields = {name.lower(): value for name, value in headers.items()}
     return subject, dict(fields)
+
+
+def _headers(message: EmailMessage) -> dict[str, str]:
+    return {name: value for name in _SHOWN if (value := _header(message, name))}
+
+
+def _shown(headers: Mapping[str, str]) -> str:
+    return "\n".join(f"{name}: {value}" for name, value in headers.items())
 
 
 def _header(message: EmailMessage, name: str) -> str:
@@ -99,15 +112,36 @@ def _file_name(part: EmailMessage) -> str:
         return ""
 
 
-def _text_parts(message: EmailMessage) -> Iterator[EmailMessage]:
-    """The text to read: of alternatives the plain one, else HTML."""
-    parts = [
-        part
-        for part in message.walk()
-        if part.get_content_maintype() == "text" and not _file_name(part)
-    ]
-    plain = [part for part in parts if part.get_content_subtype() == "plain"]
-    yield from plain or [part for part in parts if part.get_content_subtype() == "html"]
+def _text(part: EmailMessage) -> str:
+    try:
+        return str(part.get_content())
+    except (LookupError, ValueError, AttributeError):  # an encoding that does not exist
+        payload = part.get_payload(decode=True)
+        return payload.decode("utf-8", "replace") if isinstance(payload, bytes) else ""
+
+
+def _parts(message: EmailMessage) -> Iterator[EmailMessage]:
+    """The texts to read, in order, and the messages within that message, which may be texts."""
+    pending = [message]
+    while pending:
+        part = pending.pop()
+        if part.get_content_maintype() == "text" or (part is not message and _headers(part)):
+            yield part
+        if part.is_multipart():
+            pending += reversed(_wanted(part))
+
+
+def _wanted(part: EmailMessage) -> list[EmailMessage]:
+    """What to read within a part: of alternatives the first with plain text, else the last."""
+    inner = [each for each in part.get_payload() if isinstance(each, EmailMessage)]
+    if part.get_content_type() != "multipart/alternative":
+        return inner
+    plain = [each for each in inner if any(map(_is_plain, each.walk()))]
+    return plain[:1] or inner[-1:]
+
+
+def _is_plain(part: EmailMessage) -> bool:
+    return part.get_content_type() == "text/plain" and bool(_text(part).strip())
 
 
 class _Places:
