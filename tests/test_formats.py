@@ -6,7 +6,9 @@ from __future__ import annotations
 from itertools import pairwise
 from pathlib import Path
 
+import docx
 import pytest
+from docx.oxml import parse_xml
 from make_files import FILLER, PAGES
 
 from qrank.ingest.prepare import Task
@@ -138,3 +140,35 @@ def test_what_a_file_is_shows_without_its_suffix_or_is_said(path: Path, tmp_path
     if path.suffix in sniffed and path.stem not in ("locked", "scan"):
         assert outcome.prepared
         assert any(FILLER[:20] in new.chunk.text for new in outcome.prepared.chunks)
+
+
+def test_a_word_document_keeps_what_was_inserted_and_in_controls(tmp_path: Path) -> None:
+    opened = docx.Document()
+    body = opened.element.body
+    word = 'xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main"'
+    for inner in (
+        "<w:p {w}><w:r><w:t>Before </w:t></w:r><w:ins><w:r><w:t>fox</w:t></w:r></w:ins>"
+        "<w:del><w:r><w:delText>gone</w:delText></w:r></w:del></w:p>",
+        "<w:sdt {w}><w:sdtContent><w:p><w:r><w:t>bear</w:t></w:r></w:p></w:sdtContent></w:sdt>",
+        '<w:p {w}><w:fldSimple w:instr="REF"><w:r><w:t>mole</w:t></w:r></w:fldSimple>'
+        "<w:r><w:tab/><w:t>owl</w:t><w:br/><w:t>newt</w:t></w:r></w:p>",
+    ):
+        body.insert(len(body) - 1, parse_xml(inner.replace("{w}", word)))
+    cell = opened.add_table(1, 2).rows[0].cells[0]
+    cell.text = "first"
+    cell.add_paragraph("second")
+    opened.save(str(tmp_path / "a.docx"))
+    prepared = read(tmp_path / "a.docx").prepared
+    assert prepared
+    assert prepared.chunks[0].chunk.text.split("\n\n") == [
+        *("Before fox", "bear", "mole\towl\nnewt", "first second |"),
+    ]
+
+
+def test_typescript_and_javascript_modules_are_code(tmp_path: Path) -> None:
+    for suffix in ("ts", "cts", "mts", "cjs", "mjs"):
+        path = tmp_path / f"a.{suffix}"
+        path.write_text("export function f() {\n  return 1\n}\n", "utf-8")
+        prepared = read(path).prepared
+        assert prepared
+        assert prepared.chunks[0].chunk.heading == "f"

@@ -20,6 +20,14 @@ STARTER = SAMPLE / "howto" / "sourdough-starter.md"
 LOAF = SAMPLE / "howto" / "country-loaf.md"
 
 
+def test_similar_has_nothing_to_compare_with(qrank: Qrank, tmp_path: Path) -> None:
+    (tmp_path / "one.md").write_text("Green tea.\n", "utf-8")
+    qrank("index", "one.md", "--no-embed", "--db", "i.db")
+    run = qrank("similar", "one.md", "--mode", "bm25", "--db", "i.db")
+    assert (run.returncode, run.stdout) == (1, "")
+    assert "no passage beside it" in run.stderr
+
+
 def test_similar_is_by_vectors_and_leaves_the_file_out(qrank: Qrank, sample_db: Path) -> None:
     answer = qrank("similar", LOAF, "--db", sample_db, "--json").json()
     assert (answer["mode"], answer["models"]) == ("vector", {"embed": "tiny", "rerank": None})

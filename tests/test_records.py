@@ -16,6 +16,7 @@ from support import Run, extract
 
 from qrank.errors import ExtractError, NoTextError
 from qrank.ingest.chunk import chunk
+from qrank.ingest.extract import documents
 
 Qrank = Callable[..., Run]
 CELLS = st.text(st.characters(categories=("L", "N")) | st.sampled_from(' ,;"\n'), max_size=12)
@@ -38,6 +39,7 @@ def rows(name: str, data: str) -> list[tuple[int, int, str]]:
         ({"id": "7", "tags": ["red", "green"]}, "id: 7\ntags: red, green"),
         ({"text": {"en": "one", "de": "eins"}}, "one\neins"),
         ({"text": [["a"], "b", 3, None]}, "a\nb"),
+        ({"id": 7, "year": 1999, "vector": [0.1, 0.2], "ok": True}, "id: 7\nyear: 1999"),
     ],
 )
 def test_the_text_of_a_record_is_found(row: object, text: str) -> None:
@@ -51,6 +53,38 @@ def test_rows_of_csv_know_all_their_lines_and_columns() -> None:
         (5, 5, "a: 2\nb: q\ncolumn 3: extra words"),
         (6, 6, "3"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("data", "found"),
+    [
+        ('Name;Sum\nMüller;"1,20"\nMeier;"a ""b""\nc"\n', ["Name: Müller\nSum: 1,20"]),
+        ("Day;Sum\n1;-12,50\n2;-3,20\n", ["Day: 1\nSum: -12,50", "Day: 2\nSum: -3,20"]),
+        ("first line of a list\nsecond, longer\n", ["first line of a list", "second, longer"]),
+        ("id,text\n1,'single' start\n2,\"He's here, 'now'\"\n", ["id: 1\ntext: 'single' start"]),
+        ("a\tb, c\n1\t2, 3\n", ["a: 1\nb, c: 2, 3"]),
+    ],
+)
+def test_what_separates_cells_is_seen(data: str, found: list[str]) -> None:
+    made = chunk(extract("a.csv", data.encode("cp1252")))
+    assert [c.text for c in made][: len(found)] == found
+
+
+def test_the_line_that_names_the_separator_is_no_row() -> None:
+    [made] = chunk(extract("a.csv", b"sep=;\nname;likes\nAnna;tea\n"))
+    assert (made.heading, made.start_line, made.end_line) == ("Anna", 3, 3)
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.csv"])
+@pytest.mark.parametrize("encoding", ["utf-16", "cp1252", "utf-8-sig", "late"])
+def test_records_come_in_any_encoding(name: str, encoding: str) -> None:
+    rows_ = ["plain words"] * (5000 if encoding == "late" else 1) + ["Größe über Zürich"]
+    lines = [
+        f"{i},{row}" if name == "a.csv" else f'{{"text": "{row}"}}' for i, row in enumerate(rows_)
+    ]
+    text = "\n".join(["id,text", *lines] if name == "a.csv" else lines)
+    data = text.encode("cp1252" if encoding == "late" else encoding)
+    assert chunk(extract(name, data))[-1].text.endswith("Größe über Zürich")
 
 
 @given(st.lists(st.lists(CELLS, min_size=2, max_size=4), min_size=2, max_size=6))
@@ -72,10 +106,11 @@ def test_no_cell_of_csv_is_lost(table: list[list[str]]) -> None:
 @pytest.mark.parametrize(
     ("name", "text", "error", "reason"),
     [
-        ("a.jsonl", '{"n": 1}\n{"n": 2}\n', NoTextError, "no row has text"),
+        ("a.jsonl", '{"n": [1]}\n{"n": null}\n', NoTextError, "no row has text"),
         ("a.jsonl", "no\nno\n", ExtractError, "no line of it is a JSON object"),
         ("a.csv", "a,b\n", NoTextError, "no row below the one that names the columns"),
         ("a.html", "<p> </p>", NoTextError, "no text in it"),
+        ("a.rtf", r"{\rtf1 Gr\u246 ?}", NoTextError, "RTF is not read"),
     ],
 )
 def test_what_has_no_text_is_said_to_have_none(
@@ -90,6 +125,38 @@ def test_what_has_no_text_is_said_to_have_none(
 )
 def test_a_letter_without_headers_is_all_text(text: str) -> None:
     assert rows("a.eml", text) == [(1, text.count("\n"), text.strip())]
+
+
+@pytest.mark.parametrize(
+    ("charset", "said"),
+    [("utf-8", None), ("utf-8", "utf-8"), ("cp1252", "iso-8859-1"), ("utf-8", "no-such")],
+)
+def test_a_letter_is_read_in_the_encoding_it_is_in(charset: str, said: str | None) -> None:
+    kind = f"Content-Type: text/plain; charset={said}\n" if said else ""
+    head = f"From: a@b.c\nSubject: s\n{kind}Content-Transfer-Encoding: 8bit\n\n"
+    body = "it’s “fine” – €5 für Müller\n"
+    assert "it’s “fine” – €5 für Müller" in rows_of_bytes(head.encode() + body.encode(charset))
+
+
+def rows_of_bytes(data: bytes) -> str:
+    return "\n".join(c.text for c in chunk(extract("a.eml", data)))
+
+
+def test_a_line_that_begins_as_a_separator_does_is_none() -> None:
+    letter = "From: a@b.c\nSubject: {}\n\nDear all,\n\nFrom the beginning I said {}.\n\n"
+    for separator in ("From a@b.c Wed May  1 10:00:00 2024\n", "From - Wed May 01 10:00 2024\n"):
+        box = "".join(separator + letter.format(name, name) for name in ("One", "Two"))
+        found = chunk(extract("a.mbox", box.encode()))
+        assert [c.heading for c in found] == ["One", "Two"]
+        assert "From the beginning I said One." in found[0].text
+
+
+def test_a_message_without_a_suffix_is_a_mail() -> None:
+    raw = b"From: =?utf-8?q?J=C3=B6rg?= <j@x.de>\nSubject: s\nMIME-Version: 1.0\n\nHallo\n"
+    [document] = documents(io.BytesIO(raw), "1700000000.M1P2.host:2,S")
+    assert "Jörg" in document.text
+    [document] = documents(io.BytesIO(b"Note: one\nOther: two\n\nText.\n"), "note")
+    assert document.text.startswith("Note: one")
 
 
 def test_what_is_within_a_letter_is_read() -> None:
@@ -119,6 +186,13 @@ def test_what_is_within_a_letter_is_read() -> None:
 def test_what_of_a_file_is_passed_over_is_said_once(qrank: Qrank, tmp_path: Path) -> None:
     (tmp_path / "d").mkdir()
     (tmp_path / "d" / "a.jsonl").write_text('{"text": "one"}\nbroken\n{"text": "three"}\n', "utf-8")
+    (tmp_path / "d" / "e.mbox").write_text(
+        "From a@b.c Wed May  1 10:00:00 2024\nSubject: deep\nContent-Type: text/html\n\n"
+        + "<div>" * 3000
+        + "deep\n\n"
+        + "From a@b.c Wed May  1 10:00:00 2024\nSubject: s\n\nText.\n\n" * 120,
+        "utf-8",
+    )
     deep = "<p>before</p>\n" + "<div>" * 3000 + "deep" + "</div>" * 3000
     (tmp_path / "d" / "b.html").write_text(deep, "utf-8")
     long = '{"text": "' + "word " * 100_000 + '"}\n'
@@ -127,10 +201,11 @@ def test_what_of_a_file_is_passed_over_is_said_once(qrank: Qrank, tmp_path: Path
     run = qrank(*words)
     assert run.stderr.splitlines() == [
         "qrank: left out of d/a.jsonl: 1 of 3 lines is no JSON object (line 2)",
-        "qrank: left out of d/b.html: nested too deeply: the text from line 2 on is left out",
+        "qrank: left out of d/b.html: HTML nested too deeply: from line 2 on it is left out",
         "qrank: left out of d/c.jsonl: 2 of 8 lines are no JSON objects (line 1, …)",
+        "qrank: left out of d/e.mbox: HTML nested too deeply: from there on it is left out",
     ]
-    assert run.stdout.startswith("3 added;")
+    assert run.stdout.startswith("4 added;")
     assert qrank(*words).stderr == ""
     (tmp_path / "d" / "a.jsonl").write_text('{"text": "one"}\nbroken\n', "utf-8")
     [error] = qrank(*words, "--json").json()["errors"]

@@ -29,10 +29,18 @@ class Narrowing(TypedDict, total=False):
     until: datetime | None
 
 
-def hint(index: Index, found: Answer, min_score: float | None, files: Narrowing) -> str:
-    """What a user should know about this answer; empty when it is a good one."""
+def hint(
+    index: Index,
+    found: Answer,
+    min_score: float | None,
+    files: Narrowing,
+    *,
+    of_query: bool = True,
+) -> str:
+    """What a user should know about this answer, to a query or (similar) to a place; empty when it
+    is a good one."""
     if not found.results:
-        return _why_nothing(index, found, min_score, files)
+        return _why_nothing(index, found, min_score, files, of_query=of_query)
     common = bool(found.terms) and set(found.terms) <= STOP_WORDS
     if common and found.mode != Mode.vector:
         return "all words of the query are very common ones; add one that tells more"
@@ -71,7 +79,9 @@ def _decides(score: RerankScore | None) -> TypeGuard[RerankScore]:
     return score is not None and score.p_yes == score.score
 
 
-def _why_nothing(index: Index, found: Answer, min_score: float | None, files: Narrowing) -> str:
+def _why_nothing(
+    index: Index, found: Answer, min_score: float | None, files: Narrowing, *, of_query: bool
+) -> str:
     held = index.status()
     if not held["chunks"]:
         return "the index is empty; fill it with: qrank index PATH"
@@ -81,6 +91,8 @@ def _why_nothing(index: Index, found: Answer, min_score: float | None, files: Na
         return f"nothing found with a score of {min_score:g} or more (--min-score)"
     if found.candidates:  # they were all left out by --stale
         return "nothing found in files that are as they were indexed (--stale drop)"
+    if not of_query:
+        return "nothing found: the index has no passage beside it to compare"
     demands = () if found.parts else parse(found.query).demands
     if demands and (found.mode != Mode.bm25 or any(said[0] != "-" for said in demands)):
         return f"nothing found that meets: {', '.join(demands)}"

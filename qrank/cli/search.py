@@ -234,7 +234,7 @@ def similar(
             stale=stale,
         )
         files: Narrowing = {"collections": collection or (), "path": path}
-        found = _print(output, answer, index, min_score, files)
+        found = _print(output, answer, index, min_score, files, of_query=False)
     raise typer.Exit(0 if found else 1)
 
 
@@ -263,6 +263,8 @@ def _print(
     index: Index,
     min_score: float | None,
     files: Narrowing,
+    *,
+    of_query: bool = True,
 ) -> bool:
     """Print an answer and what is to be said of it; returns whether there was anything to print."""
     from qrank.cli import render
@@ -273,7 +275,7 @@ def _print(
         shown = output.show(answer, index)
     if common.quiet:
         return shown
-    if note := hint(index, answer, min_score, files):
+    if note := hint(index, answer, min_score, files, of_query=of_query):
         render.warn(note)
     elif output.form is Form.people and sys.stdout.isatty() and sys.stderr.isatty():
         render.remark(far_off(index, answer))

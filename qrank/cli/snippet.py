@@ -52,6 +52,7 @@ def snippet(passage: str, terms: Sequence[str], width: int) -> list[Line]:
     >>> [line.text for line in snippet("One. Two three\\nfour.", ["three"], 100)]
     ['One. Two three four.']
     """
+    passage = passage.replace("\r\n", "\n")
     front = _FRONT_MATTER.match(passage)
     body = passage[front.end() :] if front else passage
     if front and best_sentence(front[0], terms) and not best_sentence(body, terms):

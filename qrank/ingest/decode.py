@@ -18,6 +18,8 @@ _MARKS = (  # UTF-32's begins with UTF-16's
 _WESTERN = frozenset(
     "àâäáãåæçéèêëíìîïñóòôöõøœßúùûüÿýÀÂÄÁÃÅÆÇÉÈÊËÍÌÎÏÑÓÒÔÖÕØŒÚÙÛÜŸÝ’‘“”„–—…«»°§€£©®·•ºª¿¡\xa0"
 )
+# For open(…, errors=…): in UTF-8 the bytes that are none are taken for cp1252's.
+WESTERN = "qrank-western"
 _PAIR = re.compile(r"[\x80-\uffff]{2}")
 
 
@@ -98,3 +100,12 @@ def _is_western(sample: bytes) -> bool:
         and len(beyond) <= ascii_letters
         and 4 * len(_PAIR.findall(text)) <= len(beyond)
     )
+
+
+def _as_western(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeDecodeError):
+        raise error
+    return error.object[error.start : error.end].decode("cp1252", "replace"), error.end
+
+
+codecs.register_error(WESTERN, _as_western)

@@ -146,7 +146,7 @@ def _parts(task: Task, file: BinaryIO, reading: Reading, done: Prepared) -> Iter
         elif not document.offset:  # extracted text: what is in the file follows what was
             document = document._replace(offset=offset, line=0 if document.lines else line)
         chunks += new_chunks(document, done.title, path.stem, done.language)
-        note = document.note
+        note = document.note or note
         size += len(document.text)
         offset = document.offset + len(document.text.encode("utf-8")) + 2
         line += document.text.count("\n") + 2

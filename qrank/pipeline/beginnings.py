@@ -12,8 +12,7 @@ from qrank.ingest.decode import decode
 from qrank.ingest.extract import is_text
 from qrank.ingest.prepare import Task
 from qrank.ingest.readers import read_all
-from qrank.names import disk_path
-from qrank.pipeline.plan import planned
+from qrank.pipeline.plan import FilePlan, planned
 from qrank.settings import Reading
 
 LENGTH = 1 << 16  # bytes, or characters of what is extracted; no model reads more
@@ -28,31 +27,28 @@ class Beginning(NamedTuple):
 
 def beginnings(paths: Sequence[str]) -> list[Beginning]:
     """How each file begins: a text file as it is, any other with what is extracted of it."""
-    found = [_as_it_is(path) for path in paths]
-    tasks = [_task(path) for path, known in zip(paths, found, strict=True) if known is None]
-    extracted = map(planned, read_all(tasks, Reading()))
-    made = []
-    for known in found:
-        if known is None:
-            plan = next(extracted)
-            text = "\n\n".join(chunk.text for chunk in plan.chunks)[:LENGTH]
-            known = Beginning(text, plan.reason or ("" if text else "no text in it"))
-        made.append(known)
-    return made
+    found = [_looked_at(path) for path in paths]
+    extracted = map(planned, read_all([f for f in found if isinstance(f, Task)], Reading()))
+    return [_of_plan(next(extracted)) if isinstance(each, Task) else each for each in found]
 
 
-def _as_it_is(path: str) -> Beginning | None:
-    """The beginning of a text file; None for one that has to be extracted."""
+def _looked_at(path: str) -> Beginning | Task:
+    """The beginning of a text file; of one that has to be extracted the task."""
     try:
         with open_regular(path) as file:
             data = file.read(LENGTH)
-        return Beginning(decode(data)[0]) if is_text(os.path.basename(path), data) else None  # noqa: PTH119
+            info = os.fstat(file.fileno())
+        if not is_text(os.path.basename(path), data):  # noqa: PTH119
+            return Task(path, info.st_size, info.st_mtime_ns)
+        if len(data) == LENGTH:  # may end within a character
+            data = data[: data.rfind(b"\n") + 1] or data
+        return Beginning(decode(data)[0])
     except ExtractError as error:
         return Beginning(reason=str(error))
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
         return Beginning(reason=(getattr(error, "strerror", None) or str(error)).lower())
 
 
-def _task(path: str) -> Task:
-    info = os.stat(disk_path(path))  # noqa: PTH116
-    return Task(path, info.st_size, info.st_mtime_ns)
+def _of_plan(plan: FilePlan) -> Beginning:
+    text = "\n\n".join(chunk.text for chunk in plan.chunks)[:LENGTH]
+    return Beginning(text, plan.reason or ("" if text else "no text in it"))

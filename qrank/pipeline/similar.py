@@ -100,7 +100,7 @@ def passages_at(store: Store, place: str) -> list[StoredChunk]:
     if not chunks:
         raise InputError(
             f"the index {store.path} does not hold {path if line is not None else place}",
-            hint="index it first with: qrank index PATH",
+            hint="index it first with: qrank index PATH (a file without text has no passages)",
         )
     if line is None:
         return chunks

@@ -41,8 +41,8 @@ class Format:
 
 _CODE = (
     "bash c cc clj cpp cs css cu cxx dart el erl ex exs fish fs go gradle groovy h hpp hs java jl "
-    "js jsx kt kts less lisp lua m mjs ml mm nim php pl pm proto ps1 py pyi r rb rs sass scala "
-    "scm scss sh sol sql svelte swift tcl tf ts tsx v vb vim vue zig zsh"
+    "js jsx cjs mjs kt kts less lisp lua m ml mm nim php pl pm proto ps1 py pyi r rb rs sass scala "
+    "scm scss sh sol sql svelte swift tcl tf ts tsx cts mts v vb vim vue zig zsh"
 )
 TEXT = Format(
     "text", "txt text log asc nfo tex typ org adoc textile yaml yml toml ini cfg conf json xml",
@@ -63,8 +63,8 @@ FORMATS = (
     Format("notebook", "ipynb", "notebook:extract"),
     Format("mail", "eml", "mail:extract"),
     Format("mbox", "mbox mbx", "mail:extract_mbox"),
-    Format("jsonl", "jsonl ndjson", "records:extract_jsonl", isolated=False, records=True),
-    Format("csv", "csv tsv", "records:extract_csv", isolated=False, records=True),
+    Format("jsonl", "jsonl ndjson", "records:extract_jsonl", records=True),
+    Format("csv", "csv tsv", "records:extract_csv", records=True),
     Format("subtitles", "srt vtt", "subtitles:extract"),
 )
 BY_SUFFIX = {suffix: format for format in FORMATS for suffix in format.suffixes.split()}
@@ -75,7 +75,15 @@ _BINARY = frozenset(
     "pkl png psd pt pyc pyd rar rpm safetensors so sqlite tar tgz tif tiff ttf war wasm wav webm "
     "webp whl wma wmv woff woff2 zip".split()
 )
-_MBOX = re.compile(rb"From \S+ .{10,60}\d{4}\r?\n")
+# Text by its bytes alone: markup that hides the words.
+_MARKED_UP = frozenset(("rtf", "ps", "eps"))
+MBOX = re.compile(rb"From \S.{0,80} \d\d?:\d\d(?::\d\d)? .{0,40}\r?\n")  # RFC 4155
+# Headers that programs write, none a person does: a message of a Maildir, say, has no suffix.
+_MAIL = re.compile(
+    rb"(?:[A-Za-z][\w-]*: .*\r?\n(?:[ \t].*\r?\n)*)*?"
+    rb"(?:Return-Path|Delivered-To|Received|Message-ID|MIME-Version): ",
+    re.IGNORECASE,
+)
 
 
 def suffix_of(name: str) -> str:
@@ -98,7 +106,7 @@ def is_isolated(name: str, head: Callable[[], bytes]) -> bool:
 def is_text(name: str, head: bytes) -> bool:
     """Whether a file, which begins so, is a text by itself; nothing has to be extracted of it."""
     suffix = suffix_of(name)
-    if suffix in compressed.SUFFIXES or suffix in _BINARY:
+    if suffix in compressed.SUFFIXES or suffix in _BINARY or suffix in _MARKED_UP:
         return False
     known = BY_SUFFIX.get(suffix) or _sniffed(head, None) or TEXT
     return known.reads_text or known.records
@@ -127,6 +135,8 @@ def documents(file: BinaryIO, name: str, reading: Reading = READ_ALL) -> Iterato
         return
     if suffix in _BINARY:
         raise NoTextError("binary file")
+    if suffix in _MARKED_UP:
+        raise NoTextError(f"{suffix.upper()} is not read (--pre can: see docs/ingest.md)")
     known = BY_SUFFIX.get(suffix)
     if known is None:
         head = file.read(512)
@@ -161,8 +171,10 @@ def _sniffed(head: bytes, file: BinaryIO | None) -> Format | None:
         return BY_SUFFIX["pdf"]
     if start.startswith((b"<!doctype html", b"<html")):
         return BY_SUFFIX["html"]
-    if _MBOX.match(head):
+    if MBOX.match(head):
         return BY_SUFFIX["mbox"]
+    if _MAIL.match(head):
+        return BY_SUFFIX["eml"]
     if head.startswith(b"PK\3\4"):
         return BY_SUFFIX["docx"] if file is None else _zipped(file)
     return None

@@ -18,8 +18,8 @@ MAX_DEPTH = 4  # of definitions within definitions
 SPLIT = 1000  # bytes; a shorter class is one block
 GRAMMARS = {  # suffix -> (module of the grammar, function of it)
     **dict.fromkeys(("py", "pyi"), ("tree_sitter_python", "language")),
-    **dict.fromkeys(("js", "jsx", "mjs"), ("tree_sitter_javascript", "language")),
-    "ts": ("tree_sitter_typescript", "language_typescript"),
+    **dict.fromkeys(("js", "jsx", "cjs", "mjs"), ("tree_sitter_javascript", "language")),
+    **dict.fromkeys(("ts", "cts", "mts"), ("tree_sitter_typescript", "language_typescript")),
     "tsx": ("tree_sitter_typescript", "language_tsx"),
     "go": ("tree_sitter_go", "language"),
     "rs": ("tree_sitter_rust", "language"),

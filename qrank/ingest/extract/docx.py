@@ -14,9 +14,17 @@ from qrank.results import Document
 if TYPE_CHECKING:
     from docx.table import Table
     from docx.text.paragraph import Paragraph
+    from lxml.etree import _Element
 
 _LEVEL = re.compile(r"(?:heading|title|titre|überschrift)\s*(\d?)", re.IGNORECASE)
 _W = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
+_MATH_TEXT = "{http://schemas.openxmlformats.org/officeDocument/2006/math}t"
+_SKIPPED = frozenset(
+    (*(f"{_W}{name}" for name in ("pPr", "rPr", "sdtPr", "del", "moveFrom")),)
+    # The same text box a second time, for programs that do not know the first form.
+    + ("{http://schemas.openxmlformats.org/markup-compatibility/2006}Fallback",)
+)
+_SIGNS = {f"{_W}tab": "\t", f"{_W}br": "\n", f"{_W}cr": "\n", f"{_W}noBreakHyphen": "-"}
 
 
 def extract(file: BinaryIO) -> Iterator[Document]:
@@ -24,6 +32,7 @@ def extract(file: BinaryIO) -> Iterator[Document]:
     import docx
     from docx.opc.exceptions import PackageNotFoundError
     from docx.table import Table
+    from docx.text.paragraph import Paragraph
 
     archive = open_zip(file)  # its sizes are looked at first
     file.seek(0)
@@ -32,25 +41,51 @@ def extract(file: BinaryIO) -> Iterator[Document]:
     except (PackageNotFoundError, KeyError, ValueError) as error:
         raise ExtractError("damaged, or no Word document") from error
     builder = Builder()
-    for item in opened.iter_inner_content():
-        if isinstance(item, Table):
-            builder.paragraph(_table(item))
+    for element in _blocks(opened.element.body):
+        if element.tag == f"{_W}tbl":
+            builder.paragraph(_table(Table(element, opened)))  # type: ignore[arg-type]
         else:
-            _add(builder, item)
+            _add(builder, Paragraph(element, opened))  # type: ignore[arg-type]
     for name in ("word/footnotes.xml", "word/endnotes.xml", "word/comments.xml"):
         if name in archive.namelist():
             for paragraph in xml(archive, name).iter(f"{_W}p"):
-                builder.paragraph("".join(t.text or "" for t in paragraph.iter(f"{_W}t")))
+                builder.paragraph(_text(paragraph))
     properties = opened.core_properties
     fields = {"author": properties.author} if properties.author else {}
     yield builder.document(properties.title or builder.first_heading, fields)
 
 
+def _blocks(body: _Element) -> Iterator[_Element]:
+    """Paragraphs and tables in order, those in content controls and tracked insertions, too."""
+    pending = [body]
+    while pending:
+        element = pending.pop()
+        if element.tag in (f"{_W}p", f"{_W}tbl"):
+            yield element
+        elif element.tag not in _SKIPPED:
+            pending += reversed(element)
+
+
+def _text(element: _Element) -> str:
+    """The text of an element, of text boxes and fields in it, too; nothing of what was deleted."""
+    pieces: list[str] = []
+    pending = [element]
+    while pending:
+        each = pending.pop()
+        if each.tag in _SKIPPED:
+            continue
+        if each.tag in (f"{_W}t", _MATH_TEXT):
+            pieces.append(each.text or "")
+        elif each.tag in _SIGNS:
+            pieces.append(_SIGNS[str(each.tag)])
+        elif each.tag == f"{_W}p" and pieces:
+            pieces.append("\n")
+        pending += reversed(each)
+    return "".join(pieces)
+
+
 def _add(builder: Builder, paragraph: Paragraph) -> None:
-    text = paragraph.text
-    if not text.strip():
-        # A text box: its paragraphs lie within the one that holds it.
-        text = "\n".join(t.text or "" for t in paragraph._p.iter(f"{_W}t"))
+    text = _text(paragraph._p)
     level = _LEVEL.match((paragraph.style.name if paragraph.style else "") or "")
     if level:
         builder.heading(int(level[1] or 1), text)
@@ -62,7 +97,6 @@ def _table(table: Table) -> str:
     """Rows as lines; a cell that spans several columns comes once."""
     lines = []
     for row in table.rows:
-        cells = list(dict.fromkeys(cell._tc for cell in row.cells))
-        texts = [one_line("".join(t.text or "" for t in cell.iter(f"{_W}t"))) for cell in cells]
-        lines.append(" | ".join(texts))
+        cells = dict.fromkeys(cell._tc for cell in row.cells)
+        lines.append(" | ".join(one_line(_text(cell)) for cell in cells))
     return "\n".join(lines)

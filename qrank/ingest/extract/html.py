@@ -58,8 +58,8 @@ def add(builder: Builder, text: str, line: int | None = 0) -> str:
         raise ExtractError("no HTML can be found in it") from error
     for problem in parser.error_log:
         if problem.type_name == "ERR_RESOURCE_LIMIT":  # libxml2 goes 2048 elements deep
-            where = "" if line is None else f" from line {problem.line + line}"
-            builder.note = f"nested too deeply: the text{where} on is left out"
+            where = "there" if line is None else f"line {problem.line + line}"
+            builder.note = f"HTML nested too deeply: from {where} on it is left out"
     if root is None:
         return ""
     _Reader(builder, line).read(root)

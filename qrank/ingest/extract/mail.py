@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import email
 import email.policy
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from email.errors import MissingHeaderBodySeparatorDefect
 from email.message import EmailMessage
 from typing import BinaryIO
 
-from qrank.ingest.extract import html
+from qrank.errors import NoTextError
+from qrank.ingest.decode import WESTERN, decode
+from qrank.ingest.extract import MBOX, html
 from qrank.ingest.extract.building import Builder, one_line
 from qrank.results import Document
 
 MAX_MESSAGE = 32 << 20  # bytes; what is beyond is cut
 MESSAGES_A_PART = 50  # what is handed on at once
+_LATIN_1 = ("iso-8859-1", "latin-1", "latin1", "iso8859-1")  # what is said and cp1252 is meant
 _SHOWN = ("From", "To", "Cc", "Date", "Subject")
 
 
@@ -38,13 +42,15 @@ def extract_mbox(file: BinaryIO) -> Iterator[Document]:
 
 
 def _messages(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
-    """(message, line it begins on) of each; one begins after a line "From …" that follows a
-    blank one (RFC 4155)."""
+    """(message, line it begins on) of each; one begins after a line "From …", with a time when the
+    first has one, that follows a blank line (RFC 4155)."""
     lines: list[bytes] = []
     size = start = 0
-    blank = True
+    blank = timed = True
     for number, line in enumerate(file, 1):
-        if blank and line.startswith(b"From "):
+        if number == 1:
+            timed = bool(MBOX.match(line))
+        if blank and (MBOX.match(line) if timed else line.startswith(b"From ")):
             if lines:
                 yield b"".join(lines), start
             lines, size, start = [], 0, number + 1
@@ -113,11 +119,17 @@ def _file_name(part: EmailMessage) -> str:
 
 
 def _text(part: EmailMessage) -> str:
+    """A part's text in the encoding that it names, else in the one it seems to have."""
+    data = part.get_payload(decode=True)
+    if not isinstance(data, bytes):
+        return ""
     try:
-        return str(part.get_content())
-    except (LookupError, ValueError, AttributeError):  # an encoding that does not exist
-        payload = part.get_payload(decode=True)
-        return payload.decode("utf-8", "replace") if isinstance(payload, bytes) else ""
+        named = (part.get_content_charset() or "us-ascii").lower()
+        if named == "us-ascii":
+            return decode(data)[0]
+        return data.decode("cp1252" if named in _LATIN_1 else named, "replace")
+    except (LookupError, ValueError, AttributeError, NoTextError):  # it names none that exists
+        return data.decode("utf-8", WESTERN)
 
 
 def _parts(message: EmailMessage) -> Iterator[EmailMessage]:
@@ -148,10 +160,13 @@ class _Places:
     """Finds the lines of the file that a paragraph is on, as far as it is not encoded."""
 
     def __init__(self, raw: bytes, first: int, *, has_headers: bool) -> None:
-        self._lines = raw.split(b"\n")
+        lines = [line.strip() for line in raw.split(b"\n")]
+        self._count = len(lines)
         self._first = first
-        blank = (i for i, line in enumerate(self._lines) if not line.strip())
-        self._at = next(blank, 0) if has_headers else 0
+        self._at = lines.index(b"") if has_headers and b"" in lines else 0
+        self._of: dict[bytes, list[int]] = {}  # where each different line is
+        for i, line in enumerate(lines):
+            self._of.setdefault(line, []).append(i)
 
     @property
     def last(self) -> int:
@@ -162,9 +177,10 @@ class _Places:
         """The line of the file of each line of a paragraph; an encoded one is all where the last
         one was found."""
         start = paragraph.strip().partition("\n")[0].strip().encode("utf-8", "replace")
-        for i in range(self._at, len(self._lines)) if start else ():
-            if self._lines[i].strip() == start:
-                lines = paragraph.strip("\n").count("\n") + 1
-                self._at = min(i + lines, len(self._lines)) - 1
-                return range(self._first + i, self._first + self._at + 1)
-        return [self.last]
+        places = self._of.get(start, ()) if start else ()
+        nearest = bisect_left(places, self._at)
+        if nearest == len(places):
+            return [self.last]
+        i = places[nearest]
+        self._at = min(i + paragraph.strip("\n").count("\n") + 1, self._count) - 1
+        return range(self._first + i, self._first + self._at + 1)

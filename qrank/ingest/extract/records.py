@@ -5,12 +5,14 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import chain
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import chain, islice
 from typing import BinaryIO
 
 from qrank.errors import ExtractError, NoTextError
-from qrank.ingest.decode import encoding_of
+from qrank.ingest.decode import SAMPLE, WESTERN, encoding_of
 from qrank.ingest.extract.building import Builder
 from qrank.results import Document
 
@@ -21,6 +23,8 @@ TEXTS = (
 )
 STRETCH = 1 << 20  # characters that are handed on at once
 MAX_FIELD = 16 << 20
+NOWHERE = "\x1f"  # separates cells where there is but one in a line
+_SEPARATOR = re.compile(r"sep=(.)\r?\n")
 MAX_DEPTH = 8  # of objects within objects that are looked into
 
 
@@ -28,9 +32,14 @@ def extract_jsonl(file: BinaryIO, fields: tuple[str, ...] = ()) -> Iterator[Docu
     """Yield the rows, a stretch at a time. Without fields: those with the usual names of titles
     and texts, else all that hold text. Raises ExtractError when no line is a JSON object,
     NoTextError when none has text."""
+    with _text_of(file) as lines:
+        yield from _objects(lines, fields)
+
+
+def _objects(lines: Iterable[str], fields: tuple[str, ...]) -> Iterator[Document]:
     stretch = _Stretch()
     good = bad = first_bad = 0
-    for number, line in enumerate(file, 1):
+    for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
         try:
@@ -42,7 +51,9 @@ def extract_jsonl(file: BinaryIO, fields: tuple[str, ...] = ()) -> Iterator[Docu
             first_bad = first_bad or number
             continue
         good += 1
-        texts = {key: text for key, value in row.items() if (text := _text(value))}
+        texts = {
+            key: text for key, value in row.items() if (text := _number(value) or _text(value))
+        }
         usual = tuple(name for name in TITLES[:1] + TEXTS if name in texts)
         stretch.add(texts, fields or usual or tuple(texts), [number])
         if stretch.full:
@@ -57,45 +68,85 @@ def extract_jsonl(file: BinaryIO, fields: tuple[str, ...] = ()) -> Iterator[Docu
 
 
 def extract_csv(file: BinaryIO, fields: tuple[str, ...] = ()) -> Iterator[Document]:
-    """Yield the rows, a stretch at a time; the first row names the columns. Without fields: all.
+    """Yield the rows, a stretch at a time; the first row names the columns, unless there is but one
+    column. Without fields: all.
     Raises ExtractError for what is no CSV, NoTextError when no row has text."""
-    head = file.read(65_536)
-    file.seek(0)
-    encoding, skipped = encoding_of(head)
-    file.seek(skipped)
-    text = io.TextIOWrapper(file, encoding=encoding, errors="replace", newline="")
-    try:
-        dialect: type[csv.Dialect] | csv.Dialect = csv.Sniffer().sniff(
-            head[skipped:].decode(encoding, "replace"), delimiters=",;\t|"
-        )
-    except csv.Error:
-        dialect = csv.excel_tab if b"\t" in head.partition(b"\n")[0] else csv.excel
-    dialect.doublequote = True  # as all write it, whatever the sniffer saw of it
     csv.field_size_limit(MAX_FIELD)
-    rows = csv.reader((line.replace("\0", "") for line in text), dialect)
+    with _text_of(file) as lines:
+        yield from _rows((line.replace("\0", "") for line in lines), fields)
+
+
+def _rows(lines: Iterator[str], fields: tuple[str, ...]) -> Iterator[Document]:
+    head = list(islice(lines, 50))
+    skipped = 0
+    if head and (said := _SEPARATOR.fullmatch(head[0])):  # a line that Excel understands
+        head, skipped = head[1:], 1
+    delimiter = said[1] if skipped and said else _delimiter(head)
+    rows = csv.reader(chain(head, lines), delimiter=delimiter or NOWHERE)
     stretch = _Stretch()
     names: list[str] = []
-    line, first = 1, 0
+    line, first = 1 + skipped, 0
     try:
         for row in rows:
-            if not names:
+            if not names and delimiter:
                 names = _columns(row)
                 first = rows.line_num
             else:
                 more = (f"column {i}" for i in range(len(names) + 1, len(row) + 1))
                 columns = zip(chain(names, more), row, strict=False)
                 filled = {name: value.strip() for name, value in columns if value}
-                stretch.add(filled, fields or tuple(filled), range(line, rows.line_num + 1))
-            line = rows.line_num + 1
+                stretch.add(
+                    filled, fields or tuple(filled), range(line, rows.line_num + skipped + 1)
+                )
+            line = rows.line_num + skipped + 1
             if stretch.full:
                 yield stretch.document()
     except csv.Error as error:
         raise ExtractError(f"line {line} is no CSV: {error}") from error
-    finally:
-        text.detach()
     if names and rows.line_num == first:
         raise NoTextError("no row below the one that names the columns")
     yield stretch.last(fields)
+
+
+@contextmanager
+def _text_of(file: BinaryIO) -> Iterator[io.TextIOWrapper]:
+    """The file as text, line ends as they are, in the encoding that its beginning shows."""
+    head = file.read(SAMPLE)
+    if len(head) == SAMPLE:  # may end within a character
+        head = head[: head.rfind(b"\n") + 1] or head
+    encoding, skipped = encoding_of(head)
+    file.seek(skipped)
+    errors = WESTERN if encoding == "utf-8" else "replace"
+    text = io.TextIOWrapper(file, encoding=encoding, errors=errors, newline="")
+    try:
+        yield text
+    finally:
+        text.detach()  # the file is not ours to close
+
+
+def _delimiter(lines: Sequence[str]) -> str:
+    """What separates the cells: what gives the most lines as many as the first has; empty when the
+    first has one cell whatever it is.
+
+    >>> _delimiter(["Name;Sum\\n", "tea;1,20\\n"]), _delimiter(["tea\\n", "milk, hot\\n"])
+    (';', '')
+    """
+    best, most = "", (0.0, 1)
+    for delimiter in "\t;|,":  # where two would do, the one that is seldomer in a text
+        try:
+            counts = [len(row) for row in csv.reader(lines, delimiter=delimiter) if row]
+        except csv.Error:
+            continue
+        first = counts[0] if counts else 0
+        alike = (counts.count(first) / len(counts) if counts else 0.0, first)
+        if first > 1 and alike > most:
+            best, most = delimiter, alike
+    return best
+
+
+def _number(value: object) -> str:
+    """A number of a row, which CSV would have as text."""
+    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else ""
 
 
 def _columns(row: Sequence[str]) -> list[str]:
