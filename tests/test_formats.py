@@ -3,6 +3,7 @@ them is found there. tests/make_files.py made the files, each with its own progr
 
 from __future__ import annotations
 
+import json
 from itertools import pairwise
 from pathlib import Path
 
@@ -10,7 +11,9 @@ import docx
 import pytest
 from docx.oxml import parse_xml
 from make_files import FILLER, PAGES
+from support import extract
 
+from qrank.ingest.decode import decode
 from qrank.ingest.prepare import Task
 from qrank.ingest.readers import Outcome, read_all
 from qrank.results import Chunk
@@ -172,3 +175,38 @@ def test_typescript_and_javascript_modules_are_code(tmp_path: Path) -> None:
         prepared = read(path).prepared
         assert prepared
         assert prepared.chunks[0].chunk.heading == "f"
+
+
+def test_the_words_of_a_drawing_are_read() -> None:
+    page = (
+        "<p>a</p><svg><style>x{}</style><g><text>SELECT</text><text>FROM</text></g></svg><p>b</p>"
+    )
+    assert extract("a.html", page.encode()).text.split("\n\n") == ["a", "SELECT", "FROM", "b"]
+
+
+def test_what_went_wrong_in_a_notebook_is_read() -> None:
+    output = {"output_type": "error", "ename": "E", "evalue": "no such pump", "traceback": ["x"]}
+    cell = {"cell_type": "code", "source": "run()", "outputs": [output]}
+    text = extract("a.ipynb", json.dumps({"cells": [cell]}).encode()).text
+    assert text == "run()\n\nno such pump"
+
+
+@pytest.mark.parametrize("encoding", ["cp1251", "koi8-r", "cp866"])
+@pytest.mark.parametrize(
+    "text", ["Привет, как дела? Это короткий текст.", "Насос стоит за старым домом, у колодца."]
+)
+def test_a_sentence_in_cyrillic_is_read_in_its_encoding(encoding: str, text: str) -> None:
+    assert decode(text.encode(encoding))[0] == text
+
+
+@pytest.mark.parametrize(
+    ("encoding", "text"),
+    [
+        ("cp1252", "Die Pumpe fördert Wasser über den Hügel, große Mengen."),
+        ("cp1253", "Η αντλία βρίσκεται πίσω από το παλιό σπίτι, δίπλα στο πηγάδι."),
+        ("gbk", "水泵在老房子后面的井旁边，每天抽水两次。"),
+        ("shift_jis", "ポンプは古い家の裏の井戸のそばにあります。"),
+    ],
+)
+def test_other_encodings_are_not_taken_for_cyrillic(encoding: str, text: str) -> None:
+    assert decode(text.encode(encoding))[0] == text

@@ -20,6 +20,8 @@ _WESTERN = frozenset(
 )
 # For open(…, errors=…): in UTF-8 the bytes that are none are taken for cp1252's.
 WESTERN = "qrank-western"
+_CYRILLIC = ("cp1251", "koi8-r", "cp866")
+_CYRILLIC_WORD = re.compile(r"[\u0400-\u04ff]{3,}")
 _PAIR = re.compile(r"[\x80-\uffff]{2}")
 
 
@@ -72,6 +74,8 @@ def _guess(data: bytes) -> str:
         raise NoTextError("binary file")
     if _is_western(sample):
         return "cp1252"
+    if known := _cyrillic(sample):
+        return known
     from charset_normalizer import from_bytes
 
     # Far apart encodings give themselves away in a few thousand bytes; more only takes time.
@@ -85,6 +89,20 @@ def _dense(sample: bytes, wanted: int = 8192) -> bytes:
     """The lines of a sample that have something beyond ASCII, where the encoding shows."""
     lines = [line for line in sample.split(b"\n") if not line.isascii()]
     return b"\n".join(lines)[:wanted] or sample[:wanted]
+
+
+def _cyrillic(sample: bytes) -> str:
+    """The encoding in which what lies beyond ASCII is Cyrillic words in small letters, the common
+    ones often, if there is one: charset-normalizer takes a sentence of them for Chinese."""
+    for encoding in _CYRILLIC:
+        text = sample.decode(encoding, "replace")
+        words = "".join(_CYRILLIC_WORD.findall(text))
+        beyond = sum(char >= "\x80" for char in text)
+        small = sum(char.islower() for char in words)
+        common = sum(char in "оеаинт" for char in words)
+        if len(words) > 0.8 * beyond and small > 0.7 * len(words) and common > 0.35 * len(words):
+            return encoding
+    return ""
 
 
 def _is_western(sample: bytes) -> bool:

@@ -14,13 +14,12 @@ from qrank.results import Document
 if TYPE_CHECKING:
     from lxml.etree import _Element
 
-_SKIPPED = frozenset(
-    "head script style template noscript nav svg math iframe object select".split()
-)
+_SKIPPED = frozenset("head script style template noscript nav math iframe object select".split())
 _BLOCKS = frozenset(
     "address article aside blockquote body caption center dd details dialog dir div dl dt fieldset "
     "figcaption figure footer form header hr html li main menu ol p pre section summary table "
-    "tbody tfoot thead title tr ul".split()
+    "tbody tfoot thead title tr ul "
+    "text".split()  # of a drawing (SVG)
 )
 _HEADINGS = {f"h{level}": level for level in range(1, 7)}
 _CHARSET = re.compile(rb"<meta[^>]{0,200}charset\s*=\s*[\"']?\s*([\w.:-]{1,40})", re.IGNORECASE)

@@ -47,7 +47,7 @@ def _cell(builder: Builder, cell: dict[str, Any]) -> None:
         builder.paragraph(source)
         for output in cell.get("outputs", []):
             data = output.get("data", output)
-            shown = _text(data.get("text/plain", data.get("text", "")))
+            shown = _text(data.get("text/plain", data.get("text", data.get("evalue", ""))))
             builder.paragraph(shown[:MAX_OUTPUT])
 
 
