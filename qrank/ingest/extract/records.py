@@ -23,9 +23,9 @@ TEXTS = (
 )
 STRETCH = 1 << 20  # characters that are handed on at once
 MAX_FIELD = 16 << 20
+MAX_DEPTH = 8  # of objects within objects that are looked into
 NOWHERE = "\x1f"  # separates cells where there is but one in a line
 _SEPARATOR = re.compile(r"sep=(.)\r?\n")
-MAX_DEPTH = 8  # of objects within objects that are looked into
 
 
 def extract_jsonl(file: BinaryIO, fields: tuple[str, ...] = ()) -> Iterator[Document]:
@@ -69,8 +69,8 @@ def _objects(lines: Iterable[str], fields: tuple[str, ...]) -> Iterator[Document
 
 def extract_csv(file: BinaryIO, fields: tuple[str, ...] = ()) -> Iterator[Document]:
     """Yield the rows, a stretch at a time; the first row names the columns, unless there is but one
-    column. Without fields: all.
-    Raises ExtractError for what is no CSV, NoTextError when no row has text."""
+    column. Without fields: all. Raises ExtractError for what is no CSV, NoTextError when no row
+    has text."""
     csv.field_size_limit(MAX_FIELD)
     with _text_of(file) as lines:
         yield from _rows((line.replace("\0", "") for line in lines), fields)
@@ -131,17 +131,29 @@ def _delimiter(lines: Sequence[str]) -> str:
     >>> _delimiter(["Name;Sum\\n", "tea;1,20\\n"]), _delimiter(["tea\\n", "milk, hot\\n"])
     (';', '')
     """
-    best, most = "", (0.0, 1)
-    for delimiter in "\t;|,":  # where two would do, the one that is seldomer in a text
-        try:
-            counts = [len(row) for row in csv.reader(lines, delimiter=delimiter) if row]
-        except csv.Error:
-            continue
-        first = counts[0] if counts else 0
-        alike = (counts.count(first) / len(counts) if counts else 0.0, first)
-        if first > 1 and alike > most:
-            best, most = delimiter, alike
-    return best
+    for strict in (True, False):
+        best, most = "", (0.0, 1)
+        for delimiter in "\t;|,":  # where two would do, the one that is seldomer in a text
+            counts = _cells(lines, delimiter, strict=strict)
+            first = counts[0] if counts else 0
+            alike = (counts.count(first) / len(counts) if counts else 0.0, first)
+            if first > 1 and alike > most:
+                best, most = delimiter, alike
+        if best:
+            return best
+    return ""
+
+
+def _cells(lines: Sequence[str], delimiter: str, *, strict: bool) -> list[int]:
+    """How many cells each row has; none when strict and a quoted cell goes on after its end."""
+    rows = csv.reader(lines, delimiter=delimiter, strict=strict)
+    counts: list[int] = []
+    try:
+        counts += (len(row) for row in rows if row)
+    except csv.Error:
+        if rows.line_num < len(lines):  # else the last cell goes on in lines that are not here
+            return []
+    return counts
 
 
 def _number(value: object) -> str:
