@@ -19,11 +19,9 @@ if TYPE_CHECKING:
 _LEVEL = re.compile(r"(?:heading|title|titre|überschrift)\s*(\d?)", re.IGNORECASE)
 _W = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
 _MATH_TEXT = "{http://schemas.openxmlformats.org/officeDocument/2006/math}t"
-_SKIPPED = frozenset(
-    (*(f"{_W}{name}" for name in ("pPr", "rPr", "sdtPr", "del", "moveFrom")),)
-    # The same text box a second time, for programs that do not know the first form.
-    + ("{http://schemas.openxmlformats.org/markup-compatibility/2006}Fallback",)
-)
+# A text box for the second time, for programs that do not know its first form.
+_FALLBACK = "{http://schemas.openxmlformats.org/markup-compatibility/2006}Fallback"
+_SKIPPED = {_FALLBACK} | {_W + name for name in ("pPr", "rPr", "sdtPr", "del", "moveFrom")}
 _SIGNS = {f"{_W}tab": "\t", f"{_W}br": "\n", f"{_W}cr": "\n", f"{_W}noBreakHyphen": "-"}
 
 
