@@ -7,22 +7,14 @@ from typing import Annotated
 
 import typer
 
-from qrank.cli import complete
 from qrank.cli.inputs import Format
-from qrank.cli.options import common
+from qrank.cli.options import NewEmbedModel, common
 
 GROUP = 32  # texts that are read, embedded and written together
 
 
 def embed(
-    embed_model: Annotated[
-        str | None,
-        typer.Option(
-            metavar="MODEL",
-            help="The embedding model. [auto]",
-            autocompletion=complete.embedders,
-        ),
-    ] = None,
+    embed_model: NewEmbedModel = None,
     query: Annotated[bool, typer.Option("--query", help="The texts are queries.")] = False,
     instruct: Annotated[
         str | None, typer.Option(metavar="TEXT", help="The task, for queries.")

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from qrank.cli import complete
-from qrank.cli.options import RerankModel, common
+from qrank.cli.options import NewEmbedModel, RerankModel, common
 from qrank.errors import InputError
 
 if TYPE_CHECKING:
@@ -28,14 +27,7 @@ def evaluate(
     ] = None,
     split: Annotated[str, typer.Option(help="Which qrels/SPLIT.tsv of a BEIR folder.")] = "test",
     candidates: Annotated[int, typer.Option(min=1, help="How many are reranked.")] = 30,
-    embed_model: Annotated[
-        str | None,
-        typer.Option(
-            metavar="MODEL",
-            help="The embedding model. [auto]",
-            autocompletion=complete.embedders,
-        ),
-    ] = None,
+    embed_model: NewEmbedModel = None,
     rerank_model: RerankModel = None,
     compare: Annotated[
         tuple[str, str] | None,

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from qrank.cli import complete, ingest
-from qrank.cli.options import common
+from qrank.cli import ingest
+from qrank.cli.options import NewEmbedModel, common
 from qrank.errors import InputError
 
 if TYPE_CHECKING:
@@ -19,14 +19,7 @@ def index(
     collection: Annotated[
         str | None, typer.Option(help="Put them into this collection. [default]")
     ] = None,
-    embed_model: Annotated[
-        str | None,
-        typer.Option(
-            metavar="MODEL",
-            help="The embedding model. [auto]",
-            autocompletion=complete.embedders,
-        ),
-    ] = None,
+    embed_model: NewEmbedModel = None,
     embed: Annotated[
         bool, typer.Option("--embed/--no-embed", help="Whether to make vectors, too.")
     ] = True,

@@ -196,6 +196,15 @@ EmbedModel = Annotated[
         autocompletion=complete.embedders,
     ),
 ]
+NewEmbedModel = Annotated[
+    str | None,
+    typer.Option(
+        "--embed-model",
+        metavar="MODEL",
+        help="The embedding model. [auto]",
+        autocompletion=complete.embedders,
+    ),
+]
 RerankModel = Annotated[
     str | None,
     typer.Option(metavar="MODEL", help="The reranker. [auto]", autocompletion=complete.rerankers),
