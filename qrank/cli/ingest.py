@@ -154,7 +154,7 @@ def show(
         else:
             read += 1
             if plan.note:
-                render.partly_left_out(plan.path, plan.note)
+                render.left_out(plan.path, plan.note, partly=True)
             if not plan.chunks and not counts:
                 render.warn(f"no text in {render.short_path(plan.path)}")
         passages += len(plan.chunks)

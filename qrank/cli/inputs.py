@@ -76,8 +76,7 @@ def _items(
     decoded: Callable[[bytes], str],
 ) -> Iterator[Item]:
     if form is Format.nul:
-        for number, part in enumerate(_nul_separated(stream), 1):
-            yield Item(decoded(part), form, number)
+        yield from _parts(stream, b"", decoded)
         return
     blank = 0  # lines before the first that tells
     for number, line in enumerate(stream, 1):
@@ -86,9 +85,7 @@ def _items(
                 blank += 1
                 continue
             if b"\0" in line:
-                parts = _nul_separated(stream, b"\n" * blank + line)
-                for part_number, part in enumerate(parts, 1):
-                    yield Item(decoded(part), Format.nul, part_number)
+                yield from _parts(stream, b"\n" * blank + line, decoded)
                 return
             form = Format.jsonl if _is_object(line) else Format.lines
             if form is Format.lines:
@@ -140,7 +137,12 @@ def _name(data: bytes) -> str:
     return shown_path(os.fsdecode(data))
 
 
-def _nul_separated(stream: IO[bytes], data: bytes = b"") -> Iterator[bytes]:
+def _parts(stream: IO[bytes], data: bytes, decoded: Callable[[bytes], str]) -> Iterator[Item]:
+    for number, part in enumerate(_nul_separated(stream, data), 1):
+        yield Item(decoded(part), Format.nul, number)
+
+
+def _nul_separated(stream: IO[bytes], data: bytes) -> Iterator[bytes]:
     """The texts of data, which was read already, and of the rest of stream."""
     parts: list[bytes] = []  # of the text that is still open
     data = data or stream.read(_BLOCK)

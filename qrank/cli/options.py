@@ -188,23 +188,19 @@ Hyperlinks = Annotated[
         autocompletion=complete.links,
     ),
 ]
-EmbedModel = Annotated[
-    str | None,
-    typer.Option(
-        metavar="MODEL",
-        help="The embedding model. [the index's]",
-        autocompletion=complete.embedders,
-    ),
-]
-NewEmbedModel = Annotated[
-    str | None,
-    typer.Option(
+
+
+def _embedder(default: str) -> Any:
+    return typer.Option(
         "--embed-model",
         metavar="MODEL",
-        help="The embedding model. [auto]",
+        help=f"The embedding model. [{default}]",
         autocompletion=complete.embedders,
-    ),
-]
+    )
+
+
+EmbedModel = Annotated[str | None, _embedder("the index's")]
+NewEmbedModel = Annotated[str | None, _embedder("auto")]
 RerankModel = Annotated[
     str | None,
     typer.Option(metavar="MODEL", help="The reranker. [auto]", autocompletion=complete.rerankers),

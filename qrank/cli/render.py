@@ -86,20 +86,13 @@ def short_path(path: str) -> str:
     return path.removeprefix(here) or path
 
 
-def left_out(path: str, reason: str) -> None:
-    """A line on a file that was left out."""
-    warn(f"left out {_cut(path)}: {reason}")
-
-
-def partly_left_out(path: str, reason: str) -> None:
-    """A line on a file of which something was left out."""
-    warn(f"left out of {_cut(path)}: {reason}")
-
-
-def _cut(path: str) -> str:
-    """A path as it is shown; of a very long one only both ends."""
+def left_out(path: str, reason: str, *, partly: bool = False) -> None:
+    """A line on a file that was left out, or of which something was; of a very long path only both
+    ends."""
     name = short_path(path)
-    return name if len(name) <= LONGEST else f"{name[: LONGEST // 2]}…{name[-LONGEST // 2 :]}"
+    if len(name) > LONGEST:
+        name = f"{name[: LONGEST // 2]}…{name[-LONGEST // 2 :]}"
+    warn(f"left out {'of ' * partly}{name}: {reason}")
 
 
 def ranked(found: Sequence[tuple[Item, float]]) -> None:
@@ -129,7 +122,7 @@ def problems(report: IndexReport) -> None:
     """The files that were left out, the first few by name; those of the last run are counted."""
     news = [problem for problem in report.problems if not problem.known]
     for problem in news[:SHOWN_PROBLEMS]:
-        (partly_left_out if problem.partly else left_out)(problem.path, problem.reason)
+        left_out(problem.path, problem.reason, partly=problem.partly)
     more = len(news) - SHOWN_PROBLEMS
     if more > 0:
         warn(f"left out {more} more (--json names all)")

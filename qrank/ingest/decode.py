@@ -51,6 +51,12 @@ def encoding_of(data: bytes) -> tuple[str, int]:
         return _guess(data), 0
 
 
+def whole_lines(data: bytes) -> bytes:
+    """The beginning of a file without its last line, which may end within a character; all of it
+    when there is but one."""
+    return data[: data.rfind(b"\n") + 1] or data
+
+
 def _wide(head: bytes) -> str:
     """UTF-16 without a mark: of mostly ASCII text every other byte is zero."""
     half = len(head) // 2

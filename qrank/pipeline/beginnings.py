@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from qrank.errors import ExtractError
 from qrank.ingest.content import open_regular
-from qrank.ingest.decode import decode
+from qrank.ingest.decode import decode, whole_lines
 from qrank.ingest.extract import is_text
 from qrank.ingest.prepare import Task
 from qrank.ingest.readers import read_all
@@ -40,9 +40,7 @@ def _looked_at(path: str) -> Beginning | Task:
             info = os.fstat(file.fileno())
         if not is_text(os.path.basename(path), data):  # noqa: PTH119
             return Task(path, info.st_size, info.st_mtime_ns)
-        if len(data) == LENGTH:  # may end within a character
-            data = data[: data.rfind(b"\n") + 1] or data
-        return Beginning(decode(data)[0])
+        return Beginning(decode(whole_lines(data) if len(data) == LENGTH else data)[0])
     except ExtractError as error:
         return Beginning(reason=str(error))
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path

@@ -14,7 +14,7 @@ from pathlib import PurePath
 from typing import Any, BinaryIO
 
 from qrank.errors import ExtractError, NoTextError
-from qrank.ingest.decode import decode, encoding_of
+from qrank.ingest.decode import decode, encoding_of, whole_lines
 from qrank.ingest.extract import compressed
 from qrank.results import Block, Document
 from qrank.settings import READ_ALL, Reading
@@ -68,15 +68,17 @@ FORMATS = (
     Format("subtitles", "srt vtt", "subtitles:extract"),
 )
 BY_SUFFIX = {suffix: format for format in FORMATS for suffix in format.suffixes.split()}
-# What no reader here makes text of: not even opened.
-_BINARY = frozenset(
+# What no reader here makes text of, and why: not even opened.
+_BINARY = (
     "7z a aac apk avi avif bin bmp class db dcm deb dll dmg dylib exe flac gguf gif heic icns ico "
     "iso jar jpeg jpg lib m4a m4v mkv mov mp3 mp4 mpeg mpg npy npz o obj ogg onnx opus otf parquet "
     "pkl png psd pt pyc pyd rar rpm safetensors so sqlite tar tgz tif tiff ttf war wasm wav webm "
-    "webp whl wma wmv woff woff2 zip".split()
+    "webp whl wma wmv woff woff2 zip"
 )
-# Text by its bytes alone: markup that hides the words.
-_MARKED_UP = frozenset(("rtf", "ps", "eps"))
+_MARKED_UP = ("rtf", "ps", "eps")  # text by its bytes alone: the markup hides the words
+_UNREAD = dict.fromkeys(_BINARY.split(), "binary file") | {
+    suffix: f"{suffix.upper()} is not read (--pre can: see docs/ingest.md)" for suffix in _MARKED_UP
+}
 MBOX = re.compile(rb"From \S.{0,80} \d\d?:\d\d(?::\d\d)? .{0,40}\r?\n")  # RFC 4155
 # Headers that programs write, none a person does: a message of a Maildir, say, has no suffix.
 _MAIL = re.compile(
@@ -97,19 +99,23 @@ def is_isolated(name: str, head: Callable[[], bytes]) -> bool:
     suffix = suffix_of(name)
     if suffix in compressed.SUFFIXES:
         return True
-    known = BY_SUFFIX.get(suffix)
-    if known is None and suffix not in _BINARY:
-        known = _sniffed(head(), None)
+    known = _seen(suffix, head)
     return known is not None and known.isolated
 
 
 def is_text(name: str, head: bytes) -> bool:
     """Whether a file, which begins so, is a text by itself; nothing has to be extracted of it."""
     suffix = suffix_of(name)
-    if suffix in compressed.SUFFIXES or suffix in _BINARY or suffix in _MARKED_UP:
+    if suffix in compressed.SUFFIXES or suffix in _UNREAD:
         return False
-    known = BY_SUFFIX.get(suffix) or _sniffed(head, None) or TEXT
+    known = _seen(suffix, lambda: head) or TEXT
     return known.reads_text or known.records
+
+
+def _seen(suffix: str, head: Callable[[], bytes]) -> Format | None:
+    """The format that a suffix tells, or else a file's first bytes."""
+    known = BY_SUFFIX.get(suffix)
+    return _sniffed(head(), None) if known is None and suffix not in _UNREAD else known
 
 
 def takes_fields(name: str) -> bool:
@@ -133,10 +139,8 @@ def documents(file: BinaryIO, name: str, reading: Reading = READ_ALL) -> Iterato
         with compressed.unpack(file, suffix) as unpacked:
             yield from documents(unpacked, inner, reading)
         return
-    if suffix in _BINARY:
-        raise NoTextError("binary file")
-    if suffix in _MARKED_UP:
-        raise NoTextError(f"{suffix.upper()} is not read (--pre can: see docs/ingest.md)")
+    if suffix in _UNREAD:
+        raise NoTextError(_UNREAD[suffix])
     known = BY_SUFFIX.get(suffix)
     if known is None:
         head = file.read(512)
@@ -203,7 +207,7 @@ def _stretches(
         text, offset = decode(data)
         yield _document(text, function, suffix, offset, 0)
         return
-    encoding, offset = encoding_of(data[: data.rfind(b"\n") + 1] or data)
+    encoding, offset = encoding_of(whole_lines(data))
     decoder = codecs.getincrementaldecoder(encoding)("replace")
     data = data[offset:]
     rest, line = "", 0

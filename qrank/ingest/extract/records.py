@@ -12,7 +12,7 @@ from itertools import chain, islice
 from typing import BinaryIO
 
 from qrank.errors import ExtractError, NoTextError
-from qrank.ingest.decode import SAMPLE, WESTERN, encoding_of
+from qrank.ingest.decode import SAMPLE, WESTERN, encoding_of, whole_lines
 from qrank.ingest.extract.building import Builder
 from qrank.results import Document
 
@@ -88,6 +88,7 @@ def _rows(lines: Iterator[str], fields: tuple[str, ...]) -> Iterator[Document]:
     line, first = 1 + skipped, 0
     try:
         for row in rows:
+            end = rows.line_num + skipped
             if not names and delimiter:
                 names = _columns(row)
                 first = rows.line_num
@@ -95,10 +96,8 @@ def _rows(lines: Iterator[str], fields: tuple[str, ...]) -> Iterator[Document]:
                 more = (f"column {i}" for i in range(len(names) + 1, len(row) + 1))
                 columns = zip(chain(names, more), row, strict=False)
                 filled = {name: value.strip() for name, value in columns if value}
-                stretch.add(
-                    filled, fields or tuple(filled), range(line, rows.line_num + skipped + 1)
-                )
-            line = rows.line_num + skipped + 1
+                stretch.add(filled, fields or tuple(filled), range(line, end + 1))
+            line = end + 1
             if stretch.full:
                 yield stretch.document()
     except csv.Error as error:
@@ -112,9 +111,7 @@ def _rows(lines: Iterator[str], fields: tuple[str, ...]) -> Iterator[Document]:
 def _text_of(file: BinaryIO) -> Iterator[io.TextIOWrapper]:
     """The file as text, line ends as they are, in the encoding that its beginning shows."""
     head = file.read(SAMPLE)
-    if len(head) == SAMPLE:  # may end within a character
-        head = head[: head.rfind(b"\n") + 1] or head
-    encoding, skipped = encoding_of(head)
+    encoding, skipped = encoding_of(whole_lines(head) if len(head) == SAMPLE else head)
     file.seek(skipped)
     errors = WESTERN if encoding == "utf-8" else "replace"
     text = io.TextIOWrapper(file, encoding=encoding, errors=errors, newline="")
@@ -215,7 +212,9 @@ class _Stretch:
             text = "\n".join(row[name] for name in names)
         else:
             text = "\n".join(f"{name}: {row[name]}" for name in names)
-        self._builder.paragraph(text, lines=_as_many(lines, text.count("\n") + 1))
+        if more := text.count("\n"):  # its last line is the row's, however many there are
+            lines = [*lines[:more], lines[-1]]
+        self._builder.paragraph(text, lines=lines)
         self._size += len(text)
         self._empty = self._empty and not text
         if self._empty:
@@ -233,13 +232,3 @@ class _Stretch:
             raise NoTextError(f"no row has text{under}")
         self._builder.note = note
         return self.document()
-
-
-def _as_many(lines: Sequence[int], count: int) -> Sequence[int]:
-    """Lines of a file for count lines of text: the first and last of them stay so.
-
-    >>> _as_many(range(4, 8), 2), _as_many([3], 2)
-    ([4, 7], [3, 3])
-    """
-    placed = [*lines[:count], *[lines[-1]] * (count - len(lines))]
-    return [*placed[:-1], lines[-1]] if count > 1 else placed
