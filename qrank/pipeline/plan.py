@@ -42,7 +42,7 @@ def plan(paths: Sequence[Path], walking: Walking, reading: Reading) -> Iterator[
             if reason := too_large(found, walking):
                 unread.append(FileProblem(found.path, reason))
             else:
-                yield Task(found.path, found.size, found.mtime_ns)
+                yield Task(found.path, found.signature)
 
     for outcome in read_all(tasks(), reading):
         yield planned(outcome)
