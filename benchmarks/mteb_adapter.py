@@ -21,9 +21,10 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 import qrank
+from qrank.config import load_settings
 from qrank.llama.engine import MAX_TOKENS
 from qrank.llama.gguf import sha256
-from qrank.models.registry import ModelChoice, Role, resolve
+from qrank.models.registry import ModelChoice, Registry, Role
 
 Prompts = Mapping[str, str | Mapping[str, str]]  # task name -> its prompt, or {"query": prompt}
 Row = dict[str, Any]
@@ -34,7 +35,7 @@ class Encoder(AbsEncoder):
 
     def __init__(self, name: str = "auto", prompts: Prompts | None = None) -> None:
         """name: as on qrank's command line. prompts: instead of mteb's own. Raises QrankError."""
-        choice = resolve(Role.embedder, name)
+        choice = Registry(load_settings()).resolve(Role.embedder, name)
         self._embedding = qrank.Embedding(str(choice.path))
         self._prompts = prompts or {}
         self.mteb_model_meta = _meta(
@@ -75,7 +76,7 @@ class CrossEncoder:
 
     def __init__(self, name: str = "auto", prompts: Prompts | None = None) -> None:
         """As Encoder."""
-        choice = resolve(Role.reranker, name)
+        choice = Registry(load_settings()).resolve(Role.reranker, name)
         self._reranking = qrank.Reranking(str(choice.path))
         self._prompts = prompts or {}
         self.mteb_model_meta = _meta(choice, self._reranking.takes_instruction, "cross-encoder")

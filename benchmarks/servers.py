@@ -20,6 +20,7 @@ from multiprocessing.connection import Connection
 from qrank.prompts import Templates
 from qrank.servers.client import Server
 from qrank.servers.embedder import BATCH, ServerEmbedder
+from qrank.urls import parse
 
 DIMS = 1024
 TEXT = "The pump in hall nine moved 333 litres of water in eleven hours. " * 12  # a usual passage
@@ -58,7 +59,7 @@ def serve(pipe: Connection, seconds: float) -> None:
 
 def seconds_of(urls: list[str], batches: int) -> float:
     """How long a run over so many batches takes."""
-    embedder = ServerEmbedder([Server(f"{url}#m") for url in urls], Templates())
+    embedder = ServerEmbedder([Server(parse(f"{url}#m")) for url in urls], Templates())
     groups = ([f"{batch} {i} {TEXT}" for i in range(BATCH)] for batch in range(batches))
     started = time.perf_counter()
     for _ in embedder.stream(groups):

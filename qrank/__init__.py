@@ -6,35 +6,100 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from qrank.api import Index
-    from qrank.direct import Embedding, Reranking, embed, rerank
-    from qrank.errors import QrankError
-    from qrank.results import Answer, IndexReport, Mode, RankedText, Result
-    from qrank.settings import Placement
+    from qrank.config import load_settings
+    from qrank.direct import Embedding, Reranking, changes, embed, plan, rerank
+    from qrank.errors import (
+        ExtractError,
+        IndexFileError,
+        InputError,
+        ModelError,
+        NoTextError,
+        QrankError,
+        QueryError,
+    )
+    from qrank.pipeline.plan import FilePlan
+    from qrank.pipeline.progress import Progress
+    from qrank.results import (
+        Answer,
+        Check,
+        Chunk,
+        FileProblem,
+        IndexReport,
+        Mode,
+        Passage,
+        RankedText,
+        RerankScore,
+        Result,
+        Scores,
+        StageScore,
+        Stale,
+    )
+    from qrank.settings import Placement, Reading, Settings, Walking
 
 __version__ = "0.1.0"
-__all__ = [
-    "Answer",
-    "Embedding",
-    "Index",
-    "IndexReport",
-    "Mode",
-    "Placement",
-    "QrankError",
-    "RankedText",
-    "Reranking",
-    "Result",
-    "__version__",
-    "embed",
-    "rerank",
-]
 
 _HOMES = {
     "qrank.api": ("Index",),
-    "qrank.direct": ("Embedding", "Reranking", "embed", "rerank"),
-    "qrank.errors": ("QrankError",),
-    "qrank.settings": ("Placement",),
-    "qrank.results": ("Answer", "IndexReport", "Mode", "RankedText", "Result"),
+    "qrank.config": ("load_settings",),
+    "qrank.direct": ("Embedding", "Reranking", "changes", "embed", "plan", "rerank"),
+    "qrank.errors": (
+        *("ExtractError", "IndexFileError", "InputError", "ModelError", "NoTextError"),
+        *("QrankError", "QueryError"),
+    ),
+    "qrank.pipeline.plan": ("FilePlan",),
+    "qrank.pipeline.progress": ("Progress",),
+    "qrank.results": (
+        *(
+            "Answer",
+            "Check",
+            "Chunk",
+            "FileProblem",
+            "IndexReport",
+            "Mode",
+            "Passage",
+            "RankedText",
+        ),
+        *("RerankScore", "Result", "Scores", "StageScore", "Stale"),
+    ),
+    "qrank.settings": ("Placement", "Reading", "Settings", "Walking"),
 }
+__all__ = [
+    "Answer",
+    "Check",
+    "Chunk",
+    "Embedding",
+    "ExtractError",
+    "FilePlan",
+    "FileProblem",
+    "Index",
+    "IndexFileError",
+    "IndexReport",
+    "InputError",
+    "Mode",
+    "ModelError",
+    "NoTextError",
+    "Passage",
+    "Placement",
+    "Progress",
+    "QrankError",
+    "QueryError",
+    "RankedText",
+    "Reading",
+    "RerankScore",
+    "Reranking",
+    "Result",
+    "Scores",
+    "Settings",
+    "StageScore",
+    "Stale",
+    "Walking",
+    "__version__",
+    "changes",
+    "embed",
+    "load_settings",
+    "plan",
+    "rerank",
+]
 
 
 def __getattr__(name: str) -> Any:
@@ -45,3 +110,7 @@ def __getattr__(name: str) -> Any:
         if name in names:
             return getattr(import_module(module), name)
     raise AttributeError(f"module 'qrank' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from qrank import settings
+from qrank.arguments import path_list, text_list
 from qrank.errors import InputError
-from qrank.models.registry import AUTO, Role, resolve
+from qrank.models.registry import AUTO, Registry, Role
 from qrank.results import Answer, Check, IndexReport, Mode, Passage, Stale
-from qrank.settings import ANYWHERE, Placement, Reading, Walking
+from qrank.settings import ANYWHERE, NO_SETTINGS, Placement, Reading, Settings, Walking
 
 if TYPE_CHECKING:
     from qrank.pipeline.loading import Embedder, Reranker
@@ -29,6 +31,9 @@ log = logging.getLogger("qrank")
 
 class Index:
     """An index file: what is under some folders, searchable.
+
+    Several threads may use one Index: searches run at the same time, but take turns at a model;
+    what writes takes turns, too, and no search waits for it. close() only when all are done.
 
     >>> import qrank, tempfile, pathlib
     >>> folder = pathlib.Path(tempfile.mkdtemp())
@@ -46,16 +51,23 @@ class Index:
         embed_model: str | None = None,
         rerank_model: str | None = None,
         placement: Placement = ANYWHERE,
+        settings: Settings = NO_SETTINGS,
     ) -> None:
-        """path: the index file, which need not exist yet; by default the one the command line
-        would use here. Models are named as on the command line; placement: where they run."""
-        self._presets = presets = settings.load()
-        self.path = presets.index_path(Path(path) if path is not None else None)
+        """path: the index file, which need not exist yet; by default the one that settings name,
+        else the one in the user's data folder. Models are named as on the command line; placement:
+        where they run. settings: what is preset; qrank.load_settings() reads what the command line
+        has preset here, and without it nothing is."""
+        self.path = settings.index_path(Path(path) if path is not None else None)
+        self._settings = settings
+        self.models = Registry(settings)
         self._insists = embed_model not in (None, AUTO)
-        self._embed_name = presets.get("embed_model", embed_model, AUTO) or AUTO
-        self._rerank_name = presets.get("rerank_model", rerank_model, AUTO) or AUTO
-        self._placement = presets.placement(placement)
-        self._reader: Store | None = None
+        self._embed_name = settings.get("embed_model", embed_model, AUTO) or AUTO
+        self._rerank_name = settings.get("rerank_model", rerank_model, AUTO) or AUTO
+        self._placement = settings.placement(placement)
+        # Threads share what follows; a search by words must not wait for a model that loads.
+        self._opening, self._loading = threading.Lock(), threading.RLock()
+        self._writing = threading.Lock()
+        self._readers: dict[threading.Thread, Store] = {}
         self._semantic: Semantic | None = None
         self._rerank: Rerank | None = None
         self._embedder: Embedder | None = None
@@ -73,11 +85,13 @@ class Index:
         self.close()
 
     def close(self) -> None:
-        """Close the file and free the models."""
-        for opened in (self._reader, self._embedder, self._reranker):
-            if opened:
-                opened.close()
-        self._reader = self._semantic = self._rerank = self._embedder = self._reranker = None
+        """Close the file and free the models, when no other thread uses it any more."""
+        with self._opening, self._loading:
+            for opened in (*self._readers.values(), self._embedder, self._reranker):
+                if opened:
+                    opened.close()
+            self._readers.clear()
+            self._semantic = self._rerank = self._embedder = self._reranker = None
 
     def create(self) -> None:
         """Make the index file, empty, unless it is there."""
@@ -87,7 +101,7 @@ class Index:
 
     def add(
         self,
-        paths: Iterable[str | Path],
+        paths: str | Path | Iterable[str | Path],
         *,
         collection: str | None = None,
         embed: bool = True,
@@ -106,14 +120,20 @@ class Index:
         from qrank.pipeline.progress import Silent
         from qrank.store import Store
 
-        walking = settings.with_global_ignores(walking or Walking())
-        roots = existing((Path(path) for path in paths), walking)  # before an index file is made
-        name = collection or self._presets.get("collection") or DEFAULT_COLLECTION
-        with Store(self.path, write=True) as store:
-            model = model_for_indexing(store, self._embed_name) if embed else None
+        walking = walking or Walking()
+        roots = existing(path_list(paths), walking)  # before an index file is made
+        name = collection or self._settings.get("collection") or DEFAULT_COLLECTION
+        with self._writing, Store(self.path, write=True) as store:
+            model = model_for_indexing(store, self.models, self._embed_name) if embed else None
             return index_paths(
-                *(store, roots, name, model, self._placement, progress or Silent()),
-                *(walking, reading or Reading()),
+                store,
+                roots,
+                name,
+                model,
+                self._placement,
+                progress or Silent(),
+                walking,
+                reading or Reading(),
             )
 
     def search(
@@ -125,11 +145,11 @@ class Index:
         rerank: bool | None = None,
         candidates: int = 30,
         budget: float | None = None,
-        collections: Sequence[str] = (),
+        collections: str | Sequence[str] = (),
         path: str | None = None,
         min_score: float | None = None,
         per_file: int | None = None,
-        suffixes: Sequence[str] = (),
+        suffixes: str | Sequence[str] = (),
         since: datetime | None = None,
         until: datetime | None = None,
         stale: Stale | str = Stale.warn,
@@ -152,7 +172,7 @@ class Index:
         from qrank.pipeline.several import fuse_answers
 
         mode = Mode(mode)
-        texts = [query] if isinstance(query, str) else list(query)
+        texts = text_list(query)
         if not texts:
             raise InputError("there is no query", hint="say what to search for")
         one = Query(
@@ -165,7 +185,7 @@ class Index:
             per_file=per_file,
             unfinished=unfinished,
             stale=Stale(stale),
-            where=narrowed(collections, path, suffixes, since, until),
+            where=narrowed(text_list(collections), path, text_list(suffixes), since, until),
         )
         reranks = mode is Mode.hybrid if rerank is None else rerank
         if len(texts) == 1:
@@ -201,7 +221,7 @@ class Index:
         *,
         mode: Mode | str = Mode.vector,
         limit: int = 10,
-        collections: Sequence[str] = (),
+        collections: str | Sequence[str] = (),
         path: str | None = None,
         min_score: float | None = None,
         per_file: int | None = None,
@@ -223,7 +243,7 @@ class Index:
             min_score=min_score,
             per_file=per_file,
             stale=Stale(stale),
-            where=Filter.of(tuple(collections), path),
+            where=Filter.of(tuple(text_list(collections)), path),
         )
         models = self._open().models()
         return similar(self._open(), place, wanted, models[0] if models else None)
@@ -248,16 +268,18 @@ class Index:
 
     def count(
         self,
-        collections: Sequence[str] = (),
+        collections: str | Sequence[str] = (),
         path: str | None = None,
-        suffixes: Sequence[str] = (),
+        suffixes: str | Sequence[str] = (),
         since: datetime | None = None,
         until: datetime | None = None,
     ) -> int:
         """How many passages are in files that search would look at with these."""
         from qrank.pipeline.narrow import narrowed
 
-        return self._open().count_chunks(narrowed(collections, path, suffixes, since, until))
+        return self._open().count_chunks(
+            narrowed(text_list(collections), path, text_list(suffixes), since, until)
+        )
 
     @property
     def decoded(self) -> int:
@@ -272,7 +294,12 @@ class Index:
         """Whether the index file is whole, and complete; one Check each."""
         return self._open().check()
 
-    def remove(self, paths: Iterable[str | Path] = (), *, collections: Sequence[str] = ()) -> int:
+    def remove(
+        self,
+        paths: str | Path | Iterable[str | Path] = (),
+        *,
+        collections: str | Sequence[str] = (),
+    ) -> int:
         """Take what is at and below paths out of the index, of these collections (all when empty);
         without paths, these collections whole. The files may be gone. Returns how many were there.
 
@@ -281,7 +308,7 @@ class Index:
         from qrank.pipeline.remove import remove_paths
 
         with self._write() as store:
-            return remove_paths(store, [Path(path) for path in paths], collections)
+            return remove_paths(store, path_list(paths), text_list(collections))
 
     def vacuum(self) -> None:
         """Give back the room of what was removed; needs as much again while it works."""
@@ -289,13 +316,17 @@ class Index:
             store.vacuum()
 
     def export(
-        self, *, collections: Sequence[str] = (), path: str | None = None, vectors: bool = True
+        self,
+        *,
+        collections: str | Sequence[str] = (),
+        path: str | None = None,
+        vectors: bool = True,
     ) -> Iterator[dict[str, Any]]:
         """The index as objects, one a line of JSON Lines: models, documents, chunks, vectors."""
         from qrank.pipeline.transfer import export
         from qrank.store.filters import Filter
 
-        return export(self._open(), Filter.of(tuple(collections), path), vectors=vectors)
+        return export(self._open(), Filter.of(tuple(text_list(collections)), path), vectors=vectors)
 
     def import_lines(self, lines: Iterable[str]) -> tuple[int, int]:
         """Take in what export gave, as JSON Lines; returns how many (documents, vectors).
@@ -305,7 +336,7 @@ class Index:
         from qrank.pipeline.transfer import Importer
         from qrank.store import Store
 
-        with Store(self.path, write=True) as store:
+        with self._writing, Store(self.path, write=True) as store:
             importer = Importer(store)
             importer.read(lines)
         return importer.files, importer.vectors
@@ -314,7 +345,7 @@ class Index:
         """Whether this machine, and the models in use here, are fit, a Check each."""
         from qrank.pipeline.doctor import examine
 
-        return examine(self._embed_name, self._rerank_name, self._placement)
+        return examine(self.models, self._embed_name, self._rerank_name, self._placement)
 
     def clear_cache(self) -> int:
         """Forget the models' cached answers to earlier searches; returns how many there were."""
@@ -324,6 +355,12 @@ class Index:
     def has_vectors(self) -> bool:
         """Whether the index can be searched by meaning."""
         return bool(self._open().models())
+
+    def missing_vectors(self) -> tuple[int, int]:
+        """(how many passages have no vector of the model that is searched with, how many there
+        are): an embedding run that was cut off left them. (0, 0) without any vectors."""
+        models = self._open().models()
+        return self._open().count_missing(models[0].id) if models else (0, 0)
 
     def _usable_vectors(self, mode: Mode) -> bool:
         """Whether there are vectors that can be searched; those of another version of qrank cost
@@ -342,51 +379,68 @@ class Index:
         return True
 
     def _open(self) -> Store:
+        """The index opened to read, by this thread: an SQLite connection is for one at a time."""
         from qrank.store import Store
 
-        if self._reader is None:
-            self._reader = Store(self.path)
-        return self._reader
+        thread = threading.current_thread()
+        with self._opening:
+            opened = self._readers.get(thread)
+            if opened is None:
+                for ended in [other for other in self._readers if not other.is_alive()]:
+                    self._readers.pop(ended).close()
+                opened = self._readers[thread] = Store(self.path)
+            return opened
 
-    def _write(self) -> Store:
+    @contextmanager
+    def _write(self) -> Iterator[Store]:
         """The index opened to write. Raises when there is none: none is made."""
         from qrank.store import Store
 
         self._open()
-        return Store(self.path, write=True)
+        with self._writing, Store(self.path, write=True) as store:
+            yield store
 
     def _find_semantic(self) -> Semantic:
         from qrank.pipeline.embedding import model_for_search
         from qrank.pipeline.search import Semantic
 
-        if self._semantic is None:
-            model = model_for_search(self._open(), self._embed_name, insists=self._insists)
-            assert model.stored is not None
-            self._semantic = Semantic(model.stored, model.choice, self._load_embedder)
-        return self._semantic
+        with self._loading:
+            held = self._semantic
+            if held is None or held.stored != self._open().models()[0]:
+                model = model_for_search(
+                    self._open(), self.models, self._embed_name, insists=self._insists
+                )
+                assert model.stored is not None
+                if held is None or held.choice != model.choice:
+                    self._embedder = None
+                self._semantic = held = Semantic(model.stored, model.choice, self._load_embedder)
+            return held
 
     def _load_embedder(self) -> Embedder:
         from qrank.pipeline.loading import load_embedder
 
-        if self._embedder is None:
-            self._embedder = load_embedder(self._find_semantic().choice, self._placement)
-        return self._embedder
+        with self._loading:
+            if self._embedder is None:
+                self._embedder = load_embedder(self._find_semantic().choice, self._placement)
+            return self._embedder
 
     def _find_reranker(self) -> Rerank:
         from qrank.pipeline.loading import identity
         from qrank.pipeline.search import Rerank
 
-        if self._rerank is None:
-            choice = resolve(Role.reranker, self._rerank_name)
-            self._rerank = Rerank(choice, identity(self._open(), choice), self._load_reranker)
-        return self._rerank
+        with self._loading:
+            if self._rerank is None:
+                choice = self.models.resolve(Role.reranker, self._rerank_name)
+                self._rerank = Rerank(choice, identity(self._open(), choice), self._load_reranker)
+            return self._rerank
 
     def _load_reranker(self) -> Reranker:
         from qrank.pipeline.loading import load_reranker
 
-        if self._reranker is None:
-            self._reranker = load_reranker(self._find_reranker().choice, self._placement)
-        return self._reranker
+        with self._loading:
+            if self._reranker is None:
+                self._reranker = load_reranker(self._find_reranker().choice, self._placement)
+            return self._reranker
 
 
 def engine_versions() -> list[str]:

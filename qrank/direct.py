@@ -6,11 +6,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qrank import settings
+from qrank.arguments import path_list, require_count, text_list
 from qrank.errors import InputError
-from qrank.models.registry import AUTO, Role, resolve
+from qrank.models.registry import AUTO, Registry, Role
 from qrank.results import RankedText
-from qrank.settings import ANYWHERE, Placement, Reading, Walking
+from qrank.settings import ANYWHERE, NO_SETTINGS, Placement, Reading, Settings, Walking
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,12 +22,13 @@ if TYPE_CHECKING:
 
 def rerank(
     query: str,
-    texts: Sequence[str],
+    texts: str | Sequence[str],
     *,
     model: str | None = None,
     instruction: str | None = None,
     candidates: int | None = None,
     placement: Placement = ANYWHERE,
+    settings: Settings = NO_SETTINGS,
 ) -> list[RankedText]:
     """Score texts by how well they answer query, best first; the model reads exactly the texts.
 
@@ -38,7 +39,7 @@ def rerank(
         raise InputError("the query is empty", hint="say what the documents should answer")
     if not texts:
         return []
-    reranking = Reranking(model, placement=placement)
+    reranking = Reranking(model, placement=placement, settings=settings)
     try:
         return reranking(query, texts, instruction=instruction, candidates=candidates)
     finally:
@@ -48,19 +49,25 @@ def rerank(
 class Reranking:
     """A reranking model, loaded: a query and texts in, the texts with their relevance out."""
 
-    def __init__(self, model: str | None = None, *, placement: Placement = ANYWHERE) -> None:
+    def __init__(
+        self,
+        model: str | None = None,
+        *,
+        placement: Placement = ANYWHERE,
+        settings: Settings = NO_SETTINGS,
+    ) -> None:
         """model: named as on the command line. Raises ModelError."""
         from qrank.pipeline.loading import load_reranker
 
-        presets = settings.load()
-        choice = resolve(Role.reranker, presets.get("rerank_model", model, AUTO) or AUTO)
-        self._reranker = load_reranker(choice, presets.placement(placement))
+        name = settings.get("rerank_model", model, AUTO) or AUTO
+        choice = Registry(settings).resolve(Role.reranker, name)
+        self._reranker = load_reranker(choice, settings.placement(placement))
         self._share = choice.entry.rerank_weight
 
     def __call__(
         self,
         query: str,
-        texts: Sequence[str],
+        texts: str | Sequence[str],
         *,
         instruction: str | None = None,
         candidates: int | None = None,
@@ -68,13 +75,14 @@ class Reranking:
         """As rerank."""
         from qrank.pipeline.rerank import rerank_texts
 
+        require_count("candidates", candidates)
         if not query.strip():
             raise InputError("the query is empty", hint="say what the documents should answer")
         return rerank_texts(
             self._reranker,
             self._share,
             query,
-            texts,
+            text_list(texts),
             candidates=candidates,
             instruction=instruction,
         )
@@ -92,23 +100,31 @@ class Reranking:
 class Embedding:
     """An embedding model, loaded: texts in, unit vectors out."""
 
-    def __init__(self, model: str | None = None, *, placement: Placement = ANYWHERE) -> None:
+    def __init__(
+        self,
+        model: str | None = None,
+        *,
+        placement: Placement = ANYWHERE,
+        settings: Settings = NO_SETTINGS,
+    ) -> None:
         """model: named as on the command line. Raises ModelError."""
         from qrank.pipeline.loading import load_embedder
 
-        presets = settings.load()
-        choice = resolve(Role.embedder, presets.get("embed_model", model, AUTO) or AUTO)
-        self._embedder = load_embedder(choice, presets.placement(placement))
+        name = settings.get("embed_model", model, AUTO) or AUTO
+        choice = Registry(settings).resolve(Role.embedder, name)
+        self._embedder = load_embedder(choice, settings.placement(placement))
 
     def __call__(
         self,
-        texts: Sequence[str],
+        texts: str | Sequence[str],
         *,
         query: bool = False,
         instruction: str | None = None,
         dims: int | None = None,
     ) -> NDArray[np.float32]:
         """Unit vectors of shape (len(texts), dims); with query, the query prompt is put around."""
+        require_count("dims", dims)
+        texts = text_list(texts)
         if query:
             return self._embedder.queries(texts, instruction, dims)
         return self._embedder.documents(texts, dims)
@@ -135,16 +151,17 @@ class Embedding:
 
 
 def embed(
-    texts: Sequence[str],
+    texts: str | Sequence[str],
     *,
     model: str | None = None,
     query: bool = False,
     instruction: str | None = None,
     dims: int | None = None,
     placement: Placement = ANYWHERE,
+    settings: Settings = NO_SETTINGS,
 ) -> NDArray[np.float32]:
     """Unit vectors of texts, of shape (len(texts), dims). For many calls use Embedding."""
-    embedding = Embedding(model, placement=placement)
+    embedding = Embedding(model, placement=placement, settings=settings)
     try:
         return embedding(texts, query=query, instruction=instruction, dims=dims)
     finally:
@@ -152,7 +169,7 @@ def embed(
 
 
 def plan(
-    paths: Iterable[str | Path],
+    paths: str | Path | Iterable[str | Path],
     *,
     walking: Walking | None = None,
     reading: Reading | None = None,
@@ -163,8 +180,7 @@ def plan(
     """
     from qrank.pipeline.plan import plan
 
-    walking = settings.with_global_ignores(walking or Walking())
-    return plan([Path(path) for path in paths], walking, reading or Reading())
+    return plan(path_list(paths), walking or Walking(), reading or Reading())
 
 
 def beginnings(paths: Sequence[str]) -> list[Beginning]:
@@ -175,9 +191,12 @@ def beginnings(paths: Sequence[str]) -> list[Beginning]:
 
 
 def changes(
-    paths: Iterable[str | Path], *, walking: Walking | None = None, but: Path | None = None
+    paths: str | Path | Iterable[str | Path],
+    *,
+    walking: Walking | None = None,
+    but: Path | None = None,
 ) -> Iterator[None]:
     """Yield each time that something below paths has changed, but for the index file."""
     from qrank.pipeline.watch import changes
 
-    return changes([Path(path) for path in paths], walking or Walking(), but)
+    return changes(path_list(paths), walking or Walking(), but)

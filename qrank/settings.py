@@ -1,29 +1,19 @@
-"""Where things are and what is preset: the index file, the config files, the environment.
-
-A flag beats the environment, which beats the project's config, which beats the user's.
-"""
+"""What can be set, as records: how files are found and read, where models run, the presets of a
+user. Nothing is read from anywhere here: config.py does that."""
 
 from __future__ import annotations
 
 import os
-import re
-import tomllib
-from dataclasses import dataclass, field, replace
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from qrank.errors import InputError
 
-PROJECT_FOLDER = ".qrank"
 INDEX_NAME = "index.db"
-CONFIG_NAME = "config.toml"
-_EXCLUDES_FILE = re.compile(r"^\s*excludesfile\s*=\s*\"?(.+?)\"?\s*$", re.IGNORECASE | re.MULTILINE)
 NUMBERS = ("threads", "gpu_layers")
-MODELS = ("embedder", "reranker")  # tables of models (models/registry.toml has their fields)
-KEYS = (
-    *("db", "embed_model", "rerank_model", "collection", "color", "hyperlink_format"),
-    *("device", *NUMBERS),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,14 +61,22 @@ READ_ALL = Reading()
 WALK_ALL = Walking()
 
 
+ModelTables = Mapping[str, Sequence[tuple[Mapping[str, Any], Path]]]
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """The presets in force for a working folder."""
+    """The presets in force. `qrank.load_settings()` reads those of a user; without any, nothing
+    is preset."""
 
-    values: dict[str, str]
-    project: Path | None  # the .qrank folder whose index is used
+    values: Mapping[str, str] = field(default_factory=dict)
+    project: Path | None = None  # the .qrank folder whose index is used
+    # a .qrank folder that would be used if it were not somebody else's
+    untrusted: Path | None = None
     # the user's own models by role: each one's table, and the file that says so
-    models: dict[str, list[tuple[dict[str, Any], Path]]] = field(default_factory=dict)
+    models: ModelTables = field(default_factory=dict)
+    global_ignores: tuple[Path, ...] = ()  # the user's ignore files for everywhere
+    api_key: str | None = None  # for servers that have none of their own
 
     def get(self, key: str, flag: str | None = None, default: str | None = None) -> str | None:
         """A flag's value, else what is preset under key, else default."""
@@ -96,135 +94,30 @@ class Settings:
         return Placement(device=self.get("device", flags.device), **numbers)
 
     def index_path(self, flag: Path | None = None) -> Path:
-        """The index file: --db or QRANK_DB, else the nearest project's, else the user's own."""
+        """The index file: --db or QRANK_DB, else the nearest project's, else the user's own.
+
+        Raises InputError when the nearest project's folder belongs to somebody else.
+        """
         named = self.get("db", str(flag) if flag is not None else None)
         if named:
             return Path(named).expanduser()
+        self.require_trusted()
         if self.project:
             return self.project / INDEX_NAME
         from platformdirs import user_data_path
 
         return user_data_path("qrank", appauthor=False) / INDEX_NAME
 
-
-def load(folder: Path | None = None) -> Settings:
-    """Read what is preset for a working folder (this one by default).
-
-    Raises InputError for a config file that is no TOML or has a key that does not exist.
-    """
-    folder = (folder or Path.cwd()).absolute()
-    project = next(
-        (
-            place / PROJECT_FOLDER
-            for place in (folder, *folder.parents)
-            if (place / PROJECT_FOLDER / INDEX_NAME).is_file()
-        ),
-        None,
-    )
-    models: dict[str, list[tuple[dict[str, Any], Path]]] = {role: [] for role in MODELS}
-    values = _read(user_file(), models)
-    if project:
-        own = _read(project / CONFIG_NAME, models)
-        _require_no_servers(own, models, project / CONFIG_NAME)
-        values |= own
-    environment = {key: os.environ.get(f"QRANK_{key.upper()}") for key in KEYS}
-    values |= {key: value for key, value in environment.items() if value}
-    return Settings(values, project, models)
-
-
-def user_file() -> Path:
-    """Where the user's own settings are."""
-    from platformdirs import user_config_path
-
-    return user_config_path("qrank", appauthor=False) / CONFIG_NAME
-
-
-def write(path: Path, key: str, value: str | None) -> None:
-    """Set a key in a settings file, keeping the rest of it as it is; None takes it out.
-
-    Raises InputError for a value that the setting can't have, or a file that can't be written.
-    """
-    import tomlkit
-
-    if value is not None and key in NUMBERS and not value.isdecimal():
-        raise InputError(f"the setting {key} takes a number, not {value!r}")
-    _read(path, {role: [] for role in MODELS})  # what is there is right, or is said to be wrong
-    try:
-        text = path.read_text("utf-8") if path.exists() else ""
-        table = tomlkit.parse(text)
-        if value is None:
-            table.pop(key, None)
-        else:
-            table[key] = int(value) if key in NUMBERS else value
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(tomlkit.dumps(table), encoding="utf-8")
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise InputError(f"can't write {path}: {reason}") from error
-
-
-def with_global_ignores(walking: Walking) -> Walking:
-    """The same, with the user's ignore files for everywhere unless ignore files are off."""
-    if not walking.ignore:
-        return walking
-    return replace(walking, global_ignores=tuple(global_ignore_files()))
-
-
-def global_ignore_files() -> list[Path]:
-    """The user's ignore files for everywhere: git's (core.excludesFile), then qrank's own."""
-    from platformdirs import user_config_path
-
-    home = Path.home()
-    configs = Path(os.environ.get("XDG_CONFIG_HOME") or home / ".config")
-    named = ""
-    for config in (configs / "git" / "config", home / ".gitconfig"):
-        try:
-            found = _EXCLUDES_FILE.findall(config.read_text("utf-8", "replace"))
-        except OSError:
-            continue
-        named = found[-1] if found else named
-    return [
-        Path(named).expanduser() if named else configs / "git" / "ignore",
-        user_config_path("qrank", appauthor=False) / "ignore",
-    ]
-
-
-def _require_no_servers(
-    values: dict[str, str], models: dict[str, list[tuple[dict[str, Any], Path]]], path: Path
-) -> None:
-    """Raise InputError when a project's config names a server: a folder that came from elsewhere
-    must not choose where texts and keys are sent."""
-    lines = [line for role in MODELS for line, origin in models[role] if origin == path]
-    named = [str(values.get(key, "")) for key in ("embed_model", "rerank_model")]
-    named += [str(line.get(field, "")) for line in lines for field in ("source", "server")]
-    if any(name.startswith("http") for name in named) or any("key" in line for line in lines):
+    def require_trusted(self) -> None:
+        """Raise InputError when the nearest project's folder belongs to somebody else."""
+        if self.untrusted is None:
+            return
+        trusted = [*filter(None, [self.values.get("trusted_folders")]), str(self.untrusted.parent)]
         raise InputError(
-            f"{path}: a project can't name a server",
-            hint="put it into your own config.toml, or name it with a flag",
+            f"{self.untrusted} belongs to another user, so it is not used",
+            hint="if you trust it: qrank config set trusted_folders "
+            f"{shlex.quote(os.pathsep.join(trusted))}; or name an index with --db",
         )
 
 
-def _read(path: Path, models: dict[str, list[tuple[dict[str, Any], Path]]]) -> dict[str, str]:
-    """A config file's presets; the models it names are added to models."""
-    try:
-        table: dict[str, Any] = tomllib.loads(path.read_text("utf-8"))
-    except FileNotFoundError:
-        return {}
-    except OSError as error:
-        raise InputError(f"can't read {path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is no valid TOML: {error}") from error
-    for role in MODELS:
-        lines = table.pop(role, [])
-        if not isinstance(lines, list) or not all(isinstance(line, dict) for line in lines):
-            raise InputError(f"{path}: models stand in tables headed [[{role}]]")
-        models[role] += [(line, path) for line in lines]
-    for key, value in table.items():
-        if key not in KEYS:
-            raise InputError(f"{path}: there is no setting {key!r}", hint=f"use {', '.join(KEYS)}")
-        if not isinstance(value, int if key in NUMBERS else str) or isinstance(value, bool):
-            wanted = "a number" if key in NUMBERS else "a string"
-            raise InputError(f"{path}: the setting {key!r} must be {wanted}")
-    if "db" in table:  # relative to the file that says so
-        table["db"] = str(path.parent / Path(table["db"]).expanduser())
-    return {key: str(value) for key, value in table.items()}
+NO_SETTINGS = Settings()

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import builtins
+import inspect
+import re
+import typing
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,26 +15,126 @@ from support import PARITY
 
 import qrank
 
+# Of Index.answer, which the evaluation alone uses; of what load_settings returns.
+INNER = {"Query", "ModelTables"}
+
 
 def test_the_exported_names_are_these_and_all_are_there() -> None:
     assert sorted(qrank.__all__) == qrank.__all__
-    assert set(qrank.__all__) == {
-        *(
-            "Answer",
-            "Embedding",
-            "Index",
-            "IndexReport",
-            "Mode",
-            "Placement",
-            "QrankError",
-            "RankedText",
-        ),
-        *("Reranking", "Result", "__version__", "embed", "rerank"),
-    }
     for name in qrank.__all__:
         assert getattr(qrank, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
         _ = qrank.nonsense  # type: ignore[attr-defined]
+
+
+def annotated(of: object) -> set[str]:
+    """The names in the annotations of a function, or of a class's public methods and fields."""
+    functions = [of]
+    if inspect.isclass(of):
+        functions = [
+            of,
+            *(f for n, f in vars(of).items() if not n.startswith("_") or n == "__init__"),
+        ]
+    notes: list[str] = []
+    for function in functions:
+        function = getattr(function, "fget", None) or function
+        notes += map(str, getattr(function, "__annotations__", {}).values())
+    return set(re.findall(r"(?<![\w.])[A-Z]\w+", " ".join(notes)))
+
+
+def test_every_name_of_a_public_signature_is_exported() -> None:
+    known = {*qrank.__all__, *dir(builtins), *vars(typing), "Path", "NDArray"}
+    for name in qrank.__all__:
+        public = getattr(qrank, name)
+        if callable(public):
+            assert annotated(public) - known - INNER == set(), name
+
+
+def test_one_path_or_name_is_a_list_of_one(tmp_path: Path) -> None:
+    folder = tmp_path / "notes"
+    folder.mkdir()
+    (folder / "tea.md").write_text("Steep green tea for two minutes.\n", "utf-8")
+    (folder / "tea.txt").write_text("Steep black tea for four minutes.\n", "utf-8")
+    with qrank.Index(str(tmp_path / "i.db")) as index:
+        assert index.add(str(folder), embed=False, collection="drinks").added == 2
+        assert len(list(qrank.plan(folder))) == 2
+        found = index.search("tea", mode="bm25", collections="drinks", suffixes="md")
+        assert [result.path for result in found.results] == [str(folder / "tea.md")]
+        assert index.count("drinks", suffixes="txt") == 1
+        assert index.search("tea", mode="bm25", collections="d").results == []
+        assert len([line for line in index.export(collections="drinks") if "path" in line]) == 2
+        assert index.remove(str(folder / "tea.md")) == 1
+        assert index.remove(collections="drinks") == 1
+    assert qrank.embed("one text").shape[0] == 1
+    assert len(qrank.rerank("tea", "green tea")) == 1
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"limit": -1},
+        {"limit": 0},
+        {"limit": 2.5},
+        {"candidates": -5},
+        {"budget": -1},
+        {"budget": float("nan")},
+        {"per_file": 0},
+        {"min_score": float("nan")},
+        {"mode": "semantic"},
+        {"stale": "maybe"},
+    ],
+)
+def test_a_number_that_makes_no_sense_is_a_value_error(
+    tmp_path: Path, wrong: dict[str, Any]
+) -> None:
+    (tmp_path / "tea.md").write_text("Steep green tea.\n", "utf-8")
+    with qrank.Index(tmp_path / "i.db") as index:
+        index.add(tmp_path / "tea.md", embed=False)
+        with pytest.raises(ValueError, match=rf"{next(iter(wrong))}|is not a valid") as caught:
+            index.search("tea", **{"mode": "bm25"} | wrong)
+        assert "islice" not in str(caught.value)
+        with pytest.raises(ValueError, match="limit"):
+            index.search(["tea", "green"], mode="bm25", limit=-1)
+        with pytest.raises(ValueError, match="limit"):
+            index.similar(str(tmp_path / "tea.md"), limit=-1)
+    with pytest.raises(ValueError, match="dims"):
+        qrank.embed("x", dims=0)
+    with pytest.raises(ValueError, match="candidates"):
+        qrank.rerank("x", ["y"], candidates=0)
+
+
+def test_a_library_call_reads_no_settings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, environment: dict[str, str]
+) -> None:
+    home = Path(environment["HOME"])
+    monkeypatch.setenv("HOME", str(home))
+    for name in ("QRANK_DB", "QRANK_EMBED_MODEL", "QRANK_RERANK_MODEL", "QRANK_COLLECTION"):
+        monkeypatch.setenv(name, "/nowhere")
+    monkeypatch.setenv("QRANK_THREADS", "many")
+    config = home / ".config" / "qrank" / "config.toml"
+    config.parent.mkdir(parents=True)
+    config.write_text("this is no TOML")
+    (tmp_path / ".qrank").mkdir()
+    (tmp_path / ".qrank" / "index.db").write_text("")
+    (tmp_path / ".qrank" / "config.toml").write_text("nor is this")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "tea.md").write_text("Steep green tea.\n", "utf-8")
+    with qrank.Index(tmp_path / "i.db") as index:
+        assert index.add("tea.md").added == 1
+        assert index.status()["collections"][0]["name"] == "default"
+        assert index.search("tea").results
+    assert qrank.embed("tea").shape[0] == 1
+    assert qrank.Index().path.is_relative_to(home)
+    with pytest.raises(qrank.InputError, match="is not valid TOML"):
+        qrank.load_settings()
+    config.write_text('collection = "drinks"\n')
+    (tmp_path / ".qrank" / "config.toml").unlink()
+    monkeypatch.delenv("QRANK_THREADS")
+    for name in ("QRANK_DB", "QRANK_EMBED_MODEL", "QRANK_RERANK_MODEL", "QRANK_COLLECTION"):
+        monkeypatch.delenv(name)
+    with qrank.Index(tmp_path / "j.db", settings=qrank.load_settings()) as index:
+        index.add("tea.md", embed=False)
+        assert index.status()["collections"][0]["name"] == "drinks"
 
 
 def test_index_search_and_search_again(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from support import ROOT
 
 PACKAGE = ROOT / "qrank"
 LAYERS = {  # each may import those after it
-    "cli": {"api", "direct", "evaluation", "pipeline", "models"},
+    "cli": {"api", "config", "direct", "evaluation", "pipeline", "models"},
     "evaluation": {"api", "pipeline", "store", "models"},
     "api": {"direct", "pipeline", "store", "llama", "models"},
     "direct": {"pipeline", "models"},
@@ -25,7 +25,7 @@ LAYERS = {  # each may import those after it
     "models": set(),
 }
 EVERYWHERE = {"results", "errors", "settings", "text", "language", "names", "prompts", ""}
-EVERYWHERE |= {"passage", "terms"}
+EVERYWHERE |= {"passage", "terms", "urls", "arguments"}
 
 
 def imports(path: Path) -> set[str]:
@@ -79,7 +79,7 @@ def test_help_imports_nothing_heavy(command: str) -> None:
 
 def test_no_file_is_longer_than_it_should_be() -> None:
     for path in [*PACKAGE.rglob("*.py"), *(ROOT / "tests").glob("*.py")]:
-        assert len(path.read_text("utf-8").splitlines()) <= 400, path
+        assert len(path.read_text("utf-8").splitlines()) <= 500, path
 
 
 def test_the_installed_package_has_its_data() -> None:

@@ -13,7 +13,7 @@ import pytest
 from support import COMMAND, ROOT, SAMPLE, clean_environment
 
 import qrank
-from qrank import settings
+from qrank import config
 from qrank.cli import manual
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -84,7 +84,7 @@ def test_every_python_example_works(folder: Path, page: str, code: str) -> None:
 
 @pytest.mark.parametrize(("page", "code"), examples("toml"))
 def test_every_setting_shown_exists(page: str, code: str) -> None:
-    assert set(tomllib.loads(code)) <= {*settings.KEYS, *settings.MODELS}, page
+    assert set(tomllib.loads(code)) <= {*config.KEYS, *config.MODELS}, page
 
 
 def test_every_command_is_in_the_pages_written_by_hand() -> None:

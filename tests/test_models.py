@@ -14,7 +14,7 @@ from support import PARITY, Run, complaint
 
 from qrank.errors import ModelError
 from qrank.llama.gguf import Kind, read_header
-from qrank.models.registry import Role, better_than, entries, resolve
+from qrank.models.registry import Registry, Role
 
 Qrank = Callable[..., Run]
 HEADER = (PARITY / "cls.gguf").read_bytes()[:300_000]
@@ -130,13 +130,13 @@ def test_settings_give_way_in_order(qrank: Qrank, environment: dict[str, str]) -
     config.write_text("rerank_modl = 1\n", "utf-8")
     assert "there is no setting 'rerank_modl'" in complaint(qrank(*words, stdin=text))
     config.write_text("= 1\n", "utf-8")
-    assert "no valid TOML" in complaint(qrank(*words, stdin=text))
+    assert "is not valid TOML" in complaint(qrank(*words, stdin=text))
 
 
 def test_the_registry_is_sound() -> None:
-    names = [(entry.role, entry.alias) for entry in entries()]
+    names = [(entry.role, entry.alias) for entry in Registry().entries]
     assert len(names) == len(set(names))
-    for entry in entries():
+    for entry in Registry().entries:
         assert 0 < entry.fusion_weight <= 1
         assert 0 < entry.rerank_weight <= 1
         assert entry.source == "bundled" or entry.package or entry.files or entry.unsupported
@@ -151,10 +151,10 @@ def test_the_registry_is_sound() -> None:
             assert file.sha256 is None or re.fullmatch("[0-9a-f]{64}", file.sha256)
             assert file.revision is None or re.fullmatch("[0-9a-f]{40}", file.revision)
     for role in Role:
-        tiny = resolve(role, "tiny")
+        tiny = Registry().resolve(role, "tiny")
         assert tiny.path.is_file()
         assert tiny.path.stat().st_size <= 12_000_000
-        assert better_than(tiny) is not None
+        assert Registry().better_than(tiny) is not None
 
 
 def test_users_add_models_of_their_own(qrank: Qrank, environment: dict[str, str]) -> None:

@@ -17,7 +17,7 @@ import pytest
 from support import COMMAND, ROOT, Run, complaint, read_only
 
 from qrank.llama.gguf import sha256
-from qrank.models.registry import Role, resolve
+from qrank.models.registry import Registry, Role
 from qrank.store import Store, schema
 from qrank.store.filters import EVERYTHING
 from qrank.store.interface import StoreInterface
@@ -61,7 +61,7 @@ def test_an_older_index_is_searched_by_the_command(
     path = old_index(tmp_path, version)
     with closing(sqlite3.connect(path)) as connection, connection:
         # The file has the `tiny` of its day, which may have been trained anew since.
-        tiny = resolve(Role.embedder, "tiny").path
+        tiny = Registry().resolve(Role.embedder, "tiny").path
         assert tiny
         connection.execute("UPDATE model SET sha256 = ?", (sha256(tiny),))
     found = qrank("search", "how long does black tea steep", "--db", path, "--json")

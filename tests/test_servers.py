@@ -19,6 +19,7 @@ from qrank.prompts import Templates
 from qrank.servers import client
 from qrank.servers.client import Server
 from qrank.servers.embedder import ServerEmbedder
+from qrank.urls import parse
 
 Qrank = Callable[..., Run]
 QUERY = "when is the water high"
@@ -144,7 +145,7 @@ def test_an_index_from_elsewhere_does_not_choose_the_server(
     project = tmp_path / ".qrank"
     qrank("init")
     (project / "config.toml").write_text(f'rerank_model = "{server.url}"\n')
-    assert "a project can't name a server" in complaint(qrank("search", "tide"))
+    assert "a project can't set rerank_model" in complaint(qrank("search", "tide"))
 
 
 def test_two_servers_share_the_work(qrank: Qrank, server: ModelServer, tmp_path: Path) -> None:
@@ -166,7 +167,7 @@ def test_a_server_that_dies_leaves_its_work_to_the_other(
     monkeypatch.setattr(client, "WAIT", 0.01)
     groups = [[f"text {i} of group {g}" for i in range(8)] for g in range(40)]
     with model_server.running() as other:
-        servers = [Server(f"{url}#m") for url in (server.url, other.url)]
+        servers = [Server(parse(f"{url}#m")) for url in (server.url, other.url)]
         embedder = ServerEmbedder(servers, Templates())
 
         def breaks(_: object) -> object:
@@ -180,7 +181,9 @@ def test_a_server_that_dies_leaves_its_work_to_the_other(
         np.testing.assert_allclose(vectors, [unit(text) for text in group], atol=1e-6)
     # And one that is gone before it begins is told and left out.
     caplog.clear()
-    embedder = ServerEmbedder([Server(f"{u}#m") for u in (other.url, server.url)], Templates())
+    embedder = ServerEmbedder(
+        [Server(parse(f"{u}#m")) for u in (other.url, server.url)], Templates()
+    )
     assert f"{other.url} can't be used" in caplog.text
     assert embedder.documents(["a"]).shape == (1, DIMS)
     embedder.close()

@@ -9,11 +9,10 @@ from qrank.errors import QrankError
 
 def collections(incomplete: str) -> list[str]:
     """The collections of the index that the line so far names, or that is used here."""
-    from qrank import api
     from qrank.cli.options import common
 
     try:
-        with api.Index(common.db) as index:
+        with common.open_index() as index:
             return _beginning(incomplete, (c["name"] for c in index.status()["collections"]))
     except (QrankError, OSError):
         return []
@@ -31,9 +30,9 @@ def rerankers(incomplete: str) -> list[str]:
 
 def models(incomplete: str) -> list[str]:
     """All models that have a name."""
-    from qrank.models.registry import entries
+    from qrank.cli.options import common
 
-    return _beginning(incomplete, dict.fromkeys(entry.alias for entry in entries()))
+    return _beginning(incomplete, dict.fromkeys(entry.alias for entry in common.models.entries))
 
 
 def types(incomplete: str) -> list[str]:
@@ -60,15 +59,16 @@ def commands(incomplete: str) -> list[str]:
 
 def settings(incomplete: str) -> list[str]:
     """The names of settings."""
-    from qrank.settings import KEYS
+    from qrank.config import KEYS
 
     return _beginning(incomplete, KEYS)
 
 
 def _models(role: str, incomplete: str) -> list[str]:
-    from qrank.models.registry import AUTO, entries
+    from qrank.cli.options import common
+    from qrank.models.registry import AUTO
 
-    names = (entry.alias for entry in entries() if entry.role == role)
+    names = (entry.alias for entry in common.models.entries if entry.role == role)
     return _beginning(incomplete, [AUTO, *names])
 
 

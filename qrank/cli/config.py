@@ -8,9 +8,9 @@ from typing import Annotated
 import typer
 
 from qrank.cli import complete, links
-from qrank.cli.options import COLOR_CHOICES, Command
+from qrank.cli.options import COLOR_CHOICES, Command, common
 from qrank.errors import InputError
-from qrank.models.registry import AUTO, Role, lookup
+from qrank.models.registry import AUTO, Role
 
 app = typer.Typer(help="The settings.", no_args_is_help=True, rich_markup_mode=None)
 Project = Annotated[
@@ -34,15 +34,15 @@ def get(
 
     The environment beats the project's file, which beats the user's. Exit status 1: not set.
     """
-    from qrank import settings
+    from qrank import config
     from qrank.cli import emit
 
-    values = settings.load().values
+    values = common.settings.values
     if key is None:
         for name, value in values.items():
             emit.text(f"{name} = {value}", "\n")
         return
-    if key not in settings.KEYS:
+    if key not in config.KEYS:
         raise _unknown(key)
     if key not in values:
         raise typer.Exit(1)
@@ -56,11 +56,11 @@ def set_(
     project: Project = False,
 ) -> None:
     """Write KEY into the user's settings file, or the project's; without VALUE take it out."""
-    from qrank import settings
+    from qrank import config
 
-    if key not in settings.KEYS:
+    if key not in config.KEYS:
         raise _unknown(key)
-    settings.write(_file(project), key, _checked(key, value))
+    config.write(_file(project), key, _checked(key, value))
 
 
 @app.command("path", cls=Command)
@@ -80,25 +80,20 @@ def _checked(key: str, value: str | None) -> str | None:
         links.checked(value)
     roles = {"embed_model": Role.embedder, "rerank_model": Role.reranker}
     if key in roles and value != AUTO:
-        lookup(roles[key], value)  # a name that means nothing is said now, not in every search
+        common.models.lookup(
+            roles[key], value
+        )  # a name that means nothing is said now, not in every search
     # In the file a relative path counts from there; here it was meant from this folder.
     return str(Path(value).expanduser().absolute()) if key == "db" else value
 
 
 def _file(project: bool) -> Path:
-    from qrank import settings
+    from qrank import config
 
-    if not project:
-        return settings.user_file()
-    folder = settings.load().project
-    if folder is None:
-        raise InputError("this folder belongs to no project", hint="make it one with: qrank init")
-    return folder / settings.CONFIG_NAME
+    return config.project_file(common.settings) if project else config.user_file()
 
 
 def _unknown(key: str) -> InputError:
-    from qrank import settings
+    from qrank import config
 
-    return InputError(
-        f"there is no setting {key!r}", hint=f"use one of: {', '.join(settings.KEYS)}"
-    )
+    return InputError(f"there is no setting {key!r}", hint=f"use one of: {', '.join(config.KEYS)}")

@@ -20,10 +20,9 @@ def doctor(
 
     Exit status: 0 it is, 1 something is broken.
     """
-    from qrank import api
     from qrank.cli import emit, render
 
-    with api.Index(common.db, placement=common.placement) as opened:
+    with common.open_index() as opened:
         checks = opened.check() if index else list(opened.examine())
     ok = all(check.status != "fail" for check in checks)
     if as_json:

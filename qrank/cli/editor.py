@@ -7,6 +7,7 @@ import shlex
 import subprocess
 from pathlib import Path
 
+from qrank.cli.options import common
 from qrank.errors import InputError
 from qrank.names import disk_path
 
@@ -15,16 +16,14 @@ _COLON = ("subl", "zed", "hx", "helix", "atom", "lapce")  # path:line
 _LINE = ("idea", "pycharm", "goland", "webstorm", "clion", "rubymine", "kate", "gedit")
 
 
-def place(name: str, db: Path | None) -> tuple[Path, int]:
+def place(name: str) -> tuple[Path, int]:
     """The (file, line) that an id of the index, or PATH[:LINE], means.
 
     Raises InputError when there is no such passage or file.
     """
-    from qrank import api
-
     path, line = name, 1
     if name.isdecimal() and not Path(name).exists():
-        with api.Index(db) as index:
+        with common.open_index() as index:
             passage = index.get(name)
         path, line = passage.path, passage.start_line
     elif not Path(name).exists():

@@ -34,7 +34,7 @@ def embed(
     from qrank.cli import emit, inputs, render
 
     items = inputs.texts(form)
-    embedding = direct.Embedding(embed_model, placement=common.placement)
+    embedding = direct.Embedding(embed_model, placement=common.placement, settings=common.settings)
     read = 0
     try:
         while group := list(islice(items, GROUP)):

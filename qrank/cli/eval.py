@@ -64,7 +64,9 @@ def evaluate(
     names = [dataset.name for dataset in loaded]
     if len(set(names)) < len(names):
         raise InputError(f"two datasets have the same name: {', '.join(sorted(names))}")
-    setup = Setup(common.db, embed_model, rerank_model, candidates, common.placement)
+    setup = Setup(
+        common.db, embed_model, rerank_model, candidates, common.placement, common.settings
+    )
     scored: dict[str, dict[str, report.Scored]] = {}
     with render.progress() as progress:
         for dataset in loaded:

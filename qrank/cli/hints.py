@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypedDict, TypeGuard
 
-from qrank.models.registry import Role, resolve
+from qrank.models.registry import Role
 from qrank.pipeline.query import parse
 from qrank.results import Answer, Mode, RerankScore
 from qrank.text import STOP_WORDS
@@ -39,8 +39,12 @@ def hint(
 ) -> str:
     """What a user should know about this answer, to a query or (similar) to a place; empty when it
     is a good one."""
+    unfinished = _unfinished(index, found)
     if not found.results:
-        return _why_nothing(index, found, min_score, files, of_query=of_query)
+        why = _why_nothing(index, found, min_score, files, of_query=of_query)
+        return f"{why}; {unfinished}" if unfinished else why
+    if unfinished:
+        return unfinished
     common = bool(found.terms) and set(found.terms) <= STOP_WORDS
     if common and found.mode != Mode.vector:
         return "all words of the query are very common ones; add one that tells more"
@@ -63,7 +67,7 @@ def far_off(index: Index, found: Answer) -> str:
         return f"{no_word}: these are the nearest by meaning"
     if not found.terms or found.parts or _decides(found.results[0].scores.rerank):
         return ""
-    unrelated = resolve(Role.embedder, name).entry.unrelated
+    unrelated = index.models.resolve(Role.embedder, name).entry.unrelated
     cosines = [result.scores.vector.score for result in found.results if result.scores.vector]
     if unrelated is None or max(cosines, default=0.0) >= unrelated:
         return ""
@@ -72,6 +76,14 @@ def far_off(index: Index, found: Answer) -> str:
     if most > FEW * len(terms):
         return ""
     return "probably not what you look for: no result has much of the query's words or meaning"
+
+
+def _unfinished(index: Index, found: Answer) -> str:
+    """What a search by meaning did not see, because embedding was cut off."""
+    missing, passages = (0, 0) if found.mode == Mode.bm25 else index.missing_vectors()
+    if not missing:
+        return ""
+    return f"{missing} of {passages} passages have no vector yet (run qrank index)"
 
 
 def _decides(score: RerankScore | None) -> TypeGuard[RerankScore]:

@@ -49,7 +49,7 @@ def index(
     Only what changed since the last run is read and embedded; what is gone is removed. It can be
     interrupted at any time: the next run goes on from there.
     """
-    from qrank import api, direct
+    from qrank import direct
     from qrank.cli import emit, render
 
     if not all(paths):
@@ -66,7 +66,7 @@ def index(
     if dry_run:
         plans = direct.plan(paths, walking=walking, reading=reading)
         raise typer.Exit(ingest.show(plans, as_json=as_json, counts=True))
-    index_file = api.Index(common.db, embed_model=embed_model, placement=common.placement)
+    index_file = common.open_index(embed_model=embed_model)
 
     def run() -> IndexReport:
         with render.progress() as progress:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from qrank.cli import complete
+from qrank.cli.options import common
 from qrank.errors import InputError
 from qrank.settings import MAX_FILESIZE, TIMEOUT, Reading, Walking
 
@@ -70,6 +71,7 @@ def walking(
     size = MAX_FILESIZE if max_filesize is None else _bytes(max_filesize)
     return Walking(
         ignore=not no_ignore,
+        global_ignores=common.settings.global_ignores,
         hidden=hidden,
         globs=tuple(globs or ()),
         types=tuple(types or ()),

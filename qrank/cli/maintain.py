@@ -23,12 +23,11 @@ def remove(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Take files and folders, or whole collections, out of the index. No file is touched."""
-    from qrank import api
     from qrank.cli import emit
 
     if not paths and not collection:
         raise InputError("say what to remove", hint="a PATH, or --collection NAME for all of it")
-    with api.Index(common.db) as index:
+    with common.open_index() as index:
         removed = index.remove(paths or (), collections=collection or ())
         chunks = index.status()["chunks"]
     if as_json:
@@ -44,10 +43,9 @@ def vacuum(
 
     Needs as much free room as the file takes. Searches go on meanwhile, other runs wait.
     """
-    from qrank import api
     from qrank.cli import emit, render
 
-    with api.Index(common.db) as index:
+    with common.open_index() as index:
         before = index.status()["bytes"]
         index.vacuum()
         after = index.status()["bytes"]

@@ -54,7 +54,7 @@ def list_models(role: RoleOption = None, as_json: Json = False) -> None:
     from qrank.cli import emit, render_models
     from qrank.pipeline import inventory
 
-    known = inventory.known(role)
+    known = inventory.known(common.models, role)
     if as_json:
         emit.document(known)
     else:
@@ -68,9 +68,9 @@ def show(name: Name, role: RoleOption = None, as_json: Json = False) -> None:
     from qrank.pipeline import inventory
 
     if as_json:
-        emit.document(inventory.show(inventory.entry_of(name, role)))
+        emit.document(inventory.show(inventory.entry_of(common.models, name, role)))
         return
-    for number, entry in enumerate(inventory.entries_of(name, role)):
+    for number, entry in enumerate(inventory.entries_of(common.models, name, role)):
         if number:
             print()
         render_models.details(inventory.show(entry))
@@ -86,7 +86,7 @@ def pull(names: Names, role: RoleOption = None, as_json: Json = False) -> None:
     from qrank.cli import emit, render_models
     from qrank.pipeline import inventory
 
-    wanted = [inventory.entry_of(name, role) for name in names]
+    wanted = [inventory.entry_of(common.models, name, role) for name in names]
     done = []
     with render_models.transfer() as progress:
         for name, entry in zip(names, wanted, strict=True):
@@ -115,11 +115,11 @@ def verify(
     from qrank.cli import emit, render_models
     from qrank.pipeline import inventory
 
-    wanted = _named(names, role) or inventory.on_disk(role)
+    wanted = _named(names, role) or inventory.on_disk(common.models, role)
     results, problems = [], []
     for entry in wanted:
         try:
-            results.append(inventory.verify(entry))
+            results.append(inventory.verify(common.models, entry))
         except QrankError as error:
             problems.append(error)
     if as_json:
@@ -135,7 +135,9 @@ def verify(
 def _named(names: list[str] | None, role: Role | None) -> list[Entry]:
     from qrank.pipeline import inventory
 
-    return [entry for name in names or () for entry in inventory.entries_of(name, role)]
+    return [
+        entry for name in names or () for entry in inventory.entries_of(common.models, name, role)
+    ]
 
 
 @app.command(cls=Command)
@@ -145,7 +147,7 @@ def remove(names: Names, role: RoleOption = None, as_json: Json = False) -> None
     from qrank.cli.inert import inert_name
     from qrank.pipeline import inventory
 
-    wanted = [inventory.entry_of(name, role) for name in names]
+    wanted = [inventory.entry_of(common.models, name, role) for name in names]
     gone = [str(inventory.remove(entry)) for entry in wanted]
     if as_json:
         emit.document([{"alias": n, "path": p} for n, p in zip(names, gone, strict=True)])
@@ -211,7 +213,7 @@ def bench(
     known = inventory.quantizations()
     if unknown := [kind for kind in kinds if kind not in known]:
         raise InputError(f"unknown type {unknown[0]!r}", hint=f"use {', '.join(known)}")
-    wanted = _named(names, role) or inventory.on_disk(role)
+    wanted = _named(names, role) or inventory.on_disk(common.models, role)
     report = []
     with render_models.transfer() as progress:
         for entry in wanted:

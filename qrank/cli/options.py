@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup, TyperOption
@@ -14,7 +14,11 @@ from typer.core import TyperCommand, TyperGroup, TyperOption
 from qrank.cli import complete
 from qrank.errors import InputError
 from qrank.results import Stale
-from qrank.settings import Placement
+from qrank.settings import Placement, Settings
+
+if TYPE_CHECKING:
+    from qrank.api import Index
+    from qrank.models.registry import Registry
 
 COLOR_CHOICES = ("auto", "always", "never")
 
@@ -30,6 +34,37 @@ class Common:
     threads: int | None = None
     gpu_layers: int | None = None
     device: str | None = None
+    _settings: Settings | None = None
+
+    @property
+    def settings(self) -> Settings:
+        """What is preset where this run takes place, read when it is first asked for."""
+        if self._settings is None:
+            from qrank.config import load_settings
+
+            self._settings = load_settings()
+        return self._settings
+
+    @property
+    def models(self) -> Registry:
+        """What the names of models mean."""
+        from qrank.models.registry import Registry
+
+        return Registry(self.settings)
+
+    def open_index(
+        self, *, embed_model: str | None = None, rerank_model: str | None = None
+    ) -> Index:
+        """The index that this run is about."""
+        from qrank.api import Index
+
+        return Index(
+            self.db,
+            embed_model=embed_model,
+            rerank_model=rerank_model,
+            placement=self.placement,
+            settings=self.settings,
+        )
 
     @property
     def placement(self) -> Placement:

@@ -22,13 +22,12 @@ def get(
 
     A search result's id is in its JSON, and in --format '{id}'.
     """
-    from qrank import api
     from qrank.cli import emit, render
 
     if as_json and as_jsonl:
         raise InputError("--json and --jsonl can't go together", hint="choose one")
     wanted = [word for i in ids for word in (sys.stdin.read().split() if i == "-" else [i])]
-    with api.Index(common.db) as index:
+    with common.open_index() as index:
         found = [index.get(i) for i in wanted]
     if as_json or as_jsonl:
         emit.passages(found, lines=as_jsonl)
@@ -44,5 +43,5 @@ def open_(
     """Open a passage in $VISUAL or $EDITOR, at its line."""
     from qrank.cli import editor
 
-    path, line = editor.place(place, common.db)
+    path, line = editor.place(place)
     raise typer.Exit(editor.edit(path, line))

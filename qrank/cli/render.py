@@ -40,9 +40,7 @@ def remark(message: str) -> None:
 
 def color_wanted(stream: IO[str]) -> bool:
     """Whether to colour a stream: the flag, then NO_COLOR, CLICOLOR_FORCE, CLICOLOR."""
-    from qrank import settings
-
-    chosen = settings.load().get("color", common.color, "auto")
+    chosen = common.settings.get("color", common.color, "auto")
     if chosen not in COLOR_CHOICES:
         raise InputError(f"color must be one of {', '.join(COLOR_CHOICES)}, not {chosen!r}")
     if chosen != "auto":
@@ -199,9 +197,9 @@ def size(count: int) -> str:
 
 def hint_at_better_models(name: str | None) -> None:
     """When the embedding model that was used came with the package, a line on better ones."""
-    from qrank.models.registry import Role, better_than, resolve
+    from qrank.models.registry import Role
 
-    if name and better_than(resolve(Role.embedder, name)):
+    if name and common.models.better_than(common.models.resolve(Role.embedder, name)):
         warn("using the small bundled models; for better ones see: qrank models list")
 
 

@@ -58,6 +58,7 @@ def rerank(
         instruction=instruct,
         candidates=count,
         placement=common.placement,
+        settings=common.settings,
     )
     if len(ranked) < len(items):
         render.warn(f"scored BM25's best {len(ranked)} of {len(items)} documents (--candidates)")

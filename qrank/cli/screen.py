@@ -195,7 +195,7 @@ class Screen(App[None]):
         if result is None:
             return
         try:
-            path, line = editor.place(f"{result.path}:{result.start_line}", None)
+            path, line = editor.place(f"{result.path}:{result.start_line}")
             with self.suspend():
                 editor.edit(path, line)
         except QrankError as error:

@@ -115,7 +115,6 @@ def search(
 
     Exit status: 0 something was found, 1 nothing was, 2 an error.
     """
-    from qrank import api
 
     output = show.output(
         as_json=as_json,
@@ -131,9 +130,7 @@ def search(
         explain=explain,
         hyperlinks=hyperlink_format,
     )
-    with api.Index(
-        common.db, embed_model=embed_model, rerank_model=rerank_model, placement=common.placement
-    ) as index:
+    with common.open_index(embed_model=embed_model, rerank_model=rerank_model) as index:
         files: Narrowing = {
             "collections": collection or (),
             "path": path,
@@ -206,7 +203,6 @@ def similar(
     With PATH:LINE it is the passage there that is compared. The file must be in the index: its
     vectors are compared, no model is run.
     """
-    from qrank import api
 
     output = show.output(
         as_json=as_json,
@@ -222,7 +218,7 @@ def similar(
     )
     if mode is Mode.hybrid:
         raise InputError("--mode hybrid needs a query", hint="use vector or bm25")
-    with api.Index(common.db) as index:
+    with common.open_index() as index:
         answer = index.similar(
             place,
             mode=mode,

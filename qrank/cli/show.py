@@ -158,10 +158,10 @@ def output(
 
 
 def _link_format(flag: str | None) -> str:
-    from qrank import settings
     from qrank.cli.links import checked
+    from qrank.cli.options import common
 
-    return checked(settings.load().get("hyperlink_format", flag, "none") or "none")
+    return checked(common.settings.get("hyperlink_format", flag, "none") or "none")
 
 
 def _checked_fields(names: str | None) -> tuple[str, ...]:

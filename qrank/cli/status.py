@@ -17,10 +17,9 @@ def status(
     ] = False,
 ) -> None:
     """Show which index is used here and what it holds."""
-    from qrank import api
     from qrank.cli import emit, render
 
-    with api.Index(common.db) as index:
+    with common.open_index() as index:
         if clear_cache:
             index.clear_cache()
         held = index.status()
@@ -35,9 +34,9 @@ def init() -> None:
 
     It is .qrank/index.db, used here and in all folders below.
     """
-    from qrank import api, settings
+    from qrank import api, config, settings
 
-    folder = Path.cwd() / settings.PROJECT_FOLDER
+    folder = Path.cwd() / config.PROJECT_FOLDER
     path = folder / settings.INDEX_NAME
     known = path.exists()
     api.Index(path).create()

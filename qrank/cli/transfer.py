@@ -33,10 +33,9 @@ def export(
 
     qrank import takes it into another index without embedding again.
     """
-    from qrank import api
     from qrank.cli import emit
 
-    with api.Index(common.db) as index:
+    with common.open_index() as index:
         lines = index.export(collections=collection or (), path=path, vectors=vectors)
         if file == STDIO:
             for line in lines:
@@ -62,10 +61,9 @@ def import_(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Take an export into the index; documents that are in it already are replaced."""
-    from qrank import api
     from qrank.cli import emit
 
-    with api.Index(common.db) as index:
+    with common.open_index() as index:
         if file == STDIO:
             files, vectors = index.import_lines(_lines(sys.stdin.buffer))
         else:

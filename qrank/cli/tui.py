@@ -29,19 +29,8 @@ def tui(
     Words are compared at once, then the meaning; the reranker reads when you pause. Up and Down
     choose, Enter opens the passage in $EDITOR, Esc ends it.
     """
-    from qrank import api
-
-    start(
-        api.Index(
-            common.db,
-            embed_model=embed_model,
-            rerank_model=rerank_model,
-            placement=common.placement,
-        ),
-        query,
-        collection or (),
-        path,
-    )
+    index = common.open_index(embed_model=embed_model, rerank_model=rerank_model)
+    start(index, query, collection or (), path)
 
 
 def start(index: Index, query: str, collections: Sequence[str], path: str | None) -> None:

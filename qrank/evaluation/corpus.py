@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qrank.evaluation.dataset import records
-from qrank.models.registry import Role, resolve
+from qrank.models.registry import Registry, Role
 from qrank.pipeline.embedding import model_for_indexing
 from qrank.pipeline.index import EXTRACTOR, embed_missing
 from qrank.pipeline.progress import Progress
@@ -29,13 +29,17 @@ def cache_folder() -> Path:
 
 
 def index_corpus(
-    corpus: Path, embed_model: str | None, placement: Placement, progress: Progress
+    corpus: Path,
+    models: Registry,
+    embed_model: str | None,
+    placement: Placement,
+    progress: Progress,
 ) -> Path:
     """The index file of a corpus, made or completed as far as it is not there yet.
 
     embed_model None leaves vectors out. Raises InputError for a malformed corpus, ModelError.
     """
-    path = cache_folder() / f"{_identity(corpus, embed_model)}.db"
+    path = cache_folder() / f"{_identity(corpus, models, embed_model)}.db"
     if not path.exists():
         part = path.with_suffix(".part")
         for left in path.parent.glob(f"{part.name}*"):  # of a run that was cut off
@@ -45,15 +49,16 @@ def index_corpus(
         part.rename(path)
     if embed_model is not None:
         with Store(path, write=True) as store:
-            embed_missing(store, model_for_indexing(store, embed_model), placement, progress)
+            model = model_for_indexing(store, models, embed_model)
+            embed_missing(store, model, placement, progress)
     return path
 
 
-def _identity(corpus: Path, embed_model: str | None) -> str:
+def _identity(corpus: Path, models: Registry, embed_model: str | None) -> str:
     """A file name that stands for a corpus as it is now, how it is cut up, and the model."""
     seen: list[object] = [str(corpus.resolve()), EXTRACTOR, *looks_of(corpus)]
     if embed_model is not None:
-        model = resolve(Role.embedder, embed_model)
+        model = models.resolve(Role.embedder, embed_model)
         seen += [str(model.path), *looks_of(model.path)] if model.path else [model.entry.server]
     name = re.sub(r"\W+", "-", corpus.resolve().parent.name)
     return f"{name}-{hashlib.sha256(repr(seen).encode()).hexdigest()[:16]}"

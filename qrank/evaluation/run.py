@@ -14,11 +14,11 @@ from qrank.api import Index
 from qrank.evaluation.config import Config
 from qrank.evaluation.corpus import cache_folder, index_corpus, looks_of
 from qrank.evaluation.dataset import Dataset, Place
-from qrank.models.registry import AUTO, Role, resolve
+from qrank.models.registry import AUTO, Registry, Role
 from qrank.pipeline.progress import Progress
 from qrank.pipeline.search import Query
 from qrank.results import Mode, Result
-from qrank.settings import Placement
+from qrank.settings import NO_SETTINGS, Placement, Settings
 from qrank.store import Store
 
 _log = logging.getLogger("qrank")
@@ -48,6 +48,12 @@ class Setup:
     rerank_model: str | None
     candidates: int
     placement: Placement
+    settings: Settings = NO_SETTINGS
+
+    @property
+    def models(self) -> Registry:
+        """What the names of models mean."""
+        return Registry(self.settings)
 
 
 def run(
@@ -105,9 +111,13 @@ def _index(
         wanted = [c for c in (config, *configs) if c.mode is not Mode.bm25]
         # BM25 alone runs on the index that another configuration needs anyway.
         model = _setting(wanted[0], "embed_model", setup.embed_model) or "auto" if wanted else None
-        path = index_corpus(dataset.corpus, model, setup.placement, progress)
+        path = index_corpus(dataset.corpus, setup.models, model, setup.placement, progress)
     return Index(
-        path, embed_model=embed_model, rerank_model=rerank_model, placement=setup.placement
+        path,
+        embed_model=embed_model,
+        rerank_model=rerank_model,
+        placement=setup.placement,
+        settings=setup.settings,
     )
 
 
@@ -181,10 +191,11 @@ def _kept_in(dataset: Dataset, config: Config, setup: Setup, index: Path) -> Pat
         (Role.embedder, _setting(config, "embed_model", setup.embed_model)),
         (Role.reranker, _setting(config, "rerank_model", setup.rerank_model)),
     )
-    models = [resolve(role, name or AUTO).path for role, name in names]
+    models = [setup.models.resolve(role, name or AUTO).path for role, name in names]
     files = [index, index.with_name(f"{index.name}-wal"), *models]
     looks = [looks_of(path) if path and path.exists() else None for path in files]
-    seen = repr((__version__, dataset, config, setup, index, looks))
+    asked = (setup.db, setup.embed_model, setup.rerank_model, setup.candidates, setup.placement)
+    seen = repr((__version__, dataset, config, asked, index, looks))
     folder = cache_folder() / "unfinished"
     folder.mkdir(parents=True, exist_ok=True)
     return folder / f"{hashlib.sha256(seen.encode('utf-8', 'replace')).hexdigest()[:24]}.jsonl"

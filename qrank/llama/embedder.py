@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from typing import Any
@@ -36,6 +37,7 @@ class Embedder:
         kind = DecoderContext if file.causal else EncoderContext
         self._context: DecoderContext | EncoderContext = kind(self._model, embeddings=True)
         self.window = min(MAX_TOKENS, file.context_length)
+        self._lock = threading.Lock()  # one thread at a time
         self.cut: list[int] = []  # which texts of the last call were longer than the window
 
     @property
@@ -78,8 +80,10 @@ class Embedder:
         if not 1 <= kept <= self.dims:
             raise InputError(f"--dims {kept} is out of range: the model has {self.dims}")
         vectors = np.zeros((len(texts), kept), dtype=np.float32)
-        for i, output in enumerate(chain.from_iterable(self._outputs(self._sequences(texts)))):
-            vectors[i] = output[:kept]  # Matryoshka: a prefix, normalised again
+        with self._lock:
+            outputs = self._outputs(self._sequences(texts))
+            for i, output in enumerate(chain.from_iterable(outputs)):
+                vectors[i] = output[:kept]  # Matryoshka: a prefix, normalised again
         norms = np.linalg.norm(vectors, axis=1, keepdims=True)
         vectors /= np.where(norms > 0, norms, 1.0)
         return vectors
@@ -103,5 +107,6 @@ class Embedder:
 
     def close(self) -> None:
         """Free the model."""
-        self._context.close()
-        self._model.close()
+        with self._lock:
+            self._context.close()
+            self._model.close()

@@ -8,6 +8,7 @@ third is a cross-encoder of the BERT family.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
@@ -179,6 +180,7 @@ class Reranker:
                 hint="name the file of a reranking model, such as Qwen3-Reranker's",
             )
         self._model = Model(file, placement)
+        self._lock = threading.Lock()  # one thread at a time
         made = PairReranker if file.kind is Kind.cross_encoder else PromptReranker
         self._ranker: PairReranker | PromptReranker = made(self._model)
 
@@ -200,9 +202,11 @@ class Reranker:
         Query and text are data: nothing in them is read as a control token. A text longer than
         the model's window is cut.
         """
-        return self._ranker.scores(query, texts, instruction)
+        with self._lock:
+            yield from self._ranker.scores(query, texts, instruction)
 
     def close(self) -> None:
         """Free the model."""
-        self._ranker.close()
-        self._model.close()
+        with self._lock:
+            self._ranker.close()
+            self._model.close()

@@ -6,18 +6,18 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
-from qrank import settings
 from qrank.errors import InputError, ModelError
 from qrank.models import places
 from qrank.models.places import Found, models_folder
+from qrank.settings import NO_SETTINGS, Settings
+from qrank.urls import is_url, parse_all
 
 _HERE = Path(__file__).parent
 AUTO = "auto"
-SERVER = ("http://", "https://")
 
 
 class Role(StrEnum):
@@ -111,42 +111,155 @@ class Entry:
 @dataclass(frozen=True, slots=True)
 class ModelChoice:
     """A model that was found: the name it goes by, its registry entry, and its file; the file is
-    None when a server runs it (entry.server)."""
+    None when a server runs it (entry.server). api_key: for servers without a key of their own."""
 
     name: str
     path: Path | None
     entry: Entry
+    api_key: str | None = None
 
 
 @cache
-def entries() -> tuple[Entry, ...]:
-    """All models by role, the user's own after those of the package.
+def _packaged() -> Mapping[str, list[dict[str, Any]]]:
+    return tomllib.loads((_HERE / "registry.toml").read_text("utf-8"))
 
-    Raises InputError when a config file has an entry that makes no sense.
-    """
-    own = settings.load().models
-    packaged = tomllib.loads((_HERE / "registry.toml").read_text("utf-8"))
-    known = {
-        (role, line["alias"]): _entry(role, line, "registry.toml")
-        for role in Role
-        for line in packaged[role]
-    }
-    for role in Role:
-        for line, origin in own.get(role.value, []):
-            known[role, str(line.get("alias"))] = _entry(role, line, str(origin))
-    return tuple(sorted(known.values(), key=lambda e: list(Role).index(e.role)))
+
+class Registry:
+    """The models known by name: those of the package, and those that settings name."""
+
+    def __init__(self, settings: Settings = NO_SETTINGS) -> None:
+        self._settings = settings
+
+    @cached_property
+    def entries(self) -> tuple[Entry, ...]:
+        """All models by role, the user's own after those of the package.
+
+        Raises InputError when a config file has an entry that makes no sense.
+        """
+        known = {
+            (role, line["alias"]): _entry(role, line, "registry.toml")
+            for role in Role
+            for line in _packaged()[role]
+        }
+        for role in Role:
+            for line, origin in self._settings.models.get(role.value, ()):
+                known[role, str(line.get("alias"))] = _entry(role, line, str(origin))
+        return tuple(sorted(known.values(), key=lambda e: list(Role).index(e.role)))
+
+    def of_role(self, role: Role) -> list[Entry]:
+        """The entries of a role."""
+        return [entry for entry in self.entries if entry.role is role]
+
+    def resolve(self, role: Role, name: str) -> ModelChoice:
+        """Find what name means: `auto`, an alias, `alias:QUANTIZATION`, a path, a server's URL, or
+        `hf:OWNER/REPO/FILE.gguf`.
+
+        Raises ModelError when it is unknown or not installed.
+        """
+        if name == AUTO:
+            known = [e for e in self.of_role(role) if e.preference >= 0 and e.installed]
+            best = max(known, key=lambda e: e.preference, default=None)
+            if best is None:
+                raise ModelError(f"no {role} is installed", hint="reinstall qrank")
+            return self._chosen(best.alias, best)
+        entry = self.lookup(role, name)
+        if entry is not None:
+            return self._chosen(name, entry)
+        path = Path(name).expanduser().absolute()
+        if not path.is_file():
+            raise ModelError(f"there is no model file {path}")
+        return ModelChoice(str(path), path, self._same_file(role, path) or Entry(role, str(path)))
+
+    def lookup(self, role: Role, name: str) -> Entry | None:
+        """The entry that name means, installed or not; one of its own for a source or a server that
+        the registry does not know, and None for a path.
+
+        Raises ModelError for a name that means nothing.
+        """
+        known = self.of_role(role)
+        alias, _, quantization = name.partition(":")
+        for entry in known:
+            if name == entry.alias:
+                return entry
+            for file in entry.files:
+                if name == file.source or (
+                    alias == entry.alias and quantization.lower() == file.quantization.lower()
+                ):
+                    return replace(entry, files=(file,))
+        if is_url(name):
+            return self._server(role, name)
+        if name.startswith("hf:"):
+            if places.split_source(name)[1].endswith(".gguf") and ".." not in name.split("/"):
+                return Entry(role, name, files=(File(name),))
+            raise ModelError(f"{name} names no file", hint="write hf:OWNER/REPOSITORY/FILE.gguf")
+        if name.endswith(".gguf") or "/" in name:
+            return None
+        choices = ", ".join(entry.alias for entry in known)
+        offered = [e for e in known if e.alias == alias]
+        if offered:
+            choices = ", ".join(f"{alias}:{f.quantization}" for e in offered for f in e.files)
+        raise ModelError(
+            f"unknown {role} {name!r}", hint=f"name a .gguf file, auto, or one of: {choices}"
+        )
+
+    def _server(self, role: Role, url: str) -> Entry:
+        """An entry for a server's URL. Weights and prompts are those of the registry's model whose
+        name the served one's begins with (URL#MODEL)."""
+        served = (parse_all(url)[-1].model or "").rpartition("/")[2].lower()
+        like = [
+            e for e in self.of_role(role) if not e.server and served.startswith(e.alias.lower())
+        ]
+        best = max(like, key=lambda e: len(e.alias), default=Entry(role, url))
+        return replace(
+            best, alias=url, files=(), bundled="", package=None, server=url, preference=-1
+        )
+
+    def _same_file(self, role: Role, path: Path) -> Entry | None:
+        """The entry whose file this is, by whatever path."""
+        for entry in self.of_role(role):
+            found = entry.find()
+            if found and found.path.samefile(path):
+                return entry
+        return None
+
+    def _chosen(self, name: str, entry: Entry) -> ModelChoice:
+        if entry.unsupported:
+            raise ModelError(f"{entry.alias} can't be run: {entry.unsupported}")
+        if entry.server:
+            return ModelChoice(name, None, entry, self._settings.api_key)
+        found = entry.find()
+        if found is None:
+            raise ModelError(
+                f"the {entry.role} {name} is not installed", hint=how_to_install(entry, name)
+            )
+        return ModelChoice(name, found.path, entry)
+
+    def better_than(self, choice: ModelChoice) -> Entry | None:
+        """The least of the models that `auto` would prefer to a bundled choice, if there is one."""
+        role, preference = choice.entry.role, choice.entry.preference
+        better = [e for e in self.of_role(role) if e.preference > preference]
+        return (
+            min(better, key=lambda e: e.preference, default=None) if choice.entry.bundled else None
+        )
+
+
+def how_to_install(entry: Entry, name: str = "") -> str:
+    """One phrase that tells how to get a model."""
+    if entry.files and not entry.files[0].source.startswith("hf:"):
+        return f"there is no file {entry.files[0].source}"
+    return f"get it with: qrank models pull {name or entry.alias}"
 
 
 _FIELDS = {f.name for f in fields(Entry)} - {"role", "bundled"}
 
 
-def _entry(role: Role, line: dict[str, Any], origin: str) -> Entry:
+def _entry(role: Role, line: Mapping[str, Any], origin: str) -> Entry:
     """An entry from its table. `source` is short for one file, or a server."""
     table = dict(line)
     alias = table.get("alias")
     source = table.pop("source", None)
     if source is not None:
-        where = "server" if str(source).startswith(SERVER) else "files"
+        where = "server" if is_url(str(source)) else "files"
         table.setdefault(where, source if where == "server" else [{"source": source}])
     try:
         unknown = table.keys() - _FIELDS - {"bundled"}
@@ -161,110 +274,9 @@ def _entry(role: Role, line: dict[str, Any], origin: str) -> Entry:
         table["files"] = tuple(File(**file) for file in table.get("files", ()))
         if "package" in table:
             table["package"] = Package(**table["package"])
-        return Entry(role=role, **table)
-    except TypeError as error:
+        entry = Entry(role=role, **table)
+        if entry.server:
+            parse_all(entry.server)
+        return entry
+    except (TypeError, AttributeError) as error:
         raise InputError(f"{origin}: the model {alias!r} can't be read ({error})") from error
-
-
-def of_role(role: Role) -> list[Entry]:
-    """The entries of a role."""
-    return [entry for entry in entries() if entry.role is role]
-
-
-def resolve(role: Role, name: str) -> ModelChoice:
-    """Find what name means: `auto`, an alias, `alias:QUANTIZATION`, `hf:OWNER/REPO/FILE.gguf`, a
-    path, or a server's URL.
-
-    Raises ModelError when it is unknown or not installed.
-    """
-    if name == AUTO:
-        known = [e for e in of_role(role) if e.preference >= 0 and e.installed]
-        best = max(known, key=lambda e: e.preference, default=None)
-        if best is None:
-            raise ModelError(f"no {role} is installed", hint="reinstall qrank")
-        return _chosen(best.alias, best)
-    entry = lookup(role, name)
-    if entry is not None:
-        return _chosen(name, entry)
-    path = Path(name).expanduser().absolute()
-    if not path.is_file():
-        raise ModelError(f"there is no model file {path}")
-    return ModelChoice(str(path), path, _same_file(role, path) or Entry(role, str(path)))
-
-
-def lookup(role: Role, name: str) -> Entry | None:
-    """The entry that name means, installed or not; one of its own for a source or a server that
-    the registry does not know, and None for a path.
-
-    Raises ModelError for a name that means nothing.
-    """
-    known = of_role(role)
-    alias, _, quantization = name.partition(":")
-    for entry in known:
-        if name == entry.alias:
-            return entry
-        for file in entry.files:
-            if name == file.source or (
-                alias == entry.alias and quantization.lower() == file.quantization.lower()
-            ):
-                return replace(entry, files=(file,))
-    if name.startswith(SERVER):
-        return _server(role, name)
-    if name.startswith("hf:"):
-        if places.split_source(name)[1].endswith(".gguf") and ".." not in name.split("/"):
-            return Entry(role, name, files=(File(name),))
-        raise ModelError(f"{name} names no file", hint="write hf:OWNER/REPOSITORY/FILE.gguf")
-    if name.endswith(".gguf") or "/" in name:
-        return None
-    choices = ", ".join(entry.alias for entry in known)
-    offered = [e for e in known if e.alias == alias]
-    if offered:
-        choices = ", ".join(f"{alias}:{f.quantization}" for e in offered for f in e.files)
-    raise ModelError(
-        f"unknown {role} {name!r}", hint=f"name a .gguf file, auto, or one of: {choices}"
-    )
-
-
-def _server(role: Role, url: str) -> Entry:
-    """An entry for a server's URL. Weights and prompts are those of the registry's model whose
-    name the served one's begins with (URL#MODEL)."""
-    served = url.rpartition("#")[2].rpartition("/")[2].lower() if "#" in url else ""
-    like = [e for e in of_role(role) if not e.server and served.startswith(e.alias.lower())]
-    best = max(like, key=lambda e: len(e.alias), default=Entry(role, url))
-    return replace(best, alias=url, files=(), bundled="", package=None, server=url, preference=-1)
-
-
-def _same_file(role: Role, path: Path) -> Entry | None:
-    """The entry whose file this is, by whatever path."""
-    for entry in of_role(role):
-        found = entry.find()
-        if found and found.path.samefile(path):
-            return entry
-    return None
-
-
-def _chosen(name: str, entry: Entry) -> ModelChoice:
-    if entry.unsupported:
-        raise ModelError(f"{entry.alias} can't be run: {entry.unsupported}")
-    if entry.server:
-        return ModelChoice(name, None, entry)
-    found = entry.find()
-    if found is None:
-        raise ModelError(
-            f"the {entry.role} {name} is not installed", hint=how_to_install(entry, name)
-        )
-    return ModelChoice(name, found.path, entry)
-
-
-def how_to_install(entry: Entry, name: str = "") -> str:
-    """One phrase that tells how to get a model."""
-    if entry.files and not entry.files[0].source.startswith("hf:"):
-        return f"there is no file {entry.files[0].source}"
-    return f"get it with: qrank models pull {name or entry.alias}"
-
-
-def better_than(choice: ModelChoice) -> Entry | None:
-    """The least of the registry's models that `auto` would prefer to choice, if there is one."""
-    role, preference = choice.entry.role, choice.entry.preference
-    better = [e for e in of_role(role) if e.preference > preference]
-    return min(better, key=lambda e: e.preference, default=None) if choice.entry.bundled else None

@@ -5,11 +5,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from qrank.errors import InputError
 from qrank.models.places import models_folder
 from qrank.models.registry import Entry
+from qrank.urls import parse_all
 
 
 def remember(entry: Entry) -> None:
@@ -34,10 +34,7 @@ def require(entry: Entry) -> None:
 
 
 def _hosts(entry: Entry) -> set[str]:
-    return {
-        urlsplit(url.strip())._replace(path="", query="", fragment="").geturl()
-        for url in entry.server.split(",")
-    }
+    return {url.origin for url in parse_all(entry.server)}
 
 
 def _known() -> set[str]:

@@ -11,7 +11,7 @@ from itertools import chain
 
 from qrank.errors import QrankError
 from qrank.llama import gguf
-from qrank.models.registry import Entry, ModelChoice, Role, entries, resolve
+from qrank.models.registry import Entry, ModelChoice, Registry, Role
 from qrank.pipeline.inventory import ROLE_KINDS
 from qrank.results import Check
 from qrank.settings import Placement
@@ -38,17 +38,19 @@ PAIRS = (
 FLAT = 1e-6  # scores that differ by less tell nothing
 
 
-def examine(embed_name: str, rerank_name: str, placement: Placement) -> Iterator[Check]:
+def examine(
+    models: Registry, embed_name: str, rerank_name: str, placement: Placement
+) -> Iterator[Check]:
     """All checks, each as it is done; the names are those of the models in use."""
     from qrank.store.check import engine
 
     yield Check("python", "ok", f"{platform.python_version()} ({sys.executable})")
     yield engine()
     yield from _guarded("llama.cpp", _llama)
-    for entry in entries():
+    for entry in models.entries:
         yield from _guarded(f"model {entry.alias}", _model, entry)
     for role, name in ((Role.embedder, embed_name), (Role.reranker, rerank_name)):
-        yield from _guarded(f"self-test of the {role}", _self_test, role, name, placement)
+        yield from _guarded(f"self-test of the {role}", _self_test, models, role, name, placement)
 
 
 def _guarded(name: str, check: Callable[..., Iterator[Check]], *given: object) -> Iterator[Check]:
@@ -108,9 +110,9 @@ def _model(entry: Entry) -> Iterator[Check]:
         yield Check(name, "ok", f"{kind}; {size / 1e6:,.0f} MB, {found.path}")
 
 
-def _self_test(role: Role, name: str, placement: Placement) -> Iterator[Check]:
+def _self_test(models: Registry, role: Role, name: str, placement: Placement) -> Iterator[Check]:
     """Whether the model in use finds the right one of known pairs."""
-    choice = resolve(role, name)
+    choice = models.resolve(role, name)
     score = _by_embedder if role is Role.embedder else _by_reranker
     title = f"self-test of the {role}"
     scores = score(choice, placement)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from qrank.errors import IndexFileError, ModelError
 from qrank.models import trust
-from qrank.models.registry import AUTO, ModelChoice, Role, resolve
+from qrank.models.registry import AUTO, ModelChoice, Registry, Role
 from qrank.pipeline.loading import identity
 from qrank.prompts import PROMPT_VERSION
 
@@ -37,7 +37,7 @@ class IndexModel:
     settles: bool = True
 
 
-def model_for_indexing(store: Store, requested: str = AUTO) -> IndexModel:
+def model_for_indexing(store: Store, models: Registry, requested: str = AUTO) -> IndexModel:
     """The model to make vectors with: the one requested, else the one the index is searched with,
     or in place of that one, when qrank came with it, the one that qrank comes with now.
 
@@ -45,18 +45,20 @@ def model_for_indexing(store: Store, requested: str = AUTO) -> IndexModel:
     """
     held = store.models()
     if requested != AUTO or not held:
-        choice = _named(requested)
+        choice = _named(models, requested)
         _require_embedder(choice)  # before hours of reading, not after
         return IndexModel(choice, _row(store, choice))
     current = held[0]
-    choice = _resolve_stored(store, current)
+    choice = _resolve_stored(store, models, current)
     row = _row(store, choice)
     if row is None and not (choice.entry.bundled or current.prompt_version != PROMPT_VERSION):
         raise _changed(store, choice)
     return IndexModel(choice, row, settles=row != current)
 
 
-def model_for_search(store: Store, requested: str = AUTO, *, insists: bool = False) -> IndexModel:
+def model_for_search(
+    store: Store, models: Registry, requested: str = AUTO, *, insists: bool = False
+) -> IndexModel:
     """The model that the index is searched with; requested may only say where its file lies now.
 
     Raises ModelError or IndexFileError when it can't be found or is no longer the same, or when
@@ -68,7 +70,7 @@ def model_for_search(store: Store, requested: str = AUTO, *, insists: bool = Fal
             f"the vectors in {store.path} were made by another version of qrank", hint=RENEW
         )
     if requested != AUTO:
-        choice = _named(requested)
+        choice = _named(models, requested)
         if identity(store, choice) == current.sha256:
             return IndexModel(choice, current)
         if insists:
@@ -77,7 +79,7 @@ def model_for_search(store: Store, requested: str = AUTO, *, insists: bool = Fal
                 f"not {choice.name}",
                 hint=f"leave --embed-model out, or: qrank index --embed-model {choice.name}",
             )
-    choice = _resolve_stored(store, current)
+    choice = _resolve_stored(store, models, current)
     if identity(store, choice) != current.sha256:
         if choice.entry.bundled:
             raise OutdatedVectors(
@@ -89,9 +91,9 @@ def model_for_search(store: Store, requested: str = AUTO, *, insists: bool = Fal
     return IndexModel(choice, current)
 
 
-def _named(requested: str) -> ModelChoice:
+def _named(models: Registry, requested: str) -> ModelChoice:
     """The model that the user named."""
-    choice = resolve(Role.embedder, requested)
+    choice = models.resolve(Role.embedder, requested)
     if choice.path is None:
         trust.remember(choice.entry)
     return choice
@@ -104,9 +106,9 @@ def _require_embedder(choice: ModelChoice) -> None:
         require_embedder(read_header(choice.path))
 
 
-def _resolve_stored(store: Store, stored: StoredModel) -> ModelChoice:
+def _resolve_stored(store: Store, models: Registry, stored: StoredModel) -> ModelChoice:
     try:
-        choice = resolve(Role.embedder, stored.name)
+        choice = models.resolve(Role.embedder, stored.name)
         if choice.path is None:
             trust.require(choice.entry)
         return choice

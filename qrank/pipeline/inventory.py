@@ -11,7 +11,7 @@ from qrank.errors import InputError, ModelError
 from qrank.llama import gguf
 from qrank.models import places
 from qrank.models.places import Found
-from qrank.models.registry import Entry, File, ModelChoice, Role, entries, lookup, resolve
+from qrank.models.registry import Entry, File, ModelChoice, Registry, Role
 from qrank.pipeline.progress import Progress
 
 ROLE_KINDS = {
@@ -22,12 +22,12 @@ ROLE_KINDS = {
 }
 
 
-def known(role: Role | None = None) -> list[dict[str, Any]]:
+def known(models: Registry, role: Role | None = None) -> list[dict[str, Any]]:
     """All models of the registry, as `qrank models list --json` says them."""
     from qrank.pipeline.speeds import measured
 
     speeds = measured()
-    return [_listed(entry, speeds) for entry in entries() if role in (None, entry.role)]
+    return [_listed(entry, speeds) for entry in models.entries if role in (None, entry.role)]
 
 
 def _listed(entry: Entry, speeds: dict[str, float]) -> dict[str, Any]:
@@ -49,15 +49,15 @@ def _listed(entry: Entry, speeds: dict[str, float]) -> dict[str, Any]:
     }
 
 
-def entry_of(name: str, role: Role | None = None) -> Entry:
+def entry_of(models: Registry, name: str, role: Role | None = None) -> Entry:
     """As entries_of. Raises InputError for a name that is both when no role is given."""
-    found = entries_of(name, role)
+    found = entries_of(models, name, role)
     if len(found) > 1:
         raise InputError(f"{name} is an embedder and a reranker", hint="say which with --role")
     return found[0]
 
 
-def entries_of(name: str, role: Role | None = None) -> list[Entry]:
+def entries_of(models: Registry, name: str, role: Role | None = None) -> list[Entry]:
     """The registry's entries that name means, installed or not: one, or an embedder and a reranker.
 
     Raises ModelError for a name that means nothing.
@@ -65,14 +65,14 @@ def entries_of(name: str, role: Role | None = None) -> list[Entry]:
     found: list[Entry] = []
     for each in Role if role is None else [role]:
         try:
-            found.append(lookup(each, name) or Entry(each, name, files=(File(name),)))
+            found.append(models.lookup(each, name) or Entry(each, name, files=(File(name),)))
         except ModelError:
             if role is not None or name.startswith("hf:"):
                 raise
     if not found:
-        names = ", ".join(dict.fromkeys(entry.alias for entry in entries()))
+        names = ", ".join(dict.fromkeys(entry.alias for entry in models.entries))
         raise ModelError(f"unknown model {name!r}", hint=f"name one of: {names}")
-    known = [entry for entry in found if entry in entries() or entry.alias != name]
+    known = [entry for entry in found if entry in models.entries or entry.alias != name]
     if known or len(found) == 1:
         return known or found
     file = found[0].find()  # a path or a source without a name: what it is for, it tells itself
@@ -145,13 +145,15 @@ def pull(entry: Entry, progress: Progress) -> tuple[Path, bool]:
     return path, True
 
 
-def verify(entry: Entry) -> dict[str, Any]:
+def verify(models: Registry, entry: Entry) -> dict[str, Any]:
     """Whether a model's file is whole, of its role, and what its checksum says.
 
     `sha256` is compared with the registry's where it names one. Raises ModelError when the file
     is not there, damaged, or not the published one.
     """
-    choice = resolve(entry.role, entry.files[0].source if len(entry.files) == 1 else entry.alias)
+    choice = models.resolve(
+        entry.role, entry.files[0].source if len(entry.files) == 1 else entry.alias
+    )
     if choice.path is None:
         raise ModelError(f"{entry.alias} runs on a server: there is no file to verify")
     header = gguf.read_header(choice.path)
@@ -263,9 +265,9 @@ def quantizations() -> tuple[str, ...]:
     return tuple(TYPES)
 
 
-def on_disk(role: Role | None = None) -> list[Entry]:
+def on_disk(models: Registry, role: Role | None = None) -> list[Entry]:
     """The models whose files are on this machine."""
-    return [e for e in entries() if role in (None, e.role) and not e.server and e.find()]
+    return [e for e in models.entries if role in (None, e.role) and not e.server and e.find()]
 
 
 def path_of(entry: Entry) -> Path:

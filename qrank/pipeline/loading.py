@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from qrank.models.registry import ModelChoice
 from qrank.prompts import templates
+from qrank.urls import parse_all
 
 if TYPE_CHECKING:
     import numpy as np
@@ -109,7 +110,8 @@ def load_reranker(choice: ModelChoice, placement: Placement) -> Reranker:
 def _servers(choice: ModelChoice) -> list[Server]:
     from qrank.servers.client import Server
 
-    return [Server(url.strip(), choice.entry.key) for url in choice.entry.server.split(",")]
+    entry = choice.entry
+    return [Server(url, entry.key, choice.api_key) for url in parse_all(entry.server)]
 
 
 def group_size(choice: ModelChoice) -> int:
@@ -123,8 +125,7 @@ def identity(store: Store, choice: ModelChoice) -> str:
     entry = choice.entry
     if choice.path is None:
         # Where it runs does not matter when it is named; else the URL is all there is.
-        urls = entry.server.split(",")
-        named = {url.rpartition("#")[2] for url in urls if "#" in url}
+        named = {url.model for url in parse_all(entry.server) if url.model}
         what = "server:" + (" ".join(sorted(named)) or entry.server)
     else:
         what = file_hash(store, choice.path)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from qrank.arguments import require_count, require_number
 from qrank.errors import IndexFileError, QueryError
 from qrank.passage import passage_text
 from qrank.pipeline.freshness import is_stale, kept
@@ -59,6 +60,13 @@ class Query:
     rerank_weight: float | None = None  # share of P(yes); None: the reranker's own
     syntax: bool = True  # whether "phrases", -words and title:words are more than words
     cached: bool = True  # whether the models' answers may come from, and go to, the cache
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for a number that makes no sense."""
+        for name in ("limit", "candidates", "per_file"):
+            require_count(name, getattr(self, name))
+        require_number("budget", self.budget, least=0)
+        require_number("min_score", self.min_score)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 from typing import Any
-from urllib.parse import urlsplit
 
-from qrank.errors import InputError, ModelError
+from qrank.errors import ModelError
 from qrank.servers import keys
+from qrank.urls import ServerUrl
 
 TRIES = 5
 WAIT, MOST_WAIT = 0.5, 60.0  # seconds before the second try, doubled each time; at most
@@ -24,20 +24,15 @@ class ServerError(ModelError):
 
 
 class Server:
-    """A server by its base URL; `#NAME` at the end names the model that is asked for."""
+    """A server by its URL, which may name the model that is asked for."""
 
-    def __init__(self, url: str, key_variable: str = "") -> None:
+    def __init__(self, url: ServerUrl, key_variable: str = "", key: str | None = None) -> None:
+        """key_variable: the environment variable that holds its own key; key: for one without."""
         import httpx2
 
-        parts = urlsplit(url)
-        if not parts.hostname or parts.username or parts.password:
-            raise InputError(
-                f"{parts.scheme}://{parts.hostname or ''} can't be used as a server's URL",
-                hint=f"write http(s)://HOST[:PORT][/PATH][#MODEL]; a key goes into {keys.VARIABLE}",
-            )
-        self.url = parts._replace(fragment="", query="").geturl().rstrip("/")
-        self.model: str | None = parts.fragment or None
-        key = keys.find(parts.hostname, key_variable)
+        self.url, self._path = url.base, url.path
+        self.model = url.model
+        key = keys.find(url.host, key_variable, key)
         self._client = httpx2.Client(
             headers={"Authorization": f"Bearer {key}"} if key else {},
             timeout=httpx2.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS),
@@ -45,7 +40,7 @@ class Server:
 
     def paths(self, name: str) -> tuple[str, ...]:
         """Where an endpoint may be: below /v1 unless the URL has a path of its own."""
-        own = urlsplit(self.url).path
+        own = self._path
         if own.endswith(f"/{name}"):
             return ("",)
         return (f"/{name}", f"/v1/{name}") if own else (f"/v1/{name}", f"/{name}")

@@ -10,8 +10,8 @@ VARIABLE = "QRANK_API_KEY"
 SERVICE = "qrank"  # in a keyring; the user name there is the server's host
 
 
-def find(host: str, variable: str = "") -> str | None:
-    """The key for a host: of the named variable, of QRANK_API_KEY, or of the keyring.
+def find(host: str, variable: str = "", default: str | None = None) -> str | None:
+    """The key for a host: of the named variable, the default (QRANK_API_KEY's), or the keyring's.
 
     Raises InputError when the named variable is not set.
     """
@@ -22,7 +22,7 @@ def find(host: str, variable: str = "") -> str | None:
                 hint=f"export {variable}=…",
             )
         return os.environ[variable]
-    return os.environ.get(VARIABLE) or _in_keyring(host)
+    return default or _in_keyring(host)
 
 
 def _in_keyring(host: str) -> str | None:

@@ -146,6 +146,9 @@ class StoreInterface(Protocol):
     def missing_vectors(self, model: int) -> list[int]:
         """The passages without a vector of the model, in the order they were indexed."""
 
+    def count_missing(self, model: int) -> tuple[int, int]:
+        """(passages without a vector of the model, passages): quick enough for each search."""
+
     def add_vectors(
         self, model: int, passages: Sequence[int], unit_vectors: NDArray[np.float32]
     ) -> None:

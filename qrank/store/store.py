@@ -206,6 +206,16 @@ class Store(LeftOutFiles):
         )
         return [row[0] for row in rows]
 
+    def count_missing(self, model: int) -> tuple[int, int]:
+        """(passages without a vector of the model, passages): quick enough for each search."""
+        # Both are answered from a few pages; a count of vectors would read each row.
+        [(passages, vectors)] = self._rows(
+            "SELECT (SELECT count(*) FROM passage), "
+            "(SELECT coalesce(sum(used), 0) FROM segment WHERE model_id = ?)",
+            (model,),
+        )
+        return max(0, passages - vectors), passages
+
     def passage_texts(self, passages: Sequence[int]) -> list[PassageText]:
         """What the texts of passages are made from, in the order asked, as far as they exist."""
         found = []

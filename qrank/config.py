@@ -1,0 +1,236 @@
+"""Reading what a user has preset: the environment, the config files, and where the index is.
+
+A flag beats the environment, which beats the project's config, which beats the user's. A library
+call reads none of it: the command line hands on what `load_settings` returns.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from qrank.errors import InputError
+from qrank.settings import INDEX_NAME, NUMBERS, Settings
+from qrank.urls import is_url
+
+PROJECT_FOLDER = ".qrank"
+CONFIG_NAME = "config.toml"
+MODELS = ("embedder", "reranker")  # tables of models (models/registry.toml has their fields)
+TRUSTED = "trusted_folders"
+KEYS = (
+    *("db", "embed_model", "rerank_model", "collection", "color", "hyperlink_format"),
+    *("device", *NUMBERS, TRUSTED),
+)
+# A folder from elsewhere may bring a project's config. It can set what is listed here and nothing
+# else: what chooses among things that the user has, not what says where texts go.
+PROJECT_KEYS = ("collection", "embed_model", "rerank_model", "color", "hyperlink_format")
+_ALIAS = re.compile(r"[A-Za-z0-9][\w.+-]*(:\w+)?")
+_EXCLUDES_FILE = re.compile(r"^\s*excludesfile\s*=\s*\"?(.+?)\"?\s*$", re.IGNORECASE | re.MULTILINE)
+
+Models = dict[str, list[tuple[dict[str, Any], Path]]]
+
+
+def load_settings(folder: Path | None = None) -> Settings:
+    """Read what is preset for a working folder (this one by default).
+
+    Raises InputError for a config file that is not valid TOML, has a key that does not exist, or
+    (a project's) sets what it may not.
+    """
+    models: Models = {role: [] for role in MODELS}
+    values = _read(user_file(), models)
+    trusted = [Path(name) for name in values.get(TRUSTED, "").split(os.pathsep) if name]
+    project = _project(folder)
+    untrusted = None
+    if project and not _is_trusted(project, trusted):
+        project, untrusted = None, project
+    if project:
+        values |= _read_project(project / CONFIG_NAME, models)
+    environment = {key: os.environ.get(f"QRANK_{key.upper()}") for key in KEYS}
+    values |= {key: value for key, value in environment.items() if value and key != TRUSTED}
+    return Settings(
+        values,
+        project,
+        untrusted,
+        models,
+        global_ignores=tuple(_global_ignore_files()),
+        api_key=os.environ.get("QRANK_API_KEY") or None,
+    )
+
+
+def _project(folder: Path | None) -> Path | None:
+    """The nearest .qrank folder with an index, in folder or above it."""
+    try:
+        start = (folder or Path.cwd()).absolute()
+    except FileNotFoundError:  # the working folder was deleted
+        return None
+    for place in (start, *start.parents):
+        if (place / PROJECT_FOLDER / INDEX_NAME).is_file():
+            return place / PROJECT_FOLDER
+    return None
+
+
+def _is_trusted(project: Path, trusted: list[Path]) -> bool:
+    """Whether a .qrank folder and what is read of it belong to this user (under sudo: or to who
+    called it), or it is below a folder that the user's config trusts (git's CVE-2022-24765)."""
+    place = Path(os.path.realpath(project.parent))
+    if any(place.is_relative_to(os.path.realpath(folder.expanduser())) for folder in trusted):
+        return True
+    if not hasattr(os, "geteuid"):  # Windows: there is no such owner to look at
+        return True
+    users = {os.geteuid()}
+    if 0 in users and os.environ.get("SUDO_UID", "").isdecimal():
+        users.add(int(os.environ["SUDO_UID"]))
+    for path in (project, project / INDEX_NAME, project / CONFIG_NAME):
+        for follow in (False, True):  # neither a link of theirs nor what it leads to
+            try:
+                owner = path.stat(follow_symlinks=follow).st_uid
+            except OSError:
+                continue
+            if owner not in users:
+                return False
+    return True
+
+
+def user_file() -> Path:
+    """Where the user's own settings are."""
+    from platformdirs import user_config_path
+
+    return user_config_path("qrank", appauthor=False) / CONFIG_NAME
+
+
+def project_file(settings: Settings) -> Path:
+    """Where the settings of the project are that is used here. Raises InputError without one."""
+    settings.require_trusted()
+    if settings.project is None:
+        raise InputError("this folder belongs to no project", hint="make it one with: qrank init")
+    return settings.project / CONFIG_NAME
+
+
+def write(path: Path, key: str, value: str | None) -> None:
+    """Set a key in a settings file, keeping the rest of it as it is; None takes it out.
+
+    Raises InputError for a value that the setting can't have, or a file that can't be written.
+    """
+    import tomlkit
+
+    if value is not None and key in NUMBERS and not value.isdecimal():
+        raise InputError(f"the setting {key} takes a number, not {value!r}")
+    models: Models = {role: [] for role in MODELS}
+    if path == user_file():
+        _read(path, models)  # what is there is right, or is said to be wrong
+    else:
+        _require_harmless({key: value} if value is not None else {}, models, path)
+        _read_project(path, models)
+    typed: object = value
+    if value is not None and key in NUMBERS:
+        typed = int(value)
+    elif value is not None and key == TRUSTED:
+        typed = [str(Path(name).expanduser().absolute()) for name in value.split(os.pathsep)]
+    try:
+        text = path.read_text("utf-8") if path.exists() else ""
+        table = tomlkit.parse(text)
+        if value is None:
+            table.pop(key, None)
+        else:
+            table[key] = typed
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(tomlkit.dumps(table), encoding="utf-8")
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise InputError(f"can't write {path}: {reason}") from error
+
+
+def _global_ignore_files() -> list[Path]:
+    """The user's ignore files for everywhere: git's (core.excludesFile), then qrank's own."""
+    from platformdirs import user_config_path
+
+    home = Path.home()
+    configs = Path(os.environ.get("XDG_CONFIG_HOME") or home / ".config")
+    named = ""
+    for config in (configs / "git" / "config", home / ".gitconfig"):
+        try:
+            found = _EXCLUDES_FILE.findall(config.read_text("utf-8", "replace"))
+        except OSError:
+            continue
+        named = found[-1] if found else named
+    return [
+        Path(named).expanduser() if named else configs / "git" / "ignore",
+        user_config_path("qrank", appauthor=False) / "ignore",
+    ]
+
+
+def _read_project(path: Path, models: Models) -> dict[str, str]:
+    """A project's presets. Raises InputError for what a project may not set."""
+    own: Models = {role: [] for role in MODELS}
+    values = _read(path, own)
+    if any(own.values()):
+        raise _not_in_a_project(path, f"the table {next(role for role in MODELS if own[role])}")
+    _require_harmless(values, models, path)
+    return values
+
+
+def _require_harmless(values: dict[str, str], models: Models, path: Path) -> None:
+    """Raise InputError for what a project may not set; models: the user's own."""
+    for key, value in values.items():
+        if key not in PROJECT_KEYS:
+            raise _not_in_a_project(path, f"the setting {key!r}")
+        if key in ("embed_model", "rerank_model"):
+            # Not a path, not a source, not a URL, and no alias of a server.
+            if not _ALIAS.fullmatch(value) or value.lower().endswith(".gguf"):
+                raise _not_in_a_project(path, f"{key} = {value!r}, which is no alias of a model")
+            alias = value.partition(":")[0]
+            own = [line for tables in models.values() for line, _ in tables]
+            if any(line.get("alias") in (alias, value) and _runs_elsewhere(line) for line in own):
+                raise _not_in_a_project(path, f"{key} = {value!r}, which a server runs")
+        if key == "hyperlink_format" and not value.isalpha():
+            raise _not_in_a_project(path, f"{key} = {value!r}, which is no name of a format")
+
+
+def _runs_elsewhere(line: dict[str, Any]) -> bool:
+    return "server" in line or is_url(str(line.get("source", "")))
+
+
+def _not_in_a_project(path: Path, what: str) -> InputError:
+    return InputError(
+        f"{path}: a project can't set {what}",
+        hint="put it into your own config.toml, or name it with a flag; "
+        f"a project can set {', '.join(PROJECT_KEYS)}",
+    )
+
+
+def _read(path: Path, models: Models) -> dict[str, str]:
+    """A config file's presets; the models it names are added to models."""
+    try:
+        table: dict[str, Any] = tomllib.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise InputError(f"can't read {path}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} is not valid TOML: {error}") from error
+    for role in MODELS:
+        lines = table.pop(role, [])
+        if not isinstance(lines, list) or not all(isinstance(line, dict) for line in lines):
+            raise InputError(f"{path}: models stand in tables headed [[{role}]]")
+        models[role] += [(line, path) for line in lines]
+    for key, value in table.items():
+        if key not in KEYS:
+            raise InputError(f"{path}: there is no setting {key!r}", hint=f"use {', '.join(KEYS)}")
+        if key == TRUSTED:
+            table[key] = os.pathsep.join(_folders(path, value))
+        elif not isinstance(value, int if key in NUMBERS else str) or isinstance(value, bool):
+            wanted = "a number" if key in NUMBERS else "a string"
+            raise InputError(f"{path}: the setting {key!r} must be {wanted}")
+    if "db" in table:  # relative to the file that says so
+        table["db"] = str(path.parent / Path(table["db"]).expanduser())
+    return {key: str(value) for key, value in table.items()}
+
+
+def _folders(path: Path, value: Any) -> list[str]:
+    folders = [value] if isinstance(value, str) else value
+    if not isinstance(folders, list) or not all(isinstance(name, str) for name in folders):
+        raise InputError(f"{path}: the setting {TRUSTED!r} must be a list of folders")
+    return folders

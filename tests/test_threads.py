@@ -1,0 +1,105 @@
+"""One Index used by several threads at once, and what holds the index's lock."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from support import SAMPLE
+
+import qrank
+from qrank.ingest.prepare import Part, Prepared, Task
+from qrank.ingest.readers import Outcome
+from qrank.ingest.spool import IN_MEMORY, spooled
+from qrank.pipeline.index import _Update
+from qrank.pipeline.progress import Silent
+from qrank.results import Chunk, IndexReport, Signature
+from qrank.settings import READ_ALL, WALK_ALL
+from qrank.store import Store
+from qrank.store.filters import EVERYTHING
+from qrank.terms import new_chunk
+
+QUERIES = ("who may work alone at night", "keep photos safe", "the tide", "renew a certificate")
+
+
+def test_threads_search_while_one_of_them_indexes(tmp_path: Path) -> None:
+    with qrank.Index(tmp_path / "i.db") as index:
+        index.add(SAMPLE / "howto")
+        index.add(SAMPLE / "handbook")
+
+        def ids(query: str, mode: str) -> list[tuple[str, int]]:
+            answer = index.search(query, mode=mode, rerank=mode == "hybrid", candidates=4)
+            return [(result.path, result.start_line) for result in answer.results]
+
+        asked = [(query, mode) for query in QUERIES for mode in ("bm25", "hybrid", "vector")]
+        alone = {each: ids(*each) for each in asked}
+        with ThreadPoolExecutor(6) as threads:
+            found = [(each, threads.submit(ids, *each)) for each in asked * 3]
+            assert [job.result() for each, job in found] == [alone[each] for each, _ in found]
+            # While it grows answers are those of some moment: what matters is that they come.
+            growing = [
+                threads.submit(index.add, SAMPLE / name) for name in ("runbooks", "mail", "code")
+            ]
+            jobs = [threads.submit(ids, *each) for each in asked * 3]
+            for job in jobs:
+                job.result()
+            assert all(job.result().added for job in growing)
+        assert index.missing_vectors()[0] == 0
+        assert ids("rotate backups", "hybrid")
+
+
+def test_the_connections_of_threads_that_ended_are_closed(tmp_path: Path) -> None:
+    (tmp_path / "a.md").write_text("a tide\n")
+    with qrank.Index(tmp_path / "i.db") as index:
+        index.add(tmp_path / "a.md", embed=False)
+        for _ in range(20):
+            thread = threading.Thread(target=index.search, args=("tide",), kwargs={"mode": "bm25"})
+            thread.start()
+            thread.join()
+        assert len(index._readers) <= 2
+
+
+def part(text: str) -> Part:
+    chunk = new_chunk(Chunk(text, "", 0, len(text), 1, 1), text, "", text.encode())
+    return Part([chunk], "a note")
+
+
+def test_a_long_document_is_read_before_the_index_is_locked(tmp_path: Path) -> None:
+    path = tmp_path / "i.db"
+    with Store(path, write=True) as store:
+        turns = 0
+
+        def rest() -> Iterator[Part]:
+            """Others write while the document is read."""
+            nonlocal turns
+            for turn in range(3):
+                with closing(sqlite3.connect(path, timeout=0, isolation_level=None)) as other:
+                    other.execute("BEGIN IMMEDIATE")
+                    other.execute("COMMIT")
+                turns += 1
+                yield part(f"tide {turn}")
+
+        prepared = Prepared(Signature(1, 1), b"h" * 16, complete=False)
+        prepared.chunks = part("tide").chunks
+        update = _Update(store, "default", IndexReport(), Silent(), WALK_ALL, READ_ALL)
+        update._take(Outcome(Task("/a.csv", Signature(1, 1)), prepared, rest=rest()))
+        assert turns == 3
+        assert len(store.bm25(["tide"], 9, EVERYTHING)) == 4
+
+
+def test_a_spool_gives_back_what_was_read_and_raises_what_reading_raised() -> None:
+    long = [part("x" * (IN_MEMORY // 4)) for _ in range(6)]  # more than stays in memory
+    with spooled(iter(long)) as parts:
+        assert list(parts) == long
+
+    def broken() -> Iterator[Part]:
+        yield part("x")
+        raise OSError("it changed while it was read")
+
+    with pytest.raises(OSError, match="it changed"), spooled(broken()):
+        pass
