@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from qrank.cli import complete
+from qrank.cli import complete, words
 from qrank.errors import InputError
 from qrank.settings import MAX_FILESIZE, TIMEOUT, Reading, Walking
 
@@ -83,7 +82,7 @@ def reading(
 ) -> Reading:
     """How the options ask for files to be read."""
     try:
-        command = tuple(shlex.split(pre or ""))
+        command = tuple(words.split(pre or ""))
     except ValueError as error:
         raise InputError(f"--pre {pre!r} is no command: {error}") from error
     if pre is not None and not command:

@@ -13,6 +13,7 @@ from qrank.cli.inert import inert, inert_name
 from qrank.cli.inputs import Format, Item
 from qrank.cli.options import COLOR_CHOICES, common
 from qrank.errors import InputError, Terminated
+from qrank.names import folder_key, named_path, shown_path
 from qrank.results import Check, IndexReport, Passage
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ def _no_color() -> bool:
 def short_path(path: str) -> str:
     """A path as seen from this folder when it lies below it, else whole."""
     try:
-        here = os.path.join(os.getcwd(), "")  # noqa: PTH109, PTH118  (a list asks for many)
+        here = folder_key(shown_path(os.getcwd())) + "/"  # noqa: PTH109  (a list asks for many)
     except OSError:
         return path
     return path.removeprefix(here) or path
@@ -156,7 +157,7 @@ def index_report(report: IndexReport, path: Path) -> None:
     files = ", ".join(f"{count} {name}" for name, count in counts.items() if count) or "none found"
     print(
         f"{files}; {report.embedded} passages embedded in {report.seconds:.1f} s; "
-        f"{report.chunks} passages in {inert_name(short_path(str(path.absolute())))}"
+        f"{report.chunks} passages in {inert_name(short_path(named_path(str(path))))}"
     )
 
 

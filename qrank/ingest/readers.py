@@ -279,8 +279,10 @@ class _Process:
         for pipe in (self._process.stdin, self._process.stdout):
             with contextlib.suppress(OSError):
                 pipe.close()  # type: ignore[union-attr]
-        if self.overdue or -code == getattr(signal, "SIGXCPU", 0):
+        if self.overdue or -code == getattr(signal, "SIGXCPU", None):
             return f"took longer than {timeout:g} s"
+        if code == protocol.OUT_OF_MEMORY:
+            return protocol.TOO_MUCH
         if code < 0:
             return f"its reader crashed ({signal.Signals(-code).name})"
         return f"its reader ended with status {code}"

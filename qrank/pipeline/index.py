@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
@@ -16,6 +15,7 @@ from qrank.ingest import extract
 from qrank.ingest.prepare import Task, made_by
 from qrank.ingest.readers import Outcome, Problem, read_all
 from qrank.ingest.walk import Within, too_large, walk
+from qrank.names import absolute, folder_key, is_under, named_path
 from qrank.pipeline.embedding import IndexModel, record, switch
 from qrank.pipeline.loading import Embedder, group_size, load_embedder
 from qrank.pipeline.progress import Progress
@@ -39,7 +39,7 @@ def existing(paths: Iterable[Path], walking: Walking = WALK_ALL) -> list[Path]:
 
     Raises InputError when one does not exist, or is the whole home folder without leave.
     """
-    roots = [Path(os.path.abspath(path.expanduser())) for path in paths]  # noqa: PTH100
+    roots = [Path(absolute(str(path))) for path in paths]
     home = Path.home()
     for root in roots:
         if not root.exists():
@@ -97,7 +97,7 @@ class _Update:
         self._known = store.files(collection)
         self._left_out = store.left_out(collection)
         self._seen: set[str] = set()  # found on disk, and in the index or left out from now on
-        self._unread: list[str] = []  # what could not be read now, which says nothing of it
+        self._unread: set[str] = set()  # what could not be read now, which says nothing of it
         self._group: list[Outcome] = []
         self._group_chunks = 0
         self._written = time.monotonic()
@@ -112,7 +112,7 @@ class _Update:
         within = Within(roots, self._walking)
 
         def is_gone(path: str) -> bool:
-            return path not in self._seen and within(path) and not _under(path, self._unread)
+            return path not in self._seen and within(path) and not is_under(path, self._unread)
 
         gone = [file.id for path, file in self._known.items() if is_gone(path)]
         forgotten = [path for path in self._left_out if is_gone(path)]
@@ -124,7 +124,7 @@ class _Update:
 
     def _changed(self, roots: Sequence[Path]) -> Iterator[Task]:
         """The files that are not as the index knows them; the others are counted."""
-        own_path = os.path.abspath(self._store.path)  # noqa: PTH100
+        own_path = named_path(str(self._store.path))
         own = {f"{own_path}{suffix}" for suffix in ("", "-wal", "-shm", "-journal")}
         for found in walk(roots, self._walking, self._unreadable):
             path = found.path
@@ -243,7 +243,7 @@ class _Update:
 
     def _unreadable(self, problem: FileProblem) -> None:
         self._count("failed", problem)
-        self._unread.append(problem.path)
+        self._unread.add(folder_key(problem.path))
 
 
 def extractor(path: str, reading: Reading) -> str:
@@ -259,10 +259,6 @@ def _chunks(outcome: Outcome) -> Iterator[NewChunk]:
     for part in outcome.rest:
         yield from part.chunks
         prepared.note = part.note or prepared.note
-
-
-def _under(path: str, folders: Iterable[str]) -> bool:
-    return any(path == folder or path.startswith(folder.rstrip("/") + "/") for folder in folders)
 
 
 def embed_missing(
