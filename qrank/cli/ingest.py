@@ -23,6 +23,9 @@ NoIgnore = Annotated[
     bool, typer.Option("--no-ignore", help="Do not honour .gitignore and the like.")
 ]
 Hidden = Annotated[bool, typer.Option("--hidden", help="Hidden files and folders, too.")]
+IncludeSecrets = Annotated[
+    bool, typer.Option("--include-secrets", help="Files that hold keys or passwords, too.")
+]
 Globs = Annotated[
     list[str] | None,
     typer.Option("-g", "--glob", metavar="GLOB", help="Only files that match; !GLOB: not these."),
@@ -60,6 +63,7 @@ def walking(
     *,
     no_ignore: bool = False,
     hidden: bool = False,
+    include_secrets: bool = False,
     globs: list[str] | None = None,
     types: list[str] | None = None,
     max_filesize: str | None = None,
@@ -70,6 +74,7 @@ def walking(
     return Walking(
         ignore=not no_ignore,
         hidden=hidden,
+        include_secrets=include_secrets,
         globs=tuple(globs or ()),
         types=tuple(types or ()),
         max_filesize=size,
@@ -108,6 +113,7 @@ def chunks(
     ] = False,
     no_ignore: NoIgnore = False,
     hidden: Hidden = False,
+    include_secrets: IncludeSecrets = False,
     globs: Globs = None,
     types: Types = None,
     max_filesize: MaxFilesize = None,
@@ -125,6 +131,7 @@ def chunks(
     wanted = walking(
         no_ignore=no_ignore,
         hidden=hidden,
+        include_secrets=include_secrets,
         globs=globs,
         types=types,
         max_filesize=max_filesize,
@@ -146,10 +153,14 @@ def show(
 
     passages = tokens = refused = read = 0
     documents = []
+    secrets = []
     for plan in plans:
         if plan.reason:
             refused += 1
-            render.left_out(plan.path, plan.reason)
+            if plan.secret:
+                secrets.append(plan.path)
+            else:
+                render.left_out(plan.path, plan.reason)
         else:
             read += 1
             if plan.note:
@@ -168,6 +179,7 @@ def show(
             tokens += held
         elif not plan.reason:
             render.file_plan(plan)
+    render.secrets_skipped(secrets)
     if as_json:
         emit.document({"schema": emit.SCHEMA, "files": documents})
     elif counts and read > 1:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from qrank.pipeline.progress import Progress
 
 SHOWN_PROBLEMS = 10
+SHOWN_SECRETS = 5
 LONGEST = 300  # characters of a path in a warning
 
 
@@ -120,13 +121,35 @@ def passages(found: Sequence[Passage]) -> None:
 
 
 def problems(report: IndexReport) -> None:
-    """The files that were left out, the first few by name; those of the last run are counted."""
-    news = [problem for problem in report.problems if not problem.known]
+    """The files that were left out, the first few by name; those of the last run are counted,
+    unless there is nothing else to say."""
+    news = [problem for problem in report.problems if not problem.known or not report.held]
+    secrets = [problem for problem in news if problem.secret]
+    news = [problem for problem in news if not problem.secret]
+    removed = sum(problem.removed for problem in secrets)
+    secrets_skipped([problem.path for problem in secrets], removed)
     for problem in news[:SHOWN_PROBLEMS]:
         left_out(problem.path, problem.reason, partly=problem.partly)
     more = len(news) - SHOWN_PROBLEMS
     if more > 0:
         warn(f"left out {more} more (--json names all)")
+
+
+def secrets_skipped(paths: Sequence[str], removed: int = 0) -> None:
+    """One line on the files that were skipped because they hold keys or passwords; none when there
+    are none. removed: how many of them had been in the index."""
+    if not paths:
+        return
+    names = list(dict.fromkeys(path.rpartition("/")[2] for path in sorted(paths)))
+    shown = [*names[:SHOWN_SECRETS], *(["…"] if len(names) > SHOWN_SECRETS else [])]
+    several = len(paths) > 1
+    subject = f"{len(paths)} files that hold" if several else "1 file that holds"
+    some = f"{removed} of them " if removed < len(paths) else ""
+    gone = f", {some}taken out of the index" if removed else ""
+    warn(
+        f"{subject} keys or passwords skipped ({', '.join(shown)}){gone}; "
+        f"--include-secrets reads {'them' if several else 'it'}"
+    )
 
 
 def file_plan(plan: FilePlan) -> None:

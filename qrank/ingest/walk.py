@@ -10,6 +10,7 @@ from pathlib import Path, PurePath
 from qrank.errors import InputError
 from qrank.ingest.extract import BY_SUFFIX, FORMATS, compressed, suffix_of
 from qrank.ingest.ignore import Globs, Rules, ignored, rules_above, rules_in
+from qrank.ingest.secrets import named_so
 from qrank.names import WINDOWS, folder_key, over, shown_path, windows_slashes
 from qrank.results import FileProblem, FoundFile
 from qrank.settings import Walking
@@ -146,6 +147,11 @@ def _regular_file(path: str, on_problem: OnProblem) -> FoundFile | None:
     if not stat.S_ISREG(info.st_mode):
         return None
     return FoundFile(shown_path(path), info.st_size, info.st_mtime_ns)
+
+
+def secret(found: FoundFile, walking: Walking) -> str:
+    """What a file holds that is not to be indexed, as its name tells; empty for others."""
+    return "" if walking.include_secrets else named_so(found.path)
 
 
 def too_large(found: FoundFile, walking: Walking) -> str:

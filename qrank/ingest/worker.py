@@ -50,7 +50,7 @@ def main() -> None:
 
 
 def _serve(task: tuple[object, ...], reading: object, out: BinaryIO) -> None:
-    from qrank.errors import NoTextError, QrankError
+    from qrank.errors import NoTextError, QrankError, SecretError
     from qrank.ingest.prepare import Prepared, prepare
 
     try:
@@ -64,6 +64,8 @@ def _serve(task: tuple[object, ...], reading: object, out: BinaryIO) -> None:
         _send(out, END, None)
     except BrokenPipeError:  # the parent is gone
         os._exit(1)
+    except SecretError as error:
+        _send(out, PROBLEM, ("secret", str(error)))
     except NoTextError as error:
         _send(out, PROBLEM, ("skipped", str(error)))
     except QrankError as error:

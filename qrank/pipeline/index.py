@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 from qrank import passage, text
 from qrank.errors import ExtractError, InputError
 from qrank.ingest import chunk as chunking
-from qrank.ingest import extract
+from qrank.ingest import extract, secrets
 from qrank.ingest.prepare import Task, made_by
 from qrank.ingest.readers import Outcome, Problem, read_all
-from qrank.ingest.walk import Within, too_large, walk
+from qrank.ingest.walk import Within, secret, too_large, walk
 from qrank.names import absolute, folder_key, is_under, named_path
 from qrank.pipeline.embedding import IndexModel, record, switch
 from qrank.pipeline.loading import Embedder, group_size, load_embedder
@@ -28,7 +28,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-EXTRACTOR = f"{extract.VERSION}.{chunking.VERSION}.{text.VERSION}.{passage.VERSION}"
+_MADE_BY = (extract, chunking, text, passage, secrets)
+EXTRACTOR = ".".join(str(module.VERSION) for module in _MADE_BY)
+OF_SECRET = ".secret"  # ends the extractor of a file that was read although it holds a key
 # A transaction is written when one of these is reached: large ones cost less, and nobody sees
 # what is in them before.
 COMMIT_SECONDS, COMMIT_FILES, COMMIT_CHUNKS, COMMIT_VECTORS = 2.0, 512, 2048, 1024
@@ -132,22 +134,36 @@ class _Update:
                 continue
             self._progress.advance()
             looks = (found.size, found.mtime_ns, extractor(path, self._reading))
-            old = self._known.get(path)
-            if old and (old.size, old.mtime_ns, old.extractor) == looks:
+            old, before = self._known.get(path), self._left_out.get(path)
+            was_secret = before is not None and before.kind == "secret"
+            if what := secret(found, self._walking):
+                self._seen.add(path)
+                if old or not was_secret:  # an earlier run may have indexed it
+                    self._take(Outcome(Task(*found), problem=Problem("secret", what)))
+                else:
+                    self._count("secret", path, what)
+                continue
+            read_secrets = self._walking.include_secrets
+            own_end = OF_SECRET if read_secrets else ""
+            if old and (old.size, old.mtime_ns, old.extractor.removesuffix(own_end)) == looks:
                 self._seen.add(path)
                 self._report.unchanged += 1
                 continue
-            before = self._left_out.get(path)
-            if before and (before.size, before.mtime_ns, before.extractor) == looks:
+            asked_for = was_secret and read_secrets
+            if (
+                before
+                and (before.size, before.mtime_ns, before.extractor) == looks
+                and not asked_for
+            ):
                 self._seen.add(path)
-                self._count(before.kind, FileProblem(path, before.reason, known=True))
+                self._count(before.kind, path, before.reason, known=True)
                 continue
             if reason := too_large(found, self._walking):
-                self._count("skipped", FileProblem(path, reason))
+                self._count("skipped", path, reason)
                 continue
             self._seen.add(path)
             same = old.hash if old and old.extractor == looks[2] else None
-            yield Task(path, found.size, found.mtime_ns, same)
+            yield Task(*found, same, read_secrets)
 
     def _take(self, outcome: Outcome) -> None:
         """Keep an outcome for the next transaction, or give it one of its own."""
@@ -156,7 +172,7 @@ class _Update:
             if outcome.problem.kind == "unread":
                 self._unreadable(FileProblem(path, outcome.problem.reason))
                 return
-            self._count(outcome.problem.kind, FileProblem(path, outcome.problem.reason))
+            self._count(outcome.problem.kind, path, outcome.problem.reason)
         elif prepared and not prepared.unchanged and not prepared.complete:
             self._write_group()
             self._write_long(outcome)
@@ -214,7 +230,7 @@ class _Update:
                 mtime_ns=prepared.mtime_ns,
                 content_hash=prepared.content_hash,
                 title=prepared.title,
-                extractor=version,
+                extractor=version + OF_SECRET * prepared.secret,
                 chunks=_chunks(outcome),
                 fields=prepared.fields,
                 language=prepared.language,
@@ -234,15 +250,22 @@ class _Update:
         else:
             self._report.added += 1
 
-    def _count(self, kind: str, problem: FileProblem) -> None:
-        if kind == "skipped":
-            self._report.skipped += 1
-        else:
+    def _count(self, kind: str, path: str, reason: str, known: bool = False) -> None:
+        if kind == "failed":
             self._report.failed += 1
+        else:
+            self._report.skipped += 1
+        problem = FileProblem(path, reason, known)
+        if kind == "secret":
+            before, was_held = self._left_out.get(path), path in self._known
+            known = before is not None and before.kind == kind and not was_held
+            self._report.removed += was_held
+            reason = secrets.reason(reason)
+            problem = FileProblem(path, reason, known, secret=True, removed=was_held)
         self._report.problems.append(problem)
 
     def _unreadable(self, problem: FileProblem) -> None:
-        self._count("failed", problem)
+        self._count("failed", problem.path, problem.reason)
         self._unread.add(folder_key(problem.path))
 
 
