@@ -10,7 +10,8 @@ from collections.abc import Callable
 from pathlib import Path, PurePath, PurePosixPath, PureWindowsPath
 
 import pytest
-from support import Run
+import yaml
+from support import ROOT, Run
 
 from qrank.cli import editor, links, words
 from qrank.llama import cores
@@ -102,6 +103,29 @@ def test_completions_need_no_newer_bash_than_macos_has(qrank: Qrank) -> None:
     newer = ("mapfile", "readarray", "declare -A", "local -A", "local -n", "compopt", "|&", "&>>")
     assert [name for name in newer if name in code] == []
     assert not any(form in code for form in ("${COMP_WORDS[-1]}", ",,}", "^^}", "@Q}"))
+
+
+def test_the_workflow_does_what_the_readme_says() -> None:
+    path = ROOT / ".github" / "workflows" / "ci.yml"
+    if not path.exists():
+        pytest.skip("a distribution has no workflow")
+    jobs = yaml.safe_load(path.read_text("utf-8"))["jobs"]
+    steps = [step for job in jobs.values() for step in job["steps"]]
+    actions = {step["uses"] for step in steps if "uses" in step}
+    assert actions == {"actions/checkout@v5", "actions/setup-python@v6", "actions/cache@v4"}
+    runs = [step.get("run", "").strip() for step in steps]
+    assert ".ci/run" in runs  # Linux and macOS
+    [on_windows] = [run for run in runs if "Scripts/pytest" in run]
+    readme = (ROOT / "README.md").read_text("utf-8")
+    commands = [
+        part.strip().removeprefix(".venv/bin/")
+        for heading in ("## Try it", "## Test it")
+        for part in readme.split(heading)[1].split("```")[1].removeprefix("sh\n").split("&&")
+        if ".venv/bin/" in part and "pip install" not in part
+    ]
+    assert len(commands) == 4
+    for command in commands:
+        assert f".venv/Scripts/{command}" in on_windows
 
 
 # Windows
