@@ -72,6 +72,7 @@ def test_content_tells_under_any_name() -> None:
         assert begins_so(f"-----BEGIN {kind}PRIVATE KEY-----\n".encode())
     assert begins_so(b"\xef\xbb\xbf\r\n-----BEGIN PGP PRIVATE KEY BLOCK-----\r\n")
     assert begins_so(b"PuTTY-User-Key-File-3: ssh-ed25519\r\n")
+    assert begins_so(b"# created: 2026-01-01\n# public key: age1\nAGE-SECRET-KEY-1QQ\n")
     for text in (
         *("-----BEGIN CERTIFICATE-----", "-----BEGIN PUBLIC KEY-----", "", "-----BEGIN "),
         *("How to read -----BEGIN PRIVATE KEY-----", "# Keys\n\n-----BEGIN PRIVATE KEY-----"),
@@ -157,6 +158,11 @@ def test_an_index_of_an_earlier_version_loses_its_keys(qrank: Qrank, tmp_path: P
     with closing(sqlite3.connect(tmp_path / "i.db")) as connection, connection:
         connection.execute("UPDATE file SET extractor = '1.1.1.1'")
     assert "(.pgpass, key.txt), taken out of the index;" in qrank(*words).stderr
+
+
+def test_a_large_file_may_begin_with_a_key(qrank: Qrank, tmp_path: Path) -> None:
+    make(tmp_path, {"dump.txt": KEY + "more\n" * (1 << 20)})
+    assert "(dump.txt); --include-secrets" in qrank("chunks", "dump.txt").stderr
 
 
 def test_the_python_api_has_the_setting(tmp_path: Path) -> None:

@@ -118,7 +118,8 @@ def prepare(task: Task, reading: Reading) -> Iterator[Prepared | Part]:
         else:
             digest = file_hash(file)
             file.seek(0)
-            what = ""  # no key is so long
+            what = secrets.begins_so(file.read(secrets.HEAD))
+            file.seek(0)
         if what and not task.secret:
             raise SecretError(what)
         done = Prepared(info.st_size, info.st_mtime_ns, digest, secret=bool(what))
