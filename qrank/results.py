@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -78,6 +79,28 @@ class NewChunk(NamedTuple):
     packed_terms: bytes
 
 
+class Signature(NamedTuple):
+    """A file's size in bytes and its times in ns since 1970: as long as they are the same, its
+    content is taken to be the same. ctime_ns also tells an edit that keeps size and mtime; it is 0
+    where it is not known: on Windows, in an index that was imported or made by an older version."""
+
+    size: int
+    mtime_ns: int
+    ctime_ns: int = 0
+
+    @classmethod
+    def of(cls, info: os.stat_result) -> Signature:
+        """The signature of a file from what `os.stat` says of it."""
+        # Windows gives the time of creation under this name.
+        return cls(info.st_size, info.st_mtime_ns, 0 if os.name == "nt" else info.st_ctime_ns)
+
+    def matches(self, other: Signature) -> bool:
+        """Whether a file that had the one signature and has the other now is unchanged."""
+        if self[:2] != other[:2]:
+            return False
+        return self.ctime_ns == other.ctime_ns or not (self.ctime_ns and other.ctime_ns)
+
+
 @dataclass(frozen=True, slots=True)
 class StoredChunk:
     """A chunk as the index holds it, with its file's fields."""
@@ -87,8 +110,7 @@ class StoredChunk:
     path: str
     collection: str
     title: str
-    size: int
-    mtime_ns: int
+    signature: Signature
     hash: bytes
     fields: str  # JSON, or empty
     chunk: Chunk
@@ -282,5 +304,4 @@ class FoundFile(NamedTuple):
     """A regular file that the walk came upon; its path is absolute, and fit to be shown."""
 
     path: str
-    size: int
-    mtime_ns: int
+    signature: Signature

@@ -16,7 +16,7 @@ from support import extract
 from qrank.ingest.decode import decode
 from qrank.ingest.prepare import Task
 from qrank.ingest.readers import Outcome, read_all
-from qrank.results import Chunk
+from qrank.results import Chunk, Signature
 from qrank.settings import READ_ALL
 
 FILES = Path(__file__).parent / "files"
@@ -25,8 +25,7 @@ VALVES = PAGES[1][1]
 
 
 def read(path: Path) -> Outcome:
-    info = path.stat()
-    [outcome] = read_all([Task(str(path), info.st_size, info.st_mtime_ns)], READ_ALL)
+    [outcome] = read_all([Task(str(path), Signature.of(path.stat()))], READ_ALL)
     return outcome
 
 

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rank_bm25 import BM25Okapi
 
-from qrank.results import Chunk
+from qrank.results import Chunk, Signature
 from qrank.store import Store
 from qrank.store.filters import EVERYTHING, Filter, Phrase
 from qrank.store.interface import StoredModel, StoreInterface
@@ -57,8 +57,7 @@ def add(
         store.add_document(
             collection=collection,
             path=path,
-            size=1,
-            mtime_ns=2,
+            signature=Signature(1, 2),
             content_hash=b"h",
             title=title,
             extractor="1",

@@ -25,7 +25,7 @@ from qrank.ingest.extract import documents, is_isolated, takes_fields
 from qrank.ingest.pre import preprocessed
 from qrank.language import ENGLISH, language
 from qrank.passage import passage_hash
-from qrank.results import Document, NewChunk
+from qrank.results import Document, NewChunk, Signature
 from qrank.settings import Reading
 from qrank.terms import new_chunk
 
@@ -38,8 +38,7 @@ class Task(NamedTuple):
     it is read even if it holds a key."""
 
     path: str
-    size: int
-    mtime_ns: int
+    signature: Signature
     known_hash: bytes | None = None
     secret: bool = False
 
@@ -55,8 +54,7 @@ class Part(NamedTuple):
 class Prepared:
     """A file read, with its first chunks; all of them when it is complete."""
 
-    size: int
-    mtime_ns: int
+    signature: Signature
     content_hash: bytes
     title: str = ""
     language: str = ENGLISH  # of what is in Latin script
@@ -108,9 +106,9 @@ def prepare(task: Task, reading: Reading) -> Iterator[Prepared | Part]:
     meanwhile.
     """
     with open_regular(task.path) as file:
-        info = os.fstat(file.fileno())
+        signature = Signature.of(os.fstat(file.fileno()))
         source: BinaryIO = file
-        if info.st_size <= IN_MEMORY:
+        if signature.size <= IN_MEMORY:
             data = file.read()
             digest = data_hash(data)
             source = io.BytesIO(data)
@@ -122,7 +120,7 @@ def prepare(task: Task, reading: Reading) -> Iterator[Prepared | Part]:
             file.seek(0)
         if what and not task.secret:
             raise SecretError(what)
-        done = Prepared(info.st_size, info.st_mtime_ns, digest, secret=bool(what))
+        done = Prepared(signature, digest, secret=bool(what))
         if digest == task.known_hash:
             done.unchanged = True
             yield done
@@ -134,8 +132,7 @@ def prepare(task: Task, reading: Reading) -> Iterator[Prepared | Part]:
                 done.complete = False
                 yield done
             yield part
-        now = os.fstat(file.fileno())
-        if (now.st_size, now.st_mtime_ns) != (info.st_size, info.st_mtime_ns):
+        if Signature.of(os.fstat(file.fileno())) != signature:
             raise OSError(errno.EBUSY, "it changed while it was read")
         if done.complete:
             yield done

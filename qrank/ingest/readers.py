@@ -75,23 +75,23 @@ def read_all(tasks: Iterable[Task], reading: Reading) -> Iterator[Outcome]:
                     submit()
                 else:
                     batch.remove(reply)
-                    batched -= reply.task.size
+                    batched -= reply.task.signature.size
             return reply.outcome() if reply.sent else _read_here(reply.task, reading)
 
         for task in tasks:
             reply = _Reply(task)
             ahead.append(reply)
-            waiting += task.size
+            waiting += task.signature.size
             if needs_worker(task.path, reading):
                 workers.submit([reply])
-            elif task.size <= IN_MEMORY:
+            elif task.signature.size <= IN_MEMORY:
                 batch.append(reply)
-                held += task.size
-                batched += task.size
+                held += task.signature.size
+                batched += task.signature.size
                 if held > HERE and (len(batch) >= BATCH_FILES or batched >= BATCH_BYTES):
                     submit()
             while waiting > AHEAD_BYTES or len(ahead) > AHEAD_FILES:
-                waiting -= ahead[0].task.size
+                waiting -= ahead[0].task.signature.size
                 yield take()
         if held > HERE:
             submit()

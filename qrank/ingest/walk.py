@@ -12,7 +12,7 @@ from qrank.ingest.extract import BY_SUFFIX, FORMATS, compressed, suffix_of
 from qrank.ingest.ignore import Globs, Rules, ignored, rules_above, rules_in
 from qrank.ingest.secrets import named_so
 from qrank.names import WINDOWS, folder_key, over, shown_path, windows_slashes
-from qrank.results import FileProblem, FoundFile
+from qrank.results import FileProblem, FoundFile, Signature
 from qrank.settings import Walking
 
 _OF_VERSION_CONTROL = frozenset((".git", ".hg", ".svn", ".jj"))
@@ -146,7 +146,7 @@ def _regular_file(path: str, on_problem: OnProblem) -> FoundFile | None:
         return None
     if not stat.S_ISREG(info.st_mode):
         return None
-    return FoundFile(shown_path(path), info.st_size, info.st_mtime_ns)
+    return FoundFile(shown_path(path), Signature.of(info))
 
 
 def secret(found: FoundFile, walking: Walking) -> str:
@@ -156,7 +156,7 @@ def secret(found: FoundFile, walking: Walking) -> str:
 
 def too_large(found: FoundFile, walking: Walking) -> str:
     """Why a file is left out for its size; empty when it is not."""
-    if found.size <= walking.max_filesize:
+    if found.signature.size <= walking.max_filesize:
         return ""
     return f"larger than {shown_size(walking.max_filesize)} (--max-filesize)"
 

@@ -13,6 +13,7 @@ from qrank.ingest.extract import is_text
 from qrank.ingest.prepare import Task
 from qrank.ingest.readers import read_all
 from qrank.pipeline.plan import FilePlan, planned
+from qrank.results import Signature
 from qrank.settings import Reading
 
 LENGTH = 1 << 16  # bytes, or characters of what is extracted; no model reads more
@@ -39,7 +40,7 @@ def _looked_at(path: str) -> Beginning | Task:
             data = file.read(LENGTH)
             info = os.fstat(file.fileno())
         if not is_text(os.path.basename(path), data):  # noqa: PTH119
-            return Task(path, info.st_size, info.st_mtime_ns, secret=True)
+            return Task(path, Signature.of(info), secret=True)
         return Beginning(decode(whole_lines(data) if len(data) == LENGTH else data)[0])
     except ExtractError as error:
         return Beginning(reason=str(error))

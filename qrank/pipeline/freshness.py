@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from qrank.errors import IndexFileError, NoTextError
 from qrank.names import disk_path
-from qrank.results import Stale, StoredChunk
+from qrank.results import Signature, Stale, StoredChunk
 
 T = TypeVar("T")
 
@@ -18,22 +18,20 @@ T = TypeVar("T")
 def is_stale(stored: StoredChunk) -> bool:
     """Whether the file is gone, or its content is another than what was indexed.
 
-    Size and time tell in most cases; only when the time alone is another (a touch, a checkout, a
+    Size and times tell in most cases; only when a time alone is another (a touch, a checkout, a
     copy) is the content read.
     """
     try:
-        info = Path(disk_path(stored.path)).stat()
+        now = Signature.of(Path(disk_path(stored.path)).stat())
     except OSError:
         return True
-    if info.st_size != stored.size:
+    if now.size != stored.signature.size:
         return True
-    if info.st_mtime_ns == stored.mtime_ns:
-        return False
-    return _hash(stored.path, info.st_size, info.st_mtime_ns) != stored.hash
+    return not now.matches(stored.signature) and _hash(stored.path, now) != stored.hash
 
 
 @lru_cache(maxsize=4096)
-def _hash(path: str, _size: int, _mtime_ns: int) -> bytes | None:
+def _hash(path: str, _signature: Signature) -> bytes | None:
     """A content's hash, read once as long as the file looks the same; None if it can't be."""
     from qrank.ingest.content import file_hash, open_regular
 

@@ -14,12 +14,13 @@ from qrank.ingest import chunk as chunking
 from qrank.ingest import extract, secrets
 from qrank.ingest.prepare import Task, made_by
 from qrank.ingest.readers import Outcome, Problem, read_all
+from qrank.ingest.spool import spooled
 from qrank.ingest.walk import Within, secret, too_large, walk
 from qrank.names import absolute, folder_key, is_under, named_path
 from qrank.pipeline.embedding import IndexModel, record, switch
 from qrank.pipeline.loading import Embedder, group_size, load_embedder
 from qrank.pipeline.progress import Progress
-from qrank.results import FileProblem, IndexReport, NewChunk
+from qrank.results import FileProblem, IndexReport, NewChunk, Signature
 from qrank.settings import READ_ALL, WALK_ALL, Placement, Reading, Walking
 from qrank.store.interface import LeftOut
 from qrank.store.interface import StoreInterface as Store
@@ -34,6 +35,7 @@ OF_SECRET = ".secret"  # ends the extractor of a file that was read although it 
 # A transaction is written when one of these is reached: large ones cost less, and nobody sees
 # what is in them before.
 COMMIT_SECONDS, COMMIT_FILES, COMMIT_CHUNKS, COMMIT_VECTORS = 2.0, 512, 2048, 1024
+COMMIT_ORPHANS = 2048
 
 
 def existing(paths: Iterable[Path], walking: Walking = WALK_ALL) -> list[Path]:
@@ -102,6 +104,8 @@ class _Update:
         self._unread: set[str] = set()  # what could not be read now, which says nothing of it
         self._group: list[Outcome] = []
         self._group_chunks = 0
+        # Unchanged files whose ctime an older version of the index did not note.
+        self._without_ctime: list[tuple[int, Signature]] = []
         self._written = time.monotonic()
 
     def run(self, roots: Sequence[Path]) -> None:
@@ -119,10 +123,14 @@ class _Update:
         gone = [file.id for path, file in self._known.items() if is_gone(path)]
         forgotten = [path for path in self._left_out if is_gone(path)]
         self._report.removed += len(gone)
+        for at in range(0, len(gone), COMMIT_FILES):
+            with self._store.transaction():
+                self._store.remove_documents(gone[at : at + COMMIT_FILES])
         with self._store.transaction():
-            self._store.remove_documents(gone)
             self._store.forget_left_out(self._collection, forgotten)
-            self._store.remove_orphans()
+            for file_id, signature in self._without_ctime:
+                self._store.touch_document(file_id, signature)
+        remove_orphans(self._store)
 
     def _changed(self, roots: Sequence[Path]) -> Iterator[Task]:
         """The files that are not as the index knows them; the others are counted."""
@@ -133,7 +141,7 @@ class _Update:
             if path in self._seen or path in own:
                 continue
             self._progress.advance()
-            looks = (found.size, found.mtime_ns, extractor(path, self._reading))
+            version = extractor(path, self._reading)
             old, before = self._known.get(path), self._left_out.get(path)
             was_secret = before is not None and before.kind == "secret"
             if what := secret(found, self._walking):
@@ -144,17 +152,16 @@ class _Update:
                     self._count("secret", path, what)
                 continue
             read_secrets = self._walking.include_secrets
-            own_end = OF_SECRET if read_secrets else ""
-            if old and (old.size, old.mtime_ns, old.extractor.removesuffix(own_end)) == looks:
+            maker = old.extractor.removesuffix(OF_SECRET * read_secrets) if old else ""
+            if old and maker == version and old.signature.matches(found.signature):
                 self._seen.add(path)
                 self._report.unchanged += 1
+                if not old.signature.ctime_ns and found.signature.ctime_ns:
+                    self._without_ctime.append((old.id, found.signature))
                 continue
-            asked_for = was_secret and read_secrets
-            if (
-                before
-                and (before.size, before.mtime_ns, before.extractor) == looks
-                and not asked_for
-            ):
+            if was_secret and read_secrets:
+                before = None
+            if before and before.extractor == version and before.signature == found.signature:
                 self._seen.add(path)
                 self._count(before.kind, path, before.reason, known=True)
                 continue
@@ -162,7 +169,7 @@ class _Update:
                 self._count("skipped", path, reason)
                 continue
             self._seen.add(path)
-            same = old.hash if old and old.extractor == looks[2] else None
+            same = old.hash if old and old.extractor == version else None
             yield Task(*found, same, read_secrets)
 
     def _take(self, outcome: Outcome) -> None:
@@ -187,19 +194,18 @@ class _Update:
             self._write_group()
 
     def _write_long(self, outcome: Outcome) -> None:
-        """Write a document whose rest is still being read; if that fails nothing of it stays."""
+        """Write a document whose rest is still being read, which may take minutes: to its end
+        first, so that the index is locked for no longer than it takes to write."""
         try:
-            with self._store.transaction():
-                self._write(outcome)
-        except (ExtractError, OSError) as error:
-            if isinstance(error, OSError):
-                reason = (error.strerror or str(error)).lower()
-                self._unreadable(FileProblem(outcome.task.path, reason))
-                return
-            outcome.prepared, outcome.problem = None, Problem("failed", str(error))
-            self._take(outcome)
-            return
-        self._count_written(outcome)
+            with spooled(outcome.rest) as outcome.rest:
+                with self._store.transaction():
+                    self._write(outcome)
+                self._count_written(outcome)
+        except ExtractError as error:
+            self._take(Outcome(outcome.task, problem=Problem("failed", str(error))))
+        except OSError as error:
+            reason = (error.strerror or str(error)).lower()
+            self._unreadable(FileProblem(outcome.task.path, reason))
 
     def _write_group(self) -> None:
         group, self._group, self._group_chunks = self._group, [], 0
@@ -218,16 +224,15 @@ class _Update:
         version = extractor(task.path, self._reading)
         if outcome.problem:
             problem = outcome.problem
-            looks = (task.path, task.size, task.mtime_ns, version)
-            self._store.leave_out(self._collection, LeftOut(*looks, problem.kind, problem.reason))
+            left_out = LeftOut(task.path, task.signature, version, problem.kind, problem.reason)
+            self._store.leave_out(self._collection, left_out)
         elif prepared and prepared.unchanged and old:
-            self._store.touch_document(old.id, prepared.size, prepared.mtime_ns)
+            self._store.touch_document(old.id, prepared.signature)
         elif prepared:
             self._store.add_document(
                 collection=self._collection,
                 path=task.path,
-                size=prepared.size,
-                mtime_ns=prepared.mtime_ns,
+                signature=prepared.signature,
                 content_hash=prepared.content_hash,
                 title=prepared.title,
                 extractor=version + OF_SECRET * prepared.secret,
@@ -282,6 +287,14 @@ def _chunks(outcome: Outcome) -> Iterator[NewChunk]:
     for part in outcome.rest:
         yield from part.chunks
         prepared.note = part.note or prepared.note
+
+
+def remove_orphans(store: Store) -> None:
+    """Drop the passages that no chunk has any more, by short transactions."""
+    left = True
+    while left:
+        with store.transaction():
+            left = store.remove_orphans(COMMIT_ORPHANS)
 
 
 def embed_missing(

@@ -11,7 +11,7 @@ from qrank.ingest.prepare import new_chunks
 from qrank.language import language
 from qrank.pipeline.index import COMMIT_FILES, EXTRACTOR
 from qrank.pipeline.progress import Progress
-from qrank.results import Document, Record
+from qrank.results import Document, Record, Signature
 from qrank.store.interface import StoreInterface as Store
 
 
@@ -38,8 +38,7 @@ def _add(store: Store, record: Record, collection: str) -> None:
     store.add_document(
         collection=collection,
         path=record.id,
-        size=len(data),
-        mtime_ns=0,
+        signature=Signature(len(data), 0),
         content_hash=data_hash(data),
         title=title,
         extractor=EXTRACTOR,

@@ -14,7 +14,7 @@ from typing import Any
 
 from qrank.errors import InputError
 from qrank.language import LANGUAGES
-from qrank.results import Chunk, NewChunk
+from qrank.results import Chunk, NewChunk, Signature
 from qrank.store.filters import Filter
 from qrank.store.interface import StoredModel, StoreInterface
 from qrank.terms import new_chunk
@@ -38,8 +38,8 @@ def export(
             "path": document.path,
             "collection": document.collection,
             "title": document.title,
-            "size": document.size,
-            "mtime_ns": document.mtime_ns,
+            "size": document.signature.size,
+            "mtime_ns": document.signature.mtime_ns,
             "hash": document.content_hash.hex(),
             "extractor": document.extractor,
             "language": document.language,
@@ -144,7 +144,7 @@ class Importer:
                 _Document(
                     {
                         **{name: str(item[name]) for name in ("path", "collection", "title")},
-                        **{name: int(item[name]) for name in ("size", "mtime_ns")},
+                        "signature": Signature(int(item["size"]), int(item["mtime_ns"])),
                         "content_hash": bytes.fromhex(item["hash"]),
                         "extractor": str(item["extractor"]),
                         "language": _language(item),

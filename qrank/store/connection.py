@@ -23,11 +23,19 @@ def connect(path: Path, *, create: bool) -> sqlite3.Connection:
     One of an older version is upgraded first, also for reading. Raises IndexFileError when it is
     missing, no index of ours, of a newer version, too old for where it lies, or damaged.
     """
+    try:
+        return _connect(path, create=create)
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+        reason = str(getattr(error, "strerror", None) or error)
+        raise IndexFileError(f"can't open the index {path}: {reason.lower()}") from error
+
+
+def _connect(path: Path, *, create: bool) -> sqlite3.Connection:
     if path.is_dir():
         raise IndexFileError(f"{path} is a folder, not an index file")
     if not create and not path.exists():
         raise IndexFileError(f"there is no index at {path}", hint="make it with: qrank index PATH")
-    with explained(path):
+    with translate_sqlite_errors(path):
         if create:
             return _retried(lambda: _open_to_write(path))
         connection = open_to_read(path)
@@ -189,8 +197,9 @@ def _writer(path: Path) -> int | None:
 
 
 @contextmanager
-def explained(path: Path) -> Iterator[None]:
-    """Raise what SQLite says about path as an IndexFileError of one sentence."""
+def translate_sqlite_errors(path: Path) -> Iterator[None]:
+    """Raise what SQLite says about path as an IndexFileError of one sentence. Other errors pass:
+    what runs inside may read files that have nothing to do with the index."""
     try:
         yield
     except sqlite3.DatabaseError as error:
@@ -213,6 +222,3 @@ def explained(path: Path) -> Iterator[None]:
         else:
             message, hint = f"the index {path} can't be read ({said})", ""
         raise IndexFileError(message, hint=hint) from error
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise IndexFileError(f"can't open the index {path}: {reason.lower()}") from error

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from qrank.language import ENGLISH
-from qrank.results import Check, NewChunk, StoredChunk
+from qrank.results import Check, NewChunk, Signature, StoredChunk
 from qrank.store.filters import EVERYTHING, Filter
 
 if TYPE_CHECKING:
@@ -29,8 +29,7 @@ class StoredFile:
 
     id: int
     path: str
-    size: int
-    mtime_ns: int
+    signature: Signature
     hash: bytes
     extractor: str
 
@@ -41,8 +40,7 @@ class LeftOut:
     secret (keys or passwords in it) or failed."""
 
     path: str
-    size: int
-    mtime_ns: int
+    signature: Signature
     extractor: str
     kind: str
     reason: str
@@ -54,8 +52,7 @@ class WholeDocument:
 
     collection: str
     path: str
-    size: int
-    mtime_ns: int
+    signature: Signature
     content_hash: bytes
     title: str
     extractor: str
@@ -106,8 +103,7 @@ class StoreInterface(Protocol):
         *,
         collection: str,
         path: str,
-        size: int,
-        mtime_ns: int,
+        signature: Signature,
         content_hash: bytes,
         title: str,
         extractor: str,
@@ -127,15 +123,16 @@ class StoreInterface(Protocol):
     def forget_left_out(self, collection: str, paths: Iterable[str]) -> None:
         """Forget that files were left out. Writes."""
 
-    def touch_document(self, file_id: int, size: int, mtime_ns: int) -> None:
-        """Note a file's new size and time when its content is the same. Writes."""
+    def touch_document(self, file_id: int, signature: Signature) -> None:
+        """Note a file's new signature when its content is the same. Writes."""
 
     def remove_documents(self, file_ids: Iterable[int]) -> None:
         """Take documents and their chunks out; their vectors stay until remove_orphans, for a
         file that was only moved. Writes."""
 
-    def remove_orphans(self) -> None:
-        """Drop passages that no chunk has any more, and their vectors. Writes."""
+    def remove_orphans(self, most: int = -1) -> bool:
+        """Drop passages that no chunk has any more, and their vectors, looking at most of those
+        that lost a chunk (-1: all). Returns whether there may be more. Writes."""
 
     def models(self) -> list[StoredModel]:
         """The embedding models whose vectors are held: first the one that the index is searched

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import astuple
 
+from qrank.results import Signature
 from qrank.store.interface import LeftOut
 from qrank.store.saved import Saved
 
@@ -15,11 +15,11 @@ class LeftOutFiles(Saved):
     def left_out(self, collection: str) -> dict[str, LeftOut]:
         """The files of a collection that were left out, by path."""
         rows = self._rows(
-            "SELECT path, size, mtime_ns, extractor, kind, reason FROM left_out "
+            "SELECT path, extractor, kind, reason, size, mtime_ns, ctime_ns FROM left_out "
             "WHERE collection = ?",
             (collection,),
         )
-        return {row[0]: LeftOut(*row) for row in rows}
+        return {row[0]: LeftOut(row[0], Signature(*row[4:]), *row[1:4]) for row in rows}
 
     def leave_out(self, collection: str, file: LeftOut) -> None:
         """Note that a file was left out; what was there under the same path goes."""
@@ -28,8 +28,9 @@ class LeftOutFiles(Saved):
         )
         self.remove_documents([row[0] for row in old])
         self._connection.execute(
-            "INSERT OR REPLACE INTO left_out VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (collection, *astuple(file)),
+            "INSERT OR REPLACE INTO left_out (collection, path, size, mtime_ns, ctime_ns, "
+            "extractor, kind, reason) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (collection, file.path, *file.signature, file.extractor, file.kind, file.reason),
         )
 
     def forget_left_out(self, collection: str, paths: Iterable[str]) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from qrank.store.connection import explained, write_if_possible
+from qrank.store.connection import translate_sqlite_errors, write_if_possible
 
 CACHE_ROWS = 20_000  # 1 MB of scores; 80 MB if all were query vectors of 1024 dims
 
@@ -23,7 +23,7 @@ class Saved:
         self._connection = connection
 
     def _rows(self, sql: str, arguments: Sequence[object] = ()) -> list[Any]:
-        with explained(self.path):
+        with translate_sqlite_errors(self.path):
             return self._connection.execute(sql, arguments).fetchall()
 
     def known_hash(self, path: str, size: int, mtime_ns: int) -> str | None:
@@ -58,7 +58,7 @@ class Saved:
 
     def clear_cache(self) -> int:
         """Forget all cached values; returns how many there were."""
-        with explained(self.path):
+        with translate_sqlite_errors(self.path):
             return self._connection.execute("DELETE FROM cache").rowcount
 
     def _save(self, sql: str, rows: Sequence[tuple[object, ...]], after: str = "") -> None:

@@ -227,11 +227,20 @@ def _left_out(connection: sqlite3.Connection) -> None:
     )
 
 
+def _signatures(connection: sqlite3.Connection) -> None:
+    """3 -> 4: the time of a file's last change of any kind (0: not known), which also tells an edit
+    that keeps its size and mtime; vectors can be found by their passage, to remove them."""
+    for table in ("file", "left_out"):
+        connection.execute(f"ALTER TABLE {table} ADD COLUMN ctime_ns INTEGER NOT NULL DEFAULT 0")
+    connection.execute("CREATE INDEX idx_vector_passage_id ON vector (passage_id)")
+
+
 # What turns version i into version i + 1. A step that was released is never changed: a later one
 # changes what it made, and tests/indexes/ keeps a file of each version to open.
 STEPS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     _tables,
     _room_for_a_million,
     _left_out,
+    _signatures,
 )
 VERSION = len(STEPS)

@@ -12,9 +12,9 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from qrank.language import ENGLISH
-from qrank.results import Check, Chunk, NewChunk, StoredChunk
+from qrank.results import Check, Chunk, NewChunk, Signature, StoredChunk
 from qrank.store import lexical
-from qrank.store.connection import connect, explained, open_to_read, snapshot
+from qrank.store.connection import connect, open_to_read, snapshot, translate_sqlite_errors
 from qrank.store.filters import EVERYTHING, Filter
 from qrank.store.interface import (
     NO_VARIANTS,
@@ -59,7 +59,7 @@ class Store(LeftOutFiles):
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """All that is written inside becomes visible together at the end, or not at all."""
-        with explained(self.path):
+        with translate_sqlite_errors(self.path):
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 yield
@@ -74,18 +74,21 @@ class Store(LeftOutFiles):
     def files(self, collection: str) -> dict[str, StoredFile]:
         """The files of a collection by path."""
         rows = self._rows(
-            "SELECT id, path, size, mtime_ns, hash, extractor FROM file WHERE collection = ?",
+            "SELECT id, path, hash, extractor, size, mtime_ns, ctime_ns FROM file "
+            "WHERE collection = ?",
             (collection,),
         )
-        return {row[1]: StoredFile(*row) for row in rows}
+        return {
+            path: StoredFile(i, path, Signature(*signature), content_hash, extractor)
+            for i, path, content_hash, extractor, *signature in rows
+        }
 
     def add_document(
         self,
         *,
         collection: str,
         path: str,
-        size: int,
-        mtime_ns: int,
+        signature: Signature,
         content_hash: bytes,
         title: str,
         extractor: str,
@@ -101,9 +104,9 @@ class Store(LeftOutFiles):
         if old:
             self.remove_documents([old[0]])
         file_id = run(
-            "INSERT INTO file (collection, path, size, mtime_ns, hash, title, extractor, language, "
-            "fields) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (collection, path, size, mtime_ns, content_hash, title, extractor, language, fields),
+            "INSERT INTO file (collection, path, size, mtime_ns, ctime_ns, hash, title, extractor, "
+            "language, fields) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (collection, path, *signature, content_hash, title, extractor, language, fields),
         ).lastrowid
         # Ids are given out here, above all that ever were (AUTOINCREMENT), to write in one go.
         row = run("SELECT seq FROM sqlite_sequence WHERE name = 'chunk'").fetchone()
@@ -136,10 +139,11 @@ class Store(LeftOutFiles):
         )
         run("INSERT INTO terms (rowid, body, title, collection) VALUES (?, ?, ?, ?)", term_rows)
 
-    def touch_document(self, file_id: int, size: int, mtime_ns: int) -> None:
-        """Note a file's new size and time when its content is the same."""
+    def touch_document(self, file_id: int, signature: Signature) -> None:
+        """Note a file's new signature when its content is the same."""
         self._connection.execute(
-            "UPDATE file SET size = ?, mtime_ns = ? WHERE id = ?", (size, mtime_ns, file_id)
+            "UPDATE file SET size = ?, mtime_ns = ?, ctime_ns = ? WHERE id = ?",
+            (*signature, file_id),
         )
 
     def remove_documents(self, file_ids: Iterable[int]) -> None:
@@ -151,15 +155,17 @@ class Store(LeftOutFiles):
         )
         self._connection.executemany("DELETE FROM file WHERE id = ?", ids)
 
-    def remove_orphans(self) -> None:
+    def remove_orphans(self, most: int = -1) -> bool:
         """Drop passages that no chunk has any more, and their vectors."""
-        orphans = [
-            row[0]
-            for row in self._rows(
-                "SELECT passage_id FROM loose "
-                "WHERE NOT EXISTS (SELECT 1 FROM chunk WHERE chunk.passage_id = loose.passage_id)"
-            )
-        ]
+        rows = self._rows(
+            "SELECT passage_id, NOT EXISTS "
+            "(SELECT 1 FROM chunk WHERE chunk.passage_id = loose.passage_id) "
+            "FROM loose ORDER BY passage_id LIMIT ?",
+            (most,),
+        )
+        if not rows:
+            return False
+        orphans = [passage for passage, is_orphan in rows if is_orphan]
         if orphans:
             from qrank.store import segments
 
@@ -167,7 +173,8 @@ class Store(LeftOutFiles):
             self._connection.executemany(
                 "DELETE FROM passage WHERE id = ?", [(i,) for i in orphans]
             )
-        self._connection.execute("DELETE FROM loose")
+        self._connection.execute("DELETE FROM loose WHERE passage_id <= ?", (rows[-1][0],))
+        return True
 
     # Models and vectors
 
@@ -227,7 +234,7 @@ class Store(LeftOutFiles):
 
     def languages(self) -> list[str]:
         """The languages that documents are in, of those that qrank.language tells apart."""
-        with explained(self.path):
+        with translate_sqlite_errors(self.path):
             return lexical.languages(self._connection)
 
     # Candidates
@@ -243,7 +250,7 @@ class Store(LeftOutFiles):
         """The limit best (chunk id, BM25 score) for any of terms, best first."""
         if not terms and not prefixes and not variants and not where.required:
             return []
-        with explained(self.path):
+        with translate_sqlite_errors(self.path):
             return lexical.candidates(
                 self._connection, self._another, terms, prefixes, variants, limit, where
             )
@@ -254,7 +261,7 @@ class Store(LeftOutFiles):
         """The limit best (passage id, cosine) for a unit query of shape (dims,), best first."""
         from qrank.store import vectors
 
-        with explained(self.path):
+        with translate_sqlite_errors(self.path):
             return vectors.candidates(self._connection, self._another, model, query, limit, where)
 
     def _another(self) -> sqlite3.Connection:
@@ -272,7 +279,7 @@ class Store(LeftOutFiles):
         """(those of passages that have a vector, their unit vectors, of shape (n, dims))."""
         from qrank.store import segments
 
-        with explained(self.path):
+        with translate_sqlite_errors(self.path):
             return segments.read(self._connection, model, passages)
 
     def term_scores(
@@ -285,7 +292,7 @@ class Store(LeftOutFiles):
     ) -> dict[int, float]:
         """What some terms, as `bm25` takes them, and the phrases that a filter requires, add to
         the scores of chunks that have them."""
-        with explained(self.path):
+        with translate_sqlite_errors(self.path):
             return lexical.scores(self._connection, terms, prefixes, variants, chunks, where)
 
     # Fetching
@@ -311,14 +318,21 @@ class Store(LeftOutFiles):
     ) -> dict[int, StoredChunk]:
         rows = self._rows(
             "SELECT chunk.id, chunk.passage_id, file.path, file.collection, file.title, "
-            "file.size, file.mtime_ns, file.hash, file.fields, chunk.text, chunk.heading, "
+            "file.hash, file.fields, file.size, file.mtime_ns, file.ctime_ns, "
+            "chunk.text, chunk.heading, "
             "chunk.start_byte, chunk.end_byte, chunk.start_line, chunk.end_line, chunk.page "
             "FROM json_each(?) AS wanted "
             f"CROSS JOIN chunk ON {column} = wanted.value JOIN file ON file.id = chunk.file_id"
             + (f" WHERE {condition}" if condition else ""),
             (json.dumps(list(ids)), *values),
         )
-        return {row[0]: StoredChunk(*(*row[:9], Chunk(*row[9:]))) for row in rows}
+        return {
+            i: StoredChunk(
+                *(i, passage, path, collection, title),
+                *(Signature(*rest[:3]), content_hash, fields, Chunk(*rest[3:])),
+            )
+            for i, passage, path, collection, title, content_hash, fields, *rest in rows
+        }
 
     def passage_ids(self, hashes: Sequence[bytes]) -> dict[bytes, int]:
         """The passages that have one of these hashes."""
@@ -332,13 +346,24 @@ class Store(LeftOutFiles):
         condition, values = where.of_file()
         with snapshot(self._connection):
             for row in self._rows(
-                "SELECT id, collection, path, size, mtime_ns, hash, title, extractor, language, "
-                "fields FROM file "
+                "SELECT id, collection, path, hash, title, extractor, language, fields, size, "
+                "mtime_ns, ctime_ns FROM file "
                 + (f"WHERE {condition} " if condition else "")
                 + "ORDER BY collection, path",
                 values,
             ):
-                yield WholeDocument(*(*row[1:9], self._whole_chunks(row[0]), row[9]))
+                i, collection, path, content_hash, title, extractor, language, fields, *rest = row
+                yield WholeDocument(
+                    collection=collection,
+                    path=path,
+                    signature=Signature(*rest),
+                    content_hash=content_hash,
+                    title=title,
+                    extractor=extractor,
+                    language=language,
+                    chunks=self._whole_chunks(i),
+                    fields=fields,
+                )
 
     def _whole_chunks(self, file_id: int) -> Iterator[NewChunk]:
         for *fields, packed, passage_hash in self._rows(
@@ -365,14 +390,14 @@ class Store(LeftOutFiles):
         """What the index holds, as `qrank status --json` says it."""
         from qrank.store.status import status
 
-        with explained(self.path):
+        with translate_sqlite_errors(self.path):
             return status(self._connection, self.path)
 
     def check(self) -> list[Check]:
         """Whether the index is whole."""
         from qrank.store.check import check
 
-        with explained(self.path):
+        with translate_sqlite_errors(self.path):
             return check(self._connection, self.path)
 
     def vacuum(self) -> None:
@@ -385,6 +410,6 @@ class Store(LeftOutFiles):
             for model in self.models():
                 segments.compact(self._connection, model.id)
             self._connection.execute("INSERT INTO terms (terms) VALUES ('optimize')")
-        with explained(self.path):
+        with translate_sqlite_errors(self.path):
             self._connection.execute("VACUUM")
             self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")

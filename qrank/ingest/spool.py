@@ -1,0 +1,34 @@
+"""The parts of a long document, kept outside memory until they are written to the index."""
+
+from __future__ import annotations
+
+import pickle
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import IO
+
+from qrank.ingest.prepare import Part
+
+IN_MEMORY = 8 << 20  # bytes; what is longer goes to a temporary file
+
+
+@contextmanager
+def spooled(parts: Iterable[Part]) -> Iterator[Iterator[Part]]:
+    """Read all parts now, so that no error of reading is left for later, and give them once more.
+
+    Raises what reading them raises.
+    """
+    with tempfile.SpooledTemporaryFile(max_size=IN_MEMORY) as file:
+        for part in parts:
+            pickle.dump(part, file, pickle.HIGHEST_PROTOCOL)
+        file.seek(0)
+        yield _loaded(file)
+
+
+def _loaded(file: IO[bytes]) -> Iterator[Part]:
+    while True:
+        try:
+            yield pickle.load(file)
+        except EOFError:
+            return
