@@ -5,6 +5,7 @@ QrankError            anything below; exit status 2
 │   └── QueryError    a query that asks for nothing
 ├── ExtractError      a file's content; the run goes on without that file
 │   └── NoTextError   it holds no text: nothing went wrong
+│       └── SecretError   it holds a key
 ├── ModelError        a model file, its kind, or llama.cpp refusing it
 └── IndexFileError    the index file: missing, damaged, newer, or made with another model
 """
@@ -34,6 +35,10 @@ class ExtractError(QrankError):
 
 class NoTextError(ExtractError):
     """A file holds no text that could be indexed: an image, a scan, a device."""
+
+
+class SecretError(NoTextError):
+    """A file holds a key, and nobody asked for such."""
 
 
 class ModelError(QrankError):

@@ -1,22 +1,82 @@
-"""File names that are not UTF-8: shown, stored and printed with their odd bytes as \\xNN."""
+"""Paths as they are stored and printed: absolute, with forward slashes on every system, and always
+text that UTF-8 has: other bytes of a name are written \\xNN. Whether one lies under another."""
 
 from __future__ import annotations
 
 import os
 import re
+import sys
+import unicodedata
+from collections.abc import Iterator, Set
 
+WINDOWS = os.name == "nt"
+# Where files are found whatever the case of the name that is asked for.
+_ANY_CASE = WINDOWS or sys.platform == "darwin"
 _ESCAPED = re.compile(rb"\\x([89a-f][0-9a-f])")
 
 
 def shown_path(path: str) -> str:
-    """A path as it is stored and printed: always text that UTF-8 has.
+    """A path as it is stored and printed.
 
     >>> shown_path("caf\\udce9.md")
     'caf\\\\xe9.md'
     """
+    if WINDOWS:
+        path = windows_slashes(path)
     if path.isascii():
         return path
     return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+def windows_slashes(path: str) -> str:
+    r"""A path of Windows with forward slashes, a large drive letter and no \\?\ before it.
+
+    >>> windows_slashes(r"c:\notes\a.md"), windows_slashes(r"\\?\UNC\server\share\a.md")
+    ('C:/notes/a.md', '//server/share/a.md')
+    """
+    path = path.replace("\\", "/")
+    if path.startswith(("//?/", "//./")):
+        rest = path[4:]
+        path = f"//{rest[4:]}" if rest[:4].upper() == "UNC/" else rest
+    return path[:1].upper() + path[1:] if path[1:2] == ":" else path
+
+
+def absolute(path: str) -> str:
+    """A path that the user named, as the system has it: absolute, without dots, a link under its
+    own name. Where case does not matter it is spelled as on the disk, so that a file has one
+    path."""
+    path = os.path.abspath(os.path.expanduser(path))  # noqa: PTH100, PTH111
+    return spelled_as_on_disk(path) if _ANY_CASE else path
+
+
+def named_path(path: str) -> str:
+    """The same, as it is stored."""
+    return shown_path(absolute(path))
+
+
+def spelled_as_on_disk(path: str) -> str:
+    """An absolute path with the case (and the form of Unicode) that its folders list; what they
+    do not list is left as it is."""
+    folder, name = os.path.split(path)
+    if not name:
+        return path
+    folder = spelled_as_on_disk(folder)
+    try:
+        listed = os.listdir(folder)  # noqa: PTH208
+    except OSError:
+        listed = []
+    if name not in listed:
+        name = next((other for other in listed if _folded(other) == _folded(name)), name)
+    return os.path.join(folder, name)  # noqa: PTH118
+
+
+def _folded(name: str) -> str:
+    return unicodedata.normalize("NFC", name).casefold()
+
+
+def from_bytes(path: bytes) -> str:
+    """A path that another program printed, as it is stored."""
+    return shown_path(path.decode("utf-8", "replace") if WINDOWS else os.fsdecode(path))
 
 
 def disk_bytes(shown: str) -> bytes:
@@ -29,4 +89,56 @@ def disk_path(shown: str) -> str:
     if "\\x" not in shown or os.path.lexists(shown):
         return shown
     raw = _ESCAPED.sub(lambda match: bytes.fromhex(match[1].decode()), os.fsencode(shown))
-    return os.fsdecode(raw)
+    try:
+        return os.fsdecode(raw)
+    except UnicodeDecodeError:  # Windows has no such name: the index is from another system
+        return shown
+
+
+def folder_key(path: str) -> str:
+    """A stored path as `over` compares it: without the slash that only a root ends with."""
+    return path.rstrip("/")
+
+
+def over(path: str, folders: Set[str]) -> Iterator[str]:
+    """Those of folders (their keys) that a stored path is, or lies under, the deepest first.
+
+    It takes as many steps as the path has parts, however many folders there are.
+
+    >>> list(over("/a/b/c.md", {"/a", "/a/b", "/a/b/c.md/d", "/a/bc"}))
+    ['/a/b', '/a']
+    >>> list(over("C:/a.md", {folder_key("C:/")})), list(over("/a.md", {folder_key("/")}))
+    (['C:'], [''])
+    """
+    path = folder_key(path)
+    while True:
+        if path in folders:
+            yield path
+        end = path.rfind("/")
+        if end < 0:
+            return
+        path = path[:end]
+
+
+def is_under(path: str, folders: Set[str]) -> bool:
+    """Whether a stored path is one of folders (their keys), or lies under one."""
+    return next(over(path, folders), None) is not None
+
+
+def path_globs(path: str) -> tuple[str, ...]:
+    """SQLite GLOBs of stored paths from what a user typed: a relative glob matches at any depth,
+    one that begins with ./ or ../ in this folder; a name without wildcards is a file or a whole
+    folder.
+
+    >>> path_globs("*.md"), path_globs("/a/*"), path_globs("notes/")
+    (('*.md',), ('/a/*',), ('*/notes', '*/notes/*'))
+    """
+    path = windows_slashes(path) if WINDOWS else path
+    if path.startswith(("./", "../")):
+        path = shown_path(os.path.abspath(path))  # noqa: PTH100  (a glob, not a file)
+    elif not (path.startswith(("/", "*")) or (WINDOWS and path[1:3] == ":/")):
+        path = "*/" + path
+    if any(wildcard in path.removeprefix("*/") for wildcard in "*?["):
+        return (path,)
+    name = path.rstrip("/")
+    return (name, f"{name}/*")

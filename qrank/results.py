@@ -234,12 +234,14 @@ class Packed:
 @dataclass(frozen=True, slots=True)
 class FileProblem:
     """A file that was left out, and why; known: it was for the same reason the last time; partly:
-    only something in it was."""
+    only something in it was; secret: it holds keys or passwords; removed: it was in the index."""
 
     path: str
     reason: str
     known: bool = False
     partly: bool = False
+    secret: bool = False
+    removed: bool = False
 
 
 @dataclass(slots=True)
@@ -258,6 +260,11 @@ class IndexReport:
     replaced: list[str] = field(default_factory=list)  # names of the models it took the place of
     problems: list[FileProblem] = field(default_factory=list)
     seconds: float = 0.0
+
+    @property
+    def held(self) -> int:
+        """How many files it had to do with that are, or were, in the index."""
+        return self.added + self.updated + self.unchanged + self.removed
 
     @property
     def changed(self) -> bool:

@@ -54,6 +54,7 @@ class Walking:
     globs: tuple[str, ...] = ()  # as ripgrep's -g: a later one wins, "!" leaves out
     types: tuple[str, ...] = ()  # formats by name, or suffixes
     max_filesize: int = MAX_FILESIZE  # bytes; larger files are left out
+    include_secrets: bool = False  # also files that hold keys or passwords (ingest/secrets.py)
     whole_home: bool = False  # the home folder itself, or one above it, may be a root
 
 

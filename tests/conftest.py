@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 from support import COMMAND, SAMPLE, Run, clean_environment
+
+# What needs a POSIX terminal, or its signals, is not for Windows.
+collect_ignore = ["test_terminal.py", "test_interactive.py", "test_crash.py"] * (os.name == "nt")
 
 
 @pytest.fixture

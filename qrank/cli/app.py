@@ -107,8 +107,8 @@ def _root(
 def run() -> int:
     """Run the command line and return its exit status; an error becomes one line on stderr."""
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # UTF-8 whatever the locale says
-            stream.reconfigure(encoding="utf-8", errors="replace")
+        if isinstance(stream, io.TextIOWrapper):  # whatever the locale and the system say
+            stream.reconfigure(encoding="utf-8", errors="replace", newline="\n")
     _show_notices()
     signal.signal(signal.SIGTERM, _terminate)
     try:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-import shlex
+import re
 import subprocess
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 
 from qrank.cli.options import common
+from qrank.cli.words import split
 from qrank.errors import InputError
-from qrank.names import disk_path
+from qrank.names import WINDOWS, disk_path
 
 _GOTO = ("code", "code-insiders", "codium", "vscodium", "cursor", "windsurf")  # --goto path:line
 _COLON = ("subl", "zed", "hx", "helix", "atom", "lapce")  # path:line
@@ -49,21 +50,26 @@ def edit(path: Path, line: int) -> int:
 
 
 def arguments(path: Path, line: int) -> list[str]:
-    """The command line of the user's editor, which VISUAL or EDITOR names, else vi.
+    """The command line of the user's editor, which VISUAL or EDITOR names, else vi (on Windows
+    notepad).
 
     One with {path} and {line} in it is filled in as it stands; others get the line in their own
     way. (It is no setting: a project's config file must not name a program to run.)
     """
-    text = os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi"
+    usual = "notepad" if WINDOWS else "vi"
+    text = os.environ.get("VISUAL") or os.environ.get("EDITOR") or usual
     try:
-        words = shlex.split(text)
+        words = split(text)
     except ValueError as error:
         raise InputError(f"the editor {text!r} can't be read: {str(error).lower()}") from error
     if not words:
         raise InputError("the editor is empty", hint="set EDITOR")
     if any("{path}" in word for word in words):
         return [w.replace("{path}", str(path)).replace("{line}", str(line)) for w in words]
-    name = Path(words[0]).name.removesuffix(".exe")
+    name = PureWindowsPath(words[0]).name  # which takes / and \
+    name = re.sub(r"\.(exe|cmd|bat)$", "", name.lower())
+    if name == "notepad":
+        return [*words, str(path)]
     if name in _GOTO:
         return [*words, "--goto", f"{path}:{line}"]
     if name in _COLON:

@@ -33,6 +33,7 @@ def index(
     ] = False,
     no_ignore: ingest.NoIgnore = False,
     hidden: ingest.Hidden = False,
+    include_secrets: ingest.IncludeSecrets = False,
     globs: ingest.Globs = None,
     types: ingest.Types = None,
     max_filesize: ingest.MaxFilesize = None,
@@ -57,6 +58,7 @@ def index(
     walking = ingest.walking(
         no_ignore=no_ignore,
         hidden=hidden,
+        include_secrets=include_secrets,
         globs=globs,
         types=types,
         max_filesize=max_filesize,
@@ -100,6 +102,5 @@ def index(
                 report = run()
                 if report.changed:
                     say(report)
-    held = report.added + report.updated + report.unchanged + report.removed
-    if not held and (report.failed or report.skipped):
+    if not report.held and (report.failed or report.skipped):
         raise typer.Exit(2)

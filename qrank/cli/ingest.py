@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from qrank.cli import complete
+from qrank.cli import complete, words
 from qrank.cli.options import common
 from qrank.errors import InputError
 from qrank.settings import MAX_FILESIZE, TIMEOUT, Reading, Walking
@@ -25,6 +24,9 @@ NoIgnore = Annotated[
     bool, typer.Option("--no-ignore", help="Do not honour .gitignore and the like.")
 ]
 Hidden = Annotated[bool, typer.Option("--hidden", help="Hidden files and folders, too.")]
+IncludeSecrets = Annotated[
+    bool, typer.Option("--include-secrets", help="Files that hold keys or passwords, too.")
+]
 Globs = Annotated[
     list[str] | None,
     typer.Option("-g", "--glob", metavar="GLOB", help="Only files that match; !GLOB: not these."),
@@ -62,6 +64,7 @@ def walking(
     *,
     no_ignore: bool = False,
     hidden: bool = False,
+    include_secrets: bool = False,
     globs: list[str] | None = None,
     types: list[str] | None = None,
     max_filesize: str | None = None,
@@ -73,6 +76,7 @@ def walking(
         ignore=not no_ignore,
         global_ignores=common.settings.global_ignores,
         hidden=hidden,
+        include_secrets=include_secrets,
         globs=tuple(globs or ()),
         types=tuple(types or ()),
         max_filesize=size,
@@ -85,7 +89,7 @@ def reading(
 ) -> Reading:
     """How the options ask for files to be read."""
     try:
-        command = tuple(shlex.split(pre or ""))
+        command = tuple(words.split(pre or ""))
     except ValueError as error:
         raise InputError(f"--pre {pre!r} is no command: {error}") from error
     if pre is not None and not command:
@@ -111,6 +115,7 @@ def chunks(
     ] = False,
     no_ignore: NoIgnore = False,
     hidden: Hidden = False,
+    include_secrets: IncludeSecrets = False,
     globs: Globs = None,
     types: Types = None,
     max_filesize: MaxFilesize = None,
@@ -128,6 +133,7 @@ def chunks(
     wanted = walking(
         no_ignore=no_ignore,
         hidden=hidden,
+        include_secrets=include_secrets,
         globs=globs,
         types=types,
         max_filesize=max_filesize,
@@ -149,10 +155,14 @@ def show(
 
     passages = tokens = refused = read = 0
     documents = []
+    secrets = []
     for plan in plans:
         if plan.reason:
             refused += 1
-            render.left_out(plan.path, plan.reason)
+            if plan.secret:
+                secrets.append(plan.path)
+            else:
+                render.left_out(plan.path, plan.reason)
         else:
             read += 1
             if plan.note:
@@ -171,6 +181,7 @@ def show(
             tokens += held
         elif not plan.reason:
             render.file_plan(plan)
+    render.secrets_skipped(secrets)
     if as_json:
         emit.document({"schema": emit.SCHEMA, "files": documents})
     elif counts and read > 1:

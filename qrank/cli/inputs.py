@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from qrank.errors import InputError
-from qrank.names import shown_path
+from qrank.names import from_bytes
 
 _BLOCK = 1 << 16
 
@@ -50,7 +49,7 @@ def texts(form: Format | None, *, names: bool = False) -> Iterator[Item]:
     """
     if sys.stdin.isatty():
         print("qrank: reading from the terminal; end with Ctrl-D", file=sys.stderr)
-    return _items(sys.stdin.buffer, form, "text", "stdin", _name if names else _decoded)
+    return _items(sys.stdin.buffer, form, "text", "stdin", from_bytes if names else _decoded)
 
 
 def queries(file: Path, form: Format | None) -> Iterator[Item]:
@@ -131,10 +130,6 @@ def _matched(fields: dict[str, Any], number: int) -> Iterator[Item]:
 
 def _decoded(data: bytes) -> str:
     return data.decode("utf-8", "replace")
-
-
-def _name(data: bytes) -> str:
-    return shown_path(os.fsdecode(data))
 
 
 def _parts(stream: IO[bytes], data: bytes, decoded: Callable[[bytes], str]) -> Iterator[Item]:

@@ -6,6 +6,7 @@ import re
 from urllib.parse import quote
 
 from qrank.errors import InputError
+from qrank.names import WINDOWS, disk_bytes
 
 FORMATS = {  # by the names ripgrep gives them
     "none": "",
@@ -38,12 +39,25 @@ def checked(name: str) -> str:
 
 
 def link(template: str, path: str, line: int) -> str:
-    """The URL of a place; what is no letter of a URL is escaped.
+    """The URL of a place in a file, whose stored path is given.
 
     >>> link("vscode://file{path}:{line}", "/a b\\x1b.md", 3)
     'vscode://file/a%20b%1B.md:3'
     """
     import socket
 
-    values = {"path": quote(path), "line": str(line), "column": "1", "host": socket.gethostname()}
+    # On Windows a host would make it a share of that host, even of the machine itself.
+    host = "" if WINDOWS else socket.gethostname()
+    values = {"path": url_path(path), "line": str(line), "column": "1", "host": host}
     return _FIELD.sub(lambda match: values[match[1]], template)
+
+
+def url_path(path: str) -> str:
+    """A stored path as it stands in a URL: it begins with a slash, before a drive, too, and what
+    is no letter of a URL is escaped. (file:////server/share is RFC 8089's appendix E.3.2.)
+
+    >>> url_path("C:/a b.md"), url_path("//server/share/a.md")
+    ('/C:/a%20b.md', '//server/share/a.md')
+    """
+    escaped = quote(disk_bytes(path))
+    return f"/{path[0]}:{escaped[4:]}" if re.match("[A-Za-z]:/", path) else escaped

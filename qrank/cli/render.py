@@ -13,6 +13,7 @@ from qrank.cli.inert import inert, inert_name
 from qrank.cli.inputs import Format, Item
 from qrank.cli.options import COLOR_CHOICES, common
 from qrank.errors import InputError, Terminated
+from qrank.names import folder_key, named_path, shown_path
 from qrank.results import Check, IndexReport, Passage
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from qrank.pipeline.progress import Progress
 
 SHOWN_PROBLEMS = 10
+SHOWN_SECRETS = 5
 LONGEST = 300  # characters of a path in a warning
 
 
@@ -78,7 +80,7 @@ def _no_color() -> bool:
 def short_path(path: str) -> str:
     """A path as seen from this folder when it lies below it, else whole."""
     try:
-        here = os.path.join(os.getcwd(), "")  # noqa: PTH109, PTH118  (a list asks for many)
+        here = folder_key(shown_path(os.getcwd())) + "/"  # noqa: PTH109  (a list asks for many)
     except OSError:
         return path
     return path.removeprefix(here) or path
@@ -117,13 +119,35 @@ def passages(found: Sequence[Passage]) -> None:
 
 
 def problems(report: IndexReport) -> None:
-    """The files that were left out, the first few by name; those of the last run are counted."""
-    news = [problem for problem in report.problems if not problem.known]
+    """The files that were left out, the first few by name; those of the last run are counted,
+    unless there is nothing else to say."""
+    news = [problem for problem in report.problems if not problem.known or not report.held]
+    secrets = [problem for problem in news if problem.secret]
+    news = [problem for problem in news if not problem.secret]
+    removed = sum(problem.removed for problem in secrets)
+    secrets_skipped([problem.path for problem in secrets], removed)
     for problem in news[:SHOWN_PROBLEMS]:
         left_out(problem.path, problem.reason, partly=problem.partly)
     more = len(news) - SHOWN_PROBLEMS
     if more > 0:
         warn(f"left out {more} more (--json names all)")
+
+
+def secrets_skipped(paths: Sequence[str], removed: int = 0) -> None:
+    """One line on the files that were skipped because they hold keys or passwords; none when there
+    are none. removed: how many of them had been in the index."""
+    if not paths:
+        return
+    names = list(dict.fromkeys(path.rpartition("/")[2] for path in sorted(paths)))
+    shown = [*names[:SHOWN_SECRETS], *(["…"] if len(names) > SHOWN_SECRETS else [])]
+    several = len(paths) > 1
+    subject = f"{len(paths)} files that hold" if several else "1 file that holds"
+    some = f"{removed} of them " if removed < len(paths) else ""
+    gone = f", {some}taken out of the index" if removed else ""
+    warn(
+        f"{subject} keys or passwords skipped ({', '.join(shown)}){gone}; "
+        f"--include-secrets reads {'them' if several else 'it'}"
+    )
 
 
 def file_plan(plan: FilePlan) -> None:
@@ -154,7 +178,7 @@ def index_report(report: IndexReport, path: Path) -> None:
     files = ", ".join(f"{count} {name}" for name, count in counts.items() if count) or "none found"
     print(
         f"{files}; {report.embedded} passages embedded in {report.seconds:.1f} s; "
-        f"{report.chunks} passages in {inert_name(short_path(str(path.absolute())))}"
+        f"{report.chunks} passages in {inert_name(short_path(named_path(str(path))))}"
     )
 
 

@@ -6,12 +6,14 @@ from __future__ import annotations
 _BASH = r"""
 # bash completion for qrank
 _qrank_completion() {
-    local IFS=$'\n' answer
+    local IFS=$'\n' answer name
     answer=$(env COMP_WORDS="${COMP_WORDS[*]}" COMP_CWORD="$COMP_CWORD" \
         _QRANK_COMPLETE=complete_bash "${COMP_WORDS[0]}" 2>/dev/null)
     COMPREPLY=()
     if [[ -n $answer ]]; then
-        mapfile -t COMPREPLY <<< "$answer"
+        while IFS= read -r name; do  # no mapfile: macOS has bash 3.2
+            COMPREPLY+=("$name")
+        done <<< "$answer"
     fi
 }
 complete -o default -F _qrank_completion qrank

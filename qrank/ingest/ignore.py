@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qrank.errors import InputError
+from qrank.names import folder_key
 
 if TYPE_CHECKING:
     from pathspec import GitIgnoreSpec
@@ -32,10 +33,10 @@ def ignored(path: str, is_folder: bool, rules: Rules) -> bool:
 def rules_in(folder: str, names: Iterable[str]) -> Rules:
     """The rules that a folder's own ignore files add, given the names in it."""
     held = set(names)
-    files = [f"{folder}/{name}" for name in IGNORE_FILES if name in held]
+    prefix = folder_key(folder) + "/"
+    files = [prefix + name for name in IGNORE_FILES if name in held]
     if ".git" in held:
-        files.insert(0, f"{folder}/.git/info/exclude")
-    prefix = folder.rstrip("/") + "/"
+        files.insert(0, f"{prefix}.git/info/exclude")
     return tuple((prefix, spec) for spec in map(_read, files) if spec is not None)
 
 
@@ -52,7 +53,7 @@ def rules_above(root: str, global_files: Iterable[Path]) -> Rules:
         above.append(parent)
         folder = parent
     top = above[-1] if above else root
-    rules = tuple((top.rstrip("/") + "/", s) for f in global_files if (s := _read(str(f))))
+    rules = tuple((folder_key(top) + "/", s) for f in global_files if (s := _read(str(f))))
     for place in reversed(above):
         try:
             rules += rules_in(place, os.listdir(place))  # noqa: PTH208

@@ -17,7 +17,8 @@ from pathlib import PurePath
 from typing import BinaryIO, NamedTuple
 
 from qrank import text
-from qrank.errors import ExtractError
+from qrank.errors import ExtractError, SecretError
+from qrank.ingest import secrets
 from qrank.ingest.chunk import chunk
 from qrank.ingest.content import data_hash, file_hash, open_regular
 from qrank.ingest.extract import documents, is_isolated, takes_fields
@@ -33,11 +34,13 @@ PART = 1 << 20  # characters of text handed on at once
 
 
 class Task(NamedTuple):
-    """A file to be read; known_hash: what its content hashed to when it was last indexed."""
+    """A file to be read; known_hash: what its content hashed to when it was last indexed; secret:
+    it is read even if it holds a key."""
 
     path: str
     signature: Signature
     known_hash: bytes | None = None
+    secret: bool = False
 
 
 class Part(NamedTuple):
@@ -60,6 +63,7 @@ class Prepared:
     note: str = ""
     complete: bool = True
     unchanged: bool = False
+    secret: bool = False  # it holds a key
 
 
 def needs_worker(path: str, reading: Reading) -> bool:
@@ -98,7 +102,8 @@ def made_by(path: str, reading: Reading) -> str:
 def prepare(task: Task, reading: Reading) -> Iterator[Prepared | Part]:
     """Yield the file prepared, then what does not fit in its first part.
 
-    Raises ExtractError, NoTextError, or OSError when it can't be read or changes meanwhile.
+    Raises ExtractError, NoTextError, SecretError, or OSError when it can't be read or changes
+    meanwhile.
     """
     with open_regular(task.path) as file:
         signature = Signature.of(os.fstat(file.fileno()))
@@ -107,10 +112,15 @@ def prepare(task: Task, reading: Reading) -> Iterator[Prepared | Part]:
             data = file.read()
             digest = data_hash(data)
             source = io.BytesIO(data)
+            what = secrets.begins_so(data)
         else:
             digest = file_hash(file)
             file.seek(0)
-        done = Prepared(signature, digest)
+            what = secrets.begins_so(file.read(secrets.HEAD))
+            file.seek(0)
+        if what and not task.secret:
+            raise SecretError(what)
+        done = Prepared(signature, digest, secret=bool(what))
         if digest == task.known_hash:
             done.unchanged = True
             yield done

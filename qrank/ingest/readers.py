@@ -19,7 +19,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-from qrank.errors import ExtractError, NoTextError
+from qrank.errors import ExtractError, NoTextError, SecretError
 from qrank.ingest import worker as protocol
 from qrank.ingest.prepare import IN_MEMORY, Part, Prepared, Task, needs_worker, prepare
 from qrank.settings import Reading
@@ -33,8 +33,9 @@ MESSAGES = 4  # of a file, that wait to be taken
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Why a file was left out. kind: skipped (nothing to index in it), failed (damaged, crashed;
-    the same would happen again), unread (can't be opened now)."""
+    """Why a file was left out. kind: skipped (nothing to index in it), secret (it holds keys or
+    passwords), failed (damaged, crashed; the same would happen again), unread (can't be opened
+    now)."""
 
     kind: str
     reason: str
@@ -104,6 +105,8 @@ def _read_here(task: Task, reading: Reading) -> Outcome:
         first = next(parts)
         assert isinstance(first, Prepared)
         return Outcome(task, first, rest=parts)  # type: ignore[arg-type]
+    except SecretError as error:
+        return Outcome(task, problem=Problem("secret", str(error)))
     except NoTextError as error:
         return Outcome(task, problem=Problem("skipped", str(error)))
     except ExtractError as error:
@@ -279,8 +282,10 @@ class _Process:
         for pipe in (self._process.stdin, self._process.stdout):
             with contextlib.suppress(OSError):
                 pipe.close()  # type: ignore[union-attr]
-        if self.overdue or -code == getattr(signal, "SIGXCPU", 0):
+        if self.overdue or -code == getattr(signal, "SIGXCPU", None):
             return f"took longer than {timeout:g} s"
+        if code == protocol.OUT_OF_MEMORY:
+            return protocol.TOO_MUCH
         if code < 0:
             return f"its reader crashed ({signal.Signals(-code).name})"
         return f"its reader ended with status {code}"

@@ -10,7 +10,8 @@ from pathlib import Path, PurePath
 from qrank.errors import InputError
 from qrank.ingest.extract import BY_SUFFIX, FORMATS, compressed, suffix_of
 from qrank.ingest.ignore import Globs, Rules, ignored, rules_above, rules_in
-from qrank.names import shown_path
+from qrank.ingest.secrets import named_so
+from qrank.names import WINDOWS, folder_key, over, shown_path, windows_slashes
 from qrank.results import FileProblem, FoundFile, Signature
 from qrank.settings import Walking
 
@@ -26,7 +27,7 @@ def walk(roots: Sequence[Path], walking: Walking, on_problem: OnProblem) -> Iter
     """
     wanted = _Wanted(walking)
     for root in roots:
-        path = str(root)
+        path = windows_slashes(str(root)) if WINDOWS else str(root)
         if root.is_dir():
             yield from _folder(path, wanted, on_problem)
             continue
@@ -42,7 +43,7 @@ def _folder(top: str, wanted: _Wanted, on_problem: OnProblem) -> Iterator[FoundF
     walking = wanted.walking
     above = rules_above(top, walking.global_ignores) if walking.ignore else ()
     pending: list[tuple[str, Rules, bool]] = [(top, above, True)]
-    cut = len(top.rstrip("/")) + 1
+    cut = len(folder_key(top)) + 1
     while pending:
         path, rules, is_folder = pending.pop()
         if not is_folder:
@@ -58,13 +59,14 @@ def _folder(top: str, wanted: _Wanted, on_problem: OnProblem) -> Iterator[FoundF
             continue
         if walking.ignore:
             rules += rules_in(path, (entry.name for entry in entries))
+        prefix = folder_key(path) + "/"
         for entry in entries:
             below = entry.is_dir(follow_symlinks=False)
             if not (below or entry.is_file(follow_symlinks=False)):
                 continue
-            if not wanted(entry.path, entry.path[cut:], below, rules):
-                continue
-            pending.append((entry.path, rules, below))
+            place = prefix + entry.name  # not entry.path: on Windows that has a backslash
+            if wanted(place, place[cut:], below, rules):
+                pending.append((place, rules, below))
 
 
 class _Wanted:
@@ -107,17 +109,14 @@ class Within:
     """Whether a file lies where a walk looks, and is one that it looks for."""
 
     def __init__(self, roots: Sequence[Path], walking: Walking) -> None:
-        self._roots = [shown_path(str(root)) for root in roots]
+        self._roots = {folder_key(shown_path(str(root))) for root in roots}
         self._wanted = _Wanted(walking)
 
     def __call__(self, path: str) -> bool:
-        for root in self._roots:
-            prefix = root.rstrip("/") + "/"
-            if path == root or (
-                path.startswith(prefix) and self._wanted.asked_for(path[len(prefix) :])
-            ):
-                return True
-        return False
+        return any(
+            path == root or self._wanted.asked_for(path[len(root) + 1 :])
+            for root in over(path, self._roots)
+        )
 
 
 def _suffixes(types: Sequence[str]) -> frozenset[str] | None:
@@ -148,6 +147,11 @@ def _regular_file(path: str, on_problem: OnProblem) -> FoundFile | None:
     if not stat.S_ISREG(info.st_mode):
         return None
     return FoundFile(shown_path(path), Signature.of(info))
+
+
+def secret(found: FoundFile, walking: Walking) -> str:
+    """What a file holds that is not to be indexed, as its name tells; empty for others."""
+    return "" if walking.include_secrets else named_so(found.path)
 
 
 def too_large(found: FoundFile, walking: Walking) -> str:

@@ -12,9 +12,13 @@ import pickle
 import signal
 import struct
 import sys
+import threading
+import time
 from typing import BinaryIO
 
 MEMORY = 768 << 20  # bytes of address space beyond what the process starts with
+TOO_MUCH = f"needs more than {MEMORY >> 20} MiB of memory"
+OUT_OF_MEMORY = 97  # the exit status of a process that ended itself for that
 GIVES_WAY = 5  # niceness beyond the parent's, which writes what all workers read
 HEADER = struct.Struct("<cQ")
 # Kinds of message: a whole file; its first pieces; more of them; its end; why it can't be read.
@@ -46,7 +50,7 @@ def main() -> None:
 
 
 def _serve(task: tuple[object, ...], reading: object, out: BinaryIO) -> None:
-    from qrank.errors import NoTextError, QrankError
+    from qrank.errors import NoTextError, QrankError, SecretError
     from qrank.ingest.prepare import Prepared, prepare
 
     try:
@@ -60,6 +64,8 @@ def _serve(task: tuple[object, ...], reading: object, out: BinaryIO) -> None:
         _send(out, END, None)
     except BrokenPipeError:  # the parent is gone
         os._exit(1)
+    except SecretError as error:
+        _send(out, PROBLEM, ("secret", str(error)))
     except NoTextError as error:
         _send(out, PROBLEM, ("skipped", str(error)))
     except QrankError as error:
@@ -67,7 +73,7 @@ def _serve(task: tuple[object, ...], reading: object, out: BinaryIO) -> None:
     except OSError as error:
         _send(out, PROBLEM, ("unread", (error.strerror or str(error)).lower()))
     except MemoryError:
-        _send(out, PROBLEM, ("failed", f"needs more than {MEMORY >> 20} MiB of memory"))
+        _send(out, PROBLEM, ("failed", TOO_MUCH))
     except BaseException as error:  # a library that trips over a damaged file; a panic in Rust
         said = " ".join(str(error).split())[:200]
         _send(out, PROBLEM, ("failed", f"damaged? its reader says {type(error).__name__}: {said}"))
@@ -80,35 +86,54 @@ def _send(out: BinaryIO, kind: bytes, value: object) -> None:
 
 
 def _limit_memory() -> None:
-    """Where the platform can (not on Windows; macOS takes it and does nothing)."""
+    """MEMORY beyond what is held now: of address space where the system limits that; where it does
+    not (macOS), a thread ends the process soon after it holds more. Windows has neither."""
+    _limit("RLIMIT_CORE", 0)
+    try:
+        with open("/proc/self/statm", encoding="ascii") as file:  # noqa: PTH123
+            held = int(file.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError):
+        held = 512 << 20
+    if not _limit("RLIMIT_AS", held + MEMORY) and _peak():
+        threading.Thread(target=_watch_memory, args=(_peak() + MEMORY,), daemon=True).start()
+
+
+def _watch_memory(most: int) -> None:
+    while _peak() <= most:
+        time.sleep(0.05)
+    os._exit(OUT_OF_MEMORY)
+
+
+def _peak() -> int:
+    """The most memory that this process has held so far, in bytes; 0 where that is not told."""
     try:
         import resource
     except ImportError:
-        return
-    try:
-        with open("/proc/self/statm", encoding="ascii") as file:  # noqa: PTH123
-            held = int(file.read().split()[0]) * resource.getpagesize()
-    except (OSError, ValueError):
-        held = 512 << 20
-    _, hard = resource.getrlimit(resource.RLIMIT_AS)
-    limit = held + MEMORY
-    if hard != resource.RLIM_INFINITY:
-        limit = min(limit, hard)
-    resource.setrlimit(resource.RLIMIT_AS, (limit, hard))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        return 0
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def _limit_time(seconds: float) -> None:
-    """So many seconds of processor time from now on, then SIGXCPU ends the process."""
+    """So many seconds of processor time from now on, then SIGXCPU ends the process; where there is
+    no such limit the parent ends it, by the clock."""
+    used = os.times()
+    _limit("RLIMIT_CPU", int(used.user + used.system + seconds) + 1)
+
+
+def _limit(name: str, limit: int) -> bool:
+    """Limit this process; whether the system does. No limit is worth not reading files."""
     try:
         import resource
-    except ImportError:
-        return
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    _, hard = resource.getrlimit(resource.RLIMIT_CPU)
-    limit = int(used.ru_utime + used.ru_stime + seconds) + 1
-    if hard == resource.RLIM_INFINITY or limit < hard:
-        resource.setrlimit(resource.RLIMIT_CPU, (limit, hard))
+
+        kind = getattr(resource, name)
+        _, hard = resource.getrlimit(kind)
+        if hard != resource.RLIM_INFINITY:
+            limit = min(limit, hard)
+        resource.setrlimit(kind, (limit, hard))
+    except (ImportError, AttributeError, OSError, ValueError):
+        return False
+    return True
 
 
 if __name__ == "__main__":

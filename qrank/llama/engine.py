@@ -5,28 +5,18 @@ from __future__ import annotations
 import ctypes
 import logging
 import os
-from pathlib import Path
 from typing import Any
 
 from qrank.errors import InputError, ModelError
 from qrank.llama import devices
 from qrank.llama.binding import errors, interrupts_held, llama
+from qrank.llama.cores import default_threads
 from qrank.llama.gguf import ModelFile
 from qrank.settings import Placement
 
 MAX_TOKENS = 8192  # of one sequence; the reference implementations cut there too
 
 log = logging.getLogger("qrank")
-
-
-def default_threads() -> int:
-    """One thread for each physical core that this process may use."""
-    try:
-        allowed = os.sched_getaffinity(0)
-        folder = "/sys/devices/system/cpu/cpu{}/topology/thread_siblings_list"
-        return len({Path(folder.format(cpu)).read_text() for cpu in allowed})
-    except (AttributeError, OSError):
-        return os.cpu_count() or 1
 
 
 class Model:

@@ -40,7 +40,7 @@ def _looked_at(path: str) -> Beginning | Task:
             data = file.read(LENGTH)
             info = os.fstat(file.fileno())
         if not is_text(os.path.basename(path), data):  # noqa: PTH119
-            return Task(path, Signature.of(info))
+            return Task(path, Signature.of(info), secret=True)
         return Beginning(decode(whole_lines(data) if len(data) == LENGTH else data)[0])
     except ExtractError as error:
         return Beginning(reason=str(error))

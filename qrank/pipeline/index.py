@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
@@ -12,11 +11,12 @@ from typing import TYPE_CHECKING
 from qrank import passage, text
 from qrank.errors import ExtractError, InputError
 from qrank.ingest import chunk as chunking
-from qrank.ingest import extract
+from qrank.ingest import extract, secrets
 from qrank.ingest.prepare import Task, made_by
 from qrank.ingest.readers import Outcome, Problem, read_all
 from qrank.ingest.spool import spooled
-from qrank.ingest.walk import Within, too_large, walk
+from qrank.ingest.walk import Within, secret, too_large, walk
+from qrank.names import absolute, folder_key, is_under, named_path
 from qrank.pipeline.embedding import IndexModel, record, switch
 from qrank.pipeline.loading import Embedder, group_size, load_embedder
 from qrank.pipeline.progress import Progress
@@ -29,7 +29,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-EXTRACTOR = f"{extract.VERSION}.{chunking.VERSION}.{text.VERSION}.{passage.VERSION}"
+_MADE_BY = (extract, chunking, text, passage, secrets)
+EXTRACTOR = ".".join(str(module.VERSION) for module in _MADE_BY)
+OF_SECRET = ".secret"  # ends the extractor of a file that was read although it holds a key
 # A transaction is written when one of these is reached: large ones cost less, and nobody sees
 # what is in them before.
 COMMIT_SECONDS, COMMIT_FILES, COMMIT_CHUNKS, COMMIT_VECTORS = 2.0, 512, 2048, 1024
@@ -41,7 +43,7 @@ def existing(paths: Iterable[Path], walking: Walking = WALK_ALL) -> list[Path]:
 
     Raises InputError when one does not exist, or is the whole home folder without leave.
     """
-    roots = [Path(os.path.abspath(path.expanduser())) for path in paths]  # noqa: PTH100
+    roots = [Path(absolute(str(path))) for path in paths]
     home = Path.home()
     for root in roots:
         if not root.exists():
@@ -99,7 +101,7 @@ class _Update:
         self._known = store.files(collection)
         self._left_out = store.left_out(collection)
         self._seen: set[str] = set()  # found on disk, and in the index or left out from now on
-        self._unread: list[str] = []  # what could not be read now, which says nothing of it
+        self._unread: set[str] = set()  # what could not be read now, which says nothing of it
         self._group: list[Outcome] = []
         self._group_chunks = 0
         # Unchanged files whose ctime an older version of the index did not note.
@@ -116,7 +118,7 @@ class _Update:
         within = Within(roots, self._walking)
 
         def is_gone(path: str) -> bool:
-            return path not in self._seen and within(path) and not _under(path, self._unread)
+            return path not in self._seen and within(path) and not is_under(path, self._unread)
 
         gone = [file.id for path, file in self._known.items() if is_gone(path)]
         forgotten = [path for path in self._left_out if is_gone(path)]
@@ -132,7 +134,7 @@ class _Update:
 
     def _changed(self, roots: Sequence[Path]) -> Iterator[Task]:
         """The files that are not as the index knows them; the others are counted."""
-        own_path = os.path.abspath(self._store.path)  # noqa: PTH100
+        own_path = named_path(str(self._store.path))
         own = {f"{own_path}{suffix}" for suffix in ("", "-wal", "-shm", "-journal")}
         for found in walk(roots, self._walking, self._unreadable):
             path = found.path
@@ -140,24 +142,35 @@ class _Update:
                 continue
             self._progress.advance()
             version = extractor(path, self._reading)
-            old = self._known.get(path)
-            if old and old.extractor == version and old.signature.matches(found.signature):
+            old, before = self._known.get(path), self._left_out.get(path)
+            was_secret = before is not None and before.kind == "secret"
+            if what := secret(found, self._walking):
+                self._seen.add(path)
+                if old or not was_secret:  # an earlier run may have indexed it
+                    self._take(Outcome(Task(*found), problem=Problem("secret", what)))
+                else:
+                    self._count("secret", path, what)
+                continue
+            read_secrets = self._walking.include_secrets
+            maker = old.extractor.removesuffix(OF_SECRET * read_secrets) if old else ""
+            if old and maker == version and old.signature.matches(found.signature):
                 self._seen.add(path)
                 self._report.unchanged += 1
                 if not old.signature.ctime_ns and found.signature.ctime_ns:
                     self._without_ctime.append((old.id, found.signature))
                 continue
-            before = self._left_out.get(path)
+            if was_secret and read_secrets:
+                before = None
             if before and before.extractor == version and before.signature == found.signature:
                 self._seen.add(path)
-                self._count(before.kind, FileProblem(path, before.reason, known=True))
+                self._count(before.kind, path, before.reason, known=True)
                 continue
             if reason := too_large(found, self._walking):
-                self._count("skipped", FileProblem(path, reason))
+                self._count("skipped", path, reason)
                 continue
             self._seen.add(path)
             same = old.hash if old and old.extractor == version else None
-            yield Task(path, found.signature, same)
+            yield Task(*found, same, read_secrets)
 
     def _take(self, outcome: Outcome) -> None:
         """Keep an outcome for the next transaction, or give it one of its own."""
@@ -166,7 +179,7 @@ class _Update:
             if outcome.problem.kind == "unread":
                 self._unreadable(FileProblem(path, outcome.problem.reason))
                 return
-            self._count(outcome.problem.kind, FileProblem(path, outcome.problem.reason))
+            self._count(outcome.problem.kind, path, outcome.problem.reason)
         elif prepared and not prepared.unchanged and not prepared.complete:
             self._write_group()
             self._write_long(outcome)
@@ -222,7 +235,7 @@ class _Update:
                 signature=prepared.signature,
                 content_hash=prepared.content_hash,
                 title=prepared.title,
-                extractor=version,
+                extractor=version + OF_SECRET * prepared.secret,
                 chunks=_chunks(outcome),
                 fields=prepared.fields,
                 language=prepared.language,
@@ -242,16 +255,23 @@ class _Update:
         else:
             self._report.added += 1
 
-    def _count(self, kind: str, problem: FileProblem) -> None:
-        if kind == "skipped":
-            self._report.skipped += 1
-        else:
+    def _count(self, kind: str, path: str, reason: str, known: bool = False) -> None:
+        if kind == "failed":
             self._report.failed += 1
+        else:
+            self._report.skipped += 1
+        problem = FileProblem(path, reason, known)
+        if kind == "secret":
+            before, was_held = self._left_out.get(path), path in self._known
+            known = before is not None and before.kind == kind and not was_held
+            self._report.removed += was_held
+            reason = secrets.reason(reason)
+            problem = FileProblem(path, reason, known, secret=True, removed=was_held)
         self._report.problems.append(problem)
 
     def _unreadable(self, problem: FileProblem) -> None:
-        self._count("failed", problem)
-        self._unread.append(problem.path)
+        self._count("failed", problem.path, problem.reason)
+        self._unread.add(folder_key(problem.path))
 
 
 def extractor(path: str, reading: Reading) -> str:
@@ -267,10 +287,6 @@ def _chunks(outcome: Outcome) -> Iterator[NewChunk]:
     for part in outcome.rest:
         yield from part.chunks
         prepared.note = part.note or prepared.note
-
-
-def _under(path: str, folders: Iterable[str]) -> bool:
-    return any(path == folder or path.startswith(folder.rstrip("/") + "/") for folder in folders)
 
 
 def remove_orphans(store: Store) -> None:

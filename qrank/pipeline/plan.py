@@ -10,7 +10,8 @@ from qrank.errors import ExtractError
 from qrank.ingest.chunk import estimated_tokens
 from qrank.ingest.prepare import Task
 from qrank.ingest.readers import Outcome, read_all
-from qrank.ingest.walk import too_large, walk
+from qrank.ingest.secrets import reason
+from qrank.ingest.walk import secret, too_large, walk
 from qrank.pipeline.index import existing
 from qrank.results import Chunk, FileProblem
 from qrank.settings import Reading, Walking
@@ -19,13 +20,14 @@ from qrank.settings import Reading, Walking
 @dataclass(slots=True)
 class FilePlan:
     """A file with its chunks, or with the reason why it would be left out; note: what of it would
-    be passed over, and why."""
+    be passed over, and why; secret: the reason is that it holds keys or passwords."""
 
     path: str
     title: str = ""
     chunks: list[Chunk] = field(default_factory=list)
     reason: str = ""
     note: str = ""
+    secret: bool = False
 
     def tokens(self, chunk: Chunk) -> int:
         """About how many tokens a chunk is, whatever the model."""
@@ -39,15 +41,17 @@ def plan(paths: Sequence[Path], walking: Walking, reading: Reading) -> Iterator[
 
     def tasks() -> Iterator[Task]:
         for found in walk(roots, walking, unread.append):
-            if reason := too_large(found, walking):
-                unread.append(FileProblem(found.path, reason))
+            if what := secret(found, walking):
+                unread.append(FileProblem(found.path, reason(what), secret=True))
+            elif large := too_large(found, walking):
+                unread.append(FileProblem(found.path, large))
             else:
-                yield Task(found.path, found.signature)
+                yield Task(*found, secret=walking.include_secrets)
 
     for outcome in read_all(tasks(), reading):
         yield planned(outcome)
     for problem in unread:
-        yield FilePlan(problem.path, reason=problem.reason)
+        yield FilePlan(problem.path, reason=problem.reason, secret=problem.secret)
 
 
 def planned(outcome: Outcome) -> FilePlan:
@@ -55,6 +59,8 @@ def planned(outcome: Outcome) -> FilePlan:
     made = FilePlan(outcome.task.path)
     if outcome.problem or not outcome.prepared:
         made.reason = outcome.problem.reason if outcome.problem else ""
+        if outcome.problem and outcome.problem.kind == "secret":
+            made.secret, made.reason = True, reason(made.reason)
         return made
     made.title = outcome.prepared.title
     try:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from qrank.errors import InputError
-from qrank.names import shown_path
+from qrank.names import folder_key, named_path, over
 from qrank.store.interface import StoreInterface
 
 GROUP_FILES = 64  # of one transaction
@@ -27,17 +26,18 @@ def remove_paths(
             raise InputError(
                 f"there is no collection {name}", hint=f"there are {', '.join(known) or 'none'}"
             )
-    roots = [shown_path(os.path.abspath(path.expanduser())) for path in paths]  # noqa: PTH100
+    roots = [named_path(str(path)) for path in paths]
+    keys = {folder_key(root) for root in roots}
     found: dict[int, None] = {}
     met: set[str] = set()
     for name in collections or known:
         for file in store.files(name).values():
-            under = [root for root in roots if _is_under(file.path, root)]
+            under = list(over(file.path, keys))
             met.update(under)
             if under or not roots:
                 found[file.id] = None
     for root in roots:
-        if root not in met:
+        if folder_key(root) not in met:
             raise InputError(
                 f"the index has nothing under {root}", hint="qrank search -l shows paths"
             )
@@ -47,7 +47,3 @@ def remove_paths(
             store.remove_documents(ids[at : at + GROUP_FILES])
             store.remove_orphans()
     return len(ids)
-
-
-def _is_under(path: str, root: str) -> bool:
-    return path == root or path.startswith(root.rstrip("/") + "/")

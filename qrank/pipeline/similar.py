@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from typing import TYPE_CHECKING
 
 from qrank import text
 from qrank.errors import InputError
-from qrank.names import shown_path
+from qrank.names import named_path
 from qrank.pipeline.progress import Silent
 from qrank.pipeline.search import (
     PASSAGES_A_FILE,
@@ -91,12 +90,12 @@ def passages_at(store: Store, place: str) -> list[StoredChunk]:
     Raises InputError when the index does not hold it.
     """
     path, line = place, None
-    chunks = store.chunks_of_file(_stored_name(path))
+    chunks = store.chunks_of_file(named_path(path))
     if not chunks:
         path, _, number = place.rpartition(":")
         line = int(number) if path and number.isdecimal() and len(number) < 10 else None
         if line is not None:
-            chunks = store.chunks_of_file(_stored_name(path))
+            chunks = store.chunks_of_file(named_path(path))
     if not chunks:
         raise InputError(
             f"the index {store.path} does not hold {path if line is not None else place}",
@@ -106,10 +105,6 @@ def passages_at(store: Store, place: str) -> list[StoredChunk]:
         return chunks
     before = [stored for stored in chunks if stored.chunk.start_line <= line]
     return before[-1:] or chunks[:1]
-
-
-def _stored_name(path: str) -> str:
-    return shown_path(os.path.abspath(path))  # noqa: PTH100  (a link's own name)
 
 
 def _scores(mode: str, score: StageScore) -> Scores:

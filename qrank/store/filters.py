@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from qrank.names import path_globs
 
 if TYPE_CHECKING:
     import numpy as np
@@ -56,24 +57,8 @@ class Filter:
 
     @classmethod
     def of(cls, collections: tuple[str, ...] = (), path: str | None = None) -> Filter:
-        """A filter from what a user typed: a relative glob matches at any depth, one that begins
-        with ./ or ../ in this folder; a name without wildcards is a file or a whole folder.
-
-        >>> Filter.of(path="*.md").paths, Filter.of(path="/a/*").paths
-        (('*.md',), ('/a/*',))
-        >>> Filter.of(path="notes/").paths
-        ('*/notes', '*/notes/*')
-        """
-        if not path:
-            return cls(collections)
-        if path.startswith(("./", "../")):
-            path = os.path.abspath(path)  # noqa: PTH100  (a glob, not a file)
-        elif not path.startswith(("/", "*")):
-            path = "*/" + path
-        if any(wildcard in path.removeprefix("*/") for wildcard in "*?["):
-            return cls(collections, (path,))
-        name = path.rstrip("/")
-        return cls(collections, (name, f"{name}/*"))
+        """A filter from what a user typed; path: as names.path_globs takes it."""
+        return cls(collections, path_globs(path) if path else ())
 
     def of_file(self, *, collections: bool = True) -> tuple[str, list[object]]:
         """A condition on the table file and its arguments; an empty one lets everything pass."""

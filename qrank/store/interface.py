@@ -36,7 +36,8 @@ class StoredFile:
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
-    """A file that was left out, as it looked then. kind: skipped (no text in it) or failed."""
+    """A file that was left out, as it looked then. kind: skipped (no text in it),
+    secret (keys or passwords in it) or failed."""
 
     path: str
     signature: Signature

@@ -1,0 +1,146 @@
+"""Which files hold keys or passwords, and are skipped for that unless they are asked for.
+
+Two rules: what a file is called, and how it begins. A copy (`id_rsa.bak`, `.env.gz`) is what it is
+a copy of; what is named as an example (`.env.example`) is none.
+"""
+
+from __future__ import annotations
+
+import re
+from fnmatch import fnmatchcase, translate
+from typing import NamedTuple
+
+VERSION = 1  # of what is known of content: a change makes files be read again
+
+
+class Kind(NamedTuple):
+    """Files by name, and what they hold. names, in small letters: a name, a glob, the end of a
+    path (a/b), or with a slash at its end a folder that all lies in."""
+
+    names: tuple[str, ...]
+    what: str
+
+
+# A table for the documentation, too: tests/test_secrets.py compares it with docs/ingest.md.
+KINDS = (
+    Kind((".env", ".env.*", "*.env", ".envrc"), "settings with passwords"),
+    Kind(
+        ("id_rsa", "id_dsa", "id_ecdsa", "id_ecdsa_sk", "id_ed25519", "id_ed25519_sk", "id_xmss")
+        + ("ssh_host_*_key", "*.ppk"),
+        "an SSH key",
+    ),
+    Kind(("*.pem", "*.p8", "*.p12", "*.pfx", "*.jks", "*.keystore", "*.ovpn"), "a private key"),
+    Kind(
+        ("*.kdbx", "*.kdb", "*.psafe3", "*.1pux", "*.keychain", "*.keychain-db")
+        + (".password-store/", ".gnupg/", ".local/share/keyrings/"),
+        "a store of passwords or keys",
+    ),
+    Kind(
+        (".netrc", "_netrc", ".npmrc", ".pypirc", ".pgpass", "pgpass.conf", ".my.cnf")
+        + (".mylogin.cnf", ".git-credentials", ".htpasswd", ".htdigest", ".s3cfg", ".boto")
+        + (".cargo/credentials", ".cargo/credentials.toml", ".gem/credentials")
+        + (".m2/settings.xml", ".config/gh/hosts.yml", "rclone.conf", ".vault-token")
+        + (".huggingface/token", ".cache/huggingface/token", ".kaggle/kaggle.json"),
+        "logins of a program",
+    ),
+    Kind(
+        (".dockercfg", ".docker/config.json", ".kube/config", "kubeconfig"), "logins of containers"
+    ),
+    Kind(
+        (".aws/credentials", ".aws/config", ".azure/", ".config/gcloud/", ".oci/config")
+        + ("application_default_credentials.json", "credentials.json", "client_secret*.json"),
+        "logins of a cloud",
+    ),
+    Kind(
+        ("*.tfstate", "*.tfstate.backup", "*.tfvars", ".terraformrc", "credentials.tfrc.json")
+        + ("secrets.yml", "secrets.yaml", "secrets.json", "secrets.toml", "master.key"),
+        "secrets of a deployment",
+    ),
+    Kind(
+        ("login data", "login data for account", "logins.json", "key3.db", "key4.db")
+        + ("signons.sqlite", "cookies.sqlite"),
+        "a browser's passwords or sessions",
+    ),
+    Kind(
+        (".bash_history", ".zsh_history", "fish_history", "consolehost_history.txt")
+        + (".python_history", ".psql_history", ".mysql_history"),
+        "what was typed, passwords too",
+    ),
+)
+EXAMPLES = frozenset(("example", "sample", "template", "tmpl", "dist"))  # a part of the name
+COPIES = ("~", ".bak", ".old", ".orig", ".save", ".gz", ".bz2", ".xz")
+HEAD = 256  # bytes in which a key shows
+_KEY = re.compile(
+    rb"(?:\xef\xbb\xbf)?\s{0,64}(?:-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----"
+    rb"|---- BEGIN SSH2 ENCRYPTED PRIVATE KEY ----|PuTTY-User-Key-File-\d"
+    rb"|(?:#[^\n]{0,99}\n){0,3}AGE-SECRET-KEY-1)"
+)
+
+
+class _Names:
+    """The table, so that most names are looked up in two microseconds: a walk asks for all."""
+
+    def __init__(self) -> None:
+        self.whole: dict[str, str] = {}
+        self.suffixes: dict[str, str] = {}
+        self.globs: list[tuple[str, str]] = []
+        self.tails: list[tuple[str, str]] = []
+        self.folders: list[tuple[str, str]] = []
+        for names, what in KINDS:
+            for name in names:
+                if name.endswith("/"):
+                    self.folders.append((f"/{name}", what))
+                elif "/" in name:
+                    self.tails.append((f"/{name}", what))
+                elif "*" not in name:
+                    self.whole[name] = what
+                elif name.startswith("*.") and name.count(".") == 1:
+                    self.suffixes[name[2:]] = what
+                else:
+                    self.globs.append((name, what))
+        self.any_glob = re.compile("|".join(translate(glob) for glob, _ in self.globs)).match
+
+
+_NAMES = _Names()
+
+
+def named_so(path: str) -> str:
+    r"""What a file holds that is not for an index, by its path on any system; "" for others.
+
+    >>> named_so("/home/me/.ssh/id_rsa"), named_so(r"C:\app\.env.local"), named_so("/a/b.pem.md")
+    ('an SSH key', 'settings with passwords', '')
+    >>> named_so("/app/.env.example"), named_so("/home/me/id_card.md")
+    ('', '')
+    """
+    path = "/" + path.replace("\\", "/").lower()
+    name = path.rpartition("/")[2]
+    while name.endswith(COPIES):
+        end = next(end for end in COPIES if name.endswith(end))
+        name, path = name.removesuffix(end), path.removesuffix(end)
+    found = _NAMES.whole.get(name, "")
+    if not found and "." in name:
+        found = _NAMES.suffixes.get(name.rpartition(".")[2], "")
+    if not found and _NAMES.any_glob(name):
+        found = next(what for glob, what in _NAMES.globs if fnmatchcase(name, glob))
+    if not found and "/." in path:
+        found = next((what for tail, what in _NAMES.tails if path.endswith(tail)), "")
+        found = found or next((what for part, what in _NAMES.folders if part in path), "")
+    return "" if found and not EXAMPLES.isdisjoint(name.split(".")) else found
+
+
+def reason(what: str) -> str:
+    """Why a file that holds so was skipped.
+
+    >>> reason("an SSH key")
+    'an SSH key (--include-secrets reads it)'
+    """
+    return f"{what} (--include-secrets reads it)"
+
+
+def begins_so(data: bytes) -> str:
+    """The same by how its content begins, as the first 256 bytes or more say.
+
+    >>> begins_so(b"-----BEGIN OPENSSH PRIVATE KEY-----\\nb3Bl"), begins_so(b"# Keys\\n")
+    ('a private key', '')
+    """
+    return "a private key" if _KEY.match(data[:HEAD]) else ""
