@@ -12,8 +12,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from qrank.language import ENGLISH
-from qrank.results import Check, Chunk, NewChunk, StoredChunk
-from qrank.store import lexical
+from qrank.results import Check, NewChunk, StoredChunk
+from qrank.store import decode, lexical
 from qrank.store.connection import connect, explained, open_to_read, snapshot
 from qrank.store.filters import EVERYTHING, Filter
 from qrank.store.interface import (
@@ -24,7 +24,6 @@ from qrank.store.interface import (
     WholeDocument,
 )
 from qrank.store.left_out import LeftOutFiles
-from qrank.terms import unpack
 
 if TYPE_CHECKING:
     import numpy as np
@@ -75,7 +74,7 @@ class Store(LeftOutFiles):
         """The files of a collection by path."""
         rows = self._rows(
             "SELECT id, path, size, mtime_ns, hash, extractor FROM file WHERE collection = ?",
-            (collection,),
+            *((collection,), (int, str, int, int, bytes, str), "a file"),
         )
         return {row[1]: StoredFile(*row) for row in rows}
 
@@ -107,7 +106,7 @@ class Store(LeftOutFiles):
         ).lastrowid
         # Ids are given out here, above all that ever were (AUTOINCREMENT), to write in one go.
         row = run("SELECT seq FROM sqlite_sequence WHERE name = 'chunk'").fetchone()
-        ids = count(row[0] + 1 if row else 1)
+        ids = count(decode.last_chunk(row) + 1)
         labels = lexical.labels(collection, language)
         left = iter(chunks)
         while group := list(islice(left, GROUP)):
@@ -157,7 +156,8 @@ class Store(LeftOutFiles):
             row[0]
             for row in self._rows(
                 "SELECT passage_id FROM loose "
-                "WHERE NOT EXISTS (SELECT 1 FROM chunk WHERE chunk.passage_id = loose.passage_id)"
+                "WHERE NOT EXISTS (SELECT 1 FROM chunk WHERE chunk.passage_id = loose.passage_id)",
+                *((), (int,)),
             )
         ]
         if orphans:
@@ -173,12 +173,16 @@ class Store(LeftOutFiles):
 
     def models(self) -> list[StoredModel]:
         """The embedding models whose vectors are held, the one that is searched with first."""
-        rows = self._rows("SELECT id, name, sha256, dims, prompt_version FROM model ORDER BY id")
+        sql = "SELECT id, name, sha256, dims, prompt_version FROM model ORDER BY id"
+        rows = self._rows(sql, (), (int, str, str, int, int), "a model")
+        with explained(self.path):
+            for row in rows:
+                decode.dims(row[3])
         return [StoredModel(*row) for row in rows]
 
     def add_model(self, model: StoredModel) -> StoredModel:
         """Note a model (its id is ignored) and return it with the id it got."""
-        fields = (model.name, model.sha256, model.dims, model.prompt_version)
+        fields = (model.name, model.sha256, decode.dims(model.dims), model.prompt_version)
         made = self._connection.execute(
             "INSERT INTO model (name, sha256, dims, prompt_version) VALUES (?, ?, ?, ?)", fields
         ).lastrowid
@@ -195,7 +199,7 @@ class Store(LeftOutFiles):
         rows = self._rows(
             "SELECT id FROM passage WHERE NOT EXISTS "
             "(SELECT 1 FROM vector WHERE model_id = ? AND passage_id = passage.id) ORDER BY id",
-            (model,),
+            *((model,), (int,)),
         )
         return [row[0] for row in rows]
 
@@ -206,7 +210,7 @@ class Store(LeftOutFiles):
             found += self._rows(
                 "SELECT chunk.passage_id, file.title, chunk.heading, chunk.text "
                 "FROM chunk JOIN file ON file.id = chunk.file_id WHERE passage_id = ? LIMIT 1",
-                (passage,),
+                *((passage,), (int, str, str, str), f"passage {passage}"),
             )
         return [PassageText(*row) for row in found]
 
@@ -300,31 +304,29 @@ class Store(LeftOutFiles):
 
     def chunks_of_file(self, path: str) -> list[StoredChunk]:
         """The chunks of a file in order; of the first collection that holds it."""
-        files = self._rows(
-            "SELECT id FROM file WHERE path = ? ORDER BY collection LIMIT 1", (path,)
-        )
+        sql = "SELECT id FROM file WHERE path = ? ORDER BY collection LIMIT 1"
+        files = self._rows(sql, (path,), (int,), "a file")
         found = self._stored("chunk.file_id", (row[0] for row in files))
         return sorted(found.values(), key=lambda stored: stored.chunk.start_byte)
 
     def _stored(
         self, column: str, ids: Iterable[int], condition: str = "", values: Sequence[object] = ()
     ) -> dict[int, StoredChunk]:
-        rows = self._rows(
-            "SELECT chunk.id, chunk.passage_id, file.path, file.collection, file.title, "
-            "file.size, file.mtime_ns, file.hash, file.fields, chunk.text, chunk.heading, "
-            "chunk.start_byte, chunk.end_byte, chunk.start_line, chunk.end_line, chunk.page "
-            "FROM json_each(?) AS wanted "
+        sql = (
+            f"SELECT {decode.STORED_CHUNK} FROM json_each(?) AS wanted "
             f"CROSS JOIN chunk ON {column} = wanted.value JOIN file ON file.id = chunk.file_id"
-            + (f" WHERE {condition}" if condition else ""),
-            (json.dumps(list(ids)), *values),
+            + (f" WHERE {condition}" if condition else "")
         )
-        return {row[0]: StoredChunk(*(*row[:9], Chunk(*row[9:]))) for row in rows}
+        with explained(self.path):
+            rows = self._connection.execute(sql, (json.dumps(list(ids)), *values))
+            return {row[0]: decode.stored_chunk(row) for row in rows}
 
     def passage_ids(self, hashes: Sequence[bytes]) -> dict[bytes, int]:
         """The passages that have one of these hashes."""
         found: dict[bytes, int] = {}
         for value in hashes:
-            found.update(self._rows("SELECT hash, id FROM passage WHERE hash = ?", (value,)))
+            sql = "SELECT hash, id FROM passage WHERE hash = ?"
+            found.update(self._rows(sql, (value,), (bytes, int), "a passage"))
         return found
 
     def documents(self, where: Filter) -> Iterator[WholeDocument]:
@@ -337,19 +339,22 @@ class Store(LeftOutFiles):
                 + (f"WHERE {condition} " if condition else "")
                 + "ORDER BY collection, path",
                 values,
+                (int, str, str, int, int, bytes, str, str, str, str),
+                "a file",
             ):
+                with explained(self.path):
+                    decode.json_object(row[9])
                 yield WholeDocument(*(*row[1:9], self._whole_chunks(row[0]), row[9]))
 
     def _whole_chunks(self, file_id: int) -> Iterator[NewChunk]:
-        for *fields, packed, passage_hash in self._rows(
+        rows = self._rows(
             "SELECT text, heading, start_byte, end_byte, start_line, end_line, page, "
             "packed_terms, hash FROM chunk JOIN passage ON passage.id = passage_id "
             "WHERE file_id = ? ORDER BY chunk.id",
-            (file_id,),
-        ):
-            chunk = Chunk(*fields)
-            body, title = unpack(packed, chunk.text)
-            yield NewChunk(chunk, body, title, passage_hash, packed)
+            *((file_id,), decode.WHOLE_CHUNK, f"a chunk of file {file_id}"),
+        )
+        with explained(self.path):
+            yield from map(decode.whole_chunk, rows)
 
     # About the index itself
 
@@ -357,9 +362,9 @@ class Store(LeftOutFiles):
         """How many chunks the index holds, of those that pass the filter."""
         condition, arguments = where.of_chunk()
         if not condition:
-            return int(self._rows("SELECT count(*) FROM chunk")[0][0])
+            return int(self._rows("SELECT count(*) FROM chunk", (), (int,))[0][0])
         sql = "SELECT count(*) FROM chunk JOIN file ON file.id = chunk.file_id WHERE "
-        return int(self._rows(sql + condition, arguments)[0][0])
+        return int(self._rows(sql + condition, arguments, (int,))[0][0])
 
     def status(self) -> dict[str, Any]:
         """What the index holds, as `qrank status --json` says it."""
