@@ -19,6 +19,8 @@ from qrank.llama import sound
 _SCALARS = {0: "<B", 1: "<b", 2: "<H", 3: "<h", 4: "<I", 5: "<i", 6: "<f", 7: "<?"}
 _SCALARS |= {10: "<Q", 11: "<q", 12: "<d"}
 _STRING, _ARRAY = 8, 9
+_TOKENS = "tokenizer.ggml.tokens"
+_PACKAGE = Path(__file__).parents[1]  # what came with qrank is as it should be
 MOST_ENTRIES = 1 << 17  # values, or tensors: the largest models have ten thousand
 LONGEST_STRING = 64 << 20  # bytes: a template has ten thousand
 _KEPT_ITEMS = 64  # longer arrays are vocabularies: only their length is kept
@@ -155,7 +157,10 @@ class _Reader:
             kind = self.scalar("<I")
             if kind == _ARRAY:
                 contents.arrays[key] = struct.unpack_from("<IQ", self.data, self.at)
+            before = self.at
             metadata[key] = self.value(kind)
+            if key == _TOKENS and kind == _ARRAY and not self.path.is_relative_to(_PACKAGE):
+                self.require_distinct(before, contents.arrays[key])
         for _ in range(tensor_count):
             name = self.string(sound.LONGEST_NAME)
             if name in contents.tensors:
@@ -167,6 +172,21 @@ class _Reader:
             contents.tensors[name] = (self.scalar("<I"), shape, self.scalar("<Q"))
         sound.check(metadata, contents, self.at, len(self.data))
         return ModelFile(self.path, metadata, frozenset(contents.tensors))
+
+    def require_distinct(self, start: int, array: tuple[int, int]) -> None:
+        """Raise ValueError for an array with two equal strings: for a token that is there twice
+        llama.cpp ends the process. 50 ms for 150 000 tokens."""
+        item, count = array
+        data, at, seen = self.data[start : self.at], 12, set()
+        unpack = struct.Struct("<Q").unpack_from
+        empty = 0  # these llama.cpp gives names
+        for _ in range(count if item == _STRING else 0):
+            begin = at + 8
+            at = begin + unpack(data, at)[0]
+            seen.add(data[begin:at])
+            empty += begin == at
+        if item == _STRING and len(seen) + max(0, empty - 1) != count:
+            raise ValueError("a token is there twice")
 
     def scalar(self, form: str) -> Any:
         (value,) = struct.unpack_from(form, self.data, self.at)

@@ -60,6 +60,8 @@ def check(metadata: Mapping[str, Any], contents: Contents, header: int, size: in
     for key in _SIZES:
         if type(own.get(key, 1)) is int and own.get(key, 1) < 1:
             raise ValueError(f"{key} is {own[key]}")
+    if own.get("pooling_type", 0) not in range(5):
+        raise ValueError(f"pooling_type is {own['pooling_type']}")
     _layers(own, contents)
     _vocabulary(metadata, own, contents)
 
