@@ -328,17 +328,18 @@ class Index:
 
         return export(self._open(), Filter.of(tuple(text_list(collections)), path), vectors=vectors)
 
-    def import_lines(self, lines: Iterable[str]) -> tuple[int, int]:
+    def import_lines(self, lines: Iterable[str], name: str = "") -> tuple[int, int]:
         """Take in what export gave, as JSON Lines; returns how many (documents, vectors).
 
-        Raises InputError for a line of another kind; what came before it is in.
+        Raises InputError for a line of another kind, which says that it is of name; what came
+        before it is in.
         """
         from qrank.pipeline.transfer import Importer
         from qrank.store import Store
 
         with self._writing, Store(self.path, write=True) as store:
             importer = Importer(store)
-            importer.read(lines)
+            importer.read(lines, name)
         return importer.files, importer.vectors
 
     def examine(self) -> Iterator[Check]:

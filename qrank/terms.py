@@ -7,6 +7,8 @@ import zlib
 
 from qrank.results import Chunk, NewChunk
 
+MOST_BYTES = 16 << 20  # that packed terms may unpack to
+
 
 def new_chunk(chunk: Chunk, body_terms: str, title_terms: str, passage_hash: bytes) -> NewChunk:
     """A chunk ready for the index: its terms packed, too."""
@@ -26,7 +28,13 @@ def pack(body: str, title: str, text: str) -> bytes:
 
 
 def unpack(packed: bytes, text: str) -> tuple[str, str]:
-    """(body, title): the terms that pack was given, with the text it was given."""
+    """(body, title): the terms that pack was given, with the text it was given.
+
+    Raises zlib.error or ValueError for what pack did not make, or what unpacks to too much.
+    """
     unpacker = zlib.decompressobj(wbits=-15, zdict=text.lower().encode())
-    title, _, body = (unpacker.decompress(packed) + unpacker.flush()).decode().partition("\n")
+    data = unpacker.decompress(packed, MOST_BYTES)
+    if unpacker.unconsumed_tail:
+        raise ValueError("more than a chunk's terms")
+    title, _, body = data.decode().partition("\n")
     return body, title

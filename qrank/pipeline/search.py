@@ -240,7 +240,9 @@ def _candidates(
 
         with clock.stage("embed"):
             model = semantic()
-            vector_of_query = query_vector(store, model.key, parsed.plain, model.load, query.cached)
+            vector_of_query = query_vector(
+                store, model.key, parsed.plain, model.stored.dims, model.load, query.cached
+            )
         with clock.stage("vector"):
             near = store.nearest(model.stored.id, vector_of_query, depth, where)
             chunks |= store.chunks_of_passages((passage for passage, _ in near), where)

@@ -9,20 +9,23 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
-from itertools import islice
-from typing import Any
+from itertools import count, islice
+from typing import TYPE_CHECKING, Any
 
 from qrank.errors import InputError
-from qrank.language import LANGUAGES
-from qrank.results import Chunk, NewChunk, Signature
+from qrank.pipeline import exported
+from qrank.pipeline.exported import FORMAT
+from qrank.results import NewChunk
 from qrank.store.filters import Filter
 from qrank.store.interface import StoredModel, StoreInterface
-from qrank.terms import new_chunk
 
-FORMAT = 1
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
 DECIMALS = 5  # of a vector's numbers: its codes come out the same again, for all dims to 4096
 CHUNKS = 256  # whose vectors are read at once
-GROUP_CHUNKS = 512  # of one transaction: their vectors are lists of numbers until then
+GROUP_CHUNKS = 512  # of one transaction
 
 
 def export(
@@ -31,9 +34,9 @@ def export(
     """The lines of what passes the filter, as objects for JSON."""
     models = store.models() if vectors else []
     yield {"qrank": FORMAT, "models": [_without_id(model) for model in models]}
-    count = 0
+    documents = 0
     for document in store.documents(where):
-        count += 1
+        documents += 1
         yield {
             "path": document.path,
             "collection": document.collection,
@@ -55,14 +58,7 @@ def export(
                     "passage": new.passage_hash.hex(),
                     "vectors": held.get(new.passage_hash, {}),
                 }
-    yield {"end": count}
-
-
-def _language(item: dict[str, Any]) -> str:
-    found = str(item.get("language", ""))
-    if found and found not in LANGUAGES:
-        raise ValueError(f"the language {found} is not known here")
-    return found
+    yield {"end": documents}
 
 
 def _without_id(model: StoredModel) -> dict[str, Any]:
@@ -91,67 +87,70 @@ def _vectors(
 class _Document:
     fields: dict[str, Any]
     chunks: list[NewChunk] = field(default_factory=list)
+    vectors: dict[str, dict[bytes, NDArray[np.float32]]] = field(default_factory=dict)
 
 
 class Importer:
-    """Takes the lines of an export into a store; documents that are there are replaced."""
+    """Takes the lines of an export into a store; documents that are there are replaced, vectors
+    that are there are kept."""
 
     def __init__(self, store: StoreInterface) -> None:
         self._store = store
         self._models: dict[str, StoredModel] = {}
         self._documents: list[_Document] = []
-        self._vectors: dict[str, dict[bytes, list[float]]] = {}
         self._chunks = 0
+        self._read = 0  # documents, whole or not
+        self._open = False  # whether the last document may have more chunks
         self._ended = False
         self.files = self.vectors = 0
 
-    def read(self, lines: Iterable[str]) -> None:
-        """Take all lines in. Raises InputError for a line that is none of an export's, or when the
-        last is missing; the documents that were read whole before are kept."""
-        number = 0
+    def read(self, lines: Iterable[str], name: str = "") -> None:
+        """Take all lines in; name: where they are from. Raises InputError for a line that is none
+        of an export's, or when the last is missing; the documents that were read whole before are
+        kept."""
+        left = iter(lines)
         try:
-            for number, line in enumerate(lines, 1):
-                self._line(json.loads(line), first=number == 1)
+            for number in count(1):  # before the line is asked for: it may be too long
+                line = next(left, None)
+                if line is None:
+                    break
+                self._line(exported.parsed(line), first=number == 1)
             if not self._ended:
                 raise ValueError("the end is missing")
-        except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
-            del self._documents[-1:]
+        except (ValueError, KeyError) as error:
+            if self._open:
+                del self._documents[-1:]
             self._write()
             reason = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
             raise InputError(
-                f"line {number} is not as qrank export writes it: {reason}",
+                f"line {number} {f'of {name} ' if name else ''}is not as qrank export writes it: "
+                f"{reason}",
                 hint="the documents before it are in",
             ) from error
         self._write()
 
     def _line(self, item: dict[str, Any], *, first: bool) -> None:
         if first:
-            if item["qrank"] != FORMAT:
-                raise ValueError(f"format {item['qrank']} is not known here")
-            for made in item["models"]:
-                self._add_model(StoredModel(0, **made))
-        elif "end" in item:
-            self._ended = True
+            for model in exported.models(item):
+                self._add_model(model)
+        elif self._ended:
+            raise ValueError("it comes after the end")
         elif "text" in item:
-            if not self._documents:
+            if not self._open:
                 raise ValueError("a chunk before its document")
             self._add_chunk(item)
+        elif "end" in item:
+            self._open = False
+            if item["end"] != self._read:
+                raise ValueError(f"the end of {item['end']} documents after {self._read}")
+            self._ended = True
         else:
+            self._open = False
             if self._chunks >= GROUP_CHUNKS or len(self._documents) >= GROUP_CHUNKS:
                 self._write()
-            fields = item.get("fields")
-            self._documents.append(
-                _Document(
-                    {
-                        **{name: str(item[name]) for name in ("path", "collection", "title")},
-                        "signature": Signature(int(item["size"]), int(item["mtime_ns"])),
-                        "content_hash": bytes.fromhex(item["hash"]),
-                        "extractor": str(item["extractor"]),
-                        "language": _language(item),
-                        "fields": json.dumps(fields, ensure_ascii=False) if fields else "",
-                    }
-                )
-            )
+            self._documents.append(_Document(exported.document(item)))
+            self._open = True
+            self._read += 1
 
     def _add_model(self, model: StoredModel) -> None:
         with self._store.transaction():
@@ -162,25 +161,12 @@ class Importer:
         self._models[model.sha256] = made
 
     def _add_chunk(self, item: dict[str, Any]) -> None:
-        chunk = Chunk(
-            text=str(item["text"]),
-            heading=str(item["heading"]),
-            **{
-                name: int(item[name])
-                for name in ("start_byte", "end_byte", "start_line", "end_line")
-            },
-            page=item["page"],
-        )
-        passage = bytes.fromhex(item["passage"])
-        terms = item["terms"]
-        self._documents[-1].chunks.append(
-            new_chunk(chunk, str(terms["body"]), str(terms["title"]), passage)
-        )
+        document = self._documents[-1]
+        new = exported.chunk(item, document.fields["title"])
+        for sha256, vector in exported.vectors(item, self._models).items():
+            document.vectors.setdefault(sha256, {})[new.passage_hash] = vector
+        document.chunks.append(new)
         self._chunks += 1
-        for sha256, vector in item["vectors"].items():
-            if len(vector) != self._models[sha256].dims:
-                raise ValueError(f"a vector of {len(vector)} dims")
-            self._vectors.setdefault(sha256, {})[passage] = vector
 
     def _write(self) -> None:
         import numpy as np
@@ -188,15 +174,17 @@ class Importer:
         with self._store.transaction():
             for document in self._documents:
                 self._store.add_document(**document.fields, chunks=document.chunks)
-            for sha256, vectors in self._vectors.items():
+            for sha256, model in self._models.items():
+                vectors = {
+                    passage: vector
+                    for document in self._documents
+                    for passage, vector in document.vectors.get(sha256, {}).items()
+                }
                 ids = self._store.passage_ids(list(vectors))
-                if not ids:
-                    continue
-                rows = np.array([vectors[passage] for passage in ids], dtype=np.float32)
-                if not np.isfinite(rows).all():
-                    raise ValueError("a vector with a number that is not finite")
-                self._store.add_vectors(self._models[sha256].id, list(ids.values()), rows)
-                self.vectors += len(ids)
+                if ids:
+                    rows = np.stack([vectors[passage] for passage in ids])
+                    self._store.add_vectors(model.id, list(ids.values()), rows)
+                    self.vectors += len(ids)
             self._store.remove_orphans()
         self.files += len(self._documents)
-        self._documents, self._vectors, self._chunks = [], {}, 0
+        self._documents, self._chunks = [], 0

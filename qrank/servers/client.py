@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from typing import Any
 
@@ -12,6 +13,7 @@ from qrank.urls import ServerUrl
 TRIES = 5
 WAIT, MOST_WAIT = 0.5, 60.0  # seconds before the second try, doubled each time; at most
 CONNECT_SECONDS, ANSWER_SECONDS = 10.0, 300.0
+LONGEST_ANSWER = 64 << 20  # bytes, unpacked; 64 vectors of 4096 dims have six million
 AGAIN = (408, 425, 429, 500, 502, 503, 504)
 
 
@@ -79,15 +81,12 @@ class Server:
         for attempt in range(tries):
             wait = WAIT * 2**attempt
             try:
-                if body is None:
-                    answer = self._client.get(self.url + path)
-                else:
-                    answer = self._client.post(self.url + path, json=body)
+                answer, data = self._send(path, body)
             except httpx2.HTTPError as error:
                 problem = str(error) or type(error).__name__
             else:
                 if answer.status_code not in AGAIN:
-                    return self._read(answer, path)
+                    return self._read(answer, data, path)
                 problem = f"status {answer.status_code}"
                 said = answer.headers.get("retry-after", "")
                 wait = float(said) if said.isdecimal() else wait
@@ -99,7 +98,18 @@ class Server:
             hint="check that it runs, then run this again",
         )
 
-    def _read(self, answer: Any, path: str) -> Any:
+    def _send(self, path: str, body: dict[str, Any] | None) -> tuple[Any, bytes]:
+        """(the answer, what it says), read no further than an answer may be long."""
+        method = "GET" if body is None else "POST"
+        data = bytearray()
+        with self._client.stream(method, self.url + path, json=body) as answer:
+            for part in answer.iter_bytes():
+                data += part
+                if len(data) > LONGEST_ANSWER:
+                    raise ServerError(f"{self.url}{path} answers with more than an answer can be")
+        return answer, bytes(data)
+
+    def _read(self, answer: Any, data: bytes, path: str) -> Any:
         status = int(answer.status_code)
         if status in (401, 403):
             raise ServerError(
@@ -107,12 +117,19 @@ class Server:
                 status=status,
                 hint=f"put it into {keys.VARIABLE}",
             )
+        if 300 <= status < 400:  # not followed: texts and key go to whom the user named
+            elsewhere = answer.headers.get("location", "elsewhere")
+            raise ServerError(
+                f"{self.url}{path} sends to {elsewhere} ({status})",
+                status=status,
+                hint="if that is right, name it instead",
+            )
         if status >= 400:
-            said = " ".join(answer.text.split())[:200]
+            said = " ".join(data.decode("utf-8", "replace").split())[:200]
             raise ServerError(f"{self.url}{path} answers {status}: {said}", status=status)
         try:
-            return answer.json()
-        except ValueError as error:
+            return json.loads(data)
+        except (ValueError, RecursionError) as error:
             raise ServerError(
                 f"{self.url}{path} answers with something else than JSON",
                 hint="is it the right URL, and is there a proxy between?",

@@ -14,6 +14,7 @@ from qrank.servers.client import Server, ServerError
 from qrank.servers.pool import reachable, spread
 
 BATCH = 64  # texts in a request
+MOST_DIMS = 1 << 16  # that an index takes
 IN_FLIGHT = 2  # requests a server: the next one is there when it is done with one
 PROBE = "The tide is high twice a day."
 ALIKE = 0.98  # cosine of the probe by servers that run the same model, however quantised
@@ -133,12 +134,14 @@ def _read(server: Server, answer: Any, count: int) -> NDArray[np.float32]:
         rows = sorted(answer["data"], key=lambda row: row["index"])
         places = [row["index"] for row in rows]
         vectors = np.array([row["embedding"] for row in rows], dtype=np.float32)
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise ServerError(f"{server.url} answers with something else than vectors") from error
     if places != list(range(count)):
         raise ServerError(f"{server.url} gave {len(rows)} vectors for {count} texts")
     if vectors.ndim != 2 or not vectors.shape[1]:
         raise ServerError(f"{server.url} gave vectors of different lengths")
+    if vectors.shape[1] > MOST_DIMS:
+        raise ServerError(f"{server.url} gave vectors of {vectors.shape[1]} dims")
     if not np.isfinite(vectors).all():
         raise ServerError(
             f"{server.url} gave a vector with NaN or infinity in it",

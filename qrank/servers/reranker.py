@@ -207,7 +207,7 @@ class ServerReranker:
         answer = server.ask(self._paths[id(server)], named | body)
         try:
             found = api.read(answer)
-        except (KeyError, TypeError, IndexError, AttributeError) as error:
+        except (KeyError, TypeError, IndexError, AttributeError, OverflowError) as error:
             raise ServerError(f"{server.url} answers with something else than scores") from error
         except ValueError as error:
             raise ServerError(f"{server.url} can't rerank: {error}") from error

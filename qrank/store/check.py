@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
-import zlib
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from itertools import chain
 from pathlib import Path
-from struct import iter_unpack
 
 from qrank.results import Check
-from qrank.store import schema
-from qrank.terms import unpack
+from qrank.store import decode, schema
+from qrank.store.connection import hardened
 
 REPAIR = "restore a copy, or move the file away and run qrank index again"
 EMBED = "run qrank index again"
@@ -75,6 +73,7 @@ def _terms(connection: sqlite3.Connection, path: Path) -> Iterator[str]:
         )
     try:
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True)) as writer:
+            hardened(writer)
             writer.execute("INSERT INTO terms (terms) VALUES ('integrity-check')")
     except sqlite3.OperationalError:  # only who may write can ask FTS5, and not while others do
         return
@@ -83,15 +82,52 @@ def _terms(connection: sqlite3.Connection, path: Path) -> Iterator[str]:
 
 
 def _packed_terms(connection: sqlite3.Connection, path: Path) -> Iterator[str]:
-    for i, text, packed in connection.execute("SELECT id, text, packed_terms FROM chunk"):
+    rows = connection.execute("SELECT id, text, packed_terms FROM chunk")
+    for i, text, packed in decode.rows(rows, (int, str, bytes), "a chunk"):
         try:
-            unpack(packed, text)
-        except (zlib.error, UnicodeDecodeError):
-            yield f"the kept words of chunk {i} can't be read"
+            decode.terms(packed, text, f"chunk {i}")
+        except decode.DamagedError as error:
+            yield str(error)
+
+
+def _values(connection: sqlite3.Connection, path: Path) -> Iterator[str]:
+    """Values of other types than their columns', which SQLite lets in; what makes no sense."""
+    kinds = {"INTEGER": "integer", "TEXT": "text", "BLOB": "blob"}
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as fresh:
+        schema.upgrade(fresh)
+        tables = [
+            row[0]
+            for row in fresh.execute(
+                "SELECT name FROM sqlite_master WHERE sql LIKE "
+                "'CREATE TABLE%' AND name NOT LIKE 'terms%' AND name NOT LIKE 'sqlite%'"
+            )
+        ]
+        columns = {
+            table: fresh.execute(f"PRAGMA table_info({table})").fetchall() for table in tables
+        }
+    for table, described in columns.items():
+        for _, column, kind, required, _, key in described:
+            empty = "" if required or key else ", 'null'"
+            yield from _counted(
+                connection,
+                f"rows of {table} with a wrong {column}",
+                f"SELECT count(*) FROM {table} WHERE typeof({column}) NOT IN "
+                f"('{kinds[kind]}'{empty})",
+            )
+    for row in connection.execute("SELECT dims FROM model"):
+        decode.dims(decode.row(row, (int,), "a model")[0])
+    # What a search would make of them.
+    for row in connection.execute(
+        f"SELECT {decode.STORED_CHUNK} FROM chunk JOIN file ON file.id = file_id"
+    ):
+        decode.stored_chunk(row)
 
 
 def _segments(connection: sqlite3.Connection, path: Path) -> Iterator[str]:
-    for model, dims in connection.execute("SELECT id, dims FROM model").fetchall():
+    from qrank.store import segments
+
+    models = connection.execute("SELECT id, dims FROM model").fetchall()
+    for model, dims in decode.rows(models, (int, int), "a model"):
         placed = {
             (segment, slot): passage
             for segment, slot, passage in connection.execute(
@@ -99,17 +135,19 @@ def _segments(connection: sqlite3.Connection, path: Path) -> Iterator[str]:
             )
         }
         rows = connection.execute(
-            "SELECT id, used, passages, length(scales), length(codes) FROM segment "
+            "SELECT id, length(codes), used, passages, scales FROM segment "
             "LEFT JOIN code ON segment_id = id WHERE model_id = ?",
             (model,),
         )
-        for segment, used, held, scale_bytes, code_bytes in rows:
-            slots = len(held) // 8
-            if (scale_bytes, code_bytes) != (4 * slots, dims * slots):
+        for segment, code_bytes, *row in rows:
+            try:
+                held = segments.slots(row, segment)[0].tolist()
+            except decode.DamagedError as error:
+                yield str(error)
+                continue
+            if code_bytes != dims * len(held):
                 yield f"segment {segment} has not the size of its slots"
-            taken = [(slot, p) for slot, (p,) in enumerate(iter_unpack("<q", held)) if p]
-            if len(taken) != used:
-                yield f"segment {segment} counts its vectors wrongly"
+            taken = [(slot, passage) for slot, passage in enumerate(held) if passage]
             wrong = sum(placed.pop((segment, slot), None) != passage for slot, passage in taken)
             if wrong:
                 yield f"{wrong} slots of segment {segment} hold vectors that are not known"
@@ -119,6 +157,7 @@ def _segments(connection: sqlite3.Connection, path: Path) -> Iterator[str]:
 
 _CHECKS: dict[str, Callable[[sqlite3.Connection, Path], Iterator[str]]] = {
     "file": _pages,
+    "values": _values,
     "references": _references,
     "words": _terms,
     "kept words": _packed_terms,
@@ -135,7 +174,7 @@ def _unfinished(connection: sqlite3.Connection) -> Check:
                 connection,
                 f"passages without a vector of {name}",
                 "SELECT (SELECT count(*) FROM passage) - "
-                f"(SELECT count(*) FROM vector WHERE model_id = {model})",
+                f"(SELECT count(*) FROM vector WHERE model_id = {int(model)})",
             )
             for model, name in connection.execute("SELECT id, name FROM model").fetchall()
         ),

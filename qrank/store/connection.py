@@ -11,9 +11,11 @@ from pathlib import Path
 
 from qrank.errors import IndexFileError
 from qrank.store import schema
+from qrank.store.decode import LONGEST_VALUE, DamagedError
 
 _log = logging.getLogger("qrank")
 BUSY_SECONDS = 10.0
+DAMAGED = "restore a copy, or move it away and run qrank index again"
 SAVE_SECONDS = 0.2  # how long a search waits to save what only saves time
 
 
@@ -54,7 +56,7 @@ def _connect(path: Path, *, create: bool) -> sqlite3.Connection:
 def _open_to_write(path: Path) -> sqlite3.Connection:
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = not path.exists() or path.stat().st_size == 0
-    connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
+    connection = hardened(sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None))
     try:
         if fresh:
             connection.execute("PRAGMA page_size = 16384")
@@ -92,6 +94,15 @@ def open_to_read(path: Path) -> sqlite3.Connection:
         connection = sqlite3.connect(
             f"{uri}&immutable=1", uri=True, isolation_level=None, check_same_thread=False
         )
+    return hardened(connection)
+
+
+def hardened(connection: sqlite3.Connection) -> sqlite3.Connection:
+    """The connection, ready for a file from elsewhere: its schema runs nothing, and a value of
+    gigabytes is refused instead of read. (SQLite's "Defense Against The Dark Arts".)"""
+    connection.execute("PRAGMA trusted_schema = OFF")
+    connection.execute("PRAGMA cell_size_check = ON")
+    connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, LONGEST_VALUE)
     return connection
 
 
@@ -125,6 +136,12 @@ def _version_to_upgrade(
     application = connection.execute("PRAGMA application_id").fetchone()[0]
     if application == schema.APPLICATION_ID:
         version = schema.version(connection)
+        stranger = schema.stranger(connection)
+        if stranger or (tables and version < 1):
+            raise IndexFileError(
+                f"{path} holds what no index of qrank does ({stranger or f'version {version}'})",
+                hint="do not use it, or ask who made it for a qrank export",
+            )
         if version > schema.VERSION:
             raise IndexFileError(
                 f"{path} was made by a newer qrank (index version {version}, this one reads "
@@ -209,7 +226,9 @@ def translate_sqlite_errors(path: Path) -> Iterator[None]:
         yield
     except sqlite3.DatabaseError as error:
         said = str(error)
-        if "locked" in said or "busy" in said:
+        if isinstance(error, DamagedError) or "UTF-8" in said or "too big" in said:
+            message, hint = f"the index {path} is damaged ({said})", DAMAGED
+        elif "locked" in said or "busy" in said:
             holder = _writer(path)
             who = f" (process {holder})" if holder else ""
             message, hint = f"{path} is in use by another qrank{who}", "try again when it is done"
@@ -222,8 +241,7 @@ def translate_sqlite_errors(path: Path) -> Iterator[None]:
         elif "not a database" in said:
             message, hint = f"{path} is not an index file", "name another file with --db"
         elif "malformed" in said or "corrupt" in said:
-            message = f"the index {path} is damaged ({said})"
-            hint = "restore a copy, or move it away and run qrank index again"
+            message, hint = f"the index {path} is damaged ({said})", DAMAGED
         else:
             message, hint = f"the index {path} can't be read ({said})", ""
         raise IndexFileError(message, hint=hint) from error

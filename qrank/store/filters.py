@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from qrank.names import path_globs
+from qrank.store import decode
 
 if TYPE_CHECKING:
     import numpy as np
@@ -101,13 +102,19 @@ class Filter:
         if not condition:
             return None
         last = connection.execute("SELECT max(id) FROM passage").fetchone()[0] or 0
+        if last > decode.MOST_PASSAGES:
+            raise decode.DamagedError(f"a passage has the number {last}")
         rows = connection.execute(
             "SELECT chunk.passage_id FROM file CROSS JOIN chunk ON chunk.file_id = file.id "
             f"WHERE {condition}",
             values,
         )
         allowed = np.zeros(last + 2, dtype=np.bool_)
-        allowed[np.fromiter((row[0] for row in rows), dtype=np.int64)] = True
+        checked = decode.rows(rows, (int,), "a chunk")
+        found = np.fromiter((row[0] for row in checked), dtype=np.int64)
+        if len(found) and not 0 < found.min() <= found.max() <= last:
+            raise decode.DamagedError("a chunk is of no passage")
+        allowed[found] = True
         return allowed
 
 

@@ -18,14 +18,15 @@ class LeftOutFiles(Saved):
             "SELECT path, extractor, kind, reason, size, mtime_ns, ctime_ns FROM left_out "
             "WHERE collection = ?",
             (collection,),
+            (str, str, str, str, int, int, int),
+            "a file that was left out",
         )
         return {row[0]: LeftOut(row[0], Signature(*row[4:]), *row[1:4]) for row in rows}
 
     def leave_out(self, collection: str, file: LeftOut) -> None:
         """Note that a file was left out; what was there under the same path goes."""
-        old = self._rows(
-            "SELECT id FROM file WHERE collection = ? AND path = ?", (collection, file.path)
-        )
+        sql = "SELECT id FROM file WHERE collection = ? AND path = ?"
+        old = self._rows(sql, (collection, file.path), (int,), "a file")
         self.remove_documents([row[0] for row in old])
         self._connection.execute(
             "INSERT OR REPLACE INTO left_out (collection, path, size, mtime_ns, ctime_ns, "

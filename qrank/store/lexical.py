@@ -16,9 +16,9 @@ from functools import partial
 from itertools import chain, pairwise
 
 from qrank.language import LANGUAGES
+from qrank.store import decode
 from qrank.store.filters import Filter, quoted
 from qrank.store.parallel import gather, threads_for
-from qrank.terms import unpack
 
 CHUNKS_A_THREAD = 100_000  # fewer are not worth another thread with its connection
 _SCORE = "bm25(terms, 1.0, 1.0, 0.0)"  # body, title, collection
@@ -61,11 +61,15 @@ def remove(connection: sqlite3.Connection, file_ids: Iterable[int]) -> None:
             "SELECT chunk.id, text, packed_terms, collection, language FROM chunk "
             "JOIN file ON file.id = file_id WHERE file_id = ?",
             (file_id,),
-        ).fetchall()
+        )
+        checked = decode.rows(rows, (int, str, bytes, str, str), f"a chunk of file {file_id}")
         connection.executemany(
             "INSERT INTO terms (terms, rowid, body, title, collection) "
             "VALUES ('delete', ?, ?, ?, ?)",
-            [(i, *unpack(packed, text), labels(*of)) for i, text, packed, *of in rows],
+            [
+                (i, *decode.terms(packed, text, f"chunk {i}"), labels(*of))
+                for i, text, packed, *of in checked
+            ],
         )
 
 
@@ -137,7 +141,8 @@ def candidates(
     )
 
     def best_between(own: sqlite3.Connection, start: int, end: int) -> list[tuple[int, float]]:
-        return own.execute(sql, [match, start, end, *values, limit]).fetchall()
+        found = own.execute(sql, [match, start, end, *values, limit])
+        return list(decode.rows(found, (int, float), "a score"))
 
     threads = threads_for(connection, 1 + (last - first) // CHUNKS_A_THREAD)
     edges = [first + (last + 1 - first) * i // threads for i in range(threads + 1)]
@@ -162,4 +167,5 @@ def scores(
         f"AND +rowid IN ({', '.join('?' * len(chunks))})"
     )
     match = match_expression(terms, prefixes, variants, where)
-    return dict(connection.execute(sql, (match, *chunks)))
+    found = connection.execute(sql, (match, *chunks))
+    return dict(decode.rows(found, (int, float), "a score"))

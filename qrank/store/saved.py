@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from qrank.store import decode
 from qrank.store.connection import translate_sqlite_errors, write_if_possible
 
 CACHE_ROWS = 20_000  # 1 MB of scores; 80 MB if all were query vectors of 1024 dims
@@ -22,15 +23,20 @@ class Saved:
         self.path = path
         self._connection = connection
 
-    def _rows(self, sql: str, arguments: Sequence[object] = ()) -> list[Any]:
+    def _rows(
+        self, sql: str, arguments: Sequence[object], kinds: decode.Kinds, what: str = "a row"
+    ) -> list[Any]:
+        """All rows, their values of such types; what: what a row is."""
         with translate_sqlite_errors(self.path):
-            return self._connection.execute(sql, arguments).fetchall()
+            return list(decode.rows(self._connection.execute(sql, arguments), kinds, what))
 
     def known_hash(self, path: str, size: int, mtime_ns: int) -> str | None:
         """The SHA-256 of a model file that looked the same when it was last hashed."""
         rows = self._rows(
             "SELECT sha256 FROM model_file WHERE path = ? AND size = ? AND mtime_ns = ?",
             (path, size, mtime_ns),
+            (str,),
+            "a model's file",
         )
         return rows[0][0] if rows else None
 
@@ -45,7 +51,8 @@ class Saved:
         """The cached values of keys, as far as there are any."""
         found: dict[bytes, bytes] = {}
         for key in keys:
-            found.update(self._rows("SELECT key, value FROM cache WHERE key = ?", (key,)))
+            sql = "SELECT key, value FROM cache WHERE key = ?"
+            found.update(self._rows(sql, (key,), (bytes, bytes), "a cached answer"))
         return found
 
     def remember(self, values: Mapping[bytes, bytes]) -> None:

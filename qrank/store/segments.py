@@ -17,10 +17,44 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from qrank.store import decode
 from qrank.store.connection import snapshot
 
 SEGMENT_BYTES, MOST_SLOTS, FIRST_SLOTS = 1 << 20, 4096, 64
 ID, SCALE, CODE = np.dtype("<i8"), np.dtype("<f4"), np.dtype("i1")
+
+
+_PLACES = (int, int, int)  # segment, slot, passage
+
+
+def slots(found: Any, segment: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """(passage of each slot, scales): the row (used, passages, scales) of a segment, checked.
+
+    Raises DamagedError, also where there is no row.
+    """
+    what = f"segment {segment}"
+    used, passages, factors = decode.row(found, (int, bytes, bytes), what)
+    if len(passages) % ID.itemsize or 2 * len(factors) != len(passages):
+        raise decode.DamagedError(f"{what} has not the size of its slots")
+    held, scales = np.frombuffer(passages, dtype=ID), np.frombuffer(factors, dtype=SCALE)
+    if np.count_nonzero(held) != used:
+        raise decode.DamagedError(f"{what} counts its vectors wrongly")
+    if (held < 0).any() or not np.isfinite(scales).all():
+        raise decode.DamagedError(f"{what} holds numbers that make no sense")
+    return held, scales
+
+
+def codes_of(blob: bytes, segment: int, count: int, dims: int) -> NDArray[np.int8]:
+    """The codes of a segment of count slots, of shape (count, dims). Raises DamagedError."""
+    if not isinstance(blob, bytes) or len(blob) != count * dims:
+        raise decode.DamagedError(f"segment {segment} has not the size of its slots")
+    return np.frombuffer(blob, dtype=CODE).reshape(count, dims)
+
+
+def dims_of(connection: sqlite3.Connection, model: int) -> int:
+    """The dims of a model's vectors. Raises DamagedError."""
+    found = connection.execute("SELECT dims FROM model WHERE id = ?", (model,)).fetchone()
+    return decode.dims(decode.row(found, (int,), f"model {model}")[0])
 
 
 def capacity(dims: int) -> int:
@@ -84,6 +118,8 @@ def _place(
         _update(connection, segment, held, held_scales)
         blob: Any  # (typeshed does not know that its slices are bytes)
         with connection.blobopen("code", "codes", segment) as blob:
+            if len(blob) != len(held) * codes.shape[1]:
+                raise decode.DamagedError(f"segment {segment} has not the size of its slots")
             for first, last in _runs(free):
                 block = codes[at + first : at + last]
                 begin = int(free[first]) * codes.shape[1]
@@ -98,21 +134,22 @@ def _place(
 
 def compact(connection: sqlite3.Connection, model: int) -> None:
     """Move the vectors of half-empty segments together."""
-    dims = connection.execute("SELECT dims FROM model WHERE id = ?", (model,)).fetchone()[0]
+    dims = dims_of(connection, model)
     partial = connection.execute(
         "SELECT id FROM segment WHERE model_id = ? AND used < ? ORDER BY used",
         (model, capacity(dims)),
     ).fetchall()
     for (segment,) in partial[:-1]:
         row = connection.execute(
-            "SELECT passages, codes FROM segment JOIN code ON segment_id = id WHERE id = ?",
+            "SELECT used, passages, scales, codes FROM segment JOIN code ON segment_id = id "
+            "WHERE id = ?",
             (segment,),
         ).fetchone()
-        held = np.frombuffer(row[0], dtype=ID)
+        held, _ = slots(row and row[:3], segment)
         if np.count_nonzero(held) == capacity(dims):  # filled up by those before
             continue
         _drop(connection, segment)
-        codes = np.frombuffer(row[1], dtype=CODE).reshape(len(held), dims)
+        codes = codes_of(row[3], segment, len(held), dims)
         _place(connection, model, held[held > 0], codes[held > 0])
 
 
@@ -122,19 +159,18 @@ def _with_room(
     """(id, passage of each slot, scales) of a segment with a free slot; made when none has one."""
     most = capacity(dims)
     row = connection.execute(
-        "SELECT id, passages, scales FROM segment WHERE model_id = ? AND used < ? "
+        "SELECT id, used, passages, scales FROM segment WHERE model_id = ? AND used < ? "
         "ORDER BY used DESC LIMIT 1",
         (model, most),
     ).fetchone()
     if row is None:
         row = connection.execute(
             "INSERT INTO segment (model_id, used, passages, scales) VALUES (?, 0, x'', x'') "
-            "RETURNING id, passages, scales",
+            "RETURNING id, used, passages, scales",
             (model,),
         ).fetchone()
         connection.execute("INSERT INTO code (segment_id, codes) VALUES (?, x'')", (row[0],))
-    held = np.frombuffer(row[1], dtype=ID)
-    held_scales = np.frombuffer(row[2], dtype=SCALE)
+    held, held_scales = slots(row[1:], row[0])
     size = max(len(held), FIRST_SLOTS)
     while size < most and size - np.count_nonzero(held) < wanted:
         size = min(most, 2 * size)
@@ -173,19 +209,30 @@ def _runs(slots: NDArray[np.intp]) -> Iterable[tuple[int, int]]:
 
 def remove(connection: sqlite3.Connection, passages: Iterable[int]) -> None:
     """Free the slots of passages, of every model."""
-    rows: list[tuple[int, int]] = []
+    places: list[tuple[int, int, int]] = []
     for passage in passages:
-        rows += connection.execute(
-            "DELETE FROM vector WHERE passage_id = ? RETURNING segment_id, slot", (passage,)
+        places += decode.rows(
+            connection.execute(
+                "DELETE FROM vector WHERE passage_id = ? RETURNING segment_id, slot, passage_id",
+                (passage,),
+            ),
+            _PLACES,
+            f"the vector of passage {passage}",
         )
-    for segment, group in groupby(sorted(rows), key=lambda row: row[0]):
-        held_blob, scales_blob = connection.execute(
-            "SELECT passages, scales FROM segment WHERE id = ?", (segment,)
+    for segment, group in groupby(sorted(places), key=lambda place: place[0]):
+        row = connection.execute(
+            "SELECT used, passages, scales FROM segment WHERE id = ?", (segment,)
         ).fetchone()
-        held = np.frombuffer(held_blob, dtype=ID).copy()
-        held[[slot for _, slot in group]] = 0
+        held, held_scales = slots(row, segment)
+        held = held.copy()
+        for _, slot, passage in group:
+            if not (0 <= slot < len(held) and held[slot] == passage):
+                raise decode.DamagedError(
+                    f"the vector of passage {passage} is not where it is said"
+                )
+            held[slot] = 0
         if held.any():
-            _update(connection, segment, held, np.frombuffer(scales_blob, dtype=SCALE))
+            _update(connection, segment, held, held_scales)
         else:
             _drop(connection, segment)
 
@@ -215,17 +262,23 @@ def read(
     blob: Any
     with snapshot(connection):
         for passage in passages:
-            places += connection.execute(
-                "SELECT segment_id, slot, passage_id FROM vector "
-                "WHERE model_id = ? AND passage_id = ?",
-                (model, passage),
+            places += decode.rows(
+                connection.execute(
+                    "SELECT segment_id, slot, passage_id FROM vector "
+                    "WHERE model_id = ? AND passage_id = ?",
+                    (model, passage),
+                ),
+                _PLACES,
+                f"the vector of passage {passage}",
             )
         if not places:
             return [], np.empty((0, 0), dtype=np.float32)
-        dims = connection.execute("SELECT dims FROM model WHERE id = ?", (model,)).fetchone()[0]
+        dims = dims_of(connection, model)
         for segment, group in groupby(sorted(places), key=lambda place: place[0]):
             with connection.blobopen("code", "codes", segment, readonly=True) as blob:
                 for _, slot, passage in group:
+                    if not 0 <= slot < len(blob) // dims:
+                        raise decode.DamagedError(f"the vector of passage {passage} is nowhere")
                     found.append(passage)
                     rows.append(blob[slot * dims : (slot + 1) * dims])
     codes = np.frombuffer(b"".join(rows), dtype=CODE).reshape(len(rows), dims)

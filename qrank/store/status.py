@@ -6,6 +6,8 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
+from qrank.store import decode
+
 
 def status(connection: sqlite3.Connection, path: Path) -> dict[str, Any]:
     """What the index at path holds, as `qrank status --json` says it."""
@@ -15,7 +17,8 @@ def status(connection: sqlite3.Connection, path: Path) -> dict[str, Any]:
         "(SELECT count(*) FROM cache), (SELECT count(*) FROM passage)"
     ).fetchone()
     counted = run("SELECT model_id, count(*), sum(cut) FROM vector GROUP BY model_id")
-    held = {model: (vectors, cut) for model, vectors, cut in counted}
+    kinds = (int, int, int)
+    held = {model: (n, cut) for model, n, cut in decode.rows(counted, kinds, "a vector")}
     return {
         "schema": 1,
         "db": str(path),
@@ -26,15 +29,21 @@ def status(connection: sqlite3.Connection, path: Path) -> dict[str, Any]:
         "cached": counts[2],
         "collections": [
             {"name": name, "files": files}
-            for name, files in run(
-                "SELECT collection, count(*) FROM file GROUP BY collection ORDER BY collection"
+            for name, files in decode.rows(
+                run(
+                    "SELECT collection, count(*) FROM file GROUP BY collection ORDER BY collection"
+                ),
+                (str, int),
+                "a file",
             )
         ],
         "models": [
             {"name": name, "sha256": sha256, "dims": dims}
             | dict(zip(("vectors", "cut"), held.get(model, (0, 0)), strict=True))
-            for model, name, sha256, dims in run(
-                "SELECT id, name, sha256, dims FROM model ORDER BY id"
+            for model, name, sha256, dims in decode.rows(
+                run("SELECT id, name, sha256, dims FROM model ORDER BY id"),
+                (int, str, str, int),
+                "a model",
             )
         ],
     }

@@ -12,8 +12,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from qrank.language import ENGLISH
-from qrank.results import Check, Chunk, NewChunk, Signature, StoredChunk
-from qrank.store import lexical
+from qrank.results import Check, NewChunk, Signature, StoredChunk
+from qrank.store import decode, lexical
 from qrank.store.connection import connect, open_to_read, snapshot, translate_sqlite_errors
 from qrank.store.filters import EVERYTHING, Filter
 from qrank.store.interface import (
@@ -24,7 +24,6 @@ from qrank.store.interface import (
     WholeDocument,
 )
 from qrank.store.left_out import LeftOutFiles
-from qrank.terms import unpack
 
 if TYPE_CHECKING:
     import numpy as np
@@ -76,7 +75,7 @@ class Store(LeftOutFiles):
         rows = self._rows(
             "SELECT id, path, hash, extractor, size, mtime_ns, ctime_ns FROM file "
             "WHERE collection = ?",
-            (collection,),
+            *((collection,), (int, str, bytes, str, int, int, int), "a file"),
         )
         return {
             path: StoredFile(i, path, Signature(*signature), content_hash, extractor)
@@ -110,7 +109,7 @@ class Store(LeftOutFiles):
         ).lastrowid
         # Ids are given out here, above all that ever were (AUTOINCREMENT), to write in one go.
         row = run("SELECT seq FROM sqlite_sequence WHERE name = 'chunk'").fetchone()
-        ids = count(row[0] + 1 if row else 1)
+        ids = count(decode.last_chunk(row) + 1)
         labels = lexical.labels(collection, language)
         left = iter(chunks)
         while group := list(islice(left, GROUP)):
@@ -161,7 +160,7 @@ class Store(LeftOutFiles):
             "SELECT passage_id, NOT EXISTS "
             "(SELECT 1 FROM chunk WHERE chunk.passage_id = loose.passage_id) "
             "FROM loose ORDER BY passage_id LIMIT ?",
-            (most,),
+            *((most,), (int, int)),
         )
         if not rows:
             return False
@@ -180,12 +179,16 @@ class Store(LeftOutFiles):
 
     def models(self) -> list[StoredModel]:
         """The embedding models whose vectors are held, the one that is searched with first."""
-        rows = self._rows("SELECT id, name, sha256, dims, prompt_version FROM model ORDER BY id")
+        sql = "SELECT id, name, sha256, dims, prompt_version FROM model ORDER BY id"
+        rows = self._rows(sql, (), (int, str, str, int, int), "a model")
+        with translate_sqlite_errors(self.path):
+            for row in rows:
+                decode.dims(row[3])
         return [StoredModel(*row) for row in rows]
 
     def add_model(self, model: StoredModel) -> StoredModel:
         """Note a model (its id is ignored) and return it with the id it got."""
-        fields = (model.name, model.sha256, model.dims, model.prompt_version)
+        fields = (model.name, model.sha256, decode.dims(model.dims), model.prompt_version)
         made = self._connection.execute(
             "INSERT INTO model (name, sha256, dims, prompt_version) VALUES (?, ?, ?, ?)", fields
         ).lastrowid
@@ -202,7 +205,7 @@ class Store(LeftOutFiles):
         rows = self._rows(
             "SELECT id FROM passage WHERE NOT EXISTS "
             "(SELECT 1 FROM vector WHERE model_id = ? AND passage_id = passage.id) ORDER BY id",
-            (model,),
+            *((model,), (int,)),
         )
         return [row[0] for row in rows]
 
@@ -212,7 +215,7 @@ class Store(LeftOutFiles):
         [(passages, vectors)] = self._rows(
             "SELECT (SELECT count(*) FROM passage), "
             "(SELECT coalesce(sum(used), 0) FROM segment WHERE model_id = ?)",
-            (model,),
+            *((model,), (int, int)),
         )
         return max(0, passages - vectors), passages
 
@@ -223,7 +226,7 @@ class Store(LeftOutFiles):
             found += self._rows(
                 "SELECT chunk.passage_id, file.title, chunk.heading, chunk.text "
                 "FROM chunk JOIN file ON file.id = chunk.file_id WHERE passage_id = ? LIMIT 1",
-                (passage,),
+                *((passage,), (int, str, str, str), f"passage {passage}"),
             )
         return [PassageText(*row) for row in found]
 
@@ -317,38 +320,29 @@ class Store(LeftOutFiles):
 
     def chunks_of_file(self, path: str) -> list[StoredChunk]:
         """The chunks of a file in order; of the first collection that holds it."""
-        files = self._rows(
-            "SELECT id FROM file WHERE path = ? ORDER BY collection LIMIT 1", (path,)
-        )
+        sql = "SELECT id FROM file WHERE path = ? ORDER BY collection LIMIT 1"
+        files = self._rows(sql, (path,), (int,), "a file")
         found = self._stored("chunk.file_id", (row[0] for row in files))
         return sorted(found.values(), key=lambda stored: stored.chunk.start_byte)
 
     def _stored(
         self, column: str, ids: Iterable[int], condition: str = "", values: Sequence[object] = ()
     ) -> dict[int, StoredChunk]:
-        rows = self._rows(
-            "SELECT chunk.id, chunk.passage_id, file.path, file.collection, file.title, "
-            "file.hash, file.fields, file.size, file.mtime_ns, file.ctime_ns, "
-            "chunk.text, chunk.heading, "
-            "chunk.start_byte, chunk.end_byte, chunk.start_line, chunk.end_line, chunk.page "
-            "FROM json_each(?) AS wanted "
+        sql = (
+            f"SELECT {decode.STORED_CHUNK} FROM json_each(?) AS wanted "
             f"CROSS JOIN chunk ON {column} = wanted.value JOIN file ON file.id = chunk.file_id"
-            + (f" WHERE {condition}" if condition else ""),
-            (json.dumps(list(ids)), *values),
+            + (f" WHERE {condition}" if condition else "")
         )
-        return {
-            i: StoredChunk(
-                *(i, passage, path, collection, title),
-                *(Signature(*rest[:3]), content_hash, fields, Chunk(*rest[3:])),
-            )
-            for i, passage, path, collection, title, content_hash, fields, *rest in rows
-        }
+        with translate_sqlite_errors(self.path):
+            rows = self._connection.execute(sql, (json.dumps(list(ids)), *values))
+            return {row[0]: decode.stored_chunk(row) for row in rows}
 
     def passage_ids(self, hashes: Sequence[bytes]) -> dict[bytes, int]:
         """The passages that have one of these hashes."""
         found: dict[bytes, int] = {}
         for value in hashes:
-            found.update(self._rows("SELECT hash, id FROM passage WHERE hash = ?", (value,)))
+            sql = "SELECT hash, id FROM passage WHERE hash = ?"
+            found.update(self._rows(sql, (value,), (bytes, int), "a passage"))
         return found
 
     def documents(self, where: Filter) -> Iterator[WholeDocument]:
@@ -361,8 +355,12 @@ class Store(LeftOutFiles):
                 + (f"WHERE {condition} " if condition else "")
                 + "ORDER BY collection, path",
                 values,
+                (int, str, str, bytes, str, str, str, str, int, int, int),
+                "a file",
             ):
                 i, collection, path, content_hash, title, extractor, language, fields, *rest = row
+                with translate_sqlite_errors(self.path):
+                    decode.json_object(fields)
                 yield WholeDocument(
                     collection=collection,
                     path=path,
@@ -376,15 +374,14 @@ class Store(LeftOutFiles):
                 )
 
     def _whole_chunks(self, file_id: int) -> Iterator[NewChunk]:
-        for *fields, packed, passage_hash in self._rows(
+        rows = self._rows(
             "SELECT text, heading, start_byte, end_byte, start_line, end_line, page, "
             "packed_terms, hash FROM chunk JOIN passage ON passage.id = passage_id "
             "WHERE file_id = ? ORDER BY chunk.id",
-            (file_id,),
-        ):
-            chunk = Chunk(*fields)
-            body, title = unpack(packed, chunk.text)
-            yield NewChunk(chunk, body, title, passage_hash, packed)
+            *((file_id,), decode.WHOLE_CHUNK, f"a chunk of file {file_id}"),
+        )
+        with translate_sqlite_errors(self.path):
+            yield from map(decode.whole_chunk, rows)
 
     # About the index itself
 
@@ -392,9 +389,9 @@ class Store(LeftOutFiles):
         """How many chunks the index holds, of those that pass the filter."""
         condition, arguments = where.of_chunk()
         if not condition:
-            return int(self._rows("SELECT count(*) FROM chunk")[0][0])
+            return int(self._rows("SELECT count(*) FROM chunk", (), (int,))[0][0])
         sql = "SELECT count(*) FROM chunk JOIN file ON file.id = chunk.file_id WHERE "
-        return int(self._rows(sql + condition, arguments)[0][0])
+        return int(self._rows(sql + condition, arguments, (int,))[0][0])
 
     def status(self) -> dict[str, Any]:
         """What the index holds, as `qrank status --json` says it."""

@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qrank.store import segments
+from qrank.store.decode import DamagedError
 from qrank.store.filters import Filter
 from qrank.store.parallel import gather, threads_for
-from qrank.store.segments import CODE, ID, SCALE
 
 RESCORED, LEAST_RESCORED = 4, 256  # times the limit, but so many at least, are scored again
 SEGMENTS_A_THREAD = 16  # fewer are not worth another thread with its connection
@@ -66,6 +66,8 @@ def candidates(
 
     connect: see parallel.gather.
     """
+    if segments.dims_of(connection, model) != len(query):
+        raise DamagedError(f"model {model} has vectors of another length than it gives")
     rows = connection.execute("SELECT id FROM segment WHERE model_id = ? ORDER BY id", (model,))
     ids = [row[0] for row in rows]
     allowed = where.passages(connection)
@@ -92,17 +94,17 @@ def _scan(
     packed = numkong.dots_pack(segments.encode(query[None, :]))
     for segment in ids:
         row = connection.execute(
-            "SELECT passages, scales FROM segment WHERE id = ?", (segment,)
+            "SELECT used, passages, scales FROM segment WHERE id = ?", (segment,)
         ).fetchone()
         if row is None:  # freed meanwhile
             continue
-        passages = np.frombuffer(row[0], dtype=ID)
+        passages, scales = segments.slots(row, segment)
         if allowed is not None:
             passages = np.where(allowed[np.minimum(passages, len(allowed) - 1)], passages, 0)
             if not passages.any():
                 continue
         with connection.blobopen("code", "codes", segment, readonly=True) as blob:
-            codes = np.frombuffer(blob.read(), dtype=CODE).reshape(len(passages), -1)
+            codes = segments.codes_of(blob.read(), segment, len(passages), len(query))
         dots = np.asarray(numkong.dots_packed(codes, packed)).reshape(-1)
-        shortlist.add(passages, dots * np.frombuffer(row[1], dtype=SCALE), codes)
+        shortlist.add(passages, dots * scales, codes)
     return shortlist

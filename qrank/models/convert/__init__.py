@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from struct import error as StructError
 from typing import TYPE_CHECKING
 
 from qrank.errors import ModelError
@@ -23,6 +24,8 @@ _FAMILIES = {
     "Qwen3Model": (qwen3, "qwen3"),
 }
 _ADDED = ("position_embd.weight", "token_types.weight")  # llama.cpp adds float32 only
+# What configurations and vocabularies of other types and lengths than expected raise.
+_WRONG = (KeyError, IndexError, TypeError, AttributeError, ValueError, OverflowError, StructError)
 _FTYPES = {"F32": 0, "F16": 1, "BF16": 32}  # llama.cpp's LLAMA_FTYPE_…
 
 
@@ -57,6 +60,12 @@ def convert(path: Path, out: Path, name: str = "", *, half: bool = False) -> Non
             chosen.append(("cls.output.weight", weight, answers))
         _write(writer, chosen, half)
         part.replace(out)
+    except _WRONG as error:
+        said = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
+        raise ModelError(
+            f"{path} is not as a {folder.architecture} is published ({said})",
+            hint="download it again",
+        ) from error
     finally:
         part.unlink(missing_ok=True)
 

@@ -11,6 +11,7 @@ from qrank.errors import ModelError
 from qrank.models.convert.weights import Weight, weights
 
 _POOLING = {"mean": "mean", "cls": "cls", "lasttoken": "last", "mean_tokens": "mean"}
+_LIMITS = {"num_hidden_layers": 512, "vocab_size": 1 << 24}  # LLAMA_MAX_LAYERS
 _POOLING |= {"cls_token": "cls"}
 
 
@@ -31,10 +32,10 @@ class Folder:
         return str((self.config.get("architectures") or ["unknown"])[0])
 
     def number(self, key: str) -> int:
-        """A whole number of the configuration. Raises ModelError when it is missing."""
+        """A whole number of the configuration. Raises ModelError when it is missing or no size."""
         value = self.config.get(key)
-        if not isinstance(value, int):
-            raise ModelError(f"{self.path / 'config.json'} has no number {key!r}")
+        if type(value) is not int or not 0 < value <= _LIMITS.get(key, 1 << 31):
+            raise ModelError(f"{self.path / 'config.json'} has no number {key!r} that can be one")
         return value
 
 
@@ -78,5 +79,5 @@ def _json(path: Path) -> Any:
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise ModelError(f"can't read {path}: {reason}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ModelError(f"{path} is no valid JSON: {error}") from error

@@ -8,6 +8,7 @@ bfloat16 for numpy, which is what most Qwen3 weights are.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+LONGEST_HEADER = 100_000_000  # bytes, as in the safetensors library
 _STORED_AS = {"F32": "<f4", "F16": "<f2", "BF16": "<u2"}
 
 
@@ -72,21 +74,27 @@ def _read(path: Path) -> Iterator[Weight]:
     try:
         with path.open("rb") as file:
             length = int.from_bytes(file.read(8), "little")
-            if 8 + length > size:
-                raise ValueError("the header ends behind the end of the file")
+            if length > min(size - 8, LONGEST_HEADER):
+                raise ValueError("the header ends behind the end of the file, or is too long")
             header = json.loads(file.read(length))
-        for name, fields in header.items():
-            if name == "__metadata__":
-                continue
-            start, end = (8 + length + offset for offset in fields["data_offsets"])
-            if end > size:
-                raise ValueError(f"{name} ends behind the end of the file")
-            if fields["dtype"] == "I64":
+        taken = 0
+        found = [(name, fields) for name, fields in header.items() if name != "__metadata__"]
+        for name, fields in sorted(found, key=lambda item: item[1]["data_offsets"]):
+            start, end = fields["data_offsets"]
+            shape, kind = tuple(fields["shape"]), fields["dtype"]
+            if not all(type(n) is int and n >= 0 for n in (start, end, *shape)):
+                raise ValueError(f"{name} has numbers that are none")
+            if start < taken or end < start or 8 + length + end > size:
+                raise ValueError(f"{name} lies over another one, or behind the end of the file")
+            taken = end
+            if kind == "I64":
                 continue  # a table of positions, no weight
-            if fields["dtype"] not in _STORED_AS:
-                raise ModelError(f"{path}: {name} is {fields['dtype']}, not F32, F16 or BF16")
-            yield Weight(name, path, fields["dtype"], tuple(fields["shape"]), start)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+            if kind not in _STORED_AS:
+                raise ModelError(f"{path}: {name} is {kind}, not F32, F16 or BF16")
+            if math.prod(shape) * (4 if kind == "F32" else 2) != end - start or start == end:
+                raise ValueError(f"{name} has not the size of its shape")
+            yield Weight(name, path, kind, shape, 8 + length + start)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ModelError(
             f"{path} is cut short or no safetensors file ({error})", hint="download it again"
         ) from error

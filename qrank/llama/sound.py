@@ -1,0 +1,115 @@
+"""Whether a GGUF header can be true: what llama.cpp would end the process for, is refused here.
+
+llama.cpp refuses most damaged files itself, but asserts the rest (GGML_ASSERT ends the process),
+and reads beside some arrays whose lengths it takes for granted.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+# (values in a block, its bytes) by ggml's number of a type. Source: gguf-py's GGML_QUANT_SIZES.
+# fmt: off
+BLOCKS = {
+    0: (1, 4), 1: (1, 2), 2: (32, 18), 3: (32, 20), 6: (32, 22), 7: (32, 24), 8: (32, 34),
+    9: (32, 40), 10: (256, 84), 11: (256, 110), 12: (256, 144), 13: (256, 176),
+    14: (256, 210), 15: (256, 292), 16: (256, 66), 17: (256, 74), 18: (256, 98),
+    19: (256, 50), 20: (32, 18), 21: (256, 110), 22: (256, 82), 23: (256, 136), 24: (1, 1),
+    25: (1, 2), 26: (1, 4), 27: (1, 8), 28: (1, 8), 29: (256, 56), 30: (1, 2),
+    34: (256, 54), 35: (256, 66), 39: (32, 17),
+}
+# fmt: on
+MOST_LAYERS = 512  # LLAMA_MAX_LAYERS
+MOST_DIMENSION = 1 << 31
+MOST_DIMENSIONS = 4  # GGML_MAX_DIMS
+LONGEST_KEY, LONGEST_NAME = 65_535, 63  # GGUF's, and GGML_MAX_NAME - 1
+STRING, FLOAT32, INT32 = 8, 6, 5  # GGUF's types of values
+_SIZES = ("embedding_length", "context_length", "feed_forward_length", "attention.head_count")
+_PER_TOKEN = {"scores": FLOAT32, "token_type": INT32}
+
+
+@dataclass(slots=True)
+class Contents:
+    """What a header says beside its values: of arrays (type of an item, count), of tensors (type,
+    shape, offset)."""
+
+    arrays: dict[str, tuple[int, int]] = field(default_factory=dict)
+    tensors: dict[str, tuple[int, tuple[int, ...], int]] = field(default_factory=dict)
+
+
+def check(metadata: Mapping[str, Any], contents: Contents, header: int, size: int) -> None:
+    """Raise ValueError, with the reason, for what can't be true of a file of size bytes whose
+    header has so many."""
+    _tensors(metadata, contents, header, size)
+    architecture = metadata.get("general.architecture")
+    if not isinstance(architecture, str):
+        raise ValueError("it names no architecture")
+    own = {
+        key.removeprefix(f"{architecture}."): value
+        for key, value in metadata.items()
+        if key.startswith(f"{architecture}.")
+    }
+    for key, value in own.items():
+        if isinstance(value, float) and not 0 <= value < math.inf:
+            raise ValueError(f"{key} is {value}")
+        if type(value) is int and not -1 <= value < MOST_DIMENSION:
+            raise ValueError(f"{key} is {value}")
+    for key in _SIZES:
+        if type(own.get(key, 1)) is int and own.get(key, 1) < 1:
+            raise ValueError(f"{key} is {own[key]}")
+    if own.get("pooling_type", 0) not in range(5):
+        raise ValueError(f"pooling_type is {own['pooling_type']}")
+    _layers(own, contents)
+    _vocabulary(metadata, own, contents)
+
+
+def _tensors(metadata: Mapping[str, Any], contents: Contents, header: int, size: int) -> None:
+    alignment = metadata.get("general.alignment", 32)
+    if type(alignment) is not int or alignment < 1 or alignment & (alignment - 1):
+        raise ValueError(f"its alignment is {alignment}")
+    start = -(-header // alignment) * alignment
+    for name, (kind, shape, offset) in contents.tensors.items():
+        if not 0 < len(shape) <= MOST_DIMENSIONS or not all(0 < n < MOST_DIMENSION for n in shape):
+            raise ValueError(f"{name} has the shape {shape}")
+        values, in_bytes = BLOCKS.get(kind, (1, 0))  # of a type not known here: llama.cpp's
+        if shape[0] % values or offset % alignment:
+            raise ValueError(f"{name} has a shape or a place that it can't have")
+        if start + offset + math.prod(shape) // values * in_bytes > size:
+            raise ValueError(f"{name} lies behind the end of the file")
+
+
+def _layers(own: Mapping[str, Any], contents: Contents) -> None:
+    """As many as there are tensors for."""
+    numbers = {
+        int(number)
+        for name in contents.tensors
+        if name.startswith("blk.") and (number := name.split(".")[1]).isdecimal()
+    }
+    layers = own.get("block_count")
+    if type(layers) is not int or not 0 < layers <= MOST_LAYERS:
+        raise ValueError(f"block_count is {layers}")
+    if numbers and max(numbers) >= layers:
+        raise ValueError(f"it has tensors of layer {max(numbers)}, of {layers}")
+
+
+def _vocabulary(metadata: Mapping[str, Any], own: Mapping[str, Any], contents: Contents) -> None:
+    arrays = contents.arrays
+    kind, count = arrays.get("tokenizer.ggml.tokens", (STRING, 0))
+    if kind != STRING:
+        raise ValueError("its tokens are no texts")
+    for name, wanted in _PER_TOKEN.items():
+        if arrays.get(f"tokenizer.ggml.{name}", (wanted, count)) != (wanted, count):
+            raise ValueError(f"its {name} are not those of its {count} tokens")
+    if arrays.get("tokenizer.ggml.merges", (STRING, 0))[0] != STRING:
+        raise ValueError("its merges are no texts")
+    for name in ("tokens", *_PER_TOKEN, "merges"):
+        if (key := f"tokenizer.ggml.{name}") in metadata and key not in arrays:
+            raise ValueError(f"its {name} are no list")
+    embeddings = contents.tensors.get("token_embd.weight")
+    if embeddings and count and embeddings[1][-1] != count:
+        raise ValueError(f"it has {count} tokens, and rows for {embeddings[1][-1]}")
+    if embeddings and embeddings[1][0] != own.get("embedding_length", embeddings[1][0]):
+        raise ValueError(f"embedding_length is {own['embedding_length']}")

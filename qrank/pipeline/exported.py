@@ -1,0 +1,211 @@
+"""A line of an export, checked: an export may come from anywhere.
+
+Everything here raises ValueError with the reason that a line is none that qrank writes.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any
+
+from qrank.language import LANGUAGES
+from qrank.passage import passage_hash
+from qrank.results import Chunk, NewChunk, Signature
+from qrank.store.interface import StoredModel
+from qrank.terms import new_chunk
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+FORMAT = 1
+HASH_BYTES = 16  # of a file's content, of a passage
+LONGEST_NAME = 1000  # characters of a collection, of a model's name or hash
+UNIT = 1e-2  # how far a vector's length may be from 1; rounding to DECIMALS is far below
+_MOST = 2**63 - 1  # SQLite's largest integer
+_CONTROL = {*map(chr, range(32)), "\x7f"}
+
+
+def parsed(line: str) -> dict[str, Any]:
+    """A line as a JSON object, without NaN and infinity."""
+    try:
+        item = json.loads(line, parse_constant=_refused)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    if not isinstance(item, dict):
+        raise ValueError("it is no JSON object")
+    return item
+
+
+def _refused(constant: str) -> None:
+    raise ValueError(f"{constant} is no JSON")
+
+
+def models(item: dict[str, Any]) -> list[StoredModel]:
+    """The models of the first line; their ids are 0."""
+    if _integer(item, "qrank") != FORMAT:
+        raise ValueError(f"format {item['qrank']} is not known here")
+    from qrank.store.decode import MOST_DIMS
+
+    made = []
+    for model in _list(item, "models"):
+        if not isinstance(model, dict) or model.keys() != _MODEL_FIELDS:
+            raise ValueError(f"a model has the fields {', '.join(sorted(_MODEL_FIELDS))}")
+        made.append(
+            StoredModel(
+                0,
+                _name(model, "name"),
+                _name(model, "sha256"),
+                _integer(model, "dims", 1, MOST_DIMS),
+                _integer(model, "prompt_version"),
+            )
+        )
+    if len({model.sha256 for model in made}) != len(made):
+        raise ValueError("a model is there twice")
+    return made
+
+
+_MODEL_FIELDS = {field.name for field in fields(StoredModel)} - {"id"}
+
+
+def document(item: dict[str, Any]) -> dict[str, Any]:
+    """A document's line as what `add_document` takes, without its chunks."""
+    path = _text(item, "path")
+    if not path or "\0" in path:
+        raise ValueError("path is empty, or can't be one")
+    language = _text(item, "language") if "language" in item else ""
+    if language and language not in LANGUAGES:
+        raise ValueError(f"the language {language} is not known here")
+    return {
+        "path": path,
+        "collection": _name(item, "collection"),
+        "title": _text(item, "title"),
+        "signature": Signature(_integer(item, "size"), _integer(item, "mtime_ns", -_MOST)),
+        "content_hash": _hash(item, "hash"),
+        "extractor": _name(item, "extractor"),
+        "language": language,
+        "fields": _own_fields(item),
+    }
+
+
+def chunk(item: dict[str, Any], title: str) -> NewChunk:
+    """A chunk's line; title: that of its document.
+
+    Its passage must be the hash of its text: equal passages share a vector, and nobody may put
+    one for a text that is not theirs.
+    """
+    made = Chunk(
+        text=_text(item, "text"),
+        heading=_text(item, "heading"),
+        start_byte=_integer(item, "start_byte"),
+        end_byte=_integer(item, "end_byte", item["start_byte"]),
+        start_line=_integer(item, "start_line", 1),
+        end_line=_integer(item, "end_line", item["start_line"]),
+        page=None if item["page"] is None else _integer(item, "page", 1),
+    )
+    passage = _hash(item, "passage")
+    if passage != passage_hash(title, made.heading, made.text):
+        raise ValueError("passage is not the hash of its title, heading and text")
+    terms = item["terms"]
+    if not isinstance(terms, dict):
+        raise ValueError("terms is no object")
+    return new_chunk(made, _terms(terms, "body"), _terms(terms, "title"), passage)
+
+
+def vectors(item: dict[str, Any], known: dict[str, StoredModel]) -> dict[str, NDArray[np.float32]]:
+    """The vectors of a chunk's line by their model's hash, each of shape (dims,)."""
+    found = item["vectors"]
+    if not isinstance(found, dict):
+        raise ValueError("vectors is no object")
+    return {sha256: _vector(sha256, numbers, known) for sha256, numbers in found.items()}
+
+
+def _vector(sha256: str, numbers: object, known: dict[str, StoredModel]) -> NDArray[np.float32]:
+    import numpy as np
+
+    if sha256 not in known:
+        raise ValueError("a vector of a model that the first line does not name")
+    if not isinstance(numbers, list) or not set(map(type, numbers)) <= {int, float}:
+        raise ValueError("a vector is no list of numbers")
+    if len(numbers) != known[sha256].dims:
+        raise ValueError(f"a vector of {len(numbers)} dims")
+    if any(abs(number) > 2 for number in numbers):  # also those that float32 has not
+        raise ValueError("a vector that is not of length 1")
+    vector = np.array(numbers, dtype=np.float32)
+    length = float(np.linalg.norm(vector))
+    if vector.any() and not abs(length - 1) <= UNIT:  # all zeros: a text of which nothing is left
+        raise ValueError(f"a vector of length {length:.4g}, not 1")
+    return vector
+
+
+def _text(item: dict[str, Any], key: str) -> str:
+    from qrank.store.decode import LONGEST_TEXT
+
+    value = item[key]
+    if not isinstance(value, str):
+        raise ValueError(f"{key} is no text")
+    if len(value) > LONGEST_TEXT:
+        raise ValueError(f"{key} has {len(value)} characters, at most {LONGEST_TEXT} are taken")
+    value.encode()  # half a surrogate pair is a ValueError, too
+    return value
+
+
+def _name(item: dict[str, Any], key: str) -> str:
+    """A text of one line."""
+    value = _text(item, key)
+    if not value or len(value) > LONGEST_NAME or not _CONTROL.isdisjoint(value):
+        raise ValueError(f"{key} is empty, too long, or has control characters")
+    return value
+
+
+def _terms(item: dict[str, Any], key: str) -> str:
+    """Terms, separated by blanks. They are the words of a text and its title, never a label:
+    those of collection and language are made here, and are in a column of their own."""
+    value = _text(item, key)
+    if not _CONTROL.isdisjoint(value):
+        raise ValueError(f"terms.{key} has control characters")
+    return value
+
+
+def _integer(item: dict[str, Any], key: str, least: int = 0, most: int = _MOST) -> int:
+    value = item[key]
+    if type(value) is not int or not least <= value <= most:  # True is an int, too
+        raise ValueError(f"{key} is no whole number from {least} to {most}")
+    return value
+
+
+def _list(item: dict[str, Any], key: str) -> list[Any]:
+    value = item[key]
+    if not isinstance(value, list):
+        raise ValueError(f"{key} is no list")
+    return value
+
+
+def _hash(item: dict[str, Any], key: str) -> bytes:
+    value = _text(item, key)
+    try:
+        made = bytes.fromhex(value)
+    except ValueError:
+        made = b""
+    if made.hex() != value or len(made) != HASH_BYTES:
+        raise ValueError(f"{key} is not {HASH_BYTES} bytes in hexadecimal")
+    return made
+
+
+def _own_fields(item: dict[str, Any]) -> str:
+    """A document's own fields, as JSON; "" when there are none."""
+    from qrank.store.decode import DamagedError, json_object
+
+    held = item.get("fields")
+    if not held:
+        return ""
+    if not isinstance(held, dict):
+        raise ValueError("fields is no object")
+    try:
+        text = json.dumps(held, ensure_ascii=False)
+        text.encode()
+        json_object(text)
+    except (DamagedError, RecursionError):
+        raise ValueError("fields is no JSON that an index may hold") from None
+    return text
