@@ -12,18 +12,31 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from qrank import files
 from qrank.errors import InputError
 
 PROJECT_FOLDER = ".qrank"
 INDEX_NAME = "index.db"
 CONFIG_NAME = "config.toml"
 _EXCLUDES_FILE = re.compile(r"^\s*excludesfile\s*=\s*\"?(.+?)\"?\s*$", re.IGNORECASE | re.MULTILINE)
-NUMBERS = ("threads", "gpu_layers")
+NUMBERS = {  # the least and the most: llama.cpp aborts with more threads, or negative ones
+    "threads": (1, 512),
+    "gpu_layers": (0, 1_000_000),
+}
 MODELS = ("embedder", "reranker")  # tables of models (models/registry.toml has their fields)
 KEYS = (
     *("db", "embed_model", "rerank_model", "collection", "color", "hyperlink_format"),
     *("device", *NUMBERS),
 )
+
+
+def checked_number(key: str, said: str, value: str) -> int:
+    """The value of one of NUMBERS; said: what the user knows it as. Raises InputError."""
+    least, most = NUMBERS[key]
+    # The length first: int() refuses thousands of digits.
+    if not value.isdecimal() or len(value) > 18 or not least <= int(value) <= most:
+        raise InputError(f"{said} takes a whole number from {least} to {most}, not {value!r}")
+    return int(value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,20 +98,25 @@ class Settings:
         return flag if flag is not None else self.values.get(key, default)
 
     def placement(self, flags: Placement) -> Placement:
-        """Where models run: what flags leave open is filled from the presets."""
-        numbers = {name: getattr(flags, name) for name in NUMBERS}
+        """Where models run: what flags leave open is filled from the presets.
+
+        Raises InputError for a number that is out of range.
+        """
+        numbers: dict[str, int] = {}
         for name in NUMBERS:
-            preset = self.values.get(name)
-            if numbers[name] is None and preset is not None:
-                if not preset.isdecimal():
-                    raise InputError(f"the setting {name} must be a number, not {preset!r}")
-                numbers[name] = int(preset)
+            flag, preset = getattr(flags, name), self.values.get(name)
+            if flag is not None:
+                numbers[name] = checked_number(name, name, str(flag))
+            elif preset is not None:
+                numbers[name] = checked_number(name, f"the setting {name}", preset)
         return Placement(device=self.get("device", flags.device), **numbers)
 
     def index_path(self, flag: Path | None = None) -> Path:
         """The index file: --db or QRANK_DB, else the nearest project's, else the user's own."""
         named = self.get("db", str(flag) if flag is not None else None)
         if named:
+            if "\0" in named:
+                raise InputError(f"no file can be named {named!r}", hint="name another with --db")
             return Path(named).expanduser()
         if self.project:
             return self.project / INDEX_NAME
@@ -146,8 +164,8 @@ def write(path: Path, key: str, value: str | None) -> None:
     """
     import tomlkit
 
-    if value is not None and key in NUMBERS and not value.isdecimal():
-        raise InputError(f"the setting {key} takes a number, not {value!r}")
+    if value is not None and key in NUMBERS:
+        checked_number(key, f"the setting {key}", value)
     _read(path, {role: [] for role in MODELS})  # what is there is right, or is said to be wrong
     try:
         text = path.read_text("utf-8") if path.exists() else ""
@@ -156,11 +174,9 @@ def write(path: Path, key: str, value: str | None) -> None:
             table.pop(key, None)
         else:
             table[key] = int(value) if key in NUMBERS else value
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(tomlkit.dumps(table), encoding="utf-8")
+        files.write_text(path, tomlkit.dumps(table))
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise InputError(f"can't write {path}: {reason}") from error
+        raise InputError(f"can't write {path}: {files.reason(error)}") from error
 
 
 def with_global_ignores(walking: Walking) -> Walking:

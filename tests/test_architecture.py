@@ -25,7 +25,7 @@ LAYERS = {  # each may import those after it
     "models": set(),
 }
 EVERYWHERE = {"results", "errors", "settings", "text", "language", "names", "prompts", ""}
-EVERYWHERE |= {"passage", "terms"}
+EVERYWHERE |= {"files", "passage", "terms"}
 
 
 def imports(path: Path) -> set[str]:

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
-from typing import IO, Annotated
+from typing import IO, TYPE_CHECKING, Annotated
 
 import typer
 
+from qrank import files
 from qrank.cli.options import common
 from qrank.errors import InputError
 
+if TYPE_CHECKING:
+    from qrank.api import Index
+
+HEADER = 1 << 20  # bytes that are read of the first line: a file of another kind may have no other
+
 STDIO = Path("-")
+STDOUT = Path("/dev/stdout")  # opened by this name, a file that it leads to would begin anew
 
 
 def export(
@@ -38,23 +43,21 @@ def export(
 
     with api.Index(common.db) as index:
         lines = index.export(collections=collection or (), path=path, vectors=vectors)
-        if file == STDIO:
+        if file in (STDIO, STDOUT):
             for line in lines:
                 emit.line(line)
             return
-        part = file.with_name(f"{file.name}.part")
         try:
-            with part.open("w", encoding="utf-8", errors="replace") as stream:
+            with (
+                files.replacing(file) as place,
+                place.open("w", encoding="utf-8", errors="replace") as stream,
+            ):
                 for line in lines:
                     stream.write(emit.as_json(line) + "\n")
-            os.replace(part, file)  # noqa: PTH105  (whole or not at all)
+        except BrokenPipeError:  # a FIFO's reader left: no worse than one of stdout
+            return
         except OSError as error:
-            raise InputError(
-                f"can't write {file}: {(error.strerror or str(error)).lower()}"
-            ) from error
-        finally:
-            with suppress(OSError):
-                part.unlink()
+            raise InputError(f"can't write {file}: {files.reason(error)}") from error
 
 
 def import_(
@@ -67,20 +70,28 @@ def import_(
 
     with api.Index(common.db) as index:
         if file == STDIO:
-            files, vectors = index.import_lines(_lines(sys.stdin.buffer))
+            documents, vectors = _taken_in(index, sys.stdin.buffer, "stdin")
         else:
             try:
                 with file.open("rb") as stream:
-                    files, vectors = index.import_lines(_lines(stream))
+                    documents, vectors = _taken_in(index, stream, str(file))
             except OSError as error:
-                reason = (error.strerror or str(error)).lower()
-                raise InputError(f"can't read {file}: {reason}") from error
+                raise InputError(f"can't read {file}: {files.reason(error)}") from error
     if as_json:
-        emit.document({"schema": emit.SCHEMA, "documents": files, "vectors": vectors})
+        emit.document({"schema": emit.SCHEMA, "documents": documents, "vectors": vectors})
     else:
-        print(f"{files} documents with {vectors} vectors taken in")
+        print(f"{documents} documents with {vectors} vectors taken in")
+
+
+def _taken_in(index: Index, stream: IO[bytes], name: str) -> tuple[int, int]:
+    """Import a stream. Raises InputError with its name."""
+    try:
+        return index.import_lines(_lines(stream))
+    except InputError as error:
+        raise InputError(f"{name}: {error}") from error
 
 
 def _lines(stream: IO[bytes]) -> Iterator[str]:
+    yield stream.readline(HEADER).decode("utf-8", "replace")
     for line in stream:
         yield line.decode("utf-8", "replace")

@@ -58,6 +58,17 @@ def export(
     yield {"end": count}
 
 
+def _object(line: str) -> dict[str, Any]:
+    """A line's JSON object. Raises ValueError when it is none."""
+    try:
+        item = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise ValueError("no valid JSON") from error
+    if not isinstance(item, dict):
+        raise ValueError("no JSON object")
+    return item
+
+
 def _language(item: dict[str, Any]) -> str:
     found = str(item.get("language", ""))
     if found and found not in LANGUAGES:
@@ -111,7 +122,10 @@ class Importer:
         number = 0
         try:
             for number, line in enumerate(lines, 1):
-                self._line(json.loads(line), first=number == 1)
+                if number == 1:
+                    self._header(line)
+                else:
+                    self._line(_object(line))
             if not self._ended:
                 raise ValueError("the end is missing")
         except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
@@ -124,13 +138,25 @@ class Importer:
             ) from error
         self._write()
 
-    def _line(self, item: dict[str, Any], *, first: bool) -> None:
-        if first:
-            if item["qrank"] != FORMAT:
-                raise ValueError(f"format {item['qrank']} is not known here")
-            for made in item["models"]:
-                self._add_model(StoredModel(0, **made))
-        elif "end" in item:
+    def _header(self, line: str) -> None:
+        """Take the first line in. Raises InputError unless it is that of an export."""
+        try:
+            header = _object(line)
+        except ValueError:
+            header = {}
+        if "qrank" not in header or "models" not in header:
+            what = "line 1 is not what an export begins with" if line else "it is empty"
+            raise InputError(f"no qrank export: {what}", hint="make one with: qrank export FILE")
+        if header["qrank"] != FORMAT:
+            raise InputError(
+                f"line 1: an export in format {header['qrank']!r}, which this qrank does not read",
+                hint="upgrade qrank",
+            )
+        for made in header["models"]:
+            self._add_model(StoredModel(0, **made))
+
+    def _line(self, item: dict[str, Any]) -> None:
+        if "end" in item:
             self._ended = True
         elif "text" in item:
             if not self._documents:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from qrank import files
 from qrank.errors import ModelError
 from qrank.models.convert import bert, qwen3
 from qrank.models.convert.folder import read
@@ -41,8 +42,7 @@ def convert(path: Path, out: Path, name: str = "", *, half: bool = False) -> Non
             hint=f"use llama.cpp's convert_hf_to_gguf.py; known here: {', '.join(_FAMILIES)}",
         )
     family, architecture = _FAMILIES[folder.architecture]
-    part = out.with_name(out.name + ".part")
-    try:
+    with files.replacing(out) as part:
         writer = gguf.GGUFWriter(part, architecture)
         writer.add_name(name or path.name)
         kind = next((w.kind for w in folder.weights.values() if len(w.shape) == 2), "F32")
@@ -56,9 +56,6 @@ def convert(path: Path, out: Path, name: str = "", *, half: bool = False) -> Non
             weight, answers = qwen3.head(folder)
             chosen.append(("cls.output.weight", weight, answers))
         _write(writer, chosen, half)
-        part.replace(out)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _write(
