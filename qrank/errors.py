@@ -6,7 +6,8 @@ QrankError            anything below; exit status 2
 ├── ExtractError      a file's content; the run goes on without that file
 │   └── NoTextError   it holds no text: nothing went wrong
 ├── ModelError        a model file, its kind, or llama.cpp refusing it
-└── IndexFileError    the index file: missing, damaged, newer, or made with another model
+├── IndexFileError    the index file: missing, damaged, newer, or made with another model
+└── OutputError       stdout: full, or closed
 """
 
 
@@ -42,6 +43,10 @@ class ModelError(QrankError):
 
 class IndexFileError(QrankError):
     """The index file can't be used as it is."""
+
+
+class OutputError(QrankError):
+    """What was asked for can't be written to stdout."""
 
 
 class Terminated(BaseException):
