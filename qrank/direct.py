@@ -177,7 +177,8 @@ def beginnings(paths: Sequence[str]) -> list[Beginning]:
 def changes(
     paths: Iterable[str | Path], *, walking: Walking | None = None, but: Path | None = None
 ) -> Iterator[None]:
-    """Yield each time that something below paths has changed, but for the index file."""
+    """Watch from this call on; yield each time that something below paths has changed, but for
+    the index file."""
     from qrank.pipeline.watch import changes
 
     return changes([Path(path) for path in paths], walking or Walking(), but)
