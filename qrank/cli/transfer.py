@@ -5,16 +5,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Annotated
+from typing import IO, Annotated
 
 import typer
 
 from qrank import files
 from qrank.cli.options import common
 from qrank.errors import InputError
-
-if TYPE_CHECKING:
-    from qrank.api import Index
 
 HEADER = 1 << 20  # bytes that are read of the first line: a file of another kind may have no other
 
@@ -70,25 +67,24 @@ def import_(
 
     with api.Index(common.db) as index:
         if file == STDIO:
-            documents, vectors = _taken_in(index, sys.stdin.buffer, "stdin")
+            documents, vectors = index.import_lines(_lines(sys.stdin.buffer))
         else:
-            try:
-                with file.open("rb") as stream:
-                    documents, vectors = _taken_in(index, stream, str(file))
-            except OSError as error:
-                raise InputError(f"can't read {file}: {files.reason(error)}") from error
+            with _opened(file) as stream:
+                try:
+                    documents, vectors = index.import_lines(_lines(stream))
+                except InputError as error:
+                    raise InputError(f"{file}: {error}") from error
     if as_json:
         emit.document({"schema": emit.SCHEMA, "documents": documents, "vectors": vectors})
     else:
         print(f"{documents} documents with {vectors} vectors taken in")
 
 
-def _taken_in(index: Index, stream: IO[bytes], name: str) -> tuple[int, int]:
-    """Import a stream. Raises InputError with its name."""
+def _opened(file: Path) -> IO[bytes]:
     try:
-        return index.import_lines(_lines(stream))
-    except InputError as error:
-        raise InputError(f"{name}: {error}") from error
+        return file.open("rb")
+    except OSError as error:
+        raise InputError(f"can't read {file}: {files.reason(error)}") from error
 
 
 def _lines(stream: IO[bytes]) -> Iterator[str]:
