@@ -192,7 +192,7 @@ def test_two_writers_at_once_leave_one_whole_file(tmp_path: Path) -> None:
         subprocess.Popen([sys.executable, "-c", f"{script}{digit!r} * 1_000_000)"])
         for digit in "1234"
     ]
-    assert [run.wait(timeout=60) for run in runs] == [0] * 4
+    assert [run.wait(timeout=120) for run in runs] == [0] * 4
     assert path.read_text("utf-8") in {digit * 1_000_000 for digit in "1234"}
     assert [found.name for found in tmp_path.iterdir()] == ["f"]
 
