@@ -12,8 +12,9 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+from qrank import files
 from qrank.errors import InputError
-from qrank.settings import INDEX_NAME, NUMBERS, Settings
+from qrank.settings import INDEX_NAME, NUMBERS, Settings, checked_number
 from qrank.urls import is_url
 
 PROJECT_FOLDER = ".qrank"
@@ -116,8 +117,8 @@ def write(path: Path, key: str, value: str | None) -> None:
     """
     import tomlkit
 
-    if value is not None and key in NUMBERS and not value.isdecimal():
-        raise InputError(f"the setting {key} takes a number, not {value!r}")
+    if value is not None and key in NUMBERS:
+        checked_number(key, f"the setting {key}", value)
     models: Models = {role: [] for role in MODELS}
     if path == user_file():
         _read(path, models)  # what is there is right, or is said to be wrong
@@ -136,11 +137,9 @@ def write(path: Path, key: str, value: str | None) -> None:
             table.pop(key, None)
         else:
             table[key] = typed
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(tomlkit.dumps(table), encoding="utf-8")
+        files.write_text(path, tomlkit.dumps(table))
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise InputError(f"can't write {path}: {reason}") from error
+        raise InputError(f"can't write {path}: {files.reason(error)}") from error
 
 
 def _global_ignore_files() -> list[Path]:

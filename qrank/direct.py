@@ -196,7 +196,8 @@ def changes(
     walking: Walking | None = None,
     but: Path | None = None,
 ) -> Iterator[None]:
-    """Yield each time that something below paths has changed, but for the index file."""
+    """Watch from this call on; yield each time that something below paths has changed, but for
+    the index file."""
     from qrank.pipeline.watch import changes
 
     return changes(path_list(paths), walking or Walking(), but)

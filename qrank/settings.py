@@ -13,7 +13,19 @@ from typing import Any
 from qrank.errors import InputError
 
 INDEX_NAME = "index.db"
-NUMBERS = ("threads", "gpu_layers")
+NUMBERS = {  # the least and the most: llama.cpp aborts with more threads, or negative ones
+    "threads": (1, 512),
+    "gpu_layers": (0, 1_000_000),
+}
+
+
+def checked_number(key: str, said: str, value: str) -> int:
+    """The value of one of NUMBERS; said: what the user knows it as. Raises InputError."""
+    least, most = NUMBERS[key]
+    # The length first: int() refuses thousands of digits.
+    if not value.isdecimal() or len(value) > 18 or not least <= int(value) <= most:
+        raise InputError(f"{said} takes a whole number from {least} to {most}, not {value!r}")
+    return int(value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,14 +96,17 @@ class Settings:
         return flag if flag is not None else self.values.get(key, default)
 
     def placement(self, flags: Placement) -> Placement:
-        """Where models run: what flags leave open is filled from the presets."""
-        numbers = {name: getattr(flags, name) for name in NUMBERS}
+        """Where models run: what flags leave open is filled from the presets.
+
+        Raises InputError for a number that is out of range.
+        """
+        numbers: dict[str, int] = {}
         for name in NUMBERS:
-            preset = self.values.get(name)
-            if numbers[name] is None and preset is not None:
-                if not preset.isdecimal():
-                    raise InputError(f"the setting {name} must be a number, not {preset!r}")
-                numbers[name] = int(preset)
+            flag, preset = getattr(flags, name), self.values.get(name)
+            if flag is not None:
+                numbers[name] = checked_number(name, name, str(flag))
+            elif preset is not None:
+                numbers[name] = checked_number(name, f"the setting {name}", preset)
         return Placement(device=self.get("device", flags.device), **numbers)
 
     def index_path(self, flag: Path | None = None) -> Path:
@@ -101,6 +116,8 @@ class Settings:
         """
         named = self.get("db", str(flag) if flag is not None else None)
         if named:
+            if "\0" in named:
+                raise InputError(f"no file can be named {named!r}", hint="name another with --db")
             return Path(named).expanduser()
         self.require_trusted()
         if self.project:

@@ -24,12 +24,16 @@ def qrank(tmp_path: Path, environment: dict[str, str]) -> Callable[..., Run]:
     """Run the installed command in tmp_path: qrank("search", "tea", stdin="…", QRANK_DB="…")."""
 
     def run(
-        *args: object, stdin: str | bytes = b"", prefix: Sequence[str] = (), **variables: str
+        *args: object,
+        stdin: str | bytes = b"",
+        prefix: Sequence[str] = (),
+        cwd: Path = tmp_path,
+        **variables: str,
     ) -> Run:
         words = tuple(map(str, args))
         done = subprocess.run(
             [*prefix, COMMAND, *words],
-            cwd=tmp_path,
+            cwd=cwd,
             env=environment | variables,
             input=stdin.encode() if isinstance(stdin, str) else stdin,
             capture_output=True,

@@ -2,9 +2,10 @@
 
     python tests/crash.py [--moments 200] [--kind kill|power]
 
-The long form: an index run over a made-up tree is killed with SIGKILL at random moments, again
-and again on the same index (kill), or its files are copied at random moments while it runs, each
-file at its own moment as a disk would hold it (power). After each, the index opens, passes
+The long form: an index run over a made-up tree is killed at random moments, again and again on
+the same index (kill), or its files are copied at random moments while it runs, each file at its
+own moment as a disk would hold it (power). Moments are counted in processor time of the run, and
+in growths of its log: a busy machine does not move them. After each, the index opens, passes
 SQLite's and our own checks, and is searched; at the end a run completes it. The short form of
 both is in tests/test_crash.py.
 """
@@ -21,6 +22,7 @@ import tempfile
 import time
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import Any
 
 import qrank
 from qrank.errors import IndexFileError
@@ -51,18 +53,27 @@ FORKS.set_forkserver_preload(
 )
 
 
-def start(folder: Path, db: Path, embed: bool = True) -> BaseProcess:
-    """An index run over folder in a process of its own."""
-    run = FORKS.Process(target=index_once, args=(folder, db, embed))
+def start(
+    folder: Path, db: Path, embed: bool = True, *, dies_after: float = 0, took: Any = None
+) -> BaseProcess:
+    """An index run over folder in a process of its own, which is killed after so many seconds of
+    processor time (0: never); took is given what it took."""
+    run = FORKS.Process(target=index_once, args=(folder, db, embed, dies_after, took))
     run.start()
     return run
 
 
-def index_once(folder: Path, db: Path, embed: bool) -> None:
+def index_once(folder: Path, db: Path, embed: bool, dies_after: float, took: Any) -> None:
+    # The signal's default action: no handler, no cleanup, as with SIGKILL.
+    signal.setitimer(signal.ITIMER_PROF, dies_after)
+    started = time.process_time()
     indexing.COMMIT_FILES = 16  # so that a small tree takes several transactions
     one = Placement(threads=1)  # two would wait for one another on a busy machine
     with qrank.Index(db, embed_model="tiny", placement=one) as index:
         index.add([folder], embed=embed)
+    signal.setitimer(signal.ITIMER_PROF, 0)
+    if took is not None:
+        took.send(time.process_time() - started)
 
 
 def ended_well(run: BaseProcess) -> bool:
@@ -100,28 +111,28 @@ def assert_completed(folder: Path, db: Path) -> None:
 
 
 def kill_at_random(place: Path, moments: int, rng: random.Random) -> list[int]:
-    """Kill a run moments times, each after up to the time that a whole run takes; returns how
-    many passages were there after each."""
+    """Kill a run moments times, one after each share of what a whole run takes, in any order;
+    returns how many passages were there after each."""
     folder, db = place / "notes", place / "i.db"
     make_tree(folder, 0)
     assert ended_well(start(folder, place / "first.db"))  # starts the fork server, too
     takes: dict[bool, float] = {}
     for embed in (True, False):
-        started = time.monotonic()
-        assert ended_well(start(folder, place / f"{embed}.db", embed))
-        takes[embed] = time.monotonic() - started
+        told, took = FORKS.Pipe(duplex=False)
+        assert ended_well(start(folder, place / f"{embed}.db", embed, took=took))
+        takes[embed] = told.recv()
     held = []
     killed = 0
-    for moment in range(moments):
+    shares = [(i + rng.random()) / moments for i in range(moments)]
+    rng.shuffle(shares)
+    for moment, share in enumerate(shares):
         if moment % 3 == 0:  # now and then from nothing, else on from where the last one was
             for path in place.glob("i.db*"):
                 path.unlink()
         embed = rng.random() < 0.5  # without, a moment is more likely to hit the writing of files
-        run = start(folder, db, embed)
-        time.sleep(rng.uniform(0, takes[embed]))
-        run.kill()
+        run = start(folder, db, embed, dies_after=max(0.001, share * takes[embed]))
         run.join()
-        assert run.exitcode in (0, -signal.SIGKILL), run.exitcode
+        assert run.exitcode in (0, -signal.SIGPROF), run.exitcode
         killed += run.exitcode != 0
         held.append(assert_sound(db))
         make_tree(folder, moment + 1)
@@ -144,18 +155,31 @@ def copy_as_a_disk_has_it(db: Path, copy: Path) -> bool:
         return False
 
 
+def size_of_log(db: Path) -> int:
+    try:
+        return Path(f"{db}-wal").stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
 def cut_power_at_random(place: Path, moments: int, rng: random.Random) -> list[int]:
     """Copy the index and its log while runs write them; returns the passages in each copy."""
     folder, db = place / "notes", place / "i.db"
     make_tree(folder, 0)
-    held = []
+    held: list[int] = []
     run = start(folder, db)
+    runs, seen = 1, 0
     while len(held) < moments:
         if not run.is_alive():
             assert run.exitcode == 0
-            make_tree(folder, len(held) + 1)
+            make_tree(folder, runs)
             run = start(folder, db)
-        time.sleep(rng.uniform(0, 0.3))
+            runs += 1
+        size = size_of_log(db)
+        if size == seen or rng.random() < 0.7:  # now and then when it has grown
+            seen = size
+            time.sleep(0.001)
+            continue
         copy = place / f"copy{len(held)}.db"
         if not copy_as_a_disk_has_it(db, copy):
             continue

@@ -32,7 +32,7 @@ class Hub:
     corrupt: bool = False
     page: bool = False  # a proxy that answers everything with HTML
     expired: int = 0  # so many times the link to the bytes is refused, until it is asked for anew
-    pause: float = 0.0  # seconds between blocks
+    holds: bool = False  # the bytes back after the first block
     asked: list[tuple[str, str]] = field(default_factory=list)  # (method, Range)
     paths: list[str] = field(default_factory=list)
     tokens: list[str] = field(default_factory=list)  # the authorization that came with each
@@ -101,7 +101,8 @@ class _Handler(loopback.Handler):
                 return
             self.wfile.write(block)
             sent += len(block)
-            time.sleep(hub.pause)
+            while hub.holds:
+                time.sleep(0.02)
 
     def _cut(self) -> None:
         self.wfile.flush()
@@ -127,4 +128,7 @@ def running() -> Iterator[Hub]:
     """A hub on a free port of loopback."""
     hub = Hub("")
     with loopback.serving(type("Handler", (_Handler,), {"hub": hub})) as hub.url:
-        yield hub
+        try:
+            yield hub
+        finally:
+            hub.holds = False

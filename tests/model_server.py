@@ -54,6 +54,17 @@ class ModelServer:
     page: bool = False
     asked: list[tuple[str, Any]] = field(default_factory=list)  # (path, body)
     turn: threading.Lock = field(default_factory=threading.Lock)
+    answers: int | None = None  # that it gives before it holds the next one back
+    holding: threading.Event = field(default_factory=threading.Event)  # it does
+    go_on: threading.Event = field(default_factory=threading.Event)  # it need not any more
+
+    def hold(self) -> None:
+        """Wait for go_on when all answers are given."""
+        if self.answers == 0:
+            self.holding.set()
+            self.go_on.wait(300)
+        elif self.answers is not None:
+            self.answers -= 1
 
 
 class _Handler(loopback.Handler):
@@ -80,6 +91,7 @@ class _Handler(loopback.Handler):
         else:
             with state.turn:
                 time.sleep(state.delay)
+                state.hold()
             self._answer(body)
 
     def _answer(self, body: Any) -> None:
@@ -138,4 +150,7 @@ def running(**behaviour: Any) -> Iterator[ModelServer]:
     """A server on a free port of loopback."""
     state = ModelServer(**behaviour)
     with loopback.serving(type("Handler", (_Handler,), {"state": state})) as state.url:
-        yield state
+        try:
+            yield state
+        finally:
+            state.go_on.set()

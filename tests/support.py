@@ -5,8 +5,10 @@ from __future__ import annotations
 import io
 import json
 import os
+import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,3 +83,12 @@ def read_only(folder: Path) -> Iterator[list[str]]:
     finally:
         for path, mode in modes.items():
             path.chmod(mode)
+
+
+def wait_until(condition: Callable[[], object], run: subprocess.Popen[Any] | None = None) -> None:
+    """Wait for something to become true; fails after two minutes, or when run has ended before."""
+    deadline = time.monotonic() + 120
+    while not condition():
+        assert run is None or run.poll() is None, "it ended before"
+        assert time.monotonic() < deadline
+        time.sleep(0.02)

@@ -25,7 +25,7 @@ LAYERS = {  # each may import those after it
     "models": set(),
 }
 EVERYWHERE = {"results", "errors", "settings", "text", "language", "names", "prompts", ""}
-EVERYWHERE |= {"passage", "terms", "urls", "arguments"}
+EVERYWHERE |= {"files", "passage", "terms", "urls", "arguments"}
 
 
 def imports(path: Path) -> set[str]:

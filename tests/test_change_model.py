@@ -5,13 +5,13 @@ from __future__ import annotations
 import shutil
 import sqlite3
 import subprocess
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import model_server
 import pytest
-from support import COMMAND, PARITY, Run, complaint
+from support import COMMAND, PARITY, Run, complaint, wait_until
 
 Qrank = Callable[..., Run]
 OTHER = PARITY / "embed.gguf"
@@ -65,20 +65,19 @@ def test_until_the_switch_the_index_is_searched_with_the_first(
 ) -> None:
     qrank("index", "notes", "--db", "i.db", "--embed-model", OTHER)
     wanted = qrank("search", "green tea", "--mode", "vector", "--db", "i.db", "--json").json()
-    run = subprocess.Popen(
-        [COMMAND, "index", "notes", "--db", "i.db", "--embed-model", "tiny"],
-        cwd=tmp_path,
-        env=environment,
-        stderr=subprocess.PIPE,
-    )
-    deadline = time.monotonic() + 60
-    while len(models(qrank)) < 2:
-        assert time.monotonic() < deadline
-        assert run.poll() is None
-        time.sleep(0.05)
-    run.send_signal(2)
-    run.communicate(timeout=60)
-    assert run.returncode == 130
+    with model_server.running(answers=2) as server:
+        words = [COMMAND, "index", "notes", "--db", "i.db", "--embed-model", server.url]
+        run = subprocess.Popen(words, cwd=tmp_path, env=environment, stderr=subprocess.PIPE)
+        wait_until(lambda: len(models(qrank)) == 2, run)
+        run.send_signal(2)
+        run.communicate(timeout=120)
+        assert run.returncode == 130
+        server.answers = None
+        server.go_on.set()
+        assert_the_first_is_used_until_the_switch(qrank, wanted, server.url)
+
+
+def assert_the_first_is_used_until_the_switch(qrank: Qrank, wanted: Any, other: str) -> None:
     first, second = models(qrank)
     assert first["name"] == str(OTHER)
     assert first["vectors"] == 301
@@ -88,10 +87,10 @@ def test_until_the_switch_the_index_is_searched_with_the_first(
     # A run that names no model keeps to the first and leaves what was begun.
     assert qrank("index", "notes", "--db", "i.db", "--json").json()["embedded"] == 0
     assert len(models(qrank)) == 2
-    done = qrank("index", "notes", "--db", "i.db", "--embed-model", "tiny", "--json").json()
+    done = qrank("index", "notes", "--db", "i.db", "--embed-model", other, "--json").json()
     assert done["embedded"] == 301 - second["vectors"]
     (only,) = models(qrank)
-    assert (only["name"], only["vectors"]) == ("tiny", 301)
+    assert (only["name"], only["vectors"]) == (other, 301)
 
 
 def test_a_bad_new_model_leaves_the_index_as_it_was(qrank: Qrank, notes: Path) -> None:

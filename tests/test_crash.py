@@ -6,9 +6,8 @@ import os
 import random
 import resource
 import subprocess
-import threading
-import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +18,9 @@ from crash import (
     cut_power_at_random,
     kill_at_random,
     make_tree,
+    start,
 )
-from support import COMMAND, Run, clean_environment, complaint
+from support import COMMAND, Run, clean_environment, complaint, wait_until
 
 import qrank
 from qrank.errors import IndexFileError
@@ -92,21 +92,29 @@ def test_who_can_t_write_is_told_who_does(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_a_second_run_waits_for_a_short_transaction(
-    qrank: Callable[..., Run], tmp_path: Path
+    qrank: Callable[..., Run], tmp_path: Path, environment: dict[str, str]
 ) -> None:
     (tmp_path / "a.md").write_text("Tea.", "utf-8")
     qrank("init")
-    with Store(tmp_path / ".qrank" / "index.db", write=True) as writer:
-        writer_done = threading.Event()
+    db = tmp_path / ".qrank" / "index.db"
+    words = [COMMAND, "index", "a.md", "--no-embed"]
+    with Store(db, write=True) as writer, writer.transaction():
+        run = subprocess.Popen(words, cwd=tmp_path, env=environment, stdout=subprocess.PIPE)
+        wait_until(lambda: opened(run.pid, db), run)
+    assert run.communicate(timeout=120)[0].startswith(b"1 added")
+    assert run.returncode == 0
 
-        def hold() -> None:
-            with Store(writer.path, write=True) as other, other.transaction():
-                writer_done.wait(2)
 
-        holding = threading.Thread(target=hold)
-        holding.start()
-        assert qrank("index", "a.md", "--no-embed").returncode == 0
-        holding.join()
+def opened(process: int, file: Path) -> bool:
+    """Whether a process has a file open; where the system does not tell, it is taken to have."""
+    folder = Path(f"/proc/{process}/fd")
+    if not Path("/proc/self/fd").exists():
+        return True
+    for link in folder.iterdir():
+        with suppress(OSError):  # closed meanwhile
+            if link.readlink() == file:
+                return True
+    return False
 
 
 def test_a_reader_sees_whole_files_while_a_run_goes_on(tmp_path: Path) -> None:
@@ -117,20 +125,16 @@ def test_a_reader_sees_whole_files_while_a_run_goes_on(tmp_path: Path) -> None:
         text = "\n\n".join(f"## Part {j}\n\nnumber{i} " + "and more " * 150 for j in range(12))
         (folder / f"{i}.md").write_text(text, "utf-8")
     qrank.Index(db).create()
-    run = subprocess.Popen(
-        [COMMAND, "index", folder, "--db", db, "--no-embed", "--quiet"],
-        env=clean_environment(tmp_path),
-    )
+    run = start(folder, db, embed=False)  # which commits often
     seen: set[int] = set()
     held: set[int] = set()
     with Store(db) as reader:
-        while run.poll() is None:
-            time.sleep(0.02)
+        while run.is_alive():
             i = len(held) % 600
             hits = reader.bm25([f"number{i}"], 1000, EVERYTHING)
             seen.add(len(hits))
             held.add(reader.count_chunks())
-    assert run.returncode == 0
+    assert run.exitcode == 0
     with Store(db) as reader:
         whole = len(reader.bm25(["number0"], 1000, EVERYTHING))
         assert whole >= 12

@@ -7,13 +7,13 @@ import math
 import re
 import signal
 import subprocess
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import ir_measures
+import model_server
 import pytest
-from support import COMMAND, SAMPLE, Run, complaint
+from support import COMMAND, SAMPLE, Run, complaint, wait_until
 
 from qrank.evaluation.measure import by_query, difference
 
@@ -125,19 +125,28 @@ def test_comparing_fails_only_for_what_is_significantly_worse(
 def test_a_run_that_was_cut_off_goes_on_where_it_was(
     qrank: Callable[..., Run], sample_db: Path, environment: dict[str, str], tmp_path: Path
 ) -> None:
+    with model_server.running(answers=10) as server:
+        cut_off_and_gone_on(server, qrank, sample_db, environment, tmp_path)
+
+
+def cut_off_and_gone_on(
+    server: model_server.ModelServer,
+    qrank: Callable[..., Run],
+    sample_db: Path,
+    environment: dict[str, str],
+    tmp_path: Path,
+) -> None:
     words = ["eval", str(SAMPLE / "queries.jsonl"), "--db", str(sample_db), "--json"]
-    words += ["--configs", "hybrid+rerank:candidates=5"]
+    words += ["--configs", "hybrid+rerank:candidates=5", "--rerank-model", server.url]
     kept = Path(environment["HOME"]) / ".cache/qrank/eval/unfinished"
     with subprocess.Popen(
         [COMMAND, *words], cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL
     ) as run:
-        deadline = time.monotonic() + 60
-        while not any(log.read_text().count("\n") > 4 for log in kept.glob("*.jsonl")):
-            assert time.monotonic() < deadline
-            assert run.poll() is None
-            time.sleep(0.02)
+        wait_until(server.holding.is_set, run)
         run.send_signal(signal.SIGINT)
-        assert run.wait(30) == 130
+        assert run.wait(120) == 130
+    server.answers = None
+    server.go_on.set()
     [log] = kept.glob("*.jsonl")
     first = json.loads(log.read_text().splitlines()[0])
     first[1]["milliseconds"] = 987654.0  # to be seen again

@@ -7,12 +7,12 @@ import shutil
 import signal
 import sqlite3
 import subprocess
-import time
 from collections.abc import Callable
 from pathlib import Path
 
+import model_server
 import pytest
-from support import COMMAND, Run, complaint
+from support import COMMAND, Run, complaint, wait_until
 
 Qrank = Callable[..., Run]
 FILES = Path(__file__).parent / "files"
@@ -118,26 +118,25 @@ def test_an_interrupted_run_leaves_an_index_that_the_next_one_completes(
     many.mkdir()
     for i in range(600):
         (many / f"{i}.md").write_text(f"# Note {i}\n\n" + f"About subject {i} in detail. " * 12)
-    run = subprocess.Popen(
-        [COMMAND, "index", "many", "--db", "i.db"],
-        cwd=tmp_path,
-        env=environment,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    deadline = time.monotonic() + 60
-    while not vectors_held(tmp_path / "i.db") and time.monotonic() < deadline:
-        time.sleep(0.05)
-    run.send_signal(signal.SIGINT)
-    _, said = run.communicate(timeout=60)
-    assert run.returncode == 130
-    assert said.startswith("qrank: interrupted while embedding")
-    held = vectors_held(tmp_path / "i.db")
-    assert 0 < held < 600
-    assert qrank("search", "subject 7", "-n", "3", "--db", "i.db").returncode == 0
-    rest = qrank("index", "many", "--db", "i.db", "--json").json()
-    assert rest["embedded"] == 600 - held
-    assert vectors_held(tmp_path / "i.db") == 600
+    # The first answer is to what the server is, and the run asks for four more groups ahead.
+    with model_server.running(answers=7) as server:
+        words = [COMMAND, "index", "many", "--db", "i.db", "--embed-model", server.url]
+        run = subprocess.Popen(
+            words, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True
+        )
+        wait_until(server.holding.is_set, run)
+        run.send_signal(signal.SIGINT)
+        _, said = run.communicate(timeout=120)
+        assert run.returncode == 130
+        assert said.startswith("qrank: interrupted while embedding")
+        held = vectors_held(tmp_path / "i.db")
+        assert 0 < held < 600
+        server.answers = None
+        server.go_on.set()
+        assert qrank("search", "subject 7", "-n", "3", "--db", "i.db").returncode == 0
+        rest = qrank("index", "many", "--db", "i.db", "--json").json()
+        assert rest["embedded"] == 600 - held
+        assert vectors_held(tmp_path / "i.db") == 600
 
 
 def vectors_held(path: Path) -> int:
@@ -347,14 +346,35 @@ def test_watch_keeps_the_index_fresh(
     try:
         assert run.stderr
         assert b"watching" in run.stderr.readline()
-        time.sleep(1)
         (notes / "new.md").write_text("A zeppelin came by.\n", "utf-8")
-        deadline = time.monotonic() + 60
         search = ("search", "zeppelin", "--mode", "bm25", "--db", "i.db")
-        while qrank(*search).returncode and time.monotonic() < deadline:
-            time.sleep(0.2)
-        assert qrank(*search).returncode == 0
+        wait_until(lambda: qrank(*search).returncode == 0, run)
     finally:
         run.send_signal(signal.SIGINT)
-        run.communicate(timeout=60)
+        run.communicate(timeout=120)
+    assert run.returncode == 130
+
+
+def test_watch_sees_what_changes_during_its_first_run(
+    qrank: Qrank, notes: Path, tmp_path: Path, environment: dict[str, str]
+) -> None:
+    """The command that reads the file changes it once it has read it."""
+    script = tmp_path / "read"
+    changed = tmp_path / "changed"
+    script.write_text(
+        f'#!/bin/sh\ncat "$1"; [ -e {changed} ] && exit\n'
+        f'echo A zeppelin >> "$1"; touch {changed}\n',
+        "utf-8",
+    )
+    script.chmod(0o755)
+    words = [COMMAND, "index", "notes", "--no-embed", "--watch", "--db", "i.db"]
+    words += ["--pre", str(script), "--pre-glob", "tea.md"]
+    run = subprocess.Popen(words, cwd=tmp_path, env=environment, stdout=subprocess.PIPE)
+    try:
+        search = ("search", "zeppelin", "--mode", "bm25", "--db", "i.db")
+        wait_until(lambda: qrank(*search).returncode == 0, run)
+        assert changed.exists()
+    finally:
+        run.send_signal(signal.SIGINT)
+        run.communicate(timeout=120)
     assert run.returncode == 130

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+import model_server
 import pexpect
 import pytest
 from support import COMMAND, Run, complaint
@@ -18,11 +19,16 @@ from qrank.cli.screen import Screen
 Qrank = Callable[..., Run]
 
 
-def drive(db: Path, query: str, steps: Callable[[Screen, Pilot[None]], Awaitable[None]]) -> None:
+def drive(
+    db: Path,
+    query: str,
+    steps: Callable[[Screen, Pilot[None]], Awaitable[None]],
+    rerank_model: str | None = None,
+) -> None:
     """Run the app without a terminal, and steps in it."""
 
     async def run() -> None:
-        screen = Screen(Index(db), query, (), None)
+        screen = Screen(Index(db, rerank_model=rerank_model), query, (), None)
         async with screen.run_test(size=(120, 30)) as pilot:
             await steps(screen, pilot)
 
@@ -30,8 +36,8 @@ def drive(db: Path, query: str, steps: Callable[[Screen, Pilot[None]], Awaitable
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    """Wait for something to become true; fails after half a minute."""
-    async with asyncio.timeout(30):
+    """Wait for something to become true; fails after two minutes."""
+    async with asyncio.timeout(120):
         while not condition():
             await asyncio.sleep(0.02)
 
@@ -87,17 +93,16 @@ def test_results_come_as_one_types(sample_db: Path) -> None:
 
 def test_the_newest_query_wins(sample_db: Path) -> None:
     async def steps(screen: Screen, pilot: Pilot[None]) -> None:
-        # The first is being reranked (no other test has had it answered) when the second comes.
-        await until(lambda: "meaning" in shown(screen, "status"))
-        await pilot.pause(0.6)
+        await until(server.holding.is_set)  # the first is being reranked when the second comes
         screen.query_one(Input).value = "postgres failover"
+        server.answers = None
+        server.go_on.set()
         await until(lambda: "postgres-failover.md" in (entries(screen) or [""])[0])
         await until(lambda: "reranked" in shown(screen, "status"))
         assert "postgres-failover.md" in entries(screen)[0]
 
-    drive(
-        sample_db, "what would a gardener do against slugs at night in the interactive test", steps
-    )
+    with model_server.running(answers=1) as server:  # to what it is asked at first
+        drive(sample_db, "what would a gardener do against slugs", steps, server.url)
 
 
 def test_what_goes_wrong_is_said(tmp_path: Path, qrank: Qrank) -> None:
@@ -151,7 +156,7 @@ def test_on_a_terminal_enter_opens_the_editor(
     variables = environment | {"EDITOR": f"'{editor}'", "VISUAL": "", "TERM": "xterm-256color"}
     words = ["search", "-i", "nail varnish", "--db", str(sample_db)]
     run = pexpect.spawn(
-        str(COMMAND), words, env=variables, timeout=30, dimensions=(24, 100), encoding="utf-8"
+        str(COMMAND), words, env=variables, timeout=120, dimensions=(24, 100), encoding="utf-8"
     )
     run.expect("sourdough-starter.md")
     run.expect("meaning")

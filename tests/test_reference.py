@@ -139,7 +139,7 @@ def test_shells_take_their_completions(
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=120,
     )
     assert run.stdout.split() == ["notes", "novels"], run
 

@@ -79,7 +79,7 @@ def test_two_searches_upgrade_once(tmp_path: Path, environment: dict[str, str]) 
         subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         for _ in range(4)
     ]
-    ends = [(*run.communicate(timeout=60), run.returncode) for run in runs]
+    ends = [(*run.communicate(timeout=120), run.returncode) for run in runs]
     assert [status for _, _, status in ends] == [0] * 4, ends
     assert len({out for out, _, _ in ends}) == 1
     assert version_of(path) == schema.VERSION

@@ -270,4 +270,4 @@ def test_a_closed_pipe_ends_it_quietly(
         assert run.stderr is not None
         run.stdout.readline()
         run.stdout.close()
-        assert (run.stderr.read(), run.wait(timeout=60)) == (b"", 0)
+        assert (run.stderr.read(), run.wait(timeout=120)) == (b"", 0)

@@ -7,14 +7,14 @@ import os
 import re
 import signal
 import subprocess
-import time
 from collections.abc import Callable
 from pathlib import Path
 
+import model_server
 import pexpect
 import pytest
 from rich.cells import cell_len
-from support import COMMAND, SAMPLE, Run
+from support import COMMAND, SAMPLE, Run, wait_until
 
 from qrank import Index
 from qrank.cli.hints import far_off
@@ -37,7 +37,7 @@ def terminal(tmp_path: Path, environment: dict[str, str]) -> Callable[..., str]:
             env=environment | {"TERM": "xterm-256color"} | variables,
             dimensions=(40, columns),
             encoding="utf-8",
-            timeout=60,
+            timeout=120,
         )
         child.expect(pexpect.EOF)
         child.close()
@@ -152,34 +152,42 @@ def test_links_lead_to_the_line(
         assert qrank(*words, "--hyperlink-format", bad).returncode == 2
 
 
-def test_a_sign_of_life_names_the_stage(terminal: Callable[..., str], sample_db: Path) -> None:
-    query = "a question for the spinner, which no other test has had answered"
-    words = ("search", query, "--db", sample_db, "--candidates", "30")
-    assert "reranking " in terminal(*words)
-    quiet = ("search", query + "!", "--db", sample_db, "--candidates", "30")
-    assert "reranking " not in terminal(*quiet, TERM="dumb")
+@pytest.mark.parametrize(("kind", "shown"), [("xterm-256color", True), ("dumb", False)])
+def test_a_sign_of_life_names_the_stage(
+    sample_db: Path, environment: dict[str, str], kind: str, shown: bool
+) -> None:
+    with model_server.running(answers=1) as server:  # to what it is asked at first
+        words = ["search", "tides", "--db", str(sample_db), "--rerank-model", server.url]
+        child = pexpect.spawn(
+            str(COMMAND), words, env=environment | {"TERM": kind}, encoding="utf-8", timeout=120
+        )
+        if shown:
+            child.expect("reranking ")
+        else:
+            wait_until(server.holding.is_set)
+        server.answers = None
+        server.go_on.set()
+        child.expect(pexpect.EOF)
+        child.close()
+    assert child.exitstatus == 0
+    assert shown or "reranking " not in str(child.before)
 
 
 def test_an_interrupted_index_run_says_how_far_it_is(
     tmp_path: Path, environment: dict[str, str], qrank: Qrank
 ) -> None:
     (tmp_path / "many").mkdir()
-    for i in range(3000):
+    for i in range(300):
         (tmp_path / "many" / f"{i}.md").write_text(f"Note {i} about subject {i}.\n", "utf-8")
     for number, status in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
-        run = subprocess.Popen(
-            [COMMAND, "index", "many", "--db", f"{status}.db"],
-            cwd=tmp_path,
-            env=environment,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        before = qrank("status", "--db", f"{status}.db", "--json")
-        while '"chunks": 0' in before.stdout or before.returncode:
-            time.sleep(0.1)
-            before = qrank("status", "--db", f"{status}.db", "--json")
-        run.send_signal(number)
-        _, said = run.communicate(timeout=60)
+        with model_server.running(answers=2) as server:
+            words = [COMMAND, "index", "many", "--db", f"{status}.db", "--embed-model", server.url]
+            run = subprocess.Popen(
+                words, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True
+            )
+            wait_until(server.holding.is_set, run)
+            run.send_signal(number)
+            _, said = run.communicate(timeout=120)
         assert run.returncode == status, said
         pattern = (
             r"qrank: (interrupted|terminated) while \w+ \(\d+( of \d+)? done\); the next run goes"
@@ -203,7 +211,7 @@ def test_sigterm_ends_a_batch_with_whole_lines(
     assert run.stdout is not None
     first = run.stdout.readline()
     run.send_signal(signal.SIGTERM)
-    rest, said = run.communicate(timeout=60)
+    rest, said = run.communicate(timeout=120)
     assert (run.returncode, said) == (143, b"qrank: terminated\n")
     assert (first + rest).endswith(b"\n")
 

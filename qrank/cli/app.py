@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import io
 import logging
 import os
 import re
 import signal
 import sys
 from copy import copy
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -35,6 +35,7 @@ from qrank.cli import (
 from qrank.cli.inert import inert_name
 from qrank.cli.options import Command, Group, ModelCommand, common
 from qrank.errors import QrankError, Terminated
+from qrank.files import reason
 
 app = typer.Typer(
     name="qrank",
@@ -106,16 +107,13 @@ def _root(
 
 def run() -> int:
     """Run the command line and return its exit status; an error becomes one line on stderr."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # whatever the locale and the system say
-            stream.reconfigure(encoding="utf-8", errors="replace", newline="\n")
     _show_notices()
     signal.signal(signal.SIGTERM, _terminate)
     try:
         status = _command(sys.argv[1:])
         sys.stdout.flush()
-    except BrokenPipeError:
-        return _reader_left()
+    except BrokenPipeError:  # nobody reads stdout any more
+        return 0
     except NoArgsIsHelpError as error:
         print(error.format_message(), file=sys.stderr)
         return 2
@@ -130,6 +128,8 @@ def run() -> int:
             raise
         if isinstance(error, QrankError):
             return _fail(str(error), error.status)
+        if isinstance(error, OSError):
+            return _fail(_of_system(error), 2)
         return _fail(f"{type(error).__name__}: {error}; --debug shows where", 2)
     return status
 
@@ -195,10 +195,14 @@ def _show_notices() -> None:
     logging.getLogger("qrank").addHandler(handler)
 
 
-def _reader_left() -> int:
-    """Nobody reads stdout any more: end quietly, and keep Python from saying so at exit."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 0
+def _of_system(error: OSError) -> str:
+    """What to say of an error of the operating system that nothing below has explained."""
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        return "the working folder does not exist any more; change to another"
+    name = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else ""
+    return f"can't use {name}: {reason(error)}" if name else f"{reason(error)}; --debug shows where"
 
 
 def _fail(message: str, status: int) -> int:

@@ -12,6 +12,7 @@ from typing import IO, Any
 
 from qrank.cli import emit
 from qrank.errors import InputError
+from qrank.files import reason
 
 Write = Callable[[Mapping[str, Any]], None]
 
@@ -26,7 +27,7 @@ def output(file: Path | None) -> Iterator[tuple[Counter[str], Write]]:
     """(how often each query is answered already, how to write an answer); None is stdout.
 
     A last line that was cut off by a crash is dropped, and answered again. Raises InputError when
-    the file can't be written, or holds other things than answers.
+    the file can't be written, or holds other things than answers; it is left as it is then.
     """
     if file is None:
         yield Counter(), emit.line
@@ -35,27 +36,41 @@ def output(file: Path | None) -> Iterator[tuple[Counter[str], Write]]:
         with file.open("a+b") as stream:
             yield _answered(stream, file), lambda value: _write(stream, value)
     except OSError as error:
-        raise InputError(f"can't write {file}: {(error.strerror or str(error)).lower()}") from error
+        raise InputError(f"can't write {file}: {reason(error)}") from error
 
 
 def _answered(stream: IO[bytes], file: Path) -> Counter[str]:
+    """Read the answers, and leave the stream at the end of the last whole one."""
     done: Counter[str] = Counter()
     stream.seek(0)
     whole = 0
     for number, line in enumerate(stream, 1):
-        if not line.endswith(b"\n"):
+        # Without whole answers above it, nothing tells that the file is one of ours.
+        if not line.endswith(b"\n") and done and line.startswith(b"{"):
             break
-        try:
-            done[key(json.loads(line))] += 1
-        except (ValueError, TypeError, KeyError) as error:
+        if not _is_answer(line) or not line.endswith(b"\n"):
             raise InputError(
                 f"{file}, line {number}: no answer of qrank search --queries",
                 hint="name a file that an earlier run wrote, or a new one",
-            ) from error
+            )
+        done[key(json.loads(line))] += 1
         whole += len(line)
     stream.truncate(whole)
     stream.seek(0, os.SEEK_END)
     return done
+
+
+def _is_answer(line: bytes) -> bool:
+    try:
+        fields = json.loads(line)
+    except (ValueError, RecursionError):
+        return False
+    return (
+        isinstance(fields, dict)
+        and isinstance(fields.get("query"), str)
+        and isinstance(fields.get("results"), list)
+        and "schema" in fields
+    )
 
 
 def _write(stream: IO[bytes], value: Mapping[str, Any]) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from qrank.cli.inputs import Format
-from qrank.cli.options import NewEmbedModel, common
+from qrank.cli.options import MOST, NewEmbedModel, common
 
 GROUP = 32  # texts that are read, embedded and written together
 
@@ -20,7 +20,7 @@ def embed(
         str | None, typer.Option(metavar="TEXT", help="The task, for queries.")
     ] = None,
     dims: Annotated[
-        int | None, typer.Option(min=1, help="Keep this many dimensions (Matryoshka).")
+        int | None, typer.Option(min=1, max=MOST, help="Keep this many dimensions (Matryoshka).")
     ] = None,
     form: Annotated[
         Format | None, typer.Option("--input", help="What stdin holds. [seen from its first line]")

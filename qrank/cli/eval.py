@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from qrank.cli.options import NewEmbedModel, RerankModel, common
+from qrank.cli.options import MOST, NewEmbedModel, RerankModel, common
 from qrank.errors import InputError
 
 if TYPE_CHECKING:
@@ -23,10 +23,11 @@ def evaluate(
         str, typer.Option(metavar="LIST", help="Configurations, with commas between.")
     ] = "bm25,vector,hybrid,hybrid+rerank",
     queries_limit: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="A sample of N queries a dataset.")
+        int | None,
+        typer.Option(min=1, max=MOST, metavar="N", help="A sample of N queries a dataset."),
     ] = None,
     split: Annotated[str, typer.Option(help="Which qrels/SPLIT.tsv of a BEIR folder.")] = "test",
-    candidates: Annotated[int, typer.Option(min=1, help="How many are reranked.")] = 30,
+    candidates: Annotated[int, typer.Option(min=1, max=MOST, help="How many are reranked.")] = 30,
     embed_model: NewEmbedModel = None,
     rerank_model: RerankModel = None,
     compare: Annotated[

@@ -90,6 +90,8 @@ def index(
             render.index_report(report, index_file.path)
 
     with index_file:
+        # From before the first run on: what changes during it is in the next one.
+        changes = direct.changes(paths, walking=walking, but=index_file.path) if watch else iter(())
         report = run()
         say(report)
         if report.replaced:
@@ -98,7 +100,7 @@ def index(
             render.hint_at_better_models(report.model)
         if watch:
             render.warn("watching for changes; Ctrl-C ends it")
-            for _ in direct.changes(paths, walking=walking, but=index_file.path):
+            for _ in changes:
                 report = run()
                 if report.changed:
                     say(report)

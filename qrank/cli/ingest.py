@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from qrank.cli import complete, words
-from qrank.cli.options import common
+from qrank.cli.options import MOST_SECONDS, common, number
 from qrank.errors import InputError
 from qrank.settings import MAX_FILESIZE, TIMEOUT, Reading, Walking
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from qrank.pipeline.plan import FilePlan
 
+MOST_BYTES = 1 << 50
 _SIZE = re.compile(r"(\d+)\s*([kmgt]?)(?:i?b)?", re.IGNORECASE)
 
 NoIgnore = Annotated[
@@ -56,7 +57,12 @@ PreGlobs = Annotated[
 ]
 Timeout = Annotated[
     float | None,
-    typer.Option("--timeout", min=0.1, metavar="SECONDS", help="For one file. [60]"),
+    typer.Option(
+        "--timeout",
+        parser=number("--timeout", 0.1, MOST_SECONDS),
+        metavar="SECONDS",
+        help="For one file. [60]",
+    ),
 ]
 
 
@@ -104,7 +110,11 @@ def _bytes(value: str) -> int:
     match = _SIZE.fullmatch(value.strip())
     if not match:
         raise InputError(f"--max-filesize takes a size like 500K, 32M or 2G, not {value!r}")
-    return int(match[1]) << (10 * " kmgt".index(match[2].lower() or " "))
+    # The length first: int() refuses thousands of digits.
+    size = int(match[1][:20]) << (10 * " kmgt".index(match[2].lower() or " "))
+    if size > MOST_BYTES:
+        raise InputError(f"--max-filesize takes a size up to 1024T, not {value!r}")
+    return size
 
 
 def chunks(

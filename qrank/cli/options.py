@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,7 +15,7 @@ from typer.core import TyperCommand, TyperGroup, TyperOption
 from qrank.cli import complete
 from qrank.errors import InputError
 from qrank.results import Stale
-from qrank.settings import Placement, Settings
+from qrank.settings import Placement, Settings, checked_number
 
 if TYPE_CHECKING:
     from qrank.api import Index
@@ -85,22 +86,37 @@ def _option(*names: str, **settings: Any) -> TyperOption:
     return TyperOption(param_decls=list(names), callback=_store, expose_value=False, **settings)
 
 
-def _whole(name: str, least: int) -> Callable[[str], int]:
-    """A parser of whole numbers from least up."""
+def _preset(key: str) -> Callable[[str], int]:
+    """A parser of a number that can be preset, too."""
+    return lambda value: checked_number(key, "--" + key.replace("_", "-"), value)
 
-    def parse(value: str) -> int:
-        if not value.isdecimal() or int(value) < least:
-            raise InputError(f"{name} takes a whole number from {least}, not {value!r}")
-        return int(value)
+
+def number(name: str, least: float, most: float) -> Callable[[str], float]:
+    """A parser of numbers from least to most; click's own lets nan pass."""
+
+    def parse(value: str) -> float:
+        try:
+            found = float(value)
+        except ValueError:
+            found = math.nan
+        if not least <= found <= most:
+            raise InputError(f"{name} takes a number from {least:g} to {most:g}, not {value!r}")
+        return found
 
     return parse
+
+
+def _index_file(value: str) -> Path:
+    if not value:
+        raise InputError("--db is empty", hint="name an index file")
+    return Path(value)
 
 
 def _common_options() -> list[TyperOption]:
     """Made anew for each command: their values land in `common`, not in its arguments."""
     colors = "|".join(COLOR_CHOICES)
     return [
-        _option("--db", type=Path, metavar="FILE", help="The index file (or QRANK_DB)."),
+        _option("--db", type=_index_file, metavar="FILE", help="The index file (or QRANK_DB)."),
         _option("--color", metavar=colors, help="When to use colour. [auto]"),
         _option("-q", "--quiet", is_flag=True, help="Say nothing but errors and what was asked."),
         _option("--debug", is_flag=True, help="On an error show the traceback."),
@@ -110,8 +126,8 @@ def _common_options() -> list[TyperOption]:
 def _model_options() -> list[TyperOption]:
     layers_help = "Layers of a model on the GPU. [all, where there is one]"
     return [
-        _option("--threads", type=_whole("--threads", 1), metavar="N", help="[one a core]"),
-        _option("--gpu-layers", type=_whole("--gpu-layers", 0), metavar="N", help=layers_help),
+        _option("--threads", type=_preset("threads"), metavar="N", help="[one a core]"),
+        _option("--gpu-layers", type=_preset("gpu_layers"), metavar="N", help=layers_help),
         _option("--device", metavar="NAME", help="Run on this device of llama.cpp's, or cpu."),
     ]
 
@@ -142,7 +158,8 @@ class ModelCommand(TyperCommand):
 
 # What the commands that print results have in common.
 
-MOST = 1_000_000  # results or candidates that may be asked for
+MOST = 1_000_000  # results, candidates, lines or tokens that may be asked for
+MOST_SECONDS = MOST_SCORE = 100_000.0
 Limit = Annotated[
     int | None, typer.Option("-n", "--limit", min=1, max=MOST, help="Show at most this many. [10]")
 ]
@@ -179,10 +196,16 @@ StaleOption = Annotated[
     Stale, typer.Option("--stale", help="What of results whose file changed since indexed.")
 ]
 MinScore = Annotated[
-    float | None, typer.Option(metavar="S", help="Leave out results below this score.")
+    float | None,
+    typer.Option(
+        parser=number("--min-score", -MOST_SCORE, MOST_SCORE),
+        metavar="S",
+        help="Leave out results below this score.",
+    ),
 ]
 PerFile = Annotated[
-    int | None, typer.Option(min=1, metavar="N", help="At most so many results from one file.")
+    int | None,
+    typer.Option(min=1, max=MOST, metavar="N", help="At most so many results from one file."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 AsJsonl = Annotated[bool, typer.Option("--jsonl", help="Print a JSON object a result.")]
@@ -203,12 +226,22 @@ Format = Annotated[
 MaxTokens = Annotated[
     int | None,
     typer.Option(
-        min=1, metavar="N", help="Pack the best passages into so many tokens, for an LLM."
+        min=1,
+        max=MOST,
+        metavar="N",
+        help="Pack the best passages into so many tokens, for an LLM.",
     ),
 ]
 Around = Annotated[
     int | None,
-    typer.Option("-C", "--context", min=0, metavar="N", help="Show so many lines around the best."),
+    typer.Option(
+        "-C",
+        "--context",
+        min=0,
+        max=MOST,
+        metavar="N",
+        help="Show so many lines around the best.",
+    ),
 ]
 Full = Annotated[bool, typer.Option("--full", help="Show passages whole.")]
 Explain = Annotated[

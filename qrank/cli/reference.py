@@ -8,7 +8,9 @@ from typing import Annotated
 
 import typer
 
+from qrank import files
 from qrank.cli import complete
+from qrank.errors import InputError
 
 SCHEMAS = Path(__file__).parent / "schemas"
 
@@ -74,5 +76,8 @@ def man(
         emit.text(manual.page(command or []), "")
         return
     for name, text in manual.pages():
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / f"{name}.1").write_text(text, encoding="utf-8")
+        path = folder / f"{name}.1"
+        try:
+            files.write_text(path, text)
+        except OSError as error:
+            raise InputError(f"can't write {path}: {files.reason(error)}") from error

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from qrank.cli.inputs import Format
-from qrank.cli.options import RerankModel, common
+from qrank.cli.options import MOST, RerankModel, common
 from qrank.errors import InputError
 
 DEFAULT_CANDIDATES = 100
@@ -24,7 +24,7 @@ def rerank(
     ] = str(DEFAULT_CANDIDATES),
     limit: Annotated[
         int | None,
-        typer.Option("-n", "--limit", min=1, max=1_000_000, help="Print at most this many."),
+        typer.Option("-n", "--limit", min=1, max=MOST, help="Print at most this many."),
     ] = None,
     form: Annotated[
         Format | None, typer.Option("--input", help="What stdin holds. [seen from its first line]")
@@ -75,6 +75,7 @@ def rerank(
 def _candidates(value: str) -> int | None:
     if value == "all":
         return None
-    if not value.isdecimal() or int(value) < 1:
-        raise InputError(f"--candidates takes a number from 1 or all, not {value!r}")
+    # The length first: int() refuses thousands of digits.
+    if not value.isdecimal() or len(value) > 18 or not 1 <= int(value) <= MOST:
+        raise InputError(f"--candidates takes a number from 1 to {MOST}, or all, not {value!r}")
     return int(value)

@@ -12,6 +12,7 @@ from qrank.cli import show
 from qrank.cli.inputs import Format as InputFormat
 from qrank.cli.options import (
     MOST,
+    MOST_SECONDS,
     Around,
     AsJson,
     AsJsonl,
@@ -36,6 +37,7 @@ from qrank.cli.options import (
     Suffixes,
     Until,
     common,
+    number,
 )
 from qrank.cli.show import Form
 from qrank.errors import InputError, QueryError
@@ -71,7 +73,12 @@ def search(
     ] = None,
     candidates: Annotated[int, typer.Option(min=1, max=MOST, help="How many are reranked.")] = 30,
     budget: Annotated[
-        float | None, typer.Option(min=0, metavar="SECONDS", help="Stop reranking after this.")
+        float | None,
+        typer.Option(
+            parser=number("--budget", 0, MOST_SECONDS),
+            metavar="SECONDS",
+            help="Stop reranking after this.",
+        ),
     ] = None,
     collection: Collections = None,
     path: PathGlob = None,

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import dedent
+from typing import IO
 
 from qrank import text as analyser
 from qrank.cli.inert import inert
@@ -14,6 +15,8 @@ from qrank.names import disk_path
 from qrank.results import Passage, Result
 
 Span = tuple[int, int]
+BLOCK = 1 << 13  # bytes of a file that are read at first, to show lines around a passage
+FARTHEST = 1 << 20  # bytes on either side that are read for them: a file may be one line
 LINES = 5  # of code, lists and tables around the best one
 _HEADING_LINES = re.compile(r"\A(?:#{1,6}[^\S\n].*(?:\n\s*|\Z))+")
 _HEADING = re.compile(r"^#{1,6}[^\S\n]+(.*?)[^\S\n]*#*$", re.MULTILINE)
@@ -77,7 +80,7 @@ def whole(passage: str, terms: Sequence[str]) -> list[Line]:
 def context(result: Result | Passage, terms: Sequence[str], around: int) -> list[Line]:
     """The best line with so many around it, from the file while it is as it was
     indexed, else from what the index holds of it; numbered."""
-    before, after = _surroundings(result)
+    before, after = _surroundings(result, around)
     passage = _lines_of(result.text)
     text = before + passage + after
     start, end = best_sentence(passage, terms, lines=True) or (0, len(passage.partition("\n")[0]))
@@ -215,18 +218,49 @@ def _cut(
         yield Line(text[start:end], spans, marked, number, crop)
 
 
-def _surroundings(result: Result | Passage) -> tuple[str, str]:
-    """The file's text before and after a passage; nothing when it can't be had any more."""
+def _surroundings(result: Result | Passage, around: int) -> tuple[str, str]:
+    """Up to so many lines of the file before and after a passage, all of the passage's own lines
+    included; nothing when they can't be had any more. No more of the file is read than that."""
     if result.stale:
         return "", ""
     try:
-        data = Path(disk_path(result.path)).read_bytes()
-    except OSError:
+        with Path(disk_path(result.path)).open("rb") as file:
+            file.seek(result.start_byte)
+            data = result.text.encode("utf-8", "replace")
+            if file.read(result.end_byte - result.start_byte) != data:
+                return "", ""  # the text was extracted from another format
+            return _before(file, result.start_byte, around), _after(file, around)
+    except (OSError, ValueError):  # ValueError: a NUL in the path
         return "", ""
-    if data[result.start_byte : result.end_byte] != result.text.encode("utf-8", "replace"):
-        return "", ""  # the text was extracted from another format
-    before, after = data[: result.start_byte], data[result.end_byte :]
-    return (
-        inert(re.sub(r"\r\n?", "\n", before.decode("utf-8", "replace").removeprefix("\ufeff"))),
-        inert(re.sub(r"\r\n?", "\n", after.decode("utf-8", "replace").rstrip())),
-    )
+
+
+def _before(file: IO[bytes], end: int, around: int) -> str:
+    """The lines above a place, the beginning of its own line with them."""
+    size = BLOCK
+    while True:
+        start = max(0, end - size)
+        file.seek(start)
+        text = _plain(file.read(end - start))
+        if text.count("\n") > around or start == 0 or size >= FARTHEST:
+            break
+        size *= 8
+    lines = text.split("\n")
+    if start > 0 and len(lines) > 1:
+        lines = lines[1:]  # the first is cut
+    return "\n".join(lines[-around - 1 :]).removeprefix("\ufeff")
+
+
+def _after(file: IO[bytes], around: int) -> str:
+    """The lines below where a file stands, the rest of its own line with them."""
+    data = b""
+    while _plain(data).count("\n") <= around and len(data) < FARTHEST:
+        more = file.read(max(BLOCK, 7 * len(data)))
+        if not more:
+            data = data.rstrip()  # blank lines at the end of the file tell nothing
+            break
+        data += more
+    return "\n".join(_plain(data).split("\n")[: around + 1])
+
+
+def _plain(data: bytes) -> str:
+    return inert(re.sub(r"\r\n?", "\n", data.decode("utf-8", "replace")))

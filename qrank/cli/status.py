@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -32,15 +33,17 @@ def status(
 def init() -> None:
     """Give this folder an index of its own.
 
-    It is .qrank/index.db, used here and in all folders below.
+    It is .qrank/index.db, used here and in all folders below. With --db or QRANK_DB that file is
+    made instead.
     """
     from qrank import api, config, settings
 
+    named = common.db or os.environ.get("QRANK_DB")
     folder = Path.cwd() / config.PROJECT_FOLDER
-    path = folder / settings.INDEX_NAME
+    path = Path(named).expanduser().absolute() if named else folder / settings.INDEX_NAME
     known = path.exists()
     api.Index(path).create()
     ignore = folder / ".gitignore"
-    if not ignore.exists():
+    if not named and not ignore.exists():
         ignore.write_text("*\n", encoding="utf-8")
     print(f"{'There is already' if known else 'Made'} {path}")

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import IO, Annotated
 
 import typer
 
+from qrank import files
 from qrank.cli.options import common
 from qrank.errors import InputError
 
+HEADER = 1 << 20  # bytes that are read of the first line: a file of another kind may have no other
+
 STDIO = Path("-")
 LONGEST_LINE = 16 << 20  # bytes, of an import: one of 4096 dims for each of ten models has 400 kB
+STDOUT = Path("/dev/stdout")  # opened by this name, a file that it leads to would begin anew
 
 
 def export(
@@ -38,23 +40,21 @@ def export(
 
     with common.open_index() as index:
         lines = index.export(collections=collection or (), path=path, vectors=vectors)
-        if file == STDIO:
+        if file in (STDIO, STDOUT):
             for line in lines:
                 emit.line(line)
             return
-        part = file.with_name(f"{file.name}.part")
         try:
-            with part.open("w", encoding="utf-8", errors="replace") as stream:
+            with (
+                files.replacing(file) as place,
+                place.open("w", encoding="utf-8", errors="replace") as stream,
+            ):
                 for line in lines:
                     stream.write(emit.as_json(line) + "\n")
-            os.replace(part, file)  # noqa: PTH105  (whole or not at all)
+        except BrokenPipeError:  # a FIFO's reader left: no worse than one of stdout
+            return
         except OSError as error:
-            raise InputError(
-                f"can't write {file}: {(error.strerror or str(error)).lower()}"
-            ) from error
-        finally:
-            with suppress(OSError):
-                part.unlink()
+            raise InputError(f"can't write {file}: {files.reason(error)}") from error
 
 
 def import_(
@@ -66,22 +66,27 @@ def import_(
 
     with common.open_index() as index:
         if file == STDIO:
-            files, vectors = index.import_lines(_lines(sys.stdin.buffer), "stdin")
+            documents, vectors = index.import_lines(_lines(sys.stdin.buffer), "stdin")
         else:
-            try:
-                with file.open("rb") as stream:
-                    files, vectors = index.import_lines(_lines(stream), str(file))
-            except OSError as error:
-                reason = (error.strerror or str(error)).lower()
-                raise InputError(f"can't read {file}: {reason}") from error
+            with _opened(file) as stream:
+                documents, vectors = index.import_lines(_lines(stream), str(file))
     if as_json:
-        emit.document({"schema": emit.SCHEMA, "documents": files, "vectors": vectors})
+        emit.document({"schema": emit.SCHEMA, "documents": documents, "vectors": vectors})
     else:
-        print(f"{files} documents with {vectors} vectors taken in")
+        print(f"{documents} documents with {vectors} vectors taken in")
+
+
+def _opened(file: Path) -> IO[bytes]:
+    try:
+        return file.open("rb")
+    except OSError as error:
+        raise InputError(f"can't read {file}: {files.reason(error)}") from error
 
 
 def _lines(stream: IO[bytes]) -> Iterator[str]:
-    while data := stream.readline(LONGEST_LINE + 1):
-        if len(data) > LONGEST_LINE:
-            raise ValueError(f"it has more than {LONGEST_LINE >> 20} MiB")
+    longest = HEADER
+    while data := stream.readline(longest + 1):
+        if len(data) > longest:
+            raise ValueError(f"it has more than {longest >> 20} MiB")
         yield data.decode("utf-8", "replace")
+        longest = LONGEST_LINE

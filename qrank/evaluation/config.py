@@ -16,13 +16,13 @@ STAGES = ("bm25", "vector", "hybrid", "hybrid+rerank")
 
 
 def _count(value: str) -> int:
-    if (number := int(value)) < 1:
+    if not 1 <= (number := int(value)) <= 1_000_000:
         raise ValueError
     return number
 
 
 def _seconds(value: str) -> float:
-    if not (number := float(value)) >= 0:
+    if not 0 <= (number := float(value)) <= 100_000:
         raise ValueError
     return number
 
@@ -47,8 +47,8 @@ _SETTINGS = {
     "fusion_weight": _Setting(_share, "a number from 0 to 1", "hybrid"),
     "rerank_model": _Setting(str, "a model", "+rerank"),
     "rerank_weight": _Setting(_share, "a number from 0 to 1", "+rerank"),
-    "candidates": _Setting(_count, "a whole number from 1", "+rerank"),
-    "budget": _Setting(_seconds, "a number of seconds", "+rerank"),
+    "candidates": _Setting(_count, "a whole number from 1 to 1000000", "+rerank"),
+    "budget": _Setting(_seconds, "a number of seconds from 0 to 100000", "+rerank"),
 }
 
 

@@ -92,7 +92,7 @@ def _qrels(folder: Path, split: str) -> dict[str, dict[str, int]]:
         cells = line.rstrip("\r\n").split("\t")
         try:
             query, document, grade = cells[0], cells[1], int(float(cells[2]))
-        except (IndexError, ValueError):
+        except (IndexError, ValueError, OverflowError):
             if number == 1 or not line.strip():
                 continue  # the header
             raise InputError(
@@ -124,7 +124,7 @@ def _queries_file(path: Path) -> Dataset:
 
 def _place(folder: Path, name: str) -> Place:
     file, colon, line = name.rpartition(":")
-    if not (colon and line.isdecimal()):
+    if not (colon and line.isdecimal() and len(line) < 10):
         return Place(str((folder / name).resolve()))
     return Place(str((folder / file).resolve()), int(line))
 
@@ -147,7 +147,7 @@ def _rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         at = f"{path}:{number}"
         try:
             row = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise InputError(f"{at} is no JSON") from None
         if not isinstance(row, dict):
             raise InputError(f"{at} is no JSON object")

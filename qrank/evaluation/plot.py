@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from qrank import files
 from qrank.errors import InputError
 from qrank.evaluation.measure import MAIN
 from qrank.evaluation.report import Numbers
@@ -46,6 +47,7 @@ def plot(numbers: Mapping[str, Numbers], path: Path) -> None:
     axes.set_ylabel("nDCG@10")
     axes.grid(alpha=0.3)
     try:
-        figure.savefig(path)
+        with files.replacing(path) as part:
+            figure.savefig(part, format=path.suffix[1:].lower())
     except OSError as error:
-        raise InputError(f"{path} can't be drawn: {error.strerror}") from error
+        raise InputError(f"can't write {path}: {files.reason(error)}") from error

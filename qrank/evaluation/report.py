@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 
+from qrank import files
 from qrank.errors import InputError
 from qrank.evaluation.dataset import Dataset
 from qrank.evaluation.measure import MAIN, MEASURES, Difference, by_query, difference, percentile
@@ -72,9 +73,9 @@ def write_run(folder: Path, dataset: str, config: str, outcomes: Mapping[str, Ou
     ]
     path = folder / f"{dataset}.{config.replace('/', '_')}.trec"
     try:
-        path.write_text("".join(lines), "utf-8", "replace")
+        files.write_text(path, "".join(lines))
     except OSError as error:
-        raise InputError(f"{path} can't be written: {error.strerror}") from error
+        raise InputError(f"can't write {path}: {files.reason(error)}") from error
 
 
 def make_folder(folder: Path) -> None:
@@ -82,7 +83,7 @@ def make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError(f"the folder {folder} can't be made: {error.strerror}") from error
+        raise InputError(f"can't make the folder {folder}: {files.reason(error)}") from error
 
 
 def _word(name: str) -> str:

@@ -6,6 +6,7 @@ import ctypes
 import os
 from pathlib import Path
 
+from qrank import files
 from qrank.errors import ModelError
 from qrank.llama.binding import errors, interrupts_held, llama
 
@@ -30,9 +31,8 @@ def quantize(source: Path, out: Path, kind: str, *, again: bool = False) -> None
     parameters = llama.llama_model_quantize_default_params()
     parameters.ftype = TYPES[kind]
     parameters.allow_requantize = again
-    part = out.with_name(out.name + ".part")
     errors.clear()
-    try:
+    with files.replacing(out) as part:
         with interrupts_held():
             failed = llama.llama_model_quantize(
                 os.fsencode(source), os.fsencode(part), ctypes.byref(parameters)
@@ -40,6 +40,3 @@ def quantize(source: Path, out: Path, kind: str, *, again: bool = False) -> None
         if failed:
             reason = next((e for e in errors if "quantize" in e), "it refused the file")
             raise ModelError(f"llama.cpp can't quantize {source}: {reason.split(': ', 1)[-1]}")
-        part.replace(out)
-    finally:
-        part.unlink(missing_ok=True)

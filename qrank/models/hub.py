@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from qrank import files
 from qrank.errors import ModelError
 from qrank.models.places import repository_folder, split_source
 from qrank.models.registry import File
@@ -104,7 +105,7 @@ def download(file: File, remote: Remote, tell: Callable[[int], None]) -> Path:
             _check(part, file, remote)
             part.replace(blob)
         if not file.revision:
-            (folder / "refs" / "main").write_text(remote.revision, "utf-8")
+            files.write_text(folder / "refs" / "main", remote.revision)
         _link(link, blob)
     except OSError as error:
         if error.errno in _FULL:

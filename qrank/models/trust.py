@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from qrank import files
 from qrank.errors import InputError
 from qrank.models.places import models_folder
 from qrank.models.registry import Entry
@@ -17,9 +18,7 @@ def remember(entry: Entry) -> None:
     known, new = _known(), _hosts(entry)
     if new <= known:
         return
-    path = _notes()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(sorted(known | new)), "utf-8")
+    files.write_text(_notes(), json.dumps(sorted(known | new)))
 
 
 def require(entry: Entry) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -233,12 +234,10 @@ def import_folder(folder: Path, out: Path, kind: str | None, progress: Progress)
     if kind is None:
         convert(folder, out)
         return out
-    whole = out.with_name(f"{out.name}.whole")
-    try:
+    with tempfile.TemporaryDirectory(prefix=".qrank-", dir=out.absolute().parent) as scratch:
+        whole = Path(scratch) / "whole.gguf"  # on the disk that has room for out
         convert(folder, whole, name=folder.name)
         quantize(whole, out, kind, progress)
-    finally:
-        whole.unlink(missing_ok=True)
     return out
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
 from qrank.store.filters import Filter
+
+MOST_NS = (1 << 63) // 10**9 * 10**9  # whole seconds that fit into an integer of SQLite's
 
 
 def narrowed(
@@ -24,9 +27,23 @@ def narrowed(
     return replace(
         Filter.of(tuple(collections), path),
         suffixes=_ends(suffixes) if suffixes else (),
-        since_ns=int(since.timestamp() * 1e9) if since else None,
-        until_ns=int(until.timestamp() * 1e9) if until else None,
+        since_ns=_ns(since) if since else None,
+        until_ns=_ns(until) if until else None,
     )
+
+
+def _ns(moment: datetime) -> int:
+    """A time in ns since 1970. One before 1678 or after 2262 becomes the first or the last that
+    the store can compare with: no file is older, or newer.
+
+    >>> _ns(datetime(9999, 12, 31)) == MOST_NS, _ns(datetime(1, 1, 1)) == -MOST_NS
+    (True, True)
+    """
+    try:
+        ns = moment.timestamp() * 1e9
+    except (ValueError, OverflowError):  # in the first and the last year, by the time zone
+        ns = math.inf if moment.year > 1970 else -math.inf
+    return int(max(-MOST_NS, min(ns, MOST_NS)))
 
 
 def _ends(names: Sequence[str]) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
+from qrank import files
 from qrank.llama import gguf
 from qrank.models.places import models_folder
 from qrank.models.registry import Role
@@ -68,9 +69,8 @@ def bench(role: Role, path: Path, placement: Placement) -> Speed:
         round(tokens / spent, 1),
         round(runs * BATCH / spent, 2),
     )
-    notes = _notes()
-    notes.parent.mkdir(parents=True, exist_ok=True)
-    notes.write_text(json.dumps(measured() | {str(path): speed.tokens_per_second}), "utf-8")
+    notes = measured() | {str(path): speed.tokens_per_second}
+    files.write_text(_notes(), json.dumps(notes))
     return speed
 
 

@@ -109,6 +109,7 @@ class Importer:
         of an export's, or when the last is missing; the documents that were read whole before are
         kept."""
         left = iter(lines)
+        line: str | None = None
         try:
             for number in count(1):  # before the line is asked for: it may be too long
                 line = next(left, None)
@@ -122,6 +123,12 @@ class Importer:
                 del self._documents[-1:]
             self._write()
             reason = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
+            if number == 1:
+                what = "it is empty" if line == "" or line is None else f"line 1: {reason}"
+                raise InputError(
+                    f"{name or 'what was given'} is not a qrank export ({what})",
+                    hint="make one with: qrank export FILE",
+                ) from error
             raise InputError(
                 f"line {number} {f'of {name} ' if name else ''}is not as qrank export writes it: "
                 f"{reason}",

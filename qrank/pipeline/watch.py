@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 
+from qrank.errors import InputError
+from qrank.files import reason
 from qrank.ingest.ignore import IGNORE_FILES
 from qrank.ingest.walk import Within
 from qrank.names import shown_path
@@ -17,9 +20,11 @@ LONGEST_MS = 5_000  # that a change waits for others
 
 
 def changes(paths: Sequence[Path], walking: Walking, but: Path | None) -> Iterator[None]:
-    """Yield each time that something which a walk of paths would look at has changed.
+    """Watch from this call on; what is returned yields each time that something which a walk of
+    paths would look at has changed, also before it is asked.
 
-    but: an index file, whose own changes are none. Ends when the process is interrupted.
+    but: an index file, whose own changes are none. Ends when the process is interrupted. Raises
+    InputError for a path that does not exist, or where the system has no room for more watches.
     """
     from watchfiles import Change, watch
 
@@ -38,8 +43,23 @@ def changes(paths: Sequence[Path], walking: Walking, but: Path | None) -> Iterat
         )
         return not hidden and within(shown_path(path))
 
-    for _ in watch(*roots, watch_filter=matters, step=SETTLE_MS, debounce=LONGEST_MS):
-        yield
+    found = watch(
+        *roots,
+        watch_filter=matters,
+        step=SETTLE_MS,
+        debounce=LONGEST_MS,
+        rust_timeout=1,  # that is, after each step
+        yield_on_timeout=True,
+        ignore_permission_denied=True,  # as the walk does
+    )
+    try:
+        first = next(found)  # it begins to watch when it is first asked
+    except (OSError, RuntimeError) as error:  # RuntimeError: watchfiles' own
+        said = reason(error) if isinstance(error, OSError) else str(error)
+        raise InputError(
+            f"can't watch for changes: {said}", hint="run qrank index now and then instead"
+        ) from error
+    return (None for changed in chain([first], found) if changed)
 
 
 def _below(roots: Sequence[Path], path: str) -> str:

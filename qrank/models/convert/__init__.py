@@ -6,6 +6,7 @@ from pathlib import Path
 from struct import error as StructError
 from typing import TYPE_CHECKING
 
+from qrank import files
 from qrank.errors import ModelError
 from qrank.models.convert import bert, qwen3
 from qrank.models.convert.folder import read
@@ -44,30 +45,27 @@ def convert(path: Path, out: Path, name: str = "", *, half: bool = False) -> Non
             hint=f"use llama.cpp's convert_hf_to_gguf.py; known here: {', '.join(_FAMILIES)}",
         )
     family, architecture = _FAMILIES[folder.architecture]
-    part = out.with_name(out.name + ".part")
     try:
-        writer = gguf.GGUFWriter(part, architecture)
-        writer.add_name(name or path.name)
-        kind = next((w.kind for w in folder.weights.values() if len(w.shape) == 2), "F32")
-        writer.add_file_type(_FTYPES["F16" if half and kind == "F32" else kind])
-        family.describe(writer, folder)
-        chosen: list[tuple[str, Weight, slice | list[int]]] = [
-            (target, weight, slice(rows))
-            for target, (weight, rows) in family.tensors(folder).items()
-        ]
-        if family is qwen3 and qwen3.is_reranker(folder):
-            weight, answers = qwen3.head(folder)
-            chosen.append(("cls.output.weight", weight, answers))
-        _write(writer, chosen, half)
-        part.replace(out)
+        with files.replacing(out) as part:
+            writer = gguf.GGUFWriter(part, architecture)
+            writer.add_name(name or path.name)
+            kind = next((w.kind for w in folder.weights.values() if len(w.shape) == 2), "F32")
+            writer.add_file_type(_FTYPES["F16" if half and kind == "F32" else kind])
+            family.describe(writer, folder)
+            chosen: list[tuple[str, Weight, slice | list[int]]] = [
+                (target, weight, slice(rows))
+                for target, (weight, rows) in family.tensors(folder).items()
+            ]
+            if family is qwen3 and qwen3.is_reranker(folder):
+                weight, answers = qwen3.head(folder)
+                chosen.append(("cls.output.weight", weight, answers))
+            _write(writer, chosen, half)
     except _WRONG as error:
         said = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
         raise ModelError(
             f"{path} is not as a {folder.architecture} is published ({said})",
             hint="download it again",
         ) from error
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _write(

@@ -1,0 +1,97 @@
+"""A line or more of every command, for what must hold of all of them. A command that is added
+fails test_edges.py until it has one here, or is said to print nothing."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+from support import COMMAND, PARITY, clean_environment
+
+BM25 = "--mode bm25 --db i.db"
+LINES = {  # in the folder that make() fills; where it can be, of several forms of output
+    "index": [
+        "index notes --no-embed --db i.db",
+        "index notes --no-embed --json --db i.db",
+        "index notes --dry-run",
+    ],
+    "search": [
+        f"search kestrel {BM25}",
+        f"search kestrel {BM25} --json",
+        f"search kestrel {BM25} --jsonl",
+        f"search kestrel {BM25} -l",
+        f"search kestrel {BM25} -0",
+        f"search kestrel {BM25} --count",
+        f"search kestrel {BM25} --format {{path}}",
+        f"search kestrel {BM25} --max-tokens 100",
+        f"search kestrel {BM25} --explain",
+        f"search kestrel {BM25} --full",
+        f"search kestrel {BM25} -C 1",
+        f"search kestrel {BM25} --color always",
+        f"search --queries q.txt {BM25}",
+    ],
+    "similar": [f"similar notes/a.md {BM25}", f"similar notes/a.md {BM25} --jsonl"],
+    "get": ["get 1 --db i.db", "get 1 --db i.db --jsonl"],
+    "chunks": ["chunks notes", "chunks notes --jsonl"],
+    "rerank": ["rerank kestrel --rerank-model tiny", "rerank kestrel --rerank-model tiny --json"],
+    "embed": ["embed --embed-model tiny"],
+    "eval": [
+        "eval q.jsonl --configs bm25 --db i.db",
+        "eval q.jsonl --configs bm25 --json --db i.db",
+    ],
+    "status": ["status --db i.db", "status --json --db i.db"],
+    "remove": ["remove notes --db i.db"],
+    "vacuum": ["vacuum --db i.db"],
+    "export": ["export - --db i.db", "export /dev/stdout --db i.db"],
+    "import": ["import export.jsonl --db i.db", "import export.jsonl --json --db i.db"],
+    "doctor": ["doctor --index --db i.db"],
+    "init": ["init --db i.db", "init"],
+    "schema": ["schema search"],
+    "completions": ["completions bash", "completions zsh", "completions fish"],
+    "man": ["man", "man search"],
+    "models list": ["models list", "models list --json"],
+    "models show": ["models show tiny"],
+    "models pull": ["models pull tiny --role embedder"],
+    "models verify": ["models verify tiny"],
+    "models quantize": ["models quantize f32.gguf made.gguf -q"],
+    "models bench": ["models bench tiny --role embedder -q"],
+    "config get": ["config get color"],
+    "config path": ["config path"],
+}
+SILENT = {
+    "tui": "takes the terminal",
+    "open": "runs an editor",
+    "models import": "needs a published model; prints as quantize",
+    "models remove": "needs a pulled model",
+    "config set": "prints nothing",
+}
+STDIN = [  # what reads stdin
+    "search - --db i.db",
+    "search --queries - --db i.db",
+    "get - --db i.db",
+    "rerank kestrel",
+    "rerank kestrel --files",
+    "embed",
+    "import - --db i.db",
+]
+
+
+def make(folder: Path) -> None:
+    """Fill a folder with what LINES name."""
+    (folder / "notes").mkdir()
+    (folder / "notes" / "a.md").write_text("A kestrel hovers.\n", "utf-8")
+    (folder / "notes" / "b.md").write_text("The kestrel is a falcon.\n", "utf-8")
+    (folder / "q.txt").write_text("kestrel\n", "utf-8")
+    asked = {"query": "kestrel", "relevant": "notes/a.md"}
+    (folder / "q.jsonl").write_text(json.dumps(asked) + "\n", "utf-8")
+    (folder / "f32.gguf").write_bytes((PARITY / "embed.gguf").read_bytes())
+    for words in ("index notes --embed-model tiny --db i.db", "export export.jsonl --db i.db"):
+        subprocess.run(
+            [COMMAND, *words.split()],
+            cwd=folder,
+            env=clean_environment(folder),
+            check=True,
+            capture_output=True,
+        )
+    (folder / "i.db").rename(folder / "whole.db")
