@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import zipfile
 from collections.abc import Iterator
-from html import escape
-from io import BytesIO
 from typing import NamedTuple
 
 CHARACTERS = "=-*#`|<>[({})]\"' \t.,:\\/_~+@&;!?\r\n\f0aé中\u0301\u200b\u2028"
@@ -155,8 +151,12 @@ def inputs(size: int) -> Iterator[Input]:
     yield repeated("short front matter of TOML", "[", 6000, "+++\na = ", "\n+++\nb\n")
     yield repeated("front matter of maps", "{a: ", 16000, "---\na: ", "\n---\nb\n")
     yield repeated("blanks within a line", " ", size, "a\n", "b\nc\n")
-    yield repeated("message", "--b\n\n", size, "Subject: a\nContent-Type: multipart/mixed; boundary=b\n\n")
-    yield repeated("nested messages", "Content-Type: message/rfc822\n\n", size, "MIME-Version: 1.0\n")
+    yield repeated(
+        "message", "--b\n\n", size, "Subject: a\nContent-Type: multipart/mixed; boundary=b\n\n"
+    )
+    yield repeated(
+        "nested messages", "Content-Type: message/rfc822\n\n", size, "MIME-Version: 1.0\n"
+    )
     yield repeated("addresses", "a@b,", size, "From: ")
     yield repeated("encoded words", "=?utf-8?q?a?= ", size, "Subject: ")
     yield repeated("encoded starts", "=?", size, "Subject: ")
