@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 VERSION = 2
 _MOST_REPEATS = 2
 _MAX_TERM = 64  # characters; longer runs are hashes and base64, cut so that they stay findable
+# Characters that are normalised at once: that takes the square of a run of combining marks.
+_NORMALISED = 512
+_LONG_RUN = 40  # characters; what is longer seldom comes again, and is not kept in memory
 
 # Han, kana, Thai, Lao, Myanmar and Khmer are written without spaces between words; a Korean word
 # has its particles attached, so that its bigrams match where the whole does not.
@@ -90,17 +93,18 @@ def _stem(word: str, latin: str) -> str:
 
 
 def _fold(word: str) -> str:
-    """Case-fold and drop the accents of Latin and Greek letters (not of Cyrillic: й is no и)."""
+    """A word case-folded, without the accents of Latin and Greek letters (not of Cyrillic: й is
+    no и), its first characters only."""
     if word.isascii():
-        return word.lower()
+        return word[:_MAX_TERM].lower()
     kept: list[str] = []
     base = ""
-    for char in unicodedata.normalize("NFKD", word).casefold():
+    for char in unicodedata.normalize("NFKD", word[:_NORMALISED]).casefold():
         if char.isspace() or (unicodedata.combining(char) and base < "\u0400"):
             continue  # compatibility forms may hold blanks
         base = char
         kept.append(char)
-    return unicodedata.normalize("NFC", "".join(kept))
+    return unicodedata.normalize("NFC", "".join(kept))[:_MAX_TERM]
 
 
 @lru_cache(maxsize=1 << 17)
@@ -111,21 +115,33 @@ def _word_terms(word: str, latin: str = ENGLISH) -> tuple[str, ...]:
     (('maxretri', 'max', 'retri'), ('l', 'ete'), ('user_id', 'user', 'id'))
     """
     word = word.replace("’", "'")
-    head, apostrophe, tail = word.partition("'")
-    if apostrophe and len(head) <= 2 and len(tail) > 2:  # elision: l'eau, d'or, qu'elle
-        return _word_terms(head, latin) + _word_terms(tail, latin)
-    folded = _fold(word)[:_MAX_TERM]
+    terms: list[str] = []
+    at = 0
+    while 0 <= (end := word.find("'", at)) <= at + 2 and len(word) - end > 3:
+        terms += _plain_terms(word[at:end], latin)  # elision: l'eau, d'or, qu'elle
+        at = end + 1
+    head, apostrophe, tail = word[at:].partition("'")
+    if not apostrophe:
+        terms += _plain_terms(head, latin)
+    elif folded := _fold(word[at:]):
+        terms.append(_stem(folded, latin))
+        if tail not in _CONTRACTED:  # a suffix: Ankara'nın, but English ones the stemmer knows
+            terms += _plain_terms(head, latin)
+    return tuple(terms)
+
+
+def _plain_terms(word: str, latin: str) -> tuple[str, ...]:
+    """The terms of a word without an apostrophe."""
+    folded = _fold(word)
     if not folded:
         return ()
     whole = _stem(folded, latin)
-    if apostrophe:  # a suffix: Ankara'nın, but English ones the stemmer knows
-        return (whole,) if tail in _CONTRACTED else (whole, *_word_terms(head, latin))
     if not word.isascii() and "_" not in word:
         return (whole,)
     parts = _PART.findall(word)
     if len(parts) < 2:
         return (whole,)
-    terms = dict.fromkeys([whole, *(_stem(_fold(part)[:_MAX_TERM], latin) for part in parts)])
+    terms = dict.fromkeys([whole, *(_stem(_fold(part), latin) for part in parts)])
     return tuple(terms)
 
 
@@ -136,11 +152,12 @@ def tokens(text: str, latin: str = ENGLISH) -> Iterator[tuple[int, int, tuple[st
         start, end = match.span()
         kind = match.lastgroup
         if kind == "word":
-            yield start, end, _word_terms(match[0], latin)
+            of_word = _word_terms if end - start <= _LONG_RUN else _word_terms.__wrapped__
+            yield start, end, of_word(match[0], latin)
         elif kind == "sign":
             yield start, end, (match[0].lower(),)
         else:
-            run = unicodedata.normalize("NFKC", match[0])
+            run = _composed(match[0])
             if len(run) != end - start:  # half-width kana may shrink: give up the exact places
                 yield start, end, _bigrams(run)
                 continue
@@ -148,6 +165,11 @@ def tokens(text: str, latin: str = ENGLISH) -> Iterator[tuple[int, int, tuple[st
                 yield start + i, start + i + 2, (run[i : i + 2],)
             # The run's last character alone, so that a one-character query finds it as a prefix.
             yield end - 1, end, (run[-1],)
+
+
+def _composed(run: str) -> str:
+    pieces = (run[at : at + _NORMALISED] for at in range(0, len(run), _NORMALISED))
+    return "".join(unicodedata.normalize("NFKC", piece) for piece in pieces)
 
 
 def _bigrams(run: str) -> tuple[str, ...]:
@@ -164,7 +186,6 @@ _RUN = "0-9A-Za-z_'+#"
 _BREAKS = re.sub(f"[{_RUN}]", "", "".join(map(chr, range(128))))
 _BREAK = re.compile(f"[{re.escape(_BREAKS)}]+")
 _ASCII_RUNS = bytes(32 if chr(code) in _BREAKS else code for code in range(256))
-_LONG_RUN = 40  # characters; what is longer seldom comes again
 
 
 class _RunTerms(dict[str, str]):

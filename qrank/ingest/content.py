@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import stat
@@ -20,7 +21,10 @@ def open_regular(path: str) -> BinaryIO:
     Raises NoTextError for anything but a regular file, OSError.
     """
     flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-    handle = os.open(disk_path(path), flags | getattr(os, "O_CLOEXEC", 0))
+    try:
+        handle = os.open(disk_path(path), flags | getattr(os, "O_CLOEXEC", 0))
+    except ValueError as error:  # a NUL in it
+        raise OSError(errno.EINVAL, str(error)) from error
     if not stat.S_ISREG(os.fstat(handle).st_mode):
         os.close(handle)
         raise NoTextError("not a regular file")

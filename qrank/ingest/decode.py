@@ -20,6 +20,8 @@ _WESTERN = frozenset(
 )
 # For open(…, errors=…): in UTF-8 the bytes that are none are taken for cp1252's.
 WESTERN = "qrank-western"
+# Codecs that are for names or for programs; the first two take quadratic time.
+_NO_ENCODINGS = frozenset("idna punycode unicode-escape raw-unicode-escape undefined".split())
 _CYRILLIC = ("cp1251", "koi8-r", "cp866")
 _CYRILLIC_WORD = re.compile(r"[\u0400-\u04ff]{3,}")
 _PAIR = re.compile(r"[\x80-\uffff]{2}")
@@ -49,6 +51,15 @@ def encoding_of(data: bytes) -> tuple[str, int]:
         return "utf-8", 0
     except UnicodeDecodeError:
         return _guess(data), 0
+
+
+def text_encoding(name: str) -> str:
+    """Python's name of an encoding that a page or a mail says it has. Raises LookupError for one
+    that texts are never in, ValueError for what is no name."""
+    found = codecs.lookup(name).name
+    if found.replace("_", "-") in _NO_ENCODINGS:
+        raise LookupError(name)
+    return found
 
 
 def whole_lines(data: bytes) -> bytes:

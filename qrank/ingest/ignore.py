@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathspec import GitIgnoreSpec
 
 IGNORE_FILES = (".gitignore", ".ignore", ".qrankignore")  # a later one overrules an earlier one
-_OPEN_BRACKET = re.compile(r"(?<!\\)\[[^\]]*$")
+_BRACKET = re.compile(r"(?<!\\)\[")
 MAX_IGNORE_BYTES = 1 << 20
 Rules = tuple[tuple[str, "GitIgnoreSpec"], ...]  # (folder with its slash, rules below it)
 
@@ -69,7 +69,7 @@ class Globs:
 
     def __init__(self, globs: Sequence[str]) -> None:
         for glob in globs:
-            if not glob.strip("!/ ") or _OPEN_BRACKET.search(glob):
+            if not glob.strip("!/ ") or _BRACKET.search(glob[glob.rfind("]") + 1 :]):
                 raise InputError(f"{glob!r} is no glob", hint="-g '*.md' or -g '!drafts' are")
         self._spec = _spec(globs) if globs else None
         self._only = any(not glob.startswith("!") for glob in globs)

@@ -19,9 +19,9 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-from qrank.errors import ExtractError, NoTextError, SecretError
 from qrank.ingest import worker as protocol
 from qrank.ingest.prepare import IN_MEMORY, Part, Prepared, Task, needs_worker, prepare
+from qrank.ingest.problems import STOPS, Problem, problem_of, signal_name
 from qrank.settings import Reading
 
 HERE = 2 << 20  # bytes of plain text in all that are not worth the start of a worker
@@ -29,16 +29,6 @@ BATCH_BYTES, BATCH_FILES = 512 << 10, 64  # of plain files that a worker is give
 AHEAD_BYTES, AHEAD_FILES = 16 << 20, 2048  # read but not yet taken
 MAX_WORKERS = 8
 MESSAGES = 4  # of a file, that wait to be taken
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """Why a file was left out. kind: skipped (nothing to index in it), secret (it holds keys or
-    passwords), failed (damaged, crashed; the same would happen again), unread (can't be opened
-    now)."""
-
-    kind: str
-    reason: str
 
 
 @dataclass(slots=True)
@@ -104,15 +94,25 @@ def _read_here(task: Task, reading: Reading) -> Outcome:
     try:
         first = next(parts)
         assert isinstance(first, Prepared)
-        return Outcome(task, first, rest=parts)  # type: ignore[arg-type]
-    except SecretError as error:
-        return Outcome(task, problem=Problem("secret", str(error)))
-    except NoTextError as error:
-        return Outcome(task, problem=Problem("skipped", str(error)))
-    except ExtractError as error:
-        return Outcome(task, problem=Problem("failed", str(error)))
-    except OSError as error:
-        return Outcome(task, problem=Problem("unread", (error.strerror or str(error)).lower()))
+        return Outcome(task, first, rest=_rest_here(parts))
+    except STOPS:
+        raise
+    except BaseException as error:  # as in a worker: a reader may raise anything
+        return Outcome(task, problem=problem_of(error))
+
+
+def _rest_here(parts: Iterator[Prepared | Part]) -> Iterator[Part]:
+    while True:
+        try:
+            part = next(parts, None)
+        except STOPS:
+            raise
+        except BaseException as error:
+            raise problem_of(error).error() from error
+        if part is None:
+            return
+        assert isinstance(part, Part)
+        yield part
 
 
 class _Closed(Exception):
@@ -153,7 +153,7 @@ class _Reply:
             if kind == protocol.END:
                 return
             if kind == protocol.PROBLEM:
-                raise ExtractError(Problem(*pickle.loads(data)).reason)
+                raise Problem(*pickle.loads(data)).error()
             yield pickle.loads(data)
 
 
@@ -204,8 +204,8 @@ class _Workers:
         except _Closed:
             pass
         except Exception as error:  # or the main thread would wait for ever
+            data = pickle.dumps(("unread", problem_of(error).reason))
             for reply in batch:
-                data = pickle.dumps(("unread", f"{type(error).__name__}: {error}"))
                 with contextlib.suppress(_Closed):
                     reply.put(protocol.PROBLEM, data, self._closed)
 
@@ -287,7 +287,7 @@ class _Process:
         if code == protocol.OUT_OF_MEMORY:
             return protocol.TOO_MUCH
         if code < 0:
-            return f"its reader crashed ({signal.Signals(-code).name})"
+            return f"its reader crashed ({signal_name(-code)})"
         return f"its reader ended with status {code}"
 
 

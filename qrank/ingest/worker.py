@@ -50,8 +50,8 @@ def main() -> None:
 
 
 def _serve(task: tuple[object, ...], reading: object, out: BinaryIO) -> None:
-    from qrank.errors import NoTextError, QrankError, SecretError
     from qrank.ingest.prepare import Prepared, prepare
+    from qrank.ingest.problems import problem_of
 
     try:
         for message in prepare(task, reading):  # type: ignore[arg-type]
@@ -64,19 +64,11 @@ def _serve(task: tuple[object, ...], reading: object, out: BinaryIO) -> None:
         _send(out, END, None)
     except BrokenPipeError:  # the parent is gone
         os._exit(1)
-    except SecretError as error:
-        _send(out, PROBLEM, ("secret", str(error)))
-    except NoTextError as error:
-        _send(out, PROBLEM, ("skipped", str(error)))
-    except QrankError as error:
-        _send(out, PROBLEM, ("failed", str(error)))
-    except OSError as error:
-        _send(out, PROBLEM, ("unread", (error.strerror or str(error)).lower()))
-    except MemoryError:
-        _send(out, PROBLEM, ("failed", TOO_MUCH))
-    except BaseException as error:  # a library that trips over a damaged file; a panic in Rust
-        said = " ".join(str(error).split())[:200]
-        _send(out, PROBLEM, ("failed", f"damaged? its reader says {type(error).__name__}: {said}"))
+    except SystemExit:  # the parent wants no more
+        raise
+    except BaseException as error:
+        problem = problem_of(error)
+        _send(out, PROBLEM, (problem.kind, problem.reason))
 
 
 def _send(out: BinaryIO, kind: bytes, value: object) -> None:

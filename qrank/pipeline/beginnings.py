@@ -6,11 +6,11 @@ import os
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from qrank.errors import ExtractError
 from qrank.ingest.content import open_regular
 from qrank.ingest.decode import decode, whole_lines
 from qrank.ingest.extract import is_text
 from qrank.ingest.prepare import Task
+from qrank.ingest.problems import STOPS, problem_of
 from qrank.ingest.readers import read_all
 from qrank.pipeline.plan import FilePlan, planned
 from qrank.results import Signature
@@ -42,10 +42,10 @@ def _looked_at(path: str) -> Beginning | Task:
         if not is_text(os.path.basename(path), data):  # noqa: PTH119
             return Task(path, Signature.of(info), secret=True)
         return Beginning(decode(whole_lines(data) if len(data) == LENGTH else data)[0])
-    except ExtractError as error:
-        return Beginning(reason=str(error))
-    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
-        return Beginning(reason=(getattr(error, "strerror", None) or str(error)).lower())
+    except STOPS:
+        raise
+    except BaseException as error:
+        return Beginning(reason=problem_of(error).reason)
 
 
 def _of_plan(plan: FilePlan) -> Beginning:

@@ -13,7 +13,8 @@ from qrank.errors import ExtractError, InputError
 from qrank.ingest import chunk as chunking
 from qrank.ingest import extract, secrets
 from qrank.ingest.prepare import Task, made_by
-from qrank.ingest.readers import Outcome, Problem, read_all
+from qrank.ingest.problems import Problem, problem_of
+from qrank.ingest.readers import Outcome, read_all
 from qrank.ingest.spool import spooled
 from qrank.ingest.walk import Within, secret, too_large, walk
 from qrank.names import absolute, folder_key, is_under, named_path
@@ -201,11 +202,8 @@ class _Update:
                 with self._store.transaction():
                     self._write(outcome)
                 self._count_written(outcome)
-        except ExtractError as error:
-            self._take(Outcome(outcome.task, problem=Problem("failed", str(error))))
-        except OSError as error:
-            reason = (error.strerror or str(error)).lower()
-            self._unreadable(FileProblem(outcome.task.path, reason))
+        except (ExtractError, OSError) as error:
+            self._take(Outcome(outcome.task, problem=problem_of(error)))
 
     def _write_group(self) -> None:
         group, self._group, self._group_chunks = self._group, [], 0

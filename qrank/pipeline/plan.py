@@ -9,6 +9,7 @@ from pathlib import Path
 from qrank.errors import ExtractError
 from qrank.ingest.chunk import estimated_tokens
 from qrank.ingest.prepare import Task
+from qrank.ingest.problems import problem_of
 from qrank.ingest.readers import Outcome, read_all
 from qrank.ingest.secrets import reason
 from qrank.ingest.walk import secret, too_large, walk
@@ -70,5 +71,5 @@ def planned(outcome: Outcome) -> FilePlan:
             made.chunks += [new.chunk for new in part.chunks]
             made.note = part.note or made.note
     except (ExtractError, OSError) as error:
-        made.chunks, made.reason = [], str(error)
+        made.chunks, made.reason = [], problem_of(error).reason
     return made

@@ -80,11 +80,10 @@ _UNREAD = dict.fromkeys(_BINARY.split(), "binary file") | {
     suffix: f"{suffix.upper()} is not read (--pre can: see docs/ingest.md)" for suffix in _MARKED_UP
 }
 MBOX = re.compile(rb"From \S.{0,80} \d\d?:\d\d(?::\d\d)? .{0,40}\r?\n")  # RFC 4155
+_HEADER = re.compile(rb"[A-Za-z][\w-]*: ")
 # Headers that programs write, none a person does: a message of a Maildir, say, has no suffix.
-_MAIL = re.compile(
-    rb"(?:[A-Za-z][\w-]*: .*\r?\n(?:[ \t].*\r?\n)*)*?"
-    rb"(?:Return-Path|Delivered-To|Received|Message-ID|MIME-Version): ",
-    re.IGNORECASE,
+_MAIL_HEADER = re.compile(
+    rb"(?:Return-Path|Delivered-To|Received|Message-ID|MIME-Version): ", re.IGNORECASE
 )
 
 
@@ -177,11 +176,28 @@ def _sniffed(head: bytes, file: BinaryIO | None) -> Format | None:
         return BY_SUFFIX["html"]
     if MBOX.match(head):
         return BY_SUFFIX["mbox"]
-    if _MAIL.match(head):
+    if _is_mail(head):
         return BY_SUFFIX["eml"]
     if head.startswith(b"PK\3\4"):
         return BY_SUFFIX["docx"] if file is None else _zipped(file)
     return None
+
+
+def _is_mail(head: bytes) -> bool:
+    """Whether a text begins with headers, one of which only programs write.
+
+    >>> _is_mail(b"To: a\\n b\\nReceived: c"), _is_mail(b"To: a\\n\\nReceived: c")
+    (True, False)
+    """
+    in_header = False
+    for line in head.split(b"\n"):
+        if _MAIL_HEADER.match(line):
+            return True
+        # (A line that begins with a blank goes on with the header above it.)
+        in_header = bool(_HEADER.match(line)) or (in_header and line.startswith((b" ", b"\t")))
+        if not in_header:
+            return False
+    return False
 
 
 def _zipped(file: BinaryIO) -> Format | None:

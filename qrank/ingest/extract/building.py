@@ -9,6 +9,7 @@ from qrank.errors import ExtractError
 from qrank.results import Block, Document
 
 MAX_HEADING = 200  # characters: each chunk below repeats it
+MAX_LEVEL = 10  # of headings; a chunk names all that it is under
 MAX_TEXT = 32 << 20  # characters that one document may hold
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ufffe\uffff\ud800-\udfff]")
 _BLANKS = re.compile(r"[^\S\n]+")
@@ -61,6 +62,7 @@ class Builder:
 
     def heading(self, level: int, text: str, line: int = 0) -> None:
         """A heading of the text itself."""
+        level = min(level, MAX_LEVEL)
         name = one_line(text)[:MAX_HEADING]
         if not name:
             return

@@ -1,9 +1,10 @@
-"""Source code: definitions, found by tree-sitter; without a grammar for the language, told by
-their indentation and the blank lines around."""
+"""Source code: definitions, found by tree-sitter; without a grammar for the language, or when
+parsing takes too long, told by their indentation and the blank lines around."""
 
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterator
 from functools import cache
 from importlib import import_module
@@ -12,9 +13,13 @@ from typing import TYPE_CHECKING
 from qrank.results import Block
 
 if TYPE_CHECKING:
-    from tree_sitter import Node, Parser
+    from tree_sitter import Node, Parser, Tree
 
 MAX_DEPTH = 4  # of definitions within definitions
+# Seconds of processor time to parse a file, and more for each MB. Code takes 0.2 a MB; what is none
+# may take a grammar the square of its length, without end for a long line of `/*`.
+SECONDS, SECONDS_A_MB = 5.0, 0.5
+_WINDOW = 1 << 16  # bytes that the parser is given at once
 SPLIT = 1000  # bytes; a shorter class is one block
 GRAMMARS = {  # suffix -> (module of the grammar, function of it)
     **dict.fromkeys(("py", "pyi"), ("tree_sitter_python", "language")),
@@ -51,7 +56,10 @@ def extract(text: str, suffix: str = "") -> tuple[str, list[Block]]:
     if parser is None:
         return "", _by_indentation(text)
     data = text.encode("utf-8")
-    spans = list(_definitions(parser.parse(data).root_node, len(data)))
+    tree = _parsed(parser, data)
+    if tree is None:
+        return "", _by_indentation(text)
+    spans = list(_definitions(tree.root_node, len(data)))
     return "", _in_characters(spans, data, text.isascii())
 
 
@@ -63,6 +71,19 @@ def _parser(suffix: str) -> Parser | None:
 
     module, function = GRAMMARS[suffix]
     return Parser(Language(getattr(import_module(module), function)()))
+
+
+def _parsed(parser: Parser, data: bytes) -> Tree | None:
+    """The syntax tree, None when it takes too long to make."""
+    end = time.process_time() + SECONDS + SECONDS_A_MB * len(data) / (1 << 20)
+    try:
+        return parser.parse(
+            lambda at, _: data[at : at + _WINDOW],
+            progress_callback=lambda *_: time.process_time() > end,
+        )
+    except ValueError:
+        parser.reset()
+        return None
 
 
 Span = tuple[int, int, tuple[str, ...]]  # bytes, names

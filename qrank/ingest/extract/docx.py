@@ -12,7 +12,6 @@ from qrank.ingest.extract.building import Builder, one_line
 from qrank.results import Document
 
 if TYPE_CHECKING:
-    from docx.table import Table
     from docx.text.paragraph import Paragraph
     from lxml.etree import _Element
 
@@ -29,7 +28,6 @@ def extract(file: BinaryIO) -> Iterator[Document]:
     """Yield the document; its title is that of its properties, else its first heading."""
     import docx
     from docx.opc.exceptions import PackageNotFoundError
-    from docx.table import Table
     from docx.text.paragraph import Paragraph
 
     archive = open_zip(file)  # its sizes are looked at first
@@ -39,11 +37,20 @@ def extract(file: BinaryIO) -> Iterator[Document]:
     except (PackageNotFoundError, KeyError, ValueError) as error:
         raise ExtractError("damaged, or no Word document") from error
     builder = Builder()
+    levels: dict[str, int] = {}  # by style: to look one up goes through all styles
     for element in _blocks(opened.element.body):
         if element.tag == f"{_W}tbl":
-            builder.paragraph(_table(Table(element, opened)))  # type: ignore[arg-type]
+            builder.paragraph(_table(element))
+            continue
+        text = _text(element)
+        style = element.find(f"{_W}pPr/{_W}pStyle")
+        name = "" if style is None else style.get(f"{_W}val", "")
+        if name not in levels:
+            levels[name] = _level(Paragraph(element, opened))  # type: ignore[arg-type]
+        if levels[name]:
+            builder.heading(levels[name], text)
         else:
-            _add(builder, Paragraph(element, opened))  # type: ignore[arg-type]
+            builder.paragraph(text)
     for name in ("word/footnotes.xml", "word/endnotes.xml", "word/comments.xml"):
         if name in archive.namelist():
             for paragraph in xml(archive, name).iter(f"{_W}p"):
@@ -82,19 +89,30 @@ def _text(element: _Element) -> str:
     return "".join(pieces)
 
 
-def _add(builder: Builder, paragraph: Paragraph) -> None:
-    text = _text(paragraph._p)
+def _level(paragraph: Paragraph) -> int:
+    """The level of a heading, by the name of its style; 0 for other paragraphs."""
     level = _LEVEL.match((paragraph.style.name if paragraph.style else "") or "")
-    if level:
-        builder.heading(int(level[1] or 1), text)
-    else:
-        builder.paragraph(text)
+    return int(level[1] or 1) if level else 0
 
 
-def _table(table: Table) -> str:
-    """Rows as lines; a cell that spans several columns comes once."""
+def _table(table: _Element) -> str:
+    """Rows as lines; a cell that spans several columns comes once, one that spans several rows in
+    each of them (ECMA-376, part 1, 17.4: gridBefore, gridSpan, vMerge)."""
     lines = []
-    for row in table.rows:
-        cells = dict.fromkeys(cell._tc for cell in row.cells)
-        lines.append(" | ".join(one_line(_text(cell)) for cell in cells))
+    above: dict[int, str] = {}  # by column: the text of the cell that begins there
+    for row in table.iterchildren(f"{_W}tr"):
+        column = _number(row.find(f"{_W}trPr/{_W}gridBefore"), 0)
+        cells = []
+        for cell in row.iterchildren(f"{_W}tc"):
+            merged = cell.find(f"{_W}tcPr/{_W}vMerge")
+            if merged is None or merged.get(f"{_W}val", "continue") != "continue":
+                above[column] = one_line(_text(cell))
+            cells.append(above.setdefault(column, ""))
+            column += _number(cell.find(f"{_W}tcPr/{_W}gridSpan"), 1)
+        lines.append(" | ".join(cells))
     return "\n".join(lines)
+
+
+def _number(element: _Element | None, default: int) -> int:
+    value = "" if element is None else element.get(f"{_W}val", "")
+    return int(value[:4]) if value.isdecimal() else default

@@ -37,10 +37,12 @@ def extract(file: BinaryIO) -> Iterator[Document]:
         for item in package.iter(f"{_OPF}item")
     }
     found = False
+    unread = set(archive.namelist())  # a chapter that is named again is not read again
     for number, reference in enumerate(package.iter(f"{_OPF}itemref"), 1):
         name = chapters.get(reference.get("idref"))
-        if name is None or name not in archive.namelist():
+        if name not in unread:
             continue
+        unread.remove(name)
         builder = Builder()
         builder.page(number)
         html.add(builder, html.decode_html(read(archive, name)), line=None)

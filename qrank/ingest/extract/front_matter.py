@@ -9,7 +9,10 @@ from datetime import date
 from typing import Any
 
 MAX_LENGTH = 16_384  # characters; longer ones are text
+MAX_DEPTH = 100  # of lists and tables within each other; the parsers recurse
+MAX_DOTS = 200  # in a line of TOML: keys of so many parts take quadratic time
 _YAML = re.compile(r"---[ \t]*\n(.*?)\n(?:---|\.\.\.)[ \t]*(?:\n|\Z)", re.DOTALL)
+_BRACKET = re.compile(r"[\[\]{}]")
 _TOML = re.compile(r"\+\+\+[ \t]*\n(.*?)\n\+\+\+[ \t]*(?:\n|\Z)", re.DOTALL)
 
 
@@ -29,33 +32,53 @@ def read(text: str) -> tuple[Mapping[str, object], int]:
         return {}, 0
     try:
         table = _yaml(found[1]) if text[0] == "-" else _toml(found[1])
-    except ValueError:
+    except Exception:  # the parsers' own errors, and what they raise without meaning to
         table = {}
     fields = {str(key): _plain(value) for key, value in table.items()}
     return {key: value for key, value in fields.items() if value is not None}, found.end()
 
 
+def _too_deep(text: str) -> bool:
+    """Whether more brackets are open somewhere than any front matter needs."""
+    depth = 0
+    for found in _BRACKET.finditer(text):
+        depth += 1 if found[0] in "[{" else -1
+        if depth > MAX_DEPTH:
+            return True
+    return False
+
+
 def _toml(text: str) -> Mapping[Any, object]:
     import tomllib
 
+    if _too_deep(text) or any(line.count(".") > MAX_DOTS for line in text.split("\n")):
+        return {}
     return dict(tomllib.loads(text))
 
 
 def _yaml(text: str) -> Mapping[Any, object]:
     import yaml
 
-    try:
-        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text)):
+    if _too_deep(text):
+        return {}
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    depth = 0
+    for event in yaml.parse(text, loader):
+        if isinstance(event, yaml.AliasEvent):
             return {}  # a small text whose aliases unfold to gigabytes
-        loaded = yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-    except (yaml.YAMLError, RecursionError) as error:
-        raise ValueError("not YAML") from error
+        depth += isinstance(event, yaml.CollectionStartEvent)
+        depth -= isinstance(event, yaml.CollectionEndEvent)
+        if depth > MAX_DEPTH:
+            return {}
+    loaded = yaml.load(text, loader)
     return loaded if isinstance(loaded, dict) else {}
 
 
 def _plain(value: object) -> object:
     if isinstance(value, float) and not math.isfinite(value):
         return None  # JSON has no such number
+    if isinstance(value, int) and value.bit_length() > 64:
+        return None  # Python refuses to write numbers of thousands of digits
     if isinstance(value, str | int | float):
         return value
     if isinstance(value, date):

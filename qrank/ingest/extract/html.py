@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from qrank.errors import ExtractError
-from qrank.ingest.decode import decode
+from qrank.ingest.decode import decode, text_encoding
 from qrank.ingest.extract.building import Builder, blanks_made_one, one_line
 from qrank.results import Document
 
@@ -22,7 +22,9 @@ _BLOCKS = frozenset(
     "text".split()  # of a drawing (SVG)
 )
 _HEADINGS = {f"h{level}": level for level in range(1, 7)}
-_CHARSET = re.compile(rb"<meta[^>]{0,200}charset\s*=\s*[\"']?\s*([\w.:-]{1,40})", re.IGNORECASE)
+_CHARSET = re.compile(
+    rb"<meta[^>]{0,200}charset\s{0,9}=\s{0,9}[\"']?\s{0,9}([\w.:-]{1,40})", re.IGNORECASE
+)
 
 
 def extract(file: BinaryIO) -> Iterator[Document]:
@@ -37,8 +39,8 @@ def decode_html(data: bytes) -> str:
     named = _CHARSET.search(data[:4096])
     if named and not data.startswith((b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")):
         try:
-            return data.decode(named[1].decode("ascii"))
-        except (LookupError, UnicodeDecodeError, ValueError):
+            return data.decode(text_encoding(named[1].decode("ascii")))
+        except (LookupError, ValueError):
             pass  # it names none that exists, or not its own
     return decode(data)[0]
 

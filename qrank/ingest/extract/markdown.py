@@ -3,6 +3,7 @@ headings that are in no list or quotation."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from pyromark.event import Event
 
 MAX_HEADING = 200  # characters: each chunk below repeats it
+_NOT_BLANK = re.compile(r"\S")
 _CONTAINERS = ("BlockQuote", "List", "Item")
 _CONTENT = ("Paragraph", "CodeBlock", "HtmlBlock", "Table", "Item")  # a block ends where one does
 
@@ -47,6 +49,7 @@ class _Scan:
         self._done = body  # characters that are in blocks
         self._data = text[body:].encode("utf-8", "replace")
         self._byte, self._at = 0, body  # a place in bytes from body, and in characters
+        self._line, self._seen = body, body  # where a line begins, the last before seen
         self._path: list[tuple[int, str]] = []  # (level, heading)
         self._heading: tuple[str, ...] = ()
         self.first_heading = ""
@@ -92,8 +95,10 @@ class _Scan:
 
     def _line_start(self, at: int) -> int:
         """Where the line begins that at is in, if only blanks are before it; else what is done."""
-        start = max(self._text.rfind("\n", 0, at) + 1, self._done)
-        return start if self._text[start:at].isspace() or start == at else self._done
+        self._line = self._text.rfind("\n", self._seen, at) + 1 or self._line
+        self._seen = at
+        start = max(self._line, self._done)
+        return self._done if _NOT_BLANK.search(self._text, start, at) else start
 
     def _line_end(self, at: int) -> int:
         """Behind the line end at or after at."""

@@ -65,8 +65,9 @@ def _headings(builder: Builder, text: str) -> None:
 
 def _without_headings(text: str) -> str:
     lines = text.strip("\n").splitlines()
-    while lines and (
-        not lines[0].strip() or (lines[0].lstrip("#")[:1] == " " and lines[0][0] == "#")
+    at = 0
+    while at < len(lines) and (
+        not lines[at].strip() or (lines[at].lstrip("#")[:1] == " " and lines[at][0] == "#")
     ):
-        lines.pop(0)
-    return "\n".join(lines)
+        at += 1
+    return "\n".join(lines[at:])

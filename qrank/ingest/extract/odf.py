@@ -40,7 +40,7 @@ def extract(file: BinaryIO) -> Iterator[Document]:
             continue
         if tag == f"{_TEXT}h":
             level = element.get(f"{_TEXT}outline-level", "1")
-            builder.heading(int(level) if level.isdecimal() else 1, _text(element))
+            builder.heading(int(level[:3]) if level.isdecimal() else 1, _text(element))
         elif tag == f"{_TEXT}p":
             builder.paragraph(_text(element))
         elif tag == f"{_TABLE}table-row":
@@ -70,7 +70,7 @@ def _text(element: _Element) -> str:
             continue
         if part.tag == f"{_TEXT}s":
             count = part.get(f"{_TEXT}c", "1")
-            pieces.append(" " * min(int(count) if count.isdecimal() else 1, 80))
+            pieces.append(" " * min(int(count[:3]) if count.isdecimal() else 1, 80))
         elif part.tag == f"{_TEXT}tab":
             pieces.append("\t")
         elif part.tag == f"{_TEXT}line-break" or (part.tag == f"{_TEXT}p" and pieces):

@@ -30,16 +30,19 @@ def extract(file: BinaryIO) -> Iterator[Document]:
     archive = open_zip(file)
     builder = Builder()
     main = "ppt/presentation.xml"
+    unread = set(archive.namelist())  # a slide that is named again is not read again
     related = _related(archive, main)
     for number, slide in enumerate(xml(archive, main).iter(f"{_P}sldId"), 1):
         name, _ = related.get(slide.get(f"{_R}id", ""), ("", ""))
-        if name not in archive.namelist():
+        if name not in unread:
             continue
+        unread.remove(name)
         builder.page(number)
         builder.headings()
         _shapes(builder, xml(archive, name))
         for notes, kind in _related(archive, name).values():
-            if kind.endswith(_NOTES) and notes in archive.namelist():
+            if kind.endswith(_NOTES) and notes in unread:
+                unread.remove(notes)
                 _shapes(builder, xml(archive, notes))
     title = ""
     if "docProps/core.xml" in archive.namelist():
@@ -79,7 +82,7 @@ def _related(archive: zipfile.ZipFile, name: str) -> dict[str, tuple[str, str]]:
     """A part's relationships: id -> (the other part's name, kind)."""
     folder, base = posixpath.split(name)
     listing = f"{folder}/_rels/{base}.rels"
-    if listing not in archive.namelist():
+    if listing not in archive.NameToInfo:
         return {}
     return {
         item.get("Id", ""): (

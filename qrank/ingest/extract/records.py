@@ -24,6 +24,7 @@ TEXTS = (
 STRETCH = 1 << 20  # characters that are handed on at once
 MAX_FIELD = 16 << 20
 MAX_DEPTH = 8  # of objects within objects that are looked into
+MAX_NAMED = 20  # fields that a reason lists
 NOWHERE = "\x1f"  # separates cells where there is but one in a line
 _SEPARATOR = re.compile(r"sep=(.)\r?\n")
 
@@ -227,7 +228,8 @@ class _Stretch:
     def last(self, fields: tuple[str, ...], note: str = "") -> Document:
         """The last one. Raises NoTextError when there was no text in any row."""
         if self._empty:
-            there = f"; there are: {', '.join(self._names)}" if self._names else ""
+            names = [*islice(self._names, MAX_NAMED), *["…"] * (len(self._names) > MAX_NAMED)]
+            there = f"; there are: {', '.join(names)}" if names else ""
             under = f" under {', '.join(fields)}{there} (--fields)" if fields else ""
             raise NoTextError(f"no row has text{under}")
         self._builder.note = note

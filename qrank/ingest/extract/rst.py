@@ -7,17 +7,24 @@ section's level is the order in which its style was first seen (docutils, "Secti
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
 
 from qrank.ingest.extract import plain
 from qrank.ingest.extract.building import MAX_HEADING
 from qrank.results import Block
 
-_TITLE = re.compile(
-    r"^(?P<over>([!-/:-@\[-`{-~])\2{2,})?[ \t]*(?(over)\n)"
-    r"(?P<name>[^\n]*\S[^\n]*)\n(?P<under>([!-/:-@\[-`{-~])\5{2,})[ \t]*$",
-    re.MULTILINE,
-)
+# A line above or below a title (possessive: a long one that is none is looked at once).
+_RULE = re.compile(r"(([!-/:-@\[-`{-~])\2{2,}+)[ \t]*+")
+
+
+class _Title(NamedTuple):
+    """A section's title. start: where it begins, its line above included; over: that line."""
+
+    start: int
+    over: str
+    name: str
+    under: str
 
 
 def extract(text: str, _suffix: str = "") -> tuple[str, list[Block], Mapping[str, object]]:
@@ -28,28 +35,50 @@ def extract(text: str, _suffix: str = "") -> tuple[str, list[Block], Mapping[str
     """
     if "\r" in text:
         text = text.replace("\r\n", " \n").replace("\r", "\n")  # same length: offsets hold
-    titles = [found for found in _TITLE.finditer(text) if _long_enough(found)]
+    titles = [found for found in _titles(text) if _long_enough(found)]
     styles: list[tuple[str, bool]] = []
     path: list[str] = []
     blocks: list[Block] = []
     first = ""
-    starts = [*(found.start() for found in titles), len(text)]
+    starts = [*(found.start for found in titles), len(text)]
     _add(blocks, text, 0, starts[0], ())
     for found, end in zip(titles, starts[1:], strict=True):
-        style = (found["under"][0], bool(found["over"]))
+        style = (found.under[0], bool(found.over))
         if style not in styles:
             styles.append(style)
-        name = " ".join(found["name"].split())[:MAX_HEADING]
+        name = " ".join(found.name.split())[:MAX_HEADING]
         path = [*path[: styles.index(style)], name]
         first = first or name
-        _add(blocks, text, found.start(), end, tuple(path))
+        _add(blocks, text, found.start, end, tuple(path))
     return first, blocks, {}
 
 
-def _long_enough(found: re.Match[str]) -> bool:
-    return len(found["under"]) >= min(len(found["name"].strip()), 200) and (
-        found["over"] is None or found["over"] == found["under"]
-    )
+def _titles(text: str) -> Iterator[_Title]:
+    """What looks like a title, from the top; no line is in two of them."""
+    lines = text.split("\n")
+    at = i = 0
+    while i < len(lines) - 1:
+        over = _rule(lines[i])
+        if over and lines[i + 1].strip() and (under := _rule("".join(lines[i + 2 : i + 3]))):
+            title, taken = _Title(at, over, lines[i + 1].strip(), under), 3
+        elif lines[i].strip() and (under := _rule(lines[i + 1])):
+            title, taken = _Title(at, "", lines[i].strip(), under), 2
+        else:
+            title, taken = None, 1
+        if title:
+            yield title
+        at += sum(map(len, lines[i : i + taken])) + taken
+        i += taken
+
+
+def _rule(line: str) -> str:
+    """The punctuation of a line that is above or below a title; empty for any other line."""
+    found = _RULE.fullmatch(line)
+    return found[1] if found else ""
+
+
+def _long_enough(found: _Title) -> bool:
+    return len(found.under) >= min(len(found.name), 200) and found.over in ("", found.under)
 
 
 def _add(blocks: list[Block], text: str, start: int, end: int, heading: tuple[str, ...]) -> None:

@@ -11,7 +11,7 @@ from qrank.ingest.extract.building import Builder
 from qrank.results import Document
 
 STRETCH = 600  # characters: half a minute of speech
-_TIME = re.compile(r"\s*(?:(\d+):)?(\d\d):(\d\d)[.,]\d+\s*-->")
+_TIME = re.compile(r"\s*(?:(\d{1,9}):)?(\d\d):(\d\d)[.,]\d+\s*-->")
 _TAG = re.compile(r"<[^>\n]{0,100}>|\{\\[^}\n]{0,100}\}")
 
 

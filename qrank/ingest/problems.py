@@ -1,0 +1,67 @@
+"""Why a file was left out: what its readers raise, as a kind and a reason for people.
+
+The same in the main process and in the workers, so that a file's problem does not depend on who
+read it.
+"""
+
+from __future__ import annotations
+
+import signal
+from dataclasses import dataclass
+
+from qrank.errors import ExtractError, NoTextError, QrankError, SecretError, Terminated
+
+MAX_REASON = 500  # characters
+# What asks this process to stop, whatever it is doing.
+STOPS = (KeyboardInterrupt, SystemExit, GeneratorExit, Terminated)
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Why a file was left out. kind: skipped (nothing to index in it), secret (it holds keys or
+    passwords), failed (damaged, crashed; the same would happen again), unread (can't be opened
+    now)."""
+
+    kind: str
+    reason: str
+
+    def error(self) -> ExtractError | OSError:
+        """The error that stands for it where a file turns out to be unreadable half way."""
+        if self.kind == "unread":
+            return OSError(self.reason)
+        kinds = {"skipped": NoTextError, "secret": SecretError}
+        return kinds.get(self.kind, ExtractError)(self.reason)
+
+
+def problem_of(error: BaseException) -> Problem:
+    """What an error that was raised while a file was read says of the file.
+
+    >>> problem_of(IndexError("pop from empty list"))
+    Problem(kind='failed', reason='damaged? its reader says IndexError: pop from empty list')
+    """
+    kind, reason = "failed", str(error)
+    if isinstance(error, SecretError):
+        kind = "secret"
+    elif isinstance(error, NoTextError):
+        kind = "skipped"
+    elif isinstance(error, OSError):
+        kind, reason = "unread", (error.strerror or str(error)).lower()
+    elif isinstance(error, MemoryError):
+        reason = "needs too much memory"
+    elif isinstance(error, RecursionError):
+        reason = "nested too deeply"
+    elif not isinstance(error, QrankError):  # a library that trips; a panic in Rust
+        reason = f"damaged? its reader says {type(error).__name__}: {reason}"
+    return Problem(kind, " ".join(reason.split())[:MAX_REASON])
+
+
+def signal_name(number: int) -> str:
+    """A signal's name, or its number when it has none.
+
+    >>> signal_name(9), signal_name(40)
+    ('SIGKILL', 'signal 40')
+    """
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"

@@ -1,0 +1,187 @@
+"""Inputs that cost a reader with a slip far too much time: long runs, deep nests, odd line ends."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+CHARACTERS = "=-*#`|<>[({})]\"' \t.,:\\/_~+@&;!?\r\n\f0aé中\u0301\u200b\u2028"
+PIECES = {  # name: what is repeated
+    "words": "a b ",
+    "long words": "a" * 5000 + " ",
+    "apostrophes": "a'",
+    "marks": "a\u0301",
+    "signs": "c++ c# ",
+    "capitals": "aB",
+    "snake": "a_",
+    "sentences": "A. ",
+    "initials": "a.b.",
+    "stops": ".) ",
+    "quotes": "\"'",
+    "quoted": 'a,"b""c",',
+    "crlf": "a\r\n",
+    "blank crlf": "\r\n",
+    "cr": "a\r",
+    "mixed ends": "\n\r",
+    "blank lines": " \n",
+    "tab lines": "\t\n",
+    "paragraphs": "a\n\n",
+    "spaced paragraphs": "a\n \t \n",
+    "pages": "a\f",
+    "headers": "K1: v\r\n",
+    "headers of blanks": "K1:    \r\n \r\n",
+    "folded headers": "K1: v\r\n v\r\n",
+    "received": "Received: from a by b; c\n",
+    "from lines": "From a@b Mon Jan  1 00:00:00 2024\n\n",
+    "from alone": "\n\nFrom a\n",
+    "boundaries": "--b\n\n",
+    "table rows": "|a|b|\n",
+    "table rules": "|-|-|\n",
+    "rules": "---\n",
+    "setext": "a\n===\n",
+    "over and under": "===\na\n===\n",
+    "indented rules": "   ===   \n",
+    "headings": "# a\n",
+    "headings of all levels": "# a\n## b\n### c\n",
+    "hashes": "# ",
+    "items": "- a\n",
+    "nested items": "- ",
+    "numbers": "1. a\n",
+    "quotations": "> ",
+    "quotation lines": "> a\n",
+    "fences": "```\na\n",
+    "ticks of all lengths": "` `` ``` ```` ",
+    "emphasis": "*a_",
+    "stars": "**a*",
+    "links": "[a](",
+    "references": "[a][",
+    "definitions": "[a]: b\n",
+    "images": "![",
+    "entities": "&a",
+    "numeric entities": "&#1;",
+    "autolinks": "<a<a",
+    "tags": "<div>",
+    "other tags": "<b><i>",
+    "attributes": "<a b=",
+    "one tag": " a='b'",
+    "cells": "<table><tr><td>",
+    "paragraphs of html": "<p>a",
+    "options": "<select><option>",
+    "formatting": "<font><p>",
+    "comments": "<!-- -",
+    "comment starts": "<!--",
+    "declarations": "<![CDATA[",
+    "charsets": "<meta ",
+    "brackets": "[(",
+    "square": "[",
+    "all brackets": "[({<",
+    "pairs": "()",
+    "json": '{"a":',
+    "json lists": '["a",',
+    "json rows": '{"text": "a b"}\n',
+    "short rows": "a,b\n",
+    "separators": ",;\t|\n",
+    "cues": "00:00:01,000 --> 00:00:02,000\na\n\n",
+    "times": "1:",
+    "arrows": "-->",
+    "functions": "def a(): pass\n",
+    "classes": "class A {\n",
+    "braces": "a {",
+    "ifs": "if (a) ",
+    "else": "if a then b else ",
+    "ternaries": "a ? b : ",
+    "generics": "a<b",
+    "templates": "template<",
+    "arrows of functions": "a => ",
+    "parameters": "a(b, ",
+    "operators": "a + ",
+    "minus": "- -",
+    "casts": "(a)",
+    "pointers": "*(",
+    "here documents": "<<A\n",
+    "dollars": "$(",
+    "strings": 'f"{',
+    "hash signs": "#define a ",
+    "continued": "a \\\n",
+    "comment lines": "// a\n",
+    "comment blocks": "/* ",
+    "decorators": "@a\n",
+    "semicolons": "a;b",
+    "colons": "a: ",
+    "deep keys": "a:\n ",
+    "colons of yaml": "? a\n: ",
+    "front matter": "---\na: [\n",
+    "front matter of toml": "+++\na = [\n",
+    "directives": ".. a::\n",
+    "roles": ":a:`",
+    "hindi": "हिन्दी",
+    "korean": "한국어",
+    "emoji": "👩\u200d👩",
+    "half width": "ｶﾞ",
+    "surrogates": "\U00020000",
+    "broken utf-8": "\udcff",
+    "western": "\udce9a ",
+    "escapes": "\x1b$B",
+}
+
+
+class Input(NamedTuple):
+    name: str
+    data: bytes
+
+
+def inputs(size: int) -> Iterator[Input]:
+    """All, each of about so many bytes."""
+    for char in CHARACTERS:
+        yield repeated(f"{char!r} alone", char, size)
+        if char not in "\n":
+            yield repeated(f"x, then {char!r}", char, size, "x")
+    for name, piece in PIECES.items():
+        yield repeated(name, piece, size)
+    half = size // 2
+    for start, end in ("[]", "()", "{}", ("<a>", "</a>"), ("<div>", "</div>"), ("'", '"')):
+        yield repeated(f"{start} and {end}", start, half, after=end * (half // len(end)))
+    yield Input("indentation", deeper(size))
+    yield Input("indented list", deeper(size, "- a"))
+    yield Input("indented keys", deeper(size, "a:"))
+    yield Input("indented code", deeper(size, "if a:"))
+    yield repeated("front matter", "[", size, "---\na: ", "\n---\nb\n")
+    yield repeated("front matter of TOML", "[", size, "+++\na = ", "\n+++\nb\n")
+    yield repeated("short front matter", "[", 6000, "---\na: ", "\n---\nb\n")
+    yield repeated("short front matter of TOML", "[", 6000, "+++\na = ", "\n+++\nb\n")
+    yield repeated("front matter of maps", "{a: ", 16000, "---\na: ", "\n---\nb\n")
+    yield repeated("blanks within a line", " ", size, "a\n", "b\nc\n")
+    yield repeated(
+        "message", "--b\n\n", size, "Subject: a\nContent-Type: multipart/mixed; boundary=b\n\n"
+    )
+    yield repeated(
+        "nested messages", "Content-Type: message/rfc822\n\n", size, "MIME-Version: 1.0\n"
+    )
+    yield repeated("addresses", "a@b,", size, "From: ")
+    yield repeated("encoded words", "=?utf-8?q?a?= ", size, "Subject: ")
+    yield repeated("encoded starts", "=?", size, "Subject: ")
+    yield repeated("parameters", "; a*0=b", size, "Content-Type: text/plain")
+    yield repeated("comments of addresses", "(", size, "From: ")
+    yield repeated("quotes in a header", '"\\', size, "To: ")
+    yield repeated("file name", "a.", size, 'Content-Disposition: attachment; filename="')
+
+
+def repeated(name: str, piece: str, size: int, before: str = "", after: str = "") -> Input:
+    """A piece, so often that it makes size bytes."""
+    data = piece.encode("utf-8", "surrogateescape")
+    middle = data * max(1, size // len(data))
+    return Input(name, before.encode() + middle + after.encode())
+
+
+def deeper(size: int, line: str = "a") -> bytes:
+    """Lines each indented one more than the one before."""
+    lines, held = [], 0
+    while held < size:
+        lines.append(" " * len(lines) + line)
+        held += len(lines[-1]) + 1
+    return "\n".join(lines).encode()
+
+
+ZIPPED = ("docx", "pptx", "odt", "epub", "xlsx")
+WRAPPED = ("ipynb", "jsonl", "eml", "mbox", *ZIPPED)
+_W = 'xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main"'
