@@ -97,7 +97,7 @@ def test_a_header_that_lies_is_refused(tmp_path: Path, lie: str) -> None:
     path = tmp_path / "model.gguf"
     path.write_bytes(LIES[lie])
     assert LIES[lie] != SOURCE
-    with pytest.raises(ModelError, match="damaged|not a"):
+    with pytest.raises(ModelError, match=r"damaged|not a"):
         read_header(path)
 
 
@@ -176,7 +176,7 @@ def test_safetensors_that_lie_are_refused(
     header[next(name for name in header if name != "__metadata__")] |= change
     text = json.dumps(header).encode()
     path.write_bytes(struct.pack("<Q", len(text)) + text + data[8 + length :])
-    said = complaint(qrank("models", "import", "model", "out.gguf"))
+    said = complaint(qrank("models", "import", "model", "out.gguf", "-q"))
     assert "model.safetensors" in said
     assert not (tmp_path / "out.gguf").exists()
 
@@ -203,7 +203,7 @@ def test_folders_that_are_not_as_published_are_refused(
 ) -> None:
     publish(tmp_path / "model", "bert-embed")
     (tmp_path / "model" / name).write_text(text, "latin-1")
-    complaint(qrank("models", "import", "model", "out.gguf"))
+    complaint(qrank("models", "import", "model", "out.gguf", "-q"))
     assert [path.name for path in tmp_path.iterdir() if path.name != "model"] == []
 
 
