@@ -105,7 +105,8 @@ def read_header(path: Path) -> ModelFile:
         raise ModelError(f"can't read the model file {path}: {reason}") from error
     except ValueError as error:
         raise ModelError(
-            f"the model file {path} is damaged: {error}", hint="download it again"
+            f"the model file {path} is damaged: {' '.join(str(error).split())[:200]}",
+            hint="download it again",
         ) from error
     except (struct.error, IndexError, OverflowError) as error:
         raise ModelError(

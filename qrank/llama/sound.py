@@ -70,15 +70,22 @@ def _tensors(metadata: Mapping[str, Any], contents: Contents, header: int, size:
     alignment = metadata.get("general.alignment", 32)
     if type(alignment) is not int or alignment < 1 or alignment & (alignment - 1):
         raise ValueError(f"its alignment is {alignment}")
-    start = -(-header // alignment) * alignment
+    start = _rounded(header, alignment)
+    following: int | None = 0  # tensors follow one another; None after one of an unknown type
     for name, (kind, shape, offset) in contents.tensors.items():
         if not 0 < len(shape) <= MOST_DIMENSIONS or not all(0 < n < MOST_DIMENSION for n in shape):
             raise ValueError(f"{name} has the shape {shape}")
-        values, in_bytes = BLOCKS.get(kind, (1, 0))  # of a type not known here: llama.cpp's
-        if shape[0] % values or offset % alignment:
+        values, in_bytes = BLOCKS.get(kind, (1, 0))
+        end = offset + math.prod(shape) // values * in_bytes
+        if shape[0] % values or following not in (None, offset):
             raise ValueError(f"{name} has a shape or a place that it can't have")
-        if start + offset + math.prod(shape) // values * in_bytes > size:
+        if start + end > size:
             raise ValueError(f"{name} lies behind the end of the file")
+        following = _rounded(end, alignment) if in_bytes else None
+
+
+def _rounded(size: int, alignment: int) -> int:
+    return -(-size // alignment) * alignment
 
 
 def _layers(own: Mapping[str, Any], contents: Contents) -> None:

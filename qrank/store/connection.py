@@ -181,7 +181,7 @@ def snapshot(connection: sqlite3.Connection) -> Iterator[None]:
     try:
         yield
     finally:
-        with suppress(sqlite3.ProgrammingError):  # closed, before who read it was done
+        with suppress(sqlite3.Error):  # closed before who read it was done, or damaged
             connection.execute("COMMIT")
 
 
@@ -245,3 +245,6 @@ def translate_sqlite_errors(path: Path) -> Iterator[None]:
         else:
             message, hint = f"the index {path} can't be read ({said})", ""
         raise IndexFileError(message, hint=hint) from error
+    except UnicodeDecodeError as error:  # sqlite3's own, of names in a damaged schema
+        message = f"the index {path} is damaged (a name is not UTF-8)"
+        raise IndexFileError(message, hint=DAMAGED) from error

@@ -56,10 +56,12 @@ def read(path: Path) -> Folder:
 def _pooling(path: Path) -> str | None:
     """How sentence-transformers pools, by modules.json and the pooling module's own file."""
     modules = path / "modules.json"
-    listed = _json(modules) if modules.is_file() else []
+    listed = _json(modules, list) if modules.is_file() else []
     for module in listed:
+        if not isinstance(module, dict):
+            raise ModelError(f"{modules} lists what is no module")
         if str(module.get("type", "")).endswith("Pooling"):
-            said = _json(path / module["path"] / "config.json")
+            said = _json(path / str(module.get("path", "")) / "config.json")
             named = said.get("pooling_mode") or next(
                 (key[len("pooling_mode_") :] for key, on in said.items() if on is True), ""
             )
@@ -73,11 +75,15 @@ def _optional(path: Path) -> dict[str, Any]:
     return _json(path) if path.is_file() else {}
 
 
-def _json(path: Path) -> Any:
+def _json(path: Path, kind: type[Any] = dict) -> Any:
+    """What a file holds, an object unless another kind is named."""
     try:
-        return json.loads(path.read_text("utf-8"))
+        held = json.loads(path.read_text("utf-8"))
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise ModelError(f"can't read {path}: {reason}") from error
     except (ValueError, RecursionError) as error:
         raise ModelError(f"{path} is no valid JSON: {error}") from error
+    if not isinstance(held, kind):
+        raise ModelError(f"{path} holds something else than a model's does")
+    return held
