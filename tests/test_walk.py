@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from support import Run, read_only
 
 from qrank.errors import InputError
 from qrank.ingest.content import open_regular
@@ -72,14 +74,17 @@ def test_a_name_that_is_no_utf8_is_found_and_opened(tmp_path: Path) -> None:
         assert file.read() == b"x"
 
 
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may read all")
-def test_a_folder_without_permission_is_a_problem(tmp_path: Path) -> None:
-    make(tmp_path, "a.md", "secret/b.md")
-    (tmp_path / "secret").chmod(0)
-    problems: list[FileProblem] = []
-    assert names(tmp_path, problems) == ["a.md"]
-    (tmp_path / "secret").chmod(0o700)
-    assert problems[0].reason == "permission denied"
+def test_a_folder_without_permission_is_a_problem(
+    qrank: Callable[..., Run], tmp_path: Path
+) -> None:
+    make(tmp_path, "notes/a.md", "notes/secret/b.md")
+    with read_only(tmp_path / "notes") as prefix:
+        (tmp_path / "notes" / "secret").chmod(0)
+        run = qrank("index", "notes", "--no-embed", "--json", "--db", "i.db", prefix=prefix)
+    assert run.json()["files"]["added"] == 1
+    [problem] = run.json()["errors"]
+    assert Path(problem["path"]).name == "secret"
+    assert problem["reason"] == "permission denied"
 
 
 def test_globs_types_and_hidden_files(tmp_path: Path) -> None:
