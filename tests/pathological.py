@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import zipfile
 from collections.abc import Iterator
+from html import escape
+from io import BytesIO
+from pathlib import Path
 from typing import NamedTuple
 
 CHARACTERS = "=-*#`|<>[({})]\"' \t.,:\\/_~+@&;!?\r\n\f0aé中\u0301\u200b\u2028"
@@ -182,6 +187,44 @@ def deeper(size: int, line: str = "a") -> bytes:
     return "\n".join(lines).encode()
 
 
-ZIPPED = ("docx", "pptx", "odt", "epub", "xlsx")
-WRAPPED = ("ipynb", "jsonl", "eml", "mbox", *ZIPPED)
-_W = 'xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main"'
+_FILES = Path(__file__).parent / "files"
+_REAL = {suffix: f"water.{suffix}" for suffix in ("docx", "pptx", "odt", "odp", "xlsx", "ods")}
+_REAL["epub"] = "book.epub"
+_SENTENCE = "The garden pump draws water from the old well behind the chapel."
+
+
+def wrapped(suffix: str, data: bytes) -> bytes:
+    """A file of a format with a text in it; the text itself for what is text by itself."""
+    text = data.decode("utf-8", "replace")
+    if suffix == "ipynb":
+        cells = [{"cell_type": kind, "source": text} for kind in ("markdown", "code")]
+        return json.dumps({"cells": cells}).encode()
+    if suffix in ("jsonl", "ndjson"):
+        return json.dumps({"title": text[:5000], "text": text}).encode() + b"\n"
+    if suffix in ("csv", "tsv"):
+        return f'title,text\na,"{text.replace(chr(34), chr(34) * 2)}"\n'.encode()
+    if suffix == "eml":
+        return b"Subject: a\nContent-Type: text/plain; charset=utf-8\n\n" + data
+    if suffix in ("mbox", "mbx"):
+        head = b"From a@b Mon Jan  1 00:00:00 2024\n"
+        return head + b"Subject: a\nContent-Type: text/html; charset=utf-8\n\n" + data
+    if suffix in ("srt", "vtt"):
+        return b"1\n00:00:01,000 --> 00:00:02,000\n" + data
+    if suffix in ("html", "htm", "xhtml"):
+        return f"<html><body><pre>{escape(text)}</pre><p>{escape(text)}</body></html>".encode()
+    if suffix in _REAL:
+        return _with_text(_FILES / _REAL[suffix], text)
+    return data
+
+
+def _with_text(path: Path, text: str) -> bytes:
+    """A real office file or e-book in which a sentence is another text."""
+    content = escape("".join(c for c in text if c.isprintable() or c in "\n\t"))
+    out = BytesIO()
+    with zipfile.ZipFile(path) as old, zipfile.ZipFile(out, "w", 8) as new:
+        for info in old.infolist():
+            held = old.read(info)
+            if info.filename.endswith(("xml", "xhtml")):
+                held = held.replace(_SENTENCE.encode(), content.encode("utf-8", "replace"))
+            new.writestr(info.filename, held)
+    return out.getvalue()

@@ -2,49 +2,85 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import tempfile
-from typing import BinaryIO
+import time
+from contextlib import suppress
+from typing import IO, BinaryIO
 
 from qrank.errors import ExtractError
+from qrank.ingest.limits import lifted
+from qrank.ingest.problems import signal_name
 from qrank.names import disk_path
 
 MAX_OUTPUT = 64 << 20
+LOOKS = 0.02  # seconds between two looks at what was written
 
 
 def preprocessed(command: tuple[str, ...], path: str, timeout: float) -> BinaryIO:
     """What the command, given the path, and the file on stdin, writes to stdout.
 
-    It is run without a shell. Raises ExtractError when it is missing, fails, writes too much or
-    takes longer than timeout seconds.
+    It is run without a shell and without the limits of this process. Raises ExtractError when it
+    is missing, fails, writes too much or takes longer than timeout seconds; it is ended then, with
+    all that it started.
     """
     disk = disk_path(path)
     out = tempfile.TemporaryFile()  # noqa: SIM115  (the caller reads it)
     with tempfile.TemporaryFile() as said:
         try:
-            with open(disk, "rb") as content:  # noqa: PTH123
-                run = subprocess.run(
+            with open(disk, "rb") as content, lifted():  # noqa: PTH123
+                process = subprocess.Popen(
                     [*command, disk],
                     stdin=content,
                     stdout=out,
                     stderr=said,
-                    timeout=timeout,
-                    check=False,
+                    start_new_session=True,  # a group that can be ended with all that is in it
                 )
         except FileNotFoundError as error:
             raise ExtractError(f"there is no command {command[0]}") from error
         except OSError as error:
             raise ExtractError(f"can't run {command[0]}: {error.strerror}") from error
-        except subprocess.TimeoutExpired as error:
-            raise ExtractError(f"{command[0]} took longer than {timeout:g} s") from error
-        if run.returncode:
+        try:
+            why = _waited(process, (out, said), timeout)
+        finally:  # also when this process is told to end
+            if process.returncode is None:
+                _end(process)
+        if why:
+            raise ExtractError(f"{command[0]} {why}")
+        if process.returncode < 0:
+            raise ExtractError(f"{command[0]} was ended by {signal_name(-process.returncode)}")
+        if process.returncode:
             said.seek(0)
             lines = said.read(4096).decode("utf-8", "replace").split("\n")
-            why = next((line.strip() for line in lines if line.strip()), "")
+            first = next((line.strip() for line in lines if line.strip()), "")
             raise ExtractError(
-                f"{command[0]} ended with status {run.returncode}" + (f": {why}" if why else "")
+                f"{command[0]} ended with status {process.returncode}"
+                + (f": {first}" if first else "")
             )
-    if out.tell() > MAX_OUTPUT:
-        raise ExtractError(f"{command[0]} wrote more than {MAX_OUTPUT >> 20} MiB")
     out.seek(0)
     return out
+
+
+def _waited(process: subprocess.Popen[bytes], files: tuple[IO[bytes], ...], timeout: float) -> str:
+    """Wait for the command; why not to its end, when it takes or writes too much."""
+    end = time.monotonic() + timeout
+    while True:
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(min(LOOKS, max(0.0, end - time.monotonic())))
+        if any(os.fstat(file.fileno()).st_size > MAX_OUTPUT for file in files):
+            return f"wrote more than {MAX_OUTPUT >> 20} MiB"
+        if process.returncode is not None:
+            return ""
+        if time.monotonic() >= end:
+            return f"took longer than {timeout:g} s"
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End the command and what it started. (It was not waited for, so that its number is its.)"""
+    if os.name == "posix":
+        with suppress(OSError):
+            os.killpg(process.pid, signal.SIGKILL)
+    process.kill()
+    process.wait()

@@ -238,6 +238,7 @@ class _Process:
         self.deadline = float("inf")
         self.overdue = False
         self._stopped = False
+        self._tells_command = bool(reading.pre)
         # -P: modules that lie in the folder where qrank runs must not be imported.
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-m", "qrank.ingest.worker"],
@@ -267,8 +268,12 @@ class _Process:
         return kind, data
 
     def kill(self) -> None:
-        """End it now."""
+        """End it now. A user's command that it may be running ends with it, if told in time."""
         self._stopped = True
+        if self._tells_command:
+            with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+                self._process.terminate()
+                self._process.wait(1)
         with contextlib.suppress(OSError):
             self._process.kill()
 

@@ -16,6 +16,8 @@ import threading
 import time
 from typing import BinaryIO
 
+from qrank.ingest import limits
+
 MEMORY = 768 << 20  # bytes of address space beyond what the process starts with
 TOO_MUCH = f"needs more than {MEMORY >> 20} MiB of memory"
 OUT_OF_MEMORY = 97  # the exit status of a process that ended itself for that
@@ -30,11 +32,13 @@ def main() -> None:
     """Serve until stdin ends."""
     if hasattr(signal, "SIGINT"):
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent is told, and ends this one
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # a user's command ends with this one
     tasks_in = sys.stdin.buffer
     out = os.fdopen(os.dup(1), "wb")
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what a library prints must not get in between
     sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115
     reading = pickle.load(tasks_in)
+    limits.remember()
     _limit_memory()
     if hasattr(os, "nice"):
         os.nice(GIVES_WAY)

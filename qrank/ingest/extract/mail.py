@@ -3,23 +3,48 @@
 from __future__ import annotations
 
 import email
-import email.policy
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from email.errors import MissingHeaderBodySeparatorDefect
 from email.message import EmailMessage
-from typing import BinaryIO
+from email.policy import EmailPolicy
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from qrank.errors import NoTextError
-from qrank.ingest.decode import WESTERN, decode
+from qrank.ingest.decode import WESTERN, decode, text_encoding
 from qrank.ingest.extract import MBOX, html
 from qrank.ingest.extract.building import Builder, one_line
 from qrank.results import Document
 
 MAX_MESSAGE = 32 << 20  # bytes; what is beyond is cut
+# Characters of a header that are parsed: Python's parser takes quadratic time.
+MAX_HEADER, MAX_CONTENT_HEADER = 8000, 2000
 MESSAGES_A_PART = 50  # what is handed on at once
 _LATIN_1 = ("iso-8859-1", "latin-1", "latin1", "iso8859-1")  # what is said and cp1252 is meant
 _SHOWN = ("From", "To", "Cc", "Date", "Subject")
+
+
+if TYPE_CHECKING:
+    _EmailPolicy = EmailPolicy[EmailMessage]
+else:
+    _EmailPolicy = EmailPolicy
+
+
+class _Policy(_EmailPolicy):
+    """Headers that are too long, or on which Python's parser fails, are left as they are."""
+
+    def header_fetch_parse(self, name: str, value: str) -> Any:
+        if name.lower().startswith("content-"):
+            value = value[:MAX_CONTENT_HEADER]
+        elif len(value) > MAX_HEADER:
+            return value
+        try:
+            return super().header_fetch_parse(name, value)
+        except Exception:  # IndexError, AttributeError, RecursionError and more
+            return value
+
+
+_POLICY = _Policy()
 
 
 def extract(file: BinaryIO) -> Iterator[Document]:
@@ -63,7 +88,7 @@ def _messages(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
 
 
 def _add(builder: Builder, raw: bytes, line: int) -> tuple[str, dict[str, object]]:
-    message = email.message_from_bytes(raw, policy=email.policy.default)
+    message = email.message_from_bytes(raw, policy=_POLICY)
     headers = _headers(message)
     subject = headers.get("Subject", "")
     builder.headings(subject)
@@ -105,16 +130,13 @@ def _shown(headers: Mapping[str, str]) -> str:
 
 
 def _header(message: EmailMessage, name: str) -> str:
-    try:
-        return one_line(str(message.get(name) or ""))
-    except (ValueError, IndexError, AttributeError, TypeError):  # its own parser gives up
-        return ""
+    return one_line(str(message.get(name) or ""))
 
 
 def _file_name(part: EmailMessage) -> str:
     try:
         return one_line(part.get_filename() or "")
-    except (ValueError, IndexError, AttributeError, TypeError):
+    except Exception:  # as above
         return ""
 
 
@@ -127,7 +149,7 @@ def _text(part: EmailMessage) -> str:
         named = (part.get_content_charset() or "us-ascii").lower()
         if named == "us-ascii":
             return decode(data)[0]
-        return data.decode("cp1252" if named in _LATIN_1 else named, "replace")
+        return data.decode("cp1252" if named in _LATIN_1 else text_encoding(named), "replace")
     except (LookupError, ValueError, AttributeError, NoTextError):  # it names none that exists
         return data.decode("utf-8", WESTERN)
 
