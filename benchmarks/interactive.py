@@ -26,7 +26,7 @@ from pathlib import Path
 from compiled import keep_compiled
 
 from qrank import Index
-from qrank.cli.searcher import LIMIT
+from qrank.cli.interactive.searcher import LIMIT
 from qrank.results import Chunk
 from qrank.store import Store
 from qrank.terms import new_chunk

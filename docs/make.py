@@ -22,7 +22,7 @@ import pexpect
 from rich.console import Console
 from rich.text import Text
 
-from qrank.cli import manual
+from qrank.cli.shell import manual
 
 HERE = Path(__file__).parent
 SAMPLE = HERE.parent / "sample_corpus"

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from qrank.api import Index
     from qrank.config import load_settings
-    from qrank.direct import Embedding, Reranking, changes, embed, plan, rerank
     from qrank.errors import (
         ExtractError,
         IndexFileError,
@@ -17,8 +16,8 @@ if TYPE_CHECKING:
         QrankError,
         QueryError,
     )
-    from qrank.pipeline.plan import FilePlan
-    from qrank.pipeline.progress import Progress
+    from qrank.indexing.plan import FilePlan
+    from qrank.progress import Progress
     from qrank.results import (
         Answer,
         Check,
@@ -35,19 +34,20 @@ if TYPE_CHECKING:
         Stale,
     )
     from qrank.settings import Placement, Reading, Settings, Walking
+    from qrank.standalone import Embedding, Reranking, changes, embed, plan, rerank
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "qrank.api": ("Index",),
     "qrank.config": ("load_settings",),
-    "qrank.direct": ("Embedding", "Reranking", "changes", "embed", "plan", "rerank"),
+    "qrank.standalone": ("Embedding", "Reranking", "changes", "embed", "plan", "rerank"),
     "qrank.errors": (
         *("ExtractError", "IndexFileError", "InputError", "ModelError", "NoTextError"),
         *("QrankError", "QueryError"),
     ),
-    "qrank.pipeline.plan": ("FilePlan",),
-    "qrank.pipeline.progress": ("Progress",),
+    "qrank.indexing.plan": ("FilePlan",),
+    "qrank.progress": ("Progress",),
     "qrank.results": (
         *(
             "Answer",

@@ -19,9 +19,9 @@ from qrank.results import Answer, Check, IndexReport, Mode, Passage, Stale
 from qrank.settings import ANYWHERE, NO_SETTINGS, Placement, Reading, Settings, Walking
 
 if TYPE_CHECKING:
-    from qrank.pipeline.loading import Embedder, Reranker
-    from qrank.pipeline.progress import Progress
-    from qrank.pipeline.search import Query, Rerank, Semantic
+    from qrank.inference.loading import Embedder, Reranker
+    from qrank.progress import Progress
+    from qrank.searching.search import Query, Rerank, Semantic
     from qrank.store import Store
 
 DEFAULT_COLLECTION = "default"
@@ -115,9 +115,9 @@ class Index:
         in the report. Raises InputError for a path that does not exist, IndexFileError or
         ModelError when the index or the model can't be used.
         """
-        from qrank.pipeline.embedding import model_for_indexing
-        from qrank.pipeline.index import existing, index_paths
-        from qrank.pipeline.progress import Silent
+        from qrank.indexing.embedding import model_for_indexing
+        from qrank.indexing.index import existing, index_paths
+        from qrank.progress import Silent
         from qrank.store import Store
 
         walking = walking or Walking()
@@ -167,9 +167,9 @@ class Index:
         still being typed. progress: told of each stage; an exception from it ends the search.
         Raises InputError, IndexFileError, ModelError.
         """
-        from qrank.pipeline.narrow import narrowed
-        from qrank.pipeline.search import DEPTH, Query
-        from qrank.pipeline.several import fuse_answers
+        from qrank.searching.build_filter import narrowed
+        from qrank.searching.multi_query import fuse_answers
+        from qrank.searching.search import DEPTH, Query
 
         mode = Mode(mode)
         texts = text_list(query)
@@ -204,7 +204,7 @@ class Index:
 
     def answer(self, query: Query, *, rerank: bool, progress: Progress | None = None) -> Answer:
         """As search, with all that a query can say."""
-        from qrank.pipeline.search import search
+        from qrank.searching.search import search
 
         has_vectors = query.mode is not Mode.bm25 and self._usable_vectors(query.mode)
         return search(
@@ -232,8 +232,8 @@ class Index:
         By the vectors the index holds; in mode bm25, or without vectors, by their words. Raises
         InputError when the index does not hold the place.
         """
-        from qrank.pipeline.search import Query
-        from qrank.pipeline.similar import similar
+        from qrank.searching.search import Query
+        from qrank.searching.similar import similar
         from qrank.store.filters import Filter
 
         wanted = Query(
@@ -250,7 +250,7 @@ class Index:
 
     def get(self, passage: str) -> Passage:
         """A passage by the id that a result gives. Raises InputError when there is none."""
-        from qrank.pipeline.search import passage_fields
+        from qrank.searching.search import passage_fields
 
         number = int(passage) if passage.isdecimal() and len(passage) < 19 else -1
         for stored in self._open().chunks([number]).values():
@@ -262,7 +262,7 @@ class Index:
 
     def bm25_terms(self, answer: Answer) -> dict[str, dict[str, float]]:
         """What each of the query's terms adds to the BM25 score of each result, by result id."""
-        from qrank.pipeline.explain import bm25_terms
+        from qrank.searching.explain import bm25_terms
 
         return bm25_terms(self._open(), answer)
 
@@ -275,7 +275,7 @@ class Index:
         until: datetime | None = None,
     ) -> int:
         """How many passages are in files that search would look at with these."""
-        from qrank.pipeline.narrow import narrowed
+        from qrank.searching.build_filter import narrowed
 
         return self._open().count_chunks(
             narrowed(text_list(collections), path, text_list(suffixes), since, until)
@@ -305,7 +305,7 @@ class Index:
 
         Raises InputError for a path or a collection that the index has nothing of.
         """
-        from qrank.pipeline.remove import remove_paths
+        from qrank.indexing.remove import remove_paths
 
         with self._write() as store:
             return remove_paths(store, path_list(paths), text_list(collections))
@@ -323,7 +323,7 @@ class Index:
         vectors: bool = True,
     ) -> Iterator[dict[str, Any]]:
         """The index as objects, one a line of JSON Lines: models, documents, chunks, vectors."""
-        from qrank.pipeline.transfer import export
+        from qrank.indexing.transfer import export
         from qrank.store.filters import Filter
 
         return export(self._open(), Filter.of(tuple(text_list(collections)), path), vectors=vectors)
@@ -334,7 +334,7 @@ class Index:
         Raises InputError for a line of another kind, which says that it is of name; what came
         before it is in.
         """
-        from qrank.pipeline.transfer import Importer
+        from qrank.indexing.transfer import Importer
         from qrank.store import Store
 
         with self._writing, Store(self.path, write=True) as store:
@@ -344,7 +344,7 @@ class Index:
 
     def examine(self) -> Iterator[Check]:
         """Whether this machine, and the models in use here, are fit, a Check each."""
-        from qrank.pipeline.doctor import examine
+        from qrank.upkeep.doctor import examine
 
         return examine(self.models, self._embed_name, self._rerank_name, self._placement)
 
@@ -366,7 +366,7 @@ class Index:
     def _usable_vectors(self, mode: Mode) -> bool:
         """Whether there are vectors that can be searched; those of another version of qrank cost
         a hybrid search a warning, a vector search its answer."""
-        from qrank.pipeline.embedding import OutdatedVectors
+        from qrank.indexing.embedding import OutdatedVectors
 
         if not self.has_vectors():
             return False
@@ -402,8 +402,8 @@ class Index:
             yield store
 
     def _find_semantic(self) -> Semantic:
-        from qrank.pipeline.embedding import model_for_search
-        from qrank.pipeline.search import Semantic
+        from qrank.indexing.embedding import model_for_search
+        from qrank.searching.search import Semantic
 
         with self._loading:
             held = self._semantic
@@ -418,7 +418,7 @@ class Index:
             return held
 
     def _load_embedder(self) -> Embedder:
-        from qrank.pipeline.loading import load_embedder
+        from qrank.inference.loading import load_embedder
 
         with self._loading:
             if self._embedder is None:
@@ -426,8 +426,8 @@ class Index:
             return self._embedder
 
     def _find_reranker(self) -> Rerank:
-        from qrank.pipeline.loading import identity
-        from qrank.pipeline.search import Rerank
+        from qrank.inference.loading import identity
+        from qrank.searching.search import Rerank
 
         with self._loading:
             if self._rerank is None:
@@ -436,7 +436,7 @@ class Index:
             return self._rerank
 
     def _load_reranker(self) -> Reranker:
-        from qrank.pipeline.loading import load_reranker
+        from qrank.inference.loading import load_reranker
 
         with self._loading:
             if self._reranker is None:

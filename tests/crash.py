@@ -26,7 +26,7 @@ from typing import Any
 
 import qrank
 from qrank.errors import IndexFileError
-from qrank.pipeline import index as indexing
+from qrank.indexing import index as indexing
 from qrank.settings import Placement
 
 FILES = 200
@@ -49,7 +49,7 @@ def make_tree(folder: Path, seed: int) -> None:
 # Forked from a process that has imported most: to start Python hundreds of times takes long.
 FORKS = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload(
-    ["qrank.pipeline.index", "qrank.store.segments", "qrank.llama.embedder"]
+    ["qrank.indexing.index", "qrank.store.segments", "qrank.llama.embedder"]
 )
 
 

@@ -14,7 +14,7 @@ from support import COMMAND, ROOT, SAMPLE, clean_environment
 
 import qrank
 from qrank import config
-from qrank.cli import manual
+from qrank.cli.shell import manual
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)

@@ -13,7 +13,7 @@ import pytest
 from every_command import LINES, SILENT, STDIN
 from support import Run, complaint, read_only
 
-from qrank.cli import manual
+from qrank.cli.shell import manual
 
 Qrank = Callable[..., Run]
 COMMANDS = {name.removeprefix("qrank").strip(): context for name, context in manual.commands()}

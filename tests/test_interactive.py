@@ -14,7 +14,7 @@ from textual.pilot import Pilot
 from textual.widgets import Input, OptionList, Static
 
 from qrank import Index
-from qrank.cli.screen import Screen
+from qrank.cli.interactive.screen import Screen
 
 Qrank = Callable[..., Run]
 

@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support import SAMPLE, Run, complaint
 
-from qrank.cli.template import FIELDS, Template
+from qrank.cli.output.template import FIELDS, Template
 from qrank.errors import InputError
-from qrank.pipeline.pack import estimate, pack
 from qrank.results import Result, Scores
+from qrank.searching.pack import estimate, pack
 
 Qrank = Callable[..., Run]
 BM25 = ("--mode", "bm25")

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from support import COMMAND, ROOT, SAMPLE, Run, complaint
 
-from qrank.cli.editor import arguments
+from qrank.cli.shell.editor import arguments
 
 Qrank = Callable[..., Run]
 FILES = ROOT / "tests" / "files"

@@ -13,7 +13,9 @@ import pytest
 import yaml
 from support import ROOT, Run
 
-from qrank.cli import editor, links, words
+from qrank.cli.input import words
+from qrank.cli.output import hyperlinks
+from qrank.cli.shell import editor
 from qrank.llama import cores
 from qrank.names import (
     folder_key,
@@ -209,14 +211,14 @@ def test_globs_of_windows_are_those_of_stored_paths(monkeypatch: pytest.MonkeyPa
 
 
 def test_links_to_files_of_windows(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert links.url_path("C:/a#b/ü.md") == "/C:/a%23b/%C3%BC.md"
-    monkeypatch.setattr("qrank.cli.links.WINDOWS", True)
+    assert hyperlinks.url_path("C:/a#b/ü.md") == "/C:/a%23b/%C3%BC.md"
+    monkeypatch.setattr("qrank.cli.output.hyperlinks.WINDOWS", True)
     for name, url in (
         ("file", "file:///C:/a%20b.md"),
         ("vscode", "vscode://file/C:/a%20b.md:7:1"),
     ):
-        assert links.link(links.checked(name), "C:/a b.md", 7) == url
-    assert links.link(links.checked("file"), "//srv/x/a.md", 1) == "file:////srv/x/a.md"
+        assert hyperlinks.link(hyperlinks.checked(name), "C:/a b.md", 7) == url
+    assert hyperlinks.link(hyperlinks.checked("file"), "//srv/x/a.md", 1) == "file:////srv/x/a.md"
 
 
 @pytest.mark.skipif(os.name == "nt", reason="bytes of a name that are not UTF-8")
@@ -226,12 +228,14 @@ def test_a_link_has_the_bytes_of_the_name(tmp_path: Path) -> None:
         Path(os.fsdecode(place)).write_text("x", "utf-8")
     except OSError:
         pytest.skip("the file system takes UTF-8 names only")
-    assert links.url_path(shown_path(os.fsdecode(place))).endswith("/caf%E9.md")
+    assert hyperlinks.url_path(shown_path(os.fsdecode(place))).endswith("/caf%E9.md")
 
 
 def test_editors_of_windows(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("VISUAL", raising=False)
-    monkeypatch.setattr("qrank.cli.editor.split", lambda line: words.split(line, windows=True))
+    monkeypatch.setattr(
+        "qrank.cli.shell.editor.split", lambda line: words.split(line, windows=True)
+    )
     file = Path("a.md")
     for line, expected in (
         (r'"C:\Program Files\Microsoft VS Code\bin\code.cmd" -n', ["-n", "--goto", "a.md:3"]),

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from support import Run, complaint
 
 import qrank
-from qrank.pipeline.query import parse
+from qrank.searching.query import parse
 from qrank.store.filters import Phrase
 
 

@@ -167,7 +167,8 @@ def test_a_closed_stdout_is_no_traceback(tmp_path: Path, environment: dict[str, 
 
 
 @pytest.mark.parametrize(
-    "module", ["qrank.cli.streams", "qrank.cli.app", "typer", "qrank.cli.options", "qrank.direct"]
+    "module",
+    ["qrank.cli.streams", "qrank.cli.app", "typer", "qrank.cli.options", "qrank.standalone"],
 )
 def test_ctrl_c_at_the_start_is_quiet(qrank: Qrank, tmp_path: Path, module: str) -> None:
     """It comes when a module is about to be imported."""

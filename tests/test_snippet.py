@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qrank.cli.snippet import best_sentence, context, snippet, whole
+from qrank.cli.output.snippet import best_sentence, context, snippet, whole
 from qrank.results import Passage
 
 

@@ -17,7 +17,7 @@ from rich.cells import cell_len
 from support import COMMAND, SAMPLE, Run, wait_until
 
 from qrank import Index
-from qrank.cli.hints import far_off
+from qrank.cli.output.hints import far_off
 
 Qrank = Callable[..., Run]
 ANSI = re.compile(r"\x1b\[[0-9;]*m")

@@ -13,11 +13,11 @@ import pytest
 from support import SAMPLE
 
 import qrank
+from qrank.indexing.index import _Update
 from qrank.ingest.prepare import Part, Prepared, Task
 from qrank.ingest.readers import Outcome
 from qrank.ingest.spool import IN_MEMORY, spooled
-from qrank.pipeline.index import _Update
-from qrank.pipeline.progress import Silent
+from qrank.progress import Silent
 from qrank.results import Chunk, IndexReport, Signature
 from qrank.settings import READ_ALL, WALK_ALL
 from qrank.store import Store

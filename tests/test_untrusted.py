@@ -21,8 +21,8 @@ from hypothesis import strategies as st
 from support import Run, clean_environment, complaint
 
 from qrank.errors import IndexFileError, InputError
+from qrank.indexing.transfer import Importer
 from qrank.passage import passage_hash
-from qrank.pipeline.transfer import Importer
 from qrank.results import Chunk
 from qrank.store import Store
 from qrank.store.filters import EVERYTHING

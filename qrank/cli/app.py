@@ -15,13 +15,12 @@ import typer
 from typer._click.exceptions import ClickException, NoArgsIsHelpError  # typer is pinned below 0.29
 from typer.models import CommandInfo
 
-from qrank.cli import (
+from qrank.cli.commands import (
     config,
     doctor,
     embed,
     eval,
     index,
-    ingest,
     maintain,
     models,
     passages,
@@ -32,8 +31,9 @@ from qrank.cli import (
     transfer,
     tui,
 )
-from qrank.cli.inert import inert_name
+from qrank.cli.input import file_options
 from qrank.cli.options import Command, Group, ModelCommand, common
+from qrank.cli.output.escape import inert_name
 from qrank.errors import QrankError, Terminated
 from qrank.files import reason
 
@@ -52,7 +52,7 @@ app.command("tui", cls=ModelCommand)(tui.tui)
 app.command("similar", cls=Command)(search.similar)
 app.command("get", cls=Command)(passages.get)
 app.command("open", cls=Command)(passages.open_)
-app.command("chunks", cls=Command)(ingest.chunks)
+app.command("chunks", cls=Command)(file_options.chunks)
 app.command("rerank", cls=ModelCommand)(rerank.rerank)
 app.command("embed", cls=ModelCommand)(embed.embed)
 app.command("eval", cls=ModelCommand)(eval.evaluate)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperGroup, TyperOption
 
-from qrank.cli import complete
+from qrank.cli.shell import complete
 from qrank.errors import InputError
 from qrank.results import Stale
 from qrank.settings import Placement, Settings, checked_number

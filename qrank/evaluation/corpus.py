@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qrank.evaluation.dataset import records
+from qrank.indexing.embedding import model_for_indexing
+from qrank.indexing.index import EXTRACTOR, embed_missing
+from qrank.indexing.records import add_records
 from qrank.models.registry import Registry, Role
-from qrank.pipeline.embedding import model_for_indexing
-from qrank.pipeline.index import EXTRACTOR, embed_missing
-from qrank.pipeline.progress import Progress
-from qrank.pipeline.records import add_records
+from qrank.progress import Progress
 from qrank.store import Store
 
 if TYPE_CHECKING:

@@ -15,9 +15,9 @@ from qrank.evaluation.config import Config
 from qrank.evaluation.corpus import cache_folder, index_corpus, looks_of
 from qrank.evaluation.dataset import Dataset, Place
 from qrank.models.registry import AUTO, Registry, Role
-from qrank.pipeline.progress import Progress
-from qrank.pipeline.search import Query
+from qrank.progress import Progress
 from qrank.results import Mode, Result
+from qrank.searching.search import Query
 from qrank.settings import NO_SETTINGS, Placement, Settings
 from qrank.store import Store
 

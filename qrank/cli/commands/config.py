@@ -1,0 +1,100 @@
+"""qrank config: reading and writing the settings files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from qrank.cli.options import COLOR_CHOICES, Command, common
+from qrank.cli.output import hyperlinks
+from qrank.cli.shell import complete
+from qrank.errors import InputError
+from qrank.models.registry import AUTO, Role
+
+app = typer.Typer(help="The settings.", no_args_is_help=True, rich_markup_mode=None)
+Project = Annotated[
+    bool, typer.Option("--project", help="The project's file, beside its index, not the user's.")
+]
+Key = Annotated[str, typer.Argument(help="A setting.", autocompletion=complete.settings)]
+
+
+@app.callback()
+def _config() -> None:
+    """Show and change settings."""
+
+
+@app.command("get", cls=Command)
+def get(
+    key: Annotated[
+        str | None, typer.Argument(help="A setting. [all]", autocompletion=complete.settings)
+    ] = None,
+) -> None:
+    """Print the value of KEY that is in force here, or all settings that are.
+
+    The environment beats the project's file, which beats the user's. Exit status 1: not set.
+    """
+    from qrank import config
+    from qrank.cli.output import json_output
+
+    values = common.settings.values
+    if key is None:
+        for name, value in values.items():
+            json_output.text(f"{name} = {value}", "\n")
+        return
+    if key not in config.KEYS:
+        raise _unknown(key)
+    if key not in values:
+        raise typer.Exit(1)
+    json_output.text(values[key], "\n")
+
+
+@app.command("set", cls=Command)
+def set_(
+    key: Key,
+    value: Annotated[str | None, typer.Argument(help="[none: unset it]")] = None,
+    project: Project = False,
+) -> None:
+    """Write KEY into the user's settings file, or the project's; without VALUE take it out."""
+    from qrank import config
+
+    if key not in config.KEYS:
+        raise _unknown(key)
+    config.write(_file(project), key, _checked(key, value))
+
+
+@app.command("path", cls=Command)
+def path(project: Project = False) -> None:
+    """Print where the settings file is, which need not exist yet."""
+    from qrank.cli.output import json_output
+
+    json_output.text(str(_file(project)), "\n")
+
+
+def _checked(key: str, value: str | None) -> str | None:
+    if value is None:
+        return None
+    if key == "color" and value not in COLOR_CHOICES:
+        raise InputError(f"color must be one of {', '.join(COLOR_CHOICES)}, not {value!r}")
+    if key == "hyperlink_format":
+        hyperlinks.checked(value)
+    roles = {"embed_model": Role.embedder, "rerank_model": Role.reranker}
+    if key in roles and value != AUTO:
+        common.models.lookup(
+            roles[key], value
+        )  # a name that means nothing is said now, not in every search
+    # In the file a relative path counts from there; here it was meant from this folder.
+    return str(Path(value).expanduser().absolute()) if key == "db" else value
+
+
+def _file(project: bool) -> Path:
+    from qrank import config
+
+    return config.project_file(common.settings) if project else config.user_file()
+
+
+def _unknown(key: str) -> InputError:
+    from qrank import config
+
+    return InputError(f"there is no setting {key!r}", hint=f"use one of: {', '.join(config.KEYS)}")

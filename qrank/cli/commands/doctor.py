@@ -1,0 +1,32 @@
+"""qrank doctor."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from qrank.cli.options import common
+
+
+def doctor(
+    index: Annotated[
+        bool, typer.Option("--index", help="Check the index file: is all of it there?")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Check this machine and its models, or the index, and say what to do where it is not well.
+
+    Exit status: 0 it is, 1 something is broken.
+    """
+    from qrank.cli.output import json_output, render
+
+    with common.open_index() as opened:
+        checks = opened.check() if index else list(opened.examine())
+    ok = all(check.status != "fail" for check in checks)
+    if as_json:
+        json_output.document({"ok": ok, "checks": [asdict(check) for check in checks]})
+    else:
+        render.checks(checks)
+    raise typer.Exit(0 if ok else 1)

@@ -1,0 +1,110 @@
+"""qrank index."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from qrank.cli.input import file_options
+from qrank.cli.options import NewEmbedModel, common
+from qrank.errors import InputError
+
+if TYPE_CHECKING:
+    from qrank.results import IndexReport
+
+
+def index(
+    paths: Annotated[list[str], typer.Argument(metavar="PATH...", help="Folders and files.")],
+    collection: Annotated[
+        str | None, typer.Option(help="Put them into this collection. [default]")
+    ] = None,
+    embed_model: NewEmbedModel = None,
+    embed: Annotated[
+        bool, typer.Option("--embed/--no-embed", help="Whether to make vectors, too.")
+    ] = True,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Only show what would be made of each file, were it new."),
+    ] = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Go on: keep the index up to date until interrupted.")
+    ] = False,
+    no_ignore: file_options.NoIgnore = False,
+    hidden: file_options.Hidden = False,
+    include_secrets: file_options.IncludeSecrets = False,
+    globs: file_options.Globs = None,
+    types: file_options.Types = None,
+    max_filesize: file_options.MaxFilesize = None,
+    whole_home: Annotated[
+        bool, typer.Option("--whole-home", help="PATH may be your whole home folder.")
+    ] = False,
+    fields: file_options.Fields = None,
+    pre: file_options.Pre = None,
+    pre_globs: file_options.PreGlobs = None,
+    timeout: file_options.Timeout = None,
+) -> None:
+    """Index folders and files, or update what is indexed.
+
+    Only what changed since the last run is read and embedded; what is gone is removed. It can be
+    interrupted at any time: the next run goes on from there.
+    """
+    from qrank import standalone
+    from qrank.cli.output import json_output, render
+
+    if not all(paths):
+        raise InputError("a path is empty", hint="name a folder or file; . is this folder")
+    walking = file_options.walking(
+        no_ignore=no_ignore,
+        hidden=hidden,
+        include_secrets=include_secrets,
+        globs=globs,
+        types=types,
+        max_filesize=max_filesize,
+        whole_home=whole_home,
+    )
+    reading = file_options.reading(fields, pre, pre_globs, timeout)
+    if dry_run:
+        plans = standalone.plan(paths, walking=walking, reading=reading)
+        raise typer.Exit(file_options.show(plans, as_json=as_json, counts=True))
+    index_file = common.open_index(embed_model=embed_model)
+
+    def run() -> IndexReport:
+        with render.progress() as progress:
+            report = index_file.add(
+                paths,
+                collection=collection,
+                embed=embed,
+                progress=progress,
+                walking=walking,
+                reading=reading,
+            )
+        render.problems(report)
+        return report
+
+    def say(report: IndexReport) -> None:
+        if as_json:
+            json_output.index_report(report)
+        else:
+            render.index_report(report, index_file.path)
+
+    with index_file:
+        # From before the first run on: what changes during it is in the next one.
+        changes = (
+            standalone.changes(paths, walking=walking, but=index_file.path) if watch else iter(())
+        )
+        report = run()
+        say(report)
+        if report.replaced:
+            render.warn(f"{report.model} took the place of {', '.join(report.replaced)}")
+        if report.embedded:
+            render.hint_at_better_models(report.model)
+        if watch:
+            render.warn("watching for changes; Ctrl-C ends it")
+            for _ in changes:
+                report = run()
+                if report.changed:
+                    say(report)
+    if not report.held and (report.failed or report.skipped):
+        raise typer.Exit(2)

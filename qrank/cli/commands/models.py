@@ -1,0 +1,234 @@
+"""qrank models."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from qrank.cli.options import Command, ModelCommand, common
+from qrank.cli.shell import complete
+from qrank.errors import InputError, QrankError
+from qrank.models.registry import Entry, Role
+
+app = typer.Typer(help="The models qrank knows.", no_args_is_help=True, rich_markup_mode=None)
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+RoleOption = Annotated[Role | None, typer.Option(help="Which of the two, where it matters.")]
+Name = Annotated[
+    str,
+    typer.Argument(
+        metavar="MODEL",
+        help="An alias, or alias:QUANTIZATION.",
+        autocompletion=complete.models,
+    ),
+]
+Names = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="MODEL...",
+        help="Aliases, alias:QUANTIZATION, or hf:OWNER/REPO/FILE.gguf.",
+        autocompletion=complete.models,
+    ),
+]
+SomeNames = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[MODEL...]", help="[all that are installed]", autocompletion=complete.models
+    ),
+]
+
+
+@app.callback()
+def _models() -> None:
+    """The models qrank knows."""
+
+
+@app.command("list", cls=Command)
+def list_models(role: RoleOption = None, as_json: Json = False) -> None:
+    """List the models that have a name: what is installed, how large, how fast, how good.
+
+    Speed is what `qrank models bench` measured here; quality is what others published.
+    """
+    from qrank.cli.output import json_output, render_models
+    from qrank.upkeep import inventory
+
+    known = inventory.known(common.models, role)
+    if as_json:
+        json_output.document(known)
+    else:
+        render_models.table(known)
+
+
+@app.command(cls=Command)
+def show(name: Name, role: RoleOption = None, as_json: Json = False) -> None:
+    """Show all that is known of a model: its files, its prompts, and what its file says."""
+    from qrank.cli.output import json_output, render_models
+    from qrank.upkeep import inventory
+
+    if as_json:
+        json_output.document(inventory.show(inventory.entry_of(common.models, name, role)))
+        return
+    for number, entry in enumerate(inventory.entries_of(common.models, name, role)):
+        if number:
+            print()
+        render_models.details(inventory.show(entry))
+
+
+@app.command(cls=Command)
+def pull(names: Names, role: RoleOption = None, as_json: Json = False) -> None:
+    """Fetch models, unless they are on this machine already, whichever tool fetched them.
+
+    What was cut off is continued; the SHA-256 is checked. HF_ENDPOINT names a mirror, HF_HOME
+    another place, HF_TOKEN who you are.
+    """
+    from qrank.cli.output import json_output, render_models
+    from qrank.upkeep import inventory
+
+    wanted = [inventory.entry_of(common.models, name, role) for name in names]
+    done = []
+    with render_models.transfer() as progress:
+        for name, entry in zip(names, wanted, strict=True):
+            path, fetched = inventory.pull(entry, progress)
+            done.append(
+                {
+                    "alias": name,
+                    "path": str(path),
+                    "bytes": path.stat().st_size,
+                    "fetched": fetched,
+                }
+            )
+            if not as_json:
+                render_models.pulled(name, path, fetched)
+    if as_json:
+        json_output.document(done)
+
+
+@app.command(cls=Command)
+def verify(
+    names: SomeNames = None,
+    role: RoleOption = None,
+    as_json: Json = False,
+) -> None:
+    """Check that model files are whole and the published ones, by their SHA-256."""
+    from qrank.cli.output import json_output, render_models
+    from qrank.upkeep import inventory
+
+    wanted = _named(names, role) or inventory.on_disk(common.models, role)
+    results, problems = [], []
+    for entry in wanted:
+        try:
+            results.append(inventory.verify(common.models, entry))
+        except QrankError as error:
+            problems.append(error)
+    if as_json:
+        json_output.document(results)
+    else:
+        render_models.verified(results)
+    for problem in problems[:-1]:
+        render_models.problem(str(problem))
+    if problems:
+        raise problems[-1]
+
+
+def _named(names: list[str] | None, role: Role | None) -> list[Entry]:
+    from qrank.upkeep import inventory
+
+    return [
+        entry for name in names or () for entry in inventory.entries_of(common.models, name, role)
+    ]
+
+
+@app.command(cls=Command)
+def remove(names: Names, role: RoleOption = None, as_json: Json = False) -> None:
+    """Delete models' files, those in qrank's own folder or Hugging Face's cache."""
+    from qrank.cli.output import json_output
+    from qrank.cli.output.escape import inert_name
+    from qrank.upkeep import inventory
+
+    wanted = [inventory.entry_of(common.models, name, role) for name in names]
+    gone = [str(inventory.remove(entry)) for entry in wanted]
+    if as_json:
+        json_output.document([{"alias": n, "path": p} for n, p in zip(names, gone, strict=True)])
+    else:
+        print("\n".join(f"removed {inert_name(path)}" for path in gone))
+
+
+@app.command("import", cls=Command)
+def import_folder(
+    folder: Annotated[Path, typer.Argument(help="A published model: safetensors, tokenizer.json.")],
+    out: Annotated[Path, typer.Argument(metavar="FILE", help="The .gguf file to write.")],
+    kind: Annotated[
+        str | None, typer.Option("--type", metavar="TYPE", help="Quantise it, too: Q8_0, Q4_0 …")
+    ] = None,
+) -> None:
+    """Make a GGUF file of a Qwen3-Embedding, Qwen3-Reranker or BERT (MiniLM) folder.
+
+    Kind, pooling and vocabulary are taken from the folder's own configuration.
+    """
+    from qrank.cli.output import render_models
+    from qrank.upkeep import inventory
+
+    with render_models.transfer() as progress:
+        made = inventory.import_folder(folder, out, kind, progress)
+    render_models.made(made)
+
+
+@app.command(cls=Command)
+def quantize(
+    source: Annotated[Path, typer.Argument(help="A .gguf file in F32, F16 or BF16.")],
+    out: Annotated[Path, typer.Argument(metavar="FILE", help="The .gguf file to write.")],
+    kind: Annotated[str, typer.Option("--type", metavar="TYPE", help="Q8_0, Q4_0 …")] = "Q8_0",
+) -> None:
+    """Write a model file with smaller numbers, by llama.cpp's own quantiser."""
+    from qrank.cli.output import render_models
+    from qrank.upkeep import inventory
+
+    with render_models.transfer() as progress:
+        made = inventory.quantize(source, out, kind, progress)
+    render_models.made(made)
+
+
+@app.command(cls=ModelCommand)
+def bench(
+    names: SomeNames = None,
+    role: RoleOption = None,
+    types: Annotated[
+        str, typer.Option("--types", metavar="T,T…", help="Measure these types of it, too.")
+    ] = "",
+    as_json: Json = False,
+) -> None:
+    """Measure how many tokens a second model files read on this machine.
+
+    With --types Q4_0,BF16 also what else the model could be had as; which is fastest differs by
+    processor. The most exact of the fast ones is recommended.
+    """
+    from dataclasses import asdict
+
+    from qrank.cli.output import json_output, render_models
+    from qrank.upkeep import inventory, speeds
+
+    kinds = [kind.strip() for kind in types.split(",") if kind.strip()]
+    known = inventory.quantizations()
+    if unknown := [kind for kind in kinds if kind not in known]:
+        raise InputError(f"unknown type {unknown[0]!r}", hint=f"use {', '.join(known)}")
+    wanted = _named(names, role) or inventory.on_disk(common.models, role)
+    report = []
+    with render_models.transfer() as progress:
+        for entry in wanted:
+            path = inventory.path_of(entry)
+            found = speeds.bench_types(entry.role, path, kinds, common.placement, progress)
+            best = speeds.recommended(found)
+            report.append(
+                {
+                    "alias": entry.alias,
+                    "kind": entry.role.value,
+                    "speeds": [asdict(speed) | {"path": str(speed.path)} for speed in found],
+                    "recommended": best.quantization,
+                }
+            )
+    if as_json:
+        json_output.document(report)
+    else:
+        render_models.speeds(report)

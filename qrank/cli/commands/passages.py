@@ -1,0 +1,47 @@
+"""qrank get and qrank open."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from qrank.cli.options import AsJson, common
+from qrank.errors import InputError
+
+
+def get(
+    ids: Annotated[
+        list[str], typer.Argument(metavar="ID...", help="Ids of passages; - reads them from stdin.")
+    ],
+    as_json: AsJson = False,
+    as_jsonl: Annotated[bool, typer.Option("--jsonl", help="Print an object a passage.")] = False,
+) -> None:
+    """Print passages by their ids.
+
+    A search result's id is in its JSON, and in --format '{id}'.
+    """
+    from qrank.cli.output import json_output, render
+
+    if as_json and as_jsonl:
+        raise InputError("--json and --jsonl can't go together", hint="choose one")
+    wanted = [word for i in ids for word in (sys.stdin.read().split() if i == "-" else [i])]
+    with common.open_index() as index:
+        found = [index.get(i) for i in wanted]
+    if as_json or as_jsonl:
+        json_output.passages(found, lines=as_jsonl)
+    else:
+        render.passages(found)
+
+
+def open_(
+    place: Annotated[
+        str, typer.Argument(metavar="ID|PATH[:LINE]", help="The id of a result, or a place.")
+    ],
+) -> None:
+    """Open a passage in $VISUAL or $EDITOR, at its line."""
+    from qrank.cli.shell import editor
+
+    path, line = editor.place(place)
+    raise typer.Exit(editor.edit(path, line))

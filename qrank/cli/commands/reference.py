@@ -1,0 +1,84 @@
+"""What describes the command line itself: JSON schemas, completions, manual pages."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from qrank import files
+from qrank.cli.shell import complete
+from qrank.errors import InputError
+
+SCHEMAS = Path(__file__).parent / "schemas"
+
+
+class Shell(StrEnum):
+    """The shells that completions are made for."""
+
+    bash = "bash"
+    zsh = "zsh"
+    fish = "fish"
+
+
+class Schema(StrEnum):
+    """The outputs that have a JSON Schema."""
+
+    search = "search"
+
+
+def schema(name: Annotated[Schema, typer.Argument(help="Whose output.")]) -> None:
+    """Print the JSON Schema of what a command prints.
+
+    Of search that is --json; a line of --jsonl is its $defs/result.
+    """
+    from qrank.cli.output import json_output
+
+    json_output.text((SCHEMAS / f"{name}.json").read_text("utf-8").rstrip(), "\n")
+
+
+def completions(shell: Annotated[Shell, typer.Argument(help="Your shell.")]) -> None:
+    """Print the completions for a shell.
+
+    Commands, options, and the names of collections and models are completed.
+
+    bash: qrank completions bash > ~/.local/share/bash-completion/completions/qrank
+    zsh: qrank completions zsh > a folder of $fpath, as _qrank
+    fish: qrank completions fish > ~/.config/fish/completions/qrank.fish
+    """
+    from qrank.cli.output import json_output
+    from qrank.cli.shell.completions import SCRIPTS
+
+    json_output.text(SCRIPTS[shell.value].strip(), "\n")
+
+
+def man(
+    command: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[COMMAND]", help="Of this command.", autocompletion=complete.commands
+        ),
+    ] = None,
+    folder: Annotated[
+        Path | None, typer.Option("--dir", metavar="DIR", help="Write all pages into DIR.")
+    ] = None,
+) -> None:
+    """Print a manual page: qrank man search | man -l -
+
+    Without a command it is qrank's own. With --dir all are written: qrank man --dir
+    ~/.local/share/man/man1
+    """
+    from qrank.cli.output import json_output
+    from qrank.cli.shell import manual
+
+    if folder is None:
+        json_output.text(manual.page(command or []), "")
+        return
+    for name, text in manual.pages():
+        path = folder / f"{name}.1"
+        try:
+            files.write_text(path, text)
+        except OSError as error:
+            raise InputError(f"can't write {path}: {files.reason(error)}") from error

@@ -1,0 +1,314 @@
+"""qrank search and qrank similar."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from qrank.cli.input.records import Format as InputFormat
+from qrank.cli.options import (
+    MOST,
+    MOST_SECONDS,
+    Around,
+    AsJson,
+    AsJsonl,
+    Collections,
+    Count,
+    EmbedModel,
+    Explain,
+    Fields,
+    Format,
+    Full,
+    Hyperlinks,
+    Limit,
+    MaxTokens,
+    MinScore,
+    Null,
+    PathGlob,
+    PathsOnly,
+    PerFile,
+    RerankModel,
+    Since,
+    StaleOption,
+    Suffixes,
+    Until,
+    common,
+    number,
+)
+from qrank.cli.output import forms
+from qrank.cli.output.forms import Form
+from qrank.errors import InputError, QueryError
+from qrank.results import Mode, Stale
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from qrank.api import Index
+    from qrank.cli.output.hints import Narrowing
+    from qrank.results import Answer
+
+LIMIT = 10
+COUNTED = 100  # results that --count goes through where every passage has some score
+
+
+def search(
+    query: Annotated[
+        str | None, typer.Argument(help="What to look for; - reads it from stdin.")
+    ] = None,
+    more: Annotated[
+        list[str] | None,
+        typer.Option("-e", "--query", metavar="QUERY", help="Fuse several (may be repeated)."),
+    ] = None,
+    interactive: Annotated[
+        bool, typer.Option("-i", "--interactive", help="Search as you type, as qrank tui.")
+    ] = False,
+    limit: Limit = None,
+    mode: Annotated[Mode, typer.Option(help="How candidates are found.")] = Mode.hybrid,
+    rerank: Annotated[
+        bool | None,
+        typer.Option("--rerank/--no-rerank", help="Let the reranker order them. [hybrid: yes]"),
+    ] = None,
+    candidates: Annotated[int, typer.Option(min=1, max=MOST, help="How many are reranked.")] = 30,
+    budget: Annotated[
+        float | None,
+        typer.Option(
+            parser=number("--budget", 0, MOST_SECONDS),
+            metavar="SECONDS",
+            help="Stop reranking after this.",
+        ),
+    ] = None,
+    collection: Collections = None,
+    path: PathGlob = None,
+    suffix: Suffixes = None,
+    since: Since = None,
+    until: Until = None,
+    per_file: PerFile = None,
+    min_score: MinScore = None,
+    stale: StaleOption = Stale.warn,
+    around: Around = None,
+    full: Full = False,
+    explain: Explain = False,
+    hyperlink_format: Hyperlinks = None,
+    as_json: AsJson = False,
+    as_jsonl: AsJsonl = False,
+    paths_only: PathsOnly = False,
+    null: Null = False,
+    count: Count = False,
+    template: Format = None,
+    fields: Fields = None,
+    max_tokens: MaxTokens = None,
+    queries: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help='Run many: lines, or JSONL with "query"; prints JSONL.'),
+    ] = None,
+    resume: Annotated[
+        Path | None,
+        typer.Option(metavar="OUT", help="With --queries: add to OUT what it does not answer yet."),
+    ] = None,
+    form: Annotated[
+        InputFormat | None,
+        typer.Option("--input", help="What FILE holds. [seen from its first line]"),
+    ] = None,
+    embed_model: EmbedModel = None,
+    rerank_model: RerankModel = None,
+) -> None:
+    """Find the passages that answer QUERY, best first.
+
+    "In quotation marks": these words in this order. -word: not with this word. title:word: with it
+    in the title, a heading or the file's name.
+
+    Exit status: 0 something was found, 1 nothing was, 2 an error.
+    """
+
+    output = forms.output(
+        as_json=as_json,
+        as_jsonl=as_jsonl,
+        paths_only=paths_only,
+        null=null,
+        count=count,
+        template=template,
+        fields=fields,
+        max_tokens=max_tokens,
+        around=around,
+        full=full,
+        explain=explain,
+        hyperlinks=hyperlink_format,
+    )
+    with common.open_index(embed_model=embed_model, rerank_model=rerank_model) as index:
+        files: Narrowing = {
+            "collections": collection or (),
+            "path": path,
+            "suffixes": suffix or (),
+            "since": since,
+            "until": until,
+        }
+
+        def run(text: str | list[str]) -> Answer:
+            from qrank.cli.output import render
+
+            with render.stages() as progress:
+                return index.search(
+                    text,
+                    mode=mode,
+                    limit=limit or _limit(output, mode, candidates),
+                    rerank=rerank,
+                    candidates=candidates,
+                    budget=budget,
+                    min_score=min_score,
+                    per_file=output.per_file or per_file,
+                    stale=stale,
+                    progress=progress,
+                    **files,
+                )
+
+        if interactive:
+            from qrank.cli.commands.tui import start
+
+            start(index, query or "", collection or (), path)
+            return
+        if resume is not None and queries is None:
+            raise InputError("--resume goes with --queries FILE")
+        if queries is not None:
+            if query is not None or more:
+                raise InputError("give one QUERY, or --queries FILE, not both")
+            if output.form not in (Form.people, Form.jsonl) or output.max_tokens:
+                raise InputError("--queries prints JSONL: it can't go with another form of output")
+            found = _run_all(queries, form, resume, output.fields, run)
+        else:
+            answer = run(_asked(query, more))
+            found = _print(output, answer, index, min_score, files)
+    raise typer.Exit(0 if found else 1)
+
+
+def similar(
+    place: Annotated[str, typer.Argument(metavar="PATH[:LINE]", help="A file, or a line of it.")],
+    limit: Limit = None,
+    mode: Annotated[
+        Mode, typer.Option(help="Compare vectors, or words (bm25).", metavar="vector|bm25")
+    ] = Mode.vector,
+    collection: Collections = None,
+    path: PathGlob = None,
+    per_file: PerFile = None,
+    min_score: MinScore = None,
+    stale: StaleOption = Stale.warn,
+    around: Around = None,
+    full: Full = False,
+    hyperlink_format: Hyperlinks = None,
+    as_json: AsJson = False,
+    as_jsonl: AsJsonl = False,
+    paths_only: PathsOnly = False,
+    null: Null = False,
+    template: Format = None,
+    fields: Fields = None,
+    max_tokens: MaxTokens = None,
+) -> None:
+    """Find the passages most like a file, or a line of it.
+
+    With PATH:LINE it is the passage there that is compared. The file must be in the index: its
+    vectors are compared, no model is run.
+    """
+
+    output = forms.output(
+        as_json=as_json,
+        as_jsonl=as_jsonl,
+        paths_only=paths_only,
+        null=null,
+        template=template,
+        fields=fields,
+        max_tokens=max_tokens,
+        around=around,
+        full=full,
+        hyperlinks=hyperlink_format,
+    )
+    if mode is Mode.hybrid:
+        raise InputError("--mode hybrid needs a query", hint="use vector or bm25")
+    with common.open_index() as index:
+        answer = index.similar(
+            place,
+            mode=mode,
+            limit=limit or LIMIT,
+            collections=collection or (),
+            path=path,
+            min_score=min_score,
+            per_file=output.per_file or per_file,
+            stale=stale,
+        )
+        files: Narrowing = {"collections": collection or (), "path": path}
+        found = _print(output, answer, index, min_score, files, of_query=False)
+    raise typer.Exit(0 if found else 1)
+
+
+def _limit(output: forms.Output, mode: Mode, candidates: int) -> int:
+    """How many results a run without -n asks for."""
+    if output.max_tokens is not None:
+        return candidates
+    if output.form is Form.count:
+        return MOST if mode is Mode.bm25 else max(COUNTED, candidates)
+    return LIMIT
+
+
+def _asked(query: str | None, more: list[str] | None) -> str | list[str]:
+    if query is not None and more:
+        raise InputError("give a QUERY, or several with -e, not both")
+    if more:
+        return more[0] if len(more) == 1 else more
+    if query is None:
+        raise InputError("give one QUERY, or --queries FILE", hint="see qrank search --help")
+    return sys.stdin.buffer.read().decode("utf-8", "replace") if query == "-" else query
+
+
+def _print(
+    output: forms.Output,
+    answer: Answer,
+    index: Index,
+    min_score: float | None,
+    files: Narrowing,
+    *,
+    of_query: bool = True,
+) -> bool:
+    """Print an answer and what is to be said of it; returns whether there was anything to print."""
+    from qrank.cli.output import render
+    from qrank.cli.output.hints import far_off, hint
+
+    shown = bool(answer.results)
+    if not (common.quiet and output.form is Form.people and output.max_tokens is None):
+        shown = output.show(answer, index)
+    if common.quiet:
+        return shown
+    if note := hint(index, answer, min_score, files, of_query=of_query):
+        render.warn(note)
+    elif output.form is Form.people and sys.stdout.isatty() and sys.stderr.isatty():
+        render.remark(far_off(index, answer))
+    return shown
+
+
+def _run_all(
+    file: Path,
+    form: InputFormat | None,
+    resume: Path | None,
+    fields: tuple[str, ...],
+    run: Callable[[str], Answer],
+) -> bool:
+    """Answer each query of a file; each answer is a line, written as it is known."""
+    from qrank.cli.input import records
+    from qrank.cli.output import batch, json_output, render
+
+    found = False
+    with batch.output(resume) as (answered, write):
+        for item in records.queries(file, form):
+            key = batch.key(item.fields | {"query": item.text})
+            if answered[key]:
+                answered[key] -= 1
+                found = True
+                continue
+            try:
+                answer = run(item.text)
+            except QueryError as error:  # which must not cost the others their answers
+                render.warn(f"{file}, line {item.number}: passed over: {error.what}")
+                continue
+            write(item.fields | json_output.answer(answer, fields))
+            found = found or bool(answer.results)
+    return found

@@ -1,0 +1,49 @@
+"""qrank status and qrank init."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from qrank.cli.options import common
+
+
+def status(
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    clear_cache: Annotated[
+        bool, typer.Option("--clear-cache", help="First forget the answers of earlier searches.")
+    ] = False,
+) -> None:
+    """Show which index is used here and what it holds."""
+    from qrank.cli.output import json_output, render
+
+    with common.open_index() as index:
+        if clear_cache:
+            index.clear_cache()
+        held = index.status()
+    if as_json:
+        json_output.document(held)
+    else:
+        render.status(held)
+
+
+def init() -> None:
+    """Give this folder an index of its own.
+
+    It is .qrank/index.db, used here and in all folders below. With --db or QRANK_DB that file is
+    made instead.
+    """
+    from qrank import api, config, settings
+
+    named = common.db or os.environ.get("QRANK_DB")
+    folder = Path.cwd() / config.PROJECT_FOLDER
+    path = Path(named).expanduser().absolute() if named else folder / settings.INDEX_NAME
+    known = path.exists()
+    api.Index(path).create()
+    ignore = folder / ".gitignore"
+    if not named and not ignore.exists():
+        ignore.write_text("*\n", encoding="utf-8")
+    print(f"{'There is already' if known else 'Made'} {path}")

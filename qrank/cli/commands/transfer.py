@@ -1,0 +1,94 @@
+"""qrank export and qrank import."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Annotated
+
+import typer
+
+from qrank import files
+from qrank.cli.options import common
+from qrank.errors import InputError
+
+HEADER = 1 << 20  # bytes that are read of the first line: a file of another kind may have no other
+
+STDIO = Path("-")
+LONGEST_LINE = 16 << 20  # bytes, of an import: one of 4096 dims for each of ten models has 400 kB
+STDOUT = Path("/dev/stdout")  # opened by this name, a file that it leads to would begin anew
+
+
+def export(
+    file: Annotated[Path, typer.Argument(help="Where to; - is stdout.")] = STDIO,
+    collection: Annotated[
+        list[str] | None, typer.Option(help="Only this collection (may be repeated).")
+    ] = None,
+    path: Annotated[
+        str | None, typer.Option(metavar="GLOB", help="Only files whose path matches.")
+    ] = None,
+    vectors: Annotated[
+        bool, typer.Option("--vectors/--no-vectors", help="Whether to write vectors, too.")
+    ] = True,
+) -> None:
+    """Write the index as JSON Lines: models, documents, chunks and their vectors.
+
+    qrank import takes it into another index without embedding again.
+    """
+    from qrank.cli.output import json_output
+
+    with common.open_index() as index:
+        lines = index.export(collections=collection or (), path=path, vectors=vectors)
+        if file in (STDIO, STDOUT):
+            for line in lines:
+                json_output.line(line)
+            return
+        try:
+            with (
+                files.replacing(file) as place,
+                place.open("w", encoding="utf-8", errors="replace") as stream,
+            ):
+                for line in lines:
+                    stream.write(json_output.as_json(line) + "\n")
+        except BrokenPipeError:  # a FIFO's reader left: no worse than one of stdout
+            return
+        except OSError as error:
+            raise InputError(f"can't write {file}: {files.reason(error)}") from error
+
+
+def import_(
+    file: Annotated[Path, typer.Argument(help="What qrank export wrote; - is stdin.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Take an export into the index; documents that are in it already are replaced."""
+    from qrank.cli.output import json_output
+
+    with common.open_index() as index:
+        if file == STDIO:
+            documents, vectors = index.import_lines(_lines(sys.stdin.buffer), "stdin")
+        else:
+            with _opened(file) as stream:
+                documents, vectors = index.import_lines(_lines(stream), str(file))
+    if as_json:
+        json_output.document(
+            {"schema": json_output.SCHEMA, "documents": documents, "vectors": vectors}
+        )
+    else:
+        print(f"{documents} documents with {vectors} vectors taken in")
+
+
+def _opened(file: Path) -> IO[bytes]:
+    try:
+        return file.open("rb")
+    except OSError as error:
+        raise InputError(f"can't read {file}: {files.reason(error)}") from error
+
+
+def _lines(stream: IO[bytes]) -> Iterator[str]:
+    longest = HEADER
+    while data := stream.readline(longest + 1):
+        if len(data) > longest:
+            raise ValueError(f"it has more than {longest >> 20} MiB")
+        yield data.decode("utf-8", "replace")
+        longest = LONGEST_LINE

@@ -1,0 +1,46 @@
+"""qrank tui."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from qrank.cli.options import Collections, EmbedModel, PathGlob, RerankModel, common
+from qrank.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from qrank.api import Index
+
+
+def tui(
+    query: Annotated[str, typer.Argument(help="What to begin with.")] = "",
+    collection: Collections = None,
+    path: PathGlob = None,
+    embed_model: EmbedModel = None,
+    rerank_model: RerankModel = None,
+) -> None:
+    """Search as you type.
+
+    Words are compared at once, then the meaning; the reranker reads when you pause. Up and Down
+    choose, Enter opens the passage in $EDITOR, Esc ends it.
+    """
+    index = common.open_index(embed_model=embed_model, rerank_model=rerank_model)
+    start(index, query, collection or (), path)
+
+
+def start(index: Index, query: str, collections: Sequence[str], path: str | None) -> None:
+    """Run the interactive search on the terminal. Raises InputError when there is none."""
+    if not (sys.stdin.isatty() and sys.stdout.isatty()) or os.environ.get("TERM") == "dumb":
+        raise InputError("the interactive search needs a terminal", hint="use qrank search QUERY")
+    index.status()  # a missing index is said before the screen is taken
+    index.close()  # it is the searching thread's from here on
+    # textual draws 60 times a second unless told otherwise: up to 17 ms that a key waits.
+    os.environ.setdefault("TEXTUAL_FPS", "120")
+    from qrank.cli.interactive.screen import Screen
+
+    Screen(index, query, collections, path).search()

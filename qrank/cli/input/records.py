@@ -1,0 +1,172 @@
+"""What the filters read: lines, JSONL or NUL-separated texts, from stdin or a file."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from pathlib import Path
+from typing import IO, Any
+
+from qrank.errors import InputError
+from qrank.names import from_bytes
+
+_BLOCK = 1 << 16
+
+
+class Format(StrEnum):
+    """How the input is cut into texts."""
+
+    lines = "lines"
+    jsonl = "jsonl"
+    nul = "nul"
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A text of the input, the form it had, its line (or part, counted from 1), and the fields
+    that came with it in JSONL."""
+
+    text: str
+    form: Format
+    number: int
+    fields: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def is_object(self) -> bool:
+        """Whether it was a JSON object."""
+        return self.form is Format.jsonl
+
+
+def texts(form: Format | None, *, names: bool = False) -> Iterator[Item]:
+    """The texts on stdin; the form is seen from the first line when it is not given.
+
+    Of what `rg --json` prints it is the lines that matched. names: they are names of files, whose
+    bytes need not be UTF-8. Raises InputError for a JSONL line that is no object or has no string
+    under "text".
+    """
+    if sys.stdin.isatty():
+        print("qrank: reading from the terminal; end with Ctrl-D", file=sys.stderr)
+    return _items(sys.stdin.buffer, form, "text", "stdin", from_bytes if names else _decoded)
+
+
+def queries(file: Path, form: Format | None) -> Iterator[Item]:
+    """The queries of a file, a line each or JSONL objects with "query"; - is stdin.
+
+    Raises InputError when it can't be read or a JSONL line is no such object.
+    """
+    if str(file) == "-":
+        yield from _items(sys.stdin.buffer, form, "query", "stdin", _decoded)
+        return
+    try:
+        with file.open("rb") as stream:
+            yield from _items(stream, form, "query", str(file), _decoded)
+    except OSError as error:
+        raise InputError(f"can't read {file}: {(error.strerror or str(error)).lower()}") from error
+
+
+def _items(
+    stream: IO[bytes],
+    form: Format | None,
+    key: str,
+    name: str,
+    decoded: Callable[[bytes], str],
+) -> Iterator[Item]:
+    if form is Format.nul:
+        yield from _parts(stream, b"", decoded)
+        return
+    blank = 0  # lines before the first that tells
+    for number, line in enumerate(stream, 1):
+        if form is None:
+            if not line.strip():
+                blank += 1
+                continue
+            if b"\0" in line:
+                yield from _parts(stream, b"\n" * blank + line, decoded)
+                return
+            form = Format.jsonl if _is_object(line) else Format.lines
+            if form is Format.lines:
+                yield from (Item("", form, above) for above in range(1, blank + 1))
+        if form is Format.lines:
+            yield Item(decoded(line.rstrip(b"\r\n")), form, number)
+        elif line.strip():
+            fields = _object(line, f"{name}, line {number}")
+            text = fields.get(key)
+            if text is None and key == "text" and _is_of_ripgrep(fields):
+                yield from _matched(fields, number)
+                continue
+            if not isinstance(text, str):
+                raise InputError(f'{name}, line {number}: no string under "{key}"')
+            yield Item(text, form, number, fields)
+
+
+def file_texts(names: Sequence[Item], complain: Callable[[str], None]) -> Iterator[Item]:
+    """The files that items name, each with its path and the beginning of its text; complain is
+    told of those that can't be read."""
+    from qrank import standalone
+
+    for item, found in zip(
+        names, standalone.beginnings([item.text for item in names]), strict=True
+    ):
+        if found.reason:
+            complain(f"left out {item.text}: {found.reason}")
+        else:
+            yield replace(item, text=found.text, fields=item.fields | {"path": item.text})
+
+
+def _is_of_ripgrep(fields: dict[str, Any]) -> bool:
+    """Whether an object is one of those that `rg --json` prints."""
+    kinds = ("begin", "match", "context", "end", "summary")
+    return fields.get("type") in kinds and isinstance(fields.get("data"), dict)
+
+
+def _matched(fields: dict[str, Any], number: int) -> Iterator[Item]:
+    """The line that ripgrep found; nothing of what else it tells."""
+    lines = fields["data"].get("lines")
+    text = lines.get("text") if fields["type"] == "match" and isinstance(lines, dict) else None
+    if isinstance(text, str):
+        yield Item(text.rstrip("\r\n"), Format.jsonl, number, fields)
+
+
+def _decoded(data: bytes) -> str:
+    return data.decode("utf-8", "replace")
+
+
+def _parts(stream: IO[bytes], data: bytes, decoded: Callable[[bytes], str]) -> Iterator[Item]:
+    for number, part in enumerate(_nul_separated(stream, data), 1):
+        yield Item(decoded(part), Format.nul, number)
+
+
+def _nul_separated(stream: IO[bytes], data: bytes) -> Iterator[bytes]:
+    """The texts of data, which was read already, and of the rest of stream."""
+    parts: list[bytes] = []  # of the text that is still open
+    data = data or stream.read(_BLOCK)
+    while data:
+        first, *others = data.split(b"\0")
+        parts.append(first)
+        for other in others:
+            yield b"".join(parts)
+            parts = [other]
+        data = stream.read(_BLOCK)
+    rest = b"".join(parts)
+    if rest.strip(b"\n"):
+        yield rest
+
+
+def _is_object(line: bytes) -> bool:
+    try:
+        return isinstance(json.loads(line), dict)
+    except (ValueError, RecursionError):
+        return False
+
+
+def _object(line: bytes, place: str) -> dict[str, Any]:
+    try:
+        value = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{place}: no valid JSON ({error})") from error
+    if not isinstance(value, dict):
+        raise InputError(f"{place}: no JSON object")
+    return value

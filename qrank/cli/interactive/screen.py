@@ -1,0 +1,215 @@
+"""The interactive search: what is typed above, results and the chosen one's passage below."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import ClassVar
+
+from rich.text import Text
+from textual.app import App, ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Container, VerticalScroll
+from textual.content import Content
+from textual.message import Message
+from textual.widgets import Footer, Input, OptionList, Static
+from textual.widgets.option_list import Option
+
+from qrank.api import Index
+from qrank.cli.interactive.searcher import Searcher
+from qrank.cli.output.escape import inert_name
+from qrank.cli.output.render import short_path
+from qrank.cli.output.snippet import whole
+from qrank.cli.output.text_output import marked, stale_note
+from qrank.cli.shell import editor
+from qrank.errors import QrankError
+from qrank.results import Answer, Result
+
+STAGES = {"words": "words", "meaning": "words and meaning", "reranked": "reranked"}
+
+
+class Found(Message):
+    """The searching thread has an answer, or an error."""
+
+    def __init__(self, answer: Answer | Exception, stage: str, note: str) -> None:
+        super().__init__()
+        self.answer, self.stage, self.note = answer, stage, note
+
+
+class Screen(App[None]):
+    """The app. Keys go to the query; up and down move through the results."""
+
+    CSS = """
+    Input { border: none; height: 1; margin: 0 1; padding: 0; }
+    #status { height: 1; padding: 0 1; color: $text-muted; }
+    #below { height: 1fr; layout: horizontal; }
+    OptionList { width: 2fr; height: 1fr; border: none; }
+    OptionList { text-wrap: nowrap; text-overflow: ellipsis; }
+    #results > .option-list--option-highlighted {
+        color: $block-cursor-foreground; background: $block-cursor-background;
+    }
+    VerticalScroll { width: 3fr; height: 1fr; padding: 0 1; }
+    .-narrow #below { layout: vertical; }
+    .-narrow OptionList, .-narrow VerticalScroll { width: 1fr; }
+    """
+    ENABLE_COMMAND_PALETTE = False
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (110, "-wide")]  # noqa: RUF012  (as App has it)
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("down", "move(1)", "Next", priority=True, show=False),
+        Binding("up", "move(-1)", "Previous", priority=True, show=False),
+        Binding("pagedown", "scroll(1)", "Read on", priority=True),
+        Binding("pageup", "scroll(-1)", "Back", priority=True, show=False),
+        Binding("enter", "open", "Open in editor", priority=True),
+        Binding("escape,ctrl+c", "quit", "Quit", priority=True),
+    ]
+
+    def __init__(
+        self, index: Index, query: str, collections: Sequence[str], path: str | None
+    ) -> None:
+        super().__init__()
+        self._first_query = query
+        self._results: list[Result] = []
+        self._read: Result | None = None  # whose passage is shown
+        self._terms: list[str] = []
+        self._searcher = Searcher(
+            index, collections, path, lambda *found: self.post_message(Found(*found))
+        )
+
+    def compose(self) -> ComposeResult:
+        """The widgets, from top to bottom."""
+        yield Input(self._first_query, placeholder="Search…", id="query", compact=True)
+        yield Static(id="status", markup=False)
+        with Container(id="below"):
+            results = OptionList(id="results", markup=False)
+            results.can_focus = False
+            yield results
+            with VerticalScroll(can_focus=False):
+                yield Static(id="passage", markup=False)
+        yield Footer()
+
+    def on_mount(self) -> None:
+        """Begin with the query of the command line."""
+        # The terminal's own colours; without colour textual would make them black on black.
+        self.theme = "textual-dark" if self.no_color else "ansi-dark"
+        self.query_one(Input).focus()
+
+    def on_unmount(self) -> None:
+        """End the searching thread."""
+        self._searcher.close()
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        """Something was typed."""
+        if event.value.strip():
+            self._searcher.ask(event.value)
+        else:
+            self._show([], [])
+            self._say("")
+
+    def on_found(self, message: Found) -> None:
+        """Show an answer, unless the query has been emptied meanwhile."""
+        found = message.answer
+        if isinstance(found, QrankError):
+            self._show([], [])
+            self._say(str(found))
+        elif isinstance(found, Exception):
+            raise found
+        elif self.query_one(Input).value.strip():
+            self._show(found.results, found.terms)
+            said = message.note or "nothing found"
+            if found.results:
+                ms = f"{found.timings_ms['total']:.0f} ms"
+                said = f"{len(found.results)} results · {STAGES[message.stage]} · {ms}"
+                said += f" · {message.note}" if message.note else ""
+            self._say(said)
+
+    def search(self) -> None:
+        """Run until the user quits. What goes wrong is raised, not drawn as a traceback."""
+        self.run()
+        if self._exception:
+            raise self._exception
+
+    def _fatal_error(self) -> None:
+        self._close_messages_no_wait()
+
+    def _say(self, text: str) -> None:
+        self.query_one("#status", Static).update(inert_name(text), layout=False)  # always a line
+
+    def _show(self, results: list[Result], terms: list[str]) -> None:
+        """Fill the list; a result that was chosen stays so when it is still there."""
+        shown = self.query_one(OptionList)
+        chosen = self._chosen()
+        moved = chosen.id if chosen and shown.highlighted else None
+        self._results, self._terms = results, terms
+        shown.clear_options()
+        shown.add_options([Option(_entry(result)) for result in results])
+        ids = [result.id for result in results]
+        shown.highlighted = (ids.index(moved) if moved in ids else 0) if results else None
+        self._preview()
+
+    def _chosen(self) -> Result | None:
+        at = self.query_one(OptionList).highlighted
+        return self._results[at] if at is not None and at < len(self._results) else None
+
+    def on_option_list_option_highlighted(self, _event: OptionList.OptionHighlighted) -> None:
+        """Another result was chosen."""
+        self._preview()
+
+    def on_option_list_option_selected(self, _event: OptionList.OptionSelected) -> None:
+        """A result was clicked."""
+        self.action_open()
+
+    def _preview(self) -> None:
+        result = self._chosen()
+        if result is self._read:  # the list tells of what _show has chosen, too
+            return
+        self._read = result
+        text = Text()
+        if result:
+            text.append(
+                f"{inert_name(short_path(result.path))}:{result.start_line}\n", "bold green"
+            )
+            if result.stale:
+                text.append(f"{stale_note(result)}\n", "yellow")
+            if result.heading:
+                text.append(f"{inert_name(result.heading)}\n", "dim")
+            for line in whole(result.text, self._terms):
+                text.append("\n").append_text(Text.assemble(*marked(line)))
+        self.query_one("#passage", Static).update(text)
+        self.query_one(VerticalScroll).scroll_home(animate=False)
+
+    def action_move(self, by: int) -> None:
+        """Choose the result so many further down."""
+        shown = self.query_one(OptionList)
+        if self._results:
+            at = (shown.highlighted or 0) + by
+            shown.highlighted = max(0, min(at, len(self._results) - 1))
+
+    def action_scroll(self, by: int) -> None:
+        """Read on in the passage, or go back."""
+        preview = self.query_one(VerticalScroll)
+        preview.scroll_relative(y=by * max(1, preview.size.height - 1), animate=False)
+
+    def action_open(self) -> None:
+        """Open the chosen result in the editor; the screen is its own meanwhile."""
+        result = self._chosen()
+        if result is None:
+            return
+        try:
+            path, line = editor.place(f"{result.path}:{result.start_line}")
+            with self.suspend():
+                editor.edit(path, line)
+        except QrankError as error:
+            self._say(str(error))
+
+
+def _entry(result: Result) -> Content:
+    """A result in the list: where it is, and what it is about."""
+    folder, name = os.path.split(short_path(result.path))
+    return Content.assemble(
+        (f"{result.score:.2f} ", "ansi_cyan"),
+        (inert_name(name), "bold"),
+        f":{result.start_line}",
+        (f"  {inert_name(folder)}" if folder else "", "dim"),
+        "\n     ",
+        (inert_name(result.heading or " ".join(result.text.split())[:80]), "dim"),
+    )

@@ -1,0 +1,78 @@
+"""Where the answers to many queries go: to stdout, or onto the end of a file that has some."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from qrank.cli.output import json_output
+from qrank.errors import InputError
+from qrank.files import reason
+
+Write = Callable[[Mapping[str, Any]], None]
+
+
+def key(fields: Mapping[str, Any]) -> str:
+    """What tells one query of a file from the others: its id, else its text."""
+    return json.dumps(fields["id"] if "id" in fields else [fields["query"]], sort_keys=True)
+
+
+@contextmanager
+def output(file: Path | None) -> Iterator[tuple[Counter[str], Write]]:
+    """(how often each query is answered already, how to write an answer); None is stdout.
+
+    A last line that was cut off by a crash is dropped, and answered again. Raises InputError when
+    the file can't be written, or holds other things than answers; it is left as it is then.
+    """
+    if file is None:
+        yield Counter(), json_output.line
+        return
+    try:
+        with file.open("a+b") as stream:
+            yield _answered(stream, file), lambda value: _write(stream, value)
+    except OSError as error:
+        raise InputError(f"can't write {file}: {reason(error)}") from error
+
+
+def _answered(stream: IO[bytes], file: Path) -> Counter[str]:
+    """Read the answers, and leave the stream at the end of the last whole one."""
+    done: Counter[str] = Counter()
+    stream.seek(0)
+    whole = 0
+    for number, line in enumerate(stream, 1):
+        # Without whole answers above it, nothing tells that the file is one of ours.
+        if not line.endswith(b"\n") and done and line.startswith(b"{"):
+            break
+        if not _is_answer(line) or not line.endswith(b"\n"):
+            raise InputError(
+                f"{file}, line {number}: no answer of qrank search --queries",
+                hint="name a file that an earlier run wrote, or a new one",
+            )
+        done[key(json.loads(line))] += 1
+        whole += len(line)
+    stream.truncate(whole)
+    stream.seek(0, os.SEEK_END)
+    return done
+
+
+def _is_answer(line: bytes) -> bool:
+    try:
+        fields = json.loads(line)
+    except (ValueError, RecursionError):
+        return False
+    return (
+        isinstance(fields, dict)
+        and isinstance(fields.get("query"), str)
+        and isinstance(fields.get("results"), list)
+        and "schema" in fields
+    )
+
+
+def _write(stream: IO[bytes], value: Mapping[str, Any]) -> None:
+    stream.write(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace") + b"\n")
+    stream.flush()

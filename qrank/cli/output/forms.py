@@ -1,0 +1,179 @@
+"""In which form an answer is printed: for people, or one of those for programs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import TYPE_CHECKING
+
+from qrank.cli.output.template import Template
+from qrank.errors import InputError
+from qrank.results import Answer, Result
+
+if TYPE_CHECKING:
+    from qrank.api import Index
+
+
+class Form(Enum):
+    """The forms of output, of which a run has one."""
+
+    people = auto()
+    json = auto()
+    jsonl = auto()
+    paths = auto()
+    count = auto()
+    template = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What people see of each result."""
+
+    around: int | None = None  # lines of context
+    full: bool = False
+    explain: bool = False
+    link: str = ""  # the format of hyperlinks
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """A checked choice of what to print."""
+
+    form: Form = Form.people
+    view: View = View()
+    template: Template | None = None
+    fields: tuple[str, ...] = ()
+    max_tokens: int | None = None
+    end: str = "\n"
+
+    @property
+    def per_file(self) -> int | None:
+        """How many results of a file the form can use."""
+        return 1 if self.form is Form.paths else None
+
+    def show(self, answer: Answer, index: Index) -> bool:
+        """Print an answer; returns whether anything was found that could be printed."""
+        from qrank.cli.output import json_output
+
+        if self.max_tokens is not None:
+            return self._show_packed(answer, self.max_tokens)
+        if self.form is Form.people:
+            from qrank.cli.output import text_output
+
+            terms = index.bm25_terms(answer) if self.view.explain else {}
+            text_output.answer(answer, self.view, terms)
+        elif self.form is Form.json:
+            json_output.document(json_output.answer(answer, self.fields, self.terms(answer, index)))
+        elif self.form is Form.jsonl:
+            json_output.results(answer, self.fields, self.terms(answer, index))
+        elif self.form is Form.count:
+            json_output.text(str(len(answer.results)), self.end)
+        elif self.template:
+            for result in answer.results:
+                json_output.text(self.template(result), self.end)
+        else:
+            for result in answer.results:
+                json_output.path(result.path, self.end)
+        return bool(answer.results)
+
+    def terms(self, answer: Answer, index: Index) -> dict[str, dict[str, float]]:
+        """With --explain, what each term adds to a result's BM25 score."""
+        return index.bm25_terms(answer) if self.view.explain else {}
+
+    def _show_packed(self, answer: Answer, max_tokens: int) -> bool:
+        from qrank.cli.output import json_output, render
+        from qrank.searching.pack import pack, tokens
+
+        packed = pack(answer.query, answer.results, max_tokens)
+        if self.form is Form.json:
+            json_output.packed(packed)
+        elif self.form is Form.jsonl:
+            json_output.packed_lines(packed)
+        else:
+            json_output.packed_text(packed)
+        if answer.results and not packed.passages:
+            whole = tokens(answer.results[0])
+            render.warn(
+                f"no passage fits into {max_tokens} tokens (--max-tokens): the best, with where it "
+                f"is from, is {whole}"
+            )
+        return bool(packed.passages)
+
+
+def output(
+    *,
+    as_json: bool = False,
+    as_jsonl: bool = False,
+    paths_only: bool = False,
+    null: bool = False,
+    count: bool = False,
+    template: str | None = None,
+    fields: str | None = None,
+    max_tokens: int | None = None,
+    around: int | None = None,
+    full: bool = False,
+    explain: bool = False,
+    hyperlinks: str | None = None,
+) -> Output:
+    """The output that a command's options ask for. Raises InputError when they contradict."""
+    named = {
+        "--json": (as_json, Form.json),
+        "--jsonl": (as_jsonl, Form.jsonl),
+        "-l": (paths_only, Form.paths),
+        "--count": (count, Form.count),
+        "--format": (template is not None, Form.template),
+    }
+    asked = [name for name, (wanted, _) in named.items() if wanted]
+    if len(asked) > 1:
+        raise InputError(f"{asked[0]} and {asked[1]} can't go together", hint="choose one")
+    form = named[asked[0]][1] if asked else Form.people
+    if null and form is Form.people and max_tokens is None:
+        form = Form.paths
+    if fields is not None and form is Form.people:
+        form = Form.jsonl
+    for option, given, forms in (
+        ("-0", null, (Form.paths, Form.template)),
+        ("--fields", fields is not None, (Form.json, Form.jsonl)),
+        ("--max-tokens", max_tokens is not None, (Form.people, Form.json, Form.jsonl)),
+        ("-C", around is not None, (Form.people,)),
+        ("--full", full, (Form.people,)),
+        ("--explain", explain, (Form.people, Form.json, Form.jsonl)),
+    ):
+        if given and form not in forms:
+            raise InputError(f"{option} can't go with {asked[0] if asked else '-0'}")
+    if max_tokens is not None:
+        whole = {"--fields": fields is not None, "-C": around is not None, "--full": full}
+        for option in (option for option, given in whole.items() if given):
+            raise InputError(f"{option} can't go with --max-tokens")
+    if around is not None and full:
+        raise InputError("-C and --full can't go together", hint="choose one")
+    return Output(
+        form=form,
+        view=View(around, full, explain, _link_format(hyperlinks)),
+        template=Template(template) if template is not None else None,
+        fields=_checked_fields(fields),
+        max_tokens=max_tokens,
+        end="\0" if null else "\n",
+    )
+
+
+def _link_format(flag: str | None) -> str:
+    from qrank.cli.options import common
+    from qrank.cli.output.hyperlinks import checked
+
+    return checked(common.settings.get("hyperlink_format", flag, "none") or "none")
+
+
+def _checked_fields(names: str | None) -> tuple[str, ...]:
+    if names is None:
+        return ()
+    known = Result.__dataclass_fields__
+    wanted = tuple(name.strip() for name in names.split(",") if name.strip())
+    for name in wanted:
+        if name not in known:
+            raise InputError(
+                f"--fields: a result has no field {name!r}", hint=f"use some of: {', '.join(known)}"
+            )
+    if not wanted:
+        raise InputError("--fields is empty", hint=f"use some of: {', '.join(known)}")
+    return wanted

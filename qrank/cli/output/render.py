@@ -1,0 +1,264 @@
+"""People's output: results on stdout, everything else on stderr, colour only where wanted."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from qrank.cli.input.records import Format, Item
+from qrank.cli.options import COLOR_CHOICES, common
+from qrank.cli.output.escape import inert, inert_name
+from qrank.errors import InputError, Terminated
+from qrank.names import folder_key, named_path, shown_path
+from qrank.results import Check, IndexReport, Passage
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from qrank.indexing.plan import FilePlan
+    from qrank.progress import Progress
+
+SHOWN_PROBLEMS = 10
+SHOWN_SECRETS = 5
+LONGEST = 300  # characters of a path in a warning
+
+
+def warn(message: str) -> None:
+    """A line on stderr, unless --quiet."""
+    if not common.quiet:
+        print("qrank:", inert_name(message), file=sys.stderr)
+
+
+def remark(message: str) -> None:
+    """A line on stderr, a terminal, that does not press itself upon anybody; none if empty."""
+    if message:
+        text = f"qrank: {inert_name(message)}"
+        console_for(sys.stderr).print(text, style="dim", soft_wrap=True)
+
+
+def color_wanted(stream: IO[str]) -> bool:
+    """Whether to colour a stream: the flag, then NO_COLOR, CLICOLOR_FORCE, CLICOLOR."""
+    chosen = common.settings.get("color", common.color, "auto")
+    if chosen not in COLOR_CHOICES:
+        raise InputError(f"color must be one of {', '.join(COLOR_CHOICES)}, not {chosen!r}")
+    if chosen != "auto":
+        return chosen == "always"
+    if os.environ.get("NO_COLOR"):
+        return False
+    if os.environ.get("CLICOLOR_FORCE", "0") != "0":
+        return True
+    terminal = stream.isatty() and os.environ.get("TERM") != "dumb"
+    return terminal and os.environ.get("CLICOLOR") != "0"
+
+
+def console_for(stream: IO[str]) -> Console:
+    """rich's console for a stream. With NO_COLOR a terminal still gets bold and dim."""
+    from rich.console import Console
+
+    color = color_wanted(stream)
+    plain = stream.isatty() and not color and common.color is None and bool(_no_color())
+    return Console(
+        file=stream,
+        force_terminal=color or stream.isatty(),
+        color_system="auto" if color else "standard" if plain else None,
+        no_color=not color,
+        highlight=False,
+        markup=False,
+        emoji=False,
+        width=None if stream.isatty() else 10_000,  # a pipe gets its lines whole
+    )
+
+
+def _no_color() -> bool:
+    return bool(os.environ.get("NO_COLOR")) and os.environ.get("TERM") != "dumb"
+
+
+def short_path(path: str) -> str:
+    """A path as seen from this folder when it lies below it, else whole."""
+    try:
+        here = folder_key(shown_path(os.getcwd())) + "/"  # noqa: PTH109  (a list asks for many)
+    except OSError:
+        return path
+    return path.removeprefix(here) or path
+
+
+def left_out(path: str, reason: str, *, partly: bool = False) -> None:
+    """A line on a file that was left out, or of which something was; of a very long path only both
+    ends."""
+    name = short_path(path)
+    if len(name) > LONGEST:
+        name = f"{name[: LONGEST // 2]}…{name[-LONGEST // 2 :]}"
+    warn(f"left out {'of ' * partly}{name}: {reason}")
+
+
+def ranked(found: Sequence[tuple[Item, float]]) -> None:
+    """Reranked lines: the score, a tab, the text (of a file its path); ended as in the input."""
+    from qrank.cli.output import json_output
+
+    for item, score in found:
+        end = "\0" if item.form is Format.nul and not sys.stdout.isatty() else "\n"
+        sys.stdout.write(f"{score:.4f}\t")
+        if "path" in item.fields:
+            json_output.path(item.fields["path"], end)
+        else:
+            sys.stdout.write((inert(item.text) if sys.stdout.isatty() else item.text) + end)
+
+
+def passages(found: Sequence[Passage]) -> None:
+    """Passages whole, each below its place when there are several; on a terminal inert."""
+    for passage in found:
+        if len(found) > 1:
+            print(inert_name(f"{short_path(passage.path)}:{passage.start_line}"))
+        print(inert(passage.text) if sys.stdout.isatty() else passage.text)
+        if len(found) > 1:
+            print()
+
+
+def problems(report: IndexReport) -> None:
+    """The files that were left out, the first few by name; those of the last run are counted,
+    unless there is nothing else to say."""
+    news = [problem for problem in report.problems if not problem.known or not report.held]
+    secrets = [problem for problem in news if problem.secret]
+    news = [problem for problem in news if not problem.secret]
+    removed = sum(problem.removed for problem in secrets)
+    secrets_skipped([problem.path for problem in secrets], removed)
+    for problem in news[:SHOWN_PROBLEMS]:
+        left_out(problem.path, problem.reason, partly=problem.partly)
+    more = len(news) - SHOWN_PROBLEMS
+    if more > 0:
+        warn(f"left out {more} more (--json names all)")
+
+
+def secrets_skipped(paths: Sequence[str], removed: int = 0) -> None:
+    """One line on the files that were skipped because they hold keys or passwords; none when there
+    are none. removed: how many of them had been in the index."""
+    if not paths:
+        return
+    names = list(dict.fromkeys(path.rpartition("/")[2] for path in sorted(paths)))
+    shown = [*names[:SHOWN_SECRETS], *(["…"] if len(names) > SHOWN_SECRETS else [])]
+    several = len(paths) > 1
+    subject = f"{len(paths)} files that hold" if several else "1 file that holds"
+    some = f"{removed} of them " if removed < len(paths) else ""
+    gone = f", {some}taken out of the index" if removed else ""
+    warn(
+        f"{subject} keys or passwords skipped ({', '.join(shown)}){gone}; "
+        f"--include-secrets reads {'them' if several else 'it'}"
+    )
+
+
+def file_plan(plan: FilePlan) -> None:
+    """The passages a file is cut into, each under a line that says where it is."""
+    for chunk in plan.chunks:
+        lines = f"{chunk.start_line}-{chunk.end_line}"
+        page = f" (page {chunk.page})" if chunk.page is not None else ""
+        place = f"{short_path(plan.path)}:{lines}{page}"
+        heading = f"  {chunk.heading}" if chunk.heading else ""
+        print(inert_name(f"== {place}  ~{plan.tokens(chunk)} tokens{heading}"))
+        print((inert(chunk.text) if sys.stdout.isatty() else chunk.text) + "\n")
+
+
+def file_count(plan: FilePlan, tokens: int) -> None:
+    """How many passages a file is cut into, and tokens about, on a line."""
+    print(f"{inert_name(short_path(plan.path))}: {len(plan.chunks)} passages, ~{tokens} tokens")
+
+
+def index_report(report: IndexReport, path: Path) -> None:
+    """One line on what an index run did."""
+    counts = {
+        "added": report.added,
+        "updated": report.updated,
+        "removed": report.removed,
+        "unchanged": report.unchanged,
+        "left out": report.skipped + report.failed,
+    }
+    files = ", ".join(f"{count} {name}" for name, count in counts.items() if count) or "none found"
+    print(
+        f"{files}; {report.embedded} passages embedded in {report.seconds:.1f} s; "
+        f"{report.chunks} passages in {inert_name(short_path(named_path(str(path))))}"
+    )
+
+
+def status(held: dict[str, Any]) -> None:
+    """What the index holds."""
+    print(f"index        {inert_name(held['db'])} ({size(held['bytes'])})")
+    print(f"files        {held['files']}")
+    print(f"passages     {held['chunks']} ({held['passages']} different ones)")
+    print(f"cached       {held['cached']} answers of models (--clear-cache)")
+    for collection in held["collections"]:
+        print(f"collection   {inert_name(collection['name'])}: {collection['files']} files")
+    for place, model in enumerate(held["models"]):
+        name, of = inert_name(model["name"]), held["passages"]
+        print(f"vectors      {model['vectors']} of {of} by {name} ({model['dims']} dims)")
+        if model["cut"]:
+            print(f"             {model['cut']} passages are longer than it reads: ends are out")
+        if place:
+            print(f"             on their way in: qrank index --embed-model {name}")
+        elif model["vectors"] < of:
+            print("             run qrank index to complete them")
+
+
+def checks(done: Sequence[Check]) -> None:
+    """What was checked, a line each, and below what is not well what to do."""
+    for check in done:
+        print(f"{check.status:<4}  {check.name}: {inert_name(check.detail)}")
+        if check.hint:
+            print(f"      {inert_name(check.hint)}")
+
+
+def size(count: int) -> str:
+    """A number of bytes as people say it."""
+    amount = float(count)
+    for unit in ("B", "kB", "MB"):
+        if amount < 1000:
+            return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
+        amount /= 1000
+    return f"{amount:.1f} GB"
+
+
+def hint_at_better_models(name: str | None) -> None:
+    """When the embedding model that was used came with the package, a line on better ones."""
+    from qrank.models.registry import Role
+
+    if name and common.models.better_than(common.models.resolve(Role.embedder, name)):
+        warn("using the small bundled models; for better ones see: qrank models list")
+
+
+def animates() -> bool:
+    """Whether stderr is a terminal that can redraw a line, and may."""
+    return not common.quiet and sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+
+
+@contextmanager
+def stages() -> Iterator[Progress]:
+    """On a terminal, the stage a search is in once it takes longer than half a second."""
+    from qrank.progress import Silent
+
+    if not animates():
+        yield Silent()
+        return
+    from qrank.cli.output.spinner import Spinner
+
+    with Spinner() as spinner:
+        yield spinner
+
+
+@contextmanager
+def progress() -> Iterator[Progress]:
+    """A progress bar on a terminal; where an interrupted run was is said everywhere."""
+    from qrank.progress import Counting
+
+    counting = Counting()
+    if animates():
+        from qrank.cli.output.progress_bar import Bar
+
+        counting = Bar()
+    try:
+        with counting:
+            yield counting
+    except (KeyboardInterrupt, Terminated) as error:
+        word = "interrupted" if isinstance(error, KeyboardInterrupt) else "terminated"
+        raise type(error)(f"{word} {counting.place}; the next run goes on from there") from None

@@ -1,0 +1,126 @@
+"""People's output of `qrank models`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from qrank.cli.options import common
+from qrank.cli.output.escape import inert_name
+from qrank.cli.output.render import size, warn
+from qrank.progress import Progress
+
+QUALITY = "MTEB-R"  # the published benchmark that the list shows
+
+
+def table(known: Sequence[dict[str, Any]]) -> None:
+    """The models by name: what is installed, how large, how fast here, how good by others."""
+    rows = [("model", "kind", "installed", "size", "here", QUALITY, "from")]
+    for model in known:
+        held = model["bytes"] or model["download_bytes"]
+        speed = model["tokens_per_second"]
+        quality = model["published"].get(QUALITY)
+        owner = model["owner"] if model["owner"] not in (None, "qrank") else "yes"
+        installed = owner if model["installed"] else "no"
+        rows.append(
+            (
+                model["alias"],
+                model["kind"],
+                "can't run" if model["unsupported"] else installed,
+                size(held) if held else "",
+                f"{speed:,.0f} tok/s" if speed else "",
+                f"{quality:.1f}" if quality else "",
+                model["source"],
+            )
+        )
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    for row in rows:
+        line = "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True))
+        print(inert_name(line.rstrip()))
+    print("\nqrank models pull MODEL gets one, qrank models show MODEL tells more of it")
+
+
+def details(told: dict[str, Any]) -> None:
+    """A model's fields, one a line; what is not known is left out."""
+    for name, value in told.items():
+        if value in (None, "", {}, []):
+            continue
+        if name == "files":
+            for file in value:
+                known = {k: v for k, v in file.items() if v and k != "source"}
+                _line("file", file["source"])
+                for key, of_file in known.items():
+                    _line(f"  {key}", of_file)
+        elif isinstance(value, dict):
+            for key, inner in value.items():
+                _line(f"{name}: {key}", inner)
+        else:
+            _line(name, repr(value) if "\n" in str(value) else value)
+
+
+def _line(name: str, value: object) -> None:
+    print(inert_name(f"{name:<22} {value}"))
+
+
+def pulled(name: str, path: Path, fetched: bool) -> None:
+    """One line on a model that is here now."""
+    held = size(path.stat().st_size)
+    print(inert_name(f"{name}: {'' if fetched else 'already here, '}{held}, {path}"))
+
+
+def verified(results: Sequence[dict[str, Any]]) -> None:
+    """One line a file."""
+    for result in results:
+        word = "as published" if result["checked"] else "whole (no published checksum known)"
+        print(inert_name(f"{result['alias']}: {word}, {result['kind']}, {result['path']}"))
+
+
+def problem(message: str) -> None:
+    """A line on stderr, beside the one that ends the run."""
+    print("qrank:", inert_name(message), file=sys.stderr)
+
+
+def made(path: Path) -> None:
+    """One line on a file that was written."""
+    print(inert_name(f"{path}: {size(path.stat().st_size)}"))
+
+
+def speeds(report: Sequence[dict[str, Any]]) -> None:
+    """What was measured, a line a file, and what follows."""
+    for model in report:
+        for speed in model["speeds"]:
+            best = speed["quantization"] == model["recommended"] and len(model["speeds"]) > 1
+            print(
+                inert_name(
+                    f"{model['alias']} ({model['kind']})  {speed['quantization'] or '?':<7}"
+                    f"{size(speed['bytes']):>9}  {speed['tokens_per_second']:>8,.0f} tokens/s  "
+                    f"{speed['passages_per_second']:>6.1f} passages/s"
+                    f"{'  recommended' if best else ''}"
+                )
+            )
+
+
+@contextmanager
+def transfer() -> Iterator[Progress]:
+    """Progress of files: on a terminal a bar in bytes, elsewhere a line as each stage begins."""
+    if not common.quiet and sys.stderr.isatty():
+        from qrank.cli.output.transfer_bar import TransferBar
+
+        with TransferBar() as bar:
+            yield bar
+    else:
+        yield _Lines()
+
+
+class _Lines:
+    """qrank.progress.Progress, a line a stage."""
+
+    def stage(self, name: str, total: int | None) -> None:
+        """Say that it begins."""
+        warn(name)
+
+    def advance(self, amount: int = 1) -> None:
+        """Nothing."""

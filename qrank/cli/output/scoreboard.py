@@ -1,0 +1,66 @@
+"""The tables of `qrank eval`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+
+from rich.table import Table
+
+from qrank.cli.output.escape import inert_name
+from qrank.cli.output.render import console_for
+from qrank.evaluation.measure import Difference
+from qrank.evaluation.report import Numbers, Scored
+
+_COLUMNS = {  # of a report's numbers: heading, format
+    "ndcg@10": ("nDCG@10", ".3f"),
+    "mrr@10": ("MRR@10", ".3f"),
+    "recall@10": ("R@10", ".3f"),
+    "recall@100": ("R@100", ".3f"),
+    "p@1": ("P@1", ".3f"),
+    "ms_p50": ("ms p50", ".0f"),
+    "ms_p95": ("p95", ".0f"),
+    "tokens": ("tokens", ".0f"),
+}
+
+
+def show(
+    scored: Mapping[str, Mapping[str, Scored]],
+    means: Mapping[str, Numbers],
+    compared: tuple[str, str] | None,
+    difference: Difference | None,
+) -> None:
+    """Print a block of rows a dataset, the means when there are several, and the comparison."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("dataset", overflow="fold")
+    table.add_column("configuration", overflow="fold")
+    for heading, _ in _COLUMNS.values():
+        table.add_column(heading, justify="right", no_wrap=True)
+    for dataset, runs in scored.items():
+        rows = {config: found.numbers for config, found in runs.items()}
+        queries = next(iter(rows.values()))["queries"]
+        _add(table, f"{inert_name(dataset)} ({queries:.0f})", rows)
+    if len(scored) > 1:
+        _add(table, "mean", means)
+    console_for(sys.stdout).print(table)
+    if compared and difference:
+        verdict = (
+            "no significant difference"
+            if not difference.significant
+            else "significantly worse"
+            if difference.mean < 0
+            else "significantly better"
+        )
+        print(
+            f"{compared[1]} against {compared[0]}: nDCG@10 {difference.mean:+.4f} "
+            f"[{difference.low:+.4f}, {difference.high:+.4f}], p = {difference.p:.4f} "
+            f"over {difference.queries} queries: {verdict}"
+        )
+
+
+def _add(table: Table, name: str, rows: Mapping[str, Numbers]) -> None:
+    for config, numbers in rows.items():
+        cells = [format(numbers[key], shape) for key, (_, shape) in _COLUMNS.items()]
+        table.add_row(name, inert_name(config), *cells)
+        name = ""
+    table.add_section()

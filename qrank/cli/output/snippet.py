@@ -1,0 +1,266 @@
+"""The part of a passage that is shown: its best sentence, with the query's terms marked."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from textwrap import dedent
+from typing import IO
+
+from qrank import text as analyser
+from qrank.cli.output.escape import inert
+from qrank.names import disk_path
+from qrank.results import Passage, Result
+
+Span = tuple[int, int]
+BLOCK = 1 << 13  # bytes of a file that are read at first, to show lines around a passage
+FARTHEST = 1 << 20  # bytes on either side that are read for them: a file may be one line
+LINES = 5  # of code, lists and tables around the best one
+_HEADING_LINES = re.compile(r"\A(?:#{1,6}[^\S\n].*(?:\n\s*|\Z))+")
+_HEADING = re.compile(r"^#{1,6}[^\S\n]+(.*?)[^\S\n]*#*$", re.MULTILINE)
+_FRONT_MATTER = re.compile(r"\A(---|\+\+\+)\n.*?\n\1\n+(?=\S)", re.DOTALL)
+_SENTENCE_END = re.compile(r"(?<=[.!?…])[\"'”’)\]]*\s+|(?<=[。！？])|\n\s*\n")
+_LINE_END = re.compile(r"\n")
+# A line of code, of a list or of a table: indented, with a mark in front, or ended by a sign; or
+# of a log: with a date or a time in front.
+_OWN_LINE = re.compile(
+    r"(?:\s{2,}|\t)\S|\s*(?:[-*+|>#}]|//|\d{1,3}[.)])\s?|.*[{}();,:|=\]\\]\s*$"
+    r"|\d{4}[-/]\d\d[-/]\d\d(?!\d)|.{0,50}?(?<!\d)\d\d:\d\d:\d\d(?!\d)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line to show: inert text, the spans in it of terms and of the best sentence, its number
+    in the file where that is shown, and whether it is cut at the edge (code) or wrapped."""
+
+    text: str
+    terms: list[Span]
+    best: Span | None = None
+    number: int | None = None
+    crop: bool = False
+
+
+def without_headings(passage: str) -> str:
+    """A Markdown passage without the heading lines it begins with, unless it has nothing else."""
+    return _HEADING_LINES.sub("", passage) or passage
+
+
+def snippet(passage: str, terms: Sequence[str], width: int) -> list[Line]:
+    """The best of a passage: about width characters of prose as one line, or, where lines have a
+    meaning of their own (code, lists, tables), the few around the best one.
+
+    >>> [line.text for line in snippet("One. Two three\\nfour.", ["three"], 100)]
+    ['One. Two three four.']
+    """
+    passage = passage.replace("\r\n", "\n")
+    front = _FRONT_MATTER.match(passage)
+    body = passage[front.end() :] if front else passage
+    if front and best_sentence(front[0], terms) and not best_sentence(body, terms):
+        return _around(front[0], terms)
+    if keeps_lines(body):
+        return _around(dedent(body.expandtabs(4)), terms)
+    return [_window(_HEADING.sub(_as_words, body), terms, width)]
+
+
+def _as_words(heading: re.Match[str]) -> str:
+    """A heading as it stands within a line."""
+    name = heading[1]
+    return f"{name}:" if name[-1:].isalnum() else name
+
+
+def whole(passage: str, terms: Sequence[str]) -> list[Line]:
+    """Every line of a passage."""
+    text = _lines_of(passage)
+    return list(_cut(text, terms, best_sentence(text, terms), range(text.count("\n") + 1)))
+
+
+def context(result: Result | Passage, terms: Sequence[str], around: int) -> list[Line]:
+    """The best line with so many around it, from the file while it is as it was
+    indexed, else from what the index holds of it; numbered."""
+    before, after = _surroundings(result, around)
+    passage = _lines_of(result.text)
+    text = before + passage + after
+    start, end = best_sentence(passage, terms, lines=True) or (0, len(passage.partition("\n")[0]))
+    start, end = start + len(before), end + len(before)
+    first, last = text.count("\n", 0, start), text.count("\n", 0, end)
+    wanted = range(max(0, first - around), min(text.count("\n"), last + around) + 1)
+    offset = result.start_line - before.count("\n")
+    return list(_cut(text, terms, (start, end), wanted, offset))
+
+
+def keeps_lines(passage: str) -> bool:
+    """Whether a passage is made of lines rather than of sentences.
+
+    >>> keeps_lines("def f(x):\\n    return x\\n"), keeps_lines("Some words,\\nthen others.")
+    (True, False)
+    >>> keeps_lines("Nov 24 10:31:05 host sshd: ready\\nNov 24 10:31:09 host sshd: bye")
+    True
+    """
+    lines = [line for line in passage.splitlines() if line.strip()]
+    own = sum(bool(_OWN_LINE.match(line)) for line in lines)
+    return len(lines) > 1 and own * 3 >= len(lines) * 2
+
+
+def best_sentence(text: str, terms: Sequence[str], *, lines: bool = False) -> Span | None:
+    """The span of the first sentence, or line, with the most distinct terms; None where none has
+    any. Lines are what a text is made of that keeps them, and when they are asked for.
+
+    >>> best_sentence("Tea. Green tea is steeped.", ["tea", "green"])
+    (5, 26)
+    """
+    wanted = set(terms)
+    found = list(_hits(text, wanted))
+    best, most = None, 0
+    for start, end in _pieces(text, _LINE_END if lines or keeps_lines(text) else _SENTENCE_END):
+        distinct = set().union(*(terms for s, e, terms in found if s >= start and e <= end))
+        if len(distinct) > most:
+            best, most = (start, end), len(distinct)
+    return best
+
+
+def _pieces(text: str, separator: re.Pattern[str]) -> Iterator[Span]:
+    at = 0
+    for match in separator.finditer(text):
+        if text[at : match.start()].strip():
+            yield at, match.start()
+        at = match.end()
+    if text[at:].strip():
+        yield at, at + len(text[at:].rstrip())
+
+
+def _hits(text: str, wanted: set[str]) -> Iterator[tuple[int, int, set[str]]]:
+    for start, end, found in analyser.tokens(text):
+        if wanted.intersection(found):
+            yield start, end, wanted.intersection(found)
+
+
+def _window(passage: str, terms: Sequence[str], width: int) -> Line:
+    """About width characters on one line, with as much of the best sentence as fits."""
+    # What a carriage return or a newline separates is one line here; the rest is made inert.
+    line = inert(re.sub(r"\s+", " ", passage).strip())
+    best = best_sentence(line, terms)
+    hits = list(_hits(line, set(terms)))
+    start, end = 0, len(line)
+    if len(line) > width:
+        first, last = best or (0, 0)
+        if last - first > width:
+            inside = [hit for hit in hits if hit[0] >= first and hit[1] <= last]
+            start = max(first, _densest(inside, width) - width // 6)
+        else:
+            start = max(0, min(first - (width - (last - first)) // 3, len(line) - width))
+        if start > 0:
+            start = line.rfind(" ", 0, start) + 1
+    if end - start > width:
+        end = line.rfind(" ", start + 1, start + width)
+        end = end if end > start else start + width
+    lead = "… " if start > 0 else ""
+    tail = " …" if end < len(line) else ""
+    shift = len(lead) - start
+    spans = [(s + shift, e + shift) for s, e, _ in hits if s >= start and e <= end]
+    marked = (max(best[0], start) + shift, min(best[1], end) + shift) if best else None
+    return Line(lead + line[start:end] + tail, spans, marked)
+
+
+def _densest(hits: Sequence[tuple[int, int, set[str]]], width: int) -> int:
+    """Where a window of width begins that holds the most distinct terms; the first such."""
+    best, best_start = 0, 0
+    for i, (start, _, _) in enumerate(hits):
+        inside = [found for _, end, found in hits[i:] if end <= start + width]
+        distinct = len(set().union(*inside))
+        if distinct > best:
+            best, best_start = distinct, start
+    return best_start
+
+
+def _around(passage: str, terms: Sequence[str]) -> list[Line]:
+    """The LINES lines around the best one of a passage that keeps its lines."""
+    text = _lines_of(passage)
+    best = best_sentence(text, terms)
+    count = text.count("\n") + 1
+    middle = text.count("\n", 0, best[0]) if best else 0
+    start = max(0, min(middle - LINES // 2, count - LINES))
+    end = min(count, start + LINES)
+    blank = [not line.strip() for line in text.split("\n")]
+    while start < middle and blank[start]:  # a blank edge tells less than a line beyond
+        start, end = start + 1, min(count, end + 1)
+    while end - 1 > middle and blank[end - 1]:
+        start, end = max(0, start - 1), end - 1
+    return list(_cut(text, terms, best, range(start, end), crop=True))
+
+
+def _lines_of(passage: str) -> str:
+    """A passage for display: inert, without blank edges, line ends as newlines."""
+    return inert(re.sub(r"\r\n?", "\n", passage).strip("\n").rstrip())
+
+
+def _cut(
+    text: str,
+    terms: Sequence[str],
+    best: Span | None,
+    lines: Iterable[int],
+    first_number: int | None = None,
+    *,
+    crop: bool = False,
+) -> Iterator[Line]:
+    """Some lines of text (counted from 0), with what is marked in each."""
+    starts = [0, *(match.end() for match in re.finditer("\n", text))]
+    for i in lines:
+        start = starts[i]
+        end = starts[i + 1] - 1 if i + 1 < len(starts) else len(text)
+        spans = [(s, e) for s, e, _ in _hits(text[start:end], set(terms))]
+        marked = None
+        if best and best[0] < max(end, start + 1) and best[1] > start:
+            marked = (max(best[0], start) - start, min(best[1], end) - start)
+        number = None if first_number is None else first_number + i
+        yield Line(text[start:end], spans, marked, number, crop)
+
+
+def _surroundings(result: Result | Passage, around: int) -> tuple[str, str]:
+    """Up to so many lines of the file before and after a passage, all of the passage's own lines
+    included; nothing when they can't be had any more. No more of the file is read than that."""
+    if result.stale:
+        return "", ""
+    try:
+        with Path(disk_path(result.path)).open("rb") as file:
+            file.seek(result.start_byte)
+            data = result.text.encode("utf-8", "replace")
+            if file.read(result.end_byte - result.start_byte) != data:
+                return "", ""  # the text was extracted from another format
+            return _before(file, result.start_byte, around), _after(file, around)
+    except (OSError, ValueError):  # ValueError: a NUL in the path
+        return "", ""
+
+
+def _before(file: IO[bytes], end: int, around: int) -> str:
+    """The lines above a place, the beginning of its own line with them."""
+    size = BLOCK
+    while True:
+        start = max(0, end - size)
+        file.seek(start)
+        text = _plain(file.read(end - start))
+        if text.count("\n") > around or start == 0 or size >= FARTHEST:
+            break
+        size *= 8
+    lines = text.split("\n")
+    if start > 0 and len(lines) > 1:
+        lines = lines[1:]  # the first is cut
+    return "\n".join(lines[-around - 1 :]).removeprefix("\ufeff")
+
+
+def _after(file: IO[bytes], around: int) -> str:
+    """The lines below where a file stands, the rest of its own line with them."""
+    data = b""
+    while _plain(data).count("\n") <= around and len(data) < FARTHEST:
+        more = file.read(max(BLOCK, 7 * len(data)))
+        if not more:
+            data = data.rstrip()  # blank lines at the end of the file tell nothing
+            break
+        data += more
+    return "\n".join(_plain(data).split("\n")[: around + 1])
+
+
+def _plain(data: bytes) -> str:
+    return inert(re.sub(r"\r\n?", "\n", data.decode("utf-8", "replace")))

@@ -1,0 +1,206 @@
+"""A search's results for people: grouped by file, a place and a heading each, and its passage."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from qrank.cli.output.escape import inert_name
+from qrank.cli.output.forms import View
+from qrank.cli.output.hyperlinks import link
+from qrank.cli.output.render import color_wanted, console_for, short_path, warn
+from qrank.cli.output.snippet import Line, context, snippet, whole, without_headings
+from qrank.names import disk_path
+from qrank.results import Answer, Mode, Result, StageScore
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.text import Text
+
+PIPE_WIDTH = 320  # characters of a passage where there is no terminal to fill
+ROWS = 3  # of the terminal, that prose may take
+READABLE = 120  # columns: longer lines of prose are hard to read
+INDENT = 4
+Terms = Mapping[str, Mapping[str, float]]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A line of output: its pieces with their styles, how far in it begins, and how it is broken
+    where it is too long for the terminal, or for a reader of prose: to hang, or to be cut."""
+
+    pieces: list[tuple[str, str]] = field(default_factory=list)
+    indent: int = 0
+    hang: int = 0
+    crop: bool = False
+    prose: bool = False
+    break_at: int | None = None  # the piece that goes on a line of its own if not all fits
+
+
+def answer(found: Answer, view: View, terms: Terms) -> None:
+    """Print an answer; terms: what each term adds to a result's BM25 score, for --explain."""
+    if sys.stdout.isatty() or color_wanted(sys.stdout):
+        screen = console_for(sys.stdout)
+        line = max(40, min(screen.width, READABLE) - 2 * INDENT)
+        width = line * ROWS if sys.stdout.isatty() else PIPE_WIDTH
+        for row in _rows(found, view, terms, width):
+            _print_styled(screen, row)
+    else:  # rich takes a third of a BM25 search's time to import
+        for row in _rows(found, view, terms, PIPE_WIDTH):
+            print(" " * row.indent + "".join(text for text, _ in row.pieces))
+    if found.truncated:
+        warn(f"time was up: {found.reranked} candidates were reranked (--budget)")
+
+
+def _rows(found: Answer, view: View, terms: Terms, width: int) -> Iterator[Row]:
+    by_file: dict[str, list[Result]] = {}
+    for result in found.results:
+        by_file.setdefault(result.path, []).append(result)
+    for results in by_file.values():
+        for result in results:
+            yield _head(result, view, first=result is results[0])
+            for shown in _lines(result, found, view, width):
+                yield _body(shown)
+            if view.explain:
+                yield from _explained(result, found.mode, terms.get(result.id, {}))
+            yield Row()
+    if view.explain:
+        yield from _summary(found)
+
+
+def _lines(result: Result, found: Answer, view: View, width: int) -> list[Line]:
+    if view.around is not None:
+        return context(result, found.terms, view.around)
+    # The heading that a Markdown passage begins with stands above it already.
+    text = without_headings(result.text) if result.heading else result.text
+    return whole(text, found.terms) if view.full else snippet(text, found.terms, width)
+
+
+def _head(result: Result, view: View, *, first: bool) -> Row:
+    """The first row of a result. The file's further results have their path dimmed."""
+    url = f" link {link(view.link, result.path, result.start_line)}" if view.link else ""
+    lines = (
+        f"{result.start_line}"
+        if result.start_line == result.end_line
+        else f"{result.start_line}-{result.end_line}"
+    )
+    page = f" (page {result.page})" if result.page is not None else ""
+    path = inert_name(short_path(result.path))
+    pieces = [
+        (f"{result.rank:>2}  ", "dim"),
+        (f"{result.score:.3f}  ", "cyan"),
+        (path, ("bold green" if first else "dim green") + url),
+        (f":{lines}{page}", "green" + url),
+    ]
+    if result.stale:
+        pieces.append((f"  ({stale_note(result)})", "yellow"))
+    if not result.heading:
+        return Row(pieces, hang=INDENT)
+    pieces += [("  ", ""), (inert_name(result.heading), "dim")]
+    return Row(pieces, hang=INDENT, break_at=len(pieces) - 1)
+
+
+def stale_note(result: Result) -> str:
+    """What happened to a stale result's file."""
+    gone = not os.path.exists(disk_path(result.path))  # noqa: PTH110  (any text will do)
+    return f"{'deleted' if gone else 'changed'} since indexed"
+
+
+def marked(line: Line) -> list[tuple[str, str]]:
+    """A line as pieces with their styles."""
+    marks = [""] * len(line.text)
+    if line.best:
+        marks[slice(*line.best)] = ["bold"] * (line.best[1] - line.best[0])
+    for start, end in line.terms:
+        marks[start:end] = ["bold yellow"] * (end - start)
+    pieces: list[tuple[str, str]] = []
+    start = 0
+    for i in range(1, len(marks) + 1):
+        if i == len(marks) or marks[i] != marks[start]:
+            pieces.append((line.text[start:i], marks[start]))
+            start = i
+    return pieces
+
+
+def _body(line: Line) -> Row:
+    """A row of a passage."""
+    if line.number is None:
+        return Row(marked(line), INDENT, crop=line.crop, prose=True)
+    sign = ":" if line.best else "-"
+    return Row([(f"{line.number:>5}{sign} ", "dim"), *marked(line)], INDENT, hang=7)
+
+
+def _explained(result: Result, mode: str, terms: Mapping[str, float]) -> Iterator[Row]:
+    """Where each stage that ran had the result, and why."""
+    scores = result.scores
+    by_share = sorted(terms.items(), key=lambda item: -item[1])
+    notes = {
+        "bm25": ", ".join(f"{inert_name(term)} {score:.2f}" for term, score in by_share),
+        "vector": "cosine",
+        "fused": "",
+    }
+    for stage, note in notes.items():
+        if mode not in (Mode.hybrid, stage):
+            continue
+        placed: StageScore | None = getattr(scores, stage)
+        text = f"#{placed.rank:<4}{placed.score:>8.3f}  {note}" if placed else "–"
+        yield Row([(f"{stage:<7} ", "cyan"), (text.rstrip(), "")], INDENT, 8)
+    if scores.rerank:
+        known = ", known from an earlier search" if scores.rerank.cached else ""
+        text = f"{scores.rerank.score:>13.3f}  P(yes) {scores.rerank.p_yes:.3f}{known}"
+        yield Row([("rerank  ", "cyan"), (text, "")], INDENT, 8)
+
+
+def _summary(found: Answer) -> Iterator[Row]:
+    """How the answer as a whole came about."""
+    models = ", ".join(
+        f"{name} by {inert_name(model)}"
+        for name, model in (("vectors", found.models["embed"]), ("rerank", found.models["rerank"]))
+        if model
+    )
+    spent = ", ".join(f"{stage} {ms:.0f}" for stage, ms in found.timings_ms.items())
+    counts = f"{found.candidates} candidates, {found.reranked} reranked"
+    facts = {
+        "mode": f"{found.mode} ({models})" if models else found.mode,
+        "terms": " ".join(inert_name(term) for term in found.terms) or "–",
+        "found": f"{counts}{', until time was up' if found.truncated else ''}",
+        "ms": spent,
+    }
+    for name, fact in facts.items():
+        yield Row([(f"{name:<7} ", "cyan"), (fact, "")], 0, 8)
+
+
+def _print_styled(screen: Console, row: Row) -> None:
+    """Print a row on a terminal, broken at blanks where it is too long, the rest hanging."""
+    if (
+        row.break_at is not None
+        and row.indent + sum(_assembled([piece]).cell_len for piece in row.pieces) > screen.width
+    ):
+        head, rest = row.pieces[: row.break_at - 1], row.pieces[row.break_at :]
+        _print_styled(screen, Row(head, row.indent, row.hang))
+        _print_styled(screen, Row(rest, row.indent + row.hang))
+        return
+    text = _assembled(row.pieces)
+    text.expand_tabs(4)
+    columns = min(screen.width, READABLE) if row.prose else screen.width
+    width = max(20, columns - row.indent - row.hang)
+    if row.crop:
+        text.truncate(max(20, screen.width - row.indent), overflow="ellipsis")
+        lines = [text]
+    elif text.cell_len <= width + row.hang:
+        lines = [text]
+    else:
+        lines = list(text.wrap(screen, width, overflow="fold"))
+    for i, line in enumerate(lines):
+        line.rstrip()
+        indent = row.indent + (row.hang if i else 0)
+        screen.print(_assembled([(" " * indent, "")]) + line, soft_wrap=True)
+
+
+def _assembled(pieces: list[tuple[str, str]]) -> Text:
+    from rich.text import Text
+
+    return Text.assemble(*pieces)

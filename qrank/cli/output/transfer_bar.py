@@ -1,0 +1,34 @@
+"""The bar of a transfer, in bytes, drawn on stderr by rich."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
+
+from qrank.cli.output.progress_bar import Bar
+
+
+class TransferBar(Bar):
+    """A bar counted in bytes; the stage's name stays on a line above it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._progress = Progress(
+            BarColumn(),
+            DownloadColumn(),
+            TransferSpeedColumn(),
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
+            transient=True,
+        )
+
+    def stage(self, name: str, total: int | None) -> None:
+        """Begin a new bar; the one before is taken away."""
+        self._progress.console.print(name, highlight=False, markup=False)
+        super().stage("", total)

@@ -1,0 +1,1 @@
+"""What a shell and an editor are given: completions, manual pages, places."""

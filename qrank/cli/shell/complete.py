@@ -1,0 +1,81 @@
+"""What a shell may complete: names of collections, models, types. It never fails, it only knows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from qrank.errors import QrankError
+
+
+def collections(incomplete: str) -> list[str]:
+    """The collections of the index that the line so far names, or that is used here."""
+    from qrank.cli.options import common
+
+    try:
+        with common.open_index() as index:
+            return _beginning(incomplete, (c["name"] for c in index.status()["collections"]))
+    except (QrankError, OSError):
+        return []
+
+
+def embedders(incomplete: str) -> list[str]:
+    """The embedding models that have a name."""
+    return _models("embedder", incomplete)
+
+
+def rerankers(incomplete: str) -> list[str]:
+    """The rerankers that have a name."""
+    return _models("reranker", incomplete)
+
+
+def models(incomplete: str) -> list[str]:
+    """All models that have a name."""
+    from qrank.cli.options import common
+
+    return _beginning(incomplete, dict.fromkeys(entry.alias for entry in common.models.entries))
+
+
+def types(incomplete: str) -> list[str]:
+    """The formats of files."""
+    from qrank.searching.build_filter import formats
+
+    return _beginning(incomplete, formats())
+
+
+def links(incomplete: str) -> list[str]:
+    """The formats of hyperlinks that have a name."""
+    from qrank.cli.output.hyperlinks import FORMATS
+
+    return _beginning(incomplete, FORMATS)
+
+
+def commands(incomplete: str) -> list[str]:
+    """The commands."""
+    from qrank.cli.shell import manual
+
+    words = (name.split()[1:] for name, _ in manual.commands())
+    return _beginning(incomplete, (name[0] for name in words if len(name) == 1))
+
+
+def settings(incomplete: str) -> list[str]:
+    """The names of settings."""
+    from qrank.config import KEYS
+
+    return _beginning(incomplete, KEYS)
+
+
+def _models(role: str, incomplete: str) -> list[str]:
+    from qrank.cli.options import common
+    from qrank.models.registry import AUTO
+
+    names = (entry.alias for entry in common.models.entries if entry.role == role)
+    return _beginning(incomplete, [AUTO, *names])
+
+
+def _beginning(incomplete: str, names: Iterable[str]) -> list[str]:
+    """Of names those that begin so; none that a shell would have to quote."""
+    return [
+        name
+        for name in names
+        if name.startswith(incomplete) and all(c.isalnum() or c in "._-+@" for c in name)
+    ]

@@ -1,0 +1,79 @@
+"""Opening a file at a line in the user's editor. No shell is involved."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from pathlib import Path, PureWindowsPath
+
+from qrank.cli.input.words import split
+from qrank.cli.options import common
+from qrank.errors import InputError
+from qrank.names import WINDOWS, disk_path
+
+_GOTO = ("code", "code-insiders", "codium", "vscodium", "cursor", "windsurf")  # --goto path:line
+_COLON = ("subl", "zed", "hx", "helix", "atom", "lapce")  # path:line
+_LINE = ("idea", "pycharm", "goland", "webstorm", "clion", "rubymine", "kate", "gedit")
+
+
+def place(name: str) -> tuple[Path, int]:
+    """The (file, line) that an id of the index, or PATH[:LINE], means.
+
+    Raises InputError when there is no such passage or file.
+    """
+    path, line = name, 1
+    if name.isdecimal() and not Path(name).exists():
+        with common.open_index() as index:
+            passage = index.get(name)
+        path, line = passage.path, passage.start_line
+    elif not Path(name).exists():
+        before, _, number = name.rpartition(":")
+        if before and number.isdecimal() and len(number) < 10:
+            path, line = before, int(number)
+    file = Path(disk_path(path))
+    if not file.is_file():
+        raise InputError(f"there is no file {path}", hint="give the id of a result, or PATH:LINE")
+    return file.absolute(), line
+
+
+def edit(path: Path, line: int) -> int:
+    """Run the editor and return its exit status. Raises InputError when it can't be started."""
+    command = arguments(path, line)
+    try:
+        return subprocess.run(command, check=False).returncode
+    except OSError as error:
+        raise InputError(
+            f"can't start the editor {command[0]}: {(error.strerror or str(error)).lower()}",
+            hint="set EDITOR",
+        ) from error
+
+
+def arguments(path: Path, line: int) -> list[str]:
+    """The command line of the user's editor, which VISUAL or EDITOR names, else vi (on Windows
+    notepad).
+
+    One with {path} and {line} in it is filled in as it stands; others get the line in their own
+    way. (It is no setting: a project's config file must not name a program to run.)
+    """
+    usual = "notepad" if WINDOWS else "vi"
+    text = os.environ.get("VISUAL") or os.environ.get("EDITOR") or usual
+    try:
+        words = split(text)
+    except ValueError as error:
+        raise InputError(f"the editor {text!r} can't be read: {str(error).lower()}") from error
+    if not words:
+        raise InputError("the editor is empty", hint="set EDITOR")
+    if any("{path}" in word for word in words):
+        return [w.replace("{path}", str(path)).replace("{line}", str(line)) for w in words]
+    name = PureWindowsPath(words[0]).name  # which takes / and \
+    name = re.sub(r"\.(exe|cmd|bat)$", "", name.lower())
+    if name == "notepad":
+        return [*words, str(path)]
+    if name in _GOTO:
+        return [*words, "--goto", f"{path}:{line}"]
+    if name in _COLON:
+        return [*words, f"{path}:{line}"]
+    if name in _LINE:
+        return [*words, "--line", str(line), str(path)]
+    return [*words, f"+{line}", str(path)]  # vi, vim, nano, emacs, kak, micro, less, …

@@ -1,0 +1,53 @@
+"""How files begin, as text, for a model that reads no more of them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from qrank.indexing.plan import FilePlan, planned
+from qrank.ingest.content import open_regular
+from qrank.ingest.decode import decode, whole_lines
+from qrank.ingest.extract import is_text
+from qrank.ingest.prepare import Task
+from qrank.ingest.problems import STOPS, problem_of
+from qrank.ingest.readers import read_all
+from qrank.results import Signature
+from qrank.settings import Reading
+
+LENGTH = 1 << 16  # bytes, or characters of what is extracted; no model reads more
+
+
+class Beginning(NamedTuple):
+    """The first LENGTH of a file, or the reason why it has none."""
+
+    text: str = ""
+    reason: str = ""
+
+
+def beginnings(paths: Sequence[str]) -> list[Beginning]:
+    """How each file begins: a text file as it is, any other with what is extracted of it."""
+    found = [_looked_at(path) for path in paths]
+    extracted = map(planned, read_all([f for f in found if isinstance(f, Task)], Reading()))
+    return [_of_plan(next(extracted)) if isinstance(each, Task) else each for each in found]
+
+
+def _looked_at(path: str) -> Beginning | Task:
+    """The beginning of a text file; of one that has to be extracted the task."""
+    try:
+        with open_regular(path) as file:
+            data = file.read(LENGTH)
+            info = os.fstat(file.fileno())
+        if not is_text(os.path.basename(path), data):  # noqa: PTH119
+            return Task(path, Signature.of(info), secret=True)
+        return Beginning(decode(whole_lines(data) if len(data) == LENGTH else data)[0])
+    except STOPS:
+        raise
+    except BaseException as error:
+        return Beginning(reason=problem_of(error).reason)
+
+
+def _of_plan(plan: FilePlan) -> Beginning:
+    text = "\n\n".join(chunk.text for chunk in plan.chunks)[:LENGTH]
+    return Beginning(text, plan.reason or ("" if text else "no text in it"))

@@ -1,0 +1,172 @@
+"""Which embedding model an index goes with, and moving it to another one.
+
+The first model of an index is the one that it is searched with. A second one is on its way in: its
+vectors are made beside the first one's, and when none is missing the first goes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from qrank.errors import IndexFileError, ModelError
+from qrank.inference.loading import identity
+from qrank.models import trust
+from qrank.models.registry import AUTO, ModelChoice, Registry, Role
+from qrank.prompts import PROMPT_VERSION
+
+if TYPE_CHECKING:
+    from qrank.store.interface import StoredModel
+    from qrank.store.interface import StoreInterface as Store
+
+
+RENEW = "run qrank index to renew them"
+
+
+class OutdatedVectors(IndexFileError):
+    """The vectors are those of another version of qrank: words can still be searched."""
+
+
+@dataclass(frozen=True, slots=True)
+class IndexModel:
+    """The model of an index's vectors, and its row (None before the first vector). settles: when
+    its vectors are complete it becomes the only model."""
+
+    choice: ModelChoice
+    stored: StoredModel | None
+    settles: bool = True
+
+
+def model_for_indexing(store: Store, models: Registry, requested: str = AUTO) -> IndexModel:
+    """The model to make vectors with: the one requested, else the one the index is searched with,
+    or in place of that one, when qrank came with it, the one that qrank comes with now.
+
+    Raises ModelError or IndexFileError when it can't be found or is no longer the same.
+    """
+    held = store.models()
+    if requested != AUTO or not held:
+        choice = _named(models, requested)
+        _require_embedder(choice)  # before hours of reading, not after
+        return IndexModel(choice, _row(store, choice))
+    current = held[0]
+    choice = _resolve_stored(store, models, current)
+    row = _row(store, choice)
+    if row is None and not (choice.entry.bundled or current.prompt_version != PROMPT_VERSION):
+        raise _changed(store, choice)
+    return IndexModel(choice, row, settles=row != current)
+
+
+def model_for_search(
+    store: Store, models: Registry, requested: str = AUTO, *, insists: bool = False
+) -> IndexModel:
+    """The model that the index is searched with; requested may only say where its file lies now.
+
+    Raises ModelError or IndexFileError when it can't be found or is no longer the same, or when
+    the user insists on another one.
+    """
+    current = store.models()[0]
+    if current.prompt_version != PROMPT_VERSION:
+        raise OutdatedVectors(
+            f"the vectors in {store.path} were made by another version of qrank", hint=RENEW
+        )
+    if requested != AUTO:
+        choice = _named(models, requested)
+        if identity(store, choice) == current.sha256:
+            return IndexModel(choice, current)
+        if insists:
+            raise IndexFileError(
+                f"the index {store.path} was made with the embedding model {current.name}, "
+                f"not {choice.name}",
+                hint=f"leave --embed-model out, or: qrank index --embed-model {choice.name}",
+            )
+    choice = _resolve_stored(store, models, current)
+    if identity(store, choice) != current.sha256:
+        if choice.entry.bundled:
+            raise OutdatedVectors(
+                f"the vectors in {store.path} were made with the {choice.entry.alias} of another "
+                "version of qrank",
+                hint=RENEW,
+            )
+        raise _changed(store, choice)
+    return IndexModel(choice, current)
+
+
+def _named(models: Registry, requested: str) -> ModelChoice:
+    """The model that the user named."""
+    choice = models.resolve(Role.embedder, requested)
+    if choice.path is None:
+        trust.remember(choice.entry)
+    return choice
+
+
+def _require_embedder(choice: ModelChoice) -> None:
+    from qrank.llama.gguf import read_header, require_embedder
+
+    if choice.path:
+        require_embedder(read_header(choice.path))
+
+
+def _resolve_stored(store: Store, models: Registry, stored: StoredModel) -> ModelChoice:
+    try:
+        choice = models.resolve(Role.embedder, stored.name)
+        if choice.path is None:
+            trust.require(choice.entry)
+        return choice
+    except ModelError as error:
+        raise ModelError(
+            f"the index {store.path} was made with the embedding model {stored.name}, "
+            f"which can't be found",
+            hint="put it back, name its file with --embed-model, or search with --mode bm25",
+        ) from error
+
+
+def _changed(store: Store, choice: ModelChoice) -> IndexFileError:
+    return IndexFileError(
+        f"{choice.path or choice.name} is no longer the model that the index {store.path} was "
+        "made with",
+        hint="put it back, or make the vectors anew with qrank index --embed-model",
+    )
+
+
+def _row(store: Store, choice: ModelChoice) -> StoredModel | None:
+    """The row of the model's vectors, if the index has some."""
+    wanted = (identity(store, choice), PROMPT_VERSION)
+    rows = store.models()
+    return next((row for row in rows if (row.sha256, row.prompt_version) == wanted), None)
+
+
+def record(store: Store, model: IndexModel, dims: int) -> StoredModel:
+    """The model's row in the index, made when it is new.
+
+    Raises IndexFileError when its vectors have another length than those that are held.
+    """
+    from qrank.store.interface import StoredModel
+
+    if model.stored:
+        if model.stored.dims != dims:
+            raise IndexFileError(
+                f"{model.choice.name} gives vectors of {dims} dims, the index {store.path} holds "
+                f"its vectors of {model.stored.dims}",
+                hint="is another model running there now?",
+            )
+        return model.stored
+    with store.transaction():
+        row = _row(store, model.choice)  # another run may have been quicker
+        if row is None:
+            new = (model.choice.name, identity(store, model.choice), dims, PROMPT_VERSION)
+            row = store.add_model(StoredModel(0, *new))
+        return row
+
+
+def switch(store: Store, row: StoredModel) -> list[str]:
+    """Make a model whose vectors are complete the only one; returns the names of those that went.
+
+    Nothing happens while another run has left passages without a vector.
+    """
+    with store.transaction():
+        others = [model for model in store.models() if model.id != row.id]
+        if not others or store.missing_vectors(row.id):
+            return []
+        for model in others:
+            store.remove_model(model.id)
+    return [model.name for model in others]

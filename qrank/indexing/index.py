@@ -1,0 +1,358 @@
+"""Indexing: walk -> extract -> chunk -> store, then embed what has no vector yet."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from qrank import passage, text
+from qrank.errors import ExtractError, InputError
+from qrank.indexing.embedding import IndexModel, record, switch
+from qrank.inference.loading import Embedder, group_size, load_embedder
+from qrank.ingest import chunk as chunking
+from qrank.ingest import extract, secrets
+from qrank.ingest.prepare import Task, made_by
+from qrank.ingest.problems import Problem, problem_of
+from qrank.ingest.readers import Outcome, read_all
+from qrank.ingest.spool import spooled
+from qrank.ingest.walk import Within, secret, too_large, walk
+from qrank.names import absolute, folder_key, is_under, named_path
+from qrank.progress import Progress
+from qrank.results import FileProblem, IndexReport, NewChunk, Signature
+from qrank.settings import READ_ALL, WALK_ALL, Placement, Reading, Walking
+from qrank.store.interface import LeftOut
+from qrank.store.interface import StoreInterface as Store
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+_MADE_BY = (extract, chunking, text, passage, secrets)
+EXTRACTOR = ".".join(str(module.VERSION) for module in _MADE_BY)
+OF_SECRET = ".secret"  # ends the extractor of a file that was read although it holds a key
+# A transaction is written when one of these is reached: large ones cost less, and nobody sees
+# what is in them before.
+COMMIT_SECONDS, COMMIT_FILES, COMMIT_CHUNKS, COMMIT_VECTORS = 2.0, 512, 2048, 1024
+COMMIT_ORPHANS = 2048
+
+
+def existing(paths: Iterable[Path], walking: Walking = WALK_ALL) -> list[Path]:
+    """Paths as they are indexed: absolute, without dots, a link under its own name.
+
+    Raises InputError when one does not exist, or is the whole home folder without leave.
+    """
+    roots = [Path(absolute(str(path))) for path in paths]
+    home = Path.home()
+    for root in roots:
+        if not root.exists():
+            if root.is_symlink():
+                raise InputError(f"{root} is a link to what is not there")
+            raise InputError(f"there is no file or folder {root}")
+        if (root == home or root in home.parents) and not walking.whole_home:
+            raise InputError(
+                f"{root} holds your whole home folder",
+                hint="name the folders you mean, or say --whole-home",
+            )
+    return roots
+
+
+def index_paths(
+    store: Store,
+    roots: Sequence[Path],
+    collection: str,
+    model: IndexModel | None,
+    placement: Placement,
+    progress: Progress,
+    walking: Walking = WALK_ALL,
+    reading: Reading = READ_ALL,
+) -> IndexReport:
+    """Bring the index up to date with what lies under roots, as `existing` gives them; model None
+    leaves vectors out. Files that can't be read are noted in the report and passed over.
+    """
+    started = time.monotonic()
+    report = IndexReport()
+    progress.stage("reading", None)
+    _Update(store, collection, report, progress, walking, reading).run(roots)
+    if model:
+        report.model = model.choice.name
+        report.embedded, report.replaced = embed_missing(store, model, placement, progress)
+    report.chunks = store.count_chunks()
+    report.seconds = round(time.monotonic() - started, 3)
+    return report
+
+
+class _Update:
+    """One run over the files of a collection: what changed is read and written anew."""
+
+    def __init__(
+        self,
+        store: Store,
+        collection: str,
+        report: IndexReport,
+        progress: Progress,
+        walking: Walking,
+        reading: Reading,
+    ) -> None:
+        self._store, self._collection = store, collection
+        self._report, self._progress = report, progress
+        self._walking, self._reading = walking, reading
+        self._known = store.files(collection)
+        self._left_out = store.left_out(collection)
+        self._seen: set[str] = set()  # found on disk, and in the index or left out from now on
+        self._unread: set[str] = set()  # what could not be read now, which says nothing of it
+        self._group: list[Outcome] = []
+        self._group_chunks = 0
+        # Unchanged files whose ctime an older version of the index did not note.
+        self._without_ctime: list[tuple[int, Signature]] = []
+        self._written = time.monotonic()
+
+    def run(self, roots: Sequence[Path]) -> None:
+        """Read, write, and remove what is gone."""
+        for outcome in read_all(self._changed(roots), self._reading):
+            self._take(outcome)
+        self._write_group()
+        # What was indexed under a root and is not there now is gone; what only failed to be read
+        # (a folder without permission, say), or was not looked for this time, stays.
+        within = Within(roots, self._walking)
+
+        def is_gone(path: str) -> bool:
+            return path not in self._seen and within(path) and not is_under(path, self._unread)
+
+        gone = [file.id for path, file in self._known.items() if is_gone(path)]
+        forgotten = [path for path in self._left_out if is_gone(path)]
+        self._report.removed += len(gone)
+        for at in range(0, len(gone), COMMIT_FILES):
+            with self._store.transaction():
+                self._store.remove_documents(gone[at : at + COMMIT_FILES])
+        with self._store.transaction():
+            self._store.forget_left_out(self._collection, forgotten)
+            for file_id, signature in self._without_ctime:
+                self._store.touch_document(file_id, signature)
+        remove_orphans(self._store)
+
+    def _changed(self, roots: Sequence[Path]) -> Iterator[Task]:
+        """The files that are not as the index knows them; the others are counted."""
+        own_path = named_path(str(self._store.path))
+        own = {f"{own_path}{suffix}" for suffix in ("", "-wal", "-shm", "-journal")}
+        for found in walk(roots, self._walking, self._unreadable):
+            path = found.path
+            if path in self._seen or path in own:
+                continue
+            self._progress.advance()
+            version = extractor(path, self._reading)
+            old, before = self._known.get(path), self._left_out.get(path)
+            was_secret = before is not None and before.kind == "secret"
+            if what := secret(found, self._walking):
+                self._seen.add(path)
+                if old or not was_secret:  # an earlier run may have indexed it
+                    self._take(Outcome(Task(*found), problem=Problem("secret", what)))
+                else:
+                    self._count("secret", path, what)
+                continue
+            read_secrets = self._walking.include_secrets
+            maker = old.extractor.removesuffix(OF_SECRET * read_secrets) if old else ""
+            if old and maker == version and old.signature.matches(found.signature):
+                self._seen.add(path)
+                self._report.unchanged += 1
+                if not old.signature.ctime_ns and found.signature.ctime_ns:
+                    self._without_ctime.append((old.id, found.signature))
+                continue
+            if was_secret and read_secrets:
+                before = None
+            if before and before.extractor == version and before.signature == found.signature:
+                self._seen.add(path)
+                self._count(before.kind, path, before.reason, known=True)
+                continue
+            if reason := too_large(found, self._walking):
+                self._count("skipped", path, reason)
+                continue
+            self._seen.add(path)
+            same = old.hash if old and old.extractor == version else None
+            yield Task(*found, same, read_secrets)
+
+    def _take(self, outcome: Outcome) -> None:
+        """Keep an outcome for the next transaction, or give it one of its own."""
+        prepared, path = outcome.prepared, outcome.task.path
+        if outcome.problem:
+            if outcome.problem.kind == "unread":
+                self._unreadable(FileProblem(path, outcome.problem.reason))
+                return
+            self._count(outcome.problem.kind, path, outcome.problem.reason)
+        elif prepared and not prepared.unchanged and not prepared.complete:
+            self._write_group()
+            self._write_long(outcome)
+            return
+        self._group.append(outcome)
+        self._group_chunks += len(prepared.chunks) if prepared else 0
+        if (
+            len(self._group) >= COMMIT_FILES
+            or self._group_chunks >= COMMIT_CHUNKS
+            or time.monotonic() - self._written > COMMIT_SECONDS
+        ):
+            self._write_group()
+
+    def _write_long(self, outcome: Outcome) -> None:
+        """Write a document whose rest is still being read, which may take minutes: to its end
+        first, so that the index is locked for no longer than it takes to write."""
+        try:
+            with spooled(outcome.rest) as outcome.rest:
+                with self._store.transaction():
+                    self._write(outcome)
+                self._count_written(outcome)
+        except (ExtractError, OSError) as error:
+            self._take(Outcome(outcome.task, problem=problem_of(error)))
+
+    def _write_group(self) -> None:
+        group, self._group, self._group_chunks = self._group, [], 0
+        if not group:
+            return
+        with self._store.transaction():
+            for outcome in group:
+                self._write(outcome)
+        self._written = time.monotonic()
+        for outcome in group:
+            self._count_written(outcome)
+
+    def _write(self, outcome: Outcome) -> None:
+        task, prepared = outcome.task, outcome.prepared
+        old = self._known.get(task.path)
+        version = extractor(task.path, self._reading)
+        if outcome.problem:
+            problem = outcome.problem
+            left_out = LeftOut(task.path, task.signature, version, problem.kind, problem.reason)
+            self._store.leave_out(self._collection, left_out)
+        elif prepared and prepared.unchanged and old:
+            self._store.touch_document(old.id, prepared.signature)
+        elif prepared:
+            self._store.add_document(
+                collection=self._collection,
+                path=task.path,
+                signature=prepared.signature,
+                content_hash=prepared.content_hash,
+                title=prepared.title,
+                extractor=version + OF_SECRET * prepared.secret,
+                chunks=_chunks(outcome),
+                fields=prepared.fields,
+                language=prepared.language,
+            )
+            if task.path in self._left_out:
+                self._store.forget_left_out(self._collection, [task.path])
+
+    def _count_written(self, outcome: Outcome) -> None:
+        if outcome.problem or not outcome.prepared:
+            return
+        if note := outcome.prepared.note:
+            self._report.problems.append(FileProblem(outcome.task.path, note, partly=True))
+        if outcome.prepared.unchanged:
+            self._report.unchanged += 1
+        elif outcome.task.path in self._known:
+            self._report.updated += 1
+        else:
+            self._report.added += 1
+
+    def _count(self, kind: str, path: str, reason: str, known: bool = False) -> None:
+        if kind == "failed":
+            self._report.failed += 1
+        else:
+            self._report.skipped += 1
+        problem = FileProblem(path, reason, known)
+        if kind == "secret":
+            before, was_held = self._left_out.get(path), path in self._known
+            known = before is not None and before.kind == kind and not was_held
+            self._report.removed += was_held
+            reason = secrets.reason(reason)
+            problem = FileProblem(path, reason, known, secret=True, removed=was_held)
+        self._report.problems.append(problem)
+
+    def _unreadable(self, problem: FileProblem) -> None:
+        self._count("failed", problem.path, problem.reason)
+        self._unread.add(folder_key(problem.path))
+
+
+def extractor(path: str, reading: Reading) -> str:
+    """What a document is made by: a change of it makes the file be read again."""
+    return EXTRACTOR + made_by(path, reading)
+
+
+def _chunks(outcome: Outcome) -> Iterator[NewChunk]:
+    prepared = outcome.prepared
+    if prepared is None:
+        return
+    yield from prepared.chunks
+    for part in outcome.rest:
+        yield from part.chunks
+        prepared.note = part.note or prepared.note
+
+
+def remove_orphans(store: Store) -> None:
+    """Drop the passages that no chunk has any more, by short transactions."""
+    left = True
+    while left:
+        with store.transaction():
+            left = store.remove_orphans(COMMIT_ORPHANS)
+
+
+def embed_missing(
+    store: Store, model: IndexModel, placement: Placement, progress: Progress
+) -> tuple[int, list[str]]:
+    """Embed every passage that has no vector yet, then make the model the only one. Returns how
+    many texts it was sent, and the names of the models that it took the place of."""
+    if not store.count_chunks():
+        return 0, []
+    if model.stored and not store.missing_vectors(model.stored.id):
+        return 0, switch(store, model.stored) if model.settles else []
+    embedder = load_embedder(model.choice, placement)
+    try:
+        row = record(store, model, embedder.dims)
+        missing = store.missing_vectors(row.id)
+        progress.stage("embedding", len(missing))
+        embedded = _embed(store, row.id, missing, embedder, group_size(model.choice), progress)
+    finally:
+        embedder.close()
+    return embedded, switch(store, row) if model.settles else []
+
+
+def _embed(
+    store: Store, model: int, missing: list[int], embedder: Embedder, size: int, progress: Progress
+) -> int:
+    import numpy as np
+
+    embedded = 0
+    ids: list[int] = []
+    cut: list[int] = []
+    vectors: list[NDArray[np.float32]] = []
+    sent: deque[list[int]] = deque()  # the passages of groups whose vectors are still to come
+
+    def groups() -> Iterator[list[str]]:
+        for at in range(0, len(missing), size):
+            passages = store.passage_texts(missing[at : at + size])
+            if passages:  # another run may have taken them out
+                sent.append([passage.id for passage in passages])
+                yield [passage.passage_text(p.title, p.heading, p.text) for p in passages]
+
+    def write() -> None:
+        nonlocal ids, vectors, cut
+        if ids:
+            with store.transaction():
+                store.add_vectors(model, ids, np.concatenate(vectors))
+                store.note_cut(model, cut)
+        ids, vectors, cut = [], [], []
+
+    written = time.monotonic()
+    try:
+        for made in embedder.stream(groups()):
+            done = sent.popleft()
+            vectors.append(made)
+            ids.extend(done)
+            cut.extend(done[i] for i in embedder.cut)
+            embedded += len(done)
+            progress.advance(len(done))
+            if len(ids) >= COMMIT_VECTORS or time.monotonic() - written > COMMIT_SECONDS:
+                write()
+                written = time.monotonic()
+    finally:  # also when interrupted: what was computed is kept
+        write()
+    return embedded

@@ -1,0 +1,197 @@
+"""An index as JSON Lines, and back: what was embedded moves without embedding again.
+
+The first line is {"qrank": 1, "models": […]}; then for each document a line with "path", and a
+line with "text" for each of its chunks; the last is {"end": documents}. docs/store.md has the rest.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, field
+from itertools import count, islice
+from typing import TYPE_CHECKING, Any
+
+from qrank.errors import InputError
+from qrank.indexing import exported
+from qrank.indexing.exported import FORMAT
+from qrank.results import NewChunk
+from qrank.store.filters import Filter
+from qrank.store.interface import StoredModel, StoreInterface
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+DECIMALS = 5  # of a vector's numbers: its codes come out the same again, for all dims to 4096
+CHUNKS = 256  # whose vectors are read at once
+GROUP_CHUNKS = 512  # of one transaction
+
+
+def export(
+    store: StoreInterface, where: Filter, *, vectors: bool = True
+) -> Iterator[dict[str, Any]]:
+    """The lines of what passes the filter, as objects for JSON."""
+    models = store.models() if vectors else []
+    yield {"qrank": FORMAT, "models": [_without_id(model) for model in models]}
+    documents = 0
+    for document in store.documents(where):
+        documents += 1
+        yield {
+            "path": document.path,
+            "collection": document.collection,
+            "title": document.title,
+            "size": document.signature.size,
+            "mtime_ns": document.signature.mtime_ns,
+            "hash": document.content_hash.hex(),
+            "extractor": document.extractor,
+            "language": document.language,
+            "fields": json.loads(document.fields or "{}"),
+        }
+        chunks = iter(document.chunks)
+        while group := list(islice(chunks, CHUNKS)):
+            held = _vectors(store, models, [new.passage_hash for new in group])
+            for new in group:
+                yield {
+                    **new.chunk._asdict(),
+                    "terms": {"body": new.body_terms, "title": new.title_terms},
+                    "passage": new.passage_hash.hex(),
+                    "vectors": held.get(new.passage_hash, {}),
+                }
+    yield {"end": documents}
+
+
+def _without_id(model: StoredModel) -> dict[str, Any]:
+    made = asdict(model)
+    del made["id"]
+    return made
+
+
+def _vectors(
+    store: StoreInterface, models: list[StoredModel], hashes: list[bytes]
+) -> dict[bytes, dict[str, list[float]]]:
+    """The vectors of passages, by passage and then by the SHA-256 of their model."""
+    if not models:
+        return {}
+    ids = store.passage_ids(hashes)
+    names = {i: passage_hash for passage_hash, i in ids.items()}
+    held: dict[bytes, dict[str, list[float]]] = {}
+    for model in models:
+        found, rows = store.vectors(model.id, list(names))
+        for passage, row in zip(found, rows.astype(float).round(DECIMALS).tolist(), strict=True):
+            held.setdefault(names[passage], {})[model.sha256] = row
+    return held
+
+
+@dataclass(slots=True)
+class _Document:
+    fields: dict[str, Any]
+    chunks: list[NewChunk] = field(default_factory=list)
+    vectors: dict[str, dict[bytes, NDArray[np.float32]]] = field(default_factory=dict)
+
+
+class Importer:
+    """Takes the lines of an export into a store; documents that are there are replaced, vectors
+    that are there are kept."""
+
+    def __init__(self, store: StoreInterface) -> None:
+        self._store = store
+        self._models: dict[str, StoredModel] = {}
+        self._documents: list[_Document] = []
+        self._chunks = 0
+        self._read = 0  # documents, whole or not
+        self._open = False  # whether the last document may have more chunks
+        self._ended = False
+        self.files = self.vectors = 0
+
+    def read(self, lines: Iterable[str], name: str = "") -> None:
+        """Take all lines in; name: where they are from. Raises InputError for a line that is none
+        of an export's, or when the last is missing; the documents that were read whole before are
+        kept."""
+        left = iter(lines)
+        line: str | None = None
+        try:
+            for number in count(1):  # before the line is asked for: it may be too long
+                line = next(left, None)
+                if line is None:
+                    break
+                self._line(exported.parsed(line), first=number == 1)
+            if not self._ended:
+                raise ValueError("the end is missing")
+        except (ValueError, KeyError) as error:
+            if self._open:
+                del self._documents[-1:]
+            self._write()
+            reason = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
+            if number == 1:
+                what = "it is empty" if line == "" or line is None else f"line 1: {reason}"
+                raise InputError(
+                    f"{name or 'what was given'} is not a qrank export ({what})",
+                    hint="make one with: qrank export FILE",
+                ) from error
+            raise InputError(
+                f"line {number} {f'of {name} ' if name else ''}is not as qrank export writes it: "
+                f"{reason}",
+                hint="the documents before it are in",
+            ) from error
+        self._write()
+
+    def _line(self, item: dict[str, Any], *, first: bool) -> None:
+        if first:
+            for model in exported.models(item):
+                self._add_model(model)
+        elif self._ended:
+            raise ValueError("it comes after the end")
+        elif "text" in item:
+            if not self._open:
+                raise ValueError("a chunk before its document")
+            self._add_chunk(item)
+        elif "end" in item:
+            self._open = False
+            if item["end"] != self._read:
+                raise ValueError(f"the end of {item['end']} documents after {self._read}")
+            self._ended = True
+        else:
+            self._open = False
+            if self._chunks >= GROUP_CHUNKS or len(self._documents) >= GROUP_CHUNKS:
+                self._write()
+            self._documents.append(_Document(exported.document(item)))
+            self._open = True
+            self._read += 1
+
+    def _add_model(self, model: StoredModel) -> None:
+        with self._store.transaction():
+            known = {(held.sha256, held.prompt_version): held for held in self._store.models()}
+            made = known.get((model.sha256, model.prompt_version)) or self._store.add_model(model)
+        if made.dims != model.dims:
+            raise ValueError(f"{model.name} has {model.dims} dims, and {made.dims} here")
+        self._models[model.sha256] = made
+
+    def _add_chunk(self, item: dict[str, Any]) -> None:
+        document = self._documents[-1]
+        new = exported.chunk(item, document.fields["title"])
+        for sha256, vector in exported.vectors(item, self._models).items():
+            document.vectors.setdefault(sha256, {})[new.passage_hash] = vector
+        document.chunks.append(new)
+        self._chunks += 1
+
+    def _write(self) -> None:
+        import numpy as np
+
+        with self._store.transaction():
+            for document in self._documents:
+                self._store.add_document(**document.fields, chunks=document.chunks)
+            for sha256, model in self._models.items():
+                vectors = {
+                    passage: vector
+                    for document in self._documents
+                    for passage, vector in document.vectors.get(sha256, {}).items()
+                }
+                ids = self._store.passage_ids(list(vectors))
+                if ids:
+                    rows = np.stack([vectors[passage] for passage in ids])
+                    self._store.add_vectors(model.id, list(ids.values()), rows)
+                    self.vectors += len(ids)
+            self._store.remove_orphans()
+        self.files += len(self._documents)
+        self._documents, self._chunks = [], 0

@@ -1,0 +1,96 @@
+"""Asking a model only what it has not been asked before: query vectors and P(relevant).
+
+The keys hold all that an answer depends on: the model file's hash, the version of the prompts,
+the query, and for a score the passage as the model reads it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from collections.abc import Callable, Generator, Sequence
+from typing import TYPE_CHECKING
+
+from qrank.prompts import PROMPT_VERSION
+from qrank.store.interface import StoreInterface as Store
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from qrank.inference.loading import Embedder, Reranker
+
+_SCORE = struct.Struct("<d")
+
+
+def query_vector(
+    store: Store, model_hash: str, query: str, dims: int, load: Callable[[], Embedder], cached: bool
+) -> NDArray[np.float32]:
+    """The unit vector of a query, of shape (dims,); load is called only when it is not cached.
+    What the cache of an index from elsewhere may hold instead is passed over.
+
+    With cached False the cache is neither read nor written.
+    """
+    import numpy as np
+
+    key = _key("vector", model_hash, query)
+    known = store.recall([key] if cached else []).get(key)
+    if known is not None and len(known) == 4 * dims:
+        held = np.frombuffer(known, dtype="<f4")
+        if np.isfinite(held).all():
+            return held
+    vector: NDArray[np.float32] = load().queries([query])[0]
+    if cached:
+        store.remember({key: vector.astype("<f4").tobytes()})
+    return vector
+
+
+def relevance(
+    store: Store,
+    model_hash: str,
+    query: str,
+    texts: Sequence[str],
+    load: Callable[[], Reranker],
+    cached: bool,
+) -> Generator[tuple[bool, dict[int, float]], None, None]:
+    """Yield (cached, P(relevant) of texts by their place): first all that are cached, then batch
+    by batch in order. load is called only when one is not cached. What was computed is cached at
+    the end, also when the iterator is closed early.
+
+    With cached False the cache is neither read nor written.
+    """
+    keys = [_key("score", model_hash, query, text) for text in texts]
+    held = store.recall(keys if cached else [])
+    known = {i: score for i, key in enumerate(keys) if (score := _probability(held.get(key))) >= 0}
+    yield True, known
+    missing = [i for i in range(len(keys)) if i not in known]
+    if not missing:
+        return
+    fresh: dict[bytes, bytes] = {}
+    done = 0
+    try:
+        for batch in load().scores(query, [texts[i] for i in missing]):
+            scores = dict(zip(missing[done:], batch, strict=False))
+            done += len(batch)
+            fresh.update((keys[i], _SCORE.pack(score)) for i, score in scores.items())
+            yield False, scores
+    finally:
+        if cached:
+            store.remember(fresh)
+
+
+def _probability(cached: bytes | None) -> float:
+    """A cached score; -1 where there is none, or what is there can't be one."""
+    if cached is None or len(cached) != _SCORE.size:
+        return -1
+    (score,) = _SCORE.unpack(cached)
+    return float(score) if 0 <= score <= 1 else -1
+
+
+def _key(*parts: str) -> bytes:
+    digest = hashlib.blake2b(digest_size=16, salt=PROMPT_VERSION.to_bytes(2, "little"))
+    for part in parts:
+        data = part.encode("utf-8", "replace")
+        digest.update(len(data).to_bytes(8, "little"))
+        digest.update(data)
+    return digest.digest()

@@ -1,1 +1,0 @@
-"""The two stories, indexing and searching, and the filters: to be read from top to bottom."""

@@ -1,0 +1,42 @@
+"""Why BM25 scored a result as it did: what each term of the query adds."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+from qrank.results import Answer
+from qrank.searching.query import ParsedQuery, parse
+from qrank.store.filters import Filter
+from qrank.store.interface import StoreInterface
+
+
+def bm25_terms(store: StoreInterface, answer: Answer) -> dict[str, dict[str, float]]:
+    """What each of the query's terms adds to the BM25 score of each result, by result id; of
+    several queries that were fused, to the mean of their scores."""
+    added: dict[str, dict[str, float]] = {result.id: {} for result in answer.results}
+    queries = answer.parts or [(answer.query, frozenset(added))]
+    languages = store.languages()
+    for text, scored in queries:
+        ids = [int(i) for i in added if i in scored]
+        for term, scores in _scores(store, parse(text, languages), ids):
+            for chunk, score in scores.items():
+                terms = added[str(chunk)]
+                terms[term] = terms.get(term, 0.0) + score / len(queries)
+    return added
+
+
+def _scores(
+    store: StoreInterface, query: ParsedQuery, ids: Sequence[int]
+) -> Iterator[tuple[str, dict[int, float]]]:
+    """What a query is scored by, each as it is shown, with what it adds by chunk."""
+    for term, times in Counter(query.terms).items():  # FTS5 counts a repeated term repeatedly
+        yield term, store.term_scores([term] * times, ids)
+    for prefix in query.prefixes:
+        yield prefix, store.term_scores((), ids, prefixes=[prefix])
+    for language, terms in query.variants.items():
+        for term in terms:
+            yield term, store.term_scores((), ids, variants={language: [term]})
+    for phrase in query.required:  # it counts beside its terms
+        shown = f'{"title:" * phrase.title}"{" ".join(phrase.terms)}"'
+        yield shown, store.term_scores((), ids, where=Filter(required=(phrase,)))

@@ -1,0 +1,90 @@
+"""One answer to several queries: each is searched for by itself, then their answers are fused."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from qrank.results import Answer, Result, Scores, StageScore, Stale
+from qrank.searching.freshness import kept
+from qrank.searching.search import capped
+
+
+def fuse_answers(
+    answers: Sequence[Answer],
+    *,
+    limit: int,
+    min_score: float | None,
+    per_file: int | None,
+    stale: Stale = Stale.warn,
+) -> Answer:
+    """Fuse the answers to several queries, each without a limit of its own.
+
+    A passage that was reranked has its best relevance to any of the queries. The others follow
+    by the mean of their scores, 0 where a query did not find them: what several phrasings find
+    goes up.
+    """
+    parts = [
+        (answer.query, frozenset(r.id for r in answer.results if r.scores.bm25))
+        for answer in answers
+    ]
+    held: dict[str, list[Result]] = {}
+    for answer in answers:
+        for result in answer.results:
+            held.setdefault(result.id, []).append(result)
+    fused = [_fused(results, len(answers)) for results in held.values()]
+    fused.sort(key=lambda r: (r.scores.rerank is None, -r.score, r.path, r.start_byte))
+    for stage in ("bm25", "vector", "fused"):
+        _rank(fused, stage)
+    reranked = sum(result.scores.rerank is not None for result in fused)
+    found = fused
+    if min_score is not None:
+        found = [r for r in (fused[:reranked] if reranked else fused) if r.score >= min_score]
+    if per_file is not None:
+        found = capped(found, per_file, lambda result: result.path)
+    found = kept(found, limit, stale, lambda result: result.stale, lambda result: result.path)
+    for rank, result in enumerate(found, 1):
+        result.rank = rank
+    return Answer(
+        query="\n".join(answer.query for answer in answers),
+        mode=answers[0].mode,
+        models={
+            role: next((a.models[role] for a in answers if a.models[role]), None)
+            for role in answers[0].models
+        },
+        results=found,
+        timings_ms=_sums(answer.timings_ms for answer in answers),
+        reranked=reranked,
+        candidates=len(fused),
+        truncated=any(answer.truncated for answer in answers),
+        terms=list(dict.fromkeys(term for answer in answers for term in answer.terms)),
+        parts=parts,
+    )
+
+
+def _fused(results: list[Result], queries: int) -> Result:
+    """One passage's results for different queries as one; ranks are set later."""
+    best = max(results, key=lambda r: (r.scores.rerank is not None, r.score))
+
+    def mean(stage: str) -> StageScore | None:
+        scores = [s.score for r in results if (s := getattr(r.scores, stage))]
+        return StageScore(0, sum(scores) / queries) if scores else None
+
+    best.scores = Scores(mean("bm25"), mean("vector"), mean("fused"), best.scores.rerank)
+    if not best.scores.rerank:
+        best.score = getattr(best.scores, best.score_kind).score
+    return best
+
+
+def _rank(results: list[Result], stage: str) -> None:
+    scored = [r for r in results if getattr(r.scores, stage)]
+    scored.sort(key=lambda r: (-getattr(r.scores, stage).score, r.path, r.start_byte))
+    for rank, result in enumerate(scored, 1):
+        setattr(result.scores, stage, StageScore(rank, getattr(result.scores, stage).score))
+
+
+def _sums(timings: Iterable[Mapping[str, float]]) -> dict[str, float]:
+    total: dict[str, float] = {}
+    for spent in timings:
+        for stage, milliseconds in spent.items():
+            total[stage] = round(total.get(stage, 0.0) + milliseconds, 2)
+    return total

@@ -1,0 +1,358 @@
+"""Searching: analyse -> candidates -> fuse -> rerank -> results."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from qrank.arguments import require_count, require_number
+from qrank.errors import IndexFileError, QueryError
+from qrank.passage import passage_text
+from qrank.progress import Progress, Silent
+from qrank.results import (
+    Answer,
+    Mode,
+    RerankScore,
+    Result,
+    Scores,
+    StageScore,
+    Stale,
+    StoredChunk,
+)
+from qrank.searching.freshness import is_stale, kept
+from qrank.searching.fusion import blend, fuse
+from qrank.searching.query import ParsedQuery, parse
+from qrank.store.filters import EVERYTHING, Filter
+from qrank.store.interface import StoredModel
+from qrank.store.interface import StoreInterface as Store
+
+if TYPE_CHECKING:
+    from qrank.inference.loading import Embedder, Reranker
+    from qrank.models.registry import ModelChoice
+
+T = TypeVar("T")
+DEPTH = 100  # candidates that each stage may bring, at least
+PASSAGES_A_FILE = 10  # looked at for each file that is wanted, when --per-file limits them
+PREFIX_LENGTH = 3  # characters from which an unfinished word is looked up by its beginning
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """What to search for and how."""
+
+    text: str
+    mode: Mode = Mode.hybrid
+    limit: int = 10
+    candidates: int = 30  # how many of the fused order are reranked
+    budget: float | None = None  # seconds for reranking; at least one batch is always done
+    min_score: float | None = None
+    stale: Stale = Stale.warn
+    per_file: int | None = None  # at most so many results from one file
+    unfinished: bool = False  # the last word is still being typed
+    where: Filter = EVERYTHING
+    fusion_weight: float | None = None  # share of the cosine; None: the embedder's own
+    rerank_weight: float | None = None  # share of P(yes); None: the reranker's own
+    syntax: bool = True  # whether "phrases", -words and title:words are more than words
+    cached: bool = True  # whether the models' answers may come from, and go to, the cache
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for a number that makes no sense."""
+        for name in ("limit", "candidates", "per_file"):
+            require_count(name, getattr(self, name))
+        require_number("budget", self.budget, least=0)
+        require_number("min_score", self.min_score)
+
+
+@dataclass(frozen=True, slots=True)
+class Semantic:
+    """The model of the index's vectors; load is called only when it is needed."""
+
+    stored: StoredModel
+    choice: ModelChoice
+    load: Callable[[], Embedder]
+
+    @property
+    def key(self) -> str:
+        """What a query's vector depends on beside the query."""
+        return self.stored.sha256 + (self.choice.entry.query or "")
+
+
+@dataclass(frozen=True, slots=True)
+class Rerank:
+    """A reranker; load is called only when it is needed."""
+
+    choice: ModelChoice
+    sha256: str
+    load: Callable[[], Reranker]
+
+
+@dataclass(slots=True)
+class Candidate:
+    """A chunk on its way to being a result; final is the score that orders it."""
+
+    chunk: StoredChunk
+    scores: Scores
+    final: float
+
+
+class Clock:
+    """Milliseconds by stage; progress is told of each."""
+
+    def __init__(self, progress: Progress) -> None:
+        self.spent: dict[str, float] = {}
+        self.progress = progress
+        self._started = time.perf_counter()
+
+    @contextmanager
+    def stage(self, name: str, total: int | None = None) -> Iterator[None]:
+        """What runs inside is a stage, of total steps when that is known."""
+        self.progress.stage(name, total)
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.spent[name] = round((time.perf_counter() - started) * 1000, 2)
+
+    def total(self) -> dict[str, float]:
+        """Milliseconds by stage, and all together."""
+        return self.spent | {"total": round((time.perf_counter() - self._started) * 1000, 2)}
+
+
+def search(
+    store: Store,
+    query: Query,
+    semantic: Callable[[], Semantic] | None,
+    rerank: Callable[[], Rerank] | None,
+    progress: Progress | None = None,
+) -> Answer:
+    """Answer a query. The models are asked for only when a stage needs them.
+
+    semantic None: the index has no vectors. rerank None: the order stays the candidates' own.
+    progress is told of stages and of what is reranked; an exception from it ends the search.
+    Raises QueryError for an empty query, IndexFileError for mode vector without vectors.
+    """
+    if not query.text.replace('"', "").strip():
+        raise QueryError("the query is empty", hint="say what to search for")
+    if query.mode is Mode.vector and semantic is None:
+        raise IndexFileError(
+            f"the index {store.path} has no vectors", hint="run qrank index without --no-embed"
+        )
+    clock = Clock(progress or Silent())
+    parsed = parse(query.text, store.languages(), syntax=query.syntax)
+    if not parsed.plain.strip():
+        raise QueryError(
+            "the query only says what to leave out", hint="say what to search for, too"
+        )
+    terms = list(dict.fromkeys([*parsed.terms, *parsed.prefixes]))
+    answer = Answer(query.text, query.mode.value, {"embed": None, "rerank": None}, [], terms=terms)
+    found = _candidates(store, query, parsed, semantic, answer, clock)
+    found = distinct(sorted(found, key=in_order))
+    answer.candidates = len(found)
+    kind = "fused" if query.mode is Mode.hybrid else query.mode.value
+    if query.mode is Mode.hybrid:
+        for rank, candidate in enumerate(found, 1):
+            candidate.scores.fused = StageScore(rank, candidate.final)
+    if rerank and found:
+        with clock.stage("rerank", min(query.candidates, len(found))):
+            found = _reranked(store, found, query, parsed.plain, rerank(), answer, clock.progress)
+    if query.min_score is not None and answer.reranked:
+        found = found[: answer.reranked]  # a threshold on relevance says nothing of a fused score
+    found = wanted(found, query)
+    answer.results = [result_of(rank, candidate, kind) for rank, candidate in enumerate(found, 1)]
+    answer.timings_ms = clock.total()
+    return answer
+
+
+def wanted(found: list[Candidate], query: Query) -> list[Candidate]:
+    """The results among the candidates: what the query's min_score, per_file, stale and limit
+    leave."""
+    if query.min_score is not None:
+        found = [c for c in found if c.final >= query.min_score]
+    if query.per_file is not None:
+        found = capped(found, query.per_file, lambda candidate: candidate.chunk.path)
+    return kept(
+        found, query.limit, query.stale, lambda c: is_stale(c.chunk), lambda c: c.chunk.path
+    )
+
+
+def in_order(candidate: Candidate) -> tuple[float, str, int]:
+    """A sort key: the best first, ties by path and position."""
+    return (-candidate.final, candidate.chunk.path, candidate.chunk.chunk.start_byte)
+
+
+def distinct(found: list[Candidate]) -> list[Candidate]:
+    """A place that is in several collections once."""
+    places: dict[tuple[str, int, int], Candidate] = {}
+    for candidate in found:
+        place = candidate.chunk.chunk
+        places.setdefault((candidate.chunk.path, place.start_byte, place.end_byte), candidate)
+    return list(places.values())
+
+
+def capped(found: Iterable[T], most: int, key: Callable[[T], str]) -> list[T]:
+    """The first most of each key, in the order they were.
+
+    >>> capped(["a1", "a2", "b1", "a3"], 2, lambda item: item[0])
+    ['a1', 'a2', 'b1']
+    """
+    seen: Counter[str] = Counter()
+    kept: list[T] = []
+    for item in found:
+        seen[key(item)] += 1
+        if seen[key(item)] <= most:
+            kept.append(item)
+    return kept
+
+
+def _candidates(
+    store: Store,
+    query: Query,
+    parsed: ParsedQuery,
+    semantic: Callable[[], Semantic] | None,
+    answer: Answer,
+    clock: Clock,
+) -> list[Candidate]:
+    """The candidates of the mode's stages with their fused score, in no order."""
+    wanted = query.limit if query.per_file is None else query.limit * PASSAGES_A_FILE
+    depth = max(DEPTH, wanted, query.candidates)
+    where = replace(query.where, required=parsed.required, excluded=parsed.excluded)
+    lexical: list[tuple[int, float]] = []
+    if query.mode is not Mode.vector:
+        with clock.stage("bm25"):
+            prefixes = parsed.prefixes
+            if query.unfinished and parsed.terms and len(parsed.terms[-1]) >= PREFIX_LENGTH:
+                prefixes = (*prefixes, parsed.terms[-1])
+            whole = [term for term in parsed.terms if term not in prefixes]
+            lexical = store.bm25(whole, depth, where, prefixes, parsed.variants)
+    chunks = store.chunks(chunk for chunk, _ in lexical)
+    vector: list[tuple[int, float]] = []
+    cosines: dict[int, float] = {}
+    scale: set[int] = set()
+    share = 0.0
+    if query.mode is not Mode.bm25 and semantic:
+        from qrank.inference.cache import query_vector
+
+        with clock.stage("embed"):
+            model = semantic()
+            vector_of_query = query_vector(
+                store, model.key, parsed.plain, model.stored.dims, model.load, query.cached
+            )
+        with clock.stage("vector"):
+            near = store.nearest(model.stored.id, vector_of_query, depth, where)
+            chunks |= store.chunks_of_passages((passage for passage, _ in near), where)
+            by_passage = dict(near)
+            vector = [
+                (i, by_passage[c.passage]) for i, c in chunks.items() if c.passage in by_passage
+            ]
+            # BM25's candidates get their cosine too, however far down it is.
+            others = {c.passage for c in chunks.values()} - by_passage.keys()
+            by_passage |= store.cosines(model.stored.id, vector_of_query, sorted(others))
+            cosines = {
+                i: by_passage[c.passage] for i, c in chunks.items() if c.passage in by_passage
+            }
+        # Scores must not depend on how many results were asked for.
+        nearest = {passage for passage, _ in near[:DEPTH]}
+        scale = {i for i, _ in lexical[:DEPTH]} | {
+            i for i, c in chunks.items() if c.passage in nearest
+        }
+        answer.models["embed"] = model.choice.name
+        share = model.choice.entry.fusion_weight
+        if query.fusion_weight is not None:
+            share = query.fusion_weight
+    stages = {"bm25": stage_scores(lexical, chunks), "vector": stage_scores(vector, chunks)}
+    if query.mode is Mode.hybrid:
+        final = fuse(dict(lexical), cosines, share, scale)
+    else:
+        final = dict(lexical) or dict(vector)
+    return [
+        Candidate(
+            chunks[i], Scores(bm25=stages["bm25"].get(i), vector=stages["vector"].get(i)), score
+        )
+        for i, score in final.items()
+        if i in chunks
+    ]
+
+
+def stage_scores(
+    scores: list[tuple[int, float]], chunks: dict[int, StoredChunk]
+) -> dict[int, StageScore]:
+    """Each chunk's rank and score in a stage; ties go by path and position."""
+    kept = [(i, score) for i, score in scores if i in chunks]
+    kept.sort(key=lambda pair: (-pair[1], chunks[pair[0]].path, chunks[pair[0]].chunk.start_byte))
+    return {i: StageScore(rank, score) for rank, (i, score) in enumerate(kept, 1)}
+
+
+def _reranked(
+    store: Store,
+    found: list[Candidate],
+    query: Query,
+    plain: str,
+    rerank: Rerank,
+    answer: Answer,
+    progress: Progress,
+) -> list[Candidate]:
+    """The reranked candidates by their final score, then the others in the order they had."""
+    from qrank.inference.cache import relevance
+
+    head, tail = found[: query.candidates], found[query.candidates :]
+    share = rerank.choice.entry.rerank_weight
+    if query.rerank_weight is not None:
+        share = query.rerank_weight
+    texts = [passage_text(c.chunk.title, c.chunk.chunk.heading, c.chunk.chunk.text) for c in head]
+    # The order so far as a score from 0 to 1; only cosines can be below 0.
+    low = min(0.0, *(c.final for c in head))
+    span = max(c.final for c in head) - low or 1.0
+    started = time.monotonic()
+    answers = relevance(store, rerank.sha256, plain, texts, rerank.load, query.cached)
+    with closing(answers) as batches:
+        for cached, scores in batches:
+            for i, p_yes in scores.items():
+                head[i].final = blend((head[i].final - low) / span, p_yes, share)
+                head[i].scores.rerank = RerankScore(head[i].final, p_yes, cached)
+            progress.advance(len(scores))
+            spent = time.monotonic() - started
+            # What was cached took no time: one batch at least is always computed.
+            if not cached and query.budget is not None and spent >= query.budget:
+                break
+    done = [c for c in head if c.scores.rerank]
+    answer.models["rerank"] = rerank.choice.name
+    answer.reranked = len(done)
+    answer.truncated = len(done) < len(head)
+    return sorted(done, key=in_order) + [c for c in head if not c.scores.rerank] + tail
+
+
+def result_of(rank: int, candidate: Candidate, kind: str) -> Result:
+    """A candidate as the result of that rank; kind: what its score is, unless reranked."""
+    return Result(
+        rank=rank,
+        score=candidate.final,
+        score_kind="rerank" if candidate.scores.rerank else kind,
+        scores=candidate.scores,
+        **passage_fields(candidate.chunk),
+    )
+
+
+def passage_fields(stored: StoredChunk) -> dict[str, Any]:
+    """What Result and Passage both say of a passage."""
+    chunk = stored.chunk
+    return {
+        "id": str(stored.id),
+        "path": stored.path,
+        "collection": stored.collection,
+        "title": stored.title or Path(stored.path).name,
+        "heading": chunk.heading,
+        "start_line": chunk.start_line,
+        "end_line": chunk.end_line,
+        "start_byte": chunk.start_byte,
+        "end_byte": chunk.end_byte,
+        "page": chunk.page,
+        "text": chunk.text,
+        "fields": json.loads(stored.fields) if stored.fields else {},
+        "stale": is_stale(stored),
+    }

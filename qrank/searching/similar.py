@@ -1,0 +1,118 @@
+"""What is like a file, or a place in it: by the vectors the index holds, so no model is run."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from qrank import text
+from qrank.errors import InputError
+from qrank.names import named_path
+from qrank.progress import Silent
+from qrank.results import Answer, Mode, Scores, StageScore, StoredChunk
+from qrank.searching.search import (
+    PASSAGES_A_FILE,
+    Candidate,
+    Clock,
+    Query,
+    distinct,
+    in_order,
+    result_of,
+    stage_scores,
+    wanted,
+)
+from qrank.store.interface import StoredModel
+from qrank.store.interface import StoreInterface as Store
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+WORDS = 60  # of a passage, the most frequent first, are looked for where there are no vectors
+
+
+def similar(store: Store, place: str, query: Query, model: StoredModel | None) -> Answer:
+    """The passages that are most like place: a path, or PATH:LINE for one passage of it.
+
+    Those of the same file are left out, or that one passage. They are ordered by cosine with the
+    middle of the place's vectors; in mode bm25, or when the index has no vectors (model None),
+    by BM25 for the place's words. Of query its limit, per_file, min_score, stale, where and mode
+    count.
+    Raises InputError when the index does not hold the place.
+    """
+    own = passages_at(store, place)
+    clock = Clock(Silent())
+    answer = Answer(place, Mode.vector.value, {"embed": None, "rerank": None}, [])
+    by_vector = model and query.mode is not Mode.bm25
+    vector = _middle(store, model.id, [c.passage for c in own]) if model and by_vector else None
+    depth = (query.limit + len(own)) * (PASSAGES_A_FILE if query.per_file else 1)
+    if model and vector is not None:
+        answer.models["embed"] = model.name
+        with clock.stage("vector"):
+            near = dict(store.nearest(model.id, vector, depth, query.where))
+            chunks = store.chunks_of_passages(near, query.where)
+        scores = {i: near[stored.passage] for i, stored in chunks.items()}
+    else:
+        answer.mode = Mode.bm25.value
+        words = Counter(t for stored in own for t in text.index_terms(stored.chunk.text))
+        terms = [term for term, _ in words.most_common(WORDS)]
+        with clock.stage("bm25"):
+            scores = dict(store.bm25(terms, depth, query.where))
+            chunks = store.chunks(scores)
+    ranks = stage_scores(list(scores.items()), chunks)
+    found = [
+        Candidate(chunks[i], _scores(answer.mode, ranks[i]), score)
+        for i, score in scores.items()
+        if i in chunks and not _is_own(chunks[i], own)
+    ]
+    found = distinct(sorted(found, key=in_order))
+    answer.candidates = len(found)
+    found = wanted(found, query)
+    answer.results = [result_of(rank, c, answer.mode) for rank, c in enumerate(found, 1)]
+    answer.timings_ms = clock.total()
+    return answer
+
+
+def _middle(store: Store, model: int, passages: list[int]) -> NDArray[np.float32] | None:
+    """The unit vector amid those of passages, of shape (dims,); None when they have none."""
+    import numpy as np
+
+    held, unit_vectors = store.vectors(model, passages)
+    if not held:
+        return None
+    middle: NDArray[np.float32] = unit_vectors.mean(axis=0)
+    return middle / (float(np.linalg.norm(middle)) or 1.0)
+
+
+def passages_at(store: Store, place: str) -> list[StoredChunk]:
+    """The passages of a file, or the one at PATH:LINE (else the last before that line).
+
+    Raises InputError when the index does not hold it.
+    """
+    path, line = place, None
+    chunks = store.chunks_of_file(named_path(path))
+    if not chunks:
+        path, _, number = place.rpartition(":")
+        line = int(number) if path and number.isdecimal() and len(number) < 10 else None
+        if line is not None:
+            chunks = store.chunks_of_file(named_path(path))
+    if not chunks:
+        raise InputError(
+            f"the index {store.path} does not hold {path if line is not None else place}",
+            hint="index it first with: qrank index PATH (a file without text has no passages)",
+        )
+    if line is None:
+        return chunks
+    before = [stored for stored in chunks if stored.chunk.start_line <= line]
+    return before[-1:] or chunks[:1]
+
+
+def _scores(mode: str, score: StageScore) -> Scores:
+    return Scores(bm25=score) if mode == Mode.bm25 else Scores(vector=score)
+
+
+def _is_own(stored: StoredChunk, own: list[StoredChunk]) -> bool:
+    """Whether a passage is the place itself: its file, or when it is one passage, that one."""
+    if len(own) > 1:
+        return stored.path == own[0].path
+    return (stored.path, stored.chunk.start_byte) == (own[0].path, own[0].chunk.start_byte)

@@ -1,0 +1,203 @@
+"""The Python API for what is in no index: rerank and embed texts, see how files are cut."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from qrank.arguments import path_list, require_count, text_list
+from qrank.errors import InputError
+from qrank.models.registry import AUTO, Registry, Role
+from qrank.results import RankedText
+from qrank.settings import ANYWHERE, NO_SETTINGS, Placement, Reading, Settings, Walking
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from qrank.indexing.beginnings import Beginning
+    from qrank.indexing.plan import FilePlan
+
+
+def rerank(
+    query: str,
+    texts: str | Sequence[str],
+    *,
+    model: str | None = None,
+    instruction: str | None = None,
+    candidates: int | None = None,
+    placement: Placement = ANYWHERE,
+    settings: Settings = NO_SETTINGS,
+) -> list[RankedText]:
+    """Score texts by how well they answer query, best first; the model reads exactly the texts.
+
+    candidates: with more texts than that, only BM25's best are scored. For many calls use
+    Reranking. Raises InputError for an empty query, ModelError.
+    """
+    if not query.strip():
+        raise InputError("the query is empty", hint="say what the documents should answer")
+    if not texts:
+        return []
+    reranking = Reranking(model, placement=placement, settings=settings)
+    try:
+        return reranking(query, texts, instruction=instruction, candidates=candidates)
+    finally:
+        reranking.close()
+
+
+class Reranking:
+    """A reranking model, loaded: a query and texts in, the texts with their relevance out."""
+
+    def __init__(
+        self,
+        model: str | None = None,
+        *,
+        placement: Placement = ANYWHERE,
+        settings: Settings = NO_SETTINGS,
+    ) -> None:
+        """model: named as on the command line. Raises ModelError."""
+        from qrank.inference.loading import load_reranker
+
+        name = settings.get("rerank_model", model, AUTO) or AUTO
+        choice = Registry(settings).resolve(Role.reranker, name)
+        self._reranker = load_reranker(choice, settings.placement(placement))
+        self._share = choice.entry.rerank_weight
+
+    def __call__(
+        self,
+        query: str,
+        texts: str | Sequence[str],
+        *,
+        instruction: str | None = None,
+        candidates: int | None = None,
+    ) -> list[RankedText]:
+        """As rerank."""
+        from qrank.searching.rerank import rerank_texts
+
+        require_count("candidates", candidates)
+        if not query.strip():
+            raise InputError("the query is empty", hint="say what the documents should answer")
+        return rerank_texts(
+            self._reranker,
+            self._share,
+            query,
+            text_list(texts),
+            candidates=candidates,
+            instruction=instruction,
+        )
+
+    @property
+    def takes_instruction(self) -> bool:
+        """Whether the model's prompt has a place for an instruction."""
+        return self._reranker.takes_instruction
+
+    def close(self) -> None:
+        """Free the model."""
+        self._reranker.close()
+
+
+class Embedding:
+    """An embedding model, loaded: texts in, unit vectors out."""
+
+    def __init__(
+        self,
+        model: str | None = None,
+        *,
+        placement: Placement = ANYWHERE,
+        settings: Settings = NO_SETTINGS,
+    ) -> None:
+        """model: named as on the command line. Raises ModelError."""
+        from qrank.inference.loading import load_embedder
+
+        name = settings.get("embed_model", model, AUTO) or AUTO
+        choice = Registry(settings).resolve(Role.embedder, name)
+        self._embedder = load_embedder(choice, settings.placement(placement))
+
+    def __call__(
+        self,
+        texts: str | Sequence[str],
+        *,
+        query: bool = False,
+        instruction: str | None = None,
+        dims: int | None = None,
+    ) -> NDArray[np.float32]:
+        """Unit vectors of shape (len(texts), dims); with query, the query prompt is put around."""
+        require_count("dims", dims)
+        texts = text_list(texts)
+        if query:
+            return self._embedder.queries(texts, instruction, dims)
+        return self._embedder.documents(texts, dims)
+
+    @property
+    def cut(self) -> list[int]:
+        """Which texts of the last call were longer than the window, so that their ends count for
+        nothing."""
+        return self._embedder.cut
+
+    @property
+    def window(self) -> int:
+        """How many tokens of a text the model reads."""
+        return self._embedder.window
+
+    @property
+    def takes_instruction(self) -> bool:
+        """Whether the model's query prompt has a place for an instruction."""
+        return self._embedder.takes_instruction
+
+    def close(self) -> None:
+        """Free the model."""
+        self._embedder.close()
+
+
+def embed(
+    texts: str | Sequence[str],
+    *,
+    model: str | None = None,
+    query: bool = False,
+    instruction: str | None = None,
+    dims: int | None = None,
+    placement: Placement = ANYWHERE,
+    settings: Settings = NO_SETTINGS,
+) -> NDArray[np.float32]:
+    """Unit vectors of texts, of shape (len(texts), dims). For many calls use Embedding."""
+    embedding = Embedding(model, placement=placement, settings=settings)
+    try:
+        return embedding(texts, query=query, instruction=instruction, dims=dims)
+    finally:
+        embedding.close()
+
+
+def plan(
+    paths: str | Path | Iterable[str | Path],
+    *,
+    walking: Walking | None = None,
+    reading: Reading | None = None,
+) -> Iterator[FilePlan]:
+    """What `Index.add` would make of files and folders: their chunks, or why they are left out.
+
+    Raises InputError for a path that does not exist.
+    """
+    from qrank.indexing.plan import plan
+
+    return plan(path_list(paths), walking or Walking(), reading or Reading())
+
+
+def beginnings(paths: Sequence[str]) -> list[Beginning]:
+    """How files begin, as text, or why they have none."""
+    from qrank.indexing.beginnings import beginnings
+
+    return beginnings(paths)
+
+
+def changes(
+    paths: str | Path | Iterable[str | Path],
+    *,
+    walking: Walking | None = None,
+    but: Path | None = None,
+) -> Iterator[None]:
+    """Watch from this call on; yield each time that something below paths has changed, but for
+    the index file."""
+    from qrank.indexing.watch import changes
+
+    return changes(path_list(paths), walking or Walking(), but)

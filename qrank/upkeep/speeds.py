@@ -1,0 +1,154 @@
+"""How fast model files run on this machine: measured once, remembered, compared."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import time
+from collections.abc import Iterable
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from qrank import files
+from qrank.llama import gguf
+from qrank.models.places import models_folder
+from qrank.models.registry import Role
+from qrank.progress import Progress
+from qrank.settings import Placement
+
+SECONDS = 3.0  # of measuring a file, after one batch to warm up
+BATCH = 8
+CLOSE = 0.9  # of the fastest: near enough for the more exact file to be recommended
+PRECISION = ("F32", "BF16", "F16", "Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M", "Q4_0")  # best first
+
+# About 200 tokens, the length of a usual passage.
+PASSAGE = " ".join(
+    f"The pump in hall {i} moved {i * 37} litres of water in {i + 2} hours." for i in range(11)
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Speed:
+    """What was measured of a file."""
+
+    path: Path
+    quantization: str
+    bytes: int
+    tokens_per_second: float
+    passages_per_second: float
+
+
+def measured() -> dict[str, float]:
+    """Tokens a second by path, as far as they were measured on this machine."""
+    try:
+        held = json.loads(_notes().read_text("utf-8"))
+        return {str(path): float(speed) for path, speed in held.items()}
+    except (OSError, ValueError, AttributeError):
+        return {}
+
+
+def _notes() -> Path:
+    return models_folder() / "speeds.json"
+
+
+def bench(role: Role, path: Path, placement: Placement) -> Speed:
+    """Measure a file for a few seconds and remember the result. Raises ModelError."""
+    header = gguf.read_header(path)
+    with closing(_Runner(role, header, placement)) as runner:
+        runner.run()
+        runs, before, started = 0, runner.decoded, time.perf_counter()
+        while (spent := time.perf_counter() - started) < SECONDS:
+            runner.run()
+            runs += 1
+        tokens = runner.decoded - before
+    speed = Speed(
+        path,
+        quantization(header),
+        path.stat().st_size,
+        round(tokens / spent, 1),
+        round(runs * BATCH / spent, 2),
+    )
+    notes = measured() | {str(path): speed.tokens_per_second}
+    files.write_text(_notes(), json.dumps(notes))
+    return speed
+
+
+class _Runner:
+    """A loaded model, and one batch of passages for it."""
+
+    def __init__(self, role: Role, header: gguf.ModelFile, placement: Placement) -> None:
+        from qrank.llama.embedder import Embedder
+        from qrank.llama.reranker import Reranker
+
+        self._texts = [f"{i}. {PASSAGE}" for i in range(BATCH)]
+        self._model: Embedder | Reranker
+        if role is Role.embedder:
+            self._model = Embedder(header, placement)
+        else:
+            self._model = Reranker(header, placement)
+
+    @property
+    def decoded(self) -> int:
+        """How many tokens the model has computed."""
+        return self._model.decoded
+
+    def run(self) -> None:
+        """Put the batch through the model."""
+        from qrank.llama.embedder import Embedder
+
+        if isinstance(self._model, Embedder):
+            self._model.documents(self._texts)
+        else:
+            for _ in self._model.scores("how much water was moved", self._texts):
+                pass
+
+    def close(self) -> None:
+        """Free the model."""
+        self._model.close()
+
+
+def bench_types(
+    role: Role, path: Path, kinds: Iterable[str], placement: Placement, progress: Progress
+) -> list[Speed]:
+    """The speed of a file and of what it would be as other types: those are made for this once.
+
+    Their speed is that of the published files of the type; their answers are not, so they go.
+    """
+    from qrank.llama.quantize import quantize
+
+    progress.stage(f"measuring {path.name}", None)
+    found = [bench(role, path, placement)]
+    with tempfile.TemporaryDirectory(prefix="qrank-bench-") as folder:
+        for kind in kinds:
+            if kind == found[0].quantization:
+                continue
+            made = Path(folder) / f"{kind}.gguf"
+            progress.stage(f"making {kind} of {path.name}", None)
+            quantize(path, made, kind, again=True)
+            progress.stage(f"measuring {kind}", None)
+            found.append(bench(role, made, placement))
+            made.unlink()
+    return found
+
+
+def recommended(speeds: Iterable[Speed]) -> Speed:
+    """The most exact of those that are nearly as fast as the fastest."""
+    known = list(speeds)
+    fastest = max(speed.tokens_per_second for speed in known)
+    near = [s for s in known if s.tokens_per_second >= CLOSE * fastest]
+    return min(near, key=lambda s: _rank(s.quantization))
+
+
+def _rank(kind: str) -> int:
+    return PRECISION.index(kind) if kind in PRECISION else len(PRECISION)
+
+
+def quantization(header: gguf.ModelFile) -> str:
+    """The type that most of a file's weights have, by its own word (general.file_type)."""
+    number = header.metadata.get("general.file_type")
+    return _FILE_TYPES.get(number, "") if isinstance(number, int) else ""
+
+
+_FILE_TYPES = {0: "F32", 1: "F16", 2: "Q4_0", 7: "Q8_0", 15: "Q4_K_M", 17: "Q5_K_M", 18: "Q6_K"}
+_FILE_TYPES |= {32: "BF16"}
