@@ -22,6 +22,7 @@ import pexpect
 from rich.console import Console
 from rich.text import Text
 
+from qrank.cli.app import root
 from qrank.cli.shell import manual
 
 HERE = Path(__file__).parent
@@ -62,7 +63,7 @@ def main() -> int:
     parser.add_argument("--check", action="store_true", help="change nothing")
     check = parser.parse_args().check
     stale = 0
-    for name, text in (("commands.md", manual.markdown()), ("search.svg", picture())):
+    for name, text in (("commands.md", manual.markdown(root())), ("search.svg", picture())):
         path = HERE / name
         held = path.read_text("utf-8") if path.exists() else ""
         same = held == text

@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from importlib.metadata import files
 from pathlib import Path
 
@@ -13,11 +15,22 @@ from support import ROOT
 
 PACKAGE = ROOT / "qrank"
 LAYERS = {  # each may import those after it
-    "cli": {"api", "config", "direct", "evaluation", "pipeline", "models"},
-    "evaluation": {"api", "pipeline", "store", "models"},
-    "api": {"direct", "pipeline", "store", "llama", "models"},
-    "direct": {"pipeline", "models"},
-    "pipeline": {"ingest", "store", "llama", "servers", "models"},
+    "cli": {
+        *("api", "config", "standalone", "evaluation", "indexing", "searching", "upkeep"),
+        *("progress", "models"),
+    },
+    "evaluation": {"api", "indexing", "searching", "progress", "store", "models"},
+    "api": {
+        *("standalone", "indexing", "searching", "upkeep", "inference", "progress"),
+        *("store", "llama", "models"),
+    },
+    "standalone": {"indexing", "searching", "inference", "models"},
+    "indexing": {"inference", "ingest", "progress", "store", "llama", "models"},
+    "searching": {"inference", "ingest", "progress", "store", "models"},
+    "upkeep": {"inference", "progress", "store", "llama", "models"},
+    "inference": {"store", "llama", "servers", "models"},
+    "config": set(),
+    "progress": set(),
     "ingest": set(),
     "store": set(),
     "llama": set(),
@@ -53,6 +66,47 @@ def test_data_flows_one_way() -> None:
             assert not wrong, f"{path.relative_to(ROOT)} imports {wrong}"
             checked += 1
     assert checked > 30
+
+
+def modules() -> dict[str, Path]:
+    """All modules of the package by name."""
+    return {
+        ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
+        for path in PACKAGE.rglob("*.py")
+    }
+
+
+def imported(node: ast.AST, known: dict[str, Path]) -> Iterator[str]:
+    """The modules that code imports when it is run, also within functions."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING":
+            continue
+        if isinstance(child, ast.Import):
+            yield from (name.name for name in child.names if name.name in known)
+        elif isinstance(child, ast.ImportFrom):
+            for name in child.names:
+                inner = f"{child.module}.{name.name}"
+                yield from (found for found in [inner, child.module or ""] if found in known)
+        yield from imported(child, known)
+
+
+def test_no_module_imports_itself_by_way_of_others() -> None:
+    known = modules()
+    graph = {
+        name: {*imported(ast.parse(path.read_text("utf-8")), known)} - {name, "qrank"}
+        for name, path in known.items()
+    }
+    # A package's own module is run before those in it, and imports them for its users.
+    graph = {
+        name: {n for n in found if not name.startswith(f"{n}.")} for name, found in graph.items()
+    }
+    assert sum(map(len, graph.values())) > 300
+    list(TopologicalSorter(graph).static_order())  # CycleError names the circle
+
+
+def test_no_folder_holds_more_than_one_can_look_over() -> None:
+    for folder in {path.parent for path in PACKAGE.rglob("*.py")}:
+        assert sum(path.is_file() for path in folder.iterdir()) <= 22, folder
 
 
 def test_only_their_homes_know_sql_and_llama() -> None:

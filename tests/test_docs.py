@@ -14,12 +14,13 @@ from support import COMMAND, ROOT, SAMPLE, clean_environment
 
 import qrank
 from qrank import config
+from qrank.cli.app import root
 from qrank.cli.shell import manual
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 TOOLS = ("rg", "jq")  # that recipes go on with, where they are installed
-NAMES = [name.replace("-", " ") for name, _ in manual.pages() if name != "qrank"]
+NAMES = [name.replace("-", " ") for name, _ in manual.pages(root()) if name != "qrank"]
 
 
 def examples(language: str) -> list[tuple[str, str]]:
@@ -95,7 +96,7 @@ def test_every_command_is_in_the_pages_written_by_hand() -> None:
 
 
 def test_every_command_and_option_has_help() -> None:
-    for _, context in manual.commands():
+    for _, context in manual.commands(root()):
         assert context.command.help
         for parameter in context.command.get_params(context):
             record = parameter.get_help_record(context)

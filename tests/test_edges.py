@@ -13,10 +13,13 @@ import pytest
 from every_command import LINES, SILENT, STDIN
 from support import Run, complaint, read_only
 
+from qrank.cli.app import root
 from qrank.cli.shell import manual
 
 Qrank = Callable[..., Run]
-COMMANDS = {name.removeprefix("qrank").strip(): context for name, context in manual.commands()}
+COMMANDS = {
+    name.removeprefix("qrank").strip(): context for name, context in manual.commands(root())
+}
 LEAVES = {name for name, context in COMMANDS.items() if not hasattr(context.command, "commands")}
 ALL_LINES = [line for lines in LINES.values() for line in lines]
 OF_INDEX = [line for lines in LINES.values() for line in lines[:1] if "--db i.db" in line]

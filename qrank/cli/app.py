@@ -9,13 +9,14 @@ import signal
 import sys
 from copy import copy
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from typer._click.exceptions import ClickException, NoArgsIsHelpError  # typer is pinned below 0.29
 from typer.models import CommandInfo
 
 from qrank.cli.commands import (
+    chunks,
     config,
     doctor,
     embed,
@@ -31,9 +32,9 @@ from qrank.cli.commands import (
     transfer,
     tui,
 )
-from qrank.cli.input import file_options
-from qrank.cli.options import Command, Group, ModelCommand, common
+from qrank.cli.options import Command, Group, ModelCommand
 from qrank.cli.output.escape import inert_name
+from qrank.cli.state import common
 from qrank.errors import QrankError, Terminated
 from qrank.files import reason
 
@@ -52,7 +53,7 @@ app.command("tui", cls=ModelCommand)(tui.tui)
 app.command("similar", cls=Command)(search.similar)
 app.command("get", cls=Command)(passages.get)
 app.command("open", cls=Command)(passages.open_)
-app.command("chunks", cls=Command)(file_options.chunks)
+app.command("chunks", cls=Command)(chunks.chunks)
 app.command("rerank", cls=ModelCommand)(rerank.rerank)
 app.command("embed", cls=ModelCommand)(embed.embed)
 app.command("eval", cls=ModelCommand)(eval.evaluate)
@@ -165,7 +166,7 @@ def _command(arguments: list[str]) -> int:
         command(prog_name="qrank")
     try:
         # Not command(…): that would keep interrupts and closed pipes to itself.
-        with command.make_context("qrank", arguments) as context:
+        with command.make_context("qrank", arguments, obj=root) as context:
             command.invoke(context)
     except typer.Exit as done:
         return done.exit_code
@@ -175,6 +176,11 @@ def _command(arguments: list[str]) -> int:
 def _commands_of(arguments: list[str]) -> list[CommandInfo]:
     """The command that the line begins with, if it does with one that is no group."""
     return [command for command in app.registered_commands if [command.name] == arguments[:1]]
+
+
+def root() -> Any:
+    """The whole command, with all that there is below it."""
+    return typer.main.get_command(app)
 
 
 def _called(arguments: list[str]) -> typer.Typer:

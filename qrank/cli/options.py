@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,67 +12,15 @@ import typer
 from typer.core import TyperCommand, TyperGroup, TyperOption
 
 from qrank.cli.shell import complete
+from qrank.cli.state import common
 from qrank.errors import InputError
 from qrank.results import Stale
-from qrank.settings import Placement, Settings, checked_number
+from qrank.settings import checked_number
 
 if TYPE_CHECKING:
-    from qrank.api import Index
-    from qrank.models.registry import Registry
+    pass
 
 COLOR_CHOICES = ("auto", "always", "never")
-
-
-@dataclass(slots=True)
-class Common:
-    """What the common options, and those of all commands that use models, say in this run."""
-
-    db: Path | None = None
-    color: str | None = None
-    debug: bool = False
-    quiet: bool = False
-    threads: int | None = None
-    gpu_layers: int | None = None
-    device: str | None = None
-    _settings: Settings | None = None
-
-    @property
-    def settings(self) -> Settings:
-        """What is preset where this run takes place, read when it is first asked for."""
-        if self._settings is None:
-            from qrank.config import load_settings
-
-            self._settings = load_settings()
-        return self._settings
-
-    @property
-    def models(self) -> Registry:
-        """What the names of models mean."""
-        from qrank.models.registry import Registry
-
-        return Registry(self.settings)
-
-    def open_index(
-        self, *, embed_model: str | None = None, rerank_model: str | None = None
-    ) -> Index:
-        """The index that this run is about."""
-        from qrank.api import Index
-
-        return Index(
-            self.db,
-            embed_model=embed_model,
-            rerank_model=rerank_model,
-            placement=self.placement,
-            settings=self.settings,
-        )
-
-    @property
-    def placement(self) -> Placement:
-        """Where models run."""
-        return Placement(self.threads, self.gpu_layers, self.device)
-
-
-common = Common()
 
 
 def _store(_context: Any, option: Any, value: Any) -> None:

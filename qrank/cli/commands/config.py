@@ -7,9 +7,10 @@ from typing import Annotated
 
 import typer
 
-from qrank.cli.options import COLOR_CHOICES, Command, common
+from qrank.cli.options import COLOR_CHOICES, Command
 from qrank.cli.output import hyperlinks
 from qrank.cli.shell import complete
+from qrank.cli.state import common
 from qrank.errors import InputError
 from qrank.models.registry import AUTO, Role
 

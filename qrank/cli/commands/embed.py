@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from qrank.cli.input.records import Format
-from qrank.cli.options import MOST, NewEmbedModel, common
+from qrank.cli.options import MOST, NewEmbedModel
+from qrank.cli.state import common
 
 GROUP = 32  # texts that are read, embedded and written together
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from qrank.cli.options import MOST, NewEmbedModel, RerankModel, common
+from qrank.cli.options import MOST, NewEmbedModel, RerankModel
+from qrank.cli.state import common
 from qrank.errors import InputError
 
 if TYPE_CHECKING:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from qrank.cli.input import file_options
-from qrank.cli.options import NewEmbedModel, common
+from qrank.cli.options import NewEmbedModel
+from qrank.cli.state import common
 from qrank.errors import InputError
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def index(
     interrupted at any time: the next run goes on from there.
     """
     from qrank import standalone
-    from qrank.cli.output import json_output, render
+    from qrank.cli.output import json_output, plans, render
 
     if not all(paths):
         raise InputError("a path is empty", hint="name a folder or file; . is this folder")
@@ -66,8 +67,8 @@ def index(
     )
     reading = file_options.reading(fields, pre, pre_globs, timeout)
     if dry_run:
-        plans = standalone.plan(paths, walking=walking, reading=reading)
-        raise typer.Exit(file_options.show(plans, as_json=as_json, counts=True))
+        planned = standalone.plan(paths, walking=walking, reading=reading)
+        raise typer.Exit(plans.show(planned, as_json=as_json, counts=True))
     index_file = common.open_index(embed_model=embed_model)
 
     def run() -> IndexReport:

@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
-from qrank.cli.options import Command, ModelCommand, common
+from qrank.cli.options import Command, ModelCommand
 from qrank.cli.shell import complete
+from qrank.cli.state import common
 from qrank.errors import InputError, QrankError
 from qrank.models.registry import Entry, Role
 

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from qrank.cli.options import AsJson, common
+from qrank.cli.options import AsJson
+from qrank.cli.state import common
 from qrank.errors import InputError
 
 

@@ -12,7 +12,7 @@ from qrank import files
 from qrank.cli.shell import complete
 from qrank.errors import InputError
 
-SCHEMAS = Path(__file__).parent / "schemas"
+SCHEMAS = Path(__file__).parents[1] / "shell" / "schemas"
 
 
 class Shell(StrEnum):
@@ -55,6 +55,7 @@ def completions(shell: Annotated[Shell, typer.Argument(help="Your shell.")]) -> 
 
 
 def man(
+    context: typer.Context,
     command: Annotated[
         list[str] | None,
         typer.Argument(
@@ -74,9 +75,9 @@ def man(
     from qrank.cli.shell import manual
 
     if folder is None:
-        json_output.text(manual.page(command or []), "")
+        json_output.text(manual.page(context.obj(), command or []), "")
         return
-    for name, text in manual.pages():
+    for name, text in manual.pages(context.obj()):
         path = folder / f"{name}.1"
         try:
             files.write_text(path, text)

@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 
 from qrank.cli.input.records import Format
-from qrank.cli.options import MOST, RerankModel, common
+from qrank.cli.options import MOST, RerankModel
+from qrank.cli.state import common
 from qrank.errors import InputError
 
 DEFAULT_CANDIDATES = 100

@@ -35,11 +35,11 @@ from qrank.cli.options import (
     StaleOption,
     Suffixes,
     Until,
-    common,
     number,
 )
 from qrank.cli.output import forms
 from qrank.cli.output.forms import Form
+from qrank.cli.state import common
 from qrank.errors import InputError, QueryError
 from qrank.results import Mode, Stale
 

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from qrank.cli.options import common
+from qrank.cli.state import common
 
 
 def status(

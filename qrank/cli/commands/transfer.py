@@ -10,7 +10,7 @@ from typing import IO, Annotated
 import typer
 
 from qrank import files
-from qrank.cli.options import common
+from qrank.cli.state import common
 from qrank.errors import InputError
 
 HEADER = 1 << 20  # bytes that are read of the first line: a file of another kind may have no other

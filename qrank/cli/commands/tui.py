@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from qrank.cli.options import Collections, EmbedModel, PathGlob, RerankModel, common
+from qrank.cli.options import Collections, EmbedModel, PathGlob, RerankModel
+from qrank.cli.state import common
 from qrank.errors import InputError
 
 if TYPE_CHECKING:

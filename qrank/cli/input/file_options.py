@@ -1,23 +1,18 @@
-"""The options of commands that read files, and qrank chunks, which shows what is read of them."""
+"""The options of commands that read files: which files, and how."""
 
 from __future__ import annotations
 
 import re
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from qrank.cli.input import words
-from qrank.cli.options import MOST_SECONDS, common, number
+from qrank.cli.options import MOST_SECONDS, number
 from qrank.cli.shell import complete
+from qrank.cli.state import common
 from qrank.errors import InputError
 from qrank.settings import MAX_FILESIZE, TIMEOUT, Reading, Walking
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from qrank.indexing.plan import FilePlan
 
 MOST_BYTES = 1 << 50
 _SIZE = re.compile(r"(\d+)\s*([kmgt]?)(?:i?b)?", re.IGNORECASE)
@@ -116,89 +111,3 @@ def _bytes(value: str) -> int:
     if size > MOST_BYTES:
         raise InputError(f"--max-filesize takes a size up to 1024T, not {value!r}")
     return size
-
-
-def chunks(
-    paths: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Files and folders.")],
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
-    as_jsonl: Annotated[
-        bool, typer.Option("--jsonl", help="Print a JSON object a passage.")
-    ] = False,
-    no_ignore: NoIgnore = False,
-    hidden: Hidden = False,
-    include_secrets: IncludeSecrets = False,
-    globs: Globs = None,
-    types: Types = None,
-    max_filesize: MaxFilesize = None,
-    fields: Fields = None,
-    pre: Pre = None,
-    pre_globs: PreGlobs = None,
-    timeout: Timeout = None,
-) -> None:
-    """Show the passages that files are cut into. Nothing is written.
-
-    Exit status: 0 there are some, 1 there are none, 2 an error or no file could be read.
-    """
-    from qrank import standalone
-
-    wanted = walking(
-        no_ignore=no_ignore,
-        hidden=hidden,
-        include_secrets=include_secrets,
-        globs=globs,
-        types=types,
-        max_filesize=max_filesize,
-        whole_home=True,
-    )
-    plans = standalone.plan(paths, walking=wanted, reading=reading(fields, pre, pre_globs, timeout))
-    raise typer.Exit(show(plans, as_json=as_json, as_jsonl=as_jsonl))
-
-
-def show(
-    plans: Iterable[FilePlan],
-    *,
-    as_json: bool = False,
-    as_jsonl: bool = False,
-    counts: bool = False,
-) -> int:
-    """Print what was planned, the reasons of files left out on stderr; returns the exit status."""
-    from qrank.cli.output import json_output, render
-
-    passages = tokens = refused = read = 0
-    documents = []
-    secrets = []
-    for plan in plans:
-        if plan.reason:
-            refused += 1
-            if plan.secret:
-                secrets.append(plan.path)
-            else:
-                render.left_out(plan.path, plan.reason)
-        else:
-            read += 1
-            if plan.note:
-                render.left_out(plan.path, plan.note, partly=True)
-            if not plan.chunks and not counts:
-                render.warn(f"no text in {render.short_path(plan.path)}")
-        passages += len(plan.chunks)
-        if as_json:
-            documents.append(json_output.file_plan(plan))
-        elif as_jsonl:
-            for chunk in plan.chunks:
-                json_output.line(json_output.chunk(plan, chunk))
-        elif counts and not plan.reason:
-            held = sum(map(plan.tokens, plan.chunks))
-            render.file_count(plan, held)
-            tokens += held
-        elif not plan.reason:
-            render.file_plan(plan)
-    render.secrets_skipped(secrets)
-    if as_json:
-        json_output.document({"schema": json_output.SCHEMA, "files": documents})
-    elif counts and read > 1:
-        print(f"{read} files: {passages} passages, ~{tokens} tokens")
-    if not read and not refused:
-        render.warn(
-            "no file was found: ignored and hidden ones are left out (--no-ignore, --hidden)"
-        )
-    return 0 if passages else 2 if refused else 1

@@ -7,6 +7,7 @@ from enum import Enum, auto
 from typing import TYPE_CHECKING
 
 from qrank.cli.output.template import Template
+from qrank.cli.output.view import SHORT, View
 from qrank.errors import InputError
 from qrank.results import Answer, Result
 
@@ -26,21 +27,11 @@ class Form(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class View:
-    """What people see of each result."""
-
-    around: int | None = None  # lines of context
-    full: bool = False
-    explain: bool = False
-    link: str = ""  # the format of hyperlinks
-
-
-@dataclass(frozen=True, slots=True)
 class Output:
     """A checked choice of what to print."""
 
     form: Form = Form.people
-    view: View = View()
+    view: View = SHORT
     template: Template | None = None
     fields: tuple[str, ...] = ()
     max_tokens: int | None = None
@@ -158,8 +149,8 @@ def output(
 
 
 def _link_format(flag: str | None) -> str:
-    from qrank.cli.options import common
     from qrank.cli.output.hyperlinks import checked
+    from qrank.cli.state import common
 
     return checked(common.settings.get("hyperlink_format", flag, "none") or "none")
 

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from qrank.cli.input.records import Format, Item
-from qrank.cli.options import COLOR_CHOICES, common
+from qrank.cli.options import COLOR_CHOICES
 from qrank.cli.output.escape import inert, inert_name
+from qrank.cli.state import common
 from qrank.errors import InputError, Terminated
 from qrank.names import folder_key, named_path, shown_path
 from qrank.results import Check, IndexReport, Passage

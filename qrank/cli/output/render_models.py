@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from qrank.cli.options import common
 from qrank.cli.output.escape import inert_name
 from qrank.cli.output.render import size, warn
+from qrank.cli.state import common
 from qrank.progress import Progress
 
 QUALITY = "MTEB-R"  # the published benchmark that the list shows

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from qrank.cli.output.escape import inert_name
-from qrank.cli.output.forms import View
 from qrank.cli.output.hyperlinks import link
 from qrank.cli.output.render import color_wanted, console_for, short_path, warn
 from qrank.cli.output.snippet import Line, context, snippet, whole, without_headings
+from qrank.cli.output.view import View
 from qrank.names import disk_path
 from qrank.results import Answer, Mode, Result, StageScore
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import typer
+
 from qrank.errors import QrankError
 
 
 def collections(incomplete: str) -> list[str]:
     """The collections of the index that the line so far names, or that is used here."""
-    from qrank.cli.options import common
+    from qrank.cli.state import common
 
     try:
         with common.open_index() as index:
@@ -30,7 +32,7 @@ def rerankers(incomplete: str) -> list[str]:
 
 def models(incomplete: str) -> list[str]:
     """All models that have a name."""
-    from qrank.cli.options import common
+    from qrank.cli.state import common
 
     return _beginning(incomplete, dict.fromkeys(entry.alias for entry in common.models.entries))
 
@@ -49,11 +51,11 @@ def links(incomplete: str) -> list[str]:
     return _beginning(incomplete, FORMATS)
 
 
-def commands(incomplete: str) -> list[str]:
+def commands(context: typer.Context, incomplete: str) -> list[str]:
     """The commands."""
     from qrank.cli.shell import manual
 
-    words = (name.split()[1:] for name, _ in manual.commands())
+    words = (name.split()[1:] for name, _ in manual.commands(context.find_root().command))
     return _beginning(incomplete, (name[0] for name in words if len(name) == 1))
 
 
@@ -65,7 +67,7 @@ def settings(incomplete: str) -> list[str]:
 
 
 def _models(role: str, incomplete: str) -> list[str]:
-    from qrank.cli.options import common
+    from qrank.cli.state import common
     from qrank.models.registry import AUTO
 
     names = (entry.alias for entry in common.models.entries if entry.role == role)

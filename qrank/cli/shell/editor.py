@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path, PureWindowsPath
 
 from qrank.cli.input.words import split
-from qrank.cli.options import common
+from qrank.cli.state import common
 from qrank.errors import InputError
 from qrank.names import WINDOWS, disk_path
 

@@ -5,30 +5,28 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import typer
-
 from qrank import __version__
 from qrank.errors import InputError
 
 
-def page(words: Sequence[str]) -> str:
+def page(root: Any, words: Sequence[str]) -> str:
     """The manual page of a command as roff. Raises InputError for one there is not."""
-    for name, context in commands():
+    for name, context in commands(root):
         if name.split()[1:] == list(words):
             return _roff(name, context)
     raise InputError(f"there is no command {' '.join(words)!r}", hint="see qrank --help")
 
 
-def pages() -> Iterator[tuple[str, str]]:
+def pages(root: Any) -> Iterator[tuple[str, str]]:
     """(name of the file without its .1, roff) of every command."""
-    for name, context in commands():
+    for name, context in commands(root):
         yield name.replace(" ", "-"), _roff(name, context)
 
 
-def markdown() -> str:
+def markdown(root: Any) -> str:
     """The reference of commands as a page of the documentation: their --help as it is printed."""
     parts = ["# Commands\n\nThe `--help` of every command, as `docs/make.py` has it.\n"]
-    for name, context in commands():
+    for name, context in commands(root):
         with context.scope():
             shown = context.command.get_help(context)
         parts.append(f"## {name}\n\n```text\n{_stripped(shown)}\n```\n")
@@ -39,11 +37,10 @@ def _stripped(text: str) -> str:
     return "\n".join(line.rstrip() for line in text.splitlines()).strip()
 
 
-def commands() -> Iterator[tuple[str, Any]]:
-    """(name as it is typed, context) of every command and group, in the order of --help."""
-    from qrank.cli.app import app
-
-    yield from _below("qrank", typer.main.get_command(app), None)
+def commands(root: Any) -> Iterator[tuple[str, Any]]:
+    """(name as it is typed, context) of every command and group below root, qrank's own command,
+    in the order of --help."""
+    yield from _below("qrank", root, None)
 
 
 def _below(name: str, command: Any, parent: Any) -> Iterator[tuple[str, Any]]:

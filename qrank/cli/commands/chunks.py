@@ -1,0 +1,49 @@
+"""qrank chunks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from qrank.cli.input import file_options
+
+
+def chunks(
+    paths: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Files and folders.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    as_jsonl: Annotated[
+        bool, typer.Option("--jsonl", help="Print a JSON object a passage.")
+    ] = False,
+    no_ignore: file_options.NoIgnore = False,
+    hidden: file_options.Hidden = False,
+    include_secrets: file_options.IncludeSecrets = False,
+    globs: file_options.Globs = None,
+    types: file_options.Types = None,
+    max_filesize: file_options.MaxFilesize = None,
+    fields: file_options.Fields = None,
+    pre: file_options.Pre = None,
+    pre_globs: file_options.PreGlobs = None,
+    timeout: file_options.Timeout = None,
+) -> None:
+    """Show the passages that files are cut into. Nothing is written.
+
+    Exit status: 0 there are some, 1 there are none, 2 an error or no file could be read.
+    """
+    from qrank import standalone
+    from qrank.cli.output import plans
+
+    wanted = file_options.walking(
+        no_ignore=no_ignore,
+        hidden=hidden,
+        include_secrets=include_secrets,
+        globs=globs,
+        types=types,
+        max_filesize=max_filesize,
+        whole_home=True,
+    )
+    planned = standalone.plan(
+        paths, walking=wanted, reading=file_options.reading(fields, pre, pre_globs, timeout)
+    )
+    raise typer.Exit(plans.show(planned, as_json=as_json, as_jsonl=as_jsonl))

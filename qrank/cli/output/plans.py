@@ -1,0 +1,59 @@
+"""What indexing would make of files, as it is printed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from qrank.indexing.plan import FilePlan
+
+
+def show(
+    plans: Iterable[FilePlan],
+    *,
+    as_json: bool = False,
+    as_jsonl: bool = False,
+    counts: bool = False,
+) -> int:
+    """Print what was planned, the reasons of files left out on stderr; returns the exit status."""
+    from qrank.cli.output import json_output, render
+
+    passages = tokens = refused = read = 0
+    documents = []
+    secrets = []
+    for plan in plans:
+        if plan.reason:
+            refused += 1
+            if plan.secret:
+                secrets.append(plan.path)
+            else:
+                render.left_out(plan.path, plan.reason)
+        else:
+            read += 1
+            if plan.note:
+                render.left_out(plan.path, plan.note, partly=True)
+            if not plan.chunks and not counts:
+                render.warn(f"no text in {render.short_path(plan.path)}")
+        passages += len(plan.chunks)
+        if as_json:
+            documents.append(json_output.file_plan(plan))
+        elif as_jsonl:
+            for chunk in plan.chunks:
+                json_output.line(json_output.chunk(plan, chunk))
+        elif counts and not plan.reason:
+            held = sum(map(plan.tokens, plan.chunks))
+            render.file_count(plan, held)
+            tokens += held
+        elif not plan.reason:
+            render.file_plan(plan)
+    render.secrets_skipped(secrets)
+    if as_json:
+        json_output.document({"schema": json_output.SCHEMA, "files": documents})
+    elif counts and read > 1:
+        print(f"{read} files: {passages} passages, ~{tokens} tokens")
+    if not read and not refused:
+        render.warn(
+            "no file was found: ignored and hidden ones are left out (--no-ignore, --hidden)"
+        )
+    return 0 if passages else 2 if refused else 1
