@@ -7,7 +7,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from support import COMMAND, SAMPLE, Run, clean_environment
+
+settings.register_profile("qrank", deadline=None)  # a busy machine is no failure
+settings.load_profile("qrank")
 
 
 @pytest.fixture
