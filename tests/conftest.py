@@ -8,7 +8,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from support import COMMAND, SAMPLE, Run, clean_environment
+
+settings.register_profile("qrank", deadline=None)  # a busy machine is no failure
+settings.load_profile("qrank")
 
 # What needs a POSIX terminal, or its signals, is not for Windows.
 collect_ignore = ["test_terminal.py", "test_interactive.py", "test_crash.py"] * (os.name == "nt")

@@ -1,14 +1,31 @@
-"""Inputs that cost a reader with a slip far too much time: long runs, deep nests, odd line ends."""
+"""Inputs that cost a reader with a slip far too much time: long runs, deep nests, odd line ends.
+
+python tests/pathological.py SUFFIX FIRST STEP
+
+Reads every STEP-th of them, of a megabyte each, as a file of that suffix (- for none), and prints
+its name first. The process is killed when one takes more than LIMIT.
+"""
 
 from __future__ import annotations
 
 import json
+import resource
+import sys
+import time
 import zipfile
 from collections.abc import Iterator
 from html import escape
 from io import BytesIO
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
+
+from qrank.errors import ExtractError
+from qrank.ingest.extract import documents, is_isolated
+from qrank.ingest.prepare import new_chunks
+from qrank.language import language
+
+LIMIT = 30  # seconds of processor time; what is linear takes one, CSV of a row a line six
 
 CHARACTERS = "=-*#`|<>[({})]\"' \t.,:\\/_~+@&;!?\r\n\f0aé中\u0301\u200b\u2028"
 PIECES = {  # name: what is repeated
@@ -16,6 +33,8 @@ PIECES = {  # name: what is repeated
     "long words": "a" * 5000 + " ",
     "apostrophes": "a'",
     "marks": "a\u0301",
+    "marks out of order": "\u0301\u0323",
+    "Thai marks": "\u0e48\u0e38",
     "signs": "c++ c# ",
     "capitals": "aB",
     "snake": "a_",
@@ -52,6 +71,7 @@ PIECES = {  # name: what is repeated
     "items": "- a\n",
     "nested items": "- ",
     "numbers": "1. a\n",
+    "lists on a line": "+ 1. ",
     "quotations": "> ",
     "quotation lines": "> a\n",
     "fences": "```\na\n",
@@ -165,7 +185,7 @@ def inputs(size: int) -> Iterator[Input]:
     yield repeated("addresses", "a@b,", size, "From: ")
     yield repeated("encoded words", "=?utf-8?q?a?= ", size, "Subject: ")
     yield repeated("encoded starts", "=?", size, "Subject: ")
-    yield repeated("parameters", "; a*0=b", size, "Content-Type: text/plain")
+    yield repeated("parameters of a header", "; a*0=b", size, "Content-Type: text/plain")
     yield repeated("comments of addresses", "(", size, "From: ")
     yield repeated("quotes in a header", '"\\', size, "To: ")
     yield repeated("file name", "a.", size, 'Content-Disposition: attachment; filename="')
@@ -190,6 +210,7 @@ def deeper(size: int, line: str = "a") -> bytes:
 _FILES = Path(__file__).parent / "files"
 _REAL = {suffix: f"water.{suffix}" for suffix in ("docx", "pptx", "odt", "odp", "xlsx", "ods")}
 _REAL["epub"] = "book.epub"
+WRAPPED = (*_REAL, "ipynb", "srt")  # what nothing would be read of otherwise
 _SENTENCE = "The garden pump draws water from the old well behind the chapel."
 
 
@@ -228,3 +249,30 @@ def _with_text(path: Path, text: str) -> bytes:
                 held = held.replace(_SENTENCE.encode(), content.encode("utf-8", "replace"))
             new.writestr(info.filename, held)
     return out.getvalue()
+
+
+def read(suffix: str, data: bytes) -> None:
+    """Make chunks of a file as qrank does. Raises what its reader raises, unless it is read in a
+    worker process, or can't be read."""
+    name = f"a.{suffix}" if suffix else "a"
+    try:
+        for document in documents(BytesIO(data), name):
+            new_chunks(document, document.title, "a", language(document.text))
+    except ExtractError:
+        pass
+    except Exception:
+        if not is_isolated(name, lambda: data[:512]):
+            raise
+
+
+def main() -> None:
+    suffix, first, step = sys.argv[1].strip("-"), int(sys.argv[2]), int(sys.argv[3])
+    for each in islice(inputs(1 << 20), first, None, step):
+        print(each.name, flush=True)
+        limit = int(time.process_time()) + LIMIT
+        resource.setrlimit(resource.RLIMIT_CPU, (limit, resource.RLIM_INFINITY))
+        read(suffix, wrapped(suffix, each.data) if suffix in WRAPPED else each.data)
+
+
+if __name__ == "__main__":
+    main()

@@ -229,7 +229,7 @@ def _surroundings(result: Result | Passage, around: int) -> tuple[str, str]:
             data = result.text.encode("utf-8", "replace")
             if file.read(result.end_byte - result.start_byte) != data:
                 return "", ""  # the text was extracted from another format
-            return _before(file, result.start_byte, around), _after(file, around)
+            return _before(file, result.start_byte, around), _after(file, result.end_byte, around)
     except (OSError, ValueError):  # ValueError: a NUL in the path
         return "", ""
 
@@ -250,8 +250,9 @@ def _before(file: IO[bytes], end: int, around: int) -> str:
     return "\n".join(lines[-around - 1 :]).removeprefix("\ufeff")
 
 
-def _after(file: IO[bytes], around: int) -> str:
-    """The lines below where a file stands, the rest of its own line with them."""
+def _after(file: IO[bytes], start: int, around: int) -> str:
+    """The lines below a place, the rest of its own line with them."""
+    file.seek(start)
     data = b""
     while _plain(data).count("\n") <= around and len(data) < FARTHEST:
         more = file.read(max(BLOCK, 7 * len(data)))

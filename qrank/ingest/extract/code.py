@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 MAX_DEPTH = 4  # of definitions within definitions
 # Seconds of processor time to parse a file, and more for each MB. Code takes 0.2 a MB; what is none
 # may take a grammar the square of its length, without end for a long line of `/*`.
-SECONDS, SECONDS_A_MB = 5.0, 0.5
+SECONDS, SECONDS_A_MB = 3.0, 0.5
 _WINDOW = 1 << 16  # bytes that the parser is given at once
 SPLIT = 1000  # bytes; a shorter class is one block
 GRAMMARS = {  # suffix -> (module of the grammar, function of it)

@@ -1,0 +1,78 @@
+"""No input makes a reader take quadratic time: a megabyte of each takes seconds."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from pathological import LIMIT, inputs, read
+from support import extract
+
+PROGRAM = Path(__file__).parent / "pathological.py"
+# A reader of each kind; those of the main process twice, where a hang would be for ever.
+READERS = (
+    *("-", "txt", "md", "rst", "html", "csv", "jsonl", "eml", "mbox", "srt", "ipynb", "css"),
+    *("py", "c", "js", "docx", "pptx", "odt", "epub", "xlsx", "md", "-", "txt", "rst"),
+)
+SLOW = ("csv", "py", "c", "js")  # seconds for many of them, though no more for longer ones
+
+
+@pytest.mark.parametrize("number", range(len(READERS)), ids=lambda number: READERS[number])
+def test_a_megabyte_of_anything_is_read_in_its_time(number: int) -> None:
+    """Each reader takes some of the inputs, so that all are read by one or another."""
+    reader = READERS[number]
+    step = len(READERS) * (4 if reader in SLOW else 1)
+    words = [sys.executable, PROGRAM, reader, str(number), str(step)]
+    run = subprocess.run(words, capture_output=True, text=True, check=False)
+    name = (run.stdout.splitlines() or [""])[-1]
+    assert run.returncode == 0, f"{name}: more than {LIMIT} s, or an error\n{run.stderr}"
+
+
+SLOW_ONCE = {  # input: the readers that took hours for it, or never came to an end
+    "headers": ("",),
+    "headers of blanks": ("",),
+    "folded headers": ("",),
+    "'=' alone": ("rst", "rest"),
+    "words": ("rst",),
+    "x, then ' '": ("rst",),
+    "apostrophes": ("txt", "md"),
+    "short front matter": ("md",),
+    "short front matter of TOML": ("md",),
+    "front matter of maps": ("md",),
+    "marks out of order": ("txt",),
+    "Thai marks": ("txt",),
+    "lists on a line": ("md",),
+    "comment blocks": ("c",),
+    "quotes in a header": ("eml",),
+    "parameters of a header": ("eml",),
+}
+
+
+@pytest.mark.parametrize("name", SLOW_ONCE)
+def test_what_once_was_slow_is_read_in_its_time(name: str) -> None:
+    made = {each.name: each for each in inputs(1 << 20)}[name]
+    for suffix in SLOW_ONCE[name]:
+        read(suffix, made.data)
+
+
+def test_text_is_read_whatever_its_front_matter_is() -> None:
+    number = f"a = 0x{'f' * 9000}"
+    deep = f"a = {'[' * 3000}{']' * 3000}"
+    for fields in ("a = [[", "[" * 5000, ".".join("a" * 7000) + " = 1", number, deep):
+        document = extract("a.md", f"+++\n{fields}\n+++\nThe text.\n".encode())
+        assert document.text.endswith("The text.\n")
+        assert not document.fields
+    for fields in (
+        "a: " + "[" * 5000,
+        "- " * 5000 + "a",
+        "a: !!timestamp x",
+        "a: !!int ''",
+        "? []",
+    ):
+        document = extract("a.md", f"---\n{fields}\n---\nThe text.\n".encode())
+        assert document.text.endswith("The text.\n")
+        assert not document.fields
+    kept = extract("a.md", b"---\na: 0xffffffffffffffffffffff\nb: [1, 2]\n---\nThe text.\n")
+    assert kept.fields == {"b": [1, 2]}
