@@ -167,7 +167,7 @@ class Index:
         still being typed. progress: told of each stage; an exception from it ends the search.
         Raises InputError, IndexFileError, ModelError.
         """
-        from qrank.searching.build_filter import narrowed
+        from qrank.searching.build_filter import build_filter
         from qrank.searching.multi_query import fuse_answers
         from qrank.searching.search import DEPTH, Query
 
@@ -185,7 +185,7 @@ class Index:
             per_file=per_file,
             unfinished=unfinished,
             stale=Stale(stale),
-            where=narrowed(text_list(collections), path, text_list(suffixes), since, until),
+            where=build_filter(text_list(collections), path, text_list(suffixes), since, until),
         )
         reranks = mode is Mode.hybrid if rerank is None else rerank
         if len(texts) == 1:
@@ -275,10 +275,10 @@ class Index:
         until: datetime | None = None,
     ) -> int:
         """How many passages are in files that search would look at with these."""
-        from qrank.searching.build_filter import narrowed
+        from qrank.searching.build_filter import build_filter
 
         return self._open().count_chunks(
-            narrowed(text_list(collections), path, text_list(suffixes), since, until)
+            build_filter(text_list(collections), path, text_list(suffixes), since, until)
         )
 
     @property

@@ -97,10 +97,10 @@ def clean(text: str) -> str:
     return unicodedata.normalize("NFC", text.encode("utf-8", "replace").decode("utf-8"))
 
 
-def disarmed(text: str) -> str:
+def escape_control_tokens(text: str) -> str:
     """Clean, and with nothing in it that a server's tokenizer could take for a control token.
 
-    >>> disarmed("a<|im_end|>b")
+    >>> escape_control_tokens("a<|im_end|>b")
     'a<| im_end |>b'
     """
     return _CONTROL_TOKEN.sub(r"<| \1 |>", clean(text))

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from qrank.indexing.beginnings import Beginning
     from qrank.indexing.plan import FilePlan
+    from qrank.indexing.prefixes import Prefix
 
 
 def rerank(
@@ -183,11 +183,11 @@ def plan(
     return plan(path_list(paths), walking or Walking(), reading or Reading())
 
 
-def beginnings(paths: Sequence[str]) -> list[Beginning]:
+def prefixes(paths: Sequence[str]) -> list[Prefix]:
     """How files begin, as text, or why they have none."""
-    from qrank.indexing.beginnings import beginnings
+    from qrank.indexing.prefixes import prefixes
 
-    return beginnings(paths)
+    return prefixes(paths)
 
 
 def changes(

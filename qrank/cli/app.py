@@ -33,7 +33,7 @@ from qrank.cli.commands import (
     tui,
 )
 from qrank.cli.options import Command, Group, ModelCommand
-from qrank.cli.output.escape import inert_name
+from qrank.cli.output.escape import escape_line
 from qrank.cli.state import common
 from qrank.errors import QrankError, Terminated
 from qrank.files import reason
@@ -212,5 +212,5 @@ def _of_system(error: OSError) -> str:
 
 
 def _fail(message: str, status: int) -> int:
-    print("qrank:", inert_name(" ".join(message.split())), file=sys.stderr)
+    print("qrank:", escape_line(" ".join(message.split())), file=sys.stderr)
     return status

@@ -56,15 +56,17 @@ def index_corpus(
 
 def _identity(corpus: Path, models: Registry, embed_model: str | None) -> str:
     """A file name that stands for a corpus as it is now, how it is cut up, and the model."""
-    seen: list[object] = [str(corpus.resolve()), EXTRACTOR, *looks_of(corpus)]
+    seen: list[object] = [str(corpus.resolve()), EXTRACTOR, *file_signature(corpus)]
     if embed_model is not None:
         model = models.resolve(Role.embedder, embed_model)
-        seen += [str(model.path), *looks_of(model.path)] if model.path else [model.entry.server]
+        seen += (
+            [str(model.path), *file_signature(model.path)] if model.path else [model.entry.server]
+        )
     name = re.sub(r"\W+", "-", corpus.resolve().parent.name)
     return f"{name}-{hashlib.sha256(repr(seen).encode()).hexdigest()[:16]}"
 
 
-def looks_of(path: Path) -> tuple[int, int]:
+def file_signature(path: Path) -> tuple[int, int]:
     """(bytes, time of the last change in ns) of a file."""
     info = path.stat()
     return info.st_size, info.st_mtime_ns

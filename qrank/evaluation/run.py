@@ -12,7 +12,7 @@ from pathlib import Path
 from qrank import __version__
 from qrank.api import Index
 from qrank.evaluation.config import Config
-from qrank.evaluation.corpus import cache_folder, index_corpus, looks_of
+from qrank.evaluation.corpus import cache_folder, file_signature, index_corpus
 from qrank.evaluation.dataset import Dataset, Place
 from qrank.models.registry import AUTO, Registry, Role
 from qrank.progress import Progress
@@ -193,7 +193,7 @@ def _kept_in(dataset: Dataset, config: Config, setup: Setup, index: Path) -> Pat
     )
     models = [setup.models.resolve(role, name or AUTO).path for role, name in names]
     files = [index, index.with_name(f"{index.name}-wal"), *models]
-    looks = [looks_of(path) if path and path.exists() else None for path in files]
+    looks = [file_signature(path) if path and path.exists() else None for path in files]
     asked = (setup.db, setup.embed_model, setup.rerank_model, setup.candidates, setup.placement)
     seen = repr((__version__, dataset, config, asked, index, looks))
     folder = cache_folder() / "unfinished"

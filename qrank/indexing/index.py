@@ -23,7 +23,7 @@ from qrank.names import absolute, folder_key, is_under, named_path
 from qrank.progress import Progress
 from qrank.results import FileProblem, IndexReport, NewChunk, Signature
 from qrank.settings import READ_ALL, WALK_ALL, Placement, Reading, Walking
-from qrank.store.interface import LeftOut
+from qrank.store.interface import SkippedFile
 from qrank.store.interface import StoreInterface as Store
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ class _Update:
             with self._store.transaction():
                 self._store.remove_documents(gone[at : at + COMMIT_FILES])
         with self._store.transaction():
-            self._store.forget_left_out(self._collection, forgotten)
+            self._store.remove_skipped(self._collection, forgotten)
             for file_id, signature in self._without_ctime:
                 self._store.touch_document(file_id, signature)
         remove_orphans(self._store)
@@ -222,8 +222,8 @@ class _Update:
         version = extractor(task.path, self._reading)
         if outcome.problem:
             problem = outcome.problem
-            left_out = LeftOut(task.path, task.signature, version, problem.kind, problem.reason)
-            self._store.leave_out(self._collection, left_out)
+            left_out = SkippedFile(task.path, task.signature, version, problem.kind, problem.reason)
+            self._store.add_skipped(self._collection, left_out)
         elif prepared and prepared.unchanged and old:
             self._store.touch_document(old.id, prepared.signature)
         elif prepared:
@@ -239,7 +239,7 @@ class _Update:
                 language=prepared.language,
             )
             if task.path in self._left_out:
-                self._store.forget_left_out(self._collection, [task.path])
+                self._store.remove_skipped(self._collection, [task.path])
 
     def _count_written(self, outcome: Outcome) -> None:
         if outcome.problem or not outcome.prepared:
@@ -338,7 +338,7 @@ def _embed(
         if ids:
             with store.transaction():
                 store.add_vectors(model, ids, np.concatenate(vectors))
-                store.note_cut(model, cut)
+                store.mark_truncated(model, cut)
         ids, vectors, cut = [], [], []
 
     written = time.monotonic()

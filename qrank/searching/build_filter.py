@@ -12,7 +12,7 @@ from qrank.store.filters import Filter
 MOST_NS = (1 << 63) // 10**9 * 10**9  # whole seconds that fit into an integer of SQLite's
 
 
-def narrowed(
+def build_filter(
     collections: Sequence[str] = (),
     path: str | None = None,
     suffixes: Sequence[str] = (),
@@ -21,7 +21,7 @@ def narrowed(
 ) -> Filter:
     """The filter; suffixes are ends of names, with or without a dot, or formats.
 
-    >>> narrowed(suffixes=["html", ".Foo"]).suffixes
+    >>> build_filter(suffixes=["html", ".Foo"]).suffixes
     ('.html', '.htm', '.xhtml', '.Foo')
     """
     return replace(

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qrank.errors import InputError
-from qrank.prompts import Templates, disarmed
+from qrank.prompts import Templates, escape_control_tokens
 from qrank.servers.client import Server, ServerError
 from qrank.servers.pool import reachable, spread
 
@@ -42,11 +42,11 @@ class ServerEmbedder:
         self._paths: dict[int, str] = {}
         probed: dict[str, NDArray[np.float32]] = {}
 
-        def greet(server: Server) -> None:
+        def connect(server: Server) -> None:
             server.model = server.model or server.served_model()
             probed[server.url] = self._probe(server)
 
-        self._servers = reachable(servers, greet)
+        self._servers = reachable(servers, connect)
         (url, first), *others = probed.items()
         for other, vector in others:
             if len(vector) != len(first) or float(vector @ first) < ALIKE:
@@ -125,7 +125,7 @@ class ServerEmbedder:
 
 def _body(server: Server, texts: Sequence[str]) -> dict[str, Any]:
     named = {"model": server.model} if server.model else {}
-    return {**named, "input": [disarmed(text) or " " for text in texts]}
+    return {**named, "input": [escape_control_tokens(text) or " " for text in texts]}
 
 
 def _read(server: Server, answer: Any, count: int) -> NDArray[np.float32]:

@@ -17,14 +17,14 @@ R = TypeVar("R")
 log = logging.getLogger("qrank")
 
 
-def reachable(servers: Iterable[Server], greet: Callable[[Server], None]) -> list[Server]:
-    """The servers that greet gets an answer from. One that does not answer is left out with a
+def reachable(servers: Iterable[Server], connect: Callable[[Server], None]) -> list[Server]:
+    """The servers that connect gets an answer from. One that does not answer is left out with a
     warning when there are others; what one answers wrongly is raised."""
     found: list[Server] = []
     silent: list[ServerError] = []
     for server in servers:
         try:
-            greet(server)
+            connect(server)
             found.append(server)
         except ServerError as error:
             if error.status_code is not None:

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from qrank import prompts
 from qrank.errors import InputError
-from qrank.prompts import disarmed
+from qrank.prompts import escape_control_tokens
 from qrank.servers.client import Server, ServerError
 from qrank.servers.pool import reachable, spread
 
@@ -139,11 +139,11 @@ class ServerReranker:
         self._api = APIS[api or FOUND_OUT[0]]
         self._logits = False
 
-        def greet(server: Server) -> None:
+        def connect(server: Server) -> None:
             server.model = server.model or server.served_model()
             self._probe(server, (api,) if api else FOUND_OUT)
 
-        self._servers = reachable(servers, greet)
+        self._servers = reachable(servers, connect)
 
     @property
     def takes_instruction(self) -> bool:
@@ -159,7 +159,7 @@ class ServerReranker:
             raise InputError(
                 f"{self._servers[0].url} has a prompt of its own: it takes no instruction"
             )
-        asked = disarmed(query)
+        asked = escape_control_tokens(query)
         size = self._api.batch
 
         def ask(server: Server, batch: Sequence[str]) -> list[float]:
@@ -203,7 +203,7 @@ class ServerReranker:
         instruction: str | None,
     ) -> list[float]:
         named = {"model": server.model} if server.model else {}
-        body = api.body(query, [disarmed(text) for text in texts], instruction)
+        body = api.body(query, [escape_control_tokens(text) for text in texts], instruction)
         answer = server.ask(self._paths[id(server)], named | body)
         try:
             found = api.read(answer)

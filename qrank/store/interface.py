@@ -35,7 +35,7 @@ class StoredFile:
 
 
 @dataclass(frozen=True, slots=True)
-class LeftOut:
+class SkippedFile:
     """A file that was left out, as it looked then. kind: skipped (no text in it),
     secret (keys or passwords in it) or failed."""
 
@@ -114,13 +114,13 @@ class StoreInterface(Protocol):
         """Put a document in, in place of what was there under the same path; language is the one
         whose stems its terms in Latin script are, fields its own (front matter) as JSON. Writes."""
 
-    def left_out(self, collection: str) -> dict[str, LeftOut]:
+    def left_out(self, collection: str) -> dict[str, SkippedFile]:
         """The files of a collection that were left out, by path."""
 
-    def leave_out(self, collection: str, file: LeftOut) -> None:
+    def add_skipped(self, collection: str, file: SkippedFile) -> None:
         """Note that a file was left out; what was there under the same path goes. Writes."""
 
-    def forget_left_out(self, collection: str, paths: Iterable[str]) -> None:
+    def remove_skipped(self, collection: str, paths: Iterable[str]) -> None:
         """Forget that files were left out. Writes."""
 
     def touch_document(self, file_id: int, signature: Signature) -> None:
@@ -156,7 +156,7 @@ class StoreInterface(Protocol):
         """Add unit vectors of shape (len(passages), dims) for passages that have none yet; those
         that are gone, or have one, are passed over. Writes."""
 
-    def note_cut(self, model: int, passages: Iterable[int]) -> None:
+    def mark_truncated(self, model: int, passages: Iterable[int]) -> None:
         """Note that the model did not read the ends of passages, which have a vector. Writes."""
 
     # Candidates

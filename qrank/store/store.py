@@ -23,7 +23,7 @@ from qrank.store.interface import (
     StoredModel,
     WholeDocument,
 )
-from qrank.store.left_out import LeftOutFiles
+from qrank.store.skipped import SkippedFiles
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 GROUP = 1000  # chunks written at once: a document may be of any length
 
 
-class Store(LeftOutFiles):
+class Store(SkippedFiles):
     """An open index file. Every method may raise IndexFileError; readers never block writers."""
 
     def __init__(self, path: Path, *, write: bool = False) -> None:
@@ -238,7 +238,7 @@ class Store(LeftOutFiles):
 
         segments.add(self._connection, model, passages, unit_vectors)
 
-    def note_cut(self, model: int, passages: Iterable[int]) -> None:
+    def mark_truncated(self, model: int, passages: Iterable[int]) -> None:
         """Note that the model did not read the ends of passages."""
         self._connection.executemany(
             "UPDATE vector SET cut = 1 WHERE model_id = ? AND passage_id = ?",

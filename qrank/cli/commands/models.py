@@ -145,7 +145,7 @@ def _named(names: list[str] | None, role: Role | None) -> list[Entry]:
 def remove(names: Names, role: RoleOption = None, as_json: Json = False) -> None:
     """Delete models' files, those in qrank's own folder or Hugging Face's cache."""
     from qrank.cli.output import json_output
-    from qrank.cli.output.escape import inert_name
+    from qrank.cli.output.escape import escape_line
     from qrank.upkeep import inventory
 
     wanted = [inventory.entry_of(common.models, name, role) for name in names]
@@ -153,7 +153,7 @@ def remove(names: Names, role: RoleOption = None, as_json: Json = False) -> None
     if as_json:
         json_output.document([{"alias": n, "path": p} for n, p in zip(names, gone, strict=True)])
     else:
-        print("\n".join(f"removed {inert_name(path)}" for path in gone))
+        print("\n".join(f"removed {escape_line(path)}" for path in gone))
 
 
 @app.command("import", cls=Command)

@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from qrank.api import Index
-    from qrank.cli.output.hints import Narrowing
+    from qrank.cli.output.hints import FileFilter
     from qrank.results import Answer
 
 LIMIT = 10
@@ -138,7 +138,7 @@ def search(
         hyperlinks=hyperlink_format,
     )
     with common.open_index(embed_model=embed_model, rerank_model=rerank_model) as index:
-        files: Narrowing = {
+        files: FileFilter = {
             "collections": collection or (),
             "path": path,
             "suffixes": suffix or (),
@@ -236,7 +236,7 @@ def similar(
             per_file=output.per_file or per_file,
             stale=stale,
         )
-        files: Narrowing = {"collections": collection or (), "path": path}
+        files: FileFilter = {"collections": collection or (), "path": path}
         found = _print(output, answer, index, min_score, files, of_query=False)
     raise typer.Exit(0 if found else 1)
 
@@ -265,7 +265,7 @@ def _print(
     answer: Answer,
     index: Index,
     min_score: float | None,
-    files: Narrowing,
+    files: FileFilter,
     *,
     of_query: bool = True,
 ) -> bool:
@@ -281,7 +281,7 @@ def _print(
     if note := hint(index, answer, min_score, files, of_query=of_query):
         render.warn(note)
     elif output.form is Form.people and sys.stdout.isatty() and sys.stderr.isatty():
-        render.remark(far_off(index, answer))
+        render.notice(far_off(index, answer))
     return shown
 
 

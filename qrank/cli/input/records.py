@@ -107,9 +107,7 @@ def file_texts(names: Sequence[Item], complain: Callable[[str], None]) -> Iterat
     told of those that can't be read."""
     from qrank import standalone
 
-    for item, found in zip(
-        names, standalone.beginnings([item.text for item in names]), strict=True
-    ):
+    for item, found in zip(names, standalone.prefixes([item.text for item in names]), strict=True):
         if found.reason:
             complain(f"left out {item.text}: {found.reason}")
         else:

@@ -17,7 +17,7 @@ from textual.widgets.option_list import Option
 
 from qrank.api import Index
 from qrank.cli.interactive.searcher import Searcher
-from qrank.cli.output.escape import inert_name
+from qrank.cli.output.escape import escape_line
 from qrank.cli.output.render import short_path
 from qrank.cli.output.snippet import whole
 from qrank.cli.output.text_output import marked, stale_note
@@ -132,7 +132,7 @@ class Screen(App[None]):
         self._close_messages_no_wait()
 
     def _say(self, text: str) -> None:
-        self.query_one("#status", Static).update(inert_name(text), layout=False)  # always a line
+        self.query_one("#status", Static).update(escape_line(text), layout=False)  # always a line
 
     def _show(self, results: list[Result], terms: list[str]) -> None:
         """Fill the list; a result that was chosen stays so when it is still there."""
@@ -166,12 +166,12 @@ class Screen(App[None]):
         text = Text()
         if result:
             text.append(
-                f"{inert_name(short_path(result.path))}:{result.start_line}\n", "bold green"
+                f"{escape_line(short_path(result.path))}:{result.start_line}\n", "bold green"
             )
             if result.stale:
                 text.append(f"{stale_note(result)}\n", "yellow")
             if result.heading:
-                text.append(f"{inert_name(result.heading)}\n", "dim")
+                text.append(f"{escape_line(result.heading)}\n", "dim")
             for line in whole(result.text, self._terms):
                 text.append("\n").append_text(Text.assemble(*marked(line)))
         self.query_one("#passage", Static).update(text)
@@ -207,9 +207,9 @@ def _entry(result: Result) -> Content:
     folder, name = os.path.split(short_path(result.path))
     return Content.assemble(
         (f"{result.score:.2f} ", "ansi_cyan"),
-        (inert_name(name), "bold"),
+        (escape_line(name), "bold"),
         f":{result.start_line}",
-        (f"  {inert_name(folder)}" if folder else "", "dim"),
+        (f"  {escape_line(folder)}" if folder else "", "dim"),
         "\n     ",
-        (inert_name(result.heading or " ".join(result.text.split())[:80]), "dim"),
+        (escape_line(result.heading or " ".join(result.text.split())[:80]), "dim"),
     )

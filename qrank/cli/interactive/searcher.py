@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from qrank.api import Index
-from qrank.cli.output.hints import Narrowing, far_off, hint
+from qrank.cli.output.hints import FileFilter, far_off, hint
 from qrank.results import Answer, Mode
 
 LIMIT = 30
@@ -86,7 +86,7 @@ class Searcher:
             self._deliver(error, "", "")
 
     def _note(self, answer: Answer) -> str:
-        files: Narrowing = {"collections": self._collections, "path": self._path}
+        files: FileFilter = {"collections": self._collections, "path": self._path}
         return hint(self._index, answer, None, files) or far_off(self._index, answer)
 
 

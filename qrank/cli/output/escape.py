@@ -11,19 +11,19 @@ _CONTROL = {
 }
 
 
-def inert(text: str) -> str:
+def escape_control_chars(text: str) -> str:
     """Text whose control characters are shown instead of obeyed: no document drives a terminal.
 
-    >>> inert("\\x1b[31mred")
+    >>> escape_control_chars("\\x1b[31mred")
     '␛[31mred'
     """
     return text.translate(_CONTROL)
 
 
-def inert_name(name: str) -> str:
+def escape_line(name: str) -> str:
     """The same for a path or a heading, which stay on one line.
 
-    >>> inert_name("a\\nb")
+    >>> escape_line("a\\nb")
     'a␊b'
     """
-    return inert(name).replace("\n", "\u240a").replace("\t", "\u2409")
+    return escape_control_chars(name).replace("\n", "\u240a").replace("\t", "\u2409")

@@ -19,7 +19,7 @@ WEAK = 0.1  # P(yes), of a reranker that decides alone, below which a best resul
 _OPTIONS = {"collections": "collection", "suffixes": "type"}
 
 
-class Narrowing(TypedDict, total=False):
+class FileFilter(TypedDict, total=False):
     """Which files a search was to look at, as Index.search takes it."""
 
     collections: Sequence[str]
@@ -33,7 +33,7 @@ def hint(
     index: Index,
     found: Answer,
     min_score: float | None,
-    files: Narrowing,
+    files: FileFilter,
     *,
     of_query: bool = True,
 ) -> str:
@@ -92,7 +92,7 @@ def _decides(score: RerankScore | None) -> TypeGuard[RerankScore]:
 
 
 def _why_nothing(
-    index: Index, found: Answer, min_score: float | None, files: Narrowing, *, of_query: bool
+    index: Index, found: Answer, min_score: float | None, files: FileFilter, *, of_query: bool
 ) -> str:
     held = index.status()
     if not held["chunks"]:
@@ -118,7 +118,7 @@ def _why_nothing(
     return "nothing found"
 
 
-def _no_file(index: Index, held: Mapping[str, Any], files: Narrowing) -> str:
+def _no_file(index: Index, held: Mapping[str, Any], files: FileFilter) -> str:
     """Which option leaves no file to search; empty when some are left."""
     collections, path, ends = files.get("collections"), files.get("path"), files.get("suffixes")
     since, until = files.get("since"), files.get("until")

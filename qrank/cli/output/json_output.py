@@ -10,7 +10,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from qrank.cli.input.records import Item
-from qrank.cli.output.escape import inert, inert_name
+from qrank.cli.output.escape import escape_control_chars, escape_line
 from qrank.names import disk_bytes
 from qrank.results import Answer, Chunk, IndexReport, Packed, Passage, Result
 
@@ -77,7 +77,7 @@ def _result(result: Result, names: Sequence[str], terms: Terms) -> dict[str, Any
 
 def text(value: str, end: str) -> None:
     """A value as it is, on a terminal inert."""
-    shown = inert_name(value) if sys.stdout.isatty() else value
+    shown = escape_line(value) if sys.stdout.isatty() else value
     sys.stdout.flush()
     sys.stdout.buffer.write((shown + end).encode("utf-8", "replace"))
 
@@ -116,7 +116,7 @@ def packed_text(found: Packed) -> None:
     for passage in found.passages:
         place = f"{passage.path}:{passage.start_line}-{passage.end_line}"
         text(f"[{place}] {passage.heading}".rstrip(), "\n")
-        body = inert(passage.text) if sys.stdout.isatty() else passage.text
+        body = escape_control_chars(passage.text) if sys.stdout.isatty() else passage.text
         sys.stdout.buffer.write(f"{body}\n\n".encode("utf-8", "replace"))
 
 

@@ -11,7 +11,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from qrank.cli.input.records import Format, Item
 from qrank.cli.options import COLOR_CHOICES
-from qrank.cli.output.escape import inert, inert_name
+from qrank.cli.output.escape import escape_control_chars, escape_line
 from qrank.cli.state import common
 from qrank.errors import InputError, Terminated
 from qrank.names import folder_key, named_path, shown_path
@@ -31,13 +31,13 @@ LONGEST = 300  # characters of a path in a warning
 def warn(message: str) -> None:
     """A line on stderr, unless --quiet."""
     if not common.quiet:
-        print("qrank:", inert_name(message), file=sys.stderr)
+        print("qrank:", escape_line(message), file=sys.stderr)
 
 
-def remark(message: str) -> None:
+def notice(message: str) -> None:
     """A line on stderr, a terminal, that does not press itself upon anybody; none if empty."""
     if message:
-        text = f"qrank: {inert_name(message)}"
+        text = f"qrank: {escape_line(message)}"
         console_for(sys.stderr).print(text, style="dim", soft_wrap=True)
 
 
@@ -106,15 +106,17 @@ def ranked(found: Sequence[tuple[Item, float]]) -> None:
         if "path" in item.fields:
             json_output.path(item.fields["path"], end)
         else:
-            sys.stdout.write((inert(item.text) if sys.stdout.isatty() else item.text) + end)
+            sys.stdout.write(
+                (escape_control_chars(item.text) if sys.stdout.isatty() else item.text) + end
+            )
 
 
 def passages(found: Sequence[Passage]) -> None:
     """Passages whole, each below its place when there are several; on a terminal inert."""
     for passage in found:
         if len(found) > 1:
-            print(inert_name(f"{short_path(passage.path)}:{passage.start_line}"))
-        print(inert(passage.text) if sys.stdout.isatty() else passage.text)
+            print(escape_line(f"{short_path(passage.path)}:{passage.start_line}"))
+        print(escape_control_chars(passage.text) if sys.stdout.isatty() else passage.text)
         if len(found) > 1:
             print()
 
@@ -158,13 +160,13 @@ def file_plan(plan: FilePlan) -> None:
         page = f" (page {chunk.page})" if chunk.page is not None else ""
         place = f"{short_path(plan.path)}:{lines}{page}"
         heading = f"  {chunk.heading}" if chunk.heading else ""
-        print(inert_name(f"== {place}  ~{plan.tokens(chunk)} tokens{heading}"))
-        print((inert(chunk.text) if sys.stdout.isatty() else chunk.text) + "\n")
+        print(escape_line(f"== {place}  ~{plan.tokens(chunk)} tokens{heading}"))
+        print((escape_control_chars(chunk.text) if sys.stdout.isatty() else chunk.text) + "\n")
 
 
 def file_count(plan: FilePlan, tokens: int) -> None:
     """How many passages a file is cut into, and tokens about, on a line."""
-    print(f"{inert_name(short_path(plan.path))}: {len(plan.chunks)} passages, ~{tokens} tokens")
+    print(f"{escape_line(short_path(plan.path))}: {len(plan.chunks)} passages, ~{tokens} tokens")
 
 
 def index_report(report: IndexReport, path: Path) -> None:
@@ -179,20 +181,20 @@ def index_report(report: IndexReport, path: Path) -> None:
     files = ", ".join(f"{count} {name}" for name, count in counts.items() if count) or "none found"
     print(
         f"{files}; {report.embedded} passages embedded in {report.seconds:.1f} s; "
-        f"{report.chunks} passages in {inert_name(short_path(named_path(str(path))))}"
+        f"{report.chunks} passages in {escape_line(short_path(named_path(str(path))))}"
     )
 
 
 def status(held: dict[str, Any]) -> None:
     """What the index holds."""
-    print(f"index        {inert_name(held['db'])} ({size(held['bytes'])})")
+    print(f"index        {escape_line(held['db'])} ({size(held['bytes'])})")
     print(f"files        {held['files']}")
     print(f"passages     {held['chunks']} ({held['passages']} different ones)")
     print(f"cached       {held['cached']} answers of models (--clear-cache)")
     for collection in held["collections"]:
-        print(f"collection   {inert_name(collection['name'])}: {collection['files']} files")
+        print(f"collection   {escape_line(collection['name'])}: {collection['files']} files")
     for place, model in enumerate(held["models"]):
-        name, of = inert_name(model["name"]), held["passages"]
+        name, of = escape_line(model["name"]), held["passages"]
         print(f"vectors      {model['vectors']} of {of} by {name} ({model['dims']} dims)")
         if model["cut"]:
             print(f"             {model['cut']} passages are longer than it reads: ends are out")
@@ -205,9 +207,9 @@ def status(held: dict[str, Any]) -> None:
 def checks(done: Sequence[Check]) -> None:
     """What was checked, a line each, and below what is not well what to do."""
     for check in done:
-        print(f"{check.status:<4}  {check.name}: {inert_name(check.detail)}")
+        print(f"{check.status:<4}  {check.name}: {escape_line(check.detail)}")
         if check.hint:
-            print(f"      {inert_name(check.hint)}")
+            print(f"      {escape_line(check.hint)}")
 
 
 def size(count: int) -> str:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from qrank.cli.output.escape import inert_name
+from qrank.cli.output.escape import escape_line
 from qrank.cli.output.render import size, warn
 from qrank.cli.state import common
 from qrank.progress import Progress
@@ -39,7 +39,7 @@ def table(known: Sequence[dict[str, Any]]) -> None:
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     for row in rows:
         line = "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True))
-        print(inert_name(line.rstrip()))
+        print(escape_line(line.rstrip()))
     print("\nqrank models pull MODEL gets one, qrank models show MODEL tells more of it")
 
 
@@ -62,30 +62,30 @@ def details(told: dict[str, Any]) -> None:
 
 
 def _line(name: str, value: object) -> None:
-    print(inert_name(f"{name:<22} {value}"))
+    print(escape_line(f"{name:<22} {value}"))
 
 
 def pulled(name: str, path: Path, fetched: bool) -> None:
     """One line on a model that is here now."""
     held = size(path.stat().st_size)
-    print(inert_name(f"{name}: {'' if fetched else 'already here, '}{held}, {path}"))
+    print(escape_line(f"{name}: {'' if fetched else 'already here, '}{held}, {path}"))
 
 
 def verified(results: Sequence[dict[str, Any]]) -> None:
     """One line a file."""
     for result in results:
         word = "as published" if result["checked"] else "whole (no published checksum known)"
-        print(inert_name(f"{result['alias']}: {word}, {result['kind']}, {result['path']}"))
+        print(escape_line(f"{result['alias']}: {word}, {result['kind']}, {result['path']}"))
 
 
 def problem(message: str) -> None:
     """A line on stderr, beside the one that ends the run."""
-    print("qrank:", inert_name(message), file=sys.stderr)
+    print("qrank:", escape_line(message), file=sys.stderr)
 
 
 def made(path: Path) -> None:
     """One line on a file that was written."""
-    print(inert_name(f"{path}: {size(path.stat().st_size)}"))
+    print(escape_line(f"{path}: {size(path.stat().st_size)}"))
 
 
 def speeds(report: Sequence[dict[str, Any]]) -> None:
@@ -94,7 +94,7 @@ def speeds(report: Sequence[dict[str, Any]]) -> None:
         for speed in model["speeds"]:
             best = speed["quantization"] == model["recommended"] and len(model["speeds"]) > 1
             print(
-                inert_name(
+                escape_line(
                     f"{model['alias']} ({model['kind']})  {speed['quantization'] or '?':<7}"
                     f"{size(speed['bytes']):>9}  {speed['tokens_per_second']:>8,.0f} tokens/s  "
                     f"{speed['passages_per_second']:>6.1f} passages/s"

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from rich.table import Table
 
-from qrank.cli.output.escape import inert_name
+from qrank.cli.output.escape import escape_line
 from qrank.cli.output.render import console_for
 from qrank.evaluation.measure import Difference
 from qrank.evaluation.report import Numbers, Scored
@@ -39,7 +39,7 @@ def show(
     for dataset, runs in scored.items():
         rows = {config: found.numbers for config, found in runs.items()}
         queries = next(iter(rows.values()))["queries"]
-        _add(table, f"{inert_name(dataset)} ({queries:.0f})", rows)
+        _add(table, f"{escape_line(dataset)} ({queries:.0f})", rows)
     if len(scored) > 1:
         _add(table, "mean", means)
     console_for(sys.stdout).print(table)
@@ -61,6 +61,6 @@ def show(
 def _add(table: Table, name: str, rows: Mapping[str, Numbers]) -> None:
     for config, numbers in rows.items():
         cells = [format(numbers[key], shape) for key, (_, shape) in _COLUMNS.items()]
-        table.add_row(name, inert_name(config), *cells)
+        table.add_row(name, escape_line(config), *cells)
         name = ""
     table.add_section()

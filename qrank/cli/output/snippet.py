@@ -10,7 +10,7 @@ from textwrap import dedent
 from typing import IO
 
 from qrank import text as analyser
-from qrank.cli.output.escape import inert
+from qrank.cli.output.escape import escape_control_chars
 from qrank.names import disk_path
 from qrank.results import Passage, Result
 
@@ -140,7 +140,7 @@ def _hits(text: str, wanted: set[str]) -> Iterator[tuple[int, int, set[str]]]:
 def _window(passage: str, terms: Sequence[str], width: int) -> Line:
     """About width characters on one line, with as much of the best sentence as fits."""
     # What a carriage return or a newline separates is one line here; the rest is made inert.
-    line = inert(re.sub(r"\s+", " ", passage).strip())
+    line = escape_control_chars(re.sub(r"\s+", " ", passage).strip())
     best = best_sentence(line, terms)
     hits = list(_hits(line, set(terms)))
     start, end = 0, len(line)
@@ -193,7 +193,7 @@ def _around(passage: str, terms: Sequence[str]) -> list[Line]:
 
 def _lines_of(passage: str) -> str:
     """A passage for display: inert, without blank edges, line ends as newlines."""
-    return inert(re.sub(r"\r\n?", "\n", passage).strip("\n").rstrip())
+    return escape_control_chars(re.sub(r"\r\n?", "\n", passage).strip("\n").rstrip())
 
 
 def _cut(
@@ -264,4 +264,4 @@ def _after(file: IO[bytes], start: int, around: int) -> str:
 
 
 def _plain(data: bytes) -> str:
-    return inert(re.sub(r"\r\n?", "\n", data.decode("utf-8", "replace")))
+    return escape_control_chars(re.sub(r"\r\n?", "\n", data.decode("utf-8", "replace")))

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from qrank.cli.output.escape import inert_name
+from qrank.cli.output.escape import escape_line
 from qrank.cli.output.hyperlinks import link
 from qrank.cli.output.render import color_wanted, console_for, short_path, warn
 from qrank.cli.output.snippet import Line, context, snippet, whole, without_headings
@@ -88,7 +88,7 @@ def _head(result: Result, view: View, *, first: bool) -> Row:
         else f"{result.start_line}-{result.end_line}"
     )
     page = f" (page {result.page})" if result.page is not None else ""
-    path = inert_name(short_path(result.path))
+    path = escape_line(short_path(result.path))
     pieces = [
         (f"{result.rank:>2}  ", "dim"),
         (f"{result.score:.3f}  ", "cyan"),
@@ -99,7 +99,7 @@ def _head(result: Result, view: View, *, first: bool) -> Row:
         pieces.append((f"  ({stale_note(result)})", "yellow"))
     if not result.heading:
         return Row(pieces, hang=INDENT)
-    pieces += [("  ", ""), (inert_name(result.heading), "dim")]
+    pieces += [("  ", ""), (escape_line(result.heading), "dim")]
     return Row(pieces, hang=INDENT, break_at=len(pieces) - 1)
 
 
@@ -138,7 +138,7 @@ def _explained(result: Result, mode: str, terms: Mapping[str, float]) -> Iterato
     scores = result.scores
     by_share = sorted(terms.items(), key=lambda item: -item[1])
     notes = {
-        "bm25": ", ".join(f"{inert_name(term)} {score:.2f}" for term, score in by_share),
+        "bm25": ", ".join(f"{escape_line(term)} {score:.2f}" for term, score in by_share),
         "vector": "cosine",
         "fused": "",
     }
@@ -157,7 +157,7 @@ def _explained(result: Result, mode: str, terms: Mapping[str, float]) -> Iterato
 def _summary(found: Answer) -> Iterator[Row]:
     """How the answer as a whole came about."""
     models = ", ".join(
-        f"{name} by {inert_name(model)}"
+        f"{name} by {escape_line(model)}"
         for name, model in (("vectors", found.models["embed"]), ("rerank", found.models["rerank"]))
         if model
     )
@@ -165,7 +165,7 @@ def _summary(found: Answer) -> Iterator[Row]:
     counts = f"{found.candidates} candidates, {found.reranked} reranked"
     facts = {
         "mode": f"{found.mode} ({models})" if models else found.mode,
-        "terms": " ".join(inert_name(term) for term in found.terms) or "–",
+        "terms": " ".join(escape_line(term) for term in found.terms) or "–",
         "found": f"{counts}{', until time was up' if found.truncated else ''}",
         "ms": spent,
     }

@@ -19,21 +19,21 @@ from qrank.settings import Reading
 LENGTH = 1 << 16  # bytes, or characters of what is extracted; no model reads more
 
 
-class Beginning(NamedTuple):
+class Prefix(NamedTuple):
     """The first LENGTH of a file, or the reason why it has none."""
 
     text: str = ""
     reason: str = ""
 
 
-def beginnings(paths: Sequence[str]) -> list[Beginning]:
+def prefixes(paths: Sequence[str]) -> list[Prefix]:
     """How each file begins: a text file as it is, any other with what is extracted of it."""
     found = [_looked_at(path) for path in paths]
     extracted = map(planned, read_all([f for f in found if isinstance(f, Task)], Reading()))
     return [_of_plan(next(extracted)) if isinstance(each, Task) else each for each in found]
 
 
-def _looked_at(path: str) -> Beginning | Task:
+def _looked_at(path: str) -> Prefix | Task:
     """The beginning of a text file; of one that has to be extracted the task."""
     try:
         with open_regular(path) as file:
@@ -41,13 +41,13 @@ def _looked_at(path: str) -> Beginning | Task:
             info = os.fstat(file.fileno())
         if not is_text(os.path.basename(path), data):  # noqa: PTH119
             return Task(path, Signature.of(info), secret=True)
-        return Beginning(decode(whole_lines(data) if len(data) == LENGTH else data)[0])
+        return Prefix(decode(whole_lines(data) if len(data) == LENGTH else data)[0])
     except STOPS:
         raise
     except BaseException as error:
-        return Beginning(reason=problem_of(error).reason)
+        return Prefix(reason=problem_of(error).reason)
 
 
-def _of_plan(plan: FilePlan) -> Beginning:
+def _of_plan(plan: FilePlan) -> Prefix:
     text = "\n\n".join(chunk.text for chunk in plan.chunks)[:LENGTH]
-    return Beginning(text, plan.reason or ("" if text else "no text in it"))
+    return Prefix(text, plan.reason or ("" if text else "no text in it"))
