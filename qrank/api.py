@@ -57,6 +57,8 @@ class Index:
         else the one in the user's data folder. Models are named as on the command line; placement:
         where they run. settings: what is preset; qrank.load_settings() reads what the command line
         has preset here, and without it nothing is."""
+        from qrank.store.cache import Cache
+
         self.path = settings.index_path(Path(path) if path is not None else None)
         self._settings = settings
         self.models = Registry(settings)
@@ -64,6 +66,7 @@ class Index:
         self._embed_name = settings.get("embed_model", embed_model, AUTO) or AUTO
         self._rerank_name = settings.get("rerank_model", rerank_model, AUTO) or AUTO
         self._placement = settings.placement(placement)
+        self._cache = Cache()
         # Threads share what follows; a search by words must not wait for a model that loads.
         self._opening, self._loading = threading.Lock(), threading.RLock()
         self._writing = threading.Lock()
@@ -124,7 +127,11 @@ class Index:
         roots = existing(path_list(paths), walking)  # before an index file is made
         name = collection or self._settings.get("collection") or DEFAULT_COLLECTION
         with self._writing, Store(self.path, write=True) as store:
-            model = model_for_indexing(store, self.models, self._embed_name) if embed else None
+            model = (
+                model_for_indexing(store, self._cache, self.models, self._embed_name)
+                if embed
+                else None
+            )
             return index_paths(
                 store,
                 roots,
@@ -209,6 +216,7 @@ class Index:
         has_vectors = query.mode is not Mode.bm25 and self._usable_vectors(query.mode)
         return search(
             self._open(),
+            self._cache,
             query,
             self._find_semantic if has_vectors else None,
             self._find_reranker if rerank else None,
@@ -288,7 +296,7 @@ class Index:
 
     def status(self) -> dict[str, Any]:
         """What the index holds: files, chunks, bytes, collections, models."""
-        return self._open().status()
+        return self._open().status() | {"cached": self._cache.count()}
 
     def check(self) -> list[Check]:
         """Whether the index file is whole, and complete; one Check each."""
@@ -349,9 +357,10 @@ class Index:
         return examine(self.models, self._embed_name, self._rerank_name, self._placement)
 
     def clear_cache(self) -> int:
-        """Forget the models' cached answers to earlier searches; returns how many there were."""
-        with self._write() as store:
-            return store.clear_cache()
+        """Forget the models' answers to earlier searches, of all indexes; returns how many."""
+        held = self._cache.count()
+        self._cache.clear()
+        return held
 
     def has_vectors(self) -> bool:
         """Whether the index can be searched by meaning."""
@@ -409,7 +418,8 @@ class Index:
             held = self._semantic
             if held is None or held.stored != self._open().models()[0]:
                 model = model_for_search(
-                    self._open(), self.models, self._embed_name, insists=self._insists
+                    *(self._open(), self._cache, self.models, self._embed_name),
+                    insists=self._insists,
                 )
                 assert model.stored is not None
                 if held is None or held.choice != model.choice:
@@ -432,7 +442,7 @@ class Index:
         with self._loading:
             if self._rerank is None:
                 choice = self.models.resolve(Role.reranker, self._rerank_name)
-                self._rerank = Rerank(choice, identity(self._open(), choice), self._load_reranker)
+                self._rerank = Rerank(choice, identity(self._cache, choice), self._load_reranker)
             return self._rerank
 
     def _load_reranker(self) -> Reranker:

@@ -40,8 +40,8 @@ def test_a_repeated_or_narrowed_search_is_answered_from_the_cache(qrank: Qrank, 
     again = qrank(*WORDS, db).lines()
     assert (cached(first), cached(again)) == ({False}, {True})
     assert without_cached(first) == without_cached(again)
-    build_filter = qrank(*WORDS, db, "-n", "3", "--candidates", "10").lines()
-    assert cached(build_filter) == {True}
+    narrower = qrank(*WORDS, db, "-n", "3", "--candidates", "10").lines()
+    assert cached(narrower) == {True}
     wider = qrank(*WORDS, db, "-n", "40", "--candidates", "40").lines()
     assert cached(wider) == {True, False}
 

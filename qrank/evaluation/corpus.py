@@ -14,6 +14,7 @@ from qrank.indexing.records import add_records
 from qrank.models.registry import Registry, Role
 from qrank.progress import Progress
 from qrank.store import Store
+from qrank.store.cache import Cache
 
 if TYPE_CHECKING:
     from qrank.settings import Placement
@@ -49,7 +50,7 @@ def index_corpus(
         part.rename(path)
     if embed_model is not None:
         with Store(path, write=True) as store:
-            model = model_for_indexing(store, models, embed_model)
+            model = model_for_indexing(store, Cache(), models, embed_model)
             embed_missing(store, model, placement, progress)
     return path
 

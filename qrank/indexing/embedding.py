@@ -16,6 +16,7 @@ from qrank.models.registry import AUTO, ModelChoice, Registry, Role
 from qrank.prompts import PROMPT_VERSION
 
 if TYPE_CHECKING:
+    from qrank.store.cache import Cache
     from qrank.store.interface import StoredModel
     from qrank.store.interface import StoreInterface as Store
 
@@ -33,11 +34,14 @@ class IndexModel:
     its vectors are complete it becomes the only model."""
 
     choice: ModelChoice
+    identity: str  # tells its vectors from another's
     stored: StoredModel | None
     settles: bool = True
 
 
-def model_for_indexing(store: Store, models: Registry, requested: str = AUTO) -> IndexModel:
+def model_for_indexing(
+    store: Store, cache: Cache, models: Registry, requested: str = AUTO
+) -> IndexModel:
     """The model to make vectors with: the one requested, else the one the index is searched with,
     or in place of that one, when qrank came with it, the one that qrank comes with now.
 
@@ -47,17 +51,19 @@ def model_for_indexing(store: Store, models: Registry, requested: str = AUTO) ->
     if requested != AUTO or not held:
         choice = _named(models, requested)
         _require_embedder(choice)  # before hours of reading, not after
-        return IndexModel(choice, _row(store, choice))
+        own = identity(cache, choice)
+        return IndexModel(choice, own, _row(store, own))
     current = held[0]
     choice = _resolve_stored(store, models, current)
-    row = _row(store, choice)
+    own = identity(cache, choice)
+    row = _row(store, own)
     if row is None and not (choice.entry.bundled or current.prompt_version != PROMPT_VERSION):
         raise _changed(store, choice)
-    return IndexModel(choice, row, settles=row != current)
+    return IndexModel(choice, own, row, settles=row != current)
 
 
 def model_for_search(
-    store: Store, models: Registry, requested: str = AUTO, *, insists: bool = False
+    store: Store, cache: Cache, models: Registry, requested: str = AUTO, *, insists: bool = False
 ) -> IndexModel:
     """The model that the index is searched with; requested may only say where its file lies now.
 
@@ -71,8 +77,8 @@ def model_for_search(
         )
     if requested != AUTO:
         choice = _named(models, requested)
-        if identity(store, choice) == current.sha256:
-            return IndexModel(choice, current)
+        if identity(cache, choice) == current.sha256:
+            return IndexModel(choice, current.sha256, current)
         if insists:
             raise IndexFileError(
                 f"the index {store.path} was made with the embedding model {current.name}, "
@@ -80,7 +86,7 @@ def model_for_search(
                 hint=f"leave --embed-model out, or: qrank index --embed-model {choice.name}",
             )
     choice = _resolve_stored(store, models, current)
-    if identity(store, choice) != current.sha256:
+    if identity(cache, choice) != current.sha256:
         if choice.entry.bundled:
             raise OutdatedVectors(
                 f"the vectors in {store.path} were made with the {choice.entry.alias} of another "
@@ -88,7 +94,7 @@ def model_for_search(
                 hint=RENEW,
             )
         raise _changed(store, choice)
-    return IndexModel(choice, current)
+    return IndexModel(choice, current.sha256, current)
 
 
 def _named(models: Registry, requested: str) -> ModelChoice:
@@ -128,9 +134,9 @@ def _changed(store: Store, choice: ModelChoice) -> IndexFileError:
     )
 
 
-def _row(store: Store, choice: ModelChoice) -> StoredModel | None:
-    """The row of the model's vectors, if the index has some."""
-    wanted = (identity(store, choice), PROMPT_VERSION)
+def _row(store: Store, identity: str) -> StoredModel | None:
+    """The row of a model's vectors, if the index has some."""
+    wanted = (identity, PROMPT_VERSION)
     rows = store.models()
     return next((row for row in rows if (row.sha256, row.prompt_version) == wanted), None)
 
@@ -151,9 +157,9 @@ def record(store: Store, model: IndexModel, dims: int) -> StoredModel:
             )
         return model.stored
     with store.transaction():
-        row = _row(store, model.choice)  # another run may have been quicker
+        row = _row(store, model.identity)  # another run may have been quicker
         if row is None:
-            new = (model.choice.name, identity(store, model.choice), dims, PROMPT_VERSION)
+            new = (model.choice.name, model.identity, dims, PROMPT_VERSION)
             row = store.add_model(StoredModel(0, *new))
         return row
 

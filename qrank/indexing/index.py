@@ -100,7 +100,7 @@ class _Update:
         self._report, self._progress = report, progress
         self._walking, self._reading = walking, reading
         self._known = store.files(collection)
-        self._left_out = store.left_out(collection)
+        self._skipped = store.skipped_files(collection)
         self._seen: set[str] = set()  # found on disk, and in the index or left out from now on
         self._unread: set[str] = set()  # what could not be read now, which says nothing of it
         self._group: list[Outcome] = []
@@ -122,7 +122,7 @@ class _Update:
             return path not in self._seen and within(path) and not is_under(path, self._unread)
 
         gone = [file.id for path, file in self._known.items() if is_gone(path)]
-        forgotten = [path for path in self._left_out if is_gone(path)]
+        forgotten = [path for path in self._skipped if is_gone(path)]
         self._report.removed += len(gone)
         for at in range(0, len(gone), COMMIT_FILES):
             with self._store.transaction():
@@ -143,7 +143,7 @@ class _Update:
                 continue
             self._progress.advance()
             version = extractor(path, self._reading)
-            old, before = self._known.get(path), self._left_out.get(path)
+            old, before = self._known.get(path), self._skipped.get(path)
             was_secret = before is not None and before.kind == "secret"
             if what := secret(found, self._walking):
                 self._seen.add(path)
@@ -222,8 +222,8 @@ class _Update:
         version = extractor(task.path, self._reading)
         if outcome.problem:
             problem = outcome.problem
-            left_out = SkippedFile(task.path, task.signature, version, problem.kind, problem.reason)
-            self._store.add_skipped(self._collection, left_out)
+            skipped = SkippedFile(task.path, task.signature, version, problem.kind, problem.reason)
+            self._store.add_skipped(self._collection, skipped)
         elif prepared and prepared.unchanged and old:
             self._store.touch_document(old.id, prepared.signature)
         elif prepared:
@@ -238,7 +238,7 @@ class _Update:
                 fields=prepared.fields,
                 language=prepared.language,
             )
-            if task.path in self._left_out:
+            if task.path in self._skipped:
                 self._store.remove_skipped(self._collection, [task.path])
 
     def _count_written(self, outcome: Outcome) -> None:
@@ -260,7 +260,7 @@ class _Update:
             self._report.skipped += 1
         problem = FileProblem(path, reason, known)
         if kind == "secret":
-            before, was_held = self._left_out.get(path), path in self._known
+            before, was_held = self._skipped.get(path), path in self._known
             known = before is not None and before.kind == kind and not was_held
             self._report.removed += was_held
             reason = secrets.reason(reason)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Generator, Sequence
 from typing import TYPE_CHECKING
 
 from qrank.prompts import PROMPT_VERSION
-from qrank.store.interface import StoreInterface as Store
+from qrank.store.cache import Cache
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,43 +24,36 @@ _SCORE = struct.Struct("<d")
 
 
 def query_vector(
-    store: Store, model_hash: str, query: str, dims: int, load: Callable[[], Embedder], cached: bool
+    cache: Cache | None, model_hash: str, query: str, dims: int, load: Callable[[], Embedder]
 ) -> NDArray[np.float32]:
-    """The unit vector of a query, of shape (dims,); load is called only when it is not cached.
-    What the cache of an index from elsewhere may hold instead is passed over.
-
-    With cached False the cache is neither read nor written.
-    """
+    """The unit vector of a query, of shape (dims,); load is called only when it is not cached."""
     import numpy as np
 
     key = _key("vector", model_hash, query)
-    known = store.recall([key] if cached else []).get(key)
+    known = cache.get([key]).get(key) if cache else None
     if known is not None and len(known) == 4 * dims:
         held = np.frombuffer(known, dtype="<f4")
         if np.isfinite(held).all():
             return held
     vector: NDArray[np.float32] = load().queries([query])[0]
-    if cached:
-        store.remember({key: vector.astype("<f4").tobytes()})
+    if cache:
+        cache.put({key: vector.astype("<f4").tobytes()})
     return vector
 
 
 def relevance(
-    store: Store,
+    cache: Cache | None,
     model_hash: str,
     query: str,
     texts: Sequence[str],
     load: Callable[[], Reranker],
-    cached: bool,
 ) -> Generator[tuple[bool, dict[int, float]], None, None]:
     """Yield (cached, P(relevant) of texts by their place): first all that are cached, then batch
     by batch in order. load is called only when one is not cached. What was computed is cached at
     the end, also when the iterator is closed early.
-
-    With cached False the cache is neither read nor written.
     """
     keys = [_key("score", model_hash, query, text) for text in texts]
-    held = store.recall(keys if cached else [])
+    held = cache.get(keys) if cache else {}
     known = {i: score for i, key in enumerate(keys) if (score := _probability(held.get(key))) >= 0}
     yield True, known
     missing = [i for i in range(len(keys)) if i not in known]
@@ -75,8 +68,8 @@ def relevance(
             fresh.update((keys[i], _SCORE.pack(score)) for i, score in scores.items())
             yield False, scores
     finally:
-        if cached:
-            store.remember(fresh)
+        if cache:
+            cache.put(fresh)
 
 
 def _probability(cached: bytes | None) -> float:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from qrank.models.registry import ModelChoice
 from qrank.prompts import templates
+from qrank.results import Signature
 from qrank.urls import parse_all
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
     from qrank.servers.client import Server
     from qrank.settings import Placement
-    from qrank.store.interface import StoreInterface as Store
+    from qrank.store.cache import Cache
 
 LOCAL_GROUP, SERVER_GROUP = 32, 64  # texts that are handed to a model at once
 
@@ -119,7 +120,7 @@ def group_size(choice: ModelChoice) -> int:
     return LOCAL_GROUP if choice.path else SERVER_GROUP
 
 
-def identity(store: Store, choice: ModelChoice) -> str:
+def identity(cache: Cache, choice: ModelChoice) -> str:
     """What tells a model's vectors from another's: the hash of its file, together with what it
     wants around documents when that is not its family's own. For a server, what it is named by."""
     entry = choice.entry
@@ -128,7 +129,7 @@ def identity(store: Store, choice: ModelChoice) -> str:
         named = {url.model for url in parse_all(entry.server) if url.model}
         what = "server:" + (" ".join(sorted(named)) or entry.server)
     else:
-        what = file_hash(store, choice.path)
+        what = file_hash(cache, choice.path)
     if entry.document is None or entry.document == "{text}":
         return what if choice.path else _digest(what)
     return _digest(f"{what}\n{entry.document}")
@@ -138,14 +139,13 @@ def _digest(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8")).hexdigest()
 
 
-def file_hash(store: Store, path: Path) -> str:
-    """A model file's SHA-256, computed only when the index has not seen it as it is now."""
+def file_hash(cache: Cache, path: Path) -> str:
+    """A model file's SHA-256, computed only when it was not seen before as it is now."""
     from qrank.llama.gguf import sha256
 
-    info = path.stat()
-    seen_as = (str(path), info.st_size, info.st_mtime_ns)
-    known = store.known_hash(*seen_as)
+    signature = Signature.of(path.stat())
+    known = cache.model_hash(str(path), signature)
     if known is None:
         known = sha256(path)
-        store.note_hash(*seen_as, known)
+        cache.put_model_hash(str(path), signature, known)
     return known

@@ -35,6 +35,7 @@ from qrank.store.interface import StoreInterface as Store
 if TYPE_CHECKING:
     from qrank.inference.loading import Embedder, Reranker
     from qrank.models.registry import ModelChoice
+    from qrank.store.cache import Cache
 
 T = TypeVar("T")
 DEPTH = 100  # candidates that each stage may bring, at least
@@ -126,6 +127,7 @@ class Clock:
 
 def search(
     store: Store,
+    cache: Cache,
     query: Query,
     semantic: Callable[[], Semantic] | None,
     rerank: Callable[[], Rerank] | None,
@@ -151,7 +153,7 @@ def search(
         )
     terms = list(dict.fromkeys([*parsed.terms, *parsed.prefixes]))
     answer = Answer(query.text, query.mode.value, {"embed": None, "rerank": None}, [], terms=terms)
-    found = _candidates(store, query, parsed, semantic, answer, clock)
+    found = _candidates(store, cache, query, parsed, semantic, answer, clock)
     found = distinct(sorted(found, key=in_order))
     answer.candidates = len(found)
     kind = "fused" if query.mode is Mode.hybrid else query.mode.value
@@ -160,7 +162,7 @@ def search(
             candidate.scores.fused = StageScore(rank, candidate.final)
     if rerank and found:
         with clock.stage("rerank", min(query.candidates, len(found))):
-            found = _reranked(store, found, query, parsed.plain, rerank(), answer, clock.progress)
+            found = _reranked(cache, found, query, parsed.plain, rerank(), answer, clock.progress)
     if query.min_score is not None and answer.reranked:
         found = found[: answer.reranked]  # a threshold on relevance says nothing of a fused score
     found = wanted(found, query)
@@ -212,6 +214,7 @@ def capped(found: Iterable[T], most: int, key: Callable[[T], str]) -> list[T]:
 
 def _candidates(
     store: Store,
+    cache: Cache,
     query: Query,
     parsed: ParsedQuery,
     semantic: Callable[[], Semantic] | None,
@@ -241,7 +244,11 @@ def _candidates(
         with clock.stage("embed"):
             model = semantic()
             vector_of_query = query_vector(
-                store, model.key, parsed.plain, model.stored.dims, model.load, query.cached
+                cache if query.cached else None,
+                model.key,
+                parsed.plain,
+                model.stored.dims,
+                model.load,
             )
         with clock.stage("vector"):
             near = store.nearest(model.stored.id, vector_of_query, depth, where)
@@ -289,7 +296,7 @@ def stage_scores(
 
 
 def _reranked(
-    store: Store,
+    cache: Cache,
     found: list[Candidate],
     query: Query,
     plain: str,
@@ -309,7 +316,7 @@ def _reranked(
     low = min(0.0, *(c.final for c in head))
     span = max(c.final for c in head) - low or 1.0
     started = time.monotonic()
-    answers = relevance(store, rerank.sha256, plain, texts, rerank.load, query.cached)
+    answers = relevance(cache if query.cached else None, rerank.sha256, plain, texts, rerank.load)
     with closing(answers) as batches:
         for cached, scores in batches:
             for i, p_yes in scores.items():

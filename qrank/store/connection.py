@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import sqlite3
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from qrank.errors import IndexFileError
@@ -16,7 +16,6 @@ from qrank.store.decode import LONGEST_VALUE, DamagedError
 _log = logging.getLogger("qrank")
 BUSY_SECONDS = 10.0
 DAMAGED = "restore a copy, or move it away and run qrank index again"
-SAVE_SECONDS = 0.2  # how long a search waits to save what only saves time
 
 
 def connect(path: Path, *, create: bool) -> sqlite3.Connection:
@@ -183,24 +182,6 @@ def snapshot(connection: sqlite3.Connection) -> Iterator[None]:
     finally:
         with suppress(sqlite3.Error):  # closed before who read it was done, or damaged
             connection.execute("COMMIT")
-
-
-def write_if_possible(
-    path: Path, sql: str, rows: Sequence[tuple[object, ...]], after: str = ""
-) -> None:
-    """Write rows, and run one more statement, on a connection of its own; what a read-only or
-    busy file does not take within SAVE_SECONDS is left."""
-    try:
-        with closing(
-            sqlite3.connect(path, timeout=SAVE_SECONDS, isolation_level=None)
-        ) as connection:
-            connection.execute("BEGIN IMMEDIATE")
-            connection.executemany(sql, rows)
-            if after:
-                connection.execute(after)
-            connection.execute("COMMIT")
-    except sqlite3.Error:
-        return
 
 
 def _writer(path: Path) -> int | None:

@@ -114,7 +114,7 @@ class StoreInterface(Protocol):
         """Put a document in, in place of what was there under the same path; language is the one
         whose stems its terms in Latin script are, fields its own (front matter) as JSON. Writes."""
 
-    def left_out(self, collection: str) -> dict[str, SkippedFile]:
+    def skipped_files(self, collection: str) -> dict[str, SkippedFile]:
         """The files of a collection that were left out, by path."""
 
     def add_skipped(self, collection: str, file: SkippedFile) -> None:
@@ -234,20 +234,3 @@ class StoreInterface(Protocol):
 
     def vacuum(self) -> None:
         """Give back the room of what was removed. Writes, in its own transactions."""
-
-    # What only saves time: a store that can't be written now does without
-
-    def known_hash(self, path: str, size: int, mtime_ns: int) -> str | None:
-        """The SHA-256 of a model file that looked the same when it was last hashed."""
-
-    def note_hash(self, path: str, size: int, mtime_ns: int, sha256: str) -> None:
-        """Remember a model file's hash."""
-
-    def recall(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
-        """The cached values of keys, as far as there are any."""
-
-    def remember(self, values: Mapping[bytes, bytes]) -> None:
-        """Cache values under their keys; beyond a bound the oldest go."""
-
-    def clear_cache(self) -> int:
-        """Forget all cached values; returns how many there were."""

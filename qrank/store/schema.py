@@ -9,8 +9,6 @@ passage  what a model is given of a chunk, known by its hash: equal passages sha
          so that a moved, copied or half-changed file keeps its vectors
 loose    passages that lost a chunk, until the end of a run: then those without any are dropped
 model    the embedding models whose vectors the file holds, known by their files' hash
-model_file  hashes of model files by path, size and time, so that a search need not hash them
-cache    answers of models to what they were asked before: it saves time and holds nothing else
 vector   where the vector of a passage by a model is: the segment and the slot in it; cut: whether
          the passage was longer than the model's window, so that its end counts for nothing
 segment  the slots of some vectors of a model: their passages (0: free) and scales
@@ -244,6 +242,9 @@ def _signatures(connection: sqlite3.Connection) -> None:
     for table in ("file", "left_out"):
         connection.execute(f"ALTER TABLE {table} ADD COLUMN ctime_ns INTEGER NOT NULL DEFAULT 0")
     connection.execute("CREATE INDEX idx_vector_passage_id ON vector (passage_id)")
+    # What belongs to a machine and not to an index is in the machine's own cache.
+    connection.execute("DROP TABLE cache")
+    connection.execute("DROP TABLE model_file")
 
 
 # What turns version i into version i + 1. A step that was released is never changed: a later one

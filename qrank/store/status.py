@@ -14,7 +14,7 @@ def status(connection: sqlite3.Connection, path: Path) -> dict[str, Any]:
     run = connection.execute
     counts = run(
         "SELECT (SELECT count(*) FROM file), (SELECT count(*) FROM chunk), "
-        "(SELECT count(*) FROM cache), (SELECT count(*) FROM passage)"
+        "(SELECT count(*) FROM passage)"
     ).fetchone()
     counted = run("SELECT model_id, count(*), sum(cut) FROM vector GROUP BY model_id")
     kinds = (int, int, int)
@@ -24,9 +24,8 @@ def status(connection: sqlite3.Connection, path: Path) -> dict[str, Any]:
         "db": str(path),
         "files": counts[0],
         "chunks": counts[1],
-        "passages": counts[3],
+        "passages": counts[2],
         "bytes": path.stat().st_size,
-        "cached": counts[2],
         "collections": [
             {"name": name, "files": files}
             for name, files in decode.rows(

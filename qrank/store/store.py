@@ -13,17 +13,17 @@ from typing import TYPE_CHECKING, Any
 
 from qrank.language import ENGLISH
 from qrank.results import Check, NewChunk, Signature, StoredChunk
-from qrank.store import decode, lexical
+from qrank.store import decode, lexical, skipped
 from qrank.store.connection import connect, open_to_read, snapshot, translate_sqlite_errors
 from qrank.store.filters import EVERYTHING, Filter
 from qrank.store.interface import (
     NO_VARIANTS,
     PassageText,
+    SkippedFile,
     StoredFile,
     StoredModel,
     WholeDocument,
 )
-from qrank.store.skipped import SkippedFiles
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,12 +33,13 @@ if TYPE_CHECKING:
 GROUP = 1000  # chunks written at once: a document may be of any length
 
 
-class Store(SkippedFiles):
+class Store:
     """An open index file. Every method may raise IndexFileError; readers never block writers."""
 
     def __init__(self, path: Path, *, write: bool = False) -> None:
         """Open the index at path; with write, make it when it is missing."""
-        super().__init__(path, connect(path, create=write))
+        self.path = path
+        self._connection = connect(path, create=write)
 
     def __enter__(self) -> Store:
         return self
@@ -67,6 +68,13 @@ class Store(SkippedFiles):
                 if self._connection.in_transaction:
                     self._connection.execute("ROLLBACK")
                 raise
+
+    def _rows(
+        self, sql: str, arguments: Sequence[object], kinds: decode.Kinds, what: str = "a row"
+    ) -> list[Any]:
+        """All rows, their values of such types; what: what a row is."""
+        with translate_sqlite_errors(self.path):
+            return list(decode.rows(self._connection.execute(sql, arguments), kinds, what))
 
     # Documents
 
@@ -137,6 +145,22 @@ class Store(SkippedFiles):
             chunk_rows,
         )
         run("INSERT INTO terms (rowid, body, title, collection) VALUES (?, ?, ?, ?)", term_rows)
+
+    def skipped_files(self, collection: str) -> dict[str, SkippedFile]:
+        """The files of a collection that were skipped, by path."""
+        with translate_sqlite_errors(self.path):
+            return skipped.of_collection(self._connection, collection)
+
+    def add_skipped(self, collection: str, file: SkippedFile) -> None:
+        """Note that a file was skipped; what was there under the same path goes."""
+        sql = "SELECT id FROM file WHERE collection = ? AND path = ?"
+        old = self._rows(sql, (collection, file.path), (int,), "a file")
+        self.remove_documents([row[0] for row in old])
+        skipped.add(self._connection, collection, file)
+
+    def remove_skipped(self, collection: str, paths: Iterable[str]) -> None:
+        """Forget that files were skipped."""
+        skipped.remove(self._connection, collection, paths)
 
     def touch_document(self, file_id: int, signature: Signature) -> None:
         """Note a file's new signature when its content is the same."""

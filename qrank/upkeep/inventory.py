@@ -25,9 +25,9 @@ ROLE_KINDS = {
 
 def known(models: Registry, role: Role | None = None) -> list[dict[str, Any]]:
     """All models of the registry, as `qrank models list --json` says them."""
-    from qrank.upkeep.speeds import measured
+    from qrank.store.cache import Cache
 
-    speeds = measured()
+    speeds = Cache().speeds()
     return [_listed(entry, speeds) for entry in models.entries if role in (None, entry.role)]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 import time
 from collections.abc import Iterable
@@ -10,12 +9,11 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from qrank import files
 from qrank.llama import gguf
-from qrank.models.places import models_folder
 from qrank.models.registry import Role
 from qrank.progress import Progress
 from qrank.settings import Placement
+from qrank.store.cache import Cache
 
 SECONDS = 3.0  # of measuring a file, after one batch to warm up
 BATCH = 8
@@ -39,21 +37,8 @@ class Speed:
     passages_per_second: float
 
 
-def measured() -> dict[str, float]:
-    """Tokens a second by path, as far as they were measured on this machine."""
-    try:
-        held = json.loads(_notes().read_text("utf-8"))
-        return {str(path): float(speed) for path, speed in held.items()}
-    except (OSError, ValueError, AttributeError):
-        return {}
-
-
-def _notes() -> Path:
-    return models_folder() / "speeds.json"
-
-
 def bench(role: Role, path: Path, placement: Placement) -> Speed:
-    """Measure a file for a few seconds and remember the result. Raises ModelError."""
+    """Measure a file for a few seconds and keep the result. Raises ModelError."""
     header = gguf.read_header(path)
     with closing(_Runner(role, header, placement)) as runner:
         runner.run()
@@ -69,8 +54,7 @@ def bench(role: Role, path: Path, placement: Placement) -> Speed:
         round(tokens / spent, 1),
         round(runs * BATCH / spent, 2),
     )
-    notes = measured() | {str(path): speed.tokens_per_second}
-    files.write_text(_notes(), json.dumps(notes))
+    Cache().put_speed(str(path), speed.tokens_per_second)
     return speed
 
 
