@@ -1,9 +1,10 @@
 """Inputs that cost a reader with a slip far too much time: long runs, deep nests, odd line ends.
 
 python tests/pathological.py SUFFIX FIRST STEP
+python tests/pathological.py SUFFIX NAME
 
-Reads every STEP-th of them, of a megabyte each, as a file of that suffix (- for none), and prints
-its name first. The process is killed when one takes more than LIMIT.
+Reads every STEP-th of them, or one, of a megabyte each, as a file of that suffix (- for none), and
+prints its name first. The process is killed when one takes more than LIMIT.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import resource
 import sys
 import time
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from html import escape
 from io import BytesIO
 from itertools import islice
@@ -266,8 +267,12 @@ def read(suffix: str, data: bytes) -> None:
 
 
 def main() -> None:
-    suffix, first, step = sys.argv[1].strip("-"), int(sys.argv[2]), int(sys.argv[3])
-    for each in islice(inputs(1 << 20), first, None, step):
+    suffix, *which = sys.argv[1:]
+    suffix = suffix.strip("-")
+    chosen: Iterable[Input] = (each for each in inputs(1 << 20) if each.name == which[0])
+    if len(which) > 1:
+        chosen = islice(inputs(1 << 20), int(which[0]), None, int(which[1]))
+    for each in chosen:
         print(each.name, flush=True)
         limit = int(time.process_time()) + LIMIT
         resource.setrlimit(resource.RLIMIT_CPU, (limit, resource.RLIM_INFINITY))

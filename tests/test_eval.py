@@ -197,7 +197,7 @@ def test_a_broken_dataset_is_told_in_a_line(
     [
         (["--configs", "bm26"], "unknown configuration 'bm26'"),
         (["--configs", "hybrid:weight=1"], "unknown setting 'weight'"),
-        (["--configs", "hybrid+rerank:candidates=0"], "takes a whole number from 1, not '0'"),
+        (["--configs", "hybrid+rerank:candidates=0"], "takes a whole number from 1 to 1000000"),
         (["--configs", "hybrid:fusion_weight=nan"], "takes a number from 0 to 1"),
         (["--configs", "hybrid+rerank:budget=-1"], "takes a number of seconds"),
         (["--configs", "hybrid:rerank_model=tiny"], "has no effect"),

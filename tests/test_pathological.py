@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from pathological import LIMIT, inputs, read
+from pathological import LIMIT
 from support import extract
 
 PROGRAM = Path(__file__).parent / "pathological.py"
@@ -19,21 +19,27 @@ READERS = (
 SLOW = ("csv", "py", "c", "js")  # seconds for many of them, though no more for longer ones
 
 
+def complaint_of(*words: str) -> str:
+    """What the program says when an input takes too long, or is more than its reader can take."""
+    command = [sys.executable, PROGRAM, *words]
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert run.stdout
+    name = run.stdout.splitlines()[-1]
+    return f"{name}: more than {LIMIT} s, or an error\n{run.stderr}" if run.returncode else ""
+
+
 @pytest.mark.parametrize("number", range(len(READERS)), ids=lambda number: READERS[number])
 def test_a_megabyte_of_anything_is_read_in_its_time(number: int) -> None:
     """Each reader takes some of the inputs, so that all are read by one or another."""
     reader = READERS[number]
     step = len(READERS) * (4 if reader in SLOW else 1)
-    words = [sys.executable, PROGRAM, reader, str(number), str(step)]
-    run = subprocess.run(words, capture_output=True, text=True, check=False)
-    name = (run.stdout.splitlines() or [""])[-1]
-    assert run.returncode == 0, f"{name}: more than {LIMIT} s, or an error\n{run.stderr}"
+    assert not complaint_of(reader, str(number), str(step))
 
 
 SLOW_ONCE = {  # input: the readers that took hours for it, or never came to an end
-    "headers": ("",),
-    "headers of blanks": ("",),
-    "folded headers": ("",),
+    "headers": ("-",),
+    "headers of blanks": ("-",),
+    "folded headers": ("-",),
     "'=' alone": ("rst", "rest"),
     "words": ("rst",),
     "x, then ' '": ("rst",),
@@ -52,9 +58,8 @@ SLOW_ONCE = {  # input: the readers that took hours for it, or never came to an 
 
 @pytest.mark.parametrize("name", SLOW_ONCE)
 def test_what_once_was_slow_is_read_in_its_time(name: str) -> None:
-    made = {each.name: each for each in inputs(1 << 20)}[name]
-    for suffix in SLOW_ONCE[name]:
-        read(suffix, made.data)
+    for reader in SLOW_ONCE[name]:
+        assert not complaint_of(reader, name)
 
 
 def test_text_is_read_whatever_its_front_matter_is() -> None:

@@ -37,7 +37,7 @@ def test_config_keeps_what_else_the_file_says(
     for words, reason in (
         (["set", "nope", "1"], "there is no setting 'nope'"),
         (["get", "nope"], "there is no setting 'nope'"),
-        (["set", "threads", "many"], "takes a number"),
+        (["set", "threads", "many"], "takes a whole number"),
         (["set", "color", "blue"], "must be one of"),
         (["set", "hyperlink_format", "{x}"], "no field {x}"),
         (["set", "collection", "x", "--project"], "no project"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, BinaryIO
+from zipfile import BadZipFile
 
 from qrank.errors import ExtractError
 from qrank.ingest.extract.archive import open_zip, xml
@@ -34,7 +35,7 @@ def extract(file: BinaryIO) -> Iterator[Document]:
     file.seek(0)
     try:
         opened = docx.Document(file)
-    except (PackageNotFoundError, KeyError, ValueError) as error:
+    except (PackageNotFoundError, BadZipFile, KeyError, ValueError) as error:
         raise ExtractError("damaged, or no Word document") from error
     builder = Builder()
     levels: dict[str, int] = {}  # by style: to look one up goes through all styles
