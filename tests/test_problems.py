@@ -7,10 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from qrank.pipeline.beginnings import beginnings
 from support import Run
 
 from qrank.ingest.problems import problem_of
-from qrank.pipeline.beginnings import beginnings
 
 Qrank = Callable[..., Run]
 RAISED = {

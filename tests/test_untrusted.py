@@ -72,7 +72,7 @@ def test_flipped_bytes_anywhere(made: tuple[Path, dict[str, str], Path]) -> None
 @pytest.mark.parametrize(
     "sql",
     [
-        "CREATE TRIGGER t AFTER INSERT ON cache BEGIN DELETE FROM file; END",
+        "CREATE TRIGGER t AFTER INSERT ON loose BEGIN DELETE FROM file; END",
         "CREATE VIEW v AS SELECT 1",
         "ALTER TABLE chunk RENAME TO real; CREATE VIEW chunk AS SELECT * FROM real",
         "CREATE VIRTUAL TABLE v USING fts5(a)",

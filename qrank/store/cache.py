@@ -10,7 +10,7 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
-from typing import TypeVar
+from typing import Any
 
 from qrank.results import Signature
 
@@ -27,7 +27,6 @@ CREATE TABLE IF NOT EXISTS model_file (
 );
 CREATE TABLE IF NOT EXISTS speed (path TEXT PRIMARY KEY, tokens_per_second REAL NOT NULL);
 """
-T = TypeVar("T")
 
 
 class Cache:
@@ -92,7 +91,7 @@ class Cache:
         """Keep how fast a model file runs here."""
         self._write("INSERT OR REPLACE INTO speed VALUES (?, ?)", [(path, tokens_per_second)])
 
-    def _rows(self, sql: str, arguments: Sequence[object] = ()) -> list[tuple[object, ...]]:
+    def _rows(self, sql: str, arguments: Sequence[object] = ()) -> list[Any]:
         try:
             with closing(
                 sqlite3.connect(f"{self.path.absolute().as_uri()}?mode=ro", uri=True)
