@@ -99,8 +99,9 @@ class Fuzz:
         """Whether a file takes more processor time than it may; a worker is ended by the clock,
         too, and on a busy machine too soon."""
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        [outcome] = read_all([task], self.reading_long)
-        found = [*found_wrong(outcome, Made("", "", b""))]
+        found: list[str] = []
+        for outcome in read_all([task], self.reading_long):
+            found += found_wrong(outcome, Made("", "?", b""))
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
         return used > self.reading.timeout or any(each.startswith(BAD) for each in found)
