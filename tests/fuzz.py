@@ -4,8 +4,9 @@ python tests/fuzz.py [--minutes 60] [--seed 1] [--keep DIR] [--timeout 20] [--in
 
 Each round makes some files, the seed says which, and has them read as `qrank index` does, in
 worker processes where it does. Prints a line for each finding and keeps its input in DIR: an error
-that read_all raises, a file that took longer than its time or crashed its reader, a chunk that is
-blank, out of order or not what lies in the file between its offsets, a round that does not end.
+that read_all raises, a file that took longer than its time, crashed its reader or took all memory,
+a chunk that is blank, out of order or not what lies in the file between its offsets, a round that
+does not end.
 The exit status is 1 when something was found.
 """
 
@@ -42,7 +43,7 @@ SOURCES = (Path(__file__).parent / "files", ROOT / "sample_corpus")
 A_ROUND = 40  # files
 MAX_SIZE = 5 << 20
 AS_IT_IS = ("txt", "md", "rst", "log", "")  # suffixes of text whose chunks are bytes of the file
-BAD = ("took longer", "crashed", "ended with status")
+BAD = ("took longer", "its reader crashed", "its reader ended", "needs too much memory")
 SUFFIXES = ["", "unknown", *(suffix for format in FORMATS for suffix in format.suffixes.split())]
 
 
