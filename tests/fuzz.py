@@ -4,8 +4,9 @@ python tests/fuzz.py [--minutes 60] [--seed 1] [--keep DIR] [--timeout 20] [--in
 
 Each round makes some files, the seed says which, and has them read as `qrank index` does, in
 worker processes where it does. Prints a line for each finding and keeps its input in DIR: an error
-that read_all raises, a file that took longer than its time or crashed its reader, a chunk that is
-blank, out of order or not what lies in the file between its offsets, a round that does not end.
+that read_all raises, a file that took longer than its time, crashed its reader or took all memory,
+a chunk that is blank, out of order or not what lies in the file between its offsets, a round that
+does not end.
 The exit status is 1 when something was found.
 """
 
@@ -42,7 +43,7 @@ SOURCES = (Path(__file__).parent / "files", ROOT / "sample_corpus")
 A_ROUND = 40  # files
 MAX_SIZE = 5 << 20
 AS_IT_IS = ("txt", "md", "rst", "log", "")  # suffixes of text whose chunks are bytes of the file
-BAD = ("took longer", "crashed", "ended with status")
+BAD = ("took longer", "its reader crashed", "its reader ended", "needs too much memory")
 SUFFIXES = ["", "unknown", *(suffix for format in FORMATS for suffix in format.suffixes.split())]
 
 
@@ -99,8 +100,9 @@ class Fuzz:
         """Whether a file takes more processor time than it may; a worker is ended by the clock,
         too, and on a busy machine too soon."""
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        [outcome] = read_all([task], self.reading_long)
-        found = [*found_wrong(outcome, Made("", "", b""))]
+        found: list[str] = []
+        for outcome in read_all([task], self.reading_long):
+            found += found_wrong(outcome, Made("", "?", b""))
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
         return used > self.reading.timeout or any(each.startswith(BAD) for each in found)

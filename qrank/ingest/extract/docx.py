@@ -30,12 +30,13 @@ def extract(file: BinaryIO) -> Iterator[Document]:
     import docx
     from docx.opc.exceptions import PackageNotFoundError
     from docx.text.paragraph import Paragraph
+    from lxml.etree import XMLSyntaxError
 
     archive = open_zip(file)  # its sizes are looked at first
     file.seek(0)
     try:
         opened = docx.Document(file)
-    except (PackageNotFoundError, BadZipFile, KeyError, ValueError) as error:
+    except (PackageNotFoundError, BadZipFile, XMLSyntaxError, KeyError, ValueError) as error:
         raise ExtractError("damaged, or no Word document") from error
     builder = Builder()
     levels: dict[str, int] = {}  # by style: to look one up goes through all styles
