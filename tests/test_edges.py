@@ -218,16 +218,16 @@ def test_what_is_no_export_is_not_taken_in(qrank: Qrank, place: Path) -> None:
     (place / "empty").touch()
     for name, reason in {
         "notes": "can't read notes: is a directory",
-        "odd": "odd: no qrank export: line 1 is not what an export begins with; ",
-        "q.jsonl": "q.jsonl: no qrank export: line 1 is not what an export begins with; ",
-        "notes/a.md": "notes/a.md: no qrank export: line 1 is not what an export begins with; ",
-        "empty": "empty: no qrank export: it is empty; ",
-        "/dev/null": "/dev/null: no qrank export: it is empty; ",
+        "odd": "line 1 of odd is not as qrank export writes it: ",
+        "q.jsonl": "line 1 of q.jsonl is not as qrank export writes it: ",
+        "notes/a.md": "line 1 of notes/a.md is not as qrank export writes it: it is not JSON; ",
+        "empty": "line 1 of empty is not as qrank export writes it: it is empty; ",
+        "/dev/null": "line 1 of /dev/null is not as qrank export writes it: it is empty; ",
     }.items():
         assert complaint(qrank("import", name, "--db", "i.db")).startswith(f"qrank: {reason}")
     header, *rest = (place / "export.jsonl").read_text("utf-8").splitlines(keepends=True)
     (place / "mixed.jsonl").write_text(header + rest[0] + rest[1] + "Tea.\n", "utf-8")
     said = complaint(qrank("import", "mixed.jsonl", "--db", "i.db"))
-    assert "mixed.jsonl: line 4 is not as qrank export writes it: no valid JSON; " in said
+    assert "line 4 of mixed.jsonl is not as qrank export writes it: it is not JSON; " in said
     (place / "deep.jsonl").write_text(header + "[" * 100_000, "utf-8")
-    assert "deep.jsonl: line 2 " in complaint(qrank("import", "deep.jsonl", "--db", "i.db"))
+    assert "line 2 of deep.jsonl " in complaint(qrank("import", "deep.jsonl", "--db", "i.db"))

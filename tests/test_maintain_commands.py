@@ -138,12 +138,12 @@ def test_an_export_that_is_cut_off_or_wrong_is_said(qrank: Qrank, notes: Path) -
             "".join([*lines[:3], lines[3].replace('"hash"', '"hush"'), *lines[4:]]): "'hash'",
             "".join([lines[0], *lines[2:]]): "a chunk before its document",
             "".join([*lines[:2], lines[2].replace("[0.", '["x", 0.'), *lines[3:]]): "numbers",
-            "[]\n": "stdin is not a qrank export (line 1",
+            "[]\n": "line 1 of stdin is not as qrank export",
             '{"qrank": 9, "models": []}\n': "format 9",
             "".join(
                 [lines[0], json.dumps(document | {"size": 10**30}) + "\n", *lines[2:]]
             ): "whole",
-            "": "stdin is not a qrank export (it is empty)",
+            "": "it is empty; is it an export?",
             "".join([*lines[:4], lines[4].replace('"passage"', '"?"'), *lines[5:]]): "'passage'",
         }.items()
     ):

@@ -33,6 +33,8 @@ def parsed(line: str) -> dict[str, Any]:
         item = json.loads(line, parse_constant=_refused)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
+    except json.JSONDecodeError:
+        raise ValueError("it is not JSON") from None
     if not isinstance(item, dict):
         raise ValueError("it is no JSON object")
     return item

@@ -123,16 +123,13 @@ class Importer:
                 del self._documents[-1:]
             self._write()
             reason = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
-            if number == 1:
-                what = "it is empty" if line == "" or line is None else f"line 1: {reason}"
-                raise InputError(
-                    f"{name or 'what was given'} is not a qrank export ({what})",
-                    hint="make one with: qrank export FILE",
-                ) from error
+            if line is None and number == 1:
+                reason = "it is empty"
+            what = "is it an export?" if number == 1 else "the documents before it are in"
             raise InputError(
                 f"line {number} {f'of {name} ' if name else ''}is not as qrank export writes it: "
                 f"{reason}",
-                hint="the documents before it are in",
+                hint=what,
             ) from error
         self._write()
 

@@ -31,6 +31,7 @@ from qrank.terms import new_chunk
 
 IN_MEMORY = 4 << 20  # bytes; a longer file is read twice: to hash it, then to extract it
 PART = 1 << 20  # characters of text handed on at once
+MAX_TITLE = 1000  # characters; models are given it with each chunk
 
 
 class Task(NamedTuple):
@@ -148,7 +149,7 @@ def _parts(task: Task, file: BinaryIO, reading: Reading, done: Prepared) -> Iter
     found = _documents(task.path, file, reading)
     for number, document in enumerate(found):
         if number == 0:
-            done.title, done.fields = document.title, _json(document)
+            done.title, done.fields = document.title[:MAX_TITLE], _json(document)
             done.language = language(document.text)
         elif not document.offset:  # extracted text: what is in the file follows what was
             document = document._replace(offset=offset, line=0 if document.lines else line)

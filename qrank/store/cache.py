@@ -15,6 +15,7 @@ from typing import Any
 from qrank.results import Signature
 
 MOST_ANSWERS = 20_000  # 1 MB of scores; 80 MB if all were query vectors of 1024 dims
+KEYS_AT_ONCE = 500
 BUSY_SECONDS = 0.2  # how long a search waits to keep what only saves time
 
 _TABLES = """
@@ -48,9 +49,11 @@ class Cache:
     def get(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
         """The values that were put under keys, as far as there are any."""
         found: dict[bytes, bytes] = {}
-        for key in keys:
-            rows = self._rows("SELECT value FROM answer WHERE key = ?", (key,))
-            found.update((key, value) for (value,) in rows if isinstance(value, bytes))
+        for at in range(0, len(keys), KEYS_AT_ONCE):
+            some = keys[at : at + KEYS_AT_ONCE]
+            marks = ", ".join("?" * len(some))
+            rows = self._rows(f"SELECT key, value FROM answer WHERE key IN ({marks})", some)
+            found.update((key, value) for key, value in rows if isinstance(value, bytes))
         return found
 
     def put(self, values: Mapping[bytes, bytes]) -> None:
@@ -92,10 +95,9 @@ class Cache:
         self._write("INSERT OR REPLACE INTO speed VALUES (?, ?)", [(path, tokens_per_second)])
 
     def _rows(self, sql: str, arguments: Sequence[object] = ()) -> list[Any]:
+        address = f"{self.path.absolute().as_uri()}?mode=ro"
         try:
-            with closing(
-                sqlite3.connect(f"{self.path.absolute().as_uri()}?mode=ro", uri=True)
-            ) as db:
+            with closing(sqlite3.connect(address, timeout=BUSY_SECONDS, uri=True)) as db:
                 return db.execute(sql, arguments).fetchall()
         except (sqlite3.Error, OSError):
             return []

@@ -9,7 +9,7 @@ from datetime import date
 from typing import Any
 
 MAX_LENGTH = 16_384  # characters; longer ones are text
-MAX_DEPTH = 100  # of lists and tables within each other; the parsers recurse
+MAX_DEPTH = 50  # of lists and tables within each other; the parsers recurse
 MAX_DOTS = 200  # in a line of TOML: keys of so many parts take quadratic time
 _YAML = re.compile(r"---[ \t]*\n(.*?)\n(?:---|\.\.\.)[ \t]*(?:\n|\Z)", re.DOTALL)
 _BRACKET = re.compile(r"[\[\]{}]")
