@@ -176,7 +176,7 @@ class _Reader:
 
     def require_distinct(self, start: int, array: tuple[int, int]) -> None:
         """Raise ValueError for an array with two equal strings: for a token that is there twice
-        llama.cpp ends the process. 50 ms for 150 000 tokens."""
+        llama.cpp ends the process. About a microsecond a token."""
         item, count = array
         data, at = self.data[start : self.at], 12
         unpack = struct.Struct("<Q").unpack_from
