@@ -15,6 +15,7 @@ import sys
 import time
 import zipfile
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from html import escape
 from io import BytesIO
 from itertools import islice
@@ -26,6 +27,9 @@ from qrank.ingest.extract import documents, is_isolated
 from qrank.ingest.prepare import new_chunks
 from qrank.language import language
 
+MEMORY = 4 << 30  # bytes of address space
+# What a library takes all memory for, and crashes; in a worker that costs the file alone.
+LEFT_OUT = {("c", "arrows of functions")}
 LIMIT = 30  # seconds of processor time; what is linear takes one, CSV of a row a line six
 
 CHARACTERS = "=-*#`|<>[({})]\"' \t.,:\\/_~+@&;!?\r\n\f0aé中\u0301\u200b\u2028"
@@ -272,7 +276,11 @@ def main() -> None:
     chosen: Iterable[Input] = (each for each in inputs(1 << 20) if each.name == which[0])
     if len(which) > 1:
         chosen = islice(inputs(1 << 20), int(which[0]), None, int(which[1]))
+    with suppress(ValueError, OSError):  # not everywhere
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, resource.RLIM_INFINITY))
     for each in chosen:
+        if (suffix, each.name) in LEFT_OUT:
+            continue
         print(each.name, flush=True)
         limit = int(time.process_time()) + LIMIT
         resource.setrlimit(resource.RLIMIT_CPU, (limit, resource.RLIM_INFINITY))

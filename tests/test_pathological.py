@@ -81,3 +81,25 @@ def test_text_is_read_whatever_its_front_matter_is() -> None:
         assert not document.fields
     kept = extract("a.md", b"---\na: 0xffffffffffffffffffffff\nb: [1, 2]\n---\nThe text.\n")
     assert kept.fields == {"b": [1, 2]}
+
+
+def test_control_characters_of_fields_are_left_out() -> None:
+    document = extract("a.md", b'+++\ntitle = "a\\u001b[31m\\u0000b"\n"k\\u0007" = 1\n+++\nText.\n')
+    assert document.title == "a[31mb"
+    assert document.fields == {"title": "a[31mb", "k": 1}
+
+
+@pytest.mark.parametrize("name", ["punycode", "idna", "unicode_escape", "undefined", "rot13"])
+def test_what_is_no_encoding_of_texts_is_not_used(name: str) -> None:
+    """Python has codecs of names that take quadratic time."""
+    page = f"<meta charset={name}><p>" + "Tea and \u00e9lan. " * 50_000
+    assert "élan" in extract("a.html", page.encode()).text
+    mail = f"Subject: a\nContent-Type: text/plain; charset={name}\n\n" + "Tea and élan. " * 50_000
+    assert "élan" in extract("a.eml", mail.encode()).text
+
+
+def test_a_long_header_of_a_mail_is_kept() -> None:
+    to = ", ".join(f"Person {i} <p{i}@example.org>" for i in range(1000))
+    document = extract("a.eml", f"Subject: Tea\nTo: {to}\n\nThe text.\n".encode())
+    assert document.title == "Tea"
+    assert "p999@example.org" in document.text

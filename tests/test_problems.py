@@ -7,10 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from qrank.pipeline.beginnings import beginnings
 from support import Run
 
+from qrank.indexing.prefixes import prefixes
+from qrank.ingest.prepare import Task
 from qrank.ingest.problems import problem_of
+from qrank.ingest.readers import read_all
+from qrank.settings import READ_ALL
 
 Qrank = Callable[..., Run]
 RAISED = {
@@ -91,7 +94,7 @@ def test_deep_front_matter_does_not_cost_the_file(qrank: Qrank, tmp_path: Path) 
 
 def test_a_beginning_that_can_t_be_read_has_a_reason(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(b"x")
-    found = beginnings([f"{tmp_path}/a\0b", f"{tmp_path}/gone.md", f"{tmp_path}/a.png"])
+    found = prefixes([f"{tmp_path}/a\0b", f"{tmp_path}/gone.md", f"{tmp_path}/a.png"])
     assert [each.reason for each in found] == [
         "embedded null byte", "no such file or directory", "binary file",
     ]  # fmt: skip
@@ -105,3 +108,13 @@ def test_a_reason_is_one_line_of_some_length(qrank: Qrank, tmp_path: Path) -> No
     run = qrank("chunks", "a.csv", "--fields", "x", "--json").stdout
     assert "no row has text under x; there are: column 0" in run
     assert len(run) < 1000
+
+
+def test_code_that_would_take_a_grammar_all_memory_is_read(tmp_path: Path) -> None:
+    """In a worker's memory tree-sitter crashed: blocks are told by indentation before that."""
+    path = tmp_path / "a.c"
+    path.write_text("(a)" * 1_300_000, "utf-8")
+    for outcome in read_all([Task(str(path), path.stat().st_size, 0)], READ_ALL):
+        assert outcome.prepared, outcome.problem
+        chunks = len(outcome.prepared.chunks) + sum(len(part.chunks) for part in outcome.rest)
+        assert chunks > 1000

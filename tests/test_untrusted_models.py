@@ -67,6 +67,9 @@ LIES: dict[str, bytes] = {
     "a float for a number": with_(value_at("bert.block_count"), "<I", 6),
     "a key twice": SOURCE.replace(b"bert.block_count", b"bert.pooling_typ"[:16], 1),
     "two tokens the same": SOURCE.replace(b"[SEP]", b"[CLS]", 1),
+    "two tokens the same to their NULs": SOURCE.replace(b"[SEP]", b"[\0EP]", 1).replace(
+        b"[CLS]", b"[\0LS]", 1
+    ),
     "no layers": number("bert.block_count", 0),
     "a billion layers": number("bert.block_count", 10**9),
     "one layer": number("bert.block_count", 1),

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qrank.errors import InputError
+from qrank.ingest.rules import bounded
 from qrank.names import folder_key
 
 if TYPE_CHECKING:
@@ -103,10 +104,14 @@ def _spec(lines: Sequence[str]) -> GitIgnoreSpec | None:
     if not lines:
         return None
     try:
-        return GitIgnoreSpec.from_lines(lines)
+        spec = GitIgnoreSpec.from_lines(lines)
     except ValueError:
-        good = [line for line in lines if _is_rule(line)]
-        return GitIgnoreSpec.from_lines(good) if good else None
+        spec = GitIgnoreSpec.from_lines([line for line in lines if _is_rule(line)])
+    for pattern in spec.patterns:
+        expression = getattr(pattern, "regex", None)
+        if expression is not None:
+            pattern.regex = re.compile(bounded(expression.pattern))
+    return spec if len(spec) else None
 
 
 def _is_rule(line: str) -> bool:

@@ -1,4 +1,4 @@
-"""The soft limits that a process had before it limited itself, for programs that it starts.
+"""What a process takes, and the soft limits it had before it limited itself.
 
 A worker gives itself little address space and processor time; a user's command that inherits that
 may not even start (Java reserves gigabytes).
@@ -22,6 +22,17 @@ def remember() -> None:
     for name in _NAMES:
         kind = getattr(resource, name)
         _before[kind] = resource.getrlimit(kind)[0]
+
+
+def address_space() -> int:
+    """Bytes of it that this process has taken; 0 where the platform does not say."""
+    try:
+        import resource
+
+        with open("/proc/self/statm", encoding="ascii") as file:  # noqa: PTH123
+            return int(file.read().split()[0]) * resource.getpagesize()
+    except (ImportError, OSError, ValueError):
+        return 0
 
 
 @contextmanager

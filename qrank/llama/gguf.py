@@ -176,17 +176,19 @@ class _Reader:
 
     def require_distinct(self, start: int, array: tuple[int, int]) -> None:
         """Raise ValueError for an array with two equal strings: for a token that is there twice
-        llama.cpp ends the process. 50 ms for 150 000 tokens."""
+        llama.cpp ends the process. About a microsecond a token."""
         item, count = array
-        data, at, seen = self.data[start : self.at], 12, set()
+        data, at = self.data[start : self.at], 12
         unpack = struct.Struct("<Q").unpack_from
-        empty = 0  # these llama.cpp gives names
+        tokens: list[bytes] = []
         for _ in range(count if item == _STRING else 0):
             begin = at + 8
             at = begin + unpack(data, at)[0]
-            seen.add(data[begin:at])
-            empty += begin == at
-        if item == _STRING and len(seen) + max(0, empty - 1) != count:
+            tokens.append(data[begin:at])
+        # As llama.cpp has them: up to the first NUL; empty ones it gives names of their own.
+        named = [token.partition(b"\0")[0] for token in tokens if b"\0" in token]
+        named += [token for token in tokens if b"\0" not in token]
+        if len(set(named)) != len(named) - max(0, named.count(b"") - 1):
             raise ValueError("a token is there twice")
 
     def scalar(self, form: str) -> Any:

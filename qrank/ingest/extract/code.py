@@ -10,15 +10,17 @@ from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from qrank.ingest.limits import address_space
 from qrank.results import Block
 
 if TYPE_CHECKING:
     from tree_sitter import Node, Parser, Tree
 
 MAX_DEPTH = 4  # of definitions within definitions
-# Seconds of processor time to parse a file, and more for each MB. Code takes 0.2 a MB; what is none
-# may take a grammar the square of its length, without end for a long line of `/*`.
-SECONDS, SECONDS_A_MB = 3.0, 0.5
+# Seconds of processor time to parse a file, and more for each MB; bytes of memory. Code takes 0.2 s
+# and 40 MB a MB; what is none may take a grammar the square of its length (a long line of `/*`), or
+# more memory than there is.
+SECONDS, SECONDS_A_MB, MEMORY = 3.0, 0.5, 512 << 20
 _WINDOW = 1 << 16  # bytes that the parser is given at once
 SPLIT = 1000  # bytes; a shorter class is one block
 GRAMMARS = {  # suffix -> (module of the grammar, function of it)
@@ -74,13 +76,18 @@ def _parser(suffix: str) -> Parser | None:
 
 
 def _parsed(parser: Parser, data: bytes) -> Tree | None:
-    """The syntax tree, None when it takes too long to make."""
+    """The syntax tree, None when it takes too long, or too much memory, to make."""
     end = time.process_time() + SECONDS + SECONDS_A_MB * len(data) / (1 << 20)
+    most = address_space() + MEMORY
+    asked = 0
+
+    def too_much(*_: object) -> bool:
+        nonlocal asked
+        asked += 1
+        return time.process_time() > end or (asked % 64 == 0 and address_space() > most)
+
     try:
-        return parser.parse(
-            lambda at, _: data[at : at + _WINDOW],
-            progress_callback=lambda *_: time.process_time() > end,
-        )
+        return parser.parse(lambda at, _: data[at : at + _WINDOW], progress_callback=too_much)
     except ValueError:
         parser.reset()
         return None

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from datetime import date
 from typing import Any
 
+from qrank.ingest.extract.building import clean
+
 MAX_LENGTH = 16_384  # characters; longer ones are text
 MAX_DEPTH = 50  # of lists and tables within each other; the parsers recurse
 MAX_DOTS = 200  # in a line of TOML: keys of so many parts take quadratic time
@@ -34,7 +36,7 @@ def read(text: str) -> tuple[Mapping[str, object], int]:
         table = _yaml(found[1]) if text[0] == "-" else _toml(found[1])
     except Exception:  # the parsers' own errors, and what they raise without meaning to
         table = {}
-    fields = {str(key): _plain(value) for key, value in table.items()}
+    fields = {clean(str(key)): _plain(value) for key, value in table.items()}
     return {key: value for key, value in fields.items() if value is not None}, found.end()
 
 
@@ -79,7 +81,9 @@ def _plain(value: object) -> object:
         return None  # JSON has no such number
     if isinstance(value, int) and value.bit_length() > 64:
         return None  # Python refuses to write numbers of thousands of digits
-    if isinstance(value, str | int | float):
+    if isinstance(value, str):
+        return clean(value)
+    if isinstance(value, int | float):
         return value
     if isinstance(value, date):
         return value.isoformat()
