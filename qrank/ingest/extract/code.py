@@ -20,7 +20,7 @@ MAX_DEPTH = 4  # of definitions within definitions
 # Seconds of processor time to parse a file, and more for each MB; bytes of memory. Code takes 0.2 s
 # and 40 MB a MB; what is none may take a grammar the square of its length (a long line of `/*`), or
 # more memory than there is.
-SECONDS, SECONDS_A_MB, MEMORY = 3.0, 0.5, 512 << 20
+SECONDS, SECONDS_A_MB, MEMORY = 3.0, 0.5, 256 << 20
 _WINDOW = 1 << 16  # bytes that the parser is given at once
 SPLIT = 1000  # bytes; a shorter class is one block
 GRAMMARS = {  # suffix -> (module of the grammar, function of it)
