@@ -35,7 +35,7 @@ from pathological import PIECES, inputs, wrapped
 from qrank.ingest.extract import FORMATS
 from qrank.ingest.prepare import Task
 from qrank.ingest.readers import Outcome, read_all
-from qrank.results import Chunk
+from qrank.results import Chunk, Signature
 from qrank.settings import Reading
 
 ROOT = Path(__file__).parents[1]
@@ -80,7 +80,7 @@ class Fuzz:
             for number, each in enumerate(made):
                 path = folder / f"{number:03}{'.' * bool(each.suffix)}{each.suffix}"
                 path.write_bytes(each.data)
-                tasks.append(Task(str(path), len(each.data), path.stat().st_mtime_ns))
+                tasks.append(Task(str(path), Signature.of(path.stat())))
             faulthandler.dump_traceback_later(60 + 3 * self.reading.timeout * count, exit=True)
             done = 0
             try:

@@ -12,6 +12,7 @@ from pathological import inputs
 
 from qrank.ingest.prepare import Task
 from qrank.ingest.readers import Outcome, Problem, read_all
+from qrank.results import Signature
 from qrank.settings import READ_ALL
 
 PROGRAM = Path(__file__).parent / "fuzz.py"
@@ -28,7 +29,7 @@ def test_a_short_run_finds_nothing(tmp_path: Path) -> None:
 def test_what_is_wrong_is_found(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     path.write_bytes(b"One sentence. " * 200)
-    task = Task(str(path), path.stat().st_size, 0)
+    task = Task(str(path), Signature.of(path.stat()))
     [outcome] = read_all([task], READ_ALL)
     assert outcome.prepared
     assert list(found_wrong(outcome, Made("", "txt", path.read_bytes()))) == []

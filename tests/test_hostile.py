@@ -24,6 +24,7 @@ from qrank.ingest import readers
 from qrank.ingest.extract import documents
 from qrank.ingest.prepare import Task, new_chunks
 from qrank.ingest.readers import read_all
+from qrank.results import Signature
 from qrank.settings import READ_ALL, Reading
 
 FILES = Path(__file__).parent / "files"
@@ -140,7 +141,7 @@ def test_deep_nesting_is_read_or_refused(tmp_path: Path) -> None:
     (tmp_path / "c.ipynb").write_text('{"cells":' * depth, "utf-8")
     (tmp_path / "d.py").write_text("(" * depth + ")" * depth, "utf-8")
     (tmp_path / "e.md").write_text("> " * depth + "quoted\n" + "- " * depth + "item\n", "utf-8")
-    tasks = [Task(str(path), path.stat().st_size, 0) for path in sorted(tmp_path.iterdir())]
+    tasks = [Task(str(path), Signature.of(path.stat())) for path in sorted(tmp_path.iterdir())]
     outcomes = list(read_all(tasks, READ_ALL))
     assert [bool(o.prepared) for o in outcomes if not o.task.path.endswith(("html", "py"))] == [
         True, False, True,
@@ -178,14 +179,14 @@ def test_a_huge_log_is_refused_or_read_in_bounded_memory(
 
 
 def test_a_file_that_vanishes_or_changes_while_it_is_read(tmp_path: Path) -> None:
-    gone = Task(str(tmp_path / "gone.md"), 1, 0)
-    gone_pdf = Task(str(tmp_path / "gone.pdf"), 1, 0)
+    gone = Task(str(tmp_path / "gone.md"), Signature(1, 0))
+    gone_pdf = Task(str(tmp_path / "gone.pdf"), Signature(1, 0))
     for outcome in read_all([gone, gone_pdf], READ_ALL):
         assert outcome.problem
         assert outcome.problem.kind == "unread"
     path = tmp_path / "grows.log"
     path.write_bytes(b"line\n" * 2_000_000)
-    [outcome] = read_all([Task(str(path), path.stat().st_size, 0)], READ_ALL)
+    [outcome] = read_all([Task(str(path), Signature.of(path.stat()))], READ_ALL)
     with path.open("ab") as file:
         file.write(b"more\n")
     with pytest.raises(OSError, match="changed"):
@@ -295,7 +296,7 @@ def test_workers_start_only_for_what_needs_them(
     )
     (tmp_path / "a.md").write_text("x", "utf-8")
     (tmp_path / "b.html").write_text("<p>x</p>", "utf-8")
-    list(read_all([Task(str(tmp_path / "a.md"), 1, 0)], Reading()))
+    list(read_all([Task(str(tmp_path / "a.md"), Signature(1, 0))], Reading()))
     assert not started
-    list(read_all([Task(str(tmp_path / "b.html"), 8, 0)], Reading()))
+    list(read_all([Task(str(tmp_path / "b.html"), Signature(8, 0))], Reading()))
     assert started

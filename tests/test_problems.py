@@ -13,6 +13,7 @@ from qrank.indexing.prefixes import prefixes
 from qrank.ingest.prepare import Task
 from qrank.ingest.problems import problem_of
 from qrank.ingest.readers import read_all
+from qrank.results import Signature
 from qrank.settings import READ_ALL
 
 Qrank = Callable[..., Run]
@@ -114,7 +115,7 @@ def test_code_that_would_take_a_grammar_all_memory_is_read(tmp_path: Path) -> No
     """In a worker's memory tree-sitter crashed: blocks are told by indentation before that."""
     path = tmp_path / "a.c"
     path.write_text("(a)" * 1_300_000, "utf-8")
-    for outcome in read_all([Task(str(path), path.stat().st_size, 0)], READ_ALL):
+    for outcome in read_all([Task(str(path), Signature.of(path.stat()))], READ_ALL):
         assert outcome.prepared, outcome.problem
         chunks = len(outcome.prepared.chunks) + sum(len(part.chunks) for part in outcome.rest)
         assert chunks > 1000
