@@ -61,7 +61,7 @@ class Fuzz:
     def __init__(self, seed: int, timeout: float, keep: Path | None) -> None:
         self.random = random.Random(seed)
         self.reading = Reading(timeout=timeout)
-        self.reading_long = Reading(timeout=10 * timeout)
+        self.reading_long = Reading(timeout=3 * timeout)
         self.keep = keep
         self.files = self.findings = 0
         self.sources = [
