@@ -128,7 +128,8 @@ def run() -> int:
         if common.debug:
             raise
         if isinstance(error, QrankError):
-            return _fail(str(error), error.status)
+            gone = isinstance(error.__cause__, FileNotFoundError) and _folder_is_gone()
+            return _fail(_GONE if gone else str(error), error.status)
         if isinstance(error, OSError):
             return _fail(_of_system(error), 2)
         return _fail(f"{type(error).__name__}: {error}; --debug shows where", 2)
@@ -201,12 +202,21 @@ def _show_notices() -> None:
     logging.getLogger("qrank").addHandler(handler)
 
 
-def _of_system(error: OSError) -> str:
-    """What to say of an error of the operating system that nothing below has explained."""
+_GONE = "the working folder does not exist any more; change to another"
+
+
+def _folder_is_gone() -> bool:
     try:
         Path.cwd()
     except FileNotFoundError:
-        return "the working folder does not exist any more; change to another"
+        return True
+    return False
+
+
+def _of_system(error: OSError) -> str:
+    """What to say of an error of the operating system that nothing below has explained."""
+    if _folder_is_gone():
+        return _GONE
     name = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else ""
     return f"can't use {name}: {reason(error)}" if name else f"{reason(error)}; --debug shows where"
 

@@ -25,13 +25,7 @@ def connect(path: Path, *, create: bool) -> sqlite3.Connection:
     missing, no index of ours, of a newer version, too old for where it lies, or damaged.
     """
     try:
-        path.absolute()
-    except FileNotFoundError as error:
-        raise IndexFileError(
-            f"can't find {path}: the working folder does not exist any more",
-            hint="change to another",
-        ) from error
-    try:
+        path.absolute()  # a relative one is nowhere when the working folder was deleted
         return _connect(path, create=create)
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
         reason = str(getattr(error, "strerror", None) or error)
