@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from qrank.arguments import path_list, text_list
 from qrank.errors import InputError
 from qrank.models.registry import AUTO, Registry, Role
-from qrank.results import Answer, Check, IndexReport, Mode, Passage, Stale
+from qrank.results import Answer, Check, IndexedChunk, IndexReport, Mode, Stale
 from qrank.settings import ANYWHERE, NO_SETTINGS, Placement, Reading, Settings, Walking
 
 if TYPE_CHECKING:
@@ -256,13 +256,13 @@ class Index:
         models = self._open().models()
         return similar(self._open(), place, wanted, models[0] if models else None)
 
-    def get(self, passage: str) -> Passage:
+    def get(self, passage: str) -> IndexedChunk:
         """A passage by the id that a result gives. Raises InputError when there is none."""
         from qrank.searching.search import passage_fields
 
         number = int(passage) if passage.isdecimal() and len(passage) < 19 else -1
         for stored in self._open().chunks([number]).values():
-            return Passage(**passage_fields(stored))
+            return IndexedChunk(**passage_fields(stored))
         raise InputError(
             f"there is no passage {passage!r} in {self.path}",
             hint="ids are in what qrank search --json prints; a file indexed again has new ones",

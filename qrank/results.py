@@ -168,7 +168,7 @@ class Result:
 
 
 @dataclass(frozen=True, slots=True)
-class Passage:
+class IndexedChunk:
     """A passage as `qrank get` shows it: a result without its scores."""
 
     id: str
@@ -204,7 +204,7 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class PackedPassage:
+class PackedChunk:
     """One or more neighbouring passages of a file, for a language model to read."""
 
     path: str
@@ -228,7 +228,7 @@ class Packed:
     query: str
     max_tokens: int
     tokens: int
-    passages: list[PackedPassage]
+    passages: list[PackedChunk]
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qrank.cli.output.snippet import best_sentence, context, snippet, whole
-from qrank.results import Passage
+from qrank.results import IndexedChunk
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,7 @@ def test_a_snippet_is_of_what_says_something(
 
 @given(st.text(max_size=300), st.lists(st.sampled_from(["a", "be", "tea"]), max_size=3))
 def test_marks_lie_within_what_is_shown(text: str, terms: list[str]) -> None:
-    passage = Passage("1", "/none", "", "", "", 1, 1, 0, 0, None, text, {}, True)
+    passage = IndexedChunk("1", "/none", "", "", "", 1, 1, 0, 0, None, text, {}, True)
     for lines in (snippet(text, terms, 40), whole(text, terms), context(passage, terms, 1)):  # type: ignore[arg-type]
         assert lines
         for line in lines:
@@ -56,10 +56,10 @@ def test_marks_lie_within_what_is_shown(text: str, terms: list[str]) -> None:
     assert best is None or text[slice(*best)].strip()
 
 
-def passage_of(path: Path, start: int, end: int) -> Passage:
+def passage_of(path: Path, start: int, end: int) -> IndexedChunk:
     data = path.read_bytes()
     line = data.count(b"\n", 0, start) + 1
-    return Passage(
+    return IndexedChunk(
         *("1", str(path), "", "", "", line, line, start, end, None),
         *(data[start:end].decode(), {}, False),
     )

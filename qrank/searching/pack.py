@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 
-from qrank.results import Packed, PackedPassage, Result
+from qrank.results import Packed, PackedChunk, Result
 
 BYTES_A_TOKEN = 3.0  # Qwen's tokenizer: 4.2 in English, 3.6 in code, 3.1 in French, 2.7 in Hindi
 _LABEL_TOKENS = 4  # the brackets, blanks and line ends around a passage
@@ -28,7 +28,7 @@ def pack(query: str, results: Sequence[Result], max_tokens: int) -> Packed:
     passages of one in its own order.
     """
     chosen: list[Result] = []
-    packed: list[PackedPassage] = []
+    packed: list[PackedChunk] = []
     for result in results:
         longer = _merged([*chosen, result])
         if sum(passage.tokens for passage in longer) <= max_tokens:
@@ -44,7 +44,7 @@ def tokens(result: Result) -> int:
     return _passage([result]).tokens
 
 
-def _merged(results: Sequence[Result]) -> list[PackedPassage]:
+def _merged(results: Sequence[Result]) -> list[PackedChunk]:
     by_file: dict[str, list[Result]] = {}
     for result in results:
         by_file.setdefault(result.path, []).append(result)
@@ -64,7 +64,7 @@ def _follows(before: Result, result: Result) -> bool:
     return same_file and int(result.id) == int(before.id) + 1
 
 
-def _passage(run: Sequence[Result]) -> PackedPassage:
+def _passage(run: Sequence[Result]) -> PackedChunk:
     text = run[0].text
     for before, result in pairwise(run):
         text += "\n" * (result.start_line - before.end_line) or " "
@@ -72,10 +72,10 @@ def _passage(run: Sequence[Result]) -> PackedPassage:
     return _packed(run, text, run[-1].end_line, run[-1].end_byte)
 
 
-def _packed(run: Sequence[Result], text: str, end_line: int, end_byte: int) -> PackedPassage:
+def _packed(run: Sequence[Result], text: str, end_line: int, end_byte: int) -> PackedChunk:
     first = run[0]
     label = f"{first.path}:{first.start_line}-{end_line} {first.heading}"
-    return PackedPassage(
+    return PackedChunk(
         path=first.path,
         heading=first.heading,
         start_line=first.start_line,
@@ -91,7 +91,7 @@ def _packed(run: Sequence[Result], text: str, end_line: int, end_byte: int) -> P
     )
 
 
-def _beginning(result: Result, max_tokens: int) -> list[PackedPassage]:
+def _beginning(result: Result, max_tokens: int) -> list[PackedChunk]:
     """As much of a passage as fits, whole lines or else whole words; nothing if not even that."""
     for separator in ("\n", " "):
         cuts = [i for i, char in enumerate(result.text) if char == separator]

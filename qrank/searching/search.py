@@ -346,7 +346,7 @@ def result_of(rank: int, candidate: Candidate, kind: str) -> Result:
 
 
 def passage_fields(stored: StoredChunk) -> dict[str, Any]:
-    """What Result and Passage both say of a passage."""
+    """What Result and IndexedChunk both say of a passage."""
     chunk = stored.chunk
     return {
         "id": str(stored.id),

@@ -73,7 +73,7 @@ class StoredModel:
 
 
 @dataclass(frozen=True, slots=True)
-class PassageText:
+class ChunkText:
     """What a passage's text for a model is made from."""
 
     id: int
@@ -210,7 +210,7 @@ class StoreInterface(Protocol):
     def chunks_of_file(self, path: str) -> list[StoredChunk]:
         """The chunks of a file in order; of the first collection that holds it."""
 
-    def passage_texts(self, passages: Sequence[int]) -> list[PassageText]:
+    def passage_texts(self, passages: Sequence[int]) -> list[ChunkText]:
         """What the texts of passages are made from, in the order asked, as far as they exist."""
 
     def passage_ids(self, hashes: Sequence[bytes]) -> dict[bytes, int]:

@@ -18,7 +18,7 @@ from qrank.store.connection import connect, open_to_read, snapshot, translate_sq
 from qrank.store.filters import EVERYTHING, Filter
 from qrank.store.interface import (
     NO_VARIANTS,
-    PassageText,
+    ChunkText,
     SkippedFile,
     StoredFile,
     StoredModel,
@@ -243,7 +243,7 @@ class Store:
         )
         return max(0, passages - vectors), passages
 
-    def passage_texts(self, passages: Sequence[int]) -> list[PassageText]:
+    def passage_texts(self, passages: Sequence[int]) -> list[ChunkText]:
         """What the texts of passages are made from, in the order asked, as far as they exist."""
         found = []
         for passage in passages:
@@ -252,7 +252,7 @@ class Store:
                 "FROM chunk JOIN file ON file.id = chunk.file_id WHERE passage_id = ? LIMIT 1",
                 *((passage,), (int, str, str, str), f"passage {passage}"),
             )
-        return [PassageText(*row) for row in found]
+        return [ChunkText(*row) for row in found]
 
     def add_vectors(
         self, model: int, passages: Sequence[int], unit_vectors: NDArray[np.float32]

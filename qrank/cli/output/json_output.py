@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from qrank.cli.input.records import Item
 from qrank.cli.output.escape import escape_control_chars, escape_line
 from qrank.names import disk_bytes
-from qrank.results import Answer, Chunk, IndexReport, Packed, Passage, Result
+from qrank.results import Answer, Chunk, IndexedChunk, IndexReport, Packed, Result
 
 if TYPE_CHECKING:
     import numpy as np
@@ -91,7 +91,7 @@ def path(value: str, end: str) -> None:
     sys.stdout.buffer.write(disk_bytes(value) + end.encode())
 
 
-def passages(found: Sequence[Passage], *, lines: bool) -> None:
+def passages(found: Sequence[IndexedChunk], *, lines: bool) -> None:
     """Passages by themselves, one a line or as one document."""
     if lines:
         for passage in found:

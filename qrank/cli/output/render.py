@@ -15,7 +15,7 @@ from qrank.cli.output.escape import escape_control_chars, escape_line
 from qrank.cli.state import common
 from qrank.errors import InputError, Terminated
 from qrank.names import folder_key, named_path, shown_path
-from qrank.results import Check, IndexReport, Passage
+from qrank.results import Check, IndexedChunk, IndexReport
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -111,7 +111,7 @@ def ranked(found: Sequence[tuple[Item, float]]) -> None:
             )
 
 
-def passages(found: Sequence[Passage]) -> None:
+def passages(found: Sequence[IndexedChunk]) -> None:
     """Passages whole, each below its place when there are several; on a terminal inert."""
     for passage in found:
         if len(found) > 1:
