@@ -1,4 +1,4 @@
-"""The command in a child of this process: as the installed one runs it, without its start-up.
+"""The command in a child of a process that has all of it loaded: as the installed one runs it.
 
 For tests that run it thousands of times. What a child may take is bounded: a run that hangs or
 fills the memory ends, and is seen as what it is.
@@ -6,13 +6,17 @@ fills the memory ends, and is seen as what it is.
 
 from __future__ import annotations
 
+import atexit
+import json
 import os
 import resource
 import signal
+import subprocess
 import sys
 import tempfile
 import traceback
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 
 import numkong  # noqa: F401  (imported once, before the children are made)
@@ -25,26 +29,43 @@ from qrank.__main__ import main
 SECONDS, MEMORY = 60, 6 << 30  # of one run
 
 
+@cache
+def _server() -> subprocess.Popen[str]:
+    """A process that only forks: one in which a model ran has threads of OpenMP's, which a child
+    would wait for without end."""
+    started = subprocess.Popen(
+        [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    atexit.register(started.kill)
+    return started
+
+
 def forked(folder: Path, environment: Mapping[str, str], *words: object, stdin: bytes = b"") -> Run:
     """Run the command with words in folder. A run that a signal ends has minus its number."""
     args = tuple(map(str, words))
-    with (
-        tempfile.TemporaryFile() as given,
-        tempfile.TemporaryFile() as out,
-        tempfile.TemporaryFile() as err,
-    ):
-        given.write(stdin)
-        given.seek(0)
-        sys.stdout.flush()
-        sys.stderr.flush()
+    with tempfile.TemporaryDirectory() as place:
+        files = [str(Path(place) / name) for name in ("stdin", "stdout", "stderr")]
+        Path(files[0]).write_bytes(stdin)
+        server = _server()
+        assert server.stdin
+        assert server.stdout
+        print(
+            json.dumps([str(folder), dict(environment), args, files]), file=server.stdin, flush=True
+        )
+        status = int(server.stdout.readline())
+        said = [Path(file).read_bytes().decode("utf-8", "replace") for file in files[1:]]
+    return Run(args, os.waitstatus_to_exitcode(status), *said)
+
+
+def _serve() -> None:
+    for line in sys.stdin:
+        folder, environment, args, files = json.loads(line)
         child = os.fork()
         if not child:
-            _become(folder, environment, args, [given.fileno(), out.fileno(), err.fileno()])
-        _, status = os.waitpid(child, 0)
-        out.seek(0)
-        err.seek(0)
-        said = [stream.read().decode("utf-8", "replace") for stream in (out, err)]
-    return Run(args, os.waitstatus_to_exitcode(status), *said)
+            flags = (os.O_RDONLY, os.O_WRONLY | os.O_CREAT, os.O_WRONLY | os.O_CREAT)
+            streams = [os.open(file, flag) for file, flag in zip(files, flags, strict=True)]
+            _become(Path(folder), environment, args, streams)
+        print(os.waitpid(child, 0)[1], flush=True)
 
 
 def _become(
@@ -88,3 +109,7 @@ def trouble(run: Run) -> str:
     if len(lines) > 1 or not lines[0].startswith("qrank: ") or "--debug shows" in lines[0]:
         return " | ".join(lines[-3:])
     return ""
+
+
+if __name__ == "__main__":
+    _serve()

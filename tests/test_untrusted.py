@@ -23,7 +23,7 @@ from support import Run, clean_environment, complaint
 from qrank.errors import IndexFileError, InputError
 from qrank.indexing.transfer import Importer
 from qrank.passage import passage_hash
-from qrank.results import Chunk
+from qrank.results import Chunk, Signature
 from qrank.store import Store
 from qrank.store.filters import EVERYTHING
 from qrank.store.interface import StoredModel
@@ -114,7 +114,7 @@ def segments(path: Path) -> tuple[Store, StoredModel]:
     ]
     with store.transaction():
         store.add_document(
-            collection="c", path="/a", size=1, mtime_ns=1, content_hash=bytes(16), title="",
+            collection="c", path="/a", signature=Signature(1, 1), content_hash=bytes(16), title="",
             extractor="", chunks=chunks,
         )  # fmt: skip
         model = store.add_model(StoredModel(0, "m", "s", 8, 1))
