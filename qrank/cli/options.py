@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup, TyperOption
@@ -16,9 +16,6 @@ from qrank.cli.state import common
 from qrank.errors import InputError
 from qrank.results import Stale
 from qrank.settings import checked_number
-
-if TYPE_CHECKING:
-    pass
 
 COLOR_CHOICES = ("auto", "always", "never")
 

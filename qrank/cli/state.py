@@ -25,6 +25,7 @@ class Common:
     gpu_layers: int | None = None
     device: str | None = None
     _settings: Settings | None = None
+    _models: Registry | None = None
 
     @property
     def settings(self) -> Settings:
@@ -38,9 +39,11 @@ class Common:
     @property
     def models(self) -> Registry:
         """What the names of models mean."""
-        from qrank.models.registry import Registry
+        if self._models is None:
+            from qrank.models.registry import Registry
 
-        return Registry(self.settings)
+            self._models = Registry(self.settings)
+        return self._models
 
     def open_index(
         self, *, embed_model: str | None = None, rerank_model: str | None = None

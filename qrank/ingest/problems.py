@@ -9,6 +9,7 @@ from __future__ import annotations
 import signal
 from dataclasses import dataclass
 
+from qrank import files
 from qrank.errors import ExtractError, NoTextError, QrankError, SecretError, Terminated
 
 MAX_REASON = 500  # characters
@@ -45,7 +46,7 @@ def problem_of(error: BaseException) -> Problem:
     elif isinstance(error, NoTextError):
         kind = "skipped"
     elif isinstance(error, OSError):
-        kind, reason = "unread", (error.strerror or str(error)).lower()
+        kind, reason = "unread", files.reason(error)
     elif isinstance(error, MemoryError):
         reason = "needs too much memory"
     elif isinstance(error, RecursionError):

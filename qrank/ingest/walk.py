@@ -7,6 +7,7 @@ import stat
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path, PurePath
 
+from qrank import files
 from qrank.errors import InputError
 from qrank.ingest.extract import BY_SUFFIX, FORMATS, compressed, suffix_of
 from qrank.ingest.ignore import Globs, Rules, ignored, rules_above, rules_in
@@ -55,7 +56,7 @@ def _folder(top: str, wanted: _Wanted, on_problem: OnProblem) -> Iterator[FoundF
             with os.scandir(path) as listing:
                 entries = sorted(listing, key=lambda entry: entry.name, reverse=True)
         except OSError as error:
-            on_problem(FileProblem(shown_path(path), _reason(error)))
+            on_problem(FileProblem(shown_path(path), files.reason(error)))
             continue
         if walking.ignore:
             rules += rules_in(path, (entry.name for entry in entries))
@@ -142,7 +143,7 @@ def _regular_file(path: str, on_problem: OnProblem) -> FoundFile | None:
     try:
         info = os.stat(path)  # noqa: PTH116
     except OSError as error:
-        on_problem(FileProblem(shown_path(path), _reason(error)))
+        on_problem(FileProblem(shown_path(path), files.reason(error)))
         return None
     if not stat.S_ISREG(info.st_mode):
         return None
@@ -171,7 +172,3 @@ def shown_size(size: int) -> str:
         if size >= 1 << power and size % (1 << power) == 0:
             return f"{size >> power} {unit}"
     return f"{size} bytes"
-
-
-def _reason(error: OSError) -> str:
-    return (error.strerror or str(error)).lower()

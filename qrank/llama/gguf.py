@@ -13,6 +13,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
+from qrank import files
 from qrank.errors import ModelError
 from qrank.llama import sound
 
@@ -101,8 +102,7 @@ def read_header(path: Path) -> ModelFile:
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
             return _Reader(data, path).header()
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise ModelError(f"can't read the model file {path}: {reason}") from error
+        raise ModelError(f"can't read the model file {path}: {files.reason(error)}") from error
     except ValueError as error:
         raise ModelError(
             f"the model file {path} is damaged: {' '.join(str(error).split())[:200]}",

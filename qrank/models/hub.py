@@ -113,8 +113,7 @@ def download(file: File, remote: Remote, tell: Callable[[int], None]) -> Path:
                 f"no space left for {name} in {folder}",
                 hint="free some and pull it again: it goes on from there",
             ) from error
-        reason = (error.strerror or str(error)).lower()
-        raise ModelError(f"can't write to {folder}: {reason}") from error
+        raise ModelError(f"can't write to {folder}: {files.reason(error)}") from error
     return link
 
 

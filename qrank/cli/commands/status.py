@@ -14,7 +14,8 @@ from qrank.cli.state import common
 def status(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
     clear_cache: Annotated[
-        bool, typer.Option("--clear-cache", help="First forget the answers of earlier searches.")
+        bool,
+        typer.Option("--clear-cache", help="First forget models' cached answers, of all indexes."),
     ] = False,
 ) -> None:
     """Show which index is used here and what it holds."""

@@ -10,6 +10,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import IO, Any
 
+from qrank import files
 from qrank.errors import InputError
 from qrank.names import from_bytes
 
@@ -64,7 +65,7 @@ def queries(file: Path, form: Format | None) -> Iterator[Item]:
         with file.open("rb") as stream:
             yield from _items(stream, form, "query", str(file), _decoded)
     except OSError as error:
-        raise InputError(f"can't read {file}: {(error.strerror or str(error)).lower()}") from error
+        raise InputError(f"can't read {file}: {files.reason(error)}") from error
 
 
 def _items(

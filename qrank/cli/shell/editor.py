@@ -7,6 +7,7 @@ import re
 import subprocess
 from pathlib import Path, PureWindowsPath
 
+from qrank import files
 from qrank.cli.input.words import split
 from qrank.cli.state import common
 from qrank.errors import InputError
@@ -44,7 +45,7 @@ def edit(path: Path, line: int) -> int:
         return subprocess.run(command, check=False).returncode
     except OSError as error:
         raise InputError(
-            f"can't start the editor {command[0]}: {(error.strerror or str(error)).lower()}",
+            f"can't start the editor {command[0]}: {files.reason(error)}",
             hint="set EDITOR",
         ) from error
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from qrank import files
 from qrank.errors import ModelError
 from qrank.models.convert.weights import Weight, weights
 
@@ -80,8 +81,7 @@ def _json(path: Path, kind: type[Any] = dict) -> Any:
     try:
         held = json.loads(path.read_text("utf-8"))
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise ModelError(f"can't read {path}: {reason}") from error
+        raise ModelError(f"can't read {path}: {files.reason(error)}") from error
     except (ValueError, RecursionError) as error:
         raise ModelError(f"{path} is no valid JSON: {error}") from error
     if not isinstance(held, kind):
