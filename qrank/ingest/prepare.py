@@ -32,6 +32,9 @@ from qrank.terms import new_chunk
 IN_MEMORY = 4 << 20  # bytes; a longer file is read twice: to hash it, then to extract it
 PART = 1 << 20  # characters of text handed on at once
 MAX_TITLE = 1000  # characters; models are given it with each chunk
+MAX_NAMES = 4000  # characters of what is searched as the title is
+# The fields of a document by which it is found as by its title.
+SEARCHED_FIELDS = ("author", "subject", "keywords")
 
 
 class Task(NamedTuple):
@@ -141,7 +144,7 @@ def prepare(task: Task, reading: Reading) -> Iterator[Prepared | Part]:
 
 def _parts(task: Task, file: BinaryIO, reading: Reading, done: Prepared) -> Iterator[Part]:
     """The chunks in parts, one at least; title and fields of the first document go into done."""
-    path = PurePath(task.path)
+    names = PurePath(task.path).stem
     chunks: list[NewChunk] = []
     note = ""
     size = 0
@@ -151,9 +154,10 @@ def _parts(task: Task, file: BinaryIO, reading: Reading, done: Prepared) -> Iter
         if number == 0:
             done.title, done.fields = document.title[:MAX_TITLE], _json(document)
             done.language = language(document.text)
+            names = searched_names(names, document)
         elif not document.offset:  # extracted text: what is in the file follows what was
             document = document._replace(offset=offset, line=0 if document.lines else line)
-        chunks += new_chunks(document, done.title, path.stem, done.language)
+        chunks += new_chunks(document, done.title, names, done.language)
         note = document.note or note
         size += len(document.text)
         offset = document.offset + len(document.text.encode("utf-8")) + 2
@@ -170,11 +174,24 @@ def _documents(path: str, file: BinaryIO, reading: Reading) -> Iterator[Document
     return documents(preprocessed(reading.pre, path, reading.timeout), "text.txt", reading)
 
 
-def new_chunks(document: Document, title: str, stem: str, spoken: str) -> list[NewChunk]:
+def searched_names(stem: str, document: Document) -> str:
+    """What a file is found by as by its title: its name, and the fields that say what it is.
+
+    >>> searched_names("a1", Document("", "Tea", [], fields={"author": "Ada", "keywords": ["hot"]}))
+    'a1 Ada hot'
+    """
+    said = [stem]
+    for name in SEARCHED_FIELDS:
+        value = document.fields.get(name)
+        said += [str(each) for each in (value if isinstance(value, list) else [value]) if each]
+    return " ".join(each for each in said if each != document.title)[:MAX_NAMES]
+
+
+def new_chunks(document: Document, title: str, names: str, spoken: str) -> list[NewChunk]:
     """A document's chunks as the store takes them. title: that of the file, which all its documents
-    share; stem: its name, as searched as the title; spoken: its language in Latin script."""
+    share; names: what is searched as the title is; spoken: its language in Latin script."""
     made = []
-    heading, own = "", text.joined_terms(f"{title} {stem}", spoken)
+    heading, own = "", text.joined_terms(f"{title} {names}", spoken)
     title_terms = own
     for piece in chunk(document):
         if piece.heading != heading:

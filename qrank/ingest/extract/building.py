@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from qrank.errors import ExtractError
 from qrank.results import Block, Document
@@ -11,8 +11,10 @@ from qrank.results import Block, Document
 MAX_HEADING = 200  # characters: each chunk below repeats it
 MAX_LEVEL = 10  # of headings; a chunk names all that it is under
 MAX_TEXT = 32 << 20  # characters that one document may hold
+MAX_PROPERTY = 1000  # characters of an author or a subject, of all keywords together
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ufffe\uffff\ud800-\udfff]")
 _BLANKS = re.compile(r"[^\S\n]+")
+_BETWEEN_KEYWORDS = re.compile(r"[,;\n、，；]")
 
 
 def clean(text: str) -> str:
@@ -23,6 +25,38 @@ def clean(text: str) -> str:
 def one_line(text: str) -> str:
     """Cleaned, its line ends and runs of blanks made single blanks."""
     return " ".join(clean(text).split())
+
+
+def properties(
+    author: str | Iterable[str] = "", subject: str = "", keywords: str | Iterable[str] = ""
+) -> dict[str, object]:
+    """The fields of a document by which it is found as by its title; those that say nothing are
+    left out. Keywords become a list: in one string they are taken apart at commas and semicolons.
+
+    >>> properties("Ada L.", "", "tea, green tea;;tea")
+    {'author': 'Ada L.', 'keywords': ['tea', 'green tea']}
+    """
+    names = [author] if isinstance(author, str) else author
+    authors = _different(names)
+    words = _BETWEEN_KEYWORDS.split(keywords) if isinstance(keywords, str) else keywords
+    said: dict[str, object] = {
+        "author": authors[0] if len(authors) == 1 else authors,
+        "subject": one_line(subject)[:MAX_PROPERTY],
+        "keywords": _different(words),
+    }
+    return {name: value for name, value in said.items() if value}
+
+
+def _different(words: Iterable[str]) -> list[str]:
+    """Words that say something, each once, MAX_PROPERTY characters at most together."""
+    found: dict[str, None] = {}
+    size = 0
+    for word in words:
+        word = one_line(word)[: MAX_PROPERTY - size]
+        if word and word not in found:
+            found[word] = None
+            size += len(word)
+    return [*found]
 
 
 class Builder:

@@ -13,7 +13,7 @@ from urllib.parse import unquote
 from qrank.errors import ExtractError
 from qrank.ingest.extract import html
 from qrank.ingest.extract.archive import open_zip, read, xml
-from qrank.ingest.extract.building import Builder
+from qrank.ingest.extract.building import Builder, properties
 from qrank.results import Document
 
 _OPF = "{http://www.idpf.org/2007/opf}"
@@ -28,8 +28,10 @@ def extract(file: BinaryIO) -> Iterator[Document]:
     place = container.get("full-path", "") if container is not None else ""
     package = xml(archive, place)
     title = package.findtext(f".//{_DC}title") or ""
-    author = package.findtext(f".//{_DC}creator")
-    fields = {"author": author} if author else {}
+    fields = properties(
+        author=[element.text or "" for element in package.iter(f"{_DC}creator")],
+        keywords=[element.text or "" for element in package.iter(f"{_DC}subject")],
+    )
     chapters = {
         item.get("id"): posixpath.normpath(
             posixpath.join(posixpath.dirname(place), unquote(item.get("href", "")))

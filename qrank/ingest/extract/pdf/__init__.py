@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from qrank.errors import ExtractError, NoTextError
 from qrank.ingest.extract.building import Builder, clean
+from qrank.ingest.extract.pdf import properties
 from qrank.results import Document
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ def extract(file: BinaryIO) -> Iterator[Document]:
         encrypted = "password" in str(error).lower()
         raise ExtractError("encrypted" if encrypted else "damaged, or no PDF") from error
     try:
-        title = pdf.get_metadata_value("Title")
+        title, fields = properties.read(pdf, file)
         trails = _outline(pdf)
         builder = Builder()
         found = False
@@ -39,11 +40,11 @@ def extract(file: BinaryIO) -> Iterator[Document]:
                 builder.headings(*trails.get(number, ()))
                 builder.paragraph(text)
             if number % PAGES_A_PART == PAGES_A_PART - 1:
-                yield builder.document(title)
+                yield builder.document(title, fields)
                 builder = Builder()
         if not found:
             raise NoTextError("its pages hold no text (scans need OCR: see --pre)")
-        yield builder.document(title)
+        yield builder.document(title, fields)
     finally:
         pdf.close()
 
