@@ -28,7 +28,7 @@ from compiled import keep_compiled
 from qrank import Index
 from qrank.cli.interactive.searcher import LIMIT
 from qrank.results import Chunk
-from qrank.store import Store
+from qrank.store import open_store
 from qrank.terms import new_chunk
 from qrank.text import joined_terms
 
@@ -54,7 +54,7 @@ def fill(path: Path, chunks: int) -> list[str]:
     vocabulary, weights = words(chance)
     if path.exists():
         return vocabulary
-    with Store(path, write=True) as store:
+    with open_store(path, write=True) as store:
         for at in range(0, chunks, CHUNKS_A_FILE):
             made = []
             for i in range(min(CHUNKS_A_FILE, chunks - at)):

@@ -28,7 +28,7 @@ import numpy as np
 from compiled import keep_compiled
 
 from qrank.results import Chunk, NewChunk
-from qrank.store import Store
+from qrank.store import open_store
 from qrank.store.filters import EVERYTHING, Filter
 from qrank.store.interface import StoredModel
 from qrank.terms import new_chunk
@@ -40,10 +40,10 @@ SYLLABLES = "ba co du fe gi ho ju ka le mi no pu ra se ti vo wa xe yo zu".split(
 FRESH = """
 import json, sys, time
 from pathlib import Path
-from qrank.store import Store
+from qrank.store import open_store
 from qrank.store.filters import EVERYTHING
 request = json.loads(sys.argv[2])
-with Store(Path(sys.argv[1])) as store:
+with open_store(Path(sys.argv[1])) as store:
     for round in range(request["rounds"]):
         if request["kind"] == "bm25":
             hits = store.bm25(request["terms"], 100, EVERYTHING)
@@ -120,7 +120,7 @@ def write(path: Path, chunks: int, words: Words) -> dict[str, float | Time]:
     rates: list[float] = []
     spent = 0.0
     text_bytes = 0
-    with Store(path, write=True) as store:
+    with open_store(path, write=True) as store:
         with store.transaction():
             model = store.add_model(StoredModel(0, "bench", "0" * 64, DIMS, 1))
         for number in range(chunks // BLOCK):
@@ -226,7 +226,7 @@ def vectors(path: Path, chunks: int) -> dict[str, float | Time]:
     queries = (queries / np.linalg.norm(queries, axis=1, keepdims=True)).astype(np.float32)
     exact = exact_best(chunks, queries)
     plain = numpy_scan(chunks, queries[0])
-    with Store(path) as store:
+    with open_store(path) as store:
         hits = [store.nearest(1, query, 50, EVERYTHING) for query in queries]
         found = [{passage for passage, _ in hit} for hit in hits]
         recall = np.mean([len(f & set(e.tolist())) / 50 for f, e in zip(found, exact, strict=True)])
@@ -259,7 +259,7 @@ def words_of(path: Path, words: Words) -> dict[str, float | Time]:
     queries = [words.query(rng, int(rng.integers(3, 7))) for _ in range(60)]
     long = [words.query(rng, 30) for _ in range(5)]
     narrow = Filter(("c1",), ("*/7/*",))
-    with Store(path) as store:
+    with open_store(path) as store:
         store.bm25(queries[0], 100, EVERYTHING)
         times = [timed(lambda q=q: store.bm25(q, 100, EVERYTHING)) for q in queries]
         of_30 = [timed(lambda q=q: store.bm25(q, 100, EVERYTHING)) for q in long]

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from qrank.inference.loading import Embedder, Reranker
     from qrank.progress import Progress
     from qrank.searching.search import Query, Rerank, Semantic
-    from qrank.store import Store
+    from qrank.store.interface import Store
 
 DEFAULT_COLLECTION = "default"
 
@@ -98,9 +98,9 @@ class Index:
 
     def create(self) -> None:
         """Make the index file, empty, unless it is there."""
-        from qrank.store import Store
+        from qrank.store import open_store
 
-        Store(self.path, write=True).close()
+        open_store(self.path, write=True).close()
 
     def add(
         self,
@@ -121,12 +121,12 @@ class Index:
         from qrank.indexing.embedding import model_for_indexing
         from qrank.indexing.index import existing, index_paths
         from qrank.progress import Silent
-        from qrank.store import Store
+        from qrank.store import open_store
 
         walking = walking or Walking()
         roots = existing(path_list(paths), walking)  # before an index file is made
         name = collection or self._settings.get("collection") or DEFAULT_COLLECTION
-        with self._writing, Store(self.path, write=True) as store:
+        with self._writing, open_store(self.path, write=True) as store:
             model = (
                 model_for_indexing(store, self._cache, self.models, self._embed_name)
                 if embed
@@ -343,9 +343,9 @@ class Index:
         before it is in.
         """
         from qrank.indexing.transfer import Importer
-        from qrank.store import Store
+        from qrank.store import open_store
 
-        with self._writing, Store(self.path, write=True) as store:
+        with self._writing, open_store(self.path, write=True) as store:
             importer = Importer(store)
             importer.read(lines, name)
         return importer.files, importer.vectors
@@ -390,7 +390,7 @@ class Index:
 
     def _open(self) -> Store:
         """The index opened to read, by this thread: an SQLite connection is for one at a time."""
-        from qrank.store import Store
+        from qrank.store import open_store
 
         thread = threading.current_thread()
         with self._opening:
@@ -398,16 +398,16 @@ class Index:
             if opened is None:
                 for ended in [other for other in self._readers if not other.is_alive()]:
                     self._readers.pop(ended).close()
-                opened = self._readers[thread] = Store(self.path)
+                opened = self._readers[thread] = open_store(self.path)
             return opened
 
     @contextmanager
     def _write(self) -> Iterator[Store]:
         """The index opened to write. Raises when there is none: none is made."""
-        from qrank.store import Store
+        from qrank.store import open_store
 
         self._open()
-        with self._writing, Store(self.path, write=True) as store:
+        with self._writing, open_store(self.path, write=True) as store:
             yield store
 
     def _find_semantic(self) -> Semantic:

@@ -115,6 +115,7 @@ def test_only_their_homes_know_sql_and_llama() -> None:
         part = path.relative_to(PACKAGE).parts[0]
         assert ("llama_cpp" not in text) or part == "llama", path
         assert ("sqlite3" not in text and "SELECT " not in text) or part == "store", path
+        assert ("SQLiteStore" not in text) or part == "store", path  # who wants one: open_store
 
 
 @pytest.mark.parametrize("command", ["--help", "search --help", "tui --help"])

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from support import PARITY, Run, complaint, read_only
 
-from qrank.store import Store
+from qrank.store import open_store
 from qrank.store.cache import Cache
 
 Qrank = Callable[..., Run]
@@ -109,7 +109,7 @@ def test_indexes_that_can_t_be_written_share_the_cache(qrank: Qrank, db: Path) -
     with read_only(db.parent) as prefix:
         assert cached(qrank(*WORDS, db, prefix=prefix).lines()) == {False}
         assert cached(qrank(*WORDS, db, prefix=prefix).lines()) == {True}
-    with Store(db, write=True) as writer, writer.transaction():
+    with open_store(db, write=True) as writer, writer.transaction():
         assert cached(qrank(*WORDS, db).lines()) == {True}
 
 

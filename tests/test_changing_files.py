@@ -15,7 +15,7 @@ from support import Run
 
 import qrank as library
 from qrank.ingest.prepare import IN_MEMORY
-from qrank.store import Store
+from qrank.store import open_store
 
 Qrank = Callable[..., Run]
 no_ctime = pytest.mark.skipif(os.name == "nt", reason="Windows has no such time")
@@ -98,7 +98,7 @@ def test_a_long_text_that_grows_while_it_is_read_costs_only_itself(tmp_path: Pat
 
 def test_vectors_are_found_by_their_passage(tmp_path: Path) -> None:
     """Removing passages is not a scan of all vectors each."""
-    with Store(tmp_path / "i.db", write=True) as store:
+    with open_store(tmp_path / "i.db", write=True) as store:
         plan = store._rows(
             "EXPLAIN QUERY PLAN DELETE FROM vector WHERE passage_id = 1 RETURNING slot",
             *((), (int, int, int, str)),

@@ -24,7 +24,7 @@ from support import COMMAND, Run, clean_environment, complaint, wait_until
 
 import qrank
 from qrank.errors import IndexFileError
-from qrank.store import Store
+from qrank.store import open_store
 from qrank.store.filters import EVERYTHING
 
 
@@ -80,8 +80,8 @@ def failed_run(folder: Path, db: Path, **options: Any) -> str:
 def test_who_can_t_write_is_told_who_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("qrank.store.connection.BUSY_SECONDS", 0.2)
     with (
-        Store(tmp_path / "i.db", write=True) as writer,
-        Store(tmp_path / "i.db", write=True) as other,
+        open_store(tmp_path / "i.db", write=True) as writer,
+        open_store(tmp_path / "i.db", write=True) as other,
         writer.transaction(),
         pytest.raises(IndexFileError, match="in use by another qrank") as error,
         other.transaction(),
@@ -98,7 +98,7 @@ def test_a_second_run_waits_for_a_short_transaction(
     qrank("init")
     db = tmp_path / ".qrank" / "index.db"
     words = [COMMAND, "index", "a.md", "--no-embed"]
-    with Store(db, write=True) as writer, writer.transaction():
+    with open_store(db, write=True) as writer, writer.transaction():
         run = subprocess.Popen(words, cwd=tmp_path, env=environment, stdout=subprocess.PIPE)
         wait_until(lambda: opened(run.pid, db), run)
     assert run.communicate(timeout=120)[0].startswith(b"1 added")
@@ -128,14 +128,14 @@ def test_a_reader_sees_whole_files_while_a_run_goes_on(tmp_path: Path) -> None:
     run = start(folder, db, embed=False)  # which commits often
     seen: set[int] = set()
     held: set[int] = set()
-    with Store(db) as reader:
+    with open_store(db) as reader:
         while run.is_alive():
             i = len(held) % 600
             hits = reader.bm25([f"number{i}"], 1000, EVERYTHING)
             seen.add(len(hits))
             held.add(reader.count_chunks())
     assert run.exitcode == 0
-    with Store(db) as reader:
+    with open_store(db) as reader:
         whole = len(reader.bm25(["number0"], 1000, EVERYTHING))
         assert whole >= 12
         assert seen <= {0, whole}

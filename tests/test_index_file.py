@@ -9,7 +9,7 @@ import pytest
 from test_store import add
 
 from qrank.errors import IndexFileError
-from qrank.store import Store, schema
+from qrank.store import open_store, schema
 from qrank.store.filters import EVERYTHING
 
 
@@ -18,7 +18,7 @@ def test_the_wrong_files_are_refused_in_a_sentence(tmp_path: Path) -> None:
     text.write_text("no database at all, but long enough to look like one " * 20)
     with sqlite3.connect(other) as connection:
         connection.execute("CREATE TABLE t (a)")
-    Store(newer, write=True).close()
+    open_store(newer, write=True).close()
     with sqlite3.connect(newer) as connection:
         connection.execute(f"PRAGMA user_version = {schema.VERSION + 1}")
     for path, reason in (
@@ -29,19 +29,19 @@ def test_the_wrong_files_are_refused_in_a_sentence(tmp_path: Path) -> None:
         before = path.read_bytes()
         for write in (False, True):
             with pytest.raises(IndexFileError, match=reason):
-                Store(path, write=write)
+                open_store(path, write=write)
         assert path.read_bytes() == before
     with pytest.raises(IndexFileError, match="there is no index"):
-        Store(tmp_path / "missing.db")
+        open_store(tmp_path / "missing.db")
 
 
 def test_a_damaged_file_is_said_to_be_damaged(tmp_path: Path) -> None:
     path = tmp_path / "index.db"
-    with Store(path, write=True) as store:
+    with open_store(path, write=True) as store:
         add(store, "/a", [f"tea {i}" for i in range(500)])
     data = bytearray(path.read_bytes())
     data[16384:] = bytes(len(data) - 16384)
     path.write_bytes(data)
-    with pytest.raises(IndexFileError, match="damaged"), Store(path) as store:
+    with pytest.raises(IndexFileError, match="damaged"), open_store(path) as store:
         store.bm25(["tea"], 3, EVERYTHING)
         store.status()

@@ -18,9 +18,9 @@ from support import COMMAND, ROOT, Run, complaint, read_only
 
 from qrank.llama.gguf import sha256
 from qrank.models.registry import Registry, Role
-from qrank.store import Store, schema
+from qrank.store import open_store, schema
 from qrank.store.filters import EVERYTHING
-from qrank.store.interface import StoreInterface
+from qrank.store.interface import Store
 
 INDEXES = ROOT / "tests" / "indexes"
 RELEASED = sorted(int(p.name.split("-")[1].split(".")[0]) for p in INDEXES.glob("version-*.db.gz"))
@@ -44,7 +44,7 @@ def test_an_older_index_is_upgraded_and_has_lost_nothing(
 ) -> None:
     path = old_index(tmp_path, version)
     assert version_of(path) == version
-    with Store(path, write=write) as store:
+    with open_store(path, write=write) as store:
         held = store.status()
         assert (held["files"], held["chunks"], held["passages"]) == (7, 7, 4)
         assert [model["vectors"] for model in held["models"]] == [4]
@@ -97,14 +97,14 @@ def test_an_upgrade_that_fails_leaves_the_old_version(
     with monkeypatch.context() as patched:
         patched.setattr(schema, "STEPS", (*schema.STEPS[:1], fail, *schema.STEPS[2:]))
         with pytest.raises(KeyboardInterrupt):
-            Store(path, write=True)
+            open_store(path, write=True)
     assert version_of(path) == 1
-    with Store(path) as store:
+    with open_store(path) as store:
         assert store.status()["models"][0]["vectors"] == 4
 
 
 def test_the_documentation_knows_all_tables_and_methods(tmp_path: Path) -> None:
-    with Store(tmp_path / "i.db", write=True):
+    with open_store(tmp_path / "i.db", write=True):
         pass
     with closing(sqlite3.connect(tmp_path / "i.db")) as connection:
         names = [row[0] for row in connection.execute("SELECT name FROM pragma_table_list")]
@@ -113,7 +113,7 @@ def test_the_documentation_knows_all_tables_and_methods(tmp_path: Path) -> None:
     assert f"`user_version` {schema.VERSION})" in page
     assert len(tables) >= 10
     assert [name for name in tables if f"| `{name}` |" not in page] == []
-    methods = [name for name in vars(StoreInterface) if not name.startswith("_")]
+    methods = [name for name in vars(Store) if not name.startswith("_")]
     page = (ROOT / "docs" / "store.md").read_text("utf-8")
     assert "bm25" in methods
     assert [name for name in methods if f"`{name}" not in page] == ["close"]

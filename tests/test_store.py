@@ -17,32 +17,32 @@ from hypothesis import strategies as st
 from rank_bm25 import BM25Okapi
 
 from qrank.results import Chunk, Signature
-from qrank.store import Store
+from qrank.store import open_store
 from qrank.store.filters import EVERYTHING, Filter, Phrase
-from qrank.store.interface import StoredModel, StoreInterface
+from qrank.store.interface import Store, StoredModel
 from qrank.terms import new_chunk
 
 DIMS = 32
 
 
-Open = Callable[[Path], StoreInterface]
-STORES: dict[str, Open] = {"sqlite": lambda folder: Store(folder / "index.db", write=True)}
+Open = Callable[[Path], Store]
+STORES: dict[str, Open] = {"sqlite": lambda folder: open_store(folder / "index.db", write=True)}
 
 
 @pytest.fixture(params=STORES.values(), ids=STORES)
-def open_store(request: pytest.FixtureRequest) -> Open:
-    opener: Open = request.param
-    return opener
+def opener(request: pytest.FixtureRequest) -> Open:
+    made: Open = request.param
+    return made
 
 
 @pytest.fixture
-def store(tmp_path: Path, open_store: Open) -> Iterator[StoreInterface]:
-    with closing(open_store(tmp_path)) as opened:
+def store(tmp_path: Path, opener: Open) -> Iterator[Store]:
+    with closing(opener(tmp_path)) as opened:
         yield opened
 
 
 def add(
-    store: StoreInterface,
+    store: Store,
     path: str,
     texts: Sequence[str],
     collection: str = "notes",
@@ -66,7 +66,7 @@ def add(
         )
 
 
-def add_vectors(store: StoreInterface, seed: int = 0) -> tuple[int, np.ndarray]:
+def add_vectors(store: Store, seed: int = 0) -> tuple[int, np.ndarray]:
     """A model with a random unit vector for each passage that has none."""
     with store.transaction():
         made = store.add_model(StoredModel(0, "m", str(seed), DIMS, 1))
@@ -80,12 +80,12 @@ def unit(vectors: np.ndarray) -> np.ndarray:
     return (vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)).astype(np.float32)
 
 
-def found_texts(store: StoreInterface, hits: Sequence[tuple[int, float]]) -> list[str]:
+def found_texts(store: Store, hits: Sequence[tuple[int, float]]) -> list[str]:
     chunks = store.chunks(chunk for chunk, _ in hits)
     return [chunks[chunk].chunk.text for chunk, _ in hits]
 
 
-def test_a_document_replaces_what_was_under_its_path(store: StoreInterface) -> None:
+def test_a_document_replaces_what_was_under_its_path(store: Store) -> None:
     add(store, "/a", ["red apple", "green pear"])
     before = store.bm25(["apple"], 9, EVERYTHING)
     add(store, "/a", ["green pear", "blue plum"])
@@ -96,7 +96,7 @@ def test_a_document_replaces_what_was_under_its_path(store: StoreInterface) -> N
     assert before[0][0] not in {hit for hit, _ in store.bm25(["pear"], 9, EVERYTHING)}
 
 
-def test_what_is_removed_is_found_no_more_and_leaves_nothing(store: StoreInterface) -> None:
+def test_what_is_removed_is_found_no_more_and_leaves_nothing(store: Store) -> None:
     add(store, "/a", ["red apple", "shared"])
     add(store, "/b", ["red brick", "shared"])
     model, vectors = add_vectors(store)
@@ -110,7 +110,7 @@ def test_what_is_removed_is_found_no_more_and_leaves_nothing(store: StoreInterfa
     assert store.status()["models"][0]["vectors"] == 2
 
 
-def test_equal_passages_share_a_vector(store: StoreInterface) -> None:
+def test_equal_passages_share_a_vector(store: Store) -> None:
     add(store, "/a", ["same", "other"])
     add(store, "/b", ["same"])
     model, vectors = add_vectors(store)
@@ -128,19 +128,17 @@ WORDS = st.lists(
 )
 
 
-@pytest.mark.parametrize("open_store", STORES.values(), ids=STORES)
+@pytest.mark.parametrize("opener", STORES.values(), ids=STORES)
 @settings(max_examples=40, deadline=None)
 @given(documents=st.lists(WORDS, min_size=3, max_size=20), query=WORDS)
-def test_bm25_is_rank_bm25_s(
-    open_store: Open, documents: list[list[str]], query: list[str]
-) -> None:
+def test_bm25_is_rank_bm25_s(opener: Open, documents: list[list[str]], query: list[str]) -> None:
     """On the same tokens, with the same k1 and b, where both define idf alike (df < half)."""
     terms = [
         term
         for term in query
         if 0 < sum(term in document for document in documents) < len(documents) / 2
     ]
-    with tempfile.TemporaryDirectory() as folder, closing(open_store(Path(folder))) as store:
+    with tempfile.TemporaryDirectory() as folder, closing(opener(Path(folder))) as store:
         for i, document in enumerate(documents):
             add(store, f"/{i:03}", [" ".join(document)])
         hits = dict(store.bm25(terms, len(documents), EVERYTHING))
@@ -153,7 +151,7 @@ def test_bm25_is_rank_bm25_s(
             assert got == pytest.approx(score, rel=1e-9, abs=1e-9)
 
 
-def test_a_language_s_terms_only_count_in_its_documents(store: StoreInterface) -> None:
+def test_a_language_s_terms_only_count_in_its_documents(store: Store) -> None:
     add(store, "/en", ["polic car"])  # of "police", in English
     add(store, "/fr", ["polic voiture"], language="french")  # of "policies", if it were French
     assert store.languages() == ["english", "french"]
@@ -165,7 +163,7 @@ def test_a_language_s_terms_only_count_in_its_documents(store: StoreInterface) -
 
 
 def test_nearest_agrees_with_an_exact_scan_across_segments(
-    store: StoreInterface, monkeypatch: pytest.MonkeyPatch
+    store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("qrank.store.segments.MOST_SLOTS", 64)
     add(store, "/a", [f"passage {i}" for i in range(300)])
@@ -179,7 +177,7 @@ def test_nearest_agrees_with_an_exact_scan_across_segments(
         assert exact[got] == pytest.approx(np.sort(exact)[:-11:-1], abs=4e-3)
 
 
-def test_a_filter_is_applied_before_the_cut(store: StoreInterface) -> None:
+def test_a_filter_is_applied_before_the_cut(store: Store) -> None:
     for i in range(40):
         add(store, f"/x/{i}.md", [f"tea number {i}"], collection="big")
     add(
@@ -199,7 +197,7 @@ def test_a_filter_is_applied_before_the_cut(store: StoreInterface) -> None:
     assert len(store.bm25(["tea"], 3, Filter(("big",)))) == 3
 
 
-def test_a_collection_s_name_may_hold_anything(store: StoreInterface) -> None:
+def test_a_collection_s_name_may_hold_anything(store: Store) -> None:
     name = 'x" OR body:"tea'
     add(store, "/a", ["tea"], collection=name)
     assert len(store.bm25(["tea"], 3, Filter((name,)))) == 1
@@ -207,13 +205,13 @@ def test_a_collection_s_name_may_hold_anything(store: StoreInterface) -> None:
 
 
 @pytest.mark.parametrize("term", ['"', 'a"b', "*", "NEAR(a b)", "a OR b", "'; DROP TABLE file; --"])
-def test_a_term_is_data(store: StoreInterface, term: str) -> None:
+def test_a_term_is_data(store: Store, term: str) -> None:
     add(store, "/a", ["tea"])
     assert store.bm25([term], 3, EVERYTHING) == []
     assert store.count_chunks() == 1
 
 
-def test_a_transaction_that_fails_leaves_nothing_behind(store: StoreInterface) -> None:
+def test_a_transaction_that_fails_leaves_nothing_behind(store: Store) -> None:
     add(store, "/a", ["tea"])
     with pytest.raises(KeyboardInterrupt), store.transaction():
         store.remove_documents([store.files("notes")["/a"].id])
@@ -222,18 +220,18 @@ def test_a_transaction_that_fails_leaves_nothing_behind(store: StoreInterface) -
 
 
 def test_others_see_what_is_committed_while_one_writes(
-    tmp_path: Path, open_store: Open, store: StoreInterface
+    tmp_path: Path, opener: Open, store: Store
 ) -> None:
     add(store, "/a", ["tea"])
-    with closing(open_store(tmp_path)) as other, store.transaction():
+    with closing(opener(tmp_path)) as other, store.transaction():
         store.remove_documents([store.files("notes")["/a"].id])
         assert other.count_chunks() == 1
-    with closing(open_store(tmp_path)) as other:
+    with closing(opener(tmp_path)) as other:
         assert other.count_chunks() == 0
 
 
 @pytest.mark.parametrize("dims", [32, 33, 384, 1024, 4096])
-def test_vectors_of_any_dims_side_by_side(store: StoreInterface, dims: int) -> None:
+def test_vectors_of_any_dims_side_by_side(store: Store, dims: int) -> None:
     """Two models of other dims in one store; slots that became free are used again."""
     rng = np.random.default_rng(dims)
     texts = [f"passage {i}" for i in range(200)]
@@ -280,7 +278,7 @@ def test_vectors_of_any_dims_side_by_side(store: StoreInterface, dims: int) -> N
     assert store.nearest(model.id, query, 20, EVERYTHING) == near
 
 
-def test_phrases_filters_and_dates_hold_in_both_kinds_of_candidates(store: StoreInterface) -> None:
+def test_phrases_filters_and_dates_hold_in_both_kinds_of_candidates(store: Store) -> None:
     add(store, "/a.md", ["red tea pot", "tea pot red"], title="kitchen")
     add(store, "/b.TXT", ["red pot of tea"], title="garden")
     model, vectors = add_vectors(store)
@@ -302,7 +300,7 @@ def test_phrases_filters_and_dates_hold_in_both_kinds_of_candidates(store: Store
         assert {chunk.chunk.text for chunk in found.values()} == texts
 
 
-def test_a_document_comes_out_as_it_went_in(store: StoreInterface) -> None:
+def test_a_document_comes_out_as_it_went_in(store: Store) -> None:
     add(store, "/b", ["tea for two", "naïve 红茶 \x00 text"], title="a title")
     add(store, "/a", [], collection="other")
     [b, a] = [(d, list(d.chunks)) for d in store.documents(EVERYTHING)]
@@ -313,7 +311,7 @@ def test_a_document_comes_out_as_it_went_in(store: StoreInterface) -> None:
     assert store.passage_ids([b[1][0].passage_hash, b"unknown"]) == {b[1][0].passage_hash: 1}
 
 
-def test_threads_find_what_one_does(store: StoreInterface, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_threads_find_what_one_does(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """On a million passages several threads share the work; here they are made to."""
     monkeypatch.setattr("qrank.store.segments.MOST_SLOTS", 64)
     for i in range(40):

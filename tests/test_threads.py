@@ -20,7 +20,7 @@ from qrank.ingest.spool import IN_MEMORY, spooled
 from qrank.progress import Silent
 from qrank.results import Chunk, IndexReport, Signature
 from qrank.settings import READ_ALL, WALK_ALL
-from qrank.store import Store
+from qrank.store import open_store
 from qrank.store.filters import EVERYTHING
 from qrank.terms import new_chunk
 
@@ -71,7 +71,7 @@ def part(text: str) -> Part:
 
 def test_a_long_document_is_read_before_the_index_is_locked(tmp_path: Path) -> None:
     path = tmp_path / "i.db"
-    with Store(path, write=True) as store:
+    with open_store(path, write=True) as store:
         turns = 0
 
         def rest() -> Iterator[Part]:

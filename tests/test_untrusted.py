@@ -24,9 +24,9 @@ from qrank.errors import IndexFileError, InputError
 from qrank.indexing.transfer import Importer
 from qrank.passage import passage_hash
 from qrank.results import Chunk, Signature
-from qrank.store import Store
+from qrank.store import open_store
 from qrank.store.filters import EVERYTHING
-from qrank.store.interface import StoredModel
+from qrank.store.interface import Store, StoredModel
 from qrank.terms import new_chunk
 
 Qrank = Callable[..., Run]
@@ -107,7 +107,7 @@ def test_a_value_of_gigabytes_is_not_read(
 
 def segments(path: Path) -> tuple[Store, StoredModel]:
     """A store with vectors of 8 dims for 70 passages, of which there are 71."""
-    store = Store(path, write=True)
+    store = open_store(path, write=True)
     chunks = [
         new_chunk(Chunk(f"t{i}", "", i, i + 1, 1, 1), f"t{i}", "", passage_hash("", "", f"t{i}"))
         for i in range(71)
@@ -214,7 +214,7 @@ def taken(folder: Path, lines: list[str]) -> tuple[str, Store]:
     """(what is said of an export, the index it went into, which is sound)."""
     path = folder / "import.db"
     path.unlink(missing_ok=True)
-    store = Store(path, write=True)
+    store = open_store(path, write=True)
     said = ""
     try:
         Importer(store).read(lines, "FILE")
@@ -301,7 +301,7 @@ def test_lines_that_are_too_long_or_too_deep(qrank: Qrank, tmp_path: Path) -> No
 
 
 def test_an_import_never_replaces_a_vector(tmp_path: Path) -> None:
-    with Store(tmp_path / "i.db", write=True) as store:
+    with open_store(tmp_path / "i.db", write=True) as store:
         Importer(store).read(map(json.dumps, export()))
         [model] = store.models()
         [passage] = store.passage_ids([bytes.fromhex(str(PASSAGE["passage"]))]).values()

@@ -13,7 +13,7 @@ from qrank.indexing.index import EXTRACTOR, embed_missing
 from qrank.indexing.records import add_records
 from qrank.models.registry import Registry, Role
 from qrank.progress import Progress
-from qrank.store import Store
+from qrank.store import open_store
 from qrank.store.cache import Cache
 
 if TYPE_CHECKING:
@@ -45,11 +45,11 @@ def index_corpus(
         part = path.with_suffix(".part")
         for left in path.parent.glob(f"{part.name}*"):  # of a run that was cut off
             left.unlink()
-        with Store(part, write=True) as store:
+        with open_store(part, write=True) as store:
             add_records(store, records(corpus), COLLECTION, progress)
         part.rename(path)
     if embed_model is not None:
-        with Store(path, write=True) as store:
+        with open_store(path, write=True) as store:
             model = model_for_indexing(store, Cache(), models, embed_model)
             embed_missing(store, model, placement, progress)
     return path

@@ -19,7 +19,7 @@ from qrank.progress import Progress
 from qrank.results import Mode, Result
 from qrank.searching.search import Query
 from qrank.settings import NO_SETTINGS, Placement, Settings
-from qrank.store import Store
+from qrank.store import open_store
 
 _log = logging.getLogger("qrank")
 DEPTH = 100  # documents of a ranking
@@ -122,7 +122,7 @@ def _index(
 
 
 def _warn_of_missing(index: Path, paths: Collection[str]) -> None:
-    with Store(index) as store:
+    with open_store(index) as store:
         missing = [path for path in sorted(paths) if not store.chunks_of_file(path)]
     if missing:
         _log.warning(

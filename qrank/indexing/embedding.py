@@ -17,8 +17,7 @@ from qrank.prompts import PROMPT_VERSION
 
 if TYPE_CHECKING:
     from qrank.store.cache import Cache
-    from qrank.store.interface import StoredModel
-    from qrank.store.interface import StoreInterface as Store
+    from qrank.store.interface import Store, StoredModel
 
 
 RENEW = "run qrank index to renew them"

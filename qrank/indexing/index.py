@@ -23,8 +23,7 @@ from qrank.names import absolute, folder_key, is_under, named_path
 from qrank.progress import Progress
 from qrank.results import FileProblem, IndexReport, NewChunk, Signature
 from qrank.settings import READ_ALL, WALK_ALL, Placement, Reading, Walking
-from qrank.store.interface import SkippedFile
-from qrank.store.interface import StoreInterface as Store
+from qrank.store.interface import SkippedFile, Store
 
 if TYPE_CHECKING:
     import numpy as np

@@ -12,7 +12,7 @@ from qrank.ingest.prepare import new_chunks
 from qrank.language import language
 from qrank.progress import Progress
 from qrank.results import Document, Record, Signature
-from qrank.store.interface import StoreInterface as Store
+from qrank.store.interface import Store
 
 
 def add_records(

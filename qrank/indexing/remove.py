@@ -7,14 +7,12 @@ from pathlib import Path
 
 from qrank.errors import InputError
 from qrank.names import folder_key, named_path, over
-from qrank.store.interface import StoreInterface
+from qrank.store.interface import Store
 
 GROUP_FILES = 64  # of one transaction
 
 
-def remove_paths(
-    store: StoreInterface, paths: Sequence[Path], collections: Sequence[str] = ()
-) -> int:
+def remove_paths(store: Store, paths: Sequence[Path], collections: Sequence[str] = ()) -> int:
     """Take out what is at and below paths, of collections (all when empty); without paths, those
     collections whole. Returns how many files went.
 

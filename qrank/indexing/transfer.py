@@ -17,7 +17,7 @@ from qrank.indexing import exported
 from qrank.indexing.exported import FORMAT
 from qrank.results import NewChunk
 from qrank.store.filters import Filter
-from qrank.store.interface import StoredModel, StoreInterface
+from qrank.store.interface import Store, StoredModel
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,9 +28,7 @@ CHUNKS = 256  # whose vectors are read at once
 GROUP_CHUNKS = 512  # of one transaction
 
 
-def export(
-    store: StoreInterface, where: Filter, *, vectors: bool = True
-) -> Iterator[dict[str, Any]]:
+def export(store: Store, where: Filter, *, vectors: bool = True) -> Iterator[dict[str, Any]]:
     """The lines of what passes the filter, as objects for JSON."""
     models = store.models() if vectors else []
     yield {"qrank": FORMAT, "models": [_without_id(model) for model in models]}
@@ -68,7 +66,7 @@ def _without_id(model: StoredModel) -> dict[str, Any]:
 
 
 def _vectors(
-    store: StoreInterface, models: list[StoredModel], hashes: list[bytes]
+    store: Store, models: list[StoredModel], hashes: list[bytes]
 ) -> dict[bytes, dict[str, list[float]]]:
     """The vectors of passages, by passage and then by the SHA-256 of their model."""
     if not models:
@@ -94,7 +92,7 @@ class Importer:
     """Takes the lines of an export into a store; documents that are there are replaced, vectors
     that are there are kept."""
 
-    def __init__(self, store: StoreInterface) -> None:
+    def __init__(self, store: Store) -> None:
         self._store = store
         self._models: dict[str, StoredModel] = {}
         self._documents: list[_Document] = []

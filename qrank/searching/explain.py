@@ -8,10 +8,10 @@ from collections.abc import Iterator, Sequence
 from qrank.results import Answer
 from qrank.searching.query import ParsedQuery, parse
 from qrank.store.filters import Filter
-from qrank.store.interface import StoreInterface
+from qrank.store.interface import Store
 
 
-def bm25_terms(store: StoreInterface, answer: Answer) -> dict[str, dict[str, float]]:
+def bm25_terms(store: Store, answer: Answer) -> dict[str, dict[str, float]]:
     """What each of the query's terms adds to the BM25 score of each result, by result id; of
     several queries that were fused, to the mean of their scores."""
     added: dict[str, dict[str, float]] = {result.id: {} for result in answer.results}
@@ -27,7 +27,7 @@ def bm25_terms(store: StoreInterface, answer: Answer) -> dict[str, dict[str, flo
 
 
 def _scores(
-    store: StoreInterface, query: ParsedQuery, ids: Sequence[int]
+    store: Store, query: ParsedQuery, ids: Sequence[int]
 ) -> Iterator[tuple[str, dict[int, float]]]:
     """What a query is scored by, each as it is shown, with what it adds by chunk."""
     for term, times in Counter(query.terms).items():  # FTS5 counts a repeated term repeatedly

@@ -29,8 +29,7 @@ from qrank.searching.freshness import is_stale, kept
 from qrank.searching.fusion import blend, fuse
 from qrank.searching.query import ParsedQuery, parse
 from qrank.store.filters import EVERYTHING, Filter
-from qrank.store.interface import StoredModel
-from qrank.store.interface import StoreInterface as Store
+from qrank.store.interface import Store, StoredModel
 
 if TYPE_CHECKING:
     from qrank.inference.loading import Embedder, Reranker

@@ -21,8 +21,7 @@ from qrank.searching.search import (
     stage_scores,
     wanted,
 )
-from qrank.store.interface import StoredModel
-from qrank.store.interface import StoreInterface as Store
+from qrank.store.interface import Store, StoredModel
 
 if TYPE_CHECKING:
     import numpy as np

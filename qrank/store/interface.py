@@ -1,4 +1,5 @@
-"""What the pipeline asks of a store, whatever engine is behind it. docs/store.md has its promises.
+"""What indexing and searching ask of a store, whatever engine is behind it. Its promises are in
+docs/store.md.
 
 Every method may raise IndexFileError. What is written inside `transaction` becomes visible to
 others together, or not at all; methods that write say so, and belong into one.
@@ -82,8 +83,9 @@ class ChunkText:
     text: str
 
 
-class StoreInterface(Protocol):
-    """Documents cut into chunks, their terms, and vectors of their passages."""
+class Store(AbstractContextManager["Store"], Protocol):
+    """Documents cut into chunks, their terms, and vectors of their passages. Left as a context, it
+    is closed."""
 
     path: Path
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 GROUP = 1000  # chunks written at once: a document may be of any length
 
 
-class Store:
+class SQLiteStore:
     """An open index file. Every method may raise IndexFileError; readers never block writers."""
 
     def __init__(self, path: Path, *, write: bool = False) -> None:
@@ -41,7 +41,7 @@ class Store:
         self.path = path
         self._connection = connect(path, create=write)
 
-    def __enter__(self) -> Store:
+    def __enter__(self) -> SQLiteStore:
         return self
 
     def __exit__(
