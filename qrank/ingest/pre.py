@@ -6,8 +6,10 @@ import os
 import signal
 import subprocess
 import tempfile
+import threading
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import IO, BinaryIO
 
 from qrank.errors import ExtractError
@@ -29,23 +31,13 @@ def preprocessed(command: tuple[str, ...], path: str, timeout: float) -> BinaryI
     disk = disk_path(path)
     out = tempfile.TemporaryFile()  # noqa: SIM115  (the caller reads it)
     with tempfile.TemporaryFile() as said:
+        process = None
         try:
-            with open(disk, "rb") as content, lifted():  # noqa: PTH123
-                process = subprocess.Popen(
-                    [*command, disk],
-                    stdin=content,
-                    stdout=out,
-                    stderr=said,
-                    start_new_session=True,  # a group that can be ended with all that is in it
-                )
-        except FileNotFoundError as error:
-            raise ExtractError(f"there is no command {command[0]}") from error
-        except OSError as error:
-            raise ExtractError(f"can't run {command[0]}: {error.strerror}") from error
-        try:
+            with open(disk, "rb") as content, _sigterm_held_back():  # noqa: PTH123
+                process = _start([*command, disk], content, out, said)
             why = _waited(process, (out, said), timeout)
         finally:  # also when this process is told to end
-            if process.returncode is None:
+            if process and process.returncode is None:
                 _end(process)
         if why:
             raise ExtractError(f"{command[0]} {why}")
@@ -61,6 +53,40 @@ def preprocessed(command: tuple[str, ...], path: str, timeout: float) -> BinaryI
             )
     out.seek(0)
     return out
+
+
+def _start(
+    command: list[str], content: BinaryIO, out: IO[bytes], said: IO[bytes]
+) -> subprocess.Popen[bytes]:
+    try:
+        with lifted():
+            return subprocess.Popen(
+                command,
+                stdin=content,
+                stdout=out,
+                stderr=said,
+                start_new_session=True,  # a group that can be ended with all that is in it
+            )
+    except FileNotFoundError as error:
+        raise ExtractError(f"there is no command {command[0]}") from error
+    except OSError as error:
+        raise ExtractError(f"can't run {command[0]}: {error.strerror}") from error
+
+
+@contextmanager
+def _sigterm_held_back() -> Iterator[None]:
+    """SIGTERM is handled at the end: while a command starts, nobody knows yet what to end."""
+    if threading.current_thread() is not threading.main_thread():  # which handles signals
+        yield
+        return
+    came: list[int] = []
+    handler = signal.signal(signal.SIGTERM, lambda number, _: came.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, handler)
+        if came:
+            signal.raise_signal(signal.SIGTERM)
 
 
 def _waited(process: subprocess.Popen[bytes], files: tuple[IO[bytes], ...], timeout: float) -> str:

@@ -28,6 +28,7 @@ HERE = 2 << 20  # bytes of plain text in all that are not worth the start of a w
 BATCH_BYTES, BATCH_FILES = 512 << 10, 64  # of plain files that a worker is given at once
 AHEAD_BYTES, AHEAD_FILES = 16 << 20, 2048  # read but not yet taken
 MAX_WORKERS = 8
+TOLD_TO_END = 10  # seconds a worker has to end the command it runs, on a busy machine, too
 MESSAGES = 4  # of a file, that wait to be taken
 
 
@@ -273,7 +274,7 @@ class _Process:
         if self._tells_command:
             with contextlib.suppress(OSError, subprocess.TimeoutExpired):
                 self._process.terminate()
-                self._process.wait(1)
+                self._process.wait(TOLD_TO_END)
         with contextlib.suppress(OSError):
             self._process.kill()
 
