@@ -20,7 +20,7 @@ from qrank.language import ENGLISH
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-VERSION = 2
+VERSION = 3
 _MOST_REPEATS = 2
 _MAX_TERM = 64  # characters; longer runs are hashes and base64, cut so that they stay findable
 # Characters that are normalised at once: that takes the square of a run of combining marks.
@@ -113,6 +113,8 @@ def _word_terms(word: str, latin: str = ENGLISH) -> tuple[str, ...]:
 
     >>> _word_terms("maxRetries"), _word_terms("l’été"), _word_terms("user_id")
     (('maxretri', 'max', 'retri'), ('l', 'ete'), ('user_id', 'user', 'id'))
+    >>> _word_terms("_tea_")
+    ('_tea_', 'tea')
     """
     word = word.replace("’", "'")
     terms: list[str] = []
@@ -136,6 +138,9 @@ def _plain_terms(word: str, latin: str) -> tuple[str, ...]:
     if not folded:
         return ()
     whole = _stem(folded, latin)
+    inner = word.strip("_")
+    if inner != word:  # _emphasis_, __init__
+        return (whole, *_plain_terms(inner, latin))
     if not word.isascii() and "_" not in word:
         return (whole,)
     parts = _PART.findall(word)

@@ -16,6 +16,8 @@ from qrank.text import STOP_WORDS, index_terms, query_terms, tokens, variants
         ("retries", "def max_retries(): ..."),  # parts of identifiers, stemmed
         ("max_retries", "set max_retries to 3"),  # and the whole
         ("maxRetries", "let maxRetries = 3"),
+        ("tea", "drink _green tea_ hot"),  # emphasis of Markdown
+        ("été", "cet __été__"),
         ("http response", "class HTTPResponse2"),
         ("cafe", "un café au lait"),  # accents
         ("cafe\u0301", "un café au lait"),  # decomposed
