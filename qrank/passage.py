@@ -6,7 +6,7 @@ VERSION = 1
 
 
 def passage_text(title: str, heading: str, text: str) -> str:
-    """The chunk with its breadcrumb, which is never stored in the chunk's text itself.
+    """A chunk's readable text with its breadcrumb, which is never stored in the text itself.
 
     >>> passage_text("Tea", "Tea > Green", "Steep."), passage_text("", "", "Steep.")
     ('Tea > Green\\nSteep.', 'Steep.')

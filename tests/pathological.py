@@ -262,7 +262,7 @@ def read(suffix: str, data: bytes) -> None:
     name = f"a.{suffix}" if suffix else "a"
     try:
         for document in documents(BytesIO(data), name):
-            new_chunks(document, document.title, "a", language(document.text))
+            new_chunks(document, document.title, "a", language(document.text), name)
     except ExtractError:
         pass
     except Exception:

@@ -38,7 +38,7 @@ LAYERS = {  # each may import those after it
     "models": set(),
 }
 EVERYWHERE = {"results", "errors", "settings", "text", "language", "names", "prompts", ""}
-EVERYWHERE |= {"files", "passage", "terms", "urls", "arguments"}
+EVERYWHERE |= {"files", "passage", "terms", "urls", "arguments", "markup"}
 
 
 def imports(path: Path) -> set[str]:

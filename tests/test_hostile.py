@@ -237,7 +237,7 @@ def test_any_bytes_are_read_or_refused(data: bytes, suffix: str) -> None:
     """What is read without a worker process raises nothing that would end the run."""
     with suppress(ExtractError, NoTextError):
         for document in documents(io.BytesIO(data), f"a.{suffix}"):
-            for new in new_chunks(document, "a", "a", "english"):
+            for new in new_chunks(document, "a", "a", "english", f"a.{suffix}"):
                 new.chunk.text.encode("utf-8")
 
 

@@ -10,6 +10,7 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from qrank.language import LANGUAGES
+from qrank.markup import readable
 from qrank.passage import passage_hash
 from qrank.results import Chunk, NewChunk, Signature
 from qrank.store.interface import StoredModel
@@ -91,8 +92,8 @@ def document(item: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def chunk(item: dict[str, Any], title: str) -> NewChunk:
-    """A chunk's line; title: that of its document.
+def chunk(item: dict[str, Any], title: str, path: str) -> NewChunk:
+    """A chunk's line; title and path: those of its document.
 
     Its passage must be the hash of its text: equal passages share a vector, and nobody may put
     one for a text that is not theirs.
@@ -107,7 +108,8 @@ def chunk(item: dict[str, Any], title: str) -> NewChunk:
         page=None if item["page"] is None else _integer(item, "page", 1),
     )
     passage = _hash(item, "passage")
-    if passage != passage_hash(title, made.heading, made.text):
+    texts = (made.text, readable(made.text, path))  # older versions hashed the text as it is
+    if passage not in [passage_hash(title, made.heading, text) for text in texts]:
         raise ValueError("passage is not the hash of its title, heading and text")
     terms = item["terms"]
     if not isinstance(terms, dict):

@@ -19,6 +19,7 @@ from qrank.ingest.problems import Problem, problem_of
 from qrank.ingest.readers import Outcome, read_all
 from qrank.ingest.spool import spooled
 from qrank.ingest.walk import Within, secret, too_large, walk
+from qrank.markup import readable
 from qrank.names import absolute, folder_key, is_under, named_path
 from qrank.progress import Progress
 from qrank.results import FileProblem, IndexReport, NewChunk, Signature
@@ -330,7 +331,10 @@ def _embed(
             passages = store.passage_texts(missing[at : at + size])
             if passages:  # another run may have taken them out
                 sent.append([passage.id for passage in passages])
-                yield [passage.passage_text(p.title, p.heading, p.text) for p in passages]
+                yield [
+                    passage.passage_text(p.title, p.heading, readable(p.text, p.path))
+                    for p in passages
+                ]
 
     def write() -> None:
         nonlocal ids, vectors, cut

@@ -43,5 +43,5 @@ def _add(store: Store, record: Record, collection: str) -> None:
         title=title,
         extractor=EXTRACTOR,
         language=latin,
-        chunks=new_chunks(document, title, "", latin),
+        chunks=new_chunks(document, title, "", latin, record.id),
     )

@@ -164,7 +164,7 @@ class Importer:
 
     def _add_chunk(self, item: dict[str, Any]) -> None:
         document = self._documents[-1]
-        new = exported.chunk(item, document.fields["title"])
+        new = exported.chunk(item, document.fields["title"], document.fields["path"])
         for sha256, vector in exported.vectors(item, self._models).items():
             document.vectors.setdefault(sha256, {})[new.passage_hash] = vector
         document.chunks.append(new)

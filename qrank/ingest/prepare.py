@@ -24,6 +24,7 @@ from qrank.ingest.content import data_hash, file_hash, open_regular
 from qrank.ingest.extract import documents, is_isolated, takes_fields
 from qrank.ingest.pre import preprocessed
 from qrank.language import ENGLISH, language
+from qrank.markup import readable
 from qrank.passage import passage_hash
 from qrank.results import Document, NewChunk, Signature
 from qrank.settings import Reading
@@ -157,7 +158,7 @@ def _parts(task: Task, file: BinaryIO, reading: Reading, done: Prepared) -> Iter
             names = searched_names(names, document)
         elif not document.offset:  # extracted text: what is in the file follows what was
             document = document._replace(offset=offset, line=0 if document.lines else line)
-        chunks += new_chunks(document, done.title, names, done.language)
+        chunks += new_chunks(document, done.title, names, done.language, task.path)
         note = document.note or note
         size += len(document.text)
         offset = document.offset + len(document.text.encode("utf-8")) + 2
@@ -187,9 +188,12 @@ def searched_names(stem: str, document: Document) -> str:
     return " ".join(each for each in said if each != document.title)[:MAX_NAMES]
 
 
-def new_chunks(document: Document, title: str, names: str, spoken: str) -> list[NewChunk]:
+def new_chunks(
+    document: Document, title: str, names: str, spoken: str, name: str
+) -> list[NewChunk]:
     """A document's chunks as the store takes them. title: that of the file, which all its documents
-    share; names: what is searched as the title is; spoken: its language in Latin script."""
+    share; names: what is searched as the title is; spoken: its language in Latin script;
+    name: the file's, which tells its markup."""
     made = []
     heading, own = "", text.joined_terms(f"{title} {names}", spoken)
     title_terms = own
@@ -197,8 +201,9 @@ def new_chunks(document: Document, title: str, names: str, spoken: str) -> list[
         if piece.heading != heading:
             heading = piece.heading
             title_terms = f"{own} {text.joined_terms(heading, spoken)}"
-        hashed = passage_hash(title, heading, piece.text)
-        made.append(new_chunk(piece, text.joined_terms(piece.text, spoken), title_terms, hashed))
+        read = readable(piece.text, name)
+        hashed = passage_hash(title, heading, read)
+        made.append(new_chunk(piece, text.joined_terms(read, spoken), title_terms, hashed))
     return made
 
 

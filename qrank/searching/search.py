@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from qrank.arguments import require_count, require_number
 from qrank.errors import IndexFileError, QueryError
+from qrank.markup import readable
 from qrank.passage import passage_text
 from qrank.progress import Progress, Silent
 from qrank.results import (
@@ -310,7 +311,7 @@ def _reranked(
     share = rerank.choice.entry.rerank_weight
     if query.rerank_weight is not None:
         share = query.rerank_weight
-    texts = [passage_text(c.chunk.title, c.chunk.chunk.heading, c.chunk.chunk.text) for c in head]
+    texts = [_passage(c.chunk) for c in head]
     # The order so far as a score from 0 to 1; only cosines can be below 0.
     low = min(0.0, *(c.final for c in head))
     span = max(c.final for c in head) - low or 1.0
@@ -331,6 +332,11 @@ def _reranked(
     answer.reranked = len(done)
     answer.truncated = len(done) < len(head)
     return sorted(done, key=in_order) + [c for c in head if not c.scores.rerank] + tail
+
+
+def _passage(stored: StoredChunk) -> str:
+    text = readable(stored.chunk.text, stored.path)
+    return passage_text(stored.title, stored.chunk.heading, text)
 
 
 def result_of(rank: int, candidate: Candidate, kind: str) -> Result:

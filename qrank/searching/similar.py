@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from qrank import text
 from qrank.errors import InputError
+from qrank.markup import readable
 from qrank.names import named_path
 from qrank.progress import Silent
 from qrank.results import Answer, Mode, Scores, StageScore, StoredChunk
@@ -53,7 +54,8 @@ def similar(store: Store, place: str, query: Query, model: StoredModel | None) -
         scores = {i: near[stored.passage] for i, stored in chunks.items()}
     else:
         answer.mode = Mode.bm25.value
-        words = Counter(t for stored in own for t in text.index_terms(stored.chunk.text))
+        texts = (readable(stored.chunk.text, stored.path) for stored in own)
+        words = Counter(term for each in texts for term in text.index_terms(each))
         terms = [term for term, _ in words.most_common(WORDS)]
         with clock.stage("bm25"):
             scores = dict(store.bm25(terms, depth, query.where))

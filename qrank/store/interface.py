@@ -78,6 +78,7 @@ class ChunkText:
     """What a passage's text for a model is made from."""
 
     id: int
+    path: str
     title: str
     heading: str
     text: str

@@ -248,9 +248,9 @@ class SQLiteStore:
         found = []
         for passage in passages:
             found += self._rows(
-                "SELECT chunk.passage_id, file.title, chunk.heading, chunk.text "
+                "SELECT chunk.passage_id, file.path, file.title, chunk.heading, chunk.text "
                 "FROM chunk JOIN file ON file.id = chunk.file_id WHERE passage_id = ? LIMIT 1",
-                *((passage,), (int, str, str, str), f"passage {passage}"),
+                *((passage,), (int, str, str, str, str), f"passage {passage}"),
             )
         return [ChunkText(*row) for row in found]
 

@@ -23,6 +23,7 @@ from qrank.cli.output.snippet import whole
 from qrank.cli.output.text_output import marked, stale_note
 from qrank.cli.shell import editor
 from qrank.errors import QrankError
+from qrank.markup import readable
 from qrank.results import Answer, Result
 
 STAGES = {"words": "words", "meaning": "words and meaning", "reranked": "reranked"}
@@ -172,7 +173,7 @@ class Screen(App[None]):
                 text.append(f"{stale_note(result)}\n", "yellow")
             if result.heading:
                 text.append(f"{escape_line(result.heading)}\n", "dim")
-            for line in whole(result.text, self._terms):
+            for line in whole(readable(result.text, result.path), self._terms):
                 text.append("\n").append_text(Text.assemble(*marked(line)))
         self.query_one("#passage", Static).update(text)
         self.query_one(VerticalScroll).scroll_home(animate=False)

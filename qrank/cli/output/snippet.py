@@ -11,6 +11,7 @@ from typing import IO
 
 from qrank import text as analyser
 from qrank.cli.output.escape import escape_control_chars
+from qrank.markup import readable
 from qrank.names import disk_path
 from qrank.results import IndexedChunk, Result
 
@@ -83,12 +84,23 @@ def context(result: Result | IndexedChunk, terms: Sequence[str], around: int) ->
     before, after = _surroundings(result, around)
     passage = _lines_of(result.text)
     text = before + passage + after
-    start, end = best_sentence(passage, terms, lines=True) or (0, len(passage.partition("\n")[0]))
+    start, end = _best_line(passage, readable(result.text, result.path), terms)
     start, end = start + len(before), end + len(before)
     first, last = text.count("\n", 0, start), text.count("\n", 0, end)
     wanted = range(max(0, first - around), min(text.count("\n"), last + around) + 1)
     offset = result.start_line - before.count("\n")
     return list(_cut(text, terms, (start, end), wanted, offset))
+
+
+def _best_line(passage: str, read: str, terms: Sequence[str]) -> Span:
+    """The line of a passage whose readable form has the most of the terms, else its first."""
+    read = re.sub(r"\r\n?", "\n", read)
+    best = best_sentence(read, terms, lines=True) or (0, 0)
+    number = read.count("\n", 0, best[0])
+    starts = [0, *(match.end() for match in _LINE_END.finditer(passage))]
+    start = starts[min(number, len(starts) - 1)]
+    end = passage.find("\n", start)
+    return start, end if end >= 0 else len(passage)
 
 
 def keeps_lines(passage: str) -> bool:

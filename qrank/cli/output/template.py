@@ -7,6 +7,7 @@ import string
 from collections.abc import Callable
 
 from qrank.errors import InputError
+from qrank.markup import readable
 from qrank.results import Result
 
 Value = str | int | float
@@ -26,7 +27,7 @@ FIELDS: dict[str, Callable[[Result], Value]] = {
     "title": lambda r: r.title,
     "heading": lambda r: r.heading,
     "text": lambda r: r.text,
-    "snippet": lambda r: " ".join(r.text.split()),
+    "snippet": lambda r: " ".join(readable(r.text, r.path).split()),
     "stale": lambda r: str(r.stale).lower(),
 }
 _OWN = re.compile(r"fields\[([^\[\]]+)\]")  # of the file's own

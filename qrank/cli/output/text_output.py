@@ -13,6 +13,7 @@ from qrank.cli.output.hyperlinks import link
 from qrank.cli.output.render import color_wanted, console_for, short_path, warn
 from qrank.cli.output.snippet import Line, context, snippet, whole, without_headings
 from qrank.cli.output.view import View
+from qrank.markup import readable
 from qrank.names import disk_path
 from qrank.results import Answer, Mode, Result, StageScore
 
@@ -75,7 +76,8 @@ def _lines(result: Result, found: Answer, view: View, width: int) -> list[Line]:
     if view.around is not None:
         return context(result, found.terms, view.around)
     # The heading that a Markdown passage begins with stands above it already.
-    text = without_headings(result.text) if result.heading else result.text
+    text = readable(result.text, result.path)
+    text = without_headings(text) if result.heading else text
     return whole(text, found.terms) if view.full else snippet(text, found.terms, width)
 
 
