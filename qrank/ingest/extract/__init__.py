@@ -19,7 +19,7 @@ from qrank.ingest.extract import compressed
 from qrank.results import Block, Document
 from qrank.settings import READ_ALL, Reading
 
-VERSION = 7  # part of the index: a change makes every file be extracted and chunked again
+VERSION = 8  # part of the index: a change makes every file be extracted and chunked again
 WINDOW = 4 << 20  # bytes of a text file that are read at once
 
 

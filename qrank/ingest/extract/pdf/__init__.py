@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, BinaryIO
 
 from qrank.errors import ExtractError, NoTextError
-from qrank.ingest.extract.building import Builder, clean
+from qrank.ingest.extract.building import Builder
 from qrank.ingest.extract.pdf import properties
+from qrank.ingest.extract.pdf.page import page_text
 from qrank.results import Document
 
 if TYPE_CHECKING:
@@ -54,12 +55,11 @@ def _page(pdf: PdfDocument, number: int) -> str:
 
     try:
         page = pdf[number]
-        text = page.get_textpage().get_text_range()  # get_text_bounded loses some at page edges
+        text = page_text(page.get_textpage())
         page.close()
     except pypdfium2.PdfiumError:  # one broken page must not cost the others
         return ""
-    # (pdfium's sign for a word that was parted at the end of a line goes, too: U+FFFE.)
-    return clean(str(text).replace("\r\n", "\n"))
+    return text
 
 
 def _outline(pdf: PdfDocument) -> dict[int, tuple[str, ...]]:

@@ -1,0 +1,210 @@
+"""The text of a PDF's page, in the order in which people read it.
+
+pdfium gives text in the order in which the file draws it. A program that draws line by line across
+two columns would make one line of both, so lines that lie side by side are looked at: where they
+are columns of prose, each column is read to its end. Cells of a table stay in their row.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Sequence
+from ctypes import byref, c_double
+from typing import TYPE_CHECKING, NamedTuple
+
+from qrank.ingest.extract.building import clean
+
+if TYPE_CHECKING:
+    from pypdfium2 import PdfTextPage
+
+MAX_PIECES = 5000  # of lines on a page; a drawing may have more, and no columns
+MIN_ROWS = 4  # of lines side by side that make columns
+MIN_WIDTH = 10  # of a column, in heights of its lines: about 20 letters
+MIN_FILLED = 0.7  # of a column's width, by the middle one of its lines
+MIN_GOING_ON = 0.4  # of a column's lines that begin within a sentence, in scripts that show it
+# pdfium's sign for the hyphen of a word that is parted at the end of a line.
+_PARTED = re.compile("\ufffe(.?)")
+_HYPHEN = re.compile(r"(?<=[^\W\d_])[-\u2010\xad\x02] *\n(?=[^\W\d_])")
+_BLANKS_AT_END = re.compile(r" +$", re.MULTILINE)
+
+
+class Box(NamedTuple):
+    """A stretch of a line, in points from the page's lower left."""
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+
+def page_text(page: PdfTextPage) -> str:
+    """All text of a page, its columns one after the other."""
+    text = str(page.get_text_range())  # get_text_bounded loses some at page edges
+    boxes = _boxes(page)
+    runs = _side_by_side(_rows(boxes))
+    if not runs:
+        return _joined(text)
+    ordered = _by_columns(page, text, boxes, runs)
+    # What pdfium takes for a word that was parted may go on in another cell of a table.
+    return _joined(ordered) if ordered else clean(text.replace("\ufffe", "-\n"))
+
+
+def _boxes(page: PdfTextPage) -> list[Box]:
+    import pypdfium2.raw as pdfium
+
+    count = pdfium.FPDFText_CountRects(page, 0, -1)
+    left, top, right, bottom = (c_double() for _ in range(4))
+    places = (byref(left), byref(top), byref(right), byref(bottom))
+    get, raw = pdfium.FPDFText_GetRect, page.raw
+    boxes = []
+    for i in range(min(count, MAX_PIECES)):
+        get(raw, i, *places)
+        boxes.append(Box(left.value, top.value, right.value, bottom.value))
+    return boxes
+
+
+def _rows(boxes: Sequence[Box]) -> list[list[Box]]:
+    """Boxes that follow one another from left to right on a line, as a row; of what is close
+    together (a word in italics) one box is made."""
+    rows: list[list[Box]] = []
+    for box in boxes:
+        last = rows[-1][-1] if rows else None
+        height = box.top - box.bottom
+        if last is None or height <= 0:
+            if height > 0:
+                rows.append([box])
+            continue
+        shared = min(last.top, box.top) - max(last.bottom, box.bottom)
+        if shared <= 0.5 * min(height, last.top - last.bottom) or box.left < last.left:
+            rows.append([box])
+        elif box.left - last.right < height:
+            rows[-1][-1] = Box(
+                last.left,
+                max(last.top, box.top),
+                max(last.right, box.right),
+                min(last.bottom, box.bottom),
+            )
+        else:
+            rows[-1].append(box)
+    return rows
+
+
+def _side_by_side(rows: Sequence[list[Box]]) -> list[list[list[Box]]]:
+    """The stretches of rows, one below the other, that have boxes to the left and to the right of
+    the same gaps: for each its columns, from left to right, as the boxes in them."""
+    found: list[list[list[Box]]] = []
+    start = 0
+    while start < len(rows):
+        row = rows[start]
+        columns, spans = [[box] for box in row], [(box.left, box.right) for box in row]
+        end, wide = start + 1, 1
+        while len(row) > 1 and end < len(rows):
+            below = rows[end]
+            if below[0].top >= rows[end - 1][0].top:
+                break
+            places = [_overlapped(spans, box) for box in below]
+            if any(place is None for place in places):
+                break
+            for place, box in zip(places, below, strict=True):
+                assert place is not None
+                left, right = spans[place]
+                spans[place] = (min(left, box.left), max(right, box.right))
+                columns[place].append(box)
+            wide += len(below) > 1
+            end += 1
+        if wide >= MIN_ROWS:
+            found.append(columns)
+        start = end
+    return found
+
+
+def _overlapped(spans: Sequence[tuple[float, float]], box: Box) -> int | None:
+    """Which span a box overlaps; None for several or none."""
+    over = [i for i, (left, right) in enumerate(spans) if box.left < right and box.right > left]
+    return over[0] if len(over) == 1 else None
+
+
+def _by_columns(
+    page: PdfTextPage, whole: str, boxes: Sequence[Box], runs: Sequence[list[list[Box]]]
+) -> str:
+    """The page's text with the columns of prose among runs read one by one; empty when there are
+    none, or when the pieces are not the whole."""
+    pieces = []
+    most_left, most_right = min(b.left for b in boxes) - 1, max(b.right for b in boxes) + 1
+    top = max(box.top for box in boxes) + 1
+    found = False
+    for columns in runs:
+        if not all(map(_is_filled, columns)):
+            continue
+        texts = [
+            _bounded(
+                page,
+                min(box.left for box in column) - 1,
+                min(box.bottom for box in column) - 1,
+                max(box.right for box in column) + 1,
+                max(box.top for box in column) + 1,
+            )
+            for column in columns
+        ]
+        if not all(map(_goes_on, texts)):
+            continue
+        found = True
+        upper = max(box.top for column in columns for box in column) + 1
+        pieces += [_bounded(page, most_left, upper, most_right, top), *texts]
+        top = min(box.bottom for column in columns for box in column) - 1
+    lowest = min(box.bottom for box in boxes) - 1
+    pieces.append(_bounded(page, most_left, lowest, most_right, top))
+    text = "\n".join(piece for piece in pieces if piece)
+    return text if found and _letters(text) == _letters(whole) else ""
+
+
+def _is_filled(column: Sequence[Box]) -> bool:
+    """Whether the lines of a column are long, and most of them about as long as it is wide."""
+    width = max(box.right for box in column) - min(box.left for box in column)
+    widths = sorted(box.right - box.left for box in column)
+    height = max(box.top - box.bottom for box in column)
+    return width >= MIN_WIDTH * height and widths[len(widths) // 2] >= MIN_FILLED * width
+
+
+def _goes_on(column: str) -> bool:
+    """Whether sentences go on from line to line, as far as a script shows it.
+
+    >>> _goes_on("The garden pump\\ndraws water from\\nthe old well."), _goes_on("Oak\\nElm\\nYew")
+    (True, False)
+    """
+    begins = [line[0] for line in column.split("\n") if line]
+    cased = [char for char in begins if char.islower() or char.isupper() or char.isdigit()]
+    if len(cased) * 2 < len(begins):
+        return True
+    return sum(map(str.islower, cased)) >= MIN_GOING_ON * (len(cased) - 1)
+
+
+def _bounded(page: PdfTextPage, left: float, bottom: float, right: float, top: float) -> str:
+    if top <= bottom:
+        return ""
+    text = str(page.get_text_bounded(left, bottom, right, top)).replace("\r\n", "\n")
+    return _BLANKS_AT_END.sub("", text).strip("\n")
+
+
+def _letters(text: str) -> int:
+    return sum(map(str.isalnum, text))
+
+
+def _joined(text: str) -> str:
+    """Without the hyphens of words that were parted at the ends of lines; what goes on with a
+    capital letter keeps its own ("Anglo-Saxon").
+
+    >>> _joined("even\ufffeing, Anglo\ufffeSaxon, a vine-\\r\\ngar")
+    'evening, Anglo-Saxon, a vinegar'
+    """
+    text = text.replace("\r\n", "\n")
+    if "\ufffe" in text:
+        text = _PARTED.sub(lambda found: "-" * (not _goes_on_small(found[1])) + found[1], text)
+    text = _HYPHEN.sub(lambda found: "" if text[found.end()].islower() else "-\n", text)
+    return clean(text)
+
+
+def _goes_on_small(char: str) -> bool:
+    """Whether a character is no capital letter and no digit: Lo, Ll, a mark."""
+    return not char or unicodedata.category(char) not in ("Lu", "Lt", "Nd")
