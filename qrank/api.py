@@ -10,9 +10,9 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
-from qrank.arguments import path_list, text_list
+from qrank.arguments import FileFilter, path_list, text_list
 from qrank.errors import InputError
 from qrank.models.registry import AUTO, Registry, Role
 from qrank.results import Answer, Check, IndexedChunk, IndexReport, Mode, Stale
@@ -273,6 +273,31 @@ class Index:
         from qrank.searching.explain import bm25_terms
 
         return bm25_terms(self._open(), answer)
+
+    def notice(
+        self,
+        answer: Answer,
+        *,
+        min_score: float | None = None,
+        of_query: bool = True,
+        **files: Unpack[FileFilter],
+    ) -> str:
+        """What a user should know about an answer, in one line: why there is no result, or only
+        weak ones; empty when it is a good one.
+
+        min_score and files: what the search was given. of_query: it answers a query, not
+        `similar`.
+        """
+        from qrank.searching.notices import notice
+
+        return notice(self._open(), answer, files, min_score, of_query=of_query)
+
+    def far_off(self, answer: Answer) -> str:
+        """The same for results that have hardly a word or the meaning of the query. It is a guess,
+        for people who see the results beside it."""
+        from qrank.searching.notices import far_off
+
+        return far_off(self._open(), self.models, answer)
 
     def count(
         self,

@@ -17,7 +17,7 @@ PACKAGE = ROOT / "qrank"
 LAYERS = {  # each may import those after it
     "cli": {
         *("api", "config", "standalone", "evaluation", "indexing", "searching", "upkeep"),
-        *("progress", "models"),
+        *("json_form", "progress", "models"),
     },
     "evaluation": {"api", "indexing", "searching", "progress", "store", "models"},
     "api": {
@@ -29,6 +29,7 @@ LAYERS = {  # each may import those after it
     "searching": {"inference", "ingest", "progress", "store", "models"},
     "upkeep": {"inference", "progress", "store", "llama", "models"},
     "inference": {"store", "llama", "servers", "models"},
+    "json_form": {"evaluation", "indexing"},  # their types
     "config": set(),
     "progress": set(),
     "ingest": set(),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from qrank import json_form
 from qrank.cli.input.records import Format as InputFormat
 from qrank.cli.options import (
     MOST,
@@ -47,7 +48,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from qrank.api import Index
-    from qrank.cli.output.hints import FileFilter
+    from qrank.arguments import FileFilter
     from qrank.results import Answer
 
 LIMIT = 10
@@ -271,17 +272,16 @@ def _print(
 ) -> bool:
     """Print an answer and what is to be said of it; returns whether there was anything to print."""
     from qrank.cli.output import render
-    from qrank.cli.output.hints import far_off, hint
 
     shown = bool(answer.results)
     if not (common.quiet and output.form is Form.people and output.max_tokens is None):
         shown = output.show(answer, index)
     if common.quiet:
         return shown
-    if note := hint(index, answer, min_score, files, of_query=of_query):
+    if note := index.notice(answer, min_score=min_score, of_query=of_query, **files):
         render.warn(note)
     elif output.form is Form.people and sys.stdout.isatty() and sys.stderr.isatty():
-        render.notice(far_off(index, answer))
+        render.notice(index.far_off(answer))
     return shown
 
 
@@ -294,7 +294,7 @@ def _run_all(
 ) -> bool:
     """Answer each query of a file; each answer is a line, written as it is known."""
     from qrank.cli.input import records
-    from qrank.cli.output import batch, json_output, render
+    from qrank.cli.output import batch, render
 
     found = False
     with batch.output(resume) as (answered, write):
@@ -309,6 +309,6 @@ def _run_all(
             except QueryError as error:  # which must not cost the others their answers
                 render.warn(f"{file}, line {item.number}: passed over: {error.what}")
                 continue
-            write(item.fields | json_output.answer(answer, fields))
+            write(item.fields | json_form.answer(answer, fields))
             found = found or bool(answer.results)
     return found
