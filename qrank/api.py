@@ -192,7 +192,7 @@ class Index:
             per_file=per_file,
             unfinished=unfinished,
             stale=Stale(stale),
-            where=build_filter(text_list(collections), path, text_list(suffixes), since, until),
+            filter=build_filter(text_list(collections), path, text_list(suffixes), since, until),
         )
         reranks = mode is Mode.hybrid if rerank is None else rerank
         if len(texts) == 1:
@@ -240,9 +240,9 @@ class Index:
         By the vectors the index holds; in mode bm25, or without vectors, by their words. Raises
         InputError when the index does not hold the place.
         """
+        from qrank.searching.build_filter import build_filter
         from qrank.searching.search import Query
         from qrank.searching.similar import similar
-        from qrank.store.filters import Filter
 
         wanted = Query(
             place,
@@ -251,7 +251,7 @@ class Index:
             min_score=min_score,
             per_file=per_file,
             stale=Stale(stale),
-            where=Filter.of(tuple(text_list(collections)), path),
+            filter=build_filter(text_list(collections), path),
         )
         models = self._open().models()
         return similar(self._open(), place, wanted, models[0] if models else None)
@@ -357,9 +357,10 @@ class Index:
     ) -> Iterator[dict[str, Any]]:
         """The index as objects, one a line of JSON Lines: models, documents, chunks, vectors."""
         from qrank.indexing.transfer import export
-        from qrank.store.filters import Filter
+        from qrank.searching.build_filter import build_filter
 
-        return export(self._open(), Filter.of(tuple(text_list(collections)), path), vectors=vectors)
+        filter = build_filter(text_list(collections), path)
+        return export(self._open(), filter, vectors=vectors)
 
     def import_lines(self, lines: Iterable[str], name: str = "") -> tuple[int, int]:
         """Take in what export gave, as JSON Lines; returns how many (documents, vectors).

@@ -39,7 +39,7 @@ LAYERS = {  # each may import those after it
     "models": set(),
 }
 EVERYWHERE = {"results", "errors", "settings", "text", "language", "names", "prompts", ""}
-EVERYWHERE |= {"files", "passage", "terms", "urls", "arguments", "markup"}
+EVERYWHERE |= {"files", "processors", "passage", "terms", "urls", "arguments", "markup"}
 
 
 def imports(path: Path) -> set[str]:

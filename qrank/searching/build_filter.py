@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import datetime
 
+from qrank.names import path_globs
 from qrank.store.filters import Filter
 
 MOST_NS = (1 << 63) // 10**9 * 10**9  # whole seconds that fit into an integer of SQLite's
@@ -24,8 +24,9 @@ def build_filter(
     >>> build_filter(suffixes=["html", ".Foo"]).suffixes
     ('.html', '.htm', '.xhtml', '.Foo')
     """
-    return replace(
-        Filter.of(tuple(collections), path),
+    return Filter(
+        collections=tuple(collections),
+        paths=path_globs(path) if path else (),
         suffixes=_ends(suffixes) if suffixes else (),
         since_ns=_ns(since) if since else None,
         until_ns=_ns(until) if until else None,
