@@ -15,7 +15,7 @@ from qrank.text import STOP_WORDS
 
 if TYPE_CHECKING:
     from qrank.models.registry import Registry
-    from qrank.store.interface import StoreInterface as Store
+    from qrank.store.interface import Store
 
 FEW = 1 / 3  # of a query's words, at most, that a result far off has
 WEAK = 0.1  # P(yes), of a reranker that decides alone, below which a best result is a poor one
