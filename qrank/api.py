@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Unpack
 
-from qrank.arguments import FileFilter, path_list, text_list
+from qrank.arguments import FilterOptions, path_list, text_list
 from qrank.errors import InputError
 from qrank.models.registry import AUTO, Registry, Role
 from qrank.results import Answer, Check, IndexedChunk, IndexReport, Mode, Stale
@@ -156,7 +156,7 @@ class Index:
         path: str | None = None,
         min_score: float | None = None,
         per_file: int | None = None,
-        suffixes: str | Sequence[str] = (),
+        types: str | Sequence[str] = (),
         since: datetime | None = None,
         until: datetime | None = None,
         stale: Stale | str = Stale.warn,
@@ -167,8 +167,8 @@ class Index:
 
         rerank: by default only in mode hybrid. candidates: how many of the fused order are
         reranked. budget: seconds after which reranking stops. path: a glob. min_score: results
-        below are left out. per_file: at most so many from one file. suffixes: how files' names
-        end (".md"), or formats ("markdown"). since, until: when files were last changed, the end
+        below are left out. per_file: at most so many from one file. types: of files, as names
+        of formats ("markdown") or suffixes ("md"). since, until: when files were last changed, the end
         not included. stale: what becomes of results whose file changed since it was indexed:
         marked (warn), left out (drop), or an IndexFileError (fail). unfinished: the last word is
         still being typed. progress: told of each stage; an exception from it ends the search.
@@ -192,7 +192,7 @@ class Index:
             per_file=per_file,
             unfinished=unfinished,
             stale=Stale(stale),
-            filter=build_filter(text_list(collections), path, text_list(suffixes), since, until),
+            filter=build_filter(text_list(collections), path, text_list(types), since, until),
         )
         reranks = mode is Mode.hybrid if rerank is None else rerank
         if len(texts) == 1:
@@ -280,17 +280,17 @@ class Index:
         *,
         min_score: float | None = None,
         of_query: bool = True,
-        **files: Unpack[FileFilter],
+        **filter: Unpack[FilterOptions],
     ) -> str:
         """What a user should know about an answer, in one line: why there is no result, or only
         weak ones; empty when it is a good one.
 
-        min_score and files: what the search was given. of_query: it answers a query, not
+        min_score and filter: what the search was given. of_query: it answers a query, not
         `similar`.
         """
         from qrank.searching.notices import notice
 
-        return notice(self._open(), answer, files, min_score, of_query=of_query)
+        return notice(self._open(), answer, filter, min_score, of_query=of_query)
 
     def far_off(self, answer: Answer) -> str:
         """The same for results that have hardly a word or the meaning of the query. It is a guess,
@@ -303,7 +303,7 @@ class Index:
         self,
         collections: str | Sequence[str] = (),
         path: str | None = None,
-        suffixes: str | Sequence[str] = (),
+        types: str | Sequence[str] = (),
         since: datetime | None = None,
         until: datetime | None = None,
     ) -> int:
@@ -311,7 +311,7 @@ class Index:
         from qrank.searching.build_filter import build_filter
 
         return self._open().count_chunks(
-            build_filter(text_list(collections), path, text_list(suffixes), since, until)
+            build_filter(text_list(collections), path, text_list(types), since, until)
         )
 
     @property

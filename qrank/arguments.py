@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import TypedDict
 
 
-class FileFilter(TypedDict, total=False):
-    """Which files a search looks at, as `Index.search` takes it."""
+class FilterOptions(TypedDict, total=False):
+    """Which files a search looks at, as `Index.search` and the command line's options name it."""
 
     collections: Sequence[str]
     path: str | None
-    suffixes: Sequence[str]
+    types: Sequence[str]
     since: datetime | None
     until: datetime | None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeGuard
 
-from qrank.arguments import FileFilter
+from qrank.arguments import FilterOptions
 from qrank.models.registry import Role
 from qrank.results import Answer, Mode, RerankScore
 from qrank.searching.build_filter import build_filter
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
 FEW = 1 / 3  # of a query's words, at most, that a result far off has
 WEAK = 0.1  # P(yes), of a reranker that decides alone, below which a best result is a poor one
-_OPTIONS = {"collections": "collection", "suffixes": "type"}
+_OPTIONS = {"collections": "collection", "types": "type"}
 
 
 def notice(
     store: Store,
     found: Answer,
-    files: FileFilter,
+    filter: FilterOptions,
     min_score: float | None,
     *,
     of_query: bool = True,
@@ -34,7 +34,7 @@ def notice(
     is a good one."""
     unfinished = _unfinished(store, found)
     if not found.results:
-        why = _why_nothing(store, found, files, min_score, of_query=of_query)
+        why = _why_nothing(store, found, filter, min_score, of_query=of_query)
         return f"{why}; {unfinished}" if unfinished else why
     if unfinished:
         return unfinished
@@ -88,12 +88,12 @@ def _decides(score: RerankScore | None) -> TypeGuard[RerankScore]:
 
 
 def _why_nothing(
-    store: Store, found: Answer, files: FileFilter, min_score: float | None, *, of_query: bool
+    store: Store, found: Answer, filter: FilterOptions, min_score: float | None, *, of_query: bool
 ) -> str:
     status = store.status()
     if not status["chunks"]:
         return "the index is empty; fill it with: qrank index PATH"
-    if why := _no_file(store, status, files):
+    if why := _no_file(store, status, filter):
         return why
     if min_score is not None and found.candidates:
         return f"nothing found with a score of {min_score:g} or more (--min-score)"
@@ -114,22 +114,22 @@ def _why_nothing(
     return "nothing found"
 
 
-def _no_file(store: Store, status: Mapping[str, Any], files: FileFilter) -> str:
+def _no_file(store: Store, status: Mapping[str, Any], filter: FilterOptions) -> str:
     """Which option leaves no file to search; empty when some are left."""
-    collections, path, ends = files.get("collections"), files.get("path"), files.get("suffixes")
-    since, until = files.get("since"), files.get("until")
+    collections, path, types = filter.get("collections"), filter.get("path"), filter.get("types")
+    since, until = filter.get("since"), filter.get("until")
     known = [collection["name"] for collection in status["collections"]]
     if unknown := [name for name in collections or () if name not in known]:
         return f"there is no collection {unknown[0]}; there are: {', '.join(known)}"
     if path and not store.count_chunks(build_filter(path=path)):
         return f"no indexed file matches --path {path}"
-    if ends and not store.count_chunks(build_filter(suffixes=ends)):
-        return f"no indexed file ends in {' or '.join(ends)} (--type takes md, pdf, markdown, …)"
+    if types and not store.count_chunks(build_filter(types=types)):
+        return f"no indexed file ends in {' or '.join(types)} (--type takes md, pdf, markdown, …)"
     if since and not store.count_chunks(build_filter(since=since)):
         return f"no indexed file was changed since {since} (--since)"
     if until and not store.count_chunks(build_filter(until=until)):
         return f"no indexed file was changed before {until} (--until)"
-    if any(files.values()) and not store.count_chunks(build_filter(**files)):
-        given = (f"--{_OPTIONS.get(name, name)}" for name, value in files.items() if value)
+    if any(filter.values()) and not store.count_chunks(build_filter(**filter)):
+        given = (f"--{_OPTIONS.get(name, name)}" for name, value in filter.items() if value)
         return f"no indexed file is all that is asked for: {', '.join(given)}"
     return ""

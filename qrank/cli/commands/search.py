@@ -34,7 +34,7 @@ from qrank.cli.options import (
     RerankModel,
     Since,
     StaleOption,
-    Suffixes,
+    Types,
     Until,
     number,
 )
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from qrank.api import Index
-    from qrank.arguments import FileFilter
+    from qrank.arguments import FilterOptions
     from qrank.results import Answer
 
 LIMIT = 10
@@ -83,7 +83,7 @@ def search(
     ] = None,
     collection: Collections = None,
     path: PathGlob = None,
-    suffix: Suffixes = None,
+    types: Types = None,
     since: Since = None,
     until: Until = None,
     per_file: PerFile = None,
@@ -139,10 +139,10 @@ def search(
         hyperlinks=hyperlink_format,
     )
     with common.open_index(embed_model=embed_model, rerank_model=rerank_model) as index:
-        files: FileFilter = {
+        filter: FilterOptions = {
             "collections": collection or (),
             "path": path,
-            "suffixes": suffix or (),
+            "types": types or (),
             "since": since,
             "until": until,
         }
@@ -162,7 +162,7 @@ def search(
                     per_file=output.per_file or per_file,
                     stale=stale,
                     progress=progress,
-                    **files,
+                    **filter,
                 )
 
         if interactive:
@@ -180,7 +180,7 @@ def search(
             found = _run_all(queries, form, resume, output.fields, run)
         else:
             answer = run(_asked(query, more))
-            found = _print(output, answer, index, min_score, files)
+            found = _print(output, answer, index, min_score, filter)
     raise typer.Exit(0 if found else 1)
 
 
@@ -237,8 +237,8 @@ def similar(
             per_file=output.per_file or per_file,
             stale=stale,
         )
-        files: FileFilter = {"collections": collection or (), "path": path}
-        found = _print(output, answer, index, min_score, files, of_query=False)
+        filter: FilterOptions = {"collections": collection or (), "path": path}
+        found = _print(output, answer, index, min_score, filter, of_query=False)
     raise typer.Exit(0 if found else 1)
 
 
@@ -266,7 +266,7 @@ def _print(
     answer: Answer,
     index: Index,
     min_score: float | None,
-    files: FileFilter,
+    filter: FilterOptions,
     *,
     of_query: bool = True,
 ) -> bool:
@@ -278,7 +278,7 @@ def _print(
         shown = output.show(answer, index)
     if common.quiet:
         return shown
-    if note := index.notice(answer, min_score=min_score, of_query=of_query, **files):
+    if note := index.notice(answer, min_score=min_score, of_query=of_query, **filter):
         render.warn(note)
     elif output.form is Form.people and sys.stdout.isatty() and sys.stderr.isatty():
         render.notice(index.far_off(answer))
