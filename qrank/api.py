@@ -168,8 +168,8 @@ class Index:
         rerank: by default only in mode hybrid. candidates: how many of the fused order are
         reranked. budget: seconds after which reranking stops. path: a glob. min_score: results
         below are left out. per_file: at most so many from one file. types: of files, as names
-        of formats ("markdown") or suffixes ("md"). since, until: when files were last changed, the end
-        not included. stale: what becomes of results whose file changed since it was indexed:
+        of formats ("markdown") or suffixes ("md"). since, until: when files were last changed, the
+        end not included. stale: what becomes of results whose file changed since it was indexed:
         marked (warn), left out (drop), or an IndexFileError (fail). unfinished: the last word is
         still being typed. progress: told of each stage; an exception from it ends the search.
         Raises InputError, IndexFileError, ModelError.

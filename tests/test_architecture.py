@@ -38,7 +38,7 @@ LAYERS = {  # each may import those after it
     "servers": set(),
     "models": set(),
 }
-EVERYWHERE = {"results", "errors", "settings", "text", "language", "names", "prompts", ""}
+EVERYWHERE = {"results", "errors", "settings", "analysis", "names", "prompts", ""}
 EVERYWHERE |= {"files", "processors", "passage", "terms", "urls", "arguments", "markup"}
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeGuard
 
+from qrank.analysis.text import STOP_WORDS
 from qrank.arguments import FilterOptions
 from qrank.models.registry import Role
 from qrank.results import Answer, Mode, RerankScore
 from qrank.searching.build_filter import build_filter
 from qrank.searching.explain import bm25_terms
 from qrank.searching.query import parse
-from qrank.text import STOP_WORDS
 
 if TYPE_CHECKING:
     from qrank.models.registry import Registry

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from qrank import text
+from qrank.analysis import text
 from qrank.errors import InputError
 from qrank.markup import readable
 from qrank.names import named_path

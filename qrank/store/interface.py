@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from qrank.language import ENGLISH
+from qrank.analysis.language import ENGLISH
 from qrank.results import Check, NewChunk, Signature, StoredChunk
 from qrank.store.filters import EVERYTHING, Filter
 
@@ -165,7 +165,7 @@ class Store(AbstractContextManager["Store"], Protocol):
     # Candidates
 
     def languages(self) -> list[str]:
-        """The languages that documents are in, of those that qrank.language tells apart."""
+        """The languages that documents are in, of those that qrank.analysis tells apart."""
 
     def bm25(
         self,

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from itertools import chain, pairwise
 
-from qrank.language import LANGUAGES
+from qrank.analysis.language import LANGUAGES
 from qrank.store import decode
 from qrank.store.conditions import expression, of_file, quoted
 from qrank.store.filters import Filter

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from qrank.language import ENGLISH
+from qrank.analysis.language import ENGLISH
 from qrank.results import Check, NewChunk, Signature, StoredChunk
 from qrank.store import conditions, decode, lexical, skipped
 from qrank.store.connection import connect, open_to_read, snapshot, translate_sqlite_errors
@@ -282,7 +282,7 @@ class SQLiteStore:
         )
 
     def languages(self) -> list[str]:
-        """The languages that documents are in, of those that qrank.language tells apart."""
+        """The languages that documents are in, of those that qrank.analysis tells apart."""
         with translate_sqlite_errors(self.path):
             return lexical.languages(self._connection)
 
