@@ -203,7 +203,7 @@ def _not_in_a_project(path: Path, what: str) -> InputError:
 def _read(path: Path, models: Models) -> dict[str, str]:
     """A config file's presets; the models it names are added to models."""
     try:
-        table: dict[str, Any] = tomllib.loads(path.read_text("utf-8"))
+        table: dict[str, Any] = tomllib.loads(path.read_text("utf-8-sig"))
     except FileNotFoundError:
         return {}
     except OSError as error:

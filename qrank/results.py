@@ -223,14 +223,12 @@ class PackedChunk:
 
 @dataclass(frozen=True, slots=True)
 class Packed:
-    """The best passages that fit into max_tokens, and how many tokens they are, estimated; best:
-    how many the best of all has, whether it fits or not."""
+    """The best passages that fit into max_tokens, and how many tokens they are, estimated."""
 
     query: str
     max_tokens: int
     tokens: int
     passages: list[PackedChunk]
-    best: int = 0
 
 
 @dataclass(frozen=True, slots=True)

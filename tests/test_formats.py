@@ -187,7 +187,7 @@ def test_what_went_wrong_in_a_notebook_is_read() -> None:
     output = {"output_type": "error", "ename": "E", "evalue": "no such pump", "traceback": ["x"]}
     cell = {"cell_type": "code", "source": "run()", "outputs": [output]}
     text = extract("a.ipynb", json.dumps({"cells": [cell]}).encode()).text
-    assert text == "run()\n\nno such pump"
+    assert text == "run()\n\nE: no such pump"
 
 
 @pytest.mark.parametrize("encoding", ["cp1251", "koi8-r", "cp866"])

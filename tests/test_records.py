@@ -108,7 +108,7 @@ def test_no_cell_of_csv_is_lost(table: list[list[str]]) -> None:
     [
         ("a.jsonl", '{"n": [1]}\n{"n": null}\n', NoTextError, "no row has text"),
         ("a.jsonl", "no\nno\n", ExtractError, "no line of it is a JSON object"),
-        ("a.csv", "a,b\n", NoTextError, "no row below the one that names the columns"),
+        ("a.csv", "\n\n", NoTextError, "no row has text"),
         ("a.html", "<p> </p>", NoTextError, "no text in it"),
         ("a.rtf", r"{\rtf1 Gr\u246 ?}", NoTextError, "RTF is not read"),
     ],

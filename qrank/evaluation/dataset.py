@@ -131,7 +131,7 @@ def _place(folder: Path, name: str) -> Place:
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
     number = 0
-    with path.open(encoding="utf-8") as lines:
+    with path.open(encoding="utf-8-sig") as lines:
         try:
             for number, line in enumerate(lines, 1):
                 yield number, line

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from qrank.ingest.decode import line_end
 from qrank.results import Block, Chunk, Document
 
 VERSION = 5  # part of the index: a change makes every file be chunked again
@@ -171,6 +172,7 @@ class _Place:
     def __init__(self, document: Document, ascii_only: bool) -> None:
         self._document = document
         self._size = len if ascii_only else _size
+        self._line_end = line_end(document.text)
         self._at = 0  # characters, bytes and line ends counted so far
         self._byte = document.offset
         self._line = document.line
@@ -186,12 +188,12 @@ class _Place:
         # Leading blank lines go, the indentation of the first line stays.
         lead = len(body) - len(stripped)
         if lead:
-            lead = body.rfind("\n", 0, lead) + 1
+            lead = max(body.rfind("\n", 0, lead), body.rfind("\r", 0, lead)) + 1
             body = body[lead:]
         start += lead
         gap = text[self._at : start]
-        first = self._line + gap.count("\n")
-        last = first + body.count("\n")
+        first = self._line + gap.count(self._line_end)
+        last = first + body.count(self._line_end)
         start_byte = self._byte + self._size(gap)
         end_byte = start_byte + self._size(body)
         self._at, self._byte, self._line = start + len(body), end_byte, last

@@ -68,6 +68,12 @@ def whole_lines(data: bytes) -> bytes:
     return data[: data.rfind(b"\n") + 1] or data
 
 
+def line_end(text: str) -> str:
+    """What ends the lines of a text, as they are counted: a newline, unless it has but carriage
+    returns."""
+    return "\r" if "\r" in text and "\n" not in text else "\n"
+
+
 def _wide(head: bytes) -> str:
     """UTF-16 without a mark: of mostly ASCII text every other byte is zero."""
     half = len(head) // 2

@@ -10,6 +10,8 @@ from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from qrank.markup.visible import visible
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -19,13 +21,13 @@ _COMPRESSED = ("gz", "bz2", "xz")
 
 
 def readable(text: str, name: str) -> str:
-    """A passage of a file without its markup; name: the file's name or path, whose suffix tells
-    which that is. As many lines as the passage has."""
+    """A passage of a file without its markup, and without what nobody sees; name: the file's name
+    or path, whose suffix tells which markup that is. As many lines as the passage has."""
     stem, _, suffix = name.lower().rpartition(".")
     if suffix in _COMPRESSED:
         suffix = stem.rpartition(".")[2]
     markup = _MARKUPS.get(suffix)
-    return _function(markup)(text) if markup else text
+    return visible(_function(markup)(text) if markup else text)
 
 
 @cache

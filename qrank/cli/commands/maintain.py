@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from qrank import json_form
 from qrank.cli.state import common
 from qrank.errors import InputError
 
@@ -32,7 +31,7 @@ def remove(
         removed = index.remove(paths or (), collections=collection or ())
         chunks = index.status()["chunks"]
     if as_json:
-        json_output.document(json_form.removal(removed, chunks))
+        json_output.document({"schema": json_output.SCHEMA, "removed": removed, "chunks": chunks})
     else:
         print(f"{removed} files removed; {chunks} passages in the index")
 
@@ -51,6 +50,8 @@ def vacuum(
         index.vacuum()
         after = index.status()["bytes"]
     if as_json:
-        json_output.document(json_form.vacuum(before, after))
+        json_output.document(
+            {"schema": json_output.SCHEMA, "bytes_before": before, "bytes_after": after}
+        )
     else:
         print(f"{render.size(before)} -> {render.size(after)}")

@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from qrank import json_form
 from qrank.cli.options import AsJson
 from qrank.cli.state import common
 from qrank.errors import InputError
@@ -28,14 +27,15 @@ def get(
 
     if as_json and as_jsonl:
         raise InputError("--json and --jsonl can't go together", hint="choose one")
-    wanted = [word for i in ids for word in (sys.stdin.read().split() if i == "-" else [i])]
+    wanted = [
+        word
+        for i in ids
+        for word in (sys.stdin.read().removeprefix("\ufeff").split() if i == "-" else [i])
+    ]
     with common.open_index() as index:
         found = [index.get(i) for i in wanted]
-    if as_json:
-        json_output.document(json_form.indexed_chunks(found))
-    elif as_jsonl:
-        for chunk in found:
-            json_output.line(json_form.indexed_chunk(chunk))
+    if as_json or as_jsonl:
+        json_output.passages(found, lines=as_jsonl)
     else:
         render.passages(found)
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from qrank import json_form
 from qrank.cli.input.records import Format as InputFormat
 from qrank.cli.options import (
     MOST,
@@ -34,7 +33,7 @@ from qrank.cli.options import (
     RerankModel,
     Since,
     StaleOption,
-    Types,
+    Suffixes,
     Until,
     number,
 )
@@ -48,7 +47,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from qrank.api import Index
-    from qrank.arguments import FilterOptions
+    from qrank.cli.output.hints import FileFilter
     from qrank.results import Answer
 
 LIMIT = 10
@@ -83,7 +82,7 @@ def search(
     ] = None,
     collection: Collections = None,
     path: PathGlob = None,
-    types: Types = None,
+    suffix: Suffixes = None,
     since: Since = None,
     until: Until = None,
     per_file: PerFile = None,
@@ -139,10 +138,10 @@ def search(
         hyperlinks=hyperlink_format,
     )
     with common.open_index(embed_model=embed_model, rerank_model=rerank_model) as index:
-        filter: FilterOptions = {
+        files: FileFilter = {
             "collections": collection or (),
             "path": path,
-            "types": types or (),
+            "suffixes": suffix or (),
             "since": since,
             "until": until,
         }
@@ -162,7 +161,7 @@ def search(
                     per_file=output.per_file or per_file,
                     stale=stale,
                     progress=progress,
-                    **filter,
+                    **files,
                 )
 
         if interactive:
@@ -180,7 +179,7 @@ def search(
             found = _run_all(queries, form, resume, output.fields, run)
         else:
             answer = run(_asked(query, more))
-            found = _print(output, answer, index, min_score, filter)
+            found = _print(output, answer, index, min_score, files)
     raise typer.Exit(0 if found else 1)
 
 
@@ -237,8 +236,8 @@ def similar(
             per_file=output.per_file or per_file,
             stale=stale,
         )
-        filter: FilterOptions = {"collections": collection or (), "path": path}
-        found = _print(output, answer, index, min_score, filter, of_query=False)
+        files: FileFilter = {"collections": collection or (), "path": path}
+        found = _print(output, answer, index, min_score, files, of_query=False)
     raise typer.Exit(0 if found else 1)
 
 
@@ -258,7 +257,7 @@ def _asked(query: str | None, more: list[str] | None) -> str | list[str]:
         return more[0] if len(more) == 1 else more
     if query is None:
         raise InputError("give one QUERY, or --queries FILE", hint="see qrank search --help")
-    return sys.stdin.buffer.read().decode("utf-8", "replace") if query == "-" else query
+    return sys.stdin.buffer.read().decode("utf-8-sig", "replace") if query == "-" else query
 
 
 def _print(
@@ -266,22 +265,23 @@ def _print(
     answer: Answer,
     index: Index,
     min_score: float | None,
-    filter: FilterOptions,
+    files: FileFilter,
     *,
     of_query: bool = True,
 ) -> bool:
     """Print an answer and what is to be said of it; returns whether there was anything to print."""
     from qrank.cli.output import render
+    from qrank.cli.output.hints import far_off, hint
 
     shown = bool(answer.results)
     if not (common.quiet and output.form is Form.people and output.max_tokens is None):
         shown = output.show(answer, index)
     if common.quiet:
         return shown
-    if note := index.notice(answer, min_score=min_score, of_query=of_query, **filter):
+    if note := hint(index, answer, min_score, files, of_query=of_query):
         render.warn(note)
     elif output.form is Form.people and sys.stdout.isatty() and sys.stderr.isatty():
-        render.notice(index.far_off(answer))
+        render.notice(far_off(index, answer))
     return shown
 
 
@@ -294,7 +294,7 @@ def _run_all(
 ) -> bool:
     """Answer each query of a file; each answer is a line, written as it is known."""
     from qrank.cli.input import records
-    from qrank.cli.output import batch, render
+    from qrank.cli.output import batch, json_output, render
 
     found = False
     with batch.output(resume) as (answered, write):
@@ -309,6 +309,6 @@ def _run_all(
             except QueryError as error:  # which must not cost the others their answers
                 render.warn(f"{file}, line {item.number}: passed over: {error.what}")
                 continue
-            write(item.fields | json_form.answer(answer, fields))
+            write(item.fields | json_output.answer(answer, fields))
             found = found or bool(answer.results)
     return found

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import codecs
+import io
 import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -79,7 +81,7 @@ def _items(
         yield from _parts(stream, b"", decoded)
         return
     blank = 0  # lines before the first that tells
-    for number, line in enumerate(stream, 1):
+    for number, line in enumerate(_unmarked(stream), 1):
         if form is None:
             if not line.strip():
                 blank += 1
@@ -152,6 +154,19 @@ def _nul_separated(stream: IO[bytes], data: bytes) -> Iterator[bytes]:
     rest = b"".join(parts)
     if rest.strip(b"\n"):
         yield rest
+
+
+def _unmarked(stream: IO[bytes]) -> Iterator[bytes]:
+    """The lines of a stream in UTF-8, without the byte order mark that Windows programs write;
+    a mark of UTF-16 says that all of it is UTF-16."""
+    first = stream.readline()
+    if first.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        text = (first + stream.read()).decode("utf-16", "replace")
+        yield from io.BytesIO(text.encode("utf-8", "replace"))
+        return
+    if first:
+        yield first.removeprefix(codecs.BOM_UTF8)
+    yield from stream
 
 
 def _is_object(line: bytes) -> bool:

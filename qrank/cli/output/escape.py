@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from qrank.markup.visible import visible
+
 _BIDI = dict.fromkeys([*range(0x202A, 0x202F), *range(0x2066, 0x206A)], "\ufffd")
 _CONTROL = {
     **{code: chr(0x2400 + code) for code in range(0x20) if chr(code) not in "\t\n"},
@@ -18,6 +20,15 @@ def escape_control_chars(text: str) -> str:
     '␛[31mred'
     """
     return text.translate(_CONTROL)
+
+
+def escape_passage(text: str) -> str:
+    """The same for a passage, without what is not meant to be seen: colours, soft hyphens.
+
+    >>> escape_passage("\\x1b[31mred\\x07")
+    'red␇'
+    """
+    return escape_control_chars(visible(text))
 
 
 def escape_line(name: str) -> str:

@@ -11,7 +11,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from qrank.cli.input.records import Format, Item
 from qrank.cli.options import COLOR_CHOICES
-from qrank.cli.output.escape import escape_control_chars, escape_line
+from qrank.cli.output.escape import escape_line, escape_passage
 from qrank.cli.state import common
 from qrank.errors import InputError, Terminated
 from qrank.names import folder_key, named_path, shown_path
@@ -107,7 +107,7 @@ def ranked(found: Sequence[tuple[Item, float]]) -> None:
             json_output.path(item.fields["path"], end)
         else:
             sys.stdout.write(
-                (escape_control_chars(item.text) if sys.stdout.isatty() else item.text) + end
+                (escape_passage(item.text) if sys.stdout.isatty() else item.text) + end
             )
 
 
@@ -116,7 +116,7 @@ def passages(found: Sequence[IndexedChunk]) -> None:
     for passage in found:
         if len(found) > 1:
             print(escape_line(f"{short_path(passage.path)}:{passage.start_line}"))
-        print(escape_control_chars(passage.text) if sys.stdout.isatty() else passage.text)
+        print(escape_passage(passage.text) if sys.stdout.isatty() else passage.text)
         if len(found) > 1:
             print()
 
@@ -161,7 +161,7 @@ def file_plan(plan: FilePlan) -> None:
         place = f"{short_path(plan.path)}:{lines}{page}"
         heading = f"  {chunk.heading}" if chunk.heading else ""
         print(escape_line(f"== {place}  ~{plan.tokens(chunk)} tokens{heading}"))
-        print((escape_control_chars(chunk.text) if sys.stdout.isatty() else chunk.text) + "\n")
+        print((escape_passage(chunk.text) if sys.stdout.isatty() else chunk.text) + "\n")
 
 
 def file_count(plan: FilePlan, tokens: int) -> None:

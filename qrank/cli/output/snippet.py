@@ -9,9 +9,10 @@ from pathlib import Path
 from textwrap import dedent
 from typing import IO
 
-from qrank.analysis import text as analyser
+from qrank import text as analyser
 from qrank.cli.output.escape import escape_control_chars
 from qrank.markup import readable
+from qrank.markup.visible import visible
 from qrank.names import disk_path
 from qrank.results import IndexedChunk, Result
 
@@ -56,7 +57,7 @@ def snippet(passage: str, terms: Sequence[str], width: int) -> list[Line]:
     >>> [line.text for line in snippet("One. Two three\\nfour.", ["three"], 100)]
     ['One. Two three four.']
     """
-    passage = passage.replace("\r\n", "\n")
+    passage = visible(passage).replace("\r\n", "\n")
     front = _FRONT_MATTER.match(passage)
     body = passage[front.end() :] if front else passage
     if front and best_sentence(front[0], terms) and not best_sentence(body, terms):
@@ -205,7 +206,7 @@ def _around(passage: str, terms: Sequence[str]) -> list[Line]:
 
 def _lines_of(passage: str) -> str:
     """A passage for display: inert, without blank edges, line ends as newlines."""
-    return escape_control_chars(re.sub(r"\r\n?", "\n", passage).strip("\n").rstrip())
+    return escape_control_chars(re.sub(r"\r\n?", "\n", visible(passage)).strip("\n").rstrip())
 
 
 def _cut(
@@ -276,4 +277,5 @@ def _after(file: IO[bytes], start: int, around: int) -> str:
 
 
 def _plain(data: bytes) -> str:
-    return escape_control_chars(re.sub(r"\r\n?", "\n", data.decode("utf-8", "replace")))
+    text = visible(data.decode("utf-8", "replace"))
+    return escape_control_chars(re.sub(r"\r\n?", "\n", text))

@@ -14,12 +14,13 @@ from pathlib import PurePath
 from typing import Any, BinaryIO
 
 from qrank.errors import ExtractError, NoTextError
-from qrank.ingest.decode import decode, encoding_of, whole_lines
+from qrank.ingest.decode import decode, encoding_of, line_end, whole_lines
 from qrank.ingest.extract import compressed
+from qrank.markup.visible import long_data
 from qrank.results import Block, Document
 from qrank.settings import READ_ALL, Reading
 
-VERSION = 8  # part of the index: a change makes every file be extracted and chunked again
+VERSION = 9  # part of the index: a change makes every file be extracted and chunked again
 WINDOW = 4 << 20  # bytes of a text file that are read at once
 
 
@@ -45,7 +46,7 @@ _CODE = (
     "scm scss sh sol sql svelte swift tcl tf ts tsx cts mts v vb vim vue zig zsh"
 )
 TEXT = Format(
-    "text", "txt text log asc nfo tex typ org adoc textile yaml yml toml ini cfg conf json xml",
+    "text", "txt text log asc nfo tex typ org adoc textile yaml yml toml ini cfg conf xml",
     "plain:extract", reads_text=True, isolated=False,
 )  # fmt: skip
 FORMATS = (
@@ -55,7 +56,7 @@ FORMATS = (
     Format("code", _CODE, "code:extract", True),
     Format("html", "html htm xhtml", "html:extract"),
     Format("pdf", "pdf", "pdf:extract"),
-    Format("docx", "docx docm dotx dotm", "office.docx:extract"),
+    Format("docx", "docx docm dotx", "docx:extract"),
     Format("pptx", "pptx pptm ppsx", "pptx:extract"),
     Format("sheet", "xlsx xlsm xlsb xls ods", "sheets:extract"),
     Format("odf", "odt ott odp otp fodt", "odf:extract"),
@@ -63,6 +64,7 @@ FORMATS = (
     Format("notebook", "ipynb", "notebook:extract"),
     Format("mail", "eml", "mail:extract"),
     Format("mbox", "mbox mbx", "mail:extract_mbox"),
+    Format("json", "json", "json_text:extract", isolated=False),
     Format("jsonl", "jsonl ndjson", "records:extract_jsonl", records=True),
     Format("csv", "csv tsv", "records:extract_csv", records=True),
     Format("subtitles", "srt vtt", "subtitles:extract"),
@@ -80,6 +82,7 @@ _UNREAD = dict.fromkeys(_BINARY.split(), "binary file") | {
     suffix: f"{suffix.upper()} is not read (--pre can: see docs/ingest.md)" for suffix in _MARKED_UP
 }
 MBOX = re.compile(rb"From \S.{0,80} \d\d?:\d\d(?::\d\d)? .{0,40}\r?\n")  # RFC 4155
+_ALONE = re.compile(r"\r(?!\n)")
 _HEADER = re.compile(rb"[A-Za-z][\w-]*: ")
 # Headers that programs write, none a person does: a message of a Maildir, say, has no suffix.
 _MAIL_HEADER = re.compile(
@@ -236,7 +239,7 @@ def _stretches(
         text, rest = rest[:end], rest[end:]
         yield _document(text, function, suffix, offset, line)
         offset += len(text.encode("utf-8"))
-        line += text.count("\n")
+        line += text.count(line_end(text))
         if not data:
             return
         data = file.read(WINDOW)
@@ -246,6 +249,24 @@ def _document(
     text: str, function: Callable[..., Any], suffix: str, offset: int, line: int
 ) -> Document:
     found: tuple[str, list[Block]] | tuple[str, list[Block], Mapping[str, object]]
-    found = function(text, suffix)
+    # A carriage return alone ends a line, too; of the same length, so that offsets hold.
+    found = function(_ALONE.sub("\n", text) if "\r" in text else text, suffix)
     fields = found[2] if len(found) == 3 else {}
-    return Document(text, found[0], found[1], offset, line, fields=fields)
+    blocks = _without_data(found[1], text)
+    return Document(text, found[0], blocks, offset, line, fields=fields)
+
+
+def _without_data(blocks: list[Block], text: str) -> list[Block]:
+    """The blocks without the long base64 data in them, a picture say."""
+    for start, end in long_data(text):
+        kept = []
+        for block in blocks:
+            if block.end <= start or end <= block.start:
+                kept.append(block)
+                continue
+            before = block._replace(end=max(block.start, start))
+            kept += [
+                b for b in (before, block._replace(start=min(block.end, end))) if b.end > b.start
+            ]
+        blocks = kept
+    return blocks

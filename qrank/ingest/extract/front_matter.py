@@ -13,9 +13,10 @@ from qrank.ingest.extract.building import clean
 MAX_LENGTH = 16_384  # characters; longer ones are text
 MAX_DEPTH = 50  # of lists and tables within each other; the parsers recurse
 MAX_DOTS = 200  # in a line of TOML: keys of so many parts take quadratic time
-_YAML = re.compile(r"---[ \t]*\n(.*?)\n(?:---|\.\.\.)[ \t]*(?:\n|\Z)", re.DOTALL)
+_EOL = r"(?:\r\n?|\n)"
+_YAML = re.compile(rf"---[ \t]*{_EOL}(.*?){_EOL}(?:---|\.\.\.)[ \t]*(?:{_EOL}|\Z)", re.DOTALL)
 _BRACKET = re.compile(r"[\[\]{}]")
-_TOML = re.compile(r"\+\+\+[ \t]*\n(.*?)\n\+\+\+[ \t]*(?:\n|\Z)", re.DOTALL)
+_TOML = re.compile(rf"\+\+\+[ \t]*{_EOL}(.*?){_EOL}\+\+\+[ \t]*(?:{_EOL}|\Z)", re.DOTALL)
 
 
 def read(text: str) -> tuple[Mapping[str, object], int]:
@@ -33,7 +34,8 @@ def read(text: str) -> tuple[Mapping[str, object], int]:
     if not found:
         return {}, 0
     try:
-        table = _yaml(found[1]) if text[0] == "-" else _toml(found[1])
+        inner = re.sub(_EOL, "\n", found[1])
+        table = _yaml(inner) if text[0] == "-" else _toml(inner)
     except Exception:  # the parsers' own errors, and what they raise without meaning to
         table = {}
     fields = {clean(str(key)): _plain(value) for key, value in table.items()}

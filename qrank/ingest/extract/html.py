@@ -52,6 +52,8 @@ def add(builder: Builder, text: str, line: int | None = 0) -> str:
 
     if not text.strip():
         return ""
+    if "\r" in text:
+        text = re.sub(r"\r\n?", "\n", text)  # libxml2 counts newlines alone
     parser = etree.HTMLParser(encoding="utf-8", huge_tree=True, remove_comments=True)
     try:
         root = etree.fromstring(text.encode("utf-8", "replace"), parser)

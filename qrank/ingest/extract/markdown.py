@@ -4,11 +4,13 @@ headings that are in no list or quotation."""
 from __future__ import annotations
 
 import re
+from collections import deque
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from qrank.errors import ExtractError
 from qrank.ingest.extract import front_matter
+from qrank.ingest.extract.building import Builder
 from qrank.results import Block
 
 if TYPE_CHECKING:
@@ -28,6 +30,26 @@ def extract(text: str, _suffix: str = "") -> tuple[str, list[Block], Mapping[str
     """
     fields, body = front_matter.read(text)
     blocks = [Block(0, body)] if body else []
+    scan = _scanned(text, body, blocks)
+    title = " ".join(str(fields.get("title") or "").split())[:MAX_HEADING]
+    return title or scan.first_heading, blocks, fields
+
+
+def add(builder: Builder, text: str) -> None:
+    """Add a Markdown text, its headings as headings, to a document of another format."""
+    blocks: list[Block] = []
+    headings = deque(_scanned(text, 0, blocks).headings)
+    for block in blocks:
+        start = block.start
+        while headings and headings[0].end <= block.end:
+            found = headings.popleft()
+            builder.paragraph(text[start : found.start])
+            builder.heading(found.level, found.name)
+            start = found.end
+        builder.paragraph(text[start : block.end])
+
+
+def _scanned(text: str, body: int, blocks: list[Block]) -> _Scan:
     scan = _Scan(text, body, blocks)
     try:
         scan.run()
@@ -35,8 +57,16 @@ def extract(text: str, _suffix: str = "") -> tuple[str, list[Block], Mapping[str
         if type(error).__name__ != "PanicException":  # Rust's, which is no Exception
             raise
         raise ExtractError("its reader gave up on it") from error
-    title = " ".join(str(fields.get("title") or "").split())[:MAX_HEADING]
-    return title or scan.first_heading, blocks, fields
+    return scan
+
+
+class Heading(NamedTuple):
+    """A heading and where its lines are, in characters."""
+
+    start: int
+    end: int
+    level: int
+    name: str
 
 
 class _Scan:
@@ -52,13 +82,14 @@ class _Scan:
         self._line, self._seen = body, body  # where a line begins, the last before seen
         self._path: list[tuple[int, str]] = []  # (level, heading)
         self._heading: tuple[str, ...] = ()
+        self.headings: list[Heading] = []
         self.first_heading = ""
 
     def run(self) -> None:
         """Fill the list of blocks."""
         import pyromark
 
-        depth = 0  # of containers around
+        depth = start = 0  # of containers around; where a heading begins
         name: list[str] | None = None  # the pieces of the heading that is being read
         source = self._data.decode("utf-8")
         for event, place in pyromark.events_with_range(
@@ -70,13 +101,16 @@ class _Scan:
             if sort == "Start":
                 if what == "Heading" and not depth:
                     name = []
+                    start = self._place(place["start"])
                 elif what == "List" and depth:  # under an item's own text
                     self._close(self._line_start(self._place(place["start"])))
                 depth += what in _CONTAINERS
             elif sort == "End":
                 depth -= what in _CONTAINERS
                 if what == "Heading" and name is not None:
-                    self._set_heading(int(level[1]), "".join(name))
+                    line, end = "".join(name), self._place(place["end"])
+                    self._set_heading(int(level[1]), line)
+                    self.headings.append(Heading(start, end, int(level[1]), line))
                     name = None
                 elif what in _CONTENT:
                     self._close(self._line_end(self._place(place["end"])))

@@ -1,4 +1,4 @@
-"""Jupyter notebooks: Markdown cells as Markdown, code cells with their text output.
+"""Jupyter notebooks: Markdown cells as Markdown, code cells with what they printed and showed.
 
 The format: nbformat 4 (nbformat.readthedocs.io); older ones keep their cells in worksheets.
 """
@@ -6,68 +6,116 @@ The format: nbformat 4 (nbformat.readthedocs.io); older ones keep their cells in
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 from qrank.errors import ExtractError
-from qrank.ingest.extract import markdown
+from qrank.ingest.decode import decode
+from qrank.ingest.extract import html, markdown
 from qrank.ingest.extract.building import Builder
 from qrank.results import Document
 
 MAX_OUTPUT = 4_000  # characters of a cell's output; more is data
+MAX_RICH = 1 << 20  # the same of its HTML, most of which is markup
+_CELLS = re.compile(r'"cells"\s*:\s*\[')
+_BETWEEN = re.compile(r"[\s,]*")
+# What Python prints of an object that has no text of its own.
+_REPR = re.compile(r"\s*<[\w.]+(?: object| at 0x)[^\n]*>\s*")
+_OVERWRITTEN = re.compile(r"[^\n]*\r(?=[^\n])")  # by what follows: a progress bar
 
 
 def extract(file: BinaryIO) -> Iterator[Document]:
     """Yield the document; cells have no lines that an editor shows, so none are given."""
+    text = decode(file.read())[0]
+    builder = Builder()
     try:
-        notebook = json.load(file)
-        sheets = notebook.get("worksheets") or [notebook]
-        cells = [cell for sheet in sheets for cell in sheet.get("cells", [])]
-        builder = Builder()
-        for cell in cells:
-            _cell(builder, cell)
-    except (ValueError, AttributeError, TypeError, RecursionError) as error:
-        raise ExtractError("damaged, or no notebook") from error
+        cells = _cells(json.loads(text))
+    except (ValueError, RecursionError) as error:
+        cells = list(_whole_cells(text))
+        if not cells:
+            raise ExtractError("damaged, or no notebook") from error
+        at = len(text[: getattr(error, "pos", 0)].encode("utf-8", "replace"))
+        builder.note = f"no JSON from byte {at:,} on: only the {len(cells)} cells before are read"
+    bad = sum(not _cell(builder, cell) for cell in cells)
+    if bad:
+        builder.note = builder.note or f"{bad} of {len(cells)} cells can't be read"
     yield builder.document(builder.first_heading)
 
 
-def _cell(builder: Builder, cell: dict[str, Any]) -> None:
-    source = _text(cell.get("source", cell.get("input", "")))
+def _cells(notebook: object) -> list[Any]:
+    """Raises ExtractError when it is no notebook."""
+    if not isinstance(notebook, dict):
+        raise ExtractError("damaged, or no notebook")
+    sheets = notebook.get("worksheets") or [notebook]
+    found = [sheet.get("cells") for sheet in _list(sheets) if isinstance(sheet, dict)]
+    if not any(isinstance(each, list) for each in found):
+        raise ExtractError("damaged, or no notebook: it holds no list of cells")
+    return [cell for each in found for cell in _list(each)]
+
+
+def _whole_cells(text: str) -> Iterator[Any]:
+    """The cells of a notebook that ends, or breaks, within one, up to there."""
+    begins = _CELLS.search(text)
+    at = begins.end() if begins else len(text)
+    while at < len(text):
+        at = _BETWEEN.match(text, at).end()  # type: ignore[union-attr]  # it always matches
+        try:
+            cell, at = json.JSONDecoder().raw_decode(text, at)
+        except (ValueError, RecursionError):
+            return
+        yield cell
+
+
+def _cell(builder: Builder, cell: object) -> bool:
+    """Add a cell; False when it is none."""
+    if not isinstance(cell, dict):
+        return False
+    source = _text(cell.get("source") or cell.get("input"))
     if cell.get("cell_type") == "heading":  # nbformat 3
-        builder.heading(int(cell.get("level", 1)), source)
+        level = cell.get("level")
+        builder.heading(level if isinstance(level, int) and level > 0 else 1, source)
     elif cell.get("cell_type") == "markdown":
-        _, blocks, _ = markdown.extract(source)
-        before: tuple[str, ...] = ()
-        for block in blocks:
-            if block.heading != before:
-                _headings(builder, source[block.start : block.end])
-                before = block.heading
-            builder.paragraph(_without_headings(source[block.start : block.end]))
+        markdown.add(builder, source)
     else:
         builder.paragraph(source)
-        for output in cell.get("outputs", []):
-            data = output.get("data", output)
-            shown = _text(data.get("text/plain", data.get("text", data.get("evalue", ""))))
-            builder.paragraph(shown[:MAX_OUTPUT])
+        for output in _list(cell.get("outputs")):
+            if isinstance(output, dict):
+                _output(builder, output)
+    return True
 
 
-def _text(value: str | list[str]) -> str:
-    return value if isinstance(value, str) else "".join(value)
+def _output(builder: Builder, output: dict[str, Any]) -> None:
+    """The text of an output; of what is shown in several forms the plain one, unless it only says
+    that there is an object."""
+    if "ename" in output or "evalue" in output:
+        said = (_text(output.get("ename")), _text(output.get("evalue")))
+        builder.paragraph(": ".join(filter(None, said))[:MAX_OUTPUT])
+        return
+    data = output.get("data")
+    data = data if isinstance(data, dict) else output
+    plain = _text(data.get("text/plain") or data.get("text"))
+    if plain.strip() and not _REPR.fullmatch(plain):
+        plain = plain.replace("\r\n", "\n")
+        builder.paragraph(_OVERWRITTEN.sub("", plain)[:MAX_OUTPUT])
+    elif shown := _text(data.get("text/markdown") or data.get("markdown")):
+        inner = Builder()
+        markdown.add(inner, shown[:MAX_OUTPUT])
+        builder.paragraph(inner.document().text)
+    elif shown := _text(data.get("text/html") or data.get("html")):
+        inner = Builder()
+        html.add(inner, shown[:MAX_RICH], line=None)
+        builder.paragraph(inner.document().text[:MAX_OUTPUT])
+    else:
+        builder.paragraph(_text(data.get("text/latex") or data.get("latex"))[:MAX_OUTPUT])
 
 
-def _headings(builder: Builder, text: str) -> None:
-    for line in text.splitlines():
-        if line.startswith("#") and line.lstrip("#")[:1] in ("", " "):
-            builder.heading(len(line) - len(line.lstrip("#")), line.strip("# "))
-        elif line.strip():
-            return
+def _list(value: object) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
-def _without_headings(text: str) -> str:
-    lines = text.strip("\n").splitlines()
-    at = 0
-    while at < len(lines) and (
-        not lines[at].strip() or (lines[at].lstrip("#")[:1] == " " and lines[at][0] == "#")
-    ):
-        at += 1
-    return "\n".join(lines[at:])
+def _text(value: object) -> str:
+    """A text of the format: a string, or a list of its lines."""
+    if isinstance(value, list):
+        return "".join(line for line in value if isinstance(line, str))
+    return value if isinstance(value, str) else ""

@@ -33,7 +33,7 @@ def extract_jsonl(file: BinaryIO, fields: tuple[str, ...] = ()) -> Iterator[Docu
     """Yield the rows, a stretch at a time. Without fields: those with the usual names of titles
     and texts, else all that hold text. Raises ExtractError when no line is a JSON object,
     NoTextError when none has text."""
-    with _text_of(file) as lines:
+    with text_of(file) as lines:
         yield from _objects(lines, fields)
 
 
@@ -70,10 +70,10 @@ def _objects(lines: Iterable[str], fields: tuple[str, ...]) -> Iterator[Document
 
 def extract_csv(file: BinaryIO, fields: tuple[str, ...] = ()) -> Iterator[Document]:
     """Yield the rows, a stretch at a time; the first row names the columns, unless there is but one
-    column. Without fields: all. Raises ExtractError for what is no CSV, NoTextError when no row
-    has text."""
+    column, or no other row. Without fields: all. Raises ExtractError for what is no CSV,
+    NoTextError when no row has text."""
     csv.field_size_limit(MAX_FIELD)
-    with _text_of(file) as lines:
+    with text_of(file) as lines:
         yield from _rows((line.replace("\0", "") for line in lines), fields)
 
 
@@ -83,17 +83,23 @@ def _rows(lines: Iterator[str], fields: tuple[str, ...]) -> Iterator[Document]:
     if head and (said := _SEPARATOR.fullmatch(head[0])):  # a line that Excel understands
         head, skipped = head[1:], 1
     delimiter = said[1] if skipped and said else _delimiter(head)
-    rows = csv.reader(chain(head, lines), delimiter=delimiter or NOWHERE)
+    rows = csv.reader(
+        chain(head, lines),
+        delimiter=delimiter or NOWHERE,
+        skipinitialspace=bool(delimiter) and _has_blanks(head, delimiter),
+    )
     stretch = _Stretch()
     names: list[str] = []
+    only: list[str] = []  # the first row, until there is another
     line, first = 1 + skipped, 0
     try:
         for row in rows:
             end = rows.line_num + skipped
             if not names and delimiter:
-                names = _columns(row)
-                first = rows.line_num
+                names, only = _columns(row), row
+                first = end
             else:
+                only = []
                 more = (f"column {i}" for i in range(len(names) + 1, len(row) + 1))
                 columns = zip(chain(names, more), row, strict=False)
                 filled = {name: value.strip() for name, value in columns if value}
@@ -103,13 +109,14 @@ def _rows(lines: Iterator[str], fields: tuple[str, ...]) -> Iterator[Document]:
                 yield stretch.document()
     except csv.Error as error:
         raise ExtractError(f"line {line} is no CSV: {error}") from error
-    if names and rows.line_num == first:
-        raise NoTextError("no row below the one that names the columns")
+    if only and not fields:
+        text = ", ".join(cell for each in only if (cell := each.strip()))
+        stretch.add({"row": text}, ("row",), range(1 + skipped, first + 1))
     yield stretch.last(fields)
 
 
 @contextmanager
-def _text_of(file: BinaryIO) -> Iterator[io.TextIOWrapper]:
+def text_of(file: BinaryIO) -> Iterator[io.TextIOWrapper]:
     """The file as text, line ends as they are, in the encoding that its beginning shows."""
     head = file.read(SAMPLE)
     encoding, skipped = encoding_of(whole_lines(head) if len(head) == SAMPLE else head)
@@ -132,7 +139,7 @@ def _delimiter(lines: Sequence[str]) -> str:
     for strict in (True, False):
         best, most = "", (0.0, 1)
         for delimiter in "\t;|,":  # where two would do, the one that is seldomer in a text
-            counts = _cells(lines, delimiter, strict=strict)
+            counts = _cells(lines, delimiter, strict=strict, blanks=strict)
             first = counts[0] if counts else 0
             alike = (counts.count(first) / len(counts) if counts else 0.0, first)
             if first > 1 and alike > most:
@@ -142,9 +149,22 @@ def _delimiter(lines: Sequence[str]) -> str:
     return ""
 
 
-def _cells(lines: Sequence[str], delimiter: str, *, strict: bool) -> list[int]:
-    """How many cells each row has; none when strict and a quoted cell goes on after its end."""
-    rows = csv.reader(lines, delimiter=delimiter, strict=strict)
+def _has_blanks(lines: Sequence[str], delimiter: str) -> bool:
+    """Whether quoted cells come after a blank: `1, "a, b"`.
+
+    >>> _has_blanks(['1, "a, b"\\n'], ","), _has_blanks(['1, 5" pipe\\n'], ",")
+    (True, False)
+    """
+    blank = any(f'{delimiter} "' in line for line in lines)
+    return blank and bool(_cells(lines, delimiter, strict=True, blanks=True))
+
+
+def _cells(
+    lines: Sequence[str], delimiter: str, *, strict: bool, blanks: bool = False
+) -> list[int]:
+    """How many cells each row has; none when strict and a quoted cell goes on after its end.
+    blanks: those before a cell are not part of it."""
+    rows = csv.reader(lines, delimiter=delimiter, strict=strict, skipinitialspace=blanks)
     counts: list[int] = []
     try:
         counts += (len(row) for row in rows if row)

@@ -33,7 +33,7 @@ def extract(file: BinaryIO) -> Iterator[Document]:
         lines.clear()
         size = 0
 
-    for number, line in enumerate(decode(file.read())[0].splitlines(), 1):
+    for number, line in enumerate(re.split(r"\r\n?|\n", decode(file.read())[0]), 1):
         begins = _TIME.match(line)
         if begins:
             in_cue = True

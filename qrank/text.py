@@ -2,7 +2,7 @@
 
 Words are runs of letters, marks and digits; they are case-folded, Latin and Greek accents are
 dropped, and each is stemmed by the Snowball stemmer that its script points to; in Latin script
-that is the document's language, seen from its most frequent words (language.py). Scripts without
+that is the document's language, seen from its most frequent words (qrank.language). Scripts without
 spaces, and Korean, become overlapping character bigrams. Identifiers give their parts beside the
 whole: `maxRetries` -> maxretri, max, retri. Change `VERSION` with any change of the terms.
 """
@@ -15,7 +15,8 @@ from collections.abc import Iterable, Iterator
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING
 
-from qrank.analysis.language import ENGLISH
+from qrank.language import ENGLISH
+from qrank.markup.visible import searchable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -183,7 +184,7 @@ def _bigrams(run: str) -> tuple[str, ...]:
 
 def index_terms(text: str, latin: str = ENGLISH) -> list[str]:
     """The terms of text in order, repeats kept: what a document is indexed under."""
-    return [term for _, _, terms in tokens(text, latin) for term in terms]
+    return [term for _, _, terms in tokens(searchable(text), latin) for term in terms]
 
 
 # Outside these a character of ASCII ends whatever _TOKEN matches, and looks at around it.
@@ -224,6 +225,7 @@ def joined_terms(text: str, latin: str = ENGLISH) -> str:
     >>> joined_terms("Where's C++? In user_id.")
     'where c++ in user_id user id'
     """
+    text = searchable(text)
     if text.isascii():
         runs = text.encode().translate(_ASCII_RUNS).decode().split()
     else:
@@ -241,6 +243,7 @@ def query_terms(text: str, latin: str = ENGLISH) -> list[str]:
     """
     counts: dict[str, int] = {}
     meant: set[str] = set()  # terms that are not only in stop words
+    text = searchable(text)
     for start, end, terms in tokens(text, latin):
         stop = text[start:end].lower() in STOP_WORDS
         for term in terms:

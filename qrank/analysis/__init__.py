@@ -1,1 +1,0 @@
-"""The analyser: what index and queries see of a text."""

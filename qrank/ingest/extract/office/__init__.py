@@ -1,1 +1,0 @@
-"""Office documents: Office Open XML, OpenDocument, and the formats before them."""
