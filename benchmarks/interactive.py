@@ -26,11 +26,11 @@ from pathlib import Path
 from compiled import keep_compiled
 
 from qrank import Index
+from qrank.analysis.text import joined_terms
 from qrank.cli.interactive.searcher import LIMIT
 from qrank.results import Chunk
 from qrank.store import open_store
 from qrank.terms import new_chunk
-from qrank.text import joined_terms
 
 COMMAND = Path(sys.executable).parent / "qrank"
 FOOT = b"Open in editor"  # in the line below: the screen is there

@@ -3,8 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from datetime import datetime
 from pathlib import Path
+from typing import TypedDict
+
+
+class FilterOptions(TypedDict, total=False):
+    """Which files a search looks at, as `Index.search` and the command line's options name it."""
+
+    collections: Sequence[str]
+    path: str | None
+    types: Sequence[str]
+    since: datetime | None
+    until: datetime | None
 
 
 def path_list(paths: str | Path | Iterable[str | Path]) -> list[Path]:

@@ -223,12 +223,14 @@ class PackedChunk:
 
 @dataclass(frozen=True, slots=True)
 class Packed:
-    """The best passages that fit into max_tokens, and how many tokens they are, estimated."""
+    """The best passages that fit into max_tokens, and how many tokens they are, estimated; best:
+    how many the best of all has, whether it fits or not."""
 
     query: str
     max_tokens: int
     tokens: int
     passages: list[PackedChunk]
+    best: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from qrank.arguments import path_list, require_count, text_list
 from qrank.errors import InputError
 from qrank.models.registry import AUTO, Registry, Role
-from qrank.results import RankedText
+from qrank.results import Packed, RankedText, Result
 from qrank.settings import ANYWHERE, NO_SETTINGS, Placement, Reading, Settings, Walking
 
 if TYPE_CHECKING:
@@ -166,6 +166,14 @@ def embed(
         return embedding(texts, query=query, instruction=instruction, dims=dims)
     finally:
         embedding.close()
+
+
+def pack(query: str, results: Sequence[Result], max_tokens: int) -> Packed:
+    """The best results that fit into max_tokens with their places, neighbours merged, for a
+    language model to read. Tokens are estimated."""
+    from qrank.searching.pack import pack
+
+    return pack(query, results, max_tokens)
 
 
 def plan(

@@ -22,10 +22,10 @@ from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
+from qrank.analysis.language import language
 from qrank.errors import ExtractError
 from qrank.ingest.extract import documents, is_isolated
 from qrank.ingest.prepare import new_chunks
-from qrank.language import language
 
 MEMORY = 4 << 30  # bytes of address space
 # What a library takes all memory for, and crashes; in a worker that costs the file alone.

@@ -58,9 +58,9 @@ def test_one_path_or_name_is_a_list_of_one(tmp_path: Path) -> None:
     with qrank.Index(str(tmp_path / "i.db")) as index:
         assert index.add(str(folder), embed=False, collection="drinks").added == 2
         assert len(list(qrank.plan(folder))) == 2
-        found = index.search("tea", mode="bm25", collections="drinks", suffixes="md")
+        found = index.search("tea", mode="bm25", collections="drinks", types="md")
         assert [result.path for result in found.results] == [str(folder / "tea.md")]
-        assert index.count("drinks", suffixes="txt") == 1
+        assert index.count("drinks", types="txt") == 1
         assert index.search("tea", mode="bm25", collections="d").results == []
         assert len([line for line in index.export(collections="drinks") if "path" in line]) == 2
         assert index.remove(str(folder / "tea.md")) == 1

@@ -17,7 +17,7 @@ PACKAGE = ROOT / "qrank"
 LAYERS = {  # each may import those after it
     "cli": {
         *("api", "config", "standalone", "evaluation", "indexing", "searching", "upkeep"),
-        *("progress", "models"),
+        *("json_form", "progress", "models"),
     },
     "evaluation": {"api", "indexing", "searching", "progress", "store", "models"},
     "api": {
@@ -29,6 +29,7 @@ LAYERS = {  # each may import those after it
     "searching": {"inference", "ingest", "progress", "store", "models"},
     "upkeep": {"inference", "progress", "store", "llama", "models"},
     "inference": {"store", "llama", "servers", "models"},
+    "json_form": {"evaluation", "indexing"},  # their types
     "config": set(),
     "progress": set(),
     "ingest": set(),
@@ -37,8 +38,8 @@ LAYERS = {  # each may import those after it
     "servers": set(),
     "models": set(),
 }
-EVERYWHERE = {"results", "errors", "settings", "text", "language", "names", "prompts", ""}
-EVERYWHERE |= {"files", "passage", "terms", "urls", "arguments", "markup"}
+EVERYWHERE = {"results", "errors", "settings", "analysis", "names", "prompts", ""}
+EVERYWHERE |= {"files", "processors", "passage", "terms", "urls", "arguments", "markup"}
 
 
 def imports(path: Path) -> set[str]:

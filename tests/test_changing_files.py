@@ -101,7 +101,7 @@ def test_vectors_are_found_by_their_passage(tmp_path: Path) -> None:
     with open_store(tmp_path / "i.db", write=True) as store:
         plan = store._rows(
             "EXPLAIN QUERY PLAN DELETE FROM vector WHERE passage_id = 1 RETURNING slot",
-            *((), (int, int, int, str)),
+            types=(int, int, int, str),
         )
     assert "idx_vector_passage_id" in json.dumps(plan)
 

@@ -42,21 +42,18 @@ def evil(tmp_path: Path) -> Path:
         "import sys\n"
         "if 'qrank.ingest.worker' in ' '.join(sys.orig_argv):\n"
         "    import builtins, ctypes, os, time\n"
-        "    import docx\n"
-        "    def Document(file):\n"
+        "    import zipfile\n"
+        "    def opened(self, *args, **options):\n"
         "        os.write(os.open(os.environ['OPENED'], os.O_CREAT | os.O_APPEND | os.O_WRONLY),"
         " b'x')\n"
-        "        name = file.read(4)\n"
-        "        file.seek(0)\n"
-        "        import zipfile\n"
-        "        text = zipfile.ZipFile(file).comment\n"
+        "        real(self, *args, **options)\n"
+        "        text = self.comment\n"
         "        if text == b'crash': ctypes.string_at(0)\n"
         "        if text == b'hang': time.sleep(1000)\n"
         "        if text == b'spin':\n"
         "            while True: pass\n"
-        "        if text == b'eat': return bytearray(1 << 40)\n"
-        "        return real(file)\n"
-        "    real, docx.Document = docx.Document, Document\n",
+        "        if text == b'eat': bytearray(1 << 40)\n"
+        "    real, zipfile.ZipFile.__init__ = zipfile.ZipFile.__init__, opened\n",
         "utf-8",
     )
     return folder

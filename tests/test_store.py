@@ -187,11 +187,11 @@ def test_a_filter_is_applied_before_the_cut(store: Store) -> None:
         collection="small",
     )
     model, vectors = add_vectors(store)
-    for where in (Filter(("small",)), Filter.of(path="*.txt"), Filter.of(path="y/*")):
-        assert len(store.bm25(["tea"], 3, where)) == 1
-        near = store.nearest(model, vectors[0], 3, where)
+    for filter in (Filter(("small",)), Filter(paths=("*.txt",)), Filter(paths=("*/y/*",))):
+        assert len(store.bm25(["tea"], 3, filter)) == 1
+        near = store.nearest(model, vectors[0], 3, filter)
         assert len(near) == 1
-        assert [c.path for c in store.chunks_of_passages([near[0][0]], where).values()] == [
+        assert [c.path for c in store.chunks_of_passages([near[0][0]], filter).values()] == [
             "/y/only.txt"
         ]
     assert len(store.bm25(["tea"], 3, Filter(("big",)))) == 3
@@ -282,7 +282,7 @@ def test_phrases_filters_and_dates_hold_in_both_kinds_of_candidates(store: Store
     add(store, "/a.md", ["red tea pot", "tea pot red"], title="kitchen")
     add(store, "/b.TXT", ["red pot of tea"], title="garden")
     model, vectors = add_vectors(store)
-    for where, texts in (
+    for filter, texts in (
         (Filter(required=(Phrase(("tea", "pot")),)), {"red tea pot", "tea pot red"}),
         (Filter(excluded=(Phrase(("pot", "red")),)), {"red tea pot", "red pot of tea"}),
         (Filter(required=(Phrase(("garden",), title=True),)), {"red pot of tea"}),
@@ -294,9 +294,9 @@ def test_phrases_filters_and_dates_hold_in_both_kinds_of_candidates(store: Store
         (Filter(since_ns=2, until_ns=3), {"red tea pot", "tea pot red", "red pot of tea"}),
         (Filter(required=(Phrase(("nothing",)),)), set()),
     ):
-        assert set(found_texts(store, store.bm25(["red"], 9, where))) == texts
-        near = store.nearest(model, vectors[0], 9, where)
-        found = store.chunks_of_passages((passage for passage, _ in near), where)
+        assert set(found_texts(store, store.bm25(["red"], 9, filter))) == texts
+        near = store.nearest(model, vectors[0], 9, filter)
+        found = store.chunks_of_passages((passage for passage, _ in near), filter)
         assert {chunk.chunk.text for chunk in found.values()} == texts
 
 
@@ -319,12 +319,12 @@ def test_threads_find_what_one_does(store: Store, monkeypatch: pytest.MonkeyPatc
             store, f"/{i % 3}/{i}", [f"tea number{i} word{j} {'tea ' * (j % 4)}" for j in range(20)]
         )
     model, vectors = add_vectors(store)
-    wheres = (EVERYTHING, Filter.of(path="/1/*"), Filter(excluded=(Phrase(("word3",)),)))
+    filters = (EVERYTHING, Filter(paths=("/1/*",)), Filter(excluded=(Phrase(("word3",)),)))
 
     def found() -> list[object]:
         return [
-            (store.bm25(["tea", "word2"], 50, where), store.nearest(model, vectors[7], 50, where))
-            for where in wheres
+            (store.bm25(["tea", "word2"], 50, filter), store.nearest(model, vectors[7], 50, filter))
+            for filter in filters
         ]
 
     monkeypatch.setattr("qrank.store.parallel.MOST_THREADS", 1)

@@ -17,7 +17,6 @@ from rich.cells import cell_len
 from support import COMMAND, SAMPLE, Run, wait_until
 
 from qrank import Index
-from qrank.cli.output.hints import far_off
 
 Qrank = Callable[..., Run]
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
@@ -136,7 +135,7 @@ def test_no_question_of_the_sample_is_said_to_be_far_off(sample_db: Path) -> Non
     lines = (SAMPLE / "queries.jsonl").read_text("utf-8").splitlines()
     with Index(sample_db) as index:
         for query in (json.loads(line)["query"] for line in lines):
-            assert not far_off(index, index.search(query, rerank=False)), query
+            assert not index.far_off(index.search(query, rerank=False)), query
 
 
 def test_links_lead_to_the_line(

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from qrank.language import language
-from qrank.text import STOP_WORDS, index_terms, query_terms, tokens, variants
+from qrank.analysis.language import language
+from qrank.analysis.text import STOP_WORDS, index_terms, query_terms, tokens, variants
 
 
 @pytest.mark.parametrize(

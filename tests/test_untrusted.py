@@ -25,7 +25,7 @@ from qrank.indexing.transfer import Importer
 from qrank.passage import passage_hash
 from qrank.results import Chunk, Signature
 from qrank.store import open_store
-from qrank.store.filters import EVERYTHING
+from qrank.store.filters import EVERYTHING, Filter
 from qrank.store.interface import Store, StoredModel
 from qrank.terms import new_chunk
 
@@ -322,7 +322,7 @@ def test_terms_can_not_move_a_document_into_a_collection(tmp_path: Path) -> None
     said, store = taken(tmp_path, [*map(json.dumps, lines)])
     with store:
         assert said == ""
-        inside = store.bm25(["text"], 9, EVERYTHING.of(("secret",)))
+        inside = store.bm25(["text"], 9, Filter(("secret",)))
         assert inside == []
         assert store.languages() == ["english"]
 

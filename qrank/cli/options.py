@@ -118,7 +118,7 @@ Collections = Annotated[
 PathGlob = Annotated[
     str | None, typer.Option("--path", metavar="GLOB", help="Only files whose path matches.")
 ]
-Suffixes = Annotated[
+Types = Annotated[
     list[str] | None,
     typer.Option(
         "--type",

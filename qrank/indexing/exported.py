@@ -9,7 +9,7 @@ import json
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
-from qrank.language import LANGUAGES
+from qrank.analysis.language import LANGUAGES
 from qrank.markup import readable
 from qrank.passage import passage_hash
 from qrank.results import Chunk, NewChunk, Signature

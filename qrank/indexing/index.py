@@ -8,7 +8,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qrank import passage, text
+from qrank import passage
+from qrank.analysis import text
 from qrank.errors import ExtractError, InputError
 from qrank.indexing.embedding import IndexModel, record, switch
 from qrank.inference.loading import Embedder, group_size, load_embedder

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from itertools import islice
 
+from qrank.analysis.language import language
 from qrank.indexing.index import COMMIT_FILES, EXTRACTOR
 from qrank.ingest.content import data_hash
 from qrank.ingest.extract import plain
 from qrank.ingest.prepare import new_chunks
-from qrank.language import language
 from qrank.progress import Progress
 from qrank.results import Document, Record, Signature
 from qrank.store.interface import Store

@@ -28,12 +28,12 @@ CHUNKS = 256  # whose vectors are read at once
 GROUP_CHUNKS = 512  # of one transaction
 
 
-def export(store: Store, where: Filter, *, vectors: bool = True) -> Iterator[dict[str, Any]]:
+def export(store: Store, filter: Filter, *, vectors: bool = True) -> Iterator[dict[str, Any]]:
     """The lines of what passes the filter, as objects for JSON."""
     models = store.models() if vectors else []
     yield {"qrank": FORMAT, "models": [_without_id(model) for model in models]}
     documents = 0
-    for document in store.documents(where):
+    for document in store.documents(filter):
         documents += 1
         yield {
             "path": document.path,

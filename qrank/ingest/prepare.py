@@ -16,14 +16,14 @@ from fnmatch import fnmatch
 from pathlib import PurePath
 from typing import BinaryIO, NamedTuple
 
-from qrank import text
+from qrank.analysis import text
+from qrank.analysis.language import ENGLISH, language
 from qrank.errors import ExtractError, SecretError
 from qrank.ingest import secrets
 from qrank.ingest.chunk import chunk
 from qrank.ingest.content import data_hash, file_hash, open_regular
 from qrank.ingest.extract import documents, is_isolated, takes_fields
 from qrank.ingest.pre import preprocessed
-from qrank.language import ENGLISH, language
 from qrank.markup import readable
 from qrank.passage import passage_hash
 from qrank.results import Document, NewChunk, Signature

@@ -6,7 +6,6 @@ A worker that crashes, hangs or takes too much costs the file it was reading; an
 from __future__ import annotations
 
 import contextlib
-import os
 import pickle
 import queue
 import signal
@@ -22,6 +21,7 @@ from dataclasses import dataclass, field
 from qrank.ingest import worker as protocol
 from qrank.ingest.prepare import IN_MEMORY, Part, Prepared, Task, needs_worker, prepare
 from qrank.ingest.problems import STOPS, Problem, problem_of, signal_name
+from qrank.processors import usable_processors
 from qrank.settings import Reading
 
 HERE = 2 << 20  # bytes of plain text in all that are not worth the start of a worker
@@ -170,7 +170,7 @@ class _Workers:
 
     def submit(self, batch: list[_Reply]) -> None:
         if self._threads is None:
-            count = min(MAX_WORKERS, cores())
+            count = min(MAX_WORKERS, usable_processors())
             self._threads = ThreadPoolExecutor(count, thread_name_prefix="qrank-reader")
             threading.Thread(target=self._watch, daemon=True).start()
         for reply in batch:
@@ -295,10 +295,3 @@ class _Process:
         if code < 0:
             return f"its reader crashed ({signal_name(-code)})"
         return f"its reader ended with status {code}"
-
-
-def cores() -> int:
-    """How many processors this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import datetime
 
+from qrank.names import path_globs
 from qrank.store.filters import Filter
 
 MOST_NS = (1 << 63) // 10**9 * 10**9  # whole seconds that fit into an integer of SQLite's
@@ -15,18 +15,19 @@ MOST_NS = (1 << 63) // 10**9 * 10**9  # whole seconds that fit into an integer o
 def build_filter(
     collections: Sequence[str] = (),
     path: str | None = None,
-    suffixes: Sequence[str] = (),
+    types: Sequence[str] = (),
     since: datetime | None = None,
     until: datetime | None = None,
 ) -> Filter:
-    """The filter; suffixes are ends of names, with or without a dot, or formats.
+    """The filter; types are names of formats, or suffixes of files with or without a dot.
 
-    >>> build_filter(suffixes=["html", ".Foo"]).suffixes
+    >>> build_filter(types=["html", ".Foo"]).suffixes
     ('.html', '.htm', '.xhtml', '.Foo')
     """
-    return replace(
-        Filter.of(tuple(collections), path),
-        suffixes=_ends(suffixes) if suffixes else (),
+    return Filter(
+        collections=tuple(collections),
+        paths=path_globs(path) if path else (),
+        suffixes=_suffixes(types) if types else (),
         since_ns=_ns(since) if since else None,
         until_ns=_ns(until) if until else None,
     )
@@ -46,10 +47,10 @@ def _ns(moment: datetime) -> int:
     return int(max(-MOST_NS, min(ns, MOST_NS)))
 
 
-def _ends(names: Sequence[str]) -> tuple[str, ...]:
+def _suffixes(types: Sequence[str]) -> tuple[str, ...]:
     known = formats()
-    ends = [end for name in names for end in known.get(name.lower(), [name])]
-    return tuple(dict.fromkeys("." + end.lstrip(".") for end in ends))
+    suffixes = [suffix for name in types for suffix in known.get(name.lower(), [name])]
+    return tuple(dict.fromkeys("." + suffix.lstrip(".") for suffix in suffixes))
 
 
 def formats() -> dict[str, list[str]]:

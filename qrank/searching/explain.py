@@ -39,4 +39,4 @@ def _scores(
             yield term, store.term_scores((), ids, variants={language: [term]})
     for phrase in query.required:  # it counts beside its terms
         shown = f'{"title:" * phrase.title}"{" ".join(phrase.terms)}"'
-        yield shown, store.term_scores((), ids, where=Filter(required=(phrase,)))
+        yield shown, store.term_scores((), ids, filter=Filter(required=(phrase,)))

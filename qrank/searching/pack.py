@@ -36,12 +36,8 @@ def pack(query: str, results: Sequence[Result], max_tokens: int) -> Packed:
             packed = longer
     if results and not packed:
         packed = _beginning(results[0], max_tokens)
-    return Packed(query, max_tokens, sum(passage.tokens for passage in packed), packed)
-
-
-def tokens(result: Result) -> int:
-    """About how many tokens a result is when it is packed whole."""
-    return _passage([result]).tokens
+    best = _passage(results[:1]).tokens if results else 0
+    return Packed(query, max_tokens, sum(passage.tokens for passage in packed), packed, best)
 
 
 def _merged(results: Sequence[Result]) -> list[PackedChunk]:

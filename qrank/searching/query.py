@@ -14,7 +14,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from qrank import text
+from qrank.analysis import text
 from qrank.store.filters import Phrase
 
 _PART = re.compile(

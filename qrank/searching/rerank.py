@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from qrank import text
-from qrank.language import language
+from qrank.analysis import text
+from qrank.analysis.language import language
 from qrank.results import RankedText
 from qrank.searching.fusion import blend
 

@@ -56,7 +56,7 @@ class Query:
     stale: Stale = Stale.warn
     per_file: int | None = None  # at most so many results from one file
     unfinished: bool = False  # the last word is still being typed
-    where: Filter = EVERYTHING
+    filter: Filter = EVERYTHING
     fusion_weight: float | None = None  # share of the cosine; None: the embedder's own
     rerank_weight: float | None = None  # share of P(yes); None: the reranker's own
     syntax: bool = True  # whether "phrases", -words and title:words are more than words
@@ -224,7 +224,7 @@ def _candidates(
     """The candidates of the mode's stages with their fused score, in no order."""
     wanted = query.limit if query.per_file is None else query.limit * PASSAGES_A_FILE
     depth = max(DEPTH, wanted, query.candidates)
-    where = replace(query.where, required=parsed.required, excluded=parsed.excluded)
+    filter = replace(query.filter, required=parsed.required, excluded=parsed.excluded)
     lexical: list[tuple[int, float]] = []
     if query.mode is not Mode.vector:
         with clock.stage("bm25"):
@@ -232,7 +232,7 @@ def _candidates(
             if query.unfinished and parsed.terms and len(parsed.terms[-1]) >= PREFIX_LENGTH:
                 prefixes = (*prefixes, parsed.terms[-1])
             whole = [term for term in parsed.terms if term not in prefixes]
-            lexical = store.bm25(whole, depth, where, prefixes, parsed.variants)
+            lexical = store.bm25(whole, depth, filter, prefixes, parsed.variants)
     chunks = store.chunks(chunk for chunk, _ in lexical)
     vector: list[tuple[int, float]] = []
     cosines: dict[int, float] = {}
@@ -251,8 +251,8 @@ def _candidates(
                 model.load,
             )
         with clock.stage("vector"):
-            near = store.nearest(model.stored.id, vector_of_query, depth, where)
-            chunks |= store.chunks_of_passages((passage for passage, _ in near), where)
+            near = store.nearest(model.stored.id, vector_of_query, depth, filter)
+            chunks |= store.chunks_of_passages((passage for passage, _ in near), filter)
             by_passage = dict(near)
             vector = [
                 (i, by_passage[c.passage]) for i, c in chunks.items() if c.passage in by_passage

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from qrank import text
+from qrank.analysis import text
 from qrank.errors import InputError
 from qrank.markup import readable
 from qrank.names import named_path
@@ -36,7 +36,7 @@ def similar(store: Store, place: str, query: Query, model: StoredModel | None) -
 
     Those of the same file are left out, or that one passage. They are ordered by cosine with the
     middle of the place's vectors; in mode bm25, or when the index has no vectors (model None),
-    by BM25 for the place's words. Of query its limit, per_file, min_score, stale, where and mode
+    by BM25 for the place's words. Of query its limit, per_file, min_score, stale, filter and mode
     count.
     Raises InputError when the index does not hold the place.
     """
@@ -49,8 +49,8 @@ def similar(store: Store, place: str, query: Query, model: StoredModel | None) -
     if model and vector is not None:
         answer.models["embed"] = model.name
         with clock.stage("vector"):
-            near = dict(store.nearest(model.id, vector, depth, query.where))
-            chunks = store.chunks_of_passages(near, query.where)
+            near = dict(store.nearest(model.id, vector, depth, query.filter))
+            chunks = store.chunks_of_passages(near, query.filter)
         scores = {i: near[stored.passage] for i, stored in chunks.items()}
     else:
         answer.mode = Mode.bm25.value
@@ -58,7 +58,7 @@ def similar(store: Store, place: str, query: Query, model: StoredModel | None) -
         words = Counter(term for each in texts for term in text.index_terms(each))
         terms = [term for term, _ in words.most_common(WORDS)]
         with clock.stage("bm25"):
-            scores = dict(store.bm25(terms, depth, query.where))
+            scores = dict(store.bm25(terms, depth, query.filter))
             chunks = store.chunks(scores)
     ranks = stage_scores(list(scores.items()), chunks)
     found = [

@@ -15,7 +15,7 @@ from typing import Any
 from qrank.results import Chunk, NewChunk, Signature, StoredChunk
 from qrank.terms import unpack
 
-Kinds = Sequence[Any]  # of a row's values, each a type or a union of types
+Types = Sequence[Any]  # of a row's values, each a type or a union of types
 LONGEST_TEXT = 1 << 20  # characters of a title, a heading, a passage, the fields of a document
 LONGEST_VALUE = 64 << 20  # bytes of one value, or of a row: SQLite refuses to read a longer one
 MOST_DIMS = 1 << 16
@@ -28,22 +28,22 @@ class DamagedError(sqlite3.DatabaseError):
     """A value that an index of ours does not hold; `translate_sqlite_errors` names the file."""
 
 
-def rows(found: Iterable[Any], kinds: Kinds, what: str = "a row") -> Iterator[Any]:
-    """The rows that were found, each with values of such types. what: what a row is.
+def rows(cursor: Iterable[Any], types: Types, what: str = "a row") -> Iterator[Any]:
+    """The rows of a result, whose values must be of these types. what: what a row is.
 
     Raises DamagedError.
     """
-    for row in found:
-        if not all(map(isinstance, row, kinds)):
+    for values in cursor:
+        if not all(map(isinstance, values, types)):
             raise DamagedError(f"{what} has a value of a wrong type")
-        yield row
+        yield values
 
 
-def row(found: Any, kinds: Kinds, what: str) -> Any:
-    """The one row that was found, as `rows`; one that is missing is damage, too."""
-    if found is None:
+def row(values: Any, types: Types, what: str) -> Any:
+    """The one row of a result, as `rows`; None, where there is no row, is damage, too."""
+    if values is None:
         raise DamagedError(f"{what} is missing")
-    return next(rows([found], kinds, what))
+    return next(rows([values], types, what))
 
 
 # A chunk with its file, as stored_chunk wants it; the tables are to be joined.
@@ -58,17 +58,27 @@ CHUNK = (str, str, int, int, int, int, int | None)
 WHOLE_CHUNK = (*CHUNK, bytes, bytes)  # its packed terms, its passage's hash
 
 
-def stored_chunk(found: Any) -> StoredChunk:
+def stored_chunk(values: Any) -> StoredChunk:
     """A chunk with its file, from a row of STORED_CHUNK."""
-    what = f"chunk {found[0]}"
-    row(found, (*_FILE, *CHUNK), what)
-    path, title, fields = found[2], found[4], found[9]
+    what = f"chunk {values[0]}"
+    row(values, (*_FILE, *CHUNK), what)
+    chunk_id, passage, path, collection, title, size, mtime_ns, ctime_ns, *others = values
+    content_hash, fields, *place = others
     name(path)
     json_object(fields)
     if len(title) > LONGEST_TEXT:
         raise DamagedError(f"{what} has a title of {len(title)} characters")
-    signature = Signature(*found[5:8])
-    return StoredChunk(*(*found[:5], signature, *found[8:10], chunk(found[10:], what)))
+    return StoredChunk(
+        id=chunk_id,
+        passage=passage,
+        path=path,
+        collection=collection,
+        title=title,
+        signature=Signature(size, mtime_ns, ctime_ns),
+        hash=content_hash,
+        fields=fields,
+        chunk=chunk(place, what),
+    )
 
 
 def chunk(values: Sequence[Any], what: str) -> Chunk:
@@ -81,19 +91,20 @@ def chunk(values: Sequence[Any], what: str) -> Chunk:
     return made
 
 
-def last_chunk(found: Any) -> int:
+def last_chunk(values: Any) -> int:
     """The highest number that a chunk ever had, from the row of sqlite_sequence; 0 without one."""
-    number: int = row(found, (int,), "the number of chunks")[0] if found else 0
+    number: int = row(values, (int,), "the number of chunks")[0] if values else 0
     if not 0 <= number < MOST_CHUNKS:
         raise DamagedError(f"a chunk has the number {number}")
     return number
 
 
-def whole_chunk(found: Any) -> NewChunk:
+def whole_chunk(values: Any) -> NewChunk:
     """A chunk with its terms, from a row of WHOLE_CHUNK."""
-    made = chunk(found[:7], "a chunk")
-    body, title = terms(found[7], made.text, "a chunk")
-    return NewChunk(made, body, title, found[8], found[7])
+    *place, packed_terms, passage_hash = values
+    made = chunk(place, "a chunk")
+    body_terms, title_terms = terms(packed_terms, made.text, "a chunk")
+    return NewChunk(made, body_terms, title_terms, passage_hash, packed_terms)
 
 
 def name(path: str) -> str:
@@ -110,16 +121,16 @@ def json_object(text: str) -> dict[str, Any]:
     try:
         if len(text) > LONGEST_TEXT:
             raise ValueError("too long")
-        found = json.loads(text, parse_constant=_refused)
-        json.dumps(found, allow_nan=False)  # 1e999 is read as infinity
-        if not isinstance(found, dict) or _depth(found) > DEEPEST:
+        value = json.loads(text, parse_constant=_refuse_constant)
+        json.dumps(value, allow_nan=False)  # 1e999 is read as infinity
+        if not isinstance(value, dict) or _depth(value) > DEEPEST:
             raise ValueError("no object")
     except (ValueError, RecursionError) as error:
         raise DamagedError("a document has fields that are not JSON") from error
-    return found
+    return value
 
 
-def _refused(constant: str) -> None:
+def _refuse_constant(constant: str) -> None:
     raise ValueError(f"{constant} is no JSON")
 
 
@@ -144,8 +155,8 @@ def terms(packed: bytes, text: str, what: str) -> tuple[str, str]:
         raise DamagedError(f"the kept words of {what} can't be read") from error
 
 
-def dims(found: int) -> int:
+def dims(count: int) -> int:
     """The dims of a model's vectors."""
-    if not 0 < found <= MOST_DIMS:
-        raise DamagedError(f"a model has vectors of {found} dims")
-    return found
+    if not 0 < count <= MOST_DIMS:
+        raise DamagedError(f"a model has vectors of {count} dims")
+    return count

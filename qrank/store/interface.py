@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from qrank.language import ENGLISH
+from qrank.analysis.language import ENGLISH
 from qrank.results import Check, NewChunk, Signature, StoredChunk
 from qrank.store.filters import EVERYTHING, Filter
 
@@ -165,13 +165,13 @@ class Store(AbstractContextManager["Store"], Protocol):
     # Candidates
 
     def languages(self) -> list[str]:
-        """The languages that documents are in, of those that qrank.language tells apart."""
+        """The languages that documents are in, of those that qrank.analysis tells apart."""
 
     def bm25(
         self,
         terms: Sequence[str],
         limit: int,
-        where: Filter,
+        filter: Filter,
         prefixes: Sequence[str] = (),
         variants: Mapping[str, Sequence[str]] = NO_VARIANTS,
     ) -> list[tuple[int, float]]:
@@ -186,13 +186,13 @@ class Store(AbstractContextManager["Store"], Protocol):
         chunks: Sequence[int],
         prefixes: Sequence[str] = (),
         variants: Mapping[str, Sequence[str]] = NO_VARIANTS,
-        where: Filter = EVERYTHING,
+        filter: Filter = EVERYTHING,
     ) -> dict[int, float]:
         """What some terms, as `bm25` takes them, and the phrases that a filter requires, add to
         the scores of chunks that have them."""
 
     def nearest(
-        self, model: int, query: NDArray[np.float32], limit: int, where: Filter
+        self, model: int, query: NDArray[np.float32], limit: int, filter: Filter
     ) -> list[tuple[int, float]]:
         """The limit best (passage id, cosine) for a unit query of shape (dims,) of those with a
         chunk that passes the filter, best first, ties by id."""
@@ -207,7 +207,7 @@ class Store(AbstractContextManager["Store"], Protocol):
     def chunks(self, ids: Iterable[int]) -> dict[int, StoredChunk]:
         """Chunks by id; ids that are no longer there are left out."""
 
-    def chunks_of_passages(self, passages: Iterable[int], where: Filter) -> dict[int, StoredChunk]:
+    def chunks_of_passages(self, passages: Iterable[int], filter: Filter) -> dict[int, StoredChunk]:
         """The chunks that hold one of passages and pass the filter, by chunk id."""
 
     def chunks_of_file(self, path: str) -> list[StoredChunk]:
@@ -222,11 +222,11 @@ class Store(AbstractContextManager["Store"], Protocol):
     def vectors(self, model: int, passages: Sequence[int]) -> tuple[list[int], NDArray[np.float32]]:
         """(those of passages that have a vector, their unit vectors, of shape (n, dims))."""
 
-    def documents(self, where: Filter) -> Iterator[WholeDocument]:
+    def documents(self, filter: Filter) -> Iterator[WholeDocument]:
         """All documents whose files pass the filter (its phrases are not looked at), by
         collection and path, as they went in."""
 
-    def count_chunks(self, where: Filter = EVERYTHING) -> int:
+    def count_chunks(self, filter: Filter = EVERYTHING) -> int:
         """How many chunks the index holds, of those that pass the filter."""
 
     def status(self) -> dict[str, Any]:

@@ -15,9 +15,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from itertools import chain, pairwise
 
-from qrank.language import LANGUAGES
+from qrank.analysis.language import LANGUAGES
 from qrank.store import decode
-from qrank.store.filters import Filter, quoted
+from qrank.store.conditions import expression, of_file, quoted
+from qrank.store.filters import Filter
 from qrank.store.parallel import gather, threads_for
 
 CHUNKS_A_THREAD = 100_000  # fewer are not worth another thread with its connection
@@ -77,7 +78,7 @@ def match_expression(
     terms: Sequence[str],
     prefixes: Sequence[str],
     variants: Mapping[str, Sequence[str]],
-    where: Filter,
+    filter: Filter,
 ) -> str:
     """The FTS5 query for any of terms, a term that starts with one of prefixes, or any of a
     language's variants in documents of that language; and what a filter asks of terms and
@@ -88,19 +89,21 @@ def match_expression(
     >>> match_expression(["polici"], [], {"french": ["polic"]}, Filter())
     '(({body title} : ("polici")) OR (collection : "lfrench" AND {body title} : ("polic")))'
     """
-    parts = [f"({phrase.fts()})" for phrase in where.required]
+    parts = [f"({expression(phrase)})" for phrase in filter.required]
     wanted = [quoted(term) for term in terms] + [f"{quoted(term)} *" for term in prefixes]
     any_of = [_any(wanted)] if wanted else []
     for name, own in variants.items():
         any_of.append(f"{language_expression(name)} AND {_any(map(quoted, own))}")
     if any_of:
         parts.append("(" + " OR ".join(f"({part})" for part in any_of) + ")")
-    if where.collections:
-        names = " OR ".join(quoted(collection_term(name)) for name in where.collections)
+    if filter.collections:
+        names = " OR ".join(quoted(collection_term(name)) for name in filter.collections)
         parts.insert(0, f"(collection : ({names}))")
     match = " AND ".join(parts)
-    if where.excluded:
-        match = f"({match}) NOT (" + " OR ".join(f"({p.fts()})" for p in where.excluded) + ")"
+    if filter.excluded:
+        match = (
+            f"({match}) NOT (" + " OR ".join(f"({expression(p)})" for p in filter.excluded) + ")"
+        )
     return match
 
 
@@ -115,11 +118,11 @@ def candidates(
     prefixes: Sequence[str],
     variants: Mapping[str, Sequence[str]],
     limit: int,
-    where: Filter,
+    filter: Filter,
 ) -> list[tuple[int, float]]:
     """The limit best (chunk id, score), higher scores first. connect: see parallel.gather."""
-    match = match_expression(terms, prefixes, variants, where)
-    condition, values = where.of_file(collections=False)
+    match = match_expression(terms, prefixes, variants, filter)
+    condition, values = of_file(filter, collections=False)
     join = ""
     if condition:
         # The match drives (CROSS JOIN), the file is looked up for each hit between these.
@@ -157,7 +160,7 @@ def scores(
     prefixes: Sequence[str],
     variants: Mapping[str, Sequence[str]],
     chunks: Sequence[int],
-    where: Filter,
+    filter: Filter,
 ) -> dict[int, float]:
     """The BM25 score of terms, and of what a filter requires, for some chunks; those that hold
     none of them are left out."""
@@ -166,6 +169,6 @@ def scores(
         f"SELECT terms.rowid, -{_SCORE} FROM terms WHERE terms MATCH ? "
         f"AND +rowid IN ({', '.join('?' * len(chunks))})"
     )
-    match = match_expression(terms, prefixes, variants, where)
+    match = match_expression(terms, prefixes, variants, filter)
     found = connection.execute(sql, (match, *chunks))
     return dict(decode.rows(found, (int, float), "a score"))

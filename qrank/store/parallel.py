@@ -3,13 +3,13 @@ interpreter's lock while they work."""
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from typing import TypeVar
 
+from qrank.processors import usable_processors
 from qrank.store.connection import snapshot
 
 MOST_THREADS = 4
@@ -21,9 +21,7 @@ def threads_for(connection: sqlite3.Connection, most: int) -> int:
     """How many threads are worth it when there is work for so many."""
     if connection.in_transaction:  # only this connection sees what it has written
         return 1
-    has_affinity = hasattr(os, "sched_getaffinity")
-    cores = len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1
-    return max(1, min(cores, MOST_THREADS, most))
+    return max(1, min(usable_processors(), MOST_THREADS, most))
 
 
 def gather(

@@ -11,9 +11,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from qrank.language import ENGLISH
+from qrank.analysis.language import ENGLISH
 from qrank.results import Check, NewChunk, Signature, StoredChunk
-from qrank.store import decode, lexical, skipped
+from qrank.store import conditions, decode, lexical, skipped
 from qrank.store.connection import connect, open_to_read, snapshot, translate_sqlite_errors
 from qrank.store.filters import EVERYTHING, Filter
 from qrank.store.interface import (
@@ -70,11 +70,16 @@ class SQLiteStore:
                 raise
 
     def _rows(
-        self, sql: str, arguments: Sequence[object], kinds: decode.Kinds, what: str = "a row"
+        self,
+        sql: str,
+        arguments: Sequence[object] = (),
+        *,
+        types: decode.Types,
+        row: str = "a row",
     ) -> list[Any]:
-        """All rows, their values of such types; what: what a row is."""
+        """All rows, whose values must be of these types; row: what a row is, for an error."""
         with translate_sqlite_errors(self.path):
-            return list(decode.rows(self._connection.execute(sql, arguments), kinds, what))
+            return list(decode.rows(self._connection.execute(sql, arguments), types, row))
 
     # Documents
 
@@ -83,7 +88,9 @@ class SQLiteStore:
         rows = self._rows(
             "SELECT id, path, hash, extractor, size, mtime_ns, ctime_ns FROM file "
             "WHERE collection = ?",
-            *((collection,), (int, str, bytes, str, int, int, int), "a file"),
+            (collection,),
+            types=(int, str, bytes, str, int, int, int),
+            row="a file",
         )
         return {
             path: StoredFile(i, path, Signature(*signature), content_hash, extractor)
@@ -154,7 +161,7 @@ class SQLiteStore:
     def add_skipped(self, collection: str, file: SkippedFile) -> None:
         """Note that a file was skipped; what was there under the same path goes."""
         sql = "SELECT id FROM file WHERE collection = ? AND path = ?"
-        old = self._rows(sql, (collection, file.path), (int,), "a file")
+        old = self._rows(sql, (collection, file.path), types=(int,), row="a file")
         self.remove_documents([row[0] for row in old])
         skipped.add(self._connection, collection, file)
 
@@ -184,7 +191,8 @@ class SQLiteStore:
             "SELECT passage_id, NOT EXISTS "
             "(SELECT 1 FROM chunk WHERE chunk.passage_id = loose.passage_id) "
             "FROM loose ORDER BY passage_id LIMIT ?",
-            *((most,), (int, int)),
+            (most,),
+            types=(int, int),
         )
         if not rows:
             return False
@@ -204,7 +212,7 @@ class SQLiteStore:
     def models(self) -> list[StoredModel]:
         """The embedding models whose vectors are held, the one that is searched with first."""
         sql = "SELECT id, name, sha256, dims, prompt_version FROM model ORDER BY id"
-        rows = self._rows(sql, (), (int, str, str, int, int), "a model")
+        rows = self._rows(sql, types=(int, str, str, int, int), row="a model")
         with translate_sqlite_errors(self.path):
             for row in rows:
                 decode.dims(row[3])
@@ -229,7 +237,8 @@ class SQLiteStore:
         rows = self._rows(
             "SELECT id FROM passage WHERE NOT EXISTS "
             "(SELECT 1 FROM vector WHERE model_id = ? AND passage_id = passage.id) ORDER BY id",
-            *((model,), (int,)),
+            (model,),
+            types=(int,),
         )
         return [row[0] for row in rows]
 
@@ -239,7 +248,8 @@ class SQLiteStore:
         [(passages, vectors)] = self._rows(
             "SELECT (SELECT count(*) FROM passage), "
             "(SELECT coalesce(sum(used), 0) FROM segment WHERE model_id = ?)",
-            *((model,), (int, int)),
+            (model,),
+            types=(int, int),
         )
         return max(0, passages - vectors), passages
 
@@ -250,7 +260,9 @@ class SQLiteStore:
             found += self._rows(
                 "SELECT chunk.passage_id, file.path, file.title, chunk.heading, chunk.text "
                 "FROM chunk JOIN file ON file.id = chunk.file_id WHERE passage_id = ? LIMIT 1",
-                *((passage,), (int, str, str, str, str), f"passage {passage}"),
+                (passage,),
+                types=(int, str, str, str, str),
+                row=f"passage {passage}",
             )
         return [ChunkText(*row) for row in found]
 
@@ -270,7 +282,7 @@ class SQLiteStore:
         )
 
     def languages(self) -> list[str]:
-        """The languages that documents are in, of those that qrank.language tells apart."""
+        """The languages that documents are in, of those that qrank.analysis tells apart."""
         with translate_sqlite_errors(self.path):
             return lexical.languages(self._connection)
 
@@ -280,26 +292,26 @@ class SQLiteStore:
         self,
         terms: Sequence[str],
         limit: int,
-        where: Filter,
+        filter: Filter,
         prefixes: Sequence[str] = (),
         variants: Mapping[str, Sequence[str]] = NO_VARIANTS,
     ) -> list[tuple[int, float]]:
         """The limit best (chunk id, BM25 score) for any of terms, best first."""
-        if not terms and not prefixes and not variants and not where.required:
+        if not terms and not prefixes and not variants and not filter.required:
             return []
         with translate_sqlite_errors(self.path):
             return lexical.candidates(
-                self._connection, self._another, terms, prefixes, variants, limit, where
+                self._connection, self._another, terms, prefixes, variants, limit, filter
             )
 
     def nearest(
-        self, model: int, query: NDArray[np.float32], limit: int, where: Filter
+        self, model: int, query: NDArray[np.float32], limit: int, filter: Filter
     ) -> list[tuple[int, float]]:
         """The limit best (passage id, cosine) for a unit query of shape (dims,), best first."""
         from qrank.store import vectors
 
         with translate_sqlite_errors(self.path):
-            return vectors.candidates(self._connection, self._another, model, query, limit, where)
+            return vectors.candidates(self._connection, self._another, model, query, limit, filter)
 
     def _another(self) -> sqlite3.Connection:
         """A connection for another thread."""
@@ -325,12 +337,12 @@ class SQLiteStore:
         chunks: Sequence[int],
         prefixes: Sequence[str] = (),
         variants: Mapping[str, Sequence[str]] = NO_VARIANTS,
-        where: Filter = EVERYTHING,
+        filter: Filter = EVERYTHING,
     ) -> dict[int, float]:
         """What some terms, as `bm25` takes them, and the phrases that a filter requires, add to
         the scores of chunks that have them."""
         with translate_sqlite_errors(self.path):
-            return lexical.scores(self._connection, terms, prefixes, variants, chunks, where)
+            return lexical.scores(self._connection, terms, prefixes, variants, chunks, filter)
 
     # Fetching
 
@@ -338,14 +350,14 @@ class SQLiteStore:
         """Chunks by id; ids that are no longer there are left out."""
         return self._stored("chunk.id", ids)
 
-    def chunks_of_passages(self, passages: Iterable[int], where: Filter) -> dict[int, StoredChunk]:
+    def chunks_of_passages(self, passages: Iterable[int], filter: Filter) -> dict[int, StoredChunk]:
         """The chunks that hold one of passages and pass the filter, by chunk id."""
-        return self._stored("chunk.passage_id", passages, *where.of_chunk())
+        return self._stored("chunk.passage_id", passages, *conditions.of_chunk(filter))
 
     def chunks_of_file(self, path: str) -> list[StoredChunk]:
         """The chunks of a file in order; of the first collection that holds it."""
         sql = "SELECT id FROM file WHERE path = ? ORDER BY collection LIMIT 1"
-        files = self._rows(sql, (path,), (int,), "a file")
+        files = self._rows(sql, (path,), types=(int,), row="a file")
         found = self._stored("chunk.file_id", (row[0] for row in files))
         return sorted(found.values(), key=lambda stored: stored.chunk.start_byte)
 
@@ -366,12 +378,12 @@ class SQLiteStore:
         found: dict[bytes, int] = {}
         for value in hashes:
             sql = "SELECT hash, id FROM passage WHERE hash = ?"
-            found.update(self._rows(sql, (value,), (bytes, int), "a passage"))
+            found.update(self._rows(sql, (value,), types=(bytes, int), row="a passage"))
         return found
 
-    def documents(self, where: Filter) -> Iterator[WholeDocument]:
+    def documents(self, filter: Filter) -> Iterator[WholeDocument]:
         """All documents whose files pass the filter, by collection and path, as they went in."""
-        condition, values = where.of_file()
+        condition, values = conditions.of_file(filter)
         with snapshot(self._connection):
             for row in self._rows(
                 "SELECT id, collection, path, hash, title, extractor, language, fields, size, "
@@ -379,8 +391,8 @@ class SQLiteStore:
                 + (f"WHERE {condition} " if condition else "")
                 + "ORDER BY collection, path",
                 values,
-                (int, str, str, bytes, str, str, str, str, int, int, int),
-                "a file",
+                types=(int, str, str, bytes, str, str, str, str, int, int, int),
+                row="a file",
             ):
                 i, collection, path, content_hash, title, extractor, language, fields, *rest = row
                 with translate_sqlite_errors(self.path):
@@ -402,20 +414,22 @@ class SQLiteStore:
             "SELECT text, heading, start_byte, end_byte, start_line, end_line, page, "
             "packed_terms, hash FROM chunk JOIN passage ON passage.id = passage_id "
             "WHERE file_id = ? ORDER BY chunk.id",
-            *((file_id,), decode.WHOLE_CHUNK, f"a chunk of file {file_id}"),
+            (file_id,),
+            types=decode.WHOLE_CHUNK,
+            row=f"a chunk of file {file_id}",
         )
         with translate_sqlite_errors(self.path):
             yield from map(decode.whole_chunk, rows)
 
     # About the index itself
 
-    def count_chunks(self, where: Filter = EVERYTHING) -> int:
+    def count_chunks(self, filter: Filter = EVERYTHING) -> int:
         """How many chunks the index holds, of those that pass the filter."""
-        condition, arguments = where.of_chunk()
+        condition, arguments = conditions.of_chunk(filter)
         if not condition:
-            return int(self._rows("SELECT count(*) FROM chunk", (), (int,))[0][0])
+            return int(self._rows("SELECT count(*) FROM chunk", types=(int,))[0][0])
         sql = "SELECT count(*) FROM chunk JOIN file ON file.id = chunk.file_id WHERE "
-        return int(self._rows(sql + condition, arguments, (int,))[0][0])
+        return int(self._rows(sql + condition, arguments, types=(int,))[0][0])
 
     def status(self) -> dict[str, Any]:
         """What the index holds, as `qrank status --json` says it."""

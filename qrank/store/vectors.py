@@ -14,7 +14,7 @@ import numkong
 import numpy as np
 from numpy.typing import NDArray
 
-from qrank.store import segments
+from qrank.store import conditions, segments
 from qrank.store.decode import DamagedError
 from qrank.store.filters import Filter
 from qrank.store.parallel import gather, threads_for
@@ -60,7 +60,7 @@ def candidates(
     model: int,
     query: NDArray[np.float32],
     limit: int,
-    where: Filter,
+    filter: Filter,
 ) -> list[tuple[int, float]]:
     """The limit best (passage id, cosine) for a unit query of shape (dims,), best first.
 
@@ -70,7 +70,7 @@ def candidates(
         raise DamagedError(f"model {model} has vectors of another length than it gives")
     rows = connection.execute("SELECT id FROM segment WHERE model_id = ? ORDER BY id", (model,))
     ids = [row[0] for row in rows]
-    allowed = where.passages(connection)
+    allowed = conditions.passages(filter, connection)
     size = max(RESCORED * limit, LEAST_RESCORED)
     threads = threads_for(connection, 1 + len(ids) // SEGMENTS_A_THREAD)
     parts = [partial(_scan, ids[i::threads], query, allowed, size) for i in range(threads)]

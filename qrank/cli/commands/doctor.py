@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Annotated
 
 import typer
 
+from qrank import json_form
 from qrank.cli.state import common
 
 
@@ -24,9 +24,9 @@ def doctor(
 
     with common.open_index() as opened:
         checks = opened.check() if index else list(opened.examine())
-    ok = all(check.status != "fail" for check in checks)
+    shown = json_form.checks(checks)
     if as_json:
-        json_output.document({"ok": ok, "checks": [asdict(check) for check in checks]})
+        json_output.document(shown)
     else:
         render.checks(checks)
-    raise typer.Exit(0 if ok else 1)
+    raise typer.Exit(0 if shown["ok"] else 1)

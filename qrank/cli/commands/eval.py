@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from qrank import json_form
 from qrank.cli.options import MOST, NewEmbedModel, RerankModel
 from qrank.cli.state import common
 from qrank.errors import InputError
@@ -83,7 +84,7 @@ def evaluate(
     means = report.means(scored)
     difference = report.compare(scored, *compare) if compare else None
     if as_json:
-        json_output.evaluation(scored, means, compare, difference)
+        json_output.document(json_form.evaluation(scored, means, compare, difference))
     else:
         scoreboard.show(scored, means, compare, difference)
     if plot:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from qrank import json_form
 from qrank.cli.input import file_options
 from qrank.cli.options import NewEmbedModel
 from qrank.cli.state import common
@@ -86,7 +87,7 @@ def index(
 
     def say(report: IndexReport) -> None:
         if as_json:
-            json_output.index_report(report)
+            json_output.document(json_form.index_report(report))
         else:
             render.index_report(report, index_file.path)
 

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from qrank import json_form
 from qrank.cli.state import common
 from qrank.errors import InputError
 
@@ -31,7 +32,7 @@ def remove(
         removed = index.remove(paths or (), collections=collection or ())
         chunks = index.status()["chunks"]
     if as_json:
-        json_output.document({"schema": json_output.SCHEMA, "removed": removed, "chunks": chunks})
+        json_output.document(json_form.removal(removed, chunks))
     else:
         print(f"{removed} files removed; {chunks} passages in the index")
 
@@ -50,8 +51,6 @@ def vacuum(
         index.vacuum()
         after = index.status()["bytes"]
     if as_json:
-        json_output.document(
-            {"schema": json_output.SCHEMA, "bytes_before": before, "bytes_after": after}
-        )
+        json_output.document(json_form.vacuum(before, after))
     else:
         print(f"{render.size(before)} -> {render.size(after)}")

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from qrank import json_form
 from qrank.cli.options import AsJson
 from qrank.cli.state import common
 from qrank.errors import InputError
@@ -34,8 +35,11 @@ def get(
     ]
     with common.open_index() as index:
         found = [index.get(i) for i in wanted]
-    if as_json or as_jsonl:
-        json_output.passages(found, lines=as_jsonl)
+    if as_json:
+        json_output.document(json_form.indexed_chunks(found))
+    elif as_jsonl:
+        for chunk in found:
+            json_output.line(json_form.indexed_chunk(chunk))
     else:
         render.passages(found)
 

@@ -8,11 +8,9 @@ from typing import Annotated
 
 import typer
 
-from qrank import files
+from qrank import files, json_form
 from qrank.cli.shell import complete
 from qrank.errors import InputError
-
-SCHEMAS = Path(__file__).parents[1] / "shell" / "schemas"
 
 
 class Shell(StrEnum):
@@ -23,20 +21,14 @@ class Shell(StrEnum):
     fish = "fish"
 
 
-class Schema(StrEnum):
-    """The outputs that have a JSON Schema."""
-
-    search = "search"
-
-
-def schema(name: Annotated[Schema, typer.Argument(help="Whose output.")]) -> None:
+def schema(name: Annotated[json_form.Schema, typer.Argument(help="Whose output.")]) -> None:
     """Print the JSON Schema of what a command prints.
 
     Of search that is --json; a line of --jsonl is its $defs/result.
     """
     from qrank.cli.output import json_output
 
-    json_output.text((SCHEMAS / f"{name}.json").read_text("utf-8").rstrip(), "\n")
+    json_output.text(json_form.schema(name).rstrip(), "\n")
 
 
 def completions(shell: Annotated[Shell, typer.Argument(help="Your shell.")]) -> None:

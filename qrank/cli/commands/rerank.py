@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from qrank import json_form
 from qrank.cli.input.records import Format
 from qrank.cli.options import MOST, RerankModel
 from qrank.cli.state import common
@@ -65,10 +66,12 @@ def rerank(
     if len(ranked) < len(items):
         render.warn(f"scored BM25's best {len(ranked)} of {len(items)} documents (--candidates)")
     shown = [(items[place.index], place.score) for place in ranked[:limit]]
+    texts = [json_form.scored_text(item.fields, item.text, score) for item, score in shown]
     if as_json:
-        json_output.ranked_document(query, shown)
+        json_output.document(json_form.scored_texts(query, texts))
     elif as_jsonl or any(item.is_object for item, _ in shown):
-        json_output.ranked_lines(shown)
+        for text in texts:
+            json_output.line(text)
     else:
         render.ranked(shown)
     raise typer.Exit(0 if shown else 1)

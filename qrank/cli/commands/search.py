@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from qrank import json_form
 from qrank.cli.input.records import Format as InputFormat
 from qrank.cli.options import (
     MOST,
@@ -33,7 +34,7 @@ from qrank.cli.options import (
     RerankModel,
     Since,
     StaleOption,
-    Suffixes,
+    Types,
     Until,
     number,
 )
@@ -47,7 +48,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from qrank.api import Index
-    from qrank.cli.output.hints import FileFilter
+    from qrank.arguments import FilterOptions
     from qrank.results import Answer
 
 LIMIT = 10
@@ -82,7 +83,7 @@ def search(
     ] = None,
     collection: Collections = None,
     path: PathGlob = None,
-    suffix: Suffixes = None,
+    types: Types = None,
     since: Since = None,
     until: Until = None,
     per_file: PerFile = None,
@@ -138,10 +139,10 @@ def search(
         hyperlinks=hyperlink_format,
     )
     with common.open_index(embed_model=embed_model, rerank_model=rerank_model) as index:
-        files: FileFilter = {
+        filter: FilterOptions = {
             "collections": collection or (),
             "path": path,
-            "suffixes": suffix or (),
+            "types": types or (),
             "since": since,
             "until": until,
         }
@@ -161,7 +162,7 @@ def search(
                     per_file=output.per_file or per_file,
                     stale=stale,
                     progress=progress,
-                    **files,
+                    **filter,
                 )
 
         if interactive:
@@ -179,7 +180,7 @@ def search(
             found = _run_all(queries, form, resume, output.fields, run)
         else:
             answer = run(_asked(query, more))
-            found = _print(output, answer, index, min_score, files)
+            found = _print(output, answer, index, min_score, filter)
     raise typer.Exit(0 if found else 1)
 
 
@@ -236,8 +237,8 @@ def similar(
             per_file=output.per_file or per_file,
             stale=stale,
         )
-        files: FileFilter = {"collections": collection or (), "path": path}
-        found = _print(output, answer, index, min_score, files, of_query=False)
+        filter: FilterOptions = {"collections": collection or (), "path": path}
+        found = _print(output, answer, index, min_score, filter, of_query=False)
     raise typer.Exit(0 if found else 1)
 
 
@@ -265,23 +266,22 @@ def _print(
     answer: Answer,
     index: Index,
     min_score: float | None,
-    files: FileFilter,
+    filter: FilterOptions,
     *,
     of_query: bool = True,
 ) -> bool:
     """Print an answer and what is to be said of it; returns whether there was anything to print."""
     from qrank.cli.output import render
-    from qrank.cli.output.hints import far_off, hint
 
     shown = bool(answer.results)
     if not (common.quiet and output.form is Form.people and output.max_tokens is None):
         shown = output.show(answer, index)
     if common.quiet:
         return shown
-    if note := hint(index, answer, min_score, files, of_query=of_query):
+    if note := index.notice(answer, min_score=min_score, of_query=of_query, **filter):
         render.warn(note)
     elif output.form is Form.people and sys.stdout.isatty() and sys.stderr.isatty():
-        render.notice(far_off(index, answer))
+        render.notice(index.far_off(answer))
     return shown
 
 
@@ -294,7 +294,7 @@ def _run_all(
 ) -> bool:
     """Answer each query of a file; each answer is a line, written as it is known."""
     from qrank.cli.input import records
-    from qrank.cli.output import batch, json_output, render
+    from qrank.cli.output import batch, render
 
     found = False
     with batch.output(resume) as (answered, write):
@@ -309,6 +309,6 @@ def _run_all(
             except QueryError as error:  # which must not cost the others their answers
                 render.warn(f"{file}, line {item.number}: passed over: {error.what}")
                 continue
-            write(item.fields | json_output.answer(answer, fields))
+            write(item.fields | json_form.answer(answer, fields))
             found = found or bool(answer.results)
     return found

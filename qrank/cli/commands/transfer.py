@@ -9,7 +9,7 @@ from typing import IO, Annotated
 
 import typer
 
-from qrank import files
+from qrank import files, json_form
 from qrank.cli.state import common
 from qrank.errors import InputError
 
@@ -50,7 +50,7 @@ def export(
                 place.open("w", encoding="utf-8", errors="replace") as stream,
             ):
                 for line in lines:
-                    stream.write(json_output.as_json(line) + "\n")
+                    stream.write(json_form.line(line) + "\n")
         except BrokenPipeError:  # a FIFO's reader left: no worse than one of stdout
             return
         except OSError as error:
@@ -71,9 +71,7 @@ def import_(
             with _opened(file) as stream:
                 documents, vectors = index.import_lines(_lines(stream), str(file))
     if as_json:
-        json_output.document(
-            {"schema": json_output.SCHEMA, "documents": documents, "vectors": vectors}
-        )
+        json_output.document(json_form.imported(documents, vectors))
     else:
         print(f"{documents} documents with {vectors} vectors taken in")
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from qrank.api import Index
-from qrank.cli.output.hints import FileFilter, far_off, hint
+from qrank.arguments import FilterOptions
 from qrank.results import Answer, Mode
 
 LIMIT = 30
@@ -86,8 +86,8 @@ class Searcher:
             self._deliver(error, "", "")
 
     def _note(self, answer: Answer) -> str:
-        files: FileFilter = {"collections": self._collections, "path": self._path}
-        return hint(self._index, answer, None, files) or far_off(self._index, answer)
+        filter: FilterOptions = {"collections": self._collections, "path": self._path}
+        return self._index.notice(answer, **filter) or self._index.far_off(answer)
 
 
 class _Watch:

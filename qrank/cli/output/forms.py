@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import TYPE_CHECKING
 
+from qrank import json_form
 from qrank.cli.output.template import Template
 from qrank.cli.output.view import SHORT, View
 from qrank.errors import InputError
@@ -54,9 +55,11 @@ class Output:
             terms = index.bm25_terms(answer) if self.view.explain else {}
             text_output.answer(answer, self.view, terms)
         elif self.form is Form.json:
-            json_output.document(json_output.answer(answer, self.fields, self.terms(answer, index)))
+            terms = self.terms(answer, index)
+            json_output.document(json_form.answer(answer, self.fields, terms))
         elif self.form is Form.jsonl:
-            json_output.results(answer, self.fields, self.terms(answer, index))
+            for shown in json_form.results(answer, self.fields, self.terms(answer, index)):
+                json_output.line(shown)
         elif self.form is Form.count:
             json_output.text(str(len(answer.results)), self.end)
         elif self.template:
@@ -72,21 +75,21 @@ class Output:
         return index.bm25_terms(answer) if self.view.explain else {}
 
     def _show_packed(self, answer: Answer, max_tokens: int) -> bool:
+        from qrank import standalone
         from qrank.cli.output import json_output, render
-        from qrank.searching.pack import pack, tokens
 
-        packed = pack(answer.query, answer.results, max_tokens)
+        packed = standalone.pack(answer.query, answer.results, max_tokens)
         if self.form is Form.json:
-            json_output.packed(packed)
+            json_output.document(json_form.packed(packed))
         elif self.form is Form.jsonl:
-            json_output.packed_lines(packed)
+            for chunk in packed.passages:
+                json_output.line(json_form.packed_chunk(chunk))
         else:
             json_output.packed_text(packed)
         if answer.results and not packed.passages:
-            whole = tokens(answer.results[0])
             render.warn(
                 f"no passage fits into {max_tokens} tokens (--max-tokens): the best, with where it "
-                f"is from, is {whole}"
+                f"is from, is {packed.best}"
             )
         return bool(packed.passages)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from qrank import json_form
+
 if TYPE_CHECKING:
     from qrank.indexing.plan import FilePlan
 
@@ -37,10 +39,10 @@ def show(
                 render.warn(f"no text in {render.short_path(plan.path)}")
         passages += len(plan.chunks)
         if as_json:
-            documents.append(json_output.file_plan(plan))
+            documents.append(json_form.file_plan(plan))
         elif as_jsonl:
             for chunk in plan.chunks:
-                json_output.line(json_output.chunk(plan, chunk))
+                json_output.line(json_form.planned_chunk(plan, chunk))
         elif counts and not plan.reason:
             held = sum(map(plan.tokens, plan.chunks))
             render.file_count(plan, held)
@@ -49,7 +51,7 @@ def show(
             render.file_plan(plan)
     render.secrets_skipped(secrets)
     if as_json:
-        json_output.document({"schema": json_output.SCHEMA, "files": documents})
+        json_output.document(json_form.file_plans(documents))
     elif counts and read > 1:
         print(f"{read} files: {passages} passages, ~{tokens} tokens")
     if not read and not refused:

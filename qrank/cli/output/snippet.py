@@ -9,7 +9,7 @@ from pathlib import Path
 from textwrap import dedent
 from typing import IO
 
-from qrank import text as analyser
+from qrank.analysis import text as analyser
 from qrank.cli.output.escape import escape_control_chars
 from qrank.markup import readable
 from qrank.markup.visible import visible

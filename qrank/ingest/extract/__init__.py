@@ -56,7 +56,7 @@ FORMATS = (
     Format("code", _CODE, "code:extract", True),
     Format("html", "html htm xhtml", "html:extract"),
     Format("pdf", "pdf", "pdf:extract"),
-    Format("docx", "docx docm dotx", "docx:extract"),
+    Format("docx", "docx docm dotx dotm", "office.docx:extract"),
     Format("pptx", "pptx pptm ppsx", "pptx:extract"),
     Format("sheet", "xlsx xlsm xlsb xls ods", "sheets:extract"),
     Format("odf", "odt ott odp otp fodt", "odf:extract"),

@@ -52,7 +52,13 @@ def parse_xml(data: bytes, name: str) -> _Element:
     """Parse XML; entities stay unresolved. Raises ExtractError."""
     from lxml import etree
 
-    parser = etree.XMLParser(resolve_entities=False, no_network=True, recover=True)
+    parser = etree.XMLParser(
+        resolve_entities=False,
+        no_network=True,
+        recover=True,
+        remove_comments=True,
+        remove_pis=True,
+    )
     try:
         root = etree.fromstring(data, parser)
     except (etree.XMLSyntaxError, ValueError) as error:

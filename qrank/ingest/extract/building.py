@@ -12,6 +12,7 @@ from qrank.results import Block, Document
 MAX_HEADING = 200  # characters: each chunk below repeats it
 MAX_LEVEL = 10  # of headings; a chunk names all that it is under
 MAX_TEXT = 32 << 20  # characters that one document may hold
+MAX_NAMED = 10  # things that a note names
 MAX_PROPERTY = 1000  # characters of an author or a subject, of all keywords together
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ufffe\uffff\ud800-\udfff]")
 _LINE_END = re.compile(r"\r\n?")
@@ -68,6 +69,37 @@ def _different(words: Iterable[str]) -> list[str]:
             found[word] = None
             size += len(word)
     return [*found]
+
+
+class Missed:
+    """What of a file was passed over: things that are named, and things that are counted.
+
+    >>> missed = Missed()
+    >>> for what in ("picture", "table", "picture"): missed.count(what)
+    >>> missed.add("notes.xml (damaged)")
+    >>> missed.note()
+    '2 pictures, 1 table, notes.xml (damaged)'
+    """
+
+    def __init__(self) -> None:
+        self._counts: dict[str, int] = {}
+        self._named: dict[str, None] = {}
+
+    def count(self, what: str, number: int = 1) -> None:
+        """One more of a kind, in the singular."""
+        self._counts[what] = self._counts.get(what, 0) + number
+
+    def add(self, what: str) -> None:
+        """A thing by its name; named again it is the same thing."""
+        if len(self._named) < MAX_NAMED:
+            self._named[what] = None
+        else:
+            self.count("other thing")
+
+    def note(self) -> str:
+        """All of it in one line; empty when there is nothing."""
+        counted = [f"{n} {what}{'s' * (n > 1)}" for what, n in self._counts.items()]
+        return ", ".join([*counted, *self._named])
 
 
 class Builder:
@@ -128,6 +160,17 @@ class Builder:
         if self._open is not None:
             start, self._open = self._open, None
         self._block(start)
+
+    def include(self, document: Document, name: str = "") -> None:
+        """A document that lies in this one, under the headings added before and its name."""
+        self.part()
+        around = self._path
+        above = [heading for _, heading in around] + [one_line(name)[:MAX_HEADING]] * bool(name)
+        for block in document.blocks:
+            self._path = [*enumerate([*above, *block.heading], 1)][-MAX_LEVEL:]
+            self.paragraph(document.text[block.start : block.end])
+        self._path = around
+        self.part()
 
     def document(self, title: str = "", fields: Mapping[str, object] | None = None) -> Document:
         """All that was added."""

@@ -2,7 +2,7 @@
 
 Words are runs of letters, marks and digits; they are case-folded, Latin and Greek accents are
 dropped, and each is stemmed by the Snowball stemmer that its script points to; in Latin script
-that is the document's language, seen from its most frequent words (qrank.language). Scripts without
+that is the document's language, seen from its most frequent words (language.py). Scripts without
 spaces, and Korean, become overlapping character bigrams. Identifiers give their parts beside the
 whole: `maxRetries` -> maxretri, max, retri. Change `VERSION` with any change of the terms.
 """
@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING
 
-from qrank.language import ENGLISH
+from qrank.analysis.language import ENGLISH
 from qrank.markup.visible import searchable
 
 if TYPE_CHECKING:

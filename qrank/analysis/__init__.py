@@ -1,0 +1,1 @@
+"""The analyser: what index and queries see of a text."""

@@ -1,0 +1,134 @@
+"""Word documents: headings, paragraphs, tables, and after them notes, comments, page headers.
+
+The format: ECMA-376, part 1, chapter 17 (WordprocessingML).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, BinaryIO
+
+from qrank.ingest.extract.building import Builder
+from qrank.ingest.extract.office.package import Package, attribute, child, local
+from qrank.ingest.extract.office.story import Story
+from qrank.results import Document
+
+if TYPE_CHECKING:
+    from lxml.etree import _Element
+
+_LEVEL = re.compile(r"(?:heading|title|titre|überschrift)\s*(\d?)", re.IGNORECASE)
+MAX_BASED_ON = 20  # styles on styles
+_NOTES = {"footnote": "footnotes", "endnote": "endnotes", "comment": "comments"}
+_SEPARATORS = frozenset({"separator", "continuationSeparator", "continuationNotice"})
+
+
+def extract(file: BinaryIO) -> Iterator[Document]:
+    """Yield the document; its title is that of its properties, else its first heading."""
+    package = Package(file)
+    main = package.main("word/document.xml")
+    builder = Builder()
+    story = _Word(package, builder, main)
+    story.read(package.root(main), main)
+    story.rest_of_notes()
+    builder.headings()
+    builder.part()
+    seen: set[str] = set()
+    for name in package.targets(main, "header", "footer"):
+        root = package.xml(name)
+        said = "" if root is None else " ".join("".join(map(str, root.itertext())).split())
+        if root is not None and said not in seen:  # (each section may have its own, all alike)
+            seen.add(said)
+            story.read(root, name)
+    title, fields = package.properties()
+    builder.note = package.missed.note()
+    yield builder.document(title or builder.first_heading, fields)
+
+
+class _Word(Story):
+    """The body of a document, with its headings and notes."""
+
+    def __init__(self, package: Package, builder: Builder, main: str) -> None:
+        super().__init__(package, builder)
+        self._levels = _levels(package, main)
+        self._notes: dict[tuple[str, str], tuple[_Element, str]] = {}  # (kind, id) -> (it, part)
+        for kind, listing in _NOTES.items():
+            folder = main.rpartition("/")[0]
+            for name in package.targets(main, listing) or [f"{folder}/{listing}.xml"]:
+                root = package.xml(name)
+                for each in () if root is None else root:
+                    if local(each) == kind and attribute(each, "type") not in _SEPARATORS:
+                        self._notes[kind, attribute(each, "id")] = (each, name)
+
+    def paragraph(self, element: _Element, *, aside: bool = False) -> None:
+        """Add a paragraph, or a heading of the body."""
+        text = self.text(element)
+        level = 0 if aside else self._level(element)
+        if level:
+            self.builder.heading(level, text)
+        else:
+            self.builder.paragraph(text)
+
+    def reference(self, name: str, element: _Element) -> None:
+        """A note follows the block that refers to it."""
+        note = self._notes.pop((name.removesuffix("Reference"), attribute(element, "id")), None)
+        if note is not None:
+            self.aside(lambda: self._note(*note))
+
+    def rest_of_notes(self) -> None:
+        """Add the notes to which nothing refers."""
+        while self._notes:
+            self._note(*self._notes.pop(next(iter(self._notes))))
+            self.flush()
+
+    def _note(self, element: _Element, part: str) -> None:
+        self.part = part
+        self.blocks([element], aside=True)
+
+    def _level(self, paragraph: _Element) -> int:
+        """The level of a heading; 0 for other paragraphs."""
+        properties = child(paragraph, "pPr")
+        if properties is None:
+            return 0
+        level = _outline_level(properties)
+        if level is not None:
+            return level
+        return self._levels.get(attribute(child(properties, "pStyle"), "val"), 0)
+
+
+def _outline_level(properties: _Element | None) -> int | None:
+    """The level that properties name, 0 for plain text, None where they name none."""
+    value = attribute(child(properties, "outlineLvl") if properties is not None else None, "val")
+    if not value.isdecimal():
+        return None
+    return int(value[:2]) + 1 if int(value[:2]) < 9 else 0
+
+
+def _levels(package: Package, main: str) -> dict[str, int]:
+    """The styles that make headings, with their levels: by themselves, by their names, or by the
+    styles that they are based on."""
+    names = package.targets(main, "styles") or [f"{main.rpartition('/')[0]}/styles.xml"]
+    root = package.xml(names[0])
+    own: dict[str, int] = {}
+    based: dict[str, str] = {}
+    for style in () if root is None else root:
+        if local(style) != "style" or attribute(style, "type") not in ("paragraph", ""):
+            continue
+        identity = attribute(style, "styleId")
+        based[identity] = attribute(child(style, "basedOn"), "val")
+        level = _outline_level(child(style, "pPr"))
+        named = _LEVEL.match(attribute(child(style, "name"), "val"))
+        if level is None and named:
+            level = int(named[1] or 1)
+        if level is not None:
+            own[identity] = level
+    found = {}
+    for identity in based:
+        each = identity
+        for _ in range(MAX_BASED_ON):
+            if each in own or not each:
+                break
+            each = based.get(each, "")
+        if own.get(each):
+            found[identity] = own[each]
+    return found

@@ -1,0 +1,144 @@
+"""An Office Open XML file: its parts, and how they name each other.
+
+The format: ECMA-376, part 2 (packages). Strict files have other namespaces than Transitional ones,
+so that elements are known by their local names.
+"""
+
+from __future__ import annotations
+
+import posixpath
+from functools import lru_cache
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
+from urllib.parse import unquote
+
+from qrank.errors import ExtractError
+from qrank.ingest.extract import archive
+from qrank.ingest.extract.building import Missed, properties
+
+if TYPE_CHECKING:
+    from lxml.etree import _Element
+
+MAX_RELATIONS = 100_000  # of one part
+_ANY = "{*}"
+
+
+@lru_cache(4096)
+def _local(tag: str) -> str:
+    return tag.rpartition("}")[2]
+
+
+def local(element: _Element) -> str:
+    """An element's name without its namespace; empty for a comment."""
+    return _local(element.tag) if isinstance(element.tag, str) else ""
+
+
+def attribute(element: _Element | None, name: str, default: str = "") -> str:
+    """An attribute's value, whatever its namespace."""
+    if element is not None:
+        for key, value in element.items():
+            if _local(str(key)) == name:
+                return str(value)
+    return default
+
+
+def child(element: _Element, *path: str) -> _Element | None:
+    """The first descendant along a path of local names."""
+    return element.find("/".join(_ANY + name for name in path))
+
+
+def relation_id(element: _Element, name: str = "id") -> str:
+    """An attribute that names a relationship (`r:id`, `r:embed`, ...)."""
+    for key, value in element.items():
+        if str(key).endswith(f"/relationships}}{name}"):
+            return str(value)
+    return ""
+
+
+class Relation(NamedTuple):
+    """target: a part's name, empty where it is none of the file's; kind: the last segment of its
+    type, such as `header`."""
+
+    target: str
+    kind: str
+
+
+class Package:
+    """The parts of a file. What is missing or damaged costs itself and is noted."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.missed = Missed()
+        self._archive = archive.open_zip(file)
+        # (Names of parts are equal whatever their case.)
+        self._names = {name.lower(): name for name in self._archive.namelist()}
+
+    def main(self, usual: str) -> str:
+        """The name of the part that the file is about. Raises ExtractError."""
+        for relation in self.related("").values():
+            if relation.kind == "officeDocument" and self.has(relation.target):
+                return relation.target
+        if not self.has(usual):
+            raise ExtractError(f"{usual} in it is missing")
+        return usual
+
+    def has(self, name: str) -> bool:
+        """Whether there is such a part."""
+        return name.lower() in self._names
+
+    def names(self, folder: str) -> list[str]:
+        """The parts below a folder, in order."""
+        return [name for name in self._names.values() if name.startswith(folder)]
+
+    def data(self, name: str) -> bytes:
+        """A part's content. Raises ExtractError when it is missing or damaged."""
+        return archive.read(self._archive, self._names.get(name.lower(), name))
+
+    def root(self, name: str) -> _Element:
+        """A part's XML. Raises ExtractError when it is missing or damaged."""
+        return archive.parse_xml(self.data(name), name)
+
+    def xml(self, name: str) -> _Element | None:
+        """A part's XML; None when it is missing, or damaged, which is noted."""
+        if not self.has(name):
+            return None
+        try:
+            return self.root(name)
+        except ExtractError:
+            self.missed.add(f"{name} (damaged)")
+            return None
+
+    def related(self, name: str) -> dict[str, Relation]:
+        """A part's relationships by their ids; those of the whole file for the name ""."""
+        folder, base = posixpath.split(name)
+        root = self.xml(posixpath.join(folder, "_rels", f"{base}.rels"))
+        found: dict[str, Relation] = {}
+        for item in () if root is None else root:
+            if local(item) != "Relationship":
+                continue
+            kind = posixpath.basename(item.get("Type", ""))
+            target = unquote(item.get("Target", "")).replace("\\", "/").partition("#")[0]
+            target = posixpath.normpath(posixpath.join("/", folder, target)).lstrip("/")
+            inside = item.get("TargetMode") != "External" and self.has(target)
+            found[item.get("Id", "")] = Relation(target if inside else "", kind)
+            if len(found) >= MAX_RELATIONS:
+                break
+        return found
+
+    def targets(self, name: str, *kinds: str) -> list[str]:
+        """The parts that a part names by relationships of some kinds, each once."""
+        return list(
+            {
+                relation.target: None
+                for relation in self.related(name).values()
+                if relation.kind in kinds and relation.target
+            }
+        )
+
+    def properties(self) -> tuple[str, dict[str, object]]:
+        """The title, and the fields: author, subject, keywords."""
+        names = self.targets("", "core-properties")
+        root = self.xml(names[0] if names else "docProps/core.xml")
+        said = {} if root is None else {local(each): each.text or "" for each in root}
+        fields = properties(
+            said.get("creator", ""), said.get("subject", ""), said.get("keywords", "")
+        )
+        return said.get("title", ""), fields

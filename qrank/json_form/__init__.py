@@ -1,0 +1,190 @@
+"""What qrank prints as JSON: every document and line, for whoever prints or sends it.
+
+Nothing is printed here, so that the command line and a server give the same bytes. Each function
+returns what `json` can write; `document` and `line` write it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from qrank.evaluation.measure import Difference
+    from qrank.evaluation.report import Numbers, Scored
+    from qrank.indexing.plan import FilePlan
+    from qrank.results import (
+        Answer,
+        Check,
+        Chunk,
+        IndexedChunk,
+        IndexReport,
+        Packed,
+        PackedChunk,
+        Result,
+    )
+
+SCHEMA = 1
+Object = dict[str, Any]
+Terms = Mapping[str, Mapping[str, float]]  # by result id, what each term adds to BM25
+NO_TERMS: Terms = {}
+
+
+class Schema(StrEnum):
+    """The documents that have a JSON Schema."""
+
+    search = "search"
+
+
+def schema(name: Schema) -> str:
+    """The JSON Schema of a document, as text."""
+    return (Path(__file__).parent / f"{name.value}.schema.json").read_text("utf-8")
+
+
+def document(value: object) -> str:
+    """A JSON document, indented, without a newline at its end."""
+    return json.dumps(value, ensure_ascii=False, indent=2)
+
+
+def line(value: object) -> str:
+    """JSON on one line, without its newline."""
+    return json.dumps(value, ensure_ascii=False)
+
+
+def answer(answer: Answer, fields: Sequence[str] = (), terms: Terms = NO_TERMS) -> Object:
+    """The answer to a query; of its results only these fields, when any are named."""
+    value = asdict(answer)
+    del value["terms"], value["parts"]
+    value["results"] = results(answer, fields, terms)
+    return {"schema": SCHEMA, **value}
+
+
+def results(answer: Answer, fields: Sequence[str] = (), terms: Terms = NO_TERMS) -> list[Object]:
+    """The results of an answer, best first; terms are added to their BM25 scores."""
+    return [_result(result, fields, terms) for result in answer.results]
+
+
+def _result(result: Result, fields: Sequence[str], terms: Terms) -> Object:
+    value = asdict(result)
+    if terms and value["scores"]["bm25"]:
+        value["scores"]["bm25"]["terms"] = terms[result.id]
+    return {name: value[name] for name in fields} if fields else value
+
+
+def indexed_chunk(chunk: IndexedChunk) -> Object:
+    """A chunk as the index holds it."""
+    return asdict(chunk)
+
+
+def indexed_chunks(chunks: Iterable[IndexedChunk]) -> Object:
+    """Chunks as the index holds them."""
+    return {"schema": SCHEMA, "passages": [indexed_chunk(chunk) for chunk in chunks]}
+
+
+def packed_chunk(chunk: PackedChunk) -> Object:
+    """One of the packed chunks."""
+    return asdict(chunk)
+
+
+def packed(packed: Packed) -> Object:
+    """The chunks that fit into a number of tokens."""
+    value = asdict(packed)
+    del value["best"]
+    return {"schema": SCHEMA, **value}
+
+
+def index_report(report: IndexReport) -> Object:
+    """What an index run did."""
+    names = ("added", "updated", "unchanged", "removed", "skipped", "failed")
+    return {
+        "schema": SCHEMA,
+        "files": {name: getattr(report, name) for name in names},
+        "chunks": report.chunks,
+        "embedded": report.embedded,
+        "errors": [asdict(problem) for problem in report.problems],
+        "seconds": report.seconds,
+    }
+
+
+def planned_chunk(plan: FilePlan, chunk: Chunk) -> Object:
+    """A chunk that a file would be cut into; tokens: about how many it is."""
+    value = {"path": plan.path, "title": plan.title, **chunk._asdict()}
+    return {**value, "tokens": plan.tokens(chunk)}
+
+
+def file_plan(plan: FilePlan) -> Object:
+    """A file with the chunks it would be cut into, or why it would be skipped."""
+    return {
+        "path": plan.path,
+        "title": plan.title,
+        "reason": plan.reason or None,
+        "note": plan.note or None,
+        "chunks": [{**chunk._asdict(), "tokens": plan.tokens(chunk)} for chunk in plan.chunks],
+    }
+
+
+def file_plans(plans: Sequence[Object]) -> Object:
+    """Files with the chunks they would be cut into; plans: what `file_plan` returned."""
+    return {"schema": SCHEMA, "files": plans}
+
+
+def scored_text(fields: Mapping[str, Any], text: str, score: float) -> Object:
+    """A reranked text, with the other fields that it came with."""
+    return {**fields, "text": text, "score": score}
+
+
+def scored_texts(query: str, texts: Sequence[Object]) -> Object:
+    """Reranked texts, best first; texts: what `scored_text` returned."""
+    return {"schema": SCHEMA, "query": query, "results": texts}
+
+
+def embedded_text(fields: Mapping[str, Any], text: str, vector: Sequence[float]) -> Object:
+    """A text with its vector, and the other fields that it came with."""
+    return {**fields, "text": text, "embedding": vector}
+
+
+def evaluation(
+    scored: Mapping[str, Mapping[str, Scored]],
+    means: Mapping[str, Numbers],
+    compared: tuple[str, str] | None,
+    difference: Difference | None,
+) -> Object:
+    """What an evaluation measured, by dataset and configuration; compared: two configurations,
+    and the difference between them, when that was asked for."""
+    value: Object = {
+        "schema": SCHEMA,
+        "datasets": {
+            dataset: {config: run.numbers for config, run in runs.items()}
+            for dataset, runs in scored.items()
+        },
+        "mean": means,
+    }
+    if compared and difference:
+        names = dict(zip(("first", "second"), compared, strict=True))
+        value["compare"] = names | asdict(difference) | {"significant": difference.significant}
+    return value
+
+
+def checks(checks: Sequence[Check]) -> Object:
+    """What was checked; ok: nothing failed."""
+    ok = all(check.status != "fail" for check in checks)
+    return {"ok": ok, "checks": [asdict(check) for check in checks]}
+
+
+def removal(files: int, chunks: int) -> Object:
+    """How many files were removed, and the chunks that are left."""
+    return {"schema": SCHEMA, "removed": files, "chunks": chunks}
+
+
+def vacuum(before: int, after: int) -> Object:
+    """The bytes of an index file before and after unused space was reclaimed."""
+    return {"schema": SCHEMA, "bytes_before": before, "bytes_after": after}
+
+
+def imported(documents: int, vectors: int) -> Object:
+    """How much was imported."""
+    return {"schema": SCHEMA, "documents": documents, "vectors": vectors}

@@ -1,0 +1,103 @@
+"""A filter as SQL: conditions on the tables file, chunk and terms, and FTS5 expressions."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from qrank.store import decode
+from qrank.store.filters import Filter, Phrase
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+def of_file(filter: Filter, *, collections: bool = True) -> tuple[str, list[object]]:
+    """A condition on the table file and its arguments; an empty one lets everything pass.
+    collections: whether the filter's collections are part of it.
+
+    >>> of_file(Filter(("notes",), suffixes=(".md",)))
+    ('(file.collection = ?) AND (lower(file.path) GLOB ?)', ['notes', '*.md'])
+    """
+    clauses: list[str] = []
+    values: list[object] = []
+
+    def any_of(clause: str, alternatives: Sequence[str]) -> None:
+        if alternatives:
+            clauses.append("(" + " OR ".join([clause] * len(alternatives)) + ")")
+            values.extend(alternatives)
+
+    any_of("file.collection = ?", filter.collections if collections else ())
+    any_of("file.path GLOB ?", filter.paths)
+    endings = ["*" + glob_of(suffix.lower()) for suffix in filter.suffixes]
+    any_of("lower(file.path) GLOB ?", endings)
+    for clause, time in (("mtime_ns >= ?", filter.since_ns), ("mtime_ns < ?", filter.until_ns)):
+        if time is not None:
+            clauses.append(f"file.{clause}")
+            values.append(time)
+    return " AND ".join(clauses), values
+
+
+def of_chunk(filter: Filter) -> tuple[str, list[object]]:
+    """A condition on the tables chunk and file, phrases included, and its arguments."""
+    condition, values = of_file(filter)
+    clauses = [condition] if condition else []
+    if filter.required:
+        clauses.append("chunk.id IN (SELECT rowid FROM terms WHERE terms MATCH ?)")
+        values.append(" AND ".join(f"({expression(phrase)})" for phrase in filter.required))
+    if filter.excluded:
+        clauses.append("chunk.id NOT IN (SELECT rowid FROM terms WHERE terms MATCH ?)")
+        values.append(" OR ".join(f"({expression(phrase)})" for phrase in filter.excluded))
+    return " AND ".join(clauses), values
+
+
+def passages(filter: Filter, connection: sqlite3.Connection) -> NDArray[np.bool_] | None:
+    """For each passage id whether one of its chunks passes, the last False; None: all do."""
+    import numpy as np
+
+    condition, values = of_chunk(filter)
+    if not condition:
+        return None
+    last = connection.execute("SELECT max(id) FROM passage").fetchone()[0] or 0
+    if last > decode.MOST_PASSAGES:
+        raise decode.DamagedError(f"a passage has the number {last}")
+    rows = connection.execute(
+        "SELECT chunk.passage_id FROM file CROSS JOIN chunk ON chunk.file_id = file.id "
+        f"WHERE {condition}",
+        values,
+    )
+    checked = decode.rows(rows, (int,), "a chunk")
+    ids = np.fromiter((row[0] for row in checked), dtype=np.int64)
+    if len(ids) and not 0 < ids.min() <= ids.max() <= last:
+        raise decode.DamagedError("a chunk is of no passage")
+    allowed = np.zeros(last + 2, dtype=np.bool_)
+    allowed[ids] = True
+    return allowed
+
+
+def expression(phrase: Phrase) -> str:
+    """A phrase as an FTS5 expression.
+
+    >>> expression(Phrase(("red", 'a"b'))), expression(Phrase(("茶",), title=True, open_end=True))
+    ('{body title} : "red" + "a""b"', '{title} : "茶" *')
+    """
+    columns = "{title}" if phrase.title else "{body title}"
+    own = f"{columns} : " + " + ".join(map(quoted, phrase.terms)) + " *" * phrase.open_end
+    others = (f"{columns} : " + " + ".join(map(quoted, terms)) for terms in phrase.variants)
+    return " OR ".join([own, *others])
+
+
+def quoted(term: str) -> str:
+    """A term as an FTS5 string."""
+    return '"' + term.replace('"', '""') + '"'
+
+
+def glob_of(text: str) -> str:
+    """A GLOB that matches text alone.
+
+    >>> glob_of("a[1]*.md")
+    'a[[]1][*].md'
+    """
+    return "".join(f"[{char}]" if char in "*?[" else char for char in text)
