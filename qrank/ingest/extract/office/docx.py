@@ -98,7 +98,7 @@ class _Word(Story):
 
 def _outline_level(properties: _Element | None) -> int | None:
     """The level that properties name, 0 for plain text, None where they name none."""
-    value = attribute(child(properties, "outlineLvl") if properties is not None else None, "val")
+    value = attribute(child(properties, "outlineLvl"), "val")
     if not value.isdecimal():
         return None
     return int(value[:2]) + 1 if int(value[:2]) < 9 else 0

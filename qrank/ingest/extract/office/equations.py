@@ -45,15 +45,13 @@ def omml(root: _Element) -> str:
         if name == "d":  # brackets, with what is between the things in them
             signs = child(each, "dPr")
             opening, closing = (
-                attribute(child(signs, sign) if signs is not None else None, "val", default)
+                attribute(child(signs, sign), "val", default)
                 for sign, default in (("begChr", "("), ("endChr", ")"))
             )
             pieces.append(opening)
             after = closing
         elif name == "nary":
-            properties = child(each, "naryPr")
-            sign = child(properties, "chr") if properties is not None else None
-            pieces.append(attribute(sign, "val", "∫"))
+            pieces.append(attribute(child(each, "naryPr", "chr"), "val", "∫"))
         elif name in _AROUND:
             pieces.append(_AROUND[name][0])
             after = _AROUND[name][1]

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from lxml.etree import _Element
 
 MAX_RELATIONS = 100_000  # of one part
-_ANY = "{*}"
 
 
 @lru_cache(4096)
@@ -41,9 +40,16 @@ def attribute(element: _Element | None, name: str, default: str = "") -> str:
     return default
 
 
-def child(element: _Element, *path: str) -> _Element | None:
-    """The first descendant along a path of local names."""
-    return element.find("/".join(_ANY + name for name in path))
+def child(element: _Element | None, *path: str) -> _Element | None:
+    """The first element along a path of local names; None when there is none."""
+    for name in path:
+        for each in () if element is None else element:
+            if local(each) == name:
+                element = each
+                break
+        else:
+            return None
+    return element
 
 
 def relation_id(element: _Element, name: str = "id") -> str:

@@ -268,8 +268,7 @@ class Story:
         lines = []
         above: dict[int, str] = {}  # by column: the text of the cell that begins there
         for row in self._children(table, "tr"):
-            properties = child(row, "trPr")
-            if properties is not None and child(properties, "del") is not None:
+            if child(row, "trPr", "del") is not None:
                 continue
             column = _number(row, "trPr", "gridBefore", default=0)
             cells = []

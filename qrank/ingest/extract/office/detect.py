@@ -1,0 +1,75 @@
+"""Which reader an office file is for: by what it is, for programs and people name them wrongly."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Iterator
+from importlib import import_module
+from typing import BinaryIO
+
+from qrank.errors import ExtractError, NoTextError
+from qrank.ingest.extract import documents
+from qrank.results import Document
+
+# By what the parts of a zip file begin with.
+_PARTS = {
+    "word/": "office.docx",
+    "ppt/": "office.pptx",
+    "xl/": "office.xlsx",
+    "content.xml": "office.odf",
+    "META-INF/container.xml": "epub",
+}
+HEAD = 2048  # bytes
+
+
+def word(file: BinaryIO) -> Iterator[Document]:
+    """Yield what is in a file that is called a Word document."""
+    yield from _read(file, "office.docx")
+
+
+def slides(file: BinaryIO) -> Iterator[Document]:
+    """Yield what is in a file that is called a presentation."""
+    yield from _read(file, "office.pptx")
+
+
+def sheets(file: BinaryIO) -> Iterator[Document]:
+    """Yield what is in a file that is called a spreadsheet."""
+    yield from _read(file, "office.xlsx")
+
+
+def open_document(file: BinaryIO) -> Iterator[Document]:
+    """Yield what is in a file that is called an OpenDocument file."""
+    yield from _read(file, "office.odf")
+
+
+def _read(file: BinaryIO, called: str) -> Iterator[Document]:
+    head = file.read(HEAD)
+    file.seek(0)
+    module = _reader(head, file) or called
+    file.seek(0)
+    if module != "text":
+        yield from import_module(f"qrank.ingest.extract.{module}").extract(file)
+        return
+    try:
+        yield from documents(file, "")
+    except NoTextError as error:
+        raise ExtractError("damaged, or not what its suffix says") from error
+
+
+def _reader(head: bytes, file: BinaryIO) -> str | None:
+    """The module that reads a file, as far as the file tells; `text` for what is a web page or a
+    mail: both are saved under the suffixes of Word and Excel."""
+    start = head.lstrip(b"\xef\xbb\xbf \t\r\n")[:64].lower()
+    if head.startswith(b"PK"):
+        try:
+            names = zipfile.ZipFile(file).namelist()[:1000]
+        except (zipfile.BadZipFile, NotImplementedError, ValueError):
+            return None
+        for mark, module in _PARTS.items():
+            if any(name.startswith(mark) for name in names):
+                return module
+    elif b"office:document" in head and start.startswith(b"<"):
+        return "office.odf"
+    elif start.startswith((b"<!doctype html", b"<html", b"mime-version:")):
+        return "text"
+    return None

@@ -1,0 +1,366 @@
+"""OpenDocument, zipped or flat: texts, presentations, drawings, spreadsheets, and what they hold.
+
+The format: OASIS OpenDocument 1.3, part 3. What stands beside a paragraph (a frame, a note, a
+comment) is set aside and follows it, so that it never runs into the words around it.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, BinaryIO
+
+from qrank.errors import ExtractError
+from qrank.ingest.extract import archive
+from qrank.ingest.extract.building import Builder, Missed, one_line, properties
+from qrank.ingest.extract.office import embedded, equations
+from qrank.ingest.extract.office.package import attribute, child, local
+from qrank.results import Document
+
+if TYPE_CHECKING:
+    import zipfile
+
+    from lxml.etree import _Element
+
+_DRAW = "{urn:oasis:names:tc:opendocument:xmlns:drawing:1.0}"
+_FORM = "{urn:oasis:names:tc:opendocument:xmlns:form:1.0}"
+# What holds no text of its own, or text that was deleted.
+_SKIPPED = frozenset(
+    "tracked-changes sequence-decls variable-decls user-field-decls dde-connection-decls scripts "
+    "script settings meta font-face-decls styles automatic-styles master-styles "
+    "content-validations event-listeners binary-data note-citation page-thumbnail".split()
+)
+_SKIPPED_IN_TEXT = frozenset("script note-citation event-listeners binary-data".split())
+# What programs call a page.
+_GIVEN_NAME = re.compile(r"(?:page|slide|seite|folie|diapo)\s*\d+", re.IGNORECASE)
+# What slides repeat.
+_FURNITURE = frozenset("header footer page-number date-time".split())
+_VALUES = ("string-value", "date-value", "time-value", "boolean-value", "value")
+_HEADERS = frozenset("header footer header-left footer-left header-first footer-first".split())
+_FORM_TEXTS = ("label", "current-value", "value")
+_PASSWORDS = frozenset({"password"})
+MAX_BLANKS = 80  # that one element stands for
+MAX_INNER = 2  # documents in documents in documents
+
+
+def extract(file: BinaryIO) -> Iterator[Document]:
+    """Yield the document, of a spreadsheet a document a sheet; its title is that of its
+    properties, else its first heading. Raises ExtractError."""
+    start = file.read(4)
+    file.seek(0)
+    missed = Missed()
+    zipped = archive.open_zip(file) if start.startswith(b"PK") else None
+    if zipped is None:
+        root = archive.parse_xml(file.read(archive.MAX_XML + 1), "document")
+        roots = {"content.xml": root, "styles.xml": root, "meta.xml": root}
+    else:
+        if _is_encrypted(zipped):
+            raise ExtractError("encrypted")
+        roots = {"content.xml": archive.xml(zipped, "content.xml")}
+        for name in ("styles.xml", "meta.xml"):
+            try:
+                if name in zipped.NameToInfo:
+                    roots[name] = archive.xml(zipped, name)
+            except ExtractError:
+                missed.add(f"{name} (damaged)")
+    body = child(roots["content.xml"], "body")
+    if body is None:
+        raise ExtractError("damaged, or no OpenDocument file")
+    title, fields = _properties(roots.get("meta.xml"))
+    reader = _Reader(zipped, missed)
+    sheets = child(body, "spreadsheet")
+    if sheets is not None:
+        for builder in reader.sheets(sheets):
+            builder.note = missed.note()
+            yield builder.document(title, fields)
+    else:
+        reader.read(body)
+    builder = reader.builder
+    builder.headings()
+    builder.part()
+    if "styles.xml" in roots:
+        reader.masters(roots["styles.xml"])
+    builder.note = missed.note()
+    yield builder.document(title or builder.first_heading, fields)
+
+
+def _is_encrypted(zipped: zipfile.ZipFile) -> bool:
+    name = "META-INF/manifest.xml"
+    try:
+        return name in zipped.NameToInfo and b"encryption-data" in archive.read(zipped, name)
+    except ExtractError:
+        return False
+
+
+def _properties(root: _Element | None) -> tuple[str, dict[str, object]]:
+    meta = None if root is None else next(root.iter("{*}meta"), None)
+    said: dict[str, list[str]] = {}
+    for each in () if meta is None else meta:
+        said.setdefault(local(each), []).append(each.text or "")
+    authors = said.get("initial-creator") or said.get("creator") or []
+    title = "".join(said.get("title", [])[:1])
+    subject = "".join(said.get("subject", [])[:1])
+    return title, properties(authors, subject, said.get("keyword", []))
+
+
+class _Reader:
+    """Walks the tree of a document, and of those that lie in it."""
+
+    def __init__(self, zipped: zipfile.ZipFile | None, missed: Missed) -> None:
+        self.builder = Builder()
+        self._zip = zipped
+        self._missed = missed
+        self._folder = ""  # of the document that is being read within the file
+        self._depth = 0
+        self._slide = 0
+        # What follows the block that is being read: something to do, and the folder it is of.
+        self._aside: deque[tuple[str, int, Callable[[], None]]] = deque()
+        self._unread = set() if zipped is None else set(zipped.namelist())
+        self._said: set[str] = set()  # in headers and footers
+
+    def read(self, element: _Element) -> None:
+        """Add all that is in an element."""
+        self._blocks([element])
+
+    def sheets(self, book: _Element) -> Iterator[Builder]:
+        """Add each sheet to a builder of its own, and leave one for what else there is."""
+        for number, sheet in enumerate(each for each in book if local(each) == "table"):
+            self.builder = Builder()
+            self.builder.page(number + 1)
+            self.builder.headings(attribute(sheet, "name"))
+            self._rows(sheet)
+            self._flush()
+            yield self.builder
+        self.builder = Builder()
+
+    def masters(self, styles: _Element) -> None:
+        """Add the headers and footers of pages, and what each slide shows; what is there for
+        several kinds of pages comes once."""
+        for page in styles.iterfind(".//{*}master-page"):
+            for each in page:
+                if local(each) in _HEADERS or str(each.tag).startswith(_DRAW):
+                    if attribute(each, "placeholder") == "true":
+                        continue
+                    self._once(each)
+                    self._flush()
+
+    def _once(self, element: _Element) -> None:
+        """Add a header or the like, unless the same was added; no numbers of pages."""
+        said = one_line("".join(map(str, element.itertext())))
+        if said not in self._said and attribute(element, "class") not in (
+            "page-number",
+            "date-time",
+        ):
+            self._said.add(said)
+            self._blocks(element, aside=True)
+
+    def _flush(self) -> None:
+        own = self._folder, self._depth
+        while self._aside:
+            self._folder, self._depth, action = self._aside.popleft()
+            action()
+        self._folder, self._depth = own
+
+    def _later(self, action: Callable[[], None]) -> None:
+        self._aside.append((self._folder, self._depth, action))
+
+    def _blocks(self, elements: Iterable[_Element], *, aside: bool = False) -> None:
+        """Add paragraphs, headings, tables and slides in order. aside: of a block that is being
+        read; what is aside of them waits for its own turn."""
+        pending = [*elements][::-1]
+        while pending:
+            element = pending.pop()
+            name = local(element)
+            if name in _SKIPPED or name.endswith("-source") or not name:
+                continue
+            if name == "h" and not aside:
+                level = attribute(element, "outline-level", "1")
+                self.builder.heading(
+                    int(level[:3]) if level.isdecimal() else 1, self._text(element)
+                )
+            elif name in ("p", "h"):
+                self.builder.paragraph(self._text(element))
+            elif name == "table":
+                self._table(element)
+            elif name == "page" and element.tag == f"{_DRAW}page":
+                self._page(element)
+            elif name in ("title", "desc") and not len(element):
+                self.builder.paragraph(element.text or "")
+            elif name in ("footer-decl", "header-decl"):
+                self.builder.paragraph(self._text(element))
+            elif name == "math":
+                self.builder.paragraph(equations.mathml(element))
+            elif name == "object":
+                self._object(element)
+            elif attribute(element, "class") in _FURNITURE:
+                self._once(element)
+            elif name == "object-ole":
+                self._missed.count("embedded object")
+            else:
+                self._say(element)
+                pending += reversed(element)
+                continue
+            if not aside:
+                self._flush()
+        if not aside:
+            self._flush()
+
+    def _page(self, page: _Element) -> None:
+        """A slide or a page of a drawing: its title, or the name that somebody gave it, is the
+        heading of what is on it."""
+        if not self._depth:
+            self._slide += 1
+            self.builder.page(self._slide)
+        name = attribute(page, "name")
+        self.builder.headings("" if _GIVEN_NAME.fullmatch(name) else name)
+        for shape in page:
+            if attribute(shape, "class") == "title":
+                text = " ".join(self._text(each) for each in shape.iter("{*}p"))
+                if text.strip():
+                    self.builder.headings()
+                    self.builder.heading(1, text)
+                self._flush()
+        for shape in page:
+            if attribute(shape, "class") != "title":
+                self._blocks([shape], aside=True)
+                self._flush()
+
+    def _text(self, element: _Element) -> str:
+        """The text of a paragraph with its blanks, tabs and line breaks."""
+        pieces: list[str] = []
+        pending: list[_Element | str] = [element]
+        while pending:
+            each = pending.pop()
+            if isinstance(each, str):
+                pieces.append(each)
+                continue
+            name = local(each)
+            if name in _SKIPPED_IN_TEXT or not name:
+                continue
+            if name == "s":
+                count = attribute(each, "c", "1")
+                pieces.append(" " * min(int(count[:3]) if count.isdecimal() else 1, MAX_BLANKS))
+            elif name == "tab":
+                pieces.append("\t")
+            elif name == "line-break":
+                pieces.append("\n")
+            elif name == "ruby":  # the reading of a word follows, it does not part the word
+                base, reading = child(each, "ruby-base"), child(each, "ruby-text")
+                if base is not None:
+                    pending.append(base)
+                if reading is not None:
+                    self._later(lambda e=reading: self.builder.paragraph(self._text(e)))  # type: ignore[misc]
+            elif each is not element and (
+                name in ("note", "annotation", "p", "h", "list", "table", "title", "desc")
+                or str(each.tag).startswith(_DRAW)
+                or name == "scene"
+            ):
+                inside = child(each, "note-body") if name == "note" else each
+                if inside is not None:
+                    self._later(lambda e=inside: self._blocks([e], aside=True))  # type: ignore[misc]
+            else:
+                if each.text:
+                    inner: list[_Element | str] = [each.text]
+                else:
+                    inner = []
+                for part in each:
+                    inner.append(part)
+                    if part.tail:
+                        inner.append(part.tail)
+                if name == "number":
+                    inner.append(" ")
+                pending += reversed(inner)
+        return "".join(pieces)
+
+    def _table(self, table: _Element) -> None:
+        """A table: rows as lines."""
+        lines = [" | ".join(self._cells(row)) for row in self._inside(table, "table-row")]
+        self.builder.paragraph("\n".join(line for line in lines if line.strip(" |")))
+
+    def _rows(self, sheet: _Element) -> None:
+        """A sheet: rows as paragraphs; what is repeated comes once."""
+        for row in self._inside(sheet, "table-row"):
+            line = " | ".join(self._cells(row)).rstrip(" |")
+            if line:
+                self.builder.paragraph(line)
+            self._flush()
+
+    def _inside(self, element: _Element, wanted: str) -> Iterator[_Element]:
+        """The rows of a table, those in groups, too; what else it holds follows it."""
+        pending = [*element][::-1]
+        while pending:
+            each = pending.pop()
+            name = local(each)
+            if name == wanted:
+                yield each
+            elif name.startswith("table-") and not name.endswith("-source"):
+                pending += reversed(each)
+            elif name not in _SKIPPED:
+                self._later(lambda e=each: self._blocks([e], aside=True))  # type: ignore[misc]
+
+    def _cells(self, row: _Element) -> Iterator[str]:
+        for cell in row:
+            if local(cell) not in ("table-cell", "covered-table-cell"):
+                continue
+            texts = [*self._paragraphs(cell)]
+            if not texts:
+                texts = [attribute(cell, name) for name in _VALUES if attribute(cell, name)][:1]
+            text = one_line(" ".join(texts))
+            if text or local(cell) == "table-cell":
+                yield text
+
+    def _paragraphs(self, cell: _Element) -> Iterator[str]:
+        """The paragraphs of a cell, those in lists, too; the rest is set aside."""
+        pending = [*cell][::-1]
+        while pending:
+            each = pending.pop()
+            name = local(each)
+            if name in ("p", "h"):
+                yield self._text(each)
+            elif name in ("list", "list-item", "list-header", "section"):
+                pending += reversed(each)
+            elif name not in _SKIPPED:
+                self._later(lambda e=each: self._blocks([e], aside=True))  # type: ignore[misc]
+
+    def _say(self, element: _Element) -> None:
+        """What the controls of a form are called and hold."""
+        if str(element.tag).startswith(_FORM) and local(element) not in _PASSWORDS:
+            texts = {attribute(element, name): None for name in _FORM_TEXTS}
+            self.builder.paragraph(" ".join(text for text in texts if text))
+
+    def _object(self, element: _Element) -> None:
+        """A document in the document: an equation, a chart, a sheet."""
+        inner = next((each for each in element if local(each) in ("document", "math")), None)
+        if inner is None:
+            target = attribute(element, "href")
+            folder = posixpath.normpath(posixpath.join(self._folder, target)).lstrip("/")
+            inner = self._content(folder)
+        else:
+            folder = self._folder
+        if inner is None:
+            return
+        if self._depth >= MAX_INNER:
+            self._missed.count("document too deep within others", 1)
+            return
+        own, self._folder, self._depth = (self._folder, self._depth), folder, self._depth + 1
+        body = inner if local(inner) == "math" else child(inner, "body")
+        if body is not None:
+            self._blocks([body], aside=True)
+        self._folder, self._depth = own
+
+    def _content(self, folder: str) -> _Element | None:
+        name = f"{folder}/content.xml"
+        if self._zip is None or name not in self._unread:
+            if self._zip is not None and folder in self._unread:  # a file of another format
+                self._unread.remove(folder)
+                data = archive.read(self._zip, folder)
+                embedded.read(self.builder, self._missed, data, posixpath.basename(folder))
+            return None
+        self._unread.remove(name)
+        try:
+            return archive.xml(self._zip, name)
+        except ExtractError:
+            self._missed.add(f"{name} (damaged)")
+            return None
