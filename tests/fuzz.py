@@ -42,7 +42,14 @@ ROOT = Path(__file__).parents[1]
 SOURCES = (Path(__file__).parent / "files", ROOT / "sample_corpus")
 A_ROUND = 40  # files
 MAX_SIZE = 5 << 20
-AS_IT_IS = ("txt", "md", "rst", "log", "")  # suffixes of text whose chunks are bytes of the file
+AS_IT_IS = (
+    "txt",
+    "md",
+    "rst",
+    "tex",
+    "log",
+    "",
+)  # suffixes of text whose chunks are bytes of the file
 BAD = ("took longer", "its reader crashed", "its reader ended", "needs too much memory")
 SUFFIXES = ["", "unknown", *(suffix for format in FORMATS for suffix in format.suffixes.split())]
 

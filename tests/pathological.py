@@ -152,6 +152,19 @@ PIECES = {  # name: what is repeated
     "broken utf-8": "\udcff",
     "western": "\udce9a ",
     "escapes": "\x1b$B",
+    "commands": "\\a{",
+    "sections": "\\section{",
+    "sections of lines": "\\section{a}\n",
+    "titles": "\\title{a\n",
+    "options of commands": "\\a[",
+    "environments": "\\begin{a}",
+    "verbatim": "\\begin{verbatim}\n",
+    "verbatim ends": "\\end{verbatim}\n",
+    "verb": "\\verb|a\\verb+b",
+    "accents": "\\'{",
+    "if false": "\\iffalse ",
+    "broken comments": "a%\n",
+    "authors": "\\author{a\\and ",
 }
 
 

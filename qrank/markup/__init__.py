@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 # Suffix: the module here whose `readable` takes the markup of such a file away.
-_MARKUPS: dict[str, str] = {}
+_MARKUPS = dict.fromkeys(("tex", "ltx", "latex"), "latex")
 _COMPRESSED = ("gz", "bz2", "xz")
 
 

@@ -20,7 +20,7 @@ from qrank.markup.visible import long_data
 from qrank.results import Block, Document
 from qrank.settings import READ_ALL, Reading
 
-VERSION = 9  # part of the index: a change makes every file be extracted and chunked again
+VERSION = 10  # part of the index: a change makes every file be extracted and chunked again
 WINDOW = 4 << 20  # bytes of a text file that are read at once
 
 
@@ -46,13 +46,14 @@ _CODE = (
     "scm scss sh sol sql svelte swift tcl tf ts tsx cts mts v vb vim vue zig zsh"
 )
 TEXT = Format(
-    "text", "txt text log asc nfo tex typ org adoc textile yaml yml toml ini cfg conf xml",
+    "text", "txt text log asc nfo typ org adoc textile yaml yml toml ini cfg conf xml",
     "plain:extract", reads_text=True, isolated=False,
 )  # fmt: skip
 FORMATS = (
     TEXT,
     Format("markdown", "md markdown mdown mkd mdx qmd rmd", "markdown:extract", True, False),
     Format("rst", "rst rest", "rst:extract", True, False),
+    Format("latex", "tex ltx latex", "markup.latex:extract", True),
     Format("code", _CODE, "code:extract", True),
     Format("html", "html htm xhtml", "html:extract"),
     Format("pdf", "pdf", "pdf:extract"),

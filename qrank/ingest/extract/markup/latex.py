@@ -1,0 +1,142 @@
+"""LaTeX: paragraphs under the sections they are in; text and places are the file's."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from qrank.ingest.extract.building import MAX_HEADING, one_line
+from qrank.ingest.extract.markup.paragraphs import Heading, under_headings
+from qrank.markup.latex import VERBATIM, readable
+from qrank.results import Block
+
+_LEVELS = {
+    name: level
+    for level, name in enumerate(
+        "part chapter section subsection subsubsection paragraph subparagraph frametitle".split()
+    )
+}
+_SECTIONS = "|".join(sorted(_LEVELS, key=len, reverse=True))
+_MARK = re.compile(
+    r"%[^\n]*"
+    r"|\\(?P<verb>verb|lstinline)\*?(?![A-Za-z*])"
+    rf"|\\begin\{{(?P<verbatim>{'|'.join(VERBATIM)})\*?\}}"
+    r"|\\begin\{(?P<begin>document|frame|abstract)\}"
+    rf"|\\(?P<section>{_SECTIONS})\*?(?![A-Za-z@])"
+    r"|\\(?P<field>title|author|date|keywords|subject)(?![A-Za-z@])"
+    r"|\\."
+)
+_OPTION = re.compile(r"\s{0,20}\[[^\[\]]{0,1000}+\]")
+_BRACE = re.compile(r"\\.|[{}]", re.DOTALL)
+_ASIDE = re.compile(r"\\(?:thanks|footnote|footnotemark|label|index|inst|orcidlink|orcidID)\b")
+_NEXT_AUTHOR = re.compile(r"\\and\b|\\And\b|\\AND\b|\\quad\b|\\qquad\b")
+MAX_ARGUMENT = 5000  # characters of a title or of authors
+MAX_UNENDED = 100
+MAX_AUTHORS = 100
+
+
+class _Argument(NamedTuple):
+    """What is between two braces, and where it ends with them."""
+
+    text: str
+    end: int
+
+
+def extract(text: str, _suffix: str = "") -> tuple[str, list[Block], Mapping[str, object]]:
+    """Return (title, blocks, fields): author, date, keywords and subject as far as they are said.
+
+    >>> found = extract("\\\\title{Tea}\\n\\\\section{Gr\\\\\\"un}\\nSteep.")
+    >>> found[0], [block.heading for block in found[1]]
+    ('Tea', [(), ('Grün',)])
+    """
+    argument_of = _Arguments(text)
+    headings: list[Heading] = []
+    said: dict[str, list[str]] = {}
+    body = 0  # where the preamble ends
+    at = 0
+    while found := _MARK.search(text, at):
+        at = found.end()
+        if found["verb"]:
+            mark = text[at : at + 1]
+            end = text.find("}" if mark == "{" else mark, at + 1, at + 1000) if mark.strip() else -1
+            at = end + 1 if end >= 0 else at
+        elif found["verbatim"]:
+            end = text.find(f"\\end{{{found['verbatim']}", at)
+            at = end if end >= 0 else len(text)
+        elif found["begin"] == "document" and not body:
+            body = found.start()
+        elif found["begin"] == "abstract":
+            headings.append(Heading(found.start(), _LEVELS["section"], "Abstract"))
+        elif (name := found["section"] or found["field"] or found["begin"]) and (
+            argument := argument_of(at)
+        ):
+            if found["field"]:
+                said.setdefault(name, []).append(argument.text)
+            else:
+                level = _LEVELS.get(name, _LEVELS["frametitle"])
+                headings.append(Heading(found.start(), level, _name(argument.text)))
+            at = argument.end
+    blocks = under_headings(text, headings, body)
+    titles = [title for each in said.pop("title", []) if (title := _name(each))]
+    first = next((heading.name for heading in headings if heading.name), "")
+    return titles[0] if titles else first, blocks, _fields(said)
+
+
+class _Arguments:
+    """Finds the arguments of commands; where many never end, those that are short."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._unended = 0
+
+    def __call__(self, at: int) -> _Argument | None:
+        found = _argument(self._text, at, MAX_ARGUMENT if self._unended < MAX_UNENDED else 200)
+        self._unended += found is None
+        return found
+
+
+def _argument(text: str, at: int, longest: int = MAX_ARGUMENT) -> _Argument | None:
+    """The argument that follows a command, behind what it has in brackets."""
+    while option := _OPTION.match(text, at):
+        at = option.end()
+    start = at + len(text[at : at + 20]) - len(text[at : at + 20].lstrip())
+    if text[start : start + 1] != "{":
+        return None
+    depth = 0
+    for brace in _BRACE.finditer(text, start, start + longest):
+        depth += {"{": 1, "}": -1}.get(brace[0], 0)
+        if not depth:
+            return _Argument(text[start + 1 : brace.start()], brace.end())
+    return None
+
+
+def _name(argument: str) -> str:
+    """A title as a line of text, without its footnotes and labels."""
+    return one_line(readable(_without_asides(argument)))[:MAX_HEADING]
+
+
+def _without_asides(argument: str) -> str:
+    kept, at = [], 0
+    for found in _ASIDE.finditer(argument):
+        if found.start() >= at:
+            kept.append(argument[at : found.start()])
+            aside = _argument(argument, found.end())
+            at = aside.end if aside else found.end()
+    return "".join([*kept, argument[at:]])
+
+
+def _fields(said: Mapping[str, list[str]]) -> dict[str, object]:
+    fields: dict[str, object] = {}
+    for name, arguments in said.items():
+        values = arguments[-1:]
+        if name == "author":  # the first line of each is the name, its address is below
+            values = [
+                author.partition("\\\\")[0]
+                for argument in arguments
+                for author in _NEXT_AUTHOR.split(_without_asides(argument))
+            ]
+        kept = [text for value in values[:MAX_AUTHORS] if (text := _name(value).strip(" ,"))]
+        if kept:
+            fields[name] = kept if len(kept) > 1 else kept[0]
+    return fields

@@ -1,0 +1,48 @@
+"""Paragraphs under headings, for text whose headings a scanner has found."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from qrank.ingest.extract import plain
+from qrank.results import Block
+
+
+class Heading(NamedTuple):
+    """Where the text below a heading begins, with the heading itself; the less the level, the
+    further out."""
+
+    start: int
+    level: int
+    name: str
+
+
+def under_headings(text: str, headings: Sequence[Heading], body: int = 0) -> list[Block]:
+    """The paragraphs of a text, each under the headings above it; body: where what comes before
+    it ends, which is a part of its own."""
+    blocks: list[Block] = []
+    path: list[Heading] = []
+    starts = [*(heading.start for heading in headings), len(text)]
+    _add(blocks, text, 0, starts[0], (), body)
+    for heading, end in zip(headings, starts[1:], strict=True):
+        path = [above for above in path if above.level < heading.level]
+        if heading.name:
+            path.append(heading)
+        names = tuple(each.name for each in path)
+        _add(blocks, text, heading.start, end, names, body)
+    return blocks
+
+
+def _add(
+    blocks: list[Block], text: str, start: int, end: int, names: tuple[str, ...], body: int
+) -> None:
+    """The paragraphs between two headings; a heading stays with the paragraph below it."""
+    if start < body < end:
+        _add(blocks, text, start, body, names, body)
+        start = body
+    found = plain.extract(text[start:end])[1]
+    if names and len(found) > 1:
+        found = [found[0]._replace(end=found[1].end), *found[2:]]
+    part = int(start >= body)
+    blocks += [Block(start + b.start, start + b.end, names, part=part) for b in found]
