@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from support import Run, extract
 
+from qrank.analysis.text import index_terms
 from qrank.markup import readable
-from qrank.text import index_terms
 
 PAPER = r"""% !TEX program = pdflatex
 \documentclass[11pt,a4paper]{article}
