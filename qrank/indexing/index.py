@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from qrank import passage
 from qrank.analysis import text
 from qrank.errors import ExtractError, InputError
-from qrank.indexing.embedding import IndexModel, record, switch
-from qrank.inference.loading import Embedder, group_size, load_embedder
+from qrank.indexing.embed_missing import embed_missing
+from qrank.indexing.embedding import IndexModel
 from qrank.ingest import chunk as chunking
 from qrank.ingest import extract, secrets
 from qrank.ingest.prepare import Task, made_by
@@ -20,23 +18,18 @@ from qrank.ingest.problems import Problem, problem_of
 from qrank.ingest.readers import Outcome, read_all
 from qrank.ingest.spool import spooled
 from qrank.ingest.walk import Within, secret, too_large, walk
-from qrank.markup import readable
 from qrank.names import absolute, folder_key, is_under, named_path
 from qrank.progress import Progress
 from qrank.results import FileProblem, IndexReport, NewChunk, Signature
 from qrank.settings import READ_ALL, WALK_ALL, Placement, Reading, Walking
 from qrank.store.interface import SkippedFile, Store
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
 _MADE_BY = (extract, chunking, text, passage, secrets)
 EXTRACTOR = ".".join(str(module.VERSION) for module in _MADE_BY)
 OF_SECRET = ".secret"  # ends the extractor of a file that was read although it holds a key
 # A transaction is written when one of these is reached: large ones cost less, and nobody sees
 # what is in them before.
-COMMIT_SECONDS, COMMIT_FILES, COMMIT_CHUNKS, COMMIT_VECTORS = 2.0, 512, 2048, 1024
+COMMIT_SECONDS, COMMIT_FILES, COMMIT_CHUNKS = 2.0, 512, 2048
 COMMIT_ORPHANS = 2048
 
 
@@ -137,7 +130,7 @@ class _Update:
     def _changed(self, roots: Sequence[Path]) -> Iterator[Task]:
         """The files that are not as the index knows them; the others are counted."""
         own_path = named_path(str(self._store.path))
-        own = {f"{own_path}{suffix}" for suffix in ("", "-wal", "-shm", "-journal")}
+        own = {f"{own_path}{suffix}" for suffix in ("", "-wal", "-shm", "-journal", "-claims")}
         for found in walk(roots, self._walking, self._unreadable):
             path = found.path
             if path in self._seen or path in own:
@@ -294,69 +287,3 @@ def remove_orphans(store: Store) -> None:
     while left:
         with store.transaction():
             left = store.remove_orphans(COMMIT_ORPHANS)
-
-
-def embed_missing(
-    store: Store, model: IndexModel, placement: Placement, progress: Progress
-) -> tuple[int, list[str]]:
-    """Embed every passage that has no vector yet, then make the model the only one. Returns how
-    many texts it was sent, and the names of the models that it took the place of."""
-    if not store.count_chunks():
-        return 0, []
-    if model.stored and not store.missing_vectors(model.stored.id):
-        return 0, switch(store, model.stored) if model.settles else []
-    embedder = load_embedder(model.choice, placement)
-    try:
-        row = record(store, model, embedder.dims)
-        missing = store.missing_vectors(row.id)
-        progress.stage("embedding", len(missing))
-        embedded = _embed(store, row.id, missing, embedder, group_size(model.choice), progress)
-    finally:
-        embedder.close()
-    return embedded, switch(store, row) if model.settles else []
-
-
-def _embed(
-    store: Store, model: int, missing: list[int], embedder: Embedder, size: int, progress: Progress
-) -> int:
-    import numpy as np
-
-    embedded = 0
-    ids: list[int] = []
-    cut: list[int] = []
-    vectors: list[NDArray[np.float32]] = []
-    sent: deque[list[int]] = deque()  # the passages of groups whose vectors are still to come
-
-    def groups() -> Iterator[list[str]]:
-        for at in range(0, len(missing), size):
-            passages = store.passage_texts(missing[at : at + size])
-            if passages:  # another run may have taken them out
-                sent.append([passage.id for passage in passages])
-                yield [
-                    passage.passage_text(p.title, p.heading, readable(p.text, p.path))
-                    for p in passages
-                ]
-
-    def write() -> None:
-        nonlocal ids, vectors, cut
-        if ids:
-            with store.transaction():
-                store.add_vectors(model, ids, np.concatenate(vectors))
-                store.mark_truncated(model, cut)
-        ids, vectors, cut = [], [], []
-
-    written = time.monotonic()
-    try:
-        for made in embedder.stream(groups()):
-            done = sent.popleft()
-            vectors.append(made)
-            ids.extend(done)
-            cut.extend(done[i] for i in embedder.cut)
-            embedded += len(done)
-            progress.advance(len(done))
-            if len(ids) >= COMMIT_VECTORS or time.monotonic() - written > COMMIT_SECONDS:
-                write()
-                written = time.monotonic()
-    finally:  # also when interrupted: what was computed is kept
-        write()
-    return embedded

@@ -84,6 +84,17 @@ class ChunkText:
     text: str
 
 
+class Claims(Protocol):
+    """Which passages a run embeds, so that others which go on at the same time leave them alone. A
+    claim ends with the process that made it, however that ends."""
+
+    def take(self, passages: Sequence[int]) -> list[int]:
+        """Claim passages; returns those that no other run has claimed."""
+
+    def release(self, passages: Sequence[int] | None = None) -> None:
+        """Let others have passages, by default all that were claimed."""
+
+
 class Store(AbstractContextManager["Store"], Protocol):
     """Documents cut into chunks, their terms, and vectors of their passages. Left as a context, it
     is closed."""
@@ -147,8 +158,13 @@ class Store(AbstractContextManager["Store"], Protocol):
     def remove_model(self, model: int) -> None:
         """Take a model and all its vectors out. Writes."""
 
-    def missing_vectors(self, model: int) -> list[int]:
-        """The passages without a vector of the model, in the order they were indexed."""
+    def missing_vectors(self, model: int, passages: Sequence[int] | None = None) -> list[int]:
+        """The passages, of all or of these, without a vector of the model, in the order they were
+        indexed."""
+
+    def claims(self) -> AbstractContextManager[Claims]:
+        """What this process has claimed of the passages to embed, as long as the context lasts.
+        Another one in the same process waits for its end."""
 
     def count_missing(self, model: int) -> tuple[int, int]:
         """(passages without a vector of the model, passages): quick enough for each search."""

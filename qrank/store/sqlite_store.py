@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from itertools import count, islice
 from pathlib import Path
 from types import TracebackType
@@ -19,6 +19,7 @@ from qrank.store.filters import EVERYTHING, Filter
 from qrank.store.interface import (
     NO_VARIANTS,
     ChunkText,
+    Claims,
     SkippedFile,
     StoredFile,
     StoredModel,
@@ -232,15 +233,27 @@ class SQLiteStore:
 
         segments.remove_model(self._connection, model)
 
-    def missing_vectors(self, model: int) -> list[int]:
+    def missing_vectors(self, model: int, passages: Sequence[int] | None = None) -> list[int]:
         """The passages without a vector of the model, in the order they were indexed."""
+        among = (
+            "passage"
+            if passages is None
+            else "json_each(?) CROSS JOIN passage ON passage.id = value"
+        )
         rows = self._rows(
-            "SELECT id FROM passage WHERE NOT EXISTS "
-            "(SELECT 1 FROM vector WHERE model_id = ? AND passage_id = passage.id) ORDER BY id",
-            (model,),
+            f"SELECT passage.id FROM {among} WHERE NOT EXISTS "
+            "(SELECT 1 FROM vector WHERE model_id = ? AND passage_id = passage.id) "
+            "ORDER BY passage.id",
+            (model,) if passages is None else (json.dumps(list(passages)), model),
             types=(int,),
         )
         return [row[0] for row in rows]
+
+    def claims(self) -> AbstractContextManager[Claims]:
+        """What this process has claimed of the passages to embed."""
+        from qrank.store.claims import open_claims
+
+        return open_claims(self.path)
 
     def count_missing(self, model: int) -> tuple[int, int]:
         """(passages without a vector of the model, passages): quick enough for each search."""

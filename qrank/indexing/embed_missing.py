@@ -1,0 +1,149 @@
+"""Embedding what has no vector yet, by several runs at once without doing anything twice."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from qrank.indexing.embedding import IndexModel, record, switch
+from qrank.inference.loading import Embedder, group_size, load_embedder
+from qrank.markup import readable
+from qrank.passage import passage_text
+from qrank.progress import Progress
+from qrank.settings import Placement
+from qrank.store.interface import Claims, Store
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+# A transaction is written when one of these is reached.
+COMMIT_SECONDS, COMMIT_VECTORS = 2.0, 1024
+WAIT_SECONDS = 0.1  # between two looks at what another run is embedding
+
+log = logging.getLogger("qrank")
+
+
+def embed_missing(
+    store: Store, model: IndexModel, placement: Placement, progress: Progress
+) -> tuple[int, list[str]]:
+    """Embed every unique text that has no vector yet, then make the model the only one. What
+    another run is embedding is left to it, and waited for: it is embedded here when that run ends
+    without. Returns how many texts the model was sent, and the names of the models that it took
+    the place of."""
+    if not store.count_chunks():
+        return 0, []
+    if model.stored and not store.missing_vectors(model.stored.id):
+        return 0, switch(store, model.stored) if model.settles else []
+    embedder = load_embedder(model.choice, placement)
+    try:
+        row = record(store, model, embedder.dims)
+        with store.claims() as claims:
+            run = _Run(store, row.id, embedder, group_size(model.choice), claims, progress)
+            embedded = run.embed_all()
+    finally:
+        embedder.close()
+    return embedded, switch(store, row) if model.settles else []
+
+
+class _Run:
+    """One run's share of the passages of an index."""
+
+    def __init__(
+        self,
+        store: Store,
+        model: int,
+        embedder: Embedder,
+        size: int,
+        claims: Claims,
+        progress: Progress,
+    ) -> None:
+        """model: its id in the store. size: how many texts the embedder is handed at once."""
+        self._store, self._model = store, model
+        self._embedder, self._size = embedder, size
+        self._claims, self._progress = claims, progress
+        self._others: list[int] = []  # passages that other runs had claimed
+
+    def embed_all(self) -> int:
+        """Embed until no passage lacks a vector; returns how many texts this run embedded."""
+        missing = self._store.missing_vectors(self._model)
+        self._progress.stage("embedding", len(missing))
+        embedded = 0
+        waiting = False
+        while missing:
+            self._others = []
+            done = self._embed_free(missing)
+            embedded += done
+            missing = self._store.missing_vectors(self._model, self._others)
+            self._progress.advance(len(self._others) - len(missing))
+            if missing and not done:  # nothing is claimed here now: no two runs wait for each other
+                if not waiting:
+                    log.warning("waiting for another qrank that embeds %d texts", len(missing))
+                    waiting = True
+                time.sleep(WAIT_SECONDS)
+        return embedded
+
+    def _embed_free(self, missing: Sequence[int]) -> int:
+        """Embed those of passages that no other run has claimed; returns how many."""
+        import numpy as np
+
+        ids: list[int] = []
+        truncated: list[int] = []
+        vectors: list[NDArray[np.float32]] = []
+        sent: deque[list[int]] = deque()  # the passages of groups whose vectors are still to come
+
+        def texts() -> Iterator[list[str]]:
+            for group in self._groups(missing):
+                chunks = self._store.passage_texts(group)
+                if chunks:  # another run may have taken them out
+                    sent.append([chunk.id for chunk in chunks])
+                    yield [
+                        passage_text(c.title, c.heading, readable(c.text, c.path)) for c in chunks
+                    ]
+
+        def write() -> None:
+            nonlocal ids, vectors, truncated
+            if ids:
+                with self._store.transaction():
+                    self._store.add_vectors(self._model, ids, np.concatenate(vectors))
+                    self._store.mark_truncated(self._model, truncated)
+                self._claims.release(ids)
+            ids, vectors, truncated = [], [], []
+
+        embedded = 0
+        written = time.monotonic()
+        try:
+            for made in self._embedder.stream(texts()):
+                done = sent.popleft()
+                vectors.append(made)
+                ids.extend(done)
+                truncated.extend(done[i] for i in self._embedder.cut)
+                embedded += len(done)
+                self._progress.advance(len(done))
+                if len(ids) >= COMMIT_VECTORS or time.monotonic() - written > COMMIT_SECONDS:
+                    write()
+                    written = time.monotonic()
+        finally:  # also when interrupted: what was computed is kept
+            write()
+            self._claims.release()
+        return embedded
+
+    def _groups(self, missing: Sequence[int]) -> Iterator[list[int]]:
+        """The passages that are embedded here, claimed group by group."""
+        group: list[int] = []
+        for at in range(0, len(missing), self._size):
+            some = missing[at : at + self._size]
+            claimed = self._claims.take(some)
+            self._others += set(some).difference(claimed)
+            # Another run may have embedded some since they were looked for.
+            lacking = self._store.missing_vectors(self._model, claimed)
+            self._progress.advance(len(claimed) - len(lacking))
+            group += lacking
+            while len(group) >= self._size:
+                yield group[: self._size]
+                group = group[self._size :]
+        if group:
+            yield group
