@@ -100,6 +100,17 @@ def folder_key(path: str) -> str:
     return path.rstrip("/")
 
 
+def path_from(path: str, folder: str | None) -> str:
+    """A stored path as it is seen from a folder when it lies below it, else whole.
+
+    >>> path_from("/a/b/c.md", "/a"), path_from("/b/c.md", "/a"), path_from("/c.md", None)
+    ('b/c.md', '/b/c.md', '/c.md')
+    """
+    if folder is None:
+        return path
+    return path.removeprefix(folder_key(shown_path(folder)) + "/") or path
+
+
 def over(path: str, folders: Set[str]) -> Iterator[str]:
     """Those of folders (their keys) that a stored path is, or lies under, the deepest first.
 

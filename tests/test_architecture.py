@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -108,6 +109,23 @@ def test_no_module_imports_itself_by_way_of_others() -> None:
 def test_no_folder_holds_more_than_one_can_look_over() -> None:
     for folder in {path.parent for path in PACKAGE.rglob("*.py")}:
         assert sum(path.is_file() for path in folder.iterdir()) <= 20, folder
+
+
+READERS = {  # of the environment and the working folder: others are handed what they say
+    *("cli/state.py", "config.py", "models/places.py", "servers/keys.py"),
+    *("names.py",),  # relative paths
+    *("cli/commands/tui.py", "llama/binding.py", "models/hub.py"),  # they set what libraries read
+}
+
+
+def test_few_modules_read_the_environment() -> None:
+    reads = re.compile(r"\bos\.(environ|getenv|getcwd|path\.abspath)|\bPath\.cwd")
+    readers = {
+        path.relative_to(PACKAGE).as_posix()
+        for path in PACKAGE.rglob("*.py")
+        if reads.search(path.read_text("utf-8"))
+    }
+    assert readers == READERS
 
 
 def test_only_their_homes_know_sql_and_llama() -> None:

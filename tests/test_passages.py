@@ -103,11 +103,8 @@ def test_open_starts_the_editor_at_the_line(qrank: Qrank, sample_db: Path, tmp_p
         ("ed -l{line} {path}", ["ed", "-l7", "/a b.md"]),
     ],
 )
-def test_each_editor_is_told_the_line_its_way(
-    monkeypatch: pytest.MonkeyPatch, editor: str, expected: list[str]
-) -> None:
-    monkeypatch.setenv("VISUAL", editor)
-    assert arguments(Path("/a b.md"), 7) == expected
+def test_each_editor_is_told_the_line_its_way(editor: str, expected: list[str]) -> None:
+    assert arguments(editor, Path("/a b.md"), 7) == expected
 
 
 def test_rerank_reads_what_ripgrep_prints(qrank: Qrank) -> None:

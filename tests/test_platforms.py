@@ -232,7 +232,6 @@ def test_a_link_has_the_bytes_of_the_name(tmp_path: Path) -> None:
 
 
 def test_editors_of_windows(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("VISUAL", raising=False)
     monkeypatch.setattr(
         "qrank.cli.shell.editor.split", lambda line: words.split(line, windows=True)
     )
@@ -242,8 +241,7 @@ def test_editors_of_windows(monkeypatch: pytest.MonkeyPatch) -> None:
         (r"C:\Windows\notepad.exe", ["a.md"]),
         (r"C:\vim\gvim.exe", ["+3", "a.md"]),
     ):
-        monkeypatch.setenv("EDITOR", line)
-        command = editor.arguments(file, 3)
+        command = editor.arguments(line, file, 3)
         assert command[1:] == expected
         assert command[0] == line.removesuffix(" -n").strip('"')
     with pytest.raises(ValueError, match="quotation"):

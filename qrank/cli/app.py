@@ -8,7 +8,6 @@ import re
 import signal
 import sys
 from copy import copy
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -34,7 +33,7 @@ from qrank.cli.commands import (
 )
 from qrank.cli.options import Command, Group, ModelCommand
 from qrank.cli.output.escape import escape_line
-from qrank.cli.state import common
+from qrank.cli.state import GONE, Run, working_folder
 from qrank.errors import QrankError, Terminated
 from qrank.files import reason
 
@@ -108,10 +107,11 @@ def _root(
 
 def run() -> int:
     """Run the command line and return its exit status; an error becomes one line on stderr."""
-    _show_notices()
+    run = Run(root)
+    _show_notices(run)
     signal.signal(signal.SIGTERM, _terminate)
     try:
-        status = _command(sys.argv[1:])
+        status = _command(run, sys.argv[1:])
         sys.stdout.flush()
     except BrokenPipeError:  # nobody reads stdout any more
         return 0
@@ -125,11 +125,11 @@ def run() -> int:
     except Terminated as error:
         return _fail(str(error) or "terminated", 128 + signal.SIGTERM)
     except Exception as error:
-        if common.debug:
+        if run.debug:
             raise
         if isinstance(error, QrankError):
-            gone = isinstance(error.__cause__, FileNotFoundError) and _folder_is_gone()
-            return _fail(_GONE if gone else str(error), error.status)
+            gone = isinstance(error.__cause__, FileNotFoundError) and working_folder() is None
+            return _fail(GONE if gone else str(error), error.status)
         if isinstance(error, OSError):
             return _fail(_of_system(error), 2)
         return _fail(f"{type(error).__name__}: {error}; --debug shows where", 2)
@@ -156,18 +156,18 @@ def _usage(error: ClickException) -> str:
     return f"{message} (see {path} --help)"
 
 
-def _command(arguments: list[str]) -> int:
+def _command(run: Run, arguments: list[str]) -> int:
     if arguments[:1] == ["help"]:
         arguments = [*arguments[1:], "--help"]
     command = typer.main.get_command(_called(arguments))
-    if "_QRANK_COMPLETE" in os.environ:  # a shell asks for completions
+    if "_QRANK_COMPLETE" in run.environment:  # a shell asks for completions
         from typer._completion_classes import completion_init
 
         completion_init()
-        command(prog_name="qrank")
+        command(prog_name="qrank", obj=run)
     try:
         # Not command(…): that would keep interrupts and closed pipes to itself.
-        with command.make_context("qrank", arguments, obj=root) as context:
+        with command.make_context("qrank", arguments, obj=run) as context:
             command.invoke(context)
     except typer.Exit as done:
         return done.exit_code
@@ -194,29 +194,18 @@ def _called(arguments: list[str]) -> typer.Typer:
     return alone
 
 
-def _show_notices() -> None:
+def _show_notices(run: Run) -> None:
     """Put what the library logs (a model that did not fit, say) on stderr, a line each."""
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter("qrank: %(message)s"))
-    handler.addFilter(lambda _: not common.quiet)
+    handler.addFilter(lambda _: not run.quiet)
     logging.getLogger("qrank").addHandler(handler)
-
-
-_GONE = "the working folder does not exist any more; change to another"
-
-
-def _folder_is_gone() -> bool:
-    try:
-        Path.cwd()
-    except FileNotFoundError:
-        return True
-    return False
 
 
 def _of_system(error: OSError) -> str:
     """What to say of an error of the operating system that nothing below has explained."""
-    if _folder_is_gone():
-        return _GONE
+    if working_folder() is None:
+        return GONE
     name = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else ""
     return f"can't use {name}: {reason(error)}" if name else f"{reason(error)}; --debug shows where"
 

@@ -12,18 +12,16 @@ import typer
 from typer.core import TyperCommand, TyperGroup, TyperOption
 
 from qrank.cli.shell import complete
-from qrank.cli.state import common
+from qrank.cli.state import COLOR_CHOICES
 from qrank.errors import InputError
 from qrank.results import Stale
 from qrank.settings import checked_number
 
-COLOR_CHOICES = ("auto", "always", "never")
 
-
-def _store(_context: Any, option: Any, value: Any) -> None:
-    """Keep a value in `common`; unset leaves what an earlier place on the line said."""
+def _store(context: Any, option: Any, value: Any) -> None:
+    """Keep a value in the run's state; unset leaves what an earlier place on the line said."""
     if value is not None and value is not False:
-        setattr(common, option.name, value)
+        setattr(context.obj, option.name, value)
 
 
 def _option(*names: str, **settings: Any) -> TyperOption:
@@ -57,7 +55,7 @@ def _index_file(value: str) -> Path:
 
 
 def _common_options() -> list[TyperOption]:
-    """Made anew for each command: their values land in `common`, not in its arguments."""
+    """Made anew for each command: their values land in the run's state, not in its arguments."""
     colors = "|".join(COLOR_CHOICES)
     return [
         _option("--db", type=_index_file, metavar="FILE", help="The index file (or QRANK_DB)."),

@@ -1,22 +1,38 @@
-"""What the options that all commands share say in this run, and what is preset where it runs."""
+"""A run of the command line: what its common options say, and what is preset where it runs."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from qrank.settings import Placement, Settings
+from typer._click.globals import get_current_context  # typer is pinned below 0.29
+
+from qrank.errors import InputError
+from qrank.settings import Placement
 
 if TYPE_CHECKING:
     from qrank.api import Index
     from qrank.models.registry import Registry
+    from qrank.settings import Settings
 
 
-@dataclass(slots=True)
-class Common:
-    """What the common options, and those of all commands that use models, say in this run."""
+GONE = "the working folder does not exist any more; change to another"
+COLOR_CHOICES = ("auto", "always", "never")
 
+
+@dataclass
+class Run:
+    """What the common options, and those of all commands that use models, say in this run.
+
+    It is the object of the run's context: commands get it with `current`, what has a context of
+    its own from that one.
+    """
+
+    root: Callable[[], Any]  # makes qrank's own command, with all commands below it
     db: Path | None = None
     color: str | None = None
     debug: bool = False
@@ -24,26 +40,37 @@ class Common:
     threads: int | None = None
     gpu_layers: int | None = None
     device: str | None = None
-    _settings: Settings | None = None
-    _models: Registry | None = None
+    environment: dict[str, str] = field(default_factory=lambda: dict(os.environ))
 
-    @property
+    @cached_property
+    def folder(self) -> str | None:
+        """The working folder; None when it was deleted."""
+        return working_folder()
+
+    def require_folder(self) -> Path:
+        """The working folder. Raises InputError when it was deleted."""
+        if self.folder is None:
+            raise InputError(GONE)
+        return Path(self.folder)
+
+    @cached_property
     def settings(self) -> Settings:
         """What is preset where this run takes place, read when it is first asked for."""
-        if self._settings is None:
-            from qrank.config import load_settings
+        from qrank.config import load_settings
 
-            self._settings = load_settings()
-        return self._settings
+        return load_settings()
 
-    @property
+    @cached_property
     def models(self) -> Registry:
         """What the names of models mean."""
-        if self._models is None:
-            from qrank.models.registry import Registry
+        from qrank.models.registry import Registry
 
-            self._models = Registry(self.settings)
-        return self._models
+        return Registry(self.settings)
+
+    @property
+    def placement(self) -> Placement:
+        """Where models run."""
+        return Placement(self.threads, self.gpu_layers, self.device)
 
     def open_index(
         self, *, embed_model: str | None = None, rerank_model: str | None = None
@@ -59,10 +86,17 @@ class Common:
             settings=self.settings,
         )
 
-    @property
-    def placement(self) -> Placement:
-        """Where models run."""
-        return Placement(self.threads, self.gpu_layers, self.device)
+
+def working_folder() -> str | None:
+    """The working folder as it is now; None when it was deleted."""
+    try:
+        return os.getcwd()  # noqa: PTH109  (it is compared as text)
+    except FileNotFoundError:
+        return None
 
 
-common = Common()
+def current() -> Run:
+    """The run that the command is part of."""
+    run = get_current_context().obj
+    assert isinstance(run, Run)
+    return run

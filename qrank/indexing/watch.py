@@ -12,7 +12,7 @@ from qrank.files import reason
 from qrank.indexing.index import existing
 from qrank.ingest.ignore import IGNORE_FILES
 from qrank.ingest.walk import Within
-from qrank.names import shown_path
+from qrank.names import absolute, shown_path
 from qrank.settings import Walking
 
 SETTLE_MS = 400  # changes that come so close together are one
@@ -30,7 +30,7 @@ def changes(paths: Sequence[Path], walking: Walking, but: Path | None) -> Iterat
 
     roots = existing(paths, walking)
     within = Within(roots, walking)
-    own = os.path.abspath(but) if but else None  # noqa: PTH100
+    own = absolute(str(but)) if but else None
 
     def matters(_: Change, path: str) -> bool:
         if own and path.startswith(own):

@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
-from qrank.cli.options import COLOR_CHOICES, Command
+from qrank.cli.options import Command
 from qrank.cli.output import hyperlinks
 from qrank.cli.shell import complete
-from qrank.cli.state import common
+from qrank.cli.state import COLOR_CHOICES, current
 from qrank.errors import InputError
 from qrank.models.registry import AUTO, Role
 
@@ -39,7 +39,7 @@ def get(
     from qrank import config
     from qrank.cli.output import json_output
 
-    values = common.settings.values
+    values = current().settings.values
     if key is None:
         for name, value in values.items():
             json_output.text(f"{name} = {value}", "\n")
@@ -82,7 +82,7 @@ def _checked(key: str, value: str | None) -> str | None:
         hyperlinks.checked(value)
     roles = {"embed_model": Role.embedder, "rerank_model": Role.reranker}
     if key in roles and value != AUTO:
-        common.models.lookup(
+        current().models.lookup(
             roles[key], value
         )  # a name that means nothing is said now, not in every search
     # In the file a relative path counts from there; here it was meant from this folder.
@@ -92,7 +92,7 @@ def _checked(key: str, value: str | None) -> str | None:
 def _file(project: bool) -> Path:
     from qrank import config
 
-    return config.project_file(common.settings) if project else config.user_file()
+    return config.project_file(current().settings) if project else config.user_file()
 
 
 def _unknown(key: str) -> InputError:

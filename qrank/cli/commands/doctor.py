@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from qrank import json_form
-from qrank.cli.state import common
+from qrank.cli.state import current
 
 
 def doctor(
@@ -22,7 +22,7 @@ def doctor(
     """
     from qrank.cli.output import json_output, render
 
-    with common.open_index() as opened:
+    with current().open_index() as opened:
         checks = opened.check() if index else list(opened.examine())
     shown = json_form.checks(checks)
     if as_json:

@@ -9,7 +9,7 @@ import typer
 
 from qrank.cli.input.records import Format
 from qrank.cli.options import MOST, NewEmbedModel
-from qrank.cli.state import common
+from qrank.cli.state import current
 
 GROUP = 32  # texts that are read, embedded and written together
 
@@ -37,7 +37,7 @@ def embed(
 
     items = records.texts(form)
     embedding = standalone.Embedding(
-        embed_model, placement=common.placement, settings=common.settings
+        embed_model, placement=current().placement, settings=current().settings
     )
     read = 0
     try:

@@ -9,7 +9,7 @@ import typer
 
 from qrank import json_form
 from qrank.cli.options import MOST, NewEmbedModel, RerankModel
-from qrank.cli.state import common
+from qrank.cli.state import current
 from qrank.errors import InputError
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def evaluate(
     if len(set(names)) < len(names):
         raise InputError(f"two datasets have the same name: {', '.join(sorted(names))}")
     setup = Setup(
-        common.db, embed_model, rerank_model, candidates, common.placement, common.settings
+        current().db, embed_model, rerank_model, candidates, current().placement, current().settings
     )
     scored: dict[str, dict[str, report.Scored]] = {}
     with render.progress() as progress:

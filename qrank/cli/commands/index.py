@@ -9,7 +9,7 @@ import typer
 from qrank import json_form
 from qrank.cli.input import file_options
 from qrank.cli.options import NewEmbedModel
-from qrank.cli.state import common
+from qrank.cli.state import current
 from qrank.errors import InputError
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def index(
     if dry_run:
         planned = standalone.plan(paths, walking=walking, reading=reading)
         raise typer.Exit(plans.show(planned, as_json=as_json, counts=True))
-    index_file = common.open_index(embed_model=embed_model)
+    index_file = current().open_index(embed_model=embed_model)
 
     def run() -> IndexReport:
         with render.progress() as progress:

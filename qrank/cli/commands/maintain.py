@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from qrank import json_form
-from qrank.cli.state import common
+from qrank.cli.state import current
 from qrank.errors import InputError
 
 
@@ -28,7 +28,7 @@ def remove(
 
     if not paths and not collection:
         raise InputError("say what to remove", hint="a PATH, or --collection NAME for all of it")
-    with common.open_index() as index:
+    with current().open_index() as index:
         removed = index.remove(paths or (), collections=collection or ())
         chunks = index.status()["chunks"]
     if as_json:
@@ -46,7 +46,7 @@ def vacuum(
     """
     from qrank.cli.output import json_output, render
 
-    with common.open_index() as index:
+    with current().open_index() as index:
         before = index.status()["bytes"]
         index.vacuum()
         after = index.status()["bytes"]

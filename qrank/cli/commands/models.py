@@ -9,7 +9,7 @@ import typer
 
 from qrank.cli.options import Command, ModelCommand
 from qrank.cli.shell import complete
-from qrank.cli.state import common
+from qrank.cli.state import current
 from qrank.errors import InputError, QrankError
 from qrank.models.registry import Entry, Role
 
@@ -55,7 +55,7 @@ def list_models(role: RoleOption = None, as_json: Json = False) -> None:
     from qrank.cli.output import json_output, render_models
     from qrank.upkeep import inventory
 
-    known = inventory.known(common.models, role)
+    known = inventory.known(current().models, role)
     if as_json:
         json_output.document(known)
     else:
@@ -69,9 +69,9 @@ def show(name: Name, role: RoleOption = None, as_json: Json = False) -> None:
     from qrank.upkeep import inventory
 
     if as_json:
-        json_output.document(inventory.show(inventory.entry_of(common.models, name, role)))
+        json_output.document(inventory.show(inventory.entry_of(current().models, name, role)))
         return
-    for number, entry in enumerate(inventory.entries_of(common.models, name, role)):
+    for number, entry in enumerate(inventory.entries_of(current().models, name, role)):
         if number:
             print()
         render_models.details(inventory.show(entry))
@@ -87,7 +87,7 @@ def pull(names: Names, role: RoleOption = None, as_json: Json = False) -> None:
     from qrank.cli.output import json_output, render_models
     from qrank.upkeep import inventory
 
-    wanted = [inventory.entry_of(common.models, name, role) for name in names]
+    wanted = [inventory.entry_of(current().models, name, role) for name in names]
     done = []
     with render_models.transfer() as progress:
         for name, entry in zip(names, wanted, strict=True):
@@ -116,11 +116,11 @@ def verify(
     from qrank.cli.output import json_output, render_models
     from qrank.upkeep import inventory
 
-    wanted = _named(names, role) or inventory.on_disk(common.models, role)
+    wanted = _named(names, role) or inventory.on_disk(current().models, role)
     results, problems = [], []
     for entry in wanted:
         try:
-            results.append(inventory.verify(common.models, entry))
+            results.append(inventory.verify(current().models, entry))
         except QrankError as error:
             problems.append(error)
     if as_json:
@@ -137,7 +137,9 @@ def _named(names: list[str] | None, role: Role | None) -> list[Entry]:
     from qrank.upkeep import inventory
 
     return [
-        entry for name in names or () for entry in inventory.entries_of(common.models, name, role)
+        entry
+        for name in names or ()
+        for entry in inventory.entries_of(current().models, name, role)
     ]
 
 
@@ -148,7 +150,7 @@ def remove(names: Names, role: RoleOption = None, as_json: Json = False) -> None
     from qrank.cli.output.escape import escape_line
     from qrank.upkeep import inventory
 
-    wanted = [inventory.entry_of(common.models, name, role) for name in names]
+    wanted = [inventory.entry_of(current().models, name, role) for name in names]
     gone = [str(inventory.remove(entry)) for entry in wanted]
     if as_json:
         json_output.document([{"alias": n, "path": p} for n, p in zip(names, gone, strict=True)])
@@ -214,12 +216,12 @@ def bench(
     known = inventory.quantizations()
     if unknown := [kind for kind in kinds if kind not in known]:
         raise InputError(f"unknown type {unknown[0]!r}", hint=f"use {', '.join(known)}")
-    wanted = _named(names, role) or inventory.on_disk(common.models, role)
+    wanted = _named(names, role) or inventory.on_disk(current().models, role)
     report = []
     with render_models.transfer() as progress:
         for entry in wanted:
             path = inventory.path_of(entry)
-            found = speeds.bench_types(entry.role, path, kinds, common.placement, progress)
+            found = speeds.bench_types(entry.role, path, kinds, current().placement, progress)
             best = speeds.recommended(found)
             report.append(
                 {

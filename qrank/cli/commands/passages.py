@@ -9,7 +9,7 @@ import typer
 
 from qrank import json_form
 from qrank.cli.options import AsJson
-from qrank.cli.state import common
+from qrank.cli.state import current
 from qrank.errors import InputError
 
 
@@ -33,7 +33,7 @@ def get(
         for i in ids
         for word in (sys.stdin.read().removeprefix("\ufeff").split() if i == "-" else [i])
     ]
-    with common.open_index() as index:
+    with current().open_index() as index:
         found = [index.get(i) for i in wanted]
     if as_json:
         json_output.document(json_form.indexed_chunks(found))
@@ -52,5 +52,6 @@ def open_(
     """Open a passage in $VISUAL or $EDITOR, at its line."""
     from qrank.cli.shell import editor
 
-    path, line = editor.place(place)
-    raise typer.Exit(editor.edit(path, line))
+    run = current()
+    path, line = editor.place(place, run)
+    raise typer.Exit(editor.edit(path, line, run.environment))

@@ -10,6 +10,7 @@ import typer
 
 from qrank import files, json_form
 from qrank.cli.shell import complete
+from qrank.cli.state import current
 from qrank.errors import InputError
 
 
@@ -47,7 +48,6 @@ def completions(shell: Annotated[Shell, typer.Argument(help="Your shell.")]) -> 
 
 
 def man(
-    context: typer.Context,
     command: Annotated[
         list[str] | None,
         typer.Argument(
@@ -67,9 +67,9 @@ def man(
     from qrank.cli.shell import manual
 
     if folder is None:
-        json_output.text(manual.page(context.obj(), command or []), "")
+        json_output.text(manual.page(current().root(), command or []), "")
         return
-    for name, text in manual.pages(context.obj()):
+    for name, text in manual.pages(current().root()):
         path = folder / f"{name}.1"
         try:
             files.write_text(path, text)

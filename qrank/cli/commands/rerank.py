@@ -9,7 +9,7 @@ import typer
 from qrank import json_form
 from qrank.cli.input.records import Format
 from qrank.cli.options import MOST, RerankModel
-from qrank.cli.state import common
+from qrank.cli.state import current
 from qrank.errors import InputError
 
 DEFAULT_CANDIDATES = 100
@@ -60,8 +60,8 @@ def rerank(
         model=rerank_model,
         instruction=instruct,
         candidates=count,
-        placement=common.placement,
-        settings=common.settings,
+        placement=current().placement,
+        settings=current().settings,
     )
     if len(ranked) < len(items):
         render.warn(f"scored BM25's best {len(ranked)} of {len(items)} documents (--candidates)")

@@ -40,7 +40,7 @@ from qrank.cli.options import (
 )
 from qrank.cli.output import forms
 from qrank.cli.output.forms import Form
-from qrank.cli.state import common
+from qrank.cli.state import current
 from qrank.errors import InputError, QueryError
 from qrank.results import Mode, Stale
 
@@ -138,7 +138,7 @@ def search(
         explain=explain,
         hyperlinks=hyperlink_format,
     )
-    with common.open_index(embed_model=embed_model, rerank_model=rerank_model) as index:
+    with current().open_index(embed_model=embed_model, rerank_model=rerank_model) as index:
         filter: FilterOptions = {
             "collections": collection or (),
             "path": path,
@@ -226,7 +226,7 @@ def similar(
     )
     if mode is Mode.hybrid:
         raise InputError("--mode hybrid needs a query", hint="use vector or bm25")
-    with common.open_index() as index:
+    with current().open_index() as index:
         answer = index.similar(
             place,
             mode=mode,
@@ -274,9 +274,9 @@ def _print(
     from qrank.cli.output import render
 
     shown = bool(answer.results)
-    if not (common.quiet and output.form is Form.people and output.max_tokens is None):
+    if not (current().quiet and output.form is Form.people and output.max_tokens is None):
         shown = output.show(answer, index)
-    if common.quiet:
+    if current().quiet:
         return shown
     if note := index.notice(answer, min_score=min_score, of_query=of_query, **filter):
         render.warn(note)

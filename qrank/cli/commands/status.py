@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from qrank.cli.state import common
+from qrank.cli.state import current
 
 
 def status(
@@ -21,7 +19,7 @@ def status(
     """Show which index is used here and what it holds."""
     from qrank.cli.output import json_output, render
 
-    with common.open_index() as index:
+    with current().open_index() as index:
         if clear_cache:
             index.clear_cache()
         held = index.status()
@@ -34,17 +32,18 @@ def status(
 def init() -> None:
     """Give this folder an index of its own.
 
-    It is .qrank/index.db, used here and in all folders below. With --db or QRANK_DB that file is
-    made instead.
+    It is .qrank/index.db, used here and in all folders below. With --db, QRANK_DB or the
+    setting db that file is made instead.
     """
     from qrank import api, config, settings
 
-    named = common.db or os.environ.get("QRANK_DB")
-    folder = Path.cwd() / config.PROJECT_FOLDER
-    path = Path(named).expanduser().absolute() if named else folder / settings.INDEX_NAME
-    known = path.exists()
+    run = current()
+    named = run.db is not None or "db" in run.settings.values
+    folder = run.require_folder() / config.PROJECT_FOLDER
+    path = run.settings.index_path(run.db).absolute() if named else folder / settings.INDEX_NAME
+    exists = path.exists()
     api.Index(path).create()
     ignore = folder / ".gitignore"
     if not named and not ignore.exists():
         ignore.write_text("*\n", encoding="utf-8")
-    print(f"{'There is already' if known else 'Made'} {path}")
+    print(f"{'There is already' if exists else 'Made'} {path}")

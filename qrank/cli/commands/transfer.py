@@ -10,7 +10,7 @@ from typing import IO, Annotated
 import typer
 
 from qrank import files, json_form
-from qrank.cli.state import common
+from qrank.cli.state import current
 from qrank.errors import InputError
 
 HEADER = 1 << 20  # bytes that are read of the first line: a file of another kind may have no other
@@ -38,7 +38,7 @@ def export(
     """
     from qrank.cli.output import json_output
 
-    with common.open_index() as index:
+    with current().open_index() as index:
         lines = index.export(collections=collection or (), path=path, vectors=vectors)
         if file in (STDIO, STDOUT):
             for line in lines:
@@ -64,7 +64,7 @@ def import_(
     """Take an export into the index; documents that are in it already are replaced."""
     from qrank.cli.output import json_output
 
-    with common.open_index() as index:
+    with current().open_index() as index:
         if file == STDIO:
             documents, vectors = index.import_lines(_lines(sys.stdin.buffer), "stdin")
         else:

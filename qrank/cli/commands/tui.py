@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from qrank.cli.options import Collections, EmbedModel, PathGlob, RerankModel
-from qrank.cli.state import common
+from qrank.cli.state import current
 from qrank.errors import InputError
 
 if TYPE_CHECKING:
@@ -30,13 +30,15 @@ def tui(
     Words are compared at once, then the meaning; the reranker reads when you pause. Up and Down
     choose, Enter opens the passage in $EDITOR, Esc ends it.
     """
-    index = common.open_index(embed_model=embed_model, rerank_model=rerank_model)
+    index = current().open_index(embed_model=embed_model, rerank_model=rerank_model)
     start(index, query, collection or (), path)
 
 
 def start(index: Index, query: str, collections: Sequence[str], path: str | None) -> None:
     """Run the interactive search on the terminal. Raises InputError when there is none."""
-    if not (sys.stdin.isatty() and sys.stdout.isatty()) or os.environ.get("TERM") == "dumb":
+    from qrank.cli.output.terminal import is_dumb
+
+    if not (sys.stdin.isatty() and sys.stdout.isatty()) or is_dumb():
         raise InputError("the interactive search needs a terminal", hint="use qrank search QUERY")
     index.status()  # a missing index is said before the screen is taken
     index.close()  # it is the searching thread's from here on
@@ -44,4 +46,4 @@ def start(index: Index, query: str, collections: Sequence[str], path: str | None
     os.environ.setdefault("TEXTUAL_FPS", "120")
     from qrank.cli.interactive.screen import Screen
 
-    Screen(index, query, collections, path).search()
+    Screen(index, query, collections, path, current()).search()

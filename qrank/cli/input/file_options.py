@@ -10,7 +10,7 @@ import typer
 from qrank.cli.input import words
 from qrank.cli.options import MOST_SECONDS, number
 from qrank.cli.shell import complete
-from qrank.cli.state import common
+from qrank.cli.state import current
 from qrank.errors import InputError
 from qrank.settings import MAX_FILESIZE, TIMEOUT, Reading, Walking
 
@@ -76,7 +76,7 @@ def walking(
     size = MAX_FILESIZE if max_filesize is None else _bytes(max_filesize)
     return Walking(
         ignore=not no_ignore,
-        global_ignores=common.settings.global_ignores,
+        global_ignores=current().settings.global_ignores,
         hidden=hidden,
         include_secrets=include_secrets,
         globs=tuple(globs or ()),

@@ -18,12 +18,13 @@ from textual.widgets.option_list import Option
 from qrank.api import Index
 from qrank.cli.interactive.searcher import Searcher
 from qrank.cli.output.escape import escape_line
-from qrank.cli.output.render import short_path
 from qrank.cli.output.snippet import whole
 from qrank.cli.output.text_output import marked, stale_note
 from qrank.cli.shell import editor
+from qrank.cli.state import Run
 from qrank.errors import QrankError
 from qrank.markup import readable
+from qrank.names import path_from
 from qrank.results import Answer, Result
 
 STAGES = {"words": "words", "meaning": "words and meaning", "reranked": "reranked"}
@@ -65,9 +66,15 @@ class Screen(App[None]):
     ]
 
     def __init__(
-        self, index: Index, query: str, collections: Sequence[str], path: str | None
+        self,
+        index: Index,
+        query: str,
+        collections: Sequence[str],
+        path: str | None,
+        run: Run,
     ) -> None:
         super().__init__()
+        self._cli_run = run
         self._first_query = query
         self._results: list[Result] = []
         self._read: Result | None = None  # whose passage is shown
@@ -142,7 +149,7 @@ class Screen(App[None]):
         moved = chosen.id if chosen and shown.highlighted else None
         self._results, self._terms = results, terms
         shown.clear_options()
-        shown.add_options([Option(_entry(result)) for result in results])
+        shown.add_options([Option(_entry(result, self._cli_run.folder)) for result in results])
         ids = [result.id for result in results]
         shown.highlighted = (ids.index(moved) if moved in ids else 0) if results else None
         self._preview()
@@ -166,9 +173,8 @@ class Screen(App[None]):
         self._read = result
         text = Text()
         if result:
-            text.append(
-                f"{escape_line(short_path(result.path))}:{result.start_line}\n", "bold green"
-            )
+            path = escape_line(path_from(result.path, self._cli_run.folder))
+            text.append(f"{path}:{result.start_line}\n", "bold green")
             if result.stale:
                 text.append(f"{stale_note(result)}\n", "yellow")
             if result.heading:
@@ -196,16 +202,16 @@ class Screen(App[None]):
         if result is None:
             return
         try:
-            path, line = editor.place(f"{result.path}:{result.start_line}")
+            path, line = editor.place(f"{result.path}:{result.start_line}", self._cli_run)
             with self.suspend():
-                editor.edit(path, line)
+                editor.edit(path, line, self._cli_run.environment)
         except QrankError as error:
             self._say(str(error))
 
 
-def _entry(result: Result) -> Content:
+def _entry(result: Result, working_folder: str | None) -> Content:
     """A result in the list: where it is, and what it is about."""
-    folder, name = os.path.split(short_path(result.path))
+    folder, name = os.path.split(path_from(result.path, working_folder))
     return Content.assemble(
         (f"{result.score:.2f} ", "ansi_cyan"),
         (escape_line(name), "bold"),

@@ -153,9 +153,9 @@ def output(
 
 def _link_format(flag: str | None) -> str:
     from qrank.cli.output.hyperlinks import checked
-    from qrank.cli.state import common
+    from qrank.cli.state import current
 
-    return checked(common.settings.get("hyperlink_format", flag, "none") or "none")
+    return checked(current().settings.get("hyperlink_format", flag, "none") or "none")
 
 
 def _checked_fields(names: str | None) -> tuple[str, ...]:

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 from qrank.cli.input.records import Format, Item
-from qrank.cli.options import COLOR_CHOICES
 from qrank.cli.output.escape import escape_line, escape_passage
-from qrank.cli.state import common
-from qrank.errors import InputError, Terminated
-from qrank.names import folder_key, named_path, shown_path
+from qrank.cli.output.terminal import animates, console_for
+from qrank.cli.state import current
+from qrank.errors import Terminated
+from qrank.names import named_path, path_from
 from qrank.results import Check, IndexedChunk, IndexReport
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from qrank.indexing.plan import FilePlan
     from qrank.progress import Progress
 
@@ -30,7 +27,7 @@ LONGEST = 300  # characters of a path in a warning
 
 def warn(message: str) -> None:
     """A line on stderr, unless --quiet."""
-    if not common.quiet:
+    if not current().quiet:
         print("qrank:", escape_line(message), file=sys.stderr)
 
 
@@ -41,50 +38,9 @@ def notice(message: str) -> None:
         console_for(sys.stderr).print(text, style="dim", soft_wrap=True)
 
 
-def color_wanted(stream: IO[str]) -> bool:
-    """Whether to colour a stream: the flag, then NO_COLOR, CLICOLOR_FORCE, CLICOLOR."""
-    chosen = common.settings.get("color", common.color, "auto")
-    if chosen not in COLOR_CHOICES:
-        raise InputError(f"color must be one of {', '.join(COLOR_CHOICES)}, not {chosen!r}")
-    if chosen != "auto":
-        return chosen == "always"
-    if os.environ.get("NO_COLOR"):
-        return False
-    if os.environ.get("CLICOLOR_FORCE", "0") != "0":
-        return True
-    terminal = stream.isatty() and os.environ.get("TERM") != "dumb"
-    return terminal and os.environ.get("CLICOLOR") != "0"
-
-
-def console_for(stream: IO[str]) -> Console:
-    """rich's console for a stream. With NO_COLOR a terminal still gets bold and dim."""
-    from rich.console import Console
-
-    color = color_wanted(stream)
-    plain = stream.isatty() and not color and common.color is None and bool(_no_color())
-    return Console(
-        file=stream,
-        force_terminal=color or stream.isatty(),
-        color_system="auto" if color else "standard" if plain else None,
-        no_color=not color,
-        highlight=False,
-        markup=False,
-        emoji=False,
-        width=None if stream.isatty() else 10_000,  # a pipe gets its lines whole
-    )
-
-
-def _no_color() -> bool:
-    return bool(os.environ.get("NO_COLOR")) and os.environ.get("TERM") != "dumb"
-
-
 def short_path(path: str) -> str:
     """A path as seen from this folder when it lies below it, else whole."""
-    try:
-        here = folder_key(shown_path(os.getcwd())) + "/"  # noqa: PTH109  (a list asks for many)
-    except OSError:
-        return path
-    return path.removeprefix(here) or path
+    return path_from(path, current().folder)
 
 
 def left_out(path: str, reason: str, *, partly: bool = False) -> None:
@@ -226,13 +182,8 @@ def hint_at_better_models(name: str | None) -> None:
     """When the embedding model that was used came with the package, a line on better ones."""
     from qrank.models.registry import Role
 
-    if name and common.models.better_than(common.models.resolve(Role.embedder, name)):
+    if name and current().models.better_than(current().models.resolve(Role.embedder, name)):
         warn("using the small bundled models; for better ones see: qrank models list")
-
-
-def animates() -> bool:
-    """Whether stderr is a terminal that can redraw a line, and may."""
-    return not common.quiet and sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
 
 
 @contextmanager

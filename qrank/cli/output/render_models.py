@@ -10,7 +10,7 @@ from typing import Any
 
 from qrank.cli.output.escape import escape_line
 from qrank.cli.output.render import size, warn
-from qrank.cli.state import common
+from qrank.cli.state import current
 from qrank.progress import Progress
 
 QUALITY = "MTEB-R"  # the published benchmark that the list shows
@@ -106,7 +106,7 @@ def speeds(report: Sequence[dict[str, Any]]) -> None:
 @contextmanager
 def transfer() -> Iterator[Progress]:
     """Progress of files: on a terminal a bar in bytes, elsewhere a line as each stage begins."""
-    if not common.quiet and sys.stderr.isatty():
+    if not current().quiet and sys.stderr.isatty():
         from qrank.cli.output.transfer_bar import TransferBar
 
         with TransferBar() as bar:

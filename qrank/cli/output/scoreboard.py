@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from rich.table import Table
 
 from qrank.cli.output.escape import escape_line
-from qrank.cli.output.render import console_for
+from qrank.cli.output.terminal import console_for
 from qrank.evaluation.measure import Difference
 from qrank.evaluation.report import Numbers, Scored
 

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 from qrank.cli.output.escape import escape_line
 from qrank.cli.output.hyperlinks import link
-from qrank.cli.output.render import color_wanted, console_for, short_path, warn
+from qrank.cli.output.render import short_path, warn
 from qrank.cli.output.snippet import Line, context, snippet, whole, without_headings
+from qrank.cli.output.terminal import color_wanted, console_for
 from qrank.cli.output.view import View
 from qrank.markup import readable
 from qrank.names import disk_path

@@ -9,32 +9,30 @@ import typer
 from qrank.errors import QrankError
 
 
-def collections(incomplete: str) -> list[str]:
+def collections(context: typer.Context, incomplete: str) -> list[str]:
     """The collections of the index that the line so far names, or that is used here."""
-    from qrank.cli.state import common
-
     try:
-        with common.open_index() as index:
+        with context.obj.open_index() as index:
             return _beginning(incomplete, (c["name"] for c in index.status()["collections"]))
     except (QrankError, OSError):
         return []
 
 
-def embedders(incomplete: str) -> list[str]:
+def embedders(context: typer.Context, incomplete: str) -> list[str]:
     """The embedding models that have a name."""
-    return _models("embedder", incomplete)
+    return _models(context, "embedder", incomplete)
 
 
-def rerankers(incomplete: str) -> list[str]:
+def rerankers(context: typer.Context, incomplete: str) -> list[str]:
     """The rerankers that have a name."""
-    return _models("reranker", incomplete)
+    return _models(context, "reranker", incomplete)
 
 
-def models(incomplete: str) -> list[str]:
+def models(context: typer.Context, incomplete: str) -> list[str]:
     """All models that have a name."""
-    from qrank.cli.state import common
-
-    return _beginning(incomplete, dict.fromkeys(entry.alias for entry in common.models.entries))
+    return _beginning(
+        incomplete, dict.fromkeys(entry.alias for entry in context.obj.models.entries)
+    )
 
 
 def types(incomplete: str) -> list[str]:
@@ -66,11 +64,10 @@ def settings(incomplete: str) -> list[str]:
     return _beginning(incomplete, KEYS)
 
 
-def _models(role: str, incomplete: str) -> list[str]:
-    from qrank.cli.state import common
+def _models(context: typer.Context, role: str, incomplete: str) -> list[str]:
     from qrank.models.registry import AUTO
 
-    names = (entry.alias for entry in common.models.entries if entry.role == role)
+    names = (entry.alias for entry in context.obj.models.entries if entry.role == role)
     return _beginning(incomplete, [AUTO, *names])
 
 

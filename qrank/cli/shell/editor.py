@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path, PureWindowsPath
 
 from qrank import files
 from qrank.cli.input.words import split
-from qrank.cli.state import common
+from qrank.cli.state import Run
 from qrank.errors import InputError
 from qrank.names import WINDOWS, disk_path
 
@@ -18,14 +18,14 @@ _COLON = ("subl", "zed", "hx", "helix", "atom", "lapce")  # path:line
 _LINE = ("idea", "pycharm", "goland", "webstorm", "clion", "rubymine", "kate", "gedit")
 
 
-def place(name: str) -> tuple[Path, int]:
+def place(name: str, run: Run) -> tuple[Path, int]:
     """The (file, line) that an id of the index, or PATH[:LINE], means.
 
     Raises InputError when there is no such passage or file.
     """
     path, line = name, 1
     if name.isdecimal() and not Path(name).exists():
-        with common.open_index() as index:
+        with run.open_index() as index:
             passage = index.get(name)
         path, line = passage.path, passage.start_line
     elif not Path(name).exists():
@@ -38,9 +38,12 @@ def place(name: str) -> tuple[Path, int]:
     return file.absolute(), line
 
 
-def edit(path: Path, line: int) -> int:
-    """Run the editor and return its exit status. Raises InputError when it can't be started."""
-    command = arguments(path, line)
+def edit(path: Path, line: int, environment: Mapping[str, str]) -> int:
+    """Run the editor that VISUAL or EDITOR names, else vi (on Windows notepad), and return its
+    exit status. Raises InputError when it can't be started."""
+    usual = "notepad" if WINDOWS else "vi"
+    name = environment.get("VISUAL") or environment.get("EDITOR") or usual
+    command = arguments(name, path, line)
     try:
         return subprocess.run(command, check=False).returncode
     except OSError as error:
@@ -50,19 +53,16 @@ def edit(path: Path, line: int) -> int:
         ) from error
 
 
-def arguments(path: Path, line: int) -> list[str]:
-    """The command line of the user's editor, which VISUAL or EDITOR names, else vi (on Windows
-    notepad).
+def arguments(editor: str, path: Path, line: int) -> list[str]:
+    """The command line that opens a file in an editor at a line.
 
     One with {path} and {line} in it is filled in as it stands; others get the line in their own
     way. (It is no setting: a project's config file must not name a program to run.)
     """
-    usual = "notepad" if WINDOWS else "vi"
-    text = os.environ.get("VISUAL") or os.environ.get("EDITOR") or usual
     try:
-        words = split(text)
+        words = split(editor)
     except ValueError as error:
-        raise InputError(f"the editor {text!r} can't be read: {str(error).lower()}") from error
+        raise InputError(f"the editor {editor!r} can't be read: {str(error).lower()}") from error
     if not words:
         raise InputError("the editor is empty", hint="set EDITOR")
     if any("{path}" in word for word in words):

@@ -1,0 +1,57 @@
+"""What the terminal, the flags and the environment allow: colour, and lines that are redrawn."""
+
+from __future__ import annotations
+
+import sys
+from typing import IO, TYPE_CHECKING
+
+from qrank.cli.state import COLOR_CHOICES, current
+from qrank.errors import InputError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+def color_wanted(stream: IO[str]) -> bool:
+    """Whether to colour a stream: the flag, then NO_COLOR, CLICOLOR_FORCE, CLICOLOR."""
+    run = current()
+    choice = run.settings.get("color", run.color, "auto")
+    if choice not in COLOR_CHOICES:
+        raise InputError(f"color must be one of {', '.join(COLOR_CHOICES)}, not {choice!r}")
+    if choice != "auto":
+        return choice == "always"
+    if run.environment.get("NO_COLOR"):
+        return False
+    if run.environment.get("CLICOLOR_FORCE", "0") != "0":
+        return True
+    return stream.isatty() and not is_dumb() and run.environment.get("CLICOLOR") != "0"
+
+
+def console_for(stream: IO[str]) -> Console:
+    """rich's console for a stream. With NO_COLOR a terminal still gets bold and dim."""
+    from rich.console import Console
+
+    color = color_wanted(stream)
+    run = current()
+    no_color = run.color is None and bool(run.environment.get("NO_COLOR")) and not is_dumb()
+    plain = stream.isatty() and not color and no_color
+    return Console(
+        file=stream,
+        force_terminal=color or stream.isatty(),
+        color_system="auto" if color else "standard" if plain else None,
+        no_color=not color,
+        highlight=False,
+        markup=False,
+        emoji=False,
+        width=None if stream.isatty() else 10_000,  # a pipe gets its lines whole
+    )
+
+
+def is_dumb() -> bool:
+    """Whether the terminal can't move its cursor."""
+    return current().environment.get("TERM") == "dumb"
+
+
+def animates() -> bool:
+    """Whether stderr is a terminal that can redraw a line, and may."""
+    return not current().quiet and sys.stderr.isatty() and not is_dumb()
