@@ -9,6 +9,8 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
+IN_ARCHIVE = "!/"  # between the path of an archive and that of a file in it
+
 
 class Mode(StrEnum):
     """How candidates are found."""
@@ -43,7 +45,8 @@ class Block(NamedTuple):
 
 class Document(NamedTuple):
     """What was extracted from one file, or from a stretch of a long one: its text, where its
-    parts are, and its own title."""
+    parts are, and its own title. A file may hold others (an archive, a PDF with attachments):
+    theirs come after its own, each with the file's path in it as its member."""
 
     text: str
     title: str
@@ -53,6 +56,7 @@ class Document(NamedTuple):
     lines: Sequence[int] | None = None  # of each line of text the line of the file it is from
     fields: Mapping[str, object] = MappingProxyType({})  # front matter, a mail's date and sender
     note: str = ""  # what of the file up to here was passed over, and why
+    member: str = ""
 
 
 class Chunk(NamedTuple):
@@ -101,6 +105,15 @@ class Signature(NamedTuple):
         return self.ctime_ns == other.ctime_ns or not (self.ctime_ns and other.ctime_ns)
 
 
+def location(path: str, member: str | None) -> str:
+    """How a file is named to people; a member of another after that.
+
+    >>> location("/a.zip", "b/c.docx"), location("/a.md", None)
+    ('/a.zip!/b/c.docx', '/a.md')
+    """
+    return f"{path}{IN_ARCHIVE}{member}" if member else path
+
+
 @dataclass(frozen=True, slots=True)
 class StoredChunk:
     """A chunk as the index holds it, with its file's fields."""
@@ -114,6 +127,12 @@ class StoredChunk:
     hash: bytes
     fields: str  # JSON, or empty
     chunk: Chunk
+    member: str = ""  # the path of a file within the file; empty for the file itself
+
+    @property
+    def location(self) -> str:
+        """The file's path; of a member with the path of what it is in before it."""
+        return location(self.path, self.member)
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +184,12 @@ class Result:
     fields: dict[str, Any]  # the file's own: front matter, a mail's date and sender
     stale: bool
     scores: Scores
+    member: str | None = None  # the path of a file within the file at path, an archive
+
+    @property
+    def location(self) -> str:
+        """The file's path; of a member with the path of what it is in before it."""
+        return location(self.path, self.member)
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +209,12 @@ class IndexedChunk:
     text: str
     fields: dict[str, Any]  # the file's own: front matter, a mail's date and sender
     stale: bool
+    member: str | None = None
+
+    @property
+    def location(self) -> str:
+        """The file's path; of a member with the path of what it is in before it."""
+        return location(self.path, self.member)
 
 
 @dataclass(slots=True)
@@ -219,6 +250,12 @@ class PackedChunk:
     tokens: int  # estimated, with the line that says where it is from
     text: str
     stale: bool
+    member: str | None = None
+
+    @property
+    def location(self) -> str:
+        """The file's path; of a member with the path of what it is in before it."""
+        return location(self.path, self.member)
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,8 +80,12 @@ def document(item: dict[str, Any]) -> dict[str, Any]:
     language = _text(item, "language") if "language" in item else ""
     if language and language not in LANGUAGES:
         raise ValueError(f"the language {language} is not known here")
+    member = _text(item, "member") if "member" in item else ""
+    if "\0" in member:
+        raise ValueError("member can't be a path")
     return {
         "path": path,
+        "member": member,
         "collection": _name(item, "collection"),
         "title": _text(item, "title"),
         "signature": Signature(_integer(item, "size"), _integer(item, "mtime_ns", -_MOST)),

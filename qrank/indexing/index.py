@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, groupby
 from pathlib import Path
 
 from qrank import passage
@@ -13,7 +14,7 @@ from qrank.indexing.embed_missing import embed_missing
 from qrank.indexing.embedding import IndexModel
 from qrank.ingest import chunk as chunking
 from qrank.ingest import extract, secrets
-from qrank.ingest.prepare import Task, made_by
+from qrank.ingest.prepare import Member, Part, Prepared, Task, made_by
 from qrank.ingest.problems import Problem, problem_of
 from qrank.ingest.readers import Outcome, read_all
 from qrank.ingest.spool import spooled
@@ -221,17 +222,20 @@ class _Update:
         elif prepared and prepared.unchanged and old:
             self._store.touch_document(old.id, prepared.signature)
         elif prepared:
-            self._store.add_document(
-                collection=self._collection,
-                path=task.path,
-                signature=prepared.signature,
-                content_hash=prepared.content_hash,
-                title=prepared.title,
-                extractor=version + OF_SECRET * prepared.secret,
-                chunks=_chunks(outcome),
-                fields=prepared.fields,
-                language=prepared.language,
-            )
+            for member, chunks in _members(outcome):
+                own = member or Member("", prepared.title, prepared.language, prepared.fields)
+                self._store.add_document(
+                    collection=self._collection,
+                    path=task.path,
+                    member=own.path,
+                    signature=prepared.signature,
+                    content_hash=prepared.content_hash,
+                    title=own.title,
+                    extractor=version + OF_SECRET * prepared.secret,
+                    chunks=chunks,
+                    fields=own.fields,
+                    language=own.language,
+                )
             if task.path in self._skipped:
                 self._store.remove_skipped(self._collection, [task.path])
 
@@ -271,12 +275,18 @@ def extractor(path: str, reading: Reading) -> str:
     return EXTRACTOR + made_by(path, reading)
 
 
-def _chunks(outcome: Outcome) -> Iterator[NewChunk]:
+def _members(outcome: Outcome) -> Iterator[tuple[Member | None, Iterator[NewChunk]]]:
+    """The chunks of the file itself, then those of each file in it, to be taken one by one."""
     prepared = outcome.prepared
     if prepared is None:
         return
-    yield from prepared.chunks
-    for part in outcome.rest:
+    parts = chain([Part(prepared.chunks, prepared.note)], outcome.rest)
+    for member, those in groupby(parts, key=lambda part: part.member):
+        yield member, _chunks(those, prepared)
+
+
+def _chunks(parts: Iterable[Part], prepared: Prepared) -> Iterator[NewChunk]:
+    for part in parts:
         yield from part.chunks
         prepared.note = part.note or prepared.note
 

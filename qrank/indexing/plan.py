@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 
 from qrank.errors import ExtractError
 from qrank.indexing.index import existing
 from qrank.ingest.chunk import estimated_tokens
-from qrank.ingest.prepare import Task
+from qrank.ingest.prepare import Part, Task
 from qrank.ingest.problems import problem_of
 from qrank.ingest.readers import Outcome, read_all
 from qrank.ingest.secrets import reason
 from qrank.ingest.walk import secret, too_large, walk
-from qrank.results import Chunk, FileProblem
+from qrank.results import Chunk, FileProblem, location
 from qrank.settings import Reading, Walking
 
 
@@ -29,6 +30,12 @@ class FilePlan:
     reason: str = ""
     note: str = ""
     secret: bool = False
+    member: str = ""  # the path of a file within the file at path
+
+    @property
+    def location(self) -> str:
+        """The file's path; of a member with the path of what it is in before it."""
+        return location(self.path, self.member)
 
     def tokens(self, chunk: Chunk) -> int:
         """About how many tokens a chunk is, whatever the model."""
@@ -50,26 +57,34 @@ def plan(paths: Sequence[Path], walking: Walking, reading: Reading) -> Iterator[
                 yield Task(*found, secret=walking.include_secrets)
 
     for outcome in read_all(tasks(), reading):
-        yield planned(outcome)
+        yield from planned(outcome)
     for problem in unread:
         yield FilePlan(problem.path, reason=problem.reason, secret=problem.secret)
 
 
-def planned(outcome: Outcome) -> FilePlan:
-    """What a file that was read becomes, read to its end."""
-    made = FilePlan(outcome.task.path)
-    if outcome.problem or not outcome.prepared:
-        made.reason = outcome.problem.reason if outcome.problem else ""
+def planned(outcome: Outcome) -> list[FilePlan]:
+    """What a file that was read becomes, read to its end, and the files in it after that."""
+    own = FilePlan(outcome.task.path)
+    prepared = outcome.prepared
+    if outcome.problem or not prepared:
+        own.reason = outcome.problem.reason if outcome.problem else ""
         if outcome.problem and outcome.problem.kind == "secret":
-            made.secret, made.reason = True, reason(made.reason)
-        return made
-    made.title = outcome.prepared.title
+            own.secret, own.reason = True, reason(own.reason)
+        return [own]
+    own.title = prepared.title
+    made = {"": own}
     try:
-        made.note = outcome.prepared.note
-        made.chunks = [new.chunk for new in outcome.prepared.chunks]
-        for part in outcome.rest:
-            made.chunks += [new.chunk for new in part.chunks]
-            made.note = part.note or made.note
+        for part in chain([Part(prepared.chunks, prepared.note)], outcome.rest):
+            opened = own
+            if part.member:
+                path, title = part.member[:2]
+                opened = made.setdefault(path, FilePlan(own.path, title, member=path))
+            opened.chunks += [new.chunk for new in part.chunks]
+            own.note = part.note or own.note
     except (ExtractError, OSError) as error:
-        made.chunks, made.reason = [], problem_of(error).reason
-    return made
+        return [FilePlan(own.path, own.title, reason=problem_of(error).reason)]
+    return [
+        plan
+        for plan in made.values()
+        if plan is not own or own.chunks or own.note or len(made) == 1
+    ]

@@ -30,7 +30,7 @@ def prefixes(paths: Sequence[str]) -> list[Prefix]:
     """How each file begins: a text file as it is, any other with what is extracted of it."""
     found = [_looked_at(path) for path in paths]
     extracted = map(planned, read_all([f for f in found if isinstance(f, Task)], Reading()))
-    return [_of_plan(next(extracted)) if isinstance(each, Task) else each for each in found]
+    return [_of_plans(next(extracted)) if isinstance(each, Task) else each for each in found]
 
 
 def _looked_at(path: str) -> Prefix | Task:
@@ -48,6 +48,7 @@ def _looked_at(path: str) -> Prefix | Task:
         return Prefix(reason=problem_of(error).reason)
 
 
-def _of_plan(plan: FilePlan) -> Prefix:
-    text = "\n\n".join(chunk.text for chunk in plan.chunks)[:LENGTH]
-    return Prefix(text, plan.reason or ("" if text else "no text in it"))
+def _of_plans(plans: Sequence[FilePlan]) -> Prefix:
+    """Of a file, and the files in it."""
+    text = "\n\n".join(chunk.text for plan in plans for chunk in plan.chunks)[:LENGTH]
+    return Prefix(text, plans[0].reason or ("" if text else "no text in it"))

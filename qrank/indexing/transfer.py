@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from qrank.errors import InputError
 from qrank.indexing import exported
 from qrank.indexing.exported import FORMAT
-from qrank.results import NewChunk
+from qrank.results import NewChunk, location
 from qrank.store.filters import Filter
 from qrank.store.interface import Store, StoredModel
 
@@ -37,6 +37,7 @@ def export(store: Store, filter: Filter, *, vectors: bool = True) -> Iterator[di
         documents += 1
         yield {
             "path": document.path,
+            **({"member": document.member} if document.member else {}),
             "collection": document.collection,
             "title": document.title,
             "size": document.signature.size,
@@ -86,6 +87,10 @@ class _Document:
     fields: dict[str, Any]
     chunks: list[NewChunk] = field(default_factory=list)
     vectors: dict[str, dict[bytes, NDArray[np.float32]]] = field(default_factory=dict)
+
+    @property
+    def location(self) -> str:
+        return location(self.fields["path"], self.fields["member"])
 
 
 class Importer:
@@ -164,7 +169,7 @@ class Importer:
 
     def _add_chunk(self, item: dict[str, Any]) -> None:
         document = self._documents[-1]
-        new = exported.chunk(item, document.fields["title"], document.fields["path"])
+        new = exported.chunk(item, document.fields["title"], document.location)
         for sha256, vector in exported.vectors(item, self._models).items():
             document.vectors.setdefault(sha256, {})[new.passage_hash] = vector
         document.chunks.append(new)

@@ -26,7 +26,7 @@ from qrank.ingest.extract import documents, is_isolated, takes_fields
 from qrank.ingest.pre import preprocessed
 from qrank.markup import readable
 from qrank.passage import passage_hash
-from qrank.results import Document, NewChunk, Signature
+from qrank.results import Document, NewChunk, Signature, location
 from qrank.settings import Reading
 from qrank.terms import new_chunk
 
@@ -48,11 +48,22 @@ class Task(NamedTuple):
     secret: bool = False
 
 
+class Member(NamedTuple):
+    """A file within a file: its path there, and what a document has of its own."""
+
+    path: str
+    title: str
+    language: str
+    fields: str  # JSON
+
+
 class Part(NamedTuple):
-    """Some of a file's chunks, and what of the file up to here was passed over, and why."""
+    """Some of a file's chunks, or of a member's in it, and what of the file up to here was passed
+    over, and why."""
 
     chunks: list[NewChunk]
     note: str = ""
+    member: Member | None = None
 
 
 @dataclass(slots=True)
@@ -131,7 +142,7 @@ def prepare(task: Task, reading: Reading) -> Iterator[Prepared | Part]:
             yield done
             return
         parts = _parts(task, source, reading, done)
-        done.chunks, done.note = next(parts)
+        done.chunks, done.note, _ = next(parts)
         for part in parts:
             if done.complete:  # there is more than the first part
                 done.complete = False
@@ -144,29 +155,40 @@ def prepare(task: Task, reading: Reading) -> Iterator[Prepared | Part]:
 
 
 def _parts(task: Task, file: BinaryIO, reading: Reading, done: Prepared) -> Iterator[Part]:
-    """The chunks in parts, one at least; title and fields of the first document go into done."""
-    names = PurePath(task.path).stem
+    """The chunks in parts, one at least; title and fields of the first document go into done.
+    Those of members follow the file's own."""
+    stem = PurePath(task.path).stem
+    opened = Member("", "", ENGLISH, "")  # the file itself, or what in it is being read
+    names = stem
     chunks: list[NewChunk] = []
     note = ""
     size = 0
     offset = line = 0  # of the text extracted so far
-    found = _documents(task.path, file, reading)
-    for number, document in enumerate(found):
-        if number == 0:
-            done.title, done.fields = document.title[:MAX_TITLE], _json(document)
-            done.language = language(document.text)
-            names = searched_names(names, document)
-        elif not document.offset:  # extracted text: what is in the file follows what was
-            document = document._replace(offset=offset, line=0 if document.lines else line)
-        chunks += new_chunks(document, done.title, names, done.language, task.path)
+    for number, document in enumerate(_documents(task.path, file, reading)):
+        if number and document.member == opened.path:
+            if not document.offset:  # extracted text: what is in the file follows what was
+                document = document._replace(offset=offset, line=0 if document.lines else line)
+        else:
+            if number or document.member:
+                yield Part(chunks, note, opened if opened.path else None)
+                chunks, size, note = [], 0, ""
+            title, spoken = document.title[:MAX_TITLE], language(document.text)
+            opened = Member(document.member, title, spoken, _json(document))
+            if opened.path:
+                names = searched_names(f"{stem} {PurePath(opened.path).stem}", document)
+            else:
+                done.title, done.language, done.fields = opened[1:]
+                names = searched_names(stem, document)
+        place = location(task.path, opened.path)
+        chunks += new_chunks(document, opened.title, names, opened.language, place)
         note = document.note or note
         size += len(document.text)
         offset = document.offset + len(document.text.encode("utf-8")) + 2
         line += document.text.count("\n") + 2
         if size >= PART:
-            yield Part(chunks, note)
+            yield Part(chunks, note, opened if opened.path else None)
             chunks, size, note = [], 0, ""
-    yield Part(chunks, note)
+    yield Part(chunks, note, opened if opened.path else None)
 
 
 def _documents(path: str, file: BinaryIO, reading: Reading) -> Iterator[Document]:

@@ -112,7 +112,12 @@ def index_report(report: IndexReport) -> Object:
 
 def planned_chunk(plan: FilePlan, chunk: Chunk) -> Object:
     """A chunk that a file would be cut into; tokens: about how many it is."""
-    value = {"path": plan.path, "title": plan.title, **chunk._asdict()}
+    value = {
+        "path": plan.path,
+        "member": plan.member or None,
+        "title": plan.title,
+        **chunk._asdict(),
+    }
     return {**value, "tokens": plan.tokens(chunk)}
 
 
@@ -120,6 +125,7 @@ def file_plan(plan: FilePlan) -> Object:
     """A file with the chunks it would be cut into, or why it would be skipped."""
     return {
         "path": plan.path,
+        "member": plan.member or None,
         "title": plan.title,
         "reason": plan.reason or None,
         "note": plan.note or None,

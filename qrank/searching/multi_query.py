@@ -32,7 +32,7 @@ def fuse_answers(
         for result in answer.results:
             held.setdefault(result.id, []).append(result)
     fused = [_fused(results, len(answers)) for results in held.values()]
-    fused.sort(key=lambda r: (r.scores.rerank is None, -r.score, r.path, r.start_byte))
+    fused.sort(key=lambda r: (r.scores.rerank is None, -r.score, r.location, r.start_byte))
     for stage in ("bm25", "vector", "fused"):
         _rank(fused, stage)
     reranked = sum(result.scores.rerank is not None for result in fused)
@@ -40,8 +40,8 @@ def fuse_answers(
     if min_score is not None:
         found = [r for r in (fused[:reranked] if reranked else fused) if r.score >= min_score]
     if per_file is not None:
-        found = capped(found, per_file, lambda result: result.path)
-    found = kept(found, limit, stale, lambda result: result.stale, lambda result: result.path)
+        found = capped(found, per_file, lambda result: result.location)
+    found = kept(found, limit, stale, lambda result: result.stale, lambda result: result.location)
     for rank, result in enumerate(found, 1):
         result.rank = rank
     return Answer(
@@ -77,7 +77,7 @@ def _fused(results: list[Result], queries: int) -> Result:
 
 def _rank(results: list[Result], stage: str) -> None:
     scored = [r for r in results if getattr(r.scores, stage)]
-    scored.sort(key=lambda r: (-getattr(r.scores, stage).score, r.path, r.start_byte))
+    scored.sort(key=lambda r: (-getattr(r.scores, stage).score, r.location, r.start_byte))
     for rank, result in enumerate(scored, 1):
         setattr(result.scores, stage, StageScore(rank, getattr(result.scores, stage).score))
 

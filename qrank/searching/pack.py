@@ -43,7 +43,7 @@ def pack(query: str, results: Sequence[Result], max_tokens: int) -> Packed:
 def _merged(results: Sequence[Result]) -> list[PackedChunk]:
     by_file: dict[str, list[Result]] = {}
     for result in results:
-        by_file.setdefault(result.path, []).append(result)
+        by_file.setdefault(result.location, []).append(result)
     runs: list[list[Result]] = []
     for group in by_file.values():
         for result in sorted(group, key=lambda r: r.start_byte):
@@ -56,7 +56,7 @@ def _merged(results: Sequence[Result]) -> list[PackedChunk]:
 
 def _follows(before: Result, result: Result) -> bool:
     """Whether only blanks lie between two passages: a file's ids were given in their order."""
-    same_file = (before.path, before.collection) == (result.path, result.collection)
+    same_file = (before.location, before.collection) == (result.location, result.collection)
     return same_file and int(result.id) == int(before.id) + 1
 
 
@@ -70,9 +70,10 @@ def _passage(run: Sequence[Result]) -> PackedChunk:
 
 def _packed(run: Sequence[Result], text: str, end_line: int, end_byte: int) -> PackedChunk:
     first = run[0]
-    label = f"{first.path}:{first.start_line}-{end_line} {first.heading}"
+    label = f"{first.location}:{first.start_line}-{end_line} {first.heading}"
     return PackedChunk(
         path=first.path,
+        member=first.member,
         heading=first.heading,
         start_line=first.start_line,
         end_line=end_line,

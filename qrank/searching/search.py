@@ -177,15 +177,15 @@ def wanted(found: list[Candidate], query: Query) -> list[Candidate]:
     if query.min_score is not None:
         found = [c for c in found if c.final >= query.min_score]
     if query.per_file is not None:
-        found = capped(found, query.per_file, lambda candidate: candidate.chunk.path)
+        found = capped(found, query.per_file, lambda candidate: candidate.chunk.location)
     return kept(
-        found, query.limit, query.stale, lambda c: is_stale(c.chunk), lambda c: c.chunk.path
+        found, query.limit, query.stale, lambda c: is_stale(c.chunk), lambda c: c.chunk.location
     )
 
 
 def in_order(candidate: Candidate) -> tuple[float, str, int]:
     """A sort key: the best first, ties by path and position."""
-    return (-candidate.final, candidate.chunk.path, candidate.chunk.chunk.start_byte)
+    return (-candidate.final, candidate.chunk.location, candidate.chunk.chunk.start_byte)
 
 
 def distinct(found: list[Candidate]) -> list[Candidate]:
@@ -193,7 +193,7 @@ def distinct(found: list[Candidate]) -> list[Candidate]:
     places: dict[tuple[str, int, int], Candidate] = {}
     for candidate in found:
         place = candidate.chunk.chunk
-        places.setdefault((candidate.chunk.path, place.start_byte, place.end_byte), candidate)
+        places.setdefault((candidate.chunk.location, place.start_byte, place.end_byte), candidate)
     return list(places.values())
 
 
@@ -291,7 +291,9 @@ def stage_scores(
 ) -> dict[int, StageScore]:
     """Each chunk's rank and score in a stage; ties go by path and position."""
     kept = [(i, score) for i, score in scores if i in chunks]
-    kept.sort(key=lambda pair: (-pair[1], chunks[pair[0]].path, chunks[pair[0]].chunk.start_byte))
+    kept.sort(
+        key=lambda pair: (-pair[1], chunks[pair[0]].location, chunks[pair[0]].chunk.start_byte)
+    )
     return {i: StageScore(rank, score) for rank, (i, score) in enumerate(kept, 1)}
 
 
@@ -335,7 +337,7 @@ def _reranked(
 
 
 def _passage(stored: StoredChunk) -> str:
-    text = readable(stored.chunk.text, stored.path)
+    text = readable(stored.chunk.text, stored.location)
     return passage_text(stored.title, stored.chunk.heading, text)
 
 
@@ -356,8 +358,9 @@ def passage_fields(stored: StoredChunk) -> dict[str, Any]:
     return {
         "id": str(stored.id),
         "path": stored.path,
+        "member": stored.member or None,
         "collection": stored.collection,
-        "title": stored.title or Path(stored.path).name,
+        "title": stored.title or Path(stored.location).name,
         "heading": chunk.heading,
         "start_line": chunk.start_line,
         "end_line": chunk.end_line,

@@ -54,7 +54,7 @@ def similar(store: Store, place: str, query: Query, model: StoredModel | None) -
         scores = {i: near[stored.passage] for i, stored in chunks.items()}
     else:
         answer.mode = Mode.bm25.value
-        texts = (readable(stored.chunk.text, stored.path) for stored in own)
+        texts = (readable(stored.chunk.text, stored.location) for stored in own)
         words = Counter(term for each in texts for term in text.index_terms(each))
         terms = [term for term, _ in words.most_common(WORDS)]
         with clock.stage("bm25"):
@@ -115,5 +115,5 @@ def _scores(mode: str, score: StageScore) -> Scores:
 def _is_own(stored: StoredChunk, own: list[StoredChunk]) -> bool:
     """Whether a passage is the place itself: its file, or when it is one passage, that one."""
     if len(own) > 1:
-        return stored.path == own[0].path
-    return (stored.path, stored.chunk.start_byte) == (own[0].path, own[0].chunk.start_byte)
+        return stored.location == own[0].location
+    return (stored.location, stored.chunk.start_byte) == (own[0].location, own[0].chunk.start_byte)

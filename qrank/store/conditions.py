@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from qrank.results import IN_ARCHIVE
 from qrank.store import decode
 from qrank.store.filters import Filter, Phrase
 
@@ -14,12 +15,18 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+# The path of a file, of a member with that of the file it is in before it; and the name alone.
+LOCATION = (
+    f"CASE file.member WHEN '' THEN file.path ELSE file.path || '{IN_ARCHIVE}' || file.member END"
+)
+
+
 def of_file(filter: Filter, *, collections: bool = True) -> tuple[str, list[object]]:
     """A condition on the table file and its arguments; an empty one lets everything pass.
     collections: whether the filter's collections are part of it.
 
-    >>> of_file(Filter(("notes",), suffixes=(".md",)))
-    ('(file.collection = ?) AND (lower(file.path) GLOB ?)', ['notes', '*.md'])
+    >>> of_file(Filter(("notes",), since_ns=5))
+    ('(file.collection = ?) AND file.mtime_ns >= ?', ['notes', 5])
     """
     clauses: list[str] = []
     values: list[object] = []
@@ -30,9 +37,12 @@ def of_file(filter: Filter, *, collections: bool = True) -> tuple[str, list[obje
             values.extend(alternatives)
 
     any_of("file.collection = ?", filter.collections if collections else ())
-    any_of("file.path GLOB ?", filter.paths)
+    if filter.paths:  # a name may be that of a member, or of what it is in
+        named = " OR ".join([f"file.path GLOB ? OR {LOCATION} GLOB ?"] * len(filter.paths))
+        clauses.append(f"({named})")
+        values.extend(path for path in filter.paths for _ in range(2))
     endings = ["*" + glob_of(suffix.lower()) for suffix in filter.suffixes]
-    any_of("lower(file.path) GLOB ?", endings)
+    any_of(f"lower({LOCATION}) GLOB ?", endings)
     for clause, time in (("mtime_ns >= ?", filter.since_ns), ("mtime_ns < ?", filter.until_ns)):
         if time is not None:
             clauses.append(f"file.{clause}")

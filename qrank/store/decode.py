@@ -49,10 +49,10 @@ def row(values: Any, types: Types, what: str) -> Any:
 # A chunk with its file, as stored_chunk wants it; the tables are to be joined.
 STORED_CHUNK = (
     "chunk.id, chunk.passage_id, file.path, file.collection, file.title, "
-    "file.size, file.mtime_ns, file.ctime_ns, file.hash, file.fields, chunk.text, chunk.heading, "
-    "chunk.start_byte, chunk.end_byte, chunk.start_line, chunk.end_line, chunk.page"
+    "file.size, file.mtime_ns, file.ctime_ns, file.hash, file.fields, file.member, chunk.text, "
+    "chunk.heading, chunk.start_byte, chunk.end_byte, chunk.start_line, chunk.end_line, chunk.page"
 )
-_FILE = (int, int, str, str, str, int, int, int, bytes, str)
+_FILE = (int, int, str, str, str, int, int, int, bytes, str, str)
 CHUNK = (str, str, int, int, int, int, int | None)
 
 WHOLE_CHUNK = (*CHUNK, bytes, bytes)  # its packed terms, its passage's hash
@@ -63,8 +63,9 @@ def stored_chunk(values: Any) -> StoredChunk:
     what = f"chunk {values[0]}"
     row(values, (*_FILE, *CHUNK), what)
     chunk_id, passage, path, collection, title, size, mtime_ns, ctime_ns, *others = values
-    content_hash, fields, *place = others
+    content_hash, fields, member, *place = others
     name(path)
+    name(member)
     json_object(fields)
     if len(title) > LONGEST_TEXT:
         raise DamagedError(f"{what} has a title of {len(title)} characters")
@@ -78,6 +79,7 @@ def stored_chunk(values: Any) -> StoredChunk:
         hash=content_hash,
         fields=fields,
         chunk=chunk(place, what),
+        member=member,
     )
 
 

@@ -60,6 +60,7 @@ class WholeDocument:
     language: str
     chunks: Iterable[NewChunk]
     fields: str = ""
+    member: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +111,7 @@ class Store(AbstractContextManager["Store"], Protocol):
     # Adding and removing
 
     def files(self, collection: str) -> dict[str, StoredFile]:
-        """The files of a collection by path."""
+        """The files of a collection by path, without their members."""
 
     def add_document(
         self,
@@ -124,9 +125,13 @@ class Store(AbstractContextManager["Store"], Protocol):
         chunks: Iterable[NewChunk],
         language: str = ENGLISH,
         fields: str = "",
+        member: str = "",
     ) -> None:
         """Put a document in, in place of what was there under the same path; language is the one
-        whose stems its terms in Latin script are, fields its own (front matter) as JSON. Writes."""
+        whose stems its terms in Latin script are, fields its own (front matter) as JSON. Writes.
+
+        member: the path of a file within the file, which is put in after that; what replaces the
+        file, or removes it, takes its members out."""
 
     def skipped_files(self, collection: str) -> dict[str, SkippedFile]:
         """The files of a collection that were left out, by path."""
@@ -227,7 +232,8 @@ class Store(AbstractContextManager["Store"], Protocol):
         """The chunks that hold one of passages and pass the filter, by chunk id."""
 
     def chunks_of_file(self, path: str) -> list[StoredChunk]:
-        """The chunks of a file in order; of the first collection that holds it."""
+        """The chunks of a file in order, of the first collection that holds it; path may be the
+        location of a member. Those of all members when the file has none of its own."""
 
     def passage_texts(self, passages: Sequence[int]) -> list[ChunkText]:
         """What the texts of passages are made from, in the order asked, as far as they exist."""

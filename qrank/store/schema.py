@@ -1,6 +1,7 @@
 """Tables of the index file, their version, and the steps from one version to the next.
 
-file     one row a document: where it lies, how it looked when it was read
+file     one row a document: where it lies, how it looked when it was read; member: its path within
+         that file, for what an archive holds; the archive has a row without one
 left_out files that hold no text, or could not be read, as they looked then, and why
 chunk    its passages, with their place in the file
 terms    FTS5 over the analysed terms of each chunk (rowid = chunk.id), which keeps no copy of them:
@@ -247,6 +248,16 @@ def _signatures(connection: sqlite3.Connection) -> None:
     connection.execute("DROP TABLE model_file")
 
 
+def _members(connection: sqlite3.Connection) -> None:
+    """4 -> 5: files within files, each with a row of its own after the file's, whose path and
+    signature it has."""
+    connection.execute("ALTER TABLE file ADD COLUMN member TEXT NOT NULL DEFAULT ''")
+    connection.execute("DROP INDEX idx_file_collection_path")
+    connection.execute(
+        "CREATE UNIQUE INDEX idx_file_collection_path_member ON file (collection, path, member)"
+    )
+
+
 # What turns version i into version i + 1. A step that was released is never changed: a later one
 # changes what it made, and tests/indexes/ keeps a file of each version to open.
 STEPS: tuple[Callable[[sqlite3.Connection], None], ...] = (
@@ -254,5 +265,6 @@ STEPS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     _room_for_a_million,
     _left_out,
     _signatures,
+    _members,
 )
 VERSION = len(STEPS)

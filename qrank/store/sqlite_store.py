@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from qrank.analysis.language import ENGLISH
-from qrank.results import Check, NewChunk, Signature, StoredChunk
+from qrank.results import IN_ARCHIVE, Check, NewChunk, Signature, StoredChunk
 from qrank.store import conditions, decode, lexical, skipped
 from qrank.store.connection import connect, open_to_read, snapshot, translate_sqlite_errors
 from qrank.store.filters import EVERYTHING, Filter
@@ -88,7 +88,7 @@ class SQLiteStore:
         """The files of a collection by path."""
         rows = self._rows(
             "SELECT id, path, hash, extractor, size, mtime_ns, ctime_ns FROM file "
-            "WHERE collection = ?",
+            "WHERE collection = ? AND member = ''",
             (collection,),
             types=(int, str, bytes, str, int, int, int),
             row="a file",
@@ -110,19 +110,22 @@ class SQLiteStore:
         chunks: Iterable[NewChunk],
         language: str = ENGLISH,
         fields: str = "",
+        member: str = "",
     ) -> None:
         """Put a document in, in place of what was there under the same path. fields: JSON."""
         run = self._connection.execute
-        old = run(
-            "SELECT id FROM file WHERE collection = ? AND path = ?", (collection, path)
-        ).fetchone()
-        if old:
+        place = (collection, path, member)
+        find = "SELECT id FROM file WHERE collection = ? AND path = ? AND member = ?"
+        if old := run(find, place).fetchone():
             self.remove_documents([old[0]])
-        file_id = run(
-            "INSERT INTO file (collection, path, size, mtime_ns, ctime_ns, hash, title, extractor, "
-            "language, fields) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (collection, path, *signature, content_hash, title, extractor, language, fields),
-        ).lastrowid
+        insert = (
+            "INSERT INTO file (collection, path, member, size, mtime_ns, ctime_ns, hash, title, "
+            "extractor, language, fields) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+        )
+        own = (*signature, content_hash, title, extractor, language, fields)
+        if member and not run(find, (collection, path, "")).fetchone():  # imported without it
+            run(insert, (collection, path, "", *signature, content_hash, "", extractor, "", ""))
+        file_id = run(insert, (*place, *own)).lastrowid
         # Ids are given out here, above all that ever were (AUTOINCREMENT), to write in one go.
         row = run("SELECT seq FROM sqlite_sequence WHERE name = 'chunk'").fetchone()
         ids = count(decode.last_chunk(row) + 1)
@@ -161,7 +164,7 @@ class SQLiteStore:
 
     def add_skipped(self, collection: str, file: SkippedFile) -> None:
         """Note that a file was skipped; what was there under the same path goes."""
-        sql = "SELECT id FROM file WHERE collection = ? AND path = ?"
+        sql = "SELECT id FROM file WHERE collection = ? AND path = ? AND member = ''"
         old = self._rows(sql, (collection, file.path), types=(int,), row="a file")
         self.remove_documents([row[0] for row in old])
         skipped.add(self._connection, collection, file)
@@ -173,13 +176,23 @@ class SQLiteStore:
     def touch_document(self, file_id: int, signature: Signature) -> None:
         """Note a file's new signature when its content is the same."""
         self._connection.execute(
-            "UPDATE file SET size = ?, mtime_ns = ?, ctime_ns = ? WHERE id = ?",
+            "UPDATE file SET size = ?, mtime_ns = ?, ctime_ns = ? "
+            "WHERE (collection, path) = (SELECT collection, path FROM file WHERE id = ?)",
             (*signature, file_id),
         )
 
     def remove_documents(self, file_ids: Iterable[int]) -> None:
         """Take documents and their chunks out; their vectors go with remove_orphans."""
-        ids = [(file_id,) for file_id in file_ids]
+        ids = [
+            row
+            for file_id in file_ids
+            for row in self._connection.execute(
+                "SELECT inner.id FROM file JOIN file AS inner ON inner.collection = "
+                "file.collection AND inner.path = file.path AND (file.member = '' OR "
+                "inner.id = file.id) WHERE file.id = ?",
+                (file_id,),
+            )
+        ]
         lexical.remove(self._connection, (file_id for (file_id,) in ids))
         self._connection.executemany(
             "INSERT OR IGNORE INTO loose SELECT passage_id FROM chunk WHERE file_id = ?", ids
@@ -271,7 +284,8 @@ class SQLiteStore:
         found = []
         for passage in passages:
             found += self._rows(
-                "SELECT chunk.passage_id, file.path, file.title, chunk.heading, chunk.text "
+                f"SELECT chunk.passage_id, {conditions.LOCATION}, file.title, chunk.heading, "
+                "chunk.text "
                 "FROM chunk JOIN file ON file.id = chunk.file_id WHERE passage_id = ? LIMIT 1",
                 (passage,),
                 types=(int, str, str, str, str),
@@ -368,11 +382,29 @@ class SQLiteStore:
         return self._stored("chunk.passage_id", passages, *conditions.of_chunk(filter))
 
     def chunks_of_file(self, path: str) -> list[StoredChunk]:
-        """The chunks of a file in order; of the first collection that holds it."""
-        sql = "SELECT id FROM file WHERE path = ? ORDER BY collection LIMIT 1"
-        files = self._rows(sql, (path,), types=(int,), row="a file")
-        found = self._stored("chunk.file_id", (row[0] for row in files))
-        return sorted(found.values(), key=lambda stored: stored.chunk.start_byte)
+        """The chunks of a file, or of a member at its location, in order."""
+        at, member = path, ""
+        while not (files := self._files_at(at, member)):
+            at, between, name = at.rpartition(IN_ARCHIVE)
+            if not between:
+                return []
+            member = f"{name}{IN_ARCHIVE}{member}" if member else name
+        found = self._stored("chunk.file_id", files).values()
+        own = [stored for stored in found if stored.member == member] or found
+        return sorted(own, key=lambda stored: (stored.member, stored.chunk.start_byte))
+
+    def _files_at(self, path: str, member: str) -> list[int]:
+        """A file with all its members, or one of them; of the first collection that holds it."""
+        sql = "SELECT id, collection FROM file WHERE path = ? "
+        if member:
+            sql += "AND member = ? "
+        rows = self._rows(
+            f"{sql} ORDER BY collection, member",
+            (path, member) if member else (path,),
+            types=(int, str),
+            row="a file",
+        )
+        return [i for i, collection in rows if collection == rows[0][1]]
 
     def _stored(
         self, column: str, ids: Iterable[int], condition: str = "", values: Sequence[object] = ()
@@ -399,20 +431,22 @@ class SQLiteStore:
         condition, values = conditions.of_file(filter)
         with snapshot(self._connection):
             for row in self._rows(
-                "SELECT id, collection, path, hash, title, extractor, language, fields, size, "
-                "mtime_ns, ctime_ns FROM file "
+                "SELECT id, collection, path, member, hash, title, extractor, language, fields, "
+                "size, mtime_ns, ctime_ns FROM file "
                 + (f"WHERE {condition} " if condition else "")
-                + "ORDER BY collection, path",
+                + "ORDER BY collection, path, member",
                 values,
-                types=(int, str, str, bytes, str, str, str, str, int, int, int),
+                types=(int, str, str, str, bytes, str, str, str, str, int, int, int),
                 row="a file",
             ):
-                i, collection, path, content_hash, title, extractor, language, fields, *rest = row
+                i, collection, path, member, content_hash, title, extractor, *rest = row
+                language, fields, *rest = rest
                 with translate_sqlite_errors(self.path):
                     decode.json_object(fields)
                 yield WholeDocument(
                     collection=collection,
                     path=path,
+                    member=member,
                     signature=Signature(*rest),
                     content_hash=content_hash,
                     title=title,

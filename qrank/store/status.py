@@ -13,7 +13,7 @@ def status(connection: sqlite3.Connection, path: Path) -> dict[str, Any]:
     """What the index at path holds, as `qrank status --json` says it."""
     run = connection.execute
     counts = run(
-        "SELECT (SELECT count(*) FROM file), (SELECT count(*) FROM chunk), "
+        "SELECT (SELECT count(*) FROM file WHERE member = ''), (SELECT count(*) FROM chunk), "
         "(SELECT count(*) FROM passage)"
     ).fetchone()
     counted = run("SELECT model_id, count(*), sum(cut) FROM vector GROUP BY model_id")
@@ -30,7 +30,8 @@ def status(connection: sqlite3.Connection, path: Path) -> dict[str, Any]:
             {"name": name, "files": files}
             for name, files in decode.rows(
                 run(
-                    "SELECT collection, count(*) FROM file GROUP BY collection ORDER BY collection"
+                    "SELECT collection, count(*) FROM file WHERE member = '' "
+                    "GROUP BY collection ORDER BY collection"
                 ),
                 (str, int),
                 "a file",

@@ -173,13 +173,13 @@ class Screen(App[None]):
         self._read = result
         text = Text()
         if result:
-            path = escape_line(path_from(result.path, self._cli_run.folder))
+            path = escape_line(path_from(result.location, self._cli_run.folder))
             text.append(f"{path}:{result.start_line}\n", "bold green")
             if result.stale:
                 text.append(f"{stale_note(result)}\n", "yellow")
             if result.heading:
                 text.append(f"{escape_line(result.heading)}\n", "dim")
-            for line in whole(readable(result.text, result.path), self._terms):
+            for line in whole(readable(result.text, result.location), self._terms):
                 text.append("\n").append_text(Text.assemble(*marked(line)))
         self.query_one("#passage", Static).update(text)
         self.query_one(VerticalScroll).scroll_home(animate=False)

@@ -67,7 +67,7 @@ class Output:
                 json_output.text(self.template(result), self.end)
         else:
             for result in answer.results:
-                json_output.path(result.path, self.end)
+                json_output.path(result.location, self.end)
         return bool(answer.results)
 
     def terms(self, answer: Answer, index: Index) -> dict[str, dict[str, float]]:

@@ -35,8 +35,8 @@ def show(
             read += 1
             if plan.note:
                 render.left_out(plan.path, plan.note, partly=True)
-            if not plan.chunks and not counts:
-                render.warn(f"no text in {render.short_path(plan.path)}")
+            elif not plan.chunks and not counts:
+                render.warn(f"no text in {render.short_path(plan.location)}")
         passages += len(plan.chunks)
         if as_json:
             documents.append(json_form.file_plan(plan))

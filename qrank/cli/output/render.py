@@ -71,7 +71,7 @@ def passages(found: Sequence[IndexedChunk]) -> None:
     """Passages whole, each below its place when there are several; on a terminal inert."""
     for passage in found:
         if len(found) > 1:
-            print(escape_line(f"{short_path(passage.path)}:{passage.start_line}"))
+            print(escape_line(f"{short_path(passage.location)}:{passage.start_line}"))
         print(escape_passage(passage.text) if sys.stdout.isatty() else passage.text)
         if len(found) > 1:
             print()
@@ -114,7 +114,7 @@ def file_plan(plan: FilePlan) -> None:
     for chunk in plan.chunks:
         lines = f"{chunk.start_line}-{chunk.end_line}"
         page = f" (page {chunk.page})" if chunk.page is not None else ""
-        place = f"{short_path(plan.path)}:{lines}{page}"
+        place = f"{short_path(plan.location)}:{lines}{page}"
         heading = f"  {chunk.heading}" if chunk.heading else ""
         print(escape_line(f"== {place}  ~{plan.tokens(chunk)} tokens{heading}"))
         print((escape_passage(chunk.text) if sys.stdout.isatty() else chunk.text) + "\n")
@@ -122,7 +122,9 @@ def file_plan(plan: FilePlan) -> None:
 
 def file_count(plan: FilePlan, tokens: int) -> None:
     """How many passages a file is cut into, and tokens about, on a line."""
-    print(f"{escape_line(short_path(plan.path))}: {len(plan.chunks)} passages, ~{tokens} tokens")
+    print(
+        f"{escape_line(short_path(plan.location))}: {len(plan.chunks)} passages, ~{tokens} tokens"
+    )
 
 
 def index_report(report: IndexReport, path: Path) -> None:

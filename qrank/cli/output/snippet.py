@@ -85,7 +85,7 @@ def context(result: Result | IndexedChunk, terms: Sequence[str], around: int) ->
     before, after = _surroundings(result, around)
     passage = _lines_of(result.text)
     text = before + passage + after
-    start, end = _best_line(passage, readable(result.text, result.path), terms)
+    start, end = _best_line(passage, readable(result.text, result.location), terms)
     start, end = start + len(before), end + len(before)
     first, last = text.count("\n", 0, start), text.count("\n", 0, end)
     wanted = range(max(0, first - around), min(text.count("\n"), last + around) + 1)
@@ -234,7 +234,7 @@ def _cut(
 def _surroundings(result: Result | IndexedChunk, around: int) -> tuple[str, str]:
     """Up to so many lines of the file before and after a passage, all of the passage's own lines
     included; nothing when they can't be had any more. No more of the file is read than that."""
-    if result.stale:
+    if result.stale or result.member:
         return "", ""
     try:
         with Path(disk_path(result.path)).open("rb") as file:

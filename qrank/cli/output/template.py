@@ -17,6 +17,7 @@ FIELDS: dict[str, Callable[[Result], Value]] = {
     "score_kind": lambda r: r.score_kind,
     "id": lambda r: r.id,
     "path": lambda r: r.path,
+    "member": lambda r: r.member or "",
     "line": lambda r: r.start_line,
     "start_line": lambda r: r.start_line,
     "end_line": lambda r: r.end_line,
@@ -27,7 +28,7 @@ FIELDS: dict[str, Callable[[Result], Value]] = {
     "title": lambda r: r.title,
     "heading": lambda r: r.heading,
     "text": lambda r: r.text,
-    "snippet": lambda r: " ".join(readable(r.text, r.path).split()),
+    "snippet": lambda r: " ".join(readable(r.text, r.location).split()),
     "stale": lambda r: str(r.stale).lower(),
 }
 _OWN = re.compile(r"fields\[([^\[\]]+)\]")  # of the file's own

@@ -60,7 +60,7 @@ def answer(found: Answer, view: View, terms: Terms) -> None:
 def _rows(found: Answer, view: View, terms: Terms, width: int) -> Iterator[Row]:
     by_file: dict[str, list[Result]] = {}
     for result in found.results:
-        by_file.setdefault(result.path, []).append(result)
+        by_file.setdefault(result.location, []).append(result)
     for results in by_file.values():
         for result in results:
             yield _head(result, view, first=result is results[0])
@@ -77,7 +77,7 @@ def _lines(result: Result, found: Answer, view: View, width: int) -> list[Line]:
     if view.around is not None:
         return context(result, found.terms, view.around)
     # The heading that a Markdown passage begins with stands above it already.
-    text = readable(result.text, result.path)
+    text = readable(result.text, result.location)
     text = without_headings(text) if result.heading else text
     return whole(text, found.terms) if view.full else snippet(text, found.terms, width)
 
@@ -91,7 +91,7 @@ def _head(result: Result, view: View, *, first: bool) -> Row:
         else f"{result.start_line}-{result.end_line}"
     )
     page = f" (page {result.page})" if result.page is not None else ""
-    path = escape_line(short_path(result.path))
+    path = escape_line(short_path(result.location))
     pieces = [
         (f"{result.rank:>2}  ", "dim"),
         (f"{result.score:.3f}  ", "cyan"),
