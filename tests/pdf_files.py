@@ -29,6 +29,9 @@ class Pdf:
         self._objects.append(body)
         return len(self._objects)
 
+    def replace(self, number: int, body: bytes) -> None:
+        self._objects[number - 1] = body
+
     def page(self, content: bytes = b"", entries: bytes = b"", resources: bytes = b"") -> int:
         """Add a page; content: its drawing operators; entries: more of its dictionary."""
         drawn = self.add(stream(content))

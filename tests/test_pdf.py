@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from shutil import which
+from typing import Any
 
 import pytest
-from pdf_files import Pdf, text
-from support import extract
+from pdf_files import Pdf, stream, text
+from support import Run, extract
+
+from qrank.errors import NoTextError
 
 LEFT = """The garden pump draws water from the old well
 behind the chapel and fills the long stone
@@ -93,3 +97,171 @@ def test_hyphens_at_the_ends_of_lines_go_and_those_of_names_stay() -> None:
     said = " ".join(extract("a.pdf", pdf.bytes()).text.split())
     assert said.startswith("this reconstruction of the Anglo-Saxon wall of 1990-")
     assert said.endswith("1995, wellknown")
+
+
+def test_what_lies_over_a_page_is_read_with_it() -> None:
+    pdf = Pdf()
+    widget = b"/Type/Annot/Subtype/Widget/Rect[100 700 200 720]"
+    surname = pdf.add(b"<<%b/FT/Tx/T(surname)/TU(Family name:)/V(Kestrel)>>" % widget)
+    parent = pdf.add(b"<<>>")
+    kid = pdf.add(b"<<%b/Parent %d 0 R>>" % (widget, parent))
+    pdf.replace(
+        parent,
+        b"<</FT/Tx/T(place)/V(\xfe\xff\x00Z\x00\xfc\x00r\x00i\x00c\x00h)/Kids[%d 0 R]>>" % kid,
+    )
+    bird = pdf.add(
+        b"<<%b/FT/Ch/Ff 131072/T(bird)/Opt[[(x1)(Peregrine)][(x2)(Lanner)]]/V(x1)>>" % widget
+    )
+    tick = pdf.add(b"<<%b/FT/Btn/T(trained)/V/Yes/AS/Yes/AP<</N<</Yes null/Off null>>>>>>" % widget)
+    secret = pdf.add(b"<<%b/FT/Tx/Ff 8192/T(pin)/V(4711)>>" % widget)
+    fields = (surname, parent, bird, tick, secret)
+    shown = (surname, kid, bird, tick, secret)
+    note = b"<</Type/Annot/Subtype/%b/Rect[10 10 20 20]/Contents(%b)>>"
+    free, sticky = (
+        pdf.add(note % (b"FreeText", b"Freetext goshawk")),
+        pdf.add(note % (b"Text", b"Sticky harrier")),
+    )
+    popup = pdf.add(
+        b"<</Type/Annot/Subtype/Popup/Parent %d 0 R/Rect[0 0 9 9]/Contents(Sticky harrier)>>"
+        % sticky
+    )
+    rich = pdf.add(
+        b"<</Type/Annot/Subtype/FreeText/Rect[0 0 9 9]/RC(<body><p>Rich</p><p>merlin</p></body>)>>"
+    )
+    listed = b" ".join(b"%d 0 R" % number for number in (*shown, free, sticky, popup, rich))
+    pdf.page(text((50, 700, "Form of the falconer")), b"/Annots[%b]" % listed)
+    form = b"/AcroForm<</Fields[%b]>>" % b" ".join(b"%d 0 R" % number for number in fields)
+    document = extract("a.pdf", pdf.bytes(form))
+    assert document.text.split("\n\n") == [
+        "Form of the falconer",
+        "Family name: Kestrel\nplace: Zürich\nbird: Peregrine\ntrained: Yes",
+        *("Freetext goshawk", "Sticky harrier", "Rich merlin"),
+    ]
+    assert {block.page for block in document.blocks} == {1}
+
+
+def test_a_form_that_another_program_draws_is_read() -> None:
+    pdf = Pdf()
+    template = b"<template><subform><draw><value><text>Falconer's licence</text></value></draw>"
+    template += b"<field><caption><value><text>Bird</text></value></caption></field></subform>"
+    data = b"<d:datasets xmlns:d='http://www.xfa.org/schema/xfa-data/1.0/'><d:data><form><bird>"
+    data += b"Peregrine</bird><empty/></form></d:data></d:datasets>"
+    packets = [pdf.add(stream(each)) for each in (template + b"</template>", data)]
+    pdf.page(text((50, 700, "Please wait...")))
+    form = b"/NeedsRendering true/AcroForm<</Fields[]/XFA[(template)%d 0 R(datasets)%d 0 R]>>"
+    document = extract("a.pdf", pdf.bytes(form % (packets[0], packets[1])))
+    pieces = document.text.split("\n\n")
+    assert pieces == ["Please wait...", "Falconer's licence", "Bird", "bird: Peregrine"]
+
+
+def picture(pdf: Pdf) -> tuple[bytes, bytes]:
+    """(content, resources) of a page that is a picture."""
+    image = b"/Subtype/Image/Width 2/Height 2/BitsPerComponent 8/ColorSpace/DeviceGray"
+    return b"q 500 0 0 700 0 0 cm /I Do Q", b"/XObject<</I %d 0 R>>" % pdf.add(
+        stream(b"\0\xff\xff\0", image)
+    )
+
+
+def test_pages_without_text_are_said(tmp_path: Path, qrank: Callable[..., Run]) -> None:
+    pdf = Pdf()
+    content, resources = picture(pdf)
+    pdf.page(content, resources=resources)
+    pdf.page(text((50, 700, "Kestrel")))
+    pdf.page()
+    pdf.page(content, resources=resources)
+    broken = pdf.page(text((50, 700, "Merlin")))
+    pdf.page(text((50, 700, "Hobby")))
+    pdf.replace(broken, b"(no page at all)")
+    (tmp_path / "a.pdf").write_bytes(pdf.bytes())
+    run = qrank("index", "a.pdf", "--no-embed", "--json", QRANK_DB="t.db")
+    [problem] = run.json()["errors"]
+    assert problem["partly"]
+    assert problem["reason"] == (
+        "no text layer: 2 pages (1, 4) of pictures; 1 page (3) without text; 1 page (5) damaged"
+    )
+    for word, page in (("Kestrel", 2), ("Hobby", 6)):
+        [found] = qrank("search", word, "--mode", "bm25", "--jsonl", QRANK_DB="t.db").lines()
+        assert found["page"] == page
+
+
+def test_a_file_of_pictures_is_named_as_such() -> None:
+    pdf = Pdf()
+    content, resources = picture(pdf)
+    for _ in range(3):
+        pdf.page(content, resources=resources)
+    with pytest.raises(NoTextError, match=r"^no text layer: 3 pages \(1-3\) of pictures"):
+        extract("a.pdf", pdf.bytes())
+
+
+def attached(pdf: Pdf, name: str, data: bytes) -> int:
+    file = pdf.add(stream(data, b"/Type/EmbeddedFile"))
+    return pdf.add(
+        b"<</Type/Filespec/F(%b)/UF(%b)/EF<</F %d 0 R>>>>" % (name.encode(), name.encode(), file)
+    )
+
+
+def test_files_in_a_pdf_are_its_members(tmp_path: Path, qrank: Callable[..., Run]) -> None:
+    inner = Pdf()
+    inner.page()
+    inner.page(text((50, 700, "An inner goshawk")))
+    pdf = Pdf()
+    files = {
+        "notes.md": b"# On birds\n\nA harrier was seen.\n",
+        "inner.pdf": inner.bytes(info=b"/Title(The inner one)"),
+        "logo.png": b"\x89PNG\r\n\x1a\n\0\0",
+        "id_rsa": b"-----BEGIN OPENSSH PRIVATE KEY-----\nabc\n",
+        "broken.pdf": b"%PDF-1.7\nno more of it",
+    }
+    specs = [(name, attached(pdf, name, data)) for name, data in files.items()]
+    pinned = attached(pdf, "pinned.txt", b"A hobby was pinned here.\n")
+    pin = b"<</Type/Annot/Subtype/FileAttachment/Rect[0 0 9 9]/FS %d 0 R/Contents(See the file)>>"
+    pdf.annotated_page(text((50, 700, "The outer kestrel")), [pin % pinned])
+    names = b"".join(b"(%b)%d 0 R" % (name.encode(), number) for name, number in sorted(specs))
+    (tmp_path / "a.pdf").write_bytes(pdf.bytes(b"/Names<</EmbeddedFiles<</Names[%b]>>>>" % names))
+    run = qrank("index", ".", "--no-embed", "--json", QRANK_DB="t.db")
+    assert run.json()["files"]["added"] == 1
+    [problem] = run.json()["errors"]
+    assert problem["partly"]
+    assert "logo.png: binary file" in problem["reason"]
+    assert "id_rsa: an SSH key" in problem["reason"]
+    assert "broken.pdf: damaged, or no PDF" in problem["reason"]
+    assert "inner.pdf: 1 page (1) without text" in problem["reason"]
+
+    def found(word: str) -> dict[str, Any]:
+        words = ("search", word, "--mode", "bm25", "--jsonl")
+        [result] = qrank(*words, QRANK_DB="t.db").lines()
+        assert result["path"] == str(tmp_path / "a.pdf")
+        return result
+
+    assert found("kestrel")["member"] is None
+    assert (found("harrier")["member"], found("harrier")["title"]) == ("notes.md", "On birds")
+    assert (found("harrier")["start_line"], found("harrier")["heading"]) == (1, "On birds")
+    assert (found("goshawk")["member"], found("goshawk")["title"]) == ("inner.pdf", "The inner one")
+    assert found("goshawk")["page"] == 2
+    assert found("hobby")["member"] == "pinned.txt"
+    said = qrank("search", "harrier", "--mode", "bm25", QRANK_DB="t.db").stdout
+    assert "a.pdf!/notes.md:1" in said
+    assert (
+        qrank("index", ".", "--no-embed", "--json", QRANK_DB="t.db").json()["files"]["unchanged"]
+        == 1
+    )
+    assert qrank("status", "--json", QRANK_DB="t.db").json()["files"] == 1
+    only = ("search", "harrier", "--mode", "bm25", "-l", "--path")
+    for glob in ("*.md", "a.pdf!/notes.md", "a.pdf", str(tmp_path / "a.pdf!" / "*")):
+        assert qrank(*only, glob, QRANK_DB="t.db").stdout.strip().endswith("a.pdf!/notes.md")
+    assert qrank(*only, "*.txt", QRANK_DB="t.db").returncode == 1
+    like = qrank(
+        "similar", f"{tmp_path}/a.pdf!/notes.md", "--mode", "bm25", "--json", QRANK_DB="t.db"
+    )
+    assert "notes.md" not in [result["member"] for result in like.json()["results"]]
+    (tmp_path / "copy.db").touch()
+    lines = qrank("export", QRANK_DB="t.db").stdout
+    assert qrank("import", "-", stdin=lines, QRANK_DB="copy.db").returncode == 0
+    moved = qrank("search", "harrier", "--mode", "bm25", "--jsonl", QRANK_DB="copy.db").lines()
+    assert [result["member"] for result in moved] == ["notes.md"]
+    (tmp_path / "a.pdf").unlink()
+    (tmp_path / "b.txt").write_text("Nothing of the kind.\n", "utf-8")
+    assert (
+        qrank("index", ".", "--no-embed", "--json", QRANK_DB="t.db").json()["files"]["removed"] == 1
+    )
+    assert qrank("search", "harrier", "--mode", "bm25", QRANK_DB="t.db").returncode == 1

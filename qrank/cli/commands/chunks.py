@@ -44,6 +44,10 @@ def chunks(
         whole_home=True,
     )
     planned = standalone.plan(
-        paths, walking=wanted, reading=file_options.reading(fields, pre, pre_globs, timeout)
+        paths,
+        walking=wanted,
+        reading=file_options.reading(
+            fields, pre, pre_globs, timeout, include_secrets=include_secrets
+        ),
     )
     raise typer.Exit(plans.show(planned, as_json=as_json, as_jsonl=as_jsonl))

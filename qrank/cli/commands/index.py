@@ -66,7 +66,7 @@ def index(
         max_filesize=max_filesize,
         whole_home=whole_home,
     )
-    reading = file_options.reading(fields, pre, pre_globs, timeout)
+    reading = file_options.reading(fields, pre, pre_globs, timeout, include_secrets=include_secrets)
     if dry_run:
         planned = standalone.plan(paths, walking=walking, reading=reading)
         raise typer.Exit(plans.show(planned, as_json=as_json, counts=True))

@@ -87,7 +87,12 @@ def walking(
 
 
 def reading(
-    fields: str | None, pre: str | None, pre_globs: list[str] | None, timeout: float | None
+    fields: str | None,
+    pre: str | None,
+    pre_globs: list[str] | None,
+    timeout: float | None,
+    *,
+    include_secrets: bool = False,
 ) -> Reading:
     """How the options ask for files to be read."""
     try:
@@ -99,7 +104,9 @@ def reading(
     if pre_globs and not command:
         raise InputError("--pre-glob goes with --pre", hint="say which command to run")
     names = tuple(name.strip() for name in (fields or "").split(",") if name.strip())
-    return Reading(names, command, tuple(pre_globs or ()), timeout or TIMEOUT)
+    return Reading(
+        names, command, tuple(pre_globs or ()), timeout or TIMEOUT, include_secrets=include_secrets
+    )
 
 
 def _bytes(value: str) -> int:

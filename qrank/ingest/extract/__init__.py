@@ -20,7 +20,7 @@ from qrank.markup.visible import long_data
 from qrank.results import Block, Document
 from qrank.settings import READ_ALL, Reading
 
-VERSION = 10  # part of the index: a change makes every file be extracted and chunked again
+VERSION = 11  # part of the index: a change makes every file be extracted and chunked again
 WINDOW = 4 << 20  # bytes of a text file that are read at once
 
 
@@ -30,6 +30,7 @@ class Format:
 
     reads_text: the function is (text, suffix) -> (title, blocks) or (title, blocks, fields), else
     (file) -> documents. isolated: it runs in a worker process. records: it takes fields, too.
+    holds: there may be files in it, so that it takes the reading, too.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Format:
     reads_text: bool = False
     isolated: bool = True
     records: bool = False
+    holds: bool = False
 
 
 _CODE = (
@@ -56,7 +58,7 @@ FORMATS = (
     Format("latex", "tex ltx latex", "markup.latex:extract", True),
     Format("code", _CODE, "code:extract", True),
     Format("html", "html htm xhtml", "html:extract"),
-    Format("pdf", "pdf", "pdf:extract"),
+    Format("pdf", "pdf", "pdf:extract", holds=True),
     Format("docx", "docx docm dotx dotm", "office.detect:word"),
     Format("pptx", "pptx pptm ppsx ppsm potx potm", "office.detect:slides"),
     Format("sheet", "xlsx xlsm xlsb xltx xltm xls ods ots fods", "office.detect:sheets"),
@@ -156,7 +158,7 @@ def documents(file: BinaryIO, name: str, reading: Reading = READ_ALL) -> Iterato
         yield from function(file, reading.fields)
     else:
         empty = True
-        for document in function(file):
+        for document in function(file, reading) if known.holds else function(file):
             empty = empty and not document.blocks
             yield document
         if empty:

@@ -1,26 +1,35 @@
-"""PDF: the text of each page (pypdfium2), under the bookmarks of the outline."""
+"""PDF: the text of each page (pypdfium2) under the bookmarks of the outline, what lies over it, and
+the files embedded in it."""
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, BinaryIO
 
 from qrank.errors import ExtractError, NoTextError
 from qrank.ingest.extract.building import Builder
-from qrank.ingest.extract.pdf import properties
+from qrank.ingest.extract.members import Members
+from qrank.ingest.extract.pdf import attachments, properties, xfa
+from qrank.ingest.extract.pdf.annotations import overlay
 from qrank.ingest.extract.pdf.page import page_text
 from qrank.results import Document
+from qrank.settings import Reading
 
 if TYPE_CHECKING:
-    from pypdfium2 import PdfDocument
+    from pypdfium2 import PdfDocument, PdfPage
 
 MAX_BOOKMARKS = 10_000
+MAX_OBJECTS = 1000  # of a page without text, that are looked at
 PAGES_A_PART = 200  # what is handed on at once
+PAGES_NAMED = 10  # that a note lists
 
 
-def extract(file: BinaryIO) -> Iterator[Document]:
-    """Yield the document, a long one in stretches. Raises ExtractError for what is no PDF, is
-    encrypted, or has pages but no text (scans)."""
+def extract(file: BinaryIO, reading: Reading) -> Iterator[Document]:
+    """Yield the document, a long one in stretches, then what is attached to it. Raises ExtractError
+    for what is no PDF or is encrypted, NoTextError where there is no text (scans)."""
     import pypdfium2
 
     try:
@@ -29,37 +38,128 @@ def extract(file: BinaryIO) -> Iterator[Document]:
         encrypted = "password" in str(error).lower()
         raise ExtractError("encrypted" if encrypted else "damaged, or no PDF") from error
     try:
-        title, fields = properties.read(pdf, file)
-        trails = _outline(pdf)
-        builder = Builder()
-        found = False
-        for number in range(len(pdf)):
-            text = _page(pdf, number)
-            if text.strip():
-                found = True
-                builder.page(number + 1)
-                builder.headings(*trails.get(number, ()))
-                builder.paragraph(text)
-            if number % PAGES_A_PART == PAGES_A_PART - 1:
-                yield builder.document(title, fields)
-                builder = Builder()
-        if not found:
-            raise NoTextError("its pages hold no text (scans need OCR: see --pre)")
-        yield builder.document(title, fields)
+        yield from _Reader(pdf, file, reading).documents()
     finally:
         pdf.close()
 
 
-def _page(pdf: PdfDocument, number: int) -> str:
-    import pypdfium2
+@dataclass(slots=True)
+class _Unread:
+    """The pages that gave no text, from 1."""
 
-    try:
-        page = pdf[number]
-        text = page_text(page.get_textpage())
-        page.close()
-    except pypdfium2.PdfiumError:  # one broken page must not cost the others
-        return ""
-    return text
+    broken: list[int] = field(default_factory=list)
+    pictures: list[int] = field(default_factory=list)
+    others: list[int] = field(default_factory=list)
+
+    def note(self) -> str:
+        said = []
+        if self.pictures:
+            said.append(f"no text layer: {_pages(self.pictures)} of pictures")
+        if self.others:
+            said.append(f"{_pages(self.others)} without text")
+        if self.broken:
+            said.append(f"{_pages(self.broken)} damaged")
+        return "; ".join(said)
+
+
+class _Reader:
+    def __init__(self, pdf: PdfDocument, file: BinaryIO, reading: Reading) -> None:
+        import pypdfium2
+
+        self._pdf = pdf
+        self._title, self._fields = properties.read(pdf, file)
+        self._members = Members(reading)
+        self._unread = _Unread()
+        self._files: list[tuple[str, bytes]] = []  # of annotations
+        self._found = False
+        with suppress(pypdfium2.PdfiumError):  # else what the fields say by themselves is read
+            pdf.init_forms()
+
+    def documents(self) -> Iterator[Document]:
+        trails = _outline(self._pdf)
+        builder = Builder()
+        for number in range(len(self._pdf)):
+            self._read(number, trails.get(number, ()), builder)
+            if number % PAGES_A_PART == PAGES_A_PART - 1:
+                yield builder.document(self._title, self._fields)
+                builder = Builder()
+        if xfa.is_dynamic(self._pdf):
+            builder.part()
+            builder.headings("Form")
+            for text in xfa.texts(self._pdf):
+                builder.paragraph(text)
+                self._found = True
+        builder.note = self._unread.note()
+        yield builder.document(self._title, self._fields)
+        attached = [*attachments.of_document(self._pdf, self._members), *self._files]
+        for name, data in dict.fromkeys(attached):
+            yield from self._members.read(name, io.BytesIO(data))
+        if self._members.note:
+            note = "; ".join(filter(None, (self._unread.note(), self._members.note)))
+            yield Document("", self._title, [], note=note, member=self._members.last)
+        if not self._found and not self._members.read_any:
+            raise NoTextError(self._unread.note() or "its pages hold no text")
+
+    def _read(self, number: int, trail: tuple[str, ...], builder: Builder) -> None:
+        import pypdfium2
+
+        try:
+            page = self._pdf[number]
+            text = page.get_textpage()
+            body = page_text(text)
+            over = overlay(self._pdf, page, text)
+            self._files += attachments.data_of(over.files, self._members)
+            if not (body.strip() or over.fields or over.notes):
+                (self._unread.pictures if _has_picture(page) else self._unread.others).append(
+                    number + 1
+                )
+            page.close()
+        except pypdfium2.PdfiumError:  # one broken page must not cost the others
+            self._unread.broken.append(number + 1)
+            return
+        builder.page(number + 1)
+        builder.headings(*trail)
+        for paragraph in (body, "\n".join(over.fields), *over.notes):
+            builder.paragraph(paragraph)
+            self._found = self._found or bool(paragraph.strip())
+
+
+def _has_picture(page: PdfPage) -> bool:
+    """Whether there is a picture on a page, also within what it draws as one."""
+    import pypdfium2.raw as pdfium
+
+    pending = [
+        pdfium.FPDFPage_GetObject(page, i)
+        for i in range(min(pdfium.FPDFPage_CountObjects(page), MAX_OBJECTS))
+    ]
+    for _ in range(MAX_OBJECTS):
+        if not pending:
+            break
+        drawn = pending.pop()
+        kind = pdfium.FPDFPageObj_GetType(drawn)
+        if kind == pdfium.FPDF_PAGEOBJ_IMAGE:
+            return True
+        if kind == pdfium.FPDF_PAGEOBJ_FORM:
+            count = min(pdfium.FPDFFormObj_CountObjects(drawn), MAX_OBJECTS)
+            pending += [pdfium.FPDFFormObj_GetObject(drawn, i) for i in range(count)]
+    return False
+
+
+def _pages(numbers: list[int]) -> str:
+    """How many pages, and which.
+
+    >>> _pages([3]), _pages([1, 2, 3, 7]), _pages(list(range(1, 99, 2)))
+    ('1 page (3)', '4 pages (1-3, 7)', '49 pages (1, 3, 5, 7, 9, 11, 13, 15, 17, 19, …)')
+    """
+    ranges: list[list[int]] = []
+    for number in numbers:
+        if ranges and number == ranges[-1][1] + 1:
+            ranges[-1][1] = number
+        else:
+            ranges.append([number, number])
+    named = [f"{a}" if a == b else f"{a}-{b}" for a, b in ranges[:PAGES_NAMED]]
+    more = ["…"] * (len(ranges) > PAGES_NAMED)
+    return f"{len(numbers)} page{'s' * (len(numbers) > 1)} ({', '.join(named + more)})"
 
 
 def _outline(pdf: PdfDocument) -> dict[int, tuple[str, ...]]:

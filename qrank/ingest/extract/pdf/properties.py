@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 MAX_XMP = 1 << 20  # bytes
 MAX_SCANNED = 64 << 20  # bytes of a file that are searched for XMP
 _STREAM = re.compile(rb"/Type\s*/Metadata\b[^>]{0,200}>>\s*stream\r?\n")
+# What programs write where nobody said anything.
+_NOTHING = frozenset(("untitled", "anonymous", "unspecified", "unknown"))
 _DC = "{http://purl.org/dc/elements/1.1/}"
 _PDF = "{http://ns.adobe.com/pdf/1.3/}"
 _RDF = "{http://www.w3.org/1999/02/22-rdf-syntax-ns#}"
@@ -28,7 +30,8 @@ _XML_LANG = "{http://www.w3.org/XML/1998/namespace}lang"
 def read(pdf: PdfDocument, file: BinaryIO) -> tuple[str, dict[str, object]]:
     """(title, fields). file: the PDF's bytes; where it is afterwards means nothing."""
     title, author, subject, keywords = (
-        str(pdf.get_metadata_value(name)) for name in ("Title", "Author", "Subject", "Keywords")
+        _said(str(pdf.get_metadata_value(name)))
+        for name in ("Title", "Author", "Subject", "Keywords")
     )
     said = properties(author, subject, keywords)
     if title and len(said) == 3:
@@ -42,6 +45,10 @@ def read(pdf: PdfDocument, file: BinaryIO) -> tuple[str, dict[str, object]]:
         [keywords] = words
     more = properties(_texts(root, "creator"), "".join(subjects[:1]), keywords or words)
     return title or "".join(titles[:1]), more | said
+
+
+def _said(value: str) -> str:
+    return "" if value.strip("() ").lower() in _NOTHING else value
 
 
 def _xmp(file: BinaryIO) -> _Element | None:

@@ -1,0 +1,143 @@
+"""What lies over a page of a PDF: values of form fields, notes, free text, attached files.
+
+pdfium's text of a page has none of it. The formats: ISO 32000-2, 12.5 (annotations), 12.7 (forms).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from qrank.ingest.extract.building import blanks_made_one, clean, one_line
+
+if TYPE_CHECKING:
+    from pypdfium2 import PdfAttachment, PdfDocument, PdfPage, PdfTextPage
+
+MOST = 10_000  # annotations of a page, options of a choice
+MAX_LENGTH = 1 << 20  # bytes of one value
+_PASSWORD = 1 << 13  # a flag of fields whose value nobody is to see
+_TAG = re.compile(r"<[^<>]{0,2000}>")
+
+
+@dataclass(slots=True)
+class Overlay:
+    """What lies over a page: fields as "label: value", the texts of annotations, files."""
+
+    fields: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    files: list[PdfAttachment] = field(default_factory=list)
+
+
+def overlay(pdf: PdfDocument, page: PdfPage, text: PdfTextPage) -> Overlay:
+    """What lies over a page; for the values of fields its document's forms are initialised."""
+    import pypdfium2
+    import pypdfium2.raw as pdfium
+
+    found = Overlay()
+    for i in range(min(pdfium.FPDFPage_GetAnnotCount(page), MOST)):
+        annotation = pdfium.FPDFPage_GetAnnot(page, i)
+        if not annotation:
+            continue
+        kind = pdfium.FPDFAnnot_GetSubtype(annotation)
+        if kind == pdfium.FPDF_ANNOT_WIDGET:
+            said = _field(pdf.formenv, annotation)
+            if said and said not in found.fields:
+                found.fields.append(said)
+        elif kind != pdfium.FPDF_ANNOT_LINK:
+            said = _note(annotation, text)
+            if said and said not in found.notes:  # a popup repeats its note
+                found.notes.append(said)
+        if kind == pdfium.FPDF_ANNOT_FILEATTACHMENT:
+            file = pdfium.FPDFAnnot_GetFileAttachment(annotation)
+            if file:
+                found.files.append(pypdfium2.PdfAttachment(file, pdf))
+        pdfium.FPDFPage_CloseAnnot(annotation)
+    return found
+
+
+def _note(annotation: Any, text: PdfTextPage) -> str:
+    """The text of an annotation: its contents, its rich text, or what its appearance shows."""
+    said = _value(annotation, b"Contents") or _TAG.sub(" ", _value(annotation, b"RC"))
+    if not said.strip():
+        said = _shown(annotation, text)
+    return blanks_made_one(clean(said.replace("\r\n", "\n").replace("\r", "\n"))).strip()
+
+
+def _shown(annotation: Any, text: PdfTextPage) -> str:
+    import pypdfium2.raw as pdfium
+
+    pieces = []
+    for i in range(min(pdfium.FPDFAnnot_GetObjectCount(annotation), MOST)):
+        drawn = pdfium.FPDFAnnot_GetObject(annotation, i)
+        if drawn and pdfium.FPDFPageObj_GetType(drawn) == pdfium.FPDF_PAGEOBJ_TEXT:
+            pieces.append(_string(lambda *to, it=drawn: pdfium.FPDFTextObj_GetText(it, text, *to)))
+    return " ".join(pieces)
+
+
+def _field(forms: Any, annotation: Any) -> str:
+    """A form field as "label: value"; empty for one that is empty, a button, a signature."""
+    import pypdfium2.raw as pdfium
+
+    if not forms:  # of no form: what it says by itself
+        return one_line(_value(annotation, b"V"))
+    kind = pdfium.FPDFAnnot_GetFormFieldType(forms, annotation)
+    flags = pdfium.FPDFAnnot_GetFormFieldFlags(forms, annotation)
+    said = ""
+    if kind in (pdfium.FPDF_FORMFIELD_CHECKBOX, pdfium.FPDF_FORMFIELD_RADIOBUTTON):
+        if pdfium.FPDFAnnot_IsChecked(forms, annotation):
+            get = pdfium.FPDFAnnot_GetFormFieldExportValue
+            said = _string(lambda *to: get(forms, annotation, *to)) or "on"
+    elif kind in (pdfium.FPDF_FORMFIELD_COMBOBOX, pdfium.FPDF_FORMFIELD_LISTBOX):
+        said = ", ".join(_chosen(forms, annotation))
+    elif kind != pdfium.FPDF_FORMFIELD_TEXTFIELD or flags & _PASSWORD:
+        return ""
+    if not said and kind not in (pdfium.FPDF_FORMFIELD_CHECKBOX, pdfium.FPDF_FORMFIELD_RADIOBUTTON):
+        get = pdfium.FPDFAnnot_GetFormFieldValue
+        said = _string(lambda *to: get(forms, annotation, *to))
+    said = one_line(said)
+    label = said and _label(forms, annotation)
+    return f"{label}: {said}" if label else said
+
+
+def _chosen(forms: Any, annotation: Any) -> list[str]:
+    import pypdfium2.raw as pdfium
+
+    count = min(pdfium.FPDFAnnot_GetOptionCount(forms, annotation), MOST)
+    get = pdfium.FPDFAnnot_GetOptionLabel
+    return [
+        _string(lambda *to, number=i: get(forms, annotation, number, *to))
+        for i in range(count)
+        if pdfium.FPDFAnnot_IsOptionSelected(forms, annotation, i)
+    ]
+
+
+def _label(forms: Any, annotation: Any) -> str:
+    """What a field is called: the name that people are shown, else the last part of its own."""
+    import pypdfium2.raw as pdfium
+
+    shown = pdfium.FPDFAnnot_GetFormFieldAlternateName
+    said = _string(lambda *to: shown(forms, annotation, *to))
+    if not said.strip():
+        own = pdfium.FPDFAnnot_GetFormFieldName
+        name = _string(lambda *to: own(forms, annotation, *to))
+        said = re.sub(r"\[\d+\]$", "", name.rpartition(".")[2])
+    return one_line(said).rstrip(":")
+
+
+def _value(annotation: Any, key: bytes) -> str:
+    import pypdfium2.raw as pdfium
+
+    return _string(lambda *to: pdfium.FPDFAnnot_GetStringValue(annotation, key, *to))
+
+
+def _string(get: Callable[..., int]) -> str:
+    """A string of pdfium's; get: fills a buffer of so many bytes, and says how many it takes."""
+    size = min(get(None, 0), MAX_LENGTH)
+    if size <= 2:  # the NUL at its end alone
+        return ""
+    buffer = (ctypes.c_ushort * (size // 2 + 1))()
+    get(buffer, size)
+    return bytes(buffer)[: size - size % 2].decode("utf-16-le", "ignore").split("\0")[0]

@@ -1,0 +1,42 @@
+"""Files embedded in a PDF (ISO 32000-2, 7.11.4), those of annotations, too."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from qrank.ingest.extract.members import Members
+
+if TYPE_CHECKING:
+    from pypdfium2 import PdfAttachment, PdfDocument
+
+MOST = 1000  # attachments that are read
+MAX_SIZE = 64 << 20  # bytes of one
+
+
+def of_document(pdf: PdfDocument, members: Members) -> list[tuple[str, bytes]]:
+    """(name, data) of the files of the document as a whole; members: where it is noted which of
+    them can't be had."""
+    return data_of(
+        [pdf.get_attachment(i) for i in range(min(pdf.count_attachments(), MOST))], members
+    )
+
+
+def data_of(files: Iterable[PdfAttachment], members: Members) -> list[tuple[str, bytes]]:
+    """(name, data) of files."""
+    import pypdfium2
+
+    found = []
+    for file in files:
+        name = "attachment"
+        try:
+            name = str(file.get_name()) or name
+            data = bytes(file.get_data())
+        except (pypdfium2.PdfiumError, ValueError):
+            members.skip(name, "damaged or empty")
+            continue
+        if len(data) > MAX_SIZE:
+            members.skip(name, f"larger than {MAX_SIZE >> 20} MiB")
+        else:
+            found.append((name, data))
+    return found

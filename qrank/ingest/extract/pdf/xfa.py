@@ -1,0 +1,68 @@
+"""Forms that are drawn by a program of their own (XFA): their captions, and what was filled in.
+
+The format: Adobe XML Forms Architecture 3.3. A PDF that holds one has pages that only say that
+another program is needed.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from typing import TYPE_CHECKING
+
+from qrank.errors import ExtractError
+from qrank.ingest.extract.archive import parse_xml
+from qrank.ingest.extract.building import one_line
+
+if TYPE_CHECKING:
+    from lxml.etree import _Element
+    from pypdfium2 import PdfDocument
+
+MAX_PACKET = 16 << 20  # bytes
+
+
+def is_dynamic(pdf: PdfDocument) -> bool:
+    """Whether the pages are drawn from the form, and the fields are in it alone."""
+    import pypdfium2.raw as pdfium
+
+    return bool(pdf.get_formtype() == pdfium.FORMTYPE_XFA_FULL)
+
+
+def texts(pdf: PdfDocument) -> list[str]:
+    """The captions and texts of the form, then the fields that hold something, "name: value"."""
+    packets = _packets(pdf)
+    said: list[str] = []
+    for element in packets["template"].iter() if "template" in packets else ():
+        if _local(element) in ("text", "exData"):
+            said.append(one_line(" ".join(str(each) for each in element.itertext())))
+    for element in packets["datasets"].iter() if "datasets" in packets else ():
+        value = one_line(element.text or "")
+        if value and isinstance(element.tag, str) and not len(element):
+            said.append(f"{_local(element)}: {value}")
+    return [*dict.fromkeys(each for each in said if each)]
+
+
+def _local(element: _Element) -> str:
+    return str(element.tag).rpartition("}")[2]
+
+
+def _packets(pdf: PdfDocument) -> dict[str, _Element]:
+    import pypdfium2.raw as pdfium
+
+    found = {}
+    for i in range(min(pdfium.FPDF_GetXFAPacketCount(pdf), 100)):
+        size = pdfium.FPDF_GetXFAPacketName(pdf, i, None, 0)
+        name = ctypes.create_string_buffer(max(size, 1))
+        pdfium.FPDF_GetXFAPacketName(pdf, i, name, size)
+        if name.value not in (b"template", b"datasets"):
+            continue
+        length = ctypes.c_ulong()
+        pdfium.FPDF_GetXFAPacketContent(pdf, i, None, 0, length)
+        if not 0 < length.value <= MAX_PACKET:
+            continue
+        data = ctypes.create_string_buffer(length.value)
+        pdfium.FPDF_GetXFAPacketContent(pdf, i, data, length.value, length)
+        try:
+            found[name.value.decode()] = parse_xml(data.raw, name.value.decode())
+        except ExtractError:
+            continue
+    return found
