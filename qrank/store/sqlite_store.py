@@ -12,8 +12,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from qrank.analysis.language import ENGLISH
-from qrank.results import IN_ARCHIVE, Check, NewChunk, Signature, StoredChunk
-from qrank.store import conditions, decode, lexical, skipped
+from qrank.results import Check, NewChunk, Signature, StoredChunk
+from qrank.store import conditions, decode, lexical, locations, skipped
 from qrank.store.connection import connect, open_to_read, snapshot, translate_sqlite_errors
 from qrank.store.filters import EVERYTHING, Filter
 from qrank.store.interface import (
@@ -183,16 +183,7 @@ class SQLiteStore:
 
     def remove_documents(self, file_ids: Iterable[int]) -> None:
         """Take documents and their chunks out; their vectors go with remove_orphans."""
-        ids = [
-            row
-            for file_id in file_ids
-            for row in self._connection.execute(
-                "SELECT inner.id FROM file JOIN file AS inner ON inner.collection = "
-                "file.collection AND inner.path = file.path AND (file.member = '' OR "
-                "inner.id = file.id) WHERE file.id = ?",
-                (file_id,),
-            )
-        ]
+        ids = [(i,) for i in locations.whole_files(self._connection, list(file_ids))]
         lexical.remove(self._connection, (file_id for (file_id,) in ids))
         self._connection.executemany(
             "INSERT OR IGNORE INTO loose SELECT passage_id FROM chunk WHERE file_id = ?", ids
@@ -383,28 +374,11 @@ class SQLiteStore:
 
     def chunks_of_file(self, path: str) -> list[StoredChunk]:
         """The chunks of a file, or of a member at its location, in order."""
-        at, member = path, ""
-        while not (files := self._files_at(at, member)):
-            at, between, name = at.rpartition(IN_ARCHIVE)
-            if not between:
-                return []
-            member = f"{name}{IN_ARCHIVE}{member}" if member else name
+        with translate_sqlite_errors(self.path):
+            files, member = locations.find(self._connection, path)
         found = self._stored("chunk.file_id", files).values()
         own = [stored for stored in found if stored.member == member] or found
         return sorted(own, key=lambda stored: (stored.member, stored.chunk.start_byte))
-
-    def _files_at(self, path: str, member: str) -> list[int]:
-        """A file with all its members, or one of them; of the first collection that holds it."""
-        sql = "SELECT id, collection FROM file WHERE path = ? "
-        if member:
-            sql += "AND member = ? "
-        rows = self._rows(
-            f"{sql} ORDER BY collection, member",
-            (path, member) if member else (path,),
-            types=(int, str),
-            row="a file",
-        )
-        return [i for i, collection in rows if collection == rows[0][1]]
 
     def _stored(
         self, column: str, ids: Iterable[int], condition: str = "", values: Sequence[object] = ()
