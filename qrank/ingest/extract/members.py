@@ -67,6 +67,10 @@ class Members:
         """Note that a member is left out."""
         self._reasons.setdefault(reason, []).append(one_line(name)[:MAX_NAME])
 
+    def say(self, what: str) -> None:
+        """Note something of the file as a whole."""
+        self._notes.append(what)
+
     @property
     def note(self) -> str:
         """What was left out of the file, and why; empty when nothing was."""
