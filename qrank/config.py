@@ -14,6 +14,7 @@ from typing import Any
 
 from qrank import files
 from qrank.errors import InputError
+from qrank.ingest import git
 from qrank.settings import INDEX_NAME, NUMBERS, Settings, checked_number
 from qrank.urls import is_url
 
@@ -29,7 +30,6 @@ KEYS = (
 # else: what chooses among things that the user has, not what says where texts go.
 PROJECT_KEYS = ("collection", "embed_model", "rerank_model", "color", "hyperlink_format")
 _ALIAS = re.compile(r"[A-Za-z0-9][\w.+-]*(:\w+)?")
-_EXCLUDES_FILE = re.compile(r"^\s*excludesfile\s*=\s*\"?(.+?)\"?\s*$", re.IGNORECASE | re.MULTILINE)
 
 Models = dict[str, list[tuple[dict[str, Any], Path]]]
 
@@ -51,12 +51,15 @@ def load_settings(folder: Path | None = None) -> Settings:
         values |= _read_project(project / CONFIG_NAME, models)
     environment = {key: os.environ.get(f"QRANK_{key.upper()}") for key in KEYS}
     values |= {key: value for key, value in environment.items() if value and key != TRUSTED}
+    git_excludes, ignore_case = _git_config()
     return Settings(
         values,
         project,
         untrusted,
         models,
-        global_ignores=tuple(_global_ignore_files()),
+        global_ignores=(user_file().with_name("ignore"),),
+        git_excludes=git_excludes,
+        ignore_case=ignore_case,
         api_key=os.environ.get("QRANK_API_KEY") or None,
     )
 
@@ -142,23 +145,21 @@ def write(path: Path, key: str, value: str | None) -> None:
         raise InputError(f"can't write {path}: {files.reason(error)}") from error
 
 
-def _global_ignore_files() -> list[Path]:
-    """The user's ignore files for everywhere: git's (core.excludesFile), then qrank's own."""
-    from platformdirs import user_config_path
-
-    home = Path.home()
-    configs = Path(os.environ.get("XDG_CONFIG_HOME") or home / ".config")
-    named = ""
-    for config in (configs / "git" / "config", home / ".gitconfig"):
-        try:
-            found = _EXCLUDES_FILE.findall(config.read_text("utf-8", "replace"))
-        except OSError:
-            continue
-        named = found[-1] if found else named
-    return [
-        Path(named).expanduser() if named else configs / "git" / "ignore",
-        user_config_path("qrank", appauthor=False) / "ignore",
-    ]
+def _git_config() -> tuple[Path, bool]:
+    """(git's ignore file for everywhere, whether case does not matter), as git is configured for
+    this user."""
+    configs = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "git"
+    found: git.Config = {}
+    places = [] if os.environ.get("GIT_CONFIG_NOSYSTEM") else [Path("/etc/gitconfig")]
+    if named := os.environ.get("GIT_CONFIG_GLOBAL"):
+        places.append(Path(named))
+    else:
+        places += [configs / "config", Path.home() / ".gitconfig"]
+    for place in places:
+        found |= git.read_config(str(place))
+    excludes = found.get("core.excludesfile")
+    file = configs / "ignore" if excludes is None else Path(os.path.expanduser(excludes))  # noqa: PTH111  (no error for ~nobody)
+    return file, git.is_true(found.get("core.ignorecase"))
 
 
 def _read_project(path: Path, models: Models) -> dict[str, str]:

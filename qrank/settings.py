@@ -63,6 +63,8 @@ class Walking:
 
     ignore: bool = True  # honour ignore files
     global_ignores: tuple[Path, ...] = ()  # the user's ignore files for everywhere
+    git_excludes: Path | None = None  # git's own (core.excludesFile)
+    ignore_case: bool = False  # in rules, outside a repository that says otherwise
     hidden: bool = False  # also files and folders whose name begins with a dot
     globs: tuple[str, ...] = ()  # as ripgrep's -g: a later one wins, "!" leaves out
     types: tuple[str, ...] = ()  # formats by name, or suffixes
@@ -90,6 +92,8 @@ class Settings:
     # the user's own models by role: each one's table, and the file that says so
     models: ModelTables = field(default_factory=dict)
     global_ignores: tuple[Path, ...] = ()  # the user's ignore files for everywhere
+    git_excludes: Path | None = None  # git's own (core.excludesFile)
+    ignore_case: bool = False  # in rules, outside a repository that says otherwise
     api_key: str | None = None  # for servers that have none of their own
 
     def get(self, key: str, flag: str | None = None, default: str | None = None) -> str | None:

@@ -31,7 +31,7 @@ LAYERS = {  # each may import those after it
     "upkeep": {"inference", "progress", "store", "llama", "models"},
     "inference": {"store", "llama", "servers", "models"},
     "json_form": {"evaluation", "indexing"},  # their types
-    "config": set(),
+    "config": {"ingest"},  # how git is configured
     "progress": set(),
     "ingest": set(),
     "store": set(),

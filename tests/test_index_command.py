@@ -266,7 +266,7 @@ def test_the_whole_home_folder_is_not_indexed_by_accident(
 def test_a_glob_that_is_none_and_a_link_to_nothing_are_said(qrank: Qrank, notes: Path) -> None:
     for glob in ("[", "", "!"):
         said = complaint(qrank("index", "notes", "-g", glob, "--no-embed", "--db", "i.db"))
-        assert said == f"qrank: {glob!r} is no glob; -g '*.md' or -g '!drafts' are"
+        assert said.startswith(f"qrank: {glob!r} is not a valid glob: ")
     (notes.parent / "gone").symlink_to("nowhere")
     said = complaint(qrank("index", "gone", "--no-embed", "--db", "i.db"))
     assert said.endswith("gone is a link to what is not there")

@@ -1,47 +1,149 @@
-"""What is left out of a walk: ignore files as git and ripgrep read them, and globs."""
+"""What ignore files leave out of a walk, as git reads them (its dir.c)."""
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING
+import sys
+import unicodedata
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
-from qrank.errors import InputError
-from qrank.ingest.rules import bounded
-from qrank.names import folder_key
+from qrank.ingest.git import Repository, beside, is_true, repository
+from qrank.ingest.wildmatch import SPECIAL, MalformedError, expression
+from qrank.names import folder_key, shown_path
+from qrank.settings import Walking
 
-if TYPE_CHECKING:
-    from pathspec import GitIgnoreSpec
-
-IGNORE_FILES = (".gitignore", ".ignore", ".qrankignore")  # a later one overrules an earlier one
-_BRACKET = re.compile(r"(?<!\\)\[")
-MAX_IGNORE_BYTES = 1 << 20
-Rules = tuple[tuple[str, "GitIgnoreSpec"], ...]  # (folder with its slash, rules below it)
-
-
-def ignored(path: str, is_folder: bool, rules: Rules) -> bool:
-    """Whether rules leave a path out; those of the deepest folder have the last word."""
-    for folder, spec in reversed(rules):
-        name = path[len(folder) :] + ("/" if is_folder else "")
-        verdict = spec.check_file(name).include
-        if verdict is not None:
-            return verdict
-    return False
+OF_GIT = ".gitignore"
+IGNORE_FILES = (OF_GIT, ".ignore", ".qrankignore")  # a later one overrules an earlier one
+MAX_BYTES = 1 << 20  # of an ignore file
+MAX_PATTERN = 1 << 15  # no path is so long
+_BOM = b"\xef\xbb\xbf"
 
 
-def rules_in(folder: str, names: Iterable[str]) -> Rules:
-    """The rules that a folder's own ignore files add, given the names in it."""
-    held = set(names)
-    prefix = folder_key(folder) + "/"
-    files = [prefix + name for name in IGNORE_FILES if name in held]
-    if ".git" in held:
-        files.insert(0, f"{prefix}.git/info/exclude")
-    return tuple((prefix, spec) for spec in map(_read, files) if spec is not None)
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A line of an ignore file. It matches the name literal, or the path below the file's folder
+    when that has a slash before it; names that end with end (`*.md`); or else what matches says of
+    a name, or (of_path) of that path."""
+
+    text: str
+    line: int
+    includes: bool = False  # it began with !
+    of_folders: bool = False
+    of_path: bool = False
+    literal: bytes = b""
+    end: bytes = b""
+    matches: Callable[[bytes], object] = bool
 
 
-def rules_above(root: str, global_files: Iterable[Path]) -> Rules:
+class RuleFile:
+    """The rules of an ignore file, and the folder that they are for."""
+
+    def __init__(
+        self, path: str, folder: str, rules: Sequence[Rule], *, of_git: bool, fold: bool = False
+    ) -> None:
+        """of_git: the rules are git's own, which end where another repository begins; fold: case
+        does not matter, and the rules were parsed so."""
+        self.path, self.of_git, self._fold = path, of_git, fold
+        self._prefix = len(encoded(folder_key(folder) + "/"))
+        # The last rule first. Most are no more than a name or the end of one: a walk asks for every
+        # file, and finds out in a microsecond that none of those is meant.
+        self._literals: dict[bytes, list[Rule]] = {}
+        self._others: list[Rule] = []
+        for rule in reversed(rules):
+            if rule.literal:
+                self._literals.setdefault(rule.literal, []).append(rule)
+            else:
+                self._others.append(rule)
+        self._ends = tuple({rule.end for rule in self._others if rule.end})
+        self._globs = [rule for rule in self._others if not rule.end]
+
+    def __bool__(self) -> bool:
+        return bool(self._literals or self._others)
+
+    def last_match(self, path: bytes, is_folder: bool) -> Rule | None:
+        """The last rule that matches a path (as `encoded` gives it) below the file's folder."""
+        path = path[self._prefix :]
+        if self._fold:
+            path = path.lower()
+        name = path[path.rfind(b"/") + 1 :]
+        found: Rule | None = None
+        for literal in (name, b"/" + path):
+            for rule in self._literals.get(literal, ()):
+                if is_folder or not rule.of_folders:
+                    found = rule if found is None or rule.line > found.line else found
+                    break
+        for rule in self._others if name.endswith(self._ends) else self._globs:
+            if found and rule.line < found.line:
+                break
+            if rule.of_folders and not is_folder:
+                continue
+            if rule.matches(path if rule.of_path else name):
+                return rule
+        return found
+
+
+class Verdict(NamedTuple):
+    """The rule that decides on a path, and the file it stands in."""
+
+    file: RuleFile
+    rule: Rule
+
+    def __str__(self) -> str:
+        return f"{shown_path(self.file.path)}:{self.rule.line}: {self.rule.text}"
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What is ignored in a folder; files: a later one overrules an earlier one; repositories: the
+    common folders of those that the folder lies in."""
+
+    walking: Walking
+    files: tuple[RuleFile, ...] = ()
+    repositories: frozenset[str] = frozenset()
+    fold: bool = False
+
+    def verdict(self, path: str, is_folder: bool) -> Verdict | None:
+        """The rule that decides on what is in the folder; None when none speaks of it."""
+        if self.files:
+            raw = encoded(path)
+            for file in reversed(self.files):
+                rule = file.last_match(raw, is_folder)
+                if rule:
+                    return Verdict(file, rule)
+        return None
+
+    def within(self, folder: str, names: Iterable[str], *, is_root: bool = False) -> Rules | None:
+        """The rules for what is in a folder below, given the names in it. None when it is another
+        working tree of a repository that it lies in, the same files once more, unless it is where
+        a walk begins."""
+        names = set(names)
+        repositories, fold, files = self.repositories, self.fold, self.files
+        found = repository(folder) if ".git" in names else None
+        if found:
+            if found.is_linked and found.common in repositories and not is_root:
+                return None
+            repositories |= {found.common}
+        if not self.walking.ignore:
+            return replace(self, repositories=repositories)
+        if found:
+            if "core.ignorecase" in found.config:
+                fold = is_true(found.config["core.ignorecase"])
+            own = [_git_excludes(folder, self.walking, found, fold)]
+            own += [file for file in files if not file.of_git]
+            own.append(_read(found.exclude_file, folder, of_git=True, fold=fold))
+            files = tuple(file for file in own if file)
+        prefix = folder_key(folder) + "/"
+        for name in IGNORE_FILES:
+            if name in names and not (name == OF_GIT and os.path.islink(prefix + name)):  # noqa: PTH114
+                read = _read(prefix + name, folder, of_git=name == OF_GIT, fold=fold)
+                files += (read,) if read else ()
+        return Rules(self.walking, files, repositories, fold)
+
+
+def rules_above(root: str, walking: Walking) -> Rules:
     """The rules that hold in root before it is looked into: the user's own for everywhere, and
     those of the folders above it in the same git repository."""
     above: list[str] = []
@@ -54,71 +156,91 @@ def rules_above(root: str, global_files: Iterable[Path]) -> Rules:
         above.append(parent)
         folder = parent
     top = above[-1] if above else root
-    rules = tuple((folder_key(top) + "/", s) for f in global_files if (s := _read(str(f))))
+    fold = walking.ignore_case
+    files = [_git_excludes(top, walking, None, fold)]
+    files += [_read(str(path), top, of_git=False, fold=fold) for path in walking.global_ignores]
+    rules = Rules(walking, tuple(f for f in files if f) if walking.ignore else (), fold=fold)
     for place in reversed(above):
         try:
-            rules += rules_in(place, os.listdir(place))  # noqa: PTH208
+            rules = rules.within(place, os.listdir(place), is_root=True) or rules  # noqa: PTH208
         except OSError:
             continue
     return rules
 
 
-class Globs:
-    """What `-g` asks for, as ripgrep has it: files that match, or with ! those that do not; the
-    last glob that matches decides. Relative to the folder that is walked. Raises InputError for
-    one that could match nothing."""
-
-    def __init__(self, globs: Sequence[str]) -> None:
-        for glob in globs:
-            if not glob.strip("!/ ") or _BRACKET.search(glob[glob.rfind("]") + 1 :]):
-                raise InputError(f"{glob!r} is no glob", hint="-g '*.md' or -g '!drafts' are")
-        self._spec = _spec(globs) if globs else None
-        self._only = any(not glob.startswith("!") for glob in globs)
-
-    def verdict(self, name: str, is_folder: bool) -> bool | None:
-        """True: wanted whatever ignore files say; False: left out; None: nothing is said."""
-        if self._spec is None:
-            return None
-        said = self._spec.check_file(name + ("/" if is_folder else "")).include
-        if is_folder:
-            return False if said is False else None
-        return False if said is None and self._only else said
+def _git_excludes(
+    folder: str, walking: Walking, found: Repository | None, fold: bool
+) -> RuleFile | None:
+    """The rules of git's core.excludesFile, for a folder."""
+    named = found.config.get("core.excludesfile") if found else None
+    if named is None:
+        path = str(walking.git_excludes or "")
+    else:
+        path = beside(f"{folder}/x", named) if named else ""
+    return _read(path, folder, of_git=True, fold=fold)
 
 
-def _read(path: str) -> GitIgnoreSpec | None:
-    """An ignore file's rules, None when there are none."""
+def _read(path: str, folder: str, *, of_git: bool, fold: bool) -> RuleFile | None:
+    """An ignore file, None when it has no rules."""
     try:
         if not os.path.isfile(path):  # noqa: PTH113  (a FIFO would wait)
             return None
         with open(path, "rb") as file:  # noqa: PTH123
-            lines = file.read(MAX_IGNORE_BYTES).decode("utf-8", "replace").splitlines()
-    except OSError:  # an ignore file that can't be read ignores nothing
+            data = file.read(MAX_BYTES)
+    except (OSError, ValueError):  # an ignore file that can't be read ignores nothing
         return None
-    return _spec([line for line in lines if line.strip() and not line.startswith("#")])
+    if len(data) == MAX_BYTES:  # the last line may be half of one
+        data = data[: data.rfind(b"\n") + 1]
+    lines = enumerate(data.removeprefix(_BOM).split(b"\n"), 1)
+    rules = [rule for number, line in lines if (rule := parse(line, number, fold=fold))]
+    return RuleFile(path, folder, rules, of_git=of_git, fold=fold) or None
 
 
-def _spec(lines: Sequence[str]) -> GitIgnoreSpec | None:
-    """Rules of lines; a line that is none is passed over, as git does."""
-    from pathspec import GitIgnoreSpec
-
-    if not lines:
+def parse(line: bytes, number: int, *, fold: bool = False) -> Rule | None:
+    """A line of an ignore file as a rule; None when it is a comment, or matches nothing, which git
+    passes over in silence."""
+    if line.startswith(b"#"):
         return None
-    try:
-        spec = GitIgnoreSpec.from_lines(lines)
-    except ValueError:
-        spec = GitIgnoreSpec.from_lines([line for line in lines if _is_rule(line)])
-    for pattern in spec.patterns:
-        expression = getattr(pattern, "regex", None)
-        if expression is not None:
-            pattern.regex = re.compile(bounded(expression.pattern))
-    return spec if len(spec) else None
+    line = _without_blanks(line.removesuffix(b"\r").partition(b"\0")[0])
+    includes = line.startswith(b"!")
+    pattern = line[includes:]
+    of_folders = pattern.endswith(b"/")
+    pattern = pattern[: len(pattern) - of_folders]
+    of_path = b"/" in pattern
+    if of_path:
+        pattern = pattern.removeprefix(b"/")
+    if not pattern or len(pattern) > MAX_PATTERN:
+        return None
+    special = SPECIAL.search(pattern)
+    literal = end = b""
+    matches: Callable[[bytes], object] = bool
+    if special is None:
+        literal = b"/" * of_path + (pattern.lower() if fold else pattern)
+    else:
+        # git compares what is before the first wildcard letter by letter, and gives wildmatch the
+        # rest: `a/b**/c` matches a/bx/y/c.
+        at = special.start()
+        head = pattern[:at].lower() if fold else pattern[:at]
+        try:
+            found = re.escape(head) + expression(pattern[at:], fold=fold)
+        except MalformedError:
+            return None
+        matches = re.compile(found, re.DOTALL).fullmatch
+        if not of_path and pattern.startswith(b"*") and not SPECIAL.search(pattern, 1):
+            end = pattern[1:].lower() if fold else pattern[1:]
+    text = line.decode("utf-8", "backslashreplace")
+    return Rule(text, number, includes, of_folders, of_path, literal, end, matches)
 
 
-def _is_rule(line: str) -> bool:
-    from pathspec import GitIgnoreSpec
+def _without_blanks(line: bytes) -> bytes:
+    """A line without the blanks at its end, but for one that a backslash is before."""
+    stripped = line.rstrip(b" ")
+    backslashes = len(stripped) - len(stripped.rstrip(b"\\"))
+    return line[: len(stripped) + 1] if backslashes % 2 else stripped
 
-    try:
-        GitIgnoreSpec.from_lines([line])
-    except ValueError:
-        return False
-    return True
+
+def encoded(path: str) -> bytes:
+    """A path as git sees it: bytes, composed on macOS, which lists them decomposed."""
+    if sys.platform == "darwin" and not path.isascii():
+        path = unicodedata.normalize("NFC", path)
+    return os.fsencode(path)

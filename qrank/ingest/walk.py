@@ -6,11 +6,13 @@ import os
 import stat
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path, PurePath
+from typing import NamedTuple
 
 from qrank import files
 from qrank.errors import InputError
 from qrank.ingest.extract import BY_SUFFIX, FORMATS, compressed, suffix_of
-from qrank.ingest.ignore import Globs, Rules, ignored, rules_above, rules_in
+from qrank.ingest.globs import Globs
+from qrank.ingest.ignore import Rules, rules_above
 from qrank.ingest.secrets import named_so
 from qrank.names import WINDOWS, folder_key, over, shown_path, windows_slashes
 from qrank.results import FileProblem, FoundFile, Signature
@@ -18,32 +20,59 @@ from qrank.settings import Walking
 
 _OF_VERSION_CONTROL = frozenset((".git", ".hg", ".svn", ".jj"))
 OnProblem = Callable[[FileProblem], None]
+HIDDEN = "hidden (--hidden reads it)"
+LINK = "a link: name what it leads to"
+SPECIAL = "not a regular file"
+VERSION_CONTROL = "the store of a version control system"
+WORKTREE = "another working tree of the repository around it (name it to read it)"
 
 
-def walk(roots: Sequence[Path], walking: Walking, on_problem: OnProblem) -> Iterator[FoundFile]:
+class Skipped(NamedTuple):
+    """What a walk passes over, and why. kind: hidden, ignored, glob, type, link, special,
+    worktree."""
+
+    path: str
+    is_folder: bool
+    kind: str
+    reason: str
+
+
+OnSkipped = Callable[[Skipped], None]
+
+
+def walk(
+    roots: Sequence[Path],
+    walking: Walking,
+    on_problem: OnProblem,
+    on_skipped: OnSkipped | None = None,
+) -> Iterator[FoundFile]:
     """Yield the regular files under each root, sorted by path; a root itself when it is a file.
 
     Hidden files and what the ignore files exclude are left out below a root, never the root
-    itself. What can't be read is given to on_problem and passed over.
+    itself; on_skipped is told of each. What can't be read is given to on_problem and passed over.
     """
     wanted = _Wanted(walking)
     for root in roots:
         path = windows_slashes(str(root)) if WINDOWS else str(root)
         if root.is_dir():
-            yield from _folder(path, wanted, on_problem)
+            yield from _folder(path, wanted, on_problem, on_skipped or _ignore)
             continue
         found = _regular_file(path, on_problem)
         if found:
             yield found
         elif root.exists():
-            on_problem(FileProblem(shown_path(path), "not a regular file"))
+            on_problem(FileProblem(shown_path(path), SPECIAL))
 
 
-def _folder(top: str, wanted: _Wanted, on_problem: OnProblem) -> Iterator[FoundFile]:
+def _ignore(_: Skipped) -> None:
+    pass
+
+
+def _folder(
+    top: str, wanted: _Wanted, on_problem: OnProblem, on_skipped: OnSkipped
+) -> Iterator[FoundFile]:
     """Depth first with a stack of our own: a tree may be deeper than Python's."""
-    walking = wanted.walking
-    above = rules_above(top, walking.global_ignores) if walking.ignore else ()
-    pending: list[tuple[str, Rules, bool]] = [(top, above, True)]
+    pending: list[tuple[str, Rules, bool]] = [(top, rules_above(top, wanted.walking), True)]
     cut = len(folder_key(top)) + 1
     while pending:
         path, rules, is_folder = pending.pop()
@@ -58,16 +87,19 @@ def _folder(top: str, wanted: _Wanted, on_problem: OnProblem) -> Iterator[FoundF
         except OSError as error:
             on_problem(FileProblem(shown_path(path), files.reason(error)))
             continue
-        if walking.ignore:
-            rules += rules_in(path, (entry.name for entry in entries))
+        inner = rules.within(path, [entry.name for entry in entries], is_root=path == top)
+        if inner is None:
+            on_skipped(Skipped(shown_path(path), True, "worktree", WORKTREE))
+            continue
         prefix = folder_key(path) + "/"
         for entry in entries:
             below = entry.is_dir(follow_symlinks=False)
-            if not (below or entry.is_file(follow_symlinks=False)):
-                continue
             place = prefix + entry.name  # not entry.path: on Windows that has a backslash
-            if wanted(place, place[cut:], below, rules):
-                pending.append((place, rules, below))
+            why = wanted.why_not(entry, place, place[cut:], inner)
+            if why:
+                on_skipped(Skipped(shown_path(place), below, why[0], str(why[1])))
+            else:
+                pending.append((place, inner, below))
 
 
 class _Wanted:
@@ -78,16 +110,26 @@ class _Wanted:
         self._globs = Globs(walking.globs)
         self._suffixes = _suffixes(walking.types)
 
-    def __call__(self, path: str, name: str, is_folder: bool, rules: Rules) -> bool:
-        base = name.rpartition("/")[2]
-        if base.startswith(".") and (not self.walking.hidden or base in _OF_VERSION_CONTROL):
-            return False
+    def why_not(
+        self, entry: os.DirEntry[str], path: str, name: str, rules: Rules
+    ) -> tuple[str, object] | None:
+        """(kind, reason) of what is passed over; None for what is wanted. name: the path below the
+        root."""
+        is_folder = entry.is_dir(follow_symlinks=False)
+        base = entry.name
+        if base in _OF_VERSION_CONTROL:
+            return "hidden", VERSION_CONTROL
+        if base.startswith(".") and not self.walking.hidden:
+            return "hidden", HIDDEN
+        if not is_folder and not entry.is_file(follow_symlinks=False):
+            return ("link", LINK) if entry.is_symlink() else ("special", SPECIAL)
         if not is_folder and not self.of_type(base):
-            return False
+            return "type", "not of a type that --type asks for"
         asked = self._globs.verdict(name, is_folder)
         if asked is not None:
-            return asked
-        return not (rules and ignored(path, is_folder, rules))
+            return None if asked else ("glob", "-g leaves it out")
+        verdict = rules.verdict(path, is_folder)
+        return ("ignored", verdict) if verdict and not verdict.rule.includes else None
 
     def of_type(self, base: str) -> bool:
         """Whether a file's suffix is one of those asked for."""
@@ -100,10 +142,7 @@ class _Wanted:
 
     def asked_for(self, name: str) -> bool:
         """Whether globs and types let a file through."""
-        return (
-            self.of_type(name.rpartition("/")[2])
-            and self._globs.verdict(name, is_folder=False) is not False
-        )
+        return self.of_type(name.rpartition("/")[2]) and self._globs.ask_for(name)
 
 
 class Within:

@@ -77,6 +77,8 @@ def walking(
     return Walking(
         ignore=not no_ignore,
         global_ignores=current().settings.global_ignores,
+        git_excludes=current().settings.git_excludes,
+        ignore_case=current().settings.ignore_case,
         hidden=hidden,
         include_secrets=include_secrets,
         globs=tuple(globs or ()),

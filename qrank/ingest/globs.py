@@ -1,0 +1,92 @@
+"""What `-g` asks for, as ripgrep has it."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+
+from qrank.errors import InputError
+from qrank.ingest.ignore import Rule, RuleFile, encoded, parse
+
+MAX_ALTERNATIVES = 1000  # that the braces of a glob stand for
+_PART = re.compile(r"\\.|\[[!^]?\]?(?:\\.|\[:\w*:\]|[^\]\\])*\]|.", re.DOTALL)
+
+
+class Globs:
+    """Files that match, or with ! those that do not; the last glob that matches decides. Relative
+    to the folder that is walked."""
+
+    def __init__(self, globs: Sequence[str]) -> None:
+        """Raises InputError for a glob that could match nothing."""
+        rules = [rule for number, glob in enumerate(globs, 1) for rule in _rules(glob, number)]
+        self._rules = RuleFile("", "", rules, of_git=False)
+        self._only = any(not glob.startswith("!") for glob in globs)
+
+    def verdict(self, name: str, is_folder: bool) -> bool | None:
+        """True: wanted whatever ignore files say; False: skipped; None: nothing is said."""
+        if not self._rules:
+            return None
+        rule = self._rules.last_match(b"/" + encoded(name), is_folder)
+        if is_folder:
+            return False if rule and rule.includes else None
+        return not rule.includes if rule else False if self._only else None
+
+    def ask_for(self, name: str) -> bool:
+        """Whether they let a file through, and the folders that it is in."""
+        at = name.find("/")
+        while at >= 0:
+            if self.verdict(name[:at], is_folder=True) is False:
+                return False
+            at = name.find("/", at + 1)
+        return self.verdict(name, is_folder=False) is not False
+
+
+def _rules(glob: str, number: int) -> list[Rule]:
+    """A rule for each of the alternatives that a glob stands for."""
+    negated, body = glob.startswith("!"), glob.removeprefix("!")
+    if not body.strip("/ "):
+        raise _invalid(glob, "it is empty")
+    whole = "/" in body.rstrip("/")  # of a path, not of a name, then so is each alternative
+    rules = []
+    for plain in alternatives(glob, body):
+        line = "/" * (whole and not plain.startswith("/")) + plain
+        line = "\\" * line.startswith(("#", "!")) + line
+        rule = parse(os.fsencode("!" * negated + line), number)
+        if rule is None and plain.strip("/ "):
+            raise _invalid(glob, "a [ has no ], or a \\ has nothing behind it")
+        if rule:
+            rules.append(rule)
+    return rules
+
+
+def alternatives(glob: str, body: str) -> list[str]:
+    """The globs without braces that a glob's body stands for. Raises InputError."""
+    found = [""]
+    outer: list[
+        tuple[list[str], list[str]]
+    ] = []  # of each open brace: what is before it, and in it
+    for part in _PART.findall(body):
+        if part == "{":
+            outer.append((found, []))
+            found = [""]
+        elif part == "," and outer:
+            outer[-1][1].extend(found)
+            found = [""]
+        elif part == "}":
+            if not outer:
+                raise _invalid(glob, "a } has no {")
+            before, inner = outer.pop()
+            inner += found
+            if len(before) * len(inner) > MAX_ALTERNATIVES:
+                raise _invalid(glob, f"its braces stand for more than {MAX_ALTERNATIVES} globs")
+            found = [start + end for start in before for end in inner]
+        else:
+            found = [start + part for start in found]
+    if outer:
+        raise _invalid(glob, "a { has no }")
+    return found
+
+
+def _invalid(glob: str, why: str) -> InputError:
+    return InputError(f"{glob!r} is not a valid glob: {why}", hint="-g '*.md' or -g '!drafts' are")
