@@ -23,11 +23,21 @@ FOLDERS = ["a", "b", "ab", "docs", "Docs", "x y", "src", "é"]
 FILES = ["a", "b", "a.md", "b.md", "A.MD", "ab.txt", "a1.md", "[a].md", "#a", "!b", "x y", "x "]
 FILES += ["é.md", "a\\b", "a*", "-"]
 PIECES = ["\\ ", " ", "\t", *"* ** ? / / / **/ /** /**/ ! \\ \\* # *** \\a \\/ - ] {a,b}".split()]
-PIECES += "a b ab docs md .md . A é 1 [ab] [!a] [^a-c] [a-c] [A-C] []a] [a- [c-a] [\\]a] [/] [".split()
+PIECES += (
+    "a b ab docs md .md . A é 1 [ab] [!a] [^a-c] [a-c] [A-C] []a] [a- [c-a] [\\]a] [/] [".split()
+)
 PIECES += "[[:digit:]] [[:alpha:]-] [[:upper:]] [[:punct:]] [[:nope:]] [[:a] [a-\\c] [é]".split()
 CHARACTERS = [*"abABC1/// .*[]-\\!", "é", "md", ".md", "docs", "ab"]
-RULES = ["# none", "x ", "x\\ ", "\ufeffa", *"* !*/ !*.md /* !/docs docs/** !docs/**/*.md **/a".split()]
-RULES += "a/**/b *.md /a a/ !a/ */ ** /** !**/a.md \\#a \\!b *.[a-Z] é* ?.md docs/ !docs/a.md".split()
+RULES = [
+    "# none",
+    "x ",
+    "x\\ ",
+    "\ufeffa",
+    *"* !*/ !*.md /* !/docs docs/** !docs/**/*.md **/a".split(),
+]
+RULES += (
+    "a/**/b *.md /a a/ !a/ */ ** /** !**/a.md \\#a \\!b *.[a-Z] é* ?.md docs/ !docs/a.md".split()
+)
 RULES += "docs/* !docs/b a**/b a/b**/a a?/** [[:digit:]] a[[:digit:]].md".split()
 
 
@@ -225,7 +235,9 @@ def test_a_working_tree_within_its_repository_is_skipped_and_said(
     run = qrank(*words, "--json")
     assert run.json()["files"]["added"] == 2
     assert run.json()["files"]["skipped"] == 1
-    assert "skipped main/sub/copy: another working tree" in run.stderr.replace("left out", "skipped")
+    assert "skipped main/sub/copy: another working tree" in run.stderr.replace(
+        "left out", "skipped"
+    )
     assert "sub/copy" not in qrank(*words).stderr  # what was said once is counted
     run = qrank("index", "main/sub", "--no-ignore", "--no-embed", "--db", "j.db", "--json")
     assert run.json()["files"]["added"] == 1
@@ -296,7 +308,11 @@ def test_globs_take_braces(tmp_path: Path, glob: str, expected: str) -> None:
     ("glob", "why"),
     [
         *(("*.{md", "a { has no }"), ("*.md}", "a } has no {"), ("[a{b,c}", "a [ has no ]")),
-        *(("{a,{b,c}", "a { has no }"), ("a\\", "a \\ has nothing behind it"), ("!", "it is empty")),
+        *(
+            ("{a,{b,c}", "a { has no }"),
+            ("a\\", "a \\ has nothing behind it"),
+            ("!", "it is empty"),
+        ),
         ("{a,b}" * 40, "more than 1000 globs"),
     ],
 )

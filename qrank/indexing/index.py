@@ -18,7 +18,7 @@ from qrank.ingest.prepare import Member, Part, Prepared, Task, made_by
 from qrank.ingest.problems import Problem, problem_of
 from qrank.ingest.readers import Outcome, read_all
 from qrank.ingest.spool import spooled
-from qrank.ingest.walk import Within, secret, too_large, walk
+from qrank.ingest.walk import Skipped, Within, secret, too_large, walk
 from qrank.names import absolute, folder_key, is_under, named_path
 from qrank.progress import Progress
 from qrank.results import FileProblem, IndexReport, NewChunk, Signature
@@ -132,7 +132,7 @@ class _Update:
         """The files that are not as the index knows them; the others are counted."""
         own_path = named_path(str(self._store.path))
         own = {f"{own_path}{suffix}" for suffix in ("", "-wal", "-shm", "-journal", "-claims")}
-        for found in walk(roots, self._walking, self._unreadable):
+        for found in walk(roots, self._walking, self._unreadable, self._passed_over):
             path = found.path
             if path in self._seen or path in own:
                 continue
@@ -167,6 +167,19 @@ class _Update:
             self._seen.add(path)
             same = old.hash if old and old.extractor == version else None
             yield Task(*found, same, read_secrets)
+
+    def _passed_over(self, skipped: Skipped) -> None:
+        """Say of a working tree that it is not read, where a user may look for it; it is kept as a
+        file that was skipped, so that later runs only count it."""
+        if skipped.kind != "worktree":
+            return
+        self._seen.add(skipped.path)
+        before = self._skipped.get(skipped.path)
+        if before and before.reason == skipped.reason:
+            self._count("skipped", skipped.path, skipped.reason, known=True)
+        else:
+            task = Task(skipped.path, Signature(0, 0))
+            self._take(Outcome(task, problem=Problem("skipped", skipped.reason)))
 
     def _take(self, outcome: Outcome) -> None:
         """Keep an outcome for the next transaction, or give it one of its own."""

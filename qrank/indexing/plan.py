@@ -14,7 +14,7 @@ from qrank.ingest.prepare import Part, Task
 from qrank.ingest.problems import problem_of
 from qrank.ingest.readers import Outcome, read_all
 from qrank.ingest.secrets import reason
-from qrank.ingest.walk import secret, too_large, walk
+from qrank.ingest.walk import Skipped, secret, too_large, walk
 from qrank.results import Chunk, FileProblem, location
 from qrank.settings import Reading, Walking
 
@@ -47,8 +47,12 @@ def plan(paths: Sequence[Path], walking: Walking, reading: Reading) -> Iterator[
     roots = existing(paths, walking)
     unread: list[FileProblem] = []
 
+    def passed_over(skipped: Skipped) -> None:
+        if skipped.kind == "worktree":
+            unread.append(FileProblem(skipped.path, skipped.reason))
+
     def tasks() -> Iterator[Task]:
-        for found in walk(roots, walking, unread.append):
+        for found in walk(roots, walking, unread.append, passed_over):
             if what := secret(found, walking):
                 unread.append(FileProblem(found.path, reason(what), secret=True))
             elif large := too_large(found, walking):

@@ -130,7 +130,7 @@ def _value(text: str, at: int) -> tuple[str, int]:
 
 
 def _first_line(path: str) -> str:
-    return _text(path, 1 << 16).partition("\n")[0].strip("\r")
+    return _text(path, 1 << 16).partition("\n")[0].partition("\0")[0].strip("\r")
 
 
 def _text(path: str, most: int) -> str:
