@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from qrank.api import Index
+    from qrank.arguments import FilterOptions
     from qrank.config import load_settings
     from qrank.errors import (
         ExtractError,
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
         IndexedChunk,
         IndexReport,
         Mode,
+        Packed,
+        PackedChunk,
         RankedText,
         RerankScore,
         Result,
@@ -34,14 +37,15 @@ if TYPE_CHECKING:
         Stale,
     )
     from qrank.settings import Placement, Reading, Settings, Walking
-    from qrank.standalone import Embedding, Reranking, changes, embed, plan, rerank
+    from qrank.standalone import Embedding, Reranking, changes, embed, pack, plan, rerank
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "qrank.api": ("Index",),
+    "qrank.arguments": ("FilterOptions",),
     "qrank.config": ("load_settings",),
-    "qrank.standalone": ("Embedding", "Reranking", "changes", "embed", "plan", "rerank"),
+    "qrank.standalone": ("Embedding", "Reranking", "changes", "embed", "pack", "plan", "rerank"),
     "qrank.errors": (
         *("ExtractError", "IndexFileError", "InputError", "ModelError", "NoTextError"),
         *("QrankError", "QueryError"),
@@ -57,6 +61,8 @@ _HOMES = {
             "IndexReport",
             "Mode",
             "IndexedChunk",
+            "Packed",
+            "PackedChunk",
             "RankedText",
         ),
         *("RerankScore", "Result", "Scores", "StageScore", "Stale"),
@@ -71,6 +77,7 @@ __all__ = [
     "ExtractError",
     "FilePlan",
     "FileProblem",
+    "FilterOptions",
     "Index",
     "IndexFileError",
     "IndexReport",
@@ -79,6 +86,8 @@ __all__ = [
     "Mode",
     "ModelError",
     "NoTextError",
+    "Packed",
+    "PackedChunk",
     "Placement",
     "Progress",
     "QrankError",
@@ -97,6 +106,7 @@ __all__ = [
     "changes",
     "embed",
     "load_settings",
+    "pack",
     "plan",
     "rerank",
 ]

@@ -258,11 +258,11 @@ class Index:
 
     def get(self, passage: str) -> IndexedChunk:
         """A passage by the id that a result gives. Raises InputError when there is none."""
-        from qrank.searching.search import passage_fields
+        from qrank.searching.search import indexed_chunk
 
         number = int(passage) if passage.isdecimal() and len(passage) < 19 else -1
         for stored in self._open().chunks([number]).values():
-            return IndexedChunk(**passage_fields(stored))
+            return indexed_chunk(stored)
         raise InputError(
             f"there is no passage {passage!r} in {self.path}",
             hint="ids are in what qrank search --json prints; a file indexed again has new ones",

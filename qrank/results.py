@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
@@ -163,13 +163,10 @@ class Scores:
     rerank: RerankScore | None = None
 
 
-@dataclass(slots=True)
-class Result:
-    """One ranked passage of an answer."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IndexedChunk:
+    """A chunk as the index holds it, with its file's names and fields."""
 
-    rank: int
-    score: float
-    score_kind: str
     id: str
     path: str
     collection: str
@@ -183,7 +180,6 @@ class Result:
     text: str
     fields: dict[str, Any]  # the file's own: front matter, a mail's date and sender
     stale: bool
-    scores: Scores
     member: str | None = None  # the path of a file within the file at path, an archive
 
     @property
@@ -191,35 +187,33 @@ class Result:
         """The file's path; of a member with the path of what it is in before it."""
         return location(self.path, self.member)
 
+    def to_dict(self) -> dict[str, Any]:
+        """It as `qrank get --jsonl` prints it."""
+        from qrank import json_form
 
-@dataclass(frozen=True, slots=True)
-class IndexedChunk:
-    """A passage as `qrank get` shows it: a result without its scores."""
+        return json_form.indexed_chunk(self)
 
-    id: str
-    path: str
-    collection: str
-    title: str
-    heading: str
-    start_line: int
-    end_line: int
-    start_byte: int
-    end_byte: int
-    page: int | None
-    text: str
-    fields: dict[str, Any]  # the file's own: front matter, a mail's date and sender
-    stale: bool
-    member: str | None = None
 
-    @property
-    def location(self) -> str:
-        """The file's path; of a member with the path of what it is in before it."""
-        return location(self.path, self.member)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result(IndexedChunk):
+    """One ranked chunk of an answer."""
+
+    rank: int
+    score: float
+    score_kind: str
+    scores: Scores
+
+    def to_dict(self) -> dict[str, Any]:
+        """It as `qrank search --jsonl` prints it."""
+        from qrank import json_form
+
+        return json_form.result(self)
 
 
 @dataclass(slots=True)
 class Answer:
-    """The answer to one query, with how it came about."""
+    """The answer to one query, with how it came about. It is a sequence of its results: `for
+    result in answer`, `len(answer)`; an answer without any is false."""
 
     query: str
     mode: str
@@ -232,6 +226,18 @@ class Answer:
     terms: list[str] = field(default_factory=list)  # the query's index terms, for marking
     # Of several queries that were fused: each, and the ids of the results it gave a BM25 score.
     parts: list[tuple[str, frozenset[str]]] = field(default_factory=list)
+
+    def __iter__(self) -> Iterator[Result]:
+        return iter(self.results)
+
+    def __len__(self) -> int:
+        return len(self.results)
+
+    def to_dict(self) -> dict[str, Any]:
+        """It as `qrank search --json` prints it."""
+        from qrank import json_form
+
+        return json_form.answer(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -297,8 +303,14 @@ class IndexReport:
     embedded: int = 0
     model: str | None = None  # the embedding model's name
     replaced: list[str] = field(default_factory=list)  # names of the models it took the place of
-    problems: list[FileProblem] = field(default_factory=list)
+    errors: list[FileProblem] = field(default_factory=list)
     seconds: float = 0.0
+
+    def to_dict(self) -> dict[str, Any]:
+        """It as `qrank index --json` prints it."""
+        from qrank import json_form
+
+        return json_form.index_report(self)
 
     @property
     def held(self) -> int:
@@ -308,7 +320,7 @@ class IndexReport:
     @property
     def changed(self) -> bool:
         """Whether the index is another than before, or something new was left out."""
-        news = any(not problem.known for problem in self.problems)
+        news = any(not problem.known for problem in self.errors)
         return bool(self.added or self.updated or self.removed or self.embedded or news)
 
 

@@ -87,7 +87,7 @@ def test_a_long_text_that_grows_while_it_is_read_costs_only_itself(tmp_path: Pat
     finally:
         done.set()
         writer.join()
-    assert [(p.path, p.reason) for p in report.problems] == [
+    assert [(p.path, p.reason) for p in report.errors] == [
         (str(growing), "it changed while it was read")
     ]
     assert (report.added, report.failed) == (2, 1)

@@ -12,9 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support import SAMPLE, Run, complaint
 
+from qrank import Index, json_form
 from qrank.cli.output.template import FIELDS, Template
 from qrank.errors import InputError
-from qrank.results import Result, Scores
+from qrank.results import IndexedChunk, Result, Scores
 from qrank.searching.pack import estimate, pack
 
 Qrank = Callable[..., Run]
@@ -23,8 +24,25 @@ BM25 = ("--mode", "bm25")
 
 def result(text: str = "tea", id: str = "1", start_line: int = 1) -> Result:
     """A result like those of a search."""
-    place = (id, "/a.md", "c", "", "", start_line, start_line, 0, len(text), None, text, {}, False)
-    return Result(1, 0.5, "bm25", *place, Scores())
+    return Result(
+        id=id,
+        path="/a.md",
+        collection="c",
+        title="",
+        heading="",
+        start_line=start_line,
+        end_line=start_line,
+        start_byte=0,
+        end_byte=len(text),
+        page=None,
+        text=text,
+        fields={},
+        stale=False,
+        rank=1,
+        score=0.5,
+        score_kind="bm25",
+        scores=Scores(),
+    )
 
 
 def test_json_is_as_its_schema_says(qrank: Qrank, sample_db: Path) -> None:
@@ -53,6 +71,22 @@ def test_json_is_as_its_schema_says(qrank: Qrank, sample_db: Path) -> None:
         one_result.validate(line)
     with pytest.raises(jsonschema.ValidationError):
         one_result.validate(lines[0] | {"rank": 0})
+
+
+def test_an_answer_is_its_results_and_gives_what_is_printed(qrank: Qrank, sample_db: Path) -> None:
+    printed = qrank("search", "nail varnish", *BM25, "--db", sample_db, "--json").json()
+    with Index(sample_db) as index:
+        answer = index.search("nail varnish", mode="bm25")
+        assert list(answer) == answer.results
+        assert len(answer) == len(answer.results) > 0
+        assert answer.to_dict() | {"timings_ms": None} == printed | {"timings_ms": None}
+        assert [result.to_dict() for result in answer] == printed["results"]
+        chunk = index.get(answer.results[0].id)
+        [shown] = qrank("get", chunk.id, "--db", sample_db, "--jsonl").lines()
+        assert chunk.to_dict() == shown
+        assert isinstance(answer.results[0], IndexedChunk)
+        assert set(json_form.RESULT_FIELDS) == set(Result.__dataclass_fields__)
+        assert not index.search("zzzz", mode="bm25")
 
 
 def test_one_form_at_a_time(qrank: Qrank, sample_db: Path) -> None:

@@ -170,7 +170,7 @@ def test_the_python_api_has_the_setting(tmp_path: Path) -> None:
     with Index(tmp_path / "i.db") as index:
         report = index.add([folder], embed=False)
         assert (report.added, report.skipped) == (1, 1)
-        assert [problem.secret for problem in report.problems] == [True]
+        assert [problem.secret for problem in report.errors] == [True]
         report = index.add([folder], embed=False, walking=Walking(include_secrets=True))
         assert (report.added, report.skipped) == (1, 0)
 

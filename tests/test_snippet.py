@@ -45,8 +45,8 @@ def test_a_snippet_is_of_what_says_something(
 
 @given(st.text(max_size=300), st.lists(st.sampled_from(["a", "be", "tea"]), max_size=3))
 def test_marks_lie_within_what_is_shown(text: str, terms: list[str]) -> None:
-    passage = IndexedChunk("1", "/none", "", "", "", 1, 1, 0, 0, None, text, {}, True)
-    for lines in (snippet(text, terms, 40), whole(text, terms), context(passage, terms, 1)):  # type: ignore[arg-type]
+    around = context(chunk_of(Path("/none"), text, 1, 0, 0), terms, 1)
+    for lines in (snippet(text, terms, 40), whole(text, terms), around):
         assert lines
         for line in lines:
             assert "\n" not in line.text
@@ -59,9 +59,24 @@ def test_marks_lie_within_what_is_shown(text: str, terms: list[str]) -> None:
 def passage_of(path: Path, start: int, end: int) -> IndexedChunk:
     data = path.read_bytes()
     line = data.count(b"\n", 0, start) + 1
+    return chunk_of(path, data[start:end].decode(), line, start, end)
+
+
+def chunk_of(path: Path, text: str, line: int, start: int, end: int) -> IndexedChunk:
     return IndexedChunk(
-        *("1", str(path), "", "", "", line, line, start, end, None),
-        *(data[start:end].decode(), {}, False),
+        id="1",
+        path=str(path),
+        collection="",
+        title="",
+        heading="",
+        start_line=line,
+        end_line=line,
+        start_byte=start,
+        end_byte=end,
+        page=None,
+        text=text,
+        fields={},
+        stale=False,
     )
 
 
@@ -77,7 +92,7 @@ def test_lines_around_cost_no_more_than_they_are(tmp_path: Path) -> None:
     found = passage_of(path, len(line) * 400_000, len(line) * 400_000 + 11)
     for around, most in ((0, 50_000), (2, 50_000), (1000, 800_000)):
         before = bytes_read()
-        lines = context(found, ["kestrel"], around)  # type: ignore[arg-type]
+        lines = context(found, ["kestrel"], around)
         assert bytes_read() - before < most
         assert [shown.number for shown in lines] == list(
             range(400_001 - around, 400_001 + around + 1)
@@ -87,7 +102,7 @@ def test_lines_around_cost_no_more_than_they_are(tmp_path: Path) -> None:
     one_line.write_bytes(b"y" * 20_000_000 + b" kestrel " + b"z" * 20_000_000)
     found = passage_of(one_line, 20_000_000, 20_000_009)
     before = bytes_read()
-    [shown] = context(found, ["kestrel"], 3)  # type: ignore[arg-type]
+    [shown] = context(found, ["kestrel"], 3)
     assert bytes_read() - before < 12_000_000
     assert "kestrel" in shown.text
 
@@ -109,7 +124,7 @@ def test_lines_around_are_the_file_s(
     path = tmp_path_factory.getbasetemp() / "around.txt"
     path.write_bytes(end.join(lines).encode())
     start = len(end.join([*lines[: len(above)], ""]).encode())
-    found = context(passage_of(path, start, start + 7), ["kestrel"], around)  # type: ignore[arg-type]
+    found = context(passage_of(path, start, start + 7), ["kestrel"], around)
     first = max(0, len(above) - around)
     wanted = lines[first : len(above) + around + 1]
     assert [(line.number, line.text) for line in found] == list(enumerate(wanted, first + 1))

@@ -256,7 +256,7 @@ class _Update:
         if outcome.problem or not outcome.prepared:
             return
         if note := outcome.prepared.note:
-            self._report.problems.append(FileProblem(outcome.task.path, note, partly=True))
+            self._report.errors.append(FileProblem(outcome.task.path, note, partly=True))
         if outcome.prepared.unchanged:
             self._report.unchanged += 1
         elif outcome.task.path in self._known:
@@ -276,7 +276,7 @@ class _Update:
             self._report.removed += was_held
             reason = secrets.reason(reason)
             problem = FileProblem(path, reason, known, secret=True, removed=was_held)
-        self._report.problems.append(problem)
+        self._report.errors.append(problem)
 
     def _unreadable(self, problem: FileProblem) -> None:
         self._count("failed", problem.path, problem.reason)

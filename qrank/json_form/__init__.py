@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,6 +32,11 @@ SCHEMA = 1
 Object = dict[str, Any]
 Terms = Mapping[str, Mapping[str, float]]  # by result id, what each term adds to BM25
 NO_TERMS: Terms = {}
+RESULT_FIELDS = (  # in this order
+    *("rank", "score", "score_kind", "id", "path", "member", "collection", "title", "heading"),
+    *("start_line", "end_line", "start_byte", "end_byte", "page", "text", "fields", "stale"),
+    "scores",
+)
 
 
 class Schema(StrEnum):
@@ -57,7 +62,7 @@ def line(value: object) -> str:
 
 def answer(answer: Answer, fields: Sequence[str] = (), terms: Terms = NO_TERMS) -> Object:
     """The answer to a query; of its results only these fields, when any are named."""
-    value = asdict(answer)
+    value = asdict(replace(answer, results=[]))
     del value["terms"], value["parts"]
     value["results"] = results(answer, fields, terms)
     return {"schema": SCHEMA, **value}
@@ -65,11 +70,13 @@ def answer(answer: Answer, fields: Sequence[str] = (), terms: Terms = NO_TERMS) 
 
 def results(answer: Answer, fields: Sequence[str] = (), terms: Terms = NO_TERMS) -> list[Object]:
     """The results of an answer, best first; terms are added to their BM25 scores."""
-    return [_result(result, fields, terms) for result in answer.results]
+    return [result(each, fields, terms) for each in answer.results]
 
 
-def _result(result: Result, fields: Sequence[str], terms: Terms) -> Object:
-    value = asdict(result)
+def result(result: Result, fields: Sequence[str] = (), terms: Terms = NO_TERMS) -> Object:
+    """One result, of which only these fields when any are named."""
+    parts = asdict(result)
+    value = {name: parts[name] for name in RESULT_FIELDS}
     if terms and value["scores"]["bm25"]:
         value["scores"]["bm25"]["terms"] = terms[result.id]
     return {name: value[name] for name in fields} if fields else value
@@ -105,7 +112,7 @@ def index_report(report: IndexReport) -> Object:
         "files": {name: getattr(report, name) for name in names},
         "chunks": report.chunks,
         "embedded": report.embedded,
-        "errors": [asdict(problem) for problem in report.problems],
+        "errors": [asdict(problem) for problem in report.errors],
         "seconds": report.seconds,
     }
 

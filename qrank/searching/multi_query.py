@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from qrank.results import Answer, Result, Scores, StageScore, Stale
 from qrank.searching.freshness import kept
@@ -27,23 +28,21 @@ def fuse_answers(
         (answer.query, frozenset(r.id for r in answer.results if r.scores.bm25))
         for answer in answers
     ]
-    held: dict[str, list[Result]] = {}
+    by_id: dict[str, list[Result]] = {}
     for answer in answers:
         for result in answer.results:
-            held.setdefault(result.id, []).append(result)
-    fused = [_fused(results, len(answers)) for results in held.values()]
+            by_id.setdefault(result.id, []).append(result)
+    fused = [_fused(results, len(answers)) for results in by_id.values()]
     fused.sort(key=lambda r: (r.scores.rerank is None, -r.score, r.location, r.start_byte))
     for stage in ("bm25", "vector", "fused"):
         _rank(fused, stage)
     reranked = sum(result.scores.rerank is not None for result in fused)
-    found = fused
+    results = fused
     if min_score is not None:
-        found = [r for r in (fused[:reranked] if reranked else fused) if r.score >= min_score]
+        results = [r for r in (fused[:reranked] if reranked else fused) if r.score >= min_score]
     if per_file is not None:
-        found = capped(found, per_file, lambda result: result.location)
-    found = kept(found, limit, stale, lambda result: result.stale, lambda result: result.location)
-    for rank, result in enumerate(found, 1):
-        result.rank = rank
+        results = capped(results, per_file, lambda result: result.location)
+    results = kept(results, limit, stale, lambda r: r.stale, lambda r: r.location)
     return Answer(
         query="\n".join(answer.query for answer in answers),
         mode=answers[0].mode,
@@ -51,7 +50,7 @@ def fuse_answers(
             role: next((a.models[role] for a in answers if a.models[role]), None)
             for role in answers[0].models
         },
-        results=found,
+        results=[replace(result, rank=rank) for rank, result in enumerate(results, 1)],
         timings_ms=_sums(answer.timings_ms for answer in answers),
         reranked=reranked,
         candidates=len(fused),
@@ -69,10 +68,9 @@ def _fused(results: list[Result], queries: int) -> Result:
         scores = [s.score for r in results if (s := getattr(r.scores, stage))]
         return StageScore(0, sum(scores) / queries) if scores else None
 
-    best.scores = Scores(mean("bm25"), mean("vector"), mean("fused"), best.scores.rerank)
-    if not best.scores.rerank:
-        best.score = getattr(best.scores, best.score_kind).score
-    return best
+    scores = Scores(mean("bm25"), mean("vector"), mean("fused"), best.scores.rerank)
+    score = best.score if scores.rerank else getattr(scores, best.score_kind).score
+    return replace(best, scores=scores, score=score)
 
 
 def _rank(results: list[Result], stage: str) -> None:

@@ -18,6 +18,7 @@ from qrank.passage import passage_text
 from qrank.progress import Progress, Silent
 from qrank.results import (
     Answer,
+    IndexedChunk,
     Mode,
     RerankScore,
     Result,
@@ -348,12 +349,16 @@ def result_of(rank: int, candidate: Candidate, kind: str) -> Result:
         score=candidate.final,
         score_kind="rerank" if candidate.scores.rerank else kind,
         scores=candidate.scores,
-        **passage_fields(candidate.chunk),
+        **_chunk_fields(candidate.chunk),
     )
 
 
-def passage_fields(stored: StoredChunk) -> dict[str, Any]:
-    """What Result and IndexedChunk both say of a passage."""
+def indexed_chunk(stored: StoredChunk) -> IndexedChunk:
+    """A chunk of the store as callers of the API see it."""
+    return IndexedChunk(**_chunk_fields(stored))
+
+
+def _chunk_fields(stored: StoredChunk) -> dict[str, Any]:
     chunk = stored.chunk
     return {
         "id": str(stored.id),

@@ -10,7 +10,7 @@ from qrank import json_form
 from qrank.cli.output.template import Template
 from qrank.cli.output.view import SHORT, View
 from qrank.errors import InputError
-from qrank.results import Answer, Result
+from qrank.results import Answer
 
 if TYPE_CHECKING:
     from qrank.api import Index
@@ -161,7 +161,7 @@ def _link_format(flag: str | None) -> str:
 def _checked_fields(names: str | None) -> tuple[str, ...]:
     if names is None:
         return ()
-    known = Result.__dataclass_fields__
+    known = json_form.RESULT_FIELDS
     wanted = tuple(name.strip() for name in names.split(",") if name.strip())
     for name in wanted:
         if name not in known:

@@ -80,7 +80,7 @@ def passages(found: Sequence[IndexedChunk]) -> None:
 def problems(report: IndexReport) -> None:
     """The files that were left out, the first few by name; those of the last run are counted,
     unless there is nothing else to say."""
-    news = [problem for problem in report.problems if not problem.known or not report.held]
+    news = [problem for problem in report.errors if not problem.known or not report.held]
     secrets = [problem for problem in news if problem.secret]
     news = [problem for problem in news if not problem.secret]
     removed = sum(problem.removed for problem in secrets)

@@ -14,7 +14,7 @@ from qrank.cli.output.escape import escape_control_chars
 from qrank.markup import readable
 from qrank.markup.visible import visible
 from qrank.names import disk_path
-from qrank.results import IndexedChunk, Result
+from qrank.results import IndexedChunk
 
 Span = tuple[int, int]
 BLOCK = 1 << 13  # bytes of a file that are read at first, to show lines around a passage
@@ -79,7 +79,7 @@ def whole(passage: str, terms: Sequence[str]) -> list[Line]:
     return list(_cut(text, terms, best_sentence(text, terms), range(text.count("\n") + 1)))
 
 
-def context(result: Result | IndexedChunk, terms: Sequence[str], around: int) -> list[Line]:
+def context(result: IndexedChunk, terms: Sequence[str], around: int) -> list[Line]:
     """The best line with so many around it, from the file while it is as it was
     indexed, else from what the index holds of it; numbered."""
     before, after = _surroundings(result, around)
@@ -231,7 +231,7 @@ def _cut(
         yield Line(text[start:end], spans, marked, number, crop)
 
 
-def _surroundings(result: Result | IndexedChunk, around: int) -> tuple[str, str]:
+def _surroundings(result: IndexedChunk, around: int) -> tuple[str, str]:
     """Up to so many lines of the file before and after a passage, all of the passage's own lines
     included; nothing when they can't be had any more. No more of the file is read than that."""
     if result.stale or result.member:
