@@ -98,9 +98,12 @@ def docx(body: str, parts: Parts = NONE, *related: tuple[str, str]) -> bytes:
 
 def strict(data: bytes) -> bytes:
     """An Office Open XML file with the namespaces of its Strict form."""
-    parts = {}
+    parts: dict[str, str | bytes] = {}
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         for name in archive.namelist():
+            if not name.endswith((".xml", ".rels")):
+                parts[name] = archive.read(name)
+                continue
             text = archive.read(name).decode()
             for transitional, other in STRICT.items():
                 text = text.replace(f'"{transitional}"', f'"{other}"')

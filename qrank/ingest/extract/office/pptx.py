@@ -1,4 +1,4 @@
-"""PowerPoint: slides as pages, with their titles as headings, tables and notes.
+"""PowerPoint: slides as pages, their titles as headings, after each its notes and comments.
 
 The format: ECMA-376, part 1, chapters 19 (PresentationML) and 21 (DrawingML). python-pptx would do
 it, too, but brings an imaging library that nothing here needs.
@@ -6,89 +6,111 @@ it, too, but brings an imaging library that nothing here needs.
 
 from __future__ import annotations
 
-import posixpath
-import zipfile
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, BinaryIO
 
-from qrank.ingest.extract.archive import open_zip, xml
 from qrank.ingest.extract.building import Builder, one_line
+from qrank.ingest.extract.office.package import Package, attribute, child, local, relation_id
+from qrank.ingest.extract.office.story import Story
 from qrank.results import Document
 
 if TYPE_CHECKING:
     from lxml.etree import _Element
 
-_A = "{http://schemas.openxmlformats.org/drawingml/2006/main}"
-_P = "{http://schemas.openxmlformats.org/presentationml/2006/main}"
-_R = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}"
-_NOTES = "/notesSlide"
-_DC_TITLE = "{http://purl.org/dc/elements/1.1/}title"
+_NUMBER = re.compile(r"\d+")
+_TITLES = frozenset({"title", "ctrTitle"})
+_FURNITURE = frozenset({"ftr", "hdr"})  # what slides repeat
+_SKIPPED = frozenset({"sldNum", "dt", "sldImg"})
 
 
 def extract(file: BinaryIO) -> Iterator[Document]:
     """Yield the document; its title is that of its properties, else of the first slide."""
-    archive = open_zip(file)
+    package = Package(file)
+    main = package.main("ppt/presentation.xml")
     builder = Builder()
-    main = "ppt/presentation.xml"
-    unread = set(archive.namelist())  # a slide that is named again is not read again
-    related = _related(archive, main)
-    for number, slide in enumerate(xml(archive, main).iter(f"{_P}sldId"), 1):
-        name, _ = related.get(slide.get(f"{_R}id", ""), ("", ""))
-        if name not in unread:
-            continue
-        unread.remove(name)
+    story = _Slides(package, builder)
+    layouts: dict[str, None] = {}
+    for number, name in enumerate(_slides(package, main), 1):
         builder.page(number)
         builder.headings()
-        _shapes(builder, xml(archive, name))
-        for notes, kind in _related(archive, name).values():
-            if kind.endswith(_NOTES) and notes in unread:
-                unread.remove(notes)
-                _shapes(builder, xml(archive, notes))
-    title = ""
-    if "docProps/core.xml" in archive.namelist():
-        title = xml(archive, "docProps/core.xml").findtext(_DC_TITLE) or ""
-    yield builder.document(title or builder.first_heading)
+        root = package.xml(name)
+        if root is not None:
+            story.read(root, name)
+        for kind in ("notesSlide", "comments"):
+            for beside in package.targets(name, kind):
+                story.once(beside)
+        layouts |= dict.fromkeys(package.targets(name, "slideLayout"))
+    builder.part()
+    builder.headings()
+    story.furniture(layouts)
+    title, fields = package.properties()
+    builder.note = package.missed.note()
+    yield builder.document(title or builder.first_heading, fields)
 
 
-def _shapes(builder: Builder, slide: _Element) -> None:
-    for shape in slide.iter(f"{_P}sp", f"{_A}tbl"):
-        if shape.tag == f"{_A}tbl":
-            rows = shape.iterfind(f"{_A}tr")
-            builder.paragraph("\n".join(" | ".join(map(_cell, row)) for row in rows))
-            continue
-        placeholder = shape.find(f".//{_P}ph")
-        kind = placeholder.get("type", "") if placeholder is not None else ""
-        if kind in ("sldNum", "dt", "ftr", "hdr"):
-            continue
-        texts = [text for text in map(_paragraph, shape.iter(f"{_A}p")) if text.strip()]
-        if kind in ("title", "ctrTitle"):
-            builder.heading(1, " ".join(texts))
+def _slides(package: Package, main: str) -> list[str]:
+    """The slides in the order in which they are shown, each once; those that are there, when the
+    presentation names none of them."""
+    related = package.related(main)
+    root = package.root(main)
+    ids = (relation_id(slide) for slide in root.iter("{*}sldId"))
+    named = {related[each].target: None for each in ids if each in related}
+    named.pop("", None)
+    if named:
+        return [*named]
+    found = [name for name in package.names("ppt/slides/") if name.endswith(".xml")]
+    return sorted(found, key=lambda name: [*map(int, _NUMBER.findall(name[-12:]))])
+
+
+class _Slides(Story):
+    """The shapes of slides, and what belongs to them."""
+
+    def __init__(self, package: Package, builder: Builder) -> None:
+        super().__init__(package, builder)
+        self._parts: set[str] = set()  # the notes and comments that were read
+        self._repeated: dict[str, None] = {}  # the headers and footers of slides
+        self._is_master = False
+
+    def shape(self, element: _Element) -> None:
+        """Add a shape: a title is a heading; what a slide only repeats waits for the end."""
+        placeholder = child(element, "nvSpPr", "nvPr", "ph")
+        kind = attribute(placeholder, "type")
+        if kind in _SKIPPED or (self._is_master and placeholder is not None):
+            return
+        text = "\n".join(self.lines(element))
+        if kind in _FURNITURE:
+            self._repeated[one_line(text)] = None
+        elif kind in _TITLES:
+            self.builder.heading(1, text)
         else:
-            builder.paragraph("\n".join(texts))
+            self.builder.paragraph(text)
 
+    def once(self, name: str) -> None:
+        """Add the notes or the comments of a slide."""
+        root = None if name in self._parts else self.package.xml(name)
+        self._parts.add(name)
+        if root is None:
+            return
+        if local(root) == "notes":
+            self.read(root, name)
+            return
+        self.part = name
+        for element in root.iter("{*}text", "{*}txBody"):  # (of older and newer comments)
+            if local(element) == "text":
+                self.builder.paragraph(element.text or "")
+            else:
+                self.builder.paragraph("\n".join(self.lines(element)))
 
-def _paragraph(paragraph: _Element) -> str:
-    return "".join(
-        "\n" if part.tag == f"{_A}br" else part.text or ""
-        for part in paragraph.iter(f"{_A}t", f"{_A}br")
-    )
-
-
-def _cell(cell: _Element) -> str:
-    return one_line(" ".join(map(_paragraph, cell.iter(f"{_A}p"))))
-
-
-def _related(archive: zipfile.ZipFile, name: str) -> dict[str, tuple[str, str]]:
-    """A part's relationships: id -> (the other part's name, kind)."""
-    folder, base = posixpath.split(name)
-    listing = f"{folder}/_rels/{base}.rels"
-    if listing not in archive.NameToInfo:
-        return {}
-    return {
-        item.get("Id", ""): (
-            posixpath.normpath(posixpath.join("/", folder, item.get("Target", ""))).lstrip("/"),
-            item.get("Type", ""),
-        )
-        for item in xml(archive, listing)
-        if isinstance(item.tag, str)
-    }
+    def furniture(self, layouts: dict[str, None]) -> None:
+        """Add what the slides repeat, and what their layouts and masters show on each of them."""
+        for text in self._repeated:
+            self.builder.paragraph(text)
+        self._is_master = True
+        masters = {
+            name: None for each in layouts for name in self.package.targets(each, "slideMaster")
+        }
+        for name in (*layouts, *masters):
+            root = self.package.xml(name)
+            if root is not None:
+                self.read(root, name)

@@ -87,20 +87,18 @@ class Story:
                 self._embedded(relation_id(element), "")
             elif not self.beside(element):
                 pending += reversed(self.within(element))
-                continue
-            if not aside:
+            if self._aside and not aside:
                 self.flush()
-        if not aside:
-            self.flush()
+        self._said.clear()
 
     def flush(self) -> None:
         """Add what was set aside."""
-        self._said.clear()
         own = self.part
         while self._aside:
             self.part, action = self._aside.popleft()
             action()
         self.part = own
+        self._said.clear()
 
     def paragraph(self, element: _Element, *, aside: bool = False) -> None:
         """Add a paragraph."""
