@@ -184,6 +184,11 @@ class Builder:
             note=self.note,
         )
 
+    def restart(self) -> None:
+        """Begin another document, on the same page and under the same headings."""
+        self._close_headings()
+        self._pieces, self._blocks, self._lines, self._length = [], [], [], 0
+
     def _close_headings(self) -> None:
         if self._open is not None:
             start, self._open = self._open, None

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from qrank.errors import ExtractError
 from qrank.ingest.extract import archive
 from qrank.ingest.extract.building import Builder, Missed, one_line, properties
-from qrank.ingest.extract.office import embedded, equations
+from qrank.ingest.extract.office import cells, embedded, equations
 from qrank.ingest.extract.office.package import attribute, child, local
 from qrank.results import Document
 
@@ -58,6 +58,9 @@ def extract(file: BinaryIO) -> Iterator[Document]:
     else:
         if _is_encrypted(zipped):
             raise ExtractError("encrypted")
+        if _is_huge_sheet(zipped):
+            yield from cells.every_sheet(cells.workbook(file))
+            return
         roots = {"content.xml": archive.xml(zipped, "content.xml")}
         for name in ("styles.xml", "meta.xml"):
             try:
@@ -92,6 +95,14 @@ def _is_encrypted(zipped: zipfile.ZipFile) -> bool:
         return name in zipped.NameToInfo and b"encryption-data" in archive.read(zipped, name)
     except ExtractError:
         return False
+
+
+def _is_huge_sheet(zipped: zipfile.ZipFile) -> bool:
+    """Whether it is a spreadsheet of more XML than is read at once."""
+    info = zipped.NameToInfo.get("content.xml")
+    if info is None or info.file_size <= archive.MAX_XML or "mimetype" not in zipped.NameToInfo:
+        return False
+    return b"spreadsheet" in archive.read(zipped, "mimetype")
 
 
 def _properties(root: _Element | None) -> tuple[str, dict[str, object]]:

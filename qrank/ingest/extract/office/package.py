@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import posixpath
 from functools import lru_cache
-from typing import TYPE_CHECKING, BinaryIO, NamedTuple
+from typing import IO, TYPE_CHECKING, BinaryIO, NamedTuple
 from urllib.parse import unquote
 
 from qrank.errors import ExtractError
@@ -97,6 +97,10 @@ class Package:
     def data(self, name: str) -> bytes:
         """A part's content. Raises ExtractError when it is missing or damaged."""
         return archive.read(self._archive, self._names.get(name.lower(), name))
+
+    def open(self, name: str) -> IO[bytes]:
+        """A part, to be read piece by piece."""
+        return self._archive.open(self._names.get(name.lower(), name))
 
     def root(self, name: str) -> _Element:
         """A part's XML. Raises ExtractError when it is missing or damaged."""

@@ -84,7 +84,7 @@ class Story:
             elif name == "sp":
                 self.shape(element)
             elif name == "altChunk":
-                self._embedded(relation_id(element), "")
+                self._embedded(relation_id(element))
             elif not self.beside(element):
                 pending += reversed(self.within(element))
             if self._aside and not aside:
@@ -195,7 +195,7 @@ class Story:
             self._diagram(relation_id(element, "dm"))
             return True
         elif name in ("OLEObject", "oleObj", "oleObject"):
-            self._embedded(relation_id(element), attribute(element, "progId"))
+            self._embedded(relation_id(element))
         elif name.endswith("Reference"):
             self.reference(name, element)
         return False
@@ -240,12 +240,13 @@ class Story:
         if root is not None:
             self.builder.paragraph(charts.smart_art(root))
 
-    def _embedded(self, identity: str, program: str) -> None:
+    def _embedded(self, identity: str) -> None:
         name = self._once(self.related(identity).target)
         if name:
-            self.aside(lambda: self._file(name, program))
+            self.aside(lambda: self.file(name))
 
-    def _file(self, name: str, program: str) -> None:
+    def file(self, name: str) -> None:
+        """Add what is in a file that lies in this one."""
         try:
             data = self.package.data(name)
         except ExtractError as error:
@@ -305,7 +306,7 @@ class Story:
             elif name == "tbl":
                 self.aside(lambda inner=element: self._table(inner))  # type: ignore[misc]
             elif name == "altChunk":
-                self._embedded(relation_id(element), "")
+                self._embedded(relation_id(element))
             elif name not in SKIPPED and not self.beside(element):
                 pending += reversed(self.within(element))
 

@@ -1,52 +1,172 @@
-"""Spreadsheets (XLSX, XLS, XLSB, ODS): a sheet is a page, a row a line (python-calamine)."""
+"""Spreadsheets of Excel (XLSX, XLSB, XLS): a sheet is a page, a row a line; after the rows of a
+sheet come its comments, shapes and charts."""
 
 from __future__ import annotations
 
-import datetime
-import zipfile
+import html
+import re
 from collections.abc import Iterator
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from qrank.errors import ExtractError
-from qrank.ingest.extract.archive import open_zip
 from qrank.ingest.extract.building import Builder, one_line
+from qrank.ingest.extract.office import cells, sparse
+from qrank.ingest.extract.office.package import Package, attribute, child, local, relation_id
+from qrank.ingest.extract.office.story import Story
 from qrank.results import Document
 
-ROWS_A_PART = 10_000  # what is handed on at once
+if TYPE_CHECKING:
+    from lxml.etree import _Element
+    from python_calamine import CalamineWorkbook
+
+_HEADER = re.compile(rb"<(?:\w+:)?(?:odd|even|first)(?:Header|Footer)\b[^>]*>([^<]{1,4000})</")
+# In page headers: three columns, fonts, sizes, colours, numbers of pages and the like.
+_COLUMN = re.compile(r"&[LCR]")
+_CODE = re.compile(r'&"[^"]*"|&K(?:[0-9A-Fa-f]{6}|\d\d[+-]\d{3})|&\d+|&[A-Z]')
 
 
 def extract(file: BinaryIO) -> Iterator[Document]:
-    """Yield the sheets, long ones in stretches; each row is a paragraph of the sheet's, its cells
-    apart by a bar. Raises ExtractError for what is no spreadsheet."""
-    import python_calamine
-
-    if zipfile.is_zipfile(file):
-        open_zip(file)
-    file.seek(0)
+    """Yield the sheets, long ones in stretches. Raises ExtractError for what is no spreadsheet."""
+    start = file.read(2)
+    if start != b"PK":
+        yield from cells.every_sheet(cells.workbook(file))
+        return
+    package = Package(file)
+    main = package.main("xl/workbook.xml")
+    if main.endswith(".bin"):
+        yield from cells.every_sheet(cells.workbook(file))
+        return
+    book = _Book(package, main)
     try:
-        book = python_calamine.load_workbook(file)
-        for number, name in enumerate(book.sheet_names, 1):
+        opened: CalamineWorkbook | None = cells.workbook(file)
+    except ExtractError:  # this reader may still read it
+        opened = None
+    yield from book.documents(opened)
+
+
+class _Book:
+    """A workbook of XML parts."""
+
+    def __init__(self, package: Package, main: str) -> None:
+        self._package = package
+        root = package.root(main)
+        related = package.related(main)
+        self._sheets = [
+            (attribute(each, "name"), related.get(relation_id(each)))
+            for each in root.iter("{*}sheet")
+        ]
+        folder = main.rpartition("/")[0]
+        strings = package.targets(main, "sharedStrings") or [f"{folder}/sharedStrings.xml"]
+        styles = package.targets(main, "styles") or [f"{folder}/styles.xml"]
+        self._own = sparse.Sheets(package, root, strings[0], styles[0])
+        self._headers: set[str] = set()
+
+    def documents(self, opened: CalamineWorkbook | None) -> Iterator[Document]:
+        """opened: what reads most sheets, the quicker way."""
+        title, fields = self._package.properties()
+        seen: set[str] = set()
+        for number, (name, relation) in enumerate(self._sheets, 1):
+            if relation is None or not relation.target or relation.target in seen:
+                continue
+            part = relation.target
+            seen.add(part)
             builder = Builder()
             builder.page(number)
             builder.headings(name)
-            for count, row in enumerate(book.get_sheet_by_name(name).iter_rows(), 1):
-                cells = [_shown(cell) for cell in row]
-                if any(cells):
-                    builder.paragraph(" | ".join(cells).rstrip(" |"))
-                if count % ROWS_A_PART == 0:
-                    yield builder.document()
-                    builder = Builder()
-                    builder.page(number)
-                    builder.headings(name)
-            yield builder.document()
-    except (python_calamine.CalamineError, ValueError, OSError) as error:
-        raise ExtractError("damaged, encrypted, or no spreadsheet") from error
+            tail = b""
+            if relation.kind == "worksheet":
+                rows, tail = self._rows(opened, name, part)
+                try:
+                    for document in cells.documents(builder, rows):
+                        yield document._replace(title=title, fields=fields)
+                except ExtractError:
+                    self._package.missed.add(f"{part} (damaged)")
+            self._beside(builder, part, tail)
+            builder.note = self._package.missed.note()
+            yield builder.document(title, fields)
+
+    def _rows(
+        self, opened: CalamineWorkbook | None, name: str, part: str
+    ) -> tuple[Iterator[list[str]], bytes]:
+        """The rows of a sheet, and how its XML ends."""
+        try:
+            is_sparse, tail = sparse.look(self._package, part)
+        except ExtractError:
+            is_sparse, tail = True, b""
+        if opened is None or is_sparse:
+            return self._own.rows(part), tail
+        return self._either(opened, name, part), tail
+
+    def _either(self, opened: CalamineWorkbook, name: str, part: str) -> Iterator[list[str]]:
+        try:
+            found = cells.rows(opened, name)
+            first = next(found, None)
+        except ExtractError:
+            yield from self._own.rows(part)
+            return
+        if first is not None:
+            yield first
+            yield from found
+
+    def _beside(self, builder: Builder, part: str, tail: bytes) -> None:
+        """Add the comments, shapes, charts, page headers and files of a sheet."""
+        package = self._package
+        story = Story(package, builder)
+        threaded = package.targets(part, "threadedComment")
+        for name in package.targets(part, "comments"):
+            for text in _comments(package.xml(name), told_again=bool(threaded)):
+                builder.paragraph(text)
+        for name in threaded:
+            root = package.xml(name)
+            for each in () if root is None else root.iter("{*}text"):
+                builder.paragraph(each.text or "")
+        for name in package.targets(part, "drawing"):
+            root = package.xml(name)
+            if root is not None:
+                story.read(root, name)
+        for name in package.targets(part, "vmlDrawing"):
+            for text in _controls(package.xml(name)):
+                builder.paragraph(text)
+        for name in package.targets(part, "package", "oleObject"):
+            story.file(name)
+        for match in _HEADER.finditer(tail):
+            text = _header(html.unescape(match[1].decode("utf-8", "replace")))
+            if text and text not in self._headers:
+                self._headers.add(text)
+                builder.paragraph(text)
 
 
-def _shown(cell: object) -> str:
-    """A cell as a sheet shows it: whole numbers without a point, dates in ISO form."""
-    if isinstance(cell, float) and cell.is_integer() and abs(cell) < 1e15:
-        return str(int(cell))
-    if isinstance(cell, datetime.datetime) and cell.time() == datetime.time():
-        return cell.date().isoformat()
-    return one_line(str(cell))
+def _comments(root: _Element | None, *, told_again: bool) -> Iterator[str]:
+    """The comments of a sheet's cells; told_again: those of threads are in a part of their own."""
+    authors = child(root, "authors")
+    of_threads = {
+        str(number)
+        for number, each in enumerate(() if authors is None else authors)
+        if told_again and (each.text or "").startswith("tc=")
+    }
+    for comment in () if root is None else root.iter("{*}comment"):
+        if attribute(comment, "authorId") not in of_threads:
+            texts = (each.text or "" for each in comment.iter("{*}t"))
+            yield "".join(texts)
+
+
+def _controls(root: _Element | None) -> Iterator[str]:
+    """What is written on the buttons and boxes of a form; comments are drawn there, too."""
+    for shape in () if root is None else root.iter("{*}shape"):
+        if attribute(child(shape, "ClientData"), "ObjectType") == "Note":
+            continue
+        for box in shape:
+            if local(box) == "textbox":
+                yield one_line(" ".join(map(str, box.itertext())))
+
+
+def _header(text: str) -> str:
+    """A page header without the codes in it.
+
+    >>> _header('&L&"Arial,Bold"Case &14ZQ-4711&CA && B&RPage &P')
+    'Case ZQ-4711 A & B Page'
+    """
+    texts = [
+        _CODE.sub("", part) for part in _COLUMN.sub("\0", text.replace("&&", "\1")).split("\0")
+    ]
+    return one_line(" ".join(texts).replace("\1", "&"))

@@ -1,0 +1,89 @@
+"""Cells as text, and the sheets of a workbook as rows of them (python-calamine)."""
+
+from __future__ import annotations
+
+import datetime
+import re
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
+from typing import TYPE_CHECKING, BinaryIO
+
+from qrank.errors import ExtractError
+from qrank.ingest.extract.building import Builder, one_line
+from qrank.results import Document
+
+if TYPE_CHECKING:
+    from python_calamine import CalamineWorkbook
+
+ROWS_A_PART = 10_000  # what is handed on at once
+_EMPTY = " | " * 6
+_GAP = re.compile(r"(?: \| ){6,}")  # of empty cells
+_text = lru_cache(10_000)(one_line)  # (much is said in many cells)
+
+
+def workbook(file: BinaryIO) -> CalamineWorkbook:
+    """A workbook as calamine reads it. Raises ExtractError."""
+    import python_calamine
+
+    file.seek(0)
+    try:
+        return python_calamine.load_workbook(file)
+    except python_calamine.PasswordError as error:
+        raise ExtractError("encrypted") from error
+    except (python_calamine.CalamineError, ValueError, OSError) as error:
+        raise ExtractError("damaged, or no spreadsheet") from error
+
+
+def rows(book: CalamineWorkbook, name: str) -> Iterator[list[str]]:
+    """The rows of a sheet, a text a cell. Raises ExtractError."""
+    import python_calamine
+
+    try:
+        for row in book.get_sheet_by_name(name).iter_rows():
+            yield [shown(cell) for cell in row]
+    except (python_calamine.CalamineError, ValueError, OSError) as error:
+        raise ExtractError("damaged") from error
+
+
+def documents(builder: Builder, found: Iterable[list[str]]) -> Iterator[Document]:
+    """Add rows to a builder, each as a paragraph, its cells apart by a bar; yields what a long
+    sheet has so far."""
+    for count, row in enumerate(found, 1):
+        line = " | ".join(row).rstrip(" |")
+        if line:
+            builder.paragraph(_GAP.sub(" |  | ", line) if _EMPTY in line else line)
+        if count % ROWS_A_PART == 0:
+            yield builder.document()
+            builder.restart()
+
+
+def every_sheet(book: CalamineWorkbook) -> Iterator[Document]:
+    """Yield the sheets of a workbook, long ones in stretches; a damaged one costs itself."""
+    for number, name in enumerate(book.sheet_names, 1):
+        builder = Builder()
+        builder.page(number)
+        builder.headings(name)
+        try:
+            yield from documents(builder, rows(book, name))
+        except ExtractError:
+            builder.note = f"sheet {name} (damaged)"
+        yield builder.document()
+
+
+def shown(cell: object) -> str:
+    """A cell as a sheet shows it: whole numbers without a point, dates in ISO form.
+
+    >>> shown(40.0), shown(datetime.datetime(2024, 5, 2)), shown(0.1 + 0.2), shown(True)
+    ('40', '2024-05-02', '0.3', 'TRUE')
+    """
+    kind = type(cell)  # (a sheet has many cells: isinstance takes half as long again)
+    if kind is str:
+        return _text(cell)
+    if isinstance(cell, float):
+        return str(int(cell)) if cell.is_integer() and abs(cell) < 1e15 else f"{cell:.15g}"
+    if isinstance(cell, datetime.datetime):
+        midnight = not (cell.hour or cell.minute or cell.second or cell.microsecond)
+        return str(cell)[:10] if midnight else str(cell)
+    if kind is bool:
+        return "TRUE" if cell else "FALSE"
+    return one_line(str(cell))

@@ -1,0 +1,194 @@
+"""Spreadsheets: cells wherever they are, and what is said, drawn and written around them."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+from office_files import (
+    SPACES,
+    chart,
+    core,
+    docx,
+    office,
+    paragraph,
+    part,
+    relations,
+    strict,
+    zipped,
+)
+
+from qrank.ingest.extract import documents
+from qrank.ingest.extract.office import sparse
+from qrank.ingest.extract.office.package import Package
+
+FILES = Path(__file__).parent / "files"
+SHAPE = (
+    '<xdr:twoCellAnchor><xdr:sp><xdr:nvSpPr><xdr:cNvPr id="1" name="n" descr="{}"/></xdr:nvSpPr>'
+    "<xdr:txBody><a:p><a:r><a:t>dra</a:t></a:r><a:r><a:t>wn</a:t></a:r></a:p></xdr:txBody></xdr:sp>"
+    "</xdr:twoCellAnchor><xdr:twoCellAnchor><xdr:graphicFrame><a:graphic><a:graphicData>"
+    '<c:chart r:id="rId1"/></a:graphicData></a:graphic></xdr:graphicFrame></xdr:twoCellAnchor>'
+)
+STYLES = (
+    '<x:numFmts><x:numFmt numFmtId="164" formatCode="yyyy&quot;m&quot;"/><x:numFmt numFmtId="165"'
+    ' formatCode="0&quot; days&quot;"/></x:numFmts><x:cellXfs><x:xf numFmtId="0"/>'
+    '<x:xf numFmtId="14"/><x:xf numFmtId="164"/><x:xf numFmtId="165"/></x:cellXfs>'
+)
+STRINGS = (
+    "<x:si><x:t>shared</x:t></x:si><x:si><x:r><x:t>ri</x:t></x:r><x:r><x:rPr/><x:t>ch</x:t></x:r>"
+    "<x:rPh><x:t>gone</x:t></x:rPh></x:si>"
+)
+
+
+def sheet(cells: str, after: str = "") -> str:
+    return part("x:worksheet", f"<x:sheetData>{cells}</x:sheetData>{after}")
+
+
+def row(number: int, **cells: object) -> str:
+    """A row of cells by their columns: texts or numbers."""
+    made = "".join(
+        f'<x:c r="{column}{number}"><x:v>{value}</x:v></x:c>'
+        if isinstance(value, int)
+        else f'<x:c r="{column}{number}" t="inlineStr"><x:is><x:t>{value}</x:t></x:is></x:c>'
+        for column, value in cells.items()
+    )
+    return f'<x:row r="{number}">{made}</x:row>'
+
+
+def xlsx(*sheets: str, parts: dict[str, str | bytes] | None = None, **related: str) -> bytes:
+    """A workbook; related: of the first sheet: what by kind, targets apart by blanks."""
+    count = len(sheets)
+    names = "".join(
+        f'<x:sheet name="Sheet {i}" sheetId="{i}" r:id="rId{i}" state="{state}"/>'
+        for i, state in zip(range(1, count + 1), ("visible", "hidden", "veryHidden"), strict=False)
+    )
+    named = [("worksheet", f"worksheets/sheet{i}.xml") for i in range(1, count + 1)]
+    held: dict[str, str | bytes] = {
+        f"xl/worksheets/sheet{i}.xml": each for i, each in enumerate(sheets, 1)
+    }
+    held["xl/worksheets/_rels/sheet1.xml.rels"] = relations(
+        *[(kind, each) for kind, targets in related.items() for each in targets.split()]
+    )
+    held["xl/styles.xml"] = part("x:styleSheet", STYLES)
+    held["xl/sharedStrings.xml"] = part("x:sst", STRINGS)
+    main = part("x:workbook", f"<x:sheets>{names}</x:sheets>")
+    more = (("styles", "styles.xml"), ("sharedStrings", "sharedStrings.xml"))
+    return zipped(office("xl/workbook.xml", main, {**held, **(parts or {})}, *named, *more))
+
+
+def found(data: bytes, name: str = "a.xlsx") -> list[tuple[int | None, str]]:
+    return [
+        (block.page, document.text[block.start : block.end])
+        for document in documents(io.BytesIO(data), name)
+        for block in document.blocks
+    ]
+
+
+def note(data: bytes) -> str:
+    return [*documents(io.BytesIO(data), "a.xlsx")][-1].note
+
+
+@pytest.mark.parametrize("place", ["XFD1", "XFD2000", "Z1048576", "XFD1048576", "A1048576"])
+def test_a_stray_cell_far_away_costs_nothing(place: str) -> None:
+    column, number = place.rstrip("0123456789"), int(place.lstrip("ABCDEFGHIJKLMNOPQRSTUVWXYZ"))
+    first, stray = {"A": "kestrel"}, {column: "stray"}
+    cells = row(1, **first, **stray) if number == 1 else row(1, **first) + row(number, **stray)
+    plain = sheet(cells).replace("<x:", "<").replace("</x:", "</").replace("xmlns:x=", "xmlns=")
+    for made in (sheet(cells), plain):
+        texts = [text for _, text in found(xlsx(made))]
+        assert " ".join(texts).replace("|", " ").split() == ["kestrel", "stray"]
+        assert sum(map(len, texts)) < 40
+
+
+def test_strict_and_damaged_workbooks_are_read() -> None:
+    date = '<x:row r="2"><x:c r="A2" s="1" t="d"><x:v>2024-05-01T00:00:00</x:v></x:c></x:row>'
+    data = xlsx(sheet(row(1, A="one") + date), sheet(row(1, A="hidden")))
+    for made in (data, strict(data)):
+        texts = found(made)
+        assert texts[0] == (1, "one")
+        assert texts[1][1].startswith("2024-05-01")
+        assert texts[2] == (2, "hidden")
+    broken = sheet(row(1, A="first") + row(2, A="second"))
+    data = xlsx(broken[: broken.index("second")], sheet(row(1, A="other")))
+    assert [text for _, text in found(data)][:1] == ["first"]
+    assert found(data)[-1] == (2, "other")
+    data = xlsx(sheet(row(1, A="one")), "", sheet(row(1, A="three")))
+    assert found(data) == [(1, "one"), (3, "three")]
+    assert note(data) == "xl/worksheets/sheet2.xml (damaged)"
+
+
+def test_every_kind_of_cell_is_read_the_same_by_both_readers() -> None:
+    cells = (
+        '<x:row r="1"><x:c r="A1" t="s"><x:v>0</x:v></x:c><x:c r="B1" t="s"><x:v>1</x:v></x:c>'
+        '<x:c r="C1" t="b"><x:v>1</x:v></x:c><x:c r="D1" t="str"><x:f>A1</x:f><x:v>formula</x:v>'
+        '</x:c><x:c r="E1"><x:v>40</x:v></x:c><x:c r="F1"><x:v>0.30000000000000004</x:v></x:c>'
+        '<x:c r="G1" s="1"><x:v>45414</x:v></x:c><x:c r="H1" s="2"><x:v>45414.5</x:v></x:c>'
+        '<x:c r="I1" s="3"><x:v>7</x:v></x:c><x:c r="J1" t="inlineStr"><x:is><x:r><x:t>in</x:t>'
+        "</x:r><x:r><x:t>line</x:t></x:r></x:is></x:c><x:c><x:v>8</x:v></x:c></x:row>"
+    )
+    wanted = "shared | rich | TRUE | formula | 40 | 0.3 | 2024-05-02 | 2024-05-02 12:00:00 | 7"
+    wanted += " | inline | 8"
+    assert found(xlsx(sheet(cells))) == [(1, wanted)]
+    far = cells + row(1_048_576, XFD="stray")
+    assert found(xlsx(sheet(far))) == [(1, wanted), (1, " | stray")]
+
+
+def test_the_own_reader_finds_what_calamine_finds_in_a_real_file() -> None:
+    data = (FILES / "water.xlsx").read_bytes()
+    package = Package(io.BytesIO(data))
+    own = sparse.Sheets(
+        package, package.root("xl/workbook.xml"), "xl/sharedStrings.xml", "xl/styles.xml"
+    )
+    for number in (1, 2, 3):
+        rows = [" | ".join(r) for r in own.rows(f"xl/worksheets/sheet{number}.xml")]
+        assert rows == [text for page, text in found(data) if page == number]
+
+
+def test_comments_shapes_charts_controls_files_and_page_headers() -> None:
+    comments = part(
+        "x:comments",
+        "<x:authors><x:author>Ada</x:author><x:author>tc={1}</x:author></x:authors><x:commentList>"
+        '<x:comment ref="A1" authorId="0"><x:text><x:r><x:t>old </x:t></x:r><x:r><x:t>comment</x:t>'
+        '</x:r></x:text></x:comment><x:comment ref="A2" authorId="1"><x:text><x:t>[Threaded '
+        "comment] thread</x:t></x:text></x:comment></x:commentList>",
+    )
+    threads = (
+        '<ThreadedComments xmlns="http://schemas.microsoft.com/office/spreadsheetml/2018/'
+        'threadedcomments"><threadedComment ref="A2"><text>thread</text></threadedComment>'
+        '<threadedComment ref="A2"><text>reply</text></threadedComment></ThreadedComments>'
+    )
+    controls = (
+        f'<xml xmlns:v="{SPACES["v"]}" xmlns:x="urn:schemas-microsoft-com:office:excel"><v:shape>'
+        "<v:textbox><div><font>Press</font> me</div></v:textbox>"
+        '<x:ClientData ObjectType="Button"/></v:shape><v:shape><v:textbox><div>gone</div>'
+        '</v:textbox><x:ClientData ObjectType="Note"/></v:shape></xml>'
+    )
+    header = (
+        '<x:headerFooter><x:oddHeader>&amp;L&amp;"Arial,Bold"Case &amp;14ZQ&amp;CA &amp;&amp; B'
+        "&amp;RPage &amp;P</x:oddHeader></x:headerFooter>"
+    )
+    parts: dict[str, str | bytes] = {
+        "xl/comments1.xml": comments, "xl/threadedComments/t.xml": threads,
+        "xl/drawings/d.xml": part("xdr:wsDr", SHAPE.format("described")),
+        "xl/drawings/_rels/d.xml.rels": relations(("chart", "../charts/c.xml")),
+        "xl/charts/c.xml": chart(), "xl/drawings/v.vml": controls,
+        "xl/embeddings/a.docx": docx(paragraph("inner")),
+        "docProps/core.xml": core("Birds", "Ada Quince"),
+    }  # fmt: skip
+    related = {
+        "comments": "../comments1.xml", "threadedComment": "../threadedComments/t.xml",
+        "drawing": "../drawings/d.xml", "vmlDrawing": "../drawings/v.vml",
+        "package": "../embeddings/a.docx",
+    }  # fmt: skip
+    sheets = [sheet(row(1, A="cell"), header), sheet(row(1, A="other"), header)]
+    data = xlsx(*sheets, parts=parts, **related)
+    for made in (data, strict(data)):
+        assert found(made) == [
+            (1, "cell"), (1, "old comment"), (1, "thread"), (1, "reply"), (1, "drawn"),
+            (1, "described"), (1, "Migration counts"),
+            (1, "Plover | Dotterel\nSpring | 4.3 | 12\nAutumn | 7 | 0.5"),
+            (1, "Press me"), (1, "inner"), (1, "Case ZQ A & B Page"), (2, "other"),
+        ]  # fmt: skip
+        first = next(iter(documents(io.BytesIO(made), "a.xlsx")))
+        assert (first.title, first.fields) == ("Birds", {"author": "Ada Quince"})
