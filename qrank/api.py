@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Unpack
@@ -20,6 +21,7 @@ from qrank.settings import ANYWHERE, NO_SETTINGS, Placement, Reading, Settings, 
 
 if TYPE_CHECKING:
     from qrank.inference.loading import Embedder, Reranker
+    from qrank.inference.shared import Shared
     from qrank.progress import Progress
     from qrank.searching.search import Query, Rerank, Semantic
     from qrank.store.interface import Store
@@ -73,8 +75,8 @@ class Index:
         self._readers: dict[threading.Thread, Store] = {}
         self._semantic: Semantic | None = None
         self._rerank: Rerank | None = None
-        self._embedder: Embedder | None = None
-        self._reranker: Reranker | None = None
+        self._embedder: Shared[Embedder] | None = None
+        self._reranker: Shared[Reranker] | None = None
 
     def __enter__(self) -> Index:
         return self
@@ -89,12 +91,15 @@ class Index:
 
     def close(self) -> None:
         """Close the file and free the models, when no other thread uses it any more."""
-        with self._opening, self._loading:
-            for opened in (*self._readers.values(), self._embedder, self._reranker):
-                if opened:
-                    opened.close()
-            self._readers.clear()
+        with self._loading:
+            for model in (self._embedder, self._reranker):
+                if model:
+                    model.give_up()
             self._semantic = self._rerank = self._embedder = self._reranker = None
+        with self._opening:
+            for store in self._readers.values():
+                store.close()
+            self._readers.clear()
 
     def create(self) -> None:
         """Make the index file, empty, unless it is there."""
@@ -438,46 +443,40 @@ class Index:
 
     def _find_semantic(self) -> Semantic:
         from qrank.indexing.embedding import model_for_search
+        from qrank.inference.loading import load_embedder
+        from qrank.inference.shared import Shared
         from qrank.searching.search import Semantic
 
         with self._loading:
-            held = self._semantic
-            if held is None or held.stored != self._open().models()[0]:
+            current = self._semantic
+            if current is None or current.stored != self._open().models()[0]:
                 model = model_for_search(
-                    *(self._open(), self._cache, self.models, self._embed_name),
+                    self._open(),
+                    self._cache,
+                    self.models,
+                    self._embed_name,
                     insists=self._insists,
                 )
                 assert model.stored is not None
-                if held is None or held.choice != model.choice:
-                    self._embedder = None
-                self._semantic = held = Semantic(model.stored, model.choice, self._load_embedder)
-            return held
-
-    def _load_embedder(self) -> Embedder:
-        from qrank.inference.loading import load_embedder
-
-        with self._loading:
-            if self._embedder is None:
-                self._embedder = load_embedder(self._find_semantic().choice, self._placement)
-            return self._embedder
+                # A search that has begun with the model of before may go on with it.
+                if self._embedder:
+                    self._embedder.give_up()
+                self._embedder = Shared(partial(load_embedder, model.choice, self._placement))
+                current = Semantic(model.stored, model.choice, self._embedder.use)
+                self._semantic = current
+            return current
 
     def _find_reranker(self) -> Rerank:
-        from qrank.inference.loading import identity
+        from qrank.inference.loading import identity, load_reranker
+        from qrank.inference.shared import Shared
         from qrank.searching.search import Rerank
 
         with self._loading:
             if self._rerank is None:
                 choice = self.models.resolve(Role.reranker, self._rerank_name)
-                self._rerank = Rerank(choice, identity(self._cache, choice), self._load_reranker)
+                self._reranker = Shared(partial(load_reranker, choice, self._placement))
+                self._rerank = Rerank(choice, identity(self._cache, choice), self._reranker.use)
             return self._rerank
-
-    def _load_reranker(self) -> Reranker:
-        from qrank.inference.loading import load_reranker
-
-        with self._loading:
-            if self._reranker is None:
-                self._reranker = load_reranker(self._find_reranker().choice, self._placement)
-            return self._reranker
 
 
 def engine_versions() -> list[str]:

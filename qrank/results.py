@@ -7,7 +7,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 IN_ARCHIVE = "!/"  # between the path of an archive and that of a file in it
 
@@ -70,6 +74,14 @@ class Chunk(NamedTuple):
     start_line: int
     end_line: int
     page: int | None = None
+
+
+class Embedded(NamedTuple):
+    """Unit vectors of texts, of shape (texts, dims), and which of the texts were longer than the
+    model's window, so that their ends count for nothing; a server does not tell."""
+
+    vectors: NDArray[np.float32]
+    truncated: list[int]
 
 
 class NewChunk(NamedTuple):

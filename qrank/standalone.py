@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from qrank.arguments import path_list, require_count, text_list
 from qrank.errors import InputError
 from qrank.models.registry import AUTO, Registry, Role
-from qrank.results import Packed, RankedText, Result
+from qrank.results import Embedded, Packed, RankedText, Result
 from qrank.settings import ANYWHERE, NO_SETTINGS, Placement, Reading, Settings, Walking
 
 if TYPE_CHECKING:
@@ -123,17 +123,22 @@ class Embedding:
         dims: int | None = None,
     ) -> NDArray[np.float32]:
         """Unit vectors of shape (len(texts), dims); with query, the query prompt is put around."""
+        return self.embed(texts, query=query, instruction=instruction, dims=dims).vectors
+
+    def embed(
+        self,
+        texts: str | Sequence[str],
+        *,
+        query: bool = False,
+        instruction: str | None = None,
+        dims: int | None = None,
+    ) -> Embedded:
+        """The same vectors, and which texts were longer than the window."""
         require_count("dims", dims)
         texts = text_list(texts)
         if query:
             return self._embedder.queries(texts, instruction, dims)
         return self._embedder.documents(texts, dims)
-
-    @property
-    def cut(self) -> list[int]:
-        """Which texts of the last call were longer than the window, so that their ends count for
-        nothing."""
-        return self._embedder.cut
 
     @property
     def window(self) -> int:

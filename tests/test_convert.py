@@ -161,7 +161,7 @@ def publish(folder: Path, source: str, kind: str = "F32") -> Path:
 def closeness(path: Path, cases: list[dict[str, Any]]) -> float:
     """The smallest cosine with what the reference answers."""
     embedder = Embedder(read_header(path), ANYWHERE)
-    vectors = embedder.documents([case["text"] for case in cases])
+    vectors = embedder.documents([case["text"] for case in cases]).vectors
     embedder.close()
     return float((vectors * np.array([case["vec"] for case in cases])).sum(axis=1).min())
 

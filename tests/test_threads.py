@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -10,9 +12,10 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from support import SAMPLE
+from support import PARITY, SAMPLE, clean_environment
 
 import qrank
+from qrank.errors import ModelError
 from qrank.indexing.index import _Update
 from qrank.ingest.prepare import Part, Prepared, Task
 from qrank.ingest.readers import Outcome
@@ -103,3 +106,103 @@ def test_a_spool_gives_back_what_was_read_and_raises_what_reading_raised() -> No
 
     with pytest.raises(OSError, match="it changed"), spooled(broken()):
         pass
+
+
+MODELS = """
+import sys
+from concurrent.futures import ThreadPoolExecutor
+import numpy as np
+import qrank
+
+groups = [[f"note {i} about tea {j} " * (1 + j % 5) for j in range(9)] for i in range(24)]
+embedding, reranking = qrank.Embedding("tiny"), qrank.Reranking("tiny")
+long = "tea " * 20_000
+
+def ask(group):
+    vectors, truncated = embedding.embed(group)
+    scores = [ranked.score for ranked in sorted(reranking("tea", group), key=lambda r: r.index)]
+    return vectors, truncated, scores
+
+groups[5] = ["tea", long]
+alone = [ask(group) for group in groups]
+with ThreadPoolExecutor(6) as threads:
+    together = list(threads.map(ask, groups * 3))
+for (vectors, truncated, scores), (others, other_truncated, other_scores) in zip(
+    alone * 3, together, strict=True
+):
+    assert np.allclose(vectors, others, atol=1e-5)
+    assert truncated == other_truncated
+    assert np.allclose(scores, other_scores, atol=1e-5)
+assert [bool(truncated) for _, truncated, _ in together] == [i % 24 == 5 for i in range(72)]
+
+# Closed while others use them: an error, and the process lives.
+with ThreadPoolExecutor(6) as threads:
+    jobs = [threads.submit(ask, group) for group in groups * 3]
+    jobs[3].result()
+    embedding.close()
+    reranking.close()
+errors = [job.exception() for job in jobs]
+assert all(error is None or "was closed" in str(error) for error in errors), errors
+try:
+    ask(groups[0])
+    raise AssertionError
+except qrank.ModelError as error:
+    assert "was closed" in str(error)
+print("done")
+"""
+
+INDEX = """
+import asyncio, sys
+import qrank
+
+async def main():
+    with qrank.Index(sys.argv[1]) as index:
+        await asyncio.to_thread(index.add, sys.argv[2])
+        queries = ["who may work alone at night", "the tide", "keep photos safe"]
+        alone = [index.search(query, candidates=4).results for query in queries]
+        jobs = [asyncio.to_thread(index.search, query, candidates=4) for query in queries * 6]
+        answers = await asyncio.gather(*jobs)
+        assert [[r.id for r in answer.results] for answer in answers] == [
+            [r.id for r in results] for results in alone * 6
+        ]
+        assert all(alone)
+
+asyncio.run(main())
+print("done")
+"""
+
+
+@pytest.mark.parametrize(
+    ("script", "arguments"), [(MODELS, []), (INDEX, ["i.db", str(SAMPLE / "handbook")])]
+)
+def test_threads_do_not_end_the_process(tmp_path: Path, script: str, arguments: list[str]) -> None:
+    """In a process of its own: what llama.cpp does not allow would end this one, or hang it."""
+    run = subprocess.run(
+        [sys.executable, "-X", "faulthandler", "-c", script, *arguments],
+        cwd=tmp_path,
+        env=clean_environment(tmp_path),
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert (run.returncode, run.stdout) == (0, "done\n"), run.stderr
+
+
+def test_a_model_is_closed_when_another_took_its_place_and_no_thread_uses_it(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "tea.md").write_text("Steep green tea for two minutes.\n")
+    path = tmp_path / "i.db"
+    with qrank.Index(path, embed_model="tiny") as index:
+        index.add(tmp_path / "tea.md")
+    with qrank.Index(path) as index:
+        assert index.search("green tea", mode="vector", rerank=False).models["embed"] == "tiny"
+        with index._find_semantic().use() as first:
+            with qrank.Index(path, embed_model=str(PARITY / "embed.gguf")) as other:
+                assert other.add(tmp_path / "tea.md").replaced == ["tiny"]
+            answer = index.search("green tea", mode="vector", rerank=False)
+            assert answer.models["embed"] == str(PARITY / "embed.gguf")
+            assert len(first.queries(["green tea"]).vectors) == 1  # it is still used here
+        with pytest.raises(ModelError, match="was closed"):
+            first.queries(["green tea"])

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 # A transaction is written when one of these is reached.
 COMMIT_SECONDS, COMMIT_VECTORS = 2.0, 1024
 WAIT_SECONDS = 0.1  # between two looks at what another run is embedding
+SILENT_LOOKS = 30  # that are not worth a line: the other run commits every COMMIT_SECONDS
 
 log = logging.getLogger("qrank")
 
@@ -72,7 +73,7 @@ class _Run:
         missing = self._store.missing_vectors(self._model)
         self._progress.stage("embedding", len(missing))
         embedded = 0
-        waiting = False
+        looks = 0  # at what others are embedding, with nothing to do here
         while missing:
             self._others = []
             done = self._embed_free(missing)
@@ -80,9 +81,9 @@ class _Run:
             missing = self._store.missing_vectors(self._model, self._others)
             self._progress.advance(len(self._others) - len(missing))
             if missing and not done:  # nothing is claimed here now: no two runs wait for each other
-                if not waiting:
+                looks += 1
+                if looks == SILENT_LOOKS:
                     log.warning("waiting for another qrank that embeds %d texts", len(missing))
-                    waiting = True
                 time.sleep(WAIT_SECONDS)
         return embedded
 
@@ -118,9 +119,9 @@ class _Run:
         try:
             for made in self._embedder.stream(texts()):
                 done = sent.popleft()
-                vectors.append(made)
+                vectors.append(made.vectors)
                 ids.extend(done)
-                truncated.extend(done[i] for i in self._embedder.cut)
+                truncated.extend(done[i] for i in made.truncated)
                 embedded += len(done)
                 self._progress.advance(len(done))
                 if len(ids) >= COMMIT_VECTORS or time.monotonic() - written > COMMIT_SECONDS:

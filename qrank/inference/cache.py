@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import struct
 from collections.abc import Callable, Generator, Sequence
+from contextlib import AbstractContextManager as Use
 from typing import TYPE_CHECKING
 
 from qrank.prompts import PROMPT_VERSION
@@ -24,9 +25,10 @@ _SCORE = struct.Struct("<d")
 
 
 def query_vector(
-    cache: Cache | None, model_hash: str, query: str, dims: int, load: Callable[[], Embedder]
+    cache: Cache | None, model_hash: str, query: str, dims: int, use: Callable[[], Use[Embedder]]
 ) -> NDArray[np.float32]:
-    """The unit vector of a query, of shape (dims,); load is called only when it is not cached."""
+    """The unit vector of a query, of shape (dims,); the model is used only when it
+    is not cached."""
     import numpy as np
 
     key = _key("vector", model_hash, query)
@@ -35,7 +37,8 @@ def query_vector(
         held = np.frombuffer(known, dtype="<f4")
         if np.isfinite(held).all():
             return held
-    vector: NDArray[np.float32] = load().queries([query])[0]
+    with use() as embedder:
+        vector: NDArray[np.float32] = embedder.queries([query]).vectors[0]
     if cache:
         cache.put({key: vector.astype("<f4").tobytes()})
     return vector
@@ -46,10 +49,10 @@ def relevance(
     model_hash: str,
     query: str,
     texts: Sequence[str],
-    load: Callable[[], Reranker],
+    use: Callable[[], Use[Reranker]],
 ) -> Generator[tuple[bool, dict[int, float]], None, None]:
     """Yield (cached, P(relevant) of texts by their place): first all that are cached, then batch
-    by batch in order. load is called only when one is not cached. What was computed is cached at
+    by batch in order. The model is used only when one is not cached. What was computed is cached at
     the end, also when the iterator is closed early.
     """
     keys = [_key("score", model_hash, query, text) for text in texts]
@@ -62,11 +65,12 @@ def relevance(
     fresh: dict[bytes, bytes] = {}
     done = 0
     try:
-        for batch in load().scores(query, [texts[i] for i in missing]):
-            scores = dict(zip(missing[done:], batch, strict=False))
-            done += len(batch)
-            fresh.update((keys[i], _SCORE.pack(score)) for i, score in scores.items())
-            yield False, scores
+        with use() as reranker:
+            for batch in reranker.scores(query, [texts[i] for i in missing]):
+                scores = dict(zip(missing[done:], batch, strict=False))
+                done += len(batch)
+                fresh.update((keys[i], _SCORE.pack(score)) for i, score in scores.items())
+                yield False, scores
     finally:
         if cache:
             cache.put(fresh)

@@ -9,13 +9,10 @@ from typing import TYPE_CHECKING, Protocol
 
 from qrank.models.registry import ModelChoice
 from qrank.prompts import templates
-from qrank.results import Signature
+from qrank.results import Embedded, Signature
 from qrank.urls import parse_all
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from qrank.servers.client import Server
     from qrank.settings import Placement
     from qrank.store.cache import Cache
@@ -42,19 +39,15 @@ class Embedder(Protocol):
     def window(self) -> int:
         """How many tokens of a text the model reads."""
 
-    @property
-    def cut(self) -> list[int]:
-        """Which texts of the last call were longer than the window, as far as that is seen here."""
-
-    def documents(self, texts: Sequence[str], dims: int | None = None) -> NDArray[np.float32]:
-        """Unit vectors of document texts, of shape (len(texts), dims)."""
+    def documents(self, texts: Sequence[str], dims: int | None = None) -> Embedded:
+        """The vectors of document texts."""
 
     def queries(
         self, texts: Sequence[str], instruction: str | None = None, dims: int | None = None
-    ) -> NDArray[np.float32]:
-        """Unit vectors of queries, of shape (len(texts), dims)."""
+    ) -> Embedded:
+        """The vectors of queries."""
 
-    def stream(self, groups: Iterable[Sequence[str]]) -> Iterator[NDArray[np.float32]]:
+    def stream(self, groups: Iterable[Sequence[str]]) -> Iterator[Embedded]:
         """The vectors of groups of documents, in order, as each is done."""
 
     def close(self) -> None:

@@ -15,6 +15,7 @@ from qrank.llama.context import DecoderContext, EncoderContext, pooled
 from qrank.llama.engine import MAX_TOKENS, Frame, Model
 from qrank.llama.gguf import ModelFile, require_embedder
 from qrank.prompts import Templates, clean, templates
+from qrank.results import Embedded
 from qrank.settings import Placement
 
 
@@ -38,7 +39,6 @@ class Embedder:
         self._context: DecoderContext | EncoderContext = kind(self._model, embeddings=True)
         self.window = min(MAX_TOKENS, file.context_length)
         self._lock = threading.Lock()  # one thread at a time
-        self.cut: list[int] = []  # which texts of the last call were longer than the window
 
     @property
     def dims(self) -> int:
@@ -55,45 +55,46 @@ class Embedder:
         """How many tokens the model has computed."""
         return self._context.decoded
 
-    def documents(self, texts: Sequence[str], dims: int | None = None) -> NDArray[np.float32]:
-        """Unit vectors of document texts, of shape (len(texts), dims).
+    def documents(self, texts: Sequence[str], dims: int | None = None) -> Embedded:
+        """Unit vectors of document texts.
 
-        A text longer than the model's window is cut, as the reference implementations do; cut
-        says which. Raises InputError for dims out of range.
+        A text longer than the model's window is truncated, as the reference implementations do.
+        Raises InputError for dims out of range.
         """
-        return self._vectors([self._around.of_document(text) for text in texts], dims)
+        return self._embed([self._around.of_document(text) for text in texts], dims)
 
     def queries(
         self, texts: Sequence[str], instruction: str | None = None, dims: int | None = None
-    ) -> NDArray[np.float32]:
-        """Unit vectors of queries, of shape (len(texts), dims). Raises InputError for an
-        instruction where the model's prompt has no place for one."""
-        return self._vectors([self._around.of_query(text, instruction) for text in texts], dims)
+    ) -> Embedded:
+        """Unit vectors of queries. Raises InputError for an instruction where the model's prompt
+        has no place for one."""
+        return self._embed([self._around.of_query(text, instruction) for text in texts], dims)
 
-    def stream(self, groups: Iterable[Sequence[str]]) -> Iterator[NDArray[np.float32]]:
+    def stream(self, groups: Iterable[Sequence[str]]) -> Iterator[Embedded]:
         """The vectors of groups of documents, in order, as each is done."""
         for texts in groups:
             yield self.documents(texts)
 
-    def _vectors(self, texts: Sequence[str], dims: int | None) -> NDArray[np.float32]:
+    def _embed(self, texts: Sequence[str], dims: int | None) -> Embedded:
         kept = dims or self.dims
         if not 1 <= kept <= self.dims:
             raise InputError(f"--dims {kept} is out of range: the model has {self.dims}")
         vectors = np.zeros((len(texts), kept), dtype=np.float32)
+        truncated: list[int] = []
         with self._lock:
-            outputs = self._outputs(self._sequences(texts))
+            self._model.require_open()
+            outputs = self._outputs(self._sequences(texts, truncated))
             for i, output in enumerate(chain.from_iterable(outputs)):
                 vectors[i] = output[:kept]  # Matryoshka: a prefix, normalised again
         norms = np.linalg.norm(vectors, axis=1, keepdims=True)
         vectors /= np.where(norms > 0, norms, 1.0)
-        return vectors
+        return Embedded(vectors, truncated)
 
-    def _sequences(self, texts: Sequence[str]) -> Iterator[list[int]]:
-        self.cut = []
+    def _sequences(self, texts: Sequence[str], truncated: list[int]) -> Iterator[list[int]]:
         for i, text in enumerate(texts):
             ids = self._model.tokens(clean(text))
             if len(ids) > self._frame.room(self.window):
-                self.cut.append(i)
+                truncated.append(i)
             yield self._frame.text(ids, self.window)
 
     def _outputs(self, sequences: Iterator[list[int]]) -> Iterator[list[NDArray[np.float32]]]:

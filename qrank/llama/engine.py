@@ -74,6 +74,11 @@ class Model:
             raise ModelError(f"{self.file.path} has no vocabulary that llama.cpp can use")
         return list(ids[:count])
 
+    def require_open(self) -> None:
+        """Raise ModelError when the model was closed: llama.cpp would end the process."""
+        if not self.handle:
+            raise ModelError(f"the model {self.file.path} was closed")
+
     def close(self) -> None:
         """Free the model's memory."""
         if self.handle:

@@ -203,6 +203,7 @@ class Reranker:
         the model's window is cut.
         """
         with self._lock:
+            self._model.require_open()
             yield from self._ranker.scores(query, texts, instruction)
 
     def close(self) -> None:

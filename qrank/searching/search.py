@@ -6,7 +6,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -73,11 +73,11 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class Semantic:
-    """The model of the index's vectors; load is called only when it is needed."""
+    """The model of the index's vectors; use loads it when it is first needed."""
 
     stored: StoredModel
     choice: ModelChoice
-    load: Callable[[], Embedder]
+    use: Callable[[], AbstractContextManager[Embedder]]
 
     @property
     def key(self) -> str:
@@ -87,11 +87,11 @@ class Semantic:
 
 @dataclass(frozen=True, slots=True)
 class Rerank:
-    """A reranker; load is called only when it is needed."""
+    """A reranker; use loads it when it is first needed."""
 
     choice: ModelChoice
     sha256: str
-    load: Callable[[], Reranker]
+    use: Callable[[], AbstractContextManager[Reranker]]
 
 
 @dataclass(slots=True)
@@ -249,7 +249,7 @@ def _candidates(
                 model.key,
                 parsed.plain,
                 model.stored.dims,
-                model.load,
+                model.use,
             )
         with clock.stage("vector"):
             near = store.nearest(model.stored.id, vector_of_query, depth, filter)
@@ -319,7 +319,7 @@ def _reranked(
     low = min(0.0, *(c.final for c in head))
     span = max(c.final for c in head) - low or 1.0
     started = time.monotonic()
-    answers = relevance(cache if query.cached else None, rerank.sha256, plain, texts, rerank.load)
+    answers = relevance(cache if query.cached else None, rerank.sha256, plain, texts, rerank.use)
     with closing(answers) as batches:
         for cached, scores in batches:
             for i, p_yes in scores.items():

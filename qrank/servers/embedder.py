@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from qrank.errors import InputError
 from qrank.prompts import Templates, escape_control_tokens
+from qrank.results import Embedded
 from qrank.servers.client import Server, ServerError
 from qrank.servers.pool import reachable, spread
 
@@ -27,11 +28,6 @@ class ServerEmbedder:
 
     decoded = 0
     window = 0
-
-    @property
-    def cut(self) -> list[int]:
-        """Nothing that would be known."""
-        return []
 
     def __init__(self, servers: Sequence[Server], around: Templates) -> None:
         """Ask each server for a first vector.
@@ -61,29 +57,30 @@ class ServerEmbedder:
         """Whether the query prompt has a place for an instruction."""
         return self._around.takes_instruction
 
-    def documents(self, texts: Sequence[str], dims: int | None = None) -> NDArray[np.float32]:
+    def documents(self, texts: Sequence[str], dims: int | None = None) -> Embedded:
         """As Embedder.documents."""
-        return self._vectors([self._around.of_document(text) for text in texts], dims)
+        return self._embed([self._around.of_document(text) for text in texts], dims)
 
     def queries(
         self, texts: Sequence[str], instruction: str | None = None, dims: int | None = None
-    ) -> NDArray[np.float32]:
+    ) -> Embedded:
         """As Embedder.queries."""
-        return self._vectors([self._around.of_query(text, instruction) for text in texts], dims)
+        return self._embed([self._around.of_query(text, instruction) for text in texts], dims)
 
-    def stream(self, groups: Iterable[Sequence[str]]) -> Iterator[NDArray[np.float32]]:
+    def stream(self, groups: Iterable[Sequence[str]]) -> Iterator[Embedded]:
         """As Embedder.stream; groups are asked for ahead, a request each."""
         tasks = ([self._around.of_document(text) for text in group] for group in groups)
-        yield from spread(self._servers, tasks, self._ask, IN_FLIGHT)
+        for vectors in spread(self._servers, tasks, self._ask, IN_FLIGHT):
+            yield Embedded(vectors, [])
 
-    def _vectors(self, texts: list[str], dims: int | None) -> NDArray[np.float32]:
+    def _embed(self, texts: list[str], dims: int | None) -> Embedded:
         kept = dims or self.dims
         if not 1 <= kept <= self.dims:
             raise InputError(f"--dims {kept} is out of range: the model has {self.dims}")
         batches = (texts[at : at + BATCH] for at in range(0, len(texts), BATCH))
         made = list(spread(self._servers, batches, self._ask, IN_FLIGHT))
         whole = np.concatenate(made) if made else np.zeros((0, self.dims), dtype=np.float32)
-        return _unit(whole[:, :kept])
+        return Embedded(_unit(whole[:, :kept]), [])
 
     def _probe(self, server: Server) -> NDArray[np.float32]:
         """Find the endpoint, and what it answers."""

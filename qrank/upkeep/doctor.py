@@ -133,9 +133,9 @@ def _by_embedder(choice: ModelChoice, placement: Placement) -> list[tuple[float,
     from qrank.inference.loading import load_embedder
 
     with closing(load_embedder(choice, placement)) as embedder:
-        asked = embedder.queries([query for query, _, _ in PAIRS])
-        relevant = embedder.documents([text for _, text, _ in PAIRS])
-        others = embedder.documents([text for _, _, text in PAIRS])
+        asked = embedder.queries([query for query, _, _ in PAIRS]).vectors
+        relevant = embedder.documents([text for _, text, _ in PAIRS]).vectors
+        others = embedder.documents([text for _, _, text in PAIRS]).vectors
     pairs = zip((asked * relevant).sum(axis=1), (asked * others).sum(axis=1), strict=True)
     return [(float(a), float(b)) for a, b in pairs]
 

@@ -42,11 +42,11 @@ def embed(
     read = 0
     try:
         while group := list(islice(items, GROUP)):
-            vectors = embedding(
+            embedded = embedding.embed(
                 [item.text for item in group], query=query, instruction=instruct, dims=dims
             )
-            json_output.embeddings(group, vectors)
-            for i in embedding.cut:
+            json_output.embeddings(group, embedded.vectors)
+            for i in embedded.truncated:
                 render.warn(
                     f"text {read + i + 1} is longer than the model's window of "
                     f"{embedding.window} tokens: its end was left out"
