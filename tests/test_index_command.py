@@ -336,8 +336,14 @@ def test_files_with_odd_names_are_found_opened_and_removed(
     assert odd not in {hit["path"] for hit in qrank(*words, "--jsonl").lines()}
 
 
-def test_watch_keeps_the_index_fresh(
-    qrank: Qrank, notes: Path, tmp_path: Path, environment: dict[str, str]
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_watch_keeps_the_index_fresh_until_it_is_ended(
+    qrank: Qrank,
+    notes: Path,
+    tmp_path: Path,
+    environment: dict[str, str],
+    number: int,
+    status: int,
 ) -> None:
     words = [COMMAND, "index", "notes", "--no-embed", "--watch", "--db", "i.db"]
     run = subprocess.Popen(
@@ -350,9 +356,9 @@ def test_watch_keeps_the_index_fresh(
         search = ("search", "zeppelin", "--mode", "bm25", "--db", "i.db")
         wait_until(lambda: qrank(*search).returncode == 0, run)
     finally:
-        run.send_signal(signal.SIGINT)
+        run.send_signal(number)
         run.communicate(timeout=120)
-    assert run.returncode == 130
+    assert run.returncode == status
 
 
 def test_watch_sees_what_changes_during_its_first_run(

@@ -120,10 +120,11 @@ def run() -> int:
         return 2
     except ClickException as error:
         return _fail(_usage(error), 2)
-    except (typer.Abort, KeyboardInterrupt) as error:
+    except (typer.Abort, KeyboardInterrupt, Terminated) as error:
+        # watchfiles turns what a signal's handler raises into KeyboardInterrupt.
+        if isinstance(error, Terminated) or _was_terminated():
+            return _fail(str(error) or "terminated", 128 + signal.SIGTERM)
         return _fail(str(error) or "interrupted", 130)
-    except Terminated as error:
-        return _fail(str(error) or "terminated", 128 + signal.SIGTERM)
     except Exception as error:
         if run.debug:
             raise
@@ -139,6 +140,10 @@ def run() -> int:
 def _terminate(_number: int, _frame: object) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # the next one ends it at once
     raise Terminated
+
+
+def _was_terminated() -> bool:
+    return signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
 
 
 def _usage(error: ClickException) -> str:
