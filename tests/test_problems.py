@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -119,3 +120,17 @@ def test_code_that_would_take_a_grammar_all_memory_is_read(tmp_path: Path) -> No
         assert outcome.prepared, outcome.problem
         chunks = len(outcome.prepared.chunks) + sum(len(part.chunks) for part in outcome.rest)
         assert chunks > 1000
+
+
+def test_the_rest_of_a_file_ends_when_reading_was_ended(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv.gz"
+    path.write_bytes(gzip.compress(b"who,what\n" + b"a guest,tea for two\n" * 600_000, 1))
+    outcomes = read_all([Task(str(path), Signature.of(path.stat()))], READ_ALL)
+    outcome = next(outcomes)
+    assert outcome.prepared
+    assert not outcome.prepared.complete
+    outcomes.close()  # type: ignore[attr-defined]
+    with ThreadPoolExecutor(1) as thread:
+        rest = thread.submit(list, outcome.rest)
+        with pytest.raises(OSError, match="reading was ended"):
+            rest.result(timeout=120)

@@ -120,6 +120,9 @@ class _Closed(Exception):
     """Nobody wants the rest."""
 
 
+_ENDED = pickle.dumps(("unread", "reading was ended before"))
+
+
 class _Reply:
     """What a worker says of a task, put in by one thread and taken by another."""
 
@@ -134,6 +137,7 @@ class _Reply:
         while self._messages.qsize() >= MESSAGES and not closed.wait(0.02):
             pass
         if closed.is_set():
+            self._messages.put((protocol.PROBLEM, _ENDED))  # who still asks must not wait for ever
             raise _Closed
         self._messages.put((kind, data))
 
