@@ -26,10 +26,10 @@ from bench_models import QUANTS, SHAPES, model
 from qrank import prompts
 from qrank.llama.binding import llama
 from qrank.llama.context import PACK_TOKENS
-from qrank.llama.embedder import Embedder
+from qrank.llama.embedder import LlamaEmbedder
 from qrank.llama.engine import Frame, Model
 from qrank.llama.gguf import read_header
-from qrank.llama.reranker import Reranker
+from qrank.llama.reranker import LlamaReranker
 from qrank.prompts import clean
 from qrank.settings import ANYWHERE
 
@@ -105,7 +105,7 @@ def embedding(path: Path, count: int, runs: int) -> None:
     from llama_cpp import Llama
 
     raw = Raw(path)
-    embedder = Embedder(read_header(path), ANYWHERE)
+    embedder = LlamaEmbedder(read_header(path), ANYWHERE)
     documents = texts(raw.model, count, 50, 400)
     frame = Frame(raw.model)
     sequences = [frame.text(raw.model.tokens(clean(d)), PACK_TOKENS) for d in documents]
@@ -146,7 +146,7 @@ def command_rate(path: Path, documents: list[str], tokens: int) -> float:
 
 def reranking(path: Path, count: int, runs: int) -> None:
     raw = Raw(path)
-    reranker = Reranker(read_header(path), ANYWHERE)
+    reranker = LlamaReranker(read_header(path), ANYWHERE)
     documents = texts(raw.model, count, 150, 300)
     head = raw.model.tokens(prompts.RERANK_PREFIX, special=True) + raw.model.tokens(
         "".join(prompts.rerank_question(QUERY))
@@ -195,12 +195,12 @@ def _peak() -> None:
 
 
 def embed_once(path: Path) -> None:
-    Embedder(read_header(path), ANYWHERE).documents(WORDS)
+    LlamaEmbedder(read_header(path), ANYWHERE).documents(WORDS)
     _peak()
 
 
 def rerank_once(path: Path) -> None:
-    list(Reranker(read_header(path), ANYWHERE).scores(QUERY, WORDS))
+    list(LlamaReranker(read_header(path), ANYWHERE).scores(QUERY, WORDS))
     _peak()
 
 

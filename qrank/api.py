@@ -10,10 +10,10 @@ from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Unpack
 
 from qrank.arguments import FilterOptions, path_list, text_list
+from qrank.closing import Closing
 from qrank.errors import InputError
 from qrank.models.registry import AUTO, Registry, Role
 from qrank.results import Answer, Check, IndexedChunk, IndexReport, Mode, Stale
@@ -31,7 +31,7 @@ DEFAULT_COLLECTION = "default"
 log = logging.getLogger("qrank")
 
 
-class Index:
+class Index(Closing):
     """An index file: what is under some folders, searchable.
 
     Several threads may use one Index: searches run at the same time, but take turns at a model;
@@ -77,17 +77,6 @@ class Index:
         self._rerank: Rerank | None = None
         self._embedder: Shared[Embedder] | None = None
         self._reranker: Shared[Reranker] | None = None
-
-    def __enter__(self) -> Index:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Close the file and free the models, when no other thread uses it any more."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from types import TracebackType
-from typing import Protocol, Self
+from typing import Protocol
+
+from qrank.closing import Closing
 
 
 class Progress(Protocol):
@@ -26,22 +27,14 @@ class Silent:
         """Nothing."""
 
 
-class Counting:
+class Counting(Closing):
     """Nothing shown; knows where the run is."""
 
     def __init__(self) -> None:
         self._stage, self._done = "", 0
         self._total: int | None = None
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
         """Nothing to close."""
 
     @property

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qrank.arguments import path_list, require_count, text_list
+from qrank.closing import Closing
 from qrank.errors import InputError
 from qrank.models.registry import AUTO, Registry, Role
 from qrank.results import Embedded, Packed, RankedText, Result
@@ -39,14 +40,11 @@ def rerank(
         raise InputError("the query is empty", hint="say what the documents should answer")
     if not texts:
         return []
-    reranking = Reranking(model, placement=placement, settings=settings)
-    try:
+    with Reranking(model, placement=placement, settings=settings) as reranking:
         return reranking(query, texts, instruction=instruction, candidates=candidates)
-    finally:
-        reranking.close()
 
 
-class Reranking:
+class Reranking(Closing):
     """A reranking model, loaded: a query and texts in, the texts with their relevance out."""
 
     def __init__(
@@ -97,7 +95,7 @@ class Reranking:
         self._reranker.close()
 
 
-class Embedding:
+class Embedding(Closing):
     """An embedding model, loaded: texts in, unit vectors out."""
 
     def __init__(
@@ -166,11 +164,8 @@ def embed(
     settings: Settings = NO_SETTINGS,
 ) -> NDArray[np.float32]:
     """Unit vectors of texts, of shape (len(texts), dims). For many calls use Embedding."""
-    embedding = Embedding(model, placement=placement, settings=settings)
-    try:
+    with Embedding(model, placement=placement, settings=settings) as embedding:
         return embedding(texts, query=query, instruction=instruction, dims=dims)
-    finally:
-        embedding.close()
 
 
 def pack(query: str, results: Sequence[Result], max_tokens: int) -> Packed:

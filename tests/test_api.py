@@ -162,6 +162,15 @@ def test_rerank_and_embed_without_an_index() -> None:
     assert qrank.embed(["one"], query=True)[0] != pytest.approx(vectors[0], abs=1e-3)
 
 
+def test_embedding_says_which_texts_were_truncated() -> None:
+    texts = ["tea", "a cup of tea " * 5000, "an owl"]
+    with qrank.Embedding("tiny") as embedding:
+        made = embedding.embed(texts)
+        assert list(made.truncated) == [1]
+        assert np.array_equal(made.vectors, embedding(texts))
+        assert list(embedding.embed(["tea"]).truncated) == []
+
+
 def test_a_reranker_kept_loaded_scores_as_one_loaded_for_each_query() -> None:
     texts = ["the tide turns", "green tea leaves", "an owl at night"]
     reranking = qrank.Reranking("tiny")

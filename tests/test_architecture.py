@@ -40,7 +40,7 @@ LAYERS = {  # each may import those after it
     "models": set(),
 }
 EVERYWHERE = {"results", "errors", "settings", "analysis", "names", "prompts", ""}
-EVERYWHERE |= {"files", "processors", "passage", "terms", "urls", "arguments", "markup"}
+EVERYWHERE |= {"files", "processors", "passage", "terms", "urls", "arguments", "closing", "markup"}
 
 
 def imports(path: Path) -> set[str]:

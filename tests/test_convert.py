@@ -20,9 +20,9 @@ import numpy as np
 import pytest
 from support import PARITY, Run, complaint
 
-from qrank.llama.embedder import Embedder
+from qrank.llama.embedder import LlamaEmbedder
 from qrank.llama.gguf import Kind, read_header
-from qrank.llama.reranker import Reranker
+from qrank.llama.reranker import LlamaReranker
 from qrank.settings import ANYWHERE
 
 Qrank = Callable[..., Run]
@@ -160,7 +160,7 @@ def publish(folder: Path, source: str, kind: str = "F32") -> Path:
 
 def closeness(path: Path, cases: list[dict[str, Any]]) -> float:
     """The smallest cosine with what the reference answers."""
-    embedder = Embedder(read_header(path), ANYWHERE)
+    embedder = LlamaEmbedder(read_header(path), ANYWHERE)
     vectors = embedder.documents([case["text"] for case in cases]).vectors
     embedder.close()
     return float((vectors * np.array([case["vec"] for case in cases])).sum(axis=1).min())
@@ -168,7 +168,7 @@ def closeness(path: Path, cases: list[dict[str, Any]]) -> float:
 
 def distance(path: Path, cases: list[dict[str, Any]]) -> float:
     """The largest difference of P(relevant) from what the reference answers."""
-    reranker = Reranker(read_header(path), ANYWHERE)
+    reranker = LlamaReranker(read_header(path), ANYWHERE)
     found = [
         abs(next(iter(reranker.scores(case["query"], [case["doc"]])))[0] - case["score"])
         for case in cases

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from qrank import prompts
-from qrank.llama.embedder import Embedder
+from qrank.llama.embedder import LlamaEmbedder
 from qrank.llama.engine import Frame, Model
 from qrank.llama.gguf import read_header
-from qrank.llama.reranker import Reranker
+from qrank.llama.reranker import LlamaReranker
 from qrank.prompts import clean
 from qrank.settings import ANYWHERE, Placement
 
@@ -36,7 +36,7 @@ def expected(folder: Path) -> dict[str, Any]:
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("together", [True, False], ids=["packed", "alone"])
 def test_p_yes_is_the_reference_s(folder, expected, name, together, threads):
-    reranker = Reranker(read_header(folder / name), Placement(threads=threads))
+    reranker = LlamaReranker(read_header(folder / name), Placement(threads=threads))
     instruction = json.loads((folder / "cases.json").read_text("utf-8"))["instruction"]
     for key, task in (("rerank", None), ("rerank_instr", instruction)):
         cases = expected[key]
@@ -70,7 +70,7 @@ def test_token_ids_are_the_reference_s(folder, expected):
 
 
 def test_embeddings_are_the_reference_s(folder, expected):
-    embedder = Embedder(read_header(folder / "embed.gguf"), ANYWHERE)
+    embedder = LlamaEmbedder(read_header(folder / "embed.gguf"), ANYWHERE)
     cases = expected["embed_doc"]
     vectors = embedder.documents([case["text"] for case in cases]).vectors
     for vector, case in zip(vectors, cases, strict=True):
@@ -81,7 +81,7 @@ def test_embeddings_are_the_reference_s(folder, expected):
 
 
 def test_scores_depend_on_neither_order_nor_neighbours(folder, expected):
-    reranker = Reranker(read_header(folder / "lm.gguf"), ANYWHERE)
+    reranker = LlamaReranker(read_header(folder / "lm.gguf"), ANYWHERE)
     cases = [case for case in expected["rerank"] if case["query"] == expected["rerank"][0]["query"]]
     texts = [case["doc"] for case in cases] * 4  # several packs, lengths mixed
     ahead = [score for batch in reranker.scores(cases[0]["query"], texts) for score in batch]
@@ -105,14 +105,13 @@ def test_bert_family_token_ids_are_the_reference_s(name):
 
 @pytest.mark.parametrize("name", [name for name in sorted(BERT) if "embed" in BERT[name]])
 def test_bert_family_embeddings_are_the_reference_s(name):
-    embedder = Embedder(read_header(OURS / f"{name}.gguf"), ANYWHERE)
+    embedder = LlamaEmbedder(read_header(OURS / f"{name}.gguf"), ANYWHERE)
     cases = BERT[name]["embed"]
     together = embedder.documents([case["text"] for case in cases]).vectors
     for vector, case in zip(together, cases, strict=True):
         assert float(vector @ np.array(case["vec"])) >= 0.9999
-        alone = embedder.queries([case["text"]]).vectors[
-            0
-        ]  # these families put no prompt around a query
+        # These families put no prompt around a query.
+        alone = embedder.queries([case["text"]]).vectors[0]
         assert float(vector @ alone) >= 0.9999
     embedder.close()
 
@@ -126,7 +125,7 @@ def test_cross_encoder_scores_are_the_reference_s(name):
         query, document = (model.tokens(clean(case[part])) for part in ("query", "doc"))
         assert frame.pair(query, document, file.context_length) == case["ids"]
     model.close()
-    reranker = Reranker(file, ANYWHERE)
+    reranker = LlamaReranker(file, ANYWHERE)
     for query in {case["query"] for case in BERT[name]["rerank"]}:
         cases = [case for case in BERT[name]["rerank"] if case["query"] == query]
         scores = [s for b in reranker.scores(query, [case["doc"] for case in cases]) for s in b]

@@ -14,7 +14,7 @@ from support import COMMAND, PARITY, Run, complaint, extract
 from qrank.ingest.chunk import chunk
 from qrank.ingest.walk import walk
 from qrank.llama.gguf import read_header
-from qrank.llama.reranker import Reranker
+from qrank.llama.reranker import LlamaReranker
 from qrank.settings import ANYWHERE, WALK_ALL
 
 Qrank = Callable[..., Run]
@@ -109,7 +109,7 @@ def test_a_long_input_without_nul_is_one_text(qrank: Qrank) -> None:
 
 
 def test_a_question_too_long_is_cut_but_never_the_template() -> None:
-    reranker = Reranker(read_header(PARITY / "lm.gguf"), ANYWHERE)
+    reranker = LlamaReranker(read_header(PARITY / "lm.gguf"), ANYWHERE)
     ranker = reranker._ranker
     end = ranker._model.tokens("\n<Document>:")
     long = ranker._question("word " * 20_000, None, 500)

@@ -177,8 +177,8 @@ def test_a_server_that_dies_leaves_its_work_to_the_other(
         found = [made.vectors for made in embedder.stream(groups)]
         embedder.close()
     assert "the other servers go on" in caplog.text
-    for group, vectors in zip(groups, found, strict=True):
-        np.testing.assert_allclose(vectors, [unit(text) for text in group], atol=1e-6)
+    for group, made in zip(groups, found, strict=True):
+        np.testing.assert_allclose(made.vectors, [unit(text) for text in group], atol=1e-6)
     # And one that is gone before it begins is told and left out.
     caplog.clear()
     embedder = ServerEmbedder(

@@ -81,12 +81,12 @@ def load_embedder(choice: ModelChoice, placement: Placement) -> Embedder:
         from qrank.servers.embedder import ServerEmbedder
 
         return ServerEmbedder(_servers(choice), templates("", entry.query, entry.document))
-    from qrank.llama.embedder import Embedder
+    from qrank.llama.embedder import LlamaEmbedder
     from qrank.llama.gguf import read_header
 
     header = read_header(choice.path)
     around = templates(header.architecture, entry.query, entry.document)
-    return Embedder(header, placement, around)
+    return LlamaEmbedder(header, placement, around)
 
 
 def load_reranker(choice: ModelChoice, placement: Placement) -> Reranker:
@@ -96,9 +96,9 @@ def load_reranker(choice: ModelChoice, placement: Placement) -> Reranker:
 
         return ServerReranker(_servers(choice), choice.entry.api)
     from qrank.llama.gguf import read_header
-    from qrank.llama.reranker import Reranker
+    from qrank.llama.reranker import LlamaReranker
 
-    return Reranker(read_header(choice.path), placement)
+    return LlamaReranker(read_header(choice.path), placement)
 
 
 def _servers(choice: ModelChoice) -> list[Server]:

@@ -19,7 +19,7 @@ from qrank.results import Embedded
 from qrank.settings import Placement
 
 
-class Embedder:
+class LlamaEmbedder:
     """An embedding model: Qwen3-Embedding and other causal ones that pool by their last token,
     or one of the BERT family with the pooling its file names. Its vectors depend on text and
     file alone, never on the batch."""

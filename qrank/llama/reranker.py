@@ -115,7 +115,7 @@ class PromptReranker:
     def scores(
         self, query: str, texts: Sequence[str], instruction: str | None
     ) -> Iterator[list[float]]:
-        """As Reranker.scores."""
+        """As LlamaReranker.scores."""
         room = self._limit - len(self._opening) - len(self._closing)
         prefix = self._opening + self._question(query, instruction, room // 2)
         room = self._limit - len(prefix) - len(self._closing)
@@ -154,7 +154,7 @@ class PairReranker:
     def scores(
         self, query: str, texts: Sequence[str], instruction: str | None
     ) -> Iterator[list[float]]:
-        """As Reranker.scores. Raises InputError for an instruction, which has no place here."""
+        """As `LlamaReranker`'s. Raises InputError for an instruction, which has no place here."""
         if instruction:
             raise InputError(f"{self._model.file.path} takes no instruction (--instruct)")
         asked = self._model.tokens(clean(query))
@@ -169,7 +169,7 @@ class PairReranker:
         self.context.close()
 
 
-class Reranker:
+class LlamaReranker:
     """A reranking model of any kind that qrank can run."""
 
     def __init__(self, file: ModelFile, placement: Placement) -> None:

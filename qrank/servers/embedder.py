@@ -23,8 +23,8 @@ _SPLIT = (413, 422)  # too many texts at once, for TEI and others
 
 
 class ServerEmbedder:
-    """An embedding model that servers run: the same as `llama.embedder.Embedder`. What they cut
-    and how much they compute is not seen from here."""
+    """An embedding model that servers run: the same as `llama.embedder.LlamaEmbedder`. What they
+    truncate and how much they compute is not seen from here."""
 
     decoded = 0
     window = 0
@@ -58,17 +58,17 @@ class ServerEmbedder:
         return self._around.takes_instruction
 
     def documents(self, texts: Sequence[str], dims: int | None = None) -> Embedded:
-        """As Embedder.documents."""
+        """As LlamaEmbedder.documents."""
         return self._embed([self._around.of_document(text) for text in texts], dims)
 
     def queries(
         self, texts: Sequence[str], instruction: str | None = None, dims: int | None = None
     ) -> Embedded:
-        """As Embedder.queries."""
+        """As LlamaEmbedder.queries."""
         return self._embed([self._around.of_query(text, instruction) for text in texts], dims)
 
     def stream(self, groups: Iterable[Sequence[str]]) -> Iterator[Embedded]:
-        """As Embedder.stream; groups are asked for ahead, a request each."""
+        """As LlamaEmbedder.stream; groups are asked for ahead, a request each."""
         tasks = ([self._around.of_document(text) for text in group] for group in groups)
         for vectors in spread(self._servers, tasks, self._ask, IN_FLIGHT):
             yield Embedded(vectors, [])

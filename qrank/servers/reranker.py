@@ -124,7 +124,7 @@ def sigmoid(logit: float) -> float:
 
 
 class ServerReranker:
-    """A reranking model that servers run: the same as `llama.reranker.Reranker`."""
+    """A reranking model that servers run: the same as `llama.reranker.LlamaReranker`."""
 
     decoded = 0  # here
 
@@ -153,8 +153,8 @@ class ServerReranker:
     def scores(
         self, query: str, texts: Sequence[str], instruction: str | None = None
     ) -> Iterator[list[float]]:
-        """As Reranker.scores. Raises InputError for an instruction where the server has its own
-        prompt."""
+        """As LlamaReranker.scores. Raises InputError for an instruction where the server has a
+        prompt of its own."""
         if instruction and self._api.applies_prompt:
             raise InputError(
                 f"{self._servers[0].url} has a prompt of its own: it takes no instruction"

@@ -8,10 +8,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from itertools import count, islice
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from qrank.analysis.language import ENGLISH
+from qrank.closing import Closing
 from qrank.results import Check, NewChunk, Signature, StoredChunk
 from qrank.store import conditions, decode, lexical, locations, skipped
 from qrank.store.connection import connect, open_to_read, snapshot, translate_sqlite_errors
@@ -34,24 +34,13 @@ if TYPE_CHECKING:
 GROUP = 1000  # chunks written at once: a document may be of any length
 
 
-class SQLiteStore:
+class SQLiteStore(Closing):
     """An open index file. Every method may raise IndexFileError; readers never block writers."""
 
     def __init__(self, path: Path, *, write: bool = False) -> None:
         """Open the index at path; with write, make it when it is missing."""
         self.path = path
         self._connection = connect(path, create=write)
-
-    def __enter__(self) -> SQLiteStore:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Close the file; what was not committed is undone."""

@@ -62,15 +62,15 @@ class _Runner:
     """A loaded model, and one batch of passages for it."""
 
     def __init__(self, role: Role, header: gguf.ModelFile, placement: Placement) -> None:
-        from qrank.llama.embedder import Embedder
-        from qrank.llama.reranker import Reranker
+        from qrank.llama.embedder import LlamaEmbedder
+        from qrank.llama.reranker import LlamaReranker
 
         self._texts = [f"{i}. {PASSAGE}" for i in range(BATCH)]
-        self._model: Embedder | Reranker
+        self._model: LlamaEmbedder | LlamaReranker
         if role is Role.embedder:
-            self._model = Embedder(header, placement)
+            self._model = LlamaEmbedder(header, placement)
         else:
-            self._model = Reranker(header, placement)
+            self._model = LlamaReranker(header, placement)
 
     @property
     def decoded(self) -> int:
@@ -79,9 +79,9 @@ class _Runner:
 
     def run(self) -> None:
         """Put the batch through the model."""
-        from qrank.llama.embedder import Embedder
+        from qrank.llama.embedder import LlamaEmbedder
 
-        if isinstance(self._model, Embedder):
+        if isinstance(self._model, LlamaEmbedder):
             self._model.documents(self._texts)
         else:
             for _ in self._model.scores("how much water was moved", self._texts):

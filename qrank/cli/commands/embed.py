@@ -36,11 +36,10 @@ def embed(
     from qrank.cli.output import json_output, render
 
     items = records.texts(form)
-    embedding = standalone.Embedding(
-        embed_model, placement=current().placement, settings=current().settings
-    )
     read = 0
-    try:
+    with standalone.Embedding(
+        embed_model, placement=current().placement, settings=current().settings
+    ) as embedding:
         while group := list(islice(items, GROUP)):
             embedded = embedding.embed(
                 [item.text for item in group], query=query, instruction=instruct, dims=dims
@@ -52,5 +51,3 @@ def embed(
                     f"{embedding.window} tokens: its end was left out"
                 )
             read += len(group)
-    finally:
-        embedding.close()

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from types import TracebackType
-from typing import Self
-
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -35,29 +32,22 @@ def _slow(task: Task) -> str:
 class Bar(Counting):
     """qrank.progress.Progress, drawn: one bar a stage."""
 
-    def __init__(self) -> None:
+    def __init__(self, *columns: ProgressColumn) -> None:
+        """columns: what is shown of a stage, from left to right; by default its steps."""
         super().__init__()
-        self._progress = Progress(
+        steps = (
             TextColumn("{task.description}"),
             BarColumn(),
             MofNCompleteColumn(),
             _Rate(),
             TimeRemainingColumn(),
-            console=Console(stderr=True),
-            transient=True,
         )
+        self._progress = Progress(*(columns or steps), console=Console(stderr=True), transient=True)
+        self._progress.start()
         self._task: TaskID | None = None
 
-    def __enter__(self) -> Self:
-        self._progress.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Take it away."""
         self._progress.stop()
 
     def stage(self, name: str, total: int | None) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import threading
-from types import TracebackType
 
 from rich.console import Console
+
+from qrank.closing import Closing
 
 DELAY = 0.5  # seconds before anything is shown
 WORDS = {
@@ -16,7 +17,7 @@ WORDS = {
 }
 
 
-class Spinner:
+class Spinner(Closing):
     """qrank.progress.Progress, drawn on stderr; it is gone when the search is done."""
 
     def __init__(self) -> None:
@@ -25,17 +26,10 @@ class Spinner:
         self._timer.daemon = True
         self._name, self._done = "", 0
         self._total: int | None = None
-
-    def __enter__(self) -> Spinner:
         self._timer.start()
-        return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Take it away."""
         self._timer.cancel()
         self._timer.join()
         self._status.stop()

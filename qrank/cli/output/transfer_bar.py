@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from rich.console import Console
 from rich.progress import (
     BarColumn,
     DownloadColumn,
-    Progress,
     TimeRemainingColumn,
     TransferSpeedColumn,
 )
@@ -18,14 +16,8 @@ class TransferBar(Bar):
     """A bar counted in bytes; the stage's name stays on a line above it."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self._progress = Progress(
-            BarColumn(),
-            DownloadColumn(),
-            TransferSpeedColumn(),
-            TimeRemainingColumn(),
-            console=Console(stderr=True),
-            transient=True,
+        super().__init__(
+            BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn()
         )
 
     def stage(self, name: str, total: int | None) -> None:
