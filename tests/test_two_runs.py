@@ -18,6 +18,7 @@ from model_server import ModelServer
 from support import COMMAND, Run, wait_until
 
 import qrank
+from qrank.progress import Silent
 from qrank.servers.embedder import IN_FLIGHT, PROBE
 from qrank.store import open_store
 from qrank.store.interface import Store
@@ -161,6 +162,27 @@ def test_threads_of_one_process_embed_nothing_twice(tmp_path: Path) -> None:
     with ThreadPoolExecutor(2) as threads:
         counts = [job.result() for job in [threads.submit(add), threads.submit(add)]]
     assert sum(counts) == 200
+
+
+def test_a_run_whose_model_another_run_replaced_says_so(tmp_path: Path) -> None:
+    (tmp_path / "a.md").write_text("Steep green tea for two minutes.\n")
+    path = tmp_path / "i.db"
+
+    class OtherRun(Silent):
+        """Removes the model while its first vectors are made."""
+
+        def stage(self, name: str, total: int | None) -> None:
+            if name == "embedding":
+                with open_store(path, write=True) as store, store.transaction():
+                    store.remove_model(store.models()[0].id)
+
+    with (
+        qrank.Index(path, embed_model="tiny") as index,
+        pytest.raises(qrank.IndexFileError, match="moved to another embedding model"),
+    ):
+        index.add(tmp_path / "a.md", progress=OtherRun())
+    with open_store(path) as store:
+        assert all(check.status == "ok" for check in store.check())
 
 
 def test_where_no_claim_can_be_made_a_run_goes_on_alone(

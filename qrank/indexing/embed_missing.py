@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from qrank.errors import IndexFileError
 from qrank.indexing.embedding import IndexModel, record, switch
 from qrank.inference.loading import Embedder, group_size, load_embedder
 from qrank.markup import readable
@@ -109,6 +110,7 @@ class _Run:
             nonlocal ids, vectors, truncated
             if ids:
                 with self._store.transaction():
+                    self._require_model()
                     self._store.add_vectors(self._model, ids, np.concatenate(vectors))
                     self._store.mark_truncated(self._model, truncated)
                 self._claims.release(ids)
@@ -131,6 +133,14 @@ class _Run:
             write()
             self._claims.release()
         return embedded
+
+    def _require_model(self) -> None:
+        """Raise IndexFileError when another run has put another model in this one's place."""
+        if all(model.id != self._model for model in self._store.models()):
+            raise IndexFileError(
+                f"{self._store.path} was moved to another embedding model by another run",
+                hint="run qrank index again",
+            )
 
     def _groups(self, missing: Sequence[int]) -> Iterator[list[int]]:
         """The passages that are embedded here, claimed group by group."""
