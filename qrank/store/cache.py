@@ -48,13 +48,13 @@ class Cache:
 
     def get(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
         """The values that were put under keys, as far as there are any."""
-        found: dict[bytes, bytes] = {}
+        values: dict[bytes, bytes] = {}
         for at in range(0, len(keys), KEYS_AT_ONCE):
             some = keys[at : at + KEYS_AT_ONCE]
             marks = ", ".join("?" * len(some))
             rows = self._rows(f"SELECT key, value FROM answer WHERE key IN ({marks})", some)
-            found.update((key, value) for key, value in rows if isinstance(value, bytes))
-        return found
+            values.update((key, value) for key, value in rows if isinstance(value, bytes))
+        return values
 
     def put(self, values: Mapping[bytes, bytes]) -> None:
         """Keep values under their keys; beyond MOST_ANSWERS the oldest go."""

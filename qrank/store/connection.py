@@ -42,13 +42,13 @@ def _connect(path: Path, *, create: bool) -> sqlite3.Connection:
             return _retried(lambda: _open_to_write(path))
         connection = open_to_read(path)
         try:
-            held = _version_to_upgrade(connection, path)
+            version = _version_to_upgrade(connection, path)
         except BaseException:
             connection.close()
             raise
-        if held is not None:
+        if version is not None:
             connection.close()
-            _upgrade_for_reading(path, held)
+            _upgrade_for_reading(path, version)
             connection = open_to_read(path)
         return connection
 
@@ -60,9 +60,9 @@ def _open_to_write(path: Path) -> sqlite3.Connection:
     try:
         if fresh:
             connection.execute("PRAGMA page_size = 16384")
-        held = _version_to_upgrade(connection, path, may_be_empty=True)
-        if held is not None:
-            if held == 0:
+        version = _version_to_upgrade(connection, path, may_be_empty=True)
+        if version is not None:
+            if version == 0:
                 connection.execute("PRAGMA journal_mode = WAL")
             else:
                 _log.warning("upgrading the index %s to version %d", path, schema.VERSION)

@@ -90,8 +90,8 @@ def match_expression(
     '(({body title} : ("polici")) OR (collection : "lfrench" AND {body title} : ("polic")))'
     """
     parts = [f"({expression(phrase)})" for phrase in filter.required]
-    wanted = [quoted(term) for term in terms] + [f"{quoted(term)} *" for term in prefixes]
-    any_of = [_any(wanted)] if wanted else []
+    phrases = [quoted(term) for term in terms] + [f"{quoted(term)} *" for term in prefixes]
+    any_of = [_any(phrases)] if phrases else []
     for name, own in variants.items():
         any_of.append(f"{language_expression(name)} AND {_any(map(quoted, own))}")
     if any_of:
@@ -144,14 +144,14 @@ def candidates(
     )
 
     def best_between(own: sqlite3.Connection, start: int, end: int) -> list[tuple[int, float]]:
-        found = own.execute(sql, [match, start, end, *values, limit])
-        return list(decode.rows(found, (int, float), "a score"))
+        rows = own.execute(sql, [match, start, end, *values, limit])
+        return list(decode.rows(rows, (int, float), "a score"))
 
     threads = threads_for(connection, 1 + (last - first) // CHUNKS_A_THREAD)
     edges = [first + (last + 1 - first) * i // threads for i in range(threads + 1)]
     parts = [partial(best_between, start=start, end=end - 1) for start, end in pairwise(edges)]
-    found = sorted(chain(*gather(connection, connect, parts)), key=lambda hit: (hit[1], hit[0]))
-    return [(chunk, -score) for chunk, score in found[:limit]]
+    best = sorted(chain(*gather(connection, connect, parts)), key=lambda hit: (hit[1], hit[0]))
+    return [(chunk, -score) for chunk, score in best[:limit]]
 
 
 def scores(
@@ -170,5 +170,5 @@ def scores(
         f"AND +rowid IN ({', '.join('?' * len(chunks))})"
     )
     match = match_expression(terms, prefixes, variants, filter)
-    found = connection.execute(sql, (match, *chunks))
-    return dict(decode.rows(found, (int, float), "a score"))
+    rows = connection.execute(sql, (match, *chunks))
+    return dict(decode.rows(rows, (int, float), "a score"))

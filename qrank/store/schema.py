@@ -53,13 +53,13 @@ def upgrade(connection: sqlite3.Connection) -> None:
     """
     run = connection.execute
     run("PRAGMA foreign_keys = OFF")  # steps may put a table in another's place
-    while (held := version(connection)) < VERSION:
+    while (current := version(connection)) < VERSION:
         run("BEGIN IMMEDIATE")
         try:
-            if version(connection) == held:
-                STEPS[held](connection)
+            if version(connection) == current:
+                STEPS[current](connection)
                 run(f"PRAGMA application_id = {APPLICATION_ID}")
-                run(f"PRAGMA user_version = {held + 1}")
+                run(f"PRAGMA user_version = {current + 1}")
             run("COMMIT")
         except BaseException:
             if connection.in_transaction:

@@ -27,21 +27,21 @@ ID, SCALE, CODE = np.dtype("<i8"), np.dtype("<f4"), np.dtype("i1")
 _PLACES = (int, int, int)  # segment, slot, passage
 
 
-def slots(found: Any, segment: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+def slots(row: Any, segment: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """(passage of each slot, scales): the row (used, passages, scales) of a segment, checked.
 
     Raises DamagedError, also where there is no row.
     """
     what = f"segment {segment}"
-    used, passages, factors = decode.row(found, (int, bytes, bytes), what)
+    used, passages, factors = decode.row(row, (int, bytes, bytes), what)
     if len(passages) % ID.itemsize or 2 * len(factors) != len(passages):
         raise decode.DamagedError(f"{what} has not the size of its slots")
-    held, scales = np.frombuffer(passages, dtype=ID), np.frombuffer(factors, dtype=SCALE)
-    if np.count_nonzero(held) != used:
+    slot_ids, scales = np.frombuffer(passages, dtype=ID), np.frombuffer(factors, dtype=SCALE)
+    if np.count_nonzero(slot_ids) != used:
         raise decode.DamagedError(f"{what} counts its vectors wrongly")
-    if (held < 0).any() or not np.isfinite(scales).all():
+    if (slot_ids < 0).any() or not np.isfinite(scales).all():
         raise decode.DamagedError(f"{what} holds numbers that make no sense")
-    return held, scales
+    return slot_ids, scales
 
 
 def codes_of(blob: bytes, segment: int, count: int, dims: int) -> NDArray[np.int8]:
@@ -53,8 +53,8 @@ def codes_of(blob: bytes, segment: int, count: int, dims: int) -> NDArray[np.int
 
 def dims_of(connection: sqlite3.Connection, model: int) -> int:
     """The dims of a model's vectors. Raises DamagedError."""
-    found = connection.execute("SELECT dims FROM model WHERE id = ?", (model,)).fetchone()
-    return decode.dims(decode.row(found, (int,), f"model {model}")[0])
+    row = connection.execute("SELECT dims FROM model WHERE id = ?", (model,)).fetchone()
+    return decode.dims(decode.row(row, (int,), f"model {model}")[0])
 
 
 def capacity(dims: int) -> int:
@@ -98,11 +98,11 @@ def add(
             (json.dumps(list(passages)), model),
         )
     }
-    wanted = [i for i, passage in enumerate(passages) if passage in lacking]
-    if not wanted:
+    rows = [i for i, passage in enumerate(passages) if passage in lacking]
+    if not rows:
         return
-    codes = encode(vectors[wanted])
-    _place(connection, model, np.asarray(passages, dtype=ID)[wanted], codes)
+    codes = encode(vectors[rows])
+    _place(connection, model, np.asarray(passages, dtype=ID)[rows], codes)
 
 
 def _place(
@@ -111,14 +111,16 @@ def _place(
     factors = scales(codes)
     at = 0
     while at < len(ids):
-        segment, held, held_scales = _with_room(connection, model, codes.shape[1], len(ids) - at)
-        free = np.flatnonzero(held == 0)[: len(ids) - at]
+        segment, slot_ids, slot_scales = _with_room(
+            connection, model, codes.shape[1], len(ids) - at
+        )
+        free = np.flatnonzero(slot_ids == 0)[: len(ids) - at]
         stop = at + len(free)
-        held[free], held_scales[free] = ids[at:stop], factors[at:stop]
-        _update(connection, segment, held, held_scales)
+        slot_ids[free], slot_scales[free] = ids[at:stop], factors[at:stop]
+        _update(connection, segment, slot_ids, slot_scales)
         blob: Any  # (typeshed does not know that its slices are bytes)
         with connection.blobopen("code", "codes", segment) as blob:
-            if len(blob) != len(held) * codes.shape[1]:
+            if len(blob) != len(slot_ids) * codes.shape[1]:
                 raise decode.DamagedError(f"segment {segment} has not the size of its slots")
             for first, last in _runs(free):
                 block = codes[at + first : at + last]
@@ -145,16 +147,16 @@ def compact(connection: sqlite3.Connection, model: int) -> None:
             "WHERE id = ?",
             (segment,),
         ).fetchone()
-        held, _ = slots(row and row[:3], segment)
-        if np.count_nonzero(held) == capacity(dims):  # filled up by those before
+        slot_ids, _ = slots(row and row[:3], segment)
+        if np.count_nonzero(slot_ids) == capacity(dims):  # filled up by those before
             continue
         _drop(connection, segment)
-        codes = codes_of(row[3], segment, len(held), dims)
-        _place(connection, model, held[held > 0], codes[held > 0])
+        codes = codes_of(row[3], segment, len(slot_ids), dims)
+        _place(connection, model, slot_ids[slot_ids > 0], codes[slot_ids > 0])
 
 
 def _with_room(
-    connection: sqlite3.Connection, model: int, dims: int, wanted: int
+    connection: sqlite3.Connection, model: int, dims: int, room: int
 ) -> tuple[int, NDArray[np.int64], NDArray[np.float32]]:
     """(id, passage of each slot, scales) of a segment with a free slot; made when none has one."""
     most = capacity(dims)
@@ -170,30 +172,30 @@ def _with_room(
             (model,),
         ).fetchone()
         connection.execute("INSERT INTO code (segment_id, codes) VALUES (?, x'')", (row[0],))
-    held, held_scales = slots(row[1:], row[0])
-    size = max(len(held), FIRST_SLOTS)
-    while size < most and size - np.count_nonzero(held) < wanted:
+    slot_ids, slot_scales = slots(row[1:], row[0])
+    size = max(len(slot_ids), FIRST_SLOTS)
+    while size < most and size - np.count_nonzero(slot_ids) < room:
         size = min(most, 2 * size)
-    if size > len(held):  # grown by doubling: small indexes stay small
-        more = size - len(held)
-        held = np.pad(held, (0, more))
-        held_scales = np.pad(held_scales, (0, more))
+    if size > len(slot_ids):  # grown by doubling: small indexes stay small
+        more = size - len(slot_ids)
+        slot_ids = np.pad(slot_ids, (0, more))
+        slot_scales = np.pad(slot_scales, (0, more))
         connection.execute(
             "UPDATE code SET codes = CAST(codes || zeroblob(?) AS BLOB) WHERE segment_id = ?",
             (more * dims, row[0]),
         )
-    return row[0], held.copy(), held_scales.copy()
+    return row[0], slot_ids.copy(), slot_scales.copy()
 
 
 def _update(
     connection: sqlite3.Connection,
     segment: int,
-    held: NDArray[np.int64],
-    held_scales: NDArray[np.float32],
+    slot_ids: NDArray[np.int64],
+    slot_scales: NDArray[np.float32],
 ) -> None:
     connection.execute(
         "UPDATE segment SET used = ?, passages = ?, scales = ? WHERE id = ?",
-        (int(np.count_nonzero(held)), held.tobytes(), held_scales.tobytes(), segment),
+        (int(np.count_nonzero(slot_ids)), slot_ids.tobytes(), slot_scales.tobytes(), segment),
     )
 
 
@@ -223,16 +225,16 @@ def remove(connection: sqlite3.Connection, passages: Iterable[int]) -> None:
         row = connection.execute(
             "SELECT used, passages, scales FROM segment WHERE id = ?", (segment,)
         ).fetchone()
-        held, held_scales = slots(row, segment)
-        held = held.copy()
+        slot_ids, slot_scales = slots(row, segment)
+        slot_ids = slot_ids.copy()
         for _, slot, passage in group:
-            if not (0 <= slot < len(held) and held[slot] == passage):
+            if not (0 <= slot < len(slot_ids) and slot_ids[slot] == passage):
                 raise decode.DamagedError(
                     f"the vector of passage {passage} is not where it is said"
                 )
-            held[slot] = 0
-        if held.any():
-            _update(connection, segment, held, held_scales)
+            slot_ids[slot] = 0
+        if slot_ids.any():
+            _update(connection, segment, slot_ids, slot_scales)
         else:
             _drop(connection, segment)
 
@@ -257,7 +259,7 @@ def read(
 ) -> tuple[list[int], NDArray[np.float32]]:
     """(those of passages that have a vector, their unit vectors of shape (n, dims))."""
     places: list[tuple[int, int, int]] = []
-    found: list[int] = []
+    ids: list[int] = []
     rows: list[bytes] = []
     blob: Any
     with snapshot(connection):
@@ -279,7 +281,7 @@ def read(
                 for _, slot, passage in group:
                     if not 0 <= slot < len(blob) // dims:
                         raise decode.DamagedError(f"the vector of passage {passage} is nowhere")
-                    found.append(passage)
+                    ids.append(passage)
                     rows.append(blob[slot * dims : (slot + 1) * dims])
     codes = np.frombuffer(b"".join(rows), dtype=CODE).reshape(len(rows), dims)
-    return found, codes * scales(codes)[:, None]
+    return ids, codes * scales(codes)[:, None]

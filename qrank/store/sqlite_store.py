@@ -215,10 +215,10 @@ class SQLiteStore(Closing):
     def add_model(self, model: StoredModel) -> StoredModel:
         """Note a model (its id is ignored) and return it with the id it got."""
         fields = (model.name, model.sha256, decode.dims(model.dims), model.prompt_version)
-        made = self._connection.execute(
+        row_id = self._connection.execute(
             "INSERT INTO model (name, sha256, dims, prompt_version) VALUES (?, ?, ?, ?)", fields
         ).lastrowid
-        return StoredModel(made or 0, *fields)
+        return StoredModel(row_id or 0, *fields)
 
     def remove_model(self, model: int) -> None:
         """Take a model and all its vectors out."""
@@ -261,9 +261,9 @@ class SQLiteStore(Closing):
 
     def passage_texts(self, passages: Sequence[int]) -> list[ChunkText]:
         """What the texts of passages are made from, in the order asked, as far as they exist."""
-        found = []
+        rows = []
         for passage in passages:
-            found += self._rows(
+            rows += self._rows(
                 f"SELECT chunk.passage_id, {conditions.LOCATION}, file.title, chunk.heading, "
                 "chunk.text "
                 "FROM chunk JOIN file ON file.id = chunk.file_id WHERE passage_id = ? LIMIT 1",
@@ -271,7 +271,7 @@ class SQLiteStore(Closing):
                 types=(int, str, str, str, str),
                 row=f"passage {passage}",
             )
-        return [ChunkText(*row) for row in found]
+        return [ChunkText(*row) for row in rows]
 
     def add_vectors(
         self, model: int, passages: Sequence[int], unit_vectors: NDArray[np.float32]
@@ -328,8 +328,8 @@ class SQLiteStore(Closing):
         self, model: int, query: NDArray[np.float32], passages: Sequence[int]
     ) -> dict[int, float]:
         """Cosines with a unit query, of those passages that have a vector."""
-        found, unit_vectors = self.vectors(model, passages)
-        return dict(zip(found, (unit_vectors @ query).tolist(), strict=True)) if found else {}
+        ids, unit_vectors = self.vectors(model, passages)
+        return dict(zip(ids, (unit_vectors @ query).tolist(), strict=True)) if ids else {}
 
     def vectors(self, model: int, passages: Sequence[int]) -> tuple[list[int], NDArray[np.float32]]:
         """(those of passages that have a vector, their unit vectors, of shape (n, dims))."""
@@ -365,16 +365,16 @@ class SQLiteStore(Closing):
         """The chunks of a file, or of a member at its location, in order."""
         with translate_sqlite_errors(self.path):
             files, member = locations.find(self._connection, path)
-        found = self._stored("chunk.file_id", files).values()
-        own = [stored for stored in found if stored.member == member] or found
+        stored_chunks = self._stored("chunk.file_id", files).values()
+        own = [stored for stored in stored_chunks if stored.member == member] or stored_chunks
         return sorted(own, key=lambda stored: (stored.member, stored.chunk.start_byte))
 
     def _stored(
         self, column: str, ids: Iterable[int], condition: str = "", values: Sequence[object] = ()
     ) -> dict[int, StoredChunk]:
         sql = (
-            f"SELECT {decode.STORED_CHUNK} FROM json_each(?) AS wanted "
-            f"CROSS JOIN chunk ON {column} = wanted.value JOIN file ON file.id = chunk.file_id"
+            f"SELECT {decode.STORED_CHUNK} FROM json_each(?) AS ids "
+            f"CROSS JOIN chunk ON {column} = ids.value JOIN file ON file.id = chunk.file_id"
             + (f" WHERE {condition}" if condition else "")
         )
         with translate_sqlite_errors(self.path):
@@ -383,11 +383,11 @@ class SQLiteStore(Closing):
 
     def passage_ids(self, hashes: Sequence[bytes]) -> dict[bytes, int]:
         """The passages that have one of these hashes."""
-        found: dict[bytes, int] = {}
+        ids: dict[bytes, int] = {}
         for value in hashes:
             sql = "SELECT hash, id FROM passage WHERE hash = ?"
-            found.update(self._rows(sql, (value,), types=(bytes, int), row="a passage"))
-        return found
+            ids.update(self._rows(sql, (value,), types=(bytes, int), row="a passage"))
+        return ids
 
     def documents(self, filter: Filter) -> Iterator[WholeDocument]:
         """All documents whose files pass the filter, by collection and path, as they went in."""

@@ -18,7 +18,7 @@ def status(connection: sqlite3.Connection, path: Path) -> dict[str, Any]:
     ).fetchone()
     counted = run("SELECT model_id, count(*), sum(cut) FROM vector GROUP BY model_id")
     kinds = (int, int, int)
-    held = {model: (n, cut) for model, n, cut in decode.rows(counted, kinds, "a vector")}
+    vectors = {model: (n, cut) for model, n, cut in decode.rows(counted, kinds, "a vector")}
     return {
         "schema": 1,
         "db": str(path),
@@ -39,7 +39,7 @@ def status(connection: sqlite3.Connection, path: Path) -> dict[str, Any]:
         ],
         "models": [
             {"name": name, "sha256": sha256, "dims": dims}
-            | dict(zip(("vectors", "cut"), held.get(model, (0, 0)), strict=True))
+            | dict(zip(("vectors", "cut"), vectors.get(model, (0, 0)), strict=True))
             for model, name, sha256, dims in decode.rows(
                 run("SELECT id, name, sha256, dims FROM model ORDER BY id"),
                 (int, str, str, int),

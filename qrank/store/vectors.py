@@ -30,7 +30,7 @@ class _Shortlist:
         self.size = size
         self.floor = -np.inf  # what a score must be above to matter
         self.parts: list[tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.int8]]] = []
-        self._held = 0
+        self._count = 0
 
     def add(
         self, ids: NDArray[np.int64], scores: NDArray[np.float32], codes: NDArray[np.int8]
@@ -39,8 +39,8 @@ class _Shortlist:
         keep = np.flatnonzero((scores > self.floor) & (ids > 0))
         if len(keep):
             self.parts.append((ids[keep], scores[keep], codes[keep]))
-            self._held += len(keep)
-            if self._held > 2 * self.size:
+            self._count += len(keep)
+            if self._count > 2 * self.size:
                 self.cut()
 
     def cut(self) -> tuple[NDArray[np.int64], NDArray[np.int8]]:
@@ -50,7 +50,7 @@ class _Shortlist:
             best = np.argpartition(-scores, self.size - 1)[: self.size]
             ids, scores, codes = ids[best], scores[best], codes[best]
             self.floor = float(scores.min())
-        self.parts, self._held = [(ids, scores, codes)], len(ids)
+        self.parts, self._count = [(ids, scores, codes)], len(ids)
         return ids, codes
 
 
@@ -74,13 +74,13 @@ def candidates(
     size = max(RESCORED * limit, LEAST_RESCORED)
     threads = threads_for(connection, 1 + len(ids) // SEGMENTS_A_THREAD)
     parts = [partial(_scan, ids[i::threads], query, allowed, size) for i in range(threads)]
-    found: dict[int, float] = {}
+    cosines: dict[int, float] = {}
     for shortlist in gather(connection, connect, parts):
         if shortlist.parts:
             passages, codes = shortlist.cut()
             scores = (codes.astype(np.float32) @ query) * segments.scales(codes)
-            found.update(zip(passages.tolist(), scores.tolist(), strict=True))
-    return sorted(found.items(), key=lambda item: (-item[1], item[0]))[:limit]
+            cosines.update(zip(passages.tolist(), scores.tolist(), strict=True))
+    return sorted(cosines.items(), key=lambda item: (-item[1], item[0]))[:limit]
 
 
 def _scan(
