@@ -8,22 +8,19 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
 from qrank.arguments import FilterOptions, path_list, text_list
 from qrank.closing import Closing
 from qrank.errors import InputError
-from qrank.models.registry import AUTO, Registry, Role
+from qrank.models.registry import AUTO, Registry
 from qrank.results import Answer, Check, IndexedChunk, IndexReport, Mode, Stale
 from qrank.settings import ANYWHERE, NO_SETTINGS, Placement, Reading, Settings, Walking
 
 if TYPE_CHECKING:
-    from qrank.inference.loading import Embedder, Reranker
-    from qrank.inference.shared import Shared
     from qrank.progress import Progress
-    from qrank.searching.search import Query, Rerank, Semantic
+    from qrank.searching.search import Query
     from qrank.store.interface import Store
 
 DEFAULT_COLLECTION = "default"
@@ -59,32 +56,31 @@ class Index(Closing):
         else the one in the user's data folder. Models are named as on the command line; placement:
         where they run. settings: what is preset; qrank.load_settings() reads what the command line
         has preset here, and without it nothing is."""
+        from qrank.searching.models import SearchModels
         from qrank.store.cache import Cache
 
         self.path = settings.index_path(Path(path) if path is not None else None)
         self._settings = settings
         self.models = Registry(settings)
-        self._insists = embed_model not in (None, AUTO)
         self._embed_name = settings.get("embed_model", embed_model, AUTO) or AUTO
         self._rerank_name = settings.get("rerank_model", rerank_model, AUTO) or AUTO
         self._placement = settings.placement(placement)
         self._cache = Cache()
-        # Threads share what follows; a search by words must not wait for a model that loads.
-        self._opening, self._loading = threading.Lock(), threading.RLock()
-        self._writing = threading.Lock()
+        self._search_models = SearchModels(
+            self.models,
+            self._cache,
+            self._placement,
+            embed_model=self._embed_name,
+            rerank_model=self._rerank_name,
+            insists=embed_model not in (None, AUTO),
+        )
+        # Threads share what follows.
+        self._opening, self._writing = threading.Lock(), threading.Lock()
         self._readers: dict[threading.Thread, Store] = {}
-        self._semantic: Semantic | None = None
-        self._rerank: Rerank | None = None
-        self._embedder: Shared[Embedder] | None = None
-        self._reranker: Shared[Reranker] | None = None
 
     def close(self) -> None:
         """Close the file and free the models, when no other thread uses it any more."""
-        with self._loading:
-            for model in (self._embedder, self._reranker):
-                if model:
-                    model.give_up()
-            self._semantic = self._rerank = self._embedder = self._reranker = None
+        self._search_models.close()
         with self._opening:
             for store in self._readers.values():
                 store.close()
@@ -112,8 +108,8 @@ class Index(Closing):
         in the report. Raises InputError for a path that does not exist, IndexFileError or
         ModelError when the index or the model can't be used.
         """
-        from qrank.indexing.embedding import model_for_indexing
         from qrank.indexing.index import existing, index_paths
+        from qrank.inference.index_model import model_for_indexing
         from qrank.progress import Silent
         from qrank.store import open_store
 
@@ -207,15 +203,7 @@ class Index(Closing):
         """As search, with all that a query can say."""
         from qrank.searching.search import search
 
-        has_vectors = query.mode is not Mode.bm25 and self._usable_vectors(query.mode)
-        return search(
-            self._open(),
-            self._cache,
-            query,
-            self._find_semantic if has_vectors else None,
-            self._find_reranker if rerank else None,
-            progress,
-        )
+        return search(self._open(), self._search_models, query, rerank=rerank, progress=progress)
 
     def similar(
         self,
@@ -311,7 +299,7 @@ class Index(Closing):
     @property
     def decoded(self) -> int:
         """How many tokens the models have computed since they were loaded."""
-        return sum(model.decoded for model in (self._embedder, self._reranker) if model)
+        return self._search_models.decoded
 
     def status(self) -> dict[str, Any]:
         """What the index holds: files, chunks, bytes, collections, models."""
@@ -392,22 +380,6 @@ class Index(Closing):
         models = self._open().models()
         return self._open().count_missing(models[0].id) if models else (0, 0)
 
-    def _usable_vectors(self, mode: Mode) -> bool:
-        """Whether there are vectors that can be searched; those of another version of qrank cost
-        a hybrid search a warning, a vector search its answer."""
-        from qrank.indexing.embedding import OutdatedVectors
-
-        if not self.has_vectors():
-            return False
-        try:
-            self._find_semantic()
-        except OutdatedVectors as error:
-            if mode is Mode.vector:
-                raise
-            log.warning("words alone were compared: %s", error)
-            return False
-        return True
-
     def _open(self) -> Store:
         """The index opened to read, by this thread: an SQLite connection is for one at a time."""
         from qrank.store import open_store
@@ -429,43 +401,6 @@ class Index(Closing):
         self._open()
         with self._writing, open_store(self.path, write=True) as store:
             yield store
-
-    def _find_semantic(self) -> Semantic:
-        from qrank.indexing.embedding import model_for_search
-        from qrank.inference.loading import load_embedder
-        from qrank.inference.shared import Shared
-        from qrank.searching.search import Semantic
-
-        with self._loading:
-            current = self._semantic
-            if current is None or current.stored != self._open().models()[0]:
-                model = model_for_search(
-                    self._open(),
-                    self._cache,
-                    self.models,
-                    self._embed_name,
-                    insists=self._insists,
-                )
-                assert model.stored is not None
-                # A search that has begun with the model of before may go on with it.
-                if self._embedder:
-                    self._embedder.give_up()
-                self._embedder = Shared(partial(load_embedder, model.choice, self._placement))
-                current = Semantic(model.stored, model.choice, self._embedder.use)
-                self._semantic = current
-            return current
-
-    def _find_reranker(self) -> Rerank:
-        from qrank.inference.loading import identity, load_reranker
-        from qrank.inference.shared import Shared
-        from qrank.searching.search import Rerank
-
-        with self._loading:
-            if self._rerank is None:
-                choice = self.models.resolve(Role.reranker, self._rerank_name)
-                self._reranker = Shared(partial(load_reranker, choice, self._placement))
-                self._rerank = Rerank(choice, identity(self._cache, choice), self._reranker.use)
-            return self._rerank
 
 
 def engine_versions() -> list[str]:

@@ -20,7 +20,7 @@ LAYERS = {  # each may import those after it
         *("api", "config", "standalone", "evaluation", "indexing", "searching", "upkeep"),
         *("json_form", "progress", "models"),
     },
-    "evaluation": {"api", "indexing", "searching", "progress", "store", "models"},
+    "evaluation": {"api", "inference", "indexing", "searching", "progress", "store", "models"},
     "api": {
         *("standalone", "indexing", "searching", "upkeep", "inference", "progress"),
         *("store", "llama", "models"),

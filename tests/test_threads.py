@@ -198,7 +198,7 @@ def test_a_model_is_closed_when_another_took_its_place_and_no_thread_uses_it(
         index.add(tmp_path / "tea.md")
     with qrank.Index(path) as index:
         assert index.search("green tea", mode="vector", rerank=False).models["embed"] == "tiny"
-        with index._find_semantic().use() as first:
+        with index._search_models.semantic(index._open(), qrank.Mode.vector).use() as first:
             with qrank.Index(path, embed_model=str(PARITY / "embed.gguf")) as other:
                 assert other.add(tmp_path / "tea.md").replaced == ["tiny"]
             answer = index.search("green tea", mode="vector", rerank=False)

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from qrank.evaluation.dataset import records
 from qrank.indexing.embed_missing import embed_missing
-from qrank.indexing.embedding import model_for_indexing
 from qrank.indexing.index import EXTRACTOR
 from qrank.indexing.records import add_records
+from qrank.inference.index_model import model_for_indexing
 from qrank.models.registry import Registry, Role
 from qrank.progress import Progress
 from qrank.store import open_store

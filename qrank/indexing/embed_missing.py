@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from qrank.errors import IndexFileError
-from qrank.indexing.embedding import IndexModel, record, switch
+from qrank.inference.index_model import IndexModel, record, switch
 from qrank.inference.loading import Embedder, group_size, load_embedder
 from qrank.markup import readable
 from qrank.passage import passage_text

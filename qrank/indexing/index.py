@@ -11,7 +11,7 @@ from qrank import passage
 from qrank.analysis import text
 from qrank.errors import ExtractError, InputError
 from qrank.indexing.embed_missing import embed_missing
-from qrank.indexing.embedding import IndexModel
+from qrank.inference.index_model import IndexModel
 from qrank.ingest import chunk as chunking
 from qrank.ingest import extract, secrets
 from qrank.ingest.prepare import Member, Part, Prepared, Task, made_by

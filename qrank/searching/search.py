@@ -6,7 +6,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, closing, contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -31,11 +31,10 @@ from qrank.searching.freshness import is_stale, kept
 from qrank.searching.fusion import blend, fuse
 from qrank.searching.query import ParsedQuery, parse
 from qrank.store.filters import EVERYTHING, Filter
-from qrank.store.interface import Store, StoredModel
+from qrank.store.interface import Store
 
 if TYPE_CHECKING:
-    from qrank.inference.loading import Embedder, Reranker
-    from qrank.models.registry import ModelChoice
+    from qrank.searching.models import Rerank, SearchModels, Semantic
     from qrank.store.cache import Cache
 
 T = TypeVar("T")
@@ -69,29 +68,6 @@ class Query:
             require_count(name, getattr(self, name))
         require_number("budget", self.budget, least=0)
         require_number("min_score", self.min_score)
-
-
-@dataclass(frozen=True, slots=True)
-class Semantic:
-    """The model of the index's vectors; use loads it when it is first needed."""
-
-    stored: StoredModel
-    choice: ModelChoice
-    use: Callable[[], AbstractContextManager[Embedder]]
-
-    @property
-    def key(self) -> str:
-        """What a query's vector depends on beside the query."""
-        return self.stored.sha256 + (self.choice.entry.query or "")
-
-
-@dataclass(frozen=True, slots=True)
-class Rerank:
-    """A reranker; use loads it when it is first needed."""
-
-    choice: ModelChoice
-    sha256: str
-    use: Callable[[], AbstractContextManager[Reranker]]
 
 
 @dataclass(slots=True)
@@ -128,20 +104,21 @@ class Clock:
 
 def search(
     store: Store,
-    cache: Cache,
+    models: SearchModels,
     query: Query,
-    semantic: Callable[[], Semantic] | None,
-    rerank: Callable[[], Rerank] | None,
+    *,
+    rerank: bool,
     progress: Progress | None = None,
 ) -> Answer:
     """Answer a query. The models are asked for only when a stage needs them.
 
-    semantic None: the index has no vectors. rerank None: the order stays the candidates' own.
+    rerank: whether the reranker orders the candidates; without it the order stays their own.
     progress is told of stages and of what is reranked; an exception from it ends the search.
     Raises QueryError for an empty query, IndexFileError for mode vector without vectors.
     """
     if not query.text.replace('"', "").strip():
         raise QueryError("the query is empty", hint="say what to search for")
+    semantic = models.semantic(store, query.mode) if query.mode is not Mode.bm25 else None
     if query.mode is Mode.vector and semantic is None:
         raise IndexFileError(
             f"the index {store.path} has no vectors", hint="run qrank index without --no-embed"
@@ -154,7 +131,7 @@ def search(
         )
     terms = list(dict.fromkeys([*parsed.terms, *parsed.prefixes]))
     answer = Answer(query.text, query.mode.value, {"embed": None, "rerank": None}, [], terms=terms)
-    found = _candidates(store, cache, query, parsed, semantic, answer, clock)
+    found = _candidates(store, models.cache, query, parsed, semantic, answer, clock)
     found = distinct(sorted(found, key=in_order))
     answer.candidates = len(found)
     kind = "fused" if query.mode is Mode.hybrid else query.mode.value
@@ -163,7 +140,9 @@ def search(
             candidate.scores.fused = StageScore(rank, candidate.final)
     if rerank and found:
         with clock.stage("rerank", min(query.candidates, len(found))):
-            found = _reranked(cache, found, query, parsed.plain, rerank(), answer, clock.progress)
+            found = _reranked(
+                models.cache, found, query, parsed.plain, models.reranker(), answer, clock.progress
+            )
     if query.min_score is not None and answer.reranked:
         found = found[: answer.reranked]  # a threshold on relevance says nothing of a fused score
     found = wanted(found, query)
@@ -218,7 +197,7 @@ def _candidates(
     cache: Cache,
     query: Query,
     parsed: ParsedQuery,
-    semantic: Callable[[], Semantic] | None,
+    model: Semantic | None,
     answer: Answer,
     clock: Clock,
 ) -> list[Candidate]:
@@ -239,11 +218,10 @@ def _candidates(
     cosines: dict[int, float] = {}
     scale: set[int] = set()
     share = 0.0
-    if query.mode is not Mode.bm25 and semantic:
+    if model:
         from qrank.inference.cache import query_vector
 
         with clock.stage("embed"):
-            model = semantic()
             vector_of_query = query_vector(
                 cache if query.cached else None,
                 model.key,

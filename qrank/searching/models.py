@@ -1,0 +1,134 @@
+"""The models that an index is searched with, loaded when they are first needed."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+from qrank.models.registry import Role
+from qrank.results import Mode
+
+if TYPE_CHECKING:  # a search by words does without
+    from qrank.inference.loading import Embedder, Reranker
+    from qrank.inference.shared import Shared
+    from qrank.models.registry import ModelChoice, Registry
+    from qrank.settings import Placement
+    from qrank.store.cache import Cache
+    from qrank.store.interface import Store, StoredModel
+
+log = logging.getLogger("qrank")
+
+
+@dataclass(frozen=True, slots=True)
+class Semantic:
+    """The model of the index's vectors; use loads it when it is first needed."""
+
+    stored: StoredModel
+    choice: ModelChoice
+    use: Callable[[], AbstractContextManager[Embedder]]
+
+    @property
+    def key(self) -> str:
+        """What a query's vector depends on beside the query."""
+        return self.stored.sha256 + (self.choice.entry.query or "")
+
+
+@dataclass(frozen=True, slots=True)
+class Rerank:
+    """A reranker; use loads it when it is first needed."""
+
+    choice: ModelChoice
+    sha256: str
+    use: Callable[[], AbstractContextManager[Reranker]]
+
+
+class SearchModels:
+    """An embedder and a reranker, which several threads share. `cache` holds their answers."""
+
+    def __init__(
+        self,
+        registry: Registry,
+        cache: Cache,
+        placement: Placement,
+        *,
+        embed_model: str,
+        rerank_model: str,
+        insists: bool = False,
+    ) -> None:
+        """Models are named as on the command line. insists: an index that was made with another
+        model than embed_model is not searched."""
+        self.cache = cache
+        self._registry, self._placement = registry, placement
+        self._embed_model, self._rerank_model = embed_model, rerank_model
+        self._insists = insists
+        self._lock = threading.Lock()  # a search by words must not wait for a model that loads
+        self._semantic: Semantic | None = None
+        self._rerank: Rerank | None = None
+        self._embedder: Shared[Embedder] | None = None
+        self._reranker: Shared[Reranker] | None = None
+
+    @property
+    def decoded(self) -> int:
+        """How many tokens the models have computed since they were loaded."""
+        return sum(model.decoded for model in (self._embedder, self._reranker) if model)
+
+    def close(self) -> None:
+        """Free the models as soon as no thread uses them."""
+        with self._lock:
+            for model in (self._embedder, self._reranker):
+                if model:
+                    model.give_up()
+            self._semantic = self._rerank = self._embedder = self._reranker = None
+
+    def semantic(self, store: Store, mode: Mode) -> Semantic | None:
+        """The model of an index's vectors; None where there are none that can be searched: those
+        of another version of qrank cost a hybrid search a warning, a vector search its answer."""
+        rows = store.models()
+        if not rows:
+            return None
+        from qrank.inference.index_model import OutdatedVectors
+
+        try:
+            return self._of_vectors(store, rows[0])
+        except OutdatedVectors as error:
+            if mode is Mode.vector:
+                raise
+            log.warning("words alone were compared: %s", error)
+            return None
+
+    def _of_vectors(self, store: Store, row: StoredModel) -> Semantic:
+        from qrank.inference.index_model import model_for_search
+        from qrank.inference.loading import load_embedder
+        from qrank.inference.shared import Shared
+
+        with self._lock:
+            current = self._semantic
+            if current is None or current.stored != row:
+                model = model_for_search(
+                    store, self.cache, self._registry, self._embed_model, insists=self._insists
+                )
+                assert model.stored is not None
+                # A search that has begun with the model of before may go on with it.
+                if self._embedder:
+                    self._embedder.give_up()
+                self._embedder = Shared(partial(load_embedder, model.choice, self._placement))
+                current = Semantic(model.stored, model.choice, self._embedder.use)
+                self._semantic = current
+            return current
+
+    def reranker(self) -> Rerank:
+        """The reranker. Raises ModelError when there is none of that name."""
+        from qrank.inference.loading import identity, load_reranker
+        from qrank.inference.shared import Shared
+
+        with self._lock:
+            if self._rerank is None:
+                choice = self._registry.resolve(Role.reranker, self._rerank_model)
+                self._reranker = Shared(partial(load_reranker, choice, self._placement))
+                self._rerank = Rerank(choice, identity(self.cache, choice), self._reranker.use)
+            return self._rerank
