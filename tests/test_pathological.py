@@ -14,7 +14,22 @@ PROGRAM = Path(__file__).parent / "pathological.py"
 # A reader of each kind; those of the main process twice, where a hang would be for ever.
 READERS = (
     *("-", "txt", "md", "rst", "html", "csv", "jsonl", "eml", "mbox", "srt", "ipynb", "css"),
-    *("tex", "py", "c", "js", "docx", "pptx", "odt", "epub", "xlsx", "md", "-", "txt", "rst"),
+    *(
+        "tex",
+        "man",
+        "py",
+        "c",
+        "js",
+        "docx",
+        "pptx",
+        "odt",
+        "epub",
+        "xlsx",
+        "md",
+        "-",
+        "txt",
+        "rst",
+    ),
 )
 SLOW = ("csv", "py", "c", "js")  # seconds for many of them, though no more for longer ones
 

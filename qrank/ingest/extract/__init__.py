@@ -20,7 +20,7 @@ from qrank.markup.visible import long_data
 from qrank.results import Block, Document
 from qrank.settings import READ_ALL, Reading
 
-VERSION = 11  # part of the index: a change makes every file be extracted and chunked again
+VERSION = 12  # part of the index: a change makes every file be extracted and chunked again
 WINDOW = 4 << 20  # bytes of a text file that are read at once
 
 
@@ -51,11 +51,14 @@ TEXT = Format(
     "text", "txt text log asc nfo typ org adoc textile yaml yml toml ini cfg conf xml",
     "plain:extract", reads_text=True, isolated=False,
 )  # fmt: skip
+# Numbers end other names, too: those pages are known by how they begin.
+MAN = Format("man", "man mdoc roff 1 2 3 4 5 6 7 8 9 1ssl 3pm 3perl 3x", "markup.man:extract")
 FORMATS = (
     TEXT,
     Format("markdown", "md markdown mdown mkd mdx qmd rmd", "markdown:extract", True, False),
     Format("rst", "rst rest", "rst:extract", True, False),
     Format("latex", "tex ltx latex", "markup.latex:extract", True),
+    MAN,
     Format("code", _CODE, "code:extract", True),
     Format("html", "html htm xhtml", "html:extract"),
     Format("pdf", "pdf", "pdf:extract", holds=True),
@@ -72,7 +75,12 @@ FORMATS = (
     Format("csv", "csv tsv", "records:extract_csv", records=True),
     Format("subtitles", "srt vtt", "subtitles:extract"),
 )
-BY_SUFFIX = {suffix: format for format in FORMATS for suffix in format.suffixes.split()}
+BY_SUFFIX = {
+    suffix: format
+    for format in FORMATS
+    for suffix in format.suffixes.split()
+    if not suffix[0].isdigit()
+}
 # What no reader here makes text of, and why: not even opened.
 _BINARY = (
     "7z a aac apk avi avif bin bmp class db dcm deb dll dmg dylib exe flac gguf gif heic icns ico "
@@ -84,6 +92,10 @@ _MARKED_UP = ("rtf", "ps", "eps")  # text by its bytes alone: the markup hides t
 _UNREAD = dict.fromkeys(_BINARY.split(), "binary file") | {
     suffix: f"{suffix.upper()} is not read (--pre can: see docs/ingest.md)" for suffix in _MARKED_UP
 }
+_ROFF = re.compile(
+    rb"(?:[.'][ \t]*\r?\n|\s)*+(?:\\\"|[.'][ \t]*"
+    rb"(?:\\\"|(?:TH|Dd|so|ig|de|if|ie|ds|nr|rn|lf|mso|SH|Sh|Dt|nh|ad|tr|als|pc|ft|nf)[ \t\r\n]))"
+)
 MBOX = re.compile(rb"From \S.{0,80} \d\d?:\d\d(?::\d\d)? .{0,40}\r?\n")  # RFC 4155
 _ALONE = re.compile(r"\r(?!\n)")
 _HEADER = re.compile(rb"[A-Za-z][\w-]*: ")
@@ -184,6 +196,8 @@ def _sniffed(head: bytes, file: BinaryIO | None) -> Format | None:
         return BY_SUFFIX["mbox"]
     if _is_mail(head):
         return BY_SUFFIX["eml"]
+    if _ROFF.match(head):
+        return MAN
     if head.startswith(b"PK\3\4"):
         return BY_SUFFIX["docx"] if file is None else _zipped(file)
     return None
