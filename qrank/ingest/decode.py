@@ -1,4 +1,4 @@
-"""Bytes -> text: by a byte order mark, else UTF-8, else what charset-normalizer makes of it."""
+"""Bytes -> text: by a byte order mark, else UTF-8, else a guess; or by what they are said to be."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import codecs
 import re
 
 from qrank.errors import NoTextError
+from qrank.ingest.guess import better, guess
+from qrank.ingest.labels import codec_of
 
 SAMPLE = 65_536  # bytes that the guess of an encoding looks at
 _MARKS = (  # UTF-32's begins with UTF-16's
@@ -15,16 +17,15 @@ _MARKS = (  # UTF-32's begins with UTF-16's
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
-_WESTERN = frozenset(
-    "àâäáãåæçéèêëíìîïñóòôöõøœßúùûüÿýÀÂÄÁÃÅÆÇÉÈÊËÍÌÎÏÑÓÒÔÖÕØŒÚÙÛÜŸÝ’‘“”„–—…«»°§€£©®·•ºª¿¡\xa0"
-)
-# For open(…, errors=…): in UTF-8 the bytes that are none are taken for cp1252's.
-WESTERN = "qrank-western"
-# Codecs that are for names or for programs; the first two take quadratic time.
-_NO_ENCODINGS = frozenset("idna punycode unicode-escape raw-unicode-escape undefined".split())
-_CYRILLIC = ("cp1251", "koi8-r", "cp866")
-_CYRILLIC_WORD = re.compile(r"[\u0400-\u04ff]{3,}")
-_PAIR = re.compile(r"[\x80-\uffff]{2}")
+# For open(…, errors=…): in UTF-8 the bytes that are none are taken for cp1252's; in Japanese
+# encodings what the standards have not is read as Windows has it.
+_AS_WESTERN, _AS_WINDOWS = "qrank-western", "qrank-windows"
+_JAPANESE = ("euc_jp", "iso2022_jp_ext")
+_ESCAPES = re.compile(rb"\x1b\$[@B]|\x1b\([IJ]|\x1b\$\(D")
+_TWO_BYTES = ("gb18030", "cp932", "cp949", "big5hkscs", "euc_jp", "johab")
+_KOREAN_ESCAPE = b"\x1b$)C"
+_BEYOND_ASCII = re.compile(rb"[\x80-\xff]")
+_SEQUENCE = re.compile(r"[\u0800-\uffff\U00010000-\U0010ffff]")  # three bytes of UTF-8, or four
 
 
 def decode(data: bytes) -> tuple[str, int]:
@@ -33,19 +34,59 @@ def decode(data: bytes) -> tuple[str, int]:
     Bytes that mean nothing in the encoding become U+FFFD. Raises NoTextError for binary data.
     """
     encoding, skipped = encoding_of(data)
-    return data[skipped:].decode(encoding, "replace"), skipped
+    return data[skipped:].decode(encoding, on_error(encoding)), skipped
+
+
+def decode_labelled(data: bytes, label: str, *, default: str = "") -> str:
+    """The text of a page or a mail that says its encoding, unless that is wrong: UTF-8 that is
+    valid, and bytes that mean something in another encoding only, are read as what they are.
+
+    default: what bytes are taken for that give nothing away.
+    """
+    try:
+        codec = codec_of(label)
+    except LookupError:
+        codec = ""
+    mark = _mark(data)
+    if mark or not codec:
+        return _decoded(data, default)
+    if codec.startswith(("utf-16", "utf-32")):
+        # A page or a mail that says so in ASCII is in no such encoding, unless it is.
+        return _decoded(data, codec) if b"\0" in data[:8192] else _decoded(data, "utf-8")
+    if not data.isascii() and codec != "utf-8":
+        try:
+            text = data.decode("utf-8")
+            # (Two bytes of UTF-8 may be one Chinese character as well.)
+            if len(_beyond(text)) > 1 and (codec not in _TWO_BYTES or _SEQUENCE.search(text)):
+                return text
+        except UnicodeDecodeError:
+            pass
+    text = data.decode(codec, on_error(codec) if codec in _JAPANESE else "replace")
+    wrong = text.count("\ufffd")
+    if codec == "utf-8" and wrong and _mostly_utf8(text):
+        return data.decode("utf-8", _AS_WESTERN)
+    if wrong * 20 <= len(_beyond(text)) or (wrong == 1 and text.endswith("\ufffd")):
+        clearly = better(data, codec)
+        return text if clearly == codec else data.decode(clearly, on_error(clearly))
+    return _decoded(data, codec)
+
+
+def _decoded(data: bytes, default: str) -> str:
+    try:
+        return decode(data)[0]
+    except NoTextError:
+        return data.decode(default or "utf-8", "replace")
 
 
 def encoding_of(data: bytes) -> tuple[str, int]:
     """Return (encoding, length of the byte order mark). Raises NoTextError for binary data."""
-    for mark, encoding in _MARKS:
-        if data.startswith(mark):
-            return encoding, len(mark)
+    if mark := _mark(data):
+        return mark
     head = data[:8192]
     if b"\0" in head:
         return _wide(head), 0
-    if b"\x1b$" in head:
-        return "iso2022_jp", 0
+    if data.isascii():
+        return _escaped(data) if b"\x1b" in data else "utf-8", 0
     try:
         data.decode("utf-8")
         return "utf-8", 0
@@ -53,13 +94,32 @@ def encoding_of(data: bytes) -> tuple[str, int]:
         return _guess(data), 0
 
 
-def text_encoding(name: str) -> str:
-    """Python's name of an encoding that a page or a mail says it has. Raises LookupError for one
-    that texts are never in, ValueError for what is no name."""
-    found = codecs.lookup(name).name
-    if found.replace("_", "-") in _NO_ENCODINGS:
-        raise LookupError(name)
-    return found
+def on_error(encoding: str) -> str:
+    """What to say to open(…, errors=…) for an encoding: how bytes are read that mean nothing in
+    it."""
+    if encoding in _JAPANESE:
+        return _AS_WINDOWS
+    return _AS_WESTERN if encoding == "utf-8" else "replace"
+
+
+def _mark(data: bytes) -> tuple[str, int] | None:
+    """The encoding that a byte order mark says, and its length."""
+    for mark, encoding in _MARKS:
+        if data.startswith(mark):
+            return encoding, len(mark)
+    return None
+
+
+def _escaped(data: bytes) -> str:
+    """The encoding of what is ASCII but for escape sequences, which may be colours."""
+    if _KOREAN_ESCAPE in data:
+        return "iso2022_kr"
+    return "iso2022_jp_ext" if _ESCAPES.search(data) else "utf-8"
+
+
+def _beyond(text: str) -> str:
+    """What of a text is beyond ASCII."""
+    return "".join(char for char in text if char >= "\x80")
 
 
 def whole_lines(data: bytes) -> bytes:
@@ -75,78 +135,66 @@ def line_end(text: str) -> str:
 
 
 def _wide(head: bytes) -> str:
-    """UTF-16 without a mark: of mostly ASCII text every other byte is zero."""
+    """UTF-16 or UTF-32 without a mark. Raises NoTextError when it is neither."""
+    head = head[: len(head) & ~3]
     half = len(head) // 2
     for start, encoding in ((1, "utf-16-le"), (0, "utf-16-be")):
         zeros, others = head[start::2].count(0), head[1 - start :: 2].count(0)
-        if zeros > 0.4 * half and others == 0:
+        if zeros > 0.4 * half and others == 0:  # of mostly ASCII text every other byte is zero
+            return encoding
+    for encoding in ("utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"):
+        text = head.decode(encoding, "replace")
+        if text[-1:] == "\ufffd":  # the sample ended in a character
+            text = text[:-1]
+        words = "".join(text.split())
+        usual = sum(
+            char < "\u3100" or "\u4e00" <= char <= "\u9fff" or char > "\uabff" for char in words
+        )
+        if words.isprintable() and "\ufffd" not in words and usual > 0.95 * len(words) > 0:
             return encoding
     raise NoTextError("binary file")
 
 
 def _guess(data: bytes) -> str:
-    sample = data[:SAMPLE]
-    text = sample.decode("utf-8", "replace")
+    first = _BEYOND_ASCII.search(data)
+    start = data.rfind(b"\n", 0, first.start() if first else 0) + 1
+    sample = data[start : start + SAMPLE]
+    if _mostly_utf8(sample.decode("utf-8", "replace")):
+        return "utf-8"
+    controls = sum(sample.count(bytes([code])) for code in (*range(1, 8), *range(14, 27)))
+    if controls * 50 > len(sample):
+        raise NoTextError("binary file")
+    return guess(sample)
+
+
+def _mostly_utf8(text: str) -> bool:
+    """Whether what was decoded as UTF-8 is good for the most part: a few bytes of it are broken, or
+    some lines are in another encoding."""
     broken = text.count("\ufffd")
-    beyond = len(text) - len(text.encode("ascii", "ignore"))
-    if broken * 10 < beyond or (broken * 1000 < len(text) < 1000 * SAMPLE and beyond > broken):
-        return "utf-8"  # a few bad bytes in good UTF-8, or the sample ended in a character
-    if sum(sample.count(bytes([code])) for code in (*range(1, 8), *range(14, 27))) * 50 > len(
-        sample
-    ):
-        raise NoTextError("binary file")
-    if _is_western(sample):
-        return "cp1252"
-    if known := _cyrillic(sample):
-        return known
-    from charset_normalizer import from_bytes
-
-    # Far apart encodings give themselves away in a few thousand bytes; more only takes time.
-    best = from_bytes(_dense(sample), steps=5, chunk_size=1024).best()
-    if best is None:
-        raise NoTextError("binary file")
-    return best.encoding
-
-
-def _dense(sample: bytes, wanted: int = 8192) -> bytes:
-    """The lines of a sample that have something beyond ASCII, where the encoding shows."""
-    lines = [line for line in sample.split(b"\n") if not line.isascii()]
-    return b"\n".join(lines)[:wanted] or sample[:wanted]
-
-
-def _cyrillic(sample: bytes) -> str:
-    """The encoding in which what lies beyond ASCII is Cyrillic words in small letters, the common
-    ones often, if there is one: charset-normalizer takes a sentence of them for Chinese."""
-    for encoding in _CYRILLIC:
-        text = sample.decode(encoding, "replace")
-        words = "".join(_CYRILLIC_WORD.findall(text))
-        beyond = sum(char >= "\x80" for char in text)
-        small = sum(char.islower() for char in words)
-        common = sum(char in "оеаинт" for char in words)
-        if len(words) > 0.8 * beyond and small > 0.7 * len(words) and common > 0.35 * len(words):
-            return encoding
-    return ""
-
-
-def _is_western(sample: bytes) -> bool:
-    """Whether what lies beyond ASCII is cp1252's: its letters one by one within words, its signs.
-
-    charset-normalizer takes a short French text for Icelandic or Czech.
-    """
-    text = sample.decode("cp1252", "replace")
-    beyond = [char for char in text if char >= "\x80"]
-    ascii_letters = sum(char.isalpha() for char in text) - len(beyond)
-    return (
-        all(char in _WESTERN for char in beyond)
-        and len(beyond) <= ascii_letters
-        and 4 * len(_PAIR.findall(text)) <= len(beyond)
-    )
+    return len(_beyond(text)) > 3 * broken
 
 
 def _as_western(error: UnicodeError) -> tuple[str, int]:
     if not isinstance(error, UnicodeDecodeError):
         raise error
+    if error.reason == "unexpected end of data":  # a character that is cut
+        return "\ufffd", error.end
     return error.object[error.start : error.end].decode("cp1252", "replace"), error.end
 
 
-codecs.register_error(WESTERN, _as_western)
+def _as_windows(error: UnicodeError) -> tuple[str, int]:
+    """A pair of bytes that JIS X 0208 has not, as Windows' Shift_JIS has it: ①, ㈱."""
+    if not isinstance(error, UnicodeDecodeError):
+        raise error
+    pair = bytes(byte & 0x7F for byte in error.object[error.start : error.start + 2])
+    if len(pair) < 2 or min(pair) < 0x21:
+        return "\ufffd", error.end
+    row, cell = pair[0] - 0x21, pair[1] - 0x21
+    high = (0x81 if row < 62 else 0xC1) + row // 2
+    low = 0x9F + cell if row % 2 else 0x40 + cell + (cell >= 63)
+    text = bytes((high, low)).decode("cp932", "replace")
+    return (text, error.start + 2) if len(text) == 1 else ("\ufffd", error.end)
+
+
+codecs.register_error(_AS_WESTERN, _as_western)
+codecs.register_error(_AS_WINDOWS, _as_windows)

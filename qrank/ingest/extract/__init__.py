@@ -14,13 +14,13 @@ from pathlib import PurePath
 from typing import Any, BinaryIO
 
 from qrank.errors import ExtractError, NoTextError
-from qrank.ingest.decode import decode, encoding_of, line_end, whole_lines
+from qrank.ingest.decode import decode, encoding_of, line_end, on_error, whole_lines
 from qrank.ingest.extract import compressed
 from qrank.markup.visible import long_data
 from qrank.results import Block, Document
 from qrank.settings import READ_ALL, Reading
 
-VERSION = 12  # part of the index: a change makes every file be extracted and chunked again
+VERSION = 13  # part of the index: a change makes every file be extracted and chunked again
 WINDOW = 4 << 20  # bytes of a text file that are read at once
 
 
@@ -244,7 +244,7 @@ def _stretches(
         yield _document(text, function, suffix, offset, 0)
         return
     encoding, offset = encoding_of(whole_lines(data))
-    decoder = codecs.getincrementaldecoder(encoding)("replace")
+    decoder = codecs.getincrementaldecoder(encoding)(on_error(encoding))
     data = data[offset:]
     rest, line = "", 0
     while True:

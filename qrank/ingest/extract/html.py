@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from qrank.errors import ExtractError
-from qrank.ingest.decode import decode, text_encoding
+from qrank.ingest.decode import decode, decode_labelled
 from qrank.ingest.extract.building import Builder, blanks_made_one, one_line
 from qrank.results import Document
 
@@ -23,7 +23,9 @@ _BLOCKS = frozenset(
 )
 _HEADINGS = {f"h{level}": level for level in range(1, 7)}
 _CHARSET = re.compile(
-    rb"<meta[^>]{0,200}charset\s{0,9}=\s{0,9}[\"']?\s{0,9}([\w.:-]{1,40})", re.IGNORECASE
+    rb"(?:<meta[^>]{0,200}charset|^\s{0,9}<\?xml[^>]{0,100}encoding)"
+    rb"\s{0,9}=\s{0,9}[\"']?\s{0,9}([\w.:-]{1,40})",
+    re.IGNORECASE,
 )
 
 
@@ -37,12 +39,7 @@ def extract(file: BinaryIO) -> Iterator[Document]:
 def decode_html(data: bytes) -> str:
     """The text of a page in the encoding that it names, else in the one it seems to have."""
     named = _CHARSET.search(data[:4096])
-    if named and not data.startswith((b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")):
-        try:
-            return data.decode(text_encoding(named[1].decode("ascii")))
-        except (LookupError, ValueError):
-            pass  # it names none that exists, or not its own
-    return decode(data)[0]
+    return decode_labelled(data, named[1].decode("ascii")) if named else decode(data)[0]
 
 
 def add(builder: Builder, text: str, line: int | None = 0) -> str:

@@ -10,8 +10,7 @@ from email.message import EmailMessage
 from email.policy import EmailPolicy
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from qrank.errors import NoTextError
-from qrank.ingest.decode import WESTERN, decode, text_encoding
+from qrank.ingest.decode import decode_labelled
 from qrank.ingest.extract import MBOX, html
 from qrank.ingest.extract.building import Builder, one_line
 from qrank.results import Document
@@ -20,7 +19,6 @@ MAX_MESSAGE = 32 << 20  # bytes; what is beyond is cut
 # Characters of a header that are parsed: Python's parser takes quadratic time.
 MAX_HEADER, MAX_CONTENT_HEADER = 8000, 2000
 MESSAGES_A_PART = 50  # what is handed on at once
-_LATIN_1 = ("iso-8859-1", "latin-1", "latin1", "iso8859-1")  # what is said and cp1252 is meant
 _SHOWN = ("From", "To", "Cc", "Date", "Subject")
 
 
@@ -146,12 +144,11 @@ def _text(part: EmailMessage) -> str:
     if not isinstance(data, bytes):
         return ""
     try:
-        named = (part.get_content_charset() or "us-ascii").lower()
-        if named == "us-ascii":
-            return decode(data)[0]
-        return data.decode("cp1252" if named in _LATIN_1 else text_encoding(named), "replace")
-    except (LookupError, ValueError, AttributeError, NoTextError):  # it names none that exists
-        return data.decode("utf-8", WESTERN)
+        named = part.get_content_charset() or ""
+    except (LookupError, ValueError, AttributeError):  # what it says is no name
+        named = ""
+    # (us-ascii is what programs say that don't know.)
+    return decode_labelled(data, "" if named.lower() == "us-ascii" else named)
 
 
 def _parts(message: EmailMessage) -> Iterator[EmailMessage]:

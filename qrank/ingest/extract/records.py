@@ -12,7 +12,7 @@ from itertools import chain, islice
 from typing import BinaryIO
 
 from qrank.errors import ExtractError, NoTextError
-from qrank.ingest.decode import SAMPLE, WESTERN, encoding_of, whole_lines
+from qrank.ingest.decode import SAMPLE, encoding_of, on_error, whole_lines
 from qrank.ingest.extract.building import Builder
 from qrank.results import Document
 
@@ -121,7 +121,7 @@ def text_of(file: BinaryIO) -> Iterator[io.TextIOWrapper]:
     head = file.read(SAMPLE)
     encoding, skipped = encoding_of(whole_lines(head) if len(head) == SAMPLE else head)
     file.seek(skipped)
-    errors = WESTERN if encoding == "utf-8" else "replace"
+    errors = on_error(encoding)
     text = io.TextIOWrapper(file, encoding=encoding, errors=errors, newline="")
     try:
         yield text
