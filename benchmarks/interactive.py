@@ -28,8 +28,9 @@ from compiled import keep_compiled
 from qrank import Index
 from qrank.analysis.text import joined_terms
 from qrank.cli.interactive.searcher import LIMIT
-from qrank.results import Chunk
+from qrank.results import Chunk, Signature
 from qrank.store import open_store
+from qrank.store.interface import NewDocument
 from qrank.terms import new_chunk
 
 COMMAND = Path(sys.executable).parent / "qrank"
@@ -63,14 +64,15 @@ def fill(path: Path, chunks: int) -> list[str]:
                 made.append(new_chunk(chunk, joined_terms(text), "", f"{at + i:016}".encode()))
             with store.transaction():
                 store.add_document(
-                    collection="made",
-                    path=f"/made/{at}.txt",
-                    size=1,
-                    mtime_ns=1,
-                    content_hash=b"",
-                    title="",
-                    extractor="",
-                    chunks=made,
+                    NewDocument(
+                        collection="made",
+                        path=f"/made/{at}.txt",
+                        signature=Signature(1, 1),
+                        content_hash=b"",
+                        title="",
+                        extractor="",
+                        chunks=made,
+                    )
                 )
     return vocabulary
 

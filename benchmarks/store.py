@@ -27,10 +27,10 @@ from typing import NamedTuple
 import numpy as np
 from compiled import keep_compiled
 
-from qrank.results import Chunk, NewChunk
+from qrank.results import Chunk, NewChunk, Signature
 from qrank.store import open_store
 from qrank.store.filters import EVERYTHING, Filter
-from qrank.store.interface import StoredModel
+from qrank.store.interface import NewDocument, StoredModel
 from qrank.terms import new_chunk
 
 DIMS, CLUSTERS, BLOCK = 1024, 2000, 10_000
@@ -134,14 +134,15 @@ def write(path: Path, chunks: int, words: Words) -> dict[str, float | Time]:
                 with store.transaction():
                     for name, made in files[at : at + GROUP // CHUNKS_A_FILE]:
                         store.add_document(
-                            collection=f"c{number % 4}",
-                            path=name,
-                            size=1,
-                            mtime_ns=1,
-                            content_hash=b"h",
-                            title="A title",
-                            extractor="1",
-                            chunks=made,
+                            NewDocument(
+                                collection=f"c{number % 4}",
+                                path=name,
+                                signature=Signature(1, 1),
+                                content_hash=b"h",
+                                title="A title",
+                                extractor="1",
+                                chunks=made,
+                            )
                         )
             first = number * BLOCK + 1  # passages are numbered as they come
             for at in range(0, BLOCK, 1024):

@@ -19,7 +19,7 @@ from rank_bm25 import BM25Okapi
 from qrank.results import Chunk, Signature
 from qrank.store import open_store
 from qrank.store.filters import EVERYTHING, Filter, Phrase
-from qrank.store.interface import Store, StoredModel
+from qrank.store.interface import NewDocument, Store, StoredModel
 from qrank.terms import new_chunk
 
 DIMS = 32
@@ -55,14 +55,16 @@ def add(
     ]
     with store.transaction():
         store.add_document(
-            collection=collection,
-            path=path,
-            signature=Signature(1, 2),
-            content_hash=b"h",
-            title=title,
-            extractor="1",
-            chunks=chunks,
-            language=language,
+            NewDocument(
+                collection=collection,
+                path=path,
+                signature=Signature(1, 2),
+                content_hash=b"h",
+                title=title,
+                extractor="1",
+                chunks=chunks,
+                language=language,
+            )
         )
 
 

@@ -26,7 +26,7 @@ from qrank.passage import passage_hash
 from qrank.results import Chunk, Signature
 from qrank.store import open_store
 from qrank.store.filters import EVERYTHING, Filter
-from qrank.store.interface import Store, StoredModel
+from qrank.store.interface import NewDocument, Store, StoredModel
 from qrank.terms import new_chunk
 
 Qrank = Callable[..., Run]
@@ -114,9 +114,16 @@ def segments(path: Path) -> tuple[Store, StoredModel]:
     ]
     with store.transaction():
         store.add_document(
-            collection="c", path="/a", signature=Signature(1, 1), content_hash=bytes(16), title="",
-            extractor="", chunks=chunks,
-        )  # fmt: skip
+            NewDocument(
+                collection="c",
+                path="/a",
+                signature=Signature(1, 1),
+                content_hash=bytes(16),
+                title="",
+                extractor="",
+                chunks=chunks,
+            )
+        )
         model = store.add_model(StoredModel(0, "m", "s", 8, 1))
         unit_vectors = np.eye(8, dtype=np.float32)[np.arange(70) % 8]
         store.add_vectors(model.id, list(range(1, 71)), unit_vectors)

@@ -13,7 +13,7 @@ from qrank.analysis.language import LANGUAGES
 from qrank.markup import readable
 from qrank.passage import passage_hash
 from qrank.results import Chunk, NewChunk, Signature
-from qrank.store.interface import StoredModel
+from qrank.store.interface import NewDocument, StoredModel
 from qrank.terms import new_chunk
 
 if TYPE_CHECKING:
@@ -72,8 +72,8 @@ def models(item: dict[str, Any]) -> list[StoredModel]:
 _MODEL_FIELDS = {field.name for field in fields(StoredModel)} - {"id"}
 
 
-def document(item: dict[str, Any]) -> dict[str, Any]:
-    """A document's line as what `add_document` takes, without its chunks."""
+def document(item: dict[str, Any]) -> NewDocument:
+    """A document's line, without its chunks."""
     path = _text(item, "path")
     if not path or "\0" in path:
         raise ValueError("path is empty, or can't be one")
@@ -83,17 +83,18 @@ def document(item: dict[str, Any]) -> dict[str, Any]:
     member = _text(item, "member") if "member" in item else ""
     if "\0" in member:
         raise ValueError("member can't be a path")
-    return {
-        "path": path,
-        "member": member,
-        "collection": _name(item, "collection"),
-        "title": _text(item, "title"),
-        "signature": Signature(_integer(item, "size"), _integer(item, "mtime_ns", -_MOST)),
-        "content_hash": _hash(item, "hash"),
-        "extractor": _name(item, "extractor"),
-        "language": language,
-        "fields": _own_fields(item),
-    }
+    return NewDocument(
+        collection=_name(item, "collection"),
+        path=path,
+        signature=Signature(_integer(item, "size"), _integer(item, "mtime_ns", -_MOST)),
+        content_hash=_hash(item, "hash"),
+        title=_text(item, "title"),
+        extractor=_name(item, "extractor"),
+        chunks=(),
+        language=language,
+        fields=_own_fields(item),
+        member=member,
+    )
 
 
 def chunk(item: dict[str, Any], title: str, path: str) -> NewChunk:

@@ -23,7 +23,7 @@ from qrank.names import absolute, folder_key, is_under, named_path
 from qrank.progress import Progress
 from qrank.results import FileProblem, IndexReport, NewChunk, Signature
 from qrank.settings import READ_ALL, WALK_ALL, Placement, Reading, Walking
-from qrank.store.interface import SkippedFile, Store
+from qrank.store.interface import NewDocument, SkippedFile, Store
 
 _MADE_BY = (extract, chunking, text, passage, secrets)
 EXTRACTOR = ".".join(str(module.VERSION) for module in _MADE_BY)
@@ -238,16 +238,18 @@ class _Update:
             for member, chunks in _members(outcome):
                 own = member or Member("", prepared.title, prepared.language, prepared.fields)
                 self._store.add_document(
-                    collection=self._collection,
-                    path=task.path,
-                    member=own.path,
-                    signature=prepared.signature,
-                    content_hash=prepared.content_hash,
-                    title=own.title,
-                    extractor=version + OF_SECRET * prepared.secret,
-                    chunks=chunks,
-                    fields=own.fields,
-                    language=own.language,
+                    NewDocument(
+                        collection=self._collection,
+                        path=task.path,
+                        member=own.path,
+                        signature=prepared.signature,
+                        content_hash=prepared.content_hash,
+                        title=own.title,
+                        extractor=version + OF_SECRET * prepared.secret,
+                        chunks=chunks,
+                        fields=own.fields,
+                        language=own.language,
+                    )
                 )
             if task.path in self._skipped:
                 self._store.remove_skipped(self._collection, [task.path])

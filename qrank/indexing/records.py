@@ -12,7 +12,7 @@ from qrank.ingest.extract import plain
 from qrank.ingest.prepare import new_chunks
 from qrank.progress import Progress
 from qrank.results import Document, Record, Signature
-from qrank.store.interface import Store
+from qrank.store.interface import NewDocument, Store
 
 
 def add_records(
@@ -36,12 +36,14 @@ def _add(store: Store, record: Record, collection: str) -> None:
     document = Document(body, title, plain.extract(body)[1])
     data = f"{title}\n{body}".encode("utf-8", "replace")
     store.add_document(
-        collection=collection,
-        path=record.id,
-        signature=Signature(len(data), 0),
-        content_hash=data_hash(data),
-        title=title,
-        extractor=EXTRACTOR,
-        language=latin,
-        chunks=new_chunks(document, title, "", latin, record.id),
+        NewDocument(
+            collection=collection,
+            path=record.id,
+            signature=Signature(len(data), 0),
+            content_hash=data_hash(data),
+            title=title,
+            extractor=EXTRACTOR,
+            language=latin,
+            chunks=new_chunks(document, title, "", latin, record.id),
+        )
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from itertools import count, islice
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,7 @@ from qrank.indexing import exported
 from qrank.indexing.exported import FORMAT
 from qrank.results import NewChunk, location
 from qrank.store.filters import Filter
-from qrank.store.interface import Store, StoredModel
+from qrank.store.interface import NewDocument, Store, StoredModel
 
 if TYPE_CHECKING:
     import numpy as np
@@ -84,13 +84,13 @@ def _vectors(
 
 @dataclass(slots=True)
 class _Document:
-    fields: dict[str, Any]
+    head: NewDocument  # without its chunks
     chunks: list[NewChunk] = field(default_factory=list)
     vectors: dict[str, dict[bytes, NDArray[np.float32]]] = field(default_factory=dict)
 
     @property
     def location(self) -> str:
-        return location(self.fields["path"], self.fields["member"])
+        return location(self.head.path, self.head.member)
 
 
 class Importer:
@@ -169,7 +169,7 @@ class Importer:
 
     def _add_chunk(self, item: dict[str, Any]) -> None:
         document = self._documents[-1]
-        new = exported.chunk(item, document.fields["title"], document.location)
+        new = exported.chunk(item, document.head.title, document.location)
         for sha256, vector in exported.vectors(item, self._models).items():
             document.vectors.setdefault(sha256, {})[new.passage_hash] = vector
         document.chunks.append(new)
@@ -180,7 +180,7 @@ class Importer:
 
         with self._store.transaction():
             for document in self._documents:
-                self._store.add_document(**document.fields, chunks=document.chunks)
+                self._store.add_document(replace(document.head, chunks=document.chunks))
             for sha256, model in self._models.items():
                 vectors = {
                     passage: vector

@@ -48,8 +48,13 @@ class SkippedFile:
 
 
 @dataclass(frozen=True, slots=True)
-class WholeDocument:
-    """A document as `add_document` takes it; chunks can be read once."""
+class NewDocument:
+    """A document with its chunks, as it goes in and comes out.
+
+    extractor: what it was made by. chunks can be read once. language: the one whose stems its terms
+    in Latin script are. fields: its own (front matter), as a JSON object or empty. member: the path
+    of a file within the file at path.
+    """
 
     collection: str
     path: str
@@ -57,8 +62,8 @@ class WholeDocument:
     content_hash: bytes
     title: str
     extractor: str
-    language: str
     chunks: Iterable[NewChunk]
+    language: str = ENGLISH
     fields: str = ""
     member: str = ""
 
@@ -113,25 +118,9 @@ class Store(AbstractContextManager["Store"], Protocol):
     def files(self, collection: str) -> dict[str, StoredFile]:
         """The files of a collection by path, without their members."""
 
-    def add_document(
-        self,
-        *,
-        collection: str,
-        path: str,
-        signature: Signature,
-        content_hash: bytes,
-        title: str,
-        extractor: str,
-        chunks: Iterable[NewChunk],
-        language: str = ENGLISH,
-        fields: str = "",
-        member: str = "",
-    ) -> None:
-        """Put a document in, in place of what was there under the same path; language is the one
-        whose stems its terms in Latin script are, fields its own (front matter) as JSON. Writes.
-
-        member: the path of a file within the file, which is put in after that; what replaces the
-        file, or removes it, takes its members out."""
+    def add_document(self, document: NewDocument) -> None:
+        """Put a document in, in place of what was there under the same path. A member is put in
+        after its file; what replaces the file, or removes it, takes its members out. Writes."""
 
     def skipped_files(self, collection: str) -> dict[str, SkippedFile]:
         """The files of a collection that were left out, by path."""
@@ -244,7 +233,7 @@ class Store(AbstractContextManager["Store"], Protocol):
     def vectors(self, model: int, passages: Sequence[int]) -> tuple[list[int], NDArray[np.float32]]:
         """(those of passages that have a vector, their unit vectors, of shape (n, dims))."""
 
-    def documents(self, filter: Filter) -> Iterator[WholeDocument]:
+    def documents(self, filter: Filter) -> Iterator[NewDocument]:
         """All documents whose files pass the filter (its phrases are not looked at), by
         collection and path, as they went in."""
 

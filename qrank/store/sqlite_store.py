@@ -6,11 +6,11 @@ import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from itertools import count, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qrank.analysis.language import ENGLISH
 from qrank.closing import Closing
 from qrank.results import Check, NewChunk, Signature, StoredChunk
 from qrank.store import conditions, decode, lexical, locations, skipped
@@ -20,10 +20,10 @@ from qrank.store.interface import (
     NO_VARIANTS,
     ChunkText,
     Claims,
+    NewDocument,
     SkippedFile,
     StoredFile,
     StoredModel,
-    WholeDocument,
 )
 
 if TYPE_CHECKING:
@@ -87,41 +87,41 @@ class SQLiteStore(Closing):
             for i, path, content_hash, extractor, *signature in rows
         }
 
-    def add_document(
-        self,
-        *,
-        collection: str,
-        path: str,
-        signature: Signature,
-        content_hash: bytes,
-        title: str,
-        extractor: str,
-        chunks: Iterable[NewChunk],
-        language: str = ENGLISH,
-        fields: str = "",
-        member: str = "",
-    ) -> None:
-        """Put a document in, in place of what was there under the same path. fields: JSON."""
+    def add_document(self, document: NewDocument) -> None:
+        """Put a document in, in place of what was there under the same path."""
         run = self._connection.execute
-        place = (collection, path, member)
+        collection, path, member = document.collection, document.path, document.member
         find = "SELECT id FROM file WHERE collection = ? AND path = ? AND member = ?"
-        if old := run(find, place).fetchone():
+        if old := run(find, (collection, path, member)).fetchone():
             self.remove_documents([old[0]])
-        insert = (
-            "INSERT INTO file (collection, path, member, size, mtime_ns, ctime_ns, hash, title, "
-            "extractor, language, fields) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-        )
-        own = (*signature, content_hash, title, extractor, language, fields)
         if member and not run(find, (collection, path, "")).fetchone():  # imported without it
-            run(insert, (collection, path, "", *signature, content_hash, "", extractor, "", ""))
-        file_id = run(insert, (*place, *own)).lastrowid
+            self._add_file(replace(document, member="", title="", language="", fields=""))
+        file_id = self._add_file(document)
         # Ids are given out here, above all that ever were (AUTOINCREMENT), to write in one go.
         row = run("SELECT seq FROM sqlite_sequence WHERE name = 'chunk'").fetchone()
         ids = count(decode.last_chunk(row) + 1)
-        labels = lexical.labels(collection, language)
-        left = iter(chunks)
-        while group := list(islice(left, GROUP)):
+        labels = lexical.labels(collection, document.language)
+        chunks = iter(document.chunks)
+        while group := list(islice(chunks, GROUP)):
             self._add_chunks(file_id, labels, ids, group)
+
+    def _add_file(self, document: NewDocument) -> int | None:
+        """Add the row of a document alone; returns its id."""
+        return self._connection.execute(
+            "INSERT INTO file (collection, path, member, size, mtime_ns, ctime_ns, hash, title, "
+            "extractor, language, fields) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                document.collection,
+                document.path,
+                document.member,
+                *document.signature,
+                document.content_hash,
+                document.title,
+                document.extractor,
+                document.language,
+                document.fields,
+            ),
+        ).lastrowid
 
     def _add_chunks(
         self, file_id: int | None, labels: str, ids: Iterator[int], group: list[NewChunk]
@@ -389,7 +389,7 @@ class SQLiteStore(Closing):
             ids.update(self._rows(sql, (value,), types=(bytes, int), row="a passage"))
         return ids
 
-    def documents(self, filter: Filter) -> Iterator[WholeDocument]:
+    def documents(self, filter: Filter) -> Iterator[NewDocument]:
         """All documents whose files pass the filter, by collection and path, as they went in."""
         condition, values = conditions.of_file(filter)
         with snapshot(self._connection):
@@ -406,7 +406,7 @@ class SQLiteStore(Closing):
                 language, fields, *rest = rest
                 with translate_sqlite_errors(self.path):
                     decode.json_object(fields)
-                yield WholeDocument(
+                yield NewDocument(
                     collection=collection,
                     path=path,
                     member=member,
