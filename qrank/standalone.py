@@ -191,6 +191,13 @@ def plan(
     return plan(path_list(paths), walking or Walking(), reading or Reading())
 
 
+def formats() -> dict[str, list[str]]:
+    """The names of the formats of files, each with its suffixes."""
+    from qrank.searching.build_filter import formats
+
+    return formats()
+
+
 def prefixes(paths: Sequence[str]) -> list[Prefix]:
     """How files begin, as text, or why they have none."""
     from qrank.indexing.prefixes import prefixes

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from qrank import FilePlan
     from qrank.evaluation.measure import Difference
     from qrank.evaluation.report import Numbers, Scored
-    from qrank.indexing.plan import FilePlan
     from qrank.results import (
         Answer,
         Check,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from qrank import json_form
 
 if TYPE_CHECKING:
-    from qrank.indexing.plan import FilePlan
+    from qrank import FilePlan
 
 
 def show(

@@ -17,7 +17,7 @@ from qrank.names import named_path, path_from
 from qrank.results import Check, IndexedChunk, IndexReport
 
 if TYPE_CHECKING:
-    from qrank.indexing.plan import FilePlan
+    from qrank import FilePlan
     from qrank.progress import Progress
 
 SHOWN_PROBLEMS = 10

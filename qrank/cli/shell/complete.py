@@ -37,7 +37,7 @@ def models(context: typer.Context, incomplete: str) -> list[str]:
 
 def types(incomplete: str) -> list[str]:
     """The formats of files."""
-    from qrank.searching.build_filter import formats
+    from qrank.standalone import formats
 
     return _beginning(incomplete, formats())
 
