@@ -363,8 +363,12 @@ class Record:
     text: str
 
 
-class FoundFile(NamedTuple):
-    """A regular file that the walk came upon; its path is absolute, and fit to be shown."""
+class Task(NamedTuple):
+    """A regular file that the walk came upon, to be read; its path is absolute, and fit to be
+    shown. known_hash: what its content hashed to when it was last indexed; secret: it is read even
+    if it holds a key."""
 
     path: str
     signature: Signature
+    known_hash: bytes | None = None
+    secret: bool = False

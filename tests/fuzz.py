@@ -33,9 +33,8 @@ from typing import NamedTuple
 from pathological import PIECES, inputs, wrapped
 
 from qrank.ingest.extract import FORMATS
-from qrank.ingest.prepare import Task
 from qrank.ingest.readers import Outcome, read_all
-from qrank.results import Chunk, Signature
+from qrank.results import Chunk, Signature, Task
 from qrank.settings import Reading
 
 ROOT = Path(__file__).parents[1]

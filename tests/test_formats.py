@@ -14,9 +14,8 @@ from make_files import FILLER, PAGES
 from support import extract
 
 from qrank.ingest.decode import decode
-from qrank.ingest.prepare import Task
 from qrank.ingest.readers import Outcome, read_all
-from qrank.results import Chunk, Signature
+from qrank.results import Chunk, Signature, Task
 from qrank.settings import READ_ALL
 
 FILES = Path(__file__).parent / "files"

@@ -10,9 +10,8 @@ import pytest
 from fuzz import Made, found_wrong
 from pathological import inputs
 
-from qrank.ingest.prepare import Task
 from qrank.ingest.readers import Outcome, Problem, read_all
-from qrank.results import Signature
+from qrank.results import Signature, Task
 from qrank.settings import READ_ALL
 
 PROGRAM = Path(__file__).parent / "fuzz.py"

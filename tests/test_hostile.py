@@ -22,9 +22,9 @@ from support import COMMAND, SAMPLE, Run
 from qrank.errors import ExtractError, NoTextError
 from qrank.ingest import readers
 from qrank.ingest.extract import documents
-from qrank.ingest.prepare import Task, new_chunks
+from qrank.ingest.prepare import new_chunks
 from qrank.ingest.readers import read_all
-from qrank.results import Signature
+from qrank.results import Signature, Task
 from qrank.settings import READ_ALL, Reading
 
 FILES = Path(__file__).parent / "files"

@@ -11,10 +11,9 @@ import pytest
 from support import Run
 
 from qrank.indexing.prefixes import prefixes
-from qrank.ingest.prepare import Task
 from qrank.ingest.problems import problem_of
 from qrank.ingest.readers import read_all
-from qrank.results import Signature
+from qrank.results import Signature, Task
 from qrank.settings import READ_ALL
 
 Qrank = Callable[..., Run]

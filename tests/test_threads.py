@@ -17,11 +17,11 @@ from support import PARITY, SAMPLE, clean_environment
 import qrank
 from qrank.errors import ModelError
 from qrank.indexing.index import _Update
-from qrank.ingest.prepare import Part, Prepared, Task
+from qrank.ingest.prepare import Part, Prepared
 from qrank.ingest.readers import Outcome
 from qrank.ingest.spool import IN_MEMORY, spooled
 from qrank.progress import Silent
-from qrank.results import Chunk, IndexReport, Signature
+from qrank.results import Chunk, IndexReport, Signature, Task
 from qrank.settings import READ_ALL, WALK_ALL
 from qrank.store import open_store
 from qrank.store.filters import EVERYTHING

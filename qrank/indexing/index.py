@@ -14,14 +14,14 @@ from qrank.indexing.embed_missing import embed_missing
 from qrank.inference.index_model import IndexModel
 from qrank.ingest import chunk as chunking
 from qrank.ingest import extract, secrets
-from qrank.ingest.prepare import Member, Part, Prepared, Task, made_by
+from qrank.ingest.prepare import Member, Part, Prepared, made_by
 from qrank.ingest.problems import Problem, problem_of
 from qrank.ingest.readers import Outcome, read_all
 from qrank.ingest.spool import spooled
 from qrank.ingest.walk import Skipped, Within, secret, too_large, walk
 from qrank.names import absolute, folder_key, is_under, named_path
 from qrank.progress import Progress
-from qrank.results import FileProblem, IndexReport, NewChunk, Signature
+from qrank.results import FileProblem, IndexReport, NewChunk, Signature, Task
 from qrank.settings import READ_ALL, WALK_ALL, Placement, Reading, Walking
 from qrank.store.interface import NewDocument, SkippedFile, Store
 
@@ -143,7 +143,7 @@ class _Update:
             if what := secret(found, self._walking):
                 self._seen.add(path)
                 if old or not was_secret:  # an earlier run may have indexed it
-                    self._take(Outcome(Task(*found), problem=Problem("secret", what)))
+                    self._take(Outcome(found, problem=Problem("secret", what)))
                 else:
                     self._count("secret", path, what)
                 continue
@@ -166,7 +166,7 @@ class _Update:
                 continue
             self._seen.add(path)
             same = old.hash if old and old.extractor == version else None
-            yield Task(*found, same, read_secrets)
+            yield found._replace(known_hash=same, secret=read_secrets)
 
     def _passed_over(self, skipped: Skipped) -> None:
         """Say of a working tree that it is not read, where a user may look for it; it is kept as a

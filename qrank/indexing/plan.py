@@ -10,12 +10,12 @@ from pathlib import Path
 from qrank.errors import ExtractError
 from qrank.indexing.index import existing
 from qrank.ingest.chunk import estimated_tokens
-from qrank.ingest.prepare import Part, Task
+from qrank.ingest.prepare import Part
 from qrank.ingest.problems import problem_of
 from qrank.ingest.readers import Outcome, read_all
 from qrank.ingest.secrets import reason
 from qrank.ingest.walk import Skipped, secret, too_large, walk
-from qrank.results import Chunk, FileProblem, location
+from qrank.results import Chunk, FileProblem, Task, location
 from qrank.settings import Reading, Walking
 
 
@@ -58,7 +58,7 @@ def plan(paths: Sequence[Path], walking: Walking, reading: Reading) -> Iterator[
             elif large := too_large(found, walking):
                 unread.append(FileProblem(found.path, large))
             else:
-                yield Task(*found, secret=walking.include_secrets)
+                yield found._replace(secret=walking.include_secrets)
 
     for outcome in read_all(tasks(), reading):
         yield from planned(outcome)

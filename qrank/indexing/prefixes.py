@@ -10,10 +10,9 @@ from qrank.indexing.plan import FilePlan, planned
 from qrank.ingest.content import open_regular
 from qrank.ingest.decode import decode, whole_lines
 from qrank.ingest.extract import is_text
-from qrank.ingest.prepare import Task
 from qrank.ingest.problems import STOPS, problem_of
 from qrank.ingest.readers import read_all
-from qrank.results import Signature
+from qrank.results import Signature, Task
 from qrank.settings import Reading
 
 LENGTH = 1 << 16  # bytes, or characters of what is extracted; no model reads more

@@ -26,7 +26,7 @@ from qrank.ingest.extract import documents, is_isolated, takes_fields
 from qrank.ingest.pre import preprocessed
 from qrank.markup import readable
 from qrank.passage import passage_hash
-from qrank.results import Document, NewChunk, Signature, location
+from qrank.results import Document, NewChunk, Signature, Task, location
 from qrank.settings import Reading
 from qrank.terms import new_chunk
 
@@ -36,16 +36,6 @@ MAX_TITLE = 1000  # characters; models are given it with each chunk
 MAX_NAMES = 4000  # characters of what is searched as the title is
 # The fields of a document by which it is found as by its title.
 SEARCHED_FIELDS = ("author", "subject", "keywords")
-
-
-class Task(NamedTuple):
-    """A file to be read; known_hash: what its content hashed to when it was last indexed; secret:
-    it is read even if it holds a key."""
-
-    path: str
-    signature: Signature
-    known_hash: bytes | None = None
-    secret: bool = False
 
 
 class Member(NamedTuple):

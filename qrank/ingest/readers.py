@@ -19,9 +19,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from qrank.ingest import worker as protocol
-from qrank.ingest.prepare import IN_MEMORY, Part, Prepared, Task, needs_worker, prepare
+from qrank.ingest.prepare import IN_MEMORY, Part, Prepared, needs_worker, prepare
 from qrank.ingest.problems import STOPS, Problem, problem_of, signal_name
 from qrank.processors import usable_processors
+from qrank.results import Task
 from qrank.settings import Reading
 
 HERE = 2 << 20  # bytes of plain text in all that are not worth the start of a worker

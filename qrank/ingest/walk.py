@@ -15,7 +15,7 @@ from qrank.ingest.globs import Globs
 from qrank.ingest.ignore import Rules, rules_above
 from qrank.ingest.secrets import named_so
 from qrank.names import WINDOWS, folder_key, over, shown_path, windows_slashes
-from qrank.results import FileProblem, FoundFile, Signature
+from qrank.results import FileProblem, Signature, Task
 from qrank.settings import Walking
 
 _OF_VERSION_CONTROL = frozenset((".git", ".hg", ".svn", ".jj"))
@@ -45,7 +45,7 @@ def walk(
     walking: Walking,
     on_problem: OnProblem,
     on_skipped: OnSkipped | None = None,
-) -> Iterator[FoundFile]:
+) -> Iterator[Task]:
     """Yield the regular files under each root, sorted by path; a root itself when it is a file.
 
     Hidden files and what the ignore files exclude are left out below a root, never the root
@@ -70,7 +70,7 @@ def _ignore(_: Skipped) -> None:
 
 def _folder(
     top: str, wanted: _Wanted, on_problem: OnProblem, on_skipped: OnSkipped
-) -> Iterator[FoundFile]:
+) -> Iterator[Task]:
     """Depth first with a stack of our own: a tree may be deeper than Python's."""
     pending: list[tuple[str, Rules, bool]] = [(top, rules_above(top, wanted.walking), True)]
     cut = len(folder_key(top)) + 1
@@ -178,7 +178,7 @@ def _suffixes(types: Sequence[str]) -> frozenset[str] | None:
     return frozenset(found)
 
 
-def _regular_file(path: str, on_problem: OnProblem) -> FoundFile | None:
+def _regular_file(path: str, on_problem: OnProblem) -> Task | None:
     try:
         info = os.stat(path)  # noqa: PTH116
     except OSError as error:
@@ -186,17 +186,17 @@ def _regular_file(path: str, on_problem: OnProblem) -> FoundFile | None:
         return None
     if not stat.S_ISREG(info.st_mode):
         return None
-    return FoundFile(shown_path(path), Signature.of(info))
+    return Task(shown_path(path), Signature.of(info))
 
 
-def secret(found: FoundFile, walking: Walking) -> str:
+def secret(file: Task, walking: Walking) -> str:
     """What a file holds that is not to be indexed, as its name tells; empty for others."""
-    return "" if walking.include_secrets else named_so(found.path)
+    return "" if walking.include_secrets else named_so(file.path)
 
 
-def too_large(found: FoundFile, walking: Walking) -> str:
+def too_large(file: Task, walking: Walking) -> str:
     """Why a file is left out for its size; empty when it is not."""
-    if found.signature.size <= walking.max_filesize:
+    if file.signature.size <= walking.max_filesize:
         return ""
     return f"larger than {shown_size(walking.max_filesize)} (--max-filesize)"
 
