@@ -185,12 +185,19 @@ def test_a_run_whose_model_another_run_replaced_says_so(tmp_path: Path) -> None:
         assert all(check.status == "ok" for check in store.check())
 
 
+@pytest.mark.parametrize("what", ["a folder", "a link"])
 def test_where_no_claim_can_be_made_a_run_goes_on_alone(
-    qrank: Callable[..., Run], tmp_path: Path
+    qrank: Callable[..., Run], tmp_path: Path, what: str
 ) -> None:
     (tmp_path / "a.md").write_text("Steep green tea for two minutes.\n")
-    (tmp_path / "i.db-claims").mkdir()
+    claims = tmp_path / "i.db-claims"
+    if what == "a folder":
+        claims.mkdir()
+    else:
+        claims.symlink_to(tmp_path / "a.md")
     assert qrank("index", "a.md", "--db", "i.db", "--json").json()["embedded"] == 1
+    assert claims.is_dir() or claims.is_symlink()
+    assert (tmp_path / "a.md").read_text() == "Steep green tea for two minutes.\n"
 
 
 def test_claims_are_of_one_store_at_a_time(tmp_path: Path) -> None:

@@ -39,16 +39,19 @@ def interrupts_held() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    held: list[int] = []
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    before = [signal.signal(n, lambda number, _frame: held.append(number)) for n in numbers]
+    arrived: list[int] = []
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    # None: of another library, which could not be put back.
+    ours = {number: handler for number, handler in handlers.items() if handler is not None}
+    for number in ours:
+        signal.signal(number, lambda number, _frame: arrived.append(number))
     try:
         yield
     finally:
-        for number, handler in zip(numbers, before, strict=True):
+        for number, handler in ours.items():
             signal.signal(number, handler)
-    if held:
-        signal.raise_signal(held[0])
+    if arrived:
+        signal.raise_signal(arrived[0])
 
 
 llama.llama_log_set(_keep_errors, None)
