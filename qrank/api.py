@@ -108,13 +108,14 @@ class Index(Closing):
         in the report. Raises InputError for a path that does not exist, IndexFileError or
         ModelError when the index or the model can't be used.
         """
-        from qrank.indexing.index import existing, index_paths
+        from qrank.indexing.index import existing, index_paths, links
         from qrank.inference.index_model import model_for_indexing
         from qrank.progress import Silent
         from qrank.store import open_store
 
         walking = walking or Walking()
-        roots = existing(path_list(paths), walking)  # before an index file is made
+        paths = path_list(paths)
+        roots = existing(paths, walking)  # before an index file is made
         name = collection or self._settings.get("collection") or DEFAULT_COLLECTION
         with self._writing, open_store(self.path, write=True) as store:
             model = (
@@ -131,6 +132,7 @@ class Index(Closing):
                 progress or Silent(),
                 walking,
                 reading or Reading(),
+                former=links(paths),
             )
 
     def search(

@@ -42,36 +42,60 @@ def windows_slashes(path: str) -> str:
 
 
 def absolute(path: str) -> str:
-    """A path that the user named, as the system has it: absolute, without dots, a link under its
-    own name. Where case does not matter it is spelled as on the disk, so that a file has one
-    path."""
+    """A path that the user named, as files below it are stored: absolute, without dots and links,
+    so that a file has one path however it is named."""
+    path = on_disk(path)
+    # (On Windows that would make a share's address of a drive's letter.)
+    return path if WINDOWS else os.path.realpath(path)
+
+
+def on_disk(path: str) -> str:
+    """A path that the user named: absolute, without dots, a link under its own name; spelled as on
+    the disk where case does not matter, or where only the form of Unicode is another (macOS lists
+    names decomposed)."""
     path = os.path.abspath(os.path.expanduser(path))  # noqa: PTH100, PTH111
-    return spelled_as_on_disk(path) if _ANY_CASE else path
+    if _ANY_CASE:
+        return spelled_as_on_disk(path)
+    if path.isascii() or os.path.lexists(path):
+        return path
+    return spelled_as_on_disk(path, any_case=False)
 
 
 def named_path(path: str) -> str:
-    """The same, as it is stored."""
+    """A path that the user named, as it is stored."""
     return shown_path(absolute(path))
 
 
-def spelled_as_on_disk(path: str) -> str:
-    """An absolute path with the case (and the form of Unicode) that its folders list; what they
-    do not list is left as it is."""
+def spellings(path: str) -> tuple[str, ...]:
+    """What a path that the user named may be stored as: that, or (in an index of an older version)
+    under the name of a link."""
+    return tuple(dict.fromkeys((named_path(path), shown_path(on_disk(path)))))
+
+
+def composed(path: str) -> str:
+    """A path in the form of Unicode in which paths are compared: NFC."""
+    return path if path.isascii() else unicodedata.normalize("NFC", path)
+
+
+def spelled_as_on_disk(path: str, *, any_case: bool = True) -> str:
+    """An absolute path with the form of Unicode (any_case: and the case) that its folders list;
+    what they do not list is left as it is."""
     folder, name = os.path.split(path)
     if not name:
         return path
-    folder = spelled_as_on_disk(folder)
+    folder = spelled_as_on_disk(folder, any_case=any_case)
     try:
         listed = os.listdir(folder)  # noqa: PTH208
     except OSError:
         listed = []
     if name not in listed:
-        name = next((other for other in listed if _folded(other) == _folded(name)), name)
+        wanted = _compared(name, any_case)
+        name = next((other for other in listed if _compared(other, any_case) == wanted), name)
     return os.path.join(folder, name)  # noqa: PTH118
 
 
-def _folded(name: str) -> str:
-    return unicodedata.normalize("NFC", name).casefold()
+def _compared(name: str, any_case: bool) -> str:
+    return composed(name).casefold() if any_case else composed(name)
 
 
 def from_bytes(path: bytes) -> str:
@@ -136,6 +160,16 @@ def is_under(path: str, folders: Set[str]) -> bool:
     return next(over(path, folders), None) is not None
 
 
+def path_names(path: str) -> tuple[str, ...]:
+    """The stored paths of the file or folder that a user means who typed path: none for a glob that
+    is no name of a file, too."""
+    is_glob = any(wildcard in path for wildcard in "*?")
+    try:
+        return () if is_glob and not os.path.lexists(on_disk(path)) else spellings(path)
+    except (OSError, ValueError):  # the working folder is gone; a NUL in it
+        return ()
+
+
 def path_globs(path: str) -> tuple[str, ...]:
     """SQLite GLOBs of stored paths from what a user typed: a relative glob matches at any depth,
     one that begins with ./ or ../ in this folder; a name without wildcards is a file or a whole
@@ -145,6 +179,8 @@ def path_globs(path: str) -> tuple[str, ...]:
     (('*.md',), ('/a/*',), ('*/notes', '*/notes/*'))
     """
     path = windows_slashes(path) if WINDOWS else path
+    if path.startswith("~"):
+        path = shown_path(os.path.expanduser(path))  # noqa: PTH111
     if path.startswith(("./", "../")):
         path = shown_path(os.path.abspath(path))  # noqa: PTH100  (a glob, not a file)
     elif not (path.startswith(("/", "*")) or (WINDOWS and path[1:3] == ":/")):

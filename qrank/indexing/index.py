@@ -19,7 +19,7 @@ from qrank.ingest.problems import Problem, problem_of
 from qrank.ingest.readers import Outcome, read_all
 from qrank.ingest.spool import spooled
 from qrank.ingest.walk import Skipped, Within, secret, too_large, walk
-from qrank.names import absolute, folder_key, is_under, named_path
+from qrank.names import absolute, folder_key, is_under, named_path, on_disk
 from qrank.progress import Progress
 from qrank.results import FileProblem, IndexReport, NewChunk, Signature, Task
 from qrank.settings import READ_ALL, WALK_ALL, Placement, Reading, Walking
@@ -35,23 +35,32 @@ COMMIT_ORPHANS = 2048
 
 
 def existing(paths: Iterable[Path], walking: Walking = WALK_ALL) -> list[Path]:
-    """Paths as they are indexed: absolute, without dots, a link under its own name.
+    """Paths as they are indexed, each once: absolute, without dots and links.
 
     Raises InputError when one does not exist, or is the whole home folder without leave.
     """
-    roots = [Path(absolute(str(path))) for path in paths]
-    home = Path.home()
-    for root in roots:
+    roots: list[Path] = []
+    home = Path(absolute("~"))
+    for path in paths:
+        root = Path(absolute(str(path)))
         if not root.exists():
-            if root.is_symlink():
-                raise InputError(f"{root} is a link to what is not there")
-            raise InputError(f"there is no file or folder {root}")
+            named = Path(on_disk(str(path)))
+            if named.is_symlink():
+                raise InputError(f"{named} is a link to what is not there")
+            raise InputError(f"there is no file or folder {named}")
         if (root == home or root in home.parents) and not walking.whole_home:
             raise InputError(
                 f"{root} holds your whole home folder",
                 hint="name the folders you mean, or say --whole-home",
             )
-    return roots
+        roots.append(root)
+    return list(dict.fromkeys(roots))
+
+
+def links(paths: Iterable[Path]) -> list[Path]:
+    """The names of paths that are links or lie under one: an older version indexed them so."""
+    named = (on_disk(str(path)) for path in paths)
+    return [Path(name) for name in named if name != absolute(name)]
 
 
 def index_paths(
@@ -63,14 +72,16 @@ def index_paths(
     progress: Progress,
     walking: Walking = WALK_ALL,
     reading: Reading = READ_ALL,
+    former: Sequence[Path] = (),
 ) -> IndexReport:
     """Bring the index up to date with what lies under roots, as `existing` gives them; model None
-    leaves vectors out. Files that can't be read are noted in the report and passed over.
+    leaves vectors out. former: where an older version would have put what is there. Files that
+    can't be read are noted in the report and passed over.
     """
     started = time.monotonic()
     report = IndexReport()
     progress.stage("reading", None)
-    _Update(store, collection, report, progress, walking, reading).run(roots)
+    _Update(store, collection, report, progress, walking, reading).run(roots, former)
     if model:
         report.model = model.choice.name
         report.embedded, report.replaced = embed_missing(store, model, placement, progress)
@@ -104,14 +115,14 @@ class _Update:
         self._without_ctime: list[tuple[int, Signature]] = []
         self._written = time.monotonic()
 
-    def run(self, roots: Sequence[Path]) -> None:
+    def run(self, roots: Sequence[Path], former: Sequence[Path]) -> None:
         """Read, write, and remove what is gone."""
         for outcome in read_all(self._changed(roots), self._reading):
             self._take(outcome)
         self._write_group()
         # What was indexed under a root and is not there now is gone; what only failed to be read
         # (a folder without permission, say), or was not looked for this time, stays.
-        within = Within(roots, self._walking)
+        within = Within([*roots, *former], self._walking)
 
         def is_gone(path: str) -> bool:
             return path not in self._seen and within(path) and not is_under(path, self._unread)

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from qrank.errors import InputError
-from qrank.names import folder_key, named_path, over
-from qrank.store.interface import Store
+from qrank.names import composed, folder_key, named_path, over, spellings
+from qrank.store.interface import Store, StoredFile
 
 GROUP_FILES = 64  # of one transaction
 
@@ -24,24 +24,36 @@ def remove_paths(store: Store, paths: Sequence[Path], collections: Sequence[str]
             raise InputError(
                 f"there is no collection {name}", hint=f"there are {', '.join(known) or 'none'}"
             )
-    roots = [named_path(str(path)) for path in paths]
-    keys = {folder_key(root) for root in roots}
-    found: dict[int, None] = {}
-    met: set[str] = set()
-    for name in collections or known:
-        for file in store.files(name).values():
-            under = list(over(file.path, keys))
-            met.update(under)
-            if under or not roots:
-                found[file.id] = None
-    for root in roots:
-        if folder_key(root) not in met:
-            raise InputError(
-                f"the index has nothing under {root}", hint="qrank search -l shows paths"
-            )
-    ids = list(found)
+    files = [file for name in collections or known for file in store.files(name).values()]
+    if not paths:
+        found = {file.id for file in files}
+    else:
+        found = _found(files, [str(path) for path in paths])
+    ids = sorted(found)
     for at in range(0, len(ids), GROUP_FILES):
         with store.transaction():
             store.remove_documents(ids[at : at + GROUP_FILES])
             store.remove_orphans()
     return len(ids)
+
+
+def _found(files: Sequence[StoredFile], paths: Sequence[str]) -> set[int]:
+    """The files at or below paths. Raises InputError for a path that has none."""
+    found: set[int] = set()
+    wanted = {folder_key(name): path for path in paths for name in spellings(path)}
+    # As it was typed first; else whatever form of Unicode it was typed in.
+    for form in (str, composed):
+        keys = {form(key): path for key, path in wanted.items()}
+        met: set[str] = set()
+        for file in files:
+            under = [keys[key] for key in over(form(file.path), keys.keys())]
+            met.update(under)
+            if under:
+                found.add(file.id)
+        wanted = {key: path for key, path in wanted.items() if path not in met}
+        if not wanted:
+            return found
+    path = next(iter(wanted.values()))
+    raise InputError(
+        f"the index has nothing under {named_path(path)}", hint="qrank search -l shows paths"
+    )

@@ -46,16 +46,28 @@ def walk(
     on_problem: OnProblem,
     on_skipped: OnSkipped | None = None,
 ) -> Iterator[Task]:
-    """Yield the regular files under each root, sorted by path; a root itself when it is a file.
+    """Yield the regular files under each root, each once, sorted by path; a root itself when it is
+    a file.
 
     Hidden files and what the ignore files exclude are left out below a root, never the root
     itself; on_skipped is told of each. What can't be read is given to on_problem and passed over.
     """
-    wanted = _Wanted(walking)
+    seen: set[str] = set()  # one root may lie in another
+    for found in _each(roots, _Wanted(walking), on_problem, on_skipped or _ignore):
+        if len(roots) > 1:
+            if found.path in seen:
+                continue
+            seen.add(found.path)
+        yield found
+
+
+def _each(
+    roots: Sequence[Path], wanted: _Wanted, on_problem: OnProblem, on_skipped: OnSkipped
+) -> Iterator[Task]:
     for root in roots:
         path = windows_slashes(str(root)) if WINDOWS else str(root)
         if root.is_dir():
-            yield from _folder(path, wanted, on_problem, on_skipped or _ignore)
+            yield from _folder(path, wanted, on_problem, on_skipped)
             continue
         found = _regular_file(path, on_problem)
         if found:

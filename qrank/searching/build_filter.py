@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from datetime import datetime
 
-from qrank.names import path_globs
+from qrank.names import path_globs, path_names
 from qrank.store.filters import Filter
 
 MOST_NS = (1 << 63) // 10**9 * 10**9  # whole seconds that fit into an integer of SQLite's
@@ -26,6 +26,7 @@ def build_filter(
     """
     return Filter(
         collections=tuple(collections),
+        names=path_names(path) if path else (),
         paths=path_globs(path) if path else (),
         suffixes=_suffixes(types) if types else (),
         since_ns=_ns(since) if since else None,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from qrank.analysis import text
 from qrank.errors import InputError
 from qrank.markup import readable
-from qrank.names import named_path
+from qrank.names import spellings
 from qrank.progress import Silent
 from qrank.results import Answer, Mode, Scores, StageScore, StoredChunk
 from qrank.searching.search import (
@@ -91,12 +91,12 @@ def passages_at(store: Store, place: str) -> list[StoredChunk]:
     Raises InputError when the index does not hold it.
     """
     path, line = place, None
-    chunks = store.chunks_of_file(named_path(path))
+    chunks = _chunks_of(store, path)
     if not chunks:
         path, _, number = place.rpartition(":")
         line = int(number) if path and number.isdecimal() and len(number) < 10 else None
         if line is not None:
-            chunks = store.chunks_of_file(named_path(path))
+            chunks = _chunks_of(store, path)
     if not chunks:
         raise InputError(
             f"the index {store.path} does not hold {path if line is not None else place}",
@@ -106,6 +106,11 @@ def passages_at(store: Store, place: str) -> list[StoredChunk]:
         return chunks
     before = [stored for stored in chunks if stored.chunk.start_line <= line]
     return before[-1:] or chunks[:1]
+
+
+def _chunks_of(store: Store, path: str) -> list[StoredChunk]:
+    found = (store.chunks_of_file(name) for name in spellings(path))
+    return next((chunks for chunks in found if chunks), [])
 
 
 def _scores(mode: str, score: StageScore) -> Scores:

@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from qrank.names import composed
 from qrank.results import IN_ARCHIVE
 from qrank.store import decode
 from qrank.store.filters import Filter, Phrase
@@ -37,10 +38,10 @@ def of_file(filter: Filter, *, collections: bool = True) -> tuple[str, list[obje
             values.extend(alternatives)
 
     any_of("file.collection = ?", filter.collections if collections else ())
-    if filter.paths:  # a name may be that of a member, or of what it is in
-        named = " OR ".join([f"file.path GLOB ? OR {LOCATION} GLOB ?"] * len(filter.paths))
-        clauses.append(f"({named})")
-        values.extend(path for path in filter.paths for _ in range(2))
+    condition, arguments = _of_path(filter)
+    if condition:
+        clauses.append(condition)
+        values.extend(arguments)
     endings = ["*" + glob_of(suffix.lower()) for suffix in filter.suffixes]
     any_of(f"lower({LOCATION}) GLOB ?", endings)
     for clause, time in (("mtime_ns >= ?", filter.since_ns), ("mtime_ns < ?", filter.until_ns)):
@@ -48,6 +49,40 @@ def of_file(filter: Filter, *, collections: bool = True) -> tuple[str, list[obje
             clauses.append(f"file.{clause}")
             values.append(time)
     return " AND ".join(clauses), values
+
+
+def _of_path(filter: Filter) -> tuple[str, list[object]]:
+    """What a filter's names and paths say, as a condition on the table file and its arguments."""
+    alternatives: list[str] = []
+    arguments: list[object] = []
+    named = [name.rstrip("/") for name in filter.names]
+    globs = [glob for name in named for glob in (glob_of(name), f"{glob_of(name)}/*")]
+    names, values = _matches(globs)
+    if names:
+        alternatives.append(names)
+        arguments += values
+    paths, others = _matches(filter.paths)
+    if names and paths:  # (the query within is run once)
+        alternatives.append(f"({paths} AND NOT EXISTS (SELECT 1 FROM file WHERE {names}))")
+        arguments += [*others, *values]
+    elif paths:
+        alternatives.append(paths)
+        arguments += others
+    return f"({' OR '.join(alternatives)})" if alternatives else "", arguments
+
+
+def _matches(globs: Sequence[str]) -> tuple[str, list[object]]:
+    """A condition that a file's path matches one of globs; its path may be that of a member, or of
+    what it is in."""
+    clauses: list[str] = []
+    values: list[object] = []
+    for glob in globs:
+        # What is written with one character in one form of Unicode may be two in another.
+        plain = glob.isascii() and not any(wildcard in glob for wildcard in "?[")
+        compared = ("file.path", LOCATION) if plain else ("nfc(file.path)", f"nfc({LOCATION})")
+        clauses += [f"{path} GLOB ?" for path in compared]
+        values += [composed(glob)] * 2
+    return f"({' OR '.join(clauses)})" if clauses else "", values
 
 
 def of_chunk(filter: Filter) -> tuple[str, list[object]]:

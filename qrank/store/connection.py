@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from qrank.errors import IndexFileError
+from qrank.names import composed
 from qrank.store import schema
 from qrank.store.decode import LONGEST_VALUE, DamagedError
 
@@ -103,6 +104,7 @@ def hardened(connection: sqlite3.Connection) -> sqlite3.Connection:
     connection.execute("PRAGMA trusted_schema = OFF")
     connection.execute("PRAGMA cell_size_check = ON")
     connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, LONGEST_VALUE)
+    connection.create_function("nfc", 1, composed, deterministic=True)
     return connection
 
 

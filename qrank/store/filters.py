@@ -24,13 +24,16 @@ class Phrase:
 class Filter:
     """What a chunk must be like; nothing is asked where a field is empty.
 
-    collections: its file is in any of these. paths: its file's whole path matches any of these
-    globs, in which * and ? stand for slashes, too. suffixes: so ends its file's name (".md"), in
-    any case. since_ns, until_ns: when its file was last changed, in ns since 1970, the end not
-    included. required: it has all of these; excluded: none of these.
+    collections: its file is in any of these. names: its file is, or lies under, any of these paths;
+    where the store has no such file, paths: its file's whole path matches any of these globs, in
+    which * and ? stand for slashes, too. Forms of Unicode are not told apart in either. suffixes:
+    so ends its file's name (".md"), in any case. since_ns, until_ns: when its file was last
+    changed, in ns since 1970, the end not included. required: it has all of these; excluded: none
+    of these.
     """
 
     collections: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
     paths: tuple[str, ...] = ()
     suffixes: tuple[str, ...] = ()
     since_ns: int | None = None

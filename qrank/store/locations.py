@@ -11,19 +11,24 @@ from qrank.store import decode
 def find(connection: sqlite3.Connection, location: str) -> tuple[list[int], str]:
     """(ids, member): of a file with all its members, or of one of them; of the first collection
     that holds it. ([], "") when none does."""
-    path, member = location, ""
-    while not (files := _files_at(connection, path, member)):
-        path, between, name = path.rpartition(IN_ARCHIVE)
-        if not between:
-            return [], ""
-        member = f"{name}{IN_ARCHIVE}{member}" if member else name
-    return files, member
+    forms = ("{0} = {1}",) if location.isascii() else ("{0} = {1}", "nfc({0}) = nfc({1})")
+    for equal in forms:
+        path, member = location, ""
+        while not (files := _files_at(connection, path, member, equal)):
+            path, between, name = path.rpartition(IN_ARCHIVE)
+            if not between:
+                break
+            member = f"{name}{IN_ARCHIVE}{member}" if member else name
+        if files:
+            return files, member
+    return [], ""
 
 
-def _files_at(connection: sqlite3.Connection, path: str, member: str) -> list[int]:
-    sql = "SELECT id, collection FROM file WHERE path = ? "
+def _files_at(connection: sqlite3.Connection, path: str, member: str, equal: str) -> list[int]:
+    """equal: the condition that two paths are the same."""
+    sql = f"SELECT id, collection FROM file WHERE {equal.format('path', '?')} "
     if member:
-        sql += "AND member = ? "
+        sql += f"AND {equal.format('member', '?')} "
     rows = connection.execute(
         f"{sql} ORDER BY collection, member", (path, member) if member else (path,)
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 from collections.abc import Mapping
@@ -11,7 +12,7 @@ from qrank import files
 from qrank.cli.input.words import split
 from qrank.cli.state import Run
 from qrank.errors import InputError
-from qrank.names import WINDOWS, disk_path
+from qrank.names import WINDOWS, disk_path, on_disk
 
 _GOTO = ("code", "code-insiders", "codium", "vscodium", "cursor", "windsurf")  # --goto path:line
 _COLON = ("subl", "zed", "hx", "helix", "atom", "lapce")  # path:line
@@ -24,18 +25,19 @@ def place(name: str, run: Run) -> tuple[Path, int]:
     Raises InputError when there is no such passage or file.
     """
     path, line = name, 1
-    if name.isdecimal() and not Path(name).exists():
+    exists = os.path.exists(on_disk(disk_path(name)))  # noqa: PTH110
+    if name.isdecimal() and not exists:
         with run.open_index() as index:
             passage = index.get(name)
         path, line = passage.path, passage.start_line
-    elif not Path(name).exists():
+    elif not exists:
         before, _, number = name.rpartition(":")
         if before and number.isdecimal() and len(number) < 10:
             path, line = before, int(number)
-    file = Path(disk_path(path))
+    file = Path(on_disk(disk_path(path)))
     if not file.is_file():
         raise InputError(f"there is no file {path}", hint="give the id of a result, or PATH:LINE")
-    return file.absolute(), line
+    return file, line
 
 
 def edit(path: Path, line: int, environment: Mapping[str, str]) -> int:
