@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
+from types import NoneType
 from typing import TYPE_CHECKING, Any, Unpack
 
-from qrank.arguments import FilterOptions, path_list, text_list
+from qrank.arguments import (
+    FilterOptions,
+    path_list,
+    require_choice,
+    require_progress,
+    require_type,
+    text_list,
+)
 from qrank.closing import Closing
 from qrank.errors import InputError
 from qrank.models.registry import AUTO, Registry
@@ -59,6 +68,11 @@ class Index(Closing):
         from qrank.searching.models import SearchModels
         from qrank.store.cache import Cache
 
+        require_type("path", path, str, os.PathLike, NoneType)
+        require_type("embed_model", embed_model, str, NoneType)
+        require_type("rerank_model", rerank_model, str, NoneType)
+        require_type("placement", placement, Placement)
+        require_type("settings", settings, Settings)
         self.path = settings.index_path(Path(path) if path is not None else None)
         self._settings = settings
         self.models = Registry(settings)
@@ -113,8 +127,13 @@ class Index(Closing):
         from qrank.progress import Silent
         from qrank.store import open_store
 
+        require_type("collection", collection, str, NoneType)
+        require_type("embed", embed, bool)
+        require_type("walking", walking, Walking, NoneType)
+        require_type("reading", reading, Reading, NoneType)
+        require_progress(progress)
         walking = walking or Walking()
-        paths = path_list(paths)
+        paths = path_list("paths", paths)
         roots = existing(paths, walking)  # before an index file is made
         name = collection or self._settings.get("collection") or DEFAULT_COLLECTION
         with self._writing, open_store(self.path, write=True) as store:
@@ -170,8 +189,10 @@ class Index(Closing):
         from qrank.searching.multi_query import fuse_answers
         from qrank.searching.search import DEPTH, Query
 
-        mode = Mode(mode)
-        texts = text_list(query)
+        mode = require_choice("mode", mode, Mode)
+        require_type("rerank", rerank, bool, NoneType)
+        require_progress(progress)
+        texts = text_list("query", query)
         if not texts:
             raise InputError("there is no query", hint="say what to search for")
         one = Query(
@@ -183,8 +204,8 @@ class Index(Closing):
             min_score=min_score,
             per_file=per_file,
             unfinished=unfinished,
-            stale=Stale(stale),
-            filter=build_filter(text_list(collections), path, text_list(types), since, until),
+            stale=require_choice("stale", stale, Stale),
+            filter=build_filter(collections, path, types, since, until),
         )
         reranks = mode is Mode.hybrid if rerank is None else rerank
         if len(texts) == 1:
@@ -228,27 +249,29 @@ class Index(Closing):
         from qrank.searching.search import Query
         from qrank.searching.similar import similar
 
-        wanted = Query(
+        require_type("place", place, str)
+        query = Query(
             place,
-            Mode(mode),
+            require_choice("mode", mode, Mode),
             limit=limit,
             min_score=min_score,
             per_file=per_file,
-            stale=Stale(stale),
-            filter=build_filter(text_list(collections), path),
+            stale=require_choice("stale", stale, Stale),
+            filter=build_filter(collections, path),
         )
         models = self._open().models()
-        return similar(self._open(), place, wanted, models[0] if models else None)
+        return similar(self._open(), place, query, models[0] if models else None)
 
-    def get(self, passage: str) -> IndexedChunk:
-        """A passage by the id that a result gives. Raises InputError when there is none."""
+    def get(self, id: str) -> IndexedChunk:
+        """A chunk by the id that a result gives. Raises InputError when there is none."""
         from qrank.searching.search import indexed_chunk
 
-        number = int(passage) if passage.isdecimal() and len(passage) < 19 else -1
+        require_type("id", id, str)
+        number = int(id) if id.isdecimal() and len(id) < 19 else -1
         for stored in self._open().chunks([number]).values():
             return indexed_chunk(stored)
         raise InputError(
-            f"there is no passage {passage!r} in {self.path}",
+            f"there is no passage {id!r} in {self.path}",
             hint="ids are in what qrank search --json prints; a file indexed again has new ones",
         )
 
@@ -256,6 +279,7 @@ class Index(Closing):
         """What each of the query's terms adds to the BM25 score of each result, by result id."""
         from qrank.searching.explain import bm25_terms
 
+        require_type("answer", answer, Answer)
         return bm25_terms(self._open(), answer)
 
     def notice(
@@ -274,6 +298,7 @@ class Index(Closing):
         """
         from qrank.searching.notices import notice
 
+        require_type("answer", answer, Answer)
         return notice(self._open(), answer, filter, min_score, of_query=of_query)
 
     def far_off(self, answer: Answer) -> str:
@@ -281,6 +306,7 @@ class Index(Closing):
         for people who see the results beside it."""
         from qrank.searching.notices import far_off
 
+        require_type("answer", answer, Answer)
         return far_off(self._open(), self.models, answer)
 
     def count(
@@ -294,9 +320,7 @@ class Index(Closing):
         """How many passages are in files that search would look at with these."""
         from qrank.searching.build_filter import build_filter
 
-        return self._open().count_chunks(
-            build_filter(text_list(collections), path, text_list(types), since, until)
-        )
+        return self._open().count_chunks(build_filter(collections, path, types, since, until))
 
     @property
     def decoded(self) -> int:
@@ -325,7 +349,9 @@ class Index(Closing):
         from qrank.indexing.remove import remove_paths
 
         with self._write() as store:
-            return remove_paths(store, path_list(paths), text_list(collections))
+            return remove_paths(
+                store, path_list("paths", paths), text_list("collections", collections)
+            )
 
     def vacuum(self) -> None:
         """Give back the room of what was removed; needs as much again while it works."""
@@ -343,7 +369,7 @@ class Index(Closing):
         from qrank.indexing.transfer import export
         from qrank.searching.build_filter import build_filter
 
-        filter = build_filter(text_list(collections), path)
+        filter = build_filter(collections, path)
         return export(self._open(), filter, vectors=vectors)
 
     def import_lines(self, lines: Iterable[str], name: str = "") -> tuple[int, int]:
@@ -355,6 +381,9 @@ class Index(Closing):
         from qrank.indexing.transfer import Importer
         from qrank.store import open_store
 
+        require_type("lines", lines, Iterable)
+        if isinstance(lines, str | bytes):
+            raise TypeError("lines must be several lines, not one text")
         with self._writing, open_store(self.path, write=True) as store:
             importer = Importer(store)
             importer.read(lines, name)

@@ -1,12 +1,19 @@
-"""What callers of the Python API pass: a single value means a list of one, numbers are checked."""
+"""What callers of the Python API pass, checked; a single value means a list of one. An error names
+the argument."""
 
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from enum import StrEnum
+from numbers import Integral, Real
 from pathlib import Path
-from typing import TypedDict
+from types import NoneType
+from typing import Any, TypedDict, TypeVar
+
+E = TypeVar("E", bound=StrEnum)
 
 
 class FilterOptions(TypedDict, total=False):
@@ -19,32 +26,68 @@ class FilterOptions(TypedDict, total=False):
     until: datetime | None
 
 
-def path_list(paths: str | Path | Iterable[str | Path]) -> list[Path]:
-    """Paths, of one or of several.
+def require_type(name: str, value: object, *types: type) -> None:
+    """Raise TypeError unless value is of one of types; a bool is no number."""
+    if isinstance(value, types) and (not isinstance(value, bool) or bool in types):
+        return
+    names = ["None" if kind is NoneType else kind.__name__ for kind in types]
+    raise TypeError(f"{name} must be {' or '.join(names)}, not {value!r}")
 
-    >>> [str(path) for path in path_list("notes")], [str(path) for path in path_list(["a", "b"])]
-    (['notes'], ['a', 'b'])
+
+def path_list(name: str, paths: str | Path | Iterable[str | Path]) -> list[Path]:
+    """Paths, of one or of several. Raises TypeError for anything else.
+
+    >>> [str(path) for path in path_list("paths", ["a", Path("b")])], path_list("paths", ())
+    (['a', 'b'], [])
     """
-    return [Path(paths)] if isinstance(paths, str | Path) else [Path(path) for path in paths]
+    return [Path(path) for path in _items(name, paths, (str, os.PathLike))]
 
 
-def text_list(texts: str | Iterable[str]) -> list[str]:
-    """Texts, of one or of several.
+def text_list(name: str, texts: str | Iterable[str]) -> list[str]:
+    """Texts, of one or of several. Raises TypeError for anything else.
 
-    >>> text_list("md"), text_list(("md", "txt"))
+    >>> text_list("types", "md"), text_list("types", ("md", "txt"))
     (['md'], ['md', 'txt'])
     """
-    return [texts] if isinstance(texts, str) else list(texts)
+    return _items(name, texts, (str,))
 
 
-def require_count(name: str, value: int | None) -> None:
-    """Raise ValueError unless value is None or a whole number from 1."""
-    if value is not None and (not isinstance(value, int) or value < 1):
+def _items(name: str, value: Any, types: tuple[type, ...]) -> list[Any]:
+    if isinstance(value, types):
+        return [value]
+    items = list(value) if isinstance(value, Iterable) else [value]
+    for item in items:
+        if not isinstance(item, types):
+            raise TypeError(f"{name} must be of {types[0].__name__}, not {item!r}")
+    return items
+
+
+def require_choice(name: str, value: E | str, choices: type[E]) -> E:
+    """The choice that value names. Raises ValueError for one that there is not."""
+    try:
+        return choices(value)
+    except ValueError:
+        raise ValueError(f"{name} must be one of {', '.join(choices)}, not {value!r}") from None
+
+
+def require_count(name: str, value: int | None, *, optional: bool = False) -> None:
+    """Raise ValueError unless value is a whole number from 1, or None where that may be."""
+    if value is None and optional:
+        return
+    if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
         raise ValueError(f"{name} must be a whole number from 1, not {value!r}")
 
 
 def require_number(name: str, value: float | None, *, least: float = -math.inf) -> None:
     """Raise ValueError unless value is None or a number from least."""
-    if value is not None and not value >= least:  # NaN is not, either
+    if value is None:
+        return
+    if not isinstance(value, Real) or isinstance(value, bool) or not value >= least:  # NaN is not
         bound = f" from {least:g}" if least > -math.inf else ""
         raise ValueError(f"{name} must be a number{bound}, not {value!r}")
+
+
+def require_progress(value: object) -> None:
+    """Raise TypeError unless value is None or can be told of progress (`qrank.Progress`)."""
+    if value is not None and not (hasattr(value, "stage") and hasattr(value, "advance")):
+        raise TypeError(f"progress must have the methods stage and advance, not be {value!r}")

@@ -10,9 +10,11 @@ import os
 import re
 import tomllib
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 from qrank import files
+from qrank.arguments import require_type
 from qrank.errors import InputError
 from qrank.ingest import git
 from qrank.settings import INDEX_NAME, NUMBERS, Settings, checked_number
@@ -40,6 +42,7 @@ def load_settings(folder: Path | None = None) -> Settings:
     Raises InputError for a config file that is not valid TOML, has a key that does not exist, or
     (a project's) sets what it may not.
     """
+    require_type("folder", folder, Path, NoneType)
     models: Models = {role: [] for role in MODELS}
     values = _read(user_file(), models)
     trusted = [Path(name) for name in values.get(TRUSTED, "").split(os.pathsep) if name]

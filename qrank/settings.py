@@ -8,8 +8,10 @@ import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
+from qrank.arguments import require_number, require_type, text_list
 from qrank.errors import InputError
 
 INDEX_NAME = "index.db"
@@ -38,6 +40,12 @@ class Placement:
     gpu_layers: int | None = None
     device: str | None = None
 
+    def __post_init__(self) -> None:
+        """Raises TypeError for a value of another type."""
+        require_type("threads", self.threads, int, NoneType)
+        require_type("gpu_layers", self.gpu_layers, int, NoneType)
+        require_type("device", self.device, str, NoneType)
+
 
 ANYWHERE = Placement()
 
@@ -56,6 +64,13 @@ class Reading:
     timeout: float = TIMEOUT  # seconds of CPU for one file that is not plain text
     include_secrets: bool = False  # also files within files that hold keys or passwords
 
+    def __post_init__(self) -> None:
+        """Raises TypeError or ValueError for a value that makes no sense; a text alone is one."""
+        for name in ("fields", "pre", "pre_globs"):
+            _set_texts(self, name)
+        require_number("timeout", self.timeout, least=0)
+        require_type("include_secrets", self.include_secrets, bool)
+
 
 @dataclass(frozen=True, slots=True)
 class Walking:
@@ -71,6 +86,18 @@ class Walking:
     max_filesize: int = MAX_FILESIZE  # bytes; larger files are left out
     include_secrets: bool = False  # also files that hold keys or passwords (ingest/secrets.py)
     whole_home: bool = False  # the home folder itself, or one above it, may be a root
+
+    def __post_init__(self) -> None:
+        """Raises TypeError or ValueError for a value that makes no sense; a text alone is one."""
+        for name in ("globs", "types"):
+            _set_texts(self, name)
+        for name in ("ignore", "ignore_case", "hidden", "include_secrets", "whole_home"):
+            require_type(name, getattr(self, name), bool)
+        require_type("max_filesize", self.max_filesize, int)
+
+
+def _set_texts(record: Reading | Walking, name: str) -> None:
+    object.__setattr__(record, name, tuple(text_list(name, getattr(record, name))))
 
 
 READ_ALL = Reading()

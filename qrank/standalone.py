@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from types import NoneType
 from typing import TYPE_CHECKING
 
-from qrank.arguments import path_list, require_count, text_list
+from qrank.arguments import path_list, require_count, require_type, text_list
 from qrank.closing import Closing
 from qrank.errors import InputError
 from qrank.models.registry import AUTO, Registry, Role
@@ -36,12 +37,24 @@ def rerank(
     candidates: with more texts than that, only BM25's best are scored. For many calls use
     Reranking. Raises InputError for an empty query, ModelError.
     """
-    if not query.strip():
-        raise InputError("the query is empty", hint="say what the documents should answer")
+    _require_query(query)
+    texts = text_list("texts", texts)
     if not texts:
         return []
     with Reranking(model, placement=placement, settings=settings) as reranking:
         return reranking(query, texts, instruction=instruction, candidates=candidates)
+
+
+def _require_query(query: str) -> None:
+    require_type("query", query, str)
+    if not query.strip():
+        raise InputError("the query is empty", hint="say what the documents should answer")
+
+
+def _require_model(model: str | None, placement: Placement, settings: Settings) -> None:
+    require_type("model", model, str, NoneType)
+    require_type("placement", placement, Placement)
+    require_type("settings", settings, Settings)
 
 
 class Reranking(Closing):
@@ -57,6 +70,7 @@ class Reranking(Closing):
         """model: named as on the command line. Raises ModelError."""
         from qrank.inference.loading import load_reranker
 
+        _require_model(model, placement, settings)
         name = settings.get("rerank_model", model, AUTO) or AUTO
         choice = Registry(settings).resolve(Role.reranker, name)
         self._reranker = load_reranker(choice, settings.placement(placement))
@@ -73,14 +87,14 @@ class Reranking(Closing):
         """As rerank."""
         from qrank.searching.rerank import rerank_texts
 
-        require_count("candidates", candidates)
-        if not query.strip():
-            raise InputError("the query is empty", hint="say what the documents should answer")
+        _require_query(query)
+        require_count("candidates", candidates, optional=True)
+        require_type("instruction", instruction, str, NoneType)
         return rerank_texts(
             self._reranker,
             self._share,
             query,
-            text_list(texts),
+            text_list("texts", texts),
             candidates=candidates,
             instruction=instruction,
         )
@@ -108,6 +122,7 @@ class Embedding(Closing):
         """model: named as on the command line. Raises ModelError."""
         from qrank.inference.loading import load_embedder
 
+        _require_model(model, placement, settings)
         name = settings.get("embed_model", model, AUTO) or AUTO
         choice = Registry(settings).resolve(Role.embedder, name)
         self._embedder = load_embedder(choice, settings.placement(placement))
@@ -132,8 +147,10 @@ class Embedding(Closing):
         dims: int | None = None,
     ) -> Embedded:
         """The same vectors, and which texts were longer than the window."""
-        require_count("dims", dims)
-        texts = text_list(texts)
+        require_count("dims", dims, optional=True)
+        require_type("query", query, bool)
+        require_type("instruction", instruction, str, NoneType)
+        texts = text_list("texts", texts)
         if query:
             return self._embedder.queries(texts, instruction, dims)
         return self._embedder.documents(texts, dims)
@@ -173,6 +190,11 @@ def pack(query: str, results: Sequence[Result], max_tokens: int) -> Packed:
     language model to read. Tokens are estimated."""
     from qrank.searching.pack import pack
 
+    require_type("query", query, str)
+    require_type("results", results, Sequence)
+    for result in results:
+        require_type("results", result, Result)
+    require_count("max_tokens", max_tokens)
     return pack(query, results, max_tokens)
 
 
@@ -188,7 +210,9 @@ def plan(
     """
     from qrank.indexing.plan import plan
 
-    return plan(path_list(paths), walking or Walking(), reading or Reading())
+    require_type("walking", walking, Walking, NoneType)
+    require_type("reading", reading, Reading, NoneType)
+    return plan(path_list("paths", paths), walking or Walking(), reading or Reading())
 
 
 def formats() -> dict[str, list[str]]:
@@ -215,4 +239,5 @@ def changes(
     the index file."""
     from qrank.indexing.watch import changes
 
-    return changes(path_list(paths), walking or Walking(), but)
+    require_type("walking", walking, Walking, NoneType)
+    return changes(path_list("paths", paths), walking or Walking(), but)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from datetime import datetime
+from types import NoneType
 
+from qrank.arguments import require_type, text_list
 from qrank.names import path_globs, path_names
 from qrank.store.filters import Filter
 
@@ -13,22 +15,27 @@ MOST_NS = (1 << 63) // 10**9 * 10**9  # whole seconds that fit into an integer o
 
 
 def build_filter(
-    collections: Sequence[str] = (),
+    collections: str | Sequence[str] = (),
     path: str | None = None,
-    types: Sequence[str] = (),
+    types: str | Sequence[str] = (),
     since: datetime | None = None,
     until: datetime | None = None,
 ) -> Filter:
-    """The filter; types are names of formats, or suffixes of files with or without a dot.
+    """The filter; types are names of formats, or suffixes of files with or without a dot. Raises
+    TypeError for an argument of another type.
 
     >>> build_filter(types=["html", ".Foo"]).suffixes
     ('.html', '.htm', '.xhtml', '.Foo')
     """
+    require_type("path", path, str, NoneType)
+    require_type("since", since, datetime, NoneType)
+    require_type("until", until, datetime, NoneType)
+    names = text_list("types", types)
     return Filter(
-        collections=tuple(collections),
+        collections=tuple(text_list("collections", collections)),
         names=path_names(path) if path else (),
         paths=path_globs(path) if path else (),
-        suffixes=_suffixes(types) if types else (),
+        suffixes=_suffixes(names) if names else (),
         since_ns=_ns(since) if since else None,
         until_ns=_ns(until) if until else None,
     )

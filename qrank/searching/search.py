@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from qrank.arguments import require_count, require_number
+from qrank.arguments import require_count, require_number, require_type
 from qrank.errors import IndexFileError, QueryError
 from qrank.markup import readable
 from qrank.passage import passage_text
@@ -63,9 +63,11 @@ class Query:
     cached: bool = True  # whether the models' answers may come from, and go to, the cache
 
     def __post_init__(self) -> None:
-        """Raises ValueError for a number that makes no sense."""
-        for name in ("limit", "candidates", "per_file"):
-            require_count(name, getattr(self, name))
+        """Raises ValueError for a number that makes no sense, TypeError for what is none."""
+        require_type("query", self.text, str)
+        require_count("limit", self.limit)
+        require_count("candidates", self.candidates)
+        require_count("per_file", self.per_file, optional=True)
         require_number("budget", self.budget, least=0)
         require_number("min_score", self.min_score)
 
