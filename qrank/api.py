@@ -397,9 +397,9 @@ class Index(Closing):
 
     def clear_cache(self) -> int:
         """Forget the models' answers to earlier searches, of all indexes; returns how many."""
-        held = self._cache.count()
+        count = self._cache.count()
         self._cache.clear()
-        return held
+        return count
 
     def has_vectors(self) -> bool:
         """Whether the index can be searched by meaning."""

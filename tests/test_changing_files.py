@@ -111,7 +111,7 @@ def test_a_search_says_that_some_vectors_are_missing(qrank: Qrank, tmp_path: Pat
         (tmp_path / f"{name}.md").write_text(f"the tide {name}\n", "utf-8")
     qrank("index", "a.md", "--db", "i.db")
     qrank("index", "b.md", "c.md", "--db", "i.db", "--no-embed")
-    note = "2 of 3 passages have no vector yet (run qrank index)"
+    note = "2 of 3 chunks have no vector yet (run qrank index)"
     for words in (["tide"], ["tide", "--mode", "vector"], ["zeppelin", "--collection", "none"]):
         assert note in qrank("search", *words, "--db", "i.db").stderr, words
     assert note not in qrank("search", "tide", "--mode", "bm25", "--db", "i.db").stderr

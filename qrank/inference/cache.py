@@ -32,11 +32,11 @@ def query_vector(
     import numpy as np
 
     key = _key("vector", model_hash, query)
-    known = cache.get([key]).get(key) if cache else None
-    if known is not None and len(known) == 4 * dims:
-        held = np.frombuffer(known, dtype="<f4")
-        if np.isfinite(held).all():
-            return held
+    cached = cache.get([key]).get(key) if cache else None
+    if cached is not None and len(cached) == 4 * dims:
+        unit_vector = np.frombuffer(cached, dtype="<f4")
+        if np.isfinite(unit_vector).all():
+            return unit_vector
     with use() as embedder:
         vector: NDArray[np.float32] = embedder.queries([query]).vectors[0]
     if cache:
@@ -56,10 +56,11 @@ def relevance(
     the end, also when the iterator is closed early.
     """
     keys = [_key("score", model_hash, query, text) for text in texts]
-    held = cache.get(keys) if cache else {}
-    known = {i: score for i, key in enumerate(keys) if (score := _probability(held.get(key))) >= 0}
-    yield True, known
-    missing = [i for i in range(len(keys)) if i not in known]
+    entries = cache.get(keys) if cache else {}
+    scores_by_key = ((i, _probability(entries.get(key))) for i, key in enumerate(keys))
+    cached = {i: score for i, score in scores_by_key if score >= 0}
+    yield True, cached
+    missing = [i for i in range(len(keys)) if i not in cached]
     if not missing:
         return
     fresh: dict[bytes, bytes] = {}

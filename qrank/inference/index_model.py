@@ -46,13 +46,13 @@ def model_for_indexing(
 
     Raises ModelError or IndexFileError when it can't be found or is no longer the same.
     """
-    held = store.models()
-    if requested != AUTO or not held:
+    rows = store.models()
+    if requested != AUTO or not rows:
         choice = _named(models, requested)
         _require_embedder(choice)  # before hours of reading, not after
         own = identity(cache, choice)
         return IndexModel(choice, own, _row(store, own))
-    current = held[0]
+    current = rows[0]
     choice = _resolve_stored(store, models, current)
     own = identity(cache, choice)
     row = _row(store, own)
@@ -135,9 +135,9 @@ def _changed(store: Store, choice: ModelChoice) -> IndexFileError:
 
 def _row(store: Store, identity: str) -> StoredModel | None:
     """The row of a model's vectors, if the index has some."""
-    wanted = (identity, PROMPT_VERSION)
+    key = (identity, PROMPT_VERSION)
     rows = store.models()
-    return next((row for row in rows if (row.sha256, row.prompt_version) == wanted), None)
+    return next((row for row in rows if (row.sha256, row.prompt_version) == key), None)
 
 
 def record(store: Store, model: IndexModel, dims: int) -> StoredModel:

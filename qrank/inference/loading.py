@@ -137,8 +137,8 @@ def file_hash(cache: Cache, path: Path) -> str:
     from qrank.llama.gguf import sha256
 
     signature = Signature.of(path.stat())
-    known = cache.model_hash(str(path), signature)
-    if known is None:
-        known = sha256(path)
-        cache.put_model_hash(str(path), signature, known)
-    return known
+    digest = cache.model_hash(str(path), signature)
+    if digest is None:
+        digest = sha256(path)
+        cache.put_model_hash(str(path), signature, digest)
+    return digest

@@ -76,16 +76,16 @@ class LlamaEmbedder:
             yield self.documents(texts)
 
     def _embed(self, texts: Sequence[str], dims: int | None) -> Embedded:
-        kept = dims or self.dims
-        if not 1 <= kept <= self.dims:
-            raise InputError(f"--dims {kept} is out of range: the model has {self.dims}")
-        vectors = np.zeros((len(texts), kept), dtype=np.float32)
+        length = dims or self.dims
+        if not 1 <= length <= self.dims:
+            raise InputError(f"--dims {length} is out of range: the model has {self.dims}")
+        vectors = np.zeros((len(texts), length), dtype=np.float32)
         truncated: list[int] = []
         with self._lock:
             self._model.require_open()
             outputs = self._outputs(self._sequences(texts, truncated))
             for i, output in enumerate(chain.from_iterable(outputs)):
-                vectors[i] = output[:kept]  # Matryoshka: a prefix, normalised again
+                vectors[i] = output[:length]  # Matryoshka: a prefix, normalised again
         norms = np.linalg.norm(vectors, axis=1, keepdims=True)
         vectors /= np.where(norms > 0, norms, 1.0)
         return Embedded(vectors, truncated)

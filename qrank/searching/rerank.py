@@ -31,16 +31,16 @@ def rerank_texts(
     When there are more than candidates, only BM25's best so many are scored; None scores all. A
     reranker with a share below 1 is mixed with BM25, as in a search; else it is P(relevant).
     """
-    kept = list(range(len(texts)))
+    scored = list(range(len(texts)))
     shortens = candidates is not None and len(texts) > candidates
     words = bm25_scores(query, texts) if shortens or share < 1 else [0.0] * len(texts)
     if shortens:
-        kept = sorted(sorted(kept, key=lambda i: (-words[i], i))[:candidates])
-    top = max((words[i] for i in kept), default=0.0) or 1.0
-    batches = reranker.scores(query, [texts[i] for i in kept], instruction)
+        scored = sorted(sorted(scored, key=lambda i: (-words[i], i))[:candidates])
+    top = max((words[i] for i in scored), default=0.0) or 1.0
+    batches = reranker.scores(query, [texts[i] for i in scored], instruction)
     ranked = [
         RankedText(i, blend(words[i] / top, p_yes, share))
-        for i, p_yes in zip(kept, chain.from_iterable(batches), strict=True)
+        for i, p_yes in zip(scored, chain.from_iterable(batches), strict=True)
     ]
     return sorted(ranked, key=lambda item: (-item.score, item.index))
 
