@@ -33,7 +33,7 @@ LAYERS = {  # each may import those after it
     "searching": {"inference", "ingest", "progress", "store", "models"},
     "upkeep": {"inference", "progress", "store", "llama", "models"},
     "inference": {"store", "llama", "servers", "models"},
-    "json_form": {"evaluation"},  # their types
+    "json_form": {"evaluation", "models", "upkeep"},  # their types
     "config": {"ingest"},  # how git is configured
     "progress": set(),
     "ingest": set(),

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from qrank import FilePlan
     from qrank.evaluation.measure import Difference
     from qrank.evaluation.report import Numbers, Scored
+    from qrank.models.registry import Entry
     from qrank.results import (
         Answer,
         Check,
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
         PackedChunk,
         Result,
     )
+    from qrank.upkeep.speeds import Speed
 
 SCHEMA = 1
 Object = dict[str, Any]
@@ -186,6 +188,31 @@ def checks(checks: Sequence[Check]) -> Object:
     """What was checked; ok: nothing failed."""
     ok = all(check.status != "fail" for check in checks)
     return {"ok": ok, "checks": [asdict(check) for check in checks]}
+
+
+def pulled_model(alias: str, path: Path, fetched: bool) -> Object:
+    """A model's file; fetched: it was not on this machine before."""
+    return {
+        "alias": alias,
+        "path": str(path),
+        "bytes": path.stat().st_size,
+        "fetched": fetched,
+    }
+
+
+def removed_model(alias: str, path: str) -> Object:
+    """A model whose file was deleted."""
+    return {"alias": alias, "path": path}
+
+
+def model_speeds(entry: Entry, speeds: Sequence[Speed], best: Speed) -> Object:
+    """How fast a model reads as each of its types, and which of them is recommended."""
+    return {
+        "alias": entry.alias,
+        "kind": entry.role.value,
+        "speeds": [asdict(speed) | {"path": str(speed.path)} for speed in speeds],
+        "recommended": best.quantization,
+    }
 
 
 def removal(files: int, chunks: int) -> Object:

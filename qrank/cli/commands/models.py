@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from qrank import json_form
 from qrank.cli.options import Command, ModelCommand
 from qrank.cli.shell import complete
 from qrank.cli.state import current
@@ -92,14 +93,7 @@ def pull(names: Names, role: RoleOption = None, as_json: Json = False) -> None:
     with render_models.transfer() as progress:
         for name, entry in zip(names, wanted, strict=True):
             path, fetched = inventory.pull(entry, progress)
-            done.append(
-                {
-                    "alias": name,
-                    "path": str(path),
-                    "bytes": path.stat().st_size,
-                    "fetched": fetched,
-                }
-            )
+            done.append(json_form.pulled_model(name, path, fetched))
             if not as_json:
                 render_models.pulled(name, path, fetched)
     if as_json:
@@ -153,7 +147,8 @@ def remove(names: Names, role: RoleOption = None, as_json: Json = False) -> None
     wanted = [inventory.entry_of(current().models, name, role) for name in names]
     gone = [str(inventory.remove(entry)) for entry in wanted]
     if as_json:
-        json_output.document([{"alias": n, "path": p} for n, p in zip(names, gone, strict=True)])
+        pairs = zip(names, gone, strict=True)
+        json_output.document([json_form.removed_model(name, path) for name, path in pairs])
     else:
         print("\n".join(f"removed {escape_line(path)}" for path in gone))
 
@@ -207,8 +202,6 @@ def bench(
     With --types Q4_0,BF16 also what else the model could be had as; which is fastest differs by
     processor. The most exact of the fast ones is recommended.
     """
-    from dataclasses import asdict
-
     from qrank.cli.output import json_output, render_models
     from qrank.upkeep import inventory, speeds
 
@@ -223,14 +216,7 @@ def bench(
             path = inventory.path_of(entry)
             found = speeds.bench_types(entry.role, path, kinds, current().placement, progress)
             best = speeds.recommended(found)
-            report.append(
-                {
-                    "alias": entry.alias,
-                    "kind": entry.role.value,
-                    "speeds": [asdict(speed) | {"path": str(speed.path)} for speed in found],
-                    "recommended": best.quantization,
-                }
-            )
+            report.append(json_form.model_speeds(entry, found, best))
     if as_json:
         json_output.document(report)
     else:

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
+from qrank import json_form
 from qrank.cli.output import json_output
 from qrank.errors import InputError
 from qrank.files import reason
@@ -74,5 +75,5 @@ def _is_answer(line: bytes) -> bool:
 
 
 def _write(stream: IO[bytes], value: Mapping[str, Any]) -> None:
-    stream.write(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace") + b"\n")
+    stream.write(json_form.line(value).encode("utf-8", "replace") + b"\n")
     stream.flush()
