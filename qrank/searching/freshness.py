@@ -42,23 +42,23 @@ def _hash(path: str, _signature: Signature) -> bytes | None:
         return None
 
 
-def kept(
-    found: Iterable[T],
+def limited(
+    items: Iterable[T],
     limit: int,
-    wish: Stale,
-    stale: Callable[[T], bool],
+    stale: Stale,
+    is_stale: Callable[[T], bool],
     path: Callable[[T], str],
 ) -> list[T]:
-    """The first limit of what was found, without stale ones where they are to be dropped.
+    """The first limit of items, without stale ones where they are to be dropped.
 
     Raises IndexFileError when one of them is stale and that is to fail.
     """
-    if wish is Stale.drop:
-        return list(islice((item for item in found if not stale(item)), limit))
-    first = list(islice(found, limit))
-    if wish is Stale.fail:
+    if stale is Stale.drop:
+        return list(islice((item for item in items if not is_stale(item)), limit))
+    first = list(islice(items, limit))
+    if stale is Stale.fail:
         for item in first:
-            if stale(item):
+            if is_stale(item):
                 raise IndexFileError(
                     f"{path(item)} has changed since it was indexed",
                     hint="run qrank index again, or say --stale warn",

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from qrank.results import Answer, Result, Scores, StageScore, Stale
-from qrank.searching.freshness import kept
+from qrank.searching.freshness import limited
 from qrank.searching.search import capped
 
 
@@ -42,7 +42,7 @@ def fuse_answers(
         results = [r for r in (fused[:reranked] if reranked else fused) if r.score >= min_score]
     if per_file is not None:
         results = capped(results, per_file, lambda result: result.location)
-    results = kept(results, limit, stale, lambda r: r.stale, lambda r: r.location)
+    results = limited(results, limit, stale, lambda r: r.stale, lambda r: r.location)
     return Answer(
         query="\n".join(answer.query for answer in answers),
         mode=answers[0].mode,

@@ -27,7 +27,7 @@ from qrank.results import (
     Stale,
     StoredChunk,
 )
-from qrank.searching.freshness import is_stale, kept
+from qrank.searching.freshness import is_stale, limited
 from qrank.searching.fusion import blend, fuse
 from qrank.searching.query import ParsedQuery, parse
 from qrank.store.filters import EVERYTHING, Filter
@@ -147,21 +147,25 @@ def search(
             )
     if query.min_score is not None and answer.reranked:
         found = found[: answer.reranked]  # a threshold on relevance says nothing of a fused score
-    found = wanted(found, query)
+    found = select(found, query)
     answer.results = [result_of(rank, candidate, kind) for rank, candidate in enumerate(found, 1)]
     answer.timings_ms = clock.total()
     return answer
 
 
-def wanted(found: list[Candidate], query: Query) -> list[Candidate]:
+def select(candidates: list[Candidate], query: Query) -> list[Candidate]:
     """The results among the candidates: what the query's min_score, per_file, stale and limit
     leave."""
     if query.min_score is not None:
-        found = [c for c in found if c.final >= query.min_score]
+        candidates = [c for c in candidates if c.final >= query.min_score]
     if query.per_file is not None:
-        found = capped(found, query.per_file, lambda candidate: candidate.chunk.location)
-    return kept(
-        found, query.limit, query.stale, lambda c: is_stale(c.chunk), lambda c: c.chunk.location
+        candidates = capped(candidates, query.per_file, lambda c: c.chunk.location)
+    return limited(
+        candidates,
+        query.limit,
+        query.stale,
+        is_stale=lambda c: is_stale(c.chunk),
+        path=lambda c: c.chunk.location,
     )
 
 
@@ -170,28 +174,28 @@ def in_order(candidate: Candidate) -> tuple[float, str, int]:
     return (-candidate.final, candidate.chunk.location, candidate.chunk.chunk.start_byte)
 
 
-def distinct(found: list[Candidate]) -> list[Candidate]:
+def distinct(candidates: list[Candidate]) -> list[Candidate]:
     """A place that is in several collections once."""
     places: dict[tuple[str, int, int], Candidate] = {}
-    for candidate in found:
+    for candidate in candidates:
         place = candidate.chunk.chunk
         places.setdefault((candidate.chunk.location, place.start_byte, place.end_byte), candidate)
     return list(places.values())
 
 
-def capped(found: Iterable[T], most: int, key: Callable[[T], str]) -> list[T]:
+def capped(items: Iterable[T], most: int, key: Callable[[T], str]) -> list[T]:
     """The first most of each key, in the order they were.
 
     >>> capped(["a1", "a2", "b1", "a3"], 2, lambda item: item[0])
     ['a1', 'a2', 'b1']
     """
     seen: Counter[str] = Counter()
-    kept: list[T] = []
-    for item in found:
+    first: list[T] = []
+    for item in items:
         seen[key(item)] += 1
         if seen[key(item)] <= most:
-            kept.append(item)
-    return kept
+            first.append(item)
+    return first
 
 
 def _candidates(
@@ -271,16 +275,16 @@ def stage_scores(
     scores: list[tuple[int, float]], chunks: dict[int, StoredChunk]
 ) -> dict[int, StageScore]:
     """Each chunk's rank and score in a stage; ties go by path and position."""
-    kept = [(i, score) for i, score in scores if i in chunks]
-    kept.sort(
+    order = [(i, score) for i, score in scores if i in chunks]
+    order.sort(
         key=lambda pair: (-pair[1], chunks[pair[0]].location, chunks[pair[0]].chunk.start_byte)
     )
-    return {i: StageScore(rank, score) for rank, (i, score) in enumerate(kept, 1)}
+    return {i: StageScore(rank, score) for rank, (i, score) in enumerate(order, 1)}
 
 
 def _reranked(
     cache: Cache,
-    found: list[Candidate],
+    candidates: list[Candidate],
     query: Query,
     plain: str,
     rerank: Rerank,
@@ -290,7 +294,7 @@ def _reranked(
     """The reranked candidates by their final score, then the others in the order they had."""
     from qrank.inference.cache import relevance
 
-    head, tail = found[: query.candidates], found[query.candidates :]
+    head, tail = candidates[: query.candidates], candidates[query.candidates :]
     share = rerank.choice.entry.rerank_weight
     if query.rerank_weight is not None:
         share = query.rerank_weight

@@ -19,8 +19,8 @@ from qrank.searching.search import (
     distinct,
     in_order,
     result_of,
+    select,
     stage_scores,
-    wanted,
 )
 from qrank.store.interface import Store, StoredModel
 
@@ -61,15 +61,15 @@ def similar(store: Store, place: str, query: Query, model: StoredModel | None) -
             scores = dict(store.bm25(terms, depth, query.filter))
             chunks = store.chunks(scores)
     ranks = stage_scores(list(scores.items()), chunks)
-    found = [
+    candidates = [
         Candidate(chunks[i], _scores(answer.mode, ranks[i]), score)
         for i, score in scores.items()
         if i in chunks and not _is_own(chunks[i], own)
     ]
-    found = distinct(sorted(found, key=in_order))
-    answer.candidates = len(found)
-    found = wanted(found, query)
-    answer.results = [result_of(rank, c, answer.mode) for rank, c in enumerate(found, 1)]
+    candidates = distinct(sorted(candidates, key=in_order))
+    answer.candidates = len(candidates)
+    candidates = select(candidates, query)
+    answer.results = [result_of(rank, c, answer.mode) for rank, c in enumerate(candidates, 1)]
     answer.timings_ms = clock.total()
     return answer
 
@@ -78,8 +78,8 @@ def _middle(store: Store, model: int, passages: list[int]) -> NDArray[np.float32
     """The unit vector amid those of passages, of shape (dims,); None when they have none."""
     import numpy as np
 
-    held, unit_vectors = store.vectors(model, passages)
-    if not held:
+    with_vector, unit_vectors = store.vectors(model, passages)
+    if not with_vector:
         return None
     middle: NDArray[np.float32] = unit_vectors.mean(axis=0)
     return middle / (float(np.linalg.norm(middle)) or 1.0)
@@ -109,8 +109,8 @@ def passages_at(store: Store, place: str) -> list[StoredChunk]:
 
 
 def _chunks_of(store: Store, path: str) -> list[StoredChunk]:
-    found = (store.chunks_of_file(name) for name in spellings(path))
-    return next((chunks for chunks in found if chunks), [])
+    files = (store.chunks_of_file(name) for name in spellings(path))
+    return next((chunks for chunks in files if chunks), [])
 
 
 def _scores(mode: str, score: StageScore) -> Scores:
