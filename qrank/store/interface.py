@@ -37,7 +37,7 @@ class StoredFile:
 
 @dataclass(frozen=True, slots=True)
 class SkippedFile:
-    """A file that was left out, as it looked then. kind: skipped (no text in it),
+    """A file that was skipped, as it looked then. kind: skipped (no text in it),
     secret (keys or passwords in it) or failed."""
 
     path: str
@@ -123,13 +123,13 @@ class Store(AbstractContextManager["Store"], Protocol):
         after its file; what replaces the file, or removes it, takes its members out. Writes."""
 
     def skipped_files(self, collection: str) -> dict[str, SkippedFile]:
-        """The files of a collection that were left out, by path."""
+        """The files of a collection that were skipped, by path."""
 
     def add_skipped(self, collection: str, file: SkippedFile) -> None:
-        """Note that a file was left out; what was there under the same path goes. Writes."""
+        """Note that a file was skipped; what was there under the same path goes. Writes."""
 
     def remove_skipped(self, collection: str, paths: Iterable[str]) -> None:
-        """Forget that files were left out. Writes."""
+        """Forget that files were skipped. Writes."""
 
     def touch_document(self, file_id: int, signature: Signature) -> None:
         """Note a file's new signature when its content is the same. Writes."""
@@ -167,7 +167,7 @@ class Store(AbstractContextManager["Store"], Protocol):
         self, model: int, passages: Sequence[int], unit_vectors: NDArray[np.float32]
     ) -> None:
         """Add unit vectors of shape (len(passages), dims) for passages that have none yet; those
-        that are gone, or have one, are passed over. Writes."""
+        that are gone, or have one, are skipped. Writes."""
 
     def mark_truncated(self, model: int, passages: Iterable[int]) -> None:
         """Note that the model did not read the ends of passages, which have a vector. Writes."""
@@ -215,7 +215,7 @@ class Store(AbstractContextManager["Store"], Protocol):
     # Fetching
 
     def chunks(self, ids: Iterable[int]) -> dict[int, StoredChunk]:
-        """Chunks by id; ids that are no longer there are left out."""
+        """Chunks by id, of those ids that are still there."""
 
     def chunks_of_passages(self, passages: Iterable[int], filter: Filter) -> dict[int, StoredChunk]:
         """The chunks that hold one of passages and pass the filter, by chunk id."""

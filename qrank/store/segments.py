@@ -87,7 +87,7 @@ def add(
 ) -> None:
     """Put unit vectors of shape (len(passages), dims) into free slots.
 
-    Passages that are gone, or have a vector already, are passed over: another run was there.
+    Passages that are gone, or have a vector already, are skipped: another run was there.
     """
     lacking = {
         row[0]

@@ -354,7 +354,7 @@ class SQLiteStore(Closing):
     # Fetching
 
     def chunks(self, ids: Iterable[int]) -> dict[int, StoredChunk]:
-        """Chunks by id; ids that are no longer there are left out."""
+        """Chunks by id, of those ids that are still there."""
         return self._stored("chunk.id", ids)
 
     def chunks_of_passages(self, passages: Iterable[int], filter: Filter) -> dict[int, StoredChunk]:
