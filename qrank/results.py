@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from qrank.settings import Reading
+
 IN_ARCHIVE = "!/"  # between the path of an archive and that of a file in it
 
 
@@ -366,9 +368,10 @@ class Record:
 class Task(NamedTuple):
     """A regular file that the walk came upon, to be read; its path is absolute, and fit to be
     shown. known_hash: what its content hashed to when it was last indexed; secret: it is read even
-    if it holds a key."""
+    if it holds a key; reading: how, where that is not how the others are."""
 
     path: str
     signature: Signature
     known_hash: bytes | None = None
     secret: bool = False
+    reading: Reading | None = None

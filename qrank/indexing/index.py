@@ -14,7 +14,7 @@ from qrank.indexing.embed_missing import embed_missing
 from qrank.inference.index_model import IndexModel
 from qrank.ingest import chunk as chunking
 from qrank.ingest import extract, secrets
-from qrank.ingest.prepare import Member, Part, Prepared, made_by
+from qrank.ingest.prepare import Member, Part, Prepared, as_before, made_by
 from qrank.ingest.problems import Problem, problem_of
 from qrank.ingest.readers import Outcome, read_all
 from qrank.ingest.spool import spooled
@@ -148,8 +148,10 @@ class _Update:
             if path in self._seen or path in own:
                 continue
             self._progress.advance()
-            version = extractor(path, self._reading)
             old, before = self._known.get(path), self._skipped.get(path)
+            made = old.extractor if old else before.extractor if before else ""
+            reading = as_before(self._reading, made)
+            version = extractor(path, reading)
             was_secret = before is not None and before.kind == "secret"
             if what := secret(found, self._walking):
                 self._seen.add(path)
@@ -177,7 +179,7 @@ class _Update:
                 continue
             self._seen.add(path)
             same = old.hash if old and old.extractor == version else None
-            yield found._replace(known_hash=same, secret=read_secrets)
+            yield found._replace(known_hash=same, secret=read_secrets, reading=reading)
 
     def _passed_over(self, skipped: Skipped) -> None:
         """Say of a working tree that it is not read, where a user may look for it; it is kept as a
@@ -238,7 +240,7 @@ class _Update:
     def _write(self, outcome: Outcome) -> None:
         task, prepared = outcome.task, outcome.prepared
         old = self._known.get(task.path)
-        version = extractor(task.path, self._reading)
+        version = extractor(task.path, task.reading or self._reading)
         if outcome.problem:
             problem = outcome.problem
             skipped = SkippedFile(task.path, task.signature, version, problem.kind, problem.reason)

@@ -11,7 +11,7 @@ import io
 import json
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatch
 from pathlib import PurePath
 from typing import BinaryIO, NamedTuple
@@ -22,7 +22,7 @@ from qrank.errors import ExtractError, SecretError
 from qrank.ingest import secrets
 from qrank.ingest.chunk import chunk
 from qrank.ingest.content import data_hash, file_hash, open_regular
-from qrank.ingest.extract import documents, is_isolated, takes_fields
+from qrank.ingest.extract import documents, is_archive, is_isolated, takes_fields
 from qrank.ingest.pre import preprocessed
 from qrank.markup import readable
 from qrank.passage import passage_hash
@@ -33,6 +33,7 @@ from qrank.terms import new_chunk
 IN_MEMORY = 4 << 20  # bytes; a longer file is read twice: to hash it, then to extract it
 PART = 1 << 20  # characters of text handed on at once
 MAX_TITLE = 1000  # characters; models are given it with each chunk
+OF_ARCHIVE = ".archive"  # in what an archive was made by that was looked into
 MAX_NAMES = 4000  # characters of what is searched as the title is
 # The fields of a document by which it is found as by its title.
 SEARCHED_FIELDS = ("author", "subject", "keywords")
@@ -82,7 +83,11 @@ def needs_worker(path: str, reading: Reading) -> bool:
         except (OSError, ExtractError):  # whoever reads it will say what is wrong
             return b""
 
-    return wants_pre(path, reading) or is_isolated(path, head)
+    if wants_pre(path, reading):
+        return True
+    if is_archive(path) and not reading.archives:
+        return False  # it is not even opened
+    return is_isolated(path, head)
 
 
 def wants_pre(path: str, reading: Reading) -> bool:
@@ -102,7 +107,16 @@ def made_by(path: str, reading: Reading) -> str:
         said = repr(reading.pre)
     elif reading.fields and takes_fields(path):
         said = repr(reading.fields)
-    return "." + hashlib.blake2b(said.encode(), digest_size=4).hexdigest() if said else ""
+    made = "." + hashlib.blake2b(said.encode(), digest_size=4).hexdigest() if said else ""
+    return made + OF_ARCHIVE * (reading.archives and is_archive(path))
+
+
+def as_before(reading: Reading, made: str) -> Reading:
+    """How to read a file that was made so: one that was asked for once (an archive) stays in the
+    index, and up to date, also when a later run does not ask for it."""
+    if OF_ARCHIVE in made and not reading.archives:
+        return replace(reading, archives=True)
+    return reading
 
 
 def prepare(task: Task, reading: Reading) -> Iterator[Prepared | Part]:
@@ -111,6 +125,7 @@ def prepare(task: Task, reading: Reading) -> Iterator[Prepared | Part]:
     Raises ExtractError, NoTextError, SecretError, or OSError when it can't be read or changes
     meanwhile.
     """
+    reading = task.reading or reading
     with open_regular(task.path) as file:
         signature = Signature.of(os.fstat(file.fileno()))
         source: BinaryIO = file

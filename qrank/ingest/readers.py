@@ -74,7 +74,7 @@ def read_all(tasks: Iterable[Task], reading: Reading) -> Iterator[Outcome]:
             reply = _Reply(task)
             ahead.append(reply)
             waiting += task.signature.size
-            if needs_worker(task.path, reading):
+            if needs_worker(task.path, task.reading or reading):
                 workers.submit([reply])
             elif task.signature.size <= IN_MEMORY:
                 batch.append(reply)

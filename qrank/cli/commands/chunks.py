@@ -22,6 +22,7 @@ def chunks(
     globs: file_options.Globs = None,
     types: file_options.Types = None,
     max_filesize: file_options.MaxFilesize = None,
+    archives: file_options.Archives = False,
     fields: file_options.Fields = None,
     pre: file_options.Pre = None,
     pre_globs: file_options.PreGlobs = None,
@@ -47,7 +48,7 @@ def chunks(
         paths,
         walking=wanted,
         reading=file_options.reading(
-            fields, pre, pre_globs, timeout, include_secrets=include_secrets
+            fields, pre, pre_globs, timeout, include_secrets=include_secrets, archives=archives
         ),
     )
     raise typer.Exit(plans.show(planned, as_json=as_json, as_jsonl=as_jsonl))

@@ -42,6 +42,7 @@ def index(
     whole_home: Annotated[
         bool, typer.Option("--whole-home", help="PATH may be your whole home folder.")
     ] = False,
+    archives: file_options.Archives = False,
     fields: file_options.Fields = None,
     pre: file_options.Pre = None,
     pre_globs: file_options.PreGlobs = None,
@@ -66,7 +67,9 @@ def index(
         max_filesize=max_filesize,
         whole_home=whole_home,
     )
-    reading = file_options.reading(fields, pre, pre_globs, timeout, include_secrets=include_secrets)
+    reading = file_options.reading(
+        fields, pre, pre_globs, timeout, include_secrets=include_secrets, archives=archives
+    )
     if dry_run:
         planned = standalone.plan(paths, walking=walking, reading=reading)
         raise typer.Exit(plans.show(planned, as_json=as_json, counts=True))

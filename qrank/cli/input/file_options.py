@@ -40,6 +40,9 @@ Types = Annotated[
 MaxFilesize = Annotated[
     str | None, typer.Option("--max-filesize", metavar="SIZE", help="Leave larger files out. [32M]")
 ]
+Archives = Annotated[
+    bool, typer.Option("--archives", help="Documents in zip and tar archives, too.")
+]
 Fields = Annotated[
     str | None,
     typer.Option("--fields", metavar="NAME,…", help="Which fields of JSONL and CSV to read."),
@@ -95,6 +98,7 @@ def reading(
     timeout: float | None,
     *,
     include_secrets: bool = False,
+    archives: bool = False,
 ) -> Reading:
     """How the options ask for files to be read."""
     try:
@@ -107,7 +111,12 @@ def reading(
         raise InputError("--pre-glob goes with --pre", hint="say which command to run")
     names = tuple(name.strip() for name in (fields or "").split(",") if name.strip())
     return Reading(
-        names, command, tuple(pre_globs or ()), timeout or TIMEOUT, include_secrets=include_secrets
+        names,
+        command,
+        tuple(pre_globs or ()),
+        timeout or TIMEOUT,
+        archives=archives,
+        include_secrets=include_secrets,
     )
 
 

@@ -13,6 +13,7 @@ from qrank.cli.input.words import split
 from qrank.cli.state import Run
 from qrank.errors import InputError
 from qrank.names import WINDOWS, disk_path, on_disk
+from qrank.results import IN_ARCHIVE
 
 _GOTO = ("code", "code-insiders", "codium", "vscodium", "cursor", "windsurf")  # --goto path:line
 _COLON = ("subl", "zed", "hx", "helix", "atom", "lapce")  # path:line
@@ -29,12 +30,18 @@ def place(name: str, run: Run) -> tuple[Path, int]:
     if name.isdecimal() and not exists:
         with run.open_index() as index:
             passage = index.get(name)
-        path, line = passage.path, passage.start_line
+        path, line = passage.location, passage.start_line
     elif not exists:
         before, _, number = name.rpartition(":")
         if before and number.isdecimal() and len(number) < 10:
             path, line = before, int(number)
     file = Path(on_disk(disk_path(path)))
+    outer = path.partition(IN_ARCHIVE)[0]
+    if not file.is_file() and IN_ARCHIVE in path and Path(on_disk(disk_path(outer))).is_file():
+        raise InputError(
+            f"{path} is in another file",
+            hint="qrank get ID prints a passage; to edit it, take it out of there first",
+        )
     if not file.is_file():
         raise InputError(f"there is no file {path}", hint="give the id of a result, or PATH:LINE")
     return file, line

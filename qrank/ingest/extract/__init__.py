@@ -20,7 +20,7 @@ from qrank.markup.visible import long_data
 from qrank.results import Block, Document
 from qrank.settings import READ_ALL, Reading
 
-VERSION = 13  # part of the index: a change makes every file be extracted and chunked again
+VERSION = 14  # part of the index: a change makes every file be extracted and chunked again
 WINDOW = 4 << 20  # bytes of a text file that are read at once
 
 
@@ -74,6 +74,7 @@ FORMATS = (
     Format("jsonl", "jsonl ndjson", "records:extract_jsonl", records=True),
     Format("csv", "csv tsv", "records:extract_csv", records=True),
     Format("subtitles", "srt vtt", "subtitles:extract"),
+    Format("archive", "zip tar tgz tbz tbz2 txz", "containers:extract", holds=True),
 )
 BY_SUFFIX = {
     suffix: format
@@ -85,8 +86,8 @@ BY_SUFFIX = {
 _BINARY = (
     "7z a aac apk avi avif bin bmp class db dcm deb dll dmg dylib exe flac gguf gif heic icns ico "
     "iso jar jpeg jpg lib m4a m4v mkv mov mp3 mp4 mpeg mpg npy npz o obj ogg onnx opus otf parquet "
-    "pkl png psd pt pyc pyd rar rpm safetensors so sqlite tar tgz tif tiff ttf war wasm wav webm "
-    "webp whl wma wmv woff woff2 zip"
+    "pkl png psd pt pyc pyd rar rpm safetensors so sqlite tif tiff ttf war wasm wav webm "
+    "webp whl wma wmv woff woff2"
 )
 _MARKED_UP = ("rtf", "ps", "eps")  # text by its bytes alone: the markup hides the words
 _UNREAD = dict.fromkeys(_BINARY.split(), "binary file") | {
@@ -108,6 +109,15 @@ _MAIL_HEADER = re.compile(
 def suffix_of(name: str) -> str:
     """A file name's suffix in lower case, without its dot."""
     return os.path.splitext(name)[1][1:].lower()  # noqa: PTH122  (asked of every file twice)
+
+
+def is_archive(name: str) -> bool:
+    """Whether a file is an archive of files, by its name."""
+    suffix = suffix_of(name)
+    if suffix in compressed.SUFFIXES:
+        suffix = "tar" * (suffix_of(PurePath(name).stem) == "tar")
+    known = BY_SUFFIX.get(suffix)
+    return known is not None and known.name == "archive"
 
 
 def is_isolated(name: str, head: Callable[[], bytes]) -> bool:
@@ -149,6 +159,10 @@ def documents(file: BinaryIO, name: str, reading: Reading = READ_ALL) -> Iterato
     damaged or too large.
     """
     suffix = suffix_of(name)
+    if is_archive(name):
+        if not reading.archives:
+            raise NoTextError("an archive (--archives reads it)")
+        suffix = "tar"
     if suffix in compressed.SUFFIXES:
         inner = PurePath(name).stem
         if suffix_of(inner) in compressed.SUFFIXES:
