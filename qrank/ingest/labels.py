@@ -1,8 +1,7 @@
 """What encodings are called in pages, mails and books, and the codec that reads what is so called.
 
 As browsers do (encoding.spec.whatwg.org), a label stands for the superset that programs write:
-iso-8859-1 for cp1252, gb2312 for gb18030. Labels that browsers don't know are Python's, with the
-spellings that mail programs have for them.
+iso-8859-1 for cp1252, gb2312 for gb18030. Most labels are names or aliases of Python's codecs.
 """
 
 from __future__ import annotations
@@ -10,24 +9,42 @@ from __future__ import annotations
 import codecs
 import re
 
-_SUPERSETS = {  # of what webencodings calls an encoding: Python's codec of it
-    "gbk": "gb18030", "shift_jis": "cp932", "euc-kr": "cp949", "big5": "big5hkscs",
-    "iso-2022-jp": "iso2022_jp_ext", "iso-8859-8-i": "iso-8859-8", "x-mac-cyrillic": "mac-cyrillic",
-    "macintosh": "mac-roman", "windows-874": "cp874", "utf-16be": "utf-16-be",
-    "utf-16le": "utf-16-le",
-    "x-user-defined": "cp1252",  # as for a page that says so in its text
+_SUPERSETS = {  # Python's codec of what is said: of what is meant
+    "ascii": "cp1252", "iso8859-1": "cp1252", "iso8859-9": "cp1254", "iso8859-11": "cp874",
+    "tis-620": "cp874", "gb2312": "gb18030", "gbk": "gb18030", "euc_kr": "cp949",
+    "shift_jis": "cp932", "big5": "big5hkscs", "cp950": "big5hkscs", "iso2022_jp": "iso2022_jp_ext",
+    "utf-16": "utf-16-le", "utf-8-sig": "utf-8",
 }  # fmt: skip
+# What Python has under other names.
 _OTHERS = {
-    "utf8mb4": "utf-8", "unicode-1-1-utf-7": "utf-7", "x-unicode-2-0-utf-7": "utf-7",
-    "x-utf-7": "utf-7", "hz-gb-2312": "hz", "iso-2022-kr": "iso2022_kr",
-    "csiso2022kr": "iso2022_kr",
-    "iso-8859-8-e": "iso-8859-8", "x-mac-ce": "mac-latin2", "x-mac-centraleurroman": "mac-latin2",
-    "x-mac-greek": "mac-greek", "x-mac-turkish": "mac-turkish", "x-mac-icelandic": "mac-iceland",
-    "x-mac-croatian": "mac-croatian", "x-mac-romanian": "mac-romanian", "x-mac-japanese": "cp932",
-    "x-mac-korean": "cp949", "x-mac-chinesesimp": "gb18030", "x-mac-chinesetrad": "big5hkscs",
-    "cp950": "big5hkscs", "cp936": "gb18030", "cp932": "cp932", "cp949": "cp949",
-    "utf-32": "utf-32",
-}  # fmt: skip
+    "utf-8": "utf8mb4 unicode11utf8 unicode20utf8 x-unicode20utf8",
+    "utf-7": "unicode-1-1-utf-7 x-unicode-2-0-utf-7 x-utf-7",
+    "utf-16-le": "ucs-2 csunicode iso-10646-ucs-2 unicode unicodefeff",
+    "utf-16-be": "unicodefffe",
+    "cp1252": "x-user-defined",  # as browsers take it where a page says so in its text
+    "iso-8859-6": "csiso88596e csiso88596i",
+    "iso-8859-7": "sun_eu_greek",
+    "iso-8859-8": "csiso88598e csiso88598i logical visual",
+    "iso-8859-15": "csisolatin9",
+    "koi8-r": "koi koi8",
+    "koi8-u": "koi8-ru",
+    "gb18030": "csgb2312 gb_2312 gb_2312-80 x-gbk x-mac-chinesesimp",
+    "hz": "hz-gb-2312",
+    "big5hkscs": "cn-big5 x-x-big5 x-mac-chinesetrad",
+    "cp932": "windows-31j x-sjis x-mac-japanese",
+    "euc_jp": "cseucpkdfmtjapanese x-euc-jp",
+    "cp949": "cseuckr csksc56011987 iso-ir-149 ks_c_5601-1989 ksc_5601 x-mac-korean",
+    "iso2022_kr": "csiso2022kr",
+    "mac-roman": "csmacintosh mac x-mac-roman",
+    "mac-cyrillic": "x-mac-cyrillic x-mac-ukrainian",
+    "mac-latin2": "x-mac-ce x-mac-centraleurroman",
+    "mac-greek": "x-mac-greek",
+    "mac-turkish": "x-mac-turkish",
+    "mac-iceland": "x-mac-icelandic",
+    "mac-croatian": "x-mac-croatian",
+    "mac-romanian": "x-mac-romanian",
+}
+_NAMES = {label: name for name, labels in _OTHERS.items() for label in labels.split()}
 _PAGE = re.compile(r"(?:x[-_])?(?:windows|win|cp|ms|ibm|dos|ansi)[-_ ]?(\d{3,5})")
 _ISO = re.compile(r"(?:x[-_])?iso[-_ ]?8859[-_ ]?(\d\d?)(?:[-_: ].*)?")
 _UTF = re.compile(r"(?:unicode-1-1-|x-unicode-2-0-)?utf[-_ ]?(8|16|32)[-_ ]?(le|be)?(?:n?|-?sig)")
@@ -43,23 +60,15 @@ def codec_of(label: str) -> str:
     >>> [codec_of(label) for label in ("ISO-8859-1", " gb2312 ", "ks_c_5601-1987", "win-1251")]
     ['cp1252', 'gb18030', 'cp949', 'cp1251']
     """
-    import webencodings
-
     name = label.strip(" \t\r\n\f\"'").lower()
     if not name.isascii() or len(name) > 60 or "\0" in name:
         raise LookupError(name)
-    if name in _OTHERS:
-        return _OTHERS[name]
     for spelling, form in ((_PAGE, "cp{}"), (_ISO, "iso-8859-{}"), (_UTF, "utf-{}{}")):
-        if found := spelling.fullmatch(name):
+        if name not in _NAMES and (found := spelling.fullmatch(name)):
             name = form.format(*(part or "" for part in found.groups()))
             break
-    name = _OTHERS.get(name, name)
-    known = webencodings.lookup(name)
-    if known is not None and known.name != "replacement":
-        name = _SUPERSETS.get(known.name, known.name)
-    found_name = codecs.lookup(name).name
+    found_name = codecs.lookup(_NAMES.get(name, name)).name
     if found_name.replace("-", "_") in _NO_ENCODINGS:
         raise LookupError(name)
     b"a".decode(found_name, "replace")  # raises LookupError for a codec that makes no text
-    return found_name
+    return _SUPERSETS.get(found_name, found_name)
