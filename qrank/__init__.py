@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from qrank.api import Index
-    from qrank.arguments import FilterOptions
     from qrank.config import load_settings
     from qrank.errors import (
         ExtractError,
@@ -44,7 +43,6 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "qrank.api": ("Index",),
-    "qrank.arguments": ("FilterOptions",),
     "qrank.config": ("load_settings",),
     "qrank.standalone": ("Embedding", "Reranking", "changes", "embed", "pack", "plan", "rerank"),
     "qrank.errors": (
@@ -80,7 +78,6 @@ __all__ = [
     "ExtractError",
     "FilePlan",
     "FileProblem",
-    "FilterOptions",
     "Index",
     "IndexFileError",
     "IndexReport",

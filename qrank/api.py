@@ -11,7 +11,7 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from types import NoneType
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Any
 
 from qrank.arguments import (
     FilterOptions,
@@ -186,8 +186,8 @@ class Index(Closing):
         Raises InputError, IndexFileError, ModelError.
         """
         from qrank.searching.build_filter import build_filter
-        from qrank.searching.multi_query import fuse_answers
-        from qrank.searching.search import DEPTH, Query
+        from qrank.searching.notices import notices
+        from qrank.searching.search import Query
 
         mode = require_choice("mode", mode, Mode)
         require_type("rerank", rerank, bool, NoneType)
@@ -209,17 +209,45 @@ class Index(Closing):
         )
         reranks = mode is Mode.hybrid if rerank is None else rerank
         if len(texts) == 1:
-            return self.answer(one, rerank=reranks, progress=progress)
-        share = None if budget is None else budget / len(texts)
+            answer = self.answer(one, rerank=reranks, progress=progress)
+        else:
+            answer = self._fused(one, texts, rerank=reranks, progress=progress)
+        if not (unfinished and mode is Mode.bm25):  # not at every key that is pressed
+            filter: FilterOptions = {
+                "collections": collections,
+                "path": path,
+                "types": types,
+                "since": since,
+                "until": until,
+            }
+            answer.notices = notices(self._open(), answer, filter, min_score)
+        return answer
+
+    def _fused(
+        self, query: Query, texts: Sequence[str], *, rerank: bool, progress: Progress | None
+    ) -> Answer:
+        """One answer to several queries, each as query but for its text."""
+        from qrank.searching.multi_query import fuse_answers
+        from qrank.searching.search import DEPTH
+
+        share = None if query.budget is None else query.budget / len(texts)
         open_end = replace(
-            one, limit=max(DEPTH, limit), budget=share, min_score=None, stale=Stale.warn
+            query,
+            limit=max(DEPTH, query.limit),
+            budget=share,
+            min_score=None,
+            stale=Stale.warn,
         )
         answers = [
-            self.answer(replace(open_end, text=text), rerank=reranks, progress=progress)
+            self.answer(replace(open_end, text=text), rerank=rerank, progress=progress)
             for text in texts
         ]
         return fuse_answers(
-            answers, limit=limit, min_score=min_score, per_file=per_file, stale=one.stale
+            answers,
+            limit=query.limit,
+            min_score=query.min_score,
+            per_file=query.per_file,
+            stale=query.stale,
         )
 
     def answer(self, query: Query, *, rerank: bool, progress: Progress | None = None) -> Answer:
@@ -246,6 +274,7 @@ class Index(Closing):
         InputError when the index does not hold the place.
         """
         from qrank.searching.build_filter import build_filter
+        from qrank.searching.notices import notices
         from qrank.searching.search import Query
         from qrank.searching.similar import similar
 
@@ -260,7 +289,10 @@ class Index(Closing):
             filter=build_filter(collections, path),
         )
         models = self._open().models()
-        return similar(self._open(), place, query, models[0] if models else None)
+        answer = similar(self._open(), place, query, models[0] if models else None)
+        filter: FilterOptions = {"collections": collections, "path": path}
+        answer.notices = notices(self._open(), answer, filter, min_score, of_query=False)
+        return answer
 
     def get(self, id: str) -> IndexedChunk:
         """A chunk by the id that a result gives. Raises InputError when there is none."""
@@ -282,28 +314,9 @@ class Index(Closing):
         require_type("answer", answer, Answer)
         return bm25_terms(self._open(), answer)
 
-    def notice(
-        self,
-        answer: Answer,
-        *,
-        min_score: float | None = None,
-        of_query: bool = True,
-        **filter: Unpack[FilterOptions],
-    ) -> str:
-        """What a user should know about an answer, in one line: why there is no result, or only
-        weak ones; empty when it is a good one.
-
-        min_score and filter: what the search was given. of_query: it answers a query, not
-        `similar`.
-        """
-        from qrank.searching.notices import notice
-
-        require_type("answer", answer, Answer)
-        return notice(self._open(), answer, filter, min_score, of_query=of_query)
-
     def far_off(self, answer: Answer) -> str:
-        """The same for results that have hardly a word or the meaning of the query. It is a guess,
-        for people who see the results beside it."""
+        """What to say of results that have hardly a word or the meaning of the query; empty for
+        others. It is a guess, for people who see the results beside it."""
         from qrank.searching.notices import far_off
 
         require_type("answer", answer, Answer)

@@ -238,6 +238,8 @@ class Answer:
     candidates: int = 0
     truncated: bool = False
     terms: list[str] = field(default_factory=list)  # the query's index terms, for marking
+    # What a user should know of it: why there is nothing, or only weak results.
+    notices: list[str] = field(default_factory=list)
     # Of several queries that were fused: each, and the ids of the results it gave a BM25 score.
     parts: list[tuple[str, frozenset[str]]] = field(default_factory=list)
 

@@ -138,7 +138,6 @@ def calls(index: qrank.Index) -> Iterator[tuple[Callable[[Any], object], str]]:
     yield index.remove, "paths"
     yield lambda value: index.remove("none", collections=value), "collections"
     yield index.import_lines, "lines"
-    yield index.notice, "answer"
     yield index.far_off, "answer"
     yield index.bm25_terms, "answer"
     yield qrank.Index, "path"

@@ -341,6 +341,11 @@ def test_hints_say_why(qrank: Qrank, sample_db: Path, tmp_path: Path) -> None:
         (["?!", *BM25], "no word in it"),
     ):
         assert reason in qrank(*words, *more).stderr, more
+    answer = qrank(*words, "zzz", *BM25, "--json").json()
+    assert answer["notices"] == [
+        "nothing found with any of: zzz (without --mode bm25 meaning counts, too)"
+    ]
+    assert qrank(*words, "tides", *BM25, "--json").json()["notices"] == []
     (tmp_path / "a.md").write_text("green tea\n", "utf-8")
     qrank("index", "a.md", "--no-embed", "--db", "i.db")
     assert "no vectors" in qrank("search", "tea", "--no-rerank", "--db", "i.db").stderr

@@ -23,22 +23,25 @@ WEAK = 0.1  # P(yes), of a reranker that decides alone, below which a best resul
 _OPTIONS = {"collections": "collection", "types": "type"}
 
 
-def notice(
+def notices(
     store: Store,
     answer: Answer,
     filter: FilterOptions,
     min_score: float | None,
     *,
     of_query: bool = True,
-) -> str:
-    """What a user should know about this answer, to a query or (similar) to a place; empty when it
-    is a good one."""
+) -> list[str]:
+    """What a user should know about this answer, to a query or (similar) to a place; none when it
+    is a good one. filter and min_score: what was searched with."""
     unfinished = _unfinished(store, answer)
-    if not answer.results:
-        why = _why_nothing(store, answer, filter, min_score, of_query=of_query)
-        return f"{why}; {unfinished}" if unfinished else why
-    if unfinished:
-        return unfinished
+    if answer.results:
+        why = unfinished or _why_weak(store, answer)
+        return [why] if why else []
+    why = _why_nothing(store, answer, filter, min_score, of_query=of_query)
+    return [why, unfinished] if unfinished else [why]
+
+
+def _why_weak(store: Store, answer: Answer) -> str:
     common = bool(answer.terms) and set(answer.terms) <= STOP_WORDS
     if common and answer.mode != Mode.vector:
         return "all words of the query are very common ones; add one that tells more"
@@ -51,7 +54,7 @@ def notice(
 
 
 def far_off(store: Store, models: Registry, answer: Answer) -> str:
-    """The same for an answer whose words, and meaning, are hardly the query's, as far as that can
+    """What to say of an answer whose words, and meaning, are hardly the query's, as far as that can
     be known of the embedder; for people alone, who see by the results whether it is so."""
     name = answer.models["embed"]
     if not name or not answer.results:

@@ -48,7 +48,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from qrank.api import Index
-    from qrank.arguments import FilterOptions
     from qrank.results import Answer
 
 LIMIT = 10
@@ -139,13 +138,6 @@ def search(
         hyperlinks=hyperlink_format,
     )
     with current().open_index(embed_model=embed_model, rerank_model=rerank_model) as index:
-        filter: FilterOptions = {
-            "collections": collection or (),
-            "path": path,
-            "types": types or (),
-            "since": since,
-            "until": until,
-        }
 
         def run(text: str | list[str]) -> Answer:
             from qrank.cli.output import render
@@ -162,7 +154,11 @@ def search(
                     per_file=output.per_file or per_file,
                     stale=stale,
                     progress=progress,
-                    **filter,
+                    collections=collection or (),
+                    path=path,
+                    types=types or (),
+                    since=since,
+                    until=until,
                 )
 
         if interactive:
@@ -180,7 +176,7 @@ def search(
             found = _run_all(queries, form, resume, output.fields, run)
         else:
             answer = run(_asked(query, more))
-            found = _print(output, answer, index, min_score, filter)
+            found = _print(output, answer, index)
     raise typer.Exit(0 if found else 1)
 
 
@@ -237,8 +233,7 @@ def similar(
             per_file=output.per_file or per_file,
             stale=stale,
         )
-        filter: FilterOptions = {"collections": collection or (), "path": path}
-        found = _print(output, answer, index, min_score, filter, of_query=False)
+        found = _print(output, answer, index)
     raise typer.Exit(0 if found else 1)
 
 
@@ -261,15 +256,7 @@ def _asked(query: str | None, more: list[str] | None) -> str | list[str]:
     return sys.stdin.buffer.read().decode("utf-8-sig", "replace") if query == "-" else query
 
 
-def _print(
-    output: forms.Output,
-    answer: Answer,
-    index: Index,
-    min_score: float | None,
-    filter: FilterOptions,
-    *,
-    of_query: bool = True,
-) -> bool:
+def _print(output: forms.Output, answer: Answer, index: Index) -> bool:
     """Print an answer and what is to be said of it; returns whether there was anything to print."""
     from qrank.cli.output import render
 
@@ -278,8 +265,8 @@ def _print(
         shown = output.show(answer, index)
     if current().quiet:
         return shown
-    if note := index.notice(answer, min_score=min_score, of_query=of_query, **filter):
-        render.warn(note)
+    if answer.notices:
+        render.warn("; ".join(answer.notices))
     elif output.form is Form.people and sys.stdout.isatty() and sys.stderr.isatty():
         render.notice(index.far_off(answer))
     return shown

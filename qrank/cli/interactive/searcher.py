@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from qrank.api import Index
-from qrank.arguments import FilterOptions
 from qrank.results import Answer, Mode
 
 LIMIT = 30
@@ -77,17 +76,15 @@ class Searcher:
                     unfinished=not text[-1:].isspace(),
                     progress=watch,
                 )
-                note = "" if mode is Mode.bm25 else self._note(answer)
+                note = ""
+                if mode is not Mode.bm25:
+                    note = "; ".join(answer.notices) or self._index.far_off(answer)
                 if number == self._newest:
                     self._deliver(answer, stage, note)
         except _SupersededError:
             return
         except Exception as error:
             self._deliver(error, "", "")
-
-    def _note(self, answer: Answer) -> str:
-        filter: FilterOptions = {"collections": self._collections, "path": self._path}
-        return self._index.notice(answer, **filter) or self._index.far_off(answer)
 
 
 class _Watch:
