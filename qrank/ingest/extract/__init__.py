@@ -66,6 +66,7 @@ FORMATS = (
     Format("pptx", "pptx pptm ppsx ppsm potx potm", "office.detect:slides"),
     Format("sheet", "xlsx xlsm xlsb xltx xltm xls ods ots fods", "office.detect:sheets"),
     Format("odf", "odt ott odp otp odg otg odm fodt fodp fodg", "office.detect:open_document"),
+    Format("rtf", "rtf", "office.detect:rich_text"),
     Format("epub", "epub", "epub:extract"),
     Format("notebook", "ipynb", "notebook:extract"),
     Format("mail", "eml", "mail:extract"),
@@ -89,7 +90,7 @@ _BINARY = (
     "pkl png psd pt pyc pyd rar rpm safetensors so sqlite tif tiff ttf war wasm wav webm "
     "webp whl wma wmv woff woff2"
 )
-_MARKED_UP = ("rtf", "ps", "eps")  # text by its bytes alone: the markup hides the words
+_MARKED_UP = ("ps", "eps")  # text by its bytes alone: the markup hides the words
 _UNREAD = dict.fromkeys(_BINARY.split(), "binary file") | {
     suffix: f"{suffix.upper()} is not read (--pre can: see docs/ingest.md)" for suffix in _MARKED_UP
 }
@@ -204,6 +205,8 @@ def _sniffed(head: bytes, file: BinaryIO | None) -> Format | None:
     start = head.lstrip()[:64].lower()
     if head.startswith(b"%PDF-"):
         return BY_SUFFIX["pdf"]
+    if start.startswith(b"{\\rtf"):
+        return BY_SUFFIX["rtf"]
     if start.startswith((b"<!doctype html", b"<html")):
         return BY_SUFFIX["html"]
     if MBOX.match(head):

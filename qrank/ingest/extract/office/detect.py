@@ -42,6 +42,11 @@ def open_document(file: BinaryIO) -> Iterator[Document]:
     yield from _read(file, "office.odf")
 
 
+def rich_text(file: BinaryIO) -> Iterator[Document]:
+    """Yield what is in a file that is called Rich Text Format."""
+    yield from _read(file, "office.rtf")
+
+
 def _read(file: BinaryIO, called: str) -> Iterator[Document]:
     head = file.read(HEAD)
     file.seek(0)
@@ -60,6 +65,8 @@ def _reader(head: bytes, file: BinaryIO) -> str | None:
     """The module that reads a file, as far as the file tells; `text` for what is a web page or a
     mail: both are saved under the suffixes of Word and Excel."""
     start = head.lstrip(b"\xef\xbb\xbf \t\r\n")[:64].lower()
+    if start.startswith(b"{\\rt"):
+        return "office.rtf"
     if head.startswith(b"PK"):
         try:
             names = zipfile.ZipFile(file).namelist()[:1000]

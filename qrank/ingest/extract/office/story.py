@@ -35,7 +35,7 @@ SKIPPED = frozenset(
 _SIGNS = {"tab": "\t", "ptab": "\t", "br": "\n", "cr": "\n", "noBreakHyphen": "-"}
 _ALTERNATIVE_TEXTS = frozenset({"docPr", "cNvPr"})
 _VML_SHAPES = frozenset("shape rect oval line roundrect polyline image arc curve".split())
-_SYMBOL = dict(
+SYMBOL = dict(
     zip(
         range(0x41, 0x7B),
         "ΑΒΧΔΕΦΓΗΙϑΚΛΜΝΟΠΘΡΣΤΥςΩΞΨΖ[∴]⊥_‾αβχδεφγηιϕκλμνοπθρστυϖωξψζ",
@@ -316,7 +316,7 @@ def _symbol(element: _Element) -> str:
     code = attribute(element, "char")
     number = int(code, 16) if 0 < len(code) <= MAX_CODE and _is_hexadecimal(code) else 0
     if attribute(element, "font").lower() == "symbol":
-        return _SYMBOL.get(number & 0xFF, "")
+        return SYMBOL.get(number & 0xFF, "")
     return chr(number) if 0x20 <= number < 0xD800 else ""
 
 

@@ -1,0 +1,406 @@
+"""Rich Text Format: paragraphs, headings, tables, and after them notes, comments, text boxes.
+
+The format: Rich Text Format Specification 1.9.1. Text is bytes in the encoding of its font, or
+\\uN with so many characters for older programs after it. A group that begins with \\* is left out
+by whoever does not know its first word.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import BinaryIO
+
+from qrank.errors import ExtractError
+from qrank.ingest.extract.building import Builder, one_line, properties
+from qrank.results import Document
+
+MAX_SIZE = 256 << 20  # bytes
+_TOKEN = re.compile(
+    rb"\\(?:([A-Za-z]{1,40})(-?\d{1,10})? ?|'([0-9A-Fa-f]{2})|(\r\n|[^A-Za-z]))"
+    rb"|([{}])|[\r\n\0]+|([^\\{}\r\n\0]+)|\\"
+)
+_SIGNS = {
+    "tab": "\t", "line": "\n", "softline": "\n", "lbr": "\n", "emdash": "—", "endash": "–",
+    "lquote": "‘", "rquote": "’", "ldblquote": "“", "rdblquote": "”", "bullet": "•",
+    "emspace": "\u2003", "enspace": "\u2002", "qmspace": "\u2005", "zwj": "\u200d",
+    "zwnj": "\u200c", "mden": "/", "msup": "^", "msub": "_", "ltrmark": "\u200e",
+    "rtlmark": "\u200f", "zwbo": "\u200b",
+}  # fmt: skip
+_PARAGRAPHS = frozenset("par sect page column softpage".split())
+# Groups without text of their own: what is in groups within them may still be.
+_SILENT = frozenset("pict object upr sp do shp shpgrp info mmathPict".split())
+# Groups of which nothing is read.
+_SKIPPED = frozenset(
+    "colortbl listtable listoverridetable rsidtbl revtbl xmlnstbl filetbl fldinst datafield xe rxe "
+    "txe tc tcn nonshppict shprslt objdata objclass objname blipuid template themedata "
+    "colorschememapping latentstyles datastore ftnsep ftnsepc ftncn aftnsep aftnsepc aftncn "
+    "nonesttables private mmathPict pgdsctbl bkmkstart bkmkend atnid atnauthor atndate atnref "
+    "generator userprops pn pntxta pntxtb listpicture falt panose fontemb fname revtim "
+    "creatim".split()
+)
+_READ = {  # groups that are set aside or kept: what they are
+    "footnote": "note", "annotation": "note", "shptxt": "note", "dptxbxtext": "note",
+    "header": "head", "headerl": "head", "headerr": "head", "headerf": "head",
+    "footer": "head", "footerl": "head", "footerr": "head", "footerf": "head",
+    "title": "title", "author": "author", "subject": "subject", "keywords": "keywords",
+    "sn": "sn", "sv": "sv", "fonttbl": "fonttbl", "stylesheet": "stylesheet",
+}  # fmt: skip
+# Groups that begin with \* and are read.
+_KNOWN = frozenset(
+    [*_READ, *_SILENT, "ud", "shpinst", "shppict", "picprop", "result", "fldrslt"]
+    + "moMath moMathPara mmath background".split()
+)
+_INFORMATION = frozenset({"title", "author", "subject", "keywords"})
+_CHARSETS = {
+    77: "mac_roman", 128: "cp932", 129: "cp949", 130: "johab", 134: "gb18030", 136: "big5hkscs",
+    161: "cp1253", 162: "cp1254", 163: "cp1258", 177: "cp1255", 178: "cp1256", 186: "cp1257",
+    204: "cp1251", 222: "cp874", 238: "cp1250", 254: "cp437", 255: "cp850", 2: "symbol",
+}  # fmt: skip
+_PAGES = {10000: "mac_roman", 65001: "utf-8", 936: "gb18030", 950: "big5hkscs", 1361: "johab"}
+_HEADING = re.compile(r"(?:heading|title|titre|überschrift)\s*(\d?)(?:[,;].*)?", re.IGNORECASE)
+_DEFAULT = "cp1252"
+
+
+@dataclass(slots=True)
+class _State:
+    """What a group inherits, and gives back at its end."""
+
+    kind: str = "text"  # what is being read
+    silent: bool = False
+    info: bool = False
+    upr: bool = False  # it says the same twice, and this is not in Unicode
+    skip: bool = False
+    deleted: bool = False
+    fallback: int = 1  # characters that follow a \\uN for programs that do not know it
+    font: int = -1
+
+
+class _Target:
+    """Where text goes: the body, a note, a page header, a field of the file."""
+
+    def __init__(self) -> None:
+        self.pieces: list[str] = []
+        self.cells: list[str] = []
+        self.rows: list[str] = []
+        self.in_table = False
+        self.style = 0
+        self.outline = -1
+        self.done: list[tuple[int, str]] = []  # (level of a heading, text) of each paragraph
+
+
+def extract(file: BinaryIO) -> Iterator[Document]:
+    """Yield the document; its title is the one it names, else its first heading."""
+    data = file.read(MAX_SIZE + 1)
+    if len(data) > MAX_SIZE:
+        raise ExtractError(f"larger than {MAX_SIZE >> 20} MiB")
+    yield read(data)
+
+
+def read(data: bytes) -> Document:
+    """The document that is written so. Raises ExtractError when it is none."""
+    if not data.lstrip().startswith(b"{\\rt"):
+        raise ExtractError("damaged, or no RTF")
+    reader = _Reader()
+    reader.read(data)
+    builder = Builder()
+    for level, text in reader.body.done:
+        if level:
+            builder.heading(level, text)
+        else:
+            builder.paragraph(text)
+    builder.headings()
+    builder.part()
+    for text in dict.fromkeys(reader.heads):
+        builder.paragraph(text)
+    builder.note = reader.note
+    said = {name: one_line(text) for name, text in reader.information.items()}
+    fields = properties(said.get("author", ""), said.get("subject", ""), said.get("keywords", ""))
+    return builder.document(said.get("title") or builder.first_heading, fields)
+
+
+class _Reader:
+    """Goes through the tokens once, without recursion."""
+
+    def __init__(self) -> None:
+        self.body = _Target()
+        self.heads: list[str] = []
+        self.information: dict[str, str] = {}
+        self.note = ""
+        self._targets = [self.body]
+        self._notes: list[str] = []  # what follows the paragraph that is being read
+        self._state = _State()
+        self._stack: list[tuple[_State, bool]] = []  # and whether the group has a target
+        self._raw = bytearray()  # text whose font tells how it is to be decoded
+        self._half = ""  # the first half of a character of two \\uN
+        self._left = 0  # characters to pass over
+        self._page = _DEFAULT
+        self._fonts: dict[int, str] = {}
+        self._default_font = 0
+        self._levels: dict[int, int] = {}  # of styles that make headings
+        self._starred = False
+        self._shape = ""  # the name of a property of a shape
+
+    def read(self, data: bytes) -> None:
+        """Read all of it."""
+        at = 0
+        while match := _TOKEN.match(data, at):
+            at = match.end()
+            word, number, code, sign, brace, text = match.groups()
+            if brace == b"{":
+                self._flush()
+                self._left = 0
+                self._stack.append((self._state, False))
+                self._state = replace(self._state)
+            elif brace:
+                self._close()
+            elif word:
+                name = word.decode("ascii")
+                value = int(number) if number else None
+                if name == "bin":
+                    at += max(0, value or 0)
+                elif not self._state.skip:
+                    self._word(name, value)
+            elif self._state.skip:
+                continue
+            elif text:
+                self._starred = False
+                passed = min(self._left, len(text))
+                self._left -= passed
+                self._raw += text[passed:]
+            elif code:
+                if self._left:
+                    self._left -= 1
+                else:
+                    self._raw.append(int(code, 16))
+            elif sign:
+                self._sign(sign)
+        while self._stack:
+            self.note = "it is cut off"
+            self._close()
+        self._flush()
+        self._end_paragraph()
+        self._end_table()
+
+    def _sign(self, sign: bytes) -> None:
+        if sign == b"*":
+            self._starred = True
+        elif sign in (b"\r", b"\n", b"\r\n"):
+            self._word("par", None)
+        elif self._left:
+            self._left -= 1
+        elif sign in (b"~", b"_"):
+            self._flush()
+            self._add("-" if sign == b"_" else "\u00a0")
+        elif sign in (b"\\", b"{", b"}"):
+            self._raw += sign
+
+    def _word(self, name: str, value: int | None) -> None:
+        if name == "u" and value is not None:
+            self._unicode(value)
+            return
+        if self._left and name not in _READ:  # a word counts as a character
+            self._left -= 1
+            return
+        self._flush()
+        starred, self._starred = self._starred, False
+        state = self._state
+        if name in _SKIPPED or name.endswith("Pr") or (starred and name not in _KNOWN):
+            state.skip = True
+        elif name in _READ:
+            self._open(name)
+        elif name in _SILENT:
+            state.silent = True
+            state.info |= name == "info"
+            state.upr |= name == "upr"
+        elif name == "ud":
+            state.silent, state.upr = state.info, False
+        elif name in ("result", "moMath"):
+            state.silent = False
+        elif name in _PARAGRAPHS:
+            self._paragraph()
+        elif name in ("cell", "nestcell"):
+            self._cell()
+        elif name in ("row", "nestrow"):
+            self._row()
+        else:
+            self._format(name, value)
+            if name in _SIGNS:
+                self._add(_SIGNS[name])
+
+    def _format(self, name: str, value: int | None) -> None:
+        state, target = self._state, self._targets[-1]
+        if name == "f":
+            state.font = value or 0
+        elif name == "plain":
+            state.font, state.deleted = -1, False
+        elif name == "deleted":
+            state.deleted = value != 0
+        elif name == "uc":
+            state.fallback = min(max(0, value or 0), 100)
+        elif name == "pard":
+            target.in_table, target.style, target.outline = False, 0, -1
+        elif name == "intbl":
+            target.in_table = True
+        elif name == "s":
+            target.style = value or 0
+        elif name == "outlinelevel":
+            target.outline = value if value is not None else -1
+        elif name == "ansicpg" and value:
+            self._page = _codec(value)
+        elif name in ("mac", "pc", "pca"):
+            self._page = {"mac": "mac_roman", "pc": "cp437", "pca": "cp850"}[name]
+        elif name == "deff":
+            self._default_font = value or 0
+        elif name == "fcharset" and state.kind == "fonttbl" and value in _CHARSETS:
+            self._fonts[state.font] = _CHARSETS[value]
+        elif name == "cpg" and state.kind == "fonttbl" and value:
+            self._fonts[state.font] = _codec(value)
+
+    def _unicode(self, value: int) -> None:
+        if self._left:  # (one that is passed over)
+            self._left -= 1
+            return
+        self._flush()
+        self._left = self._state.fallback
+        value &= 0xFFFF
+        if 0xD800 <= value < 0xDC00:
+            self._half = chr(value)
+            return
+        text = self._half + chr(value)
+        self._half = ""
+        self._add(text.encode("utf-16", "surrogatepass").decode("utf-16", "replace"))
+
+    def _flush(self) -> None:
+        """Decode the bytes that were collected."""
+        if not self._raw:
+            return
+        data, font = bytes(self._raw), self._state.font
+        self._raw.clear()
+        codec = self._fonts.get(font if font >= 0 else self._default_font, self._page)
+        if codec == "symbol":
+            if self._state.kind == "text":
+                from qrank.ingest.extract.office.story import SYMBOL
+
+                self._add(
+                    "".join(SYMBOL.get(each, chr(each) if each < 0x41 else "") for each in data)
+                )
+                return
+            codec = self._page
+        self._add(data.decode(codec, "replace"))
+
+    def _add(self, text: str) -> None:
+        if not self._state.silent and not self._state.skip and not self._state.deleted:
+            self._targets[-1].pieces.append(text)
+
+    def _open(self, name: str) -> None:
+        """A group that is read by itself."""
+        kind = _READ[name]
+        if self._state.upr or (kind in _INFORMATION and not self._state.info):
+            return
+        self._state.kind = kind
+        self._state.silent = False
+        self._state.deleted = False
+        if self._stack and not self._stack[-1][1]:
+            self._stack[-1] = (self._stack[-1][0], True)
+            self._targets.append(_Target())
+
+    def _close(self) -> None:
+        self._flush()
+        self._left = 0
+        self._starred = False
+        if not self._stack:
+            return
+        kind = self._state.kind
+        if kind in ("fonttbl", "stylesheet") and self._targets[-1].pieces:
+            if kind == "stylesheet":
+                self._style()
+            self._targets[-1].pieces.clear()
+        before, has_target = self._stack.pop()
+        if has_target:
+            target = self._targets.pop()
+            self._finish(target)
+            text = "\n".join(text for _, text in target.done)
+            if kind == "note":
+                self._notes.append(text)
+            elif kind == "head":
+                self.heads.append(text)
+            elif kind in _INFORMATION:
+                self.information.setdefault(kind, text)
+            elif kind == "sn":
+                self._shape = text.strip()
+            elif kind == "sv" and self._shape == "wzDescription":
+                self._notes.append(text)
+        self._state = before
+
+    def _style(self) -> None:
+        target = self._targets[-1]
+        match = _HEADING.fullmatch("".join(target.pieces).strip())
+        if 0 <= target.outline < 9:
+            self._levels[target.style] = target.outline + 1
+        elif match and target.outline != 9:
+            self._levels[target.style] = int(match[1] or 1)
+        target.outline, target.style = -1, 0
+
+    def _finish(self, target: _Target) -> None:
+        self._targets.append(target)
+        self._end_paragraph()
+        self._end_table()
+        self._targets.pop()
+
+    def _paragraph(self) -> None:
+        target = self._targets[-1]
+        if target.in_table:
+            if target.pieces:
+                target.pieces.append(" ")
+            return
+        self._end_table()
+        self._end_paragraph()
+
+    def _end_paragraph(self) -> None:
+        target = self._targets[-1]
+        text = "".join(target.pieces)
+        target.pieces.clear()
+        if text.strip():
+            level = target.outline + 1 if 0 <= target.outline < 9 else 0
+            if target.outline < 0:
+                level = self._levels.get(target.style, 0)
+            target.done.append((level, text))
+        if target is self.body:
+            self._add_notes()
+
+    def _add_notes(self) -> None:
+        self.body.done += [(0, text) for text in self._notes]
+        self._notes.clear()
+
+    def _cell(self) -> None:
+        target = self._targets[-1]
+        target.cells.append(one_line("".join(target.pieces)))
+        target.pieces.clear()
+
+    def _row(self) -> None:
+        target = self._targets[-1]
+        if target.cells:
+            target.rows.append(" | ".join(target.cells))
+            target.cells = []
+
+    def _end_table(self) -> None:
+        self._row()
+        target = self._targets[-1]
+        if target.rows:
+            target.done.append((0, "\n".join(target.rows)))
+            target.rows = []
+            if target is self.body:
+                self._add_notes()
+
+
+def _codec(page: int) -> str:
+    """The codec of a code page of Windows."""
+    import codecs
+
+    name = _PAGES.get(page, f"cp{page}")
+    try:
+        return codecs.lookup(name).name
+    except LookupError:
+        return _DEFAULT
