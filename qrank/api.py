@@ -28,6 +28,7 @@ from qrank.results import Answer, Check, IndexedChunk, IndexReport, Mode, Stale
 from qrank.settings import ANYWHERE, NO_SETTINGS, Placement, Reading, Settings, Walking
 
 if TYPE_CHECKING:
+    from qrank.indexing.file_status import PathStatus
     from qrank.progress import Progress
     from qrank.searching.search import Query
     from qrank.store.interface import Store
@@ -343,6 +344,14 @@ class Index(Closing):
     def status(self) -> dict[str, Any]:
         """What the index holds: files, chunks, bytes, collections, models."""
         return self._open().status() | {"cached": self._cache.count()}
+
+    def path_status(self, path: str | Path, *, walking: Walking | None = None) -> PathStatus:
+        """When and as what a file was indexed, or what keeps it out; of a folder how many files, by
+        reason. walking: which files a run takes. Raises InputError for a path that is neither there
+        nor in the index."""
+        from qrank.indexing.file_status import path_status
+
+        return path_status(self._open(), str(path), walking or Walking())
 
     def check(self) -> list[Check]:
         """Whether the index file is whole, and complete; one Check each."""

@@ -295,7 +295,8 @@ class Packed:
 @dataclass(frozen=True, slots=True)
 class FileProblem:
     """A file that was left out, and why; known: it was for the same reason the last time; partly:
-    only something in it was; secret: it holds keys or passwords; removed: it was in the index."""
+    only something in it was; secret: it holds keys or passwords; removed: it was in the index;
+    named: the user named it."""
 
     path: str
     reason: str
@@ -303,6 +304,7 @@ class FileProblem:
     partly: bool = False
     secret: bool = False
     removed: bool = False
+    named: bool = False
 
 
 @dataclass(slots=True)

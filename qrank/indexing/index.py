@@ -19,7 +19,7 @@ from qrank.ingest.problems import Problem, problem_of
 from qrank.ingest.readers import Outcome, read_all
 from qrank.ingest.spool import spooled
 from qrank.ingest.walk import Skipped, Within, secret, too_large, walk
-from qrank.names import absolute, folder_key, is_under, named_path, on_disk
+from qrank.names import absolute, folder_key, is_under, named_path, on_disk, shown_path
 from qrank.progress import Progress
 from qrank.results import FileProblem, IndexReport, NewChunk, Signature, Task
 from qrank.settings import READ_ALL, WALK_ALL, Placement, Reading, Walking
@@ -107,6 +107,7 @@ class _Update:
         self._walking, self._reading = walking, reading
         self._known = store.files(collection)
         self._skipped = store.skipped_files(collection)
+        self._named: set[str] = set()  # what the user named: its reason is always said
         self._seen: set[str] = set()  # found on disk, and in the index or left out from now on
         self._unread: set[str] = set()  # what could not be read now, which says nothing of it
         self._group: list[Outcome] = []
@@ -117,6 +118,7 @@ class _Update:
 
     def run(self, roots: Sequence[Path], former: Sequence[Path]) -> None:
         """Read, write, and remove what is gone."""
+        self._named = {shown_path(str(root)) for root in roots}
         for outcome in read_all(self._changed(roots), self._reading):
             self._take(outcome)
         self._write_group()
@@ -264,6 +266,8 @@ class _Update:
                         language=own.language,
                     )
                 )
+            if prepared.note:
+                self._store.add_note(self._collection, task.path, prepared.note)
             if task.path in self._skipped:
                 self._store.remove_skipped(self._collection, [task.path])
 
@@ -284,13 +288,15 @@ class _Update:
             self._report.failed += 1
         else:
             self._report.skipped += 1
-        problem = FileProblem(path, reason, known)
+        problem = FileProblem(path, reason, known, named=path in self._named)
         if kind == "secret":
             before, was_held = self._skipped.get(path), path in self._known
             known = before is not None and before.kind == kind and not was_held
             self._report.removed += was_held
             reason = secrets.reason(reason)
-            problem = FileProblem(path, reason, known, secret=True, removed=was_held)
+            problem = FileProblem(
+                path, reason, known, secret=True, removed=was_held, named=problem.named
+            )
         self._report.errors.append(problem)
 
     def _unreadable(self, problem: FileProblem) -> None:

@@ -6,11 +6,12 @@ import errno
 import hashlib
 import os
 import stat
-from functools import partial
+from functools import lru_cache, partial
 from typing import BinaryIO
 
 from qrank.errors import NoTextError
 from qrank.names import disk_path
+from qrank.results import Signature
 
 _new_hash = partial(hashlib.blake2b, digest_size=16)
 
@@ -39,3 +40,28 @@ def data_hash(data: bytes) -> bytes:
 def file_hash(file: BinaryIO) -> bytes:
     """The same of a file, from where it is to its end."""
     return hashlib.file_digest(file, _new_hash).digest()  # type: ignore[arg-type]
+
+
+def has_changed(path: str, indexed: Signature, content_hash: bytes) -> bool:
+    """Whether a file is gone, or its content is another than when it had a signature and a hash.
+
+    Size and times tell in most cases; only when a time alone is another (a touch, a checkout, a
+    copy) is the content read.
+    """
+    try:
+        now = Signature.of(os.stat(disk_path(path)))  # noqa: PTH116
+    except OSError:
+        return True
+    if now.size != indexed.size:
+        return True
+    return not now.matches(indexed) and _hash_at(path, now) != content_hash
+
+
+@lru_cache(maxsize=4096)
+def _hash_at(path: str, _signature: Signature) -> bytes | None:
+    """A content's hash, read once as long as the file looks the same; None if it can't be."""
+    try:
+        with open_regular(path) as file:
+            return file_hash(file)
+    except (OSError, NoTextError):
+        return None

@@ -81,10 +81,14 @@ def _ignore(_: Skipped) -> None:
 
 
 def _folder(
-    top: str, wanted: _Wanted, on_problem: OnProblem, on_skipped: OnSkipped
+    top: str,
+    wanted: _Wanted,
+    on_problem: OnProblem,
+    on_skipped: OnSkipped,
+    above: Rules | None = None,
 ) -> Iterator[Task]:
     """Depth first with a stack of our own: a tree may be deeper than Python's."""
-    pending: list[tuple[str, Rules, bool]] = [(top, rules_above(top, wanted.walking), True)]
+    pending = [(top, above or rules_above(top, wanted.walking), True)]
     cut = len(folder_key(top)) + 1
     while pending:
         path, rules, is_folder = pending.pop()
@@ -112,6 +116,41 @@ def _folder(
                 on_skipped(Skipped(shown_path(place), below, why[0], str(why[1])))
             else:
                 pending.append((place, inner, below))
+
+
+def on_the_way(path: str, top: str, start: str, walking: Walking) -> tuple[Skipped | None, Rules]:
+    """(what of a path a walk of top would pass over: the path itself or a folder that it is in, the
+    rules that hold for it). The folders down to start are taken to be walked, whatever their
+    names."""
+    wanted = _Wanted(walking)
+    rules = rules_above(top, walking)
+    folder, first = folder_key(top), len(folder_key(start))
+    cut = len(folder) + 1
+    for base in filter(None, path[cut:].split("/")):
+        try:
+            with os.scandir(folder or "/") as listing:
+                entries = {entry.name: entry for entry in listing}
+        except OSError as error:
+            return Skipped(shown_path(folder), True, "unread", files.reason(error)), rules
+        inner = rules.within(folder, entries, is_root=len(folder) <= first)
+        if inner is None:
+            return Skipped(shown_path(folder), True, "worktree", WORKTREE), rules
+        rules = inner
+        place = f"{folder}/{base}"
+        if len(place) > first and base in entries:
+            why = wanted.why_not(entries[base], place, place[cut:], rules)
+            if why:
+                is_folder = entries[base].is_dir(follow_symlinks=False)
+                return Skipped(shown_path(place), is_folder, why[0], str(why[1])), rules
+        folder = place
+    return None, rules
+
+
+def walk_below(
+    folder: str, rules: Rules, on_problem: OnProblem, on_skipped: OnSkipped
+) -> Iterator[Task]:
+    """As walk, of a folder whose rules are known."""
+    yield from _folder(folder, _Wanted(rules.walking), on_problem, on_skipped, rules)
 
 
 class _Wanted:

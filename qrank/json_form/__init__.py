@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from qrank.evaluation.measure import Difference
     from qrank.evaluation.report import Numbers, Scored
     from qrank.models.registry import Entry
+    from qrank.indexing.file_status import PathStatus
     from qrank.results import (
         Answer,
         Check,
@@ -116,6 +117,41 @@ def index_report(report: IndexReport) -> Object:
         "embedded": report.embedded,
         "errors": [asdict(problem) for problem in report.errors],
         "seconds": report.seconds,
+    }
+
+
+def path_status(status: PathStatus) -> Object:
+    """What became of a file or folder, as `qrank status PATH --json` prints it."""
+    common: Object = {
+        "schema": SCHEMA,
+        "path": status.path,
+        "kind": "folder" if status.is_folder else "file",
+        "status": "indexed" if status.indexed else "skipped",
+        "reason": status.reason or None,
+    }
+    if status.is_folder:
+        return common | {
+            "files": len({file.path for file in status.indexed}),
+            "chunks": sum(file.chunks for file in status.indexed),
+            "embedded": sum(file.vectors for file in status.indexed),
+            "partly": len({file.path for file in status.indexed if file.note}),
+            "stale": len(status.stale),
+            "skipped": [asdict(reason) for reason in status.skipped],
+        }
+    return common | {
+        "format": status.format or None,
+        "stale": bool(status.stale),
+        "indexed": [
+            {
+                "collection": file.collection,
+                "indexed_at": file.indexed_at,
+                "title": file.title,
+                "chunks": file.chunks,
+                "embedded": file.vectors,
+                "partly": file.note or None,
+            }
+            for file in status.indexed
+        ],
     }
 
 

@@ -3,43 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from functools import lru_cache
 from itertools import islice
-from pathlib import Path
 from typing import TypeVar
 
-from qrank.errors import IndexFileError, NoTextError
-from qrank.names import disk_path
-from qrank.results import Signature, Stale, StoredChunk
+from qrank.errors import IndexFileError
+from qrank.results import Stale, StoredChunk
 
 T = TypeVar("T")
 
 
 def is_stale(stored: StoredChunk) -> bool:
-    """Whether the file is gone, or its content is another than what was indexed.
+    """Whether the file is gone, or its content is another than what was indexed."""
+    from qrank.ingest.content import has_changed
 
-    Size and times tell in most cases; only when a time alone is another (a touch, a checkout, a
-    copy) is the content read.
-    """
-    try:
-        now = Signature.of(Path(disk_path(stored.path)).stat())
-    except OSError:
-        return True
-    if now.size != stored.signature.size:
-        return True
-    return not now.matches(stored.signature) and _hash(stored.path, now) != stored.hash
-
-
-@lru_cache(maxsize=4096)
-def _hash(path: str, _signature: Signature) -> bytes | None:
-    """A content's hash, read once as long as the file looks the same; None if it can't be."""
-    from qrank.ingest.content import file_hash, open_regular
-
-    try:
-        with open_regular(path) as file:
-            return file_hash(file)
-    except (OSError, NoTextError):
-        return None
+    return has_changed(stored.path, stored.signature, stored.hash)
 
 
 def limited(

@@ -258,6 +258,12 @@ def _members(connection: sqlite3.Connection) -> None:
     )
 
 
+def _indexed(connection: sqlite3.Connection) -> None:
+    """5 -> 6: when a file was indexed (0: not known), and what of it was passed over."""
+    connection.execute("ALTER TABLE file ADD COLUMN indexed_ns INTEGER NOT NULL DEFAULT 0")
+    connection.execute("ALTER TABLE file ADD COLUMN note TEXT NOT NULL DEFAULT ''")
+
+
 # What turns version i into version i + 1. A step that was released is never changed: a later one
 # changes what it made, and tests/indexes/ keeps a file of each version to open.
 STEPS: tuple[Callable[[sqlite3.Connection], None], ...] = (
@@ -266,5 +272,6 @@ STEPS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     _left_out,
     _signatures,
     _members,
+    _indexed,
 )
 VERSION = len(STEPS)

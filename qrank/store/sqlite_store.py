@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
@@ -20,6 +21,7 @@ from qrank.store.interface import (
     NO_VARIANTS,
     ChunkText,
     Claims,
+    IndexedFile,
     NewDocument,
     SkippedFile,
     StoredFile,
@@ -109,7 +111,7 @@ class SQLiteStore(Closing):
         """Add the row of a document alone; returns its id."""
         return self._connection.execute(
             "INSERT INTO file (collection, path, member, size, mtime_ns, ctime_ns, hash, title, "
-            "extractor, language, fields) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "extractor, language, fields, indexed_ns) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 document.collection,
                 document.path,
@@ -120,6 +122,7 @@ class SQLiteStore(Closing):
                 document.extractor,
                 document.language,
                 document.fields,
+                time.time_ns(),
             ),
         ).lastrowid
 
@@ -157,6 +160,20 @@ class SQLiteStore(Closing):
         old = self._rows(sql, (collection, file.path), types=(int,), row="a file")
         self.remove_documents([row[0] for row in old])
         skipped.add(self._connection, collection, file)
+
+    def add_note(self, collection: str, path: str, note: str) -> None:
+        """Keep what of a file was passed over, and why."""
+        self._connection.execute(
+            "UPDATE file SET note = ? WHERE collection = ? AND path = ? AND member = ''",
+            (note, collection, path),
+        )
+
+    def indexed_files(self, path: str) -> list[IndexedFile]:
+        """The files at and below a path, by path and collection."""
+        from qrank.store.status import indexed_files
+
+        with translate_sqlite_errors(self.path):
+            return indexed_files(self._connection, path)
 
     def remove_skipped(self, collection: str, paths: Iterable[str]) -> None:
         """Forget that files were skipped."""

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from qrank.store import decode
+from qrank.results import Signature
+from qrank.store import conditions, decode
+from qrank.store.filters import Filter
+from qrank.store.interface import IndexedFile
 
 
 def status(connection: sqlite3.Connection, path: Path) -> dict[str, Any]:
@@ -47,3 +51,37 @@ def status(connection: sqlite3.Connection, path: Path) -> dict[str, Any]:
             )
         ],
     }
+
+
+def indexed_files(connection: sqlite3.Connection, path: str) -> list[IndexedFile]:
+    """The files at and below a path, each with what is in it, by path and collection."""
+    condition, values = conditions.of_file(Filter(names=(path,)))
+    rows = connection.execute(
+        "SELECT path, collection, member, size, mtime_ns, ctime_ns, hash, title, indexed_ns, note, "
+        "(SELECT count(*) FROM chunk WHERE file_id = file.id), "
+        "(SELECT count(*) FROM chunk JOIN vector USING (passage_id) WHERE file_id = file.id "
+        "AND model_id = (SELECT min(id) FROM model)) "
+        f"FROM file WHERE {condition} ORDER BY path, collection, member",
+        values,
+    )
+    kinds = (str, str, str, int, int, int, bytes, str, int, str, int, int)
+    found: list[IndexedFile] = []
+    for (
+        place,
+        collection,
+        member,
+        *signature,
+        content,
+        title,
+        at,
+        note,
+        chunks,
+        vectors,
+    ) in decode.rows(rows, kinds, "a file"):
+        if member and found and (found[-1].path, found[-1].collection) == (place, collection):
+            chunks, vectors = chunks + found[-1].chunks, vectors + found[-1].vectors
+            found[-1] = replace(found[-1], chunks=chunks, vectors=vectors)
+        else:
+            head = (place, collection, Signature(*signature), content, title, at, note)
+            found.append(IndexedFile(*head, chunks, vectors))
+    return found

@@ -33,6 +33,10 @@ def index(
     watch: Annotated[
         bool, typer.Option("--watch", help="Go on: keep the index up to date until interrupted.")
     ] = False,
+    verbose: Annotated[
+        bool,
+        typer.Option("-v", "--verbose", help="Name all files that are skipped, known ones too."),
+    ] = False,
     no_ignore: file_options.NoIgnore = False,
     hidden: file_options.Hidden = False,
     include_secrets: file_options.IncludeSecrets = False,
@@ -85,7 +89,7 @@ def index(
                 walking=walking,
                 reading=reading,
             )
-        render.problems(report)
+        render.problems(report, verbose=verbose)
         return report
 
     def say(report: IndexReport) -> None:

@@ -6,22 +6,38 @@ from typing import Annotated
 
 import typer
 
+from qrank import json_form
 from qrank.cli.state import current
 
 
 def status(
+    path: Annotated[
+        str | None, typer.Argument(metavar="PATH", help="A file or folder: what became of it.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
     clear_cache: Annotated[
         bool,
         typer.Option("--clear-cache", help="First forget models' cached answers, of all indexes."),
     ] = False,
 ) -> None:
-    """Show which index is used here and what it holds."""
-    from qrank.cli.output import json_output, render
+    """Show which index is used here and what it holds.
+
+    With PATH: when and as what a file was indexed, or which ignore rule, size, type or error keeps
+    it out; of a folder how many files, by reason.
+    """
+    from qrank.cli.input import file_options
+    from qrank.cli.output import json_output, path_status, render
 
     with current().open_index() as index:
         if clear_cache:
             index.clear_cache()
+        if path is not None:
+            found = index.path_status(path, walking=file_options.walking())
+            if as_json:
+                json_output.document(json_form.path_status(found))
+            else:
+                path_status.show(found)
+            return
         held = index.status()
     if as_json:
         json_output.document(held)

@@ -77,19 +77,23 @@ def passages(found: Sequence[IndexedChunk]) -> None:
             print()
 
 
-def problems(report: IndexReport) -> None:
-    """The files that were left out, the first few by name; those of the last run are counted,
-    unless there is nothing else to say."""
-    news = [problem for problem in report.errors if not problem.known or not report.held]
+def problems(report: IndexReport, *, verbose: bool = False) -> None:
+    """The files that were left out, those that the user named and the first few others by name;
+    those of the last run are counted, unless there is nothing else to say. verbose: all by name."""
+    all_of_them = verbose or not report.held
+    news = [p for p in report.errors if all_of_them or p.named or not p.known]
     secrets = [problem for problem in news if problem.secret]
     news = [problem for problem in news if not problem.secret]
     removed = sum(problem.removed for problem in secrets)
     secrets_skipped([problem.path for problem in secrets], removed)
-    for problem in news[:SHOWN_PROBLEMS]:
-        left_out(problem.path, problem.reason, partly=problem.partly)
-    more = len(news) - SHOWN_PROBLEMS
+    shown = 0
+    for problem in news:
+        if verbose or problem.named or shown < SHOWN_PROBLEMS:
+            left_out(problem.path, problem.reason, partly=problem.partly)
+            shown += 1
+    more = len(news) - shown
     if more > 0:
-        warn(f"left out {more} more (--json names all)")
+        warn(f"left out {more} more (-v names all)")
 
 
 def secrets_skipped(paths: Sequence[str], removed: int = 0) -> None:

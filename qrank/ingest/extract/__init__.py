@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import io
 import os
 import re
 import zipfile
@@ -144,6 +145,17 @@ def _seen(suffix: str, head: Callable[[], bytes]) -> Format | None:
     """The format that a suffix tells, or else a file's first bytes."""
     known = BY_SUFFIX.get(suffix)
     return _sniffed(head(), None) if known is None and suffix not in _UNREAD else known
+
+
+def format_of(file: BinaryIO, name: str) -> str:
+    """The name of the format that a file is read as; empty when it is of none."""
+    suffix = suffix_of(name)
+    if suffix in compressed.SUFFIXES:
+        return f"{format_of(io.BytesIO(), PurePath(name).stem)} in {suffix}"
+    if suffix in _UNREAD:
+        return ""
+    known = BY_SUFFIX.get(suffix) or _sniffed(file.read(512), file) or TEXT
+    return known.name
 
 
 def takes_fields(name: str) -> bool:

@@ -1,0 +1,65 @@
+"""What became of a file or folder, for people."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qrank.cli.output.escape import escape_line
+from qrank.cli.output.render import short_path
+
+if TYPE_CHECKING:
+    from qrank.indexing.file_status import PathStatus, Reason
+
+
+def show(status: PathStatus) -> None:
+    """Print when and as what it was indexed, or what keeps it out."""
+    _line("path", status.path)
+    if status.is_folder:
+        _folder(status)
+    else:
+        _file(status)
+
+
+def _file(status: PathStatus) -> None:
+    for file in status.indexed:
+        chunks = f"{_number(file.chunks, 'chunk')}, {file.vectors} embedded"
+        kind = f", as {status.format}" if status.format else ""
+        _line("indexed", f"{file.indexed_at or 'earlier'} in {file.collection}{kind}: {chunks}")
+        if file.note:
+            _line("partly read", file.note)
+    if status.stale:
+        _line("stale", "it has changed since, or is gone (qrank index)")
+    if not status.indexed:
+        _line("skipped", status.reason)
+
+
+def _folder(status: PathStatus) -> None:
+    if status.reason:
+        _line("skipped", status.reason)
+    paths = {file.path for file in status.indexed}
+    chunks = sum(file.chunks for file in status.indexed)
+    vectors = sum(file.vectors for file in status.indexed)
+    counted = f"{_number(len(paths), 'file')}: {_number(chunks, 'chunk')}, {vectors} embedded"
+    _line("indexed", counted)
+    if partly := {file.path for file in status.indexed if file.note}:
+        _line("partly read", _number(len(partly), "file"))
+    if status.stale:
+        _line("stale", f"{_number(len(status.stale), 'file')} changed since, or gone (qrank index)")
+    for reason in status.skipped:
+        _line("skipped", _counted(reason))
+
+
+def _counted(reason: Reason) -> str:
+    counts = [(reason.files, "file"), (reason.folders, "folder")]
+    total = ", ".join(_number(count, what) for count, what in counts if count)
+    names = [short_path(path) for path in reason.examples]
+    more = ["…"] * (reason.files + reason.folders > len(names))
+    return f"{total}: {reason.reason} ({', '.join(names + more)})"
+
+
+def _number(count: int, what: str) -> str:
+    return f"{count} {what}{'s' * (count != 1)}"
+
+
+def _line(name: str, said: str) -> None:
+    print(f"{name:<12} {escape_line(said)}")

@@ -1,0 +1,162 @@
+"""When and as what a file was indexed, or what keeps it out; of a folder how many, by reason."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Mapping, Set
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from qrank.errors import InputError, NoTextError
+from qrank.indexing.plan import plan
+from qrank.ingest import secrets
+from qrank.ingest.content import has_changed, open_regular
+from qrank.ingest.extract import format_of
+from qrank.ingest.ignore import Rules
+from qrank.ingest.walk import Skipped, on_the_way, secret, too_large, walk, walk_below
+from qrank.names import absolute, disk_path, folder_key, shown_path, spellings
+from qrank.results import FileProblem, Task
+from qrank.settings import READ_ALL, Walking
+from qrank.store.interface import IndexedFile, SkippedFile, Store
+
+NEW = "not indexed yet (qrank index)"
+EXAMPLES = 3  # files that are named for a reason
+
+
+@dataclass(slots=True)
+class Reason:
+    """Why some files and folders are not in the index; examples: the first of them."""
+
+    reason: str
+    files: int = 0
+    folders: int = 0
+    examples: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class PathStatus:
+    """What the index has of a file or folder, and what keeps the rest out. reason: why the path
+    itself is not in the index, though it is there; empty when it is. stale, partly: files that
+    changed since, or of which something was passed over."""
+
+    path: str
+    is_folder: bool
+    indexed: list[IndexedFile]
+    reason: str = ""
+    format: str = ""
+    stale: set[str] = field(default_factory=set)
+    skipped: list[Reason] = field(default_factory=list)
+
+
+def path_status(store: Store, path: str, walking: Walking) -> PathStatus:
+    """What became of a file or folder. Raises InputError for one that is neither there nor in the
+    index."""
+    place = absolute(disk_path(path))
+    held = (store.indexed_files(name) for name in spellings(path))
+    indexed = next((files for files in held if files), [])
+    is_there = os.path.lexists(place)
+    if not is_there and not indexed:
+        raise InputError(f"{path} is neither there nor in the index {store.path}")
+    shown = shown_path(place)
+    names = dict.fromkeys(["default", *(c["name"] for c in store.status()["collections"])])
+    stored = {other for name in names for other in store.files(name)}
+    skipped = {other: file for name in names for other, file in store.skipped_files(name).items()}
+    is_folder = os.path.isdir(place) if is_there else len(indexed) > 1  # noqa: PTH112
+    status = PathStatus(shown, is_folder, indexed)
+    status.stale = {f.path for f in indexed if has_changed(f.path, f.signature, f.hash)}
+    if not is_there:
+        return status
+    found, rules = on_the_way(place, *_walked(place, [*stored, *skipped]), walking)
+    if found and not indexed:
+        status.reason = _reason(found, shown)
+    if is_folder:
+        status.skipped = [] if status.reason else _below(place, rules, stored, skipped)
+    else:
+        status.format = _format(place)
+        if not indexed and not status.reason:
+            status.reason = _why_not(place, skipped.get(shown), walking)
+    return status
+
+
+def _walked(path: str, stored: Collection[str]) -> tuple[str, str]:
+    """(where a walk that met a path probably began, the deepest folder above it that was surely
+    walked), by what is in the index: it does not keep where walks began."""
+    parent = os.path.dirname(path)  # noqa: PTH120
+    known = [os.path.dirname(other) for other in stored]  # noqa: PTH120
+    try:
+        top = os.path.commonpath(known) if known else parent
+    except ValueError:  # drives of Windows
+        top = parent
+    start = parent
+    while folder_key(start) and not any(
+        other.startswith(folder_key(start) + "/") for other in stored
+    ):
+        start = os.path.dirname(start)  # noqa: PTH120
+    if not folder_key(start):
+        return parent, parent
+    if not f"{folder_key(start)}/".startswith(folder_key(top) + "/"):
+        top = start
+    return top, start
+
+
+def _reason(skipped: Skipped, path: str) -> str:
+    said = f"ignored by {skipped.reason}" if skipped.kind == "ignored" else skipped.reason
+    return said if skipped.path == path else f"{skipped.path}: {said}"
+
+
+def _format(path: str) -> str:
+    try:
+        with open_regular(path) as file:
+            return format_of(file, os.path.basename(path))  # noqa: PTH119
+    except (OSError, NoTextError):
+        return ""
+
+
+def _why_not(path: str, before: SkippedFile | None, walking: Walking) -> str:
+    """Why a file that a walk would meet is not in the index: by its name and size, by what came of
+    it before, or else by what comes of it now."""
+    problems: list[FileProblem] = []
+    for file in walk([Path(path)], walking, problems.append):
+        if reason := _known_reason(file, before, walking):
+            return reason
+    if problems:
+        return problems[0].reason
+    return next((made.reason for made in plan([Path(path)], walking, READ_ALL)), "") or NEW
+
+
+def _known_reason(file: Task, before: SkippedFile | None, walking: Walking) -> str:
+    """Why a file is not indexed, as far as that is known without reading it; before: why it was
+    not, the last time."""
+    if what := secret(file, walking):
+        return secrets.reason(what)
+    if reason := too_large(file, walking):
+        return reason
+    if before is None or before.signature != file.signature:
+        return ""
+    return secrets.reason(before.reason) if before.kind == "secret" else before.reason
+
+
+def _below(
+    folder: str, rules: Rules, stored: Set[str], skipped: Mapping[str, SkippedFile]
+) -> list[Reason]:
+    """Why what is in a folder is not in the index, the most frequent reason first."""
+    reasons: dict[str, Reason] = {}
+
+    def count(reason: str, path: str, is_folder: bool = False) -> None:
+        counted = reasons.setdefault(reason, Reason(reason))
+        counted.folders += is_folder
+        counted.files += not is_folder
+        if len(counted.examples) < EXAMPLES:
+            counted.examples.append(path)
+
+    def passed_over(found: Skipped) -> None:
+        count(_reason(found, found.path), found.path, found.is_folder)
+
+    def unread(problem: FileProblem) -> None:
+        count(problem.reason, problem.path)
+
+    for file in walk_below(folder, rules, unread, passed_over):
+        if file.path not in stored:
+            known = _known_reason(file, skipped.get(file.path), rules.walking)
+            count(known or NEW, file.path)
+    return sorted(reasons.values(), key=lambda each: -each.files - each.folders)
