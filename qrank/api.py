@@ -24,11 +24,10 @@ from qrank.arguments import (
 from qrank.closing import Closing
 from qrank.errors import InputError
 from qrank.models.registry import AUTO, Registry
-from qrank.results import Answer, Check, IndexedChunk, IndexReport, Mode, Stale
+from qrank.results import Answer, Check, IndexedChunk, IndexReport, Mode, PathStatus, Stale
 from qrank.settings import ANYWHERE, NO_SETTINGS, Placement, Reading, Settings, Walking
 
 if TYPE_CHECKING:
-    from qrank.indexing.file_status import PathStatus
     from qrank.progress import Progress
     from qrank.searching.search import Query
     from qrank.store.interface import Store

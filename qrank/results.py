@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from enum import StrEnum
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -305,6 +306,54 @@ class FileProblem:
     secret: bool = False
     removed: bool = False
     named: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class IndexedFile:
+    """A file with all that is in it, as it was indexed. vectors: how many of its chunks have one of
+    the model that the index is searched with; note: what of it was passed over, and why."""
+
+    path: str
+    collection: str
+    signature: Signature
+    hash: bytes
+    title: str
+    indexed_ns: int  # Unix time; 0 where an older version did not note it
+    note: str
+    chunks: int
+    vectors: int
+
+    @property
+    def indexed_at(self) -> str | None:
+        """When it was indexed, as ISO 8601 in UTC."""
+        if not self.indexed_ns:
+            return None
+        return datetime.fromtimestamp(self.indexed_ns // 10**9, UTC).isoformat()
+
+
+@dataclass(slots=True)
+class SkipReason:
+    """Why some files and folders are not in the index; examples: the first of them."""
+
+    reason: str
+    files: int = 0
+    folders: int = 0
+    examples: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class PathStatus:
+    """What the index has of a file or folder, and what keeps the rest out. reason: why the path
+    itself is not in the index, though it is there; empty when it is. stale, partly: files that
+    changed since, or of which something was passed over."""
+
+    path: str
+    is_folder: bool
+    indexed: list[IndexedFile]
+    reason: str = ""
+    format: str = ""
+    stale: set[str] = field(default_factory=set)
+    skipped: list[SkipReason] = field(default_factory=list)
 
 
 @dataclass(slots=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Mapping, Set
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from qrank.errors import InputError, NoTextError
@@ -15,37 +14,12 @@ from qrank.ingest.extract import format_of
 from qrank.ingest.ignore import Rules
 from qrank.ingest.walk import Skipped, on_the_way, secret, too_large, walk, walk_below
 from qrank.names import absolute, disk_path, folder_key, shown_path, spellings
-from qrank.results import FileProblem, Task
+from qrank.results import FileProblem, PathStatus, SkipReason, Task
 from qrank.settings import READ_ALL, Walking
-from qrank.store.interface import IndexedFile, SkippedFile, Store
+from qrank.store.interface import SkippedFile, Store
 
 NEW = "not indexed yet (qrank index)"
 EXAMPLES = 3  # files that are named for a reason
-
-
-@dataclass(slots=True)
-class Reason:
-    """Why some files and folders are not in the index; examples: the first of them."""
-
-    reason: str
-    files: int = 0
-    folders: int = 0
-    examples: list[str] = field(default_factory=list)
-
-
-@dataclass(slots=True)
-class PathStatus:
-    """What the index has of a file or folder, and what keeps the rest out. reason: why the path
-    itself is not in the index, though it is there; empty when it is. stale, partly: files that
-    changed since, or of which something was passed over."""
-
-    path: str
-    is_folder: bool
-    indexed: list[IndexedFile]
-    reason: str = ""
-    format: str = ""
-    stale: set[str] = field(default_factory=set)
-    skipped: list[Reason] = field(default_factory=list)
 
 
 def path_status(store: Store, path: str, walking: Walking) -> PathStatus:
@@ -138,12 +112,12 @@ def _known_reason(file: Task, before: SkippedFile | None, walking: Walking) -> s
 
 def _below(
     folder: str, rules: Rules, stored: Set[str], skipped: Mapping[str, SkippedFile]
-) -> list[Reason]:
+) -> list[SkipReason]:
     """Why what is in a folder is not in the index, the most frequent reason first."""
-    reasons: dict[str, Reason] = {}
+    reasons: dict[str, SkipReason] = {}
 
     def count(reason: str, path: str, is_folder: bool = False) -> None:
-        counted = reasons.setdefault(reason, Reason(reason))
+        counted = reasons.setdefault(reason, SkipReason(reason))
         counted.folders += is_folder
         counted.files += not is_folder
         if len(counted.examples) < EXAMPLES:

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from qrank.evaluation.measure import Difference
     from qrank.evaluation.report import Numbers, Scored
     from qrank.models.registry import Entry
-    from qrank.indexing.file_status import PathStatus
     from qrank.results import (
         Answer,
         Check,
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
         IndexReport,
         Packed,
         PackedChunk,
+        PathStatus,
         Result,
     )
     from qrank.upkeep.speeds import Speed

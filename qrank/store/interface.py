@@ -10,12 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from qrank.analysis.language import ENGLISH
-from qrank.results import Check, NewChunk, Signature, StoredChunk
+from qrank.results import Check, IndexedFile, NewChunk, Signature, StoredChunk
 from qrank.store.filters import EVERYTHING, Filter
 
 if TYPE_CHECKING:
@@ -34,29 +33,6 @@ class StoredFile:
     signature: Signature
     hash: bytes
     extractor: str
-
-
-@dataclass(frozen=True, slots=True)
-class IndexedFile:
-    """A file with all that is in it, as it was indexed. vectors: how many of its chunks have one of
-    the model that the index is searched with; note: what of it was passed over, and why."""
-
-    path: str
-    collection: str
-    signature: Signature
-    hash: bytes
-    title: str
-    indexed_ns: int  # Unix time; 0 where an older version did not note it
-    note: str
-    chunks: int
-    vectors: int
-
-    @property
-    def indexed_at(self) -> str | None:
-        """When it was indexed, as ISO 8601 in UTC."""
-        if not self.indexed_ns:
-            return None
-        return datetime.fromtimestamp(self.indexed_ns // 10**9, UTC).isoformat()
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qrank.closing import Closing
-from qrank.results import Check, NewChunk, Signature, StoredChunk
+from qrank.results import Check, IndexedFile, NewChunk, Signature, StoredChunk
 from qrank.store import conditions, decode, lexical, locations, skipped
 from qrank.store.connection import connect, open_to_read, snapshot, translate_sqlite_errors
 from qrank.store.filters import EVERYTHING, Filter
@@ -21,7 +21,6 @@ from qrank.store.interface import (
     NO_VARIANTS,
     ChunkText,
     Claims,
-    IndexedFile,
     NewDocument,
     SkippedFile,
     StoredFile,

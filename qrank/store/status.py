@@ -7,10 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from qrank.results import Signature
+from qrank.results import IndexedFile, Signature
 from qrank.store import conditions, decode
 from qrank.store.filters import Filter
-from qrank.store.interface import IndexedFile
 
 
 def status(connection: sqlite3.Connection, path: Path) -> dict[str, Any]:

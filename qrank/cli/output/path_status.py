@@ -8,7 +8,7 @@ from qrank.cli.output.escape import escape_line
 from qrank.cli.output.render import short_path
 
 if TYPE_CHECKING:
-    from qrank.indexing.file_status import PathStatus, Reason
+    from qrank.results import PathStatus, SkipReason
 
 
 def show(status: PathStatus) -> None:
@@ -49,7 +49,7 @@ def _folder(status: PathStatus) -> None:
         _line("skipped", _counted(reason))
 
 
-def _counted(reason: Reason) -> str:
+def _counted(reason: SkipReason) -> str:
     counts = [(reason.files, "file"), (reason.folders, "folder")]
     total = ", ".join(_number(count, what) for count, what in counts if count)
     names = [short_path(path) for path in reason.examples]
