@@ -171,7 +171,9 @@ def test_what_is_within_a_letter_is_read() -> None:
     letter.add_attachment(within)
     letter.add_attachment("day,mm\n1,40\n", subtype="csv", filename="rain.csv")
     letter.add_attachment(b"%PDF-", maintype="application", subtype="pdf", filename="a.pdf")
-    found = chunk(extract("a.eml", letter.as_bytes()))
+    read, left_out = documents(io.BytesIO(letter.as_bytes()), "a.eml")
+    assert left_out.note.startswith("a.pdf: ")
+    found = chunk(read)
     assert [(c.heading, c.text.splitlines()) for c in found] == [
         (
             "Fwd",

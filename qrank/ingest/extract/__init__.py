@@ -21,7 +21,7 @@ from qrank.markup.visible import long_data
 from qrank.results import Block, Document
 from qrank.settings import READ_ALL, Reading
 
-VERSION = 14  # part of the index: a change makes every file be extracted and chunked again
+VERSION = 15  # part of the index: a change makes every file be extracted and chunked again
 WINDOW = 4 << 20  # bytes of a text file that are read at once
 
 
@@ -70,8 +70,8 @@ FORMATS = (
     Format("rtf", "rtf", "office.detect:rich_text"),
     Format("epub", "epub", "epub:extract"),
     Format("notebook", "ipynb", "notebook:extract"),
-    Format("mail", "eml", "mail:extract"),
-    Format("mbox", "mbox mbx", "mail:extract_mbox"),
+    Format("mail", "eml", "mail:extract", holds=True),
+    Format("mbox", "mbox mbx", "mail:extract_mbox", holds=True),
     Format("json", "json", "json_text:extract", isolated=False),
     Format("jsonl", "jsonl ndjson", "records:extract_jsonl", records=True),
     Format("csv", "csv tsv", "records:extract_csv", records=True),

@@ -2,23 +2,47 @@
 
 from __future__ import annotations
 
+import codecs
 import email
+import io
+import re
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping, Sequence
-from email.errors import MissingHeaderBodySeparatorDefect
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from email.errors import CloseBoundaryNotFoundDefect, MissingHeaderBodySeparatorDefect
 from email.message import EmailMessage
 from email.policy import EmailPolicy
+from itertools import chain, pairwise
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from qrank.ingest.decode import decode_labelled
 from qrank.ingest.extract import MBOX, html
-from qrank.ingest.extract.building import Builder, one_line
+from qrank.ingest.extract.building import Builder
+from qrank.ingest.extract.mail_headers import MAX_HEADER, header, words
 from qrank.results import Document
+from qrank.settings import READ_ALL, Reading
 
 MAX_MESSAGE = 32 << 20  # bytes; what is beyond is cut
 # Characters of a header that are parsed: Python's parser takes quadratic time.
-MAX_HEADER, MAX_CONTENT_HEADER = 8000, 2000
+MAX_CONTENT_HEADER = 2000
 MESSAGES_A_PART = 50  # what is handed on at once
+MAX_ATTACHED = 64 << 20  # bytes of a file's attachments that are read
+MAX_STUB = 60  # words of a plain text that stands for one that it does not hold
+_COMMIT = re.compile(rb"From [0-9a-f]{40} ")  # git format-patch
+_HEADER_LINE = re.compile(rb"[!-9;-~]+:|>From ")
+_WORDS = re.compile(r"\w{2,}")
+_ADDRESS = re.compile(r"https?:\S+|\S+@\S+")
+_PGP_MESSAGE = re.compile(
+    r"-----BEGIN PGP MESSAGE-----.*?(?:-----END PGP MESSAGE-----|\Z)", re.DOTALL
+)
+_PGP_SIGNATURE = re.compile(
+    r"-----BEGIN PGP SIGNATURE-----.*?(?:-----END PGP SIGNATURE-----|\Z)", re.DOTALL
+)
+_SMIME = ("application/pkcs7-mime", "application/x-pkcs7-mime")
+_NOT_READ = (  # signatures, keys, and what an encrypted part is made of
+    "application/pgp-signature", "application/pgp-keys", "application/pgp-encrypted",
+    "application/pkcs7-signature", "application/x-pkcs7-signature", *_SMIME,
+)  # fmt: skip
+_NAMES = {"application/pdf": "attached.pdf"}  # of what is attached without a name
 _SHOWN = ("From", "To", "Cc", "Date", "Subject")
 
 
@@ -45,95 +69,209 @@ class _Policy(_EmailPolicy):
 _POLICY = _Policy()
 
 
-def extract(file: BinaryIO) -> Iterator[Document]:
-    """Yield the message; its subject is the title."""
-    builder = Builder()
-    title, fields = _add(builder, file.read(MAX_MESSAGE), 1)
-    yield builder.document(title, fields)
+def extract(file: BinaryIO, reading: Reading = READ_ALL) -> Iterator[Document]:
+    """Yield the message, whose subject is the title, then the files attached to it."""
+    mails = _Mails(reading)
+    title, fields = mails.add(_lines_ended(file.read(MAX_MESSAGE)), 1)
+    yield mails.document(title, fields)
+    yield from mails.attached(title)
 
 
-def extract_mbox(file: BinaryIO) -> Iterator[Document]:
-    """Yield the messages of a mailbox, a few at a time."""
-    builder = Builder()
-    for count, (raw, line) in enumerate(_messages(file), 1):
-        builder.part()
-        _add(builder, raw, line)
+def extract_mbox(file: BinaryIO, reading: Reading = READ_ALL) -> Iterator[Document]:
+    """Yield the messages of a mailbox, a few at a time, then the files attached to them."""
+    mails = _Mails(reading)
+    for count, (raw, line) in enumerate(_messages(_lines_of(file)), 1):
+        mails.add(raw, line)
         if count % MESSAGES_A_PART == 0:
-            yield builder.document()
-            builder = Builder()
-    yield builder.document()
+            yield mails.document()
+    yield mails.document()
+    yield from mails.attached()
 
 
-def _messages(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
+def _lines_ended(data: bytes) -> bytes:
+    """A mail without a byte order mark, its lines ended by newlines: some Mac programs wrote
+    carriage returns alone."""
+    data = data.removeprefix(codecs.BOM_UTF8)
+    return data if b"\n" in data else data.replace(b"\r", b"\n")
+
+
+def _lines_of(file: BinaryIO) -> Iterable[bytes]:
+    """The lines of a mailbox, as above."""
+    head = file.read(1 << 16)
+    file.seek(len(codecs.BOM_UTF8) if head.startswith(codecs.BOM_UTF8) else 0)
+    if b"\r" in head and b"\n" not in head:
+        return io.BytesIO(_lines_ended(file.read()))
+    return file
+
+
+def _messages(lines: Iterable[bytes]) -> Iterator[tuple[bytes, int]]:
     """(message, line it begins on) of each; one begins after a line "From …", with a time when the
-    first has one, that follows a blank line (RFC 4155)."""
-    lines: list[bytes] = []
+    first has one, that headers follow (RFC 4155); without a time a blank line is before it. A patch
+    in a message begins so, too, with the name of a commit; a mailbox may be made of such."""
+    held: list[bytes] = []
     size = start = 0
-    blank = timed = True
-    for number, line in enumerate(file, 1):
+    blank = True
+    timed = commits = False
+    for number, (line, following) in enumerate(_with_next(lines), 1):
         if number == 1:
-            timed = bool(MBOX.match(line))
-        if blank and (MBOX.match(line) if timed else line.startswith(b"From ")):
-            if lines:
-                yield b"".join(lines), start
-            lines, size, start = [], 0, number + 1
+            timed, commits = bool(MBOX.match(line)), bool(_COMMIT.match(line))
+        begins = MBOX.match(line) if timed else blank and line.startswith(b"From ")
+        headed = _HEADER_LINE.match(following) or (blank and not following.strip())
+        if begins and (number == 1 or (headed and (commits or not _COMMIT.match(line)))):
+            if held:
+                yield b"".join(held), start
+            held, size, start = [], 0, number + 1
         elif start and size < MAX_MESSAGE:
-            lines.append(line)
+            held.append(line)
             size += len(line)
         blank = not line.strip()
-    if lines:
-        yield b"".join(lines), start
+    if held:
+        yield b"".join(held), start
 
 
-def _add(builder: Builder, raw: bytes, line: int) -> tuple[str, dict[str, object]]:
-    message = email.message_from_bytes(raw, policy=_POLICY)
-    headers = _headers(message)
-    subject = headers.get("Subject", "")
-    builder.headings(subject)
-    builder.paragraph(_shown(headers), line)
-    unseparated = any(isinstance(d, MissingHeaderBodySeparatorDefect) for d in message.defects)
-    places = _Places(raw, line, has_headers=not unseparated)
-    attached = ""  # the name of the text that is read
-    for part in _parts(message):
-        attached = _file_name(part)
-        if attached:
-            builder.part()
-        builder.headings(subject, attached)
-        if part is not message:
-            builder.paragraph(_shown(_headers(part)), places.last)
-        text = "" if part.is_multipart() else _text(part)
-        if part.get_content_type() == "text/html":
-            inner = Builder()
-            html.add(inner, text, line=None)
-            builder.note = builder.note or inner.note
-            text = inner.document().text
-        for paragraph in text.replace("\r\n", "\n").split("\n\n"):
-            builder.paragraph(paragraph, lines=places.of(paragraph))
-    names = [name for part in message.walk() if (name := _file_name(part))]
-    if names:
-        if attached:
-            builder.part()
+def _with_next(lines: Iterable[bytes]) -> Iterator[tuple[bytes, bytes]]:
+    """Each line with the one after it; an empty one after the last."""
+    return pairwise(chain(lines, [b""]))
+
+
+class _Mails:
+    """Messages on their way into a document, and what is attached to them."""
+
+    def __init__(self, reading: Reading) -> None:
+        self._builder = Builder()
+        self._reading = reading
+        self._files: dict[tuple[str, bytes], None] = {}
+        self._left_out: list[tuple[str, str]] = []
+        self._size = 0
+        self._passed_over = ""  # the first that was, of HTML
+        self._encrypted = self._cut = 0  # parts
+
+    def document(self, title: str = "", fields: Mapping[str, object] | None = None) -> Document:
+        """The messages since the last one."""
+        done, self._builder = self._builder, Builder()
+        done.note = self._note()
+        return done.document(title, fields)
+
+    def attached(self, title: str = "") -> Iterator[Document]:
+        """The files that were attached, and what of all was not read."""
+        from qrank.ingest.extract.members import Members  # which imports what imports this
+
+        members = Members(self._reading)
+        for name, reason in self._left_out:
+            members.skip(name, reason)
+        for name, data in self._files:
+            yield from members.read(name, io.BytesIO(data))
+        if members.note:
+            note = "; ".join(filter(None, (self._note(), members.note)))
+            yield Document("", title, [], note=note, member=members.last)
+
+    def _note(self) -> str:
+        """What of the messages so far was passed over."""
+        said = [self._passed_over]
+        if self._encrypted:
+            said.append(f"{_parts_are(self._encrypted)} encrypted")
+        if self._cut:
+            said.append(f"{_parts_are(self._cut)} cut: the end of it is missing")
+        return "; ".join(filter(None, said))
+
+    def add(self, raw: bytes, line: int) -> tuple[str, dict[str, object]]:
+        """Add a message; returns its subject and its headers as fields."""
+        builder = self._builder
+        builder.part()
+        message = email.message_from_bytes(raw, policy=_POLICY)
+        headers = _headers(message)
+        subject = headers.get("Subject", "")
         builder.headings(subject)
-        builder.paragraph("Attachments: " + ", ".join(names), places.last)
-    fields = {name.lower(): value for name, value in headers.items()}
-    return subject, dict(fields)
+        builder.paragraph(_shown(headers), line)
+        unseparated = any(isinstance(d, MissingHeaderBodySeparatorDefect) for d in message.defects)
+        places = _Places(raw, line, has_headers=not unseparated)
+        attached = ""  # the name of the text that is read
+        for part in _parts(message):
+            attached = _file_name(part)
+            if attached:
+                builder.part()
+            builder.headings(subject, attached)
+            if part is not message:
+                builder.paragraph(_shown(_headers(part)), places.last)
+            text = "" if part.is_multipart() else self._shown_text(part)
+            for paragraph in text.replace("\r\n", "\n").split("\n\n"):
+                builder.paragraph(paragraph, lines=places.of(paragraph))
+        names = []
+        locked: set[int] = set()  # parts of what is encrypted
+        for part in message.walk():
+            if name := _file_name(part):
+                names.append(name)
+            if id(part) not in locked:
+                self._take(part, name)
+            if part.get_content_type() == "multipart/encrypted":
+                locked.update(map(id, part.walk()))
+        if names:
+            if attached:
+                builder.part()
+            builder.headings(subject)
+            builder.paragraph("Attachments: " + ", ".join(names), places.last)
+        fields = {name.lower(): value for name, value in headers.items()}
+        return subject, dict(fields)
+
+    def _shown_text(self, part: EmailMessage) -> str:
+        """A part's text without markup, and without what is encrypted or signs it."""
+        text = _text(part)
+        if part.get_content_type() == "text/html":
+            text, note = _of_html(text)
+            self._passed_over = self._passed_over or note
+        if "-----BEGIN PGP" in text:
+            self._encrypted += len(_PGP_MESSAGE.findall(text))
+            text = _PGP_MESSAGE.sub("", _PGP_SIGNATURE.sub("", text))
+        return text
+
+    def _take(self, part: EmailMessage, name: str) -> None:
+        """Keep what is attached, to be read when the messages are; count what can't be."""
+        kind = part.get_content_type()
+        self._cut += any(isinstance(d, CloseBoundaryNotFoundDefect) for d in part.defects)
+        if kind == "multipart/encrypted" or (kind in _SMIME and _is_enveloped(part)):
+            self._encrypted += 1
+        elif not (
+            part.is_multipart()
+            or kind in _NOT_READ
+            or part.get_content_maintype() in ("text", "image", "audio", "video", "message")
+        ):
+            data = part.get_payload(decode=True)
+            name = name or _NAMES.get(kind, "")
+            if name and isinstance(data, bytes) and data:
+                self._size += len(data)
+                if self._size > MAX_ATTACHED:
+                    self._left_out.append((name, f"more than {MAX_ATTACHED >> 20} MiB attached"))
+                else:
+                    self._files[name, data] = None
+
+
+def _parts_are(count: int) -> str:
+    return f"{count} part{'s are' if count > 1 else ' is'}"
+
+
+def _is_enveloped(part: EmailMessage) -> bool:
+    """Whether an S/MIME part is encrypted, not only signed."""
+    return str(part.get_param("smime-type") or "enveloped").lower() != "signed-data"
+
+
+def _of_html(text: str) -> tuple[str, str]:
+    """The text of a page, and what of it was passed over."""
+    inner = Builder()
+    html.add(inner, text, line=None)
+    return inner.document().text, inner.note
 
 
 def _headers(message: EmailMessage) -> dict[str, str]:
-    return {name: value for name in _SHOWN if (value := _header(message, name))}
+    return {name: value for name in _SHOWN if (value := header(message, name))}
 
 
 def _shown(headers: Mapping[str, str]) -> str:
     return "\n".join(f"{name}: {value}" for name, value in headers.items())
 
 
-def _header(message: EmailMessage, name: str) -> str:
-    return one_line(str(message.get(name) or ""))
-
-
 def _file_name(part: EmailMessage) -> str:
     try:
-        return one_line(part.get_filename() or "")
+        return words(part.get_filename() or "")
     except Exception:  # as above
         return ""
 
@@ -143,12 +281,16 @@ def _text(part: EmailMessage) -> str:
     data = part.get_payload(decode=True)
     if not isinstance(data, bytes):
         return ""
+    named = deleted = ""
     try:
         named = part.get_content_charset() or ""
+        deleted = str(part.get_param("delsp") or "")
     except (LookupError, ValueError, AttributeError):  # what it says is no name
-        named = ""
+        pass
     # (us-ascii is what programs say that don't know.)
-    return decode_labelled(data, "" if named.lower() == "us-ascii" else named)
+    text = decode_labelled(data, "" if named.lower() == "us-ascii" else named)
+    # RFC 3676: where words have no blanks between them, one at the end of a line says it goes on.
+    return re.sub(r" \r?\n", "", text) if deleted.lower() == "yes" else text
 
 
 def _parts(message: EmailMessage) -> Iterator[EmailMessage]:
@@ -163,12 +305,25 @@ def _parts(message: EmailMessage) -> Iterator[EmailMessage]:
 
 
 def _wanted(part: EmailMessage) -> list[EmailMessage]:
-    """What to read within a part: of alternatives the first with plain text, else the last."""
+    """What to read within a part: of alternatives the first with plain text, else the last. Plain
+    text that does not say what the last does gives way to it, or both are read when it is long."""
     inner = [each for each in part.get_payload() if isinstance(each, EmailMessage)]
     if part.get_content_type() != "multipart/alternative":
         return inner
     plain = [each for each in inner if any(map(_is_plain, each.walk()))]
-    return plain[:1] or inner[-1:]
+    if not plain or plain[0] is inner[-1]:
+        return plain[:1] or inner[-1:]
+    said, other = _words(plain[0], "text/plain"), _words(inner[-1], "text/html")
+    if 2 * len(said & other) >= len(other):
+        return plain[:1]
+    return inner[-1:] if len(said) <= MAX_STUB else [plain[0], inner[-1]]
+
+
+def _words(part: EmailMessage, kind: str) -> set[str]:
+    """The words of the texts of a kind in a part, addresses left out."""
+    texts = [_text(each) for each in part.walk() if each.get_content_type() == kind]
+    text = "\n".join(texts) if kind == "text/plain" else "\n".join(_of_html(t)[0] for t in texts)
+    return set(_WORDS.findall(_ADDRESS.sub(" ", text).lower()))
 
 
 def _is_plain(part: EmailMessage) -> bool:
