@@ -1,13 +1,17 @@
 """E-books: the chapters in reading order, each read as HTML.
 
-The format: EPUB 3.3, sections 4 (container) and 5 (package); the library for it is under AGPL.
+The format: EPUB 3.3, sections 4 (container) and 5 (package), and EPUB 2; the library for it is
+under AGPL.
 """
 
 from __future__ import annotations
 
 import posixpath
+import re
+import unicodedata
+import zipfile
 from collections.abc import Iterator
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 from urllib.parse import unquote
 
 from qrank.errors import ExtractError
@@ -16,39 +20,162 @@ from qrank.ingest.extract.archive import open_zip, read, xml
 from qrank.ingest.extract.building import Builder, properties
 from qrank.results import Document
 
-_OPF = "{http://www.idpf.org/2007/opf}"
+if TYPE_CHECKING:
+    from lxml.etree import _Element
+
 _DC = "{http://purl.org/dc/elements/1.1/}"
-_CONTAINER = "{urn:oasis:names:tc:opendocument:xmlns:container}"
+_NAMED = 3  # chapters that a note lists for a reason
+# What only hides fonts from copying, and no text (EPUB 3.3, 4.2.3; Adobe's before it).
+_FONT_METHODS = ("http://www.idpf.org/2008/embedding", "http://ns.adobe.com/pdf/enc#RC")
+_VOID = frozenset("area base br col embed hr img input link meta source track wbr".split())
+_SELF_CLOSED = re.compile(r"<([A-Za-z][\w:-]*)(\s[^<>]*)?/>")
 
 
 def extract(file: BinaryIO) -> Iterator[Document]:
-    """Yield a document a chapter, all with the book's title; page is the chapter's number."""
+    """Yield a document a chapter, all with the book's title; page is the chapter's number. What of
+    the chapters can't be read is noted. Raises ExtractError for what is no e-book, or locked."""
     archive = open_zip(file)
-    container = xml(archive, "META-INF/container.xml").find(f".//{_CONTAINER}rootfile")
-    place = container.get("full-path", "") if container is not None else ""
+    names = _Names(archive)
+    place = _package_place(archive, names)
     package = xml(archive, place)
     title = package.findtext(f".//{_DC}title") or ""
     fields = properties(
         author=[element.text or "" for element in package.iter(f"{_DC}creator")],
         keywords=[element.text or "" for element in package.iter(f"{_DC}subject")],
     )
-    chapters = {
-        item.get("id"): posixpath.normpath(
-            posixpath.join(posixpath.dirname(place), unquote(item.get("href", "")))
-        )
-        for item in package.iter(f"{_OPF}item")
-    }
+    hrefs = {item.get("id"): item.get("href", "") for item in _all(package, "item")}
+    locked = _locked(archive, names)
+    unread: dict[str, list[str]] = {}  # reason -> chapters
+    done: set[str] = set()  # a chapter that is named again is not read again
     found = False
-    unread = set(archive.namelist())  # a chapter that is named again is not read again
-    for number, reference in enumerate(package.iter(f"{_OPF}itemref"), 1):
-        name = chapters.get(reference.get("idref"))
-        if name not in unread:
+    for number, reference in enumerate(_all(package, "itemref"), 1):
+        href = hrefs.get(reference.get("idref"), "")
+        name = names.find(posixpath.join(posixpath.dirname(place), href))
+        if name in done:
             continue
-        unread.remove(name)
         builder = Builder()
         builder.page(number)
-        html.add(builder, html.decode_html(read(archive, name)), line=None)
+        try:
+            if not name:
+                raise ExtractError("missing")
+            done.add(name)
+            if name in locked:
+                raise ExtractError("encrypted (DRM)")
+            html.add(builder, _opened(html.decode_html(read(archive, name))), line=None)
+        except ExtractError as error:
+            reason = str(error).removeprefix(f"{name} in it ").removeprefix("is ")
+            unread.setdefault(reason, []).append(href or f"chapter {number}")
+            continue
         found = True
         yield builder.document(title, fields)
+    note = _note(unread)
     if not found:
-        raise ExtractError("damaged, or no e-book: it names no chapters")
+        if locked and list(unread) == ["encrypted (DRM)"]:
+            raise ExtractError(f"encrypted (DRM: {_vendor(names)})")
+        raise ExtractError(f"no chapter of it can be read: {note or 'it names none'}")
+    if note:
+        yield Document("", title, [], fields=fields, note=note)
+
+
+class _Names:
+    """Finds members by names that are not spelled as theirs are: in another case or Unicode form,
+    with backslashes, percent escapes, a fragment, or in another encoding."""
+
+    def __init__(self, archive: zipfile.ZipFile) -> None:
+        self.all = archive.namelist()
+        self._exact = set(self.all)
+        self._folded: dict[str, str] = {}
+        for name in self.all:
+            for spelled in (name, _as_utf8(name)):
+                self._folded.setdefault(_folded(spelled), name)
+
+    def find(self, name: str) -> str:
+        """The member that is meant; empty when there is none."""
+        whole, cut = name, name.partition("#")[0]
+        for spelled in (whole, unquote(whole), cut, unquote(cut)):
+            path = posixpath.normpath(spelled.replace("\\", "/")).lstrip("/")
+            found = path if path in self._exact else self._folded.get(_folded(path), "")
+            if found:
+                return found
+        return ""
+
+
+def _folded(name: str) -> str:
+    path = posixpath.normpath(name.replace("\\", "/")).lstrip("/")
+    return unicodedata.normalize("NFC", path).casefold()
+
+
+def _as_utf8(name: str) -> str:
+    """A name that a program wrote in UTF-8 without saying so, which zip has as cp437."""
+    try:
+        return name.encode("cp437").decode("utf-8")
+    except UnicodeError:
+        return name
+
+
+def _package_place(archive: zipfile.ZipFile, names: _Names) -> str:
+    """Where the package document is: where the container says, else the one there is."""
+    container = names.find("META-INF/container.xml")
+    if container:
+        for rootfile in _all(xml(archive, container), "rootfile"):
+            if place := names.find(rootfile.get("full-path", "")):
+                return place
+    found = [name for name in names.all if name.lower().endswith(".opf")]
+    if not found:
+        raise ExtractError("damaged, or no e-book: it has no package document")
+    return found[0]
+
+
+def _all(root: _Element, name: str) -> Iterator[_Element]:
+    """The elements of a name, in whatever namespace: older books have another, or none."""
+    return root.iter(f"{{*}}{name}")
+
+
+def _locked(archive: zipfile.ZipFile, names: _Names) -> set[str]:
+    """The members that can't be read without a key; fonts that are only disguised are none."""
+    place = names.find("META-INF/encryption.xml")
+    if not place:
+        return set()
+    locked = set()
+    for data in _all(xml(archive, place), "EncryptedData"):
+        methods = [each.get("Algorithm", "") for each in _all(data, "EncryptionMethod")]
+        if methods and all(method in _FONT_METHODS for method in methods):
+            continue
+        locked |= {names.find(each.get("URI", "")) for each in _all(data, "CipherReference")}
+    return locked - {""}
+
+
+def _vendor(names: _Names) -> str:
+    """Whose lock it is, as far as the files beside it tell."""
+    for place, vendor in (
+        ("META-INF/license.lcpl", "Readium LCP"),
+        ("META-INF/sinf.xml", "Apple FairPlay"),
+        ("META-INF/rights.xml", "Adobe ADEPT"),
+    ):
+        if names.find(place):
+            return vendor
+    return "META-INF/encryption.xml"
+
+
+def _opened(page: str) -> str:
+    """A page of XHTML for a parser of HTML, to which <title/> is a title without an end.
+
+    >>> _opened("<title/><br/><a id='x'/>")
+    "<title></title><br/><a id='x'></a>"
+    """
+
+    def opened(tag: re.Match[str]) -> str:
+        if tag[1].lower() in _VOID:
+            return tag[0]
+        return f"<{tag[1]}{tag[2] or ''}></{tag[1]}>"
+
+    return _SELF_CLOSED.sub(opened, page)
+
+
+def _note(unread: dict[str, list[str]]) -> str:
+    said = []
+    for reason, chapters in unread.items():
+        more = ", …" if len(chapters) > _NAMED else ""
+        chapter = "1 chapter" if len(chapters) == 1 else f"{len(chapters)} chapters"
+        said.append(f"{chapter} {reason} ({', '.join(chapters[:_NAMED])}{more})")
+    return "; ".join(said)

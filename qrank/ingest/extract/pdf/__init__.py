@@ -51,7 +51,12 @@ class _Unread:
     pictures: list[int] = field(default_factory=list)
     others: list[int] = field(default_factory=list)
 
+    def reason(self) -> str:
+        """Why there is no text at all."""
+        return self.note() if self.pictures or self.broken else "its pages hold no text"
+
     def note(self) -> str:
+        """What was not read beside the text that was."""
         said = []
         if self.pictures:
             said.append(f"no text layer: {_pages(self.pictures)} of pictures")
@@ -98,7 +103,7 @@ class _Reader:
             note = "; ".join(filter(None, (self._unread.note(), self._members.note)))
             yield Document("", self._title, [], note=note, member=self._members.last)
         if not self._found and not self._members.read_any:
-            raise NoTextError(self._unread.note() or "its pages hold no text")
+            raise NoTextError(self._unread.reason())
 
     def _read(self, number: int, trail: tuple[str, ...], builder: Builder) -> None:
         import pypdfium2
