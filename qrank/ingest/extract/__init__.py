@@ -21,7 +21,7 @@ from qrank.markup.visible import long_data
 from qrank.results import Block, Document
 from qrank.settings import READ_ALL, Reading
 
-VERSION = 15  # part of the index: a change makes every file be extracted and chunked again
+VERSION = 16  # part of the index: a change makes every file be extracted and chunked again
 WINDOW = 4 << 20  # bytes of a text file that are read at once
 
 
@@ -75,7 +75,7 @@ FORMATS = (
     Format("json", "json", "json_text:extract", isolated=False),
     Format("jsonl", "jsonl ndjson", "records:extract_jsonl", records=True),
     Format("csv", "csv tsv", "records:extract_csv", records=True),
-    Format("subtitles", "srt vtt", "subtitles:extract"),
+    Format("subtitles", "srt vtt ass ssa", "subtitles:extract"),
     Format("archive", "zip tar tgz tbz tbz2 txz", "containers:extract", holds=True),
 )
 BY_SUFFIX = {

@@ -14,10 +14,18 @@ from qrank.results import Document
 if TYPE_CHECKING:
     from lxml.etree import _Element
 
-_SKIPPED = frozenset("head script style template noscript nav math iframe object select".split())
+# What is not read: what is not shown either, what is a block of its own, what is in a line.
+_HIDDEN = frozenset("head script style template noscript datalist rp".split())
+_SKIPPED = _HIDDEN | frozenset("nav math iframe object select audio video canvas".split())
+# What is drawn in a line, but parts the words beside it.
+_BOXES = frozenset(
+    "button textarea input img iframe object select audio video canvas embed meter progress "
+    "marquee area svg math".split()
+)
 _BLOCKS = frozenset(
     "address article aside blockquote body caption center dd details dialog dir div dl dt fieldset "
-    "figcaption figure footer form header hr html li main menu ol p pre section summary table "
+    "figcaption figure footer form frameset header hgroup hr html legend li listing main menu nav "
+    "noframes ol optgroup option p plaintext pre search section summary table xmp "
     "tbody tfoot thead title tr ul "
     "text".split()  # of a drawing (SVG)
 )
@@ -62,8 +70,17 @@ def add(builder: Builder, text: str, line: int | None = 0) -> str:
             builder.note = f"HTML nested too deeply: from {where} on it is left out"
     if root is None:
         return ""
+    for meta in root.iter("meta"):
+        if (meta.get("name") or "").lower() == "description":
+            builder.paragraph(meta.get("content") or "", _source_line(meta, line))
     _Reader(builder, line).read(root)
     return one_line(root.findtext(".//title") or "")
+
+
+def _source_line(element: _Element, before: int | None) -> int:
+    """The line of the file that an element is on; before: as for add."""
+    line: Any = element.sourceline
+    return 0 if before is None else int(line or 1) + before
 
 
 class _Reader:
@@ -76,6 +93,8 @@ class _Reader:
         self._line = 0  # where the buffer begins
         self._pre = 0
         self._cells = 0  # of the table row that is being read
+        self._reading = 0  # where how a word is read begins in the buffer
+        self._readings: list[str] = []
 
     def read(self, root: _Element) -> None:
         from lxml import etree
@@ -85,12 +104,14 @@ class _Reader:
             if skipped is not None:
                 if event == "end" and element is skipped:
                     skipped = None
+                    self._parted(str(element.tag))
                     self._text(element.tail, element)
                 continue
             tag = element.tag if isinstance(element.tag, str) else ""
             if event == "start":
                 if tag in _SKIPPED or not tag:
                     skipped = element
+                    self._parted(tag)
                     continue
                 self._start(tag, element)
             else:
@@ -105,15 +126,21 @@ class _Reader:
             if self._cells:
                 self._buffer.append(" | ")
             self._cells += 1
-        elif tag in _BLOCKS and not self._cells:  # a cell's paragraphs stay in its row
+        elif tag in _BLOCKS and self._cells:  # a cell's paragraphs stay in its row
+            self._buffer.append(" ")
+        elif tag in _BLOCKS:
             self._flush()
             self._pre += tag == "pre"
             if tag == "li":
                 self._buffer.append("- ")
         elif tag == "br":
             self._buffer.append("\n")
-        elif tag == "img":
-            self._text(element.get("alt"), element)
+        elif tag == "rt":
+            self._reading = len(self._buffer)
+        elif tag in _BOXES:
+            self._buffer.append(" ")
+            if tag in ("img", "area", "input"):
+                self._text(element.get("alt"), element)
         if tag == "tr":
             self._flush()
             self._cells = 0
@@ -123,28 +150,35 @@ class _Reader:
         if tag in _HEADINGS:
             text = "".join(self._buffer)
             self._buffer = []
-            self._builder.heading(_HEADINGS[tag], text, self._source_line(element))
+            self._builder.heading(_HEADINGS[tag], text, _source_line(element, self._before))
         elif tag in ("tr", "table"):
             self._flush()
             self._cells = 0
         elif tag in _BLOCKS and not self._cells:
             self._flush()
             self._pre -= tag == "pre" and self._pre > 0
-        elif self._cells and tag in _BLOCKS:
+        elif tag in _BOXES or (self._cells and tag in _BLOCKS):
+            self._buffer.append(" ")
+        elif tag == "rt":
+            self._readings += self._buffer[self._reading :]
+            del self._buffer[self._reading :]
+        elif tag == "ruby" and self._readings:  # after the word, which may have several
+            self._buffer.append(f" ({''.join(self._readings)}) ")
+            self._readings = []
+
+    def _parted(self, tag: str) -> None:
+        """What an element that is not read leaves between its neighbours."""
+        if tag in _BLOCKS and not self._cells:
+            self._flush()
+        elif tag and tag not in _HIDDEN:
             self._buffer.append(" ")
 
     def _text(self, text: str | None, element: _Element) -> None:
         if not text:
             return
-        if not self._buffer or not any(self._buffer):
-            self._line = self._source_line(element)
+        if not any(map(str.strip, self._buffer)):
+            self._line = _source_line(element, self._before)
         self._buffer.append(text if self._pre else text.replace("\r", " ").replace("\n", " "))
-
-    def _source_line(self, element: _Element) -> int:
-        if self._before is None:
-            return 0
-        line: Any = element.sourceline
-        return int(line or 1) + self._before
 
     def _flush(self) -> None:
         text = "".join(self._buffer)

@@ -1,10 +1,12 @@
-"""Subtitles (SRT, WebVTT): cues joined into stretches, each under the time it begins at."""
+"""Subtitles (SRT, WebVTT, SubStation): cues joined into stretches, each under the time it begins
+at; before what is said stands its own time."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import BinaryIO
+from html import unescape
+from typing import BinaryIO, NamedTuple
 
 from qrank.ingest.decode import decode
 from qrank.ingest.extract.building import Builder
@@ -12,43 +14,60 @@ from qrank.results import Document
 
 STRETCH = 600  # characters: half a minute of speech
 _TIME = re.compile(r"\s*(?:(\d{1,9}):)?(\d\d):(\d\d)[.,]\d+\s*-->")
+_DIALOGUE = re.compile(r"Dialogue:[^,\n]*,\s*(\d{1,9}):(\d\d):(\d\d)[.,]\d+,(?:[^,\n]*,){7}(.*)")
 _TAG = re.compile(r"<[^>\n]{0,100}>|\{\\[^}\n]{0,100}\}")
+
+
+class _Line(NamedTuple):
+    """What is said: its line of the file, and when its cue begins."""
+
+    number: int
+    time: str
+    text: str
 
 
 def extract(file: BinaryIO) -> Iterator[Document]:
     """Yield the document; a line of its text has the line of the file it is from."""
     builder = Builder()
-    spoken: list[str] = []
-    lines: list[int] = []
+    stretch: list[_Line] = []
     size = 0
-    time = ""
-    in_cue = False
-
-    def flush() -> None:
-        nonlocal size
-        builder.part()
-        builder.headings(time)
-        builder.paragraph("\n".join(spoken), lines=lines)
-        spoken.clear()
-        lines.clear()
-        size = 0
-
-    for number, line in enumerate(re.split(r"\r\n?|\n", decode(file.read())[0]), 1):
-        begins = _TIME.match(line)
-        if begins:
-            in_cue = True
-            if size >= STRETCH:
-                flush()
-            if not spoken:
-                hours, minutes, seconds = begins.groups()
-                time = f"{int(hours or 0):02}:{minutes}:{seconds}"
-        elif not line.strip():
-            in_cue = False
-        elif in_cue:
-            said = _TAG.sub("", line).strip()
-            if said and (not spoken or spoken[-1] != said):  # rolling captions repeat lines
-                spoken.append(said)
-                lines.append(number)
-                size += len(said)
-    flush()
+    for line in _lines(decode(file.read())[0]):
+        if size >= STRETCH and line.time != stretch[-1].time:
+            _add(builder, stretch)
+            stretch, size = [], 0
+        if not stretch or stretch[-1].text != line.text:  # rolling captions repeat lines
+            stretch.append(line)
+            size += len(line.text)
+    _add(builder, stretch)
     yield builder.document()
+
+
+def _lines(text: str) -> Iterator[_Line]:
+    time = ""  # of the cue that is being read
+    for number, line in enumerate(re.split(r"\r\n?|\n", text), 1):
+        if begins := _TIME.match(line):
+            time = _clock(*begins.groups())
+        elif begins := _DIALOGUE.match(line):
+            for part in re.split(r"\\[Nn]", begins[4]):
+                if said := _TAG.sub("", part).replace("\\h", " ").strip():
+                    yield _Line(number, _clock(*begins.group(1, 2, 3)), said)
+        elif not line.strip():
+            time = ""
+        elif time and (said := unescape(_TAG.sub("", line)).strip()):
+            yield _Line(number, time, said)
+
+
+def _clock(hours: str | None, minutes: str, seconds: str) -> str:
+    return f"{int(hours or 0):02}:{minutes}:{seconds}"
+
+
+def _add(builder: Builder, stretch: list[_Line]) -> None:
+    if not stretch:
+        return
+    builder.part()
+    builder.headings(stretch[0].time)
+    said = [
+        line.text if i and line.time == stretch[i - 1].time else f"[{line.time}] {line.text}"
+        for i, line in enumerate(stretch)
+    ]
+    builder.paragraph("\n".join(said), lines=[line.number for line in stretch])
