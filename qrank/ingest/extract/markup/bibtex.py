@@ -1,0 +1,164 @@
+"""BibTeX: an entry is a part of its own under its title, with the lines of its fields."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import BinaryIO, NamedTuple
+
+from qrank.ingest.decode import decode
+from qrank.ingest.extract.building import Builder, one_line
+from qrank.markup.latex import readable
+from qrank.results import Document
+
+_ENTRY = re.compile(r"^[ \t]*@[ \t]*([A-Za-z]+)[ \t]*[{(]", re.MULTILINE)
+_KEY = re.compile(r"\s*([^\s,={}\"]{1,500})\s*(?:,|(?=[})]))")
+_NAME = re.compile(r"[\s,]*([A-Za-z][^\s=,{}\"#@]{0,100})\s*=\s*")
+_PIECE = re.compile(r"\s*(?:([{\"])|([^\s,#{}\"()]+))")
+_BLANKS = re.compile(r"[ \t\n,]*")
+_NEXT = re.compile(r"\s*#")
+_BRACE = re.compile(r"\\.|[{}\"]", re.DOTALL)
+_PERCENT = re.compile(r"(?<!\\)%")
+_RAW = frozenset("url doi file eprint isbn issn howpublished-url bdsk-url-1".split())
+_MONTHS = {
+    month[:3].lower(): month
+    for month in (
+        "January February March April May June July August September October November December"
+    ).split()
+}
+MAX_STRINGS = 10_000
+MAX_STRING = 1000  # characters that an abbreviation stands for
+
+
+class _Value(NamedTuple):
+    text: str
+    end: int
+
+
+def extract(file: BinaryIO) -> Iterator[Document]:
+    """Yield the entries; what stands between them is text, too."""
+    text = decode(file.read())[0].replace("\r\n", "\n").replace("\r", "\n")
+    builder = Builder()
+    strings: dict[str, str] = dict(_MONTHS)
+    lines = _Lines(text)
+    found = [*_ENTRY.finditer(text)]
+    ends = [*(entry.start() for entry in found[1:]), len(text)]
+    _between(builder, text[: found[0].start() if found else len(text)], 1)
+    for entry, end in zip(found, ends, strict=True):
+        kind = entry[1].lower()
+        at = entry.end()
+        if kind == "comment":
+            continue
+        if kind == "string":
+            for name, value, _ in _fields(text, at, end, strings)[0]:
+                if len(strings) < MAX_STRINGS:
+                    strings[name.lower()] = value[:MAX_STRING]
+            continue
+        if kind != "preamble":
+            at = _add(builder, text, entry, end, strings, lines)
+            after = text.find("\n", at, end)
+            if after >= 0:
+                _between(builder, text[after:end], lines.of(after))
+    yield builder.document()
+
+
+def _add(
+    builder: Builder,
+    text: str,
+    entry: re.Match[str],
+    end: int,
+    strings: Mapping[str, str],
+    lines: _Lines,
+) -> int:
+    """Add an entry; returns where it ends."""
+    key = _KEY.match(text, entry.end(), end)
+    fields, at = _fields(text, key.end() if key else entry.end(), end, strings)
+    title = next((value for name, value, _ in fields if name.lower() == "title"), "")
+    builder.part()
+    builder.headings(title)
+    said = [f"{name.lower()}: {value}" for name, value, _ in fields if value]
+    places = [lines.of(place) for _, value, place in fields if value]
+    head = f"{entry[1].lower()} {key[1] if key else ''}".rstrip()
+    builder.paragraph("\n".join([head, *said]), lines=[lines.of(entry.start()), *places])
+    builder.part()
+    builder.headings()
+    return at
+
+
+def _between(builder: Builder, text: str, line: int) -> None:
+    """What stands between entries, where people comment."""
+    line += len(text[: len(text) - len(text.lstrip())].split("\n")) - 1
+    if text.strip():
+        builder.paragraph(text.strip(), lines=range(line, line + text.strip().count("\n") + 1))
+
+
+def _fields(
+    text: str, at: int, end: int, strings: Mapping[str, str]
+) -> tuple[list[tuple[str, str, int]], int]:
+    """The fields of an entry as (name, value, place), and where it ends; text between them that
+    is none is passed over."""
+    found: list[tuple[str, str, int]] = []
+    while at < end:
+        name = _NAME.match(text, at, end)
+        if not name:
+            blanks = _BLANKS.match(text, at, end)
+            at = blanks.end() if blanks else at
+            if at == end or text[at] in "})":
+                return found, min(end, at + 1)
+            comma = text.find(",", at + 1, end)
+            line_end = text.find("\n", at + 1, end)
+            at = min((place for place in (comma, line_end) if place >= 0), default=end)
+            continue
+        value = _value(text, name.end(), end, strings)
+        lowered = name[1].lower()
+        if lowered in _RAW:
+            said = one_line(value.text)
+        else:
+            said = one_line(readable(_PERCENT.sub(r"\\%", value.text)))
+        found.append((name[1], said, name.start(1)))
+        at = max(value.end, name.end())
+    return found, end
+
+
+def _value(text: str, at: int, end: int, strings: Mapping[str, str]) -> _Value:
+    """What is in braces or quotes, or an abbreviation; several are joined by #."""
+    pieces = []
+    while piece := _PIECE.match(text, at, end):
+        if piece[2]:
+            pieces.append(strings.get(piece[2].lower(), piece[2]))
+            at = piece.end()
+        else:
+            quoted = _quoted(text, piece.start(1), end)
+            pieces.append(quoted.text)
+            at = quoted.end
+        more = _NEXT.match(text, at, end)
+        if not more:
+            break
+        at = more.end()
+    return _Value("".join(pieces), at)
+
+
+def _quoted(text: str, start: int, end: int) -> _Value:
+    closing = "}" if text[start] == "{" else '"'
+    depth = 0
+    for found in _BRACE.finditer(text, start + 1, end):
+        if found[0] == closing and not depth:
+            return _Value(text[start + 1 : found.start()], found.end())
+        depth = max(0, depth + {"{": 1, "}": -1}.get(found[0], 0))
+    return _Value(text[start + 1 : end], end)  # it never ends: all of the entry is in it
+
+
+class _Lines:
+    """The lines that places are on, asked for in any order near each other."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._at, self._line = 0, 1
+
+    def of(self, place: int) -> int:
+        if place < self._at:
+            self._line -= self._text.count("\n", place, self._at)
+        else:
+            self._line += self._text.count("\n", self._at, place)
+        self._at = place
+        return self._line

@@ -1,0 +1,233 @@
+"""iCalendar and vCard: folded lines joined, an entry a part of its own under its name."""
+
+from __future__ import annotations
+
+import binascii
+import re
+from collections.abc import Iterator, Sequence
+from typing import BinaryIO, NamedTuple
+
+from qrank.errors import NoTextError
+from qrank.ingest.decode import decode, text_encoding
+from qrank.ingest.extract.building import Builder
+from qrank.results import Document
+
+_PROPERTY = re.compile(
+    r"(?:[\w-]{1,60}\.)?(?P<name>[A-Za-z][\w-]{0,60})"
+    r"(?P<parameters>(?:;(?:[^\":;]|\"[^\"]*\")*+)*+):(?P<value>.*)",
+    re.DOTALL,
+)
+_PARAMETER = re.compile(r";([\w-]+)(?:=((?:\"[^\"]*\"|[^\";])*+))?")
+_ESCAPE = re.compile(r"\\(.)")
+_TIME = re.compile(r"(\d{4})-?(\d\d)-?(\d\d)(?:T(\d\d):?(\d\d)(?::?\d\d)?(Z?))?")
+_MARKS = (b"\xff\xfe", b"\xfe\xff", b"\xef\xbb\xbf")
+_NAMED = {  # what a property is called where its name says little
+    "DTSTART": "start", "DTEND": "end", "TEL": "phone", "ADR": "address", "BDAY": "birthday",
+    "N": "name", "ORG": "organization",
+}  # fmt: skip
+_TIMES = frozenset(
+    "DTSTART DTEND DUE COMPLETED BDAY ANNIVERSARY RECURRENCE-ID EXDATE RDATE".split()
+)
+_LEFT_OUT = frozenset(  # for programs
+    "UID DTSTAMP CREATED LAST-MODIFIED SEQUENCE TRANSP CLASS PRODID VERSION REV PHOTO LOGO SOUND "
+    "KEY METHOD CALSCALE TRIGGER ACTION ATTACH-DATA GEO PRIORITY RRULE PERCENT-COMPLETE SOURCE "
+    "TZOFFSETFROM TZOFFSETTO TZNAME TZID CLIENTPIDMAP REQUEST-STATUS MAILER X-ABLABEL "
+    "X-WR-ALARMUID X-MOZ-GENERATION X-MOZ-LASTACK ACKNOWLEDGED DURATION REPEAT FBURL "
+    "CALADRURI CALURI X-ABSHOWAS X-ABUID X-IMAGEHASH X-IMAGETYPE X-APPLE-STRUCTURED-LOCATION "
+    "X-LIC-LOCATION X-ALT-DESC PROFILE BEGIN END".split()
+)
+_ENTRIES = ("VEVENT", "VTODO", "VJOURNAL", "VFREEBUSY", "VCARD")
+MAX_DEPTH = 50
+
+
+class _Property(NamedTuple):
+    name: str
+    parameters: dict[str, str]
+    value: str
+    line: int
+
+
+def extract(file: BinaryIO) -> Iterator[Document]:
+    """Yield the entries; the title is the calendar's, or that of an entry that is alone.
+
+    Raises NoTextError when it begins no calendar and no card.
+    """
+    reader = _Reader()
+    for found in _properties(file.read()):
+        reader.add(found)
+    yield reader.document()
+
+
+class _Reader:
+    """Makes text of properties, an entry after the other."""
+
+    def __init__(self) -> None:
+        self._builder = Builder()
+        self._inside: list[str] = []  # the components that are open
+        self._entry: list[_Property] = []
+        self._title = ""
+        self._names: list[str] = []
+        self._fields: dict[str, object] = {}
+        self._began = False
+
+    def add(self, found: _Property) -> None:
+        kind = found.value.strip().upper()
+        if found.name == "BEGIN":
+            self._began = True
+            if kind in _ENTRIES:
+                self._close()
+            if len(self._inside) < MAX_DEPTH:
+                self._inside.append(kind)
+        elif found.name == "END":
+            if kind in self._inside:
+                del self._inside[self._inside.index(kind) :]
+            if kind in _ENTRIES:
+                self._close()
+        elif "VTIMEZONE" in self._inside:
+            pass
+        elif any(kind in _ENTRIES for kind in self._inside):
+            self._entry.append(found)
+        elif found.name in ("X-WR-CALNAME", "NAME"):
+            self._title = self._title or _text(found)
+        elif found.name == "X-WR-CALDESC":
+            self._builder.paragraph(_text(found), found.line)
+
+    def document(self) -> Document:
+        self._close()
+        if not self._began:
+            raise NoTextError("no calendar and no card begins in it")
+        alone = len(self._names) == 1
+        title = self._title or (self._names[0] if alone else "")
+        return self._builder.document(title, self._fields if alone else None)
+
+    def _close(self) -> None:
+        """Add the entry that was open."""
+        entry, self._entry = self._entry, []
+        if not entry:
+            return
+        named = {found.name: found for found in reversed(entry)}
+        name = next((_text(named[n]) for n in ("SUMMARY", "FN", "N", "ORG") if n in named), "")
+        self._names.append(name)
+        self._builder.part()
+        self._builder.headings(name)
+        lines, numbers = [], []
+        for found in entry:
+            if found.name in _LEFT_OUT or found.parameters.get("ENCODING", "")[:1] in ("B", "b"):
+                continue
+            value = _text(found)
+            if found.name == "N" and value == name:
+                continue
+            if value and not (found.value.startswith("data:") and len(value) > 500):
+                lines.append(value if value == name else f"{_label(found)}: {value}")
+                numbers += [found.line] * (value.count("\n") + 1)
+        self._builder.paragraph("\n".join(lines), lines=numbers)
+        self._builder.part()
+        self._builder.headings()
+        for name in ("DTSTART", "DTEND", "DUE"):
+            if name in named:
+                self._fields[_NAMED.get(name, name.lower())] = _time(named[name].value)
+
+
+def _label(found: _Property) -> str:
+    return _NAMED.get(found.name, found.name.removeprefix("X-").lower())
+
+
+def _text(found: _Property) -> str:
+    """A property's value for people.
+
+    >>> _text(_Property("ADR", {}, ";;1 High St;Cork;;;Ireland", 1))
+    '1 High St, Cork, Ireland'
+    """
+    value = found.value
+    if found.name in _TIMES:
+        zone = found.parameters.get("TZID", "")
+        return ", ".join(map(_time, value.split(","))) + f" {zone}".rstrip()
+    if found.name in ("N", "ADR", "ORG", "GENDER"):
+        parts = [_unescaped(part).strip() for part in re.split(r"(?<!\\);", value)]
+        if found.name == "N":
+            family, given, *rest = [*parts, "", ""]
+            parts = [" ".join(filter(None, [*rest[1:2], given, *rest[:1], family, *rest[2:3]]))]
+        return ", ".join(part for part in parts if part)
+    value = _unescaped(value)
+    if value[:7].lower() == "mailto:":
+        value = value[7:]
+    if name := found.parameters.get("CN"):
+        value = f"{name} <{value}>"
+    return value.strip()
+
+
+def _unescaped(value: str) -> str:
+    return _ESCAPE.sub(lambda found: "\n" if found[1] in "nN" else found[1], value)
+
+
+def _time(value: str) -> str:
+    """A date, or a time, as ISO 8601 has them without seconds.
+
+    >>> _time("20240503T093000Z"), _time("20240503"), _time("--0503")
+    ('2024-05-03 09:30 UTC', '2024-05-03', '--0503')
+    """
+    found = _TIME.match(value.strip())
+    if not found:
+        return value.strip()
+    day = f"{found[1]}-{found[2]}-{found[3]}"
+    return f"{day} {found[4]}:{found[5]}{' UTC' if found[6] else ''}" if found[4] else day
+
+
+def _properties(data: bytes) -> Iterator[_Property]:
+    lines = _unfolded(data)
+    text = decode(b"\n".join(line for _, line in lines))[0] if lines else ""
+    numbers = [number for number, _ in lines]
+    held: list[str] = []
+    start = 0
+    for number, line in zip(numbers, text.split("\n"), strict=False):
+        start = start if held else number
+        # A quoted-printable value goes on where its line ends with "=".
+        quoted = held or "QUOTED-PRINTABLE" in line[:200].upper()
+        if quoted and line.endswith("="):
+            held.append(line[:-1])
+            continue
+        found = _PROPERTY.match("".join([*held, line]))
+        held = []
+        if found:
+            yield _property(found, start)
+    if held and (found := _PROPERTY.match("".join(held))):
+        yield _property(found, start)
+
+
+def _property(found: re.Match[str], line: int) -> _Property:
+    parameters: dict[str, str] = {}
+    for name, value in _PARAMETER.findall(found["parameters"]):
+        # In vCard 2.1 a parameter may be a value alone.
+        key = name.upper() if value else ("ENCODING" if name.upper() in _ENCODINGS else name)
+        parameters[key] = (value or name).strip('"')
+    value = found["value"]
+    if parameters.get("ENCODING", "").upper() == "QUOTED-PRINTABLE":
+        value = _from_quoted(value, parameters.get("CHARSET", "utf-8"))
+    return _Property(found["name"].upper(), parameters, value, line)
+
+
+_ENCODINGS = frozenset(("QUOTED-PRINTABLE", "BASE64", "B", "8BIT", "7BIT"))
+
+
+def _from_quoted(value: str, charset: str) -> str:
+    data = binascii.a2b_qp(value.encode("utf-8", "replace"))
+    try:
+        text = data.decode(text_encoding(charset))
+    except (LookupError, ValueError):
+        text = data.decode("utf-8", "replace")
+    return text.replace("\r\n", "\n")
+
+
+def _unfolded(data: bytes) -> Sequence[tuple[int, bytes]]:
+    """The lines with the numbers they begin on, folded ones joined: also within a character."""
+    if data.startswith(_MARKS):
+        data = decode(data)[0].encode("utf-8")
+    lines: list[tuple[int, list[bytes]]] = []
+    for number, line in enumerate(
+        data.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n"), 1
+    ):
+        if line[:1] in (b" ", b"\t") and lines:
+            lines[-1][1].append(line[1:])
+        else:
+            lines.append((number, [line]))
+    return [(number, b"".join(pieces)) for number, pieces in lines]
