@@ -17,6 +17,9 @@ READERS = (
     *(
         "tex",
         "man",
+        "bib",
+        "ics",
+        "vcf",
         "py",
         "c",
         "js",
