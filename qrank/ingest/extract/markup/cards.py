@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import BinaryIO, NamedTuple
 
 from qrank.errors import NoTextError
-from qrank.ingest.decode import decode, text_encoding
+from qrank.ingest.decode import decode, decode_labelled
 from qrank.ingest.extract.building import Builder
 from qrank.results import Document
 
@@ -211,10 +211,7 @@ _ENCODINGS = frozenset(("QUOTED-PRINTABLE", "BASE64", "B", "8BIT", "7BIT"))
 
 def _from_quoted(value: str, charset: str) -> str:
     data = binascii.a2b_qp(value.encode("utf-8", "replace"))
-    try:
-        text = data.decode(text_encoding(charset))
-    except (LookupError, ValueError):
-        text = data.decode("utf-8", "replace")
+    text = decode_labelled(data, charset)
     return text.replace("\r\n", "\n")
 
 
