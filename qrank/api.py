@@ -194,7 +194,7 @@ class Index(Closing):
         require_progress(progress)
         texts = text_list("query", query)
         if not texts:
-            raise InputError("there is no query", hint="say what to search for")
+            raise InputError("no query was given", hint="name what to search for")
         one = Query(
             text=texts[0],
             mode=mode,
@@ -304,7 +304,7 @@ class Index(Closing):
             return indexed_chunk(stored)
         raise InputError(
             f"there is no passage {id!r} in {self.path}",
-            hint="ids are in what qrank search --json prints; a file indexed again has new ones",
+            hint="qrank search --json prints ids; the chunks of a file that changed get new ones",
         )
 
     def bm25_terms(self, answer: Answer) -> dict[str, dict[str, float]]:

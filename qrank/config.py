@@ -112,7 +112,7 @@ def project_file(settings: Settings) -> Path:
     """Where the settings of the project are that is used here. Raises InputError without one."""
     settings.require_trusted()
     if settings.project is None:
-        raise InputError("this folder belongs to no project", hint="make it one with: qrank init")
+        raise InputError("this folder is not in a project", hint="create one with: qrank init")
     return settings.project / CONFIG_NAME
 
 
@@ -183,13 +183,15 @@ def _require_harmless(values: dict[str, str], models: Models, path: Path) -> Non
         if key in ("embed_model", "rerank_model"):
             # Not a path, not a source, not a URL, and no alias of a server.
             if not _ALIAS.fullmatch(value) or value.lower().endswith(".gguf"):
-                raise _not_in_a_project(path, f"{key} = {value!r}, which is no alias of a model")
+                raise _not_in_a_project(
+                    path, f"{key} = {value!r}, which is not the alias of a model"
+                )
             alias = value.partition(":")[0]
             own = [line for tables in models.values() for line, _ in tables]
             if any(line.get("alias") in (alias, value) and _runs_elsewhere(line) for line in own):
                 raise _not_in_a_project(path, f"{key} = {value!r}, which a server runs")
         if key == "hyperlink_format" and not value.isalpha():
-            raise _not_in_a_project(path, f"{key} = {value!r}, which is no name of a format")
+            raise _not_in_a_project(path, f"{key} = {value!r}, which is not the name of a format")
 
 
 def _runs_elsewhere(line: dict[str, Any]) -> bool:
@@ -199,7 +201,7 @@ def _runs_elsewhere(line: dict[str, Any]) -> bool:
 def _not_in_a_project(path: Path, what: str) -> InputError:
     return InputError(
         f"{path}: a project can't set {what}",
-        hint="put it into your own config.toml, or name it with a flag; "
+        hint="put it into your own config.toml, or use a flag; "
         f"a project can set {', '.join(PROJECT_KEYS)}",
     )
 
@@ -217,7 +219,7 @@ def _read(path: Path, models: Models) -> dict[str, str]:
     for role in MODELS:
         lines = table.pop(role, [])
         if not isinstance(lines, list) or not all(isinstance(line, dict) for line in lines):
-            raise InputError(f"{path}: models stand in tables headed [[{role}]]")
+            raise InputError(f"{path}: models belong in [[{role}]] tables")
         models[role] += [(line, path) for line in lines]
     for key, value in table.items():
         if key not in KEYS:

@@ -150,7 +150,9 @@ class Settings:
         named = self.get("db", str(flag) if flag is not None else None)
         if named:
             if "\0" in named:
-                raise InputError(f"no file can be named {named!r}", hint="name another with --db")
+                raise InputError(
+                    f"{named!r} is not a valid file name", hint="name another with --db"
+                )
             return Path(named).expanduser()
         self.require_trusted()
         if self.project:

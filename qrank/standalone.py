@@ -48,7 +48,7 @@ def rerank(
 def _require_query(query: str) -> None:
     require_type("query", query, str)
     if not query.strip():
-        raise InputError("the query is empty", hint="say what the documents should answer")
+        raise InputError("the query is empty", hint="give a query to score the documents against")
 
 
 def _require_model(model: str | None, placement: Placement, settings: Settings) -> None:

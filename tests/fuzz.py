@@ -49,7 +49,7 @@ AS_IT_IS = (
     "log",
     "",
 )  # suffixes of text whose chunks are bytes of the file
-BAD = ("took longer", "its reader crashed", "its reader ended", "needs too much memory")
+BAD = ("took longer", "its parser crashed", "its parser exited", "needs too much memory")
 SUFFIXES = ["", "unknown", *(suffix for format in FORMATS for suffix in format.suffixes.split())]
 
 

@@ -39,7 +39,7 @@ def test_another_model_takes_the_place_of_the_first(qrank: Qrank, notes: Path) -
     (before,) = models(qrank)
     run = qrank("index", "notes", "--db", "i.db", "--embed-model", OTHER)
     assert run.returncode == 0
-    assert "took the place of tiny" in run.stderr
+    assert "replaced tiny" in run.stderr
     (after,) = models(qrank)
     assert (after["name"], after["dims"], after["vectors"]) == (str(OTHER), 32, before["vectors"])
     assert after["sha256"] != before["sha256"]
@@ -116,9 +116,9 @@ def test_the_vectors_of_an_older_release_are_renewed(
     run = qrank("search", "green tea", "--db", "i.db", "--json")
     assert run.json()["models"]["embed"] is None
     assert run.json()["results"]
-    assert "run qrank index to renew them" in run.stderr
+    assert "run qrank index to recompute them" in run.stderr
     line = complaint(qrank("search", "tea", "--mode", "vector", "--db", "i.db"))
-    assert "run qrank index to renew them" in line
+    assert "run qrank index to recompute them" in line
     renewed = qrank("index", notes / "tea.md", "--db", "i.db", "--json").json()
     assert renewed["embedded"] == renewed["chunks"]
     assert len(models(qrank)) == 1

@@ -88,7 +88,7 @@ def test_a_long_text_that_grows_while_it_is_read_costs_only_itself(tmp_path: Pat
         done.set()
         writer.join()
     assert [(p.path, p.reason) for p in report.errors] == [
-        (str(growing), "it changed while it was read")
+        (str(growing), "it changed while being read")
     ]
     assert (report.added, report.failed) == (2, 1)
     assert [Path(result.path).name for result in found.results] == ["a.md", "c.md"]

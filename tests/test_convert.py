@@ -244,7 +244,7 @@ def cut(folder: Path) -> None:
         (without("model.safetensors"), "no .safetensors file"),
         (without("config.json"), "config.json"),
         (without("tokenizer.json"), "tokenizer.json"),
-        (cut, "cut short"),
+        (cut, "truncated"),
         (lambda f: (f / "config.json").write_text("{", "utf-8"), "no valid JSON"),
         (changed("config.json", architectures=["LlamaForCausalLM"]), "a LlamaForCausalLM"),
         (changed("config.json", hidden_size=None), "hidden_size"),
@@ -265,7 +265,7 @@ def complaint_of(run: Run) -> str:
     """The last line of a failed run, after what it was about to do."""
     assert (run.returncode, run.stdout) == (2, ""), run
     assert all(
-        line in ("qrank: converting", "qrank: quantising to Q8_0", "qrank: quantising to Q4_0")
+        line in ("qrank: converting", "qrank: quantizing to Q8_0", "qrank: quantizing to Q4_0")
         for line in run.stderr.splitlines()[:-1]
     )
     return run.stderr.splitlines()[-1]

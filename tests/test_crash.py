@@ -45,7 +45,7 @@ def test_a_limit_on_files_is_said_and_nothing_is_lost(tmp_path: Path) -> None:
     said = failed_run(
         folder, db, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, limit)
     )
-    assert "is its disk full" in said
+    assert "whether its disk is full" in said
     assert_sound(db)
     assert_completed(folder, db)
 

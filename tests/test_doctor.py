@@ -29,14 +29,14 @@ def test_a_healthy_machine(qrank: Qrank) -> None:
     for role in ("embedder", "reranker"):
         check = found[f"self-test of the {role}"]
         assert check["status"] == "ok"
-        assert "3 of 3 known pairs" in check["detail"]
+        assert "3 of 3 test pairs" in check["detail"]
 
 
 @pytest.mark.parametrize(
     ("spoil", "check", "reason"),
     [
         ("embed.gguf", "model qwen3-reranker-0.6b (reranker)", "is embedder, not the reranker"),
-        ("half", "model qwen3-reranker-0.6b", "cut short or damaged"),
+        ("half", "model qwen3-reranker-0.6b", "truncated or damaged"),
     ],
 )
 def test_a_broken_model_is_found(

@@ -92,7 +92,7 @@ def test_a_stderr_that_takes_nothing_costs_nothing(
     words = ("index", "notes", "left.docx", "--no-embed", "--db", "i.db")
     run = qrank(*words, prefix=shell(redirection))
     assert run.returncode == 0
-    assert run.stdout.startswith("2 unchanged, 1 left out;")
+    assert run.stdout.startswith("2 unchanged, 1 skipped;")
     run = qrank("search", "kestrel", "--db", "nowhere.db", prefix=shell(redirection))
     assert (run.returncode, run.stdout) == (2, "")
 
@@ -218,16 +218,16 @@ def test_what_is_no_export_is_not_taken_in(qrank: Qrank, place: Path) -> None:
     (place / "empty").touch()
     for name, reason in {
         "notes": "can't read notes: is a directory",
-        "odd": "line 1 of odd is not as qrank export writes it: ",
-        "q.jsonl": "line 1 of q.jsonl is not as qrank export writes it: ",
-        "notes/a.md": "line 1 of notes/a.md is not as qrank export writes it: it is not JSON; ",
-        "empty": "line 1 of empty is not as qrank export writes it: it is empty; ",
-        "/dev/null": "line 1 of /dev/null is not as qrank export writes it: it is empty; ",
+        "odd": "line 1 of odd is not a valid line of an export: ",
+        "q.jsonl": "line 1 of q.jsonl is not a valid line of an export: ",
+        "notes/a.md": "line 1 of notes/a.md is not a valid line of an export: it is not JSON; ",
+        "empty": "line 1 of empty is not a valid line of an export: it is empty; ",
+        "/dev/null": "line 1 of /dev/null is not a valid line of an export: it is empty; ",
     }.items():
         assert complaint(qrank("import", name, "--db", "i.db")).startswith(f"qrank: {reason}")
     header, *rest = (place / "export.jsonl").read_text("utf-8").splitlines(keepends=True)
     (place / "mixed.jsonl").write_text(header + rest[0] + rest[1] + "Tea.\n", "utf-8")
     said = complaint(qrank("import", "mixed.jsonl", "--db", "i.db"))
-    assert "line 4 of mixed.jsonl is not as qrank export writes it: it is not JSON; " in said
+    assert "line 4 of mixed.jsonl is not a valid line of an export: it is not JSON; " in said
     (place / "deep.jsonl").write_text(header + "[" * 100_000, "utf-8")
     assert "line 2 of deep.jsonl " in complaint(qrank("import", "deep.jsonl", "--db", "i.db"))

@@ -171,9 +171,12 @@ def test_a_changed_corpus_is_indexed_again(qrank: Callable[..., Run], beir: Path
 @pytest.mark.parametrize(
     ("spoil", "said"),
     [
-        (lambda f: (f / "corpus.jsonl").write_text("{\n"), "corpus.jsonl:1 is no JSON"),
+        (lambda f: (f / "corpus.jsonl").write_text("{\n"), "corpus.jsonl:1 is not valid JSON"),
         (lambda f: (f / "corpus.jsonl").write_text('{"text": "a"}\n'), 'has no "_id"'),
-        (lambda f: (f / "queries.jsonl").write_text("[1]\n"), "queries.jsonl:1 is no JSON object"),
+        (
+            lambda f: (f / "queries.jsonl").write_text("[1]\n"),
+            "queries.jsonl:1 is not a JSON object",
+        ),
         (lambda f: (f / "queries.jsonl").write_text(""), "no query with a relevant document"),
         (lambda f: (f / "qrels/test.tsv").write_text("a\tb\tc\nq1 d1 1\n"), "test.tsv:2"),
         (lambda f: (f / "qrels/test.tsv").rename(f / "qrels/dev.tsv"), "--split takes one of: dev"),

@@ -37,8 +37,8 @@ def test_what_is_wrong_is_found(tmp_path: Path) -> None:
     outcome.prepared.chunks.reverse()
     [said] = found_wrong(outcome, Made("", "csv", b""))
     assert said.startswith("chunk 1 is at 1190-")
-    crashed = Outcome(task, problem=Problem("failed", "its reader crashed (SIGSEGV)"))
-    assert list(found_wrong(crashed, Made("", "txt", b""))) == ["its reader crashed (SIGSEGV)"]
+    crashed = Outcome(task, problem=Problem("failed", "its parser crashed (SIGSEGV)"))
+    assert list(found_wrong(crashed, Made("", "txt", b""))) == ["its parser crashed (SIGSEGV)"]
 
 
 @pytest.mark.parametrize("size", [10, 1000])

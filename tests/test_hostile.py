@@ -93,7 +93,7 @@ def test_a_reader_that_crashes_hangs_or_eats_costs_its_file(
     assert not opened.exists()  # nothing was tried again
     assert reasons(again) == said
     assert all(problem["known"] for problem in again.json()["errors"])
-    assert "left out" not in again.stderr
+    assert "skipped" not in again.stderr
     docx(notes / "crash.docx", b"healed")
     assert qrank(*words, **variables).json()["files"]["added"] == 1
 
@@ -200,7 +200,7 @@ def test_the_user_s_own_command_reads_what_nothing_else_does(qrank: Qrank, tmp_p
     hits = qrank("search", "transmogrified", "--mode", "bm25", "--db", "i.db", "--jsonl").lines()
     assert [Path(hit["path"]).name for hit in hits] == ["a.xyz"]
     failing = qrank(*words, "--pre", "false")
-    assert "false ended with status 1" in failing.stderr
+    assert "false exited with status 1" in failing.stderr
 
 
 TEXTS = st.lists(

@@ -87,7 +87,7 @@ def test_what_can_t_be_read_is_told_and_the_rest_is_indexed(qrank: Qrank, notes:
     assert counts(run) == {"added": 4, "skipped": 1}
     reasons = {Path(problem["path"]).name: problem["reason"] for problem in run.json()["errors"]}
     assert reasons == {"image.png": "binary file"}
-    assert "left out notes/image.png: binary file" in run.stderr
+    assert "skipped notes/image.png: binary file" in run.stderr
     alone = qrank("index", "notes/image.png", "--no-embed", "--db", "j.db")
     assert alone.returncode == 2
 
@@ -269,7 +269,7 @@ def test_a_glob_that_is_none_and_a_link_to_nothing_are_said(qrank: Qrank, notes:
         assert said.startswith(f"qrank: {glob!r} is not a valid glob: ")
     (notes.parent / "gone").symlink_to("nowhere")
     said = complaint(qrank("index", "gone", "--no-embed", "--db", "i.db"))
-    assert said.endswith("gone is a link to what is not there")
+    assert said.endswith("gone is a broken symlink")
 
 
 def test_a_narrower_run_removes_nothing_it_did_not_look_for(qrank: Qrank, notes: Path) -> None:
@@ -281,15 +281,15 @@ def test_a_narrower_run_removes_nothing_it_did_not_look_for(qrank: Qrank, notes:
 
 def test_a_dry_run_and_chunks_show_what_would_be_made(qrank: Qrank, notes: Path) -> None:
     planned = qrank("index", "notes", "--dry-run", "--db", "i.db").stdout.splitlines()
-    assert planned[1].startswith("notes/tea.md: 1 passages")
-    assert planned[2].startswith("2 files: 2 passages, ~")
+    assert planned[1].startswith("notes/tea.md: 1 chunk")
+    assert planned[2].startswith("2 files: 2 chunks, ~")
     assert not (notes.parent / "i.db").exists()
     [sea, tea] = qrank("chunks", "notes", "--jsonl").lines()
     assert (tea["heading"], tea["start_line"], tea["end_line"]) == ("Tea", 1, 3)
     assert sea["tokens"] > 0
     nothing = qrank("chunks", "notes", "-g", "*.nothing")
     assert (nothing.returncode, nothing.stdout) == (1, "")
-    assert "no file was found" in nothing.stderr
+    assert "no files found" in nothing.stderr
 
 
 def test_files_with_odd_names_are_found_opened_and_removed(

@@ -122,13 +122,13 @@ def test_what_goes_wrong_is_said(tmp_path: Path, qrank: Qrank) -> None:
 
 def test_it_says_why_there_is_little_or_nothing(sample_db: Path) -> None:
     async def steps(screen: Screen, pilot: Pilot[None]) -> None:
-        await until(lambda: "no result has any word of the query" in shown(screen, "status"))
+        await until(lambda: "no result contains a word of the query" in shown(screen, "status"))
         assert entries(screen)
         screen.query_one(Input).value = "-tea"
-        await until(lambda: "only says what to leave out" in shown(screen, "status"))
+        await until(lambda: "only excludes words" in shown(screen, "status"))
         assert not entries(screen)
         screen.query_one(Input).value = '"car tides"'
-        await until(lambda: shown(screen, "status") == 'nothing found that meets: "car tides"')
+        await until(lambda: shown(screen, "status") == 'nothing matches all of: "car tides"')
 
     drive(sample_db, "zzzq", steps)
 

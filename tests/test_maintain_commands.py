@@ -64,7 +64,7 @@ def test_remove_takes_out_folders_that_are_gone_too(qrank: Qrank, notes: Path) -
         (["home", "nowhere"], "nothing under"),
         (["home", "--collection", "work"], "nothing under"),
         (["--collection", "wrok"], "there are home, work"),
-        ([], "say what to remove"),
+        ([], "nothing to remove"),
     ],
 )
 def test_what_can_t_be_removed_changes_nothing(
@@ -133,12 +133,12 @@ def test_an_export_that_is_cut_off_or_wrong_is_said(qrank: Qrank, notes: Path) -
     document = json.loads(lines[1])
     for number, (broken, reason) in enumerate(
         {
-            "".join(lines[:-1]): "the end is missing",
+            "".join(lines[:-1]): "the last line is missing",
             "".join(lines[:3]) + lines[3][:40]: "line 4",
             "".join([*lines[:3], lines[3].replace('"hash"', '"hush"'), *lines[4:]]): "'hash'",
-            "".join([lines[0], *lines[2:]]): "a chunk before its document",
+            "".join([lines[0], *lines[2:]]): "a chunk without its document",
             "".join([*lines[:2], lines[2].replace("[0.", '["x", 0.'), *lines[3:]]): "numbers",
-            "[]\n": "line 1 of stdin is not as qrank export",
+            "[]\n": "line 1 of stdin is not a valid line of an export",
             '{"qrank": 9, "models": []}\n': "format 9",
             "".join(
                 [lines[0], json.dumps(document | {"size": 10**30}) + "\n", *lines[2:]]
@@ -196,9 +196,9 @@ def test_an_index_on_a_read_only_medium_is_searched_and_not_written(
         ("UPDATE vector SET slot = slot + 1", "vectors"),
         ("UPDATE segment SET used = 9", "vectors"),
         ("UPDATE code SET codes = x'00'", "vectors"),
-        ("DELETE FROM terms_docsize WHERE id = 1", "words"),
-        ("UPDATE terms_data SET block = x'00' WHERE id > 10", "words"),
-        ("UPDATE chunk SET packed_terms = x'ff' WHERE id = 1", "kept words"),
+        ("DELETE FROM terms_docsize WHERE id = 1", "full text"),
+        ("UPDATE terms_data SET block = x'00' WHERE id > 10", "full text"),
+        ("UPDATE chunk SET packed_terms = x'ff' WHERE id = 1", "stored terms"),
         ("DELETE FROM chunk WHERE id = 1", "references"),
         ("DELETE FROM passage WHERE id = 1", "references"),
     ],
@@ -219,4 +219,6 @@ def test_doctor_tells_what_is_unfinished_from_damage(qrank: Qrank, notes: Path) 
     qrank("index", "home", "--collection", "home", "--no-embed", "--db", "i.db")
     run = qrank("doctor", "--index", "--db", "i.db")
     assert run.returncode == 0
-    assert "warn  complete: an interrupted run left 1 passages without a vector" in run.stdout
+    assert (
+        "warn  complete: an interrupted run left unique texts without a vector from" in run.stdout
+    )

@@ -55,7 +55,7 @@ def test_a_damaged_header_never_crashes(
     [
         (lambda data: b"", "not a GGUF"),
         (lambda data: b"PK\x03\x04" + data, "not a GGUF"),
-        (lambda data: data[:50_000], "cut short"),
+        (lambda data: data[:50_000], "truncated"),
         (lambda data: data[:-200_000], "load|cut short"),
         (lambda data: data[:4] + struct.pack("<I", 99) + data[8:], "version 99"),
     ],

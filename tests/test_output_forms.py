@@ -57,7 +57,7 @@ def test_json_is_as_its_schema_says(qrank: Qrank, sample_db: Path) -> None:
         asked = (*words[:1], *words[2:], "-e", words[1]) if "-e" in more else words
         answer = qrank(*asked, *more, "--json").json()
         whole_answer.validate(answer)
-        # Nothing is said that the schema does not know.
+        # Nothing is printed that the schema does not have.
         assert set(answer) == set(schema["properties"])
         for hit in answer["results"]:
             assert set(hit) == set(schema["$defs"]["result"]["properties"])
@@ -102,8 +102,8 @@ def test_one_form_at_a_time(qrank: Qrank, sample_db: Path) -> None:
         ("--full", "-C", "1"),
         ("-l", "--explain"),
     ):
-        assert "can't go" in complaint(qrank(*words, *pair)), pair
-    assert "can't go" in complaint(qrank("rerank", "x", "--json", "--jsonl", stdin="x"))
+        assert "be combined" in complaint(qrank(*words, *pair)), pair
+    assert "be combined" in complaint(qrank("rerank", "x", "--json", "--jsonl", stdin="x"))
 
 
 def test_fields_and_formats(qrank: Qrank, sample_db: Path) -> None:
@@ -133,11 +133,11 @@ def test_fields_and_formats(qrank: Qrank, sample_db: Path) -> None:
         ("{path!r}", "no field {path!r}"),
         ("{}", "no field {}"),
         ("{nope}", "no field {nope}"),
-        ("{score:{rank}}", "can't do {score:{rank}}"),
-        ("{score:99999999}", "can't do"),
-        ("{path:.2f}", "can't do {path:.2f}"),
+        ("{score:{rank}}", "can't format {score:{rank}}"),
+        ("{score:99999999}", "can't format"),
+        ("{path:.2f}", "can't format {path:.2f}"),
         ("{path", "write {{ for a brace"),
-        (r"\x", "does not know"),
+        (r"\x", "unknown escape"),
         ("{}}", "--format"),
     ],
 )
@@ -305,7 +305,7 @@ def test_passages_for_a_model_fit_and_are_what_the_files_say(qrank: Qrank, sampl
     for form in ([], ["--json"], ["--jsonl"]):
         none = qrank(*words, "5", *form)
         assert none.returncode == 1
-        assert "no passage fits into 5 tokens (--max-tokens): the best" in none.stderr
+        assert "no chunk fits into 5 tokens (--max-tokens); the best" in none.stderr
     assert qrank(*words, "900", "--jsonl").lines() == packed["passages"]
 
 
@@ -326,14 +326,14 @@ def test_hints_say_why(qrank: Qrank, sample_db: Path, tmp_path: Path) -> None:
         (["tides", "--collection", "nope"], "there is no collection nope; there are: default"),
         (["tides", "--path", "*.nope"], "no indexed file matches --path *.nope"),
         (["tides", "--type", "nope"], "no indexed file ends in nope (--type takes md, "),
-        (["tides", "--since", "2090-01-01"], "no indexed file was changed since 2090-01-01"),
-        (["tides", "--until", "1980-01-01"], "no indexed file was changed before 1980-01-01"),
+        (["tides", "--since", "2090-01-01"], "no indexed file was modified since 2090-01-01"),
+        (["tides", "--until", "1980-01-01"], "no indexed file was modified before 1980-01-01"),
         (
             ["tides", "--type", "txt", "--path", "*world*"],
             "no indexed file matches --path and --type",
         ),
-        (['"car tides"'], 'nothing found that meets: "car tides"'),
-        (["title:zebra tide"], "nothing found that meets: title:zebra"),
+        (['"car tides"'], 'nothing matches all of: "car tides"'),
+        (["title:zebra tide"], "nothing matches all of: title:zebra"),
         (["zzz -foo", *BM25], "nothing found with any of: zzz"),
         (["Zzzing of the ZZZers", *BM25], "nothing found with any of: Zzzing, ZZZers"),
         (["tides", "--min-score", "2"], "(--min-score)"),
@@ -360,9 +360,9 @@ def test_a_query_that_asks_for_nothing_costs_the_others_nothing(
         run = qrank("search", "--queries", "q.txt", *more, *BM25, "--db", sample_db)
         assert run.returncode == 0
         assert run.stderr.splitlines() == [
-            "qrank: q.txt, line 2: passed over: the query only says what to leave out",
-            "qrank: q.txt, line 3: passed over: the query is empty",
-            "qrank: q.txt, line 4: passed over: the query is empty",
+            "qrank: q.txt, line 2: skipped: the query only excludes words",
+            "qrank: q.txt, line 3: skipped: the query is empty",
+            "qrank: q.txt, line 4: skipped: the query is empty",
         ]
         out = run.stdout or (tmp_path / "out.jsonl").read_text("utf-8")
         assert [json.loads(line)["query"] for line in out.splitlines()] == ["tides", "moon"]
@@ -401,4 +401,4 @@ def test_a_batch_can_be_resumed(qrank: Qrank, sample_db: Path, tmp_path: Path) -
     out.write_text("no JSON\n", "utf-8")
     assert "out.jsonl, line 1" in complaint(qrank(*words, "--resume", "out.jsonl"))
     assert out.read_text("utf-8") == "no JSON\n"
-    assert "goes with --queries" in complaint(qrank("search", "x", "--resume", "out.jsonl"))
+    assert "needs --queries" in complaint(qrank("search", "x", "--resume", "out.jsonl"))

@@ -151,7 +151,7 @@ def test_rerank_reads_files_that_are_named(qrank: Qrank, tmp_path: Path) -> None
         "a one.txt",
         "",
     ]
-    assert run.stderr.count("left out") == 2
+    assert run.stderr.count("skipped") == 2
     lines = qrank("rerank", "the water", "--files", "--jsonl", stdin=names).lines()
     assert {hit["path"]: hit["text"] for hit in lines} == {k: texts[k] for k in list(texts)[:2]}
 
@@ -166,5 +166,5 @@ def test_rerank_reads_files_of_every_format(qrank: Qrank, tmp_path: Path) -> Non
     assert "garden pump" in texts["water.docx"]
     assert "garden pump" in texts["water.pdf"]
     assert (texts["wide.txt"], texts["packed.txt.gz"]) == ("tides and ships\n", "a packed lunch")
-    assert f"left out {FILES / 'scan.pdf'}: its pages hold no text" in run.stderr
-    assert f"left out {tmp_path}: not a regular file" in run.stderr
+    assert f"skipped {FILES / 'scan.pdf'}: its pages have no text" in run.stderr
+    assert f"skipped {tmp_path}: not a regular file" in run.stderr

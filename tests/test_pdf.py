@@ -224,7 +224,7 @@ def test_files_in_a_pdf_are_its_members(tmp_path: Path, qrank: Callable[..., Run
     assert problem["partly"]
     assert "logo.png: binary file" in problem["reason"]
     assert "id_rsa: an SSH key" in problem["reason"]
-    assert "broken.pdf: damaged, or no PDF" in problem["reason"]
+    assert "broken.pdf: damaged, or not a PDF" in problem["reason"]
     assert "inner.pdf: 1 page (1) without text" in problem["reason"]
 
     def found(word: str) -> dict[str, Any]:

@@ -80,7 +80,7 @@ def test_memory_is_bounded_where_the_address_space_is_not(qrank: Qrank, tmp_path
     site = customised(tmp_path / "site", NO_LIMITS.format(error="ValueError()") + EATS)
     run = qrank("chunks", "a.docx", PYTHONPATH=site)
     assert (run.returncode, run.stdout) == (2, "")
-    assert run.stderr == "qrank: left out a.docx: needs more than 768 MiB of memory\n"
+    assert run.stderr == "qrank: skipped a.docx: needs more than 768 MiB of memory\n"
 
 
 def test_output_has_the_same_line_ends_everywhere(tmp_path: Path) -> None:

@@ -104,7 +104,7 @@ def test_the_signal_that_ended_a_command_is_said(
 ) -> None:
     path = script("kill -SEGV $$")
     run = qrank("chunks", "a.xyz", "--pre", path)
-    assert f"{path} was ended by SIGSEGV" in " ".join(run.stderr.split())
+    assert f"{path} was killed by SIGSEGV" in " ".join(run.stderr.split())
     path = script("echo why >&2; exit 3")
     run = qrank("chunks", "a.xyz", "--pre", path)
-    assert f"{path} ended with status 3: why" in " ".join(run.stderr.split())
+    assert f"{path} exited with status 3: why" in " ".join(run.stderr.split())

@@ -20,10 +20,10 @@ Qrank = Callable[..., Run]
 RAISED = {
     "RecursionError": "nested too deeply",
     "MemoryError": "needs too much memory",
-    "ValueError": "damaged? its reader says ValueError: it tripped",
-    "KeyError": "damaged? its reader says KeyError: 'it tripped'",
-    "AssertionError": "damaged? its reader says AssertionError: it tripped",
-    "UnicodeError": "damaged? its reader says UnicodeError: it tripped",
+    "ValueError": "possibly damaged: ValueError: it tripped",
+    "KeyError": "possibly damaged: KeyError: 'it tripped'",
+    "AssertionError": "possibly damaged: AssertionError: it tripped",
+    "UnicodeError": "possibly damaged: UnicodeError: it tripped",
 }
 
 

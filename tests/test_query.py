@@ -106,4 +106,4 @@ def test_an_odd_query_does_not_fail(shelf: qrank.Index, query: str, mode: str) -
 
 def test_a_query_that_only_leaves_out_says_so(qrank: Callable[..., Run]) -> None:
     qrank("init")
-    assert "only says what to leave out" in complaint(qrank("search", "--", "-tea"))
+    assert "only excludes words" in complaint(qrank("search", "--", "-tea"))

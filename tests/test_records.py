@@ -107,10 +107,10 @@ def test_no_cell_of_csv_is_lost(table: list[list[str]]) -> None:
     ("name", "text", "error", "reason"),
     [
         ("a.jsonl", '{"n": [1]}\n{"n": null}\n', NoTextError, "no row has text"),
-        ("a.jsonl", "no\nno\n", ExtractError, "no line of it is a JSON object"),
+        ("a.jsonl", "no\nno\n", ExtractError, "none of its lines is a JSON object"),
         ("a.csv", "\n\n", NoTextError, "no row has text"),
-        ("a.html", "<p> </p>", NoTextError, "no text in it"),
-        ("a.rtf", r"{\rtf1 Gr\u246 ?}", NoTextError, "RTF is not read"),
+        ("a.html", "<p> </p>", NoTextError, "no text"),
+        ("a.rtf", r"{\rtf1 Gr\u246 ?}", NoTextError, "RTF is not supported"),
     ],
 )
 def test_what_has_no_text_is_said_to_have_none(
@@ -202,19 +202,19 @@ def test_what_of_a_file_is_passed_over_is_said_once(qrank: Qrank, tmp_path: Path
     words = ("index", "d", "--no-embed", "--db", "i.db")
     run = qrank(*words)
     assert run.stderr.splitlines() == [
-        "qrank: left out of d/a.jsonl: 1 of 3 lines is no JSON object (line 2)",
-        "qrank: left out of d/b.html: HTML nested too deeply: from line 2 on it is left out",
-        "qrank: left out of d/c.jsonl: 2 of 8 lines are no JSON objects (line 1, …)",
-        "qrank: left out of d/e.mbox: HTML nested too deeply: from there on it is left out",
+        "qrank: skipped part of d/a.jsonl: 1 of 3 lines is not a JSON object (line 2)",
+        "qrank: skipped part of d/b.html: HTML nested too deeply from line 2 on",
+        "qrank: skipped part of d/c.jsonl: 2 of 8 lines are not JSON objects (line 1, …)",
+        "qrank: skipped part of d/e.mbox: HTML nested too deeply from there on",
     ]
     assert run.stdout.startswith("4 added;")
     assert qrank(*words).stderr == ""
     (tmp_path / "d" / "a.jsonl").write_text('{"text": "one"}\nbroken\n', "utf-8")
     [error] = qrank(*words, "--json").json()["errors"]
-    assert error["reason"] == "1 of 2 lines is no JSON object (line 2)"
+    assert error["reason"] == "1 of 2 lines is not a JSON object (line 2)"
     assert error["partly"]
     shown = qrank("chunks", "d/a.jsonl", "--json")
-    assert "left out of d/a.jsonl: 1 of 2 lines" in shown.stderr
+    assert "skipped part of d/a.jsonl: 1 of 2 lines" in shown.stderr
     assert shown.json()["files"][0]["note"] == error["reason"]
     assert qrank("chunks", "d/a.jsonl", "--fields", "nope").stderr.endswith(
         "no row has text under nope; there are: text (--fields)\n"

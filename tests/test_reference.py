@@ -40,7 +40,7 @@ def test_config_keeps_what_else_the_file_says(
         (["set", "threads", "many"], "takes a whole number"),
         (["set", "color", "blue"], "must be one of"),
         (["set", "hyperlink_format", "{x}"], "no field {x}"),
-        (["set", "collection", "x", "--project"], "no project"),
+        (["set", "collection", "x", "--project"], "not in a project"),
     ):
         assert reason in complaint(qrank("config", *words)), words
     assert file.read_text("utf-8") == before

@@ -124,8 +124,8 @@ def test_a_question_too_long_is_cut_but_never_the_template() -> None:
     ("words", "reason"),
     [
         (["search", "x", "-n", "9" * 25], "not in the range"),
-        (["search", "--queries", "q", "--json"], "can't go with"),
-        (["search", "two", "words"], "put quotes around"),
+        (["search", "--queries", "q", "--json"], "can't be combined with"),
+        (["search", "two", "words"], "quote arguments"),
         (["search", "x", "--nonsense"], "qrank search --help"),
         (["index", ""], "a path is empty"),
         (["rerank", "x", "--threads", "0"], "whole number from 1"),
@@ -211,4 +211,4 @@ def test_the_index_says_which_passages_were_longer_than_the_model_s_window(
     assert qrank("index", ".", "--db", "i.db", "--embed-model", model).returncode == 0
     [held] = qrank("status", "--json", "--db", "i.db").json()["models"]
     assert (held["vectors"], held["cut"]) == (2, 1)
-    assert "1 passages are longer" in qrank("status", "--db", "i.db").stdout
+    assert "1 truncated: longer" in qrank("status", "--db", "i.db").stdout

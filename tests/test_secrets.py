@@ -93,11 +93,11 @@ def test_every_family_is_skipped_and_every_other_file_read(qrank: Qrank, tmp_pat
     assert report["files"]["skipped"] == len(HELD) + 2
     assert report["files"]["added"] == len(READ)
     [line] = run.stderr.splitlines()
-    assert line.startswith(f"qrank: {len(HELD) + 2} files that hold keys or passwords skipped (")
-    assert line.endswith("); --include-secrets reads them")
+    assert line.startswith(f"qrank: skipped {len(HELD) + 2} files with keys or passwords (")
+    assert line.endswith("); --include-secrets indexes them")
     again = qrank(*words)
     assert (again.returncode, again.stderr) == (0, "")
-    assert f"{len(HELD) + 2} left out" in again.stdout
+    assert f"{len(HELD) + 2} skipped" in again.stdout
     with closing(sqlite3.connect(tmp_path / "i.db")) as connection:
         paths = {row[0] for row in connection.execute("SELECT path FROM file")}
     assert paths == {f"{folder}/{name}" for name in READ}
@@ -111,7 +111,7 @@ def test_a_named_file_is_skipped_too_and_read_when_asked_for(qrank: Qrank, tmp_p
                 run = qrank(*command, name)
                 assert run.returncode == 2
                 assert run.stderr == (
-                    f"qrank: 1 file that holds keys or passwords skipped ({name}); "
+                    f"qrank: skipped 1 file with keys or passwords ({name}); "
                     "--include-secrets reads it\n"
                 )
         run = qrank(*command, ".env", "key.txt", "--include-secrets")
@@ -135,19 +135,19 @@ def test_what_an_earlier_run_indexed_leaves_the_index_and_that_is_said(
     assert len(qrank(*search).stdout.splitlines()) == 3
     run = qrank(*words)
     assert run.stderr == (
-        "qrank: 2 files that hold keys or passwords skipped (key.txt, server.pem), "
-        "taken out of the index; --include-secrets reads them\n"
+        "qrank: skipped 2 files with keys or passwords (key.txt, server.pem); "
+        "removed from the index; --include-secrets indexes them\n"
     )
-    assert run.stdout.startswith("2 removed, 1 unchanged, 2 left out;")
+    assert run.stdout.startswith("2 removed, 1 unchanged, 2 skipped;")
     assert qrank(*search).stdout == f"{tmp_path}/n/a.md\n"
     for name in ("server.pem", "key.txt"):  # a change of what is skipped is no news
         with (tmp_path / "n" / name).open("a") as file:
             file.write("more\n")
     assert qrank(*words).stderr == ""
     (tmp_path / "n" / "key.txt").write_text("kumquat, no key any more\n", "utf-8")
-    assert qrank(*words).stdout.startswith("1 added, 1 unchanged, 1 left out;")
+    assert qrank(*words).stdout.startswith("1 added, 1 unchanged, 1 skipped;")
     (tmp_path / "n" / "server.pem").unlink()
-    assert "left out" not in qrank(*words).stdout
+    assert "skipped" not in qrank(*words).stdout
 
 
 def test_an_index_of_an_earlier_version_loses_its_keys(qrank: Qrank, tmp_path: Path) -> None:
@@ -157,7 +157,7 @@ def test_an_index_of_an_earlier_version_loses_its_keys(qrank: Qrank, tmp_path: P
     qrank(*words, "--include-secrets")
     with closing(sqlite3.connect(tmp_path / "i.db")) as connection, connection:
         connection.execute("UPDATE file SET extractor = '1.1.1.1'")
-    assert "(.pgpass, key.txt), taken out of the index;" in qrank(*words).stderr
+    assert "(.pgpass, key.txt); removed from the index;" in qrank(*words).stderr
 
 
 def test_a_large_file_may_begin_with_a_key(qrank: Qrank, tmp_path: Path) -> None:

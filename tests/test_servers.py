@@ -138,7 +138,7 @@ def test_an_index_from_elsewhere_does_not_choose_the_server(
     (Path(environment["HOME"]) / ".local/share/qrank/models/servers.json").unlink()
     before = len(server.asked)
     line = complaint(qrank("search", "tide", "--db", "i.db"))
-    assert f"sent to {server.url}, which you have not named before" in line
+    assert f"sent to {server.url}, a server that you have not used before" in line
     assert len(server.asked) == before
     qrank("search", "tide", "--db", "i.db", "--embed-model", server.url)
     assert qrank("search", "tide", "--db", "i.db").returncode == 0
@@ -176,7 +176,7 @@ def test_a_server_that_dies_leaves_its_work_to_the_other(
         other.spoil = breaks
         found = [made.vectors for made in embedder.stream(groups)]
         embedder.close()
-    assert "the other servers go on" in caplog.text
+    assert "continuing with the other servers" in caplog.text
     for group, made in zip(groups, found, strict=True):
         np.testing.assert_allclose(made, [unit(text) for text in group], atol=1e-6)
     # And one that is gone before it begins is told and left out.
@@ -218,7 +218,7 @@ def test_the_key_comes_from_the_environment_and_is_told_to_nobody(
     server.key = "s3cr3t-key"
     (tmp_path / "a.txt").write_text("a tide\n")
     line = complaint(qrank("embed", "--embed-model", server.url, stdin="a"))
-    assert "wants another key (401); put it into QRANK_API_KEY" in line
+    assert "rejected the key (401); put it into QRANK_API_KEY" in line
     with_key = {"QRANK_API_KEY": server.key}
     words = ("index", "a.txt", "--db", "i.db", "--embed-model", server.url, "--debug")
     runs = [qrank(*words, **with_key), qrank("search", "tide", "--db", "i.db", **with_key)]
@@ -272,10 +272,10 @@ def one_shorter(found: list[Any]) -> None:
     [
         ({"spoil": spoiled(one_less)}, "vectors for"),
         ({"spoil": spoiled(one_nan)}, "NaN or infinity"),
-        ({"spoil": spoiled(one_shorter)}, "something else than vectors"),
-        ({"spoil": lambda _: {"error": "no"}}, "something else than vectors"),
-        ({"page": True}, "something else than JSON"),
-        ({"statuses": [(403, {})]}, "wants another key (403)"),
+        ({"spoil": spoiled(one_shorter)}, "did not answer with vectors"),
+        ({"spoil": lambda _: {"error": "no"}}, "did not answer with vectors"),
+        ({"page": True}, "did not answer with JSON"),
+        ({"statuses": [(403, {})]}, "rejected the key (403)"),
         ({"statuses": [(404, {})] * 9}, "answers 404"),
         ({"statuses": [(400, {})]}, "answers 400: "),
         ({"statuses": [(500, {"Retry-After": "0"})] * 9}, "status 500"),
@@ -305,8 +305,8 @@ def test_a_wrong_embedding_server_is_one_line_and_the_index_as_it_was(
     [
         ({"spoil": spoiled(one_less)}, "scores for"),
         ({"spoil": spoiled(one_nan)}, "no number"),
-        ({"spoil": lambda _: {"error": "no"}}, "something else than scores"),
-        ({"page": True}, "something else than JSON"),
+        ({"spoil": lambda _: {"error": "no"}}, "did not answer with scores"),
+        ({"page": True}, "did not answer with JSON"),
         ({"rerank": "none"}, "answers 404"),
         ({"statuses": [(500, {"Retry-After": "0"})] * 9}, "status 500"),
     ],
@@ -329,7 +329,7 @@ def test_a_server_whose_vectors_change_length_is_told(
     qrank(*words, "a.txt")
     server.dims = 8
     line = complaint(qrank(*words, "b.txt"))
-    assert "vectors of 8 dims" in line
+    assert "vectors with 8 dimensions" in line
     assert qrank("search", "tide", "--mode", "bm25", "--db", "i.db").returncode == 0
 
 

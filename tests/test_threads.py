@@ -102,7 +102,7 @@ def test_a_spool_gives_back_what_was_read_and_raises_what_reading_raised() -> No
 
     def broken() -> Iterator[Part]:
         yield part("x")
-        raise OSError("it changed while it was read")
+        raise OSError("it changed while being read")
 
     with pytest.raises(OSError, match="it changed"), spooled(broken()):
         pass

@@ -258,12 +258,12 @@ BOMB = gzip.compress(bytes(200 << 20), 9)
 @pytest.mark.parametrize(
     ("data", "headers", "reason"),
     [
-        (BOMB, {"Content-Encoding": "gzip"}, "more than an answer can be"),
-        (b"[" * 100_000, {}, "something else than JSON"),
-        (b"[]", {}, "something else than vectors"),
+        (BOMB, {"Content-Encoding": "gzip"}, "an answer that is too large"),
+        (b"[" * 100_000, {}, "did not answer with JSON"),
+        (b"[]", {}, "did not answer with vectors"),
         (b'{"data": [{"index": 0, "embedding": [NaN, 1]}]}', {}, "NaN"),
-        (b'{"data": [{"index": 0, "embedding": ["a", "b"]}]}', {}, "something else than vectors"),
-        (b'{"data": [{"index": 0, "embedding": [%s]}]}' % (b"9" * 400), {}, "something else|NaN"),
+        (b'{"data": [{"index": 0, "embedding": ["a", "b"]}]}', {}, "did not answer with vectors"),
+        (b'{"data": [{"index": 0, "embedding": [%s]}]}' % (b"9" * 400), {}, "did not answer|NaN"),
         (b'{"data": [{"index": 0, "embedding": []}]}', {}, "different lengths"),
         (
             b'{"data": [{"index": 0, "embedding": [%s]}]}' % b",".join([b"1"] * 70_000),
@@ -304,8 +304,8 @@ def test_a_redirect_takes_neither_texts_nor_key_elsewhere(
     with loopback.serving(answering(status, b"{}", to)) as url:
         said = complaint(qrank("embed", "--embed-model", f"{url}#m", stdin="tea\n"))
         again = complaint(qrank("rerank", "tea", "--rerank-model", f"{url}#m", stdin="tea\n"))
-    assert f"sends to {elsewhere.url}" in said
-    assert f"sends to {elsewhere.url}" in again
+    assert f"redirects to {elsewhere.url}" in said
+    assert f"redirects to {elsewhere.url}" in again
     assert elsewhere.asked == []
 
 

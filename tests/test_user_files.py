@@ -55,7 +55,7 @@ def names(folder: Path) -> set[str]:
 def test_resume_leaves_what_is_no_answer_as_it_is(qrank: Qrank, notes: Path, held: bytes) -> None:
     file = notes / "mine.txt"
     file.write_bytes(held)
-    assert "mine.txt, line 1: no answer of qrank search --queries" in complaint(
+    assert "mine.txt, line 1: not an answer of qrank search --queries" in complaint(
         qrank(*BATCH, "mine.txt")
     )
     assert file.read_bytes() == held
@@ -65,7 +65,7 @@ def test_resume_leaves_what_is_no_answer_as_it_is(qrank: Qrank, notes: Path, hel
     if held.startswith(b"{") and not held.endswith(b"\n"):
         return  # which is what an interrupted run leaves there
     file.write_bytes(answers + held)
-    assert "mine.txt, line 3: no answer" in complaint(qrank(*BATCH, "mine.txt"))
+    assert "mine.txt, line 3: not an answer" in complaint(qrank(*BATCH, "mine.txt"))
     assert file.read_bytes() == answers + held
 
 

@@ -150,9 +150,9 @@ def _usage(error: ClickException) -> str:
     """What was wrong with the command line, and where its help is."""
     message = error.format_message()
     if "unexpected extra argument" in message:
-        message += "; put quotes around words with blanks, and around globs"
+        message += "; quote arguments that contain spaces, and globs"
     if re.match("No such option: -[^-]", message):
-        message += "; what begins with - and is no option goes after --"
+        message += "; put arguments that begin with - after --"
     for said, meant in _PLAINLY.items():
         message = message.replace(said, meant)
     context = getattr(error, "ctx", None)  # an option without its value has none

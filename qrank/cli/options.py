@@ -58,19 +58,24 @@ def _common_options() -> list[TyperOption]:
     """Made anew for each command: their values land in the run's state, not in its arguments."""
     colors = "|".join(COLOR_CHOICES)
     return [
-        _option("--db", type=_index_file, metavar="FILE", help="The index file (or QRANK_DB)."),
-        _option("--color", metavar=colors, help="When to use colour. [auto]"),
-        _option("-q", "--quiet", is_flag=True, help="Say nothing but errors and what was asked."),
-        _option("--debug", is_flag=True, help="On an error show the traceback."),
+        _option("--db", type=_index_file, metavar="FILE", help="The index file. [env: QRANK_DB]"),
+        _option("--color", metavar=colors, help="When to use color. [default: auto]"),
+        _option("-q", "--quiet", is_flag=True, help="Print only results and errors."),
+        _option("--debug", is_flag=True, help="Show the traceback of an error."),
     ]
 
 
 def _model_options() -> list[TyperOption]:
-    layers_help = "Layers of a model on the GPU. [all, where there is one]"
+    layers_help = "Model layers on the GPU. [default: all]"
     return [
-        _option("--threads", type=_preset("threads"), metavar="N", help="[one a core]"),
+        _option(
+            "--threads",
+            type=_preset("threads"),
+            metavar="N",
+            help="[default: one per physical core]",
+        ),
         _option("--gpu-layers", type=_preset("gpu_layers"), metavar="N", help=layers_help),
-        _option("--device", metavar="NAME", help="Run on this device of llama.cpp's, or cpu."),
+        _option("--device", metavar="NAME", help="Run on this llama.cpp device, or cpu."),
     ]
 
 
@@ -103,7 +108,8 @@ class ModelCommand(TyperCommand):
 MOST = 1_000_000  # results, candidates, lines or tokens that may be asked for
 MOST_SECONDS = MOST_SCORE = 100_000.0
 Limit = Annotated[
-    int | None, typer.Option("-n", "--limit", min=1, max=MOST, help="Show at most this many. [10]")
+    int | None,
+    typer.Option("-n", "--limit", min=1, max=MOST, help="Show at most N results. [default: 10]"),
 ]
 Collections = Annotated[
     list[str] | None,
@@ -128,42 +134,45 @@ Types = Annotated[
 _DATES = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]
 Since = Annotated[
     datetime | None,
-    typer.Option(formats=_DATES, metavar="DATE", help="Only files changed then or later."),
+    typer.Option(formats=_DATES, metavar="DATE", help="Only files modified at DATE or later."),
 ]
 Until = Annotated[
     datetime | None,
-    typer.Option(formats=_DATES, metavar="DATE", help="Only files changed before then."),
+    typer.Option(formats=_DATES, metavar="DATE", help="Only files modified before DATE."),
 ]
 StaleOption = Annotated[
-    Stale, typer.Option("--stale", help="What of results whose file changed since indexed.")
+    Stale,
+    typer.Option("--stale", help="How to treat results whose file has changed since indexing."),
 ]
 MinScore = Annotated[
     float | None,
     typer.Option(
         parser=number("--min-score", -MOST_SCORE, MOST_SCORE),
         metavar="S",
-        help="Leave out results below this score.",
+        help="Skip results with a lower score.",
     ),
 ]
 PerFile = Annotated[
     int | None,
-    typer.Option(min=1, max=MOST, metavar="N", help="At most so many results from one file."),
+    typer.Option(min=1, max=MOST, metavar="N", help="At most N results per file."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
-AsJsonl = Annotated[bool, typer.Option("--jsonl", help="Print a JSON object a result.")]
+AsJsonl = Annotated[bool, typer.Option("--jsonl", help="Print one JSON object per result.")]
 PathsOnly = Annotated[
-    bool, typer.Option("-l", "--files-with-matches", help="Print the files' paths only.")
+    bool, typer.Option("-l", "--files-with-matches", help="Print only the paths of files.")
 ]
 Null = Annotated[
-    bool, typer.Option("-0", "--null", help="As -l, or as --format, each ended by a NUL byte.")
+    bool, typer.Option("-0", "--null", help="Like -l or --format, ended by NUL bytes.")
 ]
-Count = Annotated[bool, typer.Option("--count", help="Print only how many results there are.")]
+Count = Annotated[bool, typer.Option("--count", help="Print only the number of results.")]
 Fields = Annotated[
-    str | None, typer.Option(metavar="A,B,…", help="Of JSON results, only these fields.")
+    str | None, typer.Option(metavar="A,B,…", help="Print only these fields of JSON results.")
 ]
 Format = Annotated[
     str | None,
-    typer.Option("--format", metavar="TEXT", help="A line a result, as '{path}:{line}\\t{score}'."),
+    typer.Option(
+        "--format", metavar="TEXT", help="One line per result: '{path}:{line}\\t{score}'."
+    ),
 ]
 MaxTokens = Annotated[
     int | None,
@@ -171,7 +180,7 @@ MaxTokens = Annotated[
         min=1,
         max=MOST,
         metavar="N",
-        help="Pack the best passages into so many tokens, for an LLM.",
+        help="Print the best chunks that fit into N tokens.",
     ),
 ]
 Around = Annotated[
@@ -182,19 +191,17 @@ Around = Annotated[
         min=0,
         max=MOST,
         metavar="N",
-        help="Show so many lines around the best.",
+        help="Show N lines of context.",
     ),
 ]
-Full = Annotated[bool, typer.Option("--full", help="Show passages whole.")]
-Explain = Annotated[
-    bool, typer.Option("--explain", help="Show how each stage came to a result's place.")
-]
+Full = Annotated[bool, typer.Option("--full", help="Show whole chunks.")]
+Explain = Annotated[bool, typer.Option("--explain", help="Show how each stage ranked a result.")]
 Hyperlinks = Annotated[
     str | None,
     typer.Option(
         "--hyperlink-format",
         metavar="FORMAT",
-        help="Link places, as file or vscode.",
+        help="Link results: file, vscode, …",
         autocompletion=complete.links,
     ),
 ]
@@ -204,7 +211,7 @@ def _embedder(default: str) -> Any:
     return typer.Option(
         "--embed-model",
         metavar="MODEL",
-        help=f"The embedding model. [{default}]",
+        help=f"The embedding model. [default: {default}]",
         autocompletion=complete.embedders,
     )
 
@@ -213,5 +220,7 @@ EmbedModel = Annotated[str | None, _embedder("the index's")]
 NewEmbedModel = Annotated[str | None, _embedder("auto")]
 RerankModel = Annotated[
     str | None,
-    typer.Option(metavar="MODEL", help="The reranker. [auto]", autocompletion=complete.rerankers),
+    typer.Option(
+        metavar="MODEL", help="The reranker. [default: auto]", autocompletion=complete.rerankers
+    ),
 ]

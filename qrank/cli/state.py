@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from qrank.settings import Settings
 
 
-GONE = "the working folder does not exist any more; change to another"
+GONE = "the working folder no longer exists; change to another"
 COLOR_CHOICES = ("auto", "always", "never")
 
 

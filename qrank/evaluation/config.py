@@ -78,7 +78,7 @@ def _one(name: str) -> Config:
     if mode not in Mode.__members__ or (plus and rerank != "rerank"):
         raise InputError(
             f"unknown configuration {name!r}",
-            hint=f"one of {', '.join(STAGES)}, or MODE+rerank; settings as in "
+            hint=f"use one of {', '.join(STAGES)}, or MODE+rerank, with settings such as "
             "hybrid+rerank:candidates=50",
         )
     settings: dict[str, object] = {}
@@ -86,11 +86,11 @@ def _one(name: str) -> Config:
         key, _, value = pair.partition("=")
         if key not in _SETTINGS:
             raise InputError(
-                f"unknown setting {key!r} in {name!r}", hint=f"one of {', '.join(_SETTINGS)}"
+                f"unknown setting {key!r} in {name!r}", hint=f"use {', '.join(_SETTINGS)}"
             )
         setting = _SETTINGS[key]
         if setting.part not in _parts(Mode(mode), rerank=bool(plus)):
-            raise InputError(f"{key} has no effect in {name!r}: it is for {setting.part}")
+            raise InputError(f"{key} has no effect in {name!r}: it needs {setting.part}")
         try:
             settings[key] = setting.read(value)
         except ValueError:

@@ -65,8 +65,8 @@ def load(path: Path, split: str = "test") -> Dataset:
     for needed in ("corpus.jsonl", "queries.jsonl", "qrels"):
         if not (path / needed).exists():
             raise InputError(
-                f"{path} is no BEIR folder: {needed} is missing",
-                hint="it holds corpus.jsonl, queries.jsonl and qrels/*.tsv",
+                f"{path} is not a BEIR folder: {needed} is missing",
+                hint="one has corpus.jsonl, queries.jsonl and qrels/*.tsv",
             )
     queries = {
         _text(row, "_id", at): _asked(row, "text", at) for at, row in _rows(path / "queries.jsonl")
@@ -86,7 +86,9 @@ def _qrels(folder: Path, split: str) -> dict[str, dict[str, int]]:
     file = folder / f"{split}.tsv"
     if not file.is_file():
         there = ", ".join(sorted(found.stem for found in folder.glob("*.tsv"))) or "none"
-        raise InputError(f"there are no judgements {file}", hint=f"--split takes one of: {there}")
+        raise InputError(
+            f"there is no file of judgements {file}", hint=f"--split takes one of: {there}"
+        )
     judged: dict[str, dict[str, int]] = {}
     for number, line in _lines(file):
         cells = line.rstrip("\r\n").split("\t")
@@ -96,7 +98,7 @@ def _qrels(folder: Path, split: str) -> dict[str, dict[str, int]]:
             if number == 1 or not line.strip():
                 continue  # the header
             raise InputError(
-                f"{file}:{number} is no judgement (query, document, grade by tabs)"
+                f"{file}:{number} is not a judgement (query, document and grade, separated by tabs)"
             ) from None
         judged.setdefault(query, {})[document] = grade
     return judged
@@ -114,7 +116,7 @@ def _queries_file(path: Path) -> Dataset:
         wanted = row.get("relevant") or []
         names = [wanted] if isinstance(wanted, str) else wanted
         if not isinstance(names, list) or not all(isinstance(item, str) for item in names):
-            raise InputError(f'{at}: "relevant" is no path, path:line or list of them')
+            raise InputError(f'{at}: "relevant" is not a path, path:line or list of them')
         judgements[name] = dict.fromkeys(names, 1)
         places |= {item: _place(path.parent, item) for item in names}
     if not any(judgements.values()):
@@ -148,9 +150,9 @@ def _rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         try:
             row = json.loads(line)
         except (ValueError, RecursionError):
-            raise InputError(f"{at} is no JSON") from None
+            raise InputError(f"{at} is not valid JSON") from None
         if not isinstance(row, dict):
-            raise InputError(f"{at} is no JSON object")
+            raise InputError(f"{at} is not a JSON object")
         yield at, row
 
 

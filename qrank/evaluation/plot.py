@@ -24,7 +24,9 @@ def check(path: Path) -> None:
         ) from None
     kinds = sorted(FigureCanvasBase.get_supported_filetypes())
     if path.suffix[1:].lower() not in kinds:
-        raise InputError(f"{path} can't be drawn", hint=f"its name may end in: {', '.join(kinds)}")
+        raise InputError(
+            f"{path} can't be drawn", hint=f"use a name that ends in one of: {', '.join(kinds)}"
+        )
     if not path.absolute().parent.is_dir():
         raise InputError(f"{path} can't be drawn: there is no folder {path.absolute().parent}")
 

@@ -83,7 +83,7 @@ def make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError(f"the folder {folder} can't be made: {files.reason(error)}") from error
+        raise InputError(f"can't create the folder {folder}: {files.reason(error)}") from error
 
 
 def _word(name: str) -> str:

@@ -37,18 +37,18 @@ def parsed(line: str) -> dict[str, Any]:
     except json.JSONDecodeError:
         raise ValueError("it is not JSON") from None
     if not isinstance(item, dict):
-        raise ValueError("it is no JSON object")
+        raise ValueError("it is not a JSON object")
     return item
 
 
 def _refused(constant: str) -> None:
-    raise ValueError(f"{constant} is no JSON")
+    raise ValueError(f"{constant} is not valid JSON")
 
 
 def models(item: dict[str, Any]) -> list[StoredModel]:
     """The models of the first line; their ids are 0."""
     if _integer(item, "qrank") != FORMAT:
-        raise ValueError(f"format {item['qrank']} is not known here")
+        raise ValueError(f"format {item['qrank']} is unknown")
     from qrank.store.decode import MOST_DIMS
 
     made = []
@@ -65,7 +65,7 @@ def models(item: dict[str, Any]) -> list[StoredModel]:
             )
         )
     if len({model.sha256 for model in made}) != len(made):
-        raise ValueError("a model is there twice")
+        raise ValueError("the same model is listed twice")
     return made
 
 
@@ -76,10 +76,10 @@ def document(item: dict[str, Any]) -> NewDocument:
     """A document's line, without its chunks."""
     path = _text(item, "path")
     if not path or "\0" in path:
-        raise ValueError("path is empty, or can't be one")
+        raise ValueError("path is empty or not valid")
     language = _text(item, "language") if "language" in item else ""
     if language and language not in LANGUAGES:
-        raise ValueError(f"the language {language} is not known here")
+        raise ValueError(f"the language {language} is unknown")
     member = _text(item, "member") if "member" in item else ""
     if "\0" in member:
         raise ValueError("member can't be a path")
@@ -118,7 +118,7 @@ def chunk(item: dict[str, Any], title: str, path: str) -> NewChunk:
         raise ValueError("passage is not the hash of its title, heading and text")
     terms = item["terms"]
     if not isinstance(terms, dict):
-        raise ValueError("terms is no object")
+        raise ValueError("terms is not an object")
     return new_chunk(made, _terms(terms, "body"), _terms(terms, "title"), passage)
 
 
@@ -126,7 +126,7 @@ def vectors(item: dict[str, Any], known: dict[str, StoredModel]) -> dict[str, ND
     """The vectors of a chunk's line by their model's hash, each of shape (dims,)."""
     found = item["vectors"]
     if not isinstance(found, dict):
-        raise ValueError("vectors is no object")
+        raise ValueError("vectors is not an object")
     return {sha256: _vector(sha256, numbers, known) for sha256, numbers in found.items()}
 
 
@@ -134,13 +134,13 @@ def _vector(sha256: str, numbers: object, known: dict[str, StoredModel]) -> NDAr
     import numpy as np
 
     if sha256 not in known:
-        raise ValueError("a vector of a model that the first line does not name")
+        raise ValueError("a vector of a model that is not in the first line")
     if not isinstance(numbers, list) or not set(map(type, numbers)) <= {int, float}:
-        raise ValueError("a vector is no list of numbers")
+        raise ValueError("a vector is not a list of numbers")
     if len(numbers) != known[sha256].dims:
-        raise ValueError(f"a vector of {len(numbers)} dims")
+        raise ValueError(f"a vector with {len(numbers)} dimensions")
     if any(abs(number) > 2 for number in numbers):  # also those that float32 has not
-        raise ValueError("a vector that is not of length 1")
+        raise ValueError("a vector that does not have length 1")
     vector = np.array(numbers, dtype=np.float32)
     length = float(np.linalg.norm(vector))
     if vector.any() and not abs(length - 1) <= UNIT:  # all zeros: a text of which nothing is left
@@ -153,9 +153,9 @@ def _text(item: dict[str, Any], key: str) -> str:
 
     value = item[key]
     if not isinstance(value, str):
-        raise ValueError(f"{key} is no text")
+        raise ValueError(f"{key} is not a string")
     if len(value) > LONGEST_TEXT:
-        raise ValueError(f"{key} has {len(value)} characters, at most {LONGEST_TEXT} are taken")
+        raise ValueError(f"{key} has {len(value)} characters, more than {LONGEST_TEXT}")
     value.encode()  # half a surrogate pair is a ValueError, too
     return value
 
@@ -180,14 +180,14 @@ def _terms(item: dict[str, Any], key: str) -> str:
 def _integer(item: dict[str, Any], key: str, least: int = 0, most: int = _MOST) -> int:
     value = item[key]
     if type(value) is not int or not least <= value <= most:  # True is an int, too
-        raise ValueError(f"{key} is no whole number from {least} to {most}")
+        raise ValueError(f"{key} is not a whole number from {least} to {most}")
     return value
 
 
 def _list(item: dict[str, Any], key: str) -> list[Any]:
     value = item[key]
     if not isinstance(value, list):
-        raise ValueError(f"{key} is no list")
+        raise ValueError(f"{key} is not a list")
     return value
 
 
@@ -210,11 +210,11 @@ def _own_fields(item: dict[str, Any]) -> str:
     if not held:
         return ""
     if not isinstance(held, dict):
-        raise ValueError("fields is no object")
+        raise ValueError("fields is not an object")
     try:
         text = json.dumps(held, ensure_ascii=False)
         text.encode()
         json_object(text)
     except (DamagedError, RecursionError):
-        raise ValueError("fields is no JSON that an index may hold") from None
+        raise ValueError("fields is too long or too deeply nested") from None
     return text

@@ -46,12 +46,12 @@ def existing(paths: Iterable[Path], walking: Walking = WALK_ALL) -> list[Path]:
         if not root.exists():
             named = Path(on_disk(str(path)))
             if named.is_symlink():
-                raise InputError(f"{named} is a link to what is not there")
+                raise InputError(f"{named} is a broken symlink")
             raise InputError(f"there is no file or folder {named}")
         if (root == home or root in home.parents) and not walking.whole_home:
             raise InputError(
-                f"{root} holds your whole home folder",
-                hint="name the folders you mean, or say --whole-home",
+                f"{root} contains your whole home folder",
+                hint="name the folders you mean, or use --whole-home",
             )
         roots.append(root)
     return list(dict.fromkeys(roots))
@@ -326,7 +326,7 @@ def _chunks(parts: Iterable[Part], prepared: Prepared) -> Iterator[NewChunk]:
 
 
 def remove_orphans(store: Store) -> None:
-    """Drop the passages that no chunk has any more, by short transactions."""
+    """Drop the unique texts without a chunk any more, by short transactions."""
     left = True
     while left:
         with store.transaction():

@@ -50,4 +50,4 @@ def _looked_at(path: str) -> Prefix | Task:
 def _of_plans(plans: Sequence[FilePlan]) -> Prefix:
     """Of a file, and the files in it."""
     text = "\n\n".join(chunk.text for plan in plans for chunk in plan.chunks)[:LENGTH]
-    return Prefix(text, plans[0].reason or ("" if text else "no text in it"))
+    return Prefix(text, plans[0].reason or ("" if text else "no text"))

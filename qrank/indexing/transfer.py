@@ -120,17 +120,17 @@ class Importer:
                     break
                 self._line(exported.parsed(line), first=number == 1)
             if not self._ended:
-                raise ValueError("the end is missing")
+                raise ValueError("the last line is missing")
         except (ValueError, KeyError) as error:
             if self._open:
                 del self._documents[-1:]
             self._write()
-            reason = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
+            reason = f"{error} is missing" if isinstance(error, KeyError) else str(error)
             if line is None and number == 1:
                 reason = "it is empty"
-            what = "is it an export?" if number == 1 else "the documents before it are in"
+            what = "is it an export?" if number == 1 else "the documents before it were imported"
             raise InputError(
-                f"line {number} {f'of {name} ' if name else ''}is not as qrank export writes it: "
+                f"line {number} {f'of {name} ' if name else ''}is not a valid line of an export: "
                 f"{reason}",
                 hint=what,
             ) from error
@@ -144,12 +144,12 @@ class Importer:
             raise ValueError("it comes after the end")
         elif "text" in item:
             if not self._open:
-                raise ValueError("a chunk before its document")
+                raise ValueError("a chunk without its document")
             self._add_chunk(item)
         elif "end" in item:
             self._open = False
             if item["end"] != self._read:
-                raise ValueError(f"the end of {item['end']} documents after {self._read}")
+                raise ValueError(f"{item['end']} documents announced, {self._read} read")
             self._ended = True
         else:
             self._open = False
@@ -164,7 +164,9 @@ class Importer:
             known = {(held.sha256, held.prompt_version): held for held in self._store.models()}
             made = known.get((model.sha256, model.prompt_version)) or self._store.add_model(model)
         if made.dims != model.dims:
-            raise ValueError(f"{model.name} has {model.dims} dims, and {made.dims} here")
+            raise ValueError(
+                f"{model.name} has {model.dims} dimensions, but {made.dims} in this index"
+            )
         self._models[model.sha256] = made
 
     def _add_chunk(self, item: dict[str, Any]) -> None:

@@ -57,7 +57,7 @@ def changes(paths: Sequence[Path], walking: Walking, but: Path | None) -> Iterat
     except (OSError, RuntimeError) as error:  # RuntimeError: watchfiles' own
         said = reason(error) if isinstance(error, OSError) else str(error)
         raise InputError(
-            f"can't watch for changes: {said}", hint="run qrank index now and then instead"
+            f"can't watch for changes: {said}", hint="run qrank index regularly instead"
         ) from error
     return (None for changed in chain([first], found) if changed)
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from qrank.store.interface import Store, StoredModel
 
 
-RENEW = "run qrank index to renew them"
+RENEW = "run qrank index to recompute them"
 
 
 class OutdatedVectors(IndexFileError):
@@ -72,7 +72,7 @@ def model_for_search(
     current = store.models()[0]
     if current.prompt_version != PROMPT_VERSION:
         raise OutdatedVectors(
-            f"the vectors in {store.path} were made by another version of qrank", hint=RENEW
+            f"the vectors in {store.path} are from another version of qrank", hint=RENEW
         )
     if requested != AUTO:
         choice = _named(models, requested)
@@ -82,7 +82,7 @@ def model_for_search(
             raise IndexFileError(
                 f"the index {store.path} was made with the embedding model {current.name}, "
                 f"not {choice.name}",
-                hint=f"leave --embed-model out, or: qrank index --embed-model {choice.name}",
+                hint=f"omit --embed-model, or run: qrank index --embed-model {choice.name}",
             )
     choice = _resolve_stored(store, models, current)
     if identity(cache, choice) != current.sha256:
@@ -121,7 +121,7 @@ def _resolve_stored(store: Store, models: Registry, stored: StoredModel) -> Mode
         raise ModelError(
             f"the index {store.path} was made with the embedding model {stored.name}, "
             f"which can't be found",
-            hint="put it back, name its file with --embed-model, or search with --mode bm25",
+            hint="restore it, name its file with --embed-model, or search with --mode bm25",
         ) from error
 
 
@@ -129,7 +129,7 @@ def _changed(store: Store, choice: ModelChoice) -> IndexFileError:
     return IndexFileError(
         f"{choice.path or choice.name} is no longer the model that the index {store.path} was "
         "made with",
-        hint="put it back, or make the vectors anew with qrank index --embed-model",
+        hint="restore it, or recompute the vectors with: qrank index --embed-model",
     )
 
 
@@ -152,7 +152,7 @@ def record(store: Store, model: IndexModel, dims: int) -> StoredModel:
             raise IndexFileError(
                 f"{model.choice.name} gives vectors of {dims} dims, the index {store.path} holds "
                 f"its vectors of {model.stored.dims}",
-                hint="is another model running there now?",
+                hint="does the server run another model now?",
             )
         return model.stored
     with store.transaction():

@@ -42,13 +42,13 @@ def preprocessed(command: tuple[str, ...], path: str, timeout: float) -> BinaryI
         if why:
             raise ExtractError(f"{command[0]} {why}")
         if process.returncode < 0:
-            raise ExtractError(f"{command[0]} was ended by {signal_name(-process.returncode)}")
+            raise ExtractError(f"{command[0]} was killed by {signal_name(-process.returncode)}")
         if process.returncode:
             said.seek(0)
             lines = said.read(4096).decode("utf-8", "replace").split("\n")
             first = next((line.strip() for line in lines if line.strip()), "")
             raise ExtractError(
-                f"{command[0]} ended with status {process.returncode}"
+                f"{command[0]} exited with status {process.returncode}"
                 + (f": {first}" if first else "")
             )
     out.seek(0)

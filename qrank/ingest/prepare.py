@@ -154,7 +154,7 @@ def prepare(task: Task, reading: Reading) -> Iterator[Prepared | Part]:
                 yield done
             yield part
         if Signature.of(os.fstat(file.fileno())) != signature:
-            raise OSError(errno.EBUSY, "it changed while it was read")
+            raise OSError(errno.EBUSY, "it changed while being read")
         if done.complete:
             yield done
 

@@ -38,7 +38,7 @@ def problem_of(error: BaseException) -> Problem:
     """What an error that was raised while a file was read says of the file.
 
     >>> problem_of(IndexError("pop from empty list"))
-    Problem(kind='failed', reason='damaged? its reader says IndexError: pop from empty list')
+    Problem(kind='failed', reason='possibly damaged: IndexError: pop from empty list')
     """
     kind, reason = "failed", str(error)
     if isinstance(error, SecretError):
@@ -52,7 +52,7 @@ def problem_of(error: BaseException) -> Problem:
     elif isinstance(error, RecursionError):
         reason = "nested too deeply"
     elif not isinstance(error, QrankError):  # a library that trips; a panic in Rust
-        reason = f"damaged? its reader says {type(error).__name__}: {reason}"
+        reason = f"possibly damaged: {type(error).__name__}: {reason}"
     return Problem(kind, " ".join(reason.split())[:MAX_REASON])
 
 

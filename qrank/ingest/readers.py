@@ -298,5 +298,5 @@ class _Process:
         if code == protocol.OUT_OF_MEMORY:
             return protocol.TOO_MUCH
         if code < 0:
-            return f"its reader crashed ({signal_name(-code)})"
-        return f"its reader ended with status {code}"
+            return f"its parser crashed ({signal_name(-code)})"
+        return f"its parser exited with status {code}"

@@ -33,7 +33,7 @@ KINDS = (
     Kind(
         ("*.kdbx", "*.kdb", "*.psafe3", "*.1pux", "*.keychain", "*.keychain-db")
         + (".password-store/", ".gnupg/", ".local/share/keyrings/"),
-        "a store of passwords or keys",
+        "a password or key store",
     ),
     Kind(
         (".netrc", "_netrc", ".npmrc", ".pypirc", ".pgpass", "pgpass.conf", ".my.cnf")
@@ -41,20 +41,18 @@ KINDS = (
         + (".cargo/credentials", ".cargo/credentials.toml", ".gem/credentials")
         + (".m2/settings.xml", ".config/gh/hosts.yml", "rclone.conf", ".vault-token")
         + (".huggingface/token", ".cache/huggingface/token", ".kaggle/kaggle.json"),
-        "logins of a program",
+        "a program's login data",
     ),
-    Kind(
-        (".dockercfg", ".docker/config.json", ".kube/config", "kubeconfig"), "logins of containers"
-    ),
+    Kind((".dockercfg", ".docker/config.json", ".kube/config", "kubeconfig"), "container logins"),
     Kind(
         (".aws/credentials", ".aws/config", ".azure/", ".config/gcloud/", ".oci/config")
         + ("application_default_credentials.json", "credentials.json", "client_secret*.json"),
-        "logins of a cloud",
+        "cloud credentials",
     ),
     Kind(
         ("*.tfstate", "*.tfstate.backup", "*.tfvars", ".terraformrc", "credentials.tfrc.json")
         + ("secrets.yml", "secrets.yaml", "secrets.json", "secrets.toml", "master.key"),
-        "secrets of a deployment",
+        "deployment secrets",
     ),
     Kind(
         ("login data", "login data for account", "logins.json", "key3.db", "key4.db")
@@ -64,7 +62,7 @@ KINDS = (
     Kind(
         (".bash_history", ".zsh_history", "fish_history", "consolehost_history.txt")
         + (".python_history", ".psql_history", ".mysql_history"),
-        "what was typed, passwords too",
+        "shell history",
     ),
 )
 EXAMPLES = frozenset(("example", "sample", "template", "tmpl", "dist"))  # a part of the name
@@ -132,9 +130,9 @@ def reason(what: str) -> str:
     """Why a file that holds so was skipped.
 
     >>> reason("an SSH key")
-    'an SSH key (--include-secrets reads it)'
+    'an SSH key (--include-secrets indexes it)'
     """
-    return f"{what} (--include-secrets reads it)"
+    return f"{what} (--include-secrets indexes it)"
 
 
 def begins_so(data: bytes) -> str:

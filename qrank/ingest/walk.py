@@ -224,7 +224,8 @@ def _suffixes(types: Sequence[str]) -> frozenset[str] | None:
             found.add(plain)
         else:
             raise InputError(
-                f"there is no type {name!r}", hint=f"use a suffix, or {', '.join(sorted(names))}"
+                f"unknown type {name!r}",
+                hint=f"use a file extension, or {', '.join(sorted(names))}",
             )
     return frozenset(found)
 

@@ -107,7 +107,9 @@ class Frame:
         self.end = [separator if word_piece else end]
         self.between = [end, end] if unigram else [separator if word_piece else end]
         if min(self.start + self.end + self.between) < 0:
-            raise InputError(f"{model.file.path} names no tokens to begin and end a text with")
+            raise InputError(
+                f"{model.file.path} defines no tokens for the beginning and end of a text"
+            )
 
     def room(self, limit: int) -> int:
         """How many of limit tokens are left for a text."""

@@ -110,7 +110,7 @@ def read_header(path: Path) -> ModelFile:
         ) from error
     except (struct.error, IndexError, OverflowError) as error:
         raise ModelError(
-            f"the model file {path} is cut short or damaged", hint="download it again"
+            f"the model file {path} is truncated or damaged", hint="download it again"
         ) from error
 
 
@@ -139,16 +139,14 @@ class _Reader:
 
     def header(self) -> ModelFile:
         if self.data[:4] != b"GGUF":
-            raise ModelError(
-                f"{self.path} is not a GGUF model file", hint="name a .gguf file of llama.cpp's"
-            )
+            raise ModelError(f"{self.path} is not a GGUF model file", hint="name a .gguf file")
         self.at = 4
         version = self.scalar("<I")
         if version not in (2, 3):
             raise ModelError(f"{self.path} has GGUF version {version}, which qrank can't read")
         tensor_count, metadata_count = self.scalar("<Q"), self.scalar("<Q")
         if metadata_count > MOST_ENTRIES or tensor_count > MOST_ENTRIES:
-            raise ValueError("it has more entries than a model")
+            raise ValueError("too many entries for a model")
         metadata: dict[str, Any] = {}
         contents = sound.Contents()
         for _ in range(metadata_count):
@@ -199,11 +197,11 @@ class _Reader:
     def string(self, longest: int = LONGEST_STRING) -> str:
         length = self.scalar("<Q")
         if length > longest:
-            raise ValueError(f"it has a text of {length} bytes")
+            raise ValueError(f"it has a string of {length} bytes")
         start = self.at
         self.at += length
         if self.at > len(self.data):
-            raise struct.error("string behind the end of the file")
+            raise struct.error("a string ends after the end of the file")
         return self.data[start : self.at].decode("utf-8", "replace")
 
     def value(self, kind: int) -> Any:

@@ -46,7 +46,7 @@ def check(metadata: Mapping[str, Any], contents: Contents, header: int, size: in
     _tensors(metadata, contents, header, size)
     architecture = metadata.get("general.architecture")
     if not isinstance(architecture, str):
-        raise ValueError("it names no architecture")
+        raise ValueError("it has no architecture")
     own = {
         key.removeprefix(f"{architecture}."): value
         for key, value in metadata.items()
@@ -78,9 +78,9 @@ def _tensors(metadata: Mapping[str, Any], contents: Contents, header: int, size:
         values, in_bytes = BLOCKS.get(kind, (1, 0))
         end = offset + math.prod(shape) // values * in_bytes
         if shape[0] % values or following not in (None, offset):
-            raise ValueError(f"{name} has a shape or a place that it can't have")
+            raise ValueError(f"{name} has an impossible shape or position")
         if start + end > size:
-            raise ValueError(f"{name} lies behind the end of the file")
+            raise ValueError(f"{name} ends after the end of the file")
         following = _rounded(end, alignment) if in_bytes else None
 
 
@@ -99,24 +99,24 @@ def _layers(own: Mapping[str, Any], contents: Contents) -> None:
     if type(layers) is not int or not 0 < layers <= MOST_LAYERS:
         raise ValueError(f"block_count is {layers}")
     if numbers and max(numbers) >= layers:
-        raise ValueError(f"it has tensors of layer {max(numbers)}, of {layers}")
+        raise ValueError(f"it has a tensor of layer {max(numbers)}, but {layers} layers")
 
 
 def _vocabulary(metadata: Mapping[str, Any], own: Mapping[str, Any], contents: Contents) -> None:
     arrays = contents.arrays
     kind, count = arrays.get("tokenizer.ggml.tokens", (STRING, 0))
     if kind != STRING:
-        raise ValueError("its tokens are no texts")
+        raise ValueError("its tokens are not strings")
     for name, wanted in _PER_TOKEN.items():
         if arrays.get(f"tokenizer.ggml.{name}", (wanted, count)) != (wanted, count):
-            raise ValueError(f"its {name} are not those of its {count} tokens")
+            raise ValueError(f"its {name} do not match its {count} tokens")
     if arrays.get("tokenizer.ggml.merges", (STRING, 0))[0] != STRING:
-        raise ValueError("its merges are no texts")
+        raise ValueError("its merges are not strings")
     for name in ("tokens", *_PER_TOKEN, "merges"):
         if (key := f"tokenizer.ggml.{name}") in metadata and key not in arrays:
-            raise ValueError(f"its {name} are no list")
+            raise ValueError(f"its {name} are not a list")
     embeddings = contents.tensors.get("token_embd.weight")
     if embeddings and count and embeddings[1][-1] != count:
-        raise ValueError(f"it has {count} tokens, and rows for {embeddings[1][-1]}")
+        raise ValueError(f"it has {count} tokens, but rows for {embeddings[1][-1]}")
     if embeddings and embeddings[1][0] != own.get("embedding_length", embeddings[1][0]):
         raise ValueError(f"embedding_length is {own['embedding_length']}")

@@ -74,7 +74,7 @@ def look_up(file: File) -> Remote:
         said = hub.get_hf_file_metadata(url)
         names = (said.etag or "", said.commit_hash or "")
         if not said.size or not all(_PLAIN.fullmatch(part) for part in names):
-            raise ModelError(f"{url} is no file of a hub: {_PAGE}", hint=_MIRROR)
+            raise ModelError(f"{url} is not a file on a hub: {_PAGE}", hint=_MIRROR)
         etag, revision = names
         own = said.location.split("/")[:3] == url.split("/")[:3]
         if not own:  # a token is for the hub, not for where its files lie
@@ -111,7 +111,7 @@ def download(file: File, remote: Remote, tell: Callable[[int], None]) -> Path:
         if error.errno in _FULL:
             raise ModelError(
                 f"no space left for {name} in {folder}",
-                hint="free some and pull it again: it goes on from there",
+                hint="free some space and pull it again: the download resumes",
             ) from error
         raise ModelError(f"can't write to {folder}: {files.reason(error)}") from error
     return link
@@ -137,10 +137,10 @@ def _fetch(part: Path, file: File, remote: Remote, tell: Callable[[int], None]) 
             raise _Again("the file changed on the server")
         if response.status_code == 403:
             remote.url = look_up(file).url
-            raise _Again("the link to the bytes is refused (403)")
+            raise _Again("the download link was refused (403)")
         response.raise_for_status()
         if "text/html" in response.headers.get("content-type", ""):
-            raise ModelError(f"{remote.url} is no file of a hub: {_PAGE}", hint=_MIRROR)
+            raise ModelError(f"{remote.url} is not a file on a hub: {_PAGE}", hint=_MIRROR)
         goes_on = response.status_code == 206
         have = have if goes_on else 0
         with part.open("ab" if goes_on else "wb") as out:
@@ -181,7 +181,7 @@ def _with_retries(ask: Callable[[], T], file: File, progress: Callable[[], int])
             raise ModelError(
                 f"can't fetch {file.source}: {again}",
                 hint="check the network and pull it again"
-                + (": it goes on from there" if now else "; HF_ENDPOINT names a mirror"),
+                + (": the download resumes" if now else "; HF_ENDPOINT names a mirror"),
             ) from again
         if failed:
             pause = WAIT * 2 ** (failed - 1) if again.wait is None else again.wait
@@ -194,12 +194,12 @@ def _retry_after(response: Any) -> float | None:
     return float(said) if said.isdecimal() else None
 
 
-_PAGE = "it is answered with a page (a proxy's or a login's?)"
+_PAGE = "the answer is a web page (of a proxy or a login?)"
 _MIRROR = "check HF_ENDPOINT and the proxy"
 _REFUSALS = {
-    401: ("the hub has no such file, or not for everybody", "look at its page; set HF_TOKEN"),
-    403: ("the hub refuses it to you", "accept its terms on its page, and set HF_TOKEN"),
-    404: ("the hub has no such file", "look at the names on its page"),
+    401: ("the hub has no such file, or it needs a login", "check its page, and set HF_TOKEN"),
+    403: ("the hub denies access", "accept its terms on its page, and set HF_TOKEN"),
+    404: ("the hub has no such file", "check the file names on its page"),
 }
 
 
@@ -213,7 +213,7 @@ def _require_room(part: Path, size: int) -> None:
     if free < size + SPARE:
         raise ModelError(
             f"{part.parent} has {free / 1e9:.1f} GB free, the file needs {size / 1e9:.1f} GB",
-            hint="free some, or name another place with HF_HOME",
+            hint="free some space, or set HF_HOME to another folder",
         )
 
 
@@ -227,9 +227,8 @@ def _check(part: Path, file: File, remote: Remote) -> None:
     if found != wanted:
         part.unlink()
         raise ModelError(
-            f"{file.source} came with another SHA-256 than it should: {found}, not {wanted}; "
-            "nothing of it was kept",
-            hint="pull it again; if it stays so, do not use it",
+            f"{file.source} has the SHA-256 {found}, not {wanted}; the download was deleted",
+            hint="pull it again; if that repeats, do not use it",
         )
 
 

@@ -37,8 +37,8 @@ def make(entry: Entry, out: Path) -> None:
             found = hashlib.file_digest(file, "sha256").hexdigest()
         if found != package.sha256:
             raise ModelError(
-                f"the weights in {package.name} {package.version} are not those that were "
-                f"published: SHA-256 {found}, not {package.sha256}"
+                f"the weights in {package.name} {package.version} are not the published ones: "
+                f"SHA-256 {found}, not {package.sha256}"
             )
         convert(folder, out, name=entry.alias, half=True)
 
@@ -59,7 +59,7 @@ def _folder(package: Package) -> Iterator[Path]:
                     m for m in archive.infolist() if m.filename.startswith(f"{package.folder}/")
                 ]
                 if sum(m.file_size for m in members) > MOST_TIMES * wheel.stat().st_size:
-                    raise zipfile.BadZipFile("it unpacks to too much")
+                    raise zipfile.BadZipFile("it is too large when unpacked")
                 archive.extractall(place, members)  # zipfile keeps names inside the folder
         except (
             zipfile.BadZipFile,

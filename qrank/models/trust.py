@@ -26,9 +26,9 @@ def require(entry: Entry) -> None:
     strangers = _hosts(entry) - _known()
     if strangers:
         raise InputError(
-            f"the index wants its texts sent to {', '.join(sorted(strangers))}, which you have not "
-            "named before",
-            hint=f"if that is right: --embed-model {entry.server}",
+            f"the index would send texts to {', '.join(sorted(strangers))}, a server that you have "
+            "not used before",
+            hint=f"to allow it, use --embed-model {entry.server}",
         )
 
 

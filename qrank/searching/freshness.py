@@ -38,6 +38,6 @@ def limited(
             if is_stale(item):
                 raise IndexFileError(
                     f"{path(item)} has changed since it was indexed",
-                    hint="run qrank index again, or say --stale warn",
+                    hint="run qrank index again, or use --stale warn",
                 )
     return first

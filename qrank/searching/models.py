@@ -98,7 +98,7 @@ class SearchModels:
         except OutdatedVectors as error:
             if mode is Mode.vector:
                 raise
-            log.warning("words alone were compared: %s", error)
+            log.warning("searched by keywords only: %s", error)
             return None
 
     def _of_vectors(self, store: Store, row: StoredModel) -> Semantic:

@@ -44,12 +44,12 @@ def notices(
 def _why_weak(store: Store, answer: Answer) -> str:
     common = bool(answer.terms) and set(answer.terms) <= STOP_WORDS
     if common and answer.mode != Mode.vector:
-        return "all words of the query are very common ones; add one that tells more"
+        return "all words of the query are very common; add a more specific one"
     if answer.mode == Mode.hybrid and not store.models():
-        return "the index has no vectors: words alone were compared (run qrank index)"
+        return "searched by keywords only: the index has no vectors (run qrank index)"
     best = answer.results[0].scores.rerank
     if _decides(best) and best.p_yes < WEAK:
-        return f"a weak answer: the reranker gives even the best result {best.p_yes:.2f} of 1"
+        return f"weak results: the reranker scores even the best one {best.p_yes:.2f} of 1"
     return ""
 
 
@@ -60,8 +60,12 @@ def far_off(store: Store, models: Registry, answer: Answer) -> str:
     if not name or not answer.results:
         return ""
     if answer.mode == Mode.hybrid and not any(r.scores.bm25 for r in answer.results):
-        no_word = "no result has any word of the query" if answer.terms else "the query has no word"
-        return f"{no_word}: these are the nearest by meaning"
+        no_word = (
+            "no result contains a word of the query"
+            if answer.terms
+            else "the query contains no words"
+        )
+        return f"{no_word}; these are the nearest by meaning"
     if not answer.terms or answer.parts or _decides(answer.results[0].scores.rerank):
         return ""
     unrelated = models.resolve(Role.embedder, name).entry.unrelated
@@ -72,7 +76,7 @@ def far_off(store: Store, models: Registry, answer: Answer) -> str:
     most = max(len(terms & shares.keys()) for shares in bm25_terms(store, answer).values())
     if most > FEW * len(terms):
         return ""
-    return "probably not what you look for: no result has much of the query's words or meaning"
+    return "probably not relevant: no result shares many words or much meaning with the query"
 
 
 def _unfinished(store: Store, answer: Answer) -> str:
@@ -96,25 +100,25 @@ def _why_nothing(
 ) -> str:
     status = store.status()
     if not status["chunks"]:
-        return "the index is empty; fill it with: qrank index PATH"
+        return "the index is empty; add files with: qrank index PATH"
     if why := _no_file(store, status, filter):
         return why
     if min_score is not None and answer.candidates:
-        return f"nothing found with a score of {min_score:g} or more (--min-score)"
+        return f"no result has a score of {min_score:g} or more (--min-score)"
     if answer.candidates:  # they were all left out by --stale
-        return "nothing found in files that are as they were indexed (--stale drop)"
+        return "all results are in files that changed since indexing (--stale drop)"
     if not of_query:
         return "nothing found: the index has no chunk beside it to compare"
     demands = () if answer.parts else parse(answer.query).demands
     if demands and (answer.mode != Mode.bm25 or any(demand[0] != "-" for demand in demands)):
-        return f"nothing found that meets: {', '.join(demands)}"
+        return f"nothing matches all of: {', '.join(demands)}"
     if not answer.terms:
-        return "nothing found: the query has no word in it"
+        return "nothing found: the query contains no words"
     words = ", ".join(_words(answer)[:8])
     if answer.mode == Mode.bm25 and store.models():
         return f"nothing found with any of: {words} (without --mode bm25 meaning counts, too)"
     if not store.models():
-        return f"nothing found with any of: {words} (qrank index makes vectors, for the meaning)"
+        return f"no chunk contains any of: {words} (qrank index makes vectors, for the meaning)"
     return "nothing found"
 
 
@@ -139,9 +143,9 @@ def _no_file(store: Store, status: Mapping[str, Any], filter: FilterOptions) -> 
     if types and not store.count_chunks(build_filter(types=types)):
         return f"no indexed file ends in {' or '.join(types)} (--type takes md, pdf, markdown, …)"
     if since and not store.count_chunks(build_filter(since=since)):
-        return f"no indexed file was changed since {since} (--since)"
+        return f"no indexed file was modified since {since} (--since)"
     if until and not store.count_chunks(build_filter(until=until)):
-        return f"no indexed file was changed before {until} (--until)"
+        return f"no indexed file was modified before {until} (--until)"
     if any(filter.values()) and not store.count_chunks(build_filter(**filter)):
         options = [f"--{_OPTIONS.get(name, name)}" for name, value in filter.items() if value]
         return f"no indexed file matches {', '.join(options[:-1])} and {options[-1]}"

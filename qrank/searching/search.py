@@ -119,7 +119,7 @@ def search(
     Raises QueryError for an empty query, IndexFileError for mode vector without vectors.
     """
     if not query.text.replace('"', "").strip():
-        raise QueryError("the query is empty", hint="say what to search for")
+        raise QueryError("the query is empty", hint="give some words to search for")
     semantic = models.semantic(store, query.mode) if query.mode is not Mode.bm25 else None
     if query.mode is Mode.vector and semantic is None:
         raise IndexFileError(
@@ -128,9 +128,7 @@ def search(
     clock = Clock(progress or Silent())
     parsed = parse(query.text, store.languages(), syntax=query.syntax)
     if not parsed.plain.strip():
-        raise QueryError(
-            "the query only says what to leave out", hint="say what to search for, too"
-        )
+        raise QueryError("the query only excludes words", hint="add words to search for")
     terms = list(dict.fromkeys([*parsed.terms, *parsed.prefixes]))
     answer = Answer(query.text, query.mode.value, {"embed": None, "rerank": None}, [], terms=terms)
     found = _candidates(store, models.cache, query, parsed, semantic, answer, clock)

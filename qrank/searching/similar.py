@@ -99,8 +99,8 @@ def passages_at(store: Store, place: str) -> list[StoredChunk]:
             chunks = _chunks_of(store, path)
     if not chunks:
         raise InputError(
-            f"the index {store.path} does not hold {path if line is not None else place}",
-            hint="index it first with: qrank index PATH (a file without text has no passages)",
+            f"{path if line is not None else place} is not in the index {store.path}",
+            hint="index it first with: qrank index PATH (a file without text has no chunks)",
         )
     if line is None:
         return chunks

@@ -106,23 +106,23 @@ class Server:
             for part in answer.iter_bytes():
                 data += part
                 if len(data) > LONGEST_ANSWER:
-                    raise ServerError(f"{self.url}{path} answers with more than an answer can be")
+                    raise ServerError(f"{self.url}{path} sent an answer that is too large")
         return answer, bytes(data)
 
     def _read(self, answer: Any, data: bytes, path: str) -> Any:
         status = int(answer.status_code)
         if status in (401, 403):
             raise ServerError(
-                f"{self.url} wants another key ({status})",
+                f"{self.url} rejected the key ({status})",
                 status=status,
-                hint=f"put it into {keys.VARIABLE}",
+                hint=f"put the right key into {keys.VARIABLE}",
             )
         if 300 <= status < 400:  # not followed: texts and key go to whom the user named
             elsewhere = answer.headers.get("location", "elsewhere")
             raise ServerError(
-                f"{self.url}{path} sends to {elsewhere} ({status})",
+                f"{self.url}{path} redirects to {elsewhere} ({status})",
                 status=status,
-                hint="if that is right, name it instead",
+                hint="if that is right, use that URL",
             )
         if status >= 400:
             said = " ".join(data.decode("utf-8", "replace").split())[:200]
@@ -131,8 +131,8 @@ class Server:
             return json.loads(data)
         except (ValueError, RecursionError) as error:
             raise ServerError(
-                f"{self.url}{path} answers with something else than JSON",
-                hint="is it the right URL, and is there a proxy between?",
+                f"{self.url}{path} did not answer with JSON",
+                hint="check the URL, and whether there is a proxy in between",
             ) from error
 
     def close(self) -> None:

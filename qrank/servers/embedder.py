@@ -48,7 +48,7 @@ class ServerEmbedder:
             if len(vector) != len(first) or float(vector @ first) < ALIKE:
                 raise ServerError(
                     f"{url} and {other} do not run the same model",
-                    hint="share the work among equal servers only",
+                    hint="use only servers that run the same model",
                 )
         self.dims = len(first)
 
@@ -109,8 +109,9 @@ class ServerEmbedder:
         vectors = _read(server, answer, len(texts))
         if vectors.shape[1] != self.dims:
             raise ServerError(
-                f"{server.url} gives vectors of {vectors.shape[1]} dims, before of {self.dims}",
-                hint="is another model running there now?",
+                f"{server.url} returns vectors with {vectors.shape[1]} dimensions, "
+                f"earlier {self.dims}",
+                hint="does the server run another model now?",
             )
         return vectors
 
@@ -132,17 +133,17 @@ def _read(server: Server, answer: Any, count: int) -> NDArray[np.float32]:
         places = [row["index"] for row in rows]
         vectors = np.array([row["embedding"] for row in rows], dtype=np.float32)
     except (KeyError, TypeError, ValueError, OverflowError) as error:
-        raise ServerError(f"{server.url} answers with something else than vectors") from error
+        raise ServerError(f"{server.url} did not answer with vectors") from error
     if places != list(range(count)):
-        raise ServerError(f"{server.url} gave {len(rows)} vectors for {count} texts")
+        raise ServerError(f"{server.url} returned {len(rows)} vectors for {count} texts")
     if vectors.ndim != 2 or not vectors.shape[1]:
-        raise ServerError(f"{server.url} gave vectors of different lengths")
+        raise ServerError(f"{server.url} returned vectors of different lengths")
     if vectors.shape[1] > MOST_DIMS:
-        raise ServerError(f"{server.url} gave vectors of {vectors.shape[1]} dims")
+        raise ServerError(f"{server.url} returned vectors with {vectors.shape[1]} dimensions")
     if not np.isfinite(vectors).all():
         raise ServerError(
-            f"{server.url} gave a vector with NaN or infinity in it",
-            hint="run the model with more exact numbers there",
+            f"{server.url} returned a vector with NaN or infinity",
+            hint="run the model at a higher precision there",
         )
     return _unit(vectors)
 

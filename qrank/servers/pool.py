@@ -33,7 +33,7 @@ def reachable(servers: Iterable[Server], connect: Callable[[Server], None]) -> l
     if not found:
         raise silent[0]
     for gone in silent:
-        log.warning("%s; the other servers go on", gone)
+        log.warning("%s; continuing with the other servers", gone)
     return found
 
 
@@ -69,7 +69,7 @@ def spread(
                 if last:
                     answers.put((place, task, None, error))
                 else:
-                    log.warning("%s; the other servers go on", error)
+                    log.warning("%s; continuing with the other servers", error)
                     waiting.put(given)
                 return
             except Exception as error:

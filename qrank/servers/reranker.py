@@ -90,7 +90,7 @@ class Chat:
         first = answer["choices"][0]["logprobs"]["content"][0]
         likeliest = {str(t["token"]): float(t["logprob"]) for t in first["top_logprobs"]}
         if not likeliest.keys() & {"yes", "no"}:
-            raise ValueError(f"the model says neither yes nor no but {first['token']!r}")
+            raise ValueError(f"the model answers neither yes nor no, but {first['token']!r}")
         least = min(likeliest.values())
         yes, no = (likeliest.get(word, least) for word in ("yes", "no"))
         return {0: sigmoid(yes - no)}
@@ -157,7 +157,7 @@ class ServerReranker:
         prompt of its own."""
         if instruction and self._api.applies_prompt:
             raise InputError(
-                f"{self._servers[0].url} has a prompt of its own: it takes no instruction"
+                f"{self._servers[0].url} uses its own prompt and takes no instruction (--instruct)"
             )
         asked = escape_control_tokens(query)
         size = self._api.batch
@@ -208,13 +208,15 @@ class ServerReranker:
         try:
             found = api.read(answer)
         except (KeyError, TypeError, IndexError, AttributeError, OverflowError) as error:
-            raise ServerError(f"{server.url} answers with something else than scores") from error
+            raise ServerError(f"{server.url} did not answer with scores") from error
         except ValueError as error:
             raise ServerError(f"{server.url} can't rerank: {error}") from error
         if sorted(found) != list(range(len(texts))):
-            raise ServerError(f"{server.url} gave {len(found)} scores for {len(texts)} documents")
+            raise ServerError(
+                f"{server.url} returned {len(found)} scores for {len(texts)} documents"
+            )
         if not all(math.isfinite(score) for score in found.values()):
-            raise ServerError(f"{server.url} gave a score that is no number")
+            raise ServerError(f"{server.url} returned a score that is not a number")
         scores = [found[i] for i in range(len(texts))]
         return [sigmoid(score) for score in scores] if self._logits else scores
 

@@ -25,7 +25,7 @@ def check(connection: sqlite3.Connection, path: Path) -> list[Check]:
         except sqlite3.DatabaseError as error:
             said = [str(error)]
         detail = "; ".join(said[:5]) + ("; and more" if len(said) > 5 else "")
-        found.append(Check(name, "fail", detail, REPAIR) if said else Check(name, "ok", "whole"))
+        found.append(Check(name, "fail", detail, REPAIR) if said else Check(name, "ok", "intact"))
     if all(item.status == "ok" for item in found):
         found.append(_unfinished(connection))
     return found
@@ -53,7 +53,7 @@ def _references(connection: sqlite3.Connection, path: Path) -> Iterator[str]:
         yield f"row {row} of {table} has no {parent}"
     yield from _counted(
         connection,
-        "passages that no chunk has",
+        "unique texts without a chunk",
         "SELECT count(*) FROM passage WHERE NOT EXISTS "
         "(SELECT 1 FROM chunk WHERE chunk.passage_id = passage.id) "
         "AND id NOT IN (SELECT passage_id FROM loose)",
@@ -63,8 +63,8 @@ def _references(connection: sqlite3.Connection, path: Path) -> Iterator[str]:
 def _terms(connection: sqlite3.Connection, path: Path) -> Iterator[str]:
     # terms_docsize is FTS5's own table of what it holds.
     for what, one, other in (
-        ("chunks without words", "chunk", "terms_docsize"),
-        ("words without their chunk", "terms_docsize", "chunk"),
+        ("chunks without terms", "chunk", "terms_docsize"),
+        ("terms without a chunk", "terms_docsize", "chunk"),
     ):
         yield from _counted(
             connection,
@@ -78,7 +78,7 @@ def _terms(connection: sqlite3.Connection, path: Path) -> Iterator[str]:
     except sqlite3.OperationalError:  # only who may write can ask FTS5, and not while others do
         return
     except sqlite3.DatabaseError as error:
-        yield f"the full-text index does not agree with itself ({error})"
+        yield f"the full-text index is inconsistent ({error})"
 
 
 def _packed_terms(connection: sqlite3.Connection, path: Path) -> Iterator[str]:
@@ -146,21 +146,21 @@ def _segments(connection: sqlite3.Connection, path: Path) -> Iterator[str]:
                 yield str(error)
                 continue
             if code_bytes != dims * len(held):
-                yield f"segment {segment} has not the size of its slots"
+                yield f"segment {segment} does not have the size of its slots"
             taken = [(slot, passage) for slot, passage in enumerate(held) if passage]
             wrong = sum(placed.pop((segment, slot), None) != passage for slot, passage in taken)
             if wrong:
-                yield f"{wrong} slots of segment {segment} hold vectors that are not known"
+                yield f"{wrong} slots of segment {segment} have unknown vectors"
         if placed:
-            yield f"{len(placed)} vectors are not where they should be"
+            yield f"{len(placed)} vectors are not in their place"
 
 
 _CHECKS: dict[str, Callable[[sqlite3.Connection, Path], Iterator[str]]] = {
     "file": _pages,
     "values": _values,
     "references": _references,
-    "words": _terms,
-    "kept words": _packed_terms,
+    "full text": _terms,
+    "stored terms": _packed_terms,
     "vectors": _segments,
 }
 
@@ -168,11 +168,11 @@ _CHECKS: dict[str, Callable[[sqlite3.Connection, Path], Iterator[str]]] = {
 def _unfinished(connection: sqlite3.Connection) -> Check:
     """What an interrupted run left to do, which is no damage."""
     left = chain(
-        _counted(connection, "passages to tidy away", "SELECT count(*) FROM loose"),
+        _counted(connection, "unused texts to delete", "SELECT count(*) FROM loose"),
         *(
             _counted(
                 connection,
-                f"passages without a vector of {name}",
+                f"unique texts without a vector from {name}",
                 "SELECT (SELECT count(*) FROM passage) - "
                 f"(SELECT count(*) FROM vector WHERE model_id = {int(model)})",
             )
@@ -181,11 +181,11 @@ def _unfinished(connection: sqlite3.Connection) -> Check:
     )
     said = "; ".join(left)
     if not said:
-        return Check("complete", "ok", "every passage has its vector")
+        return Check("complete", "ok", "every chunk has its vectors")
     return Check("complete", "warn", f"an interrupted run left {said}", EMBED)
 
 
 def _counted(connection: sqlite3.Connection, what: str, sql: str) -> Iterator[str]:
     count = connection.execute(sql).fetchone()[0]
     if count:
-        yield f"{count} {what}"
+        yield f"{what}: {count}"

@@ -37,7 +37,9 @@ def _connect(path: Path, *, create: bool) -> sqlite3.Connection:
     if path.is_dir():
         raise IndexFileError(f"{path} is a folder, not an index file")
     if not create and not path.exists():
-        raise IndexFileError(f"there is no index at {path}", hint="make it with: qrank index PATH")
+        raise IndexFileError(
+            f"there is no index at {path}", hint="create it with: qrank index PATH"
+        )
     with translate_sqlite_errors(path):
         if create:
             return _retried(lambda: _open_to_write(path))
@@ -141,8 +143,9 @@ def _version_to_upgrade(
         stranger = schema.stranger(connection)
         if stranger or (tables and version < 1):
             raise IndexFileError(
-                f"{path} holds what no index of qrank does ({stranger or f'version {version}'})",
-                hint="do not use it, or ask who made it for a qrank export",
+                f"{path} contains things that no qrank index has "
+                f"({stranger or f'version {version}'})",
+                hint="do not use it, or ask its author for a qrank export",
             )
         if version > schema.VERSION:
             raise IndexFileError(
@@ -156,7 +159,7 @@ def _version_to_upgrade(
             f"{path} is a SQLite file of another program", hint="name another file with --db"
         )
     if not may_be_empty:
-        raise IndexFileError(f"the index {path} is empty", hint="fill it with: qrank index PATH")
+        raise IndexFileError(f"the index {path} is empty", hint="add files with: qrank index PATH")
     return 0
 
 
@@ -169,7 +172,7 @@ def _upgrade_for_reading(path: Path, held: int) -> None:
         raise IndexFileError(
             f"{path} is an index of version {held}, which this qrank has to upgrade to "
             f"{schema.VERSION} first, but it can't be written",
-            hint="copy it to where it can, and name the copy with --db",
+            hint="copy it to a writable folder, and name the copy with --db",
         ) from error
 
 
@@ -215,13 +218,19 @@ def translate_sqlite_errors(path: Path) -> Iterator[None]:
         elif "locked" in said or "busy" in said:
             holder = _writer(path)
             who = f" (process {holder})" if holder else ""
-            message, hint = f"{path} is in use by another qrank{who}", "try again when it is done"
+            message, hint = (
+                f"{path} is in use by another qrank{who}",
+                "try again when that one is done",
+            )
         elif "full" in said:
-            message, hint = f"no space left to write {path}", "free some and run it again"
+            message, hint = f"no space left to write {path}", "free some space and run it again"
         elif "I/O error" in said:
-            message, hint = f"can't use {path} ({said})", "is its disk full, or failing?"
+            message, hint = (
+                f"can't use {path} ({said})",
+                "check whether its disk is full or failing",
+            )
         elif "readonly" in said or "unable to open" in said:
-            message, hint = f"can't open {path} ({said})", "check its folder's permissions"
+            message, hint = f"can't open {path} ({said})", "check the permissions of its folder"
         elif "not a database" in said:
             message, hint = f"{path} is not an index file", "name another file with --db"
         elif "malformed" in said or "corrupt" in said:

@@ -89,7 +89,7 @@ def chunk(values: Sequence[Any], what: str) -> Chunk:
     if len(made.text) > LONGEST_TEXT or len(made.heading) > LONGEST_TEXT:
         raise DamagedError(f"{what} is too long")
     if not (0 <= made.start_byte <= made.end_byte and 0 < made.start_line <= made.end_line):
-        raise DamagedError(f"{what} lies nowhere in its file")
+        raise DamagedError(f"{what} has a position outside its file")
     return made
 
 
@@ -112,7 +112,7 @@ def whole_chunk(values: Any) -> NewChunk:
 def name(path: str) -> str:
     """A path, which the system can be asked for."""
     if "\0" in path or len(path) > LONGEST_TEXT:
-        raise DamagedError("a path that can't be one")
+        raise DamagedError("a path that is not valid")
     return path
 
 
@@ -126,14 +126,14 @@ def json_object(text: str) -> dict[str, Any]:
         value = json.loads(text, parse_constant=_refuse_constant)
         json.dumps(value, allow_nan=False)  # 1e999 is read as infinity
         if not isinstance(value, dict) or _depth(value) > DEEPEST:
-            raise ValueError("no object")
+            raise ValueError("not an object")
     except (ValueError, RecursionError) as error:
         raise DamagedError("a document has fields that are not JSON") from error
     return value
 
 
 def _refuse_constant(constant: str) -> None:
-    raise ValueError(f"{constant} is no JSON")
+    raise ValueError(f"{constant} is not valid JSON")
 
 
 def _depth(value: object) -> int:
@@ -154,7 +154,7 @@ def terms(packed: bytes, text: str, what: str) -> tuple[str, str]:
     try:
         return unpack(packed, text)
     except (zlib.error, ValueError) as error:
-        raise DamagedError(f"the kept words of {what} can't be read") from error
+        raise DamagedError(f"the stored terms of {what} can't be read") from error
 
 
 def dims(count: int) -> int:

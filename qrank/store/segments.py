@@ -35,19 +35,19 @@ def slots(row: Any, segment: int) -> tuple[NDArray[np.int64], NDArray[np.float32
     what = f"segment {segment}"
     used, passages, factors = decode.row(row, (int, bytes, bytes), what)
     if len(passages) % ID.itemsize or 2 * len(factors) != len(passages):
-        raise decode.DamagedError(f"{what} has not the size of its slots")
+        raise decode.DamagedError(f"{what} does not have the size of its slots")
     slot_ids, scales = np.frombuffer(passages, dtype=ID), np.frombuffer(factors, dtype=SCALE)
     if np.count_nonzero(slot_ids) != used:
         raise decode.DamagedError(f"{what} counts its vectors wrongly")
     if (slot_ids < 0).any() or not np.isfinite(scales).all():
-        raise decode.DamagedError(f"{what} holds numbers that make no sense")
+        raise decode.DamagedError(f"{what} has values that are not valid")
     return slot_ids, scales
 
 
 def codes_of(blob: bytes, segment: int, count: int, dims: int) -> NDArray[np.int8]:
     """The codes of a segment of count slots, of shape (count, dims). Raises DamagedError."""
     if not isinstance(blob, bytes) or len(blob) != count * dims:
-        raise decode.DamagedError(f"segment {segment} has not the size of its slots")
+        raise decode.DamagedError(f"segment {segment} does not have the size of its slots")
     return np.frombuffer(blob, dtype=CODE).reshape(count, dims)
 
 
@@ -121,7 +121,7 @@ def _place(
         blob: Any  # (typeshed does not know that its slices are bytes)
         with connection.blobopen("code", "codes", segment) as blob:
             if len(blob) != len(slot_ids) * codes.shape[1]:
-                raise decode.DamagedError(f"segment {segment} has not the size of its slots")
+                raise decode.DamagedError(f"segment {segment} does not have the size of its slots")
             for first, last in _runs(free):
                 block = codes[at + first : at + last]
                 begin = int(free[first]) * codes.shape[1]
@@ -219,7 +219,7 @@ def remove(connection: sqlite3.Connection, passages: Iterable[int]) -> None:
                 (passage,),
             ),
             _PLACES,
-            f"the vector of passage {passage}",
+            f"the vector of text {passage}",
         )
     for segment, group in groupby(sorted(places), key=lambda place: place[0]):
         row = connection.execute(
@@ -229,9 +229,7 @@ def remove(connection: sqlite3.Connection, passages: Iterable[int]) -> None:
         slot_ids = slot_ids.copy()
         for _, slot, passage in group:
             if not (0 <= slot < len(slot_ids) and slot_ids[slot] == passage):
-                raise decode.DamagedError(
-                    f"the vector of passage {passage} is not where it is said"
-                )
+                raise decode.DamagedError(f"the vector of text {passage} is not in its place")
             slot_ids[slot] = 0
         if slot_ids.any():
             _update(connection, segment, slot_ids, slot_scales)
@@ -271,7 +269,7 @@ def read(
                     (model, passage),
                 ),
                 _PLACES,
-                f"the vector of passage {passage}",
+                f"the vector of text {passage}",
             )
         if not places:
             return [], np.empty((0, 0), dtype=np.float32)
@@ -280,7 +278,7 @@ def read(
             with connection.blobopen("code", "codes", segment, readonly=True) as blob:
                 for _, slot, passage in group:
                     if not 0 <= slot < len(blob) // dims:
-                        raise decode.DamagedError(f"the vector of passage {passage} is nowhere")
+                        raise decode.DamagedError(f"the vector of text {passage} is missing")
                     ids.append(passage)
                     rows.append(blob[slot * dims : (slot + 1) * dims])
     codes = np.frombuffer(b"".join(rows), dtype=CODE).reshape(len(rows), dims)

@@ -67,7 +67,7 @@ def candidates(
     connect: see parallel.gather.
     """
     if segments.dims_of(connection, model) != len(query):
-        raise DamagedError(f"model {model} has vectors of another length than it gives")
+        raise DamagedError(f"model {model} has vectors of another length than it returns")
     rows = connection.execute("SELECT id FROM segment WHERE model_id = ? ORDER BY id", (model,))
     ids = [row[0] for row in rows]
     allowed = conditions.passages(filter, connection)

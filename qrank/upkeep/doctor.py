@@ -84,8 +84,8 @@ def _llama() -> Iterator[Check]:
         yield Check(
             "gpu",
             "ok",
-            "this build of llama.cpp uses none",
-            "for a GPU, build it with CMAKE_ARGS (README, Install it for keeps)",
+            "this build of llama.cpp has no GPU support",
+            "for a GPU, reinstall llama-cpp-python with CMAKE_ARGS, such as -DGGML_CUDA=on",
         )
 
 
@@ -104,7 +104,7 @@ def _model(entry: Entry) -> Iterator[Check]:
     wanted = next((f.bytes for f in entry.files if f.find() == found), None)
     size = found.path.stat().st_size
     if wanted and wanted != size:
-        hint = f"qrank models verify {entry.alias} tells whether that matters"
+        hint = f"qrank models verify {entry.alias} shows whether that matters"
         yield Check(name, "warn", f"{found.path} has {size} bytes, published {wanted}", hint)
     else:
         yield Check(name, "ok", f"{kind}; {size / 1e6:,.0f} MB, {found.path}")
@@ -117,11 +117,11 @@ def _self_test(models: Registry, role: Role, name: str, placement: Placement) ->
     title = f"self-test of the {role}"
     scores = score(choice, placement)
     right = sum(relevant > other for relevant, other in scores)
-    detail = f"{choice.name}: {right} of {len(PAIRS)} known pairs are told apart"
+    detail = f"{choice.name}: {right} of {len(PAIRS)} test pairs ranked correctly"
     flat = all(abs(relevant - other) < FLAT for relevant, other in scores)
     if flat:
-        hint = "the file is broken or of a wrong kind: qrank models show, verify, and pull another"
-        yield Check(title, "fail", f"{choice.name} gives all texts the same score", hint)
+        hint = "the file is damaged or of a wrong kind: see qrank models show and verify"
+        yield Check(title, "fail", f"{choice.name} scores all texts the same", hint)
     elif right == len(PAIRS):
         yield Check(title, "ok", detail)
     else:

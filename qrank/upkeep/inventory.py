@@ -54,7 +54,7 @@ def entry_of(models: Registry, name: str, role: Role | None = None) -> Entry:
     """As entries_of. Raises InputError for a name that is both when no role is given."""
     found = entries_of(models, name, role)
     if len(found) > 1:
-        raise InputError(f"{name} is an embedder and a reranker", hint="say which with --role")
+        raise InputError(f"{name} is an embedder and a reranker", hint="choose one with --role")
     return found[0]
 
 
@@ -114,7 +114,7 @@ def pull(entry: Entry, progress: Progress) -> tuple[Path, bool]:
     if entry.unsupported:
         raise ModelError(f"{entry.alias} can't be run: {entry.unsupported}")
     if entry.server:
-        raise ModelError(f"{entry.alias} runs on a server: there is nothing to pull")
+        raise ModelError(f"{entry.alias} runs on a server: there is nothing to download")
     found = entry.find()
     if found:
         return found.path, False
@@ -126,7 +126,7 @@ def pull(entry: Entry, progress: Progress) -> tuple[Path, bool]:
         make(entry, entry.made)
         return entry.made, True
     if not entry.files or not entry.files[0].source.startswith("hf:"):
-        raise ModelError(f"there is nothing to pull for {entry.alias}")
+        raise ModelError(f"there is nothing to download for {entry.alias}")
     from qrank.models import hub
 
     file = entry.files[0]
@@ -251,8 +251,10 @@ def quantize(source: Path, out: Path, kind: str, progress: Progress) -> Path:
         raise InputError(f"{out} exists already", hint="name another file, or remove it")
     gguf.read_header(source)
     if shutil.disk_usage(out.absolute().parent).free < source.stat().st_size:
-        raise ModelError(f"there is no room for {out}", hint="free some, or name another place")
-    progress.stage(f"quantising to {kind}", None)
+        raise ModelError(
+            f"not enough disk space for {out}", hint="free some space, or name another folder"
+        )
+    progress.stage(f"quantizing to {kind}", None)
     llama.quantize(source, out, kind)
     return out
 

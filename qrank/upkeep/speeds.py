@@ -108,7 +108,7 @@ def bench_types(
             if kind == found[0].quantization:
                 continue
             made = Path(folder) / f"{kind}.gguf"
-            progress.stage(f"making {kind} of {path.name}", None)
+            progress.stage(f"quantizing {path.name} to {kind}", None)
             quantize(path, made, kind, again=True)
             progress.stage(f"measuring {kind}", None)
             found.append(bench(role, made, placement))

@@ -14,7 +14,7 @@ def chunks(
     paths: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Files and folders.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
     as_jsonl: Annotated[
-        bool, typer.Option("--jsonl", help="Print a JSON object a passage.")
+        bool, typer.Option("--jsonl", help="Print one JSON object per chunk.")
     ] = False,
     no_ignore: file_options.NoIgnore = False,
     hidden: file_options.Hidden = False,
@@ -28,9 +28,9 @@ def chunks(
     pre_globs: file_options.PreGlobs = None,
     timeout: file_options.Timeout = None,
 ) -> None:
-    """Show the passages that files are cut into. Nothing is written.
+    """Show the chunks that files are split into. Nothing is written.
 
-    Exit status: 0 there are some, 1 there are none, 2 an error or no file could be read.
+    Exit status: 0 there are chunks, 1 there are none, 2 an error, or no file could be read.
     """
     from qrank import standalone
     from qrank.cli.output import plans

@@ -16,7 +16,8 @@ from qrank.models.registry import AUTO, Role
 
 app = typer.Typer(help="The settings.", no_args_is_help=True, rich_markup_mode=None)
 Project = Annotated[
-    bool, typer.Option("--project", help="The project's file, beside its index, not the user's.")
+    bool,
+    typer.Option("--project", help="Use the project's file, beside its index, not the user's."),
 ]
 Key = Annotated[str, typer.Argument(help="A setting.", autocompletion=complete.settings)]
 
@@ -29,12 +30,15 @@ def _config() -> None:
 @app.command("get", cls=Command)
 def get(
     key: Annotated[
-        str | None, typer.Argument(help="A setting. [all]", autocompletion=complete.settings)
+        str | None,
+        typer.Argument(help="A setting. [default: all]", autocompletion=complete.settings),
     ] = None,
 ) -> None:
-    """Print the value of KEY that is in force here, or all settings that are.
+    """Print the value of KEY that applies here, or all settings that do.
 
-    The environment beats the project's file, which beats the user's. Exit status 1: not set.
+    The environment overrides the project's file, which overrides the user's.
+
+    Exit status: 0 it is set, 1 it is not.
     """
     from qrank import config
     from qrank.cli.output import json_output
@@ -54,10 +58,10 @@ def get(
 @app.command("set", cls=Command)
 def set_(
     key: Key,
-    value: Annotated[str | None, typer.Argument(help="[none: unset it]")] = None,
+    value: Annotated[str | None, typer.Argument(help="The new value. [default: unset KEY]")] = None,
     project: Project = False,
 ) -> None:
-    """Write KEY into the user's settings file, or the project's; without VALUE take it out."""
+    """Write KEY to the user's settings file, or the project's; without VALUE remove it."""
     from qrank import config
 
     if key not in config.KEYS:
@@ -67,7 +71,7 @@ def set_(
 
 @app.command("path", cls=Command)
 def path(project: Project = False) -> None:
-    """Print where the settings file is, which need not exist yet."""
+    """Print the path of the settings file, which may not exist yet."""
     from qrank.cli.output import json_output
 
     json_output.text(str(_file(project)), "\n")

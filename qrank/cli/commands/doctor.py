@@ -12,13 +12,13 @@ from qrank.cli.state import current
 
 def doctor(
     index: Annotated[
-        bool, typer.Option("--index", help="Check the index file: is all of it there?")
+        bool, typer.Option("--index", help="Check the index file for damage and missing data.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Check this machine and its models, or the index, and say what to do where it is not well.
+    """Check this machine and its models, or the index, and suggest fixes.
 
-    Exit status: 0 it is, 1 something is broken.
+    Exit status: 0 no check failed, 1 one did.
     """
     from qrank.cli.output import json_output, render
 

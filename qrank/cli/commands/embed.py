@@ -16,20 +16,22 @@ GROUP = 32  # texts that are read, embedded and written together
 
 def embed(
     embed_model: NewEmbedModel = None,
-    query: Annotated[bool, typer.Option("--query", help="The texts are queries.")] = False,
+    query: Annotated[
+        bool, typer.Option("--query", help="Embed the texts as queries, not as documents.")
+    ] = False,
     instruct: Annotated[
-        str | None, typer.Option(metavar="TEXT", help="The task, for queries.")
+        str | None, typer.Option(metavar="TEXT", help="The task instruction, for queries.")
     ] = None,
     dims: Annotated[
         int | None, typer.Option(min=1, max=MOST, help="Keep this many dimensions (Matryoshka).")
     ] = None,
     form: Annotated[
-        Format | None, typer.Option("--input", help="What stdin holds. [seen from its first line]")
+        Format | None, typer.Option("--input", help="The format of stdin. [default: detected]")
     ] = None,
 ) -> None:
     """Embed the texts on stdin.
 
-    Each gives a line: a JSON object with text and embedding, in order.
+    Prints one JSON object per text, with text and embedding, in input order.
     """
     from qrank import standalone
     from qrank.cli.input import records
@@ -46,8 +48,8 @@ def embed(
             )
             json_output.embeddings(group, embedded.vectors)
             for i in embedded.truncated:
-                render.warn(
-                    f"text {read + i + 1} is longer than the model's window of "
-                    f"{embedding.window} tokens: its end was left out"
+                render.warning(
+                    f"text {read + i + 1} was truncated: it is longer than the model's context "
+                    f"window of {embedding.window} tokens"
                 )
             read += len(group)

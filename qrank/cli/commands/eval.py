@@ -22,14 +22,16 @@ def evaluate(
         typer.Argument(metavar="DATASET...", help="BEIR folders, or a file of queries for --db."),
     ],
     configs: Annotated[
-        str, typer.Option(metavar="LIST", help="Configurations, with commas between.")
+        str, typer.Option(metavar="LIST", help="Configurations, separated by commas.")
     ] = "bm25,vector,hybrid,hybrid+rerank",
     queries_limit: Annotated[
         int | None,
-        typer.Option(min=1, max=MOST, metavar="N", help="A sample of N queries a dataset."),
+        typer.Option(min=1, max=MOST, metavar="N", help="Use a sample of N queries per dataset."),
     ] = None,
-    split: Annotated[str, typer.Option(help="Which qrels/SPLIT.tsv of a BEIR folder.")] = "test",
-    candidates: Annotated[int, typer.Option(min=1, max=MOST, help="How many are reranked.")] = 30,
+    split: Annotated[str, typer.Option(help="The qrels/SPLIT.tsv of a BEIR folder.")] = "test",
+    candidates: Annotated[
+        int, typer.Option(min=1, max=MOST, help="How many candidates to rerank.")
+    ] = 30,
     embed_model: NewEmbedModel = None,
     rerank_model: RerankModel = None,
     compare: Annotated[
@@ -37,7 +39,8 @@ def evaluate(
         typer.Option(metavar="A B", help="Exit with 1 when B is significantly worse than A."),
     ] = None,
     run_dir: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Write the rankings, as TREC run files.")
+        Path | None,
+        typer.Option(metavar="DIR", help="Write the rankings there, as TREC run files."),
     ] = None,
     plot: Annotated[
         Path | None,
@@ -45,9 +48,9 @@ def evaluate(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Measure how well searches find what is known to be relevant.
+    """Measure search quality on queries with known relevant documents.
 
-    A DATASET is a folder in BEIR layout, indexed in a throw-away index, or a JSONL file of
+    A DATASET is a folder in BEIR layout, indexed into a temporary index, or a JSONL file of
     "query" and "relevant" (a path, path:line, or a list of them) for the index that --db names.
     Settings of a configuration follow it: hybrid+rerank:candidates=100:rerank_weight=0.5.
     """
@@ -100,5 +103,5 @@ def _with_compared(configs: list[Config], compare: tuple[str, str] | None) -> li
     if compare:
         configs = configs + parse(",".join(compare))
     if not configs:
-        raise InputError("no configuration is named", hint="such as --configs bm25,hybrid")
+        raise InputError("no configuration was given", hint="use one such as --configs bm25,hybrid")
     return list({config.name: config for config in configs}.values())

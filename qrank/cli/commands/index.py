@@ -19,19 +19,19 @@ if TYPE_CHECKING:
 def index(
     paths: Annotated[list[str], typer.Argument(metavar="PATH...", help="Folders and files.")],
     collection: Annotated[
-        str | None, typer.Option(help="Put them into this collection. [default]")
+        str | None, typer.Option(help="Add them to this collection. [default: default]")
     ] = None,
     embed_model: NewEmbedModel = None,
     embed: Annotated[
-        bool, typer.Option("--embed/--no-embed", help="Whether to make vectors, too.")
+        bool, typer.Option("--embed/--no-embed", help="Whether to compute vectors.")
     ] = True,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
     dry_run: Annotated[
         bool,
-        typer.Option("--dry-run", help="Only show what would be made of each file, were it new."),
+        typer.Option("--dry-run", help="Show how files would be split; write nothing."),
     ] = False,
     watch: Annotated[
-        bool, typer.Option("--watch", help="Go on: keep the index up to date until interrupted.")
+        bool, typer.Option("--watch", help="Keep the index up to date until interrupted.")
     ] = False,
     verbose: Annotated[
         bool,
@@ -44,7 +44,7 @@ def index(
     types: file_options.Types = None,
     max_filesize: file_options.MaxFilesize = None,
     whole_home: Annotated[
-        bool, typer.Option("--whole-home", help="PATH may be your whole home folder.")
+        bool, typer.Option("--whole-home", help="Allow PATH to be your whole home folder.")
     ] = False,
     archives: file_options.Archives = False,
     fields: file_options.Fields = None,
@@ -54,14 +54,14 @@ def index(
 ) -> None:
     """Index folders and files, or update what is indexed.
 
-    Only what changed since the last run is read and embedded; what is gone is removed. It can be
-    interrupted at any time: the next run goes on from there.
+    Only files that changed since the last run are read and embedded; deleted files are removed from
+    the index. It can be interrupted at any time: the next run continues from there.
     """
     from qrank import standalone
     from qrank.cli.output import json_output, plans, render
 
     if not all(paths):
-        raise InputError("a path is empty", hint="name a folder or file; . is this folder")
+        raise InputError("a path is empty", hint="name a folder or file, or . for this folder")
     walking = file_options.walking(
         no_ignore=no_ignore,
         hidden=hidden,
@@ -106,11 +106,11 @@ def index(
         report = run()
         say(report)
         if report.replaced:
-            render.warn(f"{report.model} took the place of {', '.join(report.replaced)}")
+            render.warning(f"{report.model} replaced {', '.join(report.replaced)}")
         if report.embedded:
             render.hint_at_better_models(report.model)
         if watch:
-            render.warn("watching for changes; Ctrl-C ends it")
+            render.warning("watching for changes; press Ctrl-C to stop")
             for _ in changes:
                 report = run()
                 if report.changed:

@@ -15,34 +15,36 @@ from qrank.errors import InputError
 def remove(
     paths: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="[PATH...]", help="Files and folders, also such that are gone."),
+        typer.Argument(metavar="[PATH...]", help="Files and folders, including deleted ones."),
     ] = None,
     collection: Annotated[
         list[str] | None,
-        typer.Option(help="Of this collection only; without PATH all of it (may be repeated)."),
+        typer.Option(help="Only from this collection; without PATH all of it (may be repeated)."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Take files and folders, or whole collections, out of the index. No file is touched."""
+    """Remove files and folders, or whole collections, from the index. No file is touched."""
     from qrank.cli.output import json_output
+    from qrank.cli.output.render import plural
 
     if not paths and not collection:
-        raise InputError("say what to remove", hint="a PATH, or --collection NAME for all of it")
+        raise InputError("nothing to remove was named", hint="give a PATH, or --collection NAME")
     with current().open_index() as index:
         removed = index.remove(paths or (), collections=collection or ())
         chunks = index.status()["chunks"]
     if as_json:
         json_output.document(json_form.removal(removed, chunks))
     else:
-        print(f"{removed} files removed; {chunks} passages in the index")
+        print(f"{plural(removed, 'file')} removed; {plural(chunks, 'chunk')} in the index")
 
 
 def vacuum(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Make the index file as small as what it holds.
+    """Reclaim unused space in the index file.
 
-    Needs as much free room as the file takes. Searches go on meanwhile, other runs wait.
+    Needs as much free disk space as the file takes. Searches continue meanwhile; runs that write
+    wait.
     """
     from qrank.cli.output import json_output, render
 

@@ -14,10 +14,10 @@ from qrank.cli.state import current
 from qrank.errors import InputError, QrankError
 from qrank.models.registry import Entry, Role
 
-app = typer.Typer(help="The models qrank knows.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(help="The models that qrank knows.", no_args_is_help=True, rich_markup_mode=None)
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
-RoleOption = Annotated[Role | None, typer.Option(help="Which of the two, where it matters.")]
+RoleOption = Annotated[Role | None, typer.Option(help="Which role, if a model has both.")]
 Name = Annotated[
     str,
     typer.Argument(
@@ -37,19 +37,19 @@ Names = Annotated[
 SomeNames = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="[MODEL...]", help="[all that are installed]", autocompletion=complete.models
+        metavar="[MODEL...]", help="[default: all installed]", autocompletion=complete.models
     ),
 ]
 
 
 @app.callback()
 def _models() -> None:
-    """The models qrank knows."""
+    """The models that qrank knows."""
 
 
 @app.command("list", cls=Command)
 def list_models(role: RoleOption = None, as_json: Json = False) -> None:
-    """List the models that have a name: what is installed, how large, how fast, how good.
+    """List the models with a name: installed or not, size, speed, quality.
 
     Speed is what `qrank models bench` measured here; quality is what others published.
     """
@@ -65,7 +65,7 @@ def list_models(role: RoleOption = None, as_json: Json = False) -> None:
 
 @app.command(cls=Command)
 def show(name: Name, role: RoleOption = None, as_json: Json = False) -> None:
-    """Show all that is known of a model: its files, its prompts, and what its file says."""
+    """Show the details of a model: its files, its prompts, and the metadata in its file."""
     from qrank.cli.output import json_output, render_models
     from qrank.upkeep import inventory
 
@@ -80,10 +80,10 @@ def show(name: Name, role: RoleOption = None, as_json: Json = False) -> None:
 
 @app.command(cls=Command)
 def pull(names: Names, role: RoleOption = None, as_json: Json = False) -> None:
-    """Fetch models, unless they are on this machine already, whichever tool fetched them.
+    """Download models, unless they are on this machine already.
 
-    What was cut off is continued; the SHA-256 is checked. HF_ENDPOINT names a mirror, HF_HOME
-    another place, HF_TOKEN who you are.
+    Models that other tools downloaded are found. An interrupted download resumes; the SHA-256 is
+    checked. HF_ENDPOINT sets a mirror, HF_HOME another folder, HF_TOKEN your access token.
     """
     from qrank.cli.output import json_output, render_models
     from qrank.upkeep import inventory
@@ -106,7 +106,7 @@ def verify(
     role: RoleOption = None,
     as_json: Json = False,
 ) -> None:
-    """Check that model files are whole and the published ones, by their SHA-256."""
+    """Check that model files are intact and as published, by their SHA-256."""
     from qrank.cli.output import json_output, render_models
     from qrank.upkeep import inventory
 
@@ -139,7 +139,7 @@ def _named(names: list[str] | None, role: Role | None) -> list[Entry]:
 
 @app.command(cls=Command)
 def remove(names: Names, role: RoleOption = None, as_json: Json = False) -> None:
-    """Delete models' files, those in qrank's own folder or Hugging Face's cache."""
+    """Delete model files from qrank's own folder or Hugging Face's cache."""
     from qrank.cli.output import json_output
     from qrank.cli.output.escape import escape_line
     from qrank.upkeep import inventory
@@ -158,10 +158,10 @@ def import_folder(
     folder: Annotated[Path, typer.Argument(help="A published model: safetensors, tokenizer.json.")],
     out: Annotated[Path, typer.Argument(metavar="FILE", help="The .gguf file to write.")],
     kind: Annotated[
-        str | None, typer.Option("--type", metavar="TYPE", help="Quantise it, too: Q8_0, Q4_0 …")
+        str | None, typer.Option("--type", metavar="TYPE", help="Also quantize it: Q8_0, Q4_0, …")
     ] = None,
 ) -> None:
-    """Make a GGUF file of a Qwen3-Embedding, Qwen3-Reranker or BERT (MiniLM) folder.
+    """Convert a Qwen3-Embedding, Qwen3-Reranker or BERT (MiniLM) folder to GGUF.
 
     Kind, pooling and vocabulary are taken from the folder's own configuration.
     """
@@ -177,9 +177,9 @@ def import_folder(
 def quantize(
     source: Annotated[Path, typer.Argument(help="A .gguf file in F32, F16 or BF16.")],
     out: Annotated[Path, typer.Argument(metavar="FILE", help="The .gguf file to write.")],
-    kind: Annotated[str, typer.Option("--type", metavar="TYPE", help="Q8_0, Q4_0 …")] = "Q8_0",
+    kind: Annotated[str, typer.Option("--type", metavar="TYPE", help="Q8_0, Q4_0, …")] = "Q8_0",
 ) -> None:
-    """Write a model file with smaller numbers, by llama.cpp's own quantiser."""
+    """Quantize a model file with llama.cpp."""
     from qrank.cli.output import render_models
     from qrank.upkeep import inventory
 
@@ -193,14 +193,14 @@ def bench(
     names: SomeNames = None,
     role: RoleOption = None,
     types: Annotated[
-        str, typer.Option("--types", metavar="T,T…", help="Measure these types of it, too.")
+        str, typer.Option("--types", metavar="T,T…", help="Also measure these quantizations.")
     ] = "",
     as_json: Json = False,
 ) -> None:
-    """Measure how many tokens a second model files read on this machine.
+    """Measure how many tokens per second models process on this machine.
 
-    With --types Q4_0,BF16 also what else the model could be had as; which is fastest differs by
-    processor. The most exact of the fast ones is recommended.
+    With --types Q4_0,BF16 also the same model in other quantizations; which one is fastest depends
+    on the processor. The most precise of the fast ones is recommended.
     """
     from qrank.cli.output import json_output, render_models
     from qrank.upkeep import inventory, speeds

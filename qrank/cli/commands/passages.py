@@ -15,19 +15,21 @@ from qrank.errors import InputError
 
 def get(
     ids: Annotated[
-        list[str], typer.Argument(metavar="ID...", help="Ids of passages; - reads them from stdin.")
+        list[str], typer.Argument(metavar="ID...", help="Ids of chunks; - reads them from stdin.")
     ],
     as_json: AsJson = False,
-    as_jsonl: Annotated[bool, typer.Option("--jsonl", help="Print an object a passage.")] = False,
+    as_jsonl: Annotated[
+        bool, typer.Option("--jsonl", help="Print one JSON object per chunk.")
+    ] = False,
 ) -> None:
-    """Print passages by their ids.
+    """Print chunks by their ids.
 
-    A search result's id is in its JSON, and in --format '{id}'.
+    The id of a search result is in its JSON; --format '{id}' prints it.
     """
     from qrank.cli.output import json_output, render
 
     if as_json and as_jsonl:
-        raise InputError("--json and --jsonl can't go together", hint="choose one")
+        raise InputError("--json and --jsonl can't be combined", hint="choose one")
     wanted = [
         word
         for i in ids
@@ -49,7 +51,7 @@ def open_(
         str, typer.Argument(metavar="ID|PATH[:LINE]", help="The id of a result, or a place.")
     ],
 ) -> None:
-    """Open a passage in $VISUAL or $EDITOR, at its line."""
+    """Open a chunk in $VISUAL or $EDITOR, at its line."""
     from qrank.cli.shell import editor
 
     run = current()

@@ -22,10 +22,10 @@ class Shell(StrEnum):
     fish = "fish"
 
 
-def schema(name: Annotated[json_form.Schema, typer.Argument(help="Whose output.")]) -> None:
-    """Print the JSON Schema of what a command prints.
+def schema(name: Annotated[json_form.Schema, typer.Argument(help="The command.")]) -> None:
+    """Print the JSON Schema of a command's output.
 
-    Of search that is --json; a line of --jsonl is its $defs/result.
+    For search, a line of --jsonl is its $defs/result.
     """
     from qrank.cli.output import json_output
 
@@ -33,7 +33,7 @@ def schema(name: Annotated[json_form.Schema, typer.Argument(help="Whose output."
 
 
 def completions(shell: Annotated[Shell, typer.Argument(help="Your shell.")]) -> None:
-    """Print the completions for a shell.
+    """Print the completion script for a shell.
 
     Commands, options, and the names of collections and models are completed.
 
@@ -51,7 +51,9 @@ def man(
     command: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[COMMAND]", help="Of this command.", autocompletion=complete.commands
+            metavar="[COMMAND]",
+            help="The command. [default: qrank]",
+            autocompletion=complete.commands,
         ),
     ] = None,
     folder: Annotated[
@@ -60,7 +62,7 @@ def man(
 ) -> None:
     """Print a manual page: qrank man search | man -l -
 
-    Without a command it is qrank's own. With --dir all are written: qrank man --dir
+    Without a command it is qrank's own. --dir writes all pages: qrank man --dir
     ~/.local/share/man/man1
     """
     from qrank.cli.output import json_output

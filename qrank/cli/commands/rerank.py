@@ -16,44 +16,46 @@ DEFAULT_CANDIDATES = 100
 
 
 def rerank(
-    query: Annotated[str, typer.Argument(help="What the documents should answer.")],
+    query: Annotated[str, typer.Argument(help="The query to score documents against.")],
     rerank_model: RerankModel = None,
     instruct: Annotated[
-        str | None, typer.Option(metavar="TEXT", help="The task, in place of the default one.")
+        str | None, typer.Option(metavar="TEXT", help="The task instruction. [default: web search]")
     ] = None,
     candidates: Annotated[
-        str, typer.Option(metavar="K|all", help="With more documents, BM25 picks this many.")
+        str, typer.Option(metavar="K|all", help="Rerank only BM25's best K.")
     ] = str(DEFAULT_CANDIDATES),
     limit: Annotated[
         int | None,
-        typer.Option("-n", "--limit", min=1, max=MOST, help="Print at most this many."),
+        typer.Option("-n", "--limit", min=1, max=MOST, help="Print at most N documents."),
     ] = None,
     form: Annotated[
-        Format | None, typer.Option("--input", help="What stdin holds. [seen from its first line]")
+        Format | None, typer.Option("--input", help="The format of stdin. [default: detected]")
     ] = None,
     files: Annotated[
-        bool, typer.Option("--files", help="stdin names files; rank them by how they begin.")
+        bool, typer.Option("--files", help="stdin lists files; rank them by their beginnings.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
-    as_jsonl: Annotated[bool, typer.Option("--jsonl", help="Print a JSON object a text.")] = False,
+    as_jsonl: Annotated[
+        bool, typer.Option("--jsonl", help="Print one JSON object per document.")
+    ] = False,
 ) -> None:
     """Order the documents on stdin by how well they answer QUERY.
 
-    A document a line, or JSONL objects with "text", whose other fields are kept, or what
-    `rg --json` prints. Each comes out with its score, best first.
+    Reads one document per line, or JSONL objects with "text" (other fields are kept), or the
+    output of `rg --json`. Prints each document with its score, best first.
     """
     from qrank import standalone
     from qrank.cli.input import records
     from qrank.cli.output import json_output, render
 
     if as_json and as_jsonl:
-        raise InputError("--json and --jsonl can't go together", hint="choose one")
+        raise InputError("--json and --jsonl can't be combined", hint="choose one")
     count = _candidates(candidates)
     # A blank line is no document; an object without a word in it is one.
     read = records.texts(form, names=files)
     items = [item for item in read if item.is_object or item.text.strip()]
     if files:
-        items = list(records.file_texts(items, render.warn))
+        items = list(records.file_texts(items, render.warning))
     ranked = standalone.rerank(
         query,
         [item.text for item in items],
@@ -64,7 +66,9 @@ def rerank(
         settings=current().settings,
     )
     if len(ranked) < len(items):
-        render.warn(f"scored BM25's best {len(ranked)} of {len(items)} documents (--candidates)")
+        render.warning(
+            f"reranked only BM25's best {len(ranked)} of {len(items)} documents (--candidates)"
+        )
     shown = [(items[place.index], place.score) for place in ranked[:limit]]
     texts = [json_form.scored_text(item.fields, item.text, score) for item, score in shown]
     if as_json:

@@ -60,24 +60,24 @@ def search(
     ] = None,
     more: Annotated[
         list[str] | None,
-        typer.Option("-e", "--query", metavar="QUERY", help="Fuse several (may be repeated)."),
+        typer.Option("-e", "--query", metavar="QUERY", help="A query; several are fused."),
     ] = None,
     interactive: Annotated[
-        bool, typer.Option("-i", "--interactive", help="Search as you type, as qrank tui.")
+        bool, typer.Option("-i", "--interactive", help="Search as you type, like qrank tui.")
     ] = False,
     limit: Limit = None,
-    mode: Annotated[Mode, typer.Option(help="How candidates are found.")] = Mode.hybrid,
+    mode: Annotated[Mode, typer.Option(help="How to find candidates.")] = Mode.hybrid,
     rerank: Annotated[
         bool | None,
-        typer.Option("--rerank/--no-rerank", help="Let the reranker order them. [hybrid: yes]"),
+        typer.Option("--rerank/--no-rerank", help="Whether to rerank. [default: yes if hybrid]"),
     ] = None,
-    candidates: Annotated[int, typer.Option(min=1, max=MOST, help="How many are reranked.")] = 30,
+    candidates: Annotated[int, typer.Option(min=1, max=MOST, help="How many to rerank.")] = 30,
     budget: Annotated[
         float | None,
         typer.Option(
             parser=number("--budget", 0, MOST_SECONDS),
             metavar="SECONDS",
-            help="Stop reranking after this.",
+            help="Stop reranking after this time.",
         ),
     ] = None,
     collection: Collections = None,
@@ -102,25 +102,25 @@ def search(
     max_tokens: MaxTokens = None,
     queries: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help='Run many: lines, or JSONL with "query"; prints JSONL.'),
+        typer.Option(metavar="FILE", help="Run many queries (lines or JSONL); print JSONL."),
     ] = None,
     resume: Annotated[
         Path | None,
-        typer.Option(metavar="OUT", help="With --queries: add to OUT what it does not answer yet."),
+        typer.Option(metavar="OUT", help="With --queries: append missing answers to OUT."),
     ] = None,
     form: Annotated[
         InputFormat | None,
-        typer.Option("--input", help="What FILE holds. [seen from its first line]"),
+        typer.Option("--input", help="The format of FILE. [default: detected]"),
     ] = None,
     embed_model: EmbedModel = None,
     rerank_model: RerankModel = None,
 ) -> None:
-    """Find the passages that answer QUERY, best first.
+    """Find the chunks that answer QUERY, best first.
 
-    "In quotation marks": these words in this order. -word: not with this word. title:word: with it
-    in the title, a heading or the file's name.
+    "several words": this phrase. -word: chunks without this word. title:word: the word is in the
+    title, a heading or the file name.
 
-    Exit status: 0 something was found, 1 nothing was, 2 an error.
+    Exit status: 0 something was found, 1 nothing was found, 2 an error.
     """
 
     output = forms.output(
@@ -167,12 +167,14 @@ def search(
             start(index, query or "", collection or (), path)
             return
         if resume is not None and queries is None:
-            raise InputError("--resume goes with --queries FILE")
+            raise InputError("--resume needs --queries FILE")
         if queries is not None:
             if query is not None or more:
                 raise InputError("give one QUERY, or --queries FILE, not both")
             if output.form not in (Form.people, Form.jsonl) or output.max_tokens:
-                raise InputError("--queries prints JSONL: it can't go with another form of output")
+                raise InputError(
+                    "--queries prints JSONL and can't be combined with another output format"
+                )
             found = _run_all(queries, form, resume, output.fields, run)
         else:
             answer = run(_asked(query, more))
@@ -184,7 +186,7 @@ def similar(
     place: Annotated[str, typer.Argument(metavar="PATH[:LINE]", help="A file, or a line of it.")],
     limit: Limit = None,
     mode: Annotated[
-        Mode, typer.Option(help="Compare vectors, or words (bm25).", metavar="vector|bm25")
+        Mode, typer.Option(help="Compare vectors, or keywords (bm25).", metavar="vector|bm25")
     ] = Mode.vector,
     collection: Collections = None,
     path: PathGlob = None,
@@ -202,10 +204,10 @@ def similar(
     fields: Fields = None,
     max_tokens: MaxTokens = None,
 ) -> None:
-    """Find the passages most like a file, or a line of it.
+    """Find the chunks most similar to a file, or to a line of it.
 
-    With PATH:LINE it is the passage there that is compared. The file must be in the index: its
-    vectors are compared, no model is run.
+    With PATH:LINE the chunk at that line is compared. The file must be in the index: its stored
+    vectors are compared, no model runs.
     """
 
     output = forms.output(
@@ -248,7 +250,7 @@ def _limit(output: forms.Output, mode: Mode, candidates: int) -> int:
 
 def _asked(query: str | None, more: list[str] | None) -> str | list[str]:
     if query is not None and more:
-        raise InputError("give a QUERY, or several with -e, not both")
+        raise InputError("give one QUERY, or several with -e, not both")
     if more:
         return more[0] if len(more) == 1 else more
     if query is None:
@@ -266,7 +268,7 @@ def _print(output: forms.Output, answer: Answer, index: Index) -> bool:
     if current().quiet:
         return shown
     if answer.notices:
-        render.warn("; ".join(answer.notices))
+        render.warning("; ".join(answer.notices))
     elif output.form is Form.people and sys.stdout.isatty() and sys.stderr.isatty():
         render.notice(index.far_off(answer))
     return shown
@@ -294,7 +296,7 @@ def _run_all(
             try:
                 answer = run(item.text)
             except QueryError as error:  # which must not cost the others their answers
-                render.warn(f"{file}, line {item.number}: passed over: {error.what}")
+                render.warning(f"{file}, line {item.number}: skipped: {error.what}")
                 continue
             write(item.fields | json_form.answer(answer, fields))
             found = found or bool(answer.results)

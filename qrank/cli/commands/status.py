@@ -17,10 +17,10 @@ def status(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
     clear_cache: Annotated[
         bool,
-        typer.Option("--clear-cache", help="First forget models' cached answers, of all indexes."),
+        typer.Option("--clear-cache", help="First delete the cached scores and query vectors."),
     ] = False,
 ) -> None:
-    """Show which index is used here and what it holds.
+    """Show which index is used here and what is in it.
 
     With PATH: when and as what a file was indexed, or which ignore rule, size, type or error keeps
     it out; of a folder how many files, by reason.
@@ -46,10 +46,10 @@ def status(
 
 
 def init() -> None:
-    """Give this folder an index of its own.
+    """Create an index for this folder.
 
-    It is .qrank/index.db, used here and in all folders below. With --db, QRANK_DB or the
-    setting db that file is made instead.
+    It is .qrank/index.db, used in this folder and all folders below it. With --db, QRANK_DB or the
+    setting db that file is created instead.
     """
     from qrank import api, config, settings
 
@@ -62,4 +62,4 @@ def init() -> None:
     ignore = folder / ".gitignore"
     if not named and not ignore.exists():
         ignore.write_text("*\n", encoding="utf-8")
-    print(f"{'There is already' if exists else 'Made'} {path}")
+    print(f"{'Already exists:' if exists else 'Created'} {path}")

@@ -21,7 +21,7 @@ STDOUT = Path("/dev/stdout")  # opened by this name, a file that it leads to wou
 
 
 def export(
-    file: Annotated[Path, typer.Argument(help="Where to; - is stdout.")] = STDIO,
+    file: Annotated[Path, typer.Argument(help="The file to write; - is stdout.")] = STDIO,
     collection: Annotated[
         list[str] | None, typer.Option(help="Only this collection (may be repeated).")
     ] = None,
@@ -29,12 +29,12 @@ def export(
         str | None, typer.Option(metavar="GLOB", help="Only files whose path matches.")
     ] = None,
     vectors: Annotated[
-        bool, typer.Option("--vectors/--no-vectors", help="Whether to write vectors, too.")
+        bool, typer.Option("--vectors/--no-vectors", help="Whether to include vectors.")
     ] = True,
 ) -> None:
     """Write the index as JSON Lines: models, documents, chunks and their vectors.
 
-    qrank import takes it into another index without embedding again.
+    qrank import adds it to another index without embedding again.
     """
     from qrank.cli.output import json_output
 
@@ -58,10 +58,10 @@ def export(
 
 
 def import_(
-    file: Annotated[Path, typer.Argument(help="What qrank export wrote; - is stdin.")],
+    file: Annotated[Path, typer.Argument(help="A file from qrank export; - is stdin.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Take an export into the index; documents that are in it already are replaced."""
+    """Import an export into the index; documents already in it are replaced."""
     from qrank.cli.output import json_output
 
     with current().open_index() as index:
@@ -73,7 +73,7 @@ def import_(
     if as_json:
         json_output.document(json_form.imported(documents, vectors))
     else:
-        print(f"{documents} documents with {vectors} vectors taken in")
+        print(f"{documents} documents and {vectors} vectors imported")
 
 
 def _opened(file: Path) -> IO[bytes]:

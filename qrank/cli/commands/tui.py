@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def tui(
-    query: Annotated[str, typer.Argument(help="What to begin with.")] = "",
+    query: Annotated[str, typer.Argument(help="The first query.")] = "",
     collection: Collections = None,
     path: PathGlob = None,
     embed_model: EmbedModel = None,
@@ -27,8 +27,8 @@ def tui(
 ) -> None:
     """Search as you type.
 
-    Words are compared at once, then the meaning; the reranker reads when you pause. Up and Down
-    choose, Enter opens the passage in $EDITOR, Esc ends it.
+    Keyword results come at once, then results by meaning; the reranker runs when you pause. Up and
+    Down select, Enter opens the chunk in $EDITOR, Esc quits.
     """
     index = current().open_index(embed_model=embed_model, rerank_model=rerank_model)
     start(index, query, collection or (), path)

@@ -18,15 +18,15 @@ MOST_BYTES = 1 << 50
 _SIZE = re.compile(r"(\d+)\s*([kmgt]?)(?:i?b)?", re.IGNORECASE)
 
 NoIgnore = Annotated[
-    bool, typer.Option("--no-ignore", help="Do not honour .gitignore and the like.")
+    bool, typer.Option("--no-ignore", help="Do not respect .gitignore and other ignore files.")
 ]
-Hidden = Annotated[bool, typer.Option("--hidden", help="Hidden files and folders, too.")]
+Hidden = Annotated[bool, typer.Option("--hidden", help="Include hidden files and folders.")]
 IncludeSecrets = Annotated[
-    bool, typer.Option("--include-secrets", help="Files that hold keys or passwords, too.")
+    bool, typer.Option("--include-secrets", help="Include files with keys or passwords.")
 ]
 Globs = Annotated[
     list[str] | None,
-    typer.Option("-g", "--glob", metavar="GLOB", help="Only files that match; !GLOB: not these."),
+    typer.Option("-g", "--glob", metavar="GLOB", help="Only files that match; !GLOB excludes."),
 ]
 Types = Annotated[
     list[str] | None,
@@ -38,21 +38,22 @@ Types = Annotated[
     ),
 ]
 MaxFilesize = Annotated[
-    str | None, typer.Option("--max-filesize", metavar="SIZE", help="Leave larger files out. [32M]")
+    str | None,
+    typer.Option("--max-filesize", metavar="SIZE", help="Skip larger files. [default: 32M]"),
 ]
 Archives = Annotated[
     bool, typer.Option("--archives", help="Documents in zip and tar archives, too.")
 ]
 Fields = Annotated[
     str | None,
-    typer.Option("--fields", metavar="NAME,…", help="Which fields of JSONL and CSV to read."),
+    typer.Option("--fields", metavar="NAME,…", help="The fields of JSONL and CSV to read."),
 ]
 Pre = Annotated[
     str | None,
-    typer.Option("--pre", metavar="COMMAND", help="Read what COMMAND FILE prints instead."),
+    typer.Option("--pre", metavar="COMMAND", help="Read the output of COMMAND FILE instead."),
 ]
 PreGlobs = Annotated[
-    list[str] | None, typer.Option("--pre-glob", metavar="GLOB", help="Use --pre for these only.")
+    list[str] | None, typer.Option("--pre-glob", metavar="GLOB", help="Use --pre only for these.")
 ]
 Timeout = Annotated[
     float | None,
@@ -60,7 +61,7 @@ Timeout = Annotated[
         "--timeout",
         parser=number("--timeout", 0.1, MOST_SECONDS),
         metavar="SECONDS",
-        help="For one file. [60]",
+        help="Time limit per file. [default: 60]",
     ),
 ]
 
@@ -104,11 +105,11 @@ def reading(
     try:
         command = tuple(words.split(pre or ""))
     except ValueError as error:
-        raise InputError(f"--pre {pre!r} is no command: {error}") from error
+        raise InputError(f"--pre {pre!r} is not a valid command: {error}") from error
     if pre is not None and not command:
         raise InputError("--pre needs a command")
     if pre_globs and not command:
-        raise InputError("--pre-glob goes with --pre", hint="say which command to run")
+        raise InputError("--pre-glob needs --pre", hint="name the command to run")
     names = tuple(name.strip() for name in (fields or "").split(",") if name.strip())
     return Reading(
         names,

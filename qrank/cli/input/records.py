@@ -101,7 +101,7 @@ def _items(
                 yield from _matched(fields, number)
                 continue
             if not isinstance(text, str):
-                raise InputError(f'{name}, line {number}: no string under "{key}"')
+                raise InputError(f'{name}, line {number}: "{key}" is missing or not a string')
             yield Item(text, form, number, fields)
 
 
@@ -112,7 +112,7 @@ def file_texts(names: Sequence[Item], complain: Callable[[str], None]) -> Iterat
 
     for item, found in zip(names, standalone.prefixes([item.text for item in names]), strict=True):
         if found.reason:
-            complain(f"left out {item.text}: {found.reason}")
+            complain(f"skipped {item.text}: {found.reason}")
         else:
             yield replace(item, text=found.text, fields=item.fields | {"path": item.text})
 
@@ -180,7 +180,7 @@ def _object(line: bytes, place: str) -> dict[str, Any]:
     try:
         value = json.loads(line)
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{place}: no valid JSON ({error})") from error
+        raise InputError(f"{place}: not valid JSON ({error})") from error
     if not isinstance(value, dict):
-        raise InputError(f"{place}: no JSON object")
+        raise InputError(f"{place}: not a JSON object")
     return value

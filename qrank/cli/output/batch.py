@@ -51,7 +51,7 @@ def _answered(stream: IO[bytes], file: Path) -> Counter[str]:
             break
         if not _is_answer(line) or not line.endswith(b"\n"):
             raise InputError(
-                f"{file}, line {number}: no answer of qrank search --queries",
+                f"{file}, line {number}: not an answer of qrank search --queries",
                 hint="name a file that an earlier run wrote, or a new one",
             )
         done[key(json.loads(line))] += 1

@@ -87,9 +87,9 @@ class Output:
         else:
             json_output.packed_text(packed)
         if answer.results and not packed.passages:
-            render.warn(
-                f"no passage fits into {max_tokens} tokens (--max-tokens): the best, with where it "
-                f"is from, is {packed.best}"
+            render.warning(
+                f"no chunk fits into {max_tokens} tokens (--max-tokens); the best one, with its "
+                f"location, takes {packed.best}"
             )
         return bool(packed.passages)
 
@@ -119,7 +119,7 @@ def output(
     }
     asked = [name for name, (wanted, _) in named.items() if wanted]
     if len(asked) > 1:
-        raise InputError(f"{asked[0]} and {asked[1]} can't go together", hint="choose one")
+        raise InputError(f"{asked[0]} and {asked[1]} can't be combined", hint="choose one")
     form = named[asked[0]][1] if asked else Form.people
     if null and form is Form.people and max_tokens is None:
         form = Form.paths
@@ -134,13 +134,13 @@ def output(
         ("--explain", explain, (Form.people, Form.json, Form.jsonl)),
     ):
         if given and form not in forms:
-            raise InputError(f"{option} can't go with {asked[0] if asked else '-0'}")
+            raise InputError(f"{option} can't be combined with {asked[0] if asked else '-0'}")
     if max_tokens is not None:
         whole = {"--fields": fields is not None, "-C": around is not None, "--full": full}
         for option in (option for option, given in whole.items() if given):
-            raise InputError(f"{option} can't go with --max-tokens")
+            raise InputError(f"{option} can't be combined with --max-tokens")
     if around is not None and full:
-        raise InputError("-C and --full can't go together", hint="choose one")
+        raise InputError("-C and --full can't be combined", hint="choose one")
     return Output(
         form=form,
         view=View(around, full, explain, _link_format(hyperlinks)),

@@ -32,7 +32,7 @@ def checked(name: str) -> str:
             )
     if template and "{path}" not in template:
         raise InputError(
-            f"the hyperlink format {name!r} does not say {{path}}",
+            f"the hyperlink format {name!r} has no {{path}}",
             hint=f"write a URL with {{path}}, or one of: {', '.join(FORMATS)}",
         )
     return template

@@ -30,13 +30,13 @@ def show(
             if plan.secret:
                 secrets.append(plan.path)
             else:
-                render.left_out(plan.path, plan.reason)
+                render.skipped(plan.path, plan.reason)
         else:
             read += 1
             if plan.note:
-                render.left_out(plan.path, plan.note, partly=True)
+                render.skipped(plan.path, plan.note, partly=True)
             elif not plan.chunks and not counts:
-                render.warn(f"no text in {render.short_path(plan.location)}")
+                render.warning(f"no text in {render.short_path(plan.location)}")
         passages += len(plan.chunks)
         if as_json:
             documents.append(json_form.file_plan(plan))
@@ -53,9 +53,9 @@ def show(
     if as_json:
         json_output.document(json_form.file_plans(documents))
     elif counts and read > 1:
-        print(f"{read} files: {passages} passages, ~{tokens} tokens")
+        print(f"{read} files: {render.plural(passages, 'chunk')}, ~{tokens} tokens")
     if not read and not refused:
-        render.warn(
-            "no file was found: ignored and hidden ones are left out (--no-ignore, --hidden)"
+        render.warning(
+            "no files found; ignored and hidden files are skipped (see --no-ignore and --hidden)"
         )
     return 0 if passages else 2 if refused else 1

@@ -25,7 +25,7 @@ SHOWN_SECRETS = 5
 LONGEST = 300  # characters of a path in a warning
 
 
-def warn(message: str) -> None:
+def warning(message: str) -> None:
     """A line on stderr, unless --quiet."""
     if not current().quiet:
         print("qrank:", escape_line(message), file=sys.stderr)
@@ -43,13 +43,13 @@ def short_path(path: str) -> str:
     return path_from(path, current().folder)
 
 
-def left_out(path: str, reason: str, *, partly: bool = False) -> None:
+def skipped(path: str, reason: str, *, partly: bool = False) -> None:
     """A line on a file that was left out, or of which something was; of a very long path only both
     ends."""
     name = short_path(path)
     if len(name) > LONGEST:
         name = f"{name[: LONGEST // 2]}…{name[-LONGEST // 2 :]}"
-    warn(f"left out {'of ' * partly}{name}: {reason}")
+    warning(f"skipped {'part of ' * partly}{name}: {reason}")
 
 
 def ranked(found: Sequence[tuple[Item, float]]) -> None:
@@ -104,12 +104,11 @@ def secrets_skipped(paths: Sequence[str], removed: int = 0) -> None:
     names = list(dict.fromkeys(path.rpartition("/")[2] for path in sorted(paths)))
     shown = [*names[:SHOWN_SECRETS], *(["…"] if len(names) > SHOWN_SECRETS else [])]
     several = len(paths) > 1
-    subject = f"{len(paths)} files that hold" if several else "1 file that holds"
     some = f"{removed} of them " if removed < len(paths) else ""
-    gone = f", {some}taken out of the index" if removed else ""
-    warn(
-        f"{subject} keys or passwords skipped ({', '.join(shown)}){gone}; "
-        f"--include-secrets reads {'them' if several else 'it'}"
+    gone = f"; {some}removed from the index" if removed else ""
+    warning(
+        f"skipped {plural(len(paths), 'file')} with keys or passwords ({', '.join(shown)}){gone}; "
+        f"--include-secrets indexes {'them' if several else 'it'}"
     )
 
 
@@ -126,9 +125,8 @@ def file_plan(plan: FilePlan) -> None:
 
 def file_count(plan: FilePlan, tokens: int) -> None:
     """How many passages a file is cut into, and tokens about, on a line."""
-    print(
-        f"{escape_line(short_path(plan.location))}: {len(plan.chunks)} passages, ~{tokens} tokens"
-    )
+    chunks = plural(len(plan.chunks), "chunk")
+    print(f"{escape_line(short_path(plan.location))}: {chunks}, ~{tokens} tokens")
 
 
 def index_report(report: IndexReport, path: Path) -> None:
@@ -138,12 +136,12 @@ def index_report(report: IndexReport, path: Path) -> None:
         "updated": report.updated,
         "removed": report.removed,
         "unchanged": report.unchanged,
-        "left out": report.skipped + report.failed,
+        "skipped": report.skipped + report.failed,
     }
     files = ", ".join(f"{count} {name}" for name, count in counts.items() if count) or "none found"
     print(
-        f"{files}; {report.embedded} passages embedded in {report.seconds:.1f} s; "
-        f"{report.chunks} passages in {escape_line(short_path(named_path(str(path))))}"
+        f"{files}; {plural(report.embedded, 'chunk')} embedded in {report.seconds:.1f} s; "
+        f"{plural(report.chunks, 'chunk')} in {escape_line(short_path(named_path(str(path))))}"
     )
 
 
@@ -151,19 +149,21 @@ def status(held: dict[str, Any]) -> None:
     """What the index holds."""
     print(f"index        {escape_line(held['db'])} ({size(held['bytes'])})")
     print(f"files        {held['files']}")
-    print(f"passages     {held['chunks']} ({held['passages']} different ones)")
-    print(f"cached       {held['cached']} answers of models (--clear-cache)")
+    print(f"chunks       {held['chunks']} ({held['passages']} unique)")
+    print(f"cache        {held['cached']} scores and query vectors (--clear-cache)")
     for collection in held["collections"]:
-        print(f"collection   {escape_line(collection['name'])}: {collection['files']} files")
+        print(
+            f"collection   {escape_line(collection['name'])}: {plural(collection['files'], 'file')}"
+        )
     for place, model in enumerate(held["models"]):
         name, of = escape_line(model["name"]), held["passages"]
-        print(f"vectors      {model['vectors']} of {of} by {name} ({model['dims']} dims)")
+        print(f"vectors      {model['vectors']} of {of} by {name} ({model['dims']} dimensions)")
         if model["cut"]:
-            print(f"             {model['cut']} passages are longer than it reads: ends are out")
+            print(f"             {model['cut']} truncated: longer than its context window")
         if place:
-            print(f"             on their way in: qrank index --embed-model {name}")
+            print(f"             incomplete; finish with: qrank index --embed-model {name}")
         elif model["vectors"] < of:
-            print("             run qrank index to complete them")
+            print("             incomplete; finish with: qrank index PATH")
 
 
 def checks(done: Sequence[Check]) -> None:
@@ -172,6 +172,24 @@ def checks(done: Sequence[Check]) -> None:
         print(f"{check.status:<4}  {check.name}: {escape_line(check.detail)}")
         if check.hint:
             print(f"      {escape_line(check.hint)}")
+
+
+def plural(count: int, noun: str) -> str:
+    """A count with its noun.
+
+    >>> plural(1, "chunk"), plural(0, "file")
+    ('1 chunk', '0 files')
+    """
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def plural(count: int, noun: str) -> str:
+    """A count with its noun.
+
+    >>> plural(1, "chunk"), plural(0, "file")
+    ('1 chunk', '0 files')
+    """
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def size(count: int) -> str:
@@ -189,7 +207,7 @@ def hint_at_better_models(name: str | None) -> None:
     from qrank.models.registry import Role
 
     if name and current().models.better_than(current().models.resolve(Role.embedder, name)):
-        warn("using the small bundled models; for better ones see: qrank models list")
+        warning("using the small bundled models; for better ones see: qrank models list")
 
 
 @contextmanager
@@ -221,4 +239,4 @@ def progress() -> Iterator[Progress]:
             yield counting
     except (KeyboardInterrupt, Terminated) as error:
         word = "interrupted" if isinstance(error, KeyboardInterrupt) else "terminated"
-        raise type(error)(f"{word} {counting.place}; the next run goes on from there") from None
+        raise type(error)(f"{word} {counting.place}; the next run continues from there") from None

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from qrank.cli.output.escape import escape_line
-from qrank.cli.output.render import size, warn
+from qrank.cli.output.render import size, warning
 from qrank.cli.state import current
 from qrank.progress import Progress
 
@@ -40,7 +40,7 @@ def table(known: Sequence[dict[str, Any]]) -> None:
     for row in rows:
         line = "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True))
         print(escape_line(line.rstrip()))
-    print("\nqrank models pull MODEL gets one, qrank models show MODEL tells more of it")
+    print("\nqrank models pull MODEL downloads one; qrank models show MODEL shows its details")
 
 
 def details(told: dict[str, Any]) -> None:
@@ -68,13 +68,13 @@ def _line(name: str, value: object) -> None:
 def pulled(name: str, path: Path, fetched: bool) -> None:
     """One line on a model that is here now."""
     held = size(path.stat().st_size)
-    print(escape_line(f"{name}: {'' if fetched else 'already here, '}{held}, {path}"))
+    print(escape_line(f"{name}: {'' if fetched else 'already installed, '}{held}, {path}"))
 
 
 def verified(results: Sequence[dict[str, Any]]) -> None:
     """One line a file."""
     for result in results:
-        word = "as published" if result["checked"] else "whole (no published checksum known)"
+        word = "as published" if result["checked"] else "intact (no published checksum known)"
         print(escape_line(f"{result['alias']}: {word}, {result['kind']}, {result['path']}"))
 
 
@@ -97,7 +97,7 @@ def speeds(report: Sequence[dict[str, Any]]) -> None:
                 escape_line(
                     f"{model['alias']} ({model['kind']})  {speed['quantization'] or '?':<7}"
                     f"{size(speed['bytes']):>9}  {speed['tokens_per_second']:>8,.0f} tokens/s  "
-                    f"{speed['passages_per_second']:>6.1f} passages/s"
+                    f"{speed['passages_per_second']:>6.1f} chunks/s"
                     f"{'  recommended' if best else ''}"
                 )
             )
@@ -120,7 +120,7 @@ class _Lines:
 
     def stage(self, name: str, total: int | None) -> None:
         """Say that it begins."""
-        warn(name)
+        warning(name)
 
     def advance(self, amount: int = 1) -> None:
         """Nothing."""

@@ -10,7 +10,7 @@ from qrank.closing import Closing
 
 DELAY = 0.5  # seconds before anything is shown
 WORDS = {
-    "bm25": "comparing words",
+    "bm25": "searching keywords",
     "embed": "embedding the query",
     "vector": "comparing vectors",
     "rerank": "reranking",

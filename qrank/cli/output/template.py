@@ -54,7 +54,9 @@ class Template:
                     hint=f"use one of: {', '.join(FIELDS)}, fields[NAME]",
                 )
             if spec and not _SPEC.fullmatch(spec):
-                raise InputError(f"--format can't do {{{field}:{spec}}}", hint="as in {score:.2f}")
+                raise InputError(
+                    f"--format can't format {{{field}:{spec}}}", hint="use one such as {score:.2f}"
+                )
             self._parts.append((literal, field, spec or ""))
 
     def __call__(self, result: Result) -> str:
@@ -90,7 +92,9 @@ def _shown(field: str, spec: str, result: Result) -> str:
     try:
         return format(value, spec)
     except ValueError as error:
-        raise InputError(f"--format can't do {{{field}:{spec}}}: {str(error).lower()}") from error
+        raise InputError(
+            f"--format can't format {{{field}:{spec}}}: {str(error).lower()}"
+        ) from error
 
 
 def _unescaped(text: str) -> str:
@@ -98,7 +102,9 @@ def _unescaped(text: str) -> str:
 
     def replaced(match: re.Match[str]) -> str:
         if match[1] not in _ESCAPES:
-            raise InputError(f"--format does not know \\{match[1]}", hint=r"use \t, \n, \0 or \\")
+            raise InputError(
+                f"--format has an unknown escape \\{match[1]}", hint=r"use \t, \n, \0 or \\"
+            )
         return _ESCAPES[match[1]]
 
     return re.sub(r"\\(.?)", replaced, text, flags=re.DOTALL)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from qrank.cli.output.escape import escape_line
 from qrank.cli.output.hyperlinks import link
-from qrank.cli.output.render import short_path, warn
+from qrank.cli.output.render import short_path, warning
 from qrank.cli.output.snippet import Line, context, snippet, whole, without_headings
 from qrank.cli.output.terminal import color_wanted, console_for
 from qrank.cli.output.view import View
@@ -54,7 +54,7 @@ def answer(found: Answer, view: View, terms: Terms) -> None:
         for row in _rows(found, view, terms, PIPE_WIDTH):
             print(" " * row.indent + "".join(text for text, _ in row.pieces))
     if found.truncated:
-        warn(f"time was up: {found.reranked} candidates were reranked (--budget)")
+        warning(f"time limit reached: only {found.reranked} candidates were reranked (--budget)")
 
 
 def _rows(found: Answer, view: View, terms: Terms, width: int) -> Iterator[Row]:
@@ -152,7 +152,7 @@ def _explained(result: Result, mode: str, terms: Mapping[str, float]) -> Iterato
         text = f"#{placed.rank:<4}{placed.score:>8.3f}  {note}" if placed else "–"
         yield Row([(f"{stage:<7} ", "cyan"), (text.rstrip(), "")], INDENT, 8)
     if scores.rerank:
-        known = ", known from an earlier search" if scores.rerank.cached else ""
+        known = ", cached" if scores.rerank.cached else ""
         text = f"{scores.rerank.score:>13.3f}  P(yes) {scores.rerank.p_yes:.3f}{known}"
         yield Row([("rerank  ", "cyan"), (text, "")], INDENT, 8)
 
@@ -169,7 +169,7 @@ def _summary(found: Answer) -> Iterator[Row]:
     facts = {
         "mode": f"{found.mode} ({models})" if models else found.mode,
         "terms": " ".join(escape_line(term) for term in found.terms) or "–",
-        "found": f"{counts}{', until time was up' if found.truncated else ''}",
+        "found": f"{counts}{', stopped by --budget' if found.truncated else ''}",
         "ms": spent,
     }
     for name, fact in facts.items():

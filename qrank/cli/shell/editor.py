@@ -71,9 +71,11 @@ def arguments(editor: str, path: Path, line: int) -> list[str]:
     try:
         words = split(editor)
     except ValueError as error:
-        raise InputError(f"the editor {editor!r} can't be read: {str(error).lower()}") from error
+        raise InputError(
+            f"can't parse the editor command {editor!r}: {str(error).lower()}"
+        ) from error
     if not words:
-        raise InputError("the editor is empty", hint="set EDITOR")
+        raise InputError("the editor command is empty", hint="set EDITOR")
     if any("{path}" in word for word in words):
         return [w.replace("{path}", str(path)).replace("{line}", str(line)) for w in words]
     name = PureWindowsPath(words[0]).name  # which takes / and \

@@ -96,7 +96,7 @@ _BINARY = (
 )
 _MARKED_UP = ("ps", "eps")  # text by its bytes alone: the markup hides the words
 _UNREAD = dict.fromkeys(_BINARY.split(), "binary file") | {
-    suffix: f"{suffix.upper()} is not read (--pre can: see docs/ingest.md)" for suffix in _MARKED_UP
+    suffix: f"{suffix.upper()} is not supported (--pre can convert it)" for suffix in _MARKED_UP
 }
 _ROFF = re.compile(
     rb"(?:[.'][ \t]*\r?\n|\s)*+(?:\\\"|[.'][ \t]*"
@@ -204,7 +204,7 @@ def documents(file: BinaryIO, name: str, reading: Reading = READ_ALL) -> Iterato
             empty = empty and not document.blocks
             yield document
         if empty:
-            raise NoTextError("no text in it")
+            raise NoTextError("no text")
 
 
 @cache

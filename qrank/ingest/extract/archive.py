@@ -20,7 +20,7 @@ def open_zip(file: BinaryIO) -> zipfile.ZipFile:
     try:
         archive = zipfile.ZipFile(file)
     except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:
-        raise ExtractError("damaged, or not what its suffix says") from error
+        raise ExtractError("damaged, or not what its extension says") from error
     members = archive.infolist()
     if len(members) > MAX_MEMBERS or sum(m.file_size for m in members) > MAX_UNPACKED:
         raise ExtractError(f"unpacks to more than {MAX_UNPACKED >> 20} MiB or {MAX_MEMBERS} files")
@@ -62,7 +62,7 @@ def parse_xml(data: bytes, name: str) -> _Element:
     try:
         root = etree.fromstring(data, parser)
     except (etree.XMLSyntaxError, ValueError) as error:
-        raise ExtractError(f"{name} in it is no XML") from error
+        raise ExtractError(f"{name} in it is not valid XML") from error
     if root is None:
-        raise ExtractError(f"{name} in it is no XML")
+        raise ExtractError(f"{name} in it is not valid XML")
     return root

@@ -28,6 +28,6 @@ def unpack(file: BinaryIO, suffix: str) -> BinaryIO:
                     raise ExtractError(f"unpacks to more than {MAX_UNPACKED >> 20} MiB")
                 out.write(piece)
     except (OSError, EOFError, zlib.error, lzma.LZMAError, ValueError) as error:
-        raise ExtractError("damaged, or not what its suffix says") from error
+        raise ExtractError("damaged, or not what its extension says") from error
     out.seek(0)
     return out  # type: ignore[return-value]

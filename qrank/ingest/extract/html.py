@@ -63,11 +63,11 @@ def add(builder: Builder, text: str, line: int | None = 0) -> str:
     try:
         root = etree.fromstring(text.encode("utf-8", "replace"), parser)
     except (etree.XMLSyntaxError, ValueError) as error:
-        raise ExtractError("no HTML can be found in it") from error
+        raise ExtractError("no HTML found") from error
     for problem in parser.error_log:
         if problem.type_name == "ERR_RESOURCE_LIMIT":  # libxml2 goes 2048 elements deep
             where = "there" if line is None else f"line {problem.line + line}"
-            builder.note = f"HTML nested too deeply: from {where} on it is left out"
+            builder.note = f"HTML nested too deeply from {where} on"
     if root is None:
         return ""
     for meta in root.iter("meta"):

@@ -56,7 +56,7 @@ def _scanned(text: str, body: int, blocks: list[Block]) -> _Scan:
     except BaseException as error:
         if type(error).__name__ != "PanicException":  # Rust's, which is no Exception
             raise
-        raise ExtractError("its reader gave up on it") from error
+        raise ExtractError("its parser failed") from error
     return scan
 
 

@@ -34,7 +34,7 @@ def extract(file: BinaryIO) -> Iterator[Document]:
     except (ValueError, RecursionError) as error:
         cells = list(_whole_cells(text))
         if not cells:
-            raise ExtractError("damaged, or no notebook") from error
+            raise ExtractError("damaged, or not a notebook") from error
         at = len(text[: getattr(error, "pos", 0)].encode("utf-8", "replace"))
         builder.note = f"no JSON from byte {at:,} on: only the {len(cells)} cells before are read"
     bad = sum(not _cell(builder, cell) for cell in cells)
@@ -46,11 +46,11 @@ def extract(file: BinaryIO) -> Iterator[Document]:
 def _cells(notebook: object) -> list[Any]:
     """Raises ExtractError when it is no notebook."""
     if not isinstance(notebook, dict):
-        raise ExtractError("damaged, or no notebook")
+        raise ExtractError("damaged, or not a notebook")
     sheets = notebook.get("worksheets") or [notebook]
     found = [sheet.get("cells") for sheet in _list(sheets) if isinstance(sheet, dict)]
     if not any(isinstance(each, list) for each in found):
-        raise ExtractError("damaged, or no notebook: it holds no list of cells")
+        raise ExtractError("damaged, or not a notebook: it holds no list of cells")
     return [cell for each in found for cell in _list(each)]
 
 

@@ -60,10 +60,10 @@ def _objects(lines: Iterable[str], fields: tuple[str, ...]) -> Iterator[Document
         if stretch.full:
             yield stretch.document()
     if bad and not good:
-        raise ExtractError("no line of it is a JSON object")
+        raise ExtractError("none of its lines is a JSON object")
     note = ""
     if bad:
-        are = "is no JSON object" if bad == 1 else "are no JSON objects"
+        are = "is not a JSON object" if bad == 1 else "are not JSON objects"
         note = f"{bad} of {good + bad} lines {are} (line {first_bad}{', …' if bad > 1 else ''})"
     yield stretch.last(fields, note)
 
@@ -108,7 +108,7 @@ def _rows(lines: Iterator[str], fields: tuple[str, ...]) -> Iterator[Document]:
             if stretch.full:
                 yield stretch.document()
     except csv.Error as error:
-        raise ExtractError(f"line {line} is no CSV: {error}") from error
+        raise ExtractError(f"line {line} is not valid CSV: {error}") from error
     if only and not fields:
         text = ", ".join(cell for each in only if (cell := each.strip()))
         stretch.add({"row": text}, ("row",), range(1 + skipped, first + 1))

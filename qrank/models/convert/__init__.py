@@ -42,7 +42,7 @@ def convert(path: Path, out: Path, name: str = "", *, half: bool = False) -> Non
     if folder.architecture not in _FAMILIES:
         raise ModelError(
             f"{path} is a {folder.architecture}, which can't be converted",
-            hint=f"use llama.cpp's convert_hf_to_gguf.py; known here: {', '.join(_FAMILIES)}",
+            hint=f"use llama.cpp's convert_hf_to_gguf.py; supported here: {', '.join(_FAMILIES)}",
         )
     family, architecture = _FAMILIES[folder.architecture]
     try:
@@ -61,9 +61,9 @@ def convert(path: Path, out: Path, name: str = "", *, half: bool = False) -> Non
                 chosen.append(("cls.output.weight", weight, answers))
             _write(writer, chosen, half)
     except _WRONG as error:
-        said = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
+        said = f"{error} is missing" if isinstance(error, KeyError) else str(error)
         raise ModelError(
-            f"{path} is not as a {folder.architecture} is published ({said})",
+            f"{path} is not a valid {folder.architecture} folder ({said})",
             hint="download it again",
         ) from error
 

@@ -41,7 +41,7 @@ def tensors(folder: Folder) -> dict[str, tuple[Weight, int | None]]:
             continue  # sentence embeddings do not use it
         target = heads.get(layer) or names.get_name(layer)
         if target is None:
-            raise ModelError(f"{folder.path}: there is no place for the tensor {name}")
+            raise ModelError(f"{folder.path}: unexpected tensor {name}")
         if layer == "classifier" and weight.shape[0] != 1:
             raise ModelError(f"{folder.path} has {weight.shape[0]} labels; a reranker has one")
         rows = context(folder) if target == "position_embd" else None
@@ -60,7 +60,9 @@ def describe(out: gguf.GGUFWriter, folder: Folder) -> None:
 
     config = folder.config
     if config.get("position_embedding_type", "absolute") != "absolute":
-        raise ModelError(f"{folder.path} has relative positions, which llama.cpp's BERT has not")
+        raise ModelError(
+            f"{folder.path} has relative positions, which llama.cpp does not support for BERT"
+        )
     out.add_context_length(context(folder))
     out.add_embedding_length(folder.number("hidden_size"))
     out.add_block_count(folder.number("num_hidden_layers"))
@@ -75,7 +77,7 @@ def describe(out: gguf.GGUFWriter, folder: Folder) -> None:
         # Without a word on pooling, the first token's state is BERT's own choice.
         pooling = {"mean": gguf.PoolingType.MEAN, "cls": gguf.PoolingType.CLS}
         if folder.pooling not in (*pooling, None):
-            raise ModelError(f"{folder.path}: a BERT that pools by {folder.pooling}")
+            raise ModelError(f"{folder.path}: {folder.pooling} pooling is not supported for BERT")
         out.add_pooling_type(pooling[folder.pooling or "cls"])
     _vocabulary(out, folder)
 

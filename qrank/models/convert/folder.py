@@ -36,7 +36,7 @@ class Folder:
         """A whole number of the configuration. Raises ModelError when it is missing or no size."""
         value = self.config.get(key)
         if type(value) is not int or not 0 < value <= _LIMITS.get(key, 1 << 31):
-            raise ModelError(f"{self.path / 'config.json'} has no number {key!r} that can be one")
+            raise ModelError(f"{self.path / 'config.json'} has no valid number {key!r}")
         return value
 
 
@@ -60,14 +60,14 @@ def _pooling(path: Path) -> str | None:
     listed = _json(modules, list) if modules.is_file() else []
     for module in listed:
         if not isinstance(module, dict):
-            raise ModelError(f"{modules} lists what is no module")
+            raise ModelError(f"{modules} lists something that is not a module")
         if str(module.get("type", "")).endswith("Pooling"):
             said = _json(path / str(module.get("path", "")) / "config.json")
             named = said.get("pooling_mode") or next(
                 (key[len("pooling_mode_") :] for key, on in said.items() if on is True), ""
             )
             if named not in _POOLING:
-                raise ModelError(f"{path} pools by {named!r}, which llama.cpp can't do")
+                raise ModelError(f"{path} uses {named!r} pooling, which llama.cpp does not support")
             return _POOLING[named]
     return None
 
@@ -83,7 +83,7 @@ def _json(path: Path, kind: type[Any] = dict) -> Any:
     except OSError as error:
         raise ModelError(f"can't read {path}: {files.reason(error)}") from error
     except (ValueError, RecursionError) as error:
-        raise ModelError(f"{path} is no valid JSON: {error}") from error
+        raise ModelError(f"{path} is not valid JSON: {error}") from error
     if not isinstance(held, kind):
-        raise ModelError(f"{path} holds something else than a model's does")
+        raise ModelError(f"{path} does not have the contents of a model folder")
     return held

@@ -36,7 +36,7 @@ def tensors(folder: Folder) -> dict[str, tuple[Weight, int | None]]:
         full = name if name.startswith("model.") else f"model.{name}"
         target = names.get_name(full, try_suffixes=(".weight",))
         if target is None:
-            raise ModelError(f"{folder.path}: there is no place for the tensor {name}")
+            raise ModelError(f"{folder.path}: unexpected tensor {name}")
         found[target] = (weight, None)
     return found
 
@@ -62,7 +62,7 @@ def describe(out: gguf.GGUFWriter, folder: Folder) -> None:
     config = folder.config
     rope = config.get("rope_parameters") or {}
     if config.get("rope_scaling"):
-        raise ModelError(f"{folder.path} scales its positions (rope_scaling): not supported")
+        raise ModelError(f"{folder.path} uses rope_scaling, which is not supported")
     out.add_context_length(folder.number("max_position_embeddings"))
     out.add_embedding_length(folder.number("hidden_size"))
     out.add_block_count(folder.number("num_hidden_layers"))
@@ -80,7 +80,7 @@ def describe(out: gguf.GGUFWriter, folder: Folder) -> None:
     elif folder.pooling == "last":
         out.add_pooling_type(gguf.PoolingType.LAST)
     else:
-        raise ModelError(f"{folder.path}: a Qwen3 that pools by {folder.pooling}")
+        raise ModelError(f"{folder.path}: {folder.pooling} pooling is not supported for Qwen3")
     _vocabulary(out, folder, reranks)
 
 

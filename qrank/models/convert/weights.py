@@ -60,7 +60,8 @@ def weights(folder: Path) -> dict[str, Weight]:
     paths = sorted(folder.glob("*.safetensors"))
     if not paths:
         raise ModelError(
-            f"there is no .safetensors file in {folder}", hint="name a model's folder as published"
+            f"there is no .safetensors file in {folder}",
+            hint="name the folder of a published model",
         )
     found: dict[str, Weight] = {}
     for path in paths:
@@ -75,7 +76,7 @@ def _read(path: Path) -> Iterator[Weight]:
         with path.open("rb") as file:
             length = int.from_bytes(file.read(8), "little")
             if length > min(size - 8, LONGEST_HEADER):
-                raise ValueError("the header ends behind the end of the file, or is too long")
+                raise ValueError("the header ends after the end of the file, or is too long")
             header = json.loads(file.read(length))
         taken = 0
         found = [(name, fields) for name, fields in header.items() if name != "__metadata__"]
@@ -83,18 +84,20 @@ def _read(path: Path) -> Iterator[Weight]:
             start, end = fields["data_offsets"]
             shape, kind = tuple(fields["shape"]), fields["dtype"]
             if not all(type(n) is int and n >= 0 for n in (start, end, *shape)):
-                raise ValueError(f"{name} has numbers that are none")
+                raise ValueError(f"{name} has offsets that are not valid")
             if start < taken or end < start or 8 + length + end > size:
-                raise ValueError(f"{name} lies over another one, or behind the end of the file")
+                raise ValueError(
+                    f"{name} overlaps another tensor, or ends after the end of the file"
+                )
             taken = end
             if kind == "I64":
                 continue  # a table of positions, no weight
             if kind not in _STORED_AS:
                 raise ModelError(f"{path}: {name} is {kind}, not F32, F16 or BF16")
             if math.prod(shape) * (4 if kind == "F32" else 2) != end - start or start == end:
-                raise ValueError(f"{name} has not the size of its shape")
+                raise ValueError(f"{name} does not have the size of its shape")
             yield Weight(name, path, kind, shape, 8 + length + start)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ModelError(
-            f"{path} is cut short or no safetensors file ({error})", hint="download it again"
+            f"{path} is truncated, or not a safetensors file ({error})", hint="download it again"
         ) from error

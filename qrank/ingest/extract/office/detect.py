@@ -58,7 +58,7 @@ def _read(file: BinaryIO, called: str) -> Iterator[Document]:
     try:
         yield from documents(file, "")
     except NoTextError as error:
-        raise ExtractError("damaged, or not what its suffix says") from error
+        raise ExtractError("damaged, or not what its extension says") from error
 
 
 def _reader(head: bytes, file: BinaryIO) -> str | None:

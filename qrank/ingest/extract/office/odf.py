@@ -70,7 +70,7 @@ def extract(file: BinaryIO) -> Iterator[Document]:
                 missed.add(f"{name} (damaged)")
     body = child(roots["content.xml"], "body")
     if body is None:
-        raise ExtractError("damaged, or no OpenDocument file")
+        raise ExtractError("damaged, or not an OpenDocument file")
     title, fields = _properties(roots.get("meta.xml"))
     reader = _Reader(zipped, missed)
     sheets = child(body, "spreadsheet")

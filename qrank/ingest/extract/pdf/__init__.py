@@ -36,7 +36,7 @@ def extract(file: BinaryIO, reading: Reading) -> Iterator[Document]:
         pdf = pypdfium2.PdfDocument(file)
     except pypdfium2.PdfiumError as error:
         encrypted = "password" in str(error).lower()
-        raise ExtractError("encrypted" if encrypted else "damaged, or no PDF") from error
+        raise ExtractError("encrypted" if encrypted else "damaged, or not a PDF") from error
     try:
         yield from _Reader(pdf, file, reading).documents()
     finally:
