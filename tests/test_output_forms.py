@@ -338,7 +338,7 @@ def test_hints_say_why(qrank: Qrank, sample_db: Path, tmp_path: Path) -> None:
         (["Zzzing of the ZZZers", *BM25], "nothing found with any of: Zzzing, ZZZers"),
         (["tides", "--min-score", "2"], "(--min-score)"),
         (["the", *BM25], "very common"),
-        (["?!", *BM25], "no word in it"),
+        (["?!", *BM25], "contains no words"),
     ):
         assert reason in qrank(*words, *more).stderr, more
     answer = qrank(*words, "zzz", *BM25, "--json").json()

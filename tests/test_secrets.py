@@ -112,7 +112,7 @@ def test_a_named_file_is_skipped_too_and_read_when_asked_for(qrank: Qrank, tmp_p
                 assert run.returncode == 2
                 assert run.stderr == (
                     f"qrank: skipped 1 file with keys or passwords ({name}); "
-                    "--include-secrets reads it\n"
+                    "--include-secrets indexes it\n"
                 )
         run = qrank(*command, ".env", "key.txt", "--include-secrets")
         assert (run.returncode, run.stderr) == (0, ""), run

@@ -118,7 +118,7 @@ def _why_nothing(
     if answer.mode == Mode.bm25 and store.models():
         return f"nothing found with any of: {words} (without --mode bm25 meaning counts, too)"
     if not store.models():
-        return f"no chunk contains any of: {words} (qrank index makes vectors, for the meaning)"
+        return f"nothing found with any of: {words} (qrank index makes vectors, for the meaning)"
     return "nothing found"
 
 
