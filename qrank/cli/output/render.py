@@ -89,11 +89,11 @@ def problems(report: IndexReport, *, verbose: bool = False) -> None:
     shown = 0
     for problem in news:
         if verbose or problem.named or shown < SHOWN_PROBLEMS:
-            left_out(problem.path, problem.reason, partly=problem.partly)
+            skipped(problem.path, problem.reason, partly=problem.partly)
             shown += 1
     more = len(news) - shown
     if more > 0:
-        warn(f"left out {more} more (-v names all)")
+        warning(f"skipped {more} more (-v names all)")
 
 
 def secrets_skipped(paths: Sequence[str], removed: int = 0) -> None:
@@ -172,15 +172,6 @@ def checks(done: Sequence[Check]) -> None:
         print(f"{check.status:<4}  {check.name}: {escape_line(check.detail)}")
         if check.hint:
             print(f"      {escape_line(check.hint)}")
-
-
-def plural(count: int, noun: str) -> str:
-    """A count with its noun.
-
-    >>> plural(1, "chunk"), plural(0, "file")
-    ('1 chunk', '0 files')
-    """
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def plural(count: int, noun: str) -> str:
