@@ -71,6 +71,7 @@ FORMATS = (
     Format("sheet", "xlsx xlsm xlsb xltx xltm xls ods ots fods", "office.detect:sheets"),
     Format("odf", "odt ott odp otp odg otg odm fodt fodp fodg", "office.detect:open_document"),
     Format("rtf", "rtf", "office.detect:rich_text"),
+    Format("outlook", "msg", "office.detect:outlook"),
     Format("epub", "epub", "epub:extract"),
     Format("notebook", "ipynb", "notebook:extract"),
     Format("mail", "eml", "mail:extract", holds=True),
@@ -224,6 +225,8 @@ def _sniffed(head: bytes, file: BinaryIO | None) -> Format | None:
         return BY_SUFFIX["rtf"]
     if start.startswith((b"<!doctype html", b"<html")):
         return BY_SUFFIX["html"]
+    if head.startswith(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"):
+        return BY_SUFFIX["msg"]  # or what else it turns out to be
     if MBOX.match(head):
         return BY_SUFFIX["mbox"]
     if _is_mail(head):

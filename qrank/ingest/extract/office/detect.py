@@ -9,6 +9,7 @@ from typing import BinaryIO
 
 from qrank.errors import ExtractError, NoTextError
 from qrank.ingest.extract import documents
+from qrank.ingest.extract.office.compound import MAGIC, Compound
 from qrank.results import Document
 
 # By what the parts of a zip file begin with.
@@ -18,6 +19,11 @@ _PARTS = {
     "xl/": "office.xlsx",
     "content.xml": "office.odf",
     "META-INF/container.xml": "epub",
+}
+_STREAMS = {  # of compound files
+    "__properties_version1.0": "office.msg",
+    "Workbook": "office.xlsx",
+    "Book": "office.xlsx",
 }
 HEAD = 2048  # bytes
 
@@ -47,6 +53,11 @@ def rich_text(file: BinaryIO) -> Iterator[Document]:
     yield from _read(file, "office.rtf")
 
 
+def outlook(file: BinaryIO) -> Iterator[Document]:
+    """Yield what is in a file that is called a message of Outlook."""
+    yield from _read(file, "office.msg")
+
+
 def _read(file: BinaryIO, called: str) -> Iterator[Document]:
     head = file.read(HEAD)
     file.seek(0)
@@ -67,6 +78,8 @@ def _reader(head: bytes, file: BinaryIO) -> str | None:
     start = head.lstrip(b"\xef\xbb\xbf \t\r\n")[:64].lower()
     if start.startswith(b"{\\rt"):
         return "office.rtf"
+    if head.startswith(MAGIC):
+        return _compound(Compound(file))
     if head.startswith(b"PK"):
         try:
             names = zipfile.ZipFile(file).namelist()[:1000]
@@ -80,3 +93,15 @@ def _reader(head: bytes, file: BinaryIO) -> str | None:
     elif start.startswith((b"<!doctype html", b"<html", b"mime-version:")):
         return "text"
     return None
+
+
+def _compound(file: Compound) -> str:
+    """The module for a compound file. Raises ExtractError for what can't be read without a
+    password, NoTextError for what other programs write."""
+    if file.has("EncryptedPackage"):
+        managed = any("drm" in name.lower() for name in file.names)
+        raise ExtractError("protected by rights management (DRM)" if managed else "encrypted")
+    for name, module in _STREAMS.items():
+        if file.has(name):
+            return module
+    raise NoTextError("binary file")

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
+from qrank.ingest import secrets
 from qrank.ingest.extract import documents
 from qrank.ingest.extract.building import Builder, Missed
 from qrank.ingest.problems import STOPS, problem_of
@@ -24,6 +25,9 @@ def read(builder: Builder, missed: Missed, data: bytes, name: str, shown: str = 
     """
     if _depth.get() >= MAX_DEPTH:
         missed.add(f"{shown or name} (too deep within other files)")
+        return
+    if secrets.named_so(name) or secrets.begins_so(data[: secrets.HEAD]):
+        missed.add(f"{shown or name} (it may hold a key or a password)")
         return
     try:
         with _deeper():
