@@ -46,6 +46,8 @@ AS_IT_IS = (
     "md",
     "rst",
     "tex",
+    "org",
+    "adoc",
     "log",
     "",
 )  # suffixes of text whose chunks are bytes of the file

@@ -20,6 +20,8 @@ READERS = (
         "bib",
         "ics",
         "vcf",
+        "org",
+        "adoc",
         "py",
         "c",
         "js",

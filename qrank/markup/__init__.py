@@ -16,7 +16,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 # Suffix: the module here whose `readable` takes the markup of such a file away.
-_MARKUPS = dict.fromkeys(("tex", "ltx", "latex"), "latex")
+_MARKUPS = {
+    **dict.fromkeys(("tex", "ltx", "latex"), "latex"),
+    **dict.fromkeys(("adoc", "asciidoc"), "asciidoc"),
+    "org": "org",
+}
 _COMPRESSED = ("gz", "bz2", "xz")
 
 

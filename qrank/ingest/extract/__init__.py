@@ -49,7 +49,7 @@ _CODE = (
     "scm scss sh sol sql svelte swift tcl tf ts tsx cts mts v vb vim vue zig zsh"
 )
 TEXT = Format(
-    "text", "txt text log asc nfo typ org adoc textile yaml yml toml ini cfg conf xml",
+    "text", "txt text log asc nfo typ textile yaml yml toml ini cfg conf xml",
     "plain:extract", reads_text=True, isolated=False,
 )  # fmt: skip
 # Numbers end other names, too: those pages are known by how they begin.
@@ -59,6 +59,8 @@ FORMATS = (
     Format("markdown", "md markdown mdown mkd mdx qmd rmd", "markdown:extract", True, False),
     Format("rst", "rst rest", "rst:extract", True, False),
     Format("latex", "tex ltx latex", "markup.latex:extract", True),
+    Format("org", "org", "markup.org:extract", True),
+    Format("asciidoc", "adoc asciidoc", "markup.asciidoc:extract", True),
     MAN,
     Format("bibtex", "bib", "markup.bibtex:extract"),
     Format("calendar", "ics ical vcs ifb", "markup.cards:extract"),

@@ -1,0 +1,81 @@
+"""AsciiDoc: paragraphs under the sections they are in; text and places are the file's."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from qrank.ingest.extract.building import MAX_HEADING, one_line, properties
+from qrank.ingest.extract.markup.paragraphs import Heading, under_headings
+from qrank.markup.asciidoc import VERBATIM, readable
+from qrank.results import Block
+
+_TITLE = re.compile(r"(={1,6}|#{1,6})[ \t]+(\S.*)")
+_UNDERLINE = re.compile(r"(?:={4,}|-{4,}|~{4,}|\^{4,}|\+{4,})[ \t\r]*")
+_LEVELS = "=-~^+"
+_ATTRIBUTE = re.compile(r":([\w-]{1,60}):[ \t]+(.*)")
+_AUTHOR = re.compile(
+    r"([^\W\d_][\w.'’-]*(?:[ _][^\W\d_][\w.'’-]*){0,4})(?:[ \t]+<[^<>\s]+>)?[ \t]*"
+)
+
+
+def extract(text: str, _suffix: str = "") -> tuple[str, list[Block], Mapping[str, object]]:
+    """Return (title, blocks, fields): author, date, keywords and subject (its description).
+
+    >>> found = extract("= Tea\\nAda L.\\n\\n== Green\\n\\n----\\n== none\\n----\\n")
+    >>> found[0], found[1][-1].heading, found[2]
+    ('Tea', ('Tea', 'Green'), {'author': 'Ada L.'})
+    """
+    headings: list[Heading] = []
+    said: dict[str, str] = {}
+    authors: list[str] = []
+    title = within = ""
+    lines = text.split("\n")
+    at = 0
+    for number, line in enumerate(lines):
+        start, at = at, at + len(line) + 1
+        under = lines[number + 1] if number + 1 < len(lines) else ""
+        if within:
+            within = "" if line.rstrip() == within else within
+        elif found := _TITLE.match(line):
+            name = found[2].strip()
+            if name.endswith(f" {found[1]}"):
+                name = name[: -len(found[1])]
+            headings.append(Heading(start, len(found[1]), _name(name)))
+            if len(found[1]) == 1 and not title:
+                title = headings[-1].name
+                authors = _authors(under)
+        elif _is_underlined(line, under) and not (number and lines[number - 1].strip(" \t\r]")):
+            headings.append(Heading(start, 1 + _LEVELS.index(under[0]), _name(line)))
+        elif VERBATIM.match(line) and not (headings and _is_underlined(lines[number - 1], line)):
+            within = line.rstrip()
+            within = within[:3] if within[0] == "`" else within
+        elif attribute := _ATTRIBUTE.match(line):
+            said.setdefault(attribute[1].lower(), attribute[2])
+    fields = properties(
+        authors or said.get("author", ""), said.get("description", ""), said.get("keywords", "")
+    )
+    if date := one_line(said.get("revdate", said.get("date", ""))):
+        fields["date"] = date
+    first = next((heading.name for heading in headings if heading.name), "")
+    return title or _name(said.get("doctitle", "")) or first, under_headings(text, headings), fields
+
+
+def _is_underlined(line: str, under: str) -> bool:
+    """Whether a line is a title by the one below it, of about its length."""
+    return bool(
+        _UNDERLINE.fullmatch(under)
+        and line[:1].strip(" \t\r.[/|")
+        and not _UNDERLINE.fullmatch(line)
+        and abs(len(line.rstrip()) - len(under.rstrip())) <= 2
+    )
+
+
+def _name(title: str) -> str:
+    return one_line(readable(title))[:MAX_HEADING]
+
+
+def _authors(line: str) -> list[str]:
+    """The authors that the line below the title names: Ada L. <a@b.c>; Bob M."""
+    found = [_AUTHOR.fullmatch(part.strip()) for part in line.strip().split(";")[:100]]
+    return [each[1].replace("_", " ") for each in found if each] if all(found) else []

@@ -1,0 +1,71 @@
+"""Org: paragraphs under the headlines they are below; text and places are the file's."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from qrank.ingest.extract.building import MAX_HEADING, one_line, properties
+from qrank.ingest.extract.markup.paragraphs import Heading, under_headings
+from qrank.markup.org import readable
+from qrank.results import Block
+
+_HEADLINE = re.compile(r"^(\*+)[ \t]+(\S.*)$", re.MULTILINE)
+_TAGS = re.compile(r"(?:^|[ \t]+):([\w@#%:]+):[ \t\r]*$")
+_PRIORITY = re.compile(r"\[#\w\][ \t]*")
+_KEYWORD = re.compile(r"^[ \t]*#\+(\w+):[ \t]*(.*)$", re.MULTILINE)
+_PROPERTY = re.compile(r"^[ \t]*:([\w-]{1,50}):[ \t]+(.*)$", re.MULTILINE)
+_SAID = frozenset("title author date description keywords filetags todo seq_todo typ_todo".split())
+MAX_TAGS = 1000
+MAX_PROPERTIES = 50
+
+
+def extract(text: str, _suffix: str = "") -> tuple[str, list[Block], Mapping[str, object]]:
+    """Return (title, blocks, fields): author, date, keywords, subject (its description), the tags
+    of the file and its headlines, and the properties above the first headline.
+
+    >>> found = extract("#+TITLE: Tea\\n* TODO Steep :green:\\nNow.\\n")
+    >>> found[0], found[1][-1].heading, found[2]
+    ('Tea', ('Steep',), {'tags': ['green']})
+    """
+    said: dict[str, list[str]] = {}
+    for found in _KEYWORD.finditer(text):
+        if (key := found[1].lower()) in _SAID:
+            said.setdefault(key, []).append(found[2].strip())
+    states = {"TODO", "DONE"}
+    for key in ("todo", "seq_todo", "typ_todo"):
+        states.update(word.partition("(")[0] for line in said.get(key, []) for word in line.split())
+    tags = [tag for line in said.get("filetags", []) for tag in re.split(r"[:\s]+", line) if tag]
+    headings = []
+    for found in _HEADLINE.finditer(text):
+        name = found[2]
+        if own := _TAGS.search(name):
+            tags += own[1].split(":")
+            name = name[: own.start()]
+        first, _, rest = name.partition(" ")
+        name = _PRIORITY.sub("", rest if first in states else name, count=1)
+        shown = one_line(readable(name))[:MAX_HEADING]
+        headings.append(Heading(found.start(), len(found[1]), shown))
+    fields = _properties(text[: headings[0].start] if headings else text)
+    fields |= properties(
+        said.get("author", []),
+        " ".join(said.get("description", [])),
+        ",".join(said.get("keywords", [])),
+    )
+    if date := "".join(said.get("date", [])[:1]):
+        fields["date"] = one_line(date)
+    if tags:
+        fields["tags"] = [*dict.fromkeys(filter(None, tags))][:MAX_TAGS]
+    title = one_line(readable(" ".join(said.get("title", []))))[:MAX_HEADING]
+    first_name = next((heading.name for heading in headings if heading.name), "")
+    return title or first_name, under_headings(text, headings), fields
+
+
+def _properties(text: str) -> dict[str, object]:
+    """What a drawer above the first headline says of the file."""
+    start = text.find(":PROPERTIES:")
+    end = text.find(":END:", start) if start >= 0 else -1
+    if end < 0:
+        return {}
+    found = [*_PROPERTY.finditer(text, start + 12, end)][:MAX_PROPERTIES]
+    return {each[1].lower(): one_line(each[2])[:MAX_HEADING] for each in found if each[2].strip()}
