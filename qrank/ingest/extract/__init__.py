@@ -72,6 +72,7 @@ FORMATS = (
     Format("pptx", "pptx pptm ppsx ppsm potx potm", "office.detect:slides"),
     Format("sheet", "xlsx xlsm xlsb xltx xltm xls ods ots fods", "office.detect:sheets"),
     Format("odf", "odt ott odp otp odg otg odm fodt fodp fodg", "office.detect:open_document"),
+    Format("doc", "doc dot", "office.detect:old_word"),
     Format("rtf", "rtf", "office.detect:rich_text"),
     Format("outlook", "msg", "office.detect:outlook"),
     Format("epub", "epub", "epub:extract"),

@@ -22,6 +22,7 @@ _PARTS = {
 }
 _STREAMS = {  # of compound files
     "__properties_version1.0": "office.msg",
+    "WordDocument": "office.doc",
     "Workbook": "office.xlsx",
     "Book": "office.xlsx",
 }
@@ -51,6 +52,11 @@ def open_document(file: BinaryIO) -> Iterator[Document]:
 def rich_text(file: BinaryIO) -> Iterator[Document]:
     """Yield what is in a file that is called Rich Text Format."""
     yield from _read(file, "office.rtf")
+
+
+def old_word(file: BinaryIO) -> Iterator[Document]:
+    """Yield what is in a file that is called a Word document of before 2007; once any text was."""
+    yield from _read(file, "text")
 
 
 def outlook(file: BinaryIO) -> Iterator[Document]:

@@ -1,0 +1,189 @@
+"""Word documents of before 2007 (.doc): text with headings and tables, notes, page headers.
+
+The format: [MS-DOC]. The text lies in pieces (2.8.35), its kinds one after the other: the body,
+footnotes, page headers, comments, endnotes, text boxes.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from bisect import bisect_right
+from collections.abc import Iterator
+from typing import BinaryIO
+
+from qrank.errors import ExtractError
+from qrank.ingest.extract.building import Builder, one_line
+from qrank.ingest.extract.office.compound import Compound
+from qrank.results import Document
+
+_STREAM = "WordDocument"
+_WORD_97 = 0x00C1  # versions from here on
+_ENCRYPTED, _TABLE_1 = 0x0100, 0x0200
+_PIECES, _PARAGRAPHS = 33, 13  # the places of things in the table stream, by their numbers
+_COMPRESSED = 1 << 30
+_FIELD = re.compile("\x13[^\x13-\x15]*\x14|\x13[^\x13-\x15]*\x15|\x15")
+# Marks of pictures, notes, comments and drawings; soft hyphens.
+_MARKS = dict.fromkeys([*range(1, 7), 8, 0x1F]) | {0x0B: "\n", 0x1E: "-", 0x0E: "\r", 0x0C: "\r"}
+MAX_FIELDS = 20  # fields in fields
+
+
+def extract(file: BinaryIO) -> Iterator[Document]:
+    """Yield the document; its title is that of its properties, else its first heading."""
+    opened = Compound(file)
+    word = opened.read(_STREAM)
+    try:
+        builder = _read(word, opened)
+    except struct.error as error:
+        raise ExtractError("damaged, or no Word document") from error
+    title, fields = opened.properties()
+    yield builder.document(title or builder.first_heading, fields)
+
+
+def _read(word: bytes, opened: Compound) -> Builder:
+    version, flags = struct.unpack_from("<2xH6xH", word)
+    if flags & _ENCRYPTED:
+        raise ExtractError("encrypted")
+    if version < _WORD_97:
+        raise ExtractError("of a version before Word 97, which is not read")
+    table = opened.read("1Table" if flags & _TABLE_1 else "0Table")
+    counts = struct.unpack_from("<8I", word, 0x4C)
+    body, footnotes, heads, _, comments, endnotes, boxes, head_boxes = counts
+    pieces = [*_pieces(word, _part(word, table, _PIECES))]
+    text = "".join(each for _, _, each in pieces)
+    styles = _Styles(word, _part(word, table, _PARAGRAPHS), pieces)
+    builder = Builder()
+    _add(builder, text[:body], styles)
+    at = body
+    later = []
+    for size, is_head in (
+        *((footnotes, False), (heads, True), (comments, False), (endnotes, False)),
+        *((boxes, False), (head_boxes, True)),
+    ):
+        later.append((is_head, text[at : at + size]))
+        at += size
+    for is_head in (False, True):
+        if is_head:
+            builder.headings()
+            builder.part()
+        seen: dict[str, None] = {}
+        for each, stretch in later:
+            if each is is_head:
+                seen |= dict.fromkeys(_clean(stretch).split("\r"))
+        for line in seen:
+            builder.paragraph(line.replace("\x07", " "))
+    return builder
+
+
+def _part(word: bytes, table: bytes, number: int) -> bytes:
+    start, size = struct.unpack_from("<2I", word, 0x9A + 8 * number)
+    return table[start : start + size]
+
+
+def _pieces(word: bytes, data: bytes) -> Iterator[tuple[int, int, str]]:
+    """The text in order: (where it lies in the file, bytes a character, the text)."""
+    at = 0
+    while data[at : at + 1] == b"\x01":  # what was changed last, before a quick save
+        at += 3 + struct.unpack_from("<H", data, at + 1)[0]
+    [size] = struct.unpack_from("<I", data, at + 1)
+    count = max(0, min(size, len(data) - at - 5) - 4) // 12
+    places = struct.unpack_from(f"<{count + 1}I", data, at + 5)
+    for i in range(count):
+        [place] = struct.unpack_from("<2xI", data, at + 5 + 4 * (count + 1) + 8 * i)
+        length = places[i + 1] - places[i]
+        if place & _COMPRESSED:
+            start = (place & ~_COMPRESSED) // 2
+            yield start, 1, word[start : start + max(0, length)].decode("cp1252", "replace")
+        else:
+            raw = word[place : place + 2 * max(0, length)]
+            # (A surrogate pair is two characters here, so that places stay right.)
+            units = struct.unpack(f"<{len(raw) // 2}H", raw[: len(raw) // 2 * 2])
+            yield place, 2, "".join(map(chr, units))
+
+
+def _clean(text: str) -> str:
+    """Without marks and without the names of fields, of which the results stay."""
+    for _ in range(MAX_FIELDS):
+        shorter = _FIELD.sub("", text)
+        if shorter == text:
+            break
+        text = shorter
+    text = text.translate(_MARKS).replace("\x13", "").replace("\x14", "")
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
+def _add(builder: Builder, text: str, styles: _Styles) -> None:
+    """Add the body. A cell ends with a mark, a row with one more."""
+    cells: list[str] = []
+    rows: list[str] = []
+    held = ""  # paragraphs of a cell
+    at = 0
+    for match in re.finditer("[^\r\x07\x0c]*[\r\x07\x0c]?", text):
+        raw = match[0]
+        if not raw:
+            continue
+        end = raw[-1]
+        content = _clean(raw.rstrip("\r\x07\x0c"))
+        if end == "\x07":
+            if content or held or not cells:
+                cells.append(one_line(f"{held} {content}"))
+                held = ""
+            elif match.start() == at and cells:  # the second mark
+                rows.append(" | ".join(cells))
+                cells = []
+            at = match.end()
+            continue
+        if cells:
+            held = f"{held} {content}"
+            continue
+        if rows:
+            builder.paragraph("\n".join(rows))
+            rows = []
+        level = styles.level(match.end() - 1)
+        if level:
+            builder.heading(level, content)
+        else:
+            builder.paragraph(content)
+    if cells:
+        rows.append(" | ".join(cells))
+    builder.paragraph("\n".join(rows))
+
+
+class _Styles:
+    """Which paragraphs are headings: styles 1 to 9 are those of headings in every file."""
+
+    def __init__(self, word: bytes, data: bytes, pieces: list[tuple[int, int, str]]) -> None:
+        self._starts: list[int] = []  # characters before each piece
+        self._pieces = pieces
+        at = 0
+        for _, _, text in pieces:
+            self._starts.append(at)
+            at += len(text)
+        found: list[tuple[int, int]] = []  # (where in the file its paragraphs begin, style)
+        count = max(0, len(data) - 4) // 8
+        for (page,) in struct.iter_unpack("<I", data[4 * (count + 1) : 4 * (2 * count + 1)]):
+            block = word[page * 512 : page * 512 + 512]
+            if len(block) < 512:
+                continue
+            runs = min(block[511], 29)
+            for i in range(runs):
+                [start] = struct.unpack_from("<I", block, 4 * i)
+                offset = block[4 * (runs + 1) + 13 * i] * 2
+                if 0 < offset < 508:
+                    offset += 1 if block[offset] else 2
+                    found.append((start, struct.unpack_from("<H", block, offset)[0]))
+                else:
+                    found.append((start, 0))
+        found.sort()
+        self._places = [start for start, _ in found]
+        self._numbers = [number for _, number in found]
+
+    def level(self, at: int) -> int:
+        """The level of the heading that the paragraph around a character is; 0 for others."""
+        number = bisect_right(self._starts, at) - 1
+        if number < 0 or not self._places:
+            return 0
+        start, width, _ = self._pieces[number]
+        run = bisect_right(self._places, start + (at - self._starts[number]) * width) - 1
+        style = self._numbers[run] if run >= 0 else 0
+        return style if 1 <= style <= 9 else 0
