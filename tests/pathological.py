@@ -186,6 +186,10 @@ PIECES = {  # name: what is repeated
     "marks within words": "a__b**c",
     "delimited blocks": "----\na\n",
     "macros of AsciiDoc": "footnote:[a",
+    "messages of gettext": 'msgid "a"\nmsgstr "b"\n',
+    "messages without an end": 'msgid "a_b"\n',
+    "strings of gettext": '"a&b"\n',
+    "comments of gettext": "# a\n",
     "commands": "\\a{",
     "sections": "\\section{",
     "sections of lines": "\\section{a}\n",
@@ -262,7 +266,7 @@ def deeper(size: int, line: str = "a") -> bytes:
 _FILES = Path(__file__).parent / "files"
 _REAL = {suffix: f"water.{suffix}" for suffix in ("docx", "pptx", "odt", "odp", "xlsx", "ods")}
 _REAL["epub"] = "book.epub"
-WRAPPED = (*_REAL, "ipynb", "srt")  # what nothing would be read of otherwise
+WRAPPED = (*_REAL, "fb2", "ipynb", "srt")  # what nothing would be read of otherwise
 _SENTENCE = "The garden pump draws water from the old well behind the chapel."
 
 
@@ -285,6 +289,9 @@ def wrapped(suffix: str, data: bytes) -> bytes:
         return b"1\n00:00:01,000 --> 00:00:02,000\n" + data
     if suffix in ("html", "htm", "xhtml"):
         return f"<html><body><pre>{escape(text)}</pre><p>{escape(text)}</body></html>".encode()
+    if suffix == "fb2":
+        section = f"<section><p>{escape(text)}</p></section>"
+        return f"<FictionBook><body>{section}</body></FictionBook>".encode("utf-8", "replace")
     if suffix in _REAL:
         return _with_text(_FILES / _REAL[suffix], text)
     return data

@@ -22,6 +22,8 @@ READERS = (
         "vcf",
         "org",
         "adoc",
+        "po",
+        "fb2",
         "py",
         "c",
         "js",

@@ -62,6 +62,8 @@ FORMATS = (
     Format("org", "org", "markup.org:extract", True),
     Format("asciidoc", "adoc asciidoc", "markup.asciidoc:extract", True),
     MAN,
+    Format("gettext", "po pot", "markup.gettext:extract"),
+    Format("fictionbook", "fb2 fbz", "markup.fictionbook:extract"),
     Format("bibtex", "bib", "markup.bibtex:extract"),
     Format("calendar", "ics ical vcs ifb", "markup.cards:extract"),
     Format("contacts", "vcf vcard", "markup.cards:extract"),
@@ -116,7 +118,9 @@ _MAIL_HEADER = re.compile(
 
 
 def suffix_of(name: str) -> str:
-    """A file name's suffix in lower case, without its dot."""
+    """A file name's suffix in lower case, without its dot; a book in a zip file has the book's."""
+    if name[-8:].lower() == ".fb2.zip":
+        return "fb2"
     return os.path.splitext(name)[1][1:].lower()  # noqa: PTH122  (asked of every file twice)
 
 

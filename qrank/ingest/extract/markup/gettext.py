@@ -1,0 +1,122 @@
+"""gettext's message files: each message with its translation and what was said to translators."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import BinaryIO
+
+from qrank.ingest.decode import decode, decode_labelled
+from qrank.ingest.extract.building import Builder, one_line
+from qrank.results import Document
+
+_CHARSET = re.compile(rb"charset=([\w.:-]{1,40})", re.IGNORECASE)
+_LINE = re.compile(r"(msgctxt|msgid_plural|msgid|msgstr(?:\[\d{1,3}\])?)?[ \t]*\"(.*)\Z")
+_ESCAPE = re.compile(r"\\([0-7]{1,3}|x[0-9A-Fa-f]{1,2}|.)")
+_ESCAPED = {"n": "\n", "t": "\t", "r": "", "a": "", "b": "", "f": "", "v": ""}
+_HEADER = re.compile(r"^([\w-]+):[ \t]*(.*)$", re.MULTILINE)
+# Marks of the key that chooses an item of a menu, within a word: E_xit, E&xit.
+_KEY = re.compile(r"(?<=\w)[_&~](?=[^\W_])")
+_KEPT = {"Language": "language", "Last-Translator": "author", "PO-Revision-Date": "date"}
+
+
+def extract(file: BinaryIO) -> Iterator[Document]:
+    """Yield the messages; the title is the project's, from the header."""
+    data = file.read()
+    charset = _CHARSET.search(data[:8192])
+    label = charset[1].decode("ascii") if charset else ""
+    text = decode_labelled(data, label) if label else decode(data)[0]
+    messages = _Messages()
+    for number, line in enumerate(text.replace("\r\n", "\n").replace("\r", "\n").split("\n"), 1):
+        messages.add(line, number)
+    yield messages.document()
+
+
+class _Messages:
+    """Collects the lines of a message until the next one begins."""
+
+    def __init__(self) -> None:
+        self._builder = Builder()
+        self._comments: list[tuple[str, int]] = []
+        self._strings: list[tuple[str, list[str], int]] = []  # (keyword, pieces, line)
+        self._title = ""
+        self._fields: dict[str, object] = {}
+
+    def add(self, line: str, number: int) -> None:
+        line = line.strip()
+        if line.startswith("#~"):  # obsolete
+            line = line[2:].lstrip("| \t")
+        if line.startswith("#"):
+            if self._strings:
+                self._close()
+            if line[1:2] in ("", " ", ".") and (said := line[2:].strip()):
+                self._comments.append((said, number))
+        elif found := _LINE.match(line):
+            keyword = found[1] or ""
+            if keyword in ("msgctxt", "msgid") and self._begins(keyword):
+                self._close()
+            said = found[2].removesuffix('"')
+            if keyword or not self._strings:
+                self._strings.append((keyword, [said], number))
+            else:
+                self._strings[-1][1].append(said)
+        elif line:
+            self._comments.append((line, number))  # what is no message of gettext's
+        elif not line and self._strings:
+            self._close()
+
+    def document(self) -> Document:
+        self._close()
+        return self._builder.document(self._title, self._fields)
+
+    def _begins(self, keyword: str) -> bool:
+        """Whether a keyword begins a new message."""
+        return any(other != "msgctxt" for other, _, _ in self._strings) or (
+            keyword == "msgctxt" and bool(self._strings)
+        )
+
+    def _close(self) -> None:
+        strings = [(name, _unescaped("".join(said)), line) for name, said, line in self._strings]
+        comments = self._comments
+        self._strings, self._comments = [], []
+        if [name for name, said, _ in strings if name == "msgid" and not said]:
+            self._header(next((said for name, said, _ in strings if name == "msgstr"), ""))
+            strings = []
+        lines, numbers = [], []
+        for said, line in [
+            *comments,
+            *((_plain(said, strings), line) for _, said, line in strings),
+        ]:
+            if said.strip():
+                lines.append(said.strip())
+                numbers += [line] * (said.strip().count("\n") + 1)
+        self._builder.paragraph("\n".join(lines), lines=numbers)
+
+    def _header(self, said: str) -> None:
+        for name, value in _HEADER.findall(said):
+            if name == "Project-Id-Version":
+                self._title = self._title or one_line(value)
+            elif name in _KEPT and value.strip():
+                self._fields.setdefault(_KEPT[name], one_line(value)[:1000])
+
+
+def _unescaped(said: str) -> str:
+    if "\\" not in said:
+        return said
+    return _ESCAPE.sub(
+        lambda found: _ESCAPED.get(found[1], found[1] if len(found[1]) == 1 else ""), said
+    )
+
+
+def _plain(said: str, strings: list[tuple[str, str, int]]) -> str:
+    """A string without the mark of its key; a name with such a sign is the same in all of them.
+
+    >>> _plain("E_xit", [("msgid", "E_xit", 1), ("msgstr", "Be_enden", 2)])
+    'Exit'
+    """
+    found = _KEY.findall(said)
+    if len(found) != 1:
+        return said
+    word = next(word for word in said.split() if _KEY.search(word))
+    others = [other for name, other, _ in strings if other != said and name != "msgctxt"]
+    return said if any(word in other for other in others) or not others else _KEY.sub("", said)
