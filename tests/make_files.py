@@ -84,6 +84,16 @@ def office(work: Path) -> None:
         shutil.copy(work / f"water.{kind}", FILES / f"water.{kind}")
 
 
+def older(work: Path) -> None:
+    """The formats of before 2007; birds.docx is written by hand, with what stands beside a text."""
+    for kind in ("doc", "rtf"):
+        convert(work, FILES / "birds.docx", kind)
+        shutil.copy(work / f"birds.{kind}", FILES / f"birds.{kind}")
+    convert(work, FILES / "water.pptx", "ppt")
+    packed = gzip.compress((work / "water.ppt").read_bytes(), 9, mtime=0)
+    (FILES / "water.ppt.gz").write_bytes(packed)
+
+
 def convert(work: Path, source: Path, kind: str, *more: str) -> None:
     subprocess.run(
         ["soffice", "--headless", f"-env:UserInstallation=file://{work}/profile", *more]

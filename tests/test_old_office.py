@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ BODY = [
     "With a note and a comment", "kind | count\ndunlin | 7\nżuraw | one two", "after the box",
     "tab\tstop\nnew line", "link text",
 ]  # fmt: skip
+TITLES = ("Pumps", "Valves", "Winter")
 BESIDE = {"The footnote says whimbrel", "A comment on dunlins"}
 
 
@@ -38,6 +40,72 @@ def test_a_document_is_the_same_in_every_format_of_word(name: str) -> None:
     assert document.blocks[1].heading == ("Wading birds — Ærøskøbing",)
     for other in ("a", "a.docx", "a.doc", "a.rtf"):  # it is read as what it is
         assert extract(other, data).text == document.text
+
+
+def test_a_presentation_by_libreoffice() -> None:
+    document = extract("water.ppt.gz", (FILES / "water.ppt.gz").read_bytes())
+    texts = document.text.split("\n\n")
+    pages = [block.page for block in document.blocks]
+    assert texts[::3] == ["# Pumps", "# Valves", "# Winter"]
+    assert "Drain every pipe before the first frost of November arrives." in texts[-2]
+    assert texts[2::3] == [f"Notes on {name}: ask the plumber." for name in TITLES]
+    assert pages == [1, 1, 2, 2, 3, 3]
+    assert document.title == "Water works"
+
+
+def record(kind: int, data: bytes, holds: bool = False, instance: int = 0) -> bytes:
+    return struct.pack("<2HI", instance << 4 | 15 * holds, kind, len(data)) + data
+
+
+def ppt(*slides: bytes, edits: int = 1) -> bytes:
+    """A presentation of these slides, of which all but the last edit are out of date."""
+    data, before = b"", 0
+    for edit in range(edits):
+        places = []
+        for slide in slides:
+            places.append(len(data))
+            data += slide if edit == edits - 1 else record(0x03EE, text("out of date"), True)
+        listed = b"".join(
+            record(0x03F3, struct.pack("<5I", i, 0, 0, 255 + i, 0))
+            for i in range(2, len(slides) + 2)
+        )
+        places.insert(0, len(data))
+        data += record(0x03E8, record(0x0FF0, listed, True), True)
+        directory = len(data)
+        numbers = struct.pack(f"<{len(places) + 1}I", len(places) << 20 | 1, *places)
+        data += record(0x1772, numbers)
+        now = len(data)
+        data += record(0x0FF5, struct.pack("<7I", 0, 0, before, directory, 1, 9, 0))
+        before = now
+    user = record(0x0FF6, struct.pack("<3I", 20, 0xE391C05F, before))
+    return compound({"PowerPoint Document": data, "Current User": user})
+
+
+def text(words: str, kind: int = 4) -> bytes:
+    atoms = record(0x0F9F, struct.pack("<I", kind)) + record(0x0FA0, words.encode("utf-16-le"))
+    return record(0xF00D, atoms)
+
+
+def test_the_newest_slides_with_their_comments() -> None:
+    names = [record(0x0FBA, each.encode("utf-16-le")) for each in ("Ada", "Too long", "A")]
+    comment = record(0x2EE0, b"".join(names), True)
+    first = record(0x03EE, text("Żółw\rline", 0) + text("*") + comment, True)
+    second = record(0x03EE, record(0x040C, text("body"), True), True)
+    document = extract("a.ppt", ppt(first, second, edits=3))
+    assert document.text.split("\n\n") == ["# Żółw line", "Too long", "body"]
+    assert [block.page for block in document.blocks] == [1, 2]
+
+
+def test_damaged_and_encrypted_presentations() -> None:
+    data = ppt(record(0x03EE, text("body"), True), edits=2)
+    with pytest.raises(ExtractError, match=r"^encrypted$"):
+        extract("a.ppt", data.replace(struct.pack("<I", 0xE391C05F), struct.pack("<I", 0xF3D1C4DF)))
+    for start in range(0, len(data), 5):
+        for made in (data[:start], data[:start] + b"\xff\x7f\0\xff" + data[start + 4 :]):
+            try:
+                list(documents(io.BytesIO(made), "a.ppt"))
+            except ExtractError:
+                continue
 
 
 def test_what_is_called_doc_may_be_a_text_or_a_page() -> None:

@@ -71,7 +71,7 @@ FORMATS = (
     Format("html", "html htm xhtml", "html:extract"),
     Format("pdf", "pdf", "pdf:extract", holds=True),
     Format("docx", "docx docm dotx dotm", "office.detect:word"),
-    Format("pptx", "pptx pptm ppsx ppsm potx potm", "office.detect:slides"),
+    Format("pptx", "pptx pptm ppsx ppsm potx potm ppt pps pot", "office.detect:slides"),
     Format("sheet", "xlsx xlsm xlsb xltx xltm xls ods ots fods", "office.detect:sheets"),
     Format("odf", "odt ott odp otp odg otg odm fodt fodp fodg", "office.detect:open_document"),
     Format("doc", "doc dot", "office.detect:old_word"),

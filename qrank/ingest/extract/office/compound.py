@@ -28,7 +28,7 @@ class Compound:
     def __init__(self, file: BinaryIO) -> None:
         self._data = file.read(MAX_SIZE)
         if len(self._data) < 512 or not self._data.startswith(MAGIC):
-            raise ExtractError("damaged, or not what its suffix says")
+            raise ExtractError("damaged, or not what its extension says")
         shift, mini_shift = struct.unpack_from("<HH", self._data, 30)
         if shift not in (9, 12) or mini_shift > shift:
             raise ExtractError("damaged")

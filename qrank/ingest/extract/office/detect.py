@@ -23,6 +23,7 @@ _PARTS = {
 _STREAMS = {  # of compound files
     "__properties_version1.0": "office.msg",
     "WordDocument": "office.doc",
+    "PowerPoint Document": "office.ppt",
     "Workbook": "office.xlsx",
     "Book": "office.xlsx",
 }

@@ -1,0 +1,183 @@
+"""Presentations of before 2007 (.ppt): slides as pages, with their titles, notes and comments.
+
+The format: [MS-PPT]. A file is records in records; where the newest version of each slide is, a
+directory tells (2.3.4), which begins at the last edit.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from typing import BinaryIO, NamedTuple
+
+from qrank.errors import ExtractError
+from qrank.ingest.extract.building import Builder
+from qrank.ingest.extract.office.compound import Compound
+from qrank.results import Document
+
+_STREAM = "PowerPoint Document"
+_ENCRYPTED = 0xF3D1C4DF
+_EDIT, _DIRECTORY = 0x0FF5, 0x1772
+_LIST, _PERSIST = 0x0FF0, 0x03F3
+_KIND, _WIDE, _NARROW, _NAME = 0x0F9F, 0x0FA0, 0x0FA8, 0x0FBA
+_COMMENT, _CLIENT_TEXT, _NOTES_ATOM = 0x2EE0, 0xF00D, 0x03F1
+_TITLES = (0, 6)  # kinds of text
+_SLIDES, _NOTES = 0, 2  # lists of the document
+MAX_EDITS = 10_000
+_BREAKS = str.maketrans({"\r": "\n", "\v": "\n"})
+
+
+class _Record(NamedTuple):
+    instance: int
+    kind: int
+    data: bytes
+    depth: int
+
+
+def extract(file: BinaryIO) -> Iterator[Document]:
+    """Yield the document; its title is that of its properties, else of the first slide."""
+    opened = Compound(file)
+    try:
+        builder = _read(opened.read(_STREAM), opened.read("Current User"))
+    except struct.error as error:
+        raise ExtractError("damaged, or no presentation") from error
+    title, fields = opened.properties()
+    yield builder.document(title or builder.first_heading, fields)
+
+
+def _read(data: bytes, user: bytes) -> Builder:
+    places, main = _places(data, user)
+    # (place, number, the texts of its outline) of each
+    slides: list[tuple[int, int, list[tuple[int, str]]]] = []
+    notes: dict[int, int] = {}  # by the numbers of slides: where they are
+    kind = at = -1
+    for record in _records(data, main):
+        if record.kind == _LIST:
+            at = record.instance
+        elif record.kind == _PERSIST and record.data:
+            identity, number = struct.unpack_from("<I8xI", record.data)
+            place = places.get(identity, -1)
+            if at == _SLIDES:
+                slides.append((place, number, []))
+            elif at == _NOTES:
+                notes[_slide_of(data, place)] = place
+        elif record.kind == _KIND and len(record.data) >= 4:
+            [kind] = struct.unpack_from("<I", record.data)
+        elif record.kind in (_WIDE, _NARROW) and at == _SLIDES and slides:
+            slides[-1][2].append((kind, _text(record)))
+    builder = Builder()
+    for page, (place, number, outline) in enumerate(slides, 1):
+        builder.page(page)
+        builder.headings()
+        _add(builder, [*outline, *_texts(data, place, outline)])
+        if number in notes:
+            _add(builder, [(-1, text) for _, text in _texts(data, notes[number], [])])
+    return builder
+
+
+def _slide_of(data: bytes, place: int) -> int:
+    """The number of the slide that notes are of."""
+    for record in _records(data, place):
+        if record.kind == _NOTES_ATOM and len(record.data) >= 4:
+            return int(struct.unpack_from("<I", record.data)[0])
+    return -1
+
+
+def _add(builder: Builder, texts: list[tuple[int, str]]) -> None:
+    for kind, text in texts:
+        text = text.strip()
+        if text == "*":  # stands for a number or a date
+            continue
+        if kind in _TITLES:
+            builder.heading(1, text)
+        else:
+            builder.paragraph(text)
+
+
+def _texts(data: bytes, place: int, outline: list[tuple[int, str]]) -> Iterator[tuple[int, str]]:
+    """The texts of the shapes of a slide that are not in its outline, and of its comments."""
+    kind = -1
+    comment = -1  # how deep
+    names = 0
+    for record in _records(data, place):
+        if comment >= 0 and record.depth <= comment:
+            comment = -1
+        if record.kind == _COMMENT:
+            comment, names = record.depth, 0
+        elif record.kind == _NAME and comment >= 0:
+            names += 1
+            if names == 2:  # the first is who wrote it, the third short for that
+                yield -1, _text(record)
+        elif record.kind == _KIND and len(record.data) >= 4:
+            [kind] = struct.unpack_from("<I", record.data)
+        elif record.kind in (_WIDE, _NARROW):
+            text = _text(record)
+            if (kind, text) not in outline:
+                yield kind, text
+
+
+def _text(record: _Record) -> str:
+    codec = "latin-1" if record.kind == _NARROW else "utf-16-le"
+    return record.data.decode(codec, "replace").translate(_BREAKS)
+
+
+def _places(data: bytes, user: bytes) -> tuple[dict[int, int], int]:
+    """Where the newest version of each thing is, and where that of the document itself."""
+    _, mark, at = struct.unpack_from("<3I", user, 8)
+    if mark == _ENCRYPTED:
+        raise ExtractError("encrypted")
+    places: dict[int, int] = {}
+    main = -1
+    seen: set[int] = set()
+    while at not in seen and len(seen) < MAX_EDITS:
+        seen.add(at)
+        kind, before, directory, document = struct.unpack_from("<2xH12x3I", data, at)
+        if kind != _EDIT:
+            break
+        for identity, place in _directory(data, directory):
+            places.setdefault(identity, place)  # (newer edits come first)
+        if main < 0:
+            main = places.get(document, -1)
+        if not before:
+            break
+        at = before
+    if main < 0:
+        raise ExtractError("damaged, or no presentation")
+    return places, main
+
+
+def _directory(data: bytes, at: int) -> Iterator[tuple[int, int]]:
+    kind, size = struct.unpack_from("<2xHI", data, at)
+    end = min(at + 8 + size, len(data)) if kind == _DIRECTORY else 0
+    at += 8
+    while at + 4 <= end:
+        [head] = struct.unpack_from("<I", data, at)
+        first, count = head & 0xFFFFF, head >> 20
+        at += 4
+        for i in range(min(count, (end - at) // 4)):
+            yield first + i, struct.unpack_from("<I", data, at + 4 * i)[0]
+        at += 4 * count
+
+
+def _records(data: bytes, at: int) -> Iterator[_Record]:
+    """A record and those in it, in order; not the bytes of those that hold others."""
+    if not 0 <= at <= len(data) - 8:
+        return
+    [size] = struct.unpack_from("<I", data, at + 4)
+    ends = [min(at + 8 + size, len(data))]
+    head, kind, _ = struct.unpack_from("<2HI", data, at)
+    at += 8
+    yield _Record(head >> 4, kind, b"", 0)
+    while ends:
+        if at + 8 > ends[-1]:
+            at = ends.pop()
+            continue
+        head, kind, size = struct.unpack_from("<2HI", data, at)
+        at += 8
+        end = min(at + size, ends[-1])
+        if head & 0xF == 0xF or kind == _CLIENT_TEXT:
+            yield _Record(head >> 4, kind, b"", len(ends))
+            ends.append(end)
+        else:
+            yield _Record(head >> 4, kind, data[at:end], len(ends))
+            at = end
