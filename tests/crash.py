@@ -106,7 +106,7 @@ def assert_completed(folder: Path, db: Path) -> None:
         held, wanted = index.status(), fresh.status()
         for name in ("files", "chunks", "passages"):
             assert held[name] == wanted[name], name
-        assert held["models"][0]["vectors"] == held["passages"]
+        assert held["models"][0]["vectors"] == held["unique_texts"]
     (folder.parent / "fresh.db").unlink()
 
 

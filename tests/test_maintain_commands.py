@@ -32,7 +32,7 @@ def held(qrank: Qrank, db: str = "i.db") -> tuple[int, int, int, dict[str, int]]
     status = qrank("status", "--db", db, "--json").json()
     return (
         status["files"],
-        status["passages"],
+        status["unique_texts"],
         sum(model["vectors"] for model in status["models"]),
         {item["name"]: item["files"] for item in status["collections"]},
     )

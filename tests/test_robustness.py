@@ -210,5 +210,5 @@ def test_the_index_says_which_passages_were_longer_than_the_model_s_window(
     model = PARITY / "bert-embed.gguf"  # reads 256 tokens; its vocabulary is of single letters
     assert qrank("index", ".", "--db", "i.db", "--embed-model", model).returncode == 0
     [held] = qrank("status", "--json", "--db", "i.db").json()["models"]
-    assert (held["vectors"], held["cut"]) == (2, 1)
+    assert (held["vectors"], held["truncated"]) == (2, 1)
     assert "1 truncated: longer" in qrank("status", "--db", "i.db").stdout

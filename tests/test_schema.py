@@ -46,7 +46,7 @@ def test_an_older_index_is_upgraded_and_has_lost_nothing(
     assert version_of(path) == version
     with open_store(path, write=write) as store:
         held = store.status()
-        assert (held["files"], held["chunks"], held["passages"]) == (7, 7, 4)
+        assert (held["files"], held["chunks"], held["unique_texts"]) == (7, 7, 4)
         assert [model["vectors"] for model in held["models"]] == [4]
         [tea, copy] = store.chunks(i for i, _ in store.bm25(["steep"], 9, EVERYTHING)).values()
         assert {tea.path, copy.path} == {"/srv/notes/tea.md", "/srv/notes/copy.md"}

@@ -27,7 +27,7 @@ def status(connection: sqlite3.Connection, path: Path) -> dict[str, Any]:
         "db": str(path),
         "files": counts[0],
         "chunks": counts[1],
-        "passages": counts[2],
+        "unique_texts": counts[2],  # chunks that read alike are embedded once
         "bytes": path.stat().st_size,
         "collections": [
             {"name": name, "files": files}
@@ -42,7 +42,7 @@ def status(connection: sqlite3.Connection, path: Path) -> dict[str, Any]:
         ],
         "models": [
             {"name": name, "sha256": sha256, "dims": dims}
-            | dict(zip(("vectors", "cut"), vectors.get(model, (0, 0)), strict=True))
+            | dict(zip(("vectors", "truncated"), vectors.get(model, (0, 0)), strict=True))
             for model, name, sha256, dims in decode.rows(
                 run("SELECT id, name, sha256, dims FROM model ORDER BY id"),
                 (int, str, str, int),

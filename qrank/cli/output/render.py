@@ -149,17 +149,17 @@ def status(held: dict[str, Any]) -> None:
     """What the index holds."""
     print(f"index        {escape_line(held['db'])} ({size(held['bytes'])})")
     print(f"files        {held['files']}")
-    print(f"chunks       {held['chunks']} ({held['passages']} unique)")
+    print(f"chunks       {held['chunks']} ({held['unique_texts']} unique)")
     print(f"cache        {held['cached']} scores and query vectors (--clear-cache)")
     for collection in held["collections"]:
         print(
             f"collection   {escape_line(collection['name'])}: {plural(collection['files'], 'file')}"
         )
     for place, model in enumerate(held["models"]):
-        name, of = escape_line(model["name"]), held["passages"]
+        name, of = escape_line(model["name"]), held["unique_texts"]
         print(f"vectors      {model['vectors']} of {of} by {name} ({model['dims']} dimensions)")
-        if model["cut"]:
-            print(f"             {model['cut']} truncated: longer than its context window")
+        if model["truncated"]:
+            print(f"             {model['truncated']} truncated: longer than its context window")
         if place:
             print(f"             incomplete; finish with: qrank index --embed-model {name}")
         elif model["vectors"] < of:
