@@ -100,7 +100,7 @@ def test_attachments_are_members_of_their_own(qrank: Qrank, tmp_path: Path) -> N
     (tmp_path / "d" / "b.mbox").write_bytes(box + b"\n" + box)
     run = qrank("index", "d", "--no-embed", "--db", "i.db")
     assert run.stderr.splitlines() == [
-        f"qrank: left out of d/{name}: locked.pdf: encrypted" for name in ("a.eml", "b.mbox")
+        f"qrank: skipped part of d/{name}: locked.pdf: encrypted" for name in ("a.eml", "b.mbox")
     ]
     rows = qrank("search", "--mode", "bm25", "--db", "i.db", "--jsonl", "-n", "50", "pipes").lines()
     found = {(Path(row["path"]).name, row["member"]) for row in rows}

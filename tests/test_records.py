@@ -110,7 +110,6 @@ def test_no_cell_of_csv_is_lost(table: list[list[str]]) -> None:
         ("a.jsonl", "no\nno\n", ExtractError, "none of its lines is a JSON object"),
         ("a.csv", "\n\n", NoTextError, "no row has text"),
         ("a.html", "<p> </p>", NoTextError, "no text"),
-        ("a.rtf", r"{\rtf1 Gr\u246 ?}", NoTextError, "RTF is not supported"),
     ],
 )
 def test_what_has_no_text_is_said_to_have_none(

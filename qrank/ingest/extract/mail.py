@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from qrank.ingest.decode import decode_labelled
 from qrank.ingest.extract import MBOX, html
 from qrank.ingest.extract.building import Builder
-from qrank.ingest.extract.mail_headers import MAX_HEADER, header, words
+from qrank.ingest.extract.mail_headers import header, words
 from qrank.results import Document
 from qrank.settings import READ_ALL, Reading
 
 MAX_MESSAGE = 32 << 20  # bytes; what is beyond is cut
 # Characters of a header that are parsed: Python's parser takes quadratic time.
-MAX_CONTENT_HEADER = 2000
+MAX_HEADER, MAX_CONTENT_HEADER = 8000, 2000
 MESSAGES_A_PART = 50  # what is handed on at once
 MAX_ATTACHED = 64 << 20  # bytes of a file's attachments that are read
 MAX_STUB = 60  # words of a plain text that stands for one that it does not hold

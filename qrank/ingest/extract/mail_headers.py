@@ -9,7 +9,7 @@ from email.message import Message
 from qrank.ingest.decode import decode_labelled
 from qrank.ingest.extract.building import one_line
 
-MAX_HEADER = 8000  # characters of a header that are read
+MAX_HEADER = 1 << 20  # characters of a header that are read
 _WORD = re.compile(r"=\?([^?*\s]{1,40})(?:\*[^?\s]{0,20})?\?([bBqQ])\?([^?\n]*)\?=")
 _QUOTED = re.compile(rb"=([0-9A-Fa-f]{2})")
 
