@@ -196,6 +196,7 @@ class IndexedChunk:
     fields: dict[str, Any]  # the file's own: front matter, a mail's date and sender
     stale: bool
     member: str | None = None  # the path of a file within the file at path, an archive
+    ocr: bool = False  # the text was read from a picture
 
     @property
     def location(self) -> str:

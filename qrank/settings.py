@@ -62,6 +62,7 @@ class Reading:
     pre: tuple[str, ...] = ()  # a command that turns a file into text on its stdout
     pre_globs: tuple[str, ...] = ()  # for which files; empty: for all
     timeout: float = TIMEOUT  # seconds of CPU for one file that is not plain text
+    ocr: str = ""  # languages of pictures, as tesseract has them; empty: none is read
     archives: bool = False  # what is in archives (zip, tar), too
     include_secrets: bool = False  # also files within files that hold keys or passwords
 

@@ -177,7 +177,8 @@ def test_pages_without_text_are_said(tmp_path: Path, qrank: Callable[..., Run]) 
     [problem] = run.json()["errors"]
     assert problem["partly"]
     assert problem["reason"] == (
-        "no text layer: 2 pages (1, 4) of pictures; 1 page (3) without text; 1 page (5) damaged"
+        "no text layer: 2 pages (1, 4) of pictures (--ocr reads them); "
+        "1 page (3) without text; 1 page (5) damaged"
     )
     for word, page in (("Kestrel", 2), ("Hobby", 6)):
         [found] = qrank("search", word, "--mode", "bm25", "--jsonl", QRANK_DB="t.db").lines()

@@ -14,6 +14,7 @@ from qrank.indexing.embed_missing import embed_missing
 from qrank.inference.index_model import IndexModel
 from qrank.ingest import chunk as chunking
 from qrank.ingest import extract, secrets
+from qrank.ingest.extract import ocr
 from qrank.ingest.prepare import Member, Part, Prepared, as_before, made_by
 from qrank.ingest.problems import Problem, problem_of
 from qrank.ingest.readers import Outcome, read_all
@@ -78,6 +79,8 @@ def index_paths(
     leaves vectors out. former: where an older version would have put what is there. Files that
     can't be read are noted in the report and passed over.
     """
+    if reading.ocr:
+        ocr.checked(reading.ocr)
     started = time.monotonic()
     report = IndexReport()
     progress.stage("reading", None)

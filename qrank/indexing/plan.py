@@ -10,6 +10,7 @@ from pathlib import Path
 from qrank.errors import ExtractError
 from qrank.indexing.index import existing
 from qrank.ingest.chunk import estimated_tokens
+from qrank.ingest.extract import ocr
 from qrank.ingest.prepare import Part
 from qrank.ingest.problems import problem_of
 from qrank.ingest.readers import Outcome, read_all
@@ -45,6 +46,8 @@ class FilePlan:
 def plan(paths: Sequence[Path], walking: Walking, reading: Reading) -> Iterator[FilePlan]:
     """Yield what each file under paths would become. Raises InputError for a missing path."""
     roots = existing(paths, walking)
+    if reading.ocr:
+        ocr.checked(reading.ocr)
     unread: list[FileProblem] = []
 
     def passed_over(skipped: Skipped) -> None:

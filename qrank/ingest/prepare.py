@@ -22,7 +22,14 @@ from qrank.errors import ExtractError, SecretError
 from qrank.ingest import secrets
 from qrank.ingest.chunk import chunk
 from qrank.ingest.content import data_hash, file_hash, open_regular
-from qrank.ingest.extract import documents, is_archive, is_isolated, takes_fields
+from qrank.ingest.extract import (
+    documents,
+    is_archive,
+    is_isolated,
+    is_picture,
+    suffix_of,
+    takes_fields,
+)
 from qrank.ingest.pre import preprocessed
 from qrank.markup import readable
 from qrank.passage import passage_hash
@@ -33,6 +40,7 @@ from qrank.terms import new_chunk
 IN_MEMORY = 4 << 20  # bytes; a longer file is read twice: to hash it, then to extract it
 PART = 1 << 20  # characters of text handed on at once
 MAX_TITLE = 1000  # characters; models are given it with each chunk
+OF_OCR = ".ocr-"  # in what a file was made by whose pictures were read; the languages follow
 OF_ARCHIVE = ".archive"  # in what an archive was made by that was looked into
 MAX_NAMES = 4000  # characters of what is searched as the title is
 # The fields of a document by which it is found as by its title.
@@ -85,6 +93,8 @@ def needs_worker(path: str, reading: Reading) -> bool:
 
     if wants_pre(path, reading):
         return True
+    if reading.ocr and is_picture(path):
+        return True
     if is_archive(path) and not reading.archives:
         return False  # it is not even opened
     return is_isolated(path, head)
@@ -108,14 +118,20 @@ def made_by(path: str, reading: Reading) -> str:
     elif reading.fields and takes_fields(path):
         said = repr(reading.fields)
     made = "." + hashlib.blake2b(said.encode(), digest_size=4).hexdigest() if said else ""
-    return made + OF_ARCHIVE * (reading.archives and is_archive(path))
+    made += OF_ARCHIVE * (reading.archives and is_archive(path))
+    may_hold = (
+        is_picture(path) or suffix_of(path) == "pdf" or (reading.archives and is_archive(path))
+    )
+    return f"{made}{OF_OCR}{reading.ocr}" if reading.ocr and may_hold else made
 
 
 def as_before(reading: Reading, made: str) -> Reading:
-    """How to read a file that was made so: one that was asked for once (an archive) stays in the
+    """How to read a file that was made so: what was asked for once (an archive, OCR) stays in the
     index, and up to date, also when a later run does not ask for it."""
     if OF_ARCHIVE in made and not reading.archives:
-        return replace(reading, archives=True)
+        reading = replace(reading, archives=True)
+    if OF_OCR in made and not reading.ocr:
+        reading = replace(reading, ocr=made.rpartition(OF_OCR)[2].partition(".")[0])
     return reading
 
 

@@ -220,6 +220,8 @@ class _Workers:
         process.send([reply.task for reply in batch])
         for number, reply in enumerate(batch):
             process.deadline = time.monotonic() + 2 * self._reading.timeout + 5
+            if (reply.task.reading or self._reading).ocr:  # each page has a limit of its own
+                process.deadline = float("inf")
             kind = b""
             try:
                 while kind not in protocol.LAST:

@@ -37,7 +37,8 @@ Terms = Mapping[str, Mapping[str, float]]  # by result id, what each term adds t
 NO_TERMS: Terms = {}
 RESULT_FIELDS = (  # in this order
     *("rank", "score", "score_kind", "id", "path", "member", "collection", "title", "heading"),
-    *("start_line", "end_line", "start_byte", "end_byte", "page", "text", "fields", "stale"),
+    *("start_line", "end_line", "start_byte", "end_byte", "page", "text", "fields", "ocr"),
+    "stale",
     "scores",
 )
 

@@ -342,6 +342,8 @@ def indexed_chunk(stored: StoredChunk) -> IndexedChunk:
 
 def _chunk_fields(stored: StoredChunk) -> dict[str, Any]:
     chunk = stored.chunk
+    fields = json.loads(stored.fields) if stored.fields else {}
+    pages = fields.get("ocr_pages")
     return {
         "id": str(stored.id),
         "path": stored.path,
@@ -355,6 +357,7 @@ def _chunk_fields(stored: StoredChunk) -> dict[str, Any]:
         "end_byte": chunk.end_byte,
         "page": chunk.page,
         "text": chunk.text,
-        "fields": json.loads(stored.fields) if stored.fields else {},
+        "fields": fields,
+        "ocr": isinstance(pages, list) and chunk.page is not None and chunk.page in pages,
         "stale": is_stale(stored),
     }

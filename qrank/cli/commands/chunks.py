@@ -23,6 +23,8 @@ def chunks(
     types: file_options.Types = None,
     max_filesize: file_options.MaxFilesize = None,
     archives: file_options.Archives = False,
+    ocr: file_options.Ocr = False,
+    ocr_language: file_options.OcrLanguage = None,
     fields: file_options.Fields = None,
     pre: file_options.Pre = None,
     pre_globs: file_options.PreGlobs = None,
@@ -48,7 +50,14 @@ def chunks(
         paths,
         walking=wanted,
         reading=file_options.reading(
-            fields, pre, pre_globs, timeout, include_secrets=include_secrets, archives=archives
+            fields,
+            pre,
+            pre_globs,
+            timeout,
+            include_secrets=include_secrets,
+            archives=archives,
+            ocr=ocr,
+            ocr_language=ocr_language,
         ),
     )
     raise typer.Exit(plans.show(planned, as_json=as_json, as_jsonl=as_jsonl))

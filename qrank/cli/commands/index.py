@@ -47,6 +47,8 @@ def index(
         bool, typer.Option("--whole-home", help="Allow PATH to be your whole home folder.")
     ] = False,
     archives: file_options.Archives = False,
+    ocr: file_options.Ocr = False,
+    ocr_language: file_options.OcrLanguage = None,
     fields: file_options.Fields = None,
     pre: file_options.Pre = None,
     pre_globs: file_options.PreGlobs = None,
@@ -72,7 +74,14 @@ def index(
         whole_home=whole_home,
     )
     reading = file_options.reading(
-        fields, pre, pre_globs, timeout, include_secrets=include_secrets, archives=archives
+        fields,
+        pre,
+        pre_globs,
+        timeout,
+        include_secrets=include_secrets,
+        archives=archives,
+        ocr=ocr,
+        ocr_language=ocr_language,
     )
     if dry_run:
         planned = standalone.plan(paths, walking=walking, reading=reading)

@@ -15,6 +15,7 @@ from qrank.errors import InputError
 from qrank.settings import MAX_FILESIZE, TIMEOUT, Reading, Walking
 
 MOST_BYTES = 1 << 50
+OCR_LANGUAGE = "eng"
 _SIZE = re.compile(r"(\d+)\s*([kmgt]?)(?:i?b)?", re.IGNORECASE)
 
 NoIgnore = Annotated[
@@ -43,6 +44,12 @@ MaxFilesize = Annotated[
 ]
 Archives = Annotated[
     bool, typer.Option("--archives", help="Documents in zip and tar archives, too.")
+]
+Ocr = Annotated[
+    bool, typer.Option("--ocr", help="Text in pictures and scanned pages, too (by tesseract).")
+]
+OcrLanguage = Annotated[
+    str | None, typer.Option("--ocr-language", metavar="LANG", help="As in deu+fra. [eng]")
 ]
 Fields = Annotated[
     str | None,
@@ -100,6 +107,8 @@ def reading(
     *,
     include_secrets: bool = False,
     archives: bool = False,
+    ocr: bool = False,
+    ocr_language: str | None = None,
 ) -> Reading:
     """How the options ask for files to be read."""
     try:
@@ -116,9 +125,18 @@ def reading(
         command,
         tuple(pre_globs or ()),
         timeout or TIMEOUT,
+        ocr=_ocr(ocr, ocr_language),
         archives=archives,
         include_secrets=include_secrets,
     )
+
+
+def _ocr(wanted: bool, language: str | None) -> str:
+    if not wanted:
+        if language is not None:
+            raise InputError("--ocr-language goes with --ocr")
+        return ""
+    return language or OCR_LANGUAGE
 
 
 def _bytes(value: str) -> int:

@@ -21,7 +21,7 @@ from qrank.markup.visible import long_data
 from qrank.results import Block, Document
 from qrank.settings import READ_ALL, Reading
 
-VERSION = 18  # part of the index: a change makes every file be extracted and chunked again
+VERSION = 19  # part of the index: a change makes every file be extracted and chunked again
 WINDOW = 4 << 20  # bytes of a text file that are read at once
 
 
@@ -108,6 +108,7 @@ _ROFF = re.compile(
     rb"(?:[.'][ \t]*\r?\n|\s)*+(?:\\\"|[.'][ \t]*"
     rb"(?:\\\"|(?:TH|Dd|so|ig|de|if|ie|ds|nr|rn|lf|mso|SH|Sh|Dt|nh|ad|tr|als|pc|ft|nf)[ \t\r\n]))"
 )
+_PICTURES = frozenset("bmp gif jpeg jpg pbm pgm png pnm ppm tif tiff webp".split())
 MBOX = re.compile(rb"From \S.{0,80} \d\d?:\d\d(?::\d\d)? .{0,40}\r?\n")  # RFC 4155
 _ALONE = re.compile(r"\r(?!\n)")
 _HEADER = re.compile(rb"[A-Za-z][\w-]*: ")
@@ -122,6 +123,11 @@ def suffix_of(name: str) -> str:
     if name[-8:].lower() == ".fb2.zip":
         return "fb2"
     return os.path.splitext(name)[1][1:].lower()  # noqa: PTH122  (asked of every file twice)
+
+
+def is_picture(name: str) -> bool:
+    """Whether a file is a picture that can be read (OCR), by its name."""
+    return suffix_of(name) in _PICTURES
 
 
 def is_archive(name: str) -> bool:
@@ -193,6 +199,9 @@ def documents(file: BinaryIO, name: str, reading: Reading = READ_ALL) -> Iterato
             raise ExtractError("compressed twice")
         with compressed.unpack(file, suffix) as unpacked:
             yield from documents(unpacked, inner, reading)
+        return
+    if reading.ocr and is_picture(name):
+        yield from _function("ocr:extract")(file, reading)
         return
     if suffix in _UNREAD:
         raise NoTextError(_UNREAD[suffix])

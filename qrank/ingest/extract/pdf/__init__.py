@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, BinaryIO
 
 from qrank.errors import ExtractError, NoTextError
+from qrank.ingest.extract import ocr
 from qrank.ingest.extract.building import Builder
 from qrank.ingest.extract.members import Members
 from qrank.ingest.extract.pdf import attachments, properties, xfa
@@ -50,6 +51,7 @@ class _Unread:
     broken: list[int] = field(default_factory=list)
     pictures: list[int] = field(default_factory=list)
     others: list[int] = field(default_factory=list)
+    hint: str = ""  # how pictures are read
 
     def reason(self) -> str:
         """Why there is no text at all."""
@@ -59,7 +61,7 @@ class _Unread:
         """What was not read beside the text that was."""
         said = []
         if self.pictures:
-            said.append(f"no text layer: {_pages(self.pictures)} of pictures")
+            said.append(f"no text layer: {_pages(self.pictures)} of pictures{self.hint}")
         if self.others:
             said.append(f"{_pages(self.others)} without text")
         if self.broken:
@@ -73,10 +75,13 @@ class _Reader:
 
         self._pdf = pdf
         self._title, self._fields = properties.read(pdf, file)
+        self._reading = reading
+        self._by_ocr: list[int] = []  # the pages, from 1
         self._members = Members(reading)
-        self._unread = _Unread()
+        self._unread = _Unread(hint="" if reading.ocr else " (--ocr reads them)")
         self._files: list[tuple[str, bytes]] = []  # of annotations
         self._found = False
+        self._failed: list[tuple[int, str]] = []  # pages with what went wrong with OCR
         with suppress(pypdfium2.PdfiumError):  # else what the fields say by themselves is read
             pdf.init_forms()
 
@@ -85,7 +90,7 @@ class _Reader:
         builder = Builder()
         for number in range(len(self._pdf)):
             self._read(number, trails.get(number, ()), builder)
-            if number % PAGES_A_PART == PAGES_A_PART - 1:
+            if number % PAGES_A_PART == PAGES_A_PART - 1 and not self._reading.ocr:
                 yield builder.document(self._title, self._fields)
                 builder = Builder()
         if xfa.is_dynamic(self._pdf):
@@ -94,16 +99,44 @@ class _Reader:
             for text in xfa.texts(self._pdf):
                 builder.paragraph(text)
                 self._found = True
-        builder.note = self._unread.note()
+        if self._by_ocr:
+            self._fields[ocr.PAGES] = self._by_ocr
+        builder.note = self._note()
         yield builder.document(self._title, self._fields)
         attached = [*attachments.of_document(self._pdf, self._members), *self._files]
         for name, data in dict.fromkeys(attached):
             yield from self._members.read(name, io.BytesIO(data))
         if self._members.note:
-            note = "; ".join(filter(None, (self._unread.note(), self._members.note)))
+            note = "; ".join(filter(None, (self._note(), self._members.note)))
             yield Document("", self._title, [], note=note, member=self._members.last)
         if not self._found and not self._members.read_any:
             raise NoTextError(self._unread.reason())
+
+    def _note(self) -> str:
+        said = [self._unread.note()]
+        said += [f"page {page}: {reason}" for page, reason in self._failed[:PAGES_NAMED]]
+        return "; ".join(filter(None, said))
+
+    def _read_picture(self, page: PdfPage, number: int) -> str:
+        """The text of a page that is a picture; it is drawn as people see it."""
+        width, height = page.get_size()
+        scale = min(ocr.DPI / 72, (ocr.MAX_PIXELS / max(1.0, width * height)) ** 0.5)
+        bitmap = page.render(scale=scale, grayscale=True, draw_annots=False)
+        rows = bytes(bitmap.buffer)
+        lines = (
+            rows[at : at + bitmap.width]
+            for at in range(0, bitmap.height * bitmap.stride, bitmap.stride)
+        )
+        picture = b"P5 %d %d 255\n" % (bitmap.width, bitmap.height) + b"".join(lines)
+        bitmap.close()
+        try:
+            text = ocr.read(picture, self._reading, dpi=round(scale * 72))
+        except ExtractError as error:
+            self._failed.append((number, str(error)))
+            return ""
+        if text.strip():
+            self._by_ocr.append(number)
+        return text
 
     def _read(self, number: int, trail: tuple[str, ...], builder: Builder) -> None:
         import pypdfium2
@@ -114,10 +147,11 @@ class _Reader:
             body = page_text(text)
             over = overlay(self._pdf, page, text)
             self._files += attachments.data_of(over.files, self._members)
+            pictured = not body.strip() and _has_picture(page)
+            if pictured and self._reading.ocr:
+                body = self._read_picture(page, number + 1)
             if not (body.strip() or over.fields or over.notes):
-                (self._unread.pictures if _has_picture(page) else self._unread.others).append(
-                    number + 1
-                )
+                (self._unread.pictures if pictured else self._unread.others).append(number + 1)
             page.close()
         except pypdfium2.PdfiumError:  # one broken page must not cost the others
             self._unread.broken.append(number + 1)

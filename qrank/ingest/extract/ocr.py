@@ -1,0 +1,138 @@
+"""Text of pictures, by the program tesseract: when it is asked for, a page at a time, remembered by
+the picture's content in the user's cache folder, so that none is read twice."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+from shutil import which
+from typing import BinaryIO
+
+from qrank.errors import ExtractError, InputError, NoTextError
+from qrank.ingest.extract.building import Builder
+from qrank.results import Document
+from qrank.settings import Reading
+
+DPI = 200  # of a page that is drawn to be read
+MAX_PIXELS = 40_000_000  # of such a page
+MAX_PICTURE = 64 << 20  # bytes of a file
+PAGES = "ocr_pages"  # the field of a document that lists the pages that were read so
+_LANGUAGE = re.compile(r"[A-Za-z][A-Za-z0-9_]*(\+[A-Za-z][A-Za-z0-9_]*)*")
+_HELP_SECONDS = 30
+
+
+def checked(language: str) -> str:
+    """The languages to read, as tesseract names them ("eng", "deu+fra"). Raises InputError when
+    there is no tesseract, or it lacks one of them."""
+    program = which("tesseract")
+    if not program:
+        raise InputError(
+            "--ocr needs the program tesseract, which is not on PATH",
+            hint="install it: apt install tesseract-ocr, brew install tesseract, …",
+        )
+    if not _LANGUAGE.fullmatch(language):
+        raise InputError(f"--ocr-language takes names like eng or deu+fra, not {language!r}")
+    run = subprocess.run(
+        [program, "--list-langs"],
+        capture_output=True,
+        timeout=_HELP_SECONDS,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
+    held = {
+        line.strip() for line in (run.stdout + run.stderr).decode("utf-8", "replace").split("\n")
+    }
+    for name in language.split("+"):
+        if name not in held:
+            known = sorted(name for name in held if _LANGUAGE.fullmatch(name) and name != "osd")
+            raise InputError(
+                f"tesseract has not the language {name}",
+                hint=f"it has {', '.join(known) or 'none'}; others are packages of their own",
+            )
+    return language
+
+
+def extract(file: BinaryIO, reading: Reading) -> Iterator[Document]:
+    """Yield the text of a picture; a TIFF of several pages is one text."""
+    data = file.read(MAX_PICTURE + 1)
+    if len(data) > MAX_PICTURE:
+        raise ExtractError(f"a picture of more than {MAX_PICTURE >> 20} MiB")
+    text = read(data, reading)
+    if not text.strip():
+        raise NoTextError("a picture in which no text was found")
+    builder = Builder()
+    builder.page(1)
+    for paragraph in text.split("\n\n"):
+        builder.paragraph(paragraph)
+    yield builder.document(fields={PAGES: [1]})
+
+
+def read(picture: bytes, reading: Reading, *, dpi: int = 0) -> str:
+    """The text of a picture in a format that tesseract reads; dpi: 0 where the picture says it.
+
+    Raises ExtractError when tesseract fails, or takes longer than reading.timeout.
+    """
+    program = which("tesseract")
+    if not program:
+        raise ExtractError("OCR needs the program tesseract")
+    said = f"{_version(program)} {reading.ocr} {dpi}\0".encode()
+    key = hashlib.blake2b(said + picture, digest_size=16).hexdigest()
+    kept = _folder() / key[:2] / key
+    with suppress(OSError, UnicodeDecodeError):
+        return kept.read_text("utf-8")
+    text = _read(program, picture, reading, dpi)
+    with suppress(OSError):
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=kept.parent, delete=False) as file:
+            file.write(text.encode("utf-8"))
+        os.replace(file.name, kept)  # noqa: PTH105
+    return text
+
+
+def _read(program: str, picture: bytes, reading: Reading, dpi: int) -> str:
+    command = [program, "stdin", "stdout", "-l", reading.ocr]
+    if dpi:
+        command += ["--dpi", str(dpi)]
+    try:
+        # One thread a page: more take longer, and each worker has a page of its own.
+        run = subprocess.run(
+            ["env", "OMP_THREAD_LIMIT=1", *command] if os.name == "posix" else command,
+            input=picture,
+            capture_output=True,
+            timeout=reading.timeout,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise ExtractError(f"OCR of a page took longer than {reading.timeout:g} s") from error
+    except OSError as error:
+        raise ExtractError(f"can't run tesseract: {error.strerror}") from error
+    if run.returncode:
+        lines = run.stderr.decode("utf-8", "replace").strip().split("\n")
+        raise ExtractError(f"OCR failed: {lines[-1] or run.returncode}")
+    return run.stdout.decode("utf-8", "replace").replace("\f", "").strip()
+
+
+@cache
+def _version(program: str) -> str:
+    run = subprocess.run(
+        [program, "--version"],
+        capture_output=True,
+        timeout=_HELP_SECONDS,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
+    return (run.stdout + run.stderr).decode("utf-8", "replace").split("\n")[0].strip()
+
+
+@cache
+def _folder() -> Path:
+    from platformdirs import user_cache_path
+
+    return user_cache_path("qrank", appauthor=False) / "ocr"

@@ -1,0 +1,112 @@
+"""Scanned pages and pictures are read when that is asked for, by the program tesseract."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from shutil import which
+
+import pypdfium2
+import pytest
+from pdf_files import Pdf, stream, text
+from support import Run, complaint
+
+pytestmark = pytest.mark.skipif(not which("tesseract"), reason="there is no tesseract")
+SCAN = "The garden pump draws water from the old well."
+PICTURE = "A stuck brass valve is freed with warm vinegar."
+
+
+def drawn(line: str) -> tuple[int, int, bytes]:
+    """(width, height, grey pixels) of a page with a line of text, drawn at 200 dpi."""
+    pdf = Pdf()
+    pdf.page(text((50, 700, line)).replace(b"/F 9 Tf", b"/F 18 Tf"))
+    with pypdfium2.PdfDocument(pdf.bytes()) as opened:
+        bitmap = opened[0].render(scale=200 / 72, grayscale=True)
+        data = bytes(bitmap.buffer)
+        size, stride = (bitmap.width, bitmap.height), bitmap.stride
+    rows = (data[at : at + size[0]] for at in range(0, size[1] * stride, stride))
+    return *size, b"".join(rows)
+
+
+def scan() -> bytes:
+    """A PDF whose first page is a picture of a text, and whose second is text."""
+    width, height, pixels = drawn(SCAN)
+    pdf = Pdf()
+    entries = b"/Subtype/Image/Width %d/Height %d/BitsPerComponent 8/ColorSpace/DeviceGray"
+    entries += b"/Filter/FlateDecode"
+    image = pdf.add(stream(zlib.compress(pixels), entries % (width, height)))
+    content = b"q 595 0 0 842 0 0 cm /I Do Q"
+    pdf.page(content, resources=b"/XObject<</I %d 0 R>>" % image)
+    pdf.page(text((50, 700, "This page has a layer of text.")))
+    return pdf.bytes()
+
+
+def png() -> bytes:
+    width, height, pixels = drawn(PICTURE)
+
+    def part(kind: bytes, data: bytes) -> bytes:
+        return (
+            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        )
+
+    rows = b"".join(b"\0" + pixels[at : at + width] for at in range(0, width * height, width))
+    head = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    end = part(b"IDAT", zlib.compress(rows)) + part(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + part(b"IHDR", head) + end
+
+
+def test_scans_and_pictures_are_read_when_that_is_asked_for(
+    tmp_path: Path, qrank: Callable[..., Run], environment: dict[str, str]
+) -> None:
+    (tmp_path / "scan.pdf").write_bytes(scan())
+    (tmp_path / "picture.png").write_bytes(png())
+    index = ("index", "scan.pdf", "picture.png", "--no-embed", "--json")
+    search = ("--mode", "bm25", "--jsonl")
+    plain = qrank(*index, QRANK_DB="i.db").json()
+    [said] = [each["reason"] for each in plain["errors"] if each["path"].endswith("scan.pdf")]
+    assert said == "no text layer: 1 page (1) of pictures (--ocr reads them)"
+    assert qrank("search", "pump", *search, QRANK_DB="i.db").lines() == []
+    read = qrank(*index, "--ocr", QRANK_DB="i.db").json()
+    assert read["errors"] == []
+    [found] = qrank("search", "pump", *search, QRANK_DB="i.db").lines()
+    assert SCAN in " ".join(found["text"].split())
+    assert (found["page"], found["ocr"]) == (1, True)
+    [layer] = qrank("search", "layer", *search, QRANK_DB="i.db").lines()
+    assert (layer["page"], layer["ocr"]) == (2, False)
+    [valve] = qrank("search", "vinegar", *search, QRANK_DB="i.db").lines()
+    assert PICTURE in " ".join(valve["text"].split())
+    assert valve["ocr"]
+    # Asked for once, it stays; and no picture is read twice, even by one without the program.
+    again = qrank(*index, QRANK_DB="i.db").json()
+    assert again["files"]["unchanged"] == 2
+    kept = Path(environment["HOME"], ".cache", "qrank", "ocr")
+    texts = [path for path in kept.rglob("*") if path.is_file()]
+    assert len(texts) == 2
+    for path in texts:
+        path.write_text("Remembered words", "utf-8")
+    other = qrank("chunks", "picture.png", "--ocr", "--jsonl").lines()
+    assert [chunk["text"] for chunk in other] == ["Remembered words"]
+
+
+def test_what_ocr_can_t_do_is_said(tmp_path: Path, qrank: Callable[..., Run]) -> None:
+    (tmp_path / "a.png").write_bytes(png())
+    said = complaint(qrank("index", "a.png", "--ocr", "--ocr-language", "xyz", QRANK_DB="i.db"))
+    assert "tesseract has not the language xyz" in said
+    said = complaint(qrank("index", "a.png", "--ocr", "--ocr-language", "-x", QRANK_DB="i.db"))
+    assert "--ocr-language" in said
+    said = complaint(qrank("index", "a.png", "--ocr-language", "eng", QRANK_DB="i.db"))
+    assert "--ocr-language goes with --ocr" in said
+    empty = tmp_path / "bin"
+    empty.mkdir()
+    said = complaint(qrank("index", "a.png", "--ocr", QRANK_DB="i.db", PATH=str(empty)))
+    assert "needs the program tesseract" in said
+    (tmp_path / "b.png").write_bytes(png()[:300])
+    (tmp_path / "c.txt").write_text("Some words.\n", "utf-8")
+    report = qrank(
+        "index", "b.png", "c.txt", "--ocr", "--no-embed", "--json", QRANK_DB="i.db"
+    ).json()
+    [problem] = report["errors"]
+    assert "OCR failed" in problem["reason"] or "no text was found" in problem["reason"]
+    assert report["files"]["added"] == 1
