@@ -130,3 +130,19 @@ def test_what_is_broken_is_read_as_far_as_it_goes(broken: str) -> None:
     assert document.text == text
     assert document.blocks[0].heading == ("Start",)
     assert "kestrel" in index_terms(readable(text, "a.tex"))
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "word"),
+    [
+        ("latin1", "cp1252", "Gründung"),
+        ("latin2", "iso-8859-2", "żółć"),
+        ("applemac", "mac-roman", "été"),
+        ("cp1251", "cp1251", "чайка"),
+        ("utf8", "utf-8", "Škoda"),
+        ("latin1", "utf-8", "żółć"),  # a name that is wrong
+    ],
+)
+def test_the_encoding_that_a_paper_names_is_used(name: str, codec: str, word: str) -> None:
+    text = f"\\documentclass{{article}}\n\\usepackage[{name}]{{inputenc}}\nThe {word} here.\n"
+    assert extract("a.tex", text.encode(codec)).text == text

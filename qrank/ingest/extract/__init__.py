@@ -15,13 +15,20 @@ from pathlib import PurePath
 from typing import Any, BinaryIO
 
 from qrank.errors import ExtractError, NoTextError
-from qrank.ingest.decode import decode, encoding_of, line_end, on_error, whole_lines
+from qrank.ingest.decode import (
+    decode,
+    decode_labelled,
+    encoding_of,
+    line_end,
+    on_error,
+    whole_lines,
+)
 from qrank.ingest.extract import compressed
 from qrank.markup.visible import long_data
 from qrank.results import Block, Document
 from qrank.settings import READ_ALL, Reading
 
-VERSION = 19  # part of the index: a change makes every file be extracted and chunked again
+VERSION = 20  # part of the index: a change makes every file be extracted and chunked again
 WINDOW = 4 << 20  # bytes of a text file that are read at once
 
 
@@ -109,6 +116,18 @@ _ROFF = re.compile(
     rb"(?:\\\"|(?:TH|Dd|so|ig|de|if|ie|ds|nr|rn|lf|mso|SH|Sh|Dt|nh|ad|tr|als|pc|ft|nf)[ \t\r\n]))"
 )
 _PICTURES = frozenset("bmp gif jpeg jpg pbm pgm png pnm ppm tif tiff webp".split())
+_INPUT_ENCODING = re.compile(rb"^[ \t]*\\usepackage\[([\w-]{1,20})\]\{inputenc\}", re.MULTILINE)
+_INPUT_ENCODINGS = {  # LaTeX's names that are no labels elsewhere
+    **{f"latin{n}": f"iso-8859-{n}" for n in (1, 2, 3, 4)},
+    "latin5": "iso-8859-9",
+    "latin9": "iso-8859-15",
+    "latin10": "iso-8859-16",
+    "ansinew": "windows-1252",
+    "applemac": "macintosh",
+    "utf8": "utf-8",
+    "utf8x": "utf-8",
+    **{f"cp{n}": f"windows-{n}" for n in range(1250, 1259)},
+}
 MBOX = re.compile(rb"From \S.{0,80} \d\d?:\d\d(?::\d\d)? .{0,40}\r?\n")  # RFC 4155
 _ALONE = re.compile(r"\r(?!\n)")
 _HEADER = re.compile(rb"[A-Za-z][\w-]*: ")
@@ -292,6 +311,9 @@ def _stretches(
     data = file.read(WINDOW)
     if len(data) < WINDOW:
         text, offset = decode(data)
+        if not offset and known.name == "latex" and (named := _INPUT_ENCODING.search(data)):
+            label = named[1].decode("ascii").lower()
+            text = decode_labelled(data, _INPUT_ENCODINGS.get(label, label))
         yield _document(text, function, suffix, offset, 0)
         return
     encoding, offset = encoding_of(whole_lines(data))

@@ -61,6 +61,8 @@ class _Messages:
             else:
                 self._strings[-1][1].append(said)
         elif line:
+            if self._strings:
+                self._close()
             self._comments.append((line, number))  # what is no message of gettext's
         elif not line and self._strings:
             self._close()
