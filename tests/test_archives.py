@@ -4,6 +4,7 @@ and time, and write nothing."""
 from __future__ import annotations
 
 import bz2
+import contextlib
 import gzip
 import io
 import lzma
@@ -18,6 +19,7 @@ from pathlib import Path
 import pytest
 from support import COMMAND, Run, extract
 
+from qrank.errors import ExtractError
 from qrank.ingest.extract import documents
 
 Qrank = Callable[..., Run]
@@ -241,3 +243,21 @@ def test_a_bomb_takes_no_more_memory_than_a_worker_may(
     )  # fmt: skip
     assert int(run.stdout.split()[-1]) < 1_000_000  # KiB
     assert "Traceback" not in run.stderr
+
+
+@pytest.mark.parametrize(
+    "name", ["birds.docx", "water.pptx", "water.xlsx", "water.odt", "water.ods", "water.odp"]
+)
+def test_an_office_file_that_is_cut_off_is_read_as_far_as_it_goes(name: str) -> None:
+    data = (FILES / name).read_bytes()
+    whole = "".join(document.text for document in documents(io.BytesIO(data), name))
+    cut = data[: data.rindex(b"PK\1\2") - 10]
+    found = [*documents(io.BytesIO(cut), name)]
+    text = "".join(document.text for document in found)
+    assert set(text.split()) == set(whole.split())
+    assert f"cut off or damaged ({len(cut)} bytes)" in found[-1].note
+    for share in range(1, 40):  # wherever it is cut, this ends
+        with contextlib.suppress(ExtractError):
+            list(documents(io.BytesIO(data[: len(data) * share // 40]), name))
+    with pytest.raises(ExtractError, match=r"^cut off .*bytes\), .* is missing$"):
+        list(documents(io.BytesIO(data[:400]), name))

@@ -6,6 +6,7 @@ import zipfile
 from typing import TYPE_CHECKING, BinaryIO
 
 from qrank.errors import ExtractError
+from qrank.ingest.extract.office.salvage import Salvaged, salvage
 
 if TYPE_CHECKING:
     from lxml.etree import _Element
@@ -20,13 +21,23 @@ def open_zip(file: BinaryIO) -> zipfile.ZipFile:
     try:
         archive = zipfile.ZipFile(file)
     except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:
-        raise ExtractError("damaged, or not what its extension says") from error
+        found = salvage(file)
+        if found is None:
+            raise ExtractError("damaged, or not what its extension says") from error
+        archive = found
     members = archive.infolist()
     if len(members) > MAX_MEMBERS or sum(m.file_size for m in members) > MAX_UNPACKED:
         raise ExtractError(f"unpacks to more than {MAX_UNPACKED >> 20} MiB or {MAX_MEMBERS} files")
     if any(m.flag_bits & 1 for m in members):
         raise ExtractError("encrypted")
     return archive
+
+
+def cut_off(archive: zipfile.ZipFile) -> str:
+    """What is to be said of a zip file that is read as far as it goes; empty for a whole one."""
+    if not isinstance(archive, Salvaged):
+        return ""
+    return f"cut off or damaged ({archive.size} bytes): read as far as it goes"
 
 
 def read(archive: zipfile.ZipFile, name: str) -> bytes:
@@ -38,7 +49,8 @@ def read(archive: zipfile.ZipFile, name: str) -> bytes:
             raise ExtractError(f"{name} in it unpacks to more than {MAX_XML >> 20} MiB")
         return archive.read(name)
     except KeyError as error:
-        raise ExtractError(f"{name} in it is missing") from error
+        said = cut_off(archive).partition(":")[0]
+        raise ExtractError(f"{said}, " * bool(said) + f"{name} in it is missing") from error
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, OSError) as error:
         raise ExtractError(f"{name} in it is damaged") from error
 

@@ -16,7 +16,7 @@ from urllib.parse import unquote
 
 from qrank.errors import ExtractError
 from qrank.ingest.extract import html
-from qrank.ingest.extract.archive import open_zip, read, xml
+from qrank.ingest.extract.archive import cut_off, open_zip, read, xml
 from qrank.ingest.extract.building import Builder, properties
 from qrank.results import Document
 
@@ -68,7 +68,7 @@ def extract(file: BinaryIO) -> Iterator[Document]:
             continue
         found = True
         yield builder.document(title, fields)
-    note = _note(unread)
+    note = ", ".join(filter(None, [cut_off(archive), _note(unread)]))
     if not found:
         if locked and list(unread) == ["encrypted (DRM)"]:
             raise ExtractError(f"encrypted (DRM: {_vendor(names)})")

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Iterator
 from importlib import import_module
 from typing import BinaryIO
 
 from qrank.errors import ExtractError, NoTextError
-from qrank.ingest.extract import documents
+from qrank.ingest.extract import archive, documents
 from qrank.ingest.extract.office.compound import MAGIC, Compound
 from qrank.results import Document
 
@@ -89,8 +88,8 @@ def _reader(head: bytes, file: BinaryIO) -> str | None:
         return _compound(Compound(file))
     if head.startswith(b"PK"):
         try:
-            names = zipfile.ZipFile(file).namelist()[:1000]
-        except (zipfile.BadZipFile, NotImplementedError, ValueError):
+            names = archive.open_zip(file).namelist()[:1000]
+        except ExtractError:  # (whoever reads it will say so)
             return None
         for mark, module in _PARTS.items():
             if any(name.startswith(mark) for name in names):

@@ -56,6 +56,8 @@ def extract(file: BinaryIO) -> Iterator[Document]:
         root = archive.parse_xml(file.read(archive.MAX_XML + 1), "document")
         roots = {"content.xml": root, "styles.xml": root, "meta.xml": root}
     else:
+        if said := archive.cut_off(zipped):
+            missed.add(said)
         if _is_encrypted(zipped):
             raise ExtractError("encrypted")
         if _is_huge_sheet(zipped):

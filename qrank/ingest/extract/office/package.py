@@ -74,6 +74,8 @@ class Package:
     def __init__(self, file: BinaryIO) -> None:
         self.missed = Missed()
         self._archive = archive.open_zip(file)
+        if said := archive.cut_off(self._archive):
+            self.missed.add(said)
         # (Names of parts are equal whatever their case.)
         self._names = {name.lower(): name for name in self._archive.namelist()}
 
@@ -83,7 +85,7 @@ class Package:
             if relation.kind == "officeDocument" and self.has(relation.target):
                 return relation.target
         if not self.has(usual):
-            raise ExtractError(f"{usual} in it is missing")
+            archive.read(self._archive, usual)
         return usual
 
     def has(self, name: str) -> bool:

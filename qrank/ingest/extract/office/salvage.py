@@ -1,0 +1,75 @@
+"""What is left of a zip file whose list of contents, at its end, is missing or damaged."""
+
+from __future__ import annotations
+
+import io
+import struct
+import warnings
+import zipfile
+import zlib
+from typing import BinaryIO
+
+MAX_SIZE = 64 << 20  # bytes of a file that are looked through
+MAX_UNPACKED = 128 << 20  # bytes of all that is found
+MAX_MEMBERS = 20_000
+_STEP = 64 << 10
+_HEADER = struct.Struct("<4s5HIIIHH")
+_MARK = b"PK\3\4"
+_ENCRYPTED, _UTF_8 = 1, 1 << 11
+_STORED, _DEFLATED = 0, 8
+
+
+class Salvaged(zipfile.ZipFile):
+    """A zip file made of what was found. size: bytes of the damaged one."""
+
+    size = 0
+
+
+def salvage(file: BinaryIO) -> Salvaged | None:
+    """The members of a damaged zip file, the last one as far as it goes; None when there are
+    none."""
+    file.seek(0)
+    data = file.read(MAX_SIZE)
+    if not data.startswith(_MARK):
+        return None
+    out = io.BytesIO()
+    left, count, at = MAX_UNPACKED, 0, 0
+    with zipfile.ZipFile(out, "w") as made, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # (a name may be there twice)
+        while 0 <= at <= len(data) - _HEADER.size and left > 0 and count < MAX_MEMBERS:
+            _, _, flags, method, _, _, _, size, _, name_size, more = _HEADER.unpack_from(data, at)
+            begin = at + _HEADER.size
+            raw = data[begin : begin + name_size]
+            name = raw.decode("utf-8" if flags & _UTF_8 else "cp437", "replace")
+            begin += name_size + more
+            content, end = b"", begin
+            if method == _STORED:
+                content, end = data[begin : begin + min(size, left)], begin + size
+            elif method == _DEFLATED and not flags & _ENCRYPTED:
+                content, end = _inflated(data, begin, left)
+            if content and name:
+                made.writestr(name, content)
+                left -= len(content)
+                count += 1
+            at = data.find(_MARK, max(end, begin))
+    if not count:
+        return None
+    found = Salvaged(out)
+    found.size = len(data)
+    return found
+
+
+def _inflated(data: bytes, at: int, most: int) -> tuple[bytes, int]:
+    """(what is unpacked, as far as it goes; where it ends)."""
+    unpacker = zlib.decompressobj(-15)
+    pieces: list[bytes] = []
+    size = 0
+    try:
+        while at < len(data) and not unpacker.eof and size <= most:
+            step = unpacker.decompress(data[at : at + _STEP], most - size + 1)
+            at += _STEP
+            pieces.append(step)
+            size += len(step)
+    except zlib.error:
+        at -= _STEP - 1  # (what follows is looked for from the last step on)
+    return b"".join(pieces)[:most], min(at, len(data)) - len(unpacker.unused_data)
