@@ -23,6 +23,11 @@ _WITHIN_WORDS = re.compile(
     "(?:\u00ad|\u200c(?![\u0600-\u06ff])|[\u034f\u061c\u180e\u200b\u200d-\u200f"
     "\u202a-\u202e\u2060-\u2069\ufe00-\ufe0f\ufeff\U000e0100-\U000e01ef])+"
 )
+# Any of these: most texts have none, and are looked through once.
+_SOME = re.compile(
+    "[\u00ad\u034f\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufe00-\ufe0f\ufeff"
+    "\U000e0100-\U000e01ef]"
+)
 
 
 def visible(text: str) -> str:
@@ -31,7 +36,7 @@ def visible(text: str) -> str:
     >>> visible("\\x1b[31mred\\x1b[0m tea\\u00adpot ![](data:image/png;base64," + "iVBO" * 20 + ")")
     'red teapot ![]()'
     """
-    if not text.isascii():
+    if not text.isascii() and _SOME.search(text):
         text = _INVISIBLE.sub("", _BROKEN_WORD.sub(r"\2\1", text))
     return _without_machine_parts(text)
 
@@ -42,7 +47,7 @@ def searchable(text: str) -> str:
     >>> searchable("Reise\\u00ad\\nkosten im Mai")
     'Reisekosten\\nim Mai'
     """
-    if not text.isascii():
+    if not text.isascii() and _SOME.search(text):
         text = _WITHIN_WORDS.sub("", _BROKEN_WORD.sub(r"\2\1", text))
     return _without_machine_parts(text)
 
