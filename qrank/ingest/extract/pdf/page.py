@@ -75,8 +75,11 @@ def _rows(boxes: Sequence[Box]) -> list[list[Box]]:
             if height > 0:
                 rows.append([box])
             continue
+        if box.left < last.left or box.top < last.bottom:  # most often: the next line
+            rows.append([box])
+            continue
         shared = min(last.top, box.top) - max(last.bottom, box.bottom)
-        if shared <= 0.5 * min(height, last.top - last.bottom) or box.left < last.left:
+        if shared <= 0.5 * min(height, last.top - last.bottom):
             rows.append([box])
         elif box.left - last.right < height:
             rows[-1][-1] = Box(
@@ -97,9 +100,12 @@ def _side_by_side(rows: Sequence[list[Box]]) -> list[list[list[Box]]]:
     start = 0
     while start < len(rows):
         row = rows[start]
+        if len(row) < 2:
+            start += 1
+            continue
         columns, spans = [[box] for box in row], [(box.left, box.right) for box in row]
         end, wide = start + 1, 1
-        while len(row) > 1 and end < len(rows):
+        while end < len(rows):
             below = rows[end]
             if below[0].top >= rows[end - 1][0].top:
                 break
