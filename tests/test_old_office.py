@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from compound_files import compound
+from office_files import docx, paragraph
 from support import extract
 
 from qrank.errors import ExtractError
@@ -129,3 +130,26 @@ def test_damaged_and_encrypted_word_documents() -> None:
                 list(documents(io.BytesIO(made), "a.doc"))
             except ExtractError:
                 continue
+
+
+def test_objects_in_a_document_are_read_or_counted() -> None:
+    def native(name: str, data: bytes) -> bytes:
+        path = b"C:\\" + name.encode() + b"\0"
+        held = b"\2\0" + name.encode() + b"\0" + path + b"\0\0\3\0"
+        held += struct.pack("<I", len(path)) + path + struct.pack("<I", len(data)) + data
+        return compound({"\x01Ole10Native": struct.pack("<I", len(held)) + held})
+
+    objects = [
+        (FILES / "birds.doc").read_bytes(), native("a.txt", b"packed text"),
+        compound({"Package": docx(paragraph("in a package"))}),
+        compound({"Equation Native": b"x"}), compound({"Other": b"x"}), compound({})[:600],
+    ]  # fmt: skip
+    ole = '<w:r><w:object><o:OLEObject r:id="rId{}"/></w:object></w:r>'
+    body = "".join(paragraph(ole.format(i)) for i in range(1, len(objects) + 1))
+    parts = {f"word/embeddings/o{i}.bin": data for i, data in enumerate(objects)}
+    related = [("oleObject", f"embeddings/o{i}.bin") for i in range(len(objects))]
+    document = extract("a.docx", docx(body, parts, *related))
+    texts = document.text.split("\n\n")
+    assert texts[1] == BODY[1]
+    assert texts[-2:] == ["packed text", "in a package"]
+    assert document.note == "3 embedded objects"

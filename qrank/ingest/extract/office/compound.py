@@ -5,6 +5,7 @@ The format: [MS-CFB]; of what a file says of itself: [MS-OLEPS].
 
 from __future__ import annotations
 
+import io
 import struct
 from collections.abc import Iterator
 from typing import BinaryIO
@@ -16,6 +17,8 @@ MAGIC = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 MAX_SIZE = 512 << 20  # bytes
 _END = 0xFFFFFFFA  # numbers of sectors from here on are marks
 _STORAGE, _STREAM, _ROOT = 1, 2, 5
+# Streams that Office's own documents have.
+_OFFICE = ("WordDocument", "PowerPoint Document", "Workbook", "Book", "__properties_version1.0")
 _SUMMARY = "\x05SummaryInformation"
 
 
@@ -118,6 +121,28 @@ class Compound:
                 pending.append((child, f"{folder}{name}/"))
             elif kind == _STREAM:
                 self._streams[folder + name] = (start, size)
+
+
+def held(data: bytes) -> tuple[str, bytes] | None:
+    """(name, content) of the file that an embedded object is or holds; None for other objects."""
+    try:
+        opened = Compound(io.BytesIO(data))
+        if any(opened.has(name) for name in _OFFICE):
+            return "object", data
+        for name in ("Package", "CONTENTS"):
+            if opened.has(name):
+                return "object", opened.read(name)
+        packed = opened.read("\x01Ole10Native")
+        if not packed:
+            return None
+        end = packed.index(b"\0", 6)
+        at = packed.index(b"\0", end + 1) + 5  # after its name and its path
+        [size] = struct.unpack_from("<I", packed, at)
+        [length] = struct.unpack_from("<I", packed, at + 4 + size)
+        start = at + 8 + size
+        return packed[6:end].decode("cp1252", "replace"), packed[start : start + length]
+    except (ExtractError, struct.error, ValueError):
+        return None
 
 
 def _summary(data: bytes) -> dict[int, str]:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from qrank.errors import ExtractError
 from qrank.ingest.extract.building import Builder, one_line
 from qrank.ingest.extract.office import charts, embedded, equations
+from qrank.ingest.extract.office.compound import MAGIC, held
 from qrank.ingest.extract.office.package import (
     Package,
     Relation,
@@ -252,7 +253,14 @@ class Story:
         except ExtractError as error:
             self.package.missed.add(str(error))
             return
-        embedded.read(self.builder, self.package.missed, data, posixpath.basename(name))
+        file = posixpath.basename(name)
+        if data.startswith(MAGIC):
+            found = held(data)
+            if found is None:  # an equation, a picture, something of another program
+                self.package.missed.count("embedded object")
+                return
+            file, data = found
+        embedded.read(self.builder, self.package.missed, data, file)
 
     def _once(self, name: str) -> str:
         """A part's name, but for the first time only."""
