@@ -23,6 +23,7 @@ from qrank.ingest import secrets
 from qrank.ingest.chunk import chunk
 from qrank.ingest.content import data_hash, file_hash, open_regular
 from qrank.ingest.extract import (
+    HEAD,
     documents,
     is_archive,
     is_isolated,
@@ -87,7 +88,7 @@ def needs_worker(path: str, reading: Reading) -> bool:
     def head() -> bytes:
         try:
             with open_regular(path) as file:
-                return file.read(512)
+                return file.read(HEAD)
         except (OSError, ExtractError):  # whoever reads it will say what is wrong
             return b""
 

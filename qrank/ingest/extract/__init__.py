@@ -107,7 +107,7 @@ _BINARY = (
     "pkl png psd pt pyc pyd rar rpm safetensors so sqlite tif tiff ttf war wasm wav webm "
     "webp whl wma wmv woff woff2"
 )
-_MARKED_UP = ("ps", "eps")  # text by its bytes alone: the markup hides the words
+_MARKED_UP = ("ps", "eps", "obj")  # text by its bytes alone: the markup hides the words
 _UNREAD = dict.fromkeys(_BINARY.split(), "binary file") | {
     suffix: f"{suffix.upper()} is not supported (--pre can convert it)" for suffix in _MARKED_UP
 }
@@ -128,6 +128,12 @@ _INPUT_ENCODINGS = {  # LaTeX's names that are no labels elsewhere
     "utf8x": "utf-8",
     **{f"cp{n}": f"windows-{n}" for n in range(1250, 1259)},
 }
+HEAD = 1024  # bytes that show what a file is
+_COMPOUND = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"  # files of Microsoft Office before 2007
+_CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
+# What is never plain text itself, though plain text is found under its suffixes (exports, say).
+_NEVER_PLAIN = ("pdf", "docx", "pptx", "sheet", "odf", "rtf", "outlook", "epub")
+_ELSE_PLAIN = ("jsonl", "subtitles", "mail", "mbox", "gettext", "bibtex", "calendar", "contacts")
 MBOX = re.compile(rb"From \S.{0,80} \d\d?:\d\d(?::\d\d)? .{0,40}\r?\n")  # RFC 4155
 _ALONE = re.compile(r"\r(?!\n)")
 _HEADER = re.compile(rb"[A-Za-z][\w-]*: ")
@@ -159,39 +165,69 @@ def is_archive(name: str) -> bool:
 
 
 def is_isolated(name: str, head: Callable[[], bytes]) -> bool:
-    """Whether a file is read in a worker process; head: gives its first bytes where the name
-    does not tell."""
+    """Whether a file is read in a worker process; head: gives its first bytes."""
     suffix = suffix_of(name)
-    if suffix in compressed.SUFFIXES:
+    if suffix in compressed.SUFFIXES or is_archive(name):
         return True
-    known = _seen(suffix, head)
+    start = head()
+    if compressed.suffix_by(start) and suffix not in _UNREAD:
+        return True
+    known = _format(suffix, start, None)
     return known is not None and known.isolated
 
 
 def is_text(name: str, head: bytes) -> bool:
     """Whether a file, which begins so, is a text by itself; nothing has to be extracted of it."""
     suffix = suffix_of(name)
-    if suffix in compressed.SUFFIXES or suffix in _UNREAD:
+    if suffix in compressed.SUFFIXES or is_archive(name) or compressed.suffix_by(head):
         return False
-    known = _seen(suffix, lambda: head) or TEXT
-    return known.reads_text or known.records
+    known = _format(suffix, head, None)
+    return known is not None and (known.reads_text or known.records)
 
 
-def _seen(suffix: str, head: Callable[[], bytes]) -> Format | None:
-    """The format that a suffix tells, or else a file's first bytes."""
+def _format(suffix: str, head: bytes, file: BinaryIO | None) -> Format | None:
+    """The format of a file: what its suffix says, unless its first bytes show that it is another;
+    None when it is of none that is read."""
     known = BY_SUFFIX.get(suffix)
-    return _sniffed(head(), None) if known is None and suffix not in _UNREAD else known
+    is_office = known is not None and known.function.startswith("office.")
+    sure = _signed(head, file)
+    # (Office files are looked into by their reader.)
+    looked_into = head.startswith((b"PK", b"{\\rtf", _COMPOUND))
+    if sure and not (is_office and looked_into):
+        return sure
+    is_plain = looks_text(head)
+    if suffix in _UNREAD:
+        return _sniffed(head) or (TEXT if is_plain and suffix not in _MARKED_UP else None)
+    if known is None:
+        return _sniffed(head) or TEXT
+    if known.name in _NEVER_PLAIN and is_plain and b"%PDF-" not in head:
+        start = head.lstrip(b"\xef\xbb\xbf \t\r\n")
+        if is_office and start.startswith((b"<", b"{\\rt")):
+            return known
+        return _sniffed(head) or (BY_SUFFIX["csv"] if known.name == "sheet" else TEXT)
+    return known
+
+
+def looks_text(head: bytes) -> bool:
+    """Whether a file that begins so is text in UTF-8."""
+    try:
+        codecs.getincrementaldecoder("utf-8-sig")().decode(head)
+    except UnicodeDecodeError:
+        return False
+    return bool(head) and not _CONTROL.search(head)
 
 
 def format_of(file: BinaryIO, name: str) -> str:
     """The name of the format that a file is read as; empty when it is of none."""
     suffix = suffix_of(name)
+    if is_archive(name):
+        return "archive"
+    head = file.read(HEAD)
+    file.seek(0)
     if suffix in compressed.SUFFIXES:
         return f"{format_of(io.BytesIO(), PurePath(name).stem)} in {suffix}"
-    if suffix in _UNREAD:
-        return ""
-    known = BY_SUFFIX.get(suffix) or _sniffed(file.read(512), file) or TEXT
-    return known.name
+    known = _format(suffix, head, file)
+    return known.name if known else ""
 
 
 def takes_fields(name: str) -> bool:
@@ -212,23 +248,48 @@ def documents(file: BinaryIO, name: str, reading: Reading = READ_ALL) -> Iterato
         if not reading.archives:
             raise NoTextError("an archive (--archives reads it)")
         suffix = "tar"
-    if suffix in compressed.SUFFIXES:
-        inner = PurePath(name).stem
+    head = file.read(HEAD)
+    file.seek(0)
+    packed = compressed.suffix_by(head)
+    if suffix in compressed.SUFFIXES or (packed and suffix not in _UNREAD and not is_archive(name)):
+        inner = PurePath(name).stem if suffix in compressed.SUFFIXES else name
         if suffix_of(inner) in compressed.SUFFIXES:
             raise ExtractError("compressed twice")
-        with compressed.unpack(file, suffix) as unpacked:
+        if not packed and (looks_text(head) or _signed(head, file)):  # it is not, whatever its name
+            yield from documents(file, inner, reading)
+            return
+        with compressed.unpack(file, packed or suffix) as unpacked:
+            if inner == name and compressed.suffix_by(unpacked.read(HEAD)):
+                raise ExtractError("compressed twice")
+            unpacked.seek(0)
             yield from documents(unpacked, inner, reading)
         return
-    if reading.ocr and is_picture(name):
+    if reading.ocr and is_picture(name) and not _signed(head, file):
         yield from _function("ocr:extract")(file, reading)
         return
-    if suffix in _UNREAD:
-        raise NoTextError(_UNREAD[suffix])
-    known = BY_SUFFIX.get(suffix)
+    known = _format(suffix, head, file)
     if known is None:
-        head = file.read(512)
+        raise NoTextError(_UNREAD[suffix])
+    pending: list[Document] = []  # what came before there was any text
+    is_sure = known.name not in _ELSE_PLAIN or not looks_text(head)
+    try:
+        for document in _read(file, known, suffix, reading):
+            pending.append(document)
+            is_sure = is_sure or bool(document.blocks)
+            if is_sure:
+                yield from pending
+                pending.clear()
+    except (NoTextError, ExtractError):
+        if is_sure:
+            raise
         file.seek(0)
-        known = _sniffed(head, file) or TEXT
+        yield from _read(file, TEXT, suffix, reading)
+    else:
+        yield from pending
+
+
+def _read(file: BinaryIO, known: Format, suffix: str, reading: Reading) -> Iterator[Document]:
+    """Yield what is in a file of a format. Raises NoTextError when there is no text in it."""
     function = _function(known.function)
     if known.reads_text:
         yield from _stretches(file, known, function, suffix)
@@ -250,27 +311,29 @@ def _function(name: str) -> Callable[..., Any]:
     return found
 
 
-def _sniffed(head: bytes, file: BinaryIO | None) -> Format | None:
-    """The format that a file's first bytes show, if they show one that is not text; without the
-    file any zip will do."""
-    start = head.lstrip()[:64].lower()
+def _signed(head: bytes, file: BinaryIO | None) -> Format | None:
+    """The format that a file's first bytes show beyond doubt; without the file any zip will do."""
     if head.startswith(b"%PDF-"):
         return BY_SUFFIX["pdf"]
-    if start.startswith(b"{\\rtf"):
+    if head.startswith(b"{\\rtf"):
         return BY_SUFFIX["rtf"]
+    if head.startswith(b"PK\3\4"):
+        return BY_SUFFIX["docx"] if file is None else _zipped(file)
+    if head.startswith(_COMPOUND):
+        return BY_SUFFIX["msg"]  # or what else it turns out to be
+    return None
+
+
+def _sniffed(head: bytes) -> Format | None:
+    """The format of a text, as far as its first bytes show one that is not plain."""
+    start = head.lstrip(b"\xef\xbb\xbf \t\r\n")[:64].lower()
     if start.startswith((b"<!doctype html", b"<html")):
         return BY_SUFFIX["html"]
-    if head.startswith(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"):
-        return BY_SUFFIX["msg"]  # or what else it turns out to be
     if MBOX.match(head):
         return BY_SUFFIX["mbox"]
     if _is_mail(head):
         return BY_SUFFIX["eml"]
-    if _ROFF.match(head):
-        return MAN
-    if head.startswith(b"PK\3\4"):
-        return BY_SUFFIX["docx"] if file is None else _zipped(file)
-    return None
+    return MAN if _ROFF.match(head) else None
 
 
 def _is_mail(head: bytes) -> bool:

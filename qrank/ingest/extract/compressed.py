@@ -16,6 +16,12 @@ MAX_UNPACKED = 256 << 20
 _IN_MEMORY = 8 << 20
 _OPENERS: dict[str, Callable[[BinaryIO], Any]] = {"gz": gzip.open, "bz2": bz2.open, "xz": lzma.open}
 SUFFIXES = tuple(_OPENERS)
+_MAGIC = ((b"\x1f\x8b\x08", "gz"), (b"BZh91AY&SY", "bz2"), (b"\xfd7zXZ\0", "xz"))
+
+
+def suffix_by(head: bytes) -> str:
+    """The suffix of a compressed file that begins so; empty for others."""
+    return next((suffix for magic, suffix in _MAGIC if head.startswith(magic)), "")
 
 
 def unpack(file: BinaryIO, suffix: str) -> BinaryIO:
