@@ -350,6 +350,8 @@ class Index(Closing):
         nor in the index."""
         from qrank.indexing.file_status import path_status
 
+        require_type("path", path, str, os.PathLike)
+        require_type("walking", walking, Walking, NoneType)
         return path_status(self._open(), str(path), walking or Walking())
 
     def check(self) -> list[Check]:

@@ -140,6 +140,8 @@ def calls(index: qrank.Index) -> Iterator[tuple[Callable[[Any], object], str]]:
     yield index.import_lines, "lines"
     yield index.far_off, "answer"
     yield index.bm25_terms, "answer"
+    yield index.path_status, "path"
+    yield lambda value: index.path_status("none", walking=value), "walking"
     yield qrank.Index, "path"
     yield lambda value: qrank.rerank(value, ["y"]), "query"
     yield lambda value: qrank.rerank("x", value), "texts"
