@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import html
+import unicodedata
+
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from support import ROOT
 
 from qrank.analysis.language import language
-from qrank.analysis.text import STOP_WORDS, index_terms, query_terms, tokens, variants
+from qrank.analysis.text import (
+    STOP_WORDS,
+    compounds,
+    index_terms,
+    joined_terms,
+    query_terms,
+    tokens,
+    variants,
+)
 
 
 @pytest.mark.parametrize(
@@ -43,13 +55,84 @@ def test_one_character_is_the_start_of_a_bigram_or_the_last_of_a_run(document: s
     assert any(term.startswith("茶") for term in index_terms(document))
 
 
+def rows_of_the_table() -> list[tuple[str, str]]:
+    """(query, text) of each line of the table in docs/ranking.md."""
+    page = (ROOT / "docs" / "ranking.md").read_text("utf-8")
+    table = page.split("## What is found by what")[1].split("\n## ")[0]
+    lines = [line.split(" | ") for line in table.splitlines() if line.startswith("| `")]
+    return [(row[0][3:-1], html.unescape(row[1]).replace("⏎", "\n")) for row in lines]
+
+
+@pytest.mark.parametrize(("query", "document"), rows_of_the_table())
+def test_the_documentation_says_what_is_found(query: str, document: str) -> None:
+    meant = [term for term in query_terms(query) if len(term) > 1 or query.isascii()]
+    assert meant
+    assert set(index_terms(document)).intersection(meant)
+
+
+@pytest.mark.parametrize(
+    ("whole", "other"),
+    [
+        (".NET", "the net result"),
+        ("$HOME", "a home"),
+        ("@types", "some types"),
+        ("#tea", "tea"),
+        ("C++17", "17 c"),
+        ("A股", "股 a"),
+    ],
+)
+def test_a_sign_tells_more_than_the_word(whole: str, other: str) -> None:
+    assert set(query_terms(whole)) <= set(index_terms(f"about {whole} here"))
+    assert not set(query_terms(whole)) <= set(index_terms(other))
+
+
+def test_what_signs_hold_together_is_a_phrase() -> None:
+    assert compounds("from 10.0.0.1 to ada@example.org") == [
+        ("10", "0", "0", "1"),
+        ("ada", "exampl", "org"),
+    ]
+    assert compounds("call 030 123 45-67 today") == [("030", "123", "45", "67")]
+    assert compounds("don't use plain words, l'eau") == []
+
+
+@pytest.mark.parametrize(
+    "char", ["a", "aA", "_", "a'", "ab-\n", "é", "e\u0301", "가", "茶", "茶a", "1.", "$a"]
+)
+def test_a_megabyte_in_one_word_is_no_trouble(char: str) -> None:
+    word = char * (1_000_000 // len(char))
+    assert joined_terms(word).split() == index_terms(word)
+    assert len(query_terms(word)) <= len(word)
+
+
+@given(st.text(max_size=200))
+@example("Donau-\ndampf .net \x01a $b\x04c")
+@example("A股.net第3章@x")
+def test_both_ways_to_make_terms_agree(text: str) -> None:
+    assert joined_terms(text).split() == index_terms(text)
+
+
+# A word in any script, as one may type it: some letter and what may follow it in an identifier.
+LETTERS = st.characters(categories=["Lu", "Ll", "Lt", "Lo", "Nd"], exclude_characters="ªº")
+INNER = st.characters(categories=["Lu", "Ll", "Lt", "Lo", "Mn", "Mc", "Nd"])
+
+
+@given(LETTERS.filter(str.isalpha), st.text(INNER, min_size=2, max_size=8))
+@example("ё", "лка")
+@example("A", "0ŉ")
+def test_a_word_of_any_script_is_found_as_it_may_be_typed(first: str, rest: str) -> None:
+    word = first + rest
+    indexed = set(index_terms(f"… {unicodedata.normalize('NFC', word)}, …"))
+    for typed in (word, unicodedata.normalize("NFD", word), word.upper()):
+        assert set(query_terms(typed)) & indexed, (word, typed, ascii(word))
+
+
 def test_c_plus_plus_is_not_c() -> None:
     assert set(query_terms("c++")).isdisjoint(index_terms("plain C code"))
 
 
 def test_stop_words_go_unless_nothing_else_is_left() -> None:
     assert query_terms("what is the tide") == ["tide"]
-    assert query_terms("To be, or not to be") == ["to", "to", "be", "be", "or", "not"]
+    assert query_terms("To be, or not to be") == ["to", "be", "or", "not"]
     assert query_terms("?!… --") == []
 
 
@@ -100,5 +183,6 @@ def test_inflected_words_meet_in_the_document_s_language() -> None:
     assert set(index_terms("Ankara'nın", "turkish")) & set(query_terms("Ankara", "turkish"))
 
 
-def test_a_repeated_word_counts_twice_and_no_more() -> None:
-    assert query_terms("tea, more tea and still more tea") == "tea tea more more still".split()
+def test_a_repeated_word_counts_again_in_a_longer_text_alone() -> None:
+    assert query_terms("tea, more tea and still more tea") == ["tea", "more", "still"]
+    assert query_terms("Tea. More tea!\nTea?") == ["tea", "tea", "tea", "more"]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from functools import cache
 
 ENGLISH = "english"
 _LOOKED_AT = 4_000  # characters from the start
@@ -56,6 +57,12 @@ for _name, _words in _FREQUENT.items():
     for _word in _words.split():
         _LANGUAGES.setdefault(_word, []).append(_name)
 LANGUAGES = tuple(_FREQUENT)
+
+
+@cache
+def frequent_words(language: str) -> frozenset[str]:
+    """A language's most frequent words; none of one that is not known."""
+    return frozenset(_FREQUENT.get(language, "").split())
 
 
 def language(text: str) -> str:

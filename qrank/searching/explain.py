@@ -23,6 +23,9 @@ def bm25_terms(store: Store, answer: Answer) -> dict[str, dict[str, float]]:
             for chunk, score in scores.items():
                 terms = added[str(chunk)]
                 terms[term] = terms.get(term, 0.0) + score / len(queries)
+    for result in answer.results:
+        if result.scores.bm25 and result.scores.shift:
+            added[result.id]["(its document)"] = -result.scores.shift
     return added
 
 
@@ -32,6 +35,8 @@ def _scores(
     """What a query is scored by, each as it is shown, with what it adds by chunk."""
     for term, times in Counter(query.terms).items():  # FTS5 counts a repeated term repeatedly
         yield term, store.term_scores([term] * times, ids)
+    for compound in query.compounds:
+        yield f'"{compound}"', store.term_scores([compound], ids)
     for prefix in query.prefixes:
         yield prefix, store.term_scores((), ids, prefixes=[prefix])
     for language, terms in query.variants.items():

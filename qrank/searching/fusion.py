@@ -6,7 +6,7 @@ than BM25 alone, while a low share of the cosine gains (docs/ranking.md has the 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 
 
 def fuse(
@@ -30,6 +30,40 @@ def fuse(
     return {
         key: (1 - share) * lexical.get(key, 0.0) + share * semantic.get(key, 0.0)
         for key in dict.fromkeys([*bm25, *cosine])
+    }
+
+
+SHIFT = 0.15
+
+
+def shifts(
+    scores: Sequence[tuple[int, float]], document: Mapping[int, Hashable], seen: int
+) -> dict[int, float]:
+    """By how much BM25 scores are lowered: all of a document's by the same, so that its chunks
+    keep their distances, and the more the less its second best chunk has of what the best one has.
+    A document of which much is relevant goes before one with a single chunk that is.
+
+    scores: (chunk, score), best first. document: of each chunk that is one of several in its
+    document. seen: how many of the scores are looked at for the second best one, 0 when it is not
+    among them, so that the result does not depend on how many candidates were asked for.
+    Measured: nDCG@10 +.005 on 17 sets it was tuned on, +.014 on 13 others.
+
+    >>> shifts([(1, 4.0), (2, 3.0), (3, 2.0)], {1: "a", 3: "a"}, 3)
+    {1: 0.3, 3: 0.3}
+    """
+    best: dict[Hashable, float] = {}
+    second: dict[Hashable, float] = {}
+    for place, (chunk, score) in enumerate(scores):
+        if (of := document.get(chunk)) is None:
+            continue
+        if of not in best:
+            best[of] = score
+        elif of not in second and place < seen:
+            second[of] = score
+    return {
+        chunk: SHIFT * (best[of] - second.get(of, 0.0))
+        for chunk, _ in scores
+        if (of := document.get(chunk)) is not None
     }
 
 

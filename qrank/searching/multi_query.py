@@ -69,6 +69,8 @@ def _fused(results: list[Result], queries: int) -> Result:
         return StageScore(0, sum(scores) / queries) if scores else None
 
     scores = Scores(mean("bm25"), mean("vector"), mean("fused"), best.scores.rerank)
+    scores.shift = sum(result.scores.shift for result in results) / queries
+    scores.named = any(result.scores.named for result in results)
     score = best.score if scores.rerank else getattr(scores, best.score_kind).score
     return replace(best, scores=scores, score=score)
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from qrank.analysis.names import asks_for, name_key
 from qrank.arguments import require_count, require_number, require_type
 from qrank.errors import IndexFileError, QueryError
 from qrank.markup import readable
@@ -28,7 +29,7 @@ from qrank.results import (
     StoredChunk,
 )
 from qrank.searching.freshness import is_stale, limited
-from qrank.searching.fusion import blend, fuse
+from qrank.searching.fusion import blend, fuse, shifts
 from qrank.searching.query import ParsedQuery, parse
 from qrank.store.filters import EVERYTHING, Filter
 from qrank.store.interface import Store
@@ -133,6 +134,8 @@ def search(
     answer = Answer(query.text, query.mode.value, {"embed": None, "rerank": None}, [], terms=terms)
     found = _candidates(store, models.cache, query, parsed, semantic, answer, clock)
     found = distinct(sorted(found, key=in_order))
+    own = _with_phrases(store, parsed, found)
+    found = by_rules(found, own)
     answer.candidates = len(found)
     kind = "fused" if query.mode is Mode.hybrid else query.mode.value
     if query.mode is Mode.hybrid:
@@ -143,6 +146,7 @@ def search(
             found = _reranked(
                 models.cache, found, query, parsed.plain, models.reranker(), answer, clock.progress
             )
+            found = by_rules(found, own)
     if query.min_score is not None and answer.reranked:
         found = found[: answer.reranked]  # a threshold on relevance says nothing of a fused score
     found = select(found, query)
@@ -170,6 +174,35 @@ def select(candidates: list[Candidate], query: Query) -> list[Candidate]:
 def in_order(candidate: Candidate) -> tuple[float, str, int]:
     """A sort key: the best first, ties by path and position."""
     return (-candidate.final, candidate.chunk.location, candidate.chunk.chunk.start_byte)
+
+
+def by_rules(found: list[Candidate], own: Collection[int] | None) -> list[Candidate]:
+    """Candidates in their order, but for two rules: chunks of documents that the query is the name
+    of come first; chunks that have the query's phrases in their own text (own; None: there are no
+    phrases) come before those that only have them in their title. No score rises down the list.
+    """
+    named = [c for c in found if c.scores.named]
+    others = [c for c in found if not c.scores.named]
+    top = max((c.final for c in others), default=0.0)
+    for candidate in named:
+        candidate.final = max(candidate.final, top)
+    if own is not None:
+        within = [c for c in others if c.chunk.id in own]
+        beside = [c for c in others if c.chunk.id not in own]
+        lowest = min((c.final for c in within), default=top)
+        for candidate in beside:
+            candidate.final = min(candidate.final, lowest)
+        others = within + beside
+    return sorted(named, key=in_order) + others
+
+
+def _with_phrases(store: Store, parsed: ParsedQuery, found: list[Candidate]) -> set[int] | None:
+    """The candidates whose own text has all phrases of the query; None when it has no phrase."""
+    phrases = [replace(phrase, own=True) for phrase in parsed.required if not phrase.title]
+    if not phrases or not found:
+        return None
+    ids = [candidate.chunk.id for candidate in found]
+    return set(store.term_scores((), ids, filter=Filter(required=tuple(phrases))))
 
 
 def distinct(candidates: list[Candidate]) -> list[Candidate]:
@@ -210,14 +243,21 @@ def _candidates(
     depth = max(DEPTH, wanted, query.candidates)
     filter = replace(query.filter, required=parsed.required, excluded=parsed.excluded)
     lexical: list[tuple[int, float]] = []
+    lower: dict[int, float] = {}
     if query.mode is not Mode.vector:
         with clock.stage("bm25"):
             prefixes = parsed.prefixes
             if query.unfinished and parsed.terms and len(parsed.terms[-1]) >= PREFIX_LENGTH:
                 prefixes = (*prefixes, parsed.terms[-1])
             whole = [term for term in parsed.terms if term not in prefixes]
+            whole += parsed.compounds
             lexical = store.bm25(whole, depth, filter, prefixes, parsed.variants)
+            lower = shifts(lexical, store.siblings([chunk for chunk, _ in lexical]), DEPTH)
+            lexical = [(chunk, score - lower.get(chunk, 0.0)) for chunk, score in lexical]
+            lexical.sort(key=lambda pair: (-pair[1], pair[0]))
     chunks = store.chunks(chunk for chunk, _ in lexical)
+    names = _named(store, parsed.plain, filter)
+    chunks |= names
     vector: list[tuple[int, float]] = []
     cosines: dict[int, float] = {}
     scale: set[int] = set()
@@ -260,13 +300,41 @@ def _candidates(
         final = fuse(dict(lexical), cosines, share, scale)
     else:
         final = dict(lexical) or dict(vector)
+    final = dict.fromkeys(names, 0.0) | final
+    best = _best_of_each(final, names)
     return [
         Candidate(
-            chunks[i], Scores(bm25=stages["bm25"].get(i), vector=stages["vector"].get(i)), score
+            chunks[i],
+            Scores(
+                bm25=stages["bm25"].get(i),
+                vector=stages["vector"].get(i),
+                shift=lower.get(i, 0.0),
+                named=i in best,
+            ),
+            score,
         )
         for i, score in final.items()
-        if i in chunks
+        if i in chunks and (i in best or i not in names or score)
     ]
+
+
+def _named(store: Store, name: str, filter: Filter) -> dict[int, StoredChunk]:
+    """The chunks of documents whose file's name, or title, a query is as a whole, by id."""
+    key = name_key(name.replace("\\", "/").rpartition("/")[2])
+    if not key:
+        return {}
+    found = store.chunks(store.named_chunks(key, filter, DEPTH))
+    return {i: chunk for i, chunk in found.items() if asks_for(name, chunk.location)}
+
+
+def _best_of_each(scores: Mapping[int, float], named: Mapping[int, StoredChunk]) -> set[int]:
+    """Of each document's chunks the one with the best score, its first one when none has any."""
+    best: dict[tuple[str, str], int] = {}
+    for i, chunk in sorted(named.items()):
+        document = (chunk.collection, chunk.location)
+        if document not in best or scores[i] > scores[best[document]]:
+            best[document] = i
+    return set(best.values())
 
 
 def stage_scores(

@@ -128,7 +128,7 @@ def expression(phrase: Phrase) -> str:
     >>> expression(Phrase(("red", 'a"b'))), expression(Phrase(("茶",), title=True, open_end=True))
     ('{body title} : "red" + "a""b"', '{title} : "茶" *')
     """
-    columns = "{title}" if phrase.title else "{body title}"
+    columns = "{title}" if phrase.title else "{body}" if phrase.own else "{body title}"
     own = f"{columns} : " + " + ".join(map(quoted, phrase.terms)) + " *" * phrase.open_end
     others = (f"{columns} : " + " + ".join(map(quoted, terms)) for terms in phrase.variants)
     return " OR ".join([own, *others])

@@ -16,6 +16,7 @@ class Phrase:
 
     terms: tuple[str, ...]
     title: bool = False
+    own: bool = False  # in the chunk's own text alone
     open_end: bool = False
     variants: tuple[tuple[str, ...], ...] = ()
 

@@ -196,6 +196,13 @@ class Store(AbstractContextManager["Store"], Protocol):
         its variants; best first, ties by id. A term that is given twice counts twice. Without any
         of them the filter's required phrases are what is scored."""
 
+    def siblings(self, chunks: Sequence[int]) -> dict[int, int]:
+        """Of those chunks that are one of several in their document a number of that document."""
+
+    def named_chunks(self, key: str, filter: Filter, limit: int) -> list[int]:
+        """The chunks of documents that have this name key (analysis/names.py) and pass the filter,
+        by document and place, limit at most."""
+
     def term_scores(
         self,
         terms: Sequence[str],

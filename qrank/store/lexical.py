@@ -22,7 +22,7 @@ from qrank.store.filters import Filter
 from qrank.store.parallel import gather, threads_for
 
 CHUNKS_A_THREAD = 100_000  # fewer are not worth another thread with its connection
-_SCORE = "bm25(terms, 1.0, 1.0, 0.0)"  # body, title, collection
+_SCORE = "bm25(terms, 1.0, 2.0, 0.0)"  # body, title, collection: a title tells more
 
 
 def collection_term(name: str) -> str:

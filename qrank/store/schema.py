@@ -2,6 +2,7 @@
 
 file     one row a document: where it lies, how it looked when it was read; member: its path within
          that file, for what an archive holds; the archive has a row without one
+name     what each document is called, its file's name and its title, as keys to find it by
 left_out files that hold no text, or could not be read, as they looked then, and why
 chunk    its passages, with their place in the file
 terms    FTS5 over the analysed terms of each chunk (rowid = chunk.id), which keeps no copy of them:
@@ -21,6 +22,8 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable
 from typing import Any
+
+from qrank.analysis.names import name_keys
 
 APPLICATION_ID = 0x71726E6B  # "qrnk"
 
@@ -264,6 +267,24 @@ def _indexed(connection: sqlite3.Connection) -> None:
     connection.execute("ALTER TABLE file ADD COLUMN note TEXT NOT NULL DEFAULT ''")
 
 
+def _names(connection: sqlite3.Connection) -> None:
+    """6 -> 7: what documents are called, to find them by it."""
+    connection.execute(
+        """CREATE TABLE name (
+            key TEXT NOT NULL, file_id INTEGER NOT NULL REFERENCES file(id) ON DELETE CASCADE,
+            PRIMARY KEY (key, file_id)
+        ) WITHOUT ROWID"""
+    )
+    connection.execute("CREATE INDEX idx_name_file_id ON name (file_id)")
+    for file_id, path, member, title in connection.execute(
+        "SELECT id, path, member, title FROM file"
+    ):
+        connection.executemany(
+            "INSERT INTO name (key, file_id) VALUES (?, ?)",
+            [(key, file_id) for key in name_keys(str(member or path), str(title))],
+        )
+
+
 # What turns version i into version i + 1. A step that was released is never changed: a later one
 # changes what it made, and tests/indexes/ keeps a file of each version to open.
 STEPS: tuple[Callable[[sqlite3.Connection], None], ...] = (
@@ -273,5 +294,6 @@ STEPS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     _signatures,
     _members,
     _indexed,
+    _names,
 )
 VERSION = len(STEPS)

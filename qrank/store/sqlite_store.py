@@ -12,6 +12,7 @@ from itertools import count, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from qrank.analysis.names import name_keys
 from qrank.closing import Closing
 from qrank.results import Check, IndexedFile, NewChunk, Signature, StoredChunk
 from qrank.store import conditions, decode, lexical, locations, skipped
@@ -107,8 +108,8 @@ class SQLiteStore(Closing):
             self._add_chunks(file_id, labels, ids, group)
 
     def _add_file(self, document: NewDocument) -> int | None:
-        """Add the row of a document alone; returns its id."""
-        return self._connection.execute(
+        """Add the rows of a document alone; returns its id."""
+        file_id = self._connection.execute(
             "INSERT INTO file (collection, path, member, size, mtime_ns, ctime_ns, hash, title, "
             "extractor, language, fields, indexed_ns) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
@@ -124,6 +125,10 @@ class SQLiteStore(Closing):
                 time.time_ns(),
             ),
         ).lastrowid
+        keys = name_keys(document.member or document.path, document.title)
+        rows = [(key, file_id) for key in keys]
+        self._connection.executemany("INSERT INTO name (key, file_id) VALUES (?, ?)", rows)
+        return file_id
 
     def _add_chunks(
         self, file_id: int | None, labels: str, ids: Iterator[int], group: list[NewChunk]
@@ -353,6 +358,28 @@ class SQLiteStore(Closing):
 
         with translate_sqlite_errors(self.path):
             return segments.read(self._connection, model, passages)
+
+    def siblings(self, chunks: Sequence[int]) -> dict[int, int]:
+        """Of those chunks that are one of several in their document a number of that document."""
+        sql = (
+            "SELECT chunk.id, file_id FROM json_each(?) AS ids CROSS JOIN chunk "
+            "ON chunk.id = ids.value WHERE EXISTS (SELECT 1 FROM chunk AS other "
+            "WHERE other.file_id = chunk.file_id AND other.id != chunk.id)"
+        )
+        return dict(self._rows(sql, (json.dumps(list(chunks)),), types=(int, int), row="a chunk"))
+
+    def named_chunks(self, key: str, filter: Filter, limit: int) -> list[int]:
+        """The chunks of documents that have this name key (analysis/names.py) and pass the filter,
+        by document and place, limit at most."""
+        condition, values = conditions.of_chunk(filter)
+        sql = (
+            "SELECT chunk.id FROM name CROSS JOIN file ON file.id = name.file_id "
+            "CROSS JOIN chunk ON chunk.file_id = file.id WHERE name.key = ? "
+            + (f"AND {condition} " if condition else "")
+            + "ORDER BY file.path, file.member, chunk.id LIMIT ?"
+        )
+        rows = self._rows(sql, (key, *values, limit), types=(int,), row="a chunk")
+        return [chunk for (chunk,) in rows]
 
     def term_scores(
         self,

@@ -151,6 +151,8 @@ def _explained(result: Result, mode: str, terms: Mapping[str, float]) -> Iterato
         placed: StageScore | None = getattr(scores, stage)
         text = f"#{placed.rank:<4}{placed.score:>8.3f}  {note}" if placed else "–"
         yield Row([(f"{stage:<7} ", "cyan"), (text.rstrip(), "")], INDENT, 8)
+    if scores.named:
+        yield Row([("name    ", "cyan"), ("the query is the name of this file", "")], INDENT, 8)
     if scores.rerank:
         known = ", cached" if scores.rerank.cached else ""
         text = f"{scores.rerank.score:>13.3f}  P(yes) {scores.rerank.p_yes:.3f}{known}"

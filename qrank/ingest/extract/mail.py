@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from email.errors import CloseBoundaryNotFoundDefect, MissingHeaderBodySeparatorDefect
 from email.message import EmailMessage
 from email.policy import EmailPolicy
+from functools import lru_cache
 from itertools import chain, pairwise
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -60,6 +61,9 @@ class _Policy(_EmailPolicy):
             value = value[:MAX_CONTENT_HEADER]
         elif len(value) > MAX_HEADER:
             return value
+        return _parsed(name, value)
+
+    def parse(self, name: str, value: str) -> Any:
         try:
             return super().header_fetch_parse(name, value)
         except Exception:  # IndexError, AttributeError, RecursionError and more
@@ -67,6 +71,12 @@ class _Policy(_EmailPolicy):
 
 
 _POLICY = _Policy()
+
+
+@lru_cache(maxsize=64)
+def _parsed(name: str, value: str) -> Any:
+    """A header, parsed once: Python does so at each look at it."""
+    return _POLICY.parse(name, value)
 
 
 def extract(file: BinaryIO, reading: Reading = READ_ALL) -> Iterator[Document]:
