@@ -107,3 +107,76 @@ def test_an_odd_query_does_not_fail(shelf: qrank.Index, query: str, mode: str) -
 def test_a_query_that_only_leaves_out_says_so(qrank: Callable[..., Run]) -> None:
     qrank("init")
     assert "only excludes words" in complaint(qrank("search", "--", "-tea"))
+
+
+def test_a_dash_before_a_word_is_said_to_exclude_it(
+    qrank: Callable[..., Run], tmp_path: Path
+) -> None:
+    (tmp_path / "tar.md").write_text("Unpack with tar -xzf file.tgz, and --dry-run first.\n")
+    (tmp_path / "other.md").write_text("Roads are made of tar.\n")
+    assert qrank("index", "tar.md", "other.md", "--db", "i.db", "--no-embed").returncode == 0
+
+    def paths(query: str) -> tuple[list[str], str]:
+        run = qrank("search", query, "--db", "i.db", "--mode", "bm25", "--format", "{path}")
+        return [Path(line).name for line in run.stdout.splitlines()], run.stderr
+
+    assert paths("tar -xzf") == (
+        ["other.md"],
+        'qrank: results with xzf are excluded (to search for -xzf, write "-xzf")\n',
+    )
+    assert paths('tar "-xzf"') == (["tar.md"], "")
+    assert paths("tar --dry-run")[0][0] == "tar.md"  # two dashes exclude nothing
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "“boiling water”",
+        "„boiling water“",
+        "«boiling water»",
+        "「boiling water」",
+        "leaves “boiling water”",
+    ],
+)
+def test_quotation_marks_of_other_languages_hold_words_together(
+    shelf: qrank.Index, query: str
+) -> None:
+    results = shelf.search(query, mode="bm25", limit=20).results
+    assert {Path(result.path).name for result in results} == {"black.md"}
+
+
+@pytest.mark.parametrize("mode", ["bm25", "vector", "hybrid"])
+@pytest.mark.parametrize(
+    "query", ["budget review 2025", "BudgetReview2025.md", "n/budget_review-2025.md", "The Title"]
+)
+def test_a_query_that_is_a_name_brings_what_it_names_first(
+    tmp_path: Path, mode: str, query: str
+) -> None:
+    folder = tmp_path / "n"
+    folder.mkdir()
+    (folder / "budget_review-2025.md").write_text("# The Title\n\nIncome and costs.\n")
+    for i in range(5):
+        text = (
+            "The budget review 2025, see n/budget_review-2025.md (The Title), budget review 2025.\n"
+        )
+        (folder / f"memo{i}.md").write_text(text * (i + 1))
+    with qrank.Index(tmp_path / "i.db", embed_model="tiny", rerank_model="tiny") as index:
+        index.add([folder])
+        answer = index.search(query, mode=mode, rerank=True, limit=3)
+    first, second = answer.results[:2]
+    assert Path(first.path).name == "budget_review-2025.md"
+    assert first.scores.named
+    assert not second.scores.named
+    assert first.score >= second.score
+
+
+def test_a_phrase_in_the_text_goes_before_one_in_the_title(tmp_path: Path) -> None:
+    page = "<title>On boiling water</title><p>Hot drinks, and how long the leaves stay in them.</p>"
+    (tmp_path / "a.html").write_text(page)
+    (tmp_path / "b.md").write_text("Some words, and then boiling water is poured over them.\n" * 2)
+    with qrank.Index(tmp_path / "i.db", embed_model="tiny", rerank_model="tiny") as index:
+        index.add([tmp_path / "a.html", tmp_path / "b.md"])
+        for mode in ("bm25", "hybrid"):
+            results = index.search('"boiling water"', mode=mode).results
+            assert [Path(result.path).name for result in results] == ["b.md", "a.html"], mode
+            assert results[0].score >= results[1].score

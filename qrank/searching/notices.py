@@ -34,11 +34,22 @@ def notices(
     """What a user should know about this answer, to a query or (similar) to a place; none when it
     is a good one. filter and min_score: what was searched with."""
     unfinished = _unfinished(store, answer)
+    excluded = [_exclusion(answer.query)] if of_query and not answer.parts else []
     if answer.results:
-        why = unfinished or _why_weak(store, answer)
-        return [why] if why else []
-    why = _why_nothing(store, answer, filter, min_score, of_query=of_query)
-    return [why, unfinished] if unfinished else [why]
+        found = [unfinished or _why_weak(store, answer), *excluded]
+    else:
+        why = _why_nothing(store, answer, filter, min_score, of_query=of_query)
+        found = [why, unfinished, *excluded]
+    return [notice for notice in found if notice]
+
+
+def _exclusion(query: str) -> str:
+    """That a word with a dash, which may be a pasted option of a command, excludes results."""
+    words = [typed for typed in parse(query).demands if typed[0] == "-" and typed[1:].isalnum()]
+    if not words:
+        return ""
+    without = ", ".join(word[1:] for word in words)
+    return f'results with {without} are excluded (to search for {words[0]}, write "{words[0]}")'
 
 
 def _why_weak(store: Store, answer: Answer) -> str:

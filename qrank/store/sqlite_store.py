@@ -12,10 +12,9 @@ from itertools import count, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qrank.analysis.names import name_keys
 from qrank.closing import Closing
 from qrank.results import Check, IndexedFile, NewChunk, Signature, StoredChunk
-from qrank.store import conditions, decode, lexical, locations, skipped
+from qrank.store import conditions, decode, lexical, locations, names, skipped
 from qrank.store.connection import connect, open_to_read, snapshot, translate_sqlite_errors
 from qrank.store.filters import EVERYTHING, Filter
 from qrank.store.interface import (
@@ -125,9 +124,7 @@ class SQLiteStore(Closing):
                 time.time_ns(),
             ),
         ).lastrowid
-        keys = name_keys(document.member or document.path, document.title)
-        rows = [(key, file_id) for key in keys]
-        self._connection.executemany("INSERT INTO name (key, file_id) VALUES (?, ?)", rows)
+        names.add(self._connection, file_id, document.member or document.path, document.title)
         return file_id
 
     def _add_chunks(
@@ -361,24 +358,14 @@ class SQLiteStore(Closing):
 
     def siblings(self, chunks: Sequence[int]) -> dict[int, int]:
         """Of those chunks that are one of several in their document a number of that document."""
-        sql = (
-            "SELECT chunk.id, file_id FROM json_each(?) AS ids CROSS JOIN chunk "
-            "ON chunk.id = ids.value WHERE EXISTS (SELECT 1 FROM chunk AS other "
-            "WHERE other.file_id = chunk.file_id AND other.id != chunk.id)"
-        )
-        return dict(self._rows(sql, (json.dumps(list(chunks)),), types=(int, int), row="a chunk"))
+        ids = (json.dumps(list(chunks)),)
+        return dict(self._rows(names.SIBLINGS, ids, types=(int, int), row="a chunk"))
 
     def named_chunks(self, key: str, filter: Filter, limit: int) -> list[int]:
         """The chunks of documents that have this name key (analysis/names.py) and pass the filter,
         by document and place, limit at most."""
-        condition, values = conditions.of_chunk(filter)
-        sql = (
-            "SELECT chunk.id FROM name CROSS JOIN file ON file.id = name.file_id "
-            "CROSS JOIN chunk ON chunk.file_id = file.id WHERE name.key = ? "
-            + (f"AND {condition} " if condition else "")
-            + "ORDER BY file.path, file.member, chunk.id LIMIT ?"
-        )
-        rows = self._rows(sql, (key, *values, limit), types=(int,), row="a chunk")
+        sql, values = names.chunks_of(key, filter)
+        rows = self._rows(sql, (*values, limit), types=(int,), row="a chunk")
         return [chunk for (chunk,) in rows]
 
     def term_scores(
