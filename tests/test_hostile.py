@@ -119,7 +119,7 @@ def test_bombs_and_what_is_not_what_it_says(qrank: Qrank, tmp_path: Path) -> Non
     with zipfile.ZipFile(notes / "f.odt", "w") as archive:
         archive.writestr("content.xml", lol)
     for i, suffix in enumerate(("pdf", "docx", "xlsx", "pptx", "epub", "odt", "ipynb", "bz2")):
-        (notes / f"g{i}.{suffix}").write_bytes(b"not at all")
+        (notes / f"g{i}.{suffix}").write_bytes(b"not at all\0")
     (notes / "h.md").write_text("---\na: &a [x]\nb: [*a, *a]\n---\nThe good one.\n", "utf-8")
     os.mkfifo(notes / "i.pdf")
     run = qrank("index", "notes", "--no-embed", "--db", "i.db", "--json")
