@@ -412,11 +412,15 @@ class Index(Closing):
             importer.read(lines, name)
         return importer.files, importer.vectors
 
-    def examine(self) -> Iterator[Check]:
-        """Whether this machine, and the models in use here, are fit, a Check each."""
+    def examine(self, progress: Progress | None = None) -> Iterator[Check]:
+        """Whether this machine, and the models in use here, are fit, a Check each; progress is
+        told which one is being made."""
+        from qrank.progress import Silent
         from qrank.upkeep.doctor import examine
 
-        return examine(self.models, self._embed_name, self._rerank_name, self._placement)
+        return examine(
+            self.models, self._embed_name, self._rerank_name, self._placement, progress or Silent()
+        )
 
     def clear_cache(self) -> int:
         """Forget the models' answers to earlier searches, of all indexes; returns how many."""

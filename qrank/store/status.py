@@ -12,6 +12,12 @@ from qrank.store import conditions, decode
 from qrank.store.filters import Filter
 
 
+def _size(path: Path) -> int:
+    """Bytes of the index on disk: with what SQLite keeps beside the file while it is in use."""
+    parts = (path, Path(f"{path}-wal"), Path(f"{path}-shm"))
+    return sum(part.stat().st_size for part in parts if part.exists())
+
+
 def status(connection: sqlite3.Connection, path: Path) -> dict[str, Any]:
     """What the index at path holds, as `qrank status --json` says it."""
     run = connection.execute
@@ -28,7 +34,7 @@ def status(connection: sqlite3.Connection, path: Path) -> dict[str, Any]:
         "files": counts[0],
         "chunks": counts[1],
         "unique_texts": counts[2],  # chunks that read alike are embedded once
-        "bytes": path.stat().st_size,
+        "bytes": _size(path),
         "collections": [
             {"name": name, "files": files}
             for name, files in decode.rows(

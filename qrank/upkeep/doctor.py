@@ -12,6 +12,7 @@ from itertools import chain
 from qrank.errors import QrankError
 from qrank.llama import gguf
 from qrank.models.registry import Entry, ModelChoice, Registry, Role
+from qrank.progress import Progress
 from qrank.results import Check
 from qrank.settings import Placement
 from qrank.upkeep.inventory import ROLE_KINDS
@@ -39,17 +40,21 @@ FLAT = 1e-6  # scores that differ by less tell nothing
 
 
 def examine(
-    models: Registry, embed_name: str, rerank_name: str, placement: Placement
+    models: Registry, embed_name: str, rerank_name: str, placement: Placement, progress: Progress
 ) -> Iterator[Check]:
-    """All checks, each as it is done; the names are those of the models in use."""
+    """All checks, each as it is done; the names are those of the models in use. progress is told
+    of each before it begins."""
     from qrank.store.check import engine
 
     yield Check("python", "ok", f"{platform.python_version()} ({sys.executable})")
     yield engine()
+    progress.stage("checking llama.cpp", None)
     yield from _guarded("llama.cpp", _llama)
     for entry in models.entries:
+        progress.stage(f"checking the model {entry.alias}", None)
         yield from _guarded(f"model {entry.alias}", _model, entry)
     for role, name in ((Role.embedder, embed_name), (Role.reranker, rerank_name)):
+        progress.stage(f"testing the {role} {name}", None)
         yield from _guarded(f"self-test of the {role}", _self_test, models, role, name, placement)
 
 

@@ -22,8 +22,12 @@ def doctor(
     """
     from qrank.cli.output import json_output, render
 
-    with current().open_index() as opened:
-        checks = opened.check() if index else list(opened.examine())
+    with current().open_index() as opened, render.stages() as progress:
+        if index:
+            progress.stage("checking the index", None)
+            checks = opened.check()
+        else:
+            checks = list(opened.examine(progress))
     shown = json_form.checks(checks)
     if as_json:
         json_output.document(shown)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -51,7 +52,7 @@ if TYPE_CHECKING:
     from qrank.results import Answer
 
 LIMIT = 10
-COUNTED = 100  # results that --count goes through where every passage has some score
+COUNTED = 100  # results that --count goes through where every chunk has some score
 
 
 def search(
@@ -137,6 +138,8 @@ def search(
         explain=explain,
         hyperlinks=hyperlink_format,
     )
+    if limit is None and mode is not Mode.bm25:
+        output = replace(output, counted=_limit(output, mode, candidates))
     with current().open_index(embed_model=embed_model, rerank_model=rerank_model) as index:
 
         def run(text: str | list[str]) -> Answer:

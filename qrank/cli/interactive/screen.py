@@ -18,6 +18,7 @@ from textual.widgets.option_list import Option
 from qrank.api import Index
 from qrank.cli.interactive.searcher import Searcher
 from qrank.cli.output.escape import escape_line
+from qrank.cli.output.render import significant
 from qrank.cli.output.snippet import whole
 from qrank.cli.output.text_output import marked, stale_note
 from qrank.cli.shell import editor
@@ -213,7 +214,7 @@ def _entry(result: Result, working_folder: str | None) -> Content:
     """A result in the list: where it is, and what it is about."""
     folder, name = os.path.split(path_from(result.path, working_folder))
     return Content.assemble(
-        (f"{result.score:.2f} ", "ansi_cyan"),
+        (f"{significant(result.score)} ", "ansi_cyan"),
         (escape_line(name), "bold"),
         f":{result.start_line}",
         (f"  {escape_line(folder)}" if folder else "", "dim"),

@@ -37,6 +37,7 @@ class Output:
     fields: tuple[str, ...] = ()
     max_tokens: int | None = None
     end: str = "\n"
+    counted: int | None = None  # results at which counting stops
 
     @property
     def per_file(self) -> int | None:
@@ -45,7 +46,7 @@ class Output:
 
     def show(self, answer: Answer, index: Index) -> bool:
         """Print an answer; returns whether anything was found that could be printed."""
-        from qrank.cli.output import json_output
+        from qrank.cli.output import json_output, render
 
         if self.max_tokens is not None:
             return self._show_packed(answer, self.max_tokens)
@@ -61,13 +62,16 @@ class Output:
             for shown in json_form.results(answer, self.fields, self.terms(answer, index)):
                 json_output.line(shown)
         elif self.form is Form.count:
-            json_output.text(str(len(answer.results)), self.end)
+            count = len(answer.results)
+            # Of a search by meaning any chunk is a result: they are counted up to a limit.
+            more = self.counted is not None and count >= self.counted
+            json_output.text(f"{count} or more" if more else str(count), self.end)
         elif self.template:
             for result in answer.results:
                 json_output.text(self.template(result), self.end)
         else:
             for result in answer.results:
-                json_output.path(result.location, self.end)
+                json_output.path(render.short_path(result.location), self.end)
         return bool(answer.results)
 
     def terms(self, answer: Answer, index: Index) -> dict[str, dict[str, float]]:

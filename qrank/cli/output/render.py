@@ -58,7 +58,7 @@ def ranked(found: Sequence[tuple[Item, float]]) -> None:
 
     for item, score in found:
         end = "\0" if item.form is Format.nul and not sys.stdout.isatty() else "\n"
-        sys.stdout.write(f"{score:.4f}\t")
+        sys.stdout.write(f"{significant(score, 4)}\t")
         if "path" in item.fields:
             json_output.path(item.fields["path"], end)
         else:
@@ -147,7 +147,7 @@ def index_report(report: IndexReport, path: Path) -> None:
 
 def status(held: dict[str, Any]) -> None:
     """What the index holds."""
-    print(f"index        {escape_line(held['db'])} ({size(held['bytes'])})")
+    print(f"index        {escape_line(short_path(named_path(held['db'])))} ({size(held['bytes'])})")
     print(f"files        {held['files']}")
     print(f"chunks       {held['chunks']} ({held['unique_texts']} unique)")
     print(f"cache        {held['cached']} scores and query vectors (--clear-cache)")
@@ -181,6 +181,17 @@ def plural(count: int, noun: str) -> str:
     ('1 chunk', '0 files')
     """
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def significant(value: float, digits: int = 3) -> str:
+    """A number with so many significant digits, however small it is.
+
+    >>> significant(0.9), significant(1e-6), significant(12.34), significant(1234.5)
+    ('0.900', '1.00e-06', '12.3', '1234')
+    """
+    if abs(value) >= 10**digits:
+        return f"{value:.0f}"
+    return f"{value:#.{digits}g}".rstrip(".")
 
 
 def size(count: int) -> str:

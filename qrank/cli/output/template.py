@@ -6,6 +6,7 @@ import re
 import string
 from collections.abc import Callable
 
+from qrank.cli.output.render import short_path, significant
 from qrank.errors import InputError
 from qrank.markup import readable
 from qrank.results import Result
@@ -16,7 +17,7 @@ FIELDS: dict[str, Callable[[Result], Value]] = {
     "score": lambda r: r.score,
     "score_kind": lambda r: r.score_kind,
     "id": lambda r: r.id,
-    "path": lambda r: r.path,
+    "path": lambda r: short_path(r.path),
     "member": lambda r: r.member or "",
     "line": lambda r: r.start_line,
     "start_line": lambda r: r.start_line,
@@ -88,7 +89,7 @@ def _plain(value: object) -> Value:
 def _shown(field: str, spec: str, result: Result) -> str:
     value = _value(field, result)
     if isinstance(value, float) and not spec:
-        spec = ".4f"
+        return significant(value, 4)
     try:
         return format(value, spec)
     except ValueError as error:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from qrank.cli.output.escape import escape_line
 from qrank.cli.output.hyperlinks import link
-from qrank.cli.output.render import short_path, warning
+from qrank.cli.output.render import short_path, significant, warning
 from qrank.cli.output.snippet import Line, context, snippet, whole, without_headings
 from qrank.cli.output.terminal import color_wanted, console_for
 from qrank.cli.output.view import View
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 PIPE_WIDTH = 320  # characters of a passage where there is no terminal to fill
 ROWS = 3  # of the terminal, that prose may take
 READABLE = 120  # columns: longer lines of prose are hard to read
+ALSO_WIDTH = 80  # characters of a further chunk of a file
 INDENT = 4
 Terms = Mapping[str, Mapping[str, float]]
 
@@ -63,12 +64,19 @@ def _rows(found: Answer, view: View, terms: Terms, width: int) -> Iterator[Row]:
         by_file.setdefault(result.location, []).append(result)
     for results in by_file.values():
         for result in results:
-            yield _head(result, view, first=result is results[0])
-            for shown in _lines(result, found, view, width):
-                yield _body(shown)
+            first = result is results[0]
+            lines = _lines(result, found, view, width if first else ALSO_WIDTH)
+            if first:
+                yield _head(result, view)
+            else:
+                short = view.around is None and not view.full
+                yield _also(result, view, lines if short else [])
+                lines = [] if short else lines
+            for line in lines:
+                yield _body(line)
             if view.explain:
                 yield from _explained(result, found.mode, terms.get(result.id, {}))
-            yield Row()
+        yield Row()
     if view.explain:
         yield from _summary(found)
 
@@ -82,21 +90,40 @@ def _lines(result: Result, found: Answer, view: View, width: int) -> list[Line]:
     return whole(text, found.terms) if view.full else snippet(text, found.terms, width)
 
 
-def _head(result: Result, view: View, *, first: bool) -> Row:
-    """The first row of a result. The file's further results have their path dimmed."""
-    url = f" link {link(view.link, result.path, result.start_line)}" if view.link else ""
-    lines = (
-        f"{result.start_line}"
-        if result.start_line == result.end_line
-        else f"{result.start_line}-{result.end_line}"
-    )
-    page = f" (page {result.page})" if result.page is not None else ""
+def _span(result: Result, dash: str) -> str:
+    """The lines of a result, and its page."""
+    lines = str(result.start_line)
+    if result.end_line != result.start_line:
+        lines += f"{dash}{result.end_line}"
+    return f"{lines} (page {result.page})" if result.page is not None else lines
+
+
+def _url(result: Result, view: View) -> str:
+    return f" link {link(view.link, result.path, result.start_line)}" if view.link else ""
+
+
+def _also(result: Result, view: View, lines: list[Line]) -> Row:
+    """A further result in a file: one row with its rank, its lines, and what it says there."""
+    pieces = [
+        (f"{result.rank:>2}  ", "dim"),
+        ("also ", "dim"),
+        (_span(result, "–"), "green" + _url(result, view)),
+    ]
+    best = next((line for line in lines if line.best), lines[0] if lines else None)
+    if best and best.text.strip():
+        pieces += [(": ", "dim"), *marked(best)]
+    return Row(pieces, INDENT, crop=True)
+
+
+def _head(result: Result, view: View) -> Row:
+    """The first row of a file: its best result."""
+    url = _url(result, view)
     path = escape_line(short_path(result.location))
     pieces = [
         (f"{result.rank:>2}  ", "dim"),
-        (f"{result.score:.3f}  ", "cyan"),
-        (path, ("bold green" if first else "dim green") + url),
-        (f":{lines}{page}", "green" + url),
+        (f"{significant(result.score)}  ", "cyan"),
+        (path, "bold green" + url),
+        (f":{_span(result, '-')}", "green" + url),
     ]
     if result.stale:
         pieces.append((f"  ({stale_note(result)})", "yellow"))
@@ -149,13 +176,14 @@ def _explained(result: Result, mode: str, terms: Mapping[str, float]) -> Iterato
         if mode not in (Mode.hybrid, stage):
             continue
         placed: StageScore | None = getattr(scores, stage)
-        text = f"#{placed.rank:<4}{placed.score:>8.3f}  {note}" if placed else "–"
+        text = f"#{placed.rank:<4}{significant(placed.score):>8}  {note}" if placed else "–"
         yield Row([(f"{stage:<7} ", "cyan"), (text.rstrip(), "")], INDENT, 8)
     if scores.named:
         yield Row([("name    ", "cyan"), ("the query is the name of this file", "")], INDENT, 8)
     if scores.rerank:
         known = ", cached" if scores.rerank.cached else ""
-        text = f"{scores.rerank.score:>13.3f}  P(yes) {scores.rerank.p_yes:.3f}{known}"
+        text = f"{significant(scores.rerank.score):>13}  P(yes) {significant(scores.rerank.p_yes)}"
+        text += known
         yield Row([("rerank  ", "cyan"), (text, "")], INDENT, 8)
 
 
