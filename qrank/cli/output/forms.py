@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from qrank import json_form
 from qrank.cli.output.template import Template
 from qrank.cli.output.view import SHORT, View
+from qrank.cli.state import current
 from qrank.errors import InputError
 from qrank.results import Answer
 
@@ -148,7 +149,7 @@ def output(
     return Output(
         form=form,
         view=View(around, full, explain, _link_format(hyperlinks)),
-        template=Template(template) if template is not None else None,
+        template=Template(template, current().folder) if template is not None else None,
         fields=_checked_fields(fields),
         max_tokens=max_tokens,
         end="\0" if null else "\n",
@@ -157,7 +158,6 @@ def output(
 
 def _link_format(flag: str | None) -> str:
     from qrank.cli.output.hyperlinks import checked
-    from qrank.cli.state import current
 
     return checked(current().settings.get("hyperlink_format", flag, "none") or "none")
 

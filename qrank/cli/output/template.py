@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 import string
 from collections.abc import Callable
+from dataclasses import replace
 
-from qrank.cli.output.render import short_path, significant
+from qrank.cli.output.render import significant
 from qrank.errors import InputError
 from qrank.markup import readable
+from qrank.names import path_from
 from qrank.results import Result
 
 Value = str | int | float
@@ -17,7 +19,7 @@ FIELDS: dict[str, Callable[[Result], Value]] = {
     "score": lambda r: r.score,
     "score_kind": lambda r: r.score_kind,
     "id": lambda r: r.id,
-    "path": lambda r: short_path(r.path),
+    "path": lambda r: r.path,
     "member": lambda r: r.member or "",
     "line": lambda r: r.start_line,
     "start_line": lambda r: r.start_line,
@@ -40,8 +42,9 @@ _SPEC = re.compile(r"[<>^]?0?\d{0,3}(?:\.\d{1,2})?[dfs]?")
 class Template:
     """A checked format: call it with a result for its line."""
 
-    def __init__(self, text: str) -> None:
-        """Raises InputError for an unknown field, or what is no format."""
+    def __init__(self, text: str, folder: str | None = None) -> None:
+        """folder: paths below it are shown as seen from there. Raises InputError for an unknown field, or what is no format."""
+        self._folder = folder
         self._parts: list[tuple[str, str | None, str]] = []
         try:
             parsed = list(string.Formatter().parse(_unescaped(text)))
@@ -62,8 +65,9 @@ class Template:
 
     def __call__(self, result: Result) -> str:
         """The line of a result. Raises InputError when a field can't be shown as asked."""
+        shown = replace(result, path=path_from(result.path, self._folder))
         return "".join(
-            literal + (_shown(field, spec, result) if field else "")
+            literal + (_shown(field, spec, shown) if field else "")
             for literal, field, spec in self._parts
         )
 
