@@ -43,7 +43,10 @@ class Template:
     """A checked format: call it with a result for its line."""
 
     def __init__(self, text: str, folder: str | None = None) -> None:
-        """folder: paths below it are shown as seen from there. Raises InputError for an unknown field, or what is no format."""
+        """folder: paths below it are shown as seen from there.
+
+        Raises InputError for an unknown field, or what is not a valid format.
+        """
         self._folder = folder
         self._parts: list[tuple[str, str | None, str]] = []
         try:
