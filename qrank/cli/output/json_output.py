@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from qrank import json_form
 from qrank.cli.output.escape import escape_line, escape_passage
-from qrank.cli.output.render import short_path
-from qrank.names import disk_bytes
+from qrank.cli.state import current
+from qrank.names import disk_bytes, path_from
 
 if TYPE_CHECKING:
     import numpy as np
@@ -61,7 +61,7 @@ def path(value: str, end: str) -> None:
 def packed_text(packed: Packed) -> None:
     """Print the packed chunks as text, each under a line that says where it is from."""
     for chunk in packed.passages:
-        place = f"{short_path(chunk.location)}:{chunk.start_line}-{chunk.end_line}"
+        place = f"{path_from(chunk.location, current().folder)}:{chunk.start_line}-{chunk.end_line}"
         text(f"[{place}] {chunk.heading}".rstrip(), "\n")
         body = escape_passage(chunk.text) if sys.stdout.isatty() else chunk.text
         sys.stdout.buffer.write(f"{body}\n\n".encode("utf-8", "replace"))
