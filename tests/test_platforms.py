@@ -39,12 +39,12 @@ if 'qrank.ingest.worker' in ' '.join(sys.orig_argv):
     resource.setrlimit = setrlimit
 """
 EATS = """
-    import docx
-    def Document(file):
+    import zipfile
+    def read(self, *words):
         held = []
         while True:
             held.append(b'x' * (1 << 24))
-    docx.Document = Document
+    zipfile.ZipFile.open = zipfile.ZipFile.read = read
 """
 
 
