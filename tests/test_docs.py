@@ -15,6 +15,7 @@ from support import COMMAND, ROOT, SAMPLE, clean_environment
 import qrank
 from qrank import config
 from qrank.cli.app import root
+from qrank.cli.help import EXAMPLES
 from qrank.cli.shell import manual
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -67,6 +68,21 @@ def test_every_command_shown_works(folder: Path, page: str, code: str) -> None:
             check=False,
         )
         assert run.returncode == 0, (page, line, run.stderr.decode())
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_every_example_of_a_help_page_works(folder: Path, name: str) -> None:
+    environment = clean_environment(folder / "home")
+    environment["PATH"] = f"{COMMAND.parent}:{environment['PATH']}"
+    shown = subprocess.run([COMMAND, name, "--help"], capture_output=True, text=True, check=True)
+    for line in EXAMPLES[name]:
+        assert line in shown.stdout
+        if "| jq" in line and not shutil.which("jq"):
+            continue
+        run = subprocess.run(
+            ["bash", "-o", "pipefail", "-c", line], cwd=folder, env=environment, capture_output=True
+        )
+        assert run.returncode == 0, (line, run.stderr.decode())
 
 
 @pytest.mark.parametrize(("page", "code"), examples("python"))

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperGroup, TyperOption
 
+from qrank.cli.help import write_options
 from qrank.cli.shell import complete
 from qrank.cli.state import COLOR_CHOICES
 from qrank.errors import InputError
@@ -94,6 +95,9 @@ class Command(TyperCommand):
         super().__init__(*args, **kwargs)
         self.params += _common_options()
 
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        write_options(self, ctx, formatter)
+
 
 class ModelCommand(TyperCommand):
     """A command that uses models, with the options for where they run, too."""
@@ -101,6 +105,9 @@ class ModelCommand(TyperCommand):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.params += _model_options() + _common_options()
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        write_options(self, ctx, formatter)
 
 
 # What the commands that print results have in common.

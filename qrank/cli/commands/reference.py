@@ -37,6 +37,7 @@ def completions(shell: Annotated[Shell, typer.Argument(help="Your shell.")]) -> 
 
     Commands, options, and the names of collections and models are completed.
 
+    \b
     bash: qrank completions bash > ~/.local/share/bash-completion/completions/qrank
     zsh: qrank completions zsh > a folder of $fpath, as _qrank
     fish: qrank completions fish > ~/.config/fish/completions/qrank.fish

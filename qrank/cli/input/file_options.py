@@ -53,7 +53,12 @@ OcrLanguage = Annotated[
 ]
 Fields = Annotated[
     str | None,
-    typer.Option("--fields", metavar="NAME,…", help="The fields of JSONL and CSV to read."),
+    typer.Option(
+        "--fields",
+        rich_help_panel="What to read",
+        metavar="NAME,…",
+        help="The fields of JSONL and CSV to read.",
+    ),
 ]
 Pre = Annotated[
     str | None,

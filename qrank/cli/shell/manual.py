@@ -6,13 +6,27 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from qrank import __version__
+from qrank.cli.help import EXAMPLES
 from qrank.errors import InputError
+
+ENVIRONMENT = {
+    "QRANK_DB": "the index file",
+    "QRANK_EMBED_MODEL, QRANK_RERANK_MODEL": "the models",
+    "QRANK_API_KEY": "the key of a server that models run on",
+    "NO_COLOR, CLICOLOR, CLICOLOR_FORCE": "when to use color",
+    "VISUAL, EDITOR": "what qrank open starts",
+}
+FILES = {
+    ".qrank/index.db": "the index of a folder and all below it, made by qrank init",
+    ".qrank/config.toml": "a project's settings",
+    "config.toml in the user's config folder": "settings; qrank config path says where it is",
+}
 
 
 def page(root: Any, words: Sequence[str]) -> str:
     """The manual page of a command as roff. Raises InputError for one there is not."""
     for name, context in commands(root):
-        if name.split()[1:] == list(words):
+        if name.split()[1:] == " ".join(words).split():
             return _roff(name, context)
     raise InputError(f"there is no command {' '.join(words)!r}", hint="see qrank --help")
 
@@ -45,7 +59,12 @@ def commands(root: Any) -> Iterator[tuple[str, Any]]:
 
 def _below(name: str, command: Any, parent: Any) -> Iterator[tuple[str, Any]]:
     context = command.context_class(
-        command, info_name=name.split()[-1], parent=parent, terminal_width=80, max_content_width=80
+        command,
+        info_name=name.split()[-1],
+        parent=parent,
+        terminal_width=80,
+        max_content_width=80,
+        help_option_names=["-h", "--help"],
     )
     yield name, context
     for sub in getattr(command, "commands", {}).values():
@@ -68,6 +87,7 @@ def _roff(name: str, context: Any) -> str:
         ".SH DESCRIPTION",
     ]
     for paragraph in paragraphs:
+        paragraph = paragraph.replace("\b\n", "")  # click's mark for lines that stay as they are
         lines += [".PP", *(_text(line.strip()) for line in paragraph.splitlines())]
     records: dict[str, list[tuple[str, str]]] = {"ARGUMENTS": [], "OPTIONS": [], "COMMANDS": []}
     for parameter in command.get_params(context):
@@ -82,6 +102,14 @@ def _roff(name: str, context: Any) -> str:
             lines.append(f".SH {heading}")
         for term, text in found:
             lines += [".TP", f".B {_escaped(term)}", _text(text)]
+    if examples := EXAMPLES.get(command.name or ""):
+        lines += [".SH EXAMPLES", ".nf", *(_text(example) for example in examples), ".fi"]
+    lines += [".SH ENVIRONMENT"]
+    for variable, text in ENVIRONMENT.items():
+        lines += [".TP", f".B {_escaped(variable)}", _text(text)]
+    lines += [".SH FILES"]
+    for file, text in FILES.items():
+        lines += [".TP", f".B {_escaped(file)}", _text(text)]
     lines += [".SH EXIT STATUS", "0 something was found or done; 1 nothing was found; 2 an error;"]
     lines += ["130 interrupted."]
     return "\n".join(lines) + "\n"

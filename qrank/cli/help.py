@@ -1,0 +1,72 @@
+"""What --help shows beyond click's own: options under headings, and examples."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+# An option stands under the first heading that names it, unless it says its own (rich_help_panel).
+_PANELS = {
+    "What to search": "query interactive queries resume input",
+    "What to read": (
+        "ignore no_ignore hidden include_secrets archives ocr ocr_language pre pre_glob "
+        "timeout whole_home glob max_filesize"
+    ),
+    "Filters": "collection path type since until per_file min_score stale",
+    "Ranking": "mode rerank candidates budget instruct",
+    "Output": (
+        "limit context full explain hyperlink_format json jsonl files_with_matches null count "
+        "format fields max_tokens"
+    ),
+    "Models": "embed_model rerank_model embed threads gpu_layers device",
+    "General": "db color quiet debug verbose help",
+}
+_MANY = 12  # options; fewer need no headings
+
+EXAMPLES = {
+    "index": [
+        "qrank index sample_corpus",
+        "qrank index sample_corpus -g '*.md' -g '!world' --no-embed",
+        "qrank index sample_corpus --dry-run",
+    ],
+    "search": [
+        'qrank search "who may work alone at night"',
+        'qrank search pg_promote --mode bm25 --path "code"',
+        "qrank search 'starter -bread \"nail varnish\"' -n 3",
+        'qrank search "renew a certificate" --json | jq -r ".results[].path"',
+        'qrank search "when does annual leave expire" --max-tokens 2000',
+    ],
+    "similar": ["qrank similar sample_corpus/howto/brakes.md -n 3"],
+    "rerank": ['cat sample_corpus/*/*.txt | qrank rerank "why is the sea high twice a day" -n 3'],
+    "embed": ["echo 'a text about tides' | qrank embed --dims 64"],
+    "chunks": ["qrank chunks sample_corpus/howto/brakes.md"],
+    "status": ["qrank status", "qrank status sample_corpus/howto"],
+    "eval": ["qrank eval sample_corpus/queries.jsonl --configs bm25,hybrid --queries-limit 20"],
+}
+
+
+def write_options(command: Any, context: Any, formatter: Any) -> None:
+    """Write the arguments of a command, then its options, under headings where they are many."""
+    records: dict[str, list[tuple[str, str]]] = {"Arguments": []}
+    options = [p for p in command.get_params(context) if p.param_type_name == "option"]
+    for parameter in command.get_params(context):
+        if record := parameter.get_help_record(context):
+            heading = "Options"
+            if parameter.param_type_name != "option":
+                heading = "Arguments"
+            elif len(options) > _MANY:
+                heading = parameter.rich_help_panel or _panel(parameter.opts)
+            records.setdefault(heading, []).append(record)
+    for heading in ("Arguments", "Options", *_PANELS):
+        if found := records.get(heading):
+            with formatter.section(heading):
+                formatter.write_dl(found)
+    if examples := EXAMPLES.get(command.name):
+        with formatter.section("Examples"):
+            formatter.write("".join(f"  {example}\n" for example in examples))
+
+
+def _panel(names: Sequence[str]) -> str:
+    long = {name.lstrip("-").replace("-", "_") for name in names}
+    named = (heading for heading, options in _PANELS.items() if long & set(options.split()))
+    return next(named, "Options")
