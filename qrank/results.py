@@ -177,7 +177,7 @@ class Scores:
     fused: StageScore | None = None
     rerank: RerankScore | None = None
     shift: float = 0.0  # by how much the BM25 score was lowered for its document's other chunks
-    named: bool = False  # whether the query is its document's name, which puts it first
+    named: bool = False  # whether the query is the name of its document, or of what it defines
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -180,3 +180,22 @@ def test_a_phrase_in_the_text_goes_before_one_in_the_title(tmp_path: Path) -> No
             results = index.search('"boiling water"', mode=mode).results
             assert [Path(result.path).name for result in results] == ["b.md", "a.html"], mode
             assert results[0].score >= results[1].score
+
+
+def test_code_that_defines_a_name_comes_first(tmp_path: Path) -> None:
+    calls = "import shop\n\n" + "".join(f"shop.price_of({i})\n" for i in range(20))
+    (tmp_path / "calls.py").write_text(calls)
+    (tmp_path / "prices.md").write_text("price_of gives the price_of things: price_of.\n")
+    (tmp_path / "shop.py").write_text("def a():\n    pass\n\n\ndef price_of(x):\n    return x\n")
+    (tmp_path / "shop.go").write_text(
+        "package shop\n\nfunc (s Shop) PriceOf(x int) int { return x }\n"
+    )
+    with qrank.Index(tmp_path / "i.db", embed_model="tiny", rerank_model="tiny") as index:
+        index.add([tmp_path])
+        for query, name in (
+            ("price_of", "shop.py"),
+            ("shop.price_of()", "shop.py"),
+            ("PriceOf", "shop.go"),
+        ):
+            for mode in ("bm25", "hybrid"):
+                assert Path(index.search(query, mode=mode).results[0].path).name == name, query

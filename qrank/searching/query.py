@@ -53,7 +53,7 @@ def parse(query: str, languages: Sequence[str] = (), *, syntax: bool = True) -> 
     >>> parse('green tea -"black tea" title:menu').plain
     'green tea menu'
     >>> parse('green tea -"black tea" title:menu').excluded
-    (Phrase(terms=('black', 'tea'), title=False, open_end=False, variants=()),)
+    (Phrase(terms=('black', 'tea'), title=False, own=False, open_end=False, variants=()),)
     """
     plain: list[str] = []
     required: list[Phrase] = []

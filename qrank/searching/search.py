@@ -28,6 +28,7 @@ from qrank.results import (
     Stale,
     StoredChunk,
 )
+from qrank.searching.definitions import defines, symbol
 from qrank.searching.freshness import is_stale, limited
 from qrank.searching.fusion import blend, fuse, shifts
 from qrank.searching.query import ParsedQuery, parse
@@ -302,6 +303,8 @@ def _candidates(
         final = dict(lexical) or dict(vector)
     final = dict.fromkeys(names, 0.0) | final
     best = _best_of_each(final, names)
+    if name := symbol(parsed.plain):
+        best |= {i for i in final if i in chunks and defines(chunks[i], name)}
     return [
         Candidate(
             chunks[i],

@@ -179,7 +179,14 @@ def _explained(result: Result, mode: str, terms: Mapping[str, float]) -> Iterato
         text = f"#{placed.rank:<4}{significant(placed.score):>8}  {note}" if placed else "–"
         yield Row([(f"{stage:<7} ", "cyan"), (text.rstrip(), "")], INDENT, 8)
     if scores.named:
-        yield Row([("name    ", "cyan"), ("the query is the name of this file", "")], INDENT, 8)
+        yield Row(
+            [
+                ("name    ", "cyan"),
+                ("the query is the name of this file, or of what it defines here", ""),
+            ],
+            INDENT,
+            8,
+        )
     if scores.rerank:
         known = ", cached" if scores.rerank.cached else ""
         text = f"{significant(scores.rerank.score):>13}  P(yes) {significant(scores.rerank.p_yes)}"

@@ -1,0 +1,61 @@
+"""Where source code defines what a query names."""
+
+from __future__ import annotations
+
+import re
+
+from qrank.ingest.extract import BY_SUFFIX, suffix_of
+from qrank.results import StoredChunk
+
+_SYMBOL = re.compile(r"(?:[\w$]+(?:\.|::|->|#))*([^\W\d][\w$]*)(?:\(\))?")
+_KEYWORDS = (
+    "class const def define enum fn fun func function impl interface let macro macro_rules! mod "
+    "module namespace object package proc protocol record static struct sub trait type typedef "
+    "union val var"
+)
+_DEFINES = "|".join(map(re.escape, _KEYWORDS.split()))
+
+
+def symbol(query: str) -> str:
+    """The name that a query consists of, when it is one as source code has them; else "".
+
+    >>> symbol("add"), symbol("Store.add()"), symbol("std::sort"), symbol("two words")
+    ('add', 'add', 'sort', '')
+    """
+    match = _SYMBOL.fullmatch(query.strip())
+    return match[1] if match else ""
+
+
+def defines(stored: StoredChunk, name: str) -> bool:
+    """Whether a chunk of source code defines a name."""
+    format = BY_SUFFIX.get(suffix_of(stored.location))
+    if format is None or format.name != "code" or name not in stored.chunk.text:
+        return False
+    if stored.chunk.heading.rpartition(" > ")[2] == name:
+        return True
+    return any(_is_definition(line, name) for line in stored.chunk.text.split("\n") if name in line)
+
+
+def _is_definition(line: str, name: str) -> bool:
+    """Whether a line of code defines a name: behind a keyword, by an assignment that is not
+    indented, or as a function with its type in front.
+
+    >>> [_is_definition(line, "add") for line in ("def add(x):", "add = 1", "int add(int x) {")]
+    [True, True, True]
+    >>> [_is_definition(line, "add") for line in ("x = add(1)", "return add(x);", "class Adder:")]
+    [False, False, False]
+    """
+    own = re.escape(name) + r"(?![\w$])"
+    if re.search(rf"(?<![\w.])(?:{_DEFINES})\s+(?:\([^()]*\)\s*)?(?:[\w.]+[.:]+)?{own}", line):
+        return True
+    if re.match(rf"(?:export\s+)?{own}\s*(?::[^=]*)?=(?!=)", line):
+        return True
+    before, found, after = line.partition(name)
+    words = before.split()
+    return bool(
+        found
+        and words
+        and words[0] not in ("return", "await", "new", "throw", "else", "yield", "case", "not")
+        and re.fullmatch(r"[\w\s<>\[\],*&:~]+[\s*&:]", before)
+        and re.match(r"\s*\([^;]*$|\s*\([^;]*\)[^;]*\{", after)
+    )
