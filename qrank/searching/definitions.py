@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 
 from qrank.ingest.extract import BY_SUFFIX, suffix_of
 from qrank.results import StoredChunk
@@ -33,12 +34,15 @@ def defines(stored: StoredChunk, name: str) -> bool:
         return False
     if stored.chunk.heading.rpartition(" > ")[2] == name:
         return True
-    return any(_is_definition(line, name) for line in stored.chunk.text.split("\n") if name in line)
+    lines = [*stored.chunk.text.split("\n"), ""]
+    return any(
+        _is_definition(line, name, follows) for line, follows in pairwise(lines) if name in line
+    )
 
 
-def _is_definition(line: str, name: str) -> bool:
-    """Whether a line of code defines a name: behind a keyword, by an assignment that is not
-    indented, or as a function with its type in front.
+def _is_definition(line: str, name: str, follows: str = "") -> bool:
+    """Whether a line of code, with the one that follows, defines a name: behind a keyword, by an
+    assignment that is not indented, or as a function with its type in front and a { behind it.
 
     >>> [_is_definition(line, "add") for line in ("def add(x):", "add = 1", "int add(int x) {")]
     [True, True, True]
@@ -57,5 +61,5 @@ def _is_definition(line: str, name: str) -> bool:
         and words
         and words[0] not in ("return", "await", "new", "throw", "else", "yield", "case", "not")
         and re.fullmatch(r"[\w\s<>\[\],*&:~]+[\s*&:]", before)
-        and re.match(r"\s*\([^;]*$|\s*\([^;]*\)[^;]*\{", after)
+        and re.match(r"\s*\([^;]*\)[^;]*\{", f"{after}\n{follows}")
     )
