@@ -104,7 +104,7 @@ def assert_completed(folder: Path, db: Path) -> None:
         assert {check.status for check in index.check()} == {"ok"}
         fresh.add([folder], embed=False)
         held, wanted = index.status(), fresh.status()
-        for name in ("files", "chunks", "passages"):
+        for name in ("files", "chunks", "unique_texts"):
             assert held[name] == wanted[name], name
         assert held["models"][0]["vectors"] == held["unique_texts"]
     (folder.parent / "fresh.db").unlink()

@@ -158,13 +158,13 @@ def test_what_can_t_be_read_of_an_archive_is_said_and_costs_nothing_else() -> No
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
         for name in ("locked.md", "a.md", "broken.pdf", "deploy/.env", "id_rsa"):
-            archive.writestr(name, NOTE)
+            archive.writestr(name, b"%PDF-1.7\n\0\1\2" if name == "broken.pdf" else NOTE)
         archive.getinfo("locked.md").flag_bits |= 1
     found = read("a.zip", out.getvalue())
     assert list(named(found)) == ["a.md"]
     said = note_of(found)
     assert "locked.md: encrypted" in said
-    assert "broken.pdf: damaged, or no PDF" in said
+    assert "broken.pdf: damaged, or not a PDF" in said
     assert "id_rsa: an SSH key" in said
     with pytest.raises(NoTextError, match=r"x\.bin: binary file"):
         read("a.zip", zipped({"x.bin": b"\0"}))

@@ -245,7 +245,7 @@ def cut(folder: Path) -> None:
         (without("config.json"), "config.json"),
         (without("tokenizer.json"), "tokenizer.json"),
         (cut, "truncated"),
-        (lambda f: (f / "config.json").write_text("{", "utf-8"), "no valid JSON"),
+        (lambda f: (f / "config.json").write_text("{", "utf-8"), "not valid JSON"),
         (changed("config.json", architectures=["LlamaForCausalLM"]), "a LlamaForCausalLM"),
         (changed("config.json", hidden_size=None), "hidden_size"),
         (changed("tokenizer.json", model={"type": "Unigram"}), "Unigram vocabulary"),

@@ -91,7 +91,7 @@ def test_input_forms(qrank: Qrank) -> None:
     assert 'stdin, line 2: no string under "text"' in complaint(
         qrank(*words, stdin='{"text":"a"}\n{}\n')
     )
-    assert "stdin, line 1: no valid JSON" in complaint(
+    assert "stdin, line 1: not valid JSON" in complaint(
         qrank(*words, "--input", "jsonl", stdin="x\n")
     )
 
