@@ -174,7 +174,7 @@ class Index(Closing):
         unfinished: bool = False,
         progress: Progress | None = None,
     ) -> Answer:
-        """The passages that answer query, best first; several queries are fused.
+        """The chunks that answer query, best first; several queries are fused.
 
         rerank: by default only in mode hybrid. candidates: how many of the fused order are
         reranked. budget: seconds after which reranking stops. path: a glob. min_score: results
@@ -268,7 +268,7 @@ class Index(Closing):
         per_file: int | None = None,
         stale: Stale | str = Stale.warn,
     ) -> Answer:
-        """The passages most like a file, or like the passage at PATH:LINE.
+        """The chunks most like a file, or like the chunk at PATH:LINE.
 
         By the vectors the index holds; in mode bm25, or without vectors, by their words. Raises
         InputError when the index does not hold the place.
@@ -330,7 +330,7 @@ class Index(Closing):
         since: datetime | None = None,
         until: datetime | None = None,
     ) -> int:
-        """How many passages are in files that search would look at with these."""
+        """How many chunks are in files that search would look at with these."""
         from qrank.searching.build_filter import build_filter
 
         return self._open().count_chunks(build_filter(collections, path, types, since, until))
@@ -433,7 +433,7 @@ class Index(Closing):
         return bool(self._open().models())
 
     def missing_vectors(self) -> tuple[int, int]:
-        """(how many passages have no vector of the model that is searched with, how many there
+        """(how many chunks have no vector of the model that is searched with, how many there
         are): an embedding run that was cut off left them. (0, 0) without any vectors."""
         models = self._open().models()
         return self._open().count_missing(models[0].id) if models else (0, 0)

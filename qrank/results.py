@@ -67,7 +67,7 @@ class Document(NamedTuple):
 
 
 class Chunk(NamedTuple):
-    """A passage of a file. Offsets are bytes in the file, or in the text extracted from it when
+    """A chunk of a file. Offsets are bytes in the file, or in the text extracted from it when
     that is not UTF-8 text; lines count from 1; ends as in Python for bytes, inclusive for lines."""
 
     text: str
@@ -160,7 +160,7 @@ class StageScore:
 
 @dataclass(frozen=True, slots=True)
 class RerankScore:
-    """How relevant the reranker finds a passage, 0 to 1. score: what ordered it; p_yes: the
+    """How relevant the reranker finds a chunk, 0 to 1. score: what ordered it; p_yes: the
     model's answer alone, which is the same unless the model has a share below 1."""
 
     score: float
@@ -262,7 +262,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class PackedChunk:
-    """One or more neighbouring passages of a file, for a language model to read."""
+    """One or more neighbouring chunks of a file, for a language model to read."""
 
     path: str
     heading: str
@@ -286,7 +286,7 @@ class PackedChunk:
 
 @dataclass(frozen=True, slots=True)
 class Packed:
-    """The best passages that fit into max_tokens, and how many tokens they are, estimated; best:
+    """The best chunks that fit into max_tokens, and how many tokens they are, estimated; best:
     how many the best of all has, whether it fits or not."""
 
     query: str

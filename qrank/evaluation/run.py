@@ -23,7 +23,7 @@ from qrank.store import open_store
 
 _log = logging.getLogger("qrank")
 DEPTH = 100  # documents of a ranking
-PASSAGES = 400  # that are asked for, to have so many documents of several passages each
+PASSAGES = 400  # that are asked for, to have so many documents of several chunks each
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,9 +158,9 @@ def _ask(index: Index, dataset: Dataset, config: Config, setup: Setup, name: str
 
 
 def documents(results: Sequence[Result], dataset: Dataset, query: str) -> dict[str, float]:
-    """The first DEPTH documents of a ranking of passages: each counts by its best passage.
+    """The first DEPTH documents of a ranking of chunks: each counts by its best chunk.
 
-    In an index of files a passage stands for the judged place that it answers, else for its file.
+    In an index of files a chunk stands for the judged place that it answers, else for its file.
     """
     ranking: dict[str, float] = {}
     wanted = {n: dataset.places[n] for n in dataset.judgements[query]} if dataset.places else {}

@@ -1,4 +1,4 @@
-"""What markup means: a passage without it, as people read it.
+"""What markup means: a chunk without it, as people read it.
 
 A chunk's text stays what the file holds between its offsets. Its terms, what models are given of
 it, and what is shown on a screen are made of its readable form.
@@ -25,8 +25,8 @@ _COMPRESSED = ("gz", "bz2", "xz")
 
 
 def readable(text: str, name: str) -> str:
-    """A passage of a file without its markup, and without what nobody sees; name: the file's name
-    or path, whose suffix tells which markup that is. As many lines as the passage has."""
+    """A chunk of a file without its markup, and without what nobody sees; name: the file's name
+    or path, whose suffix tells which markup that is. As many lines as the chunk has."""
     stem, _, suffix = name.lower().rpartition(".")
     if suffix in _COMPRESSED:
         suffix = stem.rpartition(".")[2]

@@ -28,7 +28,7 @@ _ENTITY = re.compile(r"&(?:#\d{1,7}|#x[0-9A-Fa-f]{1,6}|[A-Za-z]{2,8});")
 
 
 def readable(text: str) -> str:
-    """A passage without markup; as many lines as it has.
+    """A chunk without markup; as many lines as it has.
 
     >>> readable("__Zitter__bewegung, H~2~O\\n// a comment\\nsee footnote:[this]")
     'Zitterbewegung, H2O\\n\\nsee  [this]'
@@ -52,7 +52,7 @@ def readable(text: str) -> str:
 
 
 def _begins_within(lines: list[str]) -> str:
-    """The mark of the block of code that a passage begins in the middle of, if it does."""
+    """The mark of the block of code that a chunk begins in the middle of, if it does."""
     for number, line in enumerate(lines):
         if VERBATIM.match(line):
             after = lines[number + 1] if number + 1 < len(lines) else ""

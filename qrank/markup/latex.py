@@ -49,7 +49,7 @@ _WITHOUT_BLANK = {"-": "", "/": "", "@": "", "!": "", "(": "", ")": ""}
 
 
 def readable(text: str) -> str:
-    """A passage without commands and comments; as many lines as it has.
+    """A chunk without commands and comments; as many lines as it has.
 
     >>> readable(r"Schr\\"odinger, \\emph{Zitter}bewegung, re\\-con\\-struc\\-tion, caf\\'{e} % no")
     'Schrödinger, Zitterbewegung, reconstruction, café '
@@ -70,7 +70,7 @@ class _Scan:
 
     def run(self) -> str:
         first = _ENDS.search(self._text)
-        if first and first[1] == "end":  # the passage begins within a listing
+        if first and first[1] == "end":  # the chunk begins within a listing
             self._raw(first.start(), hidden=first[2] == "comment")
         while found := _TOKEN.search(self._text, self._at):
             self._out.append(self._text[self._at : found.start()])

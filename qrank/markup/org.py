@@ -16,7 +16,7 @@ _ENTITY = re.compile(r"\\([A-Za-z]{2,8})(?:\{\}|(?![A-Za-z]))")
 
 
 def readable(text: str) -> str:
-    """A passage without markup; as many lines as it has.
+    """A chunk without markup; as many lines as it has.
 
     >>> readable("** Sch\\\\ouml{}n\\n#+TITLE: Tea\\nSee [[http://a.b][the page]][fn:1]")
     ' Schön\\n Tea\\nSee the page <http://a.b> [1]'

@@ -13,7 +13,7 @@ _DATA = re.compile(
     rf"data:[\w.+/;=-]{{0,200}};base64,{_BASE64}{{40,}}+"
     rf"(?:[ \t]*\r?\n[ \t]*{_BASE64}{{60,}}+)*+(?:[ \t]*\r?\n[ \t]*[A-Za-z0-9+/]{{1,60}}=+)?"
 )
-LONG_DATA = 1000  # characters; data shorter than that stays in a passage
+LONG_DATA = 1000  # characters; data shorter than that stays in a chunk
 # A soft hyphen at the end of a line is where a word is broken: its rest goes up to it.
 _BROKEN_WORD = re.compile("\u00ad(\r?\n[ \t]*)(\\S+)[ \t]?")
 _INVISIBLE = re.compile("[\u00ad\u180e\u200b\u2060-\u2064\ufeff]+")

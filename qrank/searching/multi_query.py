@@ -20,7 +20,7 @@ def fuse_answers(
 ) -> Answer:
     """Fuse the answers to several queries, each without a limit of its own.
 
-    A passage that was reranked has its best relevance to any of the queries. The others follow
+    A chunk that was reranked has its best relevance to any of the queries. The others follow
     by the mean of their scores, 0 where a query did not find them: what several phrasings find
     goes up.
     """

@@ -1,4 +1,4 @@
-"""Packing the best passages into a number of tokens, for a language model's context."""
+"""Packing the best chunks into a number of tokens, for a language model's context."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from itertools import pairwise
 from qrank.results import Packed, PackedChunk, Result
 
 BYTES_A_TOKEN = 3.0  # Qwen's tokenizer: 4.2 in English, 3.6 in code, 3.1 in French, 2.7 in Hindi
-_LABEL_TOKENS = 4  # the brackets, blanks and line ends around a passage
+_LABEL_TOKENS = 4  # the brackets, blanks and line ends around a chunk
 
 
 def estimate(text: str) -> int:
@@ -24,8 +24,8 @@ def pack(query: str, results: Sequence[Result], max_tokens: int) -> Packed:
     """The best results that fit into max_tokens together with their places, neighbours merged.
 
     Best first as long as they fit; one that does not is passed over. When even the best is too
-    long, its beginning is all there is. Files come in the order of their best passage, the
-    passages of one in its own order.
+    long, its beginning is all there is. Files come in the order of their best chunk, the
+    chunks of one in its own order.
     """
     chosen: list[Result] = []
     packed: list[PackedChunk] = []
@@ -55,7 +55,7 @@ def _merged(results: Sequence[Result]) -> list[PackedChunk]:
 
 
 def _follows(before: Result, result: Result) -> bool:
-    """Whether only blanks lie between two passages: a file's ids were given in their order."""
+    """Whether only blanks lie between two chunks: a file's ids were given in their order."""
     same_file = (before.location, before.collection) == (result.location, result.collection)
     return same_file and int(result.id) == int(before.id) + 1
 
@@ -89,7 +89,7 @@ def _packed(run: Sequence[Result], text: str, end_line: int, end_byte: int) -> P
 
 
 def _beginning(result: Result, max_tokens: int) -> list[PackedChunk]:
-    """As much of a passage as fits, whole lines or else whole words; nothing if not even that."""
+    """As much of a chunk as fits, whole lines or else whole words; nothing if not even that."""
     for separator in ("\n", " "):
         cuts = [i for i, char in enumerate(result.text) if char == separator]
         for cut in reversed(cuts):

@@ -28,13 +28,13 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-WORDS = 60  # of a passage, the most frequent first, are looked for where there are no vectors
+WORDS = 60  # of a chunk, the most frequent first, are looked for where there are no vectors
 
 
 def similar(store: Store, place: str, query: Query, model: StoredModel | None) -> Answer:
-    """The passages that are most like place: a path, or PATH:LINE for one passage of it.
+    """The chunks that are most like place: a path, or PATH:LINE for one chunk of it.
 
-    Those of the same file are left out, or that one passage. They are ordered by cosine with the
+    Those of the same file are left out, or that one chunk. They are ordered by cosine with the
     middle of the place's vectors; in mode bm25, or when the index has no vectors (model None),
     by BM25 for the place's words. Of query its limit, per_file, min_score, stale, filter and mode
     count.
@@ -75,7 +75,7 @@ def similar(store: Store, place: str, query: Query, model: StoredModel | None) -
 
 
 def _middle(store: Store, model: int, passages: list[int]) -> NDArray[np.float32] | None:
-    """The unit vector amid those of passages, of shape (dims,); None when they have none."""
+    """The unit vector amid those of chunks, of shape (dims,); None when they have none."""
     import numpy as np
 
     with_vector, unit_vectors = store.vectors(model, passages)
@@ -86,7 +86,7 @@ def _middle(store: Store, model: int, passages: list[int]) -> NDArray[np.float32
 
 
 def passages_at(store: Store, place: str) -> list[StoredChunk]:
-    """The passages of a file, or the one at PATH:LINE (else the last before that line).
+    """The chunks of a file, or the one at PATH:LINE (else the last before that line).
 
     Raises InputError when the index does not hold it.
     """
@@ -118,7 +118,7 @@ def _scores(mode: str, score: StageScore) -> Scores:
 
 
 def _is_own(stored: StoredChunk, own: list[StoredChunk]) -> bool:
-    """Whether a passage is the place itself: its file, or when it is one passage, that one."""
+    """Whether a chunk is the place itself: its file, or when it is one chunk, that one."""
     if len(own) > 1:
         return stored.location == own[0].location
     return (stored.location, stored.chunk.start_byte) == (own[0].location, own[0].chunk.start_byte)

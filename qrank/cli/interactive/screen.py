@@ -1,4 +1,4 @@
-"""The interactive search: what is typed above, results and the chosen one's passage below."""
+"""The interactive search: what is typed above, results and the chosen one's chunk below."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class Screen(App[None]):
         self._cli_run = run
         self._first_query = query
         self._results: list[Result] = []
-        self._read: Result | None = None  # whose passage is shown
+        self._read: Result | None = None  # whose chunk is shown
         self._terms: list[str] = []
         self._searcher = Searcher(
             index, collections, path, lambda *found: self.post_message(Found(*found))
@@ -193,7 +193,7 @@ class Screen(App[None]):
             shown.highlighted = max(0, min(at, len(self._results) - 1))
 
     def action_scroll(self, by: int) -> None:
-        """Read on in the passage, or go back."""
+        """Read on in the chunk, or go back."""
         preview = self.query_one(VerticalScroll)
         preview.scroll_relative(y=by * max(1, preview.size.height - 1), animate=False)
 

@@ -23,7 +23,7 @@ def escape_control_chars(text: str) -> str:
 
 
 def escape_passage(text: str) -> str:
-    """The same for a passage, without what is not meant to be seen: colours, soft hyphens.
+    """The same for a chunk, without what is not meant to be seen: colours, soft hyphens.
 
     >>> escape_passage("\\x1b[31mred\\x07")
     'red␇'

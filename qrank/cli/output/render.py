@@ -113,7 +113,7 @@ def secrets_skipped(paths: Sequence[str], removed: int = 0) -> None:
 
 
 def file_plan(plan: FilePlan) -> None:
-    """The passages a file is cut into, each under a line that says where it is."""
+    """The chunks a file is cut into, each under a line that says where it is."""
     for chunk in plan.chunks:
         lines = f"{chunk.start_line}-{chunk.end_line}"
         page = f" (page {chunk.page})" if chunk.page is not None else ""
@@ -124,7 +124,7 @@ def file_plan(plan: FilePlan) -> None:
 
 
 def file_count(plan: FilePlan, tokens: int) -> None:
-    """How many passages a file is cut into, and tokens about, on a line."""
+    """How many chunks a file is cut into, and tokens about, on a line."""
     chunks = plural(len(plan.chunks), "chunk")
     print(f"{escape_line(short_path(plan.location))}: {chunks}, ~{tokens} tokens")
 

@@ -1,4 +1,4 @@
-"""The part of a passage that is shown: its best sentence, with the query's terms marked."""
+"""The part of a chunk that is shown: its best sentence, with the query's terms marked."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from qrank.names import disk_path
 from qrank.results import IndexedChunk
 
 Span = tuple[int, int]
-BLOCK = 1 << 13  # bytes of a file that are read at first, to show lines around a passage
+BLOCK = 1 << 13  # bytes of a file that are read at first, to show lines around a chunk
 FARTHEST = 1 << 20  # bytes on either side that are read for them: a file may be one line
 LINES = 5  # of code, lists and tables around the best one
 _HEADING_LINES = re.compile(r"\A(?:#{1,6}[^\S\n].*(?:\n\s*|\Z))+")
@@ -46,12 +46,12 @@ class Line:
 
 
 def without_headings(passage: str) -> str:
-    """A Markdown passage without the heading lines it begins with, unless it has nothing else."""
+    """A Markdown chunk without the heading lines it begins with, unless it has nothing else."""
     return _HEADING_LINES.sub("", passage) or passage
 
 
 def snippet(passage: str, terms: Sequence[str], width: int) -> list[Line]:
-    """The best of a passage: about width characters of prose as one line, or, where lines have a
+    """The best of a chunk: about width characters of prose as one line, or, where lines have a
     meaning of their own (code, lists, tables), the few around the best one.
 
     >>> [line.text for line in snippet("One. Two three\\nfour.", ["three"], 100)]
@@ -74,7 +74,7 @@ def _as_words(heading: re.Match[str]) -> str:
 
 
 def whole(passage: str, terms: Sequence[str]) -> list[Line]:
-    """Every line of a passage."""
+    """Every line of a chunk."""
     text = _lines_of(passage)
     return list(_cut(text, terms, best_sentence(text, terms), range(text.count("\n") + 1)))
 
@@ -94,7 +94,7 @@ def context(result: IndexedChunk, terms: Sequence[str], around: int) -> list[Lin
 
 
 def _best_line(passage: str, read: str, terms: Sequence[str]) -> Span:
-    """The line of a passage whose readable form has the most of the terms, else its first."""
+    """The line of a chunk whose readable form has the most of the terms, else its first."""
     read = re.sub(r"\r\n?", "\n", read)
     best = best_sentence(read, terms, lines=True) or (0, 0)
     number = read.count("\n", 0, best[0])
@@ -105,7 +105,7 @@ def _best_line(passage: str, read: str, terms: Sequence[str]) -> Span:
 
 
 def keeps_lines(passage: str) -> bool:
-    """Whether a passage is made of lines rather than of sentences.
+    """Whether a chunk is made of lines rather than of sentences.
 
     >>> keeps_lines("def f(x):\\n    return x\\n"), keeps_lines("Some words,\\nthen others.")
     (True, False)
@@ -189,7 +189,7 @@ def _densest(hits: Sequence[tuple[int, int, set[str]]], width: int) -> int:
 
 
 def _around(passage: str, terms: Sequence[str]) -> list[Line]:
-    """The LINES lines around the best one of a passage that keeps its lines."""
+    """The LINES lines around the best one of a chunk that keeps its lines."""
     text = _lines_of(passage)
     best = best_sentence(text, terms)
     count = text.count("\n") + 1
@@ -205,7 +205,7 @@ def _around(passage: str, terms: Sequence[str]) -> list[Line]:
 
 
 def _lines_of(passage: str) -> str:
-    """A passage for display: inert, without blank edges, line ends as newlines."""
+    """A chunk for display: inert, without blank edges, line ends as newlines."""
     return escape_control_chars(re.sub(r"\r\n?", "\n", visible(passage)).strip("\n").rstrip())
 
 
@@ -232,7 +232,7 @@ def _cut(
 
 
 def _surroundings(result: IndexedChunk, around: int) -> tuple[str, str]:
-    """Up to so many lines of the file before and after a passage, all of the passage's own lines
+    """Up to so many lines of the file before and after a chunk, all of the chunk's own lines
     included; nothing when they can't be had any more. No more of the file is read than that."""
     if result.stale or result.member:
         return "", ""

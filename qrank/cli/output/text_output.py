@@ -1,4 +1,4 @@
-"""A search's results for people: grouped by file, a place and a heading each, and its passage."""
+"""A search's results for people: grouped by file, a place and a heading each, and its chunk."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
 
-PIPE_WIDTH = 320  # characters of a passage where there is no terminal to fill
+PIPE_WIDTH = 320  # characters of a chunk where there is no terminal to fill
 ROWS = 3  # of the terminal, that prose may take
 READABLE = 120  # columns: longer lines of prose are hard to read
 ALSO_WIDTH = 80  # characters of a further chunk of a file
@@ -84,7 +84,7 @@ def _rows(found: Answer, view: View, terms: Terms, width: int) -> Iterator[Row]:
 def _lines(result: Result, found: Answer, view: View, width: int) -> list[Line]:
     if view.around is not None:
         return context(result, found.terms, view.around)
-    # The heading that a Markdown passage begins with stands above it already.
+    # The heading that a Markdown chunk begins with stands above it already.
     text = readable(result.text, result.location)
     text = without_headings(text) if result.heading else text
     return whole(text, found.terms) if view.full else snippet(text, found.terms, width)
@@ -156,7 +156,7 @@ def marked(line: Line) -> list[tuple[str, str]]:
 
 
 def _body(line: Line) -> Row:
-    """A row of a passage."""
+    """A row of a chunk."""
     if line.number is None:
         return Row(marked(line), INDENT, crop=line.crop, prose=True)
     sign = ":" if line.best else "-"

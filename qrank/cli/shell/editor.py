@@ -23,7 +23,7 @@ _LINE = ("idea", "pycharm", "goland", "webstorm", "clion", "rubymine", "kate", "
 def place(name: str, run: Run) -> tuple[Path, int]:
     """The (file, line) that an id of the index, or PATH[:LINE], means.
 
-    Raises InputError when there is no such passage or file.
+    Raises InputError when there is no such chunk or file.
     """
     path, line = name, 1
     exists = os.path.exists(on_disk(disk_path(name)))  # noqa: PTH110
