@@ -8,8 +8,6 @@ from pathlib import Path
 import pytest
 from support import Run, extract
 
-from qrank.errors import NoTextError
-
 BIB = r"""% my papers
 @string{zp = "Zeitschrift f{\"u}r Physik"}
 @comment{jabref-meta: hidden}
@@ -135,6 +133,5 @@ def test_what_is_cut_off_is_read_as_far_as_it_goes(end: int) -> None:
         assert "Schrödinger" in extract("a.vcf", VCF.encode()[:end]).text
 
 
-def test_what_begins_no_calendar_is_said() -> None:
-    with pytest.raises(NoTextError, match="no calendar and no card begins in it"):
-        extract("a.ics", b"just a text\n")
+def test_what_begins_no_calendar_is_read_as_a_text() -> None:
+    assert extract("a.ics", b"just a text\n").text.strip() == "just a text"

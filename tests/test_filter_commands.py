@@ -88,7 +88,7 @@ def test_input_forms(qrank: Qrank) -> None:
     ]
     as_lines = qrank(*words, "--input", "lines", stdin='{"text": "a"}\n').lines()
     assert as_lines[0]["text"] == '{"text": "a"}'
-    assert 'stdin, line 2: no string under "text"' in complaint(
+    assert 'stdin, line 2: "text" is missing or not a string' in complaint(
         qrank(*words, stdin='{"text":"a"}\n{}\n')
     )
     assert "stdin, line 1: not valid JSON" in complaint(

@@ -75,8 +75,8 @@ def test_a_file_that_was_read_in_part(qrank: Qrank, notes: Path) -> None:
         ("build/in/b.md", "{}/build: ignored by {}/.gitignore:3: build/"),
         (".hidden.md", "hidden (--hidden reads it)"),
         (".gitignore", "hidden"),
-        ("key.md", "a private key (--include-secrets reads it)"),
-        ("server.pem", "a private key (--include-secrets reads it)"),
+        ("key.md", "a private key (--include-secrets indexes it)"),
+        ("server.pem", "a private key (--include-secrets indexes it)"),
         ("picture.png", "binary file"),
         ("large.md", "larger than 32 MiB"),
         ("fifo", "not a regular file"),
@@ -116,7 +116,7 @@ def test_a_folder_counts_by_reason(qrank: Qrank, notes: Path) -> None:
     rules = f"{notes}/.gitignore"
     assert reasons[f"ignored by {rules}:2: *.log"] == (1, 0)
     assert reasons[f"ignored by {rules}:3: build/"] == (0, 1)
-    assert reasons["a private key (--include-secrets reads it)"] == (2, 0)
+    assert reasons["a private key (--include-secrets indexes it)"] == (2, 0)
     assert reasons["not indexed yet (qrank index)"] == (1, 0)
     assert reasons["binary file"] == (1, 0)
     assert len(reasons) >= 9

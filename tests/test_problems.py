@@ -94,7 +94,7 @@ def test_deep_front_matter_does_not_cost_the_file(qrank: Qrank, tmp_path: Path) 
 
 
 def test_a_beginning_that_can_t_be_read_has_a_reason(tmp_path: Path) -> None:
-    (tmp_path / "a.png").write_bytes(b"x")
+    (tmp_path / "a.png").write_bytes(b"\0")
     found = prefixes([f"{tmp_path}/a\0b", f"{tmp_path}/gone.md", f"{tmp_path}/a.png"])
     assert [each.reason for each in found] == [
         "embedded null byte", "no such file or directory", "binary file",

@@ -220,9 +220,11 @@ def test_a_pipe_gets_no_terminal_s_marks(qrank: Qrank, odd_db: Path) -> None:
     assert "x" * 200 in shown  # lines whole
 
 
-def test_formats_in_a_pipe_are_what_the_files_say(qrank: Qrank, odd_db: Path) -> None:
+def test_formats_in_a_pipe_are_what_the_files_say(
+    qrank: Qrank, odd_db: Path, tmp_path: Path
+) -> None:
     out = qrank("search", "wombat", *BM25, "--db", odd_db, "--format", "{path}", "-0").stdout
     [path, rest] = out.split("\0")
     assert rest == ""
-    assert Path(path).is_file()
+    assert (tmp_path / path).is_file()
     assert os.path.basename(path) == "evil\x1b[31m\nname.md"  # noqa: PTH119

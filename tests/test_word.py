@@ -288,7 +288,7 @@ def test_files_in_a_document_are_read_under_their_names() -> None:
         '<w:altChunk r:id="rId1"/>' + paragraph("after")
         + paragraph('<w:r><w:object><o:OLEObject r:id="rId2"/></w:object></w:r>')
         + paragraph('<w:r><w:object><o:OLEObject r:id="rId3"/></w:object></w:r>'),
-        {"word/a.html": "<p>in HTML</p>", "word/embeddings/b.docx": inner, "word/c.docx": b"none"},
+        {"word/a.html": "<p>in HTML</p>", "word/embeddings/b.docx": inner, "word/c.docx": b"\0no"},
         ("aFChunk", "a.html"), ("package", "embeddings/b.docx"), ("package", "c.docx"),
     )  # fmt: skip
     document = extract("a.docx", data)

@@ -31,7 +31,8 @@ EXAMPLES = {
     ],
     "search": [
         'qrank search "who may work alone at night"',
-        'qrank search pg_promote --mode bm25 --path "code"',
+        "qrank search pg_promote --mode bm25",
+        'qrank search "keep photos safe" --path howto -n 3',
         "qrank search 'starter -bread \"nail varnish\"' -n 3",
         'qrank search "renew a certificate" --json | jq -r ".results[].path"',
         'qrank search "when does annual leave expire" --max-tokens 2000',

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 def show(status: PathStatus) -> None:
     """Print when and as what it was indexed, or what keeps it out."""
-    _line("path", status.path)
+    _line("path", short_path(status.path))
     if status.is_folder:
         _folder(status)
     else:

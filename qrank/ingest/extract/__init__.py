@@ -279,8 +279,8 @@ def documents(file: BinaryIO, name: str, reading: Reading = READ_ALL) -> Iterato
             if is_sure:
                 yield from pending
                 pending.clear()
-    except (NoTextError, ExtractError):
-        if is_sure:
+    except (NoTextError, ExtractError) as error:
+        if is_sure or (known.records and isinstance(error, NoTextError)):  # rows, but no text
             raise
         file.seek(0)
         yield from _read(file, TEXT, suffix, reading)
