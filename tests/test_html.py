@@ -97,3 +97,14 @@ def test_subtitles_of_other_programs() -> None:
     vtt = "WEBVTT\n\nNOTE no\n\n00:07.000 --> 00:08.000\nA &amp; <b>B</b>\nA &amp; B\n"
     [made] = chunk(extract("a.vtt", vtt.encode()))
     assert made.text == "[00:00:07] A & B"
+
+
+def test_what_is_said_outside_of_a_cue_is_kept() -> None:
+    first = "1\n00:00:01,000 --> 00:00:02,000\nThe kestrel\n\nhovers.\n\n"
+    srt = f"{first}2\nIt has no time.\n\n3\n00:00:09,000 --> 00:00:10,000\nThe end\n"
+    [made] = chunk(extract("a.srt", srt.encode()))
+    assert made.text == "[00:00:01] The kestrel\nhovers.\nIt has no time.\n[00:00:09] The end"
+    head = "WEBVTT\nKind: captions\n\nSTYLE\n::cue {}\n\n"
+    aside = "NOTE no\nnor this\n\nsecond\n00:09.000 --> 00:10.000\nThe end\n"
+    [made] = chunk(extract("a.vtt", (head + first.replace(",", ".") + aside).encode()))
+    assert made.text == "[00:00:01] The kestrel\nhovers.\n[00:00:09] The end"

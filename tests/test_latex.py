@@ -146,3 +146,8 @@ def test_what_is_broken_is_read_as_far_as_it_goes(broken: str) -> None:
 def test_the_encoding_that_a_paper_names_is_used(name: str, codec: str, word: str) -> None:
     text = f"\\documentclass{{article}}\n\\usepackage[{name}]{{inputenc}}\nThe {word} here.\n"
     assert extract("a.tex", text.encode(codec)).text == text
+
+
+def test_a_comment_joins_words_but_no_command_to_a_word() -> None:
+    made = readable("\\section{Body Elements%\n  \\label{body-elements}%\n}\nwo%\n  rd", "a.tex")
+    assert made.split() == ["Body", "Elements", "body-elements", "word"]

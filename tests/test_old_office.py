@@ -153,3 +153,12 @@ def test_objects_in_a_document_are_read_or_counted() -> None:
     assert texts[1] == BODY[1]
     assert texts[-2:] == ["packed text", "in a package"]
     assert document.note == "3 embedded objects"
+
+
+def test_an_encrypted_workbook_is_called_so() -> None:
+    records = ((0x809, bytes(16)), (0x2F, bytes(54)), (0xE1, b"\xb0\4"))
+    book = b"".join(struct.pack("<2H", kind, len(data)) + data for kind, data in records)
+    with pytest.raises(ExtractError, match=r"^encrypted$"):
+        list(documents(io.BytesIO(compound({"Workbook": book})), "a.xls"))
+    with pytest.raises(ExtractError, match="no text"):
+        list(documents(io.BytesIO(compound({"Workbook": book[:20]})), "a.xls"))

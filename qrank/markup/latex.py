@@ -204,7 +204,7 @@ class _Scan:
         before = self._text[start - 1 : start]
         if name == "item":
             self._out.append("- ")
-        elif blank or before.isalnum() or before in tuple(".,;)]}"):
+        elif blank or before.isalnum() or before in tuple(".,;)]}") or self._joins():
             self._out.append(" ")
         end = self._options(keep=name not in DROPPED)
         if DROPPED.get(name):
@@ -212,6 +212,10 @@ class _Scan:
             end = self._at
         if name in WITH_ARGUMENT:
             self._apart = end
+
+    def _joins(self) -> bool:
+        """Whether a comment has just taken a line end away."""
+        return "".join(self._out[-2:]).endswith(_JOINED)
 
     def _options(self, *, keep: bool) -> int:
         """Pass over what is in brackets, unless it is text; returns where it ends."""

@@ -15,6 +15,7 @@ from qrank.results import Document
 STRETCH = 600  # characters: half a minute of speech
 _TIME = re.compile(r"\s*(?:(\d{1,9}):)?(\d\d):(\d\d)[.,]\d+\s*-->")
 _DIALOGUE = re.compile(r"Dialogue:[^,\n]*,\s*(\d{1,9}):(\d\d):(\d\d)[.,]\d+,(?:[^,\n]*,){7}(.*)")
+_ASIDE = re.compile(r"(?:NOTE|STYLE|REGION)(?:\s|$)")  # WebVTT's blocks that are no cues
 _TAG = re.compile(r"<[^>\n]{0,100}>|\{\\[^}\n]{0,100}\}")
 
 
@@ -44,17 +45,31 @@ def extract(file: BinaryIO) -> Iterator[Document]:
 
 def _lines(text: str) -> Iterator[_Line]:
     time = ""  # of the cue that is being read
-    for number, line in enumerate(re.split(r"\r\n?|\n", text), 1):
+    latest = ""  # time: what is said outside of a cue (a blank line in it, no time) is kept
+    before = ""
+    is_aside = False
+    lines = re.split(r"\r\n?|\n", text)
+    for number, line in enumerate(lines, 1):
         if begins := _TIME.match(line):
-            time = _clock(*begins.groups())
+            time = latest = _clock(*begins.groups())
         elif begins := _DIALOGUE.match(line):
             for part in re.split(r"\\[Nn]", begins[4]):
                 if said := _TAG.sub("", part).replace("\\h", " ").strip():
                     yield _Line(number, _clock(*begins.group(1, 2, 3)), said)
         elif not line.strip():
-            time = ""
-        elif time and (said := unescape(_TAG.sub("", line)).strip()):
-            yield _Line(number, time, said)
+            time, is_aside = "", False
+        else:
+            following = lines[number] if number < len(lines) else ""
+            if not time and not before.strip():
+                is_aside = bool(_ASIDE.match(line))
+            is_name = not time and (
+                _TIME.match(following)
+                or (line.strip().isdecimal() and following.strip() and not before.strip())
+            )
+            said = "" if is_aside or is_name else unescape(_TAG.sub("", line)).strip()
+            if latest and said:
+                yield _Line(number, time or latest, said)
+        before = line
 
 
 def _clock(hours: str | None, minutes: str, seconds: str) -> str:

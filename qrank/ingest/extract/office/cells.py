@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import datetime
 import re
+import struct
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import TYPE_CHECKING, BinaryIO
 
 from qrank.errors import ExtractError
 from qrank.ingest.extract.building import Builder, one_line
+from qrank.ingest.extract.office.compound import Compound
 from qrank.results import Document
 
 if TYPE_CHECKING:
@@ -32,6 +34,19 @@ def workbook(file: BinaryIO) -> CalamineWorkbook:
         raise ExtractError("encrypted") from error
     except (python_calamine.CalamineError, ValueError, OSError) as error:
         raise ExtractError("damaged, or no spreadsheet") from error
+
+
+def has_password(file: BinaryIO) -> bool:
+    """Whether a workbook of before 2007 says that it is encrypted: [MS-XLS] 2.4.117, FilePass,
+    behind the first record. (calamine calls it damaged, or finds no sheets.)"""
+    file.seek(0)
+    try:
+        book = Compound(file).read("Workbook")
+        (size,) = struct.unpack_from("<2xH", book)
+        (second,) = struct.unpack_from("<H", book, 4 + size)
+    except (ExtractError, struct.error):
+        return False
+    return bool(second == 0x2F)
 
 
 def rows(book: CalamineWorkbook, name: str) -> Iterator[list[str]]:

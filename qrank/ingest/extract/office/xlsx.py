@@ -29,6 +29,8 @@ def extract(file: BinaryIO) -> Iterator[Document]:
     """Yield the sheets, long ones in stretches. Raises ExtractError for what is no spreadsheet."""
     start = file.read(2)
     if start != b"PK":
+        if cells.has_password(file):
+            raise ExtractError("encrypted")
         yield from cells.every_sheet(cells.workbook(file))
         return
     package = Package(file)
