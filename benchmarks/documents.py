@@ -223,9 +223,9 @@ def by_chapters(path: Path) -> str:
     with zipfile.ZipFile(path) as book:
         names = [name for name in book.namelist() if name.endswith(".opf")]
         package = ElementTree.fromstring(book.read(names[0]))
-        items = {item.get("id"): item.get("href", "") for item in package.iter("{*}item")}
+        items = {item.get("id"): item.get("href", "") for item in package.findall(".//{*}item")}
         base = names[0].rpartition("/")[0]
-        spine = [items[ref.get("idref")] for ref in package.iter("{*}itemref")]
+        spine = [items[ref.get("idref")] for ref in package.findall(".//{*}itemref")]
         return "\n".join(by_w3m(book.read(f"{base}/{unquote(href)}".lstrip("/"))) for href in spine)
 
 
@@ -451,7 +451,8 @@ def report(results: dict[str, list[Result]]) -> None:
             missed = recall < GOAL.get(format, 0.99) or glued > 0.001 or skipped
             line += f"{recall:9.4f}{glued:9.5f}{len(skipped):9}{'  missed' if missed else ''}"
         else:
-            line += f"{'no program':>18}{len(skipped):9}"
+            known = any(result.theirs is not None for result in found)
+            line += f"{'read none' if known else 'no program':>18}{len(skipped):9}"
         print(line)
         worst += [(result.recall, format, result) for result in compared if result.missing]
         for result in skipped:
