@@ -100,7 +100,7 @@ def test_a_queries_file_is_asked_of_the_index(qrank: Callable[..., Run], sample_
     numbers = run.json()["datasets"]["queries"]
     assert numbers["hybrid"]["queries"] == 20
     assert 0.5 < numbers["bm25"]["recall@10"] <= 1
-    assert numbers["hybrid"]["ndcg@10"] >= numbers["bm25"]["ndcg@10"]
+    assert min(numbers[each]["ndcg@10"] for each in ("bm25", "hybrid")) > 0.8
 
 
 def test_comparing_fails_only_for_what_is_significantly_worse(
@@ -208,7 +208,7 @@ def test_a_broken_dataset_is_told_in_a_line(
         (["--plot", "x.xyz"], "can't be drawn"),
         (["--configs", ","], "no configuration"),
         (["--embed-model", "nowhere"], "nowhere"),
-        (["--run-dir", "/dev/null/x", "--configs", "bm25"], "can't be made"),
+        (["--run-dir", "/dev/null/x", "--configs", "bm25"], "can't create the folder"),
     ],
 )
 def test_wrong_options_are_told_in_a_line(
@@ -219,7 +219,7 @@ def test_wrong_options_are_told_in_a_line(
 
 def test_no_dataset_is_told_in_a_line(qrank: Callable[..., Run], tmp_path: Path) -> None:
     assert "there is no dataset" in complaint(qrank("eval", tmp_path / "nothing"))
-    assert "no BEIR folder" in complaint(qrank("eval", tmp_path))
+    assert "is not a BEIR folder" in complaint(qrank("eval", tmp_path))
 
 
 def test_plot_draws_a_picture(qrank: Callable[..., Run], beir: Path, tmp_path: Path) -> None:

@@ -88,7 +88,7 @@ def test_open_starts_the_editor_at_the_line(qrank: Qrank, sample_db: Path, tmp_p
     assert qrank("open", LOAF, **editor).stdout.splitlines() == ["+1", str(LOAF)]
     assert qrank("open", LOAF, EDITOR="false", VISUAL="").returncode == 1
     assert "can't start" in complaint(qrank("open", LOAF, VISUAL="/no/such/editor"))
-    assert "can't be read" in complaint(qrank("open", LOAF, VISUAL="vi 'x"))
+    assert "can't parse" in complaint(qrank("open", LOAF, VISUAL="vi 'x"))
     assert "there is no file" in complaint(qrank("open", "nope.md:3", **editor))
 
 
@@ -141,7 +141,11 @@ def test_rerank_after_ripgrep_itself(environment: dict[str, str]) -> None:
 
 
 def test_rerank_reads_files_that_are_named(qrank: Qrank, tmp_path: Path) -> None:
-    texts = {"a one.txt": "an owl at night", "b\n.txt": "high tide at noon", "c": "\0\1\1\0"}
+    texts = {
+        "a one.txt": "an owl at night",
+        "b\n.txt": "high tide at noon",
+        "c": "\0\1\2\3\4\5\6\7\0\0\0\x0e",
+    }
     for name, text in texts.items():
         (tmp_path / name).write_text(text, "utf-8")
     names = "\0".join([*texts, "missing"])
@@ -166,5 +170,5 @@ def test_rerank_reads_files_of_every_format(qrank: Qrank, tmp_path: Path) -> Non
     assert "garden pump" in texts["water.docx"]
     assert "garden pump" in texts["water.pdf"]
     assert (texts["wide.txt"], texts["packed.txt.gz"]) == ("tides and ships\n", "a packed lunch")
-    assert f"skipped {FILES / 'scan.pdf'}: its pages have no text" in run.stderr
+    assert f"skipped {FILES / 'scan.pdf'}: its pages hold no text" in run.stderr
     assert f"skipped {tmp_path}: not a regular file" in run.stderr

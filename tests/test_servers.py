@@ -138,7 +138,7 @@ def test_an_index_from_elsewhere_does_not_choose_the_server(
     (Path(environment["HOME"]) / ".local/share/qrank/models/servers.json").unlink()
     before = len(server.asked)
     line = complaint(qrank("search", "tide", "--db", "i.db"))
-    assert f"sent to {server.url}, a server that you have not used before" in line
+    assert f"would send texts to {server.url}, a server that you have not used before" in line
     assert len(server.asked) == before
     qrank("search", "tide", "--db", "i.db", "--embed-model", server.url)
     assert qrank("search", "tide", "--db", "i.db").returncode == 0
@@ -218,7 +218,7 @@ def test_the_key_comes_from_the_environment_and_is_told_to_nobody(
     server.key = "s3cr3t-key"
     (tmp_path / "a.txt").write_text("a tide\n")
     line = complaint(qrank("embed", "--embed-model", server.url, stdin="a"))
-    assert "rejected the key (401); put it into QRANK_API_KEY" in line
+    assert "rejected the key (401); put the right key into QRANK_API_KEY" in line
     with_key = {"QRANK_API_KEY": server.key}
     words = ("index", "a.txt", "--db", "i.db", "--embed-model", server.url, "--debug")
     runs = [qrank(*words, **with_key), qrank("search", "tide", "--db", "i.db", **with_key)]
@@ -304,7 +304,7 @@ def test_a_wrong_embedding_server_is_one_line_and_the_index_as_it_was(
     ("behaviour", "reason"),
     [
         ({"spoil": spoiled(one_less)}, "scores for"),
-        ({"spoil": spoiled(one_nan)}, "no number"),
+        ({"spoil": spoiled(one_nan)}, "not a number"),
         ({"spoil": lambda _: {"error": "no"}}, "did not answer with scores"),
         ({"page": True}, "did not answer with JSON"),
         ({"rerank": "none"}, "answers 404"),

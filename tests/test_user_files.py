@@ -173,16 +173,18 @@ def test_a_model_file_is_made_beside_files_of_any_name(qrank: Qrank, tmp_path: P
 
 
 def test_init_makes_the_index_that_is_named(qrank: Qrank, tmp_path: Path) -> None:
-    assert qrank("init", "--db", "deep/x.db").stdout == f"Made {tmp_path / 'deep' / 'x.db'}\n"
-    assert qrank("init", QRANK_DB="y.db").stdout == f"Made {tmp_path / 'y.db'}\n"
-    assert qrank("init", "--db", "z.db", QRANK_DB="y.db").stdout == f"Made {tmp_path / 'z.db'}\n"
+    assert qrank("init", "--db", "deep/x.db").stdout == f"Created {tmp_path / 'deep' / 'x.db'}\n"
+    assert qrank("init", QRANK_DB="y.db").stdout == f"Created {tmp_path / 'y.db'}\n"
+    assert qrank("init", "--db", "z.db", QRANK_DB="y.db").stdout == f"Created {tmp_path / 'z.db'}\n"
     for db in ("deep/x.db", "y.db", "z.db"):
         assert qrank("status", "--db", db).returncode == 0
     assert not (tmp_path / ".qrank").exists()
     assert qrank("init", "--db", "z.db").stdout.startswith("There is already ")
-    assert qrank("init").stdout == f"Made {tmp_path / '.qrank' / 'index.db'}\n"
+    assert qrank("init").stdout == f"Created {tmp_path / '.qrank' / 'index.db'}\n"
     assert qrank("config", "set", "db", "own.db").returncode == 0
-    assert qrank("init").stdout == f"Made {tmp_path / 'own.db'}\n"  # what is used here from now on
+    assert (
+        qrank("init").stdout == f"Created {tmp_path / 'own.db'}\n"
+    )  # what is used here from now on
 
 
 def test_two_writers_at_once_leave_one_whole_file(tmp_path: Path) -> None:

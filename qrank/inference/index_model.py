@@ -150,7 +150,7 @@ def record(store: Store, model: IndexModel, dims: int) -> StoredModel:
     if model.stored:
         if model.stored.dims != dims:
             raise IndexFileError(
-                f"{model.choice.name} gives vectors of {dims} dims, the index {store.path} holds "
+                f"{model.choice.name} gives vectors with {dims} dimensions, the index {store.path} holds "
                 f"its vectors of {model.stored.dims}",
                 hint="does the server run another model now?",
             )

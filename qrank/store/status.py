@@ -14,7 +14,7 @@ from qrank.store.filters import Filter
 
 def _size(path: Path) -> int:
     """Bytes of the index on disk: with what SQLite keeps beside the file while it is in use."""
-    parts = (path, Path(f"{path}-wal"), Path(f"{path}-shm"))
+    parts = (path, Path(f"{path}-wal"))
     return sum(part.stat().st_size for part in parts if part.exists())
 
 
