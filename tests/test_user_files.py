@@ -182,9 +182,7 @@ def test_init_makes_the_index_that_is_named(qrank: Qrank, tmp_path: Path) -> Non
     assert qrank("init", "--db", "z.db").stdout.startswith("There is already ")
     assert qrank("init").stdout == f"Created {tmp_path / '.qrank' / 'index.db'}\n"
     assert qrank("config", "set", "db", "own.db").returncode == 0
-    assert (
-        qrank("init").stdout == f"Created {tmp_path / 'own.db'}\n"
-    )  # what is used here from now on
+    assert qrank("init").stdout == f"Created {tmp_path / 'own.db'}\n"
 
 
 def test_two_writers_at_once_leave_one_whole_file(tmp_path: Path) -> None:

@@ -150,8 +150,8 @@ def record(store: Store, model: IndexModel, dims: int) -> StoredModel:
     if model.stored:
         if model.stored.dims != dims:
             raise IndexFileError(
-                f"{model.choice.name} gives vectors with {dims} dimensions, the index {store.path} holds "
-                f"its vectors of {model.stored.dims}",
+                f"{model.choice.name} returns vectors with {dims} dimensions, but the index "
+                f"{store.path} holds its vectors with {model.stored.dims}",
                 hint="does the server run another model now?",
             )
         return model.stored
