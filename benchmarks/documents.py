@@ -249,10 +249,20 @@ def by_json(path: Path) -> str:
 
 
 def by_cues(path: Path) -> str:
-    """Subtitles: the lines that are no number, no time and no header, without tags."""
+    """What is said in subtitles, without tags."""
+    text = _decoded(path.read_bytes())
+    text = re.sub(
+        r"^(?:WEBVTT|NOTE|STYLE|REGION)\b[\s\S]*?(?:\n\n|\Z)", "\n", text, flags=re.MULTILINE
+    )
+    text = re.sub(r"^(?:.+\n)?.*-->.*$", "", text, flags=re.MULTILINE)  # a cue's name and time
+    return html.unescape(re.sub(r"<[^<>]+>|\{\\[^{}]*\}", " ", text))
+
+
+def by_dialogue(path: Path) -> str:
+    """What is said in SubStation's subtitles."""
     lines = _decoded(path.read_bytes()).splitlines()
-    spoken = (line for line in lines if not re.match(r"\d+\s*$|WEBVTT|.*-->", line))
-    return html.unescape(re.sub(r"<[^<>]+>|\{\\[^{}]*\}", " ", "\n".join(spoken)))
+    said = (line.split(",", 9)[9] for line in lines if line.startswith("Dialogue:"))
+    return re.sub(r"\{\\[^{}]*\}|\\[Nnh]", " ", "\n".join(said))
 
 
 def _decoded(data: bytes) -> str:
@@ -281,6 +291,8 @@ READERS: dict[str, tuple[str, Callable[[Path], str]]] = {
     "mail": ("python", by_email),
     "ipynb": ("python", by_json),
     "srt": ("python", by_cues),
+    "vtt": ("python", by_cues),
+    "ass": ("python", by_dialogue),
     "md": ("python", by_itself),
     "rst": ("python", by_itself),
     "txt": ("python", by_itself),
