@@ -179,7 +179,7 @@ def test_init_makes_the_index_that_is_named(qrank: Qrank, tmp_path: Path) -> Non
     for db in ("deep/x.db", "y.db", "z.db"):
         assert qrank("status", "--db", db).returncode == 0
     assert not (tmp_path / ".qrank").exists()
-    assert qrank("init", "--db", "z.db").stdout.startswith("There is already ")
+    assert qrank("init", "--db", "z.db").stdout.startswith("Already exists: ")
     assert qrank("init").stdout == f"Created {tmp_path / '.qrank' / 'index.db'}\n"
     assert qrank("config", "set", "db", "own.db").returncode == 0
     assert qrank("init").stdout == f"Created {tmp_path / 'own.db'}\n"
