@@ -32,6 +32,7 @@ class Gate:
 
     def __init__(self, most: int = TEXTS) -> None:
         self.opened = threading.Event()
+        self.holds = 0  # answers
         self._left = most
         self._lock = threading.Lock()
 
@@ -39,6 +40,7 @@ class Gate:
         with self._lock:
             held = self._left > 0 and len(answer["data"]) > 1
             self._left -= held
+            self.holds += held
         if held:
             self.opened.wait(300)
         return answer
@@ -123,7 +125,7 @@ def test_what_a_killed_run_had_claimed_is_embedded_by_the_other(
     tmp_path: Path, start: Start, server: ModelServer, gate: Gate
 ) -> None:
     killed = start()
-    wait_until(lambda: len(groups(server)) == IN_FLIGHT, killed)
+    wait_until(lambda: gate.holds == IN_FLIGHT, killed)
     server.spoil = lambda answer: answer  # only the first run waits for answers
     other = start()
     assert other.stderr
@@ -140,7 +142,7 @@ def test_an_interrupted_run_leaves_its_share_to_the_other(
     tmp_path: Path, start: Start, server: ModelServer, gate: Gate
 ) -> None:
     interrupted = start()
-    wait_until(lambda: len(groups(server)) == IN_FLIGHT, interrupted)
+    wait_until(lambda: gate.holds == IN_FLIGHT, interrupted)
     server.spoil = lambda answer: answer
     other = start()
     assert other.stderr
