@@ -233,7 +233,7 @@ _BROKEN_WORD = re.compile(r"-(?<=[^\W\d_]-)\r?\n[^\S\n]*(?=[^\W\d_])")
 
 def _as_runs(text: str) -> str:
     """A text in which what must not be taken apart at a break has none."""
-    if not text.isprintable():
+    if "\x01" in text or "\x02" in text or "\x03" in text or "\x04" in text:
         text = _CONTROLS.sub(" ", text)
     if "-\n" in text or "-\r\n" in text:
         text = _BROKEN_WORD.sub("\x04", text)
