@@ -111,14 +111,17 @@ def test_both_ways_to_make_terms_agree(text: str) -> None:
     assert joined_terms(text).split() == index_terms(text)
 
 
-# A word in any script, as one may type it: some letter and what may follow it in an identifier.
-LETTERS = st.characters(categories=["Lu", "Ll", "Lt", "Lo", "Nd"], exclude_characters="ªº")
-INNER = st.characters(categories=["Lu", "Ll", "Lt", "Lo", "Mn", "Mc", "Nd"])
+# A word in any script: letters and digits, decomposed below. (Forms of the vowel signs of Arabic
+# that stand alone are no letters of a word.)
+FORMS = "".join(map(chr, range(0xFE70, 0xFE80)))
+LETTERS = st.characters(categories=["Lu", "Ll", "Lt", "Lo"], exclude_characters=f"ªº{FORMS}")
+INNER = st.characters(categories=["Lu", "Ll", "Lt", "Lo", "Nd"], exclude_characters=f"ªº{FORMS}")
 
 
-@given(LETTERS.filter(str.isalpha), st.text(INNER, min_size=2, max_size=8))
+@given(LETTERS, st.text(INNER, min_size=2, max_size=8))
 @example("ё", "лка")
 @example("A", "0ŉ")
+@example("A", "ŉ00")
 def test_a_word_of_any_script_is_found_as_it_may_be_typed(first: str, rest: str) -> None:
     word = first + rest
     indexed = set(index_terms(f"… {unicodedata.normalize('NFC', word)}, …"))

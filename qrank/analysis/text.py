@@ -111,7 +111,7 @@ def _word_terms(word: str, latin: str = ENGLISH) -> tuple[str, ...]:
             parts = (_word_terms(part, latin) for part in word.split("\u200c") if part)
             whole = _word_terms(word.replace("\u200c", ""), latin)
             return (*whole, *(term for part in parts for term in part))
-        word = _APOSTROPHES.sub("'", _HIDDEN.sub("", word))
+        word = _APOSTROPHES.sub("'", _HIDDEN.sub("", word).replace("ŉ", "'n"))
     if "\n" in word:  # Donau-
         before, after = _LINE_BREAK.split(word, 1)  # dampfschiff
         return (
