@@ -199,3 +199,13 @@ def test_code_that_defines_a_name_comes_first(tmp_path: Path) -> None:
         ):
             for mode in ("bm25", "hybrid"):
                 assert Path(index.search(query, mode=mode).results[0].path).name == name, query
+
+
+LONG = ["a", "1", ".", "«", "「", "“", "a.", "1 ", "a_", "-", '"', "1.", "((", "\u200f", "«a "]
+
+
+@pytest.mark.parametrize("part", LONG)
+def test_a_query_of_100_kb_is_taken_apart(part: str) -> None:
+    """In linear time: what takes the square of it would not end here for minutes."""
+    parsed = parse("a" + part * (100_000 // len(part)), ["german", "french"])
+    assert len(parsed.terms) <= 100_000

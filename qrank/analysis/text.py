@@ -280,6 +280,24 @@ def joined_terms(text: str, latin: str = ENGLISH) -> str:
     return " ".join(filter(None, map(_run_terms(latin).__getitem__, runs)))
 
 
+def _held_together(text: str) -> Iterator[str]:
+    """What signs hold together: a version, a path, an address, R&D; or digits with blanks between.
+    In linear time: a query may be one word of 100 KB."""
+    numbers: list[str] = []
+    for word in text.split():
+        has_sign = _SIGN_WITHIN.search(word)
+        if _NUMERIC.fullmatch(word) and (numbers or not has_sign):
+            numbers.append(word)
+            continue
+        if len(numbers) > 1:
+            yield " ".join(numbers)
+        numbers = []
+        if has_sign:
+            yield word.lstrip("".join(_SIGNS))
+    if len(numbers) > 1:
+        yield " ".join(numbers)
+
+
 def phrase_terms(text: str, latin: str = ENGLISH) -> tuple[tuple[str, ...], bool]:
     """The terms of words that must follow one another, and whether the last may be the beginning
     of a longer one.
@@ -327,10 +345,8 @@ def query_terms(text: str, latin: str = ENGLISH) -> list[str]:
     return [term for term in kept for _ in range(counts[term])]
 
 
-# What a sign holds together: a version, a path, an address, R&D; or digits with blanks between.
-_COMPOUND = re.compile(
-    r"[^\W_](?:[\w.@$#+]*[^\w\s]+[^\W_])[^\s]*|\d[\d().+/-]*(?:\s[\d().+/-]*\d[\d().+/-]*)+"
-)
+_SIGN_WITHIN = re.compile(r"\w[^\w\s]+\w")
+_NUMERIC = re.compile(r"[\d().+/-]*\d[().+/-]*")
 _MOST_COMPOUNDS, _LONGEST_COMPOUND = 16, 24  # in a query; terms of one
 
 
@@ -342,8 +358,8 @@ def compounds(text: str, latin: str = ENGLISH) -> list[tuple[str, ...]]:
     ([('1', '0', '21'), ('at', 't'), ('qrank', 'store', 'py')], [])
     """
     found: dict[tuple[str, ...], None] = {}
-    for match in _COMPOUND.finditer(text):
-        words = list(islice(tokens(match[0], latin), _LONGEST_COMPOUND + 1))
+    for compound in _held_together(text):
+        words = list(islice(tokens(compound, latin), _LONGEST_COMPOUND + 1))
         terms = tuple(term for _, _, of_word in words for term in of_word)
         if 2 <= len(words) <= _LONGEST_COMPOUND and not any(map(is_unspaced, terms)):
             found[terms] = None

@@ -23,7 +23,7 @@ _PART = re.compile(
     r"""(?:(?<=\s)|^|(?=[«“„「『]))
     (?P<minus>-(?=[^\s-]))?
     (?P<title>title:(?=\S))?
-    (?:(?P<quoted>"[^"]*"|[“„”][^“”]*[“”]|«[^»]*»|「[^」]*」|『[^』]*』)|\S[^\s«“„「『]*)""",
+    (?:(?P<quoted>"[^"]*"|[“„”][^“”]*[“”]|«[^«»]*»|「[^「」]*」|『[^『』]*』)|\S[^\s«“„「『]*)""",
     re.VERBOSE | re.IGNORECASE,
 )
 MOST_TERMS = 1024  # different ones of a query, its first
