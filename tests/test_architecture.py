@@ -23,6 +23,7 @@ LAYERS = {  # each may import those after it
         *("api", "standalone", "json_form", "config", "models", "progress"),
         *("evaluation", "upkeep"),
     },
+    "serve": {"api", "standalone", "config", "models"},
     "evaluation": {"api", "inference", "indexing", "searching", "progress", "store", "models"},
     "api": {
         *("standalone", "indexing", "searching", "upkeep", "inference", "progress"),

@@ -1,0 +1,154 @@
+"""Indexes that stay open and models that stay loaded, for a process that answers many requests."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from qrank.api import Index
+from qrank.closing import Closing
+from qrank.settings import NO_SETTINGS, Settings
+from qrank.standalone import Embedding, Reranking
+
+IDLE = 600.0  # seconds after which what nobody used is closed
+
+T = TypeVar("T", bound=Closing)
+
+
+@dataclass
+class _Kept:
+    """Something that is open once it has a value. Without users it is closed when it is stale, or
+    idle for long."""
+
+    opening: threading.Lock = field(default_factory=threading.Lock)
+    value: Closing | None = None
+    users: int = 0
+    used: float = field(default_factory=time.monotonic)
+    stale: bool = False
+
+
+class Pool(Closing):
+    """Hands out what several threads use at once: each `with` gets what is open already, or opens
+    it. What nobody used for `idle` seconds is closed; 0 keeps it.
+
+    >>> with Pool() as pool, pool.index("notes.db") as index:
+    ...     index.path.name
+    'notes.db'
+    """
+
+    def __init__(self, settings: Settings = NO_SETTINGS, *, idle: float = IDLE) -> None:
+        self._settings, self._idle = settings, idle
+        self._lock = threading.Lock()
+        self._kept: dict[tuple[Any, ...], _Kept] = {}
+        self._closed = threading.Event()
+        self._sweeper: threading.Thread | None = None
+
+    @contextmanager
+    def index(
+        self,
+        path: str | Path | None = None,
+        *,
+        embed_model: str | None = None,
+        rerank_model: str | None = None,
+    ) -> Iterator[Index]:
+        """The index at path (by default the one that the settings name), as it is now: one whose
+        file was replaced is opened anew, one that was removed raises IndexFileError when it is
+        used, as qrank.Index does."""
+        named = self._settings.index_path(Path(path) if path is not None else None)
+        place = ("index", os.path.realpath(named), embed_model, rerank_model)
+        try:
+            found = named.stat()
+            file = (found.st_dev, found.st_ino)
+        except OSError:
+            file = (0, 0)
+
+        def make() -> Index:
+            return Index(
+                named,
+                embed_model=embed_model,
+                rerank_model=rerank_model,
+                settings=self._settings,
+            )
+
+        with self._lend((*place, file), make, replaces=place) as index:
+            yield index
+
+    @contextmanager
+    def embedding(self, model: str | None = None) -> Iterator[Embedding]:
+        """An embedding model, named as on the command line. Raises ModelError."""
+        with self._lend(
+            ("embedding", model), lambda: Embedding(model, settings=self._settings)
+        ) as embedding:
+            yield embedding
+
+    @contextmanager
+    def reranking(self, model: str | None = None) -> Iterator[Reranking]:
+        """A reranking model, named as on the command line. Raises ModelError."""
+        with self._lend(
+            ("reranking", model), lambda: Reranking(model, settings=self._settings)
+        ) as reranking:
+            yield reranking
+
+    def indexes(self) -> list[str]:
+        """The index files that are open."""
+        with self._lock:
+            return sorted({key[1] for key in self._kept if key[0] == "index"})
+
+    def close(self) -> None:
+        """Close everything, what is in use as soon as it is not."""
+        self._closed.set()
+        with self._lock:
+            for kept in self._kept.values():
+                kept.stale = True
+            self._close_unused()
+
+    @contextmanager
+    def _lend(
+        self, key: tuple[Any, ...], make: Callable[[], T], replaces: tuple[Any, ...] = ()
+    ) -> Iterator[T]:
+        """What is kept under key, made when nothing is. What is kept under a key that begins with
+        `replaces` is out of date."""
+        with self._lock:
+            kept = self._kept.get(key)
+            if kept is None:
+                for other, outdated in self._kept.items():
+                    outdated.stale |= bool(replaces) and other[: len(replaces)] == replaces
+                self._close_unused()
+                kept = self._kept[key] = _Kept()
+                self._start_sweeping()
+            kept.users += 1
+        try:
+            with kept.opening:  # who wants something else does not wait for it
+                if kept.value is None:
+                    kept.value = make()
+            yield kept.value  # type: ignore[misc]
+        finally:
+            with self._lock:
+                kept.users -= 1
+                kept.used = time.monotonic()
+                kept.stale |= self._closed.is_set()
+                self._close_unused()
+
+    def _close_unused(self) -> None:
+        for key, kept in list(self._kept.items()):
+            idle = self._idle and time.monotonic() - kept.used >= self._idle
+            if not kept.users and (kept.stale or idle or kept.value is None):
+                del self._kept[key]
+                if kept.value is not None:
+                    kept.value.close()
+
+    def _start_sweeping(self) -> None:
+        if self._sweeper is None and self._idle:
+            self._sweeper = threading.Thread(target=self._sweep, daemon=True)
+            self._sweeper.start()
+
+    def _sweep(self) -> None:
+        while not self._closed.wait(self._idle / 4):
+            with self._lock:
+                self._close_unused()
