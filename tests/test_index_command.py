@@ -314,10 +314,11 @@ def test_files_with_odd_names_are_found_opened_and_removed(
     real = os.fsencode(folder) + b"/caf\xe9.md"
     opened = subprocess.run(
         [COMMAND, "open", found[odd]["id"], "--db", tmp_path / "i.db"],
-        env=environment | {"VISUAL": "cat {path}"},
+        cwd=folder,
+        env=environment,
         capture_output=True,
     )
-    assert opened.stdout == b"one\nkumquat\nthree\n"
+    assert opened.stdout == b"caf\xe9.md:1\n"
     ran = subprocess.run(
         [COMMAND, *words, "-0"], cwd=tmp_path, env=environment, capture_output=True
     )

@@ -100,8 +100,8 @@ def test_the_form_of_unicode_does_not_matter(
     word = unicodedata.normalize(typed, "caf\u00e9")
     title = qrank("search", f"title:{word}", "--mode", "bm25", "--db", "i.db", "-l")
     assert "caf" in title.stdout
-    run = qrank("open", f"{here}:1", "--db", "i.db", EDITOR="echo")
-    assert run.stdout.strip().endswith(path)
+    run = qrank("open", f"{here}:1", "--db", "i.db")
+    assert run.stdout.strip() == f"{Path(path).relative_to(tmp_path)}:1"
     assert index(qrank, folder).json()["files"]["unchanged"] == 1
     (tmp_path / there).unlink()
     assert qrank("similar", here, "--db", "i.db").returncode == 0  # gone, yet in the index

@@ -116,7 +116,7 @@ def test_fields_and_formats(qrank: Qrank, sample_db: Path) -> None:
     ]
     assert "no field 'nope'" in complaint(qrank(*words, "--fields", "nope"))
     assert "--fields is empty" in complaint(qrank(*words, "--fields", ","))
-    lines = qrank(*words, "--format", r"{path}:{line}\t{score}").stdout.splitlines()
+    lines = qrank(*words, "--format", r"{path}:{start_line}\t{score}").stdout.splitlines()
     assert lines == [f"{h['path']}:{h['start_line']}\t{h['score']:#.4g}" for h in full]
     ended = qrank(*words, "--format", "{{{rank:02}}}", "-0").stdout
     assert ended == "{01}\0{02}\0{03}\0"

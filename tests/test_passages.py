@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+import pexpect
 import pytest
 from support import COMMAND, ROOT, SAMPLE, Run, complaint
 
-from qrank.cli.shell.editor import arguments
+from qrank.cli.shell.editor import Place, arguments
 
 Qrank = Callable[..., Run]
 FILES = ROOT / "tests" / "files"
@@ -76,20 +78,77 @@ def test_get_gives_what_the_result_had(qrank: Qrank, sample_db: Path) -> None:
         assert "there is no passage" in complaint(run)
 
 
-def test_open_starts_the_editor_at_the_line(qrank: Qrank, sample_db: Path, tmp_path: Path) -> None:
+@pytest.mark.skipif(os.name == "nt", reason="there is no pty")
+def test_open_starts_the_editor_at_the_line(
+    qrank: Qrank, sample_db: Path, tmp_path: Path, environment: dict[str, str]
+) -> None:
+    def shown(place: str, status: int = 0, **editor: str) -> list[str]:
+        child = pexpect.spawn(
+            str(COMMAND),
+            ["open", place, "--db", str(sample_db)],
+            cwd=str(tmp_path),
+            env=environment | {"VISUAL": ""} | editor,
+            dimensions=(40, 999),
+            encoding="utf-8",
+            timeout=120,
+        )
+        child.expect(pexpect.EOF)
+        child.close()
+        assert child.exitstatus == status, child.before
+        return str(child.before).splitlines()
+
     [hit] = qrank(
         "search", "nail varnish", "--mode", "bm25", "-n", "1", "--jsonl", "--db", sample_db
     ).lines()
-    editor = {"EDITOR": "printf '%s\\n'", "VISUAL": ""}
-    opened = qrank("open", hit["id"], "--db", sample_db, **editor)
-    assert opened.stdout.splitlines() == [f"+{hit['start_line']}", hit["path"]]
-    opened = qrank("open", f"{LOAF}:7", VISUAL="echo {path} at {line}; rm -rf /")
-    assert opened.stdout == f"{LOAF} at 7; rm -rf /\n"  # no shell reads it
-    assert qrank("open", LOAF, **editor).stdout.splitlines() == ["+1", str(LOAF)]
-    assert qrank("open", LOAF, EDITOR="false", VISUAL="").returncode == 1
-    assert "can't start" in complaint(qrank("open", LOAF, VISUAL="/no/such/editor"))
-    assert "can't parse" in complaint(qrank("open", LOAF, VISUAL="vi 'x"))
+    editor = {"EDITOR": "printf '%s\\n'"}
+    assert shown(hit["id"], **editor) == [f"+{hit['start_line']}", hit["path"]]
+    opened = shown(f"{LOAF}:7:2", VISUAL="echo {path} at {line},{column}; rm -rf /")
+    assert opened == [f"{LOAF} at 7,2; rm -rf /"]  # no shell reads it
+    assert shown(str(LOAF), **editor) == ["+1", str(LOAF)]
+    assert shown(str(LOAF), 1, EDITOR="false") == []
+    assert "can't start" in shown(str(LOAF), 2, VISUAL="/no/such/editor")[0]
+    assert "can't parse" in shown(str(LOAF), 2, VISUAL="vi 'x")[0]
     assert "there is no file" in complaint(qrank("open", "nope.md:3", **editor))
+
+
+def test_open_without_a_terminal_prints_the_place(
+    qrank: Qrank, sample_db: Path, tmp_path: Path
+) -> None:
+    words = ("search", "nail varnish", "--mode", "bm25", "-n", "1", "--db", sample_db)
+    [hit] = qrank(*words, "--jsonl").lines()
+    opened = qrank("open", hit["id"], "--db", sample_db, EDITOR="false")
+    assert (opened.returncode, opened.stdout) == (0, f"{hit['path']}:{hit['start_line']}\n")
+    (tmp_path / "a:1.md").write_text("tea\n", "utf-8")
+    for place, printed in (
+        (f"{LOAF}:7:2", f"{LOAF}:7:2"),
+        (f"{LOAF}:7:", f"{LOAF}:7"),  # as compilers and grep end it
+        ("a:1.md", "a:1.md:1"),
+        (tmp_path / "a:1.md", "a:1.md:1"),
+    ):
+        assert qrank("open", place, EDITOR="false").stdout == f"{printed}\n"
+
+
+@pytest.mark.parametrize("name", ["a.md", "crlf.md", "a.tex"])
+def test_a_result_s_own_line_is_the_one_with_the_words(
+    qrank: Qrank, tmp_path: Path, name: str
+) -> None:
+    lines = [f"Plain line {i}.\n" for i in range(1, 30)]
+    lines[19] = "Grüne Tür: the \\emph{zebra} crossing stands here.\n"
+    lines[9] = "A zebra.\n"
+    end = "\r\n" if "crlf" in name else "\n"
+    (tmp_path / name).write_bytes("".join(lines).replace("\n", end).encode())
+    qrank("index", name, "--no-embed", "--db", "i.db")
+    words = ("search", "zebra crossing", "--mode", "bm25", "--db", "i.db")
+    own = qrank(*words, "--format", "{path}:{line}:{column} {start_line}").stdout
+    column = lines[19].encode().index(b"zebra") + 1
+    assert own == f"{name}:20:{column} 1\n"
+    place = own.split()[0]
+    assert qrank("open", place).stdout == f"{place}\n"
+    link = ("--color", "always", "--hyperlink-format", "vscode")
+    assert f"vscode://file{tmp_path}/{name}:20:{column}" in qrank(*words, *link).stdout
+    assert (
+        qrank("similar", name, "--mode", "bm25", "--db", "i.db", "--format", "{line}").stdout == ""
+    )
 
 
 @pytest.mark.parametrize(
@@ -104,7 +163,9 @@ def test_open_starts_the_editor_at_the_line(qrank: Qrank, sample_db: Path, tmp_p
     ],
 )
 def test_each_editor_is_told_the_line_its_way(editor: str, expected: list[str]) -> None:
-    assert arguments(editor, Path("/a b.md"), 7) == expected
+    assert arguments(editor, Place(Path("/a b.md"), 7)) == expected
+    if expected[-1].endswith(":7"):
+        assert arguments(editor, Place(Path("/a b.md"), 7, 3))[-1] == "/a b.md:7:3"
 
 
 def test_rerank_reads_what_ripgrep_prints(qrank: Qrank) -> None:

@@ -11,6 +11,7 @@ from qrank import json_form
 from qrank.cli.options import AsJson
 from qrank.cli.state import current
 from qrank.errors import InputError
+from qrank.names import shown_path
 
 
 def get(
@@ -48,12 +49,21 @@ def get(
 
 def open_(
     place: Annotated[
-        str, typer.Argument(metavar="ID|PATH[:LINE]", help="The id of a result, or a place.")
+        str,
+        typer.Argument(metavar="ID|PATH[:LINE]", help="The id of a result, or a place."),
     ],
 ) -> None:
-    """Open a chunk in $VISUAL or $EDITOR, at its line."""
+    """Open a chunk in $VISUAL or $EDITOR, at its line.
+
+    Without a terminal to edit on, the place is printed.
+    """
+    from qrank.cli.output import json_output, render
     from qrank.cli.shell import editor
 
     run = current()
-    path, line = editor.place(place, run)
-    raise typer.Exit(editor.edit(path, line, run.environment))
+    found = editor.place(place, run)
+    if not sys.stdout.isatty():
+        path = render.short_path(shown_path(str(found.path)))
+        json_output.path(path, f":{found.within}\n")
+        return
+    raise typer.Exit(editor.edit(found, run.environment))

@@ -19,7 +19,7 @@ from qrank.api import Index
 from qrank.cli.interactive.searcher import Searcher
 from qrank.cli.output.escape import escape_line
 from qrank.cli.output.render import significant
-from qrank.cli.output.snippet import whole
+from qrank.cli.output.snippet import best_place, whole
 from qrank.cli.output.text_output import marked, stale_note
 from qrank.cli.shell import editor
 from qrank.cli.state import Run
@@ -202,10 +202,11 @@ class Screen(App[None]):
         result = self._chosen()
         if result is None:
             return
+        line, column = best_place(result, self._terms)
         try:
-            path, line = editor.place(f"{result.path}:{result.start_line}", self._cli_run)
+            place = editor.place(f"{result.path}:{line}:{column}", self._cli_run)
             with self.suspend():
-                editor.edit(path, line, self._cli_run.environment)
+                editor.edit(place, self._cli_run.environment)
         except QrankError as error:
             self._say(str(error))
 

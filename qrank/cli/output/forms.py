@@ -69,7 +69,7 @@ class Output:
             json_output.text(f"{count} or more" if more else str(count), self.end)
         elif self.template:
             for result in answer.results:
-                json_output.text(self.template(result), self.end)
+                json_output.text(self.template(result, answer.terms), self.end)
         else:
             for result in answer.results:
                 json_output.path(render.short_path(result.location), self.end)

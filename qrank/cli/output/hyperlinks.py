@@ -38,7 +38,7 @@ def checked(name: str) -> str:
     return template
 
 
-def link(template: str, path: str, line: int) -> str:
+def link(template: str, path: str, line: int, column: int = 1) -> str:
     """The URL of a place in a file, whose stored path is given.
 
     >>> link("vscode://file{path}:{line}", "/a b\\x1b.md", 3)
@@ -48,7 +48,7 @@ def link(template: str, path: str, line: int) -> str:
 
     # On Windows a host would make it a share of that host, even of the machine itself.
     host = "" if WINDOWS else socket.gethostname()
-    values = {"path": url_path(path), "line": str(line), "column": "1", "host": host}
+    values = {"path": url_path(path), "line": str(line), "column": str(column), "host": host}
     return _FIELD.sub(lambda match: values[match[1]], template)
 
 

@@ -93,6 +93,21 @@ def context(result: IndexedChunk, terms: Sequence[str], around: int) -> list[Lin
     return list(_cut(text, terms, (start, end), wanted, offset))
 
 
+def best_place(result: IndexedChunk, terms: Sequence[str]) -> tuple[int, int]:
+    """(line, column) in the file where a chunk says most of what was looked for: its line with
+    the most of the terms, and the first of them in it. Both count from 1, columns in bytes of
+    UTF-8, as in `rg --column`. Where a chunk has none of them (it was found by meaning), or its
+    lines are not one by one those of the file (a mail, subtitles), its first line."""
+    text = result.text.rstrip("\n")
+    best = best_sentence(readable(text, result.location), terms, lines=True)
+    if best is None or text.count("\n") != result.end_line - result.start_line:
+        return result.start_line, 1
+    number = readable(text, result.location).count("\n", 0, best[0])
+    line = text.split("\n")[number]
+    start = next((start for start, _, _ in _hits(line, set(terms))), 0)
+    return result.start_line + number, len(line[:start].encode("utf-8", "replace")) + 1
+
+
 def _best_line(passage: str, read: str, terms: Sequence[str]) -> Span:
     """The line of a chunk whose readable form has the most of the terms, else its first."""
     read = re.sub(r"\r\n?", "\n", read)

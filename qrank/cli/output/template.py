@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import string
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from qrank.cli.output.render import significant
@@ -14,25 +14,35 @@ from qrank.names import path_from
 from qrank.results import Result
 
 Value = str | int | float
-FIELDS: dict[str, Callable[[Result], Value]] = {
-    "rank": lambda r: r.rank,
-    "score": lambda r: r.score,
-    "score_kind": lambda r: r.score_kind,
-    "id": lambda r: r.id,
-    "path": lambda r: r.path,
-    "member": lambda r: r.member or "",
-    "line": lambda r: r.start_line,
-    "start_line": lambda r: r.start_line,
-    "end_line": lambda r: r.end_line,
-    "start_byte": lambda r: r.start_byte,
-    "end_byte": lambda r: r.end_byte,
-    "page": lambda r: "" if r.page is None else r.page,
-    "collection": lambda r: r.collection,
-    "title": lambda r: r.title,
-    "heading": lambda r: r.heading,
-    "text": lambda r: r.text,
-    "snippet": lambda r: " ".join(readable(r.text, r.location).split()),
-    "stale": lambda r: str(r.stale).lower(),
+Terms = Sequence[str]  # of the query, which tell the best line
+
+
+def _best_place(result: Result, terms: Terms) -> tuple[int, int]:
+    from qrank.cli.output.snippet import best_place  # which needs the analyser
+
+    return best_place(result, terms)
+
+
+FIELDS: dict[str, Callable[[Result, Terms], Value]] = {
+    "rank": lambda r, _: r.rank,
+    "score": lambda r, _: r.score,
+    "score_kind": lambda r, _: r.score_kind,
+    "id": lambda r, _: r.id,
+    "path": lambda r, _: r.path,
+    "member": lambda r, _: r.member or "",
+    "line": lambda r, terms: _best_place(r, terms)[0],
+    "column": lambda r, terms: _best_place(r, terms)[1],
+    "start_line": lambda r, _: r.start_line,
+    "end_line": lambda r, _: r.end_line,
+    "start_byte": lambda r, _: r.start_byte,
+    "end_byte": lambda r, _: r.end_byte,
+    "page": lambda r, _: "" if r.page is None else r.page,
+    "collection": lambda r, _: r.collection,
+    "title": lambda r, _: r.title,
+    "heading": lambda r, _: r.heading,
+    "text": lambda r, _: r.text,
+    "snippet": lambda r, _: " ".join(readable(r.text, r.location).split()),
+    "stale": lambda r, _: str(r.stale).lower(),
 }
 _OWN = re.compile(r"fields\[([^\[\]]+)\]")  # of the file's own
 _ESCAPES = {"t": "\t", "n": "\n", "r": "\r", "0": "\0", "e": "\x1b", "\\": "\\"}
@@ -66,11 +76,14 @@ class Template:
                 )
             self._parts.append((literal, field, spec or ""))
 
-    def __call__(self, result: Result) -> str:
-        """The line of a result. Raises InputError when a field can't be shown as asked."""
+    def __call__(self, result: Result, terms: Terms = ()) -> str:
+        """The line of a result; terms: those of the query.
+
+        Raises InputError when a field can't be shown as asked.
+        """
         shown = replace(result, path=path_from(result.path, self._folder))
         return "".join(
-            literal + (_shown(field, spec, shown) if field else "")
+            literal + (_shown(field, spec, shown, terms) if field else "")
             for literal, field, spec in self._parts
         )
 
@@ -79,9 +92,9 @@ def _is_known(field: str) -> bool:
     return field in FIELDS or bool(_OWN.fullmatch(field))
 
 
-def _value(field: str, result: Result) -> Value:
+def _value(field: str, result: Result, terms: Terms) -> Value:
     own = _OWN.fullmatch(field)
-    return _plain(result.fields.get(own[1], "")) if own else FIELDS[field](result)
+    return _plain(result.fields.get(own[1], "")) if own else FIELDS[field](result, terms)
 
 
 def _plain(value: object) -> Value:
@@ -93,8 +106,8 @@ def _plain(value: object) -> Value:
     return value if isinstance(value, int | float) else str(value)
 
 
-def _shown(field: str, spec: str, result: Result) -> str:
-    value = _value(field, result)
+def _shown(field: str, spec: str, result: Result, terms: Terms) -> str:
+    value = _value(field, result, terms)
     if isinstance(value, float) and not spec:
         return significant(value, 4)
     try:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from qrank.cli.output.escape import escape_line
 from qrank.cli.output.hyperlinks import link
 from qrank.cli.output.render import short_path, significant, warning
-from qrank.cli.output.snippet import Line, context, snippet, whole, without_headings
+from qrank.cli.output.snippet import Line, best_place, context, snippet, whole, without_headings
 from qrank.cli.output.terminal import color_wanted, console_for
 from qrank.cli.output.view import View
 from qrank.markup import readable
@@ -67,10 +67,10 @@ def _rows(found: Answer, view: View, terms: Terms, width: int) -> Iterator[Row]:
             first = result is results[0]
             lines = _lines(result, found, view, width if first else ALSO_WIDTH)
             if first:
-                yield _head(result, view)
+                yield _head(result, found, view)
             else:
                 short = view.around is None and not view.full
-                yield _also(result, view, lines if short else [])
+                yield _also(result, found, view, lines if short else [])
                 lines = [] if short else lines
             for line in lines:
                 yield _body(line)
@@ -98,16 +98,19 @@ def _span(result: Result, dash: str) -> str:
     return f"{lines} (page {result.page})" if result.page is not None else lines
 
 
-def _url(result: Result, view: View) -> str:
-    return f" link {link(view.link, result.path, result.start_line)}" if view.link else ""
+def _url(result: Result, found: Answer, view: View) -> str:
+    """The style of a link to the best line."""
+    if not view.link:
+        return ""
+    return f" link {link(view.link, result.path, *best_place(result, found.terms))}"
 
 
-def _also(result: Result, view: View, lines: list[Line]) -> Row:
+def _also(result: Result, found: Answer, view: View, lines: list[Line]) -> Row:
     """A further result in a file: one row with its rank, its lines, and what it says there."""
     pieces = [
         (f"{result.rank:>2}  ", "dim"),
         ("also ", "dim"),
-        (_span(result, "–"), "green" + _url(result, view)),
+        (_span(result, "–"), "green" + _url(result, found, view)),
     ]
     best = next((line for line in lines if line.best), lines[0] if lines else None)
     if best and best.text.strip():
@@ -115,9 +118,9 @@ def _also(result: Result, view: View, lines: list[Line]) -> Row:
     return Row(pieces, INDENT, crop=True)
 
 
-def _head(result: Result, view: View) -> Row:
+def _head(result: Result, found: Answer, view: View) -> Row:
     """The first row of a file: its best result."""
-    url = _url(result, view)
+    url = _url(result, found, view)
     path = escape_line(short_path(result.location))
     pieces = [
         (f"{result.rank:>2}  ", "dim"),

@@ -7,6 +7,7 @@ import re
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path, PureWindowsPath
+from typing import NamedTuple
 
 from qrank import files
 from qrank.cli.input.words import split
@@ -15,44 +16,63 @@ from qrank.errors import InputError
 from qrank.names import WINDOWS, disk_path, on_disk
 from qrank.results import IN_ARCHIVE
 
-_GOTO = ("code", "code-insiders", "codium", "vscodium", "cursor", "windsurf")  # --goto path:line
-_COLON = ("subl", "zed", "hx", "helix", "atom", "lapce")  # path:line
+_PLACE = re.compile(r"(.+?):(\d{1,9})(?::(\d{1,9}))?:?", re.DOTALL)
+_GOTO = (
+    "code",
+    "code-insiders",
+    "codium",
+    "vscodium",
+    "cursor",
+    "windsurf",
+)  # --goto path:line:column
+_COLON = ("subl", "zed", "hx", "helix", "atom", "lapce")  # path:line:column
 _LINE = ("idea", "pycharm", "goland", "webstorm", "clion", "rubymine", "kate", "gedit")
 
 
-def place(name: str, run: Run) -> tuple[Path, int]:
-    """The (file, line) that an id of the index, or PATH[:LINE], means.
+class Place(NamedTuple):
+    """A place in a file, line and column counted from 1."""
+
+    path: Path
+    line: int
+    column: int = 1
+
+    @property
+    def within(self) -> str:
+        """LINE or LINE:COLUMN."""
+        return f"{self.line}:{self.column}" if self.column > 1 else str(self.line)
+
+
+def place(name: str, run: Run) -> Place:
+    """The place that an id of the index, or PATH[:LINE[:COLUMN]], means.
 
     Raises InputError when there is no such chunk or file.
     """
-    path, line = name, 1
+    path, line, column = name, 1, 1
     exists = os.path.exists(on_disk(disk_path(name)))  # noqa: PTH110
     if name.isdecimal() and not exists:
         with run.open_index() as index:
             passage = index.get(name)
         path, line = passage.location, passage.start_line
-    elif not exists:
-        before, _, number = name.rpartition(":")
-        if before and number.isdecimal() and len(number) < 10:
-            path, line = before, int(number)
+    elif not exists and (match := _PLACE.fullmatch(name)):
+        path, line, column = match[1], int(match[2]), int(match[3] or 1)
     file = Path(on_disk(disk_path(path)))
     outer = path.partition(IN_ARCHIVE)[0]
     if not file.is_file() and IN_ARCHIVE in path and Path(on_disk(disk_path(outer))).is_file():
         raise InputError(
             f"{path} is in another file",
-            hint="qrank get ID prints a passage; to edit it, take it out of there first",
+            hint="qrank get ID prints a chunk; to edit it, take it out of there first",
         )
     if not file.is_file():
         raise InputError(f"there is no file {path}", hint="give the id of a result, or PATH:LINE")
-    return file, line
+    return Place(file, line, column)
 
 
-def edit(path: Path, line: int, environment: Mapping[str, str]) -> int:
+def edit(place: Place, environment: Mapping[str, str]) -> int:
     """Run the editor that VISUAL or EDITOR names, else vi (on Windows notepad), and return its
     exit status. Raises InputError when it can't be started."""
     usual = "notepad" if WINDOWS else "vi"
     name = environment.get("VISUAL") or environment.get("EDITOR") or usual
-    command = arguments(name, path, line)
+    command = arguments(name, place)
     try:
         return subprocess.run(command, check=False).returncode
     except OSError as error:
@@ -62,11 +82,11 @@ def edit(path: Path, line: int, environment: Mapping[str, str]) -> int:
         ) from error
 
 
-def arguments(editor: str, path: Path, line: int) -> list[str]:
+def arguments(editor: str, place: Place) -> list[str]:
     """The command line that opens a file in an editor at a line.
 
-    One with {path} and {line} in it is filled in as it stands; others get the line in their own
-    way. (It is no setting: a project's config file must not name a program to run.)
+    One with {path} in it, and maybe {line} and {column}, is filled in as it stands; others get the
+    line in their own way. (It is no setting: a project's config must not name a program to run.)
     """
     try:
         words = split(editor)
@@ -76,16 +96,18 @@ def arguments(editor: str, path: Path, line: int) -> list[str]:
         ) from error
     if not words:
         raise InputError("the editor command is empty", hint="set EDITOR")
+    path, line = place.path, place.line
     if any("{path}" in word for word in words):
-        return [w.replace("{path}", str(path)).replace("{line}", str(line)) for w in words]
+        values = {"{path}": str(path), "{line}": str(line), "{column}": str(place.column)}
+        return [re.sub(r"\{(?:path|line|column)\}", lambda m: values[m[0]], w) for w in words]
     name = PureWindowsPath(words[0]).name  # which takes / and \
     name = re.sub(r"\.(exe|cmd|bat)$", "", name.lower())
     if name == "notepad":
         return [*words, str(path)]
     if name in _GOTO:
-        return [*words, "--goto", f"{path}:{line}"]
+        return [*words, "--goto", f"{path}:{place.within}"]
     if name in _COLON:
-        return [*words, f"{path}:{line}"]
+        return [*words, f"{path}:{place.within}"]
     if name in _LINE:
         return [*words, "--line", str(line), str(path)]
     return [*words, f"+{line}", str(path)]  # vi, vim, nano, emacs, kak, micro, less, …
