@@ -162,3 +162,20 @@ def test_an_encrypted_workbook_is_called_so() -> None:
         list(documents(io.BytesIO(compound({"Workbook": book})), "a.xls"))
     with pytest.raises(ExtractError, match="no text"):
         list(documents(io.BytesIO(compound({"Workbook": book[:20]})), "a.xls"))
+
+
+def test_a_workbook_under_the_built_in_password_is_read() -> None:
+    """Excel encrypts what is only protected against changes with a password it knows itself."""
+    import msoffcrypto
+
+    plain = (FILES / "water.xlsx").read_bytes()
+
+    def locked(password: str) -> io.BytesIO:
+        out = io.BytesIO()
+        msoffcrypto.OfficeFile(io.BytesIO(plain)).encrypt(password, out)
+        return out
+
+    read = [each.text for each in documents(locked("VelvetSweatshop"), "a.xlsx")]
+    assert read == [each.text for each in documents(io.BytesIO(plain), "a.xlsx")]
+    with pytest.raises(ExtractError, match=r"^encrypted$"):
+        list(documents(locked("another"), "a.xlsx"))

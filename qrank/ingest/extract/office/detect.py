@@ -8,6 +8,7 @@ from typing import BinaryIO
 
 from qrank.errors import ExtractError, NoTextError
 from qrank.ingest.extract import archive, documents
+from qrank.ingest.extract.office import protected
 from qrank.ingest.extract.office.compound import MAGIC, Compound
 from qrank.results import Document
 
@@ -26,6 +27,7 @@ _STREAMS = {  # of compound files
     "Workbook": "office.xlsx",
     "Book": "office.xlsx",
 }
+_ENCRYPTED = "encrypted"
 HEAD = 2048  # bytes
 
 
@@ -69,6 +71,9 @@ def _read(file: BinaryIO, called: str) -> Iterator[Document]:
     file.seek(0)
     module = _reader(head, file) or called
     file.seek(0)
+    if module == _ENCRYPTED:
+        file = protected.decrypted(file)
+        module = "office.xlsx"  # (Excel alone has such a password)
     if module != "text":
         yield from import_module(f"qrank.ingest.extract.{module}").extract(file)
         return
@@ -102,11 +107,13 @@ def _reader(head: bytes, file: BinaryIO) -> str | None:
 
 
 def _compound(file: Compound) -> str:
-    """The module for a compound file. Raises ExtractError for what can't be read without a
-    password, NoTextError for what other programs write."""
+    """The module for a compound file. Raises ExtractError for what rights management protects,
+    NoTextError for what other programs write."""
     if file.has("EncryptedPackage"):
         managed = any("drm" in name.lower() for name in file.names)
-        raise ExtractError("protected by rights management (DRM)" if managed else "encrypted")
+        if managed:
+            raise ExtractError("protected by rights management (DRM)")
+        return _ENCRYPTED
     for name, module in _STREAMS.items():
         if file.has(name):
             return module

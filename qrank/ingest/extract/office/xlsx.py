@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from qrank.errors import ExtractError
 from qrank.ingest.extract.building import Builder, one_line
-from qrank.ingest.extract.office import cells, sparse
+from qrank.ingest.extract.office import cells, protected, sparse
 from qrank.ingest.extract.office.package import Package, attribute, child, local, relation_id
 from qrank.ingest.extract.office.story import Story
 from qrank.results import Document
@@ -30,7 +30,7 @@ def extract(file: BinaryIO) -> Iterator[Document]:
     start = file.read(2)
     if start != b"PK":
         if cells.has_password(file):
-            raise ExtractError("encrypted")
+            file = protected.decrypted(file)
         yield from cells.every_sheet(cells.workbook(file))
         return
     package = Package(file)
