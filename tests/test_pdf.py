@@ -99,6 +99,16 @@ def test_hyphens_at_the_ends_of_lines_go_and_those_of_names_stay() -> None:
     assert said.endswith("1995, wellknown")
 
 
+def test_words_without_blanks_are_parted_by_their_gaps() -> None:
+    """What groff and Ghostscript make of a blank: space between letters (Tc) around the gap."""
+    # Widths of Helvetica, in thousandths: t 278, h 556, e 556, y 500, a 556.
+    close = b"1 0 0 1 50 700 Tm (the) Tj 2.5 Tc 12.51 0 Td (ya) Tj 0 Tc 12.004 0 Td (re mo) Tj "
+    spaced = b"2.5 Tc 1 0 0 1 50 680 Tm (CHAPTER) Tj 0 Tc "
+    pdf = Pdf()
+    pdf.page(b"BT /F 9 Tf " + close + spaced + b"1 0 0 1 50 660 Tm [(in) -300 (rain)] TJ ET")
+    assert extract("a.pdf", pdf.bytes()).text.split("\n") == ["they are mo", "CHAPTER", "in rain"]
+
+
 def test_what_lies_over_a_page_is_read_with_it() -> None:
     pdf = Pdf()
     widget = b"/Type/Annot/Subtype/Widget/Rect[100 700 200 720]"

@@ -14,6 +14,7 @@ from ctypes import byref, c_double
 from typing import TYPE_CHECKING, NamedTuple
 
 from qrank.ingest.extract.building import clean
+from qrank.ingest.extract.pdf import gaps
 
 if TYPE_CHECKING:
     from pypdfium2 import PdfTextPage
@@ -43,11 +44,14 @@ def page_text(page: PdfTextPage) -> str:
     text = str(page.get_text_range())  # get_text_bounded loses some at page edges
     boxes = _boxes(page)
     runs = _side_by_side(_rows(boxes))
+    words = gaps.apart(page, text)
     if not runs:
-        return _joined(text)
+        return _joined(gaps.part(text, words))
     ordered = _by_columns(page, text, boxes, runs)
+    if ordered:
+        return _joined(gaps.part(ordered, words))
     # What pdfium takes for a word that was parted may go on in another cell of a table.
-    return _joined(ordered) if ordered else clean(text.replace("\ufffe", "-\n"))
+    return clean(gaps.part(text, words).replace("\ufffe", "-\n"))
 
 
 def _boxes(page: PdfTextPage) -> list[Box]:
