@@ -8,7 +8,7 @@ import os
 from typing import Any
 
 from qrank.errors import InputError, ModelError
-from qrank.llama import devices
+from qrank.llama import devices, unigram
 from qrank.llama.binding import errors, interrupts_held, llama
 from qrank.llama.cores import default_threads
 from qrank.llama.gguf import ModelFile
@@ -34,6 +34,8 @@ class Model:
         self.vocabulary = llama.llama_model_get_vocab(self.handle)
         self.vocabulary_size = int(llama.llama_vocab_n_tokens(self.vocabulary))
         self.dims = int(llama.llama_model_n_embd(self.handle))
+        # Read when it is first needed: in the thread that makes the first pack.
+        self._unigram: unigram.Unigram | None = None
 
     def _load(self, placement: Placement) -> Any:
         """Load with as many layers on the device as asked for, or as it has memory for."""
@@ -66,6 +68,10 @@ class Model:
     def tokens(self, text: str, *, special: bool = False) -> list[int]:
         """The token ids of text, which must be clean. With special, control tokens are parsed:
         for the parts of a template only, never for a document or a query."""
+        if unigram.carried(self.file):
+            if self._unigram is None:
+                self._unigram = unigram.read(self.file)
+            return self._unigram.tokens(text)
         data = text.encode("utf-8")
         room = len(data) + 8
         ids = (llama.llama_token * room)()
@@ -100,12 +106,15 @@ class Frame:
         kind = llama.llama_vocab_type(words)
         start, end = int(llama.llama_vocab_bos(words)), int(llama.llama_vocab_eos(words))
         separator = int(llama.llama_vocab_sep(words))
-        unigram = kind == llama.LLAMA_VOCAB_TYPE_UGM
+        carried = unigram.carried(model.file)
+        if carried:  # llama.cpp was told that there is no vocabulary
+            start, end = unigram.ends(model.file)
+        by_unigram = carried or kind == llama.LLAMA_VOCAB_TYPE_UGM
         word_piece = kind == llama.LLAMA_VOCAB_TYPE_WPM
-        starts = unigram or word_piece or llama.llama_vocab_get_add_bos(words)
+        starts = by_unigram or word_piece or llama.llama_vocab_get_add_bos(words)
         self.start = [start] if starts else []
         self.end = [separator if word_piece else end]
-        self.between = [end, end] if unigram else [separator if word_piece else end]
+        self.between = [end, end] if by_unigram else [separator if word_piece else end]
         if min(self.start + self.end + self.between) < 0:
             raise InputError(
                 f"{model.file.path} defines no tokens for the beginning and end of a text"

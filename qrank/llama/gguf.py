@@ -8,6 +8,8 @@ from __future__ import annotations
 import hashlib
 import mmap
 import struct
+import sys
+from array import array
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -40,11 +42,13 @@ class Kind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class ModelFile:
-    """A GGUF file's header: metadata (long arrays left out) and the names of its tensors."""
+    """A GGUF file's header: metadata (of long arrays only where they lie: the type of an item, how
+    many, the first one's place in the file) and the names of its tensors."""
 
     path: Path
     metadata: dict[str, Any]
     tensors: frozenset[str]
+    arrays: dict[str, tuple[int, int, int]]
 
     @property
     def architecture(self) -> str:
@@ -84,6 +88,22 @@ class ModelFile:
         if self.pooling in ("mean", "cls", "last"):
             return Kind.embedder
         return Kind.causal if self.pooling == "none" and self.causal else Kind.other
+
+    def array(self, key: str, form: str) -> array[Any]:
+        """The numbers of an array, by Python's letter for their type: B, I or f.
+
+        Raises ModelError when there is no such array.
+        """
+        kind, count, start = self.arrays.get(key, (-1, 0, 0))
+        values: array[Any] = array(form)
+        if kind != {"B": 0, "I": 4, "i": 5, "f": 6}[form]:
+            raise ModelError(f"the model file {self.path} is damaged (it has no {key})")
+        with self.path.open("rb") as file:
+            file.seek(start)
+            values.frombytes(file.read(count * values.itemsize))
+        if sys.byteorder == "big":
+            values.byteswap()
+        return values
 
     @property
     def context_length(self) -> int:
@@ -149,6 +169,7 @@ class _Reader:
             raise ValueError("too many entries for a model")
         metadata: dict[str, Any] = {}
         contents = sound.Contents()
+        arrays: dict[str, tuple[int, int, int]] = {}
         for _ in range(metadata_count):
             key = self.string(sound.LONGEST_KEY)
             if key in metadata:
@@ -156,6 +177,7 @@ class _Reader:
             kind = self.scalar("<I")
             if kind == _ARRAY:
                 contents.arrays[key] = struct.unpack_from("<IQ", self.data, self.at)
+                arrays[key] = (*contents.arrays[key], self.at + 12)
             before = self.at
             metadata[key] = self.value(kind)
             if key == _TOKENS and kind == _ARRAY and not self.path.is_relative_to(_PACKAGE):
@@ -170,7 +192,7 @@ class _Reader:
             shape = tuple(self.scalar("<Q") for _ in range(dimensions))
             contents.tensors[name] = (self.scalar("<I"), shape, self.scalar("<Q"))
         sound.check(metadata, contents, self.at, len(self.data))
-        return ModelFile(self.path, metadata, frozenset(contents.tensors))
+        return ModelFile(self.path, metadata, frozenset(contents.tensors), arrays)
 
     def require_distinct(self, start: int, array: tuple[int, int]) -> None:
         """Raise ValueError for an array with two equal strings: for a token that is there twice

