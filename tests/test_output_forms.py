@@ -56,12 +56,14 @@ def test_json_is_as_its_schema_says(qrank: Qrank, sample_db: Path) -> None:
     for more in ([], BM25, ["--mode", "vector"], ["--explain"], ["-e", "x"], ["--budget", "0"]):
         asked = (*words[:1], *words[2:], "-e", words[1]) if "-e" in more else words
         answer = qrank(*asked, *more, "--json").json()
+        extra = {"shift", "named"} if "--explain" in more else set()
         whole_answer.validate(answer)
         # Nothing is printed that the schema does not have.
         assert set(answer) == set(schema["properties"])
         for hit in answer["results"]:
             assert set(hit) == set(schema["$defs"]["result"]["properties"])
-            assert set(hit["scores"]) == set(schema["$defs"]["scores"]["properties"])
+            known = set(schema["$defs"]["scores"]["properties"])
+            assert set(hit["scores"]) == known - ({"shift", "named"} - extra), more
     whole_answer.validate(qrank("search", "zzz", *BM25, "--db", sample_db, "--json").json())
     place = SAMPLE / "howto" / "country-loaf.md"
     whole_answer.validate(qrank("similar", place, "--db", sample_db, "--json").json())
@@ -71,6 +73,22 @@ def test_json_is_as_its_schema_says(qrank: Qrank, sample_db: Path) -> None:
         one_result.validate(line)
     with pytest.raises(jsonschema.ValidationError):
         one_result.validate(lines[0] | {"rank": 0})
+
+
+def test_json_is_short_unless_people_read_it(qrank: Qrank, sample_db: Path) -> None:
+    words = ("search", "nail varnish", "--db", sample_db, "-n", "2")
+    whole = qrank(*words, "--json").stdout
+    assert whole.count("\n") == 1
+    assert qrank("status", "--db", sample_db, "--json").stdout.count("\n") == 1
+    explained = qrank(*words, "--json", "--explain").json()
+    for hit, long in zip(json.loads(whole)["results"], explained["results"], strict=True):
+        assert set(hit["scores"]) == {"bm25", "vector", "fused", "rerank"}  # of the contract
+        assert {"shift", "named"} <= set(long["scores"])
+        assert hit["score"] == float(f"{long['score']:.4g}")
+        assert hit["scores"]["rerank"]["score"] == hit["score"]
+        assert len(str(long["scores"]["vector"]["score"])) > 8
+    [first, _] = qrank(*words, "--fields", "scores").lines()
+    assert {"shift", "named"} <= set(first["scores"])
 
 
 def test_an_answer_is_its_results_and_gives_what_is_printed(qrank: Qrank, sample_db: Path) -> None:
@@ -207,7 +225,7 @@ def test_several_queries_are_fused(qrank: Qrank, sample_db: Path) -> None:
         for hit in qrank(*base, query, "-n", "1000", "--jsonl").lines():
             scores[hit["id"]] = scores.get(hit["id"], 0.0) + hit["score"] / 2
     best = sorted(scores.values(), reverse=True)[:10]
-    assert [hit["score"] for hit in both["results"]] == pytest.approx(best)
+    assert [hit["score"] for hit in both["results"]] == pytest.approx(best, rel=1e-3)
     names = {Path(hit["path"]).name for hit in both["results"]}
     assert {"sourdough-starter.md", "postgres-failover.md"} <= names
     assert qrank(*base, "-e", first, "-l").stdout == qrank(*base, first, "-l").stdout
@@ -220,7 +238,7 @@ def test_several_queries_are_fused(qrank: Qrank, sample_db: Path) -> None:
     assert {h["score_kind"] for h in hits} == {"rerank"}
     for hit in hits:
         expected = [s for s in (one.get(hit["id"]), two.get(hit["id"])) if s is not None]
-        assert not expected or hit["score"] >= max(expected) - 1e-9
+        assert not expected or hit["score"] >= max(expected) - 1e-4
 
 
 def test_context_lines_are_the_file_s(qrank: Qrank, tmp_path: Path) -> None:

@@ -40,7 +40,7 @@ def test_an_answer_has_the_contract_s_fields(qrank: Qrank, sample_db: Path) -> N
     assert [r["score"] for r in results] == sorted((r["score"] for r in results), reverse=True)
     for result in results:
         assert set(result) == RESULT_FIELDS
-        assert set(result["scores"]) == {"bm25", "vector", "fused", "rerank", "shift", "named"}
+        assert set(result["scores"]) == {"bm25", "vector", "fused", "rerank"}
         assert result["score_kind"] == "rerank"
         assert result["score"] == result["scores"]["rerank"]["score"]
         assert 0 <= result["scores"]["rerank"]["p_yes"] <= 1
@@ -143,7 +143,7 @@ def test_filters(qrank: Qrank, sample_db: Path) -> None:
 def test_a_minimum_score_makes_an_exit_status(qrank: Qrank, sample_db: Path) -> None:
     words = ("search", QUERY, "--db", sample_db, "--jsonl")
     best = qrank(*words).lines()[0]["score"]
-    assert [hit["rank"] for hit in qrank(*words, "--min-score", best - 1e-6).lines()] == [1]
+    assert [hit["rank"] for hit in qrank(*words, "--min-score", best - 1e-4).lines()] == [1]
     assert qrank(*words, "--min-score", "1.1").returncode == 1
 
 

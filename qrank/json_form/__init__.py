@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 SCHEMA = 1
 Object = dict[str, Any]
 Terms = Mapping[str, Mapping[str, float]]  # by result id, what each term adds to BM25
-NO_TERMS: Terms = {}
+DIGITS = 4  # significant ones, of scores and times
 RESULT_FIELDS = (  # in this order
     *("rank", "score", "score_kind", "id", "path", "member", "collection", "title", "heading"),
     *("start_line", "end_line", "start_byte", "end_byte", "page", "text", "fields", "ocr"),
@@ -54,9 +54,9 @@ def schema(name: Schema) -> str:
     return (Path(__file__).parent / f"{name.value}.schema.json").read_text("utf-8")
 
 
-def document(value: object) -> str:
-    """A JSON document, indented, without a newline at its end."""
-    return json.dumps(value, ensure_ascii=False, indent=2)
+def document(value: object, *, indent: bool = False) -> str:
+    """A JSON document, on one line or, for people, indented; without a newline at its end."""
+    return json.dumps(value, ensure_ascii=False, indent=2) if indent else line(value)
 
 
 def line(value: object) -> str:
@@ -64,26 +64,48 @@ def line(value: object) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def answer(answer: Answer, fields: Sequence[str] = (), terms: Terms = NO_TERMS) -> Object:
-    """The answer to a query; of its results only these fields, when any are named."""
+def answer(answer: Answer, fields: Sequence[str] = (), terms: Terms | None = None) -> Object:
+    """The answer to a query; of its results only these fields, when any are named. terms: as in
+    `result`."""
     value = asdict(replace(answer, results=[]))
     del value["terms"], value["parts"]
+    value["timings_ms"] = {stage: _rounded(ms) for stage, ms in answer.timings_ms.items()}
     value["results"] = results(answer, fields, terms)
     return {"schema": SCHEMA, **value}
 
 
-def results(answer: Answer, fields: Sequence[str] = (), terms: Terms = NO_TERMS) -> list[Object]:
-    """The results of an answer, best first; terms are added to their BM25 scores."""
+def results(answer: Answer, fields: Sequence[str] = (), terms: Terms | None = None) -> list[Object]:
+    """The results of an answer, best first. fields, terms: as in `result`."""
     return [result(each, fields, terms) for each in answer.results]
 
 
-def result(result: Result, fields: Sequence[str] = (), terms: Terms = NO_TERMS) -> Object:
-    """One result, of which only these fields when any are named."""
+def result(result: Result, fields: Sequence[str] = (), terms: Terms | None = None) -> Object:
+    """One result, of which only these fields when any are named.
+
+    terms: to explain it, what each term adds to its BM25 score; None: it is not explained. One
+    that is has all digits of its scores, so that they add up, and what else changed its rank.
+    """
     parts = asdict(result)
     value = {name: parts[name] for name in RESULT_FIELDS}
-    if terms and value["scores"]["bm25"]:
-        value["scores"]["bm25"]["terms"] = terms[result.id]
+    scores = value["scores"]
+    if terms is None:
+        if "scores" not in fields:
+            del scores["shift"], scores["named"]
+        value |= {"score": _rounded(result.score), "scores": _rounded(scores)}
+    elif scores["bm25"] and result.id in terms:
+        scores["bm25"]["terms"] = terms[result.id]
     return {name: value[name] for name in fields} if fields else value
+
+
+def _rounded(value: Any) -> Any:
+    """Floats, also those in objects, with DIGITS significant digits.
+
+    >>> _rounded({"rank": 12345, "score": 0.00123456}), _rounded(12345.6)
+    ({'rank': 12345, 'score': 0.001235}, 12350.0)
+    """
+    if isinstance(value, dict):
+        return {name: _rounded(inner) for name, inner in value.items()}
+    return float(f"{value:.{DIGITS}g}") if isinstance(value, float) else value
 
 
 def indexed_chunk(chunk: IndexedChunk) -> Object:

@@ -54,8 +54,7 @@ class Output:
         if self.form is Form.people:
             from qrank.cli.output import text_output
 
-            terms = index.bm25_terms(answer) if self.view.explain else {}
-            text_output.answer(answer, self.view, terms)
+            text_output.answer(answer, self.view, self.terms(answer, index) or {})
         elif self.form is Form.json:
             terms = self.terms(answer, index)
             json_output.document(json_form.answer(answer, self.fields, terms))
@@ -75,9 +74,9 @@ class Output:
                 json_output.path(render.short_path(result.location), self.end)
         return bool(answer.results)
 
-    def terms(self, answer: Answer, index: Index) -> dict[str, dict[str, float]]:
+    def terms(self, answer: Answer, index: Index) -> dict[str, dict[str, float]] | None:
         """With --explain, what each term adds to a result's BM25 score."""
-        return index.bm25_terms(answer) if self.view.explain else {}
+        return index.bm25_terms(answer) if self.view.explain else None
 
     def _show_packed(self, answer: Answer, max_tokens: int) -> bool:
         from qrank import standalone

@@ -23,8 +23,8 @@ _OBEYED = re.compile("[\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
 def document(value: object) -> None:
-    """Print one JSON document, indented."""
-    _write(json_form.document(value))
+    """Print one JSON document; on a terminal indented."""
+    _write(json_form.document(value, indent=sys.stdout.isatty()))
 
 
 def line(value: object) -> None:
