@@ -307,6 +307,15 @@ class Index(Closing):
             hint="qrank search --json prints ids; the chunks of a file that changed get new ones",
         )
 
+    def file_chunks(self, path: str) -> list[IndexedChunk]:
+        """All chunks of an indexed file, in its order. Raises InputError when it is in no
+        collection of the index; the file itself is not read."""
+        from qrank.searching.search import indexed_chunk
+        from qrank.searching.similar import chunks_of_path
+
+        require_type("path", path, str)
+        return [indexed_chunk(stored) for stored in chunks_of_path(self._open(), path)]
+
     def bm25_terms(self, answer: Answer) -> dict[str, dict[str, float]]:
         """What each of the query's terms adds to the BM25 score of each result, by result id."""
         from qrank.searching.explain import bm25_terms

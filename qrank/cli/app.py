@@ -22,6 +22,7 @@ from qrank.cli.commands import (
     eval,
     index,
     maintain,
+    mcp,
     models,
     passages,
     reference,
@@ -63,6 +64,7 @@ app.command("export", cls=Command)(transfer.export)
 app.command("import", cls=Command)(transfer.import_)
 app.command("doctor", cls=ModelCommand)(doctor.doctor)
 app.command("init", cls=Command)(status.init)
+app.add_typer(mcp.app, name="mcp")
 app.add_typer(models.app, name="models")
 app.add_typer(config.app, name="config")
 app.command("schema", cls=Command)(reference.schema)

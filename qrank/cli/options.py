@@ -88,6 +88,14 @@ class Group(TyperGroup):
         self.params += _common_options()
 
 
+class ModelGroup(Group):
+    """A group that runs models itself when no command of it is named."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.params += _model_options()
+
+
 class Command(TyperCommand):
     """A command, with the common options after its own."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -71,6 +71,13 @@ class Run:
     def placement(self) -> Placement:
         """Where models run."""
         return Placement(self.threads, self.gpu_layers, self.device)
+
+    def settings_with_placement(self) -> Settings:
+        """What is preset, with where models run as this run's options say."""
+        placement = self.settings.placement(self.placement)
+        said = {name: getattr(placement, name) for name in ("threads", "gpu_layers", "device")}
+        own = {name: str(value) for name, value in said.items() if value is not None}
+        return replace(self.settings, values={**self.settings.values, **own})
 
     def open_index(
         self, *, embed_model: str | None = None, rerank_model: str | None = None

@@ -98,14 +98,27 @@ def passages_at(store: Store, place: str) -> list[StoredChunk]:
         if line is not None:
             chunks = _chunks_of(store, path)
     if not chunks:
-        raise InputError(
-            f"{path if line is not None else place} is not in the index {store.path}",
-            hint="index it first with: qrank index PATH (a file without text has no chunks)",
-        )
+        raise _not_held(store, path if line is not None else place)
     if line is None:
         return chunks
     before = [stored for stored in chunks if stored.chunk.start_line <= line]
     return before[-1:] or chunks[:1]
+
+
+def chunks_of_path(store: Store, path: str) -> list[StoredChunk]:
+    """The chunks of a file that the user named. Raises InputError when the index does not hold
+    it."""
+    chunks = _chunks_of(store, path)
+    if not chunks:
+        raise _not_held(store, path)
+    return chunks
+
+
+def _not_held(store: Store, path: str) -> InputError:
+    return InputError(
+        f"{path} is not in the index {store.path}",
+        hint="index it first with: qrank index PATH (a file without text has no chunks)",
+    )
 
 
 def _chunks_of(store: Store, path: str) -> list[StoredChunk]:

@@ -1,0 +1,1 @@
+"""qrank for coding agents: four tools, spoken to by MCP."""

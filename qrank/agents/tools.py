@@ -1,0 +1,322 @@
+"""The tools that agents are given, as functions that return text; server.py tells MCP of them."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from qrank.agents.deadline import Attempt, Cancellable, first_in_time
+from qrank.agents.pages import DEFAULT_TOKENS, Block, Pages
+from qrank.errors import InputError
+from qrank.names import path_from
+from qrank.results import IndexedChunk, Mode, Result
+
+if TYPE_CHECKING:
+    from qrank.api import Index
+    from qrank.results import Answer
+    from qrank.serve.pool import Pool
+    from qrank.settings import Settings
+
+BUDGET = 10.0  # seconds after which a search answers without its reranker
+WITHOUT_RERANKER = 3.0  # seconds more after which it answers by keywords alone
+MOST_RESULTS = 100
+_LINES = re.compile(r"(\d{1,9})?(-)?(\d{1,9})?")
+_PLACE = re.compile(r"(.+?):(\d{1,9}(?:-\d{1,9})?)")
+_DATES = "YYYY-MM-DD or YYYY-MM-DDThh:mm:ss"
+
+
+class Tools:
+    """What agents can ask. Threads may share it; each call answers in its own thread.
+
+    Every function raises QrankError, and CancelledError once its progress is cancelled.
+    """
+
+    def __init__(
+        self,
+        pool: Pool,
+        settings: Callable[[Path | None], Settings],
+        *,
+        db: Path | None = None,
+        folder: str | None = None,
+        embed_model: str | None = None,
+        rerank_model: str | None = None,
+        budget: float = BUDGET,
+    ) -> None:
+        """settings: what is preset in a folder; db: the index unless a call names another; folder:
+        paths below it are given from there on; budget: seconds."""
+        self._pool, self._settings = pool, settings
+        self._db, self._folder, self._budget = db, folder, budget
+        self._models = {"embed_model": embed_model, "rerank_model": rerank_model}
+        self._pages = Pages()
+        # A search without the reranker must not wait for those with it.
+        self._slow = ThreadPoolExecutor(8, "qrank-rerank")
+        self._quick = ThreadPoolExecutor(8, "qrank-search")
+
+    def search(
+        self,
+        query: str,
+        *,
+        limit: int = 10,
+        mode: str = "hybrid",
+        rerank: bool = True,
+        path: str = "",
+        types: Sequence[str] = (),
+        collections: Sequence[str] = (),
+        since: str = "",
+        until: str = "",
+        max_tokens: int = DEFAULT_TOKENS,
+        cursor: str = "",
+        index: str = "",
+        progress: Cancellable | None = None,
+    ) -> str:
+        """The passages that answer a query, best first."""
+        if cursor:
+            return self._pages.next("search", cursor, max_tokens)
+        how = Mode(mode)
+        run = partial(
+            self._search,
+            self._path(index),
+            query,
+            limit=_limit(limit),
+            collections=list(collections),
+            path=path or None,
+            types=list(types),
+            since=_moment("since", since),
+            until=_moment("until", until),
+        )
+        attempts = []
+        if rerank and how is Mode.hybrid:
+            own = 0.8 * self._budget  # a reranker that is slow, not stuck, gives what it has
+            slow = partial(run, mode=how, rerank=True, budget=own)
+            attempts.append(Attempt(slow, self._budget, self._slow))
+        if how is Mode.hybrid:
+            attempts.append(
+                Attempt(partial(run, mode=how, rerank=False), WITHOUT_RERANKER, self._quick)
+            )
+            how = Mode.bm25
+        attempts.append(Attempt(partial(run, mode=how, rerank=False), None, self._quick))
+        number, found = first_in_time(attempts, progress or Cancellable())
+        answer: Answer = found  # type: ignore[assignment]
+        notes = list(answer.notices)
+        if number == 0 and answer.truncated:
+            notes.append(
+                f"only the best {answer.reranked} were reranked: the rest did not fit into "
+                f"{self._budget:g} s"
+            )
+        if number and rerank and len(attempts) == 3:
+            order = "BM25 and vectors" if number == 1 else "keywords (BM25) alone"
+            notes.append(
+                f"not reranked: the reranker did not answer within {self._budget:g} s (it may be "
+                f"loading; asking again can help), so this is the order of {order}"
+            )
+        elif number and not rerank and len(attempts) == 2:
+            notes.append(
+                "by keywords (BM25) alone: the embedding model did not answer in time (it may be "
+                "loading; asking again can help)"
+            )
+        head = _head(answer, f"for {query.strip()[:200]!r}", notes)
+        return self._pages.first("search", head, self._blocks(answer.results), max_tokens)
+
+    def similar(
+        self,
+        place: str,
+        *,
+        limit: int = 10,
+        path: str = "",
+        collections: Sequence[str] = (),
+        max_tokens: int = DEFAULT_TOKENS,
+        cursor: str = "",
+        index: str = "",
+    ) -> str:
+        """The passages most like a file, or like the passage at PATH:LINE."""
+        if cursor:
+            return self._pages.next("similar", cursor, max_tokens)
+        match = _PLACE.fullmatch(place.strip())
+        if match:  # a printed place has its last line, too
+            place = f"{match[1]}:{match[2].partition('-')[0]}"
+        with self._opened(self._path(index)) as opened:
+            answer = opened.similar(
+                place, limit=_limit(limit), path=path or None, collections=list(collections)
+            )
+        head = _head(answer, f"like {place}", answer.notices)
+        return self._pages.first("similar", head, self._blocks(answer.results), max_tokens)
+
+    def get(
+        self,
+        *,
+        id: str = "",
+        path: str = "",
+        lines: str = "",
+        max_tokens: int = DEFAULT_TOKENS,
+        cursor: str = "",
+        index: str = "",
+    ) -> str:
+        """Passages by id, or a file's text as it was indexed, whole or some lines of it."""
+        if cursor:
+            return self._pages.next("get", cursor, max_tokens)
+        if bool(id) == bool(path):
+            raise InputError("give either id or path", hint="search prints both")
+        with self._opened(self._path(index)) as opened:
+            if id:
+                found = [opened.get(word) for word in id.replace(",", " ").split()]
+                blocks = [Block(self._place(c) + _about(c), c.text, c.start_line) for c in found]
+                return self._pages.first("get", "", blocks, max_tokens)
+            path, lines, chunks = _chunks_at(opened, path, lines)
+        blocks = self._lines_of(chunks, *_line_range(lines))
+        if not blocks:
+            last = max(chunk.end_line for chunk in chunks)
+            raise InputError(
+                f"{path} has no text in lines {lines}", hint=f"its last line is {last}"
+            )
+        return self._pages.first("get", "", blocks, max_tokens)
+
+    def status(self, *, index: str = "") -> str:
+        """What the index holds."""
+        with self._opened(self._path(index)) as opened:
+            held = opened.status()
+        names = [f"{each['name']} ({each['files']} files)" for each in held["collections"]]
+        models = [f"{each['name']} ({each['vectors']} vectors)" for each in held["models"]]
+        return "\n".join(
+            [
+                f"index: {held['db']}",
+                f"files: {held['files']}, passages: {held['chunks']}, bytes: {held['bytes']}",
+                f"collections: {', '.join(names) or 'none'}",
+                f"embedding models: {', '.join(models) or 'none; only keywords can be searched'}",
+            ]
+        )
+
+    def close(self) -> None:
+        """Take no more calls; what still runs is not waited for."""
+        self._slow.shutdown(wait=False, cancel_futures=True)
+        self._quick.shutdown(wait=False, cancel_futures=True)
+
+    def _path(self, named: str) -> Path:
+        """The index that a call is about: the one it names (a file, or a folder whose index is
+        used), else the one of this process."""
+        if not named:
+            return self._settings(None).index_path(self._db).absolute()
+        place = Path(named).expanduser().absolute()
+        if place.is_dir():
+            return self._settings(place).index_path().absolute()
+        _require_own(place)
+        return place
+
+    def _opened(self, path: Path) -> AbstractContextManager[Index]:
+        return self._pool.index(path, **self._models)
+
+    def _search(self, path: Path, query: str, progress: Cancellable, **options: Any) -> Answer:
+        with self._opened(path) as index:
+            return index.search(query, progress=progress, **options)
+
+    def _blocks(self, results: Sequence[Result]) -> list[Block]:
+        return [
+            Block(
+                f"[{r.rank}] {self._place(r)}{_about(r)}, {r.score_kind} score {r.score:.3g}",
+                r.text,
+                r.start_line,
+            )
+            for r in results
+        ]
+
+    def _place(self, chunk: IndexedChunk) -> str:
+        page = f" page {chunk.page}" if chunk.page is not None else ""
+        location = path_from(chunk.location, self._folder)
+        return f"{location}:{chunk.start_line}-{chunk.end_line}{page}"
+
+    def _lines_of(self, chunks: Sequence[IndexedChunk], first: int, last: int) -> list[Block]:
+        """A file's passages that lie in some of its lines, without the lines around them."""
+        blocks = []
+        for chunk in chunks:
+            text, start, end = chunk.text, chunk.start_line, chunk.end_line
+            if end < first or start > last:
+                continue
+            rows = text.splitlines(keepends=True)
+            if len(rows) == end - start + 1:  # else its lines are not those of the file
+                rows = rows[max(0, first - start) : last - start + 1]
+                start, end = max(start, first), min(end, last)
+                text = "".join(rows).rstrip("\n")
+            page = f" page {chunk.page}" if chunk.page is not None else ""
+            label = f"{path_from(chunk.location, self._folder)}:{start}-{end}{page}"
+            blocks.append(Block(label + _about(chunk), text, start))
+        return blocks
+
+
+def _chunks_at(index: Index, path: str, lines: str) -> tuple[str, str, list[IndexedChunk]]:
+    """The path of a file, which lines of it are meant, and its passages; a place as it is printed
+    (a.md:12-31) is a path with lines."""
+    try:
+        return path, lines, index.file_chunks(path)
+    except InputError:
+        match = _PLACE.fullmatch(path)
+        if match is None or lines:
+            raise
+        return match[1], match[2], index.file_chunks(match[1])
+
+
+def _limit(limit: int) -> int:
+    if not 1 <= limit <= MOST_RESULTS:
+        raise InputError(f"limit must be from 1 to {MOST_RESULTS}, not {limit}")
+    return limit
+
+
+def _moment(name: str, value: str) -> datetime | None:
+    if not value:
+        return None
+    try:
+        return datetime.fromisoformat(value)
+    except ValueError:
+        raise InputError(f"{name} takes {_DATES}, not {value!r}") from None
+
+
+def _line_range(lines: str) -> tuple[int, int]:
+    """The first and the last line that "12-80", "12", "12-" or "-80" mean; all for an empty one.
+
+    >>> _line_range("12-80"), _line_range("7"), _line_range("7-")[0], _line_range("-80")
+    ((12, 80), (7, 7), 7, (1, 80))
+    """
+    match = _LINES.fullmatch(lines.strip().replace(":", "-"))
+    if match is None:
+        raise InputError(f"lines takes FROM-TO, as 12-80, not {lines!r}")
+    first, dash, last = match.groups()
+    start = int(first or 1)
+    end = int(last) if last else start if first and not dash else 10**9
+    if start > end:
+        raise InputError(f"lines {lines} end before they begin")
+    return start, end
+
+
+def _require_own(path: Path) -> None:
+    """Raise InputError for an index file of another user, or none at all."""
+    try:
+        owner = path.stat().st_uid
+    except (OSError, ValueError):
+        raise InputError(
+            f"there is no index {path}", hint="name an index file or a folder"
+        ) from None
+    if hasattr(os, "geteuid") and owner != os.geteuid():
+        raise InputError(f"{path} belongs to another user, so it is not used")
+
+
+def _about(chunk: IndexedChunk) -> str:
+    """What else to say of a passage, on the line of its place."""
+    named = chunk.heading or chunk.title
+    parts = [f" ({named})" if named else "", f", id {chunk.id}"]
+    if chunk.collection != "default":
+        parts.append(f", collection {chunk.collection}")
+    if chunk.stale:
+        parts.append(", STALE: the file has changed since it was indexed")
+    return "".join(parts).replace("\n", " ")
+
+
+def _head(answer: Answer, what: str, notes: Sequence[str]) -> str:
+    how = answer.mode + (f", {answer.reranked} reranked" if answer.reranked else "")
+    count = len(answer.results)
+    first = f"{count} result{'s' * (count != 1)} {what} ({how})" if count else f"No result {what}"
+    return "\n".join([first, *(f"Note: {note}" for note in notes)])

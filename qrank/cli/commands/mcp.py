@@ -1,0 +1,137 @@
+"""qrank mcp: the tools for coding agents."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from qrank.cli.options import Command, EmbedModel, ModelGroup, RerankModel
+from qrank.cli.state import current
+from qrank.errors import InputError
+
+NOT_INSTALLED = "qrank mcp needs the package mcp"
+HOW_TO_INSTALL = 'install it with: pip install "qrank[mcp]"'
+app = typer.Typer(cls=ModelGroup, rich_markup_mode=None)
+
+
+@app.callback(invoke_without_command=True)
+def serve(
+    context: typer.Context, embed_model: EmbedModel = None, rerank_model: RerankModel = None
+) -> None:
+    """Serve the tools search, get, similar and status over MCP, on stdin and stdout.
+
+    A client starts this command; qrank mcp install writes its config. The index is that of the
+    client's folder, or --db.
+    """
+    if context.invoked_subcommand:
+        return
+    from qrank.agents.stdout import Stdout
+
+    run = current()
+    stdout = Stdout()  # before anything is imported that may write to it
+    try:
+        from qrank.agents import server
+    except ImportError as error:
+        raise InputError(NOT_INSTALLED, hint=HOW_TO_INSTALL) from error
+    from qrank.agents.tools import Tools
+    from qrank.config import load_settings
+    from qrank.serve.pool import Pool
+
+    # There is nothing to save, and a thread may be reading stdin, or loading a model.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda which, _frame: os._exit(128 + which))
+    tools = Tools(
+        Pool(run.settings_with_placement()),
+        load_settings,
+        db=run.db,
+        folder=run.folder,
+        embed_model=embed_model,
+        rerank_model=rerank_model,
+    )
+    server.serve_stdio(tools, stdout)
+    sys.stderr.flush()
+    os._exit(0)
+
+
+@app.command("install", cls=Command)
+def install(
+    client: Annotated[str, typer.Argument(help="Which program, for example claude or vscode.")],
+    user: Annotated[
+        bool, typer.Option("--user", help="Write the user's config, not that of this folder.")
+    ] = False,
+    print_only: Annotated[
+        bool, typer.Option("--print", help="Print what to add, and write nothing.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("-y", "--yes", help="Write without asking.")] = False,
+    advice: Annotated[
+        bool,
+        typer.Option("--agents-md/--no-agents-md", help="Also explain the tools in AGENTS.md."),
+    ] = True,
+) -> None:
+    """Add qrank to the config of a program that speaks MCP.
+
+    Shows what will be written, and asks before it writes. A paragraph on when to use which tool
+    goes into this folder's AGENTS.md.
+    """
+    from qrank.agents import clients
+
+    run = current()
+    if client not in clients.CLIENTS:
+        raise InputError(
+            f"qrank does not know the client {client!r}",
+            hint=f"use one of {', '.join(clients.CLIENTS)}",
+        )
+    known = clients.CLIENTS[client]
+    user = user or known.project is None
+    folder = run.require_folder()
+    path = clients.config_file(known, folder, Path.home(), user=user)
+    db = [] if run.db is None else ["--db", str(run.db.expanduser().absolute())]
+    if user and not db and known.project is None:  # it starts servers in no project's folder
+        db = ["--db", str(run.settings.index_path().absolute())]
+    command = [_program(user), "mcp", *db]
+    if print_only:
+        print(f"{path}:\n{clients.snippet(known, command, toml=path.suffix == '.toml')}")
+        if advice and not user:
+            print(f"{folder / 'AGENTS.md'}:\n{clients.ADVICE}", end="")
+        return
+    changes = {path: clients.with_server(known, path, command)}
+    if advice and not user:
+        note = folder / "AGENTS.md"
+        held = note.read_text("utf-8") if note.exists() else ""
+        changes[note] = clients.with_advice(held)
+    changes = {place: text for place, text in changes.items() if _is_new(place, text)}
+    for place, text in changes.items():
+        print(f"{place}:\n{text}")
+    if not changes:
+        print(f"{known.title} already has it: {path}")
+        return
+    if not yes:
+        if not sys.stdin.isatty():
+            raise InputError("nothing was written", hint="add --yes to write it")
+        typer.confirm("Write this?", abort=True)
+    for place, text in changes.items():
+        clients.write(place, text)
+        print(f"Wrote {place}", file=sys.stderr)
+
+
+def _program(user: bool) -> str:
+    """The command's name where it is found by that, in a file that others may share; else its
+    path: programs with windows have another PATH than a terminal."""
+    own = Path(sys.argv[0]).absolute()
+    found = shutil.which("qrank")
+    if not user and found and Path(found).absolute() == own:
+        return "qrank"
+    return str(own) if own.name.startswith("qrank") else "qrank"
+
+
+def _is_new(path: Path, text: str) -> bool:
+    try:
+        return path.read_text("utf-8-sig") != text
+    except (OSError, UnicodeDecodeError):
+        return True
