@@ -50,6 +50,7 @@ LINES = {  # in the folder that make() fills; where it can be, of several forms 
     "schema": ["schema search"],
     "completions": ["completions bash", "completions zsh", "completions fish"],
     "man": ["man", "man search"],
+    "mcp install": ["mcp install claude --print"],
     "models list": ["models list", "models list --json"],
     "models show": ["models show tiny"],
     "models pull": ["models pull tiny --role embedder"],

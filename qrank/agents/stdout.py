@@ -13,12 +13,14 @@ class Stdout:
     def __init__(self) -> None:
         sys.stdout.flush()
         self._kept = os.dup(1)
-        self.divert()
+        os.dup2(2, 1)
 
     def divert(self) -> None:
         """Let fd 1 be stderr."""
+        sys.stdout.flush()
         os.dup2(2, 1)
 
     def give_back(self) -> None:
         """Let fd 1 be what it was."""
+        sys.stdout.flush()  # what was printed in the meantime
         os.dup2(self._kept, 1)

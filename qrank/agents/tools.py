@@ -211,8 +211,8 @@ class Tools:
     def _opened(self, path: Path) -> AbstractContextManager[Index]:
         return self._pool.index(path, **self._models)
 
-    def _search(self, path: Path, query: str, progress: Cancellable, **options: Any) -> Answer:
-        with self._opened(path) as index:
+    def _search(self, db: Path, query: str, progress: Cancellable, **options: Any) -> Answer:
+        with self._opened(db) as index:
             return index.search(query, progress=progress, **options)
 
     def _blocks(self, results: Sequence[Result]) -> list[Block]:
