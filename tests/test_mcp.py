@@ -225,7 +225,8 @@ def test_stdout_carries_messages_only(project: Path, tmp_path: Path, revision: s
     (tmp_path / "sitecustomize.py").write_text(NOISE)
     with Spoken(project, PYTHONPATH=str(tmp_path)) as server:
         assert server.initialize(revision)["protocolVersion"] == revision
-        call = {"name": "search", "arguments": {"query": "renew a certificate"}}
+        query = f"renew a certificate {revision}"  # no answer to it is cached
+        call = {"name": "search", "arguments": {"query": query}}
         assert "tls-renewal" in server.ask("tools/call", call)["content"][0]["text"]
         status, rest, errors = server.end()
     assert (status, rest) == (0, b"")

@@ -17,7 +17,6 @@ class Stdout:
 
     def divert(self) -> None:
         """Let fd 1 be stderr."""
-        sys.stdout.flush()
         os.dup2(2, 1)
 
     def give_back(self) -> None:
