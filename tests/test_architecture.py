@@ -21,7 +21,7 @@ LAYERS = {  # each may import those after it
     # It calls functions of the API, and of parts that are made for a command of their own.
     "cli": {
         *("api", "standalone", "json_form", "config", "models", "progress"),
-        *("evaluation", "upkeep", "agents"),
+        *("evaluation", "upkeep", "agents", "serve"),
     },
     "agents": {"api", "searching", "serve"},
     "serve": {"api", "standalone", "config", "models"},
