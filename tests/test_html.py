@@ -21,7 +21,7 @@ BOXES = "button textarea".split()
 EMPTY = {"br": " ", "hr": " ", "wbr": "", "img": " ", "input": " ", "embed": " ", "link": ""}
 EMPTY |= {"meta": "", "base": "", "area": " "}
 HIDDEN = "script style template noscript datalist".split()
-UNREAD = "nav iframe object select audio video canvas math".split()
+UNREAD = "nav iframe audio video canvas".split()
 TABLE = "caption thead tbody tfoot tr td th".split()
 
 
@@ -46,8 +46,16 @@ def test_the_words_beside_an_empty_element(tag: str) -> None:
 @pytest.mark.parametrize("tag", HIDDEN + UNREAD)
 def test_the_words_beside_what_is_not_read(tag: str) -> None:
     between = "" if tag in HIDDEN else " "
-    inner = "<option>beta</option>" if tag in ("select", "datalist") else "beta"
+    inner = "<option>beta</option>" if tag == "datalist" else "beta"
     assert words(f"<div>alpha<{tag}>{inner}</{tag}>gamma</div>") == f"alpha{between}gamma".split()
+
+
+def test_choices_formulas_and_what_stands_for_an_object_are_read() -> None:
+    assert words("<p>a<select><option>b<option>c</select>d</p>") == ["a", "b", "c", "d"]
+    assert words("<p>a<object data=x.swf>the <b>map</b></object>d</p>") == ["a", "the", "map", "d"]
+    formula = "<math><semantics><mrow><mi>sin</mi><mi>x</mi><mo>=</mo><mn>1</mn></mrow>"
+    formula += "<annotation>\\sin x</annotation></semantics></math>"
+    assert words(f"<p>a {formula}b</p>") == ["a", "sin", "x", "=", "1", "b"]
 
 
 def test_the_words_of_a_table_are_apart() -> None:

@@ -16,11 +16,13 @@ if TYPE_CHECKING:
 
 # What is not read: what is not shown either, what is a block of its own, what is in a line.
 _HIDDEN = frozenset("head script style template noscript datalist rp".split())
-_SKIPPED = _HIDDEN | frozenset("nav math iframe object select audio video canvas".split())
+_SKIPPED = _HIDDEN | frozenset(
+    "nav iframe audio video canvas annotation annotation-xml".split()  # (of a formula: its source)
+)
 # What is drawn in a line, but parts the words beside it.
 _BOXES = frozenset(
     "button textarea input img iframe object select audio video canvas embed meter progress "
-    "marquee area svg math".split()
+    "marquee area svg math mi mn mo ms mtext".split()
 )
 _BLOCKS = frozenset(
     "address article aside blockquote body caption center dd details dialog dir div dl dt fieldset "
