@@ -31,7 +31,8 @@ def drawn(line: str) -> tuple[int, int, bytes]:
 
 
 def scan() -> bytes:
-    """A PDF whose first page is a picture of a text, and whose second is text."""
+    """A PDF whose first page is a picture of a text, whose second is text, and whose third has a
+    stamp over a picture."""
     width, height, pixels = drawn(SCAN)
     pdf = Pdf()
     entries = b"/Subtype/Image/Width %d/Height %d/BitsPerComponent 8/ColorSpace/DeviceGray"
@@ -40,6 +41,8 @@ def scan() -> bytes:
     content = b"q 595 0 0 842 0 0 cm /I Do Q"
     pdf.page(content, resources=b"/XObject<</I %d 0 R>>" % image)
     pdf.page(text((50, 700, "This page has a layer of text.")))
+    stamped = content + b" " + text((50, 30, "Ledger 2026-01-02, page 3"))
+    pdf.page(stamped, resources=b"/XObject<</I %d 0 R>>" % image)
     return pdf.bytes()
 
 
@@ -66,13 +69,17 @@ def test_scans_and_pictures_are_read_when_that_is_asked_for(
     search = ("--mode", "bm25", "--jsonl")
     plain = qrank(*index, QRANK_DB="i.db").json()
     [said] = [each["reason"] for each in plain["errors"] if each["path"].endswith("scan.pdf")]
-    assert said == "no text layer: 1 page (1) of pictures (--ocr reads them)"
+    assert said == "no text layer: 2 pages (1, 3) of pictures (--ocr reads them)"
     assert qrank("search", "pump", *search, QRANK_DB="i.db").lines() == []
+    [stamp] = qrank("search", "ledger", *search, QRANK_DB="i.db").lines()
+    assert (stamp["page"], stamp["ocr"]) == (3, False)
     read = qrank(*index, "--ocr", QRANK_DB="i.db").json()
     assert read["errors"] == []
-    [found] = qrank("search", "pump", *search, QRANK_DB="i.db").lines()
-    assert SCAN in " ".join(found["text"].split())
-    assert (found["page"], found["ocr"]) == (1, True)
+    first, third = qrank("search", "pump", *search, QRANK_DB="i.db").lines()
+    for found in (first, third):
+        assert SCAN in " ".join(found["text"].split())
+        assert found["ocr"]
+    assert {first["page"], third["page"]} == {1, 3}
     [layer] = qrank("search", "layer", *search, QRANK_DB="i.db").lines()
     assert (layer["page"], layer["ocr"]) == (2, False)
     [valve] = qrank("search", "vinegar", *search, QRANK_DB="i.db").lines()
@@ -83,7 +90,7 @@ def test_scans_and_pictures_are_read_when_that_is_asked_for(
     assert again["files"]["unchanged"] == 2
     kept = Path(environment["HOME"], ".cache", "qrank", "ocr")
     texts = [path for path in kept.rglob("*") if path.is_file()]
-    assert len(texts) == 2
+    assert len(texts) == 3
     for path in texts:
         path.write_text("Remembered words", "utf-8")
     other = qrank("chunks", "picture.png", "--ocr", "--jsonl").lines()

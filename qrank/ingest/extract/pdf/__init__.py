@@ -6,8 +6,9 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator
 from contextlib import suppress
+from ctypes import byref, c_float
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from qrank.errors import ExtractError, NoTextError
 from qrank.ingest.extract import ocr
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 MAX_BOOKMARKS = 10_000
 MAX_OBJECTS = 1000  # of a page without text, that are looked at
+OF_A_STAMP = 60  # letters and digits, at most: a page number, a date, who scanned it
+FILLED = 0.5  # of a page by its pictures
 PAGES_A_PART = 200  # what is handed on at once
 PAGES_NAMED = 10  # that a note lists
 
@@ -147,11 +150,14 @@ class _Reader:
             body = page_text(text)
             over = overlay(self._pdf, page, text)
             self._files += attachments.data_of(over.files, self._members)
-            pictured = not body.strip() and _has_picture(page)
-            if pictured and self._reading.ocr:
-                body = self._read_picture(page, number + 1)
-            if not (body.strip() or over.fields or over.notes):
-                (self._unread.pictures if pictured else self._unread.others).append(number + 1)
+            pictured = _is_scan(page, sum(map(str.isalnum, body)))
+            read = pictured and self._reading.ocr and self._read_picture(page, number + 1)
+            if read:
+                body = read  # (what was printed over the picture is drawn with it)
+            elif pictured:
+                self._unread.pictures.append(number + 1)
+            elif not (body.strip() or over.fields or over.notes):
+                self._unread.others.append(number + 1)
             page.close()
         except pypdfium2.PdfiumError:  # one broken page must not cost the others
             self._unread.broken.append(number + 1)
@@ -163,24 +169,47 @@ class _Reader:
             self._found = self._found or bool(paragraph.strip())
 
 
-def _has_picture(page: PdfPage) -> bool:
-    """Whether there is a picture on a page, also within what it draws as one."""
+def _is_scan(page: PdfPage, letters: int) -> bool:
+    """Whether a page with that many letters and digits of text is a picture: one without text that
+    has any, or one with no more than a stamp or a number over pictures that fill it."""
+    if letters > OF_A_STAMP:
+        return False
+    pictures = _pictures(page)
+    return bool(pictures) and (not letters or sum(pictures) >= FILLED)
+
+
+def _pictures(page: PdfPage) -> list[float]:
+    """The shares of a page that its pictures take, those within what it draws as one included."""
     import pypdfium2.raw as pdfium
 
-    pending = [
-        pdfium.FPDFPage_GetObject(page, i)
-        for i in range(min(pdfium.FPDFPage_CountObjects(page), MAX_OBJECTS))
-    ]
+    width, height = page.get_size()
+    edges = [c_float() for _ in range(4)]
+    shares = []
+    for i in range(min(pdfium.FPDFPage_CountObjects(page), MAX_OBJECTS)):
+        drawn = pdfium.FPDFPage_GetObject(page, i)
+        if not _holds_picture(drawn):
+            continue
+        pdfium.FPDFPageObj_GetBounds(drawn, *map(byref, edges))
+        left, bottom, right, top = (edge.value for edge in edges)
+        shares.append((right - left) * (top - bottom) / max(1.0, width * height))
+    return shares
+
+
+def _holds_picture(drawn: Any) -> bool:
+    """Whether an object of a page is a picture, or draws one among others."""
+    import pypdfium2.raw as pdfium
+
+    pending = [drawn]
     for _ in range(MAX_OBJECTS):
         if not pending:
             break
-        drawn = pending.pop()
-        kind = pdfium.FPDFPageObj_GetType(drawn)
+        each = pending.pop()
+        kind = pdfium.FPDFPageObj_GetType(each)
         if kind == pdfium.FPDF_PAGEOBJ_IMAGE:
             return True
         if kind == pdfium.FPDF_PAGEOBJ_FORM:
-            count = min(pdfium.FPDFFormObj_CountObjects(drawn), MAX_OBJECTS)
-            pending += [pdfium.FPDFFormObj_GetObject(drawn, i) for i in range(count)]
+            count = min(pdfium.FPDFFormObj_CountObjects(each), MAX_OBJECTS)
+            pending += [pdfium.FPDFFormObj_GetObject(each, i) for i in range(count)]
     return False
 
 
