@@ -1,11 +1,12 @@
 """Model files for the benchmarks: the real shapes, random weights, the bundled vocabulary padded.
 
-Needs the `gguf` package (pip install gguf). Shapes: config.json of Qwen3-Embedding-0.6B (Qwen).
+Needs the `gguf` package (pip install gguf). Shapes: config.json of Qwen3-Embedding (Qwen).
 """
 
 from __future__ import annotations
 
 import ctypes
+import struct
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,11 +30,14 @@ class Shape:
     head_dim: int
     feed_forward: int
     vocabulary: int
+    tied: bool = True  # the output matrix is the token embeddings'
 
 
 SHAPES = {
     "small": Shape("small", 4, 256, 4, 2, 64, 768, 32_768),
     "0.6b": Shape("0.6b", 28, 1024, 16, 8, 128, 3072, 151_936),
+    "4b": Shape("4b", 36, 2560, 32, 8, 128, 9728, 151_936),
+    "8b": Shape("8b", 36, 4096, 32, 8, 128, 12_288, 151_936, tied=False),
 }
 
 
@@ -48,7 +52,7 @@ def model(folder: Path, shape: Shape, kind: str, quant: str) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     full = folder / f"{shape.name}-{kind}-F16.gguf"
     if not full.exists():
-        _write(full, shape, kind)
+        _write(full, shape, kind, _Halves())
     if quant != "F16":
         parameters = llama.llama_model_quantize_default_params()
         parameters.ftype = QUANTS[quant]
@@ -60,7 +64,61 @@ def model(folder: Path, shape: Shape, kind: str, quant: str) -> Path:
     return path
 
 
-def _write(path: Path, shape: Shape, kind: str) -> None:
+def quick_model(folder: Path, shape: Shape) -> Path:
+    """The path of such a file in Q8_0, written at the speed of the disk: its blocks are slices of
+    one array of random ones. `set_role` makes it an embedder or a plain causal model."""
+    path = folder / f"{shape.name}-quick-Q8_0.gguf"
+    if not path.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        _write(path, shape, "none", _Blocks(shape.vocabulary * shape.dims))
+    return path
+
+
+def set_role(path: Path, kind: str) -> None:
+    """Change the file to an `embed` or `lm` one: a number in its header says how it pools."""
+    number = {"embed": gguf.PoolingType.LAST, "lm": gguf.PoolingType.NONE}[kind]
+    with path.open("r+b") as file:
+        start = file.read(1 << 20)
+        key = b"qwen3.pooling_type"
+        file.seek(start.index(key) + len(key) + 4)  # behind the type of the value
+        file.write(struct.pack("<I", number))
+
+
+class _Blocks:
+    """Random matrices in Q8_0."""
+
+    BLOCK, BYTES = 32, 34  # values, and the bytes of a block: a scale and the values
+
+    def __init__(self, largest: int) -> None:
+        self._random = np.random.default_rng(0)
+        blocks = largest // self.BLOCK + 1_000_000
+        self._pool = np.empty((blocks, self.BYTES), dtype=np.uint8)
+        self._pool[:, :2] = np.array([0.02 / 73.6], dtype=np.float16).view(np.uint8)
+        self._pool[:, 2:] = np.frombuffer(
+            self._random.bytes(blocks * self.BLOCK), dtype=np.uint8
+        ).reshape(blocks, self.BLOCK)
+
+    def add(self, writer: gguf.GGUFWriter, name: str, size: tuple[int, int]) -> None:
+        """Add a matrix whose values have the deviation .02."""
+        blocks = size[0] * size[1] // self.BLOCK
+        start = int(self._random.integers(len(self._pool) - blocks))
+        rows = self._pool[start : start + blocks].reshape(size[0], -1)
+        writer.add_tensor(name, rows, raw_dtype=gguf.GGMLQuantizationType.Q8_0)
+
+
+class _Halves:
+    """Random matrices in F16."""
+
+    def __init__(self) -> None:
+        self._random = np.random.default_rng(0)
+
+    def add(self, writer: gguf.GGUFWriter, name: str, size: tuple[int, int]) -> None:
+        """Add a matrix whose values have the deviation .02."""
+        values = self._random.standard_normal(size, dtype=np.float32) * 0.02
+        writer.add_tensor(name, values.astype(np.float16))
+
+
+def _write(path: Path, shape: Shape, kind: str, matrices: _Blocks | _Halves) -> None:
     vocabulary = gguf.GGUFReader(BUNDLED / "tiny-reranker.gguf")
     field = vocabulary.fields
     tokens = field["tokenizer.ggml.tokens"].contents()
@@ -78,9 +136,11 @@ def _write(path: Path, shape: Shape, kind: str) -> None:
     writer.add_value_length(shape.head_dim)
     writer.add_rope_freq_base(1e6)
     writer.add_layer_norm_rms_eps(1e-6)
-    writer.add_file_type(gguf.LlamaFileType.MOSTLY_F16)
-    if kind == "embed":
-        writer.add_pooling_type(gguf.PoolingType.LAST)
+    quick = isinstance(matrices, _Blocks)
+    kinds = gguf.LlamaFileType
+    writer.add_file_type(kinds.MOSTLY_Q8_0 if quick else kinds.MOSTLY_F16)
+    if kind != "lm":
+        writer.add_pooling_type(gguf.PoolingType.LAST if kind == "embed" else gguf.PoolingType.NONE)
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre("qwen2")
     writer.add_token_list(tokens + [f"[PAD{i}]" for i in range(padding)])
@@ -88,7 +148,7 @@ def _write(path: Path, shape: Shape, kind: str) -> None:
     writer.add_token_merges(field["tokenizer.ggml.merges"].contents())
     writer.add_eos_token_id(field["tokenizer.ggml.eos_token_id"].contents())
     writer.add_add_eos_token(kind == "embed")
-    _add_tensors(writer, shape)
+    _add_tensors(writer, shape, matrices)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
@@ -96,8 +156,7 @@ def _write(path: Path, shape: Shape, kind: str) -> None:
     path.with_suffix(".part").rename(path)
 
 
-def _add_tensors(writer: gguf.GGUFWriter, shape: Shape) -> None:
-    random = np.random.default_rng(0)
+def _add_tensors(writer: gguf.GGUFWriter, shape: Shape, made: _Blocks | _Halves) -> None:
     query, key = shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim
     matrices = {
         "attn_q": (query, shape.dims),
@@ -115,13 +174,12 @@ def _add_tensors(writer: gguf.GGUFWriter, shape: Shape) -> None:
         "attn_k_norm": shape.head_dim,
     }
 
-    def weights(size: tuple[int, int]) -> np.ndarray:
-        return (random.standard_normal(size, dtype=np.float32) * 0.02).astype(np.float16)
-
-    writer.add_tensor("token_embd.weight", weights((shape.vocabulary, shape.dims)))
+    made.add(writer, "token_embd.weight", (shape.vocabulary, shape.dims))
+    if not shape.tied:
+        made.add(writer, "output.weight", (shape.vocabulary, shape.dims))
     writer.add_tensor("output_norm.weight", np.ones(shape.dims, dtype=np.float32))
     for layer in range(shape.layers):
         for name, size in matrices.items():
-            writer.add_tensor(f"blk.{layer}.{name}.weight", weights(size))
+            made.add(writer, f"blk.{layer}.{name}.weight", size)
         for name, length in norms.items():
             writer.add_tensor(f"blk.{layer}.{name}.weight", np.ones(length, dtype=np.float32))

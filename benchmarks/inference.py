@@ -21,11 +21,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 from bench_models import QUANTS, SHAPES, model
 
 from qrank import prompts
 from qrank.llama.binding import llama
-from qrank.llama.context import PACK_TOKENS
+from qrank.llama.context import PACK_SEQUENCES, PACK_TOKENS, _batch, _flat
 from qrank.llama.embedder import LlamaEmbedder
 from qrank.llama.engine import Frame, Model
 from qrank.llama.gguf import read_header
@@ -54,39 +55,46 @@ def texts(vocabulary: Model, count: int, least: int, most: int) -> list[str]:
 class Raw:
     """llama_decode of packed batches without outputs: what nothing on this machine can beat."""
 
-    def __init__(self, path: Path) -> None:
-        self.model = Model(read_header(path), ANYWHERE)
+    def __init__(
+        self,
+        path: Path,
+        pack: int = PACK_TOKENS,
+        flash: bool = False,
+        *,
+        model: Model | None = None,
+    ) -> None:
+        self.model = model or Model(read_header(path), ANYWHERE)
+        self.pack = pack
         parameters = llama.llama_context_default_params()
-        parameters.n_ctx = 2 * PACK_TOKENS
-        parameters.n_batch = parameters.n_ubatch = PACK_TOKENS
+        parameters.n_ctx = 2 * pack
+        parameters.n_batch = parameters.n_ubatch = pack
         parameters.n_seq_max = 64
         parameters.kv_unified = True
-        parameters.flash_attn_type = 0
+        parameters.flash_attn_type = int(flash)
         parameters.n_threads = parameters.n_threads_batch = self.model.threads
         self.context = llama.llama_init_from_model(self.model.handle, parameters)
+        if not self.context:
+            raise MemoryError(f"no room for packs of {pack} tokens")
+
+    def close(self) -> None:
+        llama.llama_free(self.context)
 
     def decode(self, sequences: list[list[int]]) -> None:
         pack: list[list[int]] = []
         for sequence in [*sequences, None]:
-            if pack and (sequence is None or sum(map(len, pack)) + len(sequence) > PACK_TOKENS):
+            full = sequence is None or sum(map(len, pack)) + len(sequence) > self.pack
+            if pack and (full or len(pack) == PACK_SEQUENCES):
                 self._decode_pack(pack)
                 pack = []
             pack.append(sequence or [])
+        llama.llama_synchronize(self.context)  # a GPU may still be at it
 
     def _decode_pack(self, pack: list[list[int]]) -> None:
         llama.llama_memory_clear(llama.llama_get_memory(self.context), False)
-        total = sum(map(len, pack))
-        batch = llama.llama_batch_init(total, 0, 1)
-        batch.n_tokens = total
-        at = 0
-        for owner, sequence in enumerate(pack):
-            for position, token in enumerate(sequence):
-                batch.token[at], batch.pos[at], batch.logits[at] = token, position, 0
-                batch.n_seq_id[at], batch.seq_id[at][0] = 1, owner
-                at += 1
+        tokens, positions, owners, _ = _flat(pack, first_owner=0)
+        batch, _alive = _batch(tokens, positions, owners, np.zeros(len(tokens), dtype=np.bool_))
         if llama.llama_decode(self.context, batch):
             raise SystemExit("llama_decode failed")
-        llama.llama_batch_free(batch)
 
 
 def measure(jobs: dict[str, Callable[[], object]], runs: int) -> dict[str, float]:

@@ -43,12 +43,15 @@ class Model:
         layers = everything if placement.gpu_layers is None else placement.gpu_layers
         layers = layers if self.on_gpu else 0
         chosen = devices.selection(placement.device) if placement.device else None
+        no_devices = (ctypes.c_void_p * 1)(None)
         while True:
             errors.clear()
             parameters = llama.llama_model_default_params()
             parameters.n_gpu_layers = layers
-            if chosen is not None and layers:
-                parameters.devices = ctypes.addressof(chosen)
+            # None at all for the CPU: a build for GPUs would use one for large batches.
+            wanted = chosen if layers else no_devices
+            if wanted is not None:
+                parameters.devices = ctypes.addressof(wanted)
             with interrupts_held():
                 path = os.fsencode(self.file.path)
                 handle = llama.llama_model_load_from_file(path, parameters)
