@@ -102,7 +102,7 @@ class CrossEncoder:
                 texts = [document["text"] for _, document in group]
                 found = [0.0] * len(texts)
                 for item in self._reranking(query, texts, instruction=instruction):
-                    found[item.index] = item.score
+                    found[item.index] = item.score or 0.0  # all are read
                 scores += found
                 bar.update(len(texts))
         return np.array(scores)

@@ -406,10 +406,11 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class RankedText:
-    """A text that a reranker scored: its place in the input (from 0) and its relevance, 0 to 1."""
+    """A text that was ranked: its place in the input (from 0) and its relevance, 0 to 1; None for
+    one that the reranker did not read (`candidates`, `budget`)."""
 
     index: int
-    score: float
+    score: float | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,14 @@ from pathlib import Path
 from types import NoneType
 from typing import TYPE_CHECKING
 
-from qrank.arguments import path_list, require_count, require_type, text_list
+from qrank.arguments import (
+    path_list,
+    require_count,
+    require_number,
+    require_progress,
+    require_type,
+    text_list,
+)
 from qrank.closing import Closing
 from qrank.errors import InputError
 from qrank.models.registry import AUTO, Registry, Role
@@ -20,6 +27,7 @@ if TYPE_CHECKING:
 
     from qrank.indexing.plan import FilePlan
     from qrank.indexing.prefixes import Prefix
+    from qrank.progress import Progress
 
 
 def rerank(
@@ -29,20 +37,30 @@ def rerank(
     model: str | None = None,
     instruction: str | None = None,
     candidates: int | None = None,
+    budget: float | None = None,
+    progress: Progress | None = None,
     placement: Placement = ANYWHERE,
     settings: Settings = NO_SETTINGS,
 ) -> list[RankedText]:
     """Score texts by how well they answer query, best first; the model reads exactly the texts.
 
-    candidates: with more texts than that, only BM25's best are scored. For many calls use
-    Reranking. Raises InputError for an empty query, ModelError.
+    candidates: with more texts than that, only BM25's best are read. budget: seconds after which
+    reading stops. Texts that were not read come last, by BM25, without a score. For many calls
+    use Reranking. Raises InputError for an empty query, ModelError.
     """
     _require_query(query)
     texts = text_list("texts", texts)
     if not texts:
         return []
     with Reranking(model, placement=placement, settings=settings) as reranking:
-        return reranking(query, texts, instruction=instruction, candidates=candidates)
+        return reranking(
+            query,
+            texts,
+            instruction=instruction,
+            candidates=candidates,
+            budget=budget,
+            progress=progress,
+        )
 
 
 def _require_query(query: str) -> None:
@@ -83,6 +101,8 @@ class Reranking(Closing):
         *,
         instruction: str | None = None,
         candidates: int | None = None,
+        budget: float | None = None,
+        progress: Progress | None = None,
     ) -> list[RankedText]:
         """As rerank."""
         from qrank.searching.rerank import rerank_texts
@@ -90,6 +110,8 @@ class Reranking(Closing):
         _require_query(query)
         require_count("candidates", candidates, optional=True)
         require_type("instruction", instruction, str, NoneType)
+        require_number("budget", budget, least=0)
+        require_progress(progress)
         return rerank_texts(
             self._reranker,
             self._share,
@@ -97,6 +119,8 @@ class Reranking(Closing):
             text_list("texts", texts),
             candidates=candidates,
             instruction=instruction,
+            budget=budget,
+            progress=progress,
         )
 
     @property

@@ -65,14 +65,53 @@ def test_more_documents_than_candidates_are_shortlisted_by_words(qrank: Qrank) -
     many = [f"filler sentence number {i}" for i in range(200)] + DOCUMENTS
     words = ("rerank", "green tea", "--rerank-model", LM)
     run = qrank(*words, "--candidates", "5", stdin="\n".join(many))
-    assert len(run.stdout.splitlines()) == 5
-    assert DOCUMENTS[1] in run.stdout
-    assert "best 5 of 203" in run.stderr
-    assert (
-        len(qrank(*words, "--candidates", "all", stdin="\n".join(many)).stdout.splitlines()) == 203
-    )
+    rows = [line.split("\t") for line in run.stdout.splitlines()]
+    assert sorted(text for _, text in rows) == sorted(many)  # nothing is lost
+    assert [score == "-" for score, _ in rows] == [False] * 5 + [True] * 198
+    assert DOCUMENTS[1] in [text for _, text in rows[:5]]
+    assert "best 5 of 203 documents (--candidates)" in run.stderr
+    every = qrank(*words, "--candidates", "all", "--jsonl", stdin="\n".join(many)).lines()
+    assert len(every) == 203
+    assert all(line["score"] is not None for line in every)
+    some = qrank(*words, "--candidates", "5", "-n", "9", "--json", stdin="\n".join(many)).json()
+    assert [each["score"] is None for each in some["results"]] == [False] * 5 + [True] * 4
     for bad in ("none", "0", "-3"):
         assert "--candidates" in complaint(qrank(*words, "--candidates", bad, stdin="a"))
+
+
+def test_a_budget_stops_at_the_best_by_words(qrank: Qrank) -> None:
+    many = [f"filler sentence number {i}" for i in range(300)] + DOCUMENTS
+    words = ("rerank", "green tea", "--rerank-model", LM, "--candidates", "all", "--jsonl")
+    run = qrank(*words, "--budget", "0", stdin="\n".join(many))
+    lines = run.lines()
+    read = [line["text"] for line in lines if line["score"] is not None]
+    assert 0 < len(read) < len(lines) == len(many)
+    assert DOCUMENTS[1] in read  # the last line of the input but one
+    assert f"best {len(read)} of 303 documents (--budget)" in run.stderr
+    assert "--budget" in complaint(qrank(*words, "--budget", "-1", stdin="a"))
+
+
+def test_a_minimum_score_and_a_format(qrank: Qrank) -> None:
+    lines = "\n".join(json.dumps({"text": t, "id": i}) for i, t in enumerate(DOCUMENTS))
+    words = ("rerank", "steep green tea", "--candidates", "2")
+    best, second, rest = qrank(*words, stdin=lines).lines()
+    assert rest["score"] is None
+    least = (best["score"] + second["score"]) / 2
+    assert qrank(*words, "--min-score", least, stdin=lines).lines() == [best]
+    assert qrank(*words, "--min-score", "0", stdin=lines).lines() == [best, second]
+    none = qrank(*words, "--min-score", "2", stdin=lines)
+    assert (none.returncode, none.stdout) == (1, "")
+    form = r"{rank} {line}\t{fields[id]}\t{score:>6}\t{text}"
+    shown = qrank(*words, "--format", "{rank} {line} {fields[id]} {text}", stdin=lines).stdout
+    ids = [best["id"], second["id"], rest["id"]]
+    assert shown.splitlines() == [
+        f"{rank} {i + 1} {i} {DOCUMENTS[i]}" for rank, i in enumerate(ids, 1)
+    ]
+    assert qrank(*words, "--format", form, stdin=lines).stdout.splitlines()[2].split("\t")[2] == (
+        "     -"
+    )
+    assert "no field {nope}" in complaint(qrank(*words, "--format", "{nope}", stdin=lines))
+    assert "be combined" in complaint(qrank(*words, "--format", "a", "--json", stdin=lines))
 
 
 def test_input_forms(qrank: Qrank) -> None:

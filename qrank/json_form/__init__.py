@@ -206,8 +206,8 @@ def file_plans(plans: Sequence[Object]) -> Object:
     return {"schema": SCHEMA, "files": plans}
 
 
-def scored_text(fields: Mapping[str, Any], text: str, score: float) -> Object:
-    """A reranked text, with the other fields that it came with."""
+def scored_text(fields: Mapping[str, Any], text: str, score: float | None) -> Object:
+    """A reranked text, with the other fields that it came with; score None: it was not read."""
     return {**fields, "text": text, "score": score}
 
 

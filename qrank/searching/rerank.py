@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
-from itertools import chain
 from typing import TYPE_CHECKING
 
 from qrank.analysis import text
@@ -13,6 +13,7 @@ from qrank.searching.fusion import blend
 
 if TYPE_CHECKING:
     from qrank.inference.loading import Reranker
+    from qrank.progress import Progress
 
 K1, B = 1.2, 0.75  # FTS5's, so that both BM25s agree
 
@@ -25,24 +26,36 @@ def rerank_texts(
     *,
     candidates: int | None,
     instruction: str | None = None,
+    budget: float | None = None,
+    progress: Progress | None = None,
 ) -> list[RankedText]:
-    """The texts with their relevance, best first, ties in input order.
+    """The texts with their relevance, best first, ties in input order; after them, by BM25, those
+    that were not read.
 
-    When there are more than candidates, only BM25's best so many are scored; None scores all. A
-    reranker with a share below 1 is mixed with BM25, as in a search; else it is P(relevant).
+    When there are more than candidates, only BM25's best so many are read; None reads all. After
+    budget seconds no more are read, but one batch always is. A reranker with a share below 1 is
+    mixed with BM25, as in a search; else the relevance is P(relevant).
     """
-    scored = list(range(len(texts)))
-    shortens = candidates is not None and len(texts) > candidates
-    words = bm25_scores(query, texts) if shortens or share < 1 else [0.0] * len(texts)
-    if shortens:
-        scored = sorted(sorted(scored, key=lambda i: (-words[i], i))[:candidates])
-    top = max((words[i] for i in scored), default=0.0) or 1.0
-    batches = reranker.scores(query, [texts[i] for i in scored], instruction)
-    ranked = [
-        RankedText(i, blend(words[i] / top, p_yes, share))
-        for i, p_yes in zip(scored, chain.from_iterable(batches), strict=True)
-    ]
-    return sorted(ranked, key=lambda item: (-item.score, item.index))
+    by_words = (candidates is not None and len(texts) > candidates) or budget is not None
+    words = bm25_scores(query, texts) if by_words or share < 1 else [0.0] * len(texts)
+    order = sorted(range(len(texts)), key=lambda i: (-words[i], i))
+    chosen = order[:candidates]
+    if budget is None:
+        chosen.sort()
+    top = max((words[i] for i in chosen), default=0.0) or 1.0
+    if progress:
+        progress.stage("rerank", len(chosen))
+    scores: dict[int, float] = {}
+    started = time.monotonic()
+    for batch in reranker.scores(query, [texts[i] for i in chosen], instruction):
+        scores |= zip(chosen[len(scores) :], batch, strict=False)
+        if progress:
+            progress.advance(len(batch))
+        if budget is not None and time.monotonic() - started >= budget:
+            break
+    final = {i: blend(words[i] / top, p_yes, share) for i, p_yes in scores.items()}
+    best = sorted(final, key=lambda i: (-final[i], i))
+    return [RankedText(i, final.get(i)) for i in [*best, *(i for i in order if i not in final)]]
 
 
 def bm25_scores(query: str, texts: Sequence[str]) -> list[float]:

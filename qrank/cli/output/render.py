@@ -52,13 +52,14 @@ def skipped(path: str, reason: str, *, partly: bool = False) -> None:
     warning(f"skipped {'part of ' * partly}{name}: {reason}")
 
 
-def ranked(found: Sequence[tuple[Item, float]]) -> None:
-    """Reranked lines: the score, a tab, the text (of a file its path); ended as in the input."""
+def ranked(found: Sequence[tuple[Item, float | None]]) -> None:
+    """Reranked lines: the score (- for one that was not read), a tab, the text (of a file its
+    path); ended as in the input."""
     from qrank.cli.output import json_output
 
     for item, score in found:
         end = "\0" if item.form is Format.nul and not sys.stdout.isatty() else "\n"
-        sys.stdout.write(f"{significant(score, 4)}\t")
+        sys.stdout.write(f"{'-' if score is None else significant(score, 4)}\t")
         if "path" in item.fields:
             json_output.path(item.fields["path"], end)
         else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import string
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 
 from qrank.cli.output.render import significant
@@ -52,8 +52,10 @@ _SPEC = re.compile(r"[<>^]?0?\d{0,3}(?:\.\d{1,2})?[dfs]?")
 class Template:
     """A checked format: call it with a result for its line."""
 
-    def __init__(self, text: str, folder: str | None = None) -> None:
-        """folder: paths below it are shown as seen from there.
+    def __init__(
+        self, text: str, folder: str | None = None, names: Collection[str] = tuple(FIELDS)
+    ) -> None:
+        """folder: paths below it are shown as seen from there. names: of the fields there are.
 
         Raises InputError for an unknown field, or what is not a valid format.
         """
@@ -64,11 +66,11 @@ class Template:
         except ValueError as error:
             raise InputError(f"--format {text!r}: {error}", hint="write {{ for a brace") from error
         for literal, field, spec, conversion in parsed:
-            if field is not None and (conversion or not _is_known(field)):
+            if field is not None and (conversion or not (field in names or _OWN.fullmatch(field))):
                 name = field + (f"!{conversion}" if conversion else "")
                 raise InputError(
                     f"--format has no field {{{name}}}",
-                    hint=f"use one of: {', '.join(FIELDS)}, fields[NAME]",
+                    hint=f"use one of: {', '.join(names)}, fields[NAME]",
                 )
             if spec and not _SPEC.fullmatch(spec):
                 raise InputError(
@@ -82,19 +84,19 @@ class Template:
         Raises InputError when a field can't be shown as asked.
         """
         shown = replace(result, path=path_from(result.path, self._folder))
+        return self.fill(lambda name: FIELDS[name](shown, terms), result.fields)
+
+    def fill(self, value: Callable[[str], Value], own: Mapping[str, object]) -> str:
+        """The line that these values make: of a field by its name, and of the file's or record's
+        own fields. Raises InputError when one can't be shown as asked."""
+
+        def shown(field: str, spec: str) -> str:
+            name = _OWN.fullmatch(field)
+            return _shown(field, spec, _plain(own.get(name[1], "")) if name else value(field))
+
         return "".join(
-            literal + (_shown(field, spec, shown, terms) if field else "")
-            for literal, field, spec in self._parts
+            literal + (shown(field, spec) if field else "") for literal, field, spec in self._parts
         )
-
-
-def _is_known(field: str) -> bool:
-    return field in FIELDS or bool(_OWN.fullmatch(field))
-
-
-def _value(field: str, result: Result, terms: Terms) -> Value:
-    own = _OWN.fullmatch(field)
-    return _plain(result.fields.get(own[1], "")) if own else FIELDS[field](result, terms)
 
 
 def _plain(value: object) -> Value:
@@ -106,8 +108,7 @@ def _plain(value: object) -> Value:
     return value if isinstance(value, int | float) else str(value)
 
 
-def _shown(field: str, spec: str, result: Result, terms: Terms) -> str:
-    value = _value(field, result, terms)
+def _shown(field: str, spec: str, value: Value) -> str:
     if isinstance(value, float) and not spec:
         return significant(value, 4)
     try:
