@@ -30,7 +30,7 @@ LAYERS = {  # each may import those after it
         *("standalone", "indexing", "searching", "upkeep", "inference", "progress"),
         *("store", "llama", "models"),
     },
-    "standalone": {"indexing", "searching", "inference", "models"},
+    "standalone": {"indexing", "searching", "inference", "progress", "models"},
     "indexing": {"inference", "ingest", "progress", "store", "llama", "models"},
     "searching": {"inference", "ingest", "progress", "store", "models"},
     "upkeep": {"inference", "progress", "store", "llama", "models"},
