@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import struct
 import subprocess
 import sys
 import time
@@ -59,6 +60,30 @@ def complaint(run: Run) -> str:
     assert len(lines) == 1, run
     assert lines[0].startswith("qrank: "), run
     return lines[0]
+
+
+def last_complaint(run: Run) -> str:
+    """The last line of a failed run, after what it was about to do."""
+    assert (run.returncode, run.stdout) == (2, ""), run
+    doing = ("qrank: converting", "qrank: quantizing to ", "qrank: downloading ")
+    assert all(line.startswith(doing) for line in run.stderr.splitlines()[:-1]), run
+    return run.stderr.splitlines()[-1]
+
+
+def write_safetensors(path: Path, arrays: dict[str, Any], kind: str = "F32") -> None:
+    """A safetensors file of float32 arrays, all of it stored as F32 or BF16."""
+    header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
+    data = b""
+    for name, array in arrays.items():
+        bits = array.astype("<f4")
+        stored = bits.tobytes()
+        if kind == "BF16":
+            stored = (bits.view("<u4") >> 16).astype("<u2").tobytes()
+        offsets = [len(data), len(data) + len(stored)]
+        header[name] = {"dtype": kind, "shape": list(array.shape), "data_offsets": offsets}
+        data += stored
+    text = json.dumps(header).encode()
+    path.write_bytes(struct.pack("<Q", len(text)) + text + data)
 
 
 def extract(name: str, data: bytes) -> Document:

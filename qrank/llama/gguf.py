@@ -23,6 +23,7 @@ _SCALARS = {0: "<B", 1: "<b", 2: "<H", 3: "<h", 4: "<I", 5: "<i", 6: "<f", 7: "<
 _SCALARS |= {10: "<Q", 11: "<q", 12: "<d"}
 _STRING, _ARRAY = 8, 9
 _TOKENS = "tokenizer.ggml.tokens"
+HEAD = "qrank.head.steps"  # the layers of a head that qrank computes itself (qrank/llama/head.py)
 _PACKAGE = Path(__file__).parents[1]  # what came with qrank is as it should be
 MOST_ENTRIES = 1 << 17  # values, or tensors: the largest models have ten thousand
 LONGEST_STRING = 64 << 20  # bytes: a template has ten thousand
@@ -80,6 +81,8 @@ class ModelFile:
     @property
     def kind(self) -> Kind:
         """The kind, by metadata and tensors; a file's name tells nothing."""
+        if HEAD in self.metadata:
+            return Kind.cross_encoder
         if "cls.output.weight" in self.tensors or (
             "cls.weight" in self.tensors and not self.causal
         ):

@@ -17,9 +17,17 @@ from numpy.typing import NDArray
 
 from qrank import prompts
 from qrank.errors import InputError, ModelError
-from qrank.llama.context import POOLING_RANK, DecoderContext, EncoderContext, logits, pooled
+from qrank.llama.context import (
+    POOLING_OF_FILE,
+    POOLING_RANK,
+    DecoderContext,
+    EncoderContext,
+    logits,
+    pooled,
+)
 from qrank.llama.engine import MAX_TOKENS, Frame, Model
-from qrank.llama.gguf import Kind, ModelFile
+from qrank.llama.gguf import HEAD, Kind, ModelFile
+from qrank.llama.head import OwnHead
 from qrank.prompts import clean
 from qrank.settings import Placement
 
@@ -148,7 +156,9 @@ class PairReranker:
     def __init__(self, model: Model) -> None:
         self._model = model
         self._frame = Frame(model)
-        self.context = EncoderContext(model, embeddings=True, pooling=POOLING_RANK)
+        self._head = OwnHead(model.file, model.dims) if HEAD in model.file.metadata else None
+        pooling = POOLING_RANK if self._head is None else POOLING_OF_FILE
+        self.context = EncoderContext(model, embeddings=True, pooling=pooling)
         self._limit = min(MAX_TOKENS, model.file.context_length)
 
     def scores(
@@ -161,8 +171,10 @@ class PairReranker:
         sequences = (
             self._frame.pair(asked, self._model.tokens(clean(text)), self._limit) for text in texts
         )
-        for answers in self.context.pooled_outputs(sequences, 1):
-            yield [p_yes(np.array([0.0, answer[0]])) for answer in answers]
+        head = self._head
+        for answers in self.context.pooled_outputs(sequences, 1 if head is None else head.dims):
+            found = [answer[0] if head is None else head.logit(answer) for answer in answers]
+            yield [p_yes(np.array([0.0, logit])) for logit in found]
 
     def close(self) -> None:
         """Free the context."""

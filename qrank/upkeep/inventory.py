@@ -231,14 +231,30 @@ def import_folder(folder: Path, out: Path, kind: str | None, progress: Progress)
     if out.exists():
         raise InputError(f"{out} exists already", hint="name another file, or remove it")
     progress.stage("converting", None)
-    if kind is None:
-        convert(folder, out)
-        return out
     with tempfile.TemporaryDirectory(prefix=".qrank-", dir=out.absolute().parent) as scratch:
         whole = Path(scratch) / "whole.gguf"  # on the disk that has room for out
         convert(folder, whole, name=folder.name)
-        quantize(whole, out, kind, progress)
+        require_loadable(whole, folder)
+        if kind is None:
+            whole.replace(out)
+        else:
+            quantize(whole, out, kind, progress)
     return out
+
+
+def require_loadable(made: Path, source: Path) -> None:
+    """Raise ModelError unless llama.cpp loads a file that was made of a folder."""
+    from qrank.llama.engine import Model
+    from qrank.settings import Placement
+
+    try:
+        Model(gguf.read_header(made), Placement(device="cpu")).close()
+    except ModelError as error:
+        reason = str(error).partition(f"{made}: ")[2] or str(error)
+        raise ModelError(
+            f"{source} makes no file that llama.cpp can load: {reason}",
+            hint="its configuration and its weights are not of the same model",
+        ) from error
 
 
 def quantize(source: Path, out: Path, kind: str, progress: Progress) -> Path:

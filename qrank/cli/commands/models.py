@@ -161,9 +161,9 @@ def import_folder(
         str | None, typer.Option("--type", metavar="TYPE", help="Also quantize it: Q8_0, Q4_0, …")
     ] = None,
 ) -> None:
-    """Convert a Qwen3-Embedding, Qwen3-Reranker or BERT (MiniLM) folder to GGUF.
+    """Convert a Qwen3-Embedding, Qwen3-Reranker, BERT or ModernBERT folder to GGUF.
 
-    Kind, pooling and vocabulary are taken from the folder's own configuration.
+    Kind, pooling, head and vocabulary are taken from the folder's own configuration.
     """
     from qrank.cli.output import render_models
     from qrank.upkeep import inventory

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from qrank import files
 from qrank.errors import ModelError
-from qrank.models.convert import bert, qwen3
+from qrank.models.convert import bert, modernbert, qwen3
 from qrank.models.convert.folder import read
 
 if TYPE_CHECKING:
@@ -16,14 +16,17 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from qrank.models.convert.weights import Weight
+    from qrank.models.convert.weights import Tensor
 
 _FAMILIES = {
     "BertModel": (bert, "bert"),
     "BertForSequenceClassification": (bert, "bert"),
+    "ModernBertModel": (modernbert, "modern-bert"),
+    "ModernBertForSequenceClassification": (modernbert, "modern-bert"),
     "Qwen3ForCausalLM": (qwen3, "qwen3"),
     "Qwen3Model": (qwen3, "qwen3"),
 }
+_MODULES = ("Transformer", "Pooling", "Normalize")  # of sentence-transformers, that all have
 _ADDED = ("position_embd.weight", "token_types.weight")  # llama.cpp adds float32 only
 # What configurations and vocabularies of other types and lengths than expected raise.
 _WRONG = (KeyError, IndexError, TypeError, AttributeError, ValueError, OverflowError, StructError)
@@ -45,6 +48,9 @@ def convert(path: Path, out: Path, name: str = "", *, half: bool = False) -> Non
             hint=f"use llama.cpp's convert_hf_to_gguf.py; supported here: {', '.join(_FAMILIES)}",
         )
     family, architecture = _FAMILIES[folder.architecture]
+    for module in folder.modules:
+        if module.kind not in (*_MODULES, *family.MODULES):
+            raise ModelError(f"{path} has the module {module.kind}, which can't be converted")
     try:
         with files.replacing(out) as part:
             writer = gguf.GGUFWriter(part, architecture)
@@ -52,7 +58,7 @@ def convert(path: Path, out: Path, name: str = "", *, half: bool = False) -> Non
             kind = next((w.kind for w in folder.weights.values() if len(w.shape) == 2), "F32")
             writer.add_file_type(_FTYPES["F16" if half and kind == "F32" else kind])
             family.describe(writer, folder)
-            chosen: list[tuple[str, Weight, slice | list[int]]] = [
+            chosen: list[tuple[str, Tensor, slice | list[int]]] = [
                 (target, weight, slice(rows))
                 for target, (weight, rows) in family.tensors(folder).items()
             ]
@@ -69,7 +75,7 @@ def convert(path: Path, out: Path, name: str = "", *, half: bool = False) -> Non
 
 
 def _write(
-    writer: gguf.GGUFWriter, chosen: list[tuple[str, Weight, slice | list[int]]], half: bool
+    writer: gguf.GGUFWriter, chosen: list[tuple[str, Tensor, slice | list[int]]], half: bool
 ) -> None:
     """Announce all tensors, then copy them one by one: memory holds one at a time."""
     import gguf
@@ -87,7 +93,7 @@ def _write(
 
 
 def _stored(
-    target: str, weight: Weight, rows: slice | list[int], half: bool
+    target: str, weight: Tensor, rows: slice | list[int], half: bool
 ) -> NDArray[np.generic]:
     """The values as GGUF keeps them: what is added as float32, matrices as convert says."""
     import numpy as np

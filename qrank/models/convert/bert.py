@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from qrank.errors import ModelError
 from qrank.models.convert.folder import Folder
-from qrank.models.convert.weights import Weight
+from qrank.models.convert.weights import Tensor
 
 if TYPE_CHECKING:
     import gguf
 
+MODULES = ()  # of sentence-transformers
 _ROLES = {"[UNK]": "unk", "[SEP]": "sep", "[PAD]": "pad", "[CLS]": "cls", "[MASK]": "mask"}
 
 
@@ -23,7 +24,7 @@ def is_reranker(folder: Folder) -> bool:
     return folder.architecture == "BertForSequenceClassification"
 
 
-def tensors(folder: Folder) -> dict[str, tuple[Weight, int | None]]:
+def tensors(folder: Folder) -> dict[str, tuple[Tensor, int | None]]:
     """GGUF name -> (tensor, how many of its first rows are kept; None for all).
 
     Raises ModelError for a tensor that has no place, or a head with more than one label.
@@ -32,7 +33,7 @@ def tensors(folder: Folder) -> dict[str, tuple[Weight, int | None]]:
 
     names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.BERT, folder.number("num_hidden_layers"))
     heads = {"pooler.dense": "cls", "classifier": "cls.output"} if is_reranker(folder) else {}
-    found: dict[str, tuple[Weight, int | None]] = {}
+    found: dict[str, tuple[Tensor, int | None]] = {}
     for name, weight in folder.weights.items():
         bare = name.removeprefix("bert.")
         layer, _, part = bare.rpartition(".")

@@ -13,7 +13,17 @@ from qrank.models.convert.weights import Weight, weights
 
 _POOLING = {"mean": "mean", "cls": "cls", "lasttoken": "last", "mean_tokens": "mean"}
 _LIMITS = {"num_hidden_layers": 512, "vocab_size": 1 << 24}  # LLAMA_MAX_LAYERS
+_NO_LIMIT = 1 << 24  # tokenizers without one say 10^30
 _POOLING |= {"cls_token": "cls"}
+
+
+@dataclass(frozen=True, slots=True)
+class Module:
+    """A step of sentence-transformers: what its class is called, its folder, its configuration."""
+
+    kind: str
+    path: Path
+    config: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +36,7 @@ class Folder:
     weights: dict[str, Weight] = field(repr=False)
     pooling: str | None  # mean, cls or last where the folder names one
     max_tokens: int | None  # where sentence-transformers would cut a text
+    modules: tuple[Module, ...] = ()  # the steps of sentence-transformers, where they are listed
 
     @property
     def architecture(self) -> str:
@@ -44,25 +55,43 @@ def read(path: Path) -> Folder:
     """Read a folder. Raises ModelError when a file is missing or damaged."""
     if not path.is_dir():
         raise ModelError(f"there is no folder {path}", hint="name a folder with .safetensors files")
+    modules = _modules(path)
     return Folder(
         path=path,
         config=_json(path / "config.json"),
         tokenizer=_json(path / "tokenizer.json"),
         weights=weights(path),
-        pooling=_pooling(path),
-        max_tokens=_optional(path / "sentence_bert_config.json").get("max_seq_length"),
+        pooling=_pooling(path, modules),
+        max_tokens=_max_tokens(path),
+        modules=modules,
     )
 
 
-def _pooling(path: Path) -> str | None:
-    """How sentence-transformers pools, by modules.json and the pooling module's own file."""
-    modules = path / "modules.json"
-    listed = _json(modules, list) if modules.is_file() else []
-    for module in listed:
-        if not isinstance(module, dict):
-            raise ModelError(f"{modules} lists something that is not a module")
-        if str(module.get("type", "")).endswith("Pooling"):
-            said = _json(path / str(module.get("path", "")) / "config.json")
+def _max_tokens(path: Path) -> int | None:
+    """Where sentence-transformers cuts a text: its own setting, else the tokenizer's."""
+    own = _optional(path / "sentence_bert_config.json").get("max_seq_length")
+    said = own or _optional(path / "tokenizer_config.json").get("model_max_length")
+    return said if type(said) is int and 0 < said < _NO_LIMIT else None
+
+
+def _modules(path: Path) -> tuple[Module, ...]:
+    """What modules.json lists, with each module's own configuration."""
+    listing = path / "modules.json"
+    found = []
+    for listed in _json(listing, list) if listing.is_file() else []:
+        if not isinstance(listed, dict) or ".." in str(listed.get("path", "")).split("/"):
+            raise ModelError(f"{listing} lists something that is not a module")
+        kind = str(listed.get("type", "")).rpartition(".")[2]
+        folder = path / str(listed.get("path", ""))
+        found.append(Module(kind, folder, _optional(folder / "config.json")))
+    return tuple(found)
+
+
+def _pooling(path: Path, modules: tuple[Module, ...]) -> str | None:
+    """How sentence-transformers pools, by the pooling module's own file."""
+    for module in modules:
+        if module.kind == "Pooling":
+            said = _json(module.path / "config.json")
             named = said.get("pooling_mode") or next(
                 (key[len("pooling_mode_") :] for key, on in said.items() if on is True), ""
             )

@@ -9,12 +9,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from qrank.errors import ModelError
+from qrank.models.convert import byte_pairs
 from qrank.models.convert.folder import Folder
-from qrank.models.convert.weights import Weight
+from qrank.models.convert.weights import Tensor, Weight
 
 if TYPE_CHECKING:
     import gguf
 
+MODULES = ("LogitScore",)  # of sentence-transformers
 END, TURN_END = "<|endoftext|>", "<|im_end|>"
 ANSWERS = ("yes", "no")  # the order of the rows in the head
 
@@ -24,12 +26,12 @@ def is_reranker(folder: Folder) -> bool:
     return folder.pooling is None
 
 
-def tensors(folder: Folder) -> dict[str, tuple[Weight, int | None]]:
+def tensors(folder: Folder) -> dict[str, tuple[Tensor, int | None]]:
     """GGUF name -> (tensor, None: all of its rows). Raises ModelError for one without a place."""
     import gguf
 
     names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.QWEN3, folder.number("num_hidden_layers"))
-    found: dict[str, tuple[Weight, int | None]] = {}
+    found: dict[str, tuple[Tensor, int | None]] = {}
     for name, weight in folder.weights.items():
         if name.startswith("lm_head."):
             continue  # an embedder has no use for it, a reranker only for two of its rows
@@ -47,11 +49,15 @@ def head(folder: Folder) -> tuple[Weight, list[int]]:
     missing = [word for word in ANSWERS if word not in vocabulary]
     if missing:
         raise ModelError(f"{folder.path}: the vocabulary has no token for {' and '.join(missing)}")
-    embeddings = ("model.embed_tokens.weight", "embed_tokens.weight")
-    own = () if folder.config.get("tie_word_embeddings") else ("lm_head.weight",)
-    for name in (*own, *embeddings):
+    own = None if folder.config.get("tie_word_embeddings") else folder.weights.get("lm_head.weight")
+    return own or _embeddings(folder), [vocabulary[word] for word in ANSWERS]
+
+
+def _embeddings(folder: Folder) -> Weight:
+    """The matrix of the tokens' vectors. Raises ModelError when there is none."""
+    for name in ("model.embed_tokens.weight", "embed_tokens.weight"):
         if name in folder.weights:
-            return folder.weights[name], [vocabulary[word] for word in ANSWERS]
+            return folder.weights[name]
     raise ModelError(f"{folder.path} has no embedding matrix")
 
 
@@ -85,31 +91,12 @@ def describe(out: gguf.GGUFWriter, folder: Folder) -> None:
 
 
 def _vocabulary(out: gguf.GGUFWriter, folder: Folder, reranks: bool) -> None:
-    import gguf
-
-    model = folder.tokenizer.get("model") or {}
-    if model.get("type") != "BPE":
-        raise ModelError(f"{folder.path} has a {model.get('type')} vocabulary, not Qwen's BPE")
-    embeddings = next(w for n, w in folder.weights.items() if n.endswith("embed_tokens.weight"))
-    rows = embeddings.shape[0]
-    tokens: list[str] = [f"[PAD{i}]" for i in range(rows)]  # the matrix is larger than the list
-    types = [int(gguf.TokenType.UNUSED)] * rows
-    for token, i in model["vocab"].items():
-        tokens[i], types[i] = token, int(gguf.TokenType.NORMAL)
-    ids = dict(model["vocab"])
-    for added in folder.tokenizer.get("added_tokens", []):
-        kind = gguf.TokenType.CONTROL if added.get("special") else gguf.TokenType.USER_DEFINED
-        tokens[added["id"]], types[added["id"]] = added["content"], int(kind)
-        ids[added["content"]] = added["id"]
+    vocabulary = byte_pairs.read(folder, _embeddings(folder).shape[0])
+    ids = vocabulary.ids
     missing = [token for token in (END, TURN_END) if token not in ids]
     if missing:
         raise ModelError(f"{folder.path}: the vocabulary has no {' and no '.join(missing)}")
-    merges = [m if isinstance(m, str) else " ".join(m) for m in model.get("merges", [])]
-    out.add_tokenizer_model("gpt2")
-    out.add_tokenizer_pre("qwen2")
-    out.add_token_list(tokens)
-    out.add_token_types(types)
-    out.add_token_merges(merges)
+    vocabulary.write(out, "qwen2")
     out.add_bos_token_id(ids[END])
     out.add_pad_token_id(ids[END])
     out.add_eos_token_id(ids[TURN_END if reranks else END])

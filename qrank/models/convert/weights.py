@@ -52,6 +52,30 @@ class Weight:
         return (stored.astype(np.uint32) << 16).view(np.float32)
 
 
+@dataclass(frozen=True, slots=True)
+class Computed:
+    """A tensor that is made from others; float32."""
+
+    array: NDArray[np.float32]
+    kind: str = "F32"
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Its dimensions."""
+        return self.array.shape
+
+    def raw(self) -> NDArray[np.generic]:
+        """As Weight.raw."""
+        return self.array
+
+    def values(self) -> NDArray[np.float32]:
+        """As Weight.values."""
+        return self.array
+
+
+Tensor = Weight | Computed
+
+
 def weights(folder: Path) -> dict[str, Weight]:
     """The tensors of all safetensors files in a folder, by name.
 
