@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Callable
+from email.message import EmailMessage
 from pathlib import Path
 from shutil import which
 
@@ -95,6 +96,17 @@ def test_scans_and_pictures_are_read_when_that_is_asked_for(
         path.write_text("Remembered words", "utf-8")
     other = qrank("chunks", "picture.png", "--ocr", "--jsonl").lines()
     assert [chunk["text"] for chunk in other] == ["Remembered words"]
+
+
+def test_a_picture_in_a_mail_is_a_member_of_it(tmp_path: Path, qrank: Callable[..., Run]) -> None:
+    mail = EmailMessage()
+    mail["Subject"] = "The valve"
+    mail.set_content("See the note.")
+    mail.add_attachment(png(), "image", "png", filename="note")
+    (tmp_path / "a.eml").write_bytes(bytes(mail))
+    qrank("index", "a.eml", "--no-embed", "--ocr", QRANK_DB="i.db")
+    [found] = qrank("search", "vinegar", "--mode", "bm25", "--jsonl", QRANK_DB="i.db").lines()
+    assert (found["member"], found["ocr"]) == ("note.png", True)
 
 
 def test_what_ocr_can_t_do_is_said(tmp_path: Path, qrank: Callable[..., Run]) -> None:

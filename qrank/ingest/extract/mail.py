@@ -13,10 +13,11 @@ from email.message import EmailMessage
 from email.policy import EmailPolicy
 from functools import lru_cache
 from itertools import chain, pairwise
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from qrank.ingest.decode import decode_labelled
-from qrank.ingest.extract import MBOX, html
+from qrank.ingest.extract import MBOX, html, is_picture
 from qrank.ingest.extract.building import Builder
 from qrank.ingest.extract.mail_headers import header, words
 from qrank.results import Document
@@ -44,6 +45,7 @@ _NOT_READ = (  # signatures, keys, and what an encrypted part is made of
     "application/pkcs7-signature", "application/x-pkcs7-signature", *_SMIME,
 )  # fmt: skip
 _NAMES = {"application/pdf": "attached.pdf"}  # of what is attached without a name
+OF_A_LOGO = 4 << 10  # bytes: a smaller picture is not read by OCR
 _SHOWN = ("From", "To", "Cc", "Date", "Subject")
 
 
@@ -236,18 +238,23 @@ class _Mails:
 
     def _take(self, part: EmailMessage, name: str) -> None:
         """Keep what is attached, to be read when the messages are; count what can't be."""
-        kind = part.get_content_type()
+        kind, main = part.get_content_type(), part.get_content_maintype()
         self._cut += any(isinstance(d, CloseBoundaryNotFoundDefect) for d in part.defects)
         if kind == "multipart/encrypted" or (kind in _SMIME and _is_enveloped(part)):
             self._encrypted += 1
         elif not (
             part.is_multipart()
             or kind in _NOT_READ
-            or part.get_content_maintype() in ("text", "image", "audio", "video", "message")
+            or main in ("text", "audio", "video", "message")
+            or (main == "image" and not self._reading.ocr)
         ):
             data = part.get_payload(decode=True)
+            least = 1
+            if main == "image":  # (its name often lacks what kind it is)
+                name, least = f"{PurePath(name or 'picture').stem}.{kind[6:]}", OF_A_LOGO
+                name *= is_picture(name)
             name = name or _NAMES.get(kind, "")
-            if name and isinstance(data, bytes) and data:
+            if name and isinstance(data, bytes) and len(data) >= least:
                 self._size += len(data)
                 if self._size > MAX_ATTACHED:
                     self._left_out.append((name, f"more than {MAX_ATTACHED >> 20} MiB attached"))
