@@ -42,8 +42,19 @@ class Counting(Closing):
         """The stage, and how far it is, in words."""
         if not self._stage:
             return "at its start"
-        of = f" of {self._total}" if self._total is not None else ""
-        return f"while {self._stage} ({self._done}{of} done)"
+        return f"while {self._stage} ({self.steps or 0} done)"
+
+    @property
+    def name(self) -> str:
+        """The stage."""
+        return self._stage
+
+    @property
+    def steps(self) -> str:
+        """How many of the stage's steps are done, of how many; empty when it has none."""
+        if self._total is not None:
+            return f"{self._done} of {self._total}"
+        return str(self._done) if self._done else ""
 
     def stage(self, name: str, total: int | None) -> None:
         """A stage begins."""

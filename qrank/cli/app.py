@@ -201,12 +201,20 @@ def _called(arguments: list[str]) -> typer.Typer:
     return alone
 
 
+class _OneLine(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return escape_line(super().format(record))
+
+
 def _show_notices(run: Run) -> None:
     """Put what the library logs (a model that did not fit, say) on stderr, a line each."""
     handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("qrank: %(message)s"))
+    handler.setFormatter(_OneLine("qrank: %(message)s"))
+    handler.addFilter(lambda record: record.levelno > logging.INFO or run.verbose)
     handler.addFilter(lambda _: not run.quiet)
-    logging.getLogger("qrank").addHandler(handler)
+    logger = logging.getLogger("qrank")
+    logger.setLevel(logging.INFO)  # what takes long, for -v
+    logger.addHandler(handler)
 
 
 def _of_system(error: OSError) -> str:

@@ -62,6 +62,9 @@ def _common_options() -> list[TyperOption]:
         _option("--db", type=_index_file, metavar="FILE", help="The index file. [env: QRANK_DB]"),
         _option("--color", metavar=colors, help="When to use color. [default: auto]"),
         _option("-q", "--quiet", is_flag=True, help="Print only results and errors."),
+        _option(
+            "-v", "--verbose", is_flag=True, help="Say what takes long, and name what is skipped."
+        ),
         _option("--debug", is_flag=True, help="Show the traceback of an error."),
     ]
 

@@ -37,6 +37,7 @@ class Run:
     color: str | None = None
     debug: bool = False
     quiet: bool = False
+    verbose: bool = False
     threads: int | None = None
     gpu_layers: int | None = None
     device: str | None = None

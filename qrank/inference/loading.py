@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import logging
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from qrank.settings import Placement
     from qrank.store.cache import Cache
 
+log = logging.getLogger("qrank")
 LOCAL_GROUP, SERVER_GROUP = 32, 64  # texts that are handed to a model at once
 
 
@@ -86,7 +89,10 @@ def load_embedder(choice: ModelChoice, placement: Placement) -> Embedder:
 
     header = read_header(choice.path)
     around = templates(header.architecture, entry.query, entry.document)
-    return LlamaEmbedder(header, placement, around)
+    started = time.monotonic()
+    embedder = LlamaEmbedder(header, placement, around)
+    _log_load(choice, started)
+    return embedder
 
 
 def load_reranker(choice: ModelChoice, placement: Placement) -> Reranker:
@@ -98,7 +104,16 @@ def load_reranker(choice: ModelChoice, placement: Placement) -> Reranker:
     from qrank.llama.gguf import read_header
     from qrank.llama.reranker import LlamaReranker
 
-    return LlamaReranker(read_header(choice.path), placement)
+    started = time.monotonic()
+    reranker = LlamaReranker(read_header(choice.path), placement)
+    _log_load(choice, started)
+    return reranker
+
+
+def _log_load(choice: ModelChoice, started: float) -> None:
+    log.info(
+        "loaded the %s %s in %.2f s", choice.entry.role, choice.name, time.monotonic() - started
+    )
 
 
 def _servers(choice: ModelChoice) -> list[Server]:

@@ -6,6 +6,7 @@ A worker that crashes, hangs or takes too much costs the file it was reading; an
 from __future__ import annotations
 
 import contextlib
+import logging
 import pickle
 import queue
 import signal
@@ -25,6 +26,8 @@ from qrank.processors import usable_processors
 from qrank.results import Task
 from qrank.settings import Reading
 
+log = logging.getLogger("qrank")
+SLOW = 1.0  # seconds for a file that are worth a line, for who asks
 HERE = 2 << 20  # bytes of plain text in all that are not worth the start of a worker
 BATCH_BYTES, BATCH_FILES = 512 << 10, 64  # of plain files that a worker is given at once
 AHEAD_BYTES, AHEAD_FILES = 16 << 20, 2048  # read but not yet taken
@@ -222,10 +225,12 @@ class _Workers:
             process.deadline = time.monotonic() + 2 * self._reading.timeout + 5
             if (reply.task.reading or self._reading).ocr:  # each page has a limit of its own
                 process.deadline = float("inf")
-            kind = b""
+            kind, seconds = b"", 0.0
             try:
                 while kind not in protocol.LAST:
+                    started = time.monotonic()
                     kind, data = process.receive()
+                    seconds += time.monotonic() - started
                     reply.put(kind, data, self._closed)
             except EOFError:
                 reason = process.end(self._reading.timeout)
@@ -236,6 +241,8 @@ class _Workers:
                 return batch[number + 1 :]
             finally:
                 process.deadline = float("inf")
+                if seconds >= SLOW:
+                    log.info("read %s in %.1f s", reply.task.path, seconds)
         return []
 
 

@@ -33,10 +33,6 @@ def index(
     watch: Annotated[
         bool, typer.Option("--watch", help="Keep the index up to date until interrupted.")
     ] = False,
-    verbose: Annotated[
-        bool,
-        typer.Option("-v", "--verbose", help="Name all files that are skipped, known ones too."),
-    ] = False,
     no_ignore: file_options.NoIgnore = False,
     hidden: file_options.Hidden = False,
     include_secrets: file_options.IncludeSecrets = False,
@@ -98,7 +94,7 @@ def index(
                 walking=walking,
                 reading=reading,
             )
-        render.problems(report, verbose=verbose)
+        render.problems(report)
         return report
 
     def say(report: IndexReport) -> None:

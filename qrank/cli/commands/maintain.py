@@ -25,7 +25,7 @@ def remove(
 ) -> None:
     """Remove files and folders, or whole collections, from the index. No file is touched."""
     from qrank.cli.output import json_output
-    from qrank.cli.output.render import plural
+    from qrank.cli.output.render import plural, report
 
     if not paths and not collection:
         raise InputError("nothing to remove was named", hint="give a PATH, or --collection NAME")
@@ -35,7 +35,7 @@ def remove(
     if as_json:
         json_output.document(json_form.removal(removed, chunks))
     else:
-        print(f"{plural(removed, 'file')} removed; {plural(chunks, 'chunk')} in the index")
+        report(f"{plural(removed, 'file')} removed; {plural(chunks, 'chunk')} in the index")
 
 
 def vacuum(
@@ -55,4 +55,4 @@ def vacuum(
     if as_json:
         json_output.document(json_form.vacuum(before, after))
     else:
-        print(f"{render.size(before)} -> {render.size(after)}")
+        render.report(f"{render.size(before)} -> {render.size(after)}")

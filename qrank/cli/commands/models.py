@@ -140,8 +140,7 @@ def _named(names: list[str] | None, role: Role | None) -> list[Entry]:
 @app.command(cls=Command)
 def remove(names: Names, role: RoleOption = None, as_json: Json = False) -> None:
     """Delete model files from qrank's own folder or Hugging Face's cache."""
-    from qrank.cli.output import json_output
-    from qrank.cli.output.escape import escape_line
+    from qrank.cli.output import json_output, render
     from qrank.upkeep import inventory
 
     wanted = [inventory.entry_of(current().models, name, role) for name in names]
@@ -150,7 +149,8 @@ def remove(names: Names, role: RoleOption = None, as_json: Json = False) -> None
         pairs = zip(names, gone, strict=True)
         json_output.document([json_form.removed_model(name, path) for name, path in pairs])
     else:
-        print("\n".join(f"removed {escape_line(path)}" for path in gone))
+        for path in gone:
+            render.report(f"removed {path}")
 
 
 @app.command("import", cls=Command)

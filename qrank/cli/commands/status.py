@@ -52,6 +52,7 @@ def init() -> None:
     setting db that file is created instead.
     """
     from qrank import api, config, settings
+    from qrank.cli.output import render
 
     run = current()
     named = run.db is not None or "db" in run.settings.values
@@ -62,4 +63,4 @@ def init() -> None:
     ignore = folder / ".gitignore"
     if not named and not ignore.exists():
         ignore.write_text("*\n", encoding="utf-8")
-    print(f"{'Already exists:' if exists else 'Created'} {path}")
+    render.report(f"{'Already exists:' if exists else 'Created'} {path}")

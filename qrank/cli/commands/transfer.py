@@ -62,7 +62,7 @@ def import_(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Import an export into the index; documents already in it are replaced."""
-    from qrank.cli.output import json_output
+    from qrank.cli.output import json_output, render
 
     with current().open_index() as index:
         if file == STDIO:
@@ -73,7 +73,7 @@ def import_(
     if as_json:
         json_output.document(json_form.imported(documents, vectors))
     else:
-        print(f"{documents} documents and {vectors} vectors imported")
+        render.report(f"{documents} documents and {vectors} vectors imported")
 
 
 def _opened(file: Path) -> IO[bytes]:

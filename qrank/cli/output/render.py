@@ -18,7 +18,8 @@ from qrank.results import Check, IndexedChunk, IndexReport
 
 if TYPE_CHECKING:
     from qrank import FilePlan
-    from qrank.progress import Progress
+    from qrank.cli.output.progress_lines import Lines
+    from qrank.progress import Counting, Progress
 
 SHOWN_PROBLEMS = 10
 SHOWN_SECRETS = 5
@@ -29,6 +30,12 @@ def warning(message: str) -> None:
     """A line on stderr, unless --quiet."""
     if not current().quiet:
         print("qrank:", escape_line(message), file=sys.stderr)
+
+
+def report(message: str) -> None:
+    """A line on stdout that says what was done, unless --quiet."""
+    if not current().quiet:
+        print(escape_line(message))
 
 
 def notice(message: str) -> None:
@@ -78,9 +85,11 @@ def passages(found: Sequence[IndexedChunk]) -> None:
             print()
 
 
-def problems(report: IndexReport, *, verbose: bool = False) -> None:
-    """The files that were left out, those that the user named and the first few others by name;
-    those of the last run are counted, unless there is nothing else to say. verbose: all by name."""
+def problems(report: IndexReport) -> None:
+    """The files that were skipped, those that the user named and the first few others by name;
+    those of the last run are counted, unless there is nothing else to say. --verbose: all by
+    name."""
+    verbose = current().verbose
     all_of_them = verbose or not report.held
     news = [p for p in report.errors if all_of_them or p.named or not p.known]
     secrets = [problem for problem in news if problem.secret]
@@ -130,19 +139,19 @@ def file_count(plan: FilePlan, tokens: int) -> None:
     print(f"{escape_line(short_path(plan.location))}: {chunks}, ~{tokens} tokens")
 
 
-def index_report(report: IndexReport, path: Path) -> None:
+def index_report(done: IndexReport, path: Path) -> None:
     """One line on what an index run did."""
     counts = {
-        "added": report.added,
-        "updated": report.updated,
-        "removed": report.removed,
-        "unchanged": report.unchanged,
-        "skipped": report.skipped + report.failed,
+        "added": done.added,
+        "updated": done.updated,
+        "removed": done.removed,
+        "unchanged": done.unchanged,
+        "skipped": done.skipped + done.failed,
     }
     files = ", ".join(f"{count} {name}" for name, count in counts.items() if count) or "none found"
-    print(
-        f"{files}; {plural(report.embedded, 'chunk')} embedded in {report.seconds:.1f} s; "
-        f"{plural(report.chunks, 'chunk')} in {escape_line(short_path(named_path(str(path))))}"
+    report(
+        f"{files}; {plural(done.embedded, 'chunk')} embedded in {done.seconds:.1f} s; "
+        f"{plural(done.chunks, 'chunk')} in {short_path(named_path(str(path)))}"
     )
 
 
@@ -216,10 +225,9 @@ def hint_at_better_models(name: str | None) -> None:
 @contextmanager
 def stages() -> Iterator[Progress]:
     """On a terminal, the stage a search is in once it takes longer than half a second."""
-    from qrank.progress import Silent
-
     if not animates():
-        yield Silent()
+        with _lines() as lines:
+            yield lines
         return
     from qrank.cli.output.spinner import Spinner
 
@@ -227,12 +235,17 @@ def stages() -> Iterator[Progress]:
         yield spinner
 
 
+def _lines() -> Lines:
+    from qrank.cli.output.progress_lines import Lines
+
+    return Lines(warning, times=current().verbose)
+
+
 @contextmanager
 def progress() -> Iterator[Progress]:
-    """A progress bar on a terminal; where an interrupted run was is said everywhere."""
-    from qrank.progress import Counting
-
-    counting = Counting()
+    """A progress bar on a terminal, elsewhere a line a minute; where an interrupted run was is
+    said everywhere."""
+    counting: Counting = _lines()
     if animates():
         from qrank.cli.output.progress_bar import Bar
 

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from qrank.cli.output.escape import escape_line
-from qrank.cli.output.render import size, warning
+from qrank.cli.output.progress_lines import Lines
+from qrank.cli.output.render import report, size, warning
+from qrank.cli.output.terminal import animates
 from qrank.cli.state import current
 from qrank.progress import Progress
 
@@ -68,14 +70,14 @@ def _line(name: str, value: object) -> None:
 def pulled(name: str, path: Path, fetched: bool) -> None:
     """One line on a model that is here now."""
     held = size(path.stat().st_size)
-    print(escape_line(f"{name}: {'' if fetched else 'already installed, '}{held}, {path}"))
+    report(f"{name}: {'' if fetched else 'already installed, '}{held}, {path}")
 
 
 def verified(results: Sequence[dict[str, Any]]) -> None:
     """One line a file."""
     for result in results:
         word = "as published" if result["checked"] else "intact (no published checksum known)"
-        print(escape_line(f"{result['alias']}: {word}, {result['kind']}, {result['path']}"))
+        report(f"{result['alias']}: {word}, {result['kind']}, {result['path']}")
 
 
 def problem(message: str) -> None:
@@ -85,12 +87,12 @@ def problem(message: str) -> None:
 
 def made(path: Path) -> None:
     """One line on a file that was written."""
-    print(escape_line(f"{path}: {size(path.stat().st_size)}"))
+    report(f"{path}: {size(path.stat().st_size)}")
 
 
-def speeds(report: Sequence[dict[str, Any]]) -> None:
+def speeds(measured: Sequence[dict[str, Any]]) -> None:
     """What was measured, a line a file, and what follows."""
-    for model in report:
+    for model in measured:
         for speed in model["speeds"]:
             best = speed["quantization"] == model["recommended"] and len(model["speeds"]) > 1
             print(
@@ -106,21 +108,26 @@ def speeds(report: Sequence[dict[str, Any]]) -> None:
 @contextmanager
 def transfer() -> Iterator[Progress]:
     """Progress of files: on a terminal a bar in bytes, elsewhere a line as each stage begins."""
-    if not current().quiet and sys.stderr.isatty():
+    if animates():
         from qrank.cli.output.transfer_bar import TransferBar
 
         with TransferBar() as bar:
             yield bar
     else:
-        yield _Lines()
+        with _Lines(warning, times=current().verbose) as lines:
+            yield lines
 
 
-class _Lines:
-    """qrank.progress.Progress, a line a stage."""
+class _Lines(Lines):
+    """A line a stage, then one a minute, counted in bytes."""
 
     def stage(self, name: str, total: int | None) -> None:
         """Say that it begins."""
+        super().stage(name, total)
         warning(name)
 
-    def advance(self, amount: int = 1) -> None:
-        """Nothing."""
+    @property
+    def steps(self) -> str:
+        """How much of it is done."""
+        done = size(self._done) if self._done else ""
+        return f"{done or size(0)} of {size(self._total)}" if self._total else done

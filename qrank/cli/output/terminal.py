@@ -53,5 +53,7 @@ def is_dumb() -> bool:
 
 
 def animates() -> bool:
-    """Whether stderr is a terminal that can redraw a line, and may."""
-    return not current().quiet and sys.stderr.isatty() and not is_dumb()
+    """Whether stderr is a terminal that can redraw a line, and may: lines (--verbose) and a line
+    that is redrawn would be in each other's way."""
+    run = current()
+    return not run.quiet and not run.verbose and sys.stderr.isatty() and not is_dumb()
