@@ -139,7 +139,13 @@ def test_the_registry_is_sound() -> None:
     for entry in Registry().entries:
         assert 0 < entry.fusion_weight <= 1
         assert 0 < entry.rerank_weight <= 1
-        assert entry.source == "bundled" or entry.package or entry.files or entry.unsupported
+        assert (
+            entry.source == "bundled"
+            or entry.package
+            or entry.files
+            or (entry.repository or entry.unsupported)
+        )
+        assert entry.revision is None or re.fullmatch("[0-9a-f]{40}", entry.revision)
         assert entry.license
         for file in entry.files:
             owner, _, rest = file.source.removeprefix("hf:").partition("/")

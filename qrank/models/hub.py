@@ -61,6 +61,10 @@ class _Again(Exception):
         self.wait = wait
 
 
+class NoSuchFile(ModelError):
+    """The repository is there, the file is not."""
+
+
 def look_up(file: File) -> Remote:
     """Ask the hub about a file. Raises ModelError with what is wrong."""
     import huggingface_hub as hub
@@ -205,7 +209,8 @@ _REFUSALS = {
 
 def _refusal(file: File, status: int) -> ModelError:
     said, hint = _REFUSALS.get(status, (f"the hub answered with status {status}", ""))
-    return ModelError(f"can't fetch {file.source}: {said} ({status})", hint=hint)
+    kind = NoSuchFile if status == 404 else ModelError
+    return kind(f"can't fetch {file.source}: {said} ({status})", hint=hint)
 
 
 def _require_room(part: Path, size: int) -> None:

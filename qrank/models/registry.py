@@ -67,6 +67,8 @@ class Entry:
     files: tuple[File, ...] = ()
     bundled: str = ""
     package: Package | None = None
+    repository: str = ""
+    revision: str | None = None
     server: str = ""
     api: str = ""
     key: str = ""
@@ -86,11 +88,13 @@ class Entry:
 
     @property
     def source(self) -> str:
-        """Where it comes from: `bundled`, the default file's, an index package, or a server."""
+        """Where it comes from: `bundled`, the default file's, a package of the index, a repository,
+        or a server."""
         if self.files:
             return self.files[0].source
         package = f"package:{self.package.name}" if self.package else ""
-        return self.server or package or ("bundled" if self.bundled else "")
+        published = f"hf:{self.repository}" if self.repository else ""
+        return self.server or package or published or ("bundled" if self.bundled else "")
 
     @property
     def download_bytes(self) -> int | None:
@@ -101,14 +105,14 @@ class Entry:
 
     def find(self) -> Found | None:
         """The best of its files that is on this machine: the first of its list."""
-        if self.bundled or self.package:
+        if self.bundled or self.package or self.repository:
             path = _HERE / self.bundled if self.bundled else self.made
             return Found(path, places.OWN) if path.is_file() else None
         return next((found for file in self.files if (found := file.find())), None)
 
     @property
     def made(self) -> Path:
-        """Where the file lies that is made here, of a package."""
+        """Where the file lies that is made here, of a package or a repository."""
         return models_folder() / f"{self.alias}.gguf"
 
     @property
@@ -220,7 +224,14 @@ class Registry:
         ]
         best = max(like, key=lambda e: len(e.alias), default=Entry(role, url))
         return replace(
-            best, alias=url, files=(), bundled="", package=None, server=url, preference=-1
+            best,
+            alias=url,
+            files=(),
+            bundled="",
+            package=None,
+            repository="",
+            server=url,
+            preference=-1,
         )
 
     def _same_file(self, role: Role, path: Path) -> Entry | None:

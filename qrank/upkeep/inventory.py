@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -125,13 +127,24 @@ def pull(entry: Entry, progress: Progress) -> tuple[Path, bool]:
         entry.made.parent.mkdir(parents=True, exist_ok=True)
         make(entry, entry.made)
         return entry.made, True
+    if entry.repository:
+        return _make_of_repository(entry, progress), True
     if not entry.files or not entry.files[0].source.startswith("hf:"):
         raise ModelError(f"there is nothing to download for {entry.alias}")
     from qrank.models import hub
 
     file = entry.files[0]
     remote = hub.look_up(file)
-    progress.stage(f"downloading {remote.size / 1e6:,.0f} MB of {file.source}", remote.size)
+    path = hub.download(file, remote, _downloading(progress, file.source, remote.size))
+    header = gguf.read_header(path)
+    if header.kind not in ROLE_KINDS:
+        raise ModelError(f"{path} is {header.kind.value}, which qrank can't use")
+    return path, True
+
+
+def _downloading(progress: Progress, source: str, size: int) -> Callable[[int], None]:
+    """Begin a stage for a file; returns what is to be told the bytes that are there."""
+    progress.stage(f"downloading {_size(size)} of {source}", size)
     at = 0
 
     def tell(there: int) -> None:
@@ -139,11 +152,27 @@ def pull(entry: Entry, progress: Progress) -> tuple[Path, bool]:
         progress.advance(there - at)
         at = there
 
-    path = hub.download(file, remote, tell)
-    header = gguf.read_header(path)
-    if header.kind not in ROLE_KINDS:
-        raise ModelError(f"{path} is {header.kind.value}, which qrank can't use")
-    return path, True
+    return tell
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e6:,.0f} MB" if count >= 500_000 else f"{count / 1e3:,.0f} kB"
+
+
+def _make_of_repository(entry: Entry, progress: Progress) -> Path:
+    """Fetch a publisher's folder and make the model of it; returns where it lies."""
+    from qrank.models import published
+    from qrank.models.convert import convert
+
+    entry.made.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".qrank-", dir=entry.made.parent) as scratch:
+        part = Path(scratch) / entry.made.name
+        folder = published.fetch(entry, partial(_downloading, progress))
+        progress.stage("converting", None)
+        convert(folder, part, name=entry.alias, half=True)
+        require_loadable(part, folder)
+        part.replace(entry.made)
+    return entry.made
 
 
 def verify(models: Registry, entry: Entry) -> dict[str, Any]:
