@@ -20,10 +20,11 @@ class FilterOptions(TypedDict, total=False):
     """Which files a search looks at, as `Index.search` and the command line's options name it."""
 
     collections: Sequence[str]
-    path: str | None
+    path: str | Sequence[str] | None
     types: Sequence[str]
     since: datetime | None
     until: datetime | None
+    where: Sequence[str]
 
 
 def require_type(name: str, value: object, *types: type) -> None:

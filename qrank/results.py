@@ -27,6 +27,13 @@ class Mode(StrEnum):
     vector = "vector"
 
 
+class Sort(StrEnum):
+    """The order of results, other than by their score."""
+
+    date = "date"
+    path = "path"
+
+
 class Stale(StrEnum):
     """What becomes of results whose file changed since it was indexed."""
 
@@ -64,6 +71,7 @@ class Document(NamedTuple):
     fields: Mapping[str, object] = MappingProxyType({})  # front matter, a mail's date and sender
     note: str = ""  # what of the file up to here was passed over, and why
     member: str = ""
+    part_fields: Mapping[int, Mapping[str, object]] = MappingProxyType({})  # of parts that are rows
 
 
 class Chunk(NamedTuple):
@@ -89,13 +97,16 @@ class Embedded(NamedTuple):
 
 class NewChunk(NamedTuple):
     """A chunk on its way into the index: its terms, separated by blanks; the hash of what models
-    are given; and the terms as the index keeps them."""
+    are given; the terms as the index keeps them; and, of a row or a message that has fields of its
+    own, those as JSON and its number in the document."""
 
     chunk: Chunk
     body_terms: str
     title_terms: str
     passage_hash: bytes
     packed_terms: bytes
+    fields: str = ""
+    part: int = 0
 
 
 class Signature(NamedTuple):
@@ -131,7 +142,7 @@ def location(path: str, member: str | None) -> str:
 
 @dataclass(frozen=True, slots=True)
 class StoredChunk:
-    """A chunk as the index holds it, with its file's fields."""
+    """A chunk as the index holds it, with its file and its fields."""
 
     id: int
     passage: int
@@ -140,9 +151,12 @@ class StoredChunk:
     title: str
     signature: Signature
     hash: bytes
-    fields: str  # JSON, or empty
+    fields: str  # JSON, or empty: its own, where it is a row or a message, else its file's
     chunk: Chunk
     member: str = ""  # the path of a file within the file; empty for the file itself
+    date_ns: int = 0  # its own date, else when its file was modified, in ns since 1970
+    passage_hash: bytes = b""
+    copy: int = 0  # how many chunks before it in its document have the same passage
 
     @property
     def location(self) -> str:
@@ -195,7 +209,7 @@ class IndexedChunk:
     end_byte: int
     page: int | None
     text: str
-    fields: dict[str, Any]  # the file's own: front matter, a mail's date and sender
+    fields: dict[str, Any]  # front matter, a mail's date and sender, the columns of a row
     stale: bool
     member: str | None = None  # the path of a file within the file at path, an archive
     ocr: bool = False  # the text was read from a picture
@@ -402,6 +416,26 @@ class Check:
     status: Literal["ok", "warn", "fail"]
     detail: str
     hint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ValueCount:
+    """A value of a field, and how many documents (or rows, or messages) have it."""
+
+    value: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class FieldCount:
+    """A field: the kinds of its values (text, number, date, truth), how many documents, rows or
+    messages have it, how many values it has, and the most frequent of them."""
+
+    name: str
+    kinds: list[str]
+    records: int
+    distinct: int
+    values: list[ValueCount]
 
 
 @dataclass(frozen=True, slots=True)

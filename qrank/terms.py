@@ -10,10 +10,17 @@ from qrank.results import Chunk, NewChunk
 MOST_BYTES = 16 << 20  # that packed terms may unpack to
 
 
-def new_chunk(chunk: Chunk, body_terms: str, title_terms: str, passage_hash: bytes) -> NewChunk:
+def new_chunk(
+    chunk: Chunk,
+    body_terms: str,
+    title_terms: str,
+    passage_hash: bytes,
+    fields: str = "",
+    part: int = 0,
+) -> NewChunk:
     """A chunk ready for the index: its terms packed, too."""
     packed = pack(body_terms, title_terms, chunk.text)
-    return NewChunk(chunk, body_terms, title_terms, passage_hash, packed)
+    return NewChunk(chunk, body_terms, title_terms, passage_hash, packed, fields, part)
 
 
 def pack(body: str, title: str, text: str) -> bytes:

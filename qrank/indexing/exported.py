@@ -119,7 +119,9 @@ def chunk(item: dict[str, Any], title: str, path: str) -> NewChunk:
     terms = item["terms"]
     if not isinstance(terms, dict):
         raise ValueError("terms is not an object")
-    return new_chunk(made, _terms(terms, "body"), _terms(terms, "title"), passage)
+    fields = _own_fields(item)
+    part = _integer(item, "part") if "part" in item else 0
+    return new_chunk(made, _terms(terms, "body"), _terms(terms, "title"), passage, fields, part)
 
 
 def vectors(item: dict[str, Any], known: dict[str, StoredModel]) -> dict[str, NDArray[np.float32]]:

@@ -56,6 +56,7 @@ def export(store: Store, filter: Filter, *, vectors: bool = True) -> Iterator[di
                     "terms": {"body": new.body_terms, "title": new.title_terms},
                     "passage": new.passage_hash.hex(),
                     "vectors": held.get(new.passage_hash, {}),
+                    **({"fields": json.loads(new.fields), "part": new.part} if new.fields else {}),
                 }
     yield {"end": documents}
 

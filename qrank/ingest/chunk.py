@@ -49,16 +49,24 @@ def estimated_tokens(text: str) -> int:
 def chunk(
     document: Document, max_tokens: int = MAX_TOKENS, min_tokens: int = MIN_TOKENS
 ) -> list[Chunk]:
+    """The chunks of a document, as `chunk_parts` cuts it."""
+    return [made for made, _ in chunk_parts(document, max_tokens, min_tokens)]
+
+
+def chunk_parts(
+    document: Document, max_tokens: int = MAX_TOKENS, min_tokens: int = MIN_TOKENS
+) -> list[tuple[Chunk, int]]:
     """Cut a document into chunks of about max_tokens at most, in order and without overlap.
 
     Every non-space character that lies in a block is in exactly one chunk. A word is cut only
-    when it is longer than a chunk by itself. A chunk never spans two parts (pages, rows).
+    when it is longer than a chunk by itself. A chunk never spans two parts (pages, rows); the
+    number of its part comes with it.
     """
     text = document.text
     ratio = bytes_per_token(text)
     limit, least = int(max_tokens * ratio), int(min_tokens * ratio)
     ascii_only = text.isascii()
-    chunks: list[Chunk] = []
+    chunks: list[tuple[Chunk, int]] = []
     place = _Place(document, ascii_only)
     group: list[Block] = []
     start = size = 0
@@ -177,7 +185,7 @@ class _Place:
         self._byte = document.offset
         self._line = document.line
 
-    def add(self, group: list[Block], chunks: list[Chunk]) -> None:
+    def add(self, group: list[Block], chunks: list[tuple[Chunk, int]]) -> None:
         """Append the chunk of a group, unless it is blank; blank edges are dropped."""
         text = self._document.text
         start, end = group[0].start, group[-1].end
@@ -201,17 +209,16 @@ class _Place:
         heading = group[0].heading
         if len(group) > 1 and group[-1].heading != heading:
             heading = _common([block.heading for block in group])
-        chunks.append(
-            Chunk(
-                body,
-                " > ".join(heading),
-                start_byte,
-                end_byte,
-                lines[first] if lines else first + 1,
-                lines[last] if lines else last + 1,
-                group[0].page,
-            )
+        made = Chunk(
+            body,
+            " > ".join(heading),
+            start_byte,
+            end_byte,
+            lines[first] if lines else first + 1,
+            lines[last] if lines else last + 1,
+            group[0].page,
         )
+        chunks.append((made, group[0].part))
 
 
 def _common(headings: list[tuple[str, ...]]) -> tuple[str, ...]:

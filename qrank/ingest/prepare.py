@@ -10,7 +10,7 @@ import hashlib
 import io
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatch
 from pathlib import PurePath
@@ -20,7 +20,7 @@ from qrank.analysis import text
 from qrank.analysis.language import ENGLISH, language
 from qrank.errors import ExtractError, SecretError
 from qrank.ingest import secrets
-from qrank.ingest.chunk import chunk
+from qrank.ingest.chunk import chunk_parts
 from qrank.ingest.content import data_hash, file_hash, open_regular
 from qrank.ingest.extract import (
     HEAD,
@@ -195,7 +195,7 @@ def _parts(task: Task, file: BinaryIO, reading: Reading, done: Prepared) -> Iter
                 yield Part(chunks, note, opened if opened.path else None)
                 chunks, size, note = [], 0, ""
             title, spoken = document.title[:MAX_TITLE], language(document.text)
-            opened = Member(document.member, title, spoken, _json(document))
+            opened = Member(document.member, title, spoken, _json(document.fields))
             if opened.path:
                 names = searched_names(f"{stem} {PurePath(opened.path).stem}", document)
             else:
@@ -241,15 +241,20 @@ def new_chunks(
     made = []
     heading, own = "", text.joined_terms(f"{title} {names}", spoken)
     title_terms = own
-    for piece in chunk(document):
+    written: dict[int, str] = {}  # the fields of the last part
+    for piece, part in chunk_parts(document):
         if piece.heading != heading:
             heading = piece.heading
             title_terms = f"{own} {text.joined_terms(heading, spoken)}"
         read = readable(piece.text, name)
         hashed = passage_hash(title, heading, read)
-        made.append(new_chunk(piece, text.joined_terms(read, spoken), title_terms, hashed))
+        if part in document.part_fields and part not in written:
+            fields = {**document.fields, **document.part_fields[part]}
+            written = {part: _json(fields)}
+        terms = text.joined_terms(read, spoken)
+        made.append(new_chunk(piece, terms, title_terms, hashed, written.get(part, ""), part))
     return made
 
 
-def _json(document: Document) -> str:
-    return json.dumps(document.fields, ensure_ascii=False) if document.fields else ""
+def _json(fields: Mapping[str, object]) -> str:
+    return json.dumps(dict(fields), ensure_ascii=False) if fields else ""

@@ -6,38 +6,71 @@ import math
 from collections.abc import Sequence
 from datetime import datetime
 from types import NoneType
+from typing import TYPE_CHECKING
 
+from qrank.analysis.fields import seconds
 from qrank.arguments import require_type, text_list
 from qrank.names import path_globs, path_names
-from qrank.store.filters import Filter
+from qrank.store.filters import Condition, FileTest, Filter
+
+if TYPE_CHECKING:
+    from qrank.store.interface import Store
 
 MOST_NS = (1 << 63) // 10**9 * 10**9  # whole seconds that fit into an integer of SQLite's
+# What people call several formats, or some files of one; each format has its own name, too.
+FAMILIES = {
+    "mail": "eml mbox mbx msg",
+    "word": "docx docm dotx dotm doc dot rtf odt ott odm fodt",
+    "spreadsheet": "xlsx xlsm xlsb xltx xltm xls ods ots fods csv tsv",
+    "slides": "pptx pptm ppsx ppsm potx potm ppt pps pot odp otp fodp",
+    "ebook": "epub fb2 fbz",
+    "shell": "sh bash zsh fish",
+    "python": "py pyi",
+    "javascript": "js jsx cjs mjs",
+    "typescript": "ts tsx cts mts",
+    "cpp": "c cpp cxx cc h hpp",
+}
 
 
 def build_filter(
     collections: str | Sequence[str] = (),
-    path: str | None = None,
+    path: str | Sequence[str] | None = None,
     types: str | Sequence[str] = (),
     since: datetime | None = None,
     until: datetime | None = None,
+    where: str | Sequence[str] = (),
+    store: Store | None = None,
 ) -> Filter:
-    """The filter; types are names of formats, or suffixes of files with or without a dot. Raises
-    TypeError for an argument of another type.
+    """The filter; types are names of formats or families of them, or suffixes of files with or
+    without a dot; path: a file, a folder or a glob, or several. where: conditions on fields, which
+    need the store that has them. Raises TypeError for an argument of another type, InputError for
+    a condition that can't be understood.
 
     >>> build_filter(types=["html", ".Foo"]).suffixes
     ('.html', '.htm', '.xhtml', '.Foo')
     """
-    require_type("path", path, str, NoneType)
     require_type("since", since, datetime, NoneType)
     require_type("until", until, datetime, NoneType)
+    paths = [] if path is None else [each for each in text_list("path", path) if each]
     names = text_list("types", types)
+    asked = text_list("where", where)
+    conditions: tuple[Condition, ...] = ()
+    if asked and store:
+        from qrank.searching.where import conditions as parsed
+
+        conditions = parsed(store, asked)
+    if len(paths) > 1:
+        any_of = [FileTest(names=path_names(each), paths=path_globs(each)) for each in paths]
+        conditions = (Condition(tuple(any_of)), *conditions)
+    one = paths[0] if len(paths) == 1 else ""
     return Filter(
         collections=tuple(text_list("collections", collections)),
-        names=path_names(path) if path else (),
-        paths=path_globs(path) if path else (),
-        suffixes=_suffixes(names) if names else (),
+        names=path_names(one) if one else (),
+        paths=path_globs(one) if one else (),
+        suffixes=suffixes_of(names) if names else (),
         since_ns=_ns(since) if since else None,
         until_ns=_ns(until) if until else None,
+        conditions=conditions,
     )
 
 
@@ -49,20 +82,34 @@ def _ns(moment: datetime) -> int:
     (True, True)
     """
     try:
-        ns = moment.timestamp() * 1e9
+        ns = seconds(moment) * 1e9
     except (ValueError, OverflowError):  # in the first and the last year, by the time zone
         ns = math.inf if moment.year > 1970 else -math.inf
     return int(max(-MOST_NS, min(ns, MOST_NS)))
 
 
-def _suffixes(types: Sequence[str]) -> tuple[str, ...]:
-    known = formats()
+def suffixes_of(types: Sequence[str], *, families: bool = True) -> tuple[str, ...]:
+    """The suffixes, with their dots, of files of any of some types; families: whether names of
+    formats and families mean all of theirs, else a type is a suffix.
+
+    >>> suffixes_of(["mail"]), suffixes_of(["text"], families=False)
+    (('.eml', '.mbox', '.mbx', '.msg'), ('.text',))
+    """
+    known = formats() if families else {}
     suffixes = [suffix for name in types for suffix in known.get(name.lower(), [name])]
     return tuple(dict.fromkeys("." + suffix.lstrip(".") for suffix in suffixes))
 
 
+def known_type(name: str) -> bool:
+    """Whether a name is that of a format, of a family of them, or a suffix that one has."""
+    known = formats()
+    suffix = name.lower().lstrip(".")
+    return suffix in known or any(suffix in suffixes for suffixes in known.values())
+
+
 def formats() -> dict[str, list[str]]:
-    """The names of formats, each with its suffixes."""
+    """The names of formats and families of them, each with its suffixes."""
     from qrank.ingest.extract import FORMATS  # 20 ms that most searches need not wait
 
-    return {known.name: known.suffixes.split() for known in FORMATS}
+    known = {one.name: one.suffixes.split() for one in FORMATS}
+    return known | {name: suffixes.split() for name, suffixes in FAMILIES.items()}

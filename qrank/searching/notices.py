@@ -10,9 +10,10 @@ from qrank.arguments import FilterOptions, text_list
 from qrank.markup.visible import searchable
 from qrank.models.registry import Role
 from qrank.results import Answer, Mode, RerankScore
-from qrank.searching.build_filter import build_filter
+from qrank.searching.build_filter import build_filter, formats
 from qrank.searching.explain import bm25_terms
 from qrank.searching.query import parse
+from qrank.searching.where import Fields
 
 if TYPE_CHECKING:
     from qrank.models.registry import Registry
@@ -120,7 +121,7 @@ def _why_nothing(
         return "all results are in files that changed since indexing (--stale drop)"
     if not of_query:
         return "nothing found: the index has no chunk beside it to compare"
-    demands = () if answer.parts else parse(answer.query).demands
+    demands = () if answer.parts else parse(answer.query, fields=Fields(store)).demands
     if demands and (answer.mode != Mode.bm25 or any(demand[0] != "-" for demand in demands)):
         return f"nothing matches all of: {', '.join(demands)}"
     if not answer.terms:
@@ -150,14 +151,20 @@ def _no_file(store: Store, status: Mapping[str, Any], filter: FilterOptions) -> 
     if unknown := [name for name in collections if name not in names]:
         return f"there is no collection {unknown[0]}; there are: {', '.join(names)}"
     if path and not store.count_chunks(build_filter(path=path)):
-        return f"no indexed file matches --path {path}"
+        named = path if isinstance(path, str) else " or ".join(path)
+        return f"no indexed file matches --path {named}"
     if types and not store.count_chunks(build_filter(types=types)):
-        return f"no indexed file ends in {' or '.join(types)} (--type takes md, pdf, markdown, …)"
+        known = ", ".join(sorted(formats()))
+        return f"no indexed file is of type {' or '.join(types)}; there are: {known}, and suffixes"
     if since and not store.count_chunks(build_filter(since=since)):
-        return f"no indexed file was modified since {since} (--since)"
+        return f"no indexed file is dated {since} or later (--since)"
     if until and not store.count_chunks(build_filter(until=until)):
-        return f"no indexed file was modified before {until} (--until)"
-    if any(filter.values()) and not store.count_chunks(build_filter(**filter)):
+        return f"no indexed file is dated before {until} (--until)"
+    where = text_list("where", filter.get("where", ()))
+    for condition in where:
+        if not store.count_chunks(build_filter(where=condition, store=store)):
+            return f"nothing indexed has --where {condition!r}"
+    if any(filter.values()) and not store.count_chunks(build_filter(**filter, store=store)):
         options = [f"--{_OPTIONS.get(name, name)}" for name, value in filter.items() if value]
         return f"no indexed file matches {', '.join(options[:-1])} and {options[-1]}"
     return ""

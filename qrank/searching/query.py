@@ -1,9 +1,12 @@
-"""What a query says beside its words: "phrases", -excluded words, title:words.
+"""What a query says beside its words: "phrases", -excluded words, title:words, field:values.
 
     "boiling water"   the words must follow one another, in a chunk's text, title or headings;
                       “ ” „ “ « » 「 」 『 』 are quotation marks, too
     -decaf            no such word may be there; -"black tea", -title:draft
     title:handbook    the word must be in the title, the headings above or the file's name
+
+    tag:travel        a field of the index (`where.py`) has this value; author:"Jane Smith",
+                      -tag:draft, ext:pdf, path:notes/; with a name that is no field, plain words
 
 All else is plain words, of which any may match. A - inside a word, before another - (an option
 such as --dry-run), before a blank or alone, and a quotation mark that is never closed, are plain,
@@ -15,17 +18,22 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from qrank.analysis import text
-from qrank.store.filters import Phrase
+from qrank.store.filters import Condition, Phrase
 
-_PART = re.compile(
-    r"""(?:(?<=\s)|^|(?=[«“„「『]))
+if TYPE_CHECKING:
+    from qrank.searching.where import Fields
+
+_SYNTAX = r"""(?:(?<=\s)|^|(?=[«“„「『]))
     (?P<minus>-(?=[^\s-]))?
     (?P<title>title:(?=\S))?
-    (?:(?P<quoted>"[^"]*"|[“„”][^“”]*[“”]|«[^«»]*»|「[^「」]*」|『[^『』]*』)|\S[^\s«“„「『]*)""",
-    re.VERBOSE | re.IGNORECASE,
-)
+    (?P<field>(?:NAMES):(?=[^\s:]))?
+    (?:(?P<quoted>"[^"]*"|[“„”][^“”]*[“”]|«[^«»]*»|「[^「」]*」|『[^『』]*』)|\S[^\s«“„「『]*)"""
+_FLAGS = re.VERBOSE | re.IGNORECASE
+_PART = re.compile(_SYNTAX.replace("NAMES", "(?!)"), _FLAGS)
+_NAME = re.compile(r"(?:(?<=\s)|^)-?([^\W\d_][\w.-]{0,60}):(?=[^\s:])")
 MOST_TERMS = 1024  # different ones of a query, its first
 
 
@@ -34,7 +42,7 @@ class ParsedQuery:
     """plain: what models are asked, without syntax and excluded words. terms, by language
     variants, prefixes, and compounds (terms that follow one another, separated by blanks): what
     BM25 scores, any of them. required and excluded: what must, and must not, be there; demands:
-    those as they were typed."""
+    those as they were typed. conditions: what fields must have."""
 
     plain: str
     terms: tuple[str, ...]
@@ -44,11 +52,18 @@ class ParsedQuery:
     required: tuple[Phrase, ...]
     excluded: tuple[Phrase, ...]
     demands: tuple[str, ...]
+    conditions: tuple[Condition, ...] = ()
 
 
-def parse(query: str, languages: Sequence[str] = (), *, syntax: bool = True) -> ParsedQuery:
+def parse(
+    query: str,
+    languages: Sequence[str] = (),
+    *,
+    syntax: bool = True,
+    fields: Fields | None = None,
+) -> ParsedQuery:
     """Take a query apart; without syntax all of it is plain words. languages: those that documents
-    are in, beside English.
+    are in, beside English. fields: those of the index; without them none is looked for.
 
     >>> parse('green tea -"black tea" title:menu').plain
     'green tea menu'
@@ -59,9 +74,20 @@ def parse(query: str, languages: Sequence[str] = (), *, syntax: bool = True) -> 
     required: list[Phrase] = []
     excluded: list[Phrase] = []
     demands: list[str] = []
+    conditions: list[Condition] = []
     at = 0
-    for part in _PART.finditer(query) if syntax else ():
+    for part in _parts(query, fields).finditer(query) if syntax else ():
         quoted = part["quoted"]
+        if fields and part["field"]:
+            before = len(part["minus"] or "") + len(part["field"])
+            value = quoted[1:-1] if quoted else part[0][before:]
+            name = part["field"][:-1]
+            if condition := fields.said(name, value, negated=bool(part["minus"])):
+                plain.append(query[at : part.start()])
+                at = part.end()
+                conditions.append(condition)
+                demands.append(part[0])
+                continue
         words = quoted[1:-1] if quoted else part[0].removeprefix(part["minus"] or "")
         words = words if quoted else words.removeprefix(part["title"] or "")
         plain.append(query[at : part.start()])
@@ -82,7 +108,7 @@ def parse(query: str, languages: Sequence[str] = (), *, syntax: bool = True) -> 
         own += [compound for compound in others if compound not in compounds]
     prefixes = tuple(term for term in terms if len(term) == 1 and text.is_unspaced(term))
     return ParsedQuery(
-        plain=" ".join(words.split()) if required or excluded else query,
+        plain=" ".join(words.split()) if required or excluded or conditions else query,
         terms=tuple(term for term in terms if term not in prefixes),
         variants=variants,
         prefixes=prefixes,
@@ -90,7 +116,17 @@ def parse(query: str, languages: Sequence[str] = (), *, syntax: bool = True) -> 
         required=tuple(dict.fromkeys(required)),
         excluded=tuple(dict.fromkeys(excluded)),
         demands=tuple(demands),
+        conditions=tuple(conditions),
     )
+
+
+def _parts(query: str, fields: Fields | None) -> re.Pattern[str]:
+    """What finds the parts of a query: with the names of those fields that it may ask for."""
+    if fields is None or ":" not in query:
+        return _PART
+    names = {found[1].casefold() for found in _NAME.finditer(query)} - {"title"}
+    held = [re.escape(name) for name in sorted(names) if name in fields]
+    return re.compile(_SYNTAX.replace("NAMES", "|".join(held)), _FLAGS) if held else _PART
 
 
 def _first(terms: list[str]) -> list[str]:

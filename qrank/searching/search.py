@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,6 +24,7 @@ from qrank.results import (
     RerankScore,
     Result,
     Scores,
+    Sort,
     StageScore,
     Stale,
     StoredChunk,
@@ -32,6 +33,7 @@ from qrank.searching.definitions import defines, symbol
 from qrank.searching.freshness import is_stale, limited
 from qrank.searching.fusion import blend, fuse, shifts
 from qrank.searching.query import ParsedQuery, parse
+from qrank.searching.where import Fields
 from qrank.store.filters import EVERYTHING, Filter
 from qrank.store.interface import Store
 
@@ -52,6 +54,7 @@ class Query:
     text: str
     mode: Mode = Mode.hybrid
     limit: int = 10
+    offset: int = 0  # how many of the best are passed over
     candidates: int = 30  # how many of the fused order are reranked
     budget: float | None = None  # seconds for reranking; at least one batch is always done
     min_score: float | None = None
@@ -62,12 +65,15 @@ class Query:
     fusion_weight: float | None = None  # share of the cosine; None: the embedder's own
     rerank_weight: float | None = None  # share of P(yes); None: the reranker's own
     syntax: bool = True  # whether "phrases", -words and title:words are more than words
+    sort: Sort | None = None  # the order of the results that were found; None: the best first
     cached: bool = True  # whether the models' answers may come from, and go to, the cache
 
     def __post_init__(self) -> None:
         """Raises ValueError for a number that makes no sense, TypeError for what is none."""
         require_type("query", self.text, str)
         require_count("limit", self.limit)
+        if self.offset:
+            require_count("offset", self.offset)
         require_count("candidates", self.candidates)
         require_count("per_file", self.per_file, optional=True)
         require_number("budget", self.budget, least=0)
@@ -128,7 +134,7 @@ def search(
             f"the index {store.path} has no vectors", hint="run qrank index without --no-embed"
         )
     clock = Clock(progress or Silent())
-    parsed = parse(query.text, store.languages(), syntax=query.syntax)
+    parsed = parse(query.text, store.languages(), syntax=query.syntax, fields=Fields(store))
     if not parsed.plain.strip():
         raise QueryError("the query only excludes words", hint="add words to search for")
     terms = list(dict.fromkeys([*parsed.terms, *parsed.prefixes]))
@@ -151,7 +157,9 @@ def search(
     if query.min_score is not None and answer.reranked:
         found = found[: answer.reranked]  # a threshold on relevance says nothing of a fused score
     found = select(found, query)
-    answer.results = [result_of(rank, candidate, kind) for rank, candidate in enumerate(found, 1)]
+    first = 1 + query.offset
+    ranked = [result_of(rank, each, kind) for rank, each in enumerate(found, first)]
+    answer.results = in_sort(ranked, [each.chunk for each in found], query.sort)
     answer.timings_ms = clock.total()
     return answer
 
@@ -163,13 +171,29 @@ def select(candidates: list[Candidate], query: Query) -> list[Candidate]:
         candidates = [c for c in candidates if c.final >= query.min_score]
     if query.per_file is not None:
         candidates = capped(candidates, query.per_file, lambda c: c.chunk.location)
-    return limited(
+    chosen = limited(
         candidates,
-        query.limit,
+        query.limit + query.offset,
         query.stale,
         is_stale=lambda c: is_stale(c.chunk),
         path=lambda c: c.chunk.location,
     )
+    return chosen[query.offset :]
+
+
+def in_sort(
+    results: list[Result], chunks: Sequence[StoredChunk], sort: Sort | None
+) -> list[Result]:
+    """Results, with the chunks they are of, in another order: the newest first, or by path."""
+    if sort is None:
+        return results
+    pairs = sorted(
+        zip(results, chunks, strict=True),
+        key=lambda pair: (pair[0].location, pair[0].start_byte),
+    )
+    if sort is Sort.date:
+        pairs.sort(key=lambda pair: -pair[1].date_ns)
+    return [result for result, _ in pairs]
 
 
 def in_order(candidate: Candidate) -> tuple[float, str, int]:
@@ -240,9 +264,15 @@ def _candidates(
     clock: Clock,
 ) -> list[Candidate]:
     """The candidates of the mode's stages with their fused score, in no order."""
-    wanted = query.limit if query.per_file is None else query.limit * PASSAGES_A_FILE
+    wanted = query.limit + query.offset
+    wanted = wanted if query.per_file is None else wanted * PASSAGES_A_FILE
     depth = max(DEPTH, wanted, query.candidates)
-    filter = replace(query.filter, required=parsed.required, excluded=parsed.excluded)
+    filter = replace(
+        query.filter,
+        required=parsed.required,
+        excluded=parsed.excluded,
+        conditions=query.filter.conditions + parsed.conditions,
+    )
     lexical: list[tuple[int, float]] = []
     lower: dict[int, float] = {}
     if query.mode is not Mode.vector:

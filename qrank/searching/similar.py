@@ -18,6 +18,7 @@ from qrank.searching.search import (
     Query,
     distinct,
     in_order,
+    in_sort,
     result_of,
     select,
     stage_scores,
@@ -45,7 +46,7 @@ def similar(store: Store, place: str, query: Query, model: StoredModel | None) -
     answer = Answer(place, Mode.vector.value, {"embed": None, "rerank": None}, [])
     by_vector = model and query.mode is not Mode.bm25
     vector = _middle(store, model.id, [c.passage for c in own]) if model and by_vector else None
-    depth = (query.limit + len(own)) * (PASSAGES_A_FILE if query.per_file else 1)
+    depth = (query.limit + query.offset + len(own)) * (PASSAGES_A_FILE if query.per_file else 1)
     if model and vector is not None:
         answer.models["embed"] = model.name
         with clock.stage("vector"):
@@ -69,7 +70,9 @@ def similar(store: Store, place: str, query: Query, model: StoredModel | None) -
     candidates = distinct(sorted(candidates, key=in_order))
     answer.candidates = len(candidates)
     candidates = select(candidates, query)
-    answer.results = [result_of(rank, c, answer.mode) for rank, c in enumerate(candidates, 1)]
+    first = 1 + query.offset
+    ranked = [result_of(rank, c, answer.mode) for rank, c in enumerate(candidates, first)]
+    answer.results = in_sort(ranked, [c.chunk for c in candidates], query.sort)
     answer.timings_ms = clock.total()
     return answer
 

@@ -92,7 +92,7 @@ def _packed_terms(connection: sqlite3.Connection, path: Path) -> Iterator[str]:
 
 def _values(connection: sqlite3.Connection, path: Path) -> Iterator[str]:
     """Values of other types than their columns', which SQLite lets in; what makes no sense."""
-    kinds = {"INTEGER": "integer", "TEXT": "text", "BLOB": "blob"}
+    kinds = {"INTEGER": "integer", "TEXT": "text", "BLOB": "blob", "REAL": "real"}
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as fresh:
         schema.upgrade(fresh)
         tables = [
@@ -118,7 +118,7 @@ def _values(connection: sqlite3.Connection, path: Path) -> Iterator[str]:
         decode.dims(decode.row(row, (int,), "a model")[0])
     # What a search would make of them.
     for row in connection.execute(
-        f"SELECT {decode.STORED_CHUNK} FROM chunk JOIN file ON file.id = file_id"
+        f"SELECT {decode.STORED_CHUNK} FROM chunk {decode.OF_STORED_CHUNK}"
     ):
         decode.stored_chunk(row)
 

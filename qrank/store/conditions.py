@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from qrank.names import composed
 from qrank.results import IN_ARCHIVE
 from qrank.store import decode
-from qrank.store.filters import Filter, Phrase
+from qrank.store.filters import EVERYTHING, Condition, FileTest, Filter, Phrase, Test
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,46 +24,135 @@ LOCATION = (
 )
 
 
+# The record that a chunk is of (store/records.py), joined to a query of the table chunk.
+WITH_RECORD = (
+    "JOIN record ON record.first = (SELECT max(r.first) FROM record AS r WHERE r.first <= {0})"
+)
+OF_CHUNK = WITH_RECORD.format("chunk.id")
+MOST_RECORDS, MOST_CHUNKS = 4096, 16_384  # that a filter is resolved to, before a search
+
+
 def of_file(filter: Filter, *, collections: bool = True) -> tuple[str, list[object]]:
     """A condition on the table file and its arguments; an empty one lets everything pass.
-    collections: whether the filter's collections are part of it.
+    collections: whether the filter's collections are part of it. Its dates and its conditions on
+    fields are not: they are about records.
 
-    >>> of_file(Filter(("notes",), since_ns=5))
-    ('(file.collection = ?) AND file.mtime_ns >= ?', ['notes', 5])
+    >>> of_file(Filter(("notes",), suffixes=(".md",)))[1]
+    ['notes', '*.md']
     """
     clauses: list[str] = []
     values: list[object] = []
-
-    def any_of(clause: str, alternatives: Sequence[str]) -> None:
-        if alternatives:
-            clauses.append("(" + " OR ".join([clause] * len(alternatives)) + ")")
-            values.extend(alternatives)
-
-    any_of("file.collection = ?", filter.collections if collections else ())
-    condition, arguments = _of_path(filter)
-    if condition:
-        clauses.append(condition)
-        values.extend(arguments)
-    endings = ["*" + glob_of(suffix.lower()) for suffix in filter.suffixes]
-    any_of(f"lower({LOCATION}) GLOB ?", endings)
-    for clause, time in (("mtime_ns >= ?", filter.since_ns), ("mtime_ns < ?", filter.until_ns)):
-        if time is not None:
-            clauses.append(f"file.{clause}")
-            values.append(time)
+    if collections and filter.collections:
+        clauses.append("(" + " OR ".join(["file.collection = ?"] * len(filter.collections)) + ")")
+        values += filter.collections
+    for condition, arguments in (
+        _of_path(filter.names, filter.paths),
+        _of_suffix(filter.suffixes),
+    ):
+        if condition:
+            clauses.append(condition)
+            values += arguments
     return " AND ".join(clauses), values
 
 
-def _of_path(filter: Filter) -> tuple[str, list[object]]:
+def of_record(filter: Filter, *, collections: bool = True) -> tuple[str, list[object]]:
+    """The same on the tables record and file, with dates and fields.
+
+    >>> of_record(Filter(("notes",), since_ns=5))
+    ('(file.collection = ?) AND record.date_ns >= ?', ['notes', 5])
+    """
+    condition, values = of_file(filter, collections=collections)
+    clauses = [condition] if condition else []
+    for clause, moment in (("date_ns >= ?", filter.since_ns), ("date_ns < ?", filter.until_ns)):
+        if moment is not None:
+            clauses.append(f"record.{clause}")
+            values.append(moment)
+    for each in filter.conditions:
+        tests = [_tested(test) for test in each.tests]
+        any_of = " OR ".join(clause for clause, _ in tests)
+        clauses.append(f"NOT ({any_of})" if each.negated else f"({any_of})")
+        values += [value for _, arguments in tests for value in arguments]
+    return " AND ".join(clauses), values
+
+
+def _tested(test: Test | FileTest) -> tuple[str, list[object]]:
+    if isinstance(test, FileTest):
+        return _of_file_test(test)
+    clause, values = _of_value(test)
+    names = ", ".join("?" * len(test.names))
+    sql = (
+        "EXISTS (SELECT 1 FROM record_value AS held CROSS JOIN field_value "
+        "ON field_value.id = held.value_id WHERE held.record = record.first AND "
+        f"name_id IN (SELECT id FROM field_name WHERE name IN ({names}))"
+    )
+    return f"{sql} AND {clause})" if clause else f"{sql})", [*test.names, *values]
+
+
+def _of_value(test: Test) -> tuple[str, list[object]]:
+    """The condition of a test on the table field_value, and its arguments."""
+    clauses, values = _of_text("field_value.folded", test)
+    if test.kind:
+        clauses.append("field_value.kind = ?")
+        values.append(test.kind)
+    for sign, bound in test.bounds:
+        clauses.append(f"field_value.number {sign} ?")
+        values.append(bound)
+    return " AND ".join(clauses), values
+
+
+def _of_text(column: str, test: Test | FileTest) -> tuple[list[str], list[object]]:
+    asked = (("{} = ?", test.text), ("instr({}, ?) > 0", test.part), ("says({}, ?)", test.word))
+    said = [(clause.format(column), value) for clause, value in asked if value is not None]
+    return [clause for clause, _ in said], [value for _, value in said]
+
+
+_COLUMNS = {
+    "size": "file.size",
+    "mtime": "(file.mtime_ns / 1e9)",
+    "title": "folded(file.title)",
+    "path": f"folded({LOCATION})",
+    "collection": "folded(file.collection)",
+    "language": "folded(file.language)",
+}
+
+
+def _of_file_test(test: FileTest) -> tuple[str, list[object]]:
+    clauses: list[str] = []
+    values: list[object] = []
+    if test.column:
+        column = _COLUMNS[test.column]
+        clauses, values = _of_text(column, test)
+        for sign, bound in test.bounds:
+            clauses.append(f"{column} {sign} ?")
+            values.append(bound)
+    for condition, arguments in (
+        _of_path(test.names, test.paths),
+        _of_suffix(test.suffixes),
+    ):
+        if condition:
+            clauses.append(condition)
+            values += arguments
+    return f"({' AND '.join(clauses)})" if clauses else "1", values
+
+
+def _of_suffix(suffixes: Sequence[str]) -> tuple[str, list[object]]:
+    """A condition that a file's name ends in one of suffixes."""
+    clause = " OR ".join([f"lower({LOCATION}) GLOB ?"] * len(suffixes))
+    endings: list[object] = ["*" + glob_of(suffix.lower()) for suffix in suffixes]
+    return f"({clause})" if clause else "", endings
+
+
+def _of_path(within: Sequence[str], wanted: Sequence[str]) -> tuple[str, list[object]]:
     """What a filter's names and paths say, as a condition on the table file and its arguments."""
     alternatives: list[str] = []
     arguments: list[object] = []
-    named = [name.rstrip("/") for name in filter.names]
+    named = [name.rstrip("/") for name in within]
     globs = [glob for name in named for glob in (glob_of(name), f"{glob_of(name)}/*")]
     names, values = _matches(globs)
     if names:
         alternatives.append(names)
         arguments += values
-    paths, others = _matches(filter.paths)
+    paths, others = _matches(wanted)
     if names and paths:  # (the query within is run once)
         alternatives.append(f"({paths} AND NOT EXISTS (SELECT 1 FROM file WHERE {names}))")
         arguments += [*others, *values]
@@ -86,8 +177,8 @@ def _matches(globs: Sequence[str]) -> tuple[str, list[object]]:
 
 
 def of_chunk(filter: Filter) -> tuple[str, list[object]]:
-    """A condition on the tables chunk and file, phrases included, and its arguments."""
-    condition, values = of_file(filter)
+    """A condition on the tables chunk, record and file, phrases included, and its arguments."""
+    condition, values = of_record(filter)
     clauses = [condition] if condition else []
     if filter.required:
         clauses.append("chunk.id IN (SELECT rowid FROM terms WHERE terms MATCH ?)")
@@ -98,23 +189,112 @@ def of_chunk(filter: Filter) -> tuple[str, list[object]]:
     return " AND ".join(clauses), values
 
 
-def passages(filter: Filter, connection: sqlite3.Connection) -> NDArray[np.bool_] | None:
-    """For each passage id whether one of its chunks passes, the last False; None: all do."""
-    import numpy as np
+def few(filter: Filter, connection: sqlite3.Connection) -> list[int] | None:
+    """The ids of the chunks that pass, but for phrases, in order, when they are few enough to be
+    listed before a search; None when they are many, or it takes long to tell."""
+    condition, values = of_record(filter)
+    for driver, arguments in _drivers(filter):
+        found = connection.execute(f"{driver} LIMIT {MOST_RECORDS + 1}", arguments)
+        records = {row[0] for row in decode.rows(found, (int,), "a record")}
+        if len(records) > MOST_RECORDS:
+            continue
+        rows = connection.execute(
+            "SELECT first, last FROM json_each(?) AS ids CROSS JOIN record ON first = ids.value "
+            f"CROSS JOIN file ON file.id = record.file_id WHERE {condition} ORDER BY first",
+            (json.dumps(sorted(records)), *values),
+        )
+        spans = list(decode.rows(rows, (int, int), "a record"))
+        if sum(last + 1 - first for first, last in spans) <= MOST_CHUNKS:
+            return [i for first, last in spans for i in range(first, last + 1)]
+    return None
 
+
+def _drivers(filter: Filter) -> Iterator[tuple[str, list[object]]]:
+    """Queries for the first chunks of records that hold all that pass a filter, and others."""
+    for each in filter.conditions:
+        tests = [test for test in each.tests if isinstance(test, Test)]
+        if each.negated or len(tests) < len(each.tests):
+            continue
+        parts, values = [], []
+        for test in tests:
+            clause, arguments = _of_value(test)
+            parts.append(
+                "SELECT record FROM field_name CROSS JOIN field_value "
+                "ON name_id = field_name.id CROSS JOIN record_value ON value_id = field_value.id "
+                f"WHERE name IN ({', '.join('?' * len(test.names))})"
+                + (f" AND {clause}" if clause else "")
+            )
+            values += [*test.names, *arguments]
+        yield " UNION ALL ".join(parts), values
+    if filter.since_ns is not None or filter.until_ns is not None:
+        dates = replace(EVERYTHING, since_ns=filter.since_ns, until_ns=filter.until_ns)
+        condition, values = of_record(dates)
+        yield f"SELECT first FROM record WHERE {condition}", values
+    rest = replace(filter, since_ns=None, until_ns=None, conditions=_of_files(filter))
+    condition, values = of_record(rest)
+    if condition:
+        yield (
+            "SELECT record.first FROM file CROSS JOIN record ON record.file_id = file.id "
+            f"WHERE {condition}",
+            values,
+        )
+
+
+def _of_files(filter: Filter) -> tuple[Condition, ...]:
+    """The conditions that are about files alone."""
+    return tuple(
+        each for each in filter.conditions if all(isinstance(t, FileTest) for t in each.tests)
+    )
+
+
+def passing(filter: Filter, connection: sqlite3.Connection, chunks: Sequence[int]) -> set[int]:
+    """Those of chunks that pass a filter, but for phrases."""
+    condition, values = of_record(filter)
+    rows = connection.execute(
+        f"SELECT ids.value FROM json_each(?) AS ids CROSS {WITH_RECORD.format('ids.value')} "
+        f"CROSS JOIN file ON file.id = record.file_id WHERE {condition}",
+        (json.dumps(list(chunks)), *values),
+    )
+    return {row[0] for row in decode.rows(rows, (int,), "a chunk")}
+
+
+def passages(filter: Filter, connection: sqlite3.Connection) -> NDArray[np.bool_]:
+    """For each passage id whether one of its chunks passes, the last False."""
     condition, values = of_chunk(filter)
-    if not condition:
-        return None
     last = connection.execute("SELECT max(id) FROM passage").fetchone()[0] or 0
     if last > decode.MOST_PASSAGES:
         raise decode.DamagedError(f"a passage has the number {last}")
+    listed = few(filter, connection)
+    start, arguments = f"file CROSS JOIN chunk ON chunk.file_id = file.id {OF_CHUNK}", list(values)
+    if listed is not None:
+        start = (
+            f"json_each(?) AS ids CROSS JOIN chunk ON chunk.id = ids.value {OF_CHUNK} "
+            "CROSS JOIN file ON file.id = chunk.file_id"
+        )
+        arguments = [json.dumps(listed), *values]
+    sql = f"SELECT chunk.passage_id FROM {start} WHERE {condition}"
+    checked = decode.rows(connection.execute(sql, arguments), (int,), "a chunk")
+    return _flags((row[0] for row in checked), last)
+
+
+def passages_among(
+    filter: Filter, connection: sqlite3.Connection, among: Sequence[int]
+) -> set[int]:
+    """Those of passages that have a chunk which passes."""
+    condition, values = of_chunk(filter)
     rows = connection.execute(
-        "SELECT chunk.passage_id FROM file CROSS JOIN chunk ON chunk.file_id = file.id "
-        f"WHERE {condition}",
-        values,
+        "SELECT DISTINCT ids.value FROM json_each(?) AS ids "
+        f"CROSS JOIN chunk ON chunk.passage_id = ids.value CROSS {OF_CHUNK} "
+        f"CROSS JOIN file ON file.id = record.file_id WHERE {condition}",
+        (json.dumps(list(among)), *values),
     )
-    checked = decode.rows(rows, (int,), "a chunk")
-    ids = np.fromiter((row[0] for row in checked), dtype=np.int64)
+    return {row[0] for row in decode.rows(rows, (int,), "a passage")}
+
+
+def _flags(numbers: Iterable[int], last: int) -> NDArray[np.bool_]:
+    import numpy as np
+
+    ids = np.fromiter(numbers, dtype=np.int64)
     if len(ids) and not 0 < ids.min() <= ids.max() <= last:
         raise decode.DamagedError("a chunk is of no passage")
     allowed = np.zeros(last + 2, dtype=np.bool_)

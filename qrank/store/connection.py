@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+import re
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from qrank.analysis.fields import folded
 from qrank.errors import IndexFileError
 from qrank.names import composed
 from qrank.store import schema
@@ -107,7 +109,18 @@ def hardened(connection: sqlite3.Connection) -> sqlite3.Connection:
     connection.execute("PRAGMA cell_size_check = ON")
     connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, LONGEST_VALUE)
     connection.create_function("nfc", 1, composed, deterministic=True)
+    connection.create_function("folded", 1, _folded, deterministic=True)
+    connection.create_function("says", 2, _says, deterministic=True)
     return connection
+
+
+def _folded(value: object) -> str:
+    return folded(value) if isinstance(value, str) else ""
+
+
+def _says(value: object, words: str) -> bool:
+    """Whether a folded value has these words, as whole ones."""
+    return isinstance(value, str) and bool(re.search(rf"(?<!\w){re.escape(words)}(?!\w)", value))
 
 
 def _retried(attempt: Callable[[], sqlite3.Connection]) -> sqlite3.Connection:

@@ -49,13 +49,22 @@ def row(values: Any, types: Types, what: str) -> Any:
 # A chunk with its file, as stored_chunk wants it; the tables are to be joined.
 STORED_CHUNK = (
     "chunk.id, chunk.passage_id, file.path, file.collection, file.title, "
-    "file.size, file.mtime_ns, file.ctime_ns, file.hash, file.fields, file.member, chunk.text, "
+    "file.size, file.mtime_ns, file.ctime_ns, file.hash, "
+    "coalesce(nullif(record.fields, ''), file.fields), file.member, "
+    "coalesce(record.date_ns, file.mtime_ns), passage.hash, "
+    "(SELECT count(*) FROM chunk AS before WHERE before.file_id = chunk.file_id "
+    "AND before.passage_id = chunk.passage_id AND before.id < chunk.id), chunk.text, "
     "chunk.heading, chunk.start_byte, chunk.end_byte, chunk.start_line, chunk.end_line, chunk.page"
 )
-_FILE = (int, int, str, str, str, int, int, int, bytes, str, str)
+OF_STORED_CHUNK = (
+    "JOIN file ON file.id = chunk.file_id JOIN passage ON passage.id = chunk.passage_id "
+    "LEFT JOIN record ON record.first = "
+    "(SELECT max(r.first) FROM record AS r WHERE r.first <= chunk.id)"
+)
+_FILE = (int, int, str, str, str, int, int, int, bytes, str, str, int, bytes, int)
 CHUNK = (str, str, int, int, int, int, int | None)
 
-WHOLE_CHUNK = (*CHUNK, bytes, bytes)  # its packed terms, its passage's hash
+WHOLE_CHUNK = (*CHUNK, bytes, bytes, str, int)  # packed terms, hash, own fields, their number
 
 
 def stored_chunk(values: Any) -> StoredChunk:
@@ -63,7 +72,7 @@ def stored_chunk(values: Any) -> StoredChunk:
     what = f"chunk {values[0]}"
     row(values, (*_FILE, *CHUNK), what)
     chunk_id, passage, path, collection, title, size, mtime_ns, ctime_ns, *others = values
-    content_hash, fields, member, *place = others
+    content_hash, fields, member, date_ns, passage_hash, copy, *place = others
     name(path)
     name(member)
     json_object(fields)
@@ -80,6 +89,9 @@ def stored_chunk(values: Any) -> StoredChunk:
         fields=fields,
         chunk=chunk(place, what),
         member=member,
+        date_ns=date_ns,
+        passage_hash=passage_hash,
+        copy=copy,
     )
 
 
@@ -103,10 +115,11 @@ def last_chunk(values: Any) -> int:
 
 def whole_chunk(values: Any) -> NewChunk:
     """A chunk with its terms, from a row of WHOLE_CHUNK."""
-    *place, packed_terms, passage_hash = values
+    *place, packed_terms, passage_hash, fields, part = values
+    json_object(fields)
     made = chunk(place, "a chunk")
     body_terms, title_terms = terms(packed_terms, made.text, "a chunk")
-    return NewChunk(made, body_terms, title_terms, passage_hash, packed_terms)
+    return NewChunk(made, body_terms, title_terms, passage_hash, packed_terms, fields, part)
 
 
 def name(path: str) -> str:

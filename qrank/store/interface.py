@@ -14,7 +14,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from qrank.analysis.language import ENGLISH
-from qrank.results import Check, IndexedFile, NewChunk, Signature, StoredChunk
+from qrank.results import (
+    Check,
+    FieldCount,
+    IndexedFile,
+    NewChunk,
+    Signature,
+    StoredChunk,
+    ValueCount,
+)
 from qrank.store.filters import EVERYTHING, Filter
 
 if TYPE_CHECKING:
@@ -252,6 +260,21 @@ class Store(AbstractContextManager["Store"], Protocol):
 
     def count_chunks(self, filter: Filter = EVERYTHING) -> int:
         """How many chunks the index holds, of those that pass the filter."""
+
+    def field_kinds(self) -> dict[str, list[str]]:
+        """The names of all fields of documents, rows and messages (qrank.analysis.fields has how
+        they are compared), each with the kinds of its values."""
+
+    def field_examples(self, name: str, limit: int) -> list[str]:
+        """Some values of a field."""
+
+    def fields(self, filter: Filter) -> list[FieldCount]:
+        """The fields of what passes a filter (its phrases are not looked at), each with its most
+        frequent values; the most frequent first."""
+
+    def field_values(self, name: str, filter: Filter, limit: int) -> tuple[list[ValueCount], int]:
+        """(the limit most frequent values of a field, in what passes a filter, how many values
+        there are)."""
 
     def status(self) -> dict[str, Any]:
         """What the index holds, as `qrank status --json` says it."""

@@ -10,6 +10,7 @@ them, packed (terms.py).
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
@@ -17,10 +18,11 @@ from itertools import chain, pairwise
 
 from qrank.analysis.language import LANGUAGES
 from qrank.store import decode
-from qrank.store.conditions import expression, of_file, quoted
+from qrank.store.conditions import WITH_RECORD, expression, few, of_record, passing, quoted
 from qrank.store.filters import Filter
 from qrank.store.parallel import gather, threads_for
 
+AMONG_BEST, CHECKED_AT_ONCE = 2048, 256  # hits that a filter is tried on after the search
 CHUNKS_A_THREAD = 100_000  # fewer are not worth another thread with its connection
 _SCORE = "bm25(terms, 1.0, 2.0, 0.0)"  # body, title, collection: a title tells more
 
@@ -122,21 +124,48 @@ def candidates(
 ) -> list[tuple[int, float]]:
     """The limit best (chunk id, score), higher scores first. connect: see parallel.gather."""
     match = match_expression(terms, prefixes, variants, filter)
-    condition, values = of_file(filter, collections=False)
-    join = ""
-    if condition:
-        # The match drives (CROSS JOIN), the file is looked up for each hit between these.
-        first, last = connection.execute(
-            "SELECT min(first), max(last) FROM (SELECT min(chunk.id) AS first, max(chunk.id) AS "
-            f"last FROM file CROSS JOIN chunk ON file_id = file.id WHERE {condition} "
-            "GROUP BY file.id)",
-            values,
-        ).fetchone()
-        join = "CROSS JOIN chunk ON chunk.id = terms.rowid CROSS JOIN file ON file.id = file_id "
-        condition = f"AND {condition} "
-    else:
-        first, last = 0, connection.execute("SELECT max(id) FROM chunk").fetchone()[0]
-    if last is None:
+    condition, values = of_record(filter, collections=False)
+    if not condition:
+        return _best(connection, connect, match, limit)
+    listed = few(filter, connection)
+    if listed is not None:
+        within = "AND +terms.rowid IN (SELECT value FROM json_each(?)) "
+        between = (listed[0], listed[-1]) if listed else (1, 0)
+        return _best(connection, connect, match, limit, "", within, [json.dumps(listed)], between)
+    # Many chunks pass: most often there are enough among the best of all.
+    most = max(AMONG_BEST, 4 * limit)
+    best = _best(connection, connect, match, most)
+    found: list[tuple[int, float]] = []
+    for at in range(0, len(best), CHECKED_AT_ONCE):
+        part = best[at : at + CHECKED_AT_ONCE]
+        passed = passing(filter, connection, [chunk for chunk, _ in part])
+        found += [hit for hit in part if hit[0] in passed]
+        if len(found) >= limit:
+            return found[:limit]
+    if len(best) < most:
+        return found
+    # The match drives (CROSS JOIN), the record and the file are looked up for each hit.
+    join = f"CROSS {WITH_RECORD.format('terms.rowid')} CROSS JOIN file ON file.id = record.file_id "
+    return _best(connection, connect, match, limit, join, f"AND {condition} ", values)
+
+
+def _best(
+    connection: sqlite3.Connection,
+    connect: Callable[[], sqlite3.Connection],
+    match: str,
+    limit: int,
+    join: str = "",
+    condition: str = "",
+    values: Sequence[object] = (),
+    between: tuple[int, int] | None = None,
+) -> list[tuple[int, float]]:
+    """The limit best (chunk id, score) of what matches, and meets a condition of SQL with its
+    arguments; between: the first and the last chunk that may."""
+    first, last = between or (
+        0,
+        connection.execute("SELECT max(id) FROM chunk").fetchone()[0] or -1,
+    )
+    if last < first:
         return []
     sql = (
         f"SELECT terms.rowid, {_SCORE} AS score FROM terms {join}WHERE terms MATCH ? "

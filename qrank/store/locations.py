@@ -1,11 +1,21 @@
-"""Which rows a location means: a file's path, or a member's after that of what it is in."""
+"""Which rows a location means, a file's path, or a member's after that of what it is in; and which
+a name means, by which documents are found."""
 
 from __future__ import annotations
 
 import sqlite3
 
+from qrank.analysis.names import name_keys
 from qrank.results import IN_ARCHIVE
-from qrank.store import decode
+from qrank.store import conditions, decode
+from qrank.store.filters import Filter
+
+# Of some chunks (a JSON list of ids) those that are one of several in their document.
+SIBLINGS = (
+    "SELECT chunk.id, file_id FROM json_each(?) AS ids CROSS JOIN chunk ON chunk.id = ids.value "
+    "WHERE EXISTS (SELECT 1 FROM chunk AS other "
+    "WHERE other.file_id = chunk.file_id AND other.id != chunk.id)"
+)
 
 
 def find(connection: sqlite3.Connection, location: str) -> tuple[list[int], str]:
@@ -43,3 +53,22 @@ def whole_files(connection: sqlite3.Connection, file_ids: list[int]) -> list[int
         "inner.path = file.path AND (file.member = '' OR inner.id = file.id) WHERE file.id = ?"
     )
     return [row[0] for file_id in file_ids for row in connection.execute(sql, (file_id,))]
+
+
+def add_names(connection: sqlite3.Connection, file_id: int | None, path: str, title: str) -> None:
+    """Note the keys of a document's name and title."""
+    rows = [(key, file_id) for key in name_keys(path, title)]
+    connection.executemany("INSERT INTO name (key, file_id) VALUES (?, ?)", rows)
+
+
+def named(key: str, filter: Filter) -> tuple[str, list[object]]:
+    """A query for the ids of chunks of documents that have a key and pass a filter, by document
+    and place; its last argument is how many at most."""
+    condition, values = conditions.of_chunk(filter)
+    sql = (
+        "SELECT chunk.id FROM name CROSS JOIN file ON file.id = name.file_id "
+        f"CROSS JOIN chunk ON chunk.file_id = file.id {conditions.OF_CHUNK} WHERE name.key = ? "
+        + (f"AND {condition} " if condition else "")
+        + "ORDER BY file.path, file.member, chunk.id LIMIT ?"
+    )
+    return sql, [key, *values]

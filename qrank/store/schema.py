@@ -13,6 +13,9 @@ loose    passages that lost a chunk, until the end of a run: then those without 
 model    the embedding models whose vectors the file holds, known by their files' hash
 vector   where the vector of a passage by a model is: the segment and the slot in it; cut: whether
          the passage was longer than the model's window, so that its end counts for nothing
+record   the chunks (from first to last) that have fields in common: those of a file, or of a row or
+         a message in it, whose fields are here; their date: one of the fields (dated), else mtime
+field_name, field_value, record_value   which fields there are, their values, and who has them
 segment  the slots of some vectors of a model: their passages (0: free) and scales
 code     the int8 codes of a segment's slots, read and written in place
 """
@@ -285,6 +288,48 @@ def _names(connection: sqlite3.Connection) -> None:
         )
 
 
+def _records(connection: sqlite3.Connection) -> None:
+    """7 -> 8: fields that can be asked for, also of single rows and messages of a file."""
+    from qrank.store import records
+
+    run = connection.execute
+    run(
+        """CREATE TABLE record (
+            first INTEGER PRIMARY KEY, last INTEGER NOT NULL,
+            file_id INTEGER NOT NULL REFERENCES file(id) ON DELETE CASCADE,
+            date_ns INTEGER NOT NULL, dated INTEGER NOT NULL, fields TEXT NOT NULL
+        )"""
+    )
+    run("CREATE INDEX idx_record_file_id ON record (file_id)")
+    run("CREATE INDEX idx_record_date_ns ON record (date_ns)")
+    run("CREATE TABLE field_name (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE)")
+    run(
+        """CREATE TABLE field_value (
+            id INTEGER PRIMARY KEY, name_id INTEGER NOT NULL REFERENCES field_name(id),
+            kind TEXT NOT NULL, text TEXT NOT NULL, folded TEXT NOT NULL, number REAL
+        )"""
+    )
+    run("CREATE UNIQUE INDEX idx_field_value_folded ON field_value (name_id, folded)")
+    run("CREATE INDEX idx_field_value_number ON field_value (name_id, number)")
+    run(
+        """CREATE TABLE record_value (
+            record INTEGER NOT NULL REFERENCES record(first) ON DELETE CASCADE,
+            value_id INTEGER NOT NULL REFERENCES field_value(id),
+            PRIMARY KEY (record, value_id)
+        ) WITHOUT ROWID"""
+    )
+    run("CREATE INDEX idx_record_value_value_id ON record_value (value_id)")
+    # A file's chunks follow one another, but for some that old versions wrote beside other runs.
+    stretches = run(
+        "SELECT file_id, min(id), max(id), mtime_ns, fields FROM (SELECT file_id, chunk.id AS id, "
+        "chunk.id - row_number() OVER (PARTITION BY file_id ORDER BY chunk.id) AS stretch, "
+        "mtime_ns, fields FROM chunk JOIN file ON file.id = file_id) GROUP BY file_id, stretch"
+    )
+    for file_id, first, last, mtime_ns, fields in stretches.fetchall():
+        made = records.Record(first, last, file_id, "")
+        records.write(connection, [made], fields, mtime_ns)
+
+
 # What turns version i into version i + 1. A step that was released is never changed: a later one
 # changes what it made, and tests/indexes/ keeps a file of each version to open.
 STEPS: tuple[Callable[[sqlite3.Connection], None], ...] = (
@@ -295,5 +340,6 @@ STEPS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     _members,
     _indexed,
     _names,
+    _records,
 )
 VERSION = len(STEPS)

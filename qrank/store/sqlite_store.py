@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import json
 import sqlite3
-import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import replace
-from itertools import count, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qrank.closing import Closing
-from qrank.results import Check, IndexedFile, NewChunk, Signature, StoredChunk
-from qrank.store import conditions, decode, lexical, locations, names, skipped
+from qrank.results import (
+    Check,
+    FieldCount,
+    IndexedFile,
+    NewChunk,
+    Signature,
+    StoredChunk,
+    ValueCount,
+)
+from qrank.store import conditions, decode, documents, lexical, locations, records, skipped
 from qrank.store.connection import connect, open_to_read, snapshot, translate_sqlite_errors
 from qrank.store.filters import EVERYTHING, Filter
 from qrank.store.interface import (
@@ -30,9 +35,6 @@ from qrank.store.interface import (
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-
-
-GROUP = 1000  # chunks written at once: a document may be of any length
 
 
 class SQLiteStore(Closing):
@@ -90,65 +92,7 @@ class SQLiteStore(Closing):
 
     def add_document(self, document: NewDocument) -> None:
         """Put a document in, in place of what was there under the same path."""
-        run = self._connection.execute
-        collection, path, member = document.collection, document.path, document.member
-        find = "SELECT id FROM file WHERE collection = ? AND path = ? AND member = ?"
-        if old := run(find, (collection, path, member)).fetchone():
-            self.remove_documents([old[0]])
-        if member and not run(find, (collection, path, "")).fetchone():  # imported without it
-            self._add_file(replace(document, member="", title="", language="", fields=""))
-        file_id = self._add_file(document)
-        # Ids are given out here, above all that ever were (AUTOINCREMENT), to write in one go.
-        row = run("SELECT seq FROM sqlite_sequence WHERE name = 'chunk'").fetchone()
-        ids = count(decode.last_chunk(row) + 1)
-        labels = lexical.labels(collection, document.language)
-        chunks = iter(document.chunks)
-        while group := list(islice(chunks, GROUP)):
-            self._add_chunks(file_id, labels, ids, group)
-
-    def _add_file(self, document: NewDocument) -> int | None:
-        """Add the rows of a document alone; returns its id."""
-        file_id = self._connection.execute(
-            "INSERT INTO file (collection, path, member, size, mtime_ns, ctime_ns, hash, title, "
-            "extractor, language, fields, indexed_ns) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (
-                document.collection,
-                document.path,
-                document.member,
-                *document.signature,
-                document.content_hash,
-                document.title,
-                document.extractor,
-                document.language,
-                document.fields,
-                time.time_ns(),
-            ),
-        ).lastrowid
-        names.add(self._connection, file_id, document.member or document.path, document.title)
-        return file_id
-
-    def _add_chunks(
-        self, file_id: int | None, labels: str, ids: Iterator[int], group: list[NewChunk]
-    ) -> None:
-        chunk_rows: list[tuple[object, ...]] = []
-        term_rows: list[tuple[object, ...]] = []
-        for new, chunk_id in zip(group, ids, strict=False):
-            c = new.chunk
-            place = (c.start_byte, c.end_byte, c.start_line, c.end_line, c.page, c.heading)
-            chunk_rows.append(
-                (chunk_id, file_id, new.passage_hash, *place, c.text, new.packed_terms)
-            )
-            term_rows.append((chunk_id, new.body_terms, new.title_terms, labels))
-        run = self._connection.executemany
-        hashes = ((new.passage_hash,) for new in group)
-        run("INSERT OR IGNORE INTO passage (hash) VALUES (?)", hashes)
-        run(
-            "INSERT INTO chunk (id, file_id, passage_id, start_byte, end_byte, start_line, "
-            "end_line, page, heading, text, packed_terms) VALUES "
-            "(?, ?, (SELECT id FROM passage WHERE hash = ?), ?, ?, ?, ?, ?, ?, ?, ?)",
-            chunk_rows,
-        )
-        run("INSERT INTO terms (rowid, body, title, collection) VALUES (?, ?, ?, ?)", term_rows)
+        documents.add(self._connection, document)
 
     def skipped_files(self, collection: str) -> dict[str, SkippedFile]:
         """The files of a collection that were skipped, by path."""
@@ -182,42 +126,16 @@ class SQLiteStore(Closing):
 
     def touch_document(self, file_id: int, signature: Signature) -> None:
         """Note a file's new signature when its content is the same."""
-        self._connection.execute(
-            "UPDATE file SET size = ?, mtime_ns = ?, ctime_ns = ? "
-            "WHERE (collection, path) = (SELECT collection, path FROM file WHERE id = ?)",
-            (*signature, file_id),
-        )
+        documents.touch(self._connection, file_id, signature)
 
     def remove_documents(self, file_ids: Iterable[int]) -> None:
         """Take documents and their chunks out; their vectors go with remove_orphans."""
-        ids = [(i,) for i in locations.whole_files(self._connection, list(file_ids))]
-        lexical.remove(self._connection, (file_id for (file_id,) in ids))
-        self._connection.executemany(
-            "INSERT OR IGNORE INTO loose SELECT passage_id FROM chunk WHERE file_id = ?", ids
-        )
-        self._connection.executemany("DELETE FROM file WHERE id = ?", ids)
+        documents.remove(self._connection, list(file_ids))
 
     def remove_orphans(self, most: int = -1) -> bool:
         """Drop passages that no chunk has any more, and their vectors."""
-        rows = self._rows(
-            "SELECT passage_id, NOT EXISTS "
-            "(SELECT 1 FROM chunk WHERE chunk.passage_id = loose.passage_id) "
-            "FROM loose ORDER BY passage_id LIMIT ?",
-            (most,),
-            types=(int, int),
-        )
-        if not rows:
-            return False
-        orphans = [passage for passage, is_orphan in rows if is_orphan]
-        if orphans:
-            from qrank.store import segments
-
-            segments.remove(self._connection, orphans)
-            self._connection.executemany(
-                "DELETE FROM passage WHERE id = ?", [(i,) for i in orphans]
-            )
-        self._connection.execute("DELETE FROM loose WHERE passage_id <= ?", (rows[-1][0],))
-        return True
+        with translate_sqlite_errors(self.path):
+            return documents.remove_orphans(self._connection, most)
 
     # Models and vectors
 
@@ -359,12 +277,12 @@ class SQLiteStore(Closing):
     def siblings(self, chunks: Sequence[int]) -> dict[int, int]:
         """Of those chunks that are one of several in their document a number of that document."""
         ids = (json.dumps(list(chunks)),)
-        return dict(self._rows(names.SIBLINGS, ids, types=(int, int), row="a chunk"))
+        return dict(self._rows(locations.SIBLINGS, ids, types=(int, int), row="a chunk"))
 
     def named_chunks(self, key: str, filter: Filter, limit: int) -> list[int]:
         """The chunks of documents that have this name key (analysis/names.py) and pass the filter,
         by document and place, limit at most."""
-        sql, values = names.chunks_of(key, filter)
+        sql, values = locations.named(key, filter)
         rows = self._rows(sql, (*values, limit), types=(int,), row="a chunk")
         return [chunk for (chunk,) in rows]
 
@@ -404,7 +322,7 @@ class SQLiteStore(Closing):
     ) -> dict[int, StoredChunk]:
         sql = (
             f"SELECT {decode.STORED_CHUNK} FROM json_each(?) AS ids "
-            f"CROSS JOIN chunk ON {column} = ids.value JOIN file ON file.id = chunk.file_id"
+            f"CROSS JOIN chunk ON {column} = ids.value {decode.OF_STORED_CHUNK}"
             + (f" WHERE {condition}" if condition else "")
         )
         with translate_sqlite_errors(self.path):
@@ -452,8 +370,9 @@ class SQLiteStore(Closing):
     def _whole_chunks(self, file_id: int) -> Iterator[NewChunk]:
         rows = self._rows(
             "SELECT text, heading, start_byte, end_byte, start_line, end_line, page, "
-            "packed_terms, hash FROM chunk JOIN passage ON passage.id = passage_id "
-            "WHERE file_id = ? ORDER BY chunk.id",
+            "packed_terms, hash, coalesce(fields, ''), coalesce(first, 0) FROM chunk "
+            "JOIN passage ON passage.id = passage_id "
+            f"LEFT {conditions.OF_CHUNK} WHERE chunk.file_id = ? ORDER BY chunk.id",
             (file_id,),
             types=decode.WHOLE_CHUNK,
             row=f"a chunk of file {file_id}",
@@ -468,8 +387,31 @@ class SQLiteStore(Closing):
         condition, arguments = conditions.of_chunk(filter)
         if not condition:
             return int(self._rows("SELECT count(*) FROM chunk", types=(int,))[0][0])
-        sql = "SELECT count(*) FROM chunk JOIN file ON file.id = chunk.file_id WHERE "
-        return int(self._rows(sql + condition, arguments, types=(int,))[0][0])
+        sql = (
+            "SELECT count(*) FROM file CROSS JOIN chunk ON chunk.file_id = file.id "
+            f"{conditions.OF_CHUNK} WHERE {condition}"
+        )
+        return int(self._rows(sql, arguments, types=(int,))[0][0])
+
+    def field_kinds(self) -> dict[str, list[str]]:
+        """The names of all fields, each with the kinds of its values."""
+        with translate_sqlite_errors(self.path):
+            return records.kinds(self._connection)
+
+    def field_examples(self, name: str, limit: int) -> list[str]:
+        """Some values of a field."""
+        with translate_sqlite_errors(self.path):
+            return records.examples(self._connection, name, limit)
+
+    def fields(self, filter: Filter) -> list[FieldCount]:
+        """The fields of what passes a filter, with their most frequent values."""
+        with translate_sqlite_errors(self.path), snapshot(self._connection):
+            return records.facets(self._connection, filter)
+
+    def field_values(self, name: str, filter: Filter, limit: int) -> tuple[list[ValueCount], int]:
+        """(the most frequent values of a field, in what passes a filter, how many there are)."""
+        with translate_sqlite_errors(self.path):
+            return records.values(self._connection, name, filter, limit)
 
     def status(self) -> dict[str, Any]:
         """What the index holds, as `qrank status --json` says it."""

@@ -20,6 +20,8 @@ from qrank.store.filters import Filter
 from qrank.store.parallel import gather, threads_for
 
 RESCORED, LEAST_RESCORED = 4, 256  # times the limit, but so many at least, are scored again
+AMONG_NEAREST, CHECKED_AT_ONCE = 2048, 512  # vectors that a filter is tried on after the scan
+ROUNDING = 5e-3  # of a cosine, that the codes of a query may take, at most
 SEGMENTS_A_THREAD = 16  # fewer are not worth another thread with its connection
 
 
@@ -70,17 +72,51 @@ def candidates(
         raise DamagedError(f"model {model} has vectors of another length than it returns")
     rows = connection.execute("SELECT id FROM segment WHERE model_id = ? ORDER BY id", (model,))
     ids = [row[0] for row in rows]
-    allowed = conditions.passages(filter, connection)
     size = max(RESCORED * limit, LEAST_RESCORED)
+    condition, _ = conditions.of_chunk(filter)
+    if not condition:
+        return _nearest(connection, connect, ids, query, None, size)[0][:limit]
+    if not filter.required and conditions.few(filter, connection) is None:
+        # Many chunks pass: most often there are enough among the nearest of all.
+        near, floor = _nearest(connection, connect, ids, query, None, max(size, AMONG_NEAREST))
+        found: list[tuple[int, float]] = []
+        for at in range(0, len(near), CHECKED_AT_ONCE):
+            part = near[at : at + CHECKED_AT_ONCE]
+            passed = conditions.passages_among(filter, connection, [i for i, _ in part])
+            found += [hit for hit in part if hit[0] in passed]
+            if len(found) >= limit:
+                break
+        if floor == -np.inf:  # there are no others
+            return found[:limit]
+        # No other vector can be nearer than these, whatever is lost with the codes of the query.
+        if len(found) >= limit and found[limit - 1][1] > floor + ROUNDING:
+            return found[:limit]
+    allowed = conditions.passages(filter, connection)
+    return _nearest(connection, connect, ids, query, allowed, size)[0][:limit]
+
+
+def _nearest(
+    connection: sqlite3.Connection,
+    connect: Callable[[], sqlite3.Connection],
+    ids: Sequence[int],
+    query: NDArray[np.float32],
+    allowed: NDArray[np.bool_] | None,
+    size: int,
+) -> tuple[list[tuple[int, float]], float]:
+    """((passage id, cosine) of about the size nearest, best first; what the others are below, by
+    the codes of the query). ids: the segments to look at; allowed: see conditions.passages."""
     threads = threads_for(connection, 1 + len(ids) // SEGMENTS_A_THREAD)
     parts = [partial(_scan, ids[i::threads], query, allowed, size) for i in range(threads)]
+    of_query = float(segments.scales(segments.encode(query[None, :]))[0])
     cosines: dict[int, float] = {}
+    floor = -np.inf
     for shortlist in gather(connection, connect, parts):
         if shortlist.parts:
             passages, codes = shortlist.cut()
+            floor = max(floor, shortlist.floor)
             scores = (codes.astype(np.float32) @ query) * segments.scales(codes)
             cosines.update(zip(passages.tolist(), scores.tolist(), strict=True))
-    return sorted(cosines.items(), key=lambda item: (-item[1], item[0]))[:limit]
+    return sorted(cosines.items(), key=lambda item: (-item[1], item[0])), floor * of_query
 
 
 def _scan(

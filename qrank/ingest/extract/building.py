@@ -118,6 +118,8 @@ class Builder:
         self._part = 0
         self._lines: list[int] = []
         self._has_lines = False
+        self._own: Mapping[str, object] = {}  # fields of what follows
+        self._part_fields: dict[int, Mapping[str, object]] = {}
         self.first_heading = ""
         self.note = ""  # what was passed over, and why
 
@@ -130,6 +132,10 @@ class Builder:
         """What follows never shares a chunk with what came before."""
         self._close_headings()
         self._part += 1
+
+    def fields(self, own: Mapping[str, object]) -> None:
+        """The parts that follow are of a row, or a message, with these fields."""
+        self._own = own
 
     def headings(self, *path: str) -> None:
         """What follows is under these, which are not part of its text."""
@@ -182,12 +188,14 @@ class Builder:
             lines=self._lines if self._has_lines else None,
             fields=fields or {},
             note=self.note,
+            part_fields=self._part_fields,
         )
 
     def restart(self) -> None:
         """Begin another document, on the same page and under the same headings."""
         self._close_headings()
         self._pieces, self._blocks, self._lines, self._length = [], [], [], 0
+        self._part_fields = {}
 
     def _close_headings(self) -> None:
         if self._open is not None:
@@ -197,6 +205,8 @@ class Builder:
     def _block(self, start: int) -> None:
         names = tuple(name for _, name in self._path)
         self._blocks.append(Block(start, self._length, names, self._page, self._part))
+        if self._own:
+            self._part_fields[self._part] = self._own
 
     def _add(self, text: str, line: int, lines: Sequence[int] = ()) -> int:
         """Append a stretch of text; returns where it begins."""

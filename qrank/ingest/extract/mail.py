@@ -93,7 +93,7 @@ def extract_mbox(file: BinaryIO, reading: Reading = READ_ALL) -> Iterator[Docume
     """Yield the messages of a mailbox, a few at a time, then the files attached to them."""
     mails = _Mails(reading)
     for count, (raw, line) in enumerate(_messages(_lines_of(file)), 1):
-        mails.add(raw, line)
+        mails.add(raw, line, own=True)
         if count % MESSAGES_A_PART == 0:
             yield mails.document()
     yield mails.document()
@@ -186,12 +186,15 @@ class _Mails:
             said.append(f"{_parts_are(self._cut)} cut: the end of it is missing")
         return "; ".join(filter(None, said))
 
-    def add(self, raw: bytes, line: int) -> tuple[str, dict[str, object]]:
-        """Add a message; returns its subject and its headers as fields."""
+    def add(self, raw: bytes, line: int, *, own: bool = False) -> tuple[str, dict[str, object]]:
+        """Add a message; returns its subject and its headers as fields, which are also those of its
+        parts when it is one of several (own)."""
         builder = self._builder
         builder.part()
         message = email.message_from_bytes(raw, policy=_POLICY)
         headers = _headers(message)
+        fields: dict[str, object] = {name.lower(): value for name, value in headers.items()}
+        builder.fields(fields if own else {})
         subject = headers.get("Subject", "")
         builder.headings(subject)
         builder.paragraph(_shown(headers), line)
@@ -222,8 +225,7 @@ class _Mails:
                 builder.part()
             builder.headings(subject)
             builder.paragraph("Attachments: " + ", ".join(names), places.last)
-        fields = {name.lower(): value for name, value in headers.items()}
-        return subject, dict(fields)
+        return subject, fields
 
     def _shown_text(self, part: EmailMessage) -> str:
         """A part's text without markup, and without what is encrypted or signs it."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ from typing import BinaryIO
 
 from qrank.errors import ExtractError, NoTextError
 from qrank.ingest.decode import SAMPLE, encoding_of, on_error, whole_lines
-from qrank.ingest.extract.building import Builder
+from qrank.ingest.extract.building import MAX_PROPERTY, Builder, clean
 from qrank.results import Document
 
 TITLES = ("title", "name", "subject", "headline")
@@ -25,6 +26,8 @@ STRETCH = 1 << 20  # characters that are handed on at once
 MAX_FIELD = 16 << 20
 MAX_DEPTH = 8  # of objects within objects that are looked into
 MAX_NAMED = 20  # fields that a reason lists
+MAX_FIELDS = 200  # of a row, of the values of a list
+MAX_NESTED = 3  # objects within each other whose values are fields
 NOWHERE = "\x1f"  # separates cells where there is but one in a line
 _SEPARATOR = re.compile(r"sep=(.)\r?\n")
 
@@ -56,7 +59,9 @@ def _objects(lines: Iterable[str], fields: tuple[str, ...]) -> Iterator[Document
             key: text for key, value in row.items() if (text := _number(value) or _text(value))
         }
         usual = tuple(name for name in TITLES[:1] + TEXTS if name in texts)
-        stretch.add(texts, fields or usual or tuple(texts), [number])
+        bodies = set(usual) - set(TITLES)
+        own = _fields({key: value for key, value in row.items() if key not in bodies})
+        stretch.add(texts, fields or usual or tuple(texts), [number], own)
         if stretch.full:
             yield stretch.document()
     if bad and not good:
@@ -103,7 +108,7 @@ def _rows(lines: Iterator[str], fields: tuple[str, ...]) -> Iterator[Document]:
                 more = (f"column {i}" for i in range(len(names) + 1, len(row) + 1))
                 columns = zip(chain(names, more), row, strict=False)
                 filled = {name: value.strip() for name, value in columns if value}
-                stretch.add(filled, fields or tuple(filled), range(line, end + 1))
+                stretch.add(filled, fields or tuple(filled), range(line, end + 1), _fields(filled))
             line = end + 1
             if stretch.full:
                 yield stretch.document()
@@ -111,7 +116,7 @@ def _rows(lines: Iterator[str], fields: tuple[str, ...]) -> Iterator[Document]:
         raise ExtractError(f"line {line} is not valid CSV: {error}") from error
     if only and not fields:
         text = ", ".join(cell for each in only if (cell := each.strip()))
-        stretch.add({"row": text}, ("row",), range(1 + skipped, first + 1))
+        stretch.add({"row": text}, ("row",), range(1 + skipped, first + 1), {})
     yield stretch.last(fields)
 
 
@@ -174,6 +179,44 @@ def _cells(
     return counts
 
 
+def _fields(row: Mapping[str, object]) -> dict[str, object]:
+    """The fields of a row by which it can be asked for; those of an object in it have its name
+    before theirs. Long texts are left out.
+
+    >>> _fields({"lang": "en", "by": {"name": "Ada", "age": 36}, "n": None, "tags": ["a", {}]})
+    {'lang': 'en', 'tags': ['a'], 'by.name': 'Ada', 'by.age': 36}
+    """
+    found: dict[str, object] = {}
+    pending = [("", row, MAX_NESTED)]
+    while pending:
+        above, values, depth = pending.pop()
+        for name, value in values.items():
+            if len(found) == MAX_FIELDS:
+                return found
+            if isinstance(value, list):
+                items = [item for item in value[:MAX_FIELDS] if _is_plain(item)]
+                if items:
+                    found[clean(above + name)] = [_cleaned(item) for item in items]
+            elif _is_plain(value):
+                found[clean(above + name)] = _cleaned(value)
+            elif isinstance(value, dict) and depth:
+                pending.append((f"{above}{name}.", value, depth - 1))
+    return found
+
+
+def _is_plain(value: object) -> bool:
+    """Whether a value is one that a field may have."""
+    if isinstance(value, str):
+        return 0 < len(value) <= MAX_PROPERTY
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return isinstance(value, int) and value.bit_length() <= 64
+
+
+def _cleaned(value: object) -> object:
+    return clean(value) if isinstance(value, str) else value
+
+
 def _number(value: object) -> str:
     """A number of a row, which CSV would have as text."""
     return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else ""
@@ -224,10 +267,18 @@ class _Stretch:
     def full(self) -> bool:
         return self._size >= STRETCH
 
-    def add(self, row: Mapping[str, str], wanted: tuple[str, ...], lines: Sequence[int]) -> None:
+    def add(
+        self,
+        row: Mapping[str, str],
+        wanted: tuple[str, ...],
+        lines: Sequence[int],
+        own: Mapping[str, object],
+    ) -> None:
+        """A row: its texts, which of them to take, the lines of each line of those, its fields."""
         title = next((name for name in TITLES if name in row), "")
         names = [name for name in wanted if row.get(name)]
         self._builder.part()
+        self._builder.fields(own)
         self._builder.headings(row[title] if title else "")
         if len([name for name in names if name != title]) <= 1:  # they speak for themselves
             text = "\n".join(row[name] for name in names)

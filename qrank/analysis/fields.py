@@ -1,0 +1,208 @@
+"""Fields of documents (front matter, headers of mails, columns of tables) as values that can be
+compared: text, numbers, dates."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from calendar import monthrange
+from collections.abc import Iterator, Mapping
+from datetime import UTC, date, datetime, time, timedelta
+from email.utils import parsedate_to_datetime
+from typing import NamedTuple
+
+TEXT, NUMBER, DATE, TRUTH = "text", "number", "date", "truth"
+LONGEST = 200  # characters of a value that can be asked for; what is longer is text to search
+MOST_VALUES = 200  # of one document or row
+LONGEST_NAME = 100  # characters
+# The date of a document, the first of these that is one.
+OWN_DATES = ("date", "published", "created", "updated", "modified", "lastmod")
+
+_ISO = re.compile(
+    r"(\d{4})-(\d\d?)(?:-(\d\d?)"
+    r"(?:[T ](\d\d?):(\d\d)(?::(\d\d)(?:[.,]\d+)?)?\s*(Z|[+-]\d\d:?\d\d)?)?)?",
+    re.IGNORECASE,
+)
+_YEAR = re.compile(r"[12]\d{3}")
+_MAIL = re.compile(r"(?:[A-Za-z]{3}, )?\d{1,2} [A-Za-z]{3} \d{4} \d\d?:\d\d")
+_NUMBER = re.compile(
+    r"[+-]?(?:\d{1,18}(?:\.\d{1,18})?|\.\d{1,18})(?:e[+-]?\d{1,2})?", re.IGNORECASE
+)
+_AGO = re.compile(r"(\d{1,5})\s*(h|hours?|d|days?|w|weeks?|m|months?|y|years?)(?: ago)?", re.I)
+
+
+class Value(NamedTuple):
+    """A value of a field. folded: its text as it is compared; number: of a number, or the seconds
+    of a date since 1970, else None."""
+
+    name: str
+    kind: str
+    text: str
+    folded: str
+    number: float | None
+
+
+def field_name(name: str) -> str:
+    """The name of a field as it is compared.
+
+    >>> field_name(" Order  Date")
+    'order date'
+    """
+    return " ".join(unicodedata.normalize("NFC", name).casefold().split())[:LONGEST_NAME]
+
+
+def folded(text: str) -> str:
+    """A value's text as it is compared: without case, runs of blanks as one.
+
+    >>> folded(" Jane  SMITH ")
+    'jane smith'
+    """
+    return " ".join(unicodedata.normalize("NFC", text).casefold().split())
+
+
+def values(fields: Mapping[str, object]) -> list[Value]:
+    """All values of a document's fields, each once; those of a list one by one.
+
+    >>> [(v.name, v.kind, v.text) for v in values({"tags": ["a", "b"], "Rating": 4})]
+    [('tags', 'text', 'a'), ('tags', 'text', 'b'), ('rating', 'number', '4')]
+    """
+    found: dict[tuple[str, str], Value] = {}
+    for name, value in fields.items():
+        key = field_name(name)
+        for item in _items(value):
+            made = _value(key, item)
+            if key and made and len(found) < MOST_VALUES:
+                found.setdefault((key, made.folded), made)
+    return [*found.values()]
+
+
+def own_date(fields: Mapping[str, object]) -> float | None:
+    """The date of a document by its fields, in seconds since 1970; None when they say none.
+
+    >>> own_date({"title": "Tea"}), own_date({"created": "no", "updated": "1970-01-01T00:00:09Z"})
+    (None, 9.0)
+    """
+    named = {field_name(name): value for name, value in fields.items()}
+    for name in OWN_DATES:
+        for item in _items(named.get(name)):
+            span = date_span(str(item))
+            if span:
+                return span[0]
+    return None
+
+
+def number(text: str) -> float | None:
+    """The number that a text is; None when it is none.
+
+    >>> number("-1.5"), number("1,5"), number("nan")
+    (-1.5, None, None)
+    """
+    return float(text) if _NUMBER.fullmatch(text.strip()) else None
+
+
+def date_span(text: str, now: datetime | None = None) -> tuple[float, float] | None:
+    """(start, end) of what a text says of a date, in seconds since 1970, the end not included: a
+    day, a month or a year as a whole. Where it has no time zone, that of this machine counts.
+    None when it is no date. now: what `2w` (two weeks ago), `today` and `yesterday` start from;
+    without it they are no dates.
+
+    >>> start, end = date_span("2026-02-01")
+    >>> end - start == 86400
+    True
+    >>> date_span("2026-02-30"), date_span("2w")
+    (None, None)
+    """
+    text = text.strip()
+    try:
+        if found := _ISO.fullmatch(text):
+            return _iso(found)
+        if _YEAR.fullmatch(text):
+            year = int(text)
+            return seconds(datetime(year, 1, 1)), seconds(datetime(year + 1, 1, 1))
+        if _MAIL.match(text):
+            start = parsedate_to_datetime(text).timestamp()
+            return start, start + 1
+        return _relative(text.casefold(), now) if now else None
+    except (ValueError, OverflowError, TypeError, IndexError):
+        return None
+
+
+def seconds(moment: datetime) -> float:
+    """A moment in seconds since 1970; by this machine's time zone where it has none of its own."""
+    try:
+        return moment.timestamp()
+    except (ValueError, OverflowError, OSError):  # years that the system's calendar does not reach
+        return moment.replace(tzinfo=moment.tzinfo or UTC).timestamp()
+
+
+def _iso(found: re.Match[str]) -> tuple[float, float]:
+    year, month, day, hour, minute, second, zone = found.groups()
+    if day is None:
+        first = datetime(int(year), int(month), 1)
+        after = datetime(int(year) + int(month) // 12, int(month) % 12 + 1, 1)
+        return seconds(first), seconds(after)
+    whole = datetime(int(year), int(month), int(day), int(hour or 0), int(minute or 0))
+    if hour is None:
+        return seconds(whole), seconds(whole + timedelta(days=1))
+    if zone:
+        whole = whole.replace(tzinfo=datetime.strptime(zone.upper(), "%z").tzinfo)
+    start = seconds(whole) + int(second or 0)
+    return start, start + (1 if second else 60)
+
+
+def _relative(text: str, now: datetime) -> tuple[float, float] | None:
+    midnight = datetime.combine(now.date(), time())
+    if text in ("today", "yesterday"):
+        start = midnight - timedelta(days=text == "yesterday")
+        return seconds(start), seconds(start + timedelta(days=1))
+    if text == "now":
+        return seconds(now), seconds(now)
+    found = _AGO.fullmatch(text)
+    if not found:
+        return None
+    count, unit = int(found[1]), found[2][0].lower()
+    if unit == "h":
+        start = now - timedelta(hours=count)
+        return seconds(start), seconds(start)
+    if unit in "dw":
+        start = midnight - timedelta(days=count * (7 if unit == "w" else 1))
+    else:
+        start = datetime.combine(
+            _months_before(now.date(), count * (12 if unit == "y" else 1)), time()
+        )
+    return seconds(start), seconds(start + timedelta(days=1))
+
+
+def _months_before(day: date, count: int) -> date:
+    """The same day so many months before, the last of its month where it has none.
+
+    >>> _months_before(date(2026, 3, 31), 1)
+    datetime.date(2026, 2, 28)
+    """
+    months = day.year * 12 + day.month - 1 - count
+    year, month = divmod(months, 12)
+    return date(year, month + 1, min(day.day, monthrange(year, month + 1)[1]))
+
+
+def _items(value: object) -> Iterator[object]:
+    if isinstance(value, list | tuple):
+        for item in value:
+            yield from _items(item)
+    elif value is not None and not isinstance(value, dict):
+        yield value
+
+
+def _value(name: str, value: object) -> Value | None:
+    if isinstance(value, bool):
+        text = str(value).lower()
+        return Value(name, TRUTH, text, text, None)
+    text = " ".join(str(value).split())
+    if not text or len(text) > LONGEST:
+        return None
+    as_number = float(value) if isinstance(value, int | float) else number(text)
+    of_date = name in OWN_DATES or name.endswith(("date", "_at"))
+    span = None if _YEAR.fullmatch(text) and not of_date else date_span(text)
+    if span:
+        return Value(name, DATE, text, folded(text), span[0])
+    kind = TEXT if as_number is None else NUMBER
+    return Value(name, kind, text, folded(text), as_number)

@@ -1,0 +1,222 @@
+"""What a user asks of fields (`tags=travel`, `date>=2026-06`) -> conditions of the store's filter.
+
+    =  !=  <  <=  >  >=   compared with a value;  ~  contains a text;  ?  the field exists
+    a..b                  from a to b, both included;  a|b  either (\\| is a bar)
+
+Dates hold as precisely as they are given: `date=2026-06` is all of June, `date<=2026` ends with the
+year. `2w` (two weeks ago), `today` and `yesterday` are dates, too. A list has all of its values.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from qrank.analysis.fields import DATE, NUMBER, date_span, field_name, folded, number
+from qrank.errors import InputError
+from qrank.store.filters import Bound, Condition, FileTest, Test
+
+if TYPE_CHECKING:
+    from qrank.store.interface import Store
+
+_OPERATOR = re.compile(r"!=|>=|<=|=|<|>|~|\?\s*$")
+_BAR = re.compile(r"(?<!\\)\|")
+_SIZE = re.compile(r"([\d.]+)\s*([kmgt]?)i?b?", re.IGNORECASE)
+_UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
+# Names of one thing: whichever is asked for, a document may have it under any.
+_SAME = (
+    ("tag", "tags"),
+    ("author", "authors", "from", "creator"),
+    ("keyword", "keywords"),
+    ("category", "categories"),
+)
+OF_FILE = ("path", "type", "ext", "size", "mtime", "title", "collection", "language")
+_TEXTS = ("title", "collection", "language")
+_SAID = 12  # fields that a message names
+# Fields whose values are labels, each a whole: part of one is another.
+_LABELS = {"tag", "tags", "keyword", "keywords", "category", "categories"}
+
+
+class Fields:
+    """The fields of an index, to ask for them. The store is read when there is something to ask."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._kinds: dict[str, list[str]] | None = None
+
+    @property
+    def kinds(self) -> dict[str, list[str]]:
+        """The fields of documents, each with the kinds of its values."""
+        if self._kinds is None:
+            self._kinds = self._store.field_kinds()
+        return self._kinds
+
+    def __contains__(self, name: str) -> bool:
+        key = field_name(name)
+        return key in OF_FILE or bool(self._own(key))
+
+    def condition(self, asked: str) -> Condition:
+        """The condition for what a user asked. Raises InputError when it can't be understood."""
+        found = _OPERATOR.search(asked)
+        if not found or not asked[: found.start()].strip():
+            raise InputError(
+                f"--where {asked!r} is no condition",
+                hint="write FIELD=VALUE, or another of != < <= > >= ~, or FIELD? (it exists)",
+            )
+        name, sign = field_name(asked[: found.start()]), found[0].strip()
+        value = asked[found.end() :].strip()
+        own = self._own(name)
+        if not own and name not in OF_FILE:
+            raise InputError(f"there is no field {name!r}", hint=self._there_are())
+        if sign == "?":
+            return Condition((Test(own),) if own else (FileTest(),))
+        if not value:
+            raise InputError(
+                f"--where {asked!r} has no value", hint="FIELD? asks whether it exists"
+            )
+        values = [part.replace("\\|", "|").strip() for part in _BAR.split(value)]
+        tests: list[Test | FileTest] = []
+        for each in values:
+            of_file = _file_tests(name, sign, each, asked, lenient=bool(own))
+            fitting = self._tests(own, sign, each, asked, lenient=bool(of_file)) if own else []
+            tests += [*of_file, *fitting]
+        return Condition(tuple(tests), negated=sign == "!=")
+
+    def said(self, name: str, value: str, *, negated: bool = False) -> Condition | None:
+        """The condition for `name:value` in a query: the value as a whole, or words of a text; None
+        when there can be no such value."""
+        key = field_name(name)
+        own = self._own(key)
+        tests: list[Test | FileTest] = []
+        if own:
+            tests += self._tests(own, "=", value, f"{name}:{value}", lenient=True)
+            if key not in _LABELS:
+                tests.append(Test(own, word=folded(value)))
+        if key in OF_FILE:
+            tests += _file_tests(key, "=", value, f"{name}:{value}", lenient=True)
+        return Condition(tuple(tests), negated=negated) if tests else None
+
+    def _own(self, name: str) -> tuple[str, ...]:
+        """The fields of documents that a name means."""
+        same = next((names for names in _SAME if name in names), (name,))
+        return tuple(each for each in same if each in self.kinds)
+
+    def _there_are(self) -> str:
+        names = [*self.kinds][:_SAID]
+        more = ", …" if len(self.kinds) > _SAID else ""
+        return f"there are: {', '.join([*names, *OF_FILE])}{more}; qrank fields lists them"
+
+    def _tests(
+        self, names: tuple[str, ...], sign: str, value: str, asked: str, *, lenient: bool
+    ) -> list[Test]:
+        """The tests of own fields. Raises InputError, unless lenient, for what none of their values
+        can be compared with."""
+        if sign == "~":
+            return [Test(names, part=folded(value))]
+        kinds = {kind for name in names for kind in self.kinds[name]}
+        tests: list[Test] = []
+        for kind in (NUMBER, DATE):
+            bounds = _bounds(kind, sign, value) if kind in kinds else ()
+            if bounds:
+                tests.append(Test(names, kind=kind, bounds=bounds))
+        if sign in ("=", "!=") and not (tests and ".." in value):
+            tests.append(Test(names, text=folded(value)))
+        if tests or lenient:
+            return tests
+        some = ", ".join(self._store.field_examples(names[0], 3))
+        if kinds & {NUMBER, DATE}:
+            what = "date" if DATE in kinds else "number"
+            raise InputError(
+                f"--where {asked!r}: {value!r} is no {what}", hint=f"{names[0]} has: {some}"
+            )
+        raise InputError(
+            f"--where {asked!r}: {names[0]} has texts, which are not compared by {sign}",
+            hint=f"use = or ~; it has: {some}",
+        )
+
+
+def conditions(store: Store, asked: Sequence[str]) -> tuple[Condition, ...]:
+    """The conditions for all that a user asked. Raises InputError."""
+    fields = Fields(store)
+    return tuple(fields.condition(each) for each in asked)
+
+
+def _file_tests(
+    name: str, sign: str, value: str, asked: str, *, lenient: bool
+) -> list[Test | FileTest]:
+    """The tests of a field that every file has; lenient: none when the value does not fit."""
+    from qrank.names import path_globs, path_names
+    from qrank.searching.build_filter import known_type, suffixes_of
+
+    equal = sign in ("=", "!=")
+    if name == "path" and equal:
+        return [FileTest(names=path_names(value), paths=path_globs(value))]
+    if name == "path" and sign == "~":
+        return [FileTest(column="path", part=folded(value))]
+    if name in ("type", "ext") and equal:
+        if lenient and not known_type(value):
+            return []
+        return [FileTest(suffixes=suffixes_of([value], families=name == "type"))]
+    if name in _TEXTS and sign in ("=", "!=", "~"):
+        text = folded(value)
+        return [FileTest(name, part=text) if sign == "~" else FileTest(name, text=text)]
+    if name in ("size", "mtime") and sign != "~":
+        bounds = _bounds(DATE if name == "mtime" else "size", sign, value)
+        if bounds:
+            return [FileTest(name, bounds=bounds)]
+        if not lenient:
+            what = "a time such as 2026-06-01 or 2w" if name == "mtime" else "a size such as 10k"
+            raise InputError(f"--where {asked!r}: {value!r} is not {what}")
+    if name in OF_FILE and not lenient:
+        raise InputError(
+            f"--where {asked!r}: {name} is not compared by {sign}",
+            hint="use = or ~" if name in ("path", *_TEXTS) else "use = or !=",
+        )
+    return []
+
+
+def _bounds(kind: str, sign: str, value: str) -> tuple[Bound, ...]:
+    """Between what a number or a date must be; () when value is none."""
+    if sign in ("=", "!=") and ".." in value:
+        low, _, high = value.partition("..")
+        least, most = (_span(kind, part) if part.strip() else None for part in (low, high))
+        if (low.strip() and not least) or (high.strip() and not most):
+            return ()
+        return (*_at_least(least), *_at_most(most))
+    span = _span(kind, value)
+    if not span:
+        return ()
+    start, end = span
+    whole = start == end  # a number, or a moment
+    if sign == "<":
+        return (("<", start),)
+    if sign == ">=":
+        return ((">=", start),)
+    if sign == "<=":
+        return _at_most(span)
+    if sign == ">":
+        return ((">", start),) if whole else ((">=", end),)
+    return (*_at_least(span), *_at_most(span))
+
+
+def _at_least(span: tuple[float, float] | None) -> tuple[Bound, ...]:
+    return ((">=", span[0]),) if span else ()
+
+
+def _at_most(span: tuple[float, float] | None) -> tuple[Bound, ...]:
+    if not span:
+        return ()
+    return (("<=", span[0]),) if span[0] == span[1] else (("<", span[1]),)
+
+
+def _span(kind: str, value: str) -> tuple[float, float] | None:
+    """(start, end) of a value, the end not included unless it is the start."""
+    if kind == DATE:
+        return date_span(value, datetime.now())
+    found = number(value)
+    if kind == "size" and (sized := _SIZE.fullmatch(value.strip())):
+        bytes_each = number(sized[1])
+        found = None if bytes_each is None else bytes_each * _UNITS[sized[2].lower()]
+    return None if found is None else (found, found)

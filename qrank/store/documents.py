@@ -1,0 +1,133 @@
+"""Documents with their chunks, terms and records: putting them in, taking them out."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import count, islice
+
+from qrank.results import NewChunk, Signature
+from qrank.store import decode, lexical, locations, records
+from qrank.store.interface import NewDocument
+
+GROUP = 1000  # chunks written at once: a document may be of any length
+
+
+def add(connection: sqlite3.Connection, document: NewDocument) -> None:
+    """Put a document in, in place of what was there under the same path."""
+    run = connection.execute
+    collection, path, member = document.collection, document.path, document.member
+    find = "SELECT id FROM file WHERE collection = ? AND path = ? AND member = ?"
+    if old := run(find, (collection, path, member)).fetchone():
+        remove(connection, [old[0]])
+    if member and not run(find, (collection, path, "")).fetchone():  # imported without it
+        _add_file(connection, replace(document, member="", title="", language="", fields=""))
+    file_id = _add_file(connection, document)
+    # Ids are given out here, above all that ever were (AUTOINCREMENT), to write in one go.
+    row = run("SELECT seq FROM sqlite_sequence WHERE name = 'chunk'").fetchone()
+    ids = count(decode.last_chunk(row) + 1)
+    labels = lexical.labels(collection, document.language)
+    chunks = iter(document.chunks)
+    held = records.Writer(connection, file_id, document.fields, document.signature.mtime_ns)
+    while group := list(islice(chunks, GROUP)):
+        _add_chunks(connection, file_id, labels, ids, group, held)
+    held.write()
+
+
+def _add_file(connection: sqlite3.Connection, document: NewDocument) -> int:
+    """Add the rows of a document alone; returns its id."""
+    file_id = connection.execute(
+        "INSERT INTO file (collection, path, member, size, mtime_ns, ctime_ns, hash, title, "
+        "extractor, language, fields, indexed_ns) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            document.collection,
+            document.path,
+            document.member,
+            *document.signature,
+            document.content_hash,
+            document.title,
+            document.extractor,
+            document.language,
+            document.fields,
+            time.time_ns(),
+        ),
+    ).lastrowid
+    locations.add_names(connection, file_id, document.member or document.path, document.title)
+    return file_id or 0
+
+
+def _add_chunks(
+    connection: sqlite3.Connection,
+    file_id: int,
+    labels: str,
+    ids: Iterator[int],
+    group: list[NewChunk],
+    held: records.Writer,
+) -> None:
+    chunk_rows: list[tuple[object, ...]] = []
+    term_rows: list[tuple[object, ...]] = []
+    for new, chunk_id in zip(group, ids, strict=False):
+        c = new.chunk
+        place = (c.start_byte, c.end_byte, c.start_line, c.end_line, c.page, c.heading)
+        chunk_rows.append((chunk_id, file_id, new.passage_hash, *place, c.text, new.packed_terms))
+        term_rows.append((chunk_id, new.body_terms, new.title_terms, labels))
+        held.add(chunk_id, new)
+    run = connection.executemany
+    hashes = ((new.passage_hash,) for new in group)
+    run("INSERT OR IGNORE INTO passage (hash) VALUES (?)", hashes)
+    run(
+        "INSERT INTO chunk (id, file_id, passage_id, start_byte, end_byte, start_line, "
+        "end_line, page, heading, text, packed_terms) VALUES "
+        "(?, ?, (SELECT id FROM passage WHERE hash = ?), ?, ?, ?, ?, ?, ?, ?, ?)",
+        chunk_rows,
+    )
+    run("INSERT INTO terms (rowid, body, title, collection) VALUES (?, ?, ?, ?)", term_rows)
+
+
+def touch(connection: sqlite3.Connection, file_id: int, signature: Signature) -> None:
+    """Note a file's new signature when its content is the same."""
+    same = (
+        "SELECT id FROM file WHERE (collection, path) = "
+        "(SELECT collection, path FROM file WHERE id = ?)"
+    )
+    connection.execute(
+        f"UPDATE file SET size = ?, mtime_ns = ?, ctime_ns = ? WHERE id IN ({same})",
+        (*signature, file_id),
+    )
+    records.touch(connection, same, file_id, signature.mtime_ns)
+
+
+def remove(connection: sqlite3.Connection, file_ids: list[int]) -> None:
+    """Take documents and their chunks out; their vectors go with remove_orphans."""
+    whole = locations.whole_files(connection, file_ids)
+    ids = [(i,) for i in whole]
+    lexical.remove(connection, whole)
+    connection.executemany(
+        "INSERT OR IGNORE INTO loose SELECT passage_id FROM chunk WHERE file_id = ?", ids
+    )
+    records.remove(connection, whole)
+    connection.executemany("DELETE FROM file WHERE id = ?", ids)
+
+
+def remove_orphans(connection: sqlite3.Connection, most: int) -> bool:
+    """Drop passages that no chunk has any more, and their vectors, looking at most of those that
+    lost a chunk (-1: all). Returns whether there may be more."""
+    cursor = connection.execute(
+        "SELECT passage_id, NOT EXISTS "
+        "(SELECT 1 FROM chunk WHERE chunk.passage_id = loose.passage_id) "
+        "FROM loose ORDER BY passage_id LIMIT ?",
+        (most,),
+    )
+    rows = list(decode.rows(cursor, (int, int)))
+    if not rows:
+        return False
+    orphans = [passage for passage, is_orphan in rows if is_orphan]
+    if orphans:
+        from qrank.store import segments
+
+        segments.remove(connection, orphans)
+        connection.executemany("DELETE FROM passage WHERE id = ?", [(i,) for i in orphans])
+    connection.execute("DELETE FROM loose WHERE passage_id <= ?", (rows[-1][0],))
+    return True
