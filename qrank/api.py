@@ -11,12 +11,13 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from types import NoneType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from qrank.arguments import (
     FilterOptions,
     path_list,
     require_choice,
+    require_count,
     require_progress,
     require_type,
     text_list,
@@ -24,12 +25,23 @@ from qrank.arguments import (
 from qrank.closing import Closing
 from qrank.errors import InputError
 from qrank.models.registry import AUTO, Registry
-from qrank.results import Answer, Check, IndexedChunk, IndexReport, Mode, PathStatus, Stale
+from qrank.results import (
+    Answer,
+    Check,
+    FieldCount,
+    IndexedChunk,
+    IndexReport,
+    Mode,
+    PathStatus,
+    Sort,
+    Stale,
+)
 from qrank.settings import ANYWHERE, NO_SETTINGS, Placement, Reading, Settings, Walking
 
 if TYPE_CHECKING:
     from qrank.progress import Progress
     from qrank.searching.search import Query
+    from qrank.store.filters import Filter
     from qrank.store.interface import Store
 
 DEFAULT_COLLECTION = "default"
@@ -164,25 +176,31 @@ class Index(Closing):
         candidates: int = 30,
         budget: float | None = None,
         collections: str | Sequence[str] = (),
-        path: str | None = None,
+        path: str | Sequence[str] | None = None,
+        where: str | Sequence[str] = (),
         min_score: float | None = None,
         per_file: int | None = None,
         types: str | Sequence[str] = (),
         since: datetime | None = None,
         until: datetime | None = None,
         stale: Stale | str = Stale.warn,
+        offset: int = 0,
+        sort: Sort | str | None = None,
         unfinished: bool = False,
         progress: Progress | None = None,
     ) -> Answer:
         """The chunks that answer query, best first; several queries are fused.
 
         rerank: by default only in mode hybrid. candidates: how many of the fused order are
-        reranked. budget: seconds after which reranking stops. path: a glob. min_score: results
-        below are left out. per_file: at most so many from one file. types: of files, as names
-        of formats ("markdown") or suffixes ("md"). since, until: when files were last changed, the
-        end not included. stale: what becomes of results whose file changed since it was indexed:
-        marked (warn), left out (drop), or an IndexFileError (fail). unfinished: the last word is
-        still being typed. progress: told of each stage; an exception from it ends the search.
+        reranked. budget: seconds after which reranking stops. path: a file, a folder or a glob, or
+        several. where: conditions on fields, all of which must hold ("tags=travel",
+        "date>=2026-06"). min_score: results below are left out. per_file: at most so many from one
+        file. types: of files, as names of formats ("markdown") or suffixes ("md"). since, until:
+        the document's own date, else when its file was modified, the end not included. offset: how
+        many of the best are passed over. sort: the order of the results that are left. stale: what
+        becomes of results whose file changed since it was indexed: marked (warn), left out (drop),
+        or an IndexFileError (fail). unfinished: the last word is still being typed. progress: told
+        of each stage; an exception from it ends the search.
         Raises InputError, IndexFileError, ModelError.
         """
         from qrank.searching.build_filter import build_filter
@@ -204,8 +222,12 @@ class Index(Closing):
             min_score=min_score,
             per_file=per_file,
             unfinished=unfinished,
+            offset=offset,
+            sort=None if sort is None else require_choice("sort", sort, Sort),
             stale=require_choice("stale", stale, Stale),
-            filter=build_filter(collections, path, types, since, until),
+            filter=build_filter(
+                collections, path, types, since, until, where, self._open() if where else None
+            ),
         )
         reranks = mode is Mode.hybrid if rerank is None else rerank
         if len(texts) == 1:
@@ -219,6 +241,7 @@ class Index(Closing):
                 "types": types,
                 "since": since,
                 "until": until,
+                "where": text_list("where", where),
             }
             answer.notices = notices(self._open(), answer, filter, min_score)
         return answer
@@ -233,7 +256,9 @@ class Index(Closing):
         share = None if query.budget is None else query.budget / len(texts)
         open_end = replace(
             query,
-            limit=max(DEPTH, query.limit),
+            limit=max(DEPTH, query.limit + query.offset),
+            offset=0,
+            sort=None,
             budget=share,
             min_score=None,
             stale=Stale.warn,
@@ -245,6 +270,7 @@ class Index(Closing):
         return fuse_answers(
             answers,
             limit=query.limit,
+            offset=query.offset,
             min_score=query.min_score,
             per_file=query.per_file,
             stale=query.stale,
@@ -263,7 +289,8 @@ class Index(Closing):
         mode: Mode | str = Mode.vector,
         limit: int = 10,
         collections: str | Sequence[str] = (),
-        path: str | None = None,
+        path: str | Sequence[str] | None = None,
+        where: str | Sequence[str] = (),
         min_score: float | None = None,
         per_file: int | None = None,
         stale: Stale | str = Stale.warn,
@@ -286,11 +313,17 @@ class Index(Closing):
             min_score=min_score,
             per_file=per_file,
             stale=require_choice("stale", stale, Stale),
-            filter=build_filter(collections, path),
+            filter=build_filter(
+                collections, path, where=where, store=self._open() if where else None
+            ),
         )
         models = self._open().models()
         answer = similar(self._open(), place, query, models[0] if models else None)
-        filter: FilterOptions = {"collections": collections, "path": path}
+        filter: FilterOptions = {
+            "collections": collections,
+            "path": path,
+            "where": text_list("where", where),
+        }
         answer.notices = notices(self._open(), answer, filter, min_score, of_query=False)
         return answer
 
@@ -331,18 +364,31 @@ class Index(Closing):
         require_type("answer", answer, Answer)
         return far_off(self._open(), self.models, answer)
 
-    def count(
-        self,
-        collections: str | Sequence[str] = (),
-        path: str | None = None,
-        types: str | Sequence[str] = (),
-        since: datetime | None = None,
-        until: datetime | None = None,
-    ) -> int:
-        """How many chunks are in files that search would look at with these."""
+    def count(self, **filter: Unpack[FilterOptions]) -> int:
+        """How many chunks search would look at with these: collections, path, types, since, until,
+        where."""
+        return self._open().count_chunks(self._filter(filter))
+
+    def fields(self, **filter: Unpack[FilterOptions]) -> list[FieldCount]:
+        """The fields of documents, rows and messages (front matter, headers, columns), of those
+        that search would look at with these options; the most frequent first."""
+        return self._open().fields(self._filter(filter))
+
+    def field_values(
+        self, name: str, *, limit: int = 20, **filter: Unpack[FilterOptions]
+    ) -> FieldCount:
+        """A field with its most frequent values, limit at most. Raises InputError when there is
+        no such field."""
+        from qrank.searching.where import field_values
+
+        require_type("name", name, str)
+        require_count("limit", limit)
+        return field_values(self._open(), name, self._filter(filter), limit)
+
+    def _filter(self, options: FilterOptions) -> Filter:
         from qrank.searching.build_filter import build_filter
 
-        return self._open().count_chunks(build_filter(collections, path, types, since, until))
+        return build_filter(**options, store=self._open())
 
     @property
     def decoded(self) -> int:
@@ -394,7 +440,7 @@ class Index(Closing):
         self,
         *,
         collections: str | Sequence[str] = (),
-        path: str | None = None,
+        path: str | Sequence[str] | None = None,
         vectors: bool = True,
     ) -> Iterator[dict[str, Any]]:
         """The index as objects, one a line of JSON Lines: models, documents, chunks, vectors."""

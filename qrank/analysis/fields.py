@@ -5,10 +5,8 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from calendar import monthrange
 from collections.abc import Iterator, Mapping
 from datetime import UTC, date, datetime, time, timedelta
-from email.utils import parsedate_to_datetime
 from typing import NamedTuple
 
 TEXT, NUMBER, DATE, TRUTH = "text", "number", "date", "truth"
@@ -17,6 +15,9 @@ MOST_VALUES = 200  # of one document or row
 LONGEST_NAME = 100  # characters
 # The date of a document, the first of these that is one.
 OWN_DATES = ("date", "published", "created", "updated", "modified", "lastmod")
+
+# What every file has, and can be asked for as fields can.
+OF_FILE = ("path", "type", "ext", "size", "mtime", "title", "collection", "language")
 
 _ISO = re.compile(
     r"(\d{4})-(\d\d?)(?:-(\d\d?)"
@@ -120,6 +121,8 @@ def date_span(text: str, now: datetime | None = None) -> tuple[float, float] | N
             year = int(text)
             return seconds(datetime(year, 1, 1)), seconds(datetime(year + 1, 1, 1))
         if _MAIL.match(text):
+            from email.utils import parsedate_to_datetime  # 10 ms that few need
+
             start = parsedate_to_datetime(text).timestamp()
             return start, start + 1
         return _relative(text.casefold(), now) if now else None
@@ -179,6 +182,8 @@ def _months_before(day: date, count: int) -> date:
     >>> _months_before(date(2026, 3, 31), 1)
     datetime.date(2026, 2, 28)
     """
+    from calendar import monthrange
+
     months = day.year * 12 + day.month - 1 - count
     year, month = divmod(months, 12)
     return date(year, month + 1, min(day.day, monthrange(year, month + 1)[1]))

@@ -20,6 +20,7 @@ from qrank.cli.commands import (
     doctor,
     embed,
     eval,
+    fields,
     index,
     maintain,
     mcp,
@@ -51,6 +52,7 @@ app.command("index", cls=ModelCommand)(index.index)
 app.command("search", cls=ModelCommand)(search.search)
 app.command("tui", cls=ModelCommand)(tui.tui)
 app.command("similar", cls=Command)(search.similar)
+app.command("fields", cls=Command)(fields.fields)
 app.command("get", cls=Command)(passages.get)
 app.command("open", cls=Command)(passages.open_)
 app.command("chunks", cls=Command)(chunks.chunks)

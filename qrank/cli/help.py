@@ -12,11 +12,11 @@ _PANELS = {
         "ignore no_ignore hidden include_secrets archives ocr ocr_language pre pre_glob "
         "timeout whole_home glob max_filesize"
     ),
-    "Filters": "collection path type since until per_file min_score stale",
+    "Filters": "collection path where type since until per_file min_score stale",
     "Ranking": "mode rerank candidates budget instruct",
     "Output": (
-        "limit context full explain hyperlink_format json jsonl files_with_matches null count "
-        "format fields max_tokens"
+        "limit offset sort context full explain hyperlink_format json jsonl files_with_matches "
+        "null count format fields max_tokens"
     ),
     "Models": "embed_model rerank_model embed threads gpu_layers device",
     "General": "db color quiet debug verbose help",
@@ -33,10 +33,12 @@ EXAMPLES = {
         'qrank search "who may work alone at night"',
         "qrank search pg_promote --mode bm25",
         'qrank search "keep photos safe" --path howto -n 3',
+        "qrank search 'tea type:markdown' --where 'mtime>=2020'",
         "qrank search 'starter -bread \"nail varnish\"' -n 3",
         'qrank search "renew a certificate" --json | jq -r ".results[].path"',
         'qrank search "when does annual leave expire" --max-tokens 2000',
     ],
+    "fields": ["qrank fields", "qrank fields --path howto"],
     "similar": ["qrank similar sample_corpus/howto/brakes.md -n 3"],
     "rerank": ['cat sample_corpus/*/*.txt | qrank rerank "why is the sea high twice a day" -n 3'],
     "embed": ["echo 'a text about tides' | qrank embed --dims 64"],

@@ -11,11 +11,12 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperGroup, TyperOption
 
+from qrank.analysis.fields import date_span
 from qrank.cli.help import write_options
 from qrank.cli.shell import complete
 from qrank.cli.state import COLOR_CHOICES
 from qrank.errors import InputError
-from qrank.results import Stale
+from qrank.results import Sort, Stale
 from qrank.settings import checked_number
 
 
@@ -138,25 +139,70 @@ Collections = Annotated[
     ),
 ]
 PathGlob = Annotated[
-    str | None, typer.Option("--path", metavar="GLOB", help="Only files whose path matches.")
+    list[str] | None,
+    typer.Option(
+        "--path",
+        metavar="GLOB",
+        help="Only this file or folder, or files whose path matches (may be repeated).",
+    ),
+]
+Where = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="CONDITION",
+        help="Only what has a field: tags=travel, date>=2026-06, author~smith, size<10k, due?"
+        " (may be repeated: all must hold).",
+        autocompletion=complete.fields,
+    ),
+]
+Offset = Annotated[
+    int, typer.Option(min=0, max=MOST, metavar="N", help="Pass over the best N results.")
+]
+SortBy = Annotated[
+    Sort | None, typer.Option("--sort", help="The order of the results. [default: best first]")
 ]
 Types = Annotated[
     list[str] | None,
     typer.Option(
         "--type",
         metavar="TYPE",
-        help="Only files of this type: pdf, markdown, md (may be repeated).",
+        help="Only files of this type: pdf, mail, word, spreadsheet, md (may be repeated).",
         autocompletion=complete.types,
     ),
 ]
-_DATES = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]
+
+
+def _date(option: str, *, end: bool) -> Callable[[str], datetime]:
+    """A parser of dates: the start of what one says, or its end."""
+
+    def parse(value: str) -> datetime:
+        span = date_span(value, datetime.now())
+        if span is None:
+            raise InputError(
+                f"{option} takes a date, not {value!r}",
+                hint="write YYYY-MM-DD, YYYY-MM, YYYY-MM-DDThh:mm, yesterday or 2w (d, w, m, y)",
+            )
+        return datetime.fromtimestamp(span[1] if end else span[0])
+
+    return parse
+
+
+_DATED = "by their own date (front matter, mail), else the time of modification"
 Since = Annotated[
     datetime | None,
-    typer.Option(formats=_DATES, metavar="DATE", help="Only files modified at DATE or later."),
+    typer.Option(
+        parser=_date("--since", end=False),
+        metavar="DATE",
+        help=f"Only what is of DATE or later, {_DATED}.",
+    ),
 ]
 Until = Annotated[
     datetime | None,
-    typer.Option(formats=_DATES, metavar="DATE", help="Only files modified before DATE."),
+    typer.Option(
+        parser=_date("--until", end=True),
+        metavar="DATE",
+        help="Only what is of DATE, all of that day, month or year, or before.",
+    ),
 ]
 StaleOption = Annotated[
     Stale,

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         Answer,
         Check,
         Chunk,
+        FieldCount,
         IndexedChunk,
         IndexReport,
         Packed,
@@ -272,6 +273,11 @@ def model_speeds(entry: Entry, speeds: Sequence[Speed], best: Speed) -> Object:
         "speeds": [asdict(speed) | {"path": str(speed.path)} for speed in speeds],
         "recommended": best.quantization,
     }
+
+
+def fields(found: Sequence[FieldCount]) -> Object:
+    """The fields of documents, with their most frequent values."""
+    return {"schema": SCHEMA, "fields": [asdict(field) for field in found]}
 
 
 def removal(files: int, chunks: int) -> Object:

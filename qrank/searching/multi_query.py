@@ -14,6 +14,7 @@ def fuse_answers(
     answers: Sequence[Answer],
     *,
     limit: int,
+    offset: int = 0,
     min_score: float | None,
     per_file: int | None,
     stale: Stale = Stale.warn,
@@ -42,7 +43,7 @@ def fuse_answers(
         results = [r for r in (fused[:reranked] if reranked else fused) if r.score >= min_score]
     if per_file is not None:
         results = capped(results, per_file, lambda result: result.location)
-    results = limited(results, limit, stale, lambda r: r.stale, lambda r: r.location)
+    results = limited(results, limit + offset, stale, lambda r: r.stale, lambda r: r.location)
     return Answer(
         query="\n".join(answer.query for answer in answers),
         mode=answers[0].mode,
@@ -50,7 +51,7 @@ def fuse_answers(
             role: next((a.models[role] for a in answers if a.models[role]), None)
             for role in answers[0].models
         },
-        results=[replace(result, rank=rank) for rank, result in enumerate(results, 1)],
+        results=[replace(each, rank=rank) for rank, each in enumerate(results, 1)][offset:],
         timings_ms=_sums(answer.timings_ms for answer in answers),
         reranked=reranked,
         candidates=len(fused),

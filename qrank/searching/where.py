@@ -14,9 +14,10 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from qrank.analysis.fields import DATE, NUMBER, date_span, field_name, folded, number
+from qrank.analysis.fields import DATE, NUMBER, OF_FILE, date_span, field_name, folded, number
 from qrank.errors import InputError
-from qrank.store.filters import Bound, Condition, FileTest, Test
+from qrank.results import FieldCount
+from qrank.store.filters import Bound, Condition, FileTest, Filter, Test
 
 if TYPE_CHECKING:
     from qrank.store.interface import Store
@@ -32,7 +33,6 @@ _SAME = (
     ("keyword", "keywords"),
     ("category", "categories"),
 )
-OF_FILE = ("path", "type", "ext", "size", "mtime", "title", "collection", "language")
 _TEXTS = ("title", "collection", "language")
 _SAID = 12  # fields that a message names
 # Fields whose values are labels, each a whole: part of one is another.
@@ -135,6 +135,19 @@ class Fields:
             f"--where {asked!r}: {names[0]} has texts, which are not compared by {sign}",
             hint=f"use = or ~; it has: {some}",
         )
+
+
+def field_values(store: Store, name: str, filter: Filter, limit: int) -> FieldCount:
+    """A field with its most frequent values in what passes a filter. Raises InputError when no
+    document has it."""
+    key = field_name(name)
+    kinds = Fields(store).kinds
+    if key not in kinds:
+        there = ", ".join(kinds) or "none: no document has fields"
+        raise InputError(f"there is no field {name!r}", hint=f"there are: {there}")
+    values, distinct = store.field_values(key, filter, limit)
+    [records] = [field.records for field in store.fields(filter) if field.name == key] or [0]
+    return FieldCount(key, kinds[key], records, distinct, values)
 
 
 def conditions(store: Store, asked: Sequence[str]) -> tuple[Condition, ...]:

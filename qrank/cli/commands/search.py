@@ -29,14 +29,17 @@ from qrank.cli.options import (
     MaxTokens,
     MinScore,
     Null,
+    Offset,
     PathGlob,
     PathsOnly,
     PerFile,
     RerankModel,
     Since,
+    SortBy,
     StaleOption,
     Types,
     Until,
+    Where,
     number,
 )
 from qrank.cli.output import forms
@@ -67,6 +70,8 @@ def search(
         bool, typer.Option("-i", "--interactive", help="Search as you type, like qrank tui.")
     ] = False,
     limit: Limit = None,
+    offset: Offset = 0,
+    sort: SortBy = None,
     mode: Annotated[Mode, typer.Option(help="How to find candidates.")] = Mode.hybrid,
     rerank: Annotated[
         bool | None,
@@ -83,6 +88,7 @@ def search(
     ] = None,
     collection: Collections = None,
     path: PathGlob = None,
+    where: Where = None,
     types: Types = None,
     since: Since = None,
     until: Until = None,
@@ -119,7 +125,8 @@ def search(
     """Find the chunks that answer QUERY, best first.
 
     "several words": this phrase. -word: chunks without this word. title:word: the word is in the
-    title, a heading or the file name.
+    title, a heading or the file name. field:value: a field has this value (tag:travel, ext:pdf,
+    author:"Jane Smith"); qrank fields lists them.
 
     Exit status: 0 something was found, 1 nothing was found, 2 an error.
     """
@@ -158,7 +165,10 @@ def search(
                     stale=stale,
                     progress=progress,
                     collections=collection or (),
-                    path=path,
+                    path=path or (),
+                    where=where or (),
+                    offset=offset,
+                    sort=sort,
                     types=types or (),
                     since=since,
                     until=until,
@@ -167,7 +177,7 @@ def search(
         if interactive:
             from qrank.cli.commands.tui import start
 
-            start(index, query or "", collection or (), path)
+            start(index, query or "", collection or (), path or ())
             return
         if resume is not None and queries is None:
             raise InputError("--resume needs --queries FILE")
@@ -193,6 +203,7 @@ def similar(
     ] = Mode.vector,
     collection: Collections = None,
     path: PathGlob = None,
+    where: Where = None,
     per_file: PerFile = None,
     min_score: MinScore = None,
     stale: StaleOption = Stale.warn,
@@ -233,7 +244,8 @@ def similar(
             mode=mode,
             limit=limit or LIMIT,
             collections=collection or (),
-            path=path,
+            path=path or (),
+            where=where or (),
             min_score=min_score,
             per_file=output.per_file or per_file,
             stale=stale,

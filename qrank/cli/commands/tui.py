@@ -31,10 +31,10 @@ def tui(
     Down select, Enter opens the chunk in $EDITOR, Esc quits.
     """
     index = current().open_index(embed_model=embed_model, rerank_model=rerank_model)
-    start(index, query, collection or (), path)
+    start(index, query, collection or (), path or ())
 
 
-def start(index: Index, query: str, collections: Sequence[str], path: str | None) -> None:
+def start(index: Index, query: str, collections: Sequence[str], path: Sequence[str]) -> None:
     """Run the interactive search on the terminal. Raises InputError when there is none."""
     from qrank.cli.output.terminal import is_dumb
 

@@ -71,7 +71,7 @@ class Screen(App[None]):
         index: Index,
         query: str,
         collections: Sequence[str],
-        path: str | None,
+        path: Sequence[str],
         run: Run,
     ) -> None:
         super().__init__()

@@ -24,7 +24,7 @@ class Searcher:
         self,
         index: Index,
         collections: Sequence[str],
-        path: str | None,
+        path: Sequence[str],
         deliver: Callable[[Answer | Exception, str, str], object],
     ) -> None:
         """deliver is called, in that thread, with each answer or error, the stage it is of:

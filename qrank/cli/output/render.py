@@ -14,7 +14,7 @@ from qrank.cli.output.terminal import animates, console_for
 from qrank.cli.state import current
 from qrank.errors import Terminated
 from qrank.names import named_path, path_from
-from qrank.results import Check, IndexedChunk, IndexReport
+from qrank.results import Check, FieldCount, IndexedChunk, IndexReport
 
 if TYPE_CHECKING:
     from qrank import FilePlan
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 SHOWN_PROBLEMS = 10
 SHOWN_SECRETS = 5
 LONGEST = 300  # characters of a path in a warning
+
+SHOWN_VALUE = 30  # characters of a value, in a list of fields
 
 
 def warning(message: str) -> None:
@@ -174,6 +176,37 @@ def status(held: dict[str, Any]) -> None:
             print(f"             incomplete; finish with: qrank index --embed-model {name}")
         elif model["vectors"] < of:
             print("             incomplete; finish with: qrank index PATH")
+
+
+def fields(found: Sequence[FieldCount]) -> None:
+    """Fields, a line each: name, kinds, how many have it, its most frequent values."""
+    if not found:
+        warning("no document has fields (front matter, mail headers, columns)")
+        return
+    rows = [(f.name, "/".join(f.kinds), str(f.records), _some_values(f)) for f in found]
+    widths = [max(len(row[i]) for row in rows) for i in range(3)]
+    for name, kinds, count, some in rows:
+        start = f"{name:<{widths[0]}}  {kinds:<{widths[1]}}  {count:>{widths[2]}}"
+        print(escape_line(f"{start}  {some}"))
+
+
+def _some_values(field: FieldCount) -> str:
+    named = [f"{shortened(v.value)} ({v.count})" for v in field.values]
+    more = field.distinct - len(field.values)
+    return ", ".join([*named, *([f"{more} more"] if more > 0 else [])])
+
+
+def shortened(value: str) -> str:
+    """A value that a line has room for."""
+    return value if len(value) <= SHOWN_VALUE else value[: SHOWN_VALUE - 1] + "…"
+
+
+def field_values(field: FieldCount) -> None:
+    """The values of a field, a line each: how many have it, a tab, the value."""
+    for value in field.values:
+        print(f"{value.count}\t{escape_line(value.value)}")
+    if more := field.distinct - len(field.values):
+        notice(f"{more} more values (-n {field.distinct} shows all)")
 
 
 def checks(done: Sequence[Check]) -> None:

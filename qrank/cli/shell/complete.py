@@ -42,6 +42,18 @@ def types(incomplete: str) -> list[str]:
     return _beginning(incomplete, formats())
 
 
+def fields(context: typer.Context, incomplete: str) -> list[str]:
+    """The fields of the index, for a condition to begin with."""
+    from qrank.analysis.fields import OF_FILE
+
+    try:
+        with context.obj.open_index() as index:
+            names = [field.name for field in index.fields()]
+    except (QrankError, OSError):
+        names = []
+    return _beginning(incomplete, dict.fromkeys([*names, *OF_FILE]))
+
+
 def links(incomplete: str) -> list[str]:
     """The formats of hyperlinks that have a name."""
     from qrank.cli.output.hyperlinks import FORMATS
