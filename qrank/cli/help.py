@@ -38,7 +38,7 @@ EXAMPLES = {
         'qrank search "renew a certificate" --json | jq -r ".results[].path"',
         'qrank search "when does annual leave expire" --max-tokens 2000',
     ],
-    "fields": ["qrank fields", "qrank fields --path howto"],
+    "fields": ["qrank fields"],
     "similar": ["qrank similar sample_corpus/howto/brakes.md -n 3"],
     "rerank": ['cat sample_corpus/*/*.txt | qrank rerank "why is the sea high twice a day" -n 3'],
     "embed": ["echo 'a text about tides' | qrank embed --dims 64"],
