@@ -22,15 +22,16 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from compiled import keep_compiled
 
 from qrank.results import Chunk, NewChunk, Signature
+from qrank.searching.build_filter import build_filter
 from qrank.store import open_store
 from qrank.store.filters import EVERYTHING, Filter
-from qrank.store.interface import NewDocument, StoredModel
+from qrank.store.interface import NewDocument, Store, StoredModel
 from qrank.terms import new_chunk
 
 DIMS, CLUSTERS, BLOCK = 1024, 2000, 10_000
@@ -109,6 +110,41 @@ def block_of_files(number: int, words: Words) -> Iterator[tuple[str, list[NewChu
             chunks = []
 
 
+def fields_of(name: str) -> str:
+    """The fields of a file, always the same for a name: one of 20 tags, a rare one, and a day."""
+    number = int.from_bytes(hash_of(name.encode())[:4], "little")
+    day = 1 + number // 7 % 28
+    tags = [f"tag{number % 20}"] + ["rare"] * (number % 1000 == 0)
+    return json.dumps({"tags": tags, "date": f"{2000 + number % 25}-{1 + number % 12:02}-{day:02}"})
+
+
+# What a search may be narrowed by: conditions on fields, and the share of files that has them.
+CONDITIONS = {"1/1000": ("tags=rare",), "1/20": ("tags=tag7",), "1/2": ("date>=2013",)}
+CONDITIONS["1/40"] = (*CONDITIONS["1/20"], *CONDITIONS["1/2"])
+
+
+def filters(store: Store) -> dict[str, Filter]:
+    """Filters for CONDITIONS, and for one of four collections."""
+    made = {share: build_filter(where=where, store=store) for share, where in CONDITIONS.items()}
+    return made | {"1/4 (collection)": Filter(("c1",))}
+
+
+def filtered(
+    store: Store, queries: Sequence[Any], ask: Callable[[Any, Filter], object]
+) -> dict[str, float | Time]:
+    """Times with each filter, and how many times the same without one they take: the median of
+    queries, the filter taken apart included, searches with and without one in turn."""
+    found: dict[str, float | Time] = {}
+    for share in filters(store):
+        with_it, without = [], []
+        for query in queries:
+            without.append(timed(lambda q=query: ask(q, EVERYTHING)))
+            with_it.append(timed(lambda q=query, s=share: ask(q, filters(store)[s])))
+        found[f"filter for {share}"] = median(with_it)
+        found[f"filter for {share}, ratio"] = median(with_it).cpu / median(without).cpu
+    return found
+
+
 def hash_of(data: bytes) -> bytes:
     import hashlib
 
@@ -142,6 +178,7 @@ def write(path: Path, chunks: int, words: Words) -> dict[str, float | Time]:
                                 title="A title",
                                 extractor="1",
                                 chunks=made,
+                                fields=fields_of(name),
                             )
                         )
             first = number * BLOCK + 1  # passages are numbered as they come
@@ -232,8 +269,7 @@ def vectors(path: Path, chunks: int) -> dict[str, float | Time]:
         found = [{passage for passage, _ in hit} for hit in hits]
         recall = np.mean([len(f & set(e.tolist())) / 50 for f, e in zip(found, exact, strict=True)])
         warm = median([timed(lambda q=q: store.nearest(1, q, 50, EVERYTHING)) for q in queries])
-        narrow = Filter(("c1",), ("*/7/*",))
-        filtered = median([timed(lambda q=q: store.nearest(1, q, 50, narrow)) for q in queries[:5]])
+        narrowed = filtered(store, queries[:9], lambda q, f: store.nearest(1, q, 50, f))
         ids = rng.integers(1, chunks, size=100).tolist()
         some = median([timed(lambda q=q: store.cosines(1, q, ids)) for q in queries[:5]])
     request = {"kind": "vector", "query": queries[0].tobytes().hex()}
@@ -246,7 +282,7 @@ def vectors(path: Path, chunks: int) -> dict[str, float | Time]:
         "warm": warm,
         "numpy float32 scan": plain,
         "warm / numpy scan": warm.wall / plain.wall,
-        "warm, narrow filter": filtered,
+        **narrowed,
         "100 cosines": some,
         "fresh process": cold,
         "peak resident MB": memory["VmHWM"] / 1024,
@@ -259,17 +295,16 @@ def words_of(path: Path, words: Words) -> dict[str, float | Time]:
     rng = np.random.default_rng(9)
     queries = [words.query(rng, int(rng.integers(3, 7))) for _ in range(60)]
     long = [words.query(rng, 30) for _ in range(5)]
-    narrow = Filter(("c1",), ("*/7/*",))
     with open_store(path) as store:
         store.bm25(queries[0], 100, EVERYTHING)
         times = [timed(lambda q=q: store.bm25(q, 100, EVERYTHING)) for q in queries]
         of_30 = [timed(lambda q=q: store.bm25(q, 100, EVERYTHING)) for q in long]
-        some = [timed(lambda q=q: store.bm25(q, 100, narrow)) for q in queries[:20]]
+        narrowed = filtered(store, queries[:20], lambda q, f: store.bm25(q, 100, f))
     return {
         "bm25, median": median(times),
         "bm25, 95th percentile": percentile(times, 0.95),
         "bm25 of 30 words": median(of_30),
-        "bm25, narrow filter": median(some),
+        **narrowed,
         "bm25, fresh process": median(
             [fresh(path, kind="bm25", terms=query)[0] for query in queries[:9]]
         ),

@@ -8,7 +8,6 @@ import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import datetime
 from pathlib import Path
 from types import NoneType
 from typing import TYPE_CHECKING, Any, Unpack
@@ -175,35 +174,26 @@ class Index(Closing):
         rerank: bool | None = None,
         candidates: int = 30,
         budget: float | None = None,
-        collections: str | Sequence[str] = (),
-        path: str | Sequence[str] | None = None,
-        where: str | Sequence[str] = (),
         min_score: float | None = None,
         per_file: int | None = None,
-        types: str | Sequence[str] = (),
-        since: datetime | None = None,
-        until: datetime | None = None,
         stale: Stale | str = Stale.warn,
         offset: int = 0,
         sort: Sort | str | None = None,
         unfinished: bool = False,
         progress: Progress | None = None,
+        **filter: Unpack[FilterOptions],
     ) -> Answer:
         """The chunks that answer query, best first; several queries are fused.
 
         rerank: by default only in mode hybrid. candidates: how many of the fused order are
-        reranked. budget: seconds after which reranking stops. path: a file, a folder or a glob, or
-        several. where: conditions on fields, all of which must hold ("tags=travel",
-        "date>=2026-06"). min_score: results below are left out. per_file: at most so many from one
-        file. types: of files, as names of formats ("markdown") or suffixes ("md"). since, until:
-        the document's own date, else when its file was modified, the end not included. offset: how
-        many of the best are passed over. sort: the order of the results that are left. stale: what
-        becomes of results whose file changed since it was indexed: marked (warn), left out (drop),
-        or an IndexFileError (fail). unfinished: the last word is still being typed. progress: told
-        of each stage; an exception from it ends the search.
+        reranked. budget: seconds after which reranking stops. min_score: results below are left
+        out. per_file: at most so many from one file. offset: how many of the best are passed over.
+        sort: the order of the results that are left. stale: what becomes of results whose file
+        changed since it was indexed: marked (warn), left out (drop), or an IndexFileError (fail).
+        unfinished: the last word is still being typed. progress: told of each stage; an exception
+        from it ends the search. filter: which documents are searched (see FilterOptions).
         Raises InputError, IndexFileError, ModelError.
         """
-        from qrank.searching.build_filter import build_filter
         from qrank.searching.notices import notices
         from qrank.searching.search import Query
 
@@ -225,9 +215,7 @@ class Index(Closing):
             offset=offset,
             sort=None if sort is None else require_choice("sort", sort, Sort),
             stale=require_choice("stale", stale, Stale),
-            filter=build_filter(
-                collections, path, types, since, until, where, self._open() if where else None
-            ),
+            filter=self._filter(filter),
         )
         reranks = mode is Mode.hybrid if rerank is None else rerank
         if len(texts) == 1:
@@ -235,14 +223,6 @@ class Index(Closing):
         else:
             answer = self._fused(one, texts, rerank=reranks, progress=progress)
         if not (unfinished and mode is Mode.bm25):  # not at every key that is pressed
-            filter: FilterOptions = {
-                "collections": collections,
-                "path": path,
-                "types": types,
-                "since": since,
-                "until": until,
-                "where": text_list("where", where),
-            }
             answer.notices = notices(self._open(), answer, filter, min_score)
         return answer
 
@@ -288,19 +268,16 @@ class Index(Closing):
         *,
         mode: Mode | str = Mode.vector,
         limit: int = 10,
-        collections: str | Sequence[str] = (),
-        path: str | Sequence[str] | None = None,
-        where: str | Sequence[str] = (),
         min_score: float | None = None,
         per_file: int | None = None,
         stale: Stale | str = Stale.warn,
+        **filter: Unpack[FilterOptions],
     ) -> Answer:
         """The chunks most like a file, or like the chunk at PATH:LINE.
 
         By the vectors the index holds; in mode bm25, or without vectors, by their words. Raises
         InputError when the index does not hold the place.
         """
-        from qrank.searching.build_filter import build_filter
         from qrank.searching.notices import notices
         from qrank.searching.search import Query
         from qrank.searching.similar import similar
@@ -313,17 +290,10 @@ class Index(Closing):
             min_score=min_score,
             per_file=per_file,
             stale=require_choice("stale", stale, Stale),
-            filter=build_filter(
-                collections, path, where=where, store=self._open() if where else None
-            ),
+            filter=self._filter(filter),
         )
         models = self._open().models()
         answer = similar(self._open(), place, query, models[0] if models else None)
-        filter: FilterOptions = {
-            "collections": collections,
-            "path": path,
-            "where": text_list("where", where),
-        }
         answer.notices = notices(self._open(), answer, filter, min_score, of_query=False)
         return answer
 
@@ -440,7 +410,7 @@ class Index(Closing):
         self,
         *,
         collections: str | Sequence[str] = (),
-        path: str | Sequence[str] | None = None,
+        path: str | None = None,
         vectors: bool = True,
     ) -> Iterator[dict[str, Any]]:
         """The index as objects, one a line of JSON Lines: models, documents, chunks, vectors."""

@@ -17,14 +17,20 @@ E = TypeVar("E", bound=StrEnum)
 
 
 class FilterOptions(TypedDict, total=False):
-    """Which files a search looks at, as `Index.search` and the command line's options name it."""
+    """Which documents a search looks at, as `Index.search` and the command line's options name it.
 
-    collections: Sequence[str]
+    path: a file, a folder or a glob, or several. types: of files, as names of formats ("markdown"),
+    families ("mail") or suffixes ("md"). since, until: the document's own date, else when its file
+    was modified, the end not included. where: conditions on fields, all of which must hold
+    ("tags=travel", "date>=2026-06").
+    """
+
+    collections: str | Sequence[str]
     path: str | Sequence[str] | None
-    types: Sequence[str]
+    types: str | Sequence[str]
     since: datetime | None
     until: datetime | None
-    where: Sequence[str]
+    where: str | Sequence[str]
 
 
 def require_type(name: str, value: object, *types: type) -> None:

@@ -241,7 +241,7 @@ def plan(
 
 def formats() -> dict[str, list[str]]:
     """The names of the formats of files, each with its suffixes."""
-    from qrank.searching.build_filter import formats
+    from qrank.searching.file_types import formats
 
     return formats()
 

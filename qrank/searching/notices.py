@@ -10,8 +10,9 @@ from qrank.arguments import FilterOptions, text_list
 from qrank.markup.visible import searchable
 from qrank.models.registry import Role
 from qrank.results import Answer, Mode, RerankScore
-from qrank.searching.build_filter import build_filter, formats
+from qrank.searching.build_filter import build_filter
 from qrank.searching.explain import bm25_terms
+from qrank.searching.file_types import formats
 from qrank.searching.query import parse
 from qrank.searching.where import Fields
 

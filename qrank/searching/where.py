@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING
 
 from qrank.analysis.fields import DATE, NUMBER, OF_FILE, date_span, field_name, folded, number
 from qrank.errors import InputError
+from qrank.names import path_globs, path_names
 from qrank.results import FieldCount
+from qrank.searching.file_types import known_type, suffixes_of
 from qrank.store.filters import Bound, Condition, FileTest, Filter, Test
 
 if TYPE_CHECKING:
@@ -160,9 +162,6 @@ def _file_tests(
     name: str, sign: str, value: str, asked: str, *, lenient: bool
 ) -> list[Test | FileTest]:
     """The tests of a field that every file has; lenient: none when the value does not fit."""
-    from qrank.names import path_globs, path_names
-    from qrank.searching.build_filter import known_type, suffixes_of
-
     equal = sign in ("=", "!=")
     if name == "path" and equal:
         return [FileTest(names=path_names(value), paths=path_globs(value))]
