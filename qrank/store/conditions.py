@@ -29,7 +29,9 @@ WITH_RECORD = (
     "JOIN record ON record.first = (SELECT max(r.first) FROM record AS r WHERE r.first <= {0})"
 )
 OF_CHUNK = WITH_RECORD.format("chunk.id")
-MOST_RECORDS, MOST_CHUNKS = 4096, 16_384  # that a filter is resolved to, before a search
+MOST_RECORDS, MOST_CHUNKS = 4096, 16_384  # that are listed for a filter, before a search
+SAMPLE, MANY = 256, 0.03  # chunks that a filter is tried on first, and the share that is many
+MOST_TRIED = 16_384  # hits that a filter is tried on after a search
 
 
 def of_file(filter: Filter, *, collections: bool = True) -> tuple[str, list[object]]:
@@ -187,6 +189,17 @@ def of_chunk(filter: Filter) -> tuple[str, list[object]]:
         clauses.append("chunk.id NOT IN (SELECT rowid FROM terms WHERE terms MATCH ?)")
         values.append(" OR ".join(f"({expression(phrase)})" for phrase in filter.excluded))
     return " AND ".join(clauses), values
+
+
+def tries(filter: Filter, connection: sqlite3.Connection, limit: int) -> int | None:
+    """How many of the best hits of a search without a filter hold about twice the limit of those
+    that pass it, by a sample of chunks spread over the index; None when that is too many."""
+    last = connection.execute("SELECT max(id) FROM chunk").fetchone()[0] or 0
+    step = max(1, last // SAMPLE)
+    sample = range(1 + step // 2, last + 1, step)
+    share = len(passing(filter, connection, sample)) / max(1, len(sample))
+    most = int(2 * limit / share) + 1 if share >= MANY else MOST_TRIED + 1
+    return most if most <= MOST_TRIED else None
 
 
 def few(filter: Filter, connection: sqlite3.Connection) -> list[int] | None:

@@ -18,11 +18,20 @@ from itertools import chain, pairwise
 
 from qrank.analysis.language import LANGUAGES
 from qrank.store import decode
-from qrank.store.conditions import WITH_RECORD, expression, few, of_record, passing, quoted
+from qrank.store.conditions import (
+    MOST_TRIED,
+    WITH_RECORD,
+    expression,
+    few,
+    of_record,
+    passing,
+    quoted,
+    tries,
+)
 from qrank.store.filters import Filter
 from qrank.store.parallel import gather, threads_for
 
-AMONG_BEST, CHECKED_AT_ONCE = 2048, 256  # hits that a filter is tried on after the search
+CHECKED_AT_ONCE = 256  # hits
 CHUNKS_A_THREAD = 100_000  # fewer are not worth another thread with its connection
 _SCORE = "bm25(terms, 1.0, 2.0, 0.0)"  # body, title, collection: a title tells more
 
@@ -127,13 +136,14 @@ def candidates(
     condition, values = of_record(filter, collections=False)
     if not condition:
         return _best(connection, connect, match, limit)
-    listed = few(filter, connection)
+    most = tries(filter, connection, limit)
+    listed = few(filter, connection) if most is None else None
     if listed is not None:
         within = "AND +terms.rowid IN (SELECT value FROM json_each(?)) "
         between = (listed[0], listed[-1]) if listed else (1, 0)
         return _best(connection, connect, match, limit, "", within, [json.dumps(listed)], between)
     # Many chunks pass: most often there are enough among the best of all.
-    most = max(AMONG_BEST, 4 * limit)
+    most = most or MOST_TRIED
     best = _best(connection, connect, match, most)
     found: list[tuple[int, float]] = []
     for at in range(0, len(best), CHECKED_AT_ONCE):

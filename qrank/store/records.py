@@ -6,6 +6,7 @@ with a link to the records that have it.
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -130,8 +131,10 @@ def touch(connection: sqlite3.Connection, file_ids: str, value: int, mtime_ns: i
 def kinds(connection: sqlite3.Connection) -> dict[str, list[str]]:
     """The names of all fields, each with the kinds of its values."""
     rows = connection.execute(
-        "SELECT name, group_concat(DISTINCT kind) FROM field_name "
-        "JOIN field_value ON name_id = field_name.id GROUP BY name_id ORDER BY name"
+        "SELECT name, group_concat(value) FROM field_name CROSS JOIN json_each(?) AS kinds "
+        "WHERE EXISTS (SELECT 1 FROM field_value WHERE name_id = field_name.id AND kind = value) "
+        "GROUP BY name ORDER BY name",
+        (json.dumps([analysis.TEXT, analysis.NUMBER, analysis.DATE, analysis.TRUTH]),),
     )
     return {name: kinds.split(",") for name, kinds in decode.rows(rows, (str, str), "a field")}
 

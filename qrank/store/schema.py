@@ -311,6 +311,7 @@ def _records(connection: sqlite3.Connection) -> None:
     )
     run("CREATE UNIQUE INDEX idx_field_value_folded ON field_value (name_id, folded)")
     run("CREATE INDEX idx_field_value_number ON field_value (name_id, number)")
+    run("CREATE INDEX idx_field_value_kind ON field_value (name_id, kind)")
     run(
         """CREATE TABLE record_value (
             record INTEGER NOT NULL REFERENCES record(first) ON DELETE CASCADE,

@@ -20,7 +20,7 @@ from qrank.store.filters import Filter
 from qrank.store.parallel import gather, threads_for
 
 RESCORED, LEAST_RESCORED = 4, 256  # times the limit, but so many at least, are scored again
-AMONG_NEAREST, CHECKED_AT_ONCE = 2048, 512  # vectors that a filter is tried on after the scan
+CHECKED_AT_ONCE = 256  # of the nearest vectors, that a filter is tried on
 ROUNDING = 5e-3  # of a cosine, that the codes of a query may take, at most
 SEGMENTS_A_THREAD = 16  # fewer are not worth another thread with its connection
 
@@ -76,9 +76,10 @@ def candidates(
     condition, _ = conditions.of_chunk(filter)
     if not condition:
         return _nearest(connection, connect, ids, query, None, size)[0][:limit]
-    if not filter.required and conditions.few(filter, connection) is None:
+    most = None if filter.required else conditions.tries(filter, connection, limit)
+    if most is not None:
         # Many chunks pass: most often there are enough among the nearest of all.
-        near, floor = _nearest(connection, connect, ids, query, None, max(size, AMONG_NEAREST))
+        near, floor = _nearest(connection, connect, ids, query, None, max(size, most))
         found: list[tuple[int, float]] = []
         for at in range(0, len(near), CHECKED_AT_ONCE):
             part = near[at : at + CHECKED_AT_ONCE]

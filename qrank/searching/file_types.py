@@ -1,0 +1,46 @@
+"""The types of files as users name them: formats, families of them, suffixes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+# What people call several formats, or some files of one; each format has its own name, too.
+FAMILIES = {
+    "mail": "eml mbox mbx msg",
+    "word": "docx docm dotx dotm doc dot rtf odt ott odm fodt",
+    "spreadsheet": "xlsx xlsm xlsb xltx xltm xls ods ots fods csv tsv",
+    "slides": "pptx pptm ppsx ppsm potx potm ppt pps pot odp otp fodp",
+    "ebook": "epub fb2 fbz",
+    "shell": "sh bash zsh fish",
+    "python": "py pyi",
+    "javascript": "js jsx cjs mjs",
+    "typescript": "ts tsx cts mts",
+    "cpp": "c cpp cxx cc h hpp",
+}
+
+
+def suffixes_of(types: Sequence[str], *, families: bool = True) -> tuple[str, ...]:
+    """The suffixes, with their dots, of files of any of some types; families: whether names of
+    formats and families mean all of theirs, else a type is a suffix.
+
+    >>> suffixes_of(["mail"]), suffixes_of(["text"], families=False)
+    (('.eml', '.mbox', '.mbx', '.msg'), ('.text',))
+    """
+    known = formats() if families else {}
+    suffixes = [suffix for name in types for suffix in known.get(name.lower(), [name])]
+    return tuple(dict.fromkeys("." + suffix.lstrip(".") for suffix in suffixes))
+
+
+def known_type(name: str) -> bool:
+    """Whether a name is that of a format, of a family of them, or a suffix that one has."""
+    known = formats()
+    suffix = name.lower().lstrip(".")
+    return suffix in known or any(suffix in suffixes for suffixes in known.values())
+
+
+def formats() -> dict[str, list[str]]:
+    """The names of formats and families of them, each with its suffixes."""
+    from qrank.ingest.extract import FORMATS  # 20 ms that most searches need not wait
+
+    known = {one.name: one.suffixes.split() for one in FORMATS}
+    return known | {name: suffixes.split() for name, suffixes in FAMILIES.items()}
