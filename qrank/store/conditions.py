@@ -30,7 +30,7 @@ WITH_RECORD = (
 )
 OF_CHUNK = WITH_RECORD.format("chunk.id")
 MOST_RECORDS, MOST_CHUNKS = 4096, 16_384  # that are listed for a filter, before a search
-SAMPLE, MANY = 256, 0.03  # chunks that a filter is tried on first, and the share that is many
+SAMPLE, MANY = 256, 0.1  # chunks that a filter is tried on first, and the share that is many
 MOST_TRIED = 16_384  # hits that a filter is tried on after a search
 
 
@@ -191,15 +191,18 @@ def of_chunk(filter: Filter) -> tuple[str, list[object]]:
     return " AND ".join(clauses), values
 
 
-def tries(filter: Filter, connection: sqlite3.Connection, limit: int) -> int | None:
-    """How many of the best hits of a search without a filter hold about twice the limit of those
-    that pass it, by a sample of chunks spread over the index; None when that is too many."""
+def plan(
+    filter: Filter, connection: sqlite3.Connection, limit: int
+) -> tuple[list[int] | None, int]:
+    """How to search with a filter: (the ids of all chunks that pass it, but for phrases, None where
+    they are many; then how many of the best hits of a search without it hold, most likely, the
+    limit of those that pass). By a sample of chunks spread over the index."""
     last = connection.execute("SELECT max(id) FROM chunk").fetchone()[0] or 0
     step = max(1, last // SAMPLE)
     sample = range(1 + step // 2, last + 1, step)
     share = len(passing(filter, connection, sample)) / max(1, len(sample))
-    most = int(2 * limit / share) + 1 if share >= MANY else MOST_TRIED + 1
-    return most if most <= MOST_TRIED else None
+    listed = few(filter, connection) if share < MANY else None
+    return listed, min(MOST_TRIED, int(2 * limit / share) + 1 if share else MOST_TRIED)
 
 
 def few(filter: Filter, connection: sqlite3.Connection) -> list[int] | None:
@@ -271,21 +274,26 @@ def passing(filter: Filter, connection: sqlite3.Connection, chunks: Sequence[int
     return {row[0] for row in decode.rows(rows, (int,), "a chunk")}
 
 
-def passages(filter: Filter, connection: sqlite3.Connection) -> NDArray[np.bool_]:
-    """For each passage id whether one of its chunks passes, the last False."""
+def passages(
+    filter: Filter, connection: sqlite3.Connection, listed: Sequence[int] | None
+) -> NDArray[np.bool_]:
+    """For each passage id whether one of its chunks passes, the last False; listed: the chunks that
+    are to be looked at, None for all."""
     condition, values = of_chunk(filter)
     last = connection.execute("SELECT max(id) FROM passage").fetchone()[0] or 0
     if last > decode.MOST_PASSAGES:
         raise decode.DamagedError(f"a passage has the number {last}")
-    listed = few(filter, connection)
     start, arguments = f"file CROSS JOIN chunk ON chunk.file_id = file.id {OF_CHUNK}", list(values)
     if listed is not None:
         start = (
             f"json_each(?) AS ids CROSS JOIN chunk ON chunk.id = ids.value {OF_CHUNK} "
             "CROSS JOIN file ON file.id = chunk.file_id"
         )
-        arguments = [json.dumps(listed), *values]
+        arguments = [json.dumps(list(listed)), *values]
     sql = f"SELECT chunk.passage_id FROM {start} WHERE {condition}"
+    if listed is not None and not (filter.required or filter.excluded):  # they have passed already
+        sql = "SELECT passage_id FROM json_each(?) AS ids CROSS JOIN chunk ON chunk.id = ids.value"
+        arguments = arguments[:1]
     checked = decode.rows(connection.execute(sql, arguments), (int,), "a chunk")
     return _flags((row[0] for row in checked), last)
 

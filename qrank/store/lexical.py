@@ -18,16 +18,7 @@ from itertools import chain, pairwise
 
 from qrank.analysis.language import LANGUAGES
 from qrank.store import decode
-from qrank.store.conditions import (
-    MOST_TRIED,
-    WITH_RECORD,
-    expression,
-    few,
-    of_record,
-    passing,
-    quoted,
-    tries,
-)
+from qrank.store.conditions import WITH_RECORD, expression, of_record, passing, plan, quoted
 from qrank.store.filters import Filter
 from qrank.store.parallel import gather, threads_for
 
@@ -136,14 +127,12 @@ def candidates(
     condition, values = of_record(filter, collections=False)
     if not condition:
         return _best(connection, connect, match, limit)
-    most = tries(filter, connection, limit)
-    listed = few(filter, connection) if most is None else None
+    listed, most = plan(filter, connection, limit)
     if listed is not None:
         within = "AND +terms.rowid IN (SELECT value FROM json_each(?)) "
         between = (listed[0], listed[-1]) if listed else (1, 0)
         return _best(connection, connect, match, limit, "", within, [json.dumps(listed)], between)
     # Many chunks pass: most often there are enough among the best of all.
-    most = most or MOST_TRIED
     best = _best(connection, connect, match, most)
     found: list[tuple[int, float]] = []
     for at in range(0, len(best), CHECKED_AT_ONCE):

@@ -76,8 +76,8 @@ def candidates(
     condition, _ = conditions.of_chunk(filter)
     if not condition:
         return _nearest(connection, connect, ids, query, None, size)[0][:limit]
-    most = None if filter.required else conditions.tries(filter, connection, limit)
-    if most is not None:
+    listed, most = conditions.plan(filter, connection, limit)
+    if listed is None and not filter.required:
         # Many chunks pass: most often there are enough among the nearest of all.
         near, floor = _nearest(connection, connect, ids, query, None, max(size, most))
         found: list[tuple[int, float]] = []
@@ -92,7 +92,7 @@ def candidates(
         # No other vector can be nearer than these, whatever is lost with the codes of the query.
         if len(found) >= limit and found[limit - 1][1] > floor + ROUNDING:
             return found[:limit]
-    allowed = conditions.passages(filter, connection)
+    allowed = conditions.passages(filter, connection, listed)
     return _nearest(connection, connect, ids, query, allowed, size)[0][:limit]
 
 
