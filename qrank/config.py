@@ -17,7 +17,7 @@ from qrank import files
 from qrank.arguments import require_type
 from qrank.errors import InputError
 from qrank.ingest import git
-from qrank.settings import INDEX_NAME, NUMBERS, Settings, checked_number
+from qrank.settings import INDEX_NAME, NUMBERS, SECONDS, Settings, check
 from qrank.urls import is_url
 
 PROJECT_FOLDER = ".qrank"
@@ -26,11 +26,14 @@ MODELS = ("embedder", "reranker")  # tables of models (models/registry.toml has 
 TRUSTED = "trusted_folders"
 KEYS = (
     *("db", "embed_model", "rerank_model", "collection", "color", "hyperlink_format"),
-    *("device", *NUMBERS, TRUSTED),
+    *("mode", *SECONDS, *NUMBERS, "device", TRUSTED),
 )
 # A folder from elsewhere may bring a project's config. It can set what is listed here and nothing
 # else: what chooses among things that the user has, not what says where texts go.
-PROJECT_KEYS = ("collection", "embed_model", "rerank_model", "color", "hyperlink_format")
+PROJECT_KEYS = (
+    *("collection", "embed_model", "rerank_model", "color", "hyperlink_format"),
+    *("mode", "limit", "candidates", "budget"),
+)
 _ALIAS = re.compile(r"[A-Za-z0-9][\w.+-]*(:\w+)?")
 
 Models = dict[str, list[tuple[dict[str, Any], Path]]]
@@ -45,18 +48,24 @@ def load_settings(folder: Path | None = None) -> Settings:
     require_type("folder", folder, Path, NoneType)
     models: Models = {role: [] for role in MODELS}
     values = _read(user_file(), models)
+    sources = dict.fromkeys(values, str(user_file()))
     trusted = [Path(name) for name in values.get(TRUSTED, "").split(os.pathsep) if name]
     project = _project(folder)
     untrusted = None
     if project and not _is_trusted(project, trusted):
         project, untrusted = None, project
     if project:
-        values |= _read_project(project / CONFIG_NAME, models)
-    environment = {key: os.environ.get(f"QRANK_{key.upper()}") for key in KEYS}
-    values |= {key: value for key, value in environment.items() if value and key != TRUSTED}
+        of_project = _read_project(project / CONFIG_NAME, models)
+        values |= of_project
+        sources |= dict.fromkeys(of_project, str(project / CONFIG_NAME))
+    variables = {key: f"QRANK_{key.upper()}" for key in KEYS if key != TRUSTED}
+    environment = {key: os.environ.get(name) for key, name in variables.items()}
+    values |= {key: value for key, value in environment.items() if value}
+    sources |= {key: variables[key] for key, value in environment.items() if value}
     git_excludes, ignore_case = _git_config()
     return Settings(
         values,
+        sources,
         project,
         untrusted,
         models,
@@ -123,8 +132,8 @@ def write(path: Path, key: str, value: str | None) -> None:
     """
     import tomlkit
 
-    if value is not None and key in NUMBERS:
-        checked_number(key, f"the setting {key}", value)
+    if value is not None:
+        check(key, value)
     models: Models = {role: [] for role in MODELS}
     if path == user_file():
         _read(path, models)  # what is there is right, or is said to be wrong
@@ -134,6 +143,8 @@ def write(path: Path, key: str, value: str | None) -> None:
     typed: object = value
     if value is not None and key in NUMBERS:
         typed = int(value)
+    elif value is not None and key in SECONDS:
+        typed = float(value) if "." in value or "e" in value.lower() else int(value)
     elif value is not None and key == TRUSTED:
         typed = [str(Path(name).expanduser().absolute()) for name in value.split(os.pathsep)]
     try:
@@ -226,12 +237,18 @@ def _read(path: Path, models: Models) -> dict[str, str]:
             raise InputError(f"{path}: there is no setting {key!r}", hint=f"use {', '.join(KEYS)}")
         if key == TRUSTED:
             table[key] = os.pathsep.join(_folders(path, value))
-        elif not isinstance(value, int if key in NUMBERS else str) or isinstance(value, bool):
-            wanted = "a number" if key in NUMBERS else "a string"
-            raise InputError(f"{path}: the setting {key!r} must be {wanted}")
+        elif not isinstance(value, _types(key)) or isinstance(value, bool):
+            kind = "a string" if _types(key) == (str,) else "a number"
+            raise InputError(f"{path}: the setting {key!r} must be {kind}")
     if "db" in table:  # relative to the file that says so
         table["db"] = str(path.parent / Path(table["db"]).expanduser())
     return {key: str(value) for key, value in table.items()}
+
+
+def _types(key: str) -> tuple[type, ...]:
+    if key in SECONDS:
+        return (int, float)
+    return (int,) if key in NUMBERS else (str,)
 
 
 def _folders(path: Path, value: Any) -> list[str]:

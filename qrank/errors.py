@@ -7,7 +7,8 @@ QrankError            anything below; exit status 2
 │   └── NoTextError   it holds no text: nothing went wrong
 │       └── SecretError   it holds a key
 ├── ModelError        a model file, its kind, or llama.cpp refusing it
-├── IndexFileError    the index file: missing, damaged, newer, or made with another model
+├── IndexFileError    the index file: damaged, newer, or made with another model
+│   └── NoIndexError  there is none
 └── OutputError       stdout: full, or closed
 """
 
@@ -48,6 +49,10 @@ class ModelError(QrankError):
 
 class IndexFileError(QrankError):
     """The index file can't be used as it is."""
+
+
+class NoIndexError(IndexFileError):
+    """There is no index file at that path."""
 
 
 class OutputError(QrankError):

@@ -13,11 +13,31 @@ from typing import Any
 
 from qrank.arguments import require_number, require_type, text_list
 from qrank.errors import InputError
+from qrank.results import Mode
 
 INDEX_NAME = "index.db"
-NUMBERS = {  # the least and the most: llama.cpp aborts with more threads, or negative ones
-    "threads": (1, 512),
+MOST = 1_000_000  # results, candidates, lines or tokens that may be asked for
+MOST_SECONDS = 100_000.0
+NUMBERS = {  # whole ones; the least and the most
+    "threads": (1, 512),  # llama.cpp aborts with more, or with negative ones
     "gpu_layers": (0, 1_000_000),
+    "limit": (1, MOST),
+    "candidates": (1, MOST),
+}
+PLACEMENT = ("threads", "gpu_layers")
+SECONDS = {"budget": (0.0, MOST_SECONDS)}
+CHOICES = {"mode": tuple(Mode), "color": ("auto", "always", "never")}
+DEFAULTS = {  # in words where there is no value that says it
+    "embed_model": "auto",
+    "rerank_model": "auto",
+    "collection": "default",
+    "mode": str(Mode.hybrid),
+    "limit": "10",
+    "candidates": "30",
+    "color": "auto",
+    "hyperlink_format": "none",
+    "threads": "one per physical core",
+    "gpu_layers": "all",
 }
 
 
@@ -28,6 +48,28 @@ def checked_number(key: str, said: str, value: str) -> int:
     if not value.isdecimal() or len(value) > 18 or not least <= int(value) <= most:
         raise InputError(f"{said} takes a whole number from {least} to {most}, not {value!r}")
     return int(value)
+
+
+def checked_seconds(key: str, said: str, value: str) -> float:
+    """The value of one of SECONDS; said: what the user knows it as. Raises InputError."""
+    least, most = SECONDS[key]
+    try:
+        seconds = float(value)
+    except ValueError:
+        seconds = -1.0
+    if not least <= seconds <= most:  # nor is nan
+        raise InputError(f"{said} takes a number from {least:g} to {most:g}, not {value!r}")
+    return seconds
+
+
+def check(key: str, value: str) -> None:
+    """Raise InputError for a value that a setting can't have."""
+    if key in NUMBERS:
+        checked_number(key, f"the setting {key}", value)
+    elif key in SECONDS:
+        checked_seconds(key, f"the setting {key}", value)
+    elif key in CHOICES and value not in CHOICES[key]:
+        raise InputError(f"{key} must be one of {', '.join(CHOICES[key])}, not {value!r}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +157,8 @@ class Settings:
     is preset."""
 
     values: Mapping[str, str] = field(default_factory=dict)
+    # of each value where it is preset: a file's path, or the name of a variable
+    sources: Mapping[str, str] = field(default_factory=dict)
     project: Path | None = None  # the .qrank folder whose index is used
     # a .qrank folder that would be used if it were not somebody else's
     untrusted: Path | None = None
@@ -129,13 +173,33 @@ class Settings:
         """A flag's value, else what is preset under key, else default."""
         return flag if flag is not None else self.values.get(key, default)
 
+    def count(self, key: str, flag: int | None, default: int) -> int:
+        """A flag's number, else what is preset under key, else default. Raises InputError."""
+        preset = self.values.get(key) if flag is None else None
+        if preset is None:
+            return default if flag is None else flag
+        return checked_number(key, f"the setting {key}", preset)
+
+    def seconds(self, key: str, flag: float | None) -> float | None:
+        """A flag's seconds, else what is preset under key. Raises InputError."""
+        preset = self.values.get(key) if flag is None else None
+        return flag if preset is None else checked_seconds(key, f"the setting {key}", preset)
+
+    def mode(self, flag: Mode | None) -> Mode:
+        """How candidates are found: as a flag says, else as it is preset. Raises InputError."""
+        if flag is not None:
+            return flag
+        preset = self.values.get("mode", DEFAULTS["mode"])
+        check("mode", preset)
+        return Mode(preset)
+
     def placement(self, flags: Placement) -> Placement:
         """Where models run: what flags leave open is filled from the presets.
 
         Raises InputError for a number that is out of range.
         """
         numbers: dict[str, int] = {}
-        for name in NUMBERS:
+        for name in PLACEMENT:
             flag, preset = getattr(flags, name), self.values.get(name)
             if flag is not None:
                 numbers[name] = checked_number(name, name, str(flag))

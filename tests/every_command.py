@@ -59,6 +59,7 @@ LINES = {  # in the folder that make() fills; where it can be, of several forms 
     "models quantize": ["models quantize f32.gguf made.gguf -q"],
     "models bench": ["models bench tiny --role embedder -q"],
     "config get": ["config get color"],
+    "config list": ["config list", "config list --json"],
     "config path": ["config path"],
 }
 SILENT = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+import shlex
 import signal
 import sys
 from copy import copy
@@ -35,8 +36,8 @@ from qrank.cli.commands import (
 )
 from qrank.cli.options import Command, Group, ModelCommand
 from qrank.cli.output.escape import escape_line
-from qrank.cli.state import GONE, Run, working_folder
-from qrank.errors import QrankError, Terminated
+from qrank.cli.state import GONE, Run, is_in_repository, working_folder
+from qrank.errors import NoIndexError, QrankError, Terminated
 from qrank.files import reason
 
 app = typer.Typer(
@@ -133,12 +134,21 @@ def run() -> int:
         if run.debug:
             raise
         if isinstance(error, QrankError):
-            gone = isinstance(error.__cause__, FileNotFoundError) and working_folder() is None
-            return _fail(GONE if gone else str(error), error.status)
+            return _fail(_advised(error, run), error.status)
         if isinstance(error, OSError):
             return _fail(_of_system(error), 2)
         return _fail(f"{type(error).__name__}: {error}; --debug shows where", 2)
     return status
+
+
+def _advised(error: QrankError, run: Run) -> str:
+    """An error, with the advice that fits the working folder."""
+    if isinstance(error.__cause__, FileNotFoundError) and run.folder is None:
+        return GONE
+    named = run.db is not None or "db" in run.settings.values
+    if isinstance(error, NoIndexError) and not named and is_in_repository(run.folder):
+        return f"{error.what}; make one for this repository with: qrank init && qrank index ."
+    return str(error)
 
 
 def _terminate(_number: int, _frame: object) -> None:
@@ -154,7 +164,7 @@ def _usage(error: ClickException) -> str:
     """What was wrong with the command line, and where its help is."""
     message = error.format_message()
     if "unexpected extra argument" in message:
-        message += "; quote arguments that contain spaces, and globs"
+        message += _meant(error) or "; quote arguments that contain spaces, and globs"
     if re.match("No such option: -[^-]", message):
         message += "; put arguments that begin with - after --"
     for said, meant in _PLAINLY.items():
@@ -163,6 +173,15 @@ def _usage(error: ClickException) -> str:
     named = [command.name or "" for command in _commands_of(sys.argv[1:])]
     path = context.command_path if context else " ".join(["qrank", *named])
     return f"{message} (see {path} --help)"
+
+
+def _meant(error: ClickException) -> str:
+    """What was meant by a search with a second argument, as grep takes one."""
+    extra = re.search(r" \((.+)\)$", error.format_message())
+    command = getattr(getattr(error, "ctx", None), "info_name", "")
+    if command not in ("search", "tui") or extra is None or not os.path.exists(extra[1]):  # noqa: PTH110
+        return ""
+    return f"; to search only there use --path {shlex.quote(extra[1])}"
 
 
 def _command(run: Run, arguments: list[str]) -> int:

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperGroup, TyperOption
 
+from qrank import settings as presets
 from qrank.analysis.fields import date_span
 from qrank.cli.help import write_options
 from qrank.cli.shell import complete
@@ -124,8 +125,8 @@ class ModelCommand(TyperCommand):
 
 # What the commands that print results have in common.
 
-MOST = 1_000_000  # results, candidates, lines or tokens that may be asked for
-MOST_SECONDS = MOST_SCORE = 100_000.0
+MOST, MOST_SECONDS = presets.MOST, presets.MOST_SECONDS
+MOST_SCORE = 100_000.0
 Limit = Annotated[
     int | None,
     typer.Option("-n", "--limit", min=1, max=MOST, help="Show at most N results. [default: 10]"),

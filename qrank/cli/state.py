@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from typer._click.globals import get_current_context  # typer is pinned below 0.29
 
 from qrank.errors import InputError
-from qrank.settings import Placement
+from qrank.settings import CHOICES, Placement
 
 if TYPE_CHECKING:
     from qrank.api import Index
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 GONE = "the working folder no longer exists; change to another"
-COLOR_CHOICES = ("auto", "always", "never")
+COLOR_CHOICES = CHOICES["color"]
 
 
 @dataclass
@@ -93,6 +93,17 @@ class Run:
             placement=self.placement,
             settings=self.settings,
         )
+
+
+def is_in_repository(folder: str | None) -> bool:
+    """Whether a folder is in a repository of git's, or of another such program."""
+    if folder is None:
+        return False
+    return any(
+        (place / name).exists()
+        for place in (Path(folder), *Path(folder).parents)
+        for name in (".git", ".hg", ".jj")
+    )
 
 
 def working_folder() -> str | None:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         PathStatus,
         Result,
     )
+    from qrank.settings import Settings
     from qrank.upkeep.speeds import Speed
 
 SCHEMA = 1
@@ -278,6 +279,26 @@ def model_speeds(entry: Entry, speeds: Sequence[Speed], best: Speed) -> Object:
 def fields(found: Sequence[FieldCount]) -> Object:
     """The fields of documents, with their most frequent values."""
     return {"schema": SCHEMA, "fields": [asdict(field) for field in found]}
+
+
+def settings(settings: Settings) -> Object:
+    """All settings with their values (null: there is none), and where each comes from: a file, a
+    variable of the environment, or `default`."""
+    from qrank.config import KEYS
+    from qrank.settings import DEFAULTS
+
+    defaults: dict[str, str] = {"db": str(settings.index_path()), **DEFAULTS}
+    return {
+        "schema": SCHEMA,
+        "settings": [
+            {
+                "key": key,
+                "value": settings.values.get(key, defaults.get(key)),
+                "source": settings.sources.get(key, "default"),
+            }
+            for key in KEYS
+        ],
+    }
 
 
 def removal(files: int, chunks: int) -> Object:

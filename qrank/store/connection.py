@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from qrank.analysis.fields import folded
-from qrank.errors import IndexFileError
+from qrank.errors import IndexFileError, NoIndexError
 from qrank.names import composed
 from qrank.store import schema
 from qrank.store.decode import LONGEST_VALUE, DamagedError
@@ -39,9 +39,7 @@ def _connect(path: Path, *, create: bool) -> sqlite3.Connection:
     if path.is_dir():
         raise IndexFileError(f"{path} is a folder, not an index file")
     if not create and not path.exists():
-        raise IndexFileError(
-            f"there is no index at {path}", hint="create it with: qrank index PATH"
-        )
+        raise NoIndexError(f"there is no index at {path}", hint="create it with: qrank index PATH")
     with translate_sqlite_errors(path):
         if create:
             return _retried(lambda: _open_to_write(path))

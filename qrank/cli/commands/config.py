@@ -10,7 +10,7 @@ import typer
 from qrank.cli.options import Command
 from qrank.cli.output import hyperlinks
 from qrank.cli.shell import complete
-from qrank.cli.state import COLOR_CHOICES, current
+from qrank.cli.state import current
 from qrank.errors import InputError
 from qrank.models.registry import AUTO, Role
 
@@ -55,6 +55,27 @@ def get(
     json_output.text(values[key], "\n")
 
 
+@app.command("list", cls=Command)
+def list_(
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """List all settings with their value here, and where it comes from.
+
+    That is the environment, a settings file, or qrank's default.
+    """
+    from qrank import json_form
+    from qrank.cli.output import json_output
+
+    known = json_form.settings(current().settings)
+    if as_json:
+        json_output.document(known)
+        return
+    width = max(len(str(each["value"] or "")) for each in known["settings"])
+    for each in known["settings"]:
+        line = f"{each['key']:<17} {each['value'] or '':<{min(width, 40)}}  {each['source']}"
+        json_output.text(line, "\n")
+
+
 @app.command("set", cls=Command)
 def set_(
     key: Key,
@@ -80,8 +101,6 @@ def path(project: Project = False) -> None:
 def _checked(key: str, value: str | None) -> str | None:
     if value is None:
         return None
-    if key == "color" and value not in COLOR_CHOICES:
-        raise InputError(f"color must be one of {', '.join(COLOR_CHOICES)}, not {value!r}")
     if key == "hyperlink_format":
         hyperlinks.checked(value)
     roles = {"embed_model": Role.embedder, "rerank_model": Role.reranker}

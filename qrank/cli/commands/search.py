@@ -54,7 +54,7 @@ if TYPE_CHECKING:
     from qrank.api import Index
     from qrank.results import Answer
 
-LIMIT = 10
+LIMIT, CANDIDATES = 10, 30
 COUNTED = 100  # results that --count goes through where every chunk has some score
 
 
@@ -72,12 +72,17 @@ def search(
     limit: Limit = None,
     offset: Offset = 0,
     sort: SortBy = None,
-    mode: Annotated[Mode, typer.Option(help="How to find candidates.")] = Mode.hybrid,
+    mode: Annotated[
+        Mode | None, typer.Option(help="How to find candidates. [default: hybrid]")
+    ] = None,
     rerank: Annotated[
         bool | None,
         typer.Option("--rerank/--no-rerank", help="Whether to rerank. [default: yes if hybrid]"),
     ] = None,
-    candidates: Annotated[int, typer.Option(min=1, max=MOST, help="How many to rerank.")] = 30,
+    candidates: Annotated[
+        int | None,
+        typer.Option(min=1, max=MOST, help="How many to rerank. [default: 30]"),
+    ] = None,
     budget: Annotated[
         float | None,
         typer.Option(
@@ -131,6 +136,10 @@ def search(
     Exit status: 0 something was found, 1 nothing was found, 2 an error.
     """
 
+    presets = current().settings
+    mode = presets.mode(mode)
+    candidates = presets.count("candidates", candidates, CANDIDATES)
+    budget = presets.seconds("budget", budget)
     output = forms.output(
         as_json=as_json,
         as_jsonl=as_jsonl,
@@ -242,7 +251,7 @@ def similar(
         answer = index.similar(
             place,
             mode=mode,
-            limit=limit or LIMIT,
+            limit=current().settings.count("limit", limit, LIMIT),
             collections=collection or (),
             path=path or (),
             where=where or (),
@@ -260,7 +269,7 @@ def _limit(output: forms.Output, mode: Mode, candidates: int) -> int:
         return candidates
     if output.form is Form.count:
         return MOST if mode is Mode.bm25 else max(COUNTED, candidates)
-    return LIMIT
+    return current().settings.count("limit", None, LIMIT)
 
 
 def _asked(query: str | None, more: list[str] | None) -> str | list[str]:
