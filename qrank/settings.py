@@ -13,7 +13,6 @@ from typing import Any
 
 from qrank.arguments import require_number, require_type, text_list
 from qrank.errors import InputError
-from qrank.results import Mode
 
 INDEX_NAME = "index.db"
 MOST = 1_000_000  # results, candidates, lines or tokens that may be asked for
@@ -26,12 +25,12 @@ NUMBERS = {  # whole ones; the least and the most
 }
 PLACEMENT = ("threads", "gpu_layers")
 SECONDS = {"budget": (0.0, MOST_SECONDS)}
-CHOICES = {"mode": tuple(Mode), "color": ("auto", "always", "never")}
+CHOICES = {"mode": ("hybrid", "bm25", "vector"), "color": ("auto", "always", "never")}
 DEFAULTS = {  # in words where there is no value that says it
     "embed_model": "auto",
     "rerank_model": "auto",
     "collection": "default",
-    "mode": str(Mode.hybrid),
+    "mode": "hybrid",
     "limit": "10",
     "candidates": "30",
     "color": "auto",
@@ -185,13 +184,14 @@ class Settings:
         preset = self.values.get(key) if flag is None else None
         return flag if preset is None else checked_seconds(key, f"the setting {key}", preset)
 
-    def mode(self, flag: Mode | None) -> Mode:
-        """How candidates are found: as a flag says, else as it is preset. Raises InputError."""
+    def choice(self, key: str, flag: str | None) -> str:
+        """A flag's choice, else the one that is preset under key, or by default. Raises
+        InputError."""
         if flag is not None:
             return flag
-        preset = self.values.get("mode", DEFAULTS["mode"])
-        check("mode", preset)
-        return Mode(preset)
+        preset = self.values.get(key, DEFAULTS[key])
+        check(key, preset)
+        return preset
 
     def placement(self, flags: Placement) -> Placement:
         """Where models run: what flags leave open is filled from the presets.

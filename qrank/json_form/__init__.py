@@ -281,10 +281,9 @@ def fields(found: Sequence[FieldCount]) -> Object:
     return {"schema": SCHEMA, "fields": [asdict(field) for field in found]}
 
 
-def settings(settings: Settings) -> Object:
-    """All settings with their values (null: there is none), and where each comes from: a file, a
-    variable of the environment, or `default`."""
-    from qrank.config import KEYS
+def settings(settings: Settings, keys: Sequence[str]) -> Object:
+    """Settings by their names, with their values (null: there is none), and where each comes from:
+    a file, a variable of the environment, or `default`."""
     from qrank.settings import DEFAULTS
 
     defaults: dict[str, str] = {"db": str(settings.index_path()), **DEFAULTS}
@@ -296,7 +295,7 @@ def settings(settings: Settings) -> Object:
                 "value": settings.values.get(key, defaults.get(key)),
                 "source": settings.sources.get(key, "default"),
             }
-            for key in KEYS
+            for key in keys
         ],
     }
 

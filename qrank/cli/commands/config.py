@@ -63,10 +63,10 @@ def list_(
 
     That is the environment, a settings file, or qrank's default.
     """
-    from qrank import json_form
+    from qrank import config, json_form
     from qrank.cli.output import json_output
 
-    known = json_form.settings(current().settings)
+    known = json_form.settings(current().settings, config.KEYS)
     if as_json:
         json_output.document(known)
         return

@@ -137,7 +137,7 @@ def search(
     """
 
     presets = current().settings
-    mode = presets.mode(mode)
+    mode = Mode(presets.choice("mode", mode))
     candidates = presets.count("candidates", candidates, CANDIDATES)
     budget = presets.seconds("budget", budget)
     output = forms.output(
