@@ -34,6 +34,7 @@ from qrank.results import (
     PathStatus,
     Sort,
     Stale,
+    StoredChunk,
 )
 from qrank.settings import ANYWHERE, NO_SETTINGS, Placement, Reading, Settings, Walking
 
@@ -301,10 +302,20 @@ class Index(Closing):
         """A chunk by the id that a result gives. Raises InputError when there is none."""
         from qrank.searching.search import indexed_chunk
 
+        return indexed_chunk(self._stored(id))
+
+    def indexed_content(self, id: str) -> bytes:
+        """The file that a chunk is from, as it was indexed. Raises InputError when there is no
+        such chunk, the file's content is another now, or it can't be read."""
+        from qrank.searching.freshness import content
+
+        return content(self._stored(id))
+
+    def _stored(self, id: str) -> StoredChunk:
         require_type("id", id, str)
         number = int(id) if id.isdecimal() and len(id) < 19 else -1
         for stored in self._open().chunks([number]).values():
-            return indexed_chunk(stored)
+            return stored
         raise InputError(
             f"there is no passage {id!r} in {self.path}",
             hint="qrank search --json prints ids; the chunks of a file that changed get new ones",

@@ -21,8 +21,9 @@ LAYERS = {  # each may import those after it
     # It calls functions of the API, and of parts that are made for a command of their own.
     "cli": {
         *("api", "standalone", "json_form", "config", "models", "progress"),
-        *("evaluation", "upkeep", "agents", "serve"),
+        *("evaluation", "upkeep", "agents", "serve", "web"),
     },
+    "web": {"agents", "api", "json_form", "serve", "standalone"},
     "agents": {"api", "searching", "serve"},
     "serve": {"api", "standalone", "config", "models"},
     "evaluation": {"api", "inference", "indexing", "searching", "progress", "store", "models"},

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import anyio
 import anyio.to_thread
 from mcp.server import MCPServer
+from mcp.server.transport_security import TransportSecuritySettings
 from mcp.types import CallToolResult, TextContent, ToolAnnotations
 from pydantic import Field
 
@@ -211,6 +212,18 @@ async def _answer(call: Callable[[], str], progress: Cancellable | None = None) 
             progress.cancel()
         raise
     return CallToolResult(content=[TextContent(type="text", text=text)], is_error=failed)
+
+
+def http_routes(tools: Tools) -> tuple[list[Any], Callable[[], Any]]:
+    """Routes that serve the tools at /mcp, each request by itself, and what has to run beside
+    them. Who may ask, from where, is checked before."""
+    server = make_server(tools)
+    app = server.streamable_http_app(
+        stateless_http=True,
+        json_response=True,
+        transport_security=TransportSecuritySettings(enable_dns_rebinding_protection=False),
+    )
+    return list(app.routes), server.session_manager.run
 
 
 def serve_stdio(tools: Tools, stdout: Stdout) -> None:

@@ -1,0 +1,174 @@
+"""From a request's JSON to an answer's: what each endpoint does, in a thread of its own."""
+
+from __future__ import annotations
+
+import base64
+import os
+import re
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from qrank import json_form
+from qrank.agents.deadline import Cancellable
+from qrank.analysis import text as analyser
+from qrank.errors import InputError
+from qrank.serve.pool import Pool
+from qrank.web.problems import ProblemError
+
+if TYPE_CHECKING:
+    from qrank.api import Index
+    from qrank.results import Answer
+
+GROUP = 32  # texts that are embedded before it is looked whether anybody still waits
+_SEARCH_OPTIONS = {  # by their names in a request: what Index.search calls them
+    **{name: name for name in ("mode", "rerank", "limit", "candidates", "budget", "path")},
+    **{name: name for name in ("per_file", "min_score", "stale", "unfinished")},
+    "collection": "collections",
+    "type": "types",
+}
+_SIMILAR_OPTIONS = {
+    **{name: name for name in ("mode", "limit", "path", "per_file", "min_score", "stale")},
+    "collection": "collections",
+}
+
+
+class Answers:
+    """Answers requests that have been checked against their schemas. Threads may share it."""
+
+    def __init__(self, pool: Pool, db: Callable[[], Path]) -> None:
+        """db: which index is meant when a request names none."""
+        self._pool, self._db = pool, db
+
+    def search(self, asked: dict[str, Any], progress: Cancellable) -> Any:
+        """What `qrank search --json` prints."""
+        options = {name: asked[key] for key, name in _SEARCH_OPTIONS.items() if key in asked}
+        for name in ("since", "until"):
+            if name in asked:
+                options[name] = _moment(name, asked[name])
+        models = {name: asked.get(name) for name in ("embed_model", "rerank_model")}
+        with self._pool.index(self.path(asked.get("db")), **models) as index:
+            answer = index.search(asked["query"], progress=progress, **options)
+            terms = index.bm25_terms(answer) if asked.get("explain") else None
+        found = json_form.answer(answer, terms=terms)
+        if asked.get("matches"):
+            for each in found["results"]:
+                each["matches"] = matches(each["text"], answer)
+        return found
+
+    def similar(self, asked: dict[str, Any], progress: Cancellable) -> Any:
+        """What `qrank similar --json` prints."""
+        options = {name: asked[key] for key, name in _SIMILAR_OPTIONS.items() if key in asked}
+        with self.index(asked.get("db")) as index:
+            try:
+                return json_form.answer(index.similar(asked["place"], **options))
+            except InputError as error:
+                raise ProblemError(404, str(error)) from error
+
+    def get(self, asked: dict[str, Any], progress: Cancellable) -> Any:
+        """What `qrank get --json` prints."""
+        if ("ids" in asked) == ("path" in asked):
+            raise ProblemError(400, "give either ids or path")
+        with self.index(asked.get("db")) as index:
+            try:
+                if "ids" in asked:
+                    return json_form.indexed_chunks([index.get(i) for i in asked["ids"]])
+                chunks = index.file_chunks(asked["path"])
+            except InputError as error:
+                raise ProblemError(404, str(error)) from error
+        first, last = asked.get("from_line", 1), asked.get("to_line", 10**9)
+        return json_form.indexed_chunks(
+            chunk for chunk in chunks if chunk.end_line >= first and chunk.start_line <= last
+        )
+
+    def status(self, asked: dict[str, Any], progress: Cancellable) -> Any:
+        """What `qrank status --json` prints."""
+        with self.index(asked.get("db")) as index:
+            return index.status()
+
+    def embeddings(self, asked: dict[str, Any], progress: Cancellable) -> Any:
+        """As OpenAI's; with input_type "query" the model's query prompt is put around."""
+        texts = [asked["input"]] if isinstance(asked["input"], str) else asked["input"]
+        vectors: list[Any] = []
+        with self._pool.embedding(asked.get("model")) as embedding:
+            for at in range(0, len(texts), GROUP):
+                progress.advance()
+                vectors += list(
+                    embedding(
+                        texts[at : at + GROUP],
+                        query=asked.get("input_type") == "query",
+                        dims=asked.get("dimensions"),
+                    )
+                )
+        encode = _base64 if asked.get("encoding_format") == "base64" else list_of_floats
+        return {
+            "object": "list",
+            "data": [
+                {"object": "embedding", "index": i, "embedding": encode(vector)}
+                for i, vector in enumerate(vectors)
+            ],
+            "model": asked.get("model") or "auto",
+            # Nobody is charged: what clients add up need not be exact.
+            "usage": {"prompt_tokens": 0, "total_tokens": 0},
+        }
+
+    def rerank(self, asked: dict[str, Any], progress: Cancellable) -> Any:
+        """As Jina's and Cohere's: P(relevant) of each document, best first."""
+        texts = [each if isinstance(each, str) else each["text"] for each in asked["documents"]]
+        ranked: list[Any] = []
+        if texts:
+            with self._pool.reranking(asked.get("model")) as reranking:
+                ranked = reranking(
+                    asked["query"], texts, instruction=asked.get("instruction"), progress=progress
+                )
+        results = [{"index": r.index, "relevance_score": r.score} for r in ranked]
+        if asked.get("return_documents"):
+            for result in results:
+                result["document"] = {"text": texts[result["index"]]}
+        return {"model": asked.get("model") or "auto", "results": results[: asked.get("top_n")]}
+
+    def index(self, named: str | None) -> AbstractContextManager[Index]:
+        """The index that a request means, opened."""
+        return self._pool.index(self.path(named))
+
+    def path(self, named: str | None) -> Path:
+        """The file of the index that a request means. Raises ProblemError for one that is not this
+        user's, or not there."""
+        if not named:
+            return self._db()
+        path = Path(named)
+        try:
+            found = path.stat()
+        except (OSError, ValueError):
+            raise ProblemError(404, f"there is no index {named}") from None
+        if hasattr(os, "geteuid") and found.st_uid != os.geteuid():
+            raise ProblemError(403, f"{named} belongs to another user")
+        return path
+
+
+def matches(text: str, answer: Answer) -> list[tuple[int, int]]:
+    """Where the words of a query are in a text, as characters from and to."""
+    wanted = set(answer.terms)
+    return [
+        (start, end) for start, end, terms in analyser.tokens(text) if wanted.intersection(terms)
+    ]
+
+
+def list_of_floats(vector: Any) -> list[float]:
+    """A vector as JSON has it."""
+    return [float(value) for value in vector]
+
+
+def _base64(vector: Any) -> str:
+    import numpy as np
+
+    return base64.b64encode(np.asarray(vector, dtype="<f4").tobytes()).decode()
+
+
+def _moment(name: str, value: str) -> datetime:
+    try:
+        return datetime.fromisoformat(value)
+    except ValueError as error:
+        raise ProblemError(400, f"{name}: {re.sub('[^ -~]', '?', str(error))}") from None

@@ -1,0 +1,174 @@
+"""The HTTP application: its addresses, and how a request becomes work in a thread."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from functools import partial
+from typing import Any
+
+import anyio
+import anyio.to_thread
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from qrank import json_form
+from qrank.agents.deadline import Cancellable, CancelledError
+from qrank.errors import QrankError
+from qrank.web import pages, problems, schemas
+from qrank.web.access import Access
+from qrank.web.answers import Answers
+from qrank.web.guard import Guard
+from qrank.web.problems import ProblemError
+
+QUICK, SLOW = 8, 32  # requests at once: of those that run no model, and of the others
+NO_MCP = 'MCP needs the package mcp; install it with: pip install "qrank[mcp]"'
+
+log = logging.getLogger("qrank.serve")
+Answer = Callable[[dict[str, Any], Cancellable], Any]
+Mcp = tuple[list[BaseRoute], Callable[[], AbstractAsyncContextManager[None]]]
+
+
+def make_app(
+    answers: Answers, access: Access, names: frozenset[str], mcp: Mcp | None = None
+) -> Guard:
+    """The application. names: those of this server; mcp: its routes, and what has to run beside
+    them."""
+    # A search by words must not wait for rerankings.
+    quick, slow = anyio.CapacityLimiter(QUICK), anyio.CapacityLimiter(SLOW)
+
+    def post(path: str, schema: dict[str, Any], answer: Answer) -> Route:
+        async def endpoint(request: Request) -> Response:
+            asked = await _json(request)
+            schemas.check(asked, schema)
+            is_quick = asked.get("mode") == "bm25" or path in ("/v1/get", "/v1/similar")
+            found = await _work(request, partial(answer, asked), quick if is_quick else slow)
+            return Response(json_form.line(found), media_type="application/json")
+
+        endpoint.__doc__ = answer.__doc__
+        return Route(path, _answering(endpoint), methods=["POST"])
+
+    async def status(request: Request) -> Response:
+        asked = dict(request.query_params)
+        if asked.keys() - {"db"}:
+            raise ProblemError(400, "the only parameter is db")
+        if "db" in asked:
+            schemas.check(asked["db"], schemas.DB, "db")
+        return JSONResponse(await _work(request, partial(answers.status, asked), quick))
+
+    async def health(_request: Request) -> Response:
+        return JSONResponse({"ok": True})
+
+    async def description(_request: Request) -> Response:
+        return JSONResponse(schemas.openapi())
+
+    routes: list[BaseRoute] = [
+        Route("/healthz", _answering(health), methods=["GET"]),
+        Route("/openapi.json", _answering(description), methods=["GET"]),
+        Route("/v1/status", _answering(status), methods=["GET"]),
+        post("/v1/search", schemas.SEARCH, answers.search),
+        post("/v1/similar", schemas.SIMILAR, answers.similar),
+        post("/v1/get", schemas.GET, answers.get),
+        post("/v1/embeddings", schemas.EMBEDDINGS, answers.embeddings),
+        post("/v1/rerank", schemas.RERANK, answers.rerank),
+        *pages.routes(access, answers, _answering, partial(_work, limiter=quick)),
+    ]
+    beside: Callable[[], Any] = nullcontext
+    if mcp is None:
+
+        async def missing(_request: Request) -> Response:
+            return problems.response(501, NO_MCP)
+
+        routes.append(Route("/mcp", missing, methods=["GET", "POST", "DELETE"]))
+    else:
+        more, beside = mcp
+        routes += more
+
+    @asynccontextmanager
+    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        async with beside():
+            yield
+
+    app = Starlette(
+        routes=routes,
+        lifespan=lifespan,
+        exception_handlers={HTTPException: _http_problem},
+    )
+    return Guard(app, access, names)
+
+
+def _http_problem(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    said = {404: "there is nothing at this address", 405: "this method is not allowed here"}
+    found = problems.response(error.status_code, said.get(error.status_code, error.detail))
+    found.headers.update(error.headers or {})  # Allow
+    return found
+
+
+def _answering(endpoint: Callable[[Request], Any]) -> Callable[[Request], Any]:
+    """The endpoint with its errors as problem documents."""
+
+    async def answer(request: Request) -> Response:
+        try:
+            found: Response = await endpoint(request)
+            return found
+        except ProblemError as error:
+            return problems.response(error.status, str(error))
+        except (ClientDisconnect, CancelledError):
+            return Response(status_code=499)  # nobody reads it
+        except (QrankError, ValueError, TypeError) as error:
+            named = request.state._state.get("names_model", False)
+            return problems.response(problems.status_of(error, named=named), str(error))
+        except HTTPException:
+            raise
+        except Exception:
+            log.exception("%s failed", request.url.path)
+            return problems.response(500, "this should not have happened; the log says more")
+
+    return answer
+
+
+async def _json(request: Request) -> dict[str, Any]:
+    """The object that a request's body is. Raises ProblemError."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != "application/json":  # what a page of another site can send without being asked
+        raise ProblemError(415, "send JSON, as Content-Type: application/json")
+    body = await request.body()
+    try:
+        asked = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise ProblemError(400, f"the body is not valid JSON: {error}") from None
+    if not isinstance(asked, dict):
+        raise ProblemError(400, "the body must be of type object")
+    named = ("model", "embed_model", "rerank_model", "dimensions", "instruction")
+    request.state.names_model = any(name in asked for name in named)
+    return asked
+
+
+async def _work(
+    request: Request, call: Callable[[Cancellable], Any], limiter: anyio.CapacityLimiter
+) -> Any:
+    """What a call returns, made in a thread; it ends at its next step when the client goes away,
+    or too much time has passed."""
+    progress = Cancellable()
+
+    async def watch() -> None:
+        while not await request.is_disconnected():  # the server tells in no other way
+            await asyncio.sleep(0.1)
+        progress.cancel()
+
+    watching = asyncio.create_task(watch())
+    try:
+        # A thread that waits for a model can't be ended, so it isn't waited for.
+        return await anyio.to_thread.run_sync(
+            call, progress, limiter=limiter, abandon_on_cancel=True
+        )
+    finally:
+        progress.cancel()
+        watching.cancel()

@@ -1,0 +1,115 @@
+"""The page for people: its files, what lets it in, and pictures of pages of PDFs."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from qrank import standalone
+from qrank.agents.deadline import Cancellable
+from qrank.errors import QrankError
+from qrank.web import schemas
+from qrank.web.access import COOKIE, SESSION_SECONDS, Access
+from qrank.web.answers import Answers
+from qrank.web.problems import ProblemError
+
+FOLDER = Path(__file__).with_name("page")
+FILES = {"page.js": "text/javascript", "page.css": "text/css"}
+DRAW_SECONDS = 30
+CLOSED = """\
+<!doctype html><html lang="en"><meta charset="utf-8"><title>qrank</title>
+<h1>This page is closed</h1><p>Open it with: <code>qrank serve --open</code></p></html>
+"""
+
+
+def routes(
+    access: Access,
+    answers: Answers,
+    answering: Callable[[Any], Any],
+    work: Callable[[Request, Callable[[Cancellable], Any]], Any],
+) -> list[BaseRoute]:
+    """The page's addresses."""
+
+    async def page(request: Request) -> Response:
+        if access.has_session(request.cookies.get(COOKIE, "")):
+            if request.url.query:  # no code stays in the history
+                return RedirectResponse("/", 303)
+            return HTMLResponse((FOLDER / "index.html").read_text("utf-8"))
+        if not access.takes_code(request.query_params.get("code", "")):
+            return HTMLResponse(CLOSED, 401)
+        found = RedirectResponse("/", 303)
+        found.set_cookie(
+            COOKIE,
+            access.new_session(),
+            max_age=SESSION_SECONDS,
+            path="/",
+            httponly=True,
+            samesite="strict",
+        )
+        return found
+
+    async def file(request: Request) -> Response:
+        name = request.path_params["name"]
+        if name not in FILES:
+            raise ProblemError(404, "there is nothing at this address")
+        return Response((FOLDER / name).read_text("utf-8"), media_type=FILES[name])
+
+    async def code(_request: Request) -> Response:
+        return JSONResponse({"code": access.new_code()})
+
+    async def formats(_request: Request) -> Response:
+        return JSONResponse(list(standalone.formats()))
+
+    async def picture(request: Request) -> Response:
+        asked = request.query_params
+        number = asked.get("page", "")
+        if not number.isdecimal() or len(number) > 6 or "id" not in asked:
+            raise ProblemError(400, "give the id of a passage, and the number of a page")
+        if "db" in asked:
+            schemas.check(asked["db"], schemas.DB, "db")
+        drawn = await work(
+            request, partial(draw, answers, asked.get("db"), asked["id"], int(number))
+        )
+        return Response(drawn, media_type="image/png")
+
+    return [
+        Route("/", answering(page), methods=["GET"]),
+        Route("/page/formats", answering(formats), methods=["GET"]),
+        Route("/page/picture", answering(picture), methods=["GET"]),
+        Route("/page/{name}", answering(file), methods=["GET"]),
+        Route("/v1/open", answering(code), methods=["POST"]),
+    ]
+
+
+def draw(answers: Answers, db: str | None, passage: str, page: int, progress: Cancellable) -> bytes:
+    """A page of the PDF that a passage is from, as PNG. Raises ProblemError.
+
+    The file is read only when its content is what was indexed, so that nothing else is ever shown;
+    and in a process of its own, because a PDF may be made to break its reader.
+    """
+    with answers.index(db) as index:
+        try:
+            data = index.indexed_content(passage)
+        except QrankError as error:
+            raise ProblemError(404, str(error)) from error
+    try:
+        drawn = subprocess.run(
+            [sys.executable, "-m", "qrank.web.picture", str(page)],
+            input=data,
+            capture_output=True,
+            timeout=DRAW_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise ProblemError(404, "the page takes too long to draw") from None
+    if drawn.returncode or not drawn.stdout:
+        raise ProblemError(404, "the file has no such page that can be drawn")
+    return drawn.stdout

@@ -1,0 +1,48 @@
+"""Errors as problem documents (RFC 9457)."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+from qrank.errors import IndexFileError, ModelError, QrankError
+
+if TYPE_CHECKING:
+    from starlette.responses import Response
+
+
+class ProblemError(Exception):
+    """A request that can't be answered, with the status that says so."""
+
+    def __init__(self, status: int, detail: str) -> None:
+        super().__init__(detail)
+        self.status = status
+
+
+def response(status: int, detail: str) -> Response:
+    """A problem document."""
+    from starlette.responses import JSONResponse
+
+    headers = {"WWW-Authenticate": "Bearer"} if status == 401 else {}
+    if status in (408, 413):
+        headers["Connection"] = "close"  # the rest of the body is not wanted
+    return JSONResponse(
+        {
+            "type": "about:blank",
+            "title": HTTPStatus(status).phrase,
+            "status": status,
+            "detail": detail,
+        },
+        status,
+        headers,
+        media_type="application/problem+json",
+    )
+
+
+def status_of(error: Exception, *, named: bool) -> int:
+    """The status for an error of qrank's. named: the request names the model that it needs."""
+    if isinstance(error, IndexFileError):
+        return 404
+    if isinstance(error, ModelError):
+        return 400 if named else 503
+    return 400 if isinstance(error, QrankError | ValueError | TypeError) else 500

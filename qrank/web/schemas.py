@@ -1,0 +1,368 @@
+"""What requests may say, as JSON Schemas; the same tables check them and make the OpenAPI page."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from typing import Any
+
+from qrank import __version__, json_form
+from qrank.results import Mode, Stale
+from qrank.web.problems import ProblemError
+
+Schema = dict[str, Any]
+MOST_TEXTS = 2048
+_TYPES: dict[str, tuple[type, ...]] = {
+    "string": (str,),
+    "integer": (int,),
+    "number": (int, float),
+    "boolean": (bool,),
+    "array": (list,),
+    "object": (dict,),
+}
+# An alias, perhaps with a type of quantisation: no path and no URL, which a web page may not name.
+_ALIAS = r"^[A-Za-z0-9][A-Za-z0-9_.+-]*(:[A-Za-z0-9_]+)?$"
+_DATE = r"^\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d)?)?$"
+_ABSOLUTE = r"^(/|[A-Za-z]:[/\\])"
+
+
+def _text(description: str, **more: Any) -> Schema:
+    return {"type": "string", "description": description, "maxLength": 100_000, **more}
+
+
+def _texts(description: str) -> Schema:
+    one: Schema = {"type": "string", "maxLength": 1000}
+    return {
+        "anyOf": [one, {"type": "array", "items": one, "maxItems": 100}],
+        "description": description,
+    }
+
+
+def _count(description: str, most: int = 1000) -> Schema:
+    return {"type": "integer", "minimum": 1, "maximum": most, "description": description}
+
+
+def _switch(description: str) -> Schema:
+    return {"type": "boolean", "description": description}
+
+
+def _choice(description: str, *choices: str) -> Schema:
+    return {"type": "string", "enum": list(choices), "description": description}
+
+
+def _object(required: list[str], **properties: Schema) -> Schema:
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": required,
+        "additionalProperties": False,
+    }
+
+
+DB = _text(
+    "the index: the absolute path of an index file of this user; default: the server's",
+    pattern=_ABSOLUTE,
+)
+MODEL = _text("an alias, as `qrank models list` has it; default: auto", pattern=_ALIAS)
+_FILTERS: dict[str, Schema] = {
+    "collection": _texts("only this collection, or these"),
+    "path": _text("only files whose path matches this glob"),
+    "per_file": _count("at most so many results of one file"),
+    "min_score": {"type": "number", "description": "results below are left out"},
+    "stale": _choice("what becomes of results whose file has changed", *Stale),
+    "db": DB,
+}
+_QUERY: Schema = {
+    "anyOf": [
+        {"type": "string", "maxLength": 100_000},
+        {
+            "type": "array",
+            "items": {"type": "string", "maxLength": 100_000},
+            "minItems": 1,
+            "maxItems": 20,
+        },
+    ],
+    "description": "what to look for; several queries are fused",
+}
+SEARCH = _object(
+    ["query"],
+    query=_QUERY,
+    mode=_choice("how candidates are found; default: hybrid", *Mode),
+    rerank=_switch("whether to rerank; default: when hybrid"),
+    limit=_count("at most so many results; default: 10"),
+    candidates=_count("how many to rerank; default: 30"),
+    budget={"type": "number", "minimum": 0, "description": "seconds after which reranking stops"},
+    type=_texts("only files of this type, or these: pdf, markdown, md"),
+    since=_text("only files modified at this date or later", pattern=_DATE),
+    until=_text("only files modified before this date", pattern=_DATE),
+    explain=_switch("whether results say what each term added to their score"),
+    matches=_switch("whether results say where in their text the query's words are"),
+    unfinished=_switch("whether the last word is still being typed"),
+    embed_model=MODEL,
+    rerank_model=MODEL,
+    **_FILTERS,
+)
+SIMILAR = _object(
+    ["place"],
+    place=_text("PATH or PATH:LINE, absolute, of an indexed file", pattern=_ABSOLUTE),
+    mode=_choice("compare vectors, or words; default: vector", "vector", "bm25"),
+    limit=_count("at most so many results; default: 10"),
+    **_FILTERS,
+)
+GET = _object(
+    [],
+    ids={
+        "type": "array",
+        "items": {"type": "string", "maxLength": 100},
+        "minItems": 1,
+        "maxItems": 1000,
+        "description": "ids of chunks",
+    },
+    path=_text("or an indexed file, by its absolute path", pattern=_ABSOLUTE),
+    from_line=_count("with path: only chunks that end in this line or later", 10**9),
+    to_line=_count("with path: only chunks that begin in this line or earlier", 10**9),
+    db=DB,
+)
+EMBEDDINGS = _object(
+    ["input"],
+    input={
+        "anyOf": [
+            {"type": "string"},
+            {"type": "array", "items": {"type": "string"}, "minItems": 1, "maxItems": MOST_TEXTS},
+        ],
+        "description": "a text, or several",
+    },
+    model=MODEL,
+    dimensions=_count("keep so many dimensions (Matryoshka)", 1 << 16),
+    encoding_format=_choice("how vectors are written; default: float", "float", "base64"),
+    input_type=_choice("which prompt of the model is used; default: document", "document", "query"),
+    user=_text("not used"),
+)
+RERANK = _object(
+    ["query", "documents"],
+    query=_text("what the documents are scored against"),
+    documents={
+        "type": "array",
+        "items": {
+            "anyOf": [
+                {"type": "string"},
+                {
+                    "type": "object",
+                    "properties": {"text": {"type": "string"}},
+                    "required": ["text"],
+                },
+            ]
+        },
+        "maxItems": MOST_TEXTS,
+        "description": "texts, or objects with a text",
+    },
+    model=MODEL,
+    top_n=_count("at most so many results", 10**6),
+    return_documents=_switch("whether results hold their text"),
+    instruction=_text("the task, for a model that takes one"),
+)
+
+
+def check(value: Any, schema: Schema, name: str = "the body") -> None:
+    """Raise ProblemError (400) for a value that is not as a schema says, as far as the schemas
+    here go.
+
+    >>> check({"query": "tea", "limit": 3}, SEARCH)
+    """
+    if "anyOf" in schema:
+        _check_any(value, schema["anyOf"], name)
+        return
+    kind = schema["type"]
+    wrong_bool = isinstance(value, bool) and kind != "boolean"
+    if wrong_bool or not isinstance(value, _TYPES[kind]):
+        raise ProblemError(400, f"{name} must be of type {kind}")
+    if isinstance(value, dict):
+        _check_object(value, schema, name)
+    elif isinstance(value, list):
+        if not schema.get("minItems", 0) <= len(value) <= schema["maxItems"]:
+            raise ProblemError(400, f"{name} must have at most {schema['maxItems']} items")
+        for item in value:
+            check(item, schema["items"], f"an item of {name}")
+    elif isinstance(value, str):
+        _check_text(value, schema, name)
+    else:
+        least, most = schema.get("minimum", -math.inf), schema.get("maximum", math.inf)
+        if isinstance(value, int | float) and not least <= value <= most:  # NaN is not
+            raise ProblemError(400, f"{name} must be a number from {least} to {most}")
+
+
+def _check_any(value: Any, choices: list[Schema], name: str) -> None:
+    first: ProblemError | None = None
+    for choice in choices:
+        try:
+            check(value, choice, name)
+        except ProblemError as error:
+            first = first or error
+        else:
+            return
+    assert first
+    raise first
+
+
+def _check_object(value: dict[str, Any], schema: Schema, name: str) -> None:
+    properties = schema["properties"]
+    for key in schema["required"]:
+        if key not in value:
+            raise ProblemError(400, f"{name} has no {key!r}")
+    for key, inner in value.items():
+        if key in properties:
+            check(inner, properties[key], key)
+        elif not schema.get("additionalProperties", True):
+            known = ", ".join(sorted(properties))
+            raise ProblemError(400, f"there is no field {key[:100]!r}; use {known}")
+
+
+def _check_text(value: str, schema: Schema, name: str) -> None:
+    if len(value) > schema.get("maxLength", math.inf):
+        raise ProblemError(400, f"{name} is longer than {schema['maxLength']} characters")
+    if "enum" in schema and value not in schema["enum"]:
+        raise ProblemError(400, f"{name} must be one of {', '.join(schema['enum'])}")
+    if "pattern" in schema and not re.search(schema["pattern"], value):
+        raise ProblemError(400, f"{name} must match {schema['pattern']}")
+    try:
+        value.encode()
+    except UnicodeEncodeError:  # half of a pair, as JSON can say it
+        raise ProblemError(400, f"{name} is not valid Unicode") from None
+
+
+# The OpenAPI page
+
+_PROBLEM: Schema = {
+    "type": "object",
+    "required": ["type", "title", "status", "detail"],
+    "properties": {
+        "type": {"type": "string"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string", "description": "what is wrong, and what to do"},
+    },
+}
+_EMBEDDED: Schema = {
+    "type": "object",
+    "required": ["object", "data", "model", "usage"],
+    "properties": {
+        "object": {"const": "list"},
+        "model": {"type": "string"},
+        "usage": {"type": "object"},
+        "data": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["object", "index", "embedding"],
+                "properties": {
+                    "object": {"const": "embedding"},
+                    "index": {"type": "integer", "minimum": 0},
+                    "embedding": {
+                        "anyOf": [
+                            {"type": "array", "items": {"type": "number"}},
+                            {"type": "string"},
+                        ]
+                    },
+                },
+            },
+        },
+    },
+}
+_RERANKED: Schema = {
+    "type": "object",
+    "required": ["model", "results"],
+    "properties": {
+        "model": {"type": "string"},
+        "results": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["index", "relevance_score"],
+                "properties": {
+                    "index": {"type": "integer", "minimum": 0},
+                    "relevance_score": {"type": "number", "minimum": 0, "maximum": 1},
+                    "document": {"type": "object"},
+                },
+            },
+        },
+    },
+}
+_PASSAGES: Schema = {
+    "type": "object",
+    "required": ["schema", "passages"],
+    "properties": {
+        "schema": {"const": json_form.SCHEMA},
+        "passages": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["id", "path", "start_line", "end_line", "page", "text", "stale"],
+            },
+        },
+    },
+}
+_STATUS: Schema = {
+    "type": "object",
+    "required": ["db", "schema", "files", "chunks", "bytes", "collections", "models"],
+}
+_HEALTH: Schema = {"type": "object", "required": ["ok"], "properties": {"ok": {"const": True}}}
+
+
+def openapi() -> dict[str, Any]:
+    """The OpenAPI document."""
+    found = json_form.schema(json_form.Schema.search)
+    search = json.loads(found.replace("#/$defs/", "#/components/schemas/"))
+    definitions = search.pop("$defs")
+    for name in ("$schema", "$id"):
+        search.pop(name, None)
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "qrank", "version": __version__},
+        "security": [{"token": []}],
+        "paths": {
+            "/healthz": {"get": {**_operation("whether it answers", _HEALTH), "security": []}},
+            "/v1/search": _post("search", SEARCH, {"$ref": "#/components/schemas/search"}),
+            "/v1/similar": _post(
+                "what is like a place", SIMILAR, {"$ref": "#/components/schemas/search"}
+            ),
+            "/v1/get": _post("chunks by id, or of a file", GET, _PASSAGES),
+            "/v1/embeddings": _post("texts to vectors, as OpenAI's", EMBEDDINGS, _EMBEDDED),
+            "/v1/rerank": _post("relevance of texts, as Jina's", RERANK, _RERANKED),
+            "/v1/status": {
+                "get": {
+                    **_operation("what the index holds", _STATUS),
+                    "parameters": [{"name": "db", "in": "query", "schema": DB}],
+                }
+            },
+        },
+        "components": {
+            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+            "schemas": {"search": search, "problem": _PROBLEM, **definitions},
+        },
+    }
+
+
+def _operation(summary: str, answer: Schema) -> dict[str, Any]:
+    problem = {
+        "description": "what is wrong",
+        "content": {
+            "application/problem+json": {"schema": {"$ref": "#/components/schemas/problem"}}
+        },
+    }
+    statuses = ("400", "401", "404", "405", "408", "413", "415", "421", "503")
+    return {
+        "summary": summary,
+        "responses": {
+            "200": {
+                "description": "the answer",
+                "content": {"application/json": {"schema": answer}},
+            },
+            **dict.fromkeys(statuses, problem),
+        },
+    }
+
+
+def _post(summary: str, body: Schema, answer: Schema) -> dict[str, Any]:
+    asked = {"required": True, "content": {"application/json": {"schema": body}}}
+    return {"post": {**_operation(summary, answer), "requestBody": asked}}
