@@ -134,6 +134,12 @@ def _answering(endpoint: Callable[[Request], Any]) -> Callable[[Request], Any]:
     return answer
 
 
+def _number(text: str) -> float:
+    """A number as JSON Schema understands it: 1.0 is an integer, too."""
+    value = float(text)
+    return int(value) if value.is_integer() else value
+
+
 async def _json(request: Request) -> dict[str, Any]:
     """The object that a request's body is. Raises ProblemError."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
@@ -141,7 +147,7 @@ async def _json(request: Request) -> dict[str, Any]:
         raise ProblemError(415, "send JSON, as Content-Type: application/json")
     body = await request.body()
     try:
-        asked = json.loads(body)
+        asked = json.loads(body, parse_float=_number)
     except (ValueError, RecursionError) as error:
         raise ProblemError(400, f"the body is not valid JSON: {error}") from None
     if not isinstance(asked, dict):

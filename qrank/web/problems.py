@@ -41,8 +41,8 @@ def response(status: int, detail: str) -> Response:
 
 def status_of(error: Exception, *, named: bool) -> int:
     """The status for an error of qrank's. named: the request names the model that it needs."""
-    if isinstance(error, IndexFileError):
+    if isinstance(error, ModelError) and not named:
+        return 503
+    if isinstance(error, IndexFileError | ModelError):
         return 404
-    if isinstance(error, ModelError):
-        return 400 if named else 503
     return 400 if isinstance(error, QrankError | ValueError | TypeError) else 500

@@ -14,6 +14,7 @@ from typing import Any
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from qrank.agents.tools import Tools
 from qrank.errors import InputError
 from qrank.files import reason
 from qrank.serve.pool import Pool
@@ -21,6 +22,7 @@ from qrank.settings import Settings
 from qrank.web import app
 from qrank.web.access import Access
 from qrank.web.answers import Answers
+from qrank.web.guard import Guard
 
 PORT = 8420
 LOCAL = frozenset({"localhost"})
@@ -114,12 +116,8 @@ def run(
 ) -> None:
     """Serve until SIGTERM, or until the process that started this one has ended. host: as it was
     named; settings: what is preset in a folder; db: the index unless a request names another."""
-    from qrank.agents.tools import Tools
-
     pool = pool or Pool(settings(None))
-    names = LOCAL | {host.lower(), socket.gethostname().lower()} - {"0.0.0.0", "::", ""}
-    tools = Tools(pool, settings, db=db)
-    made = app.make_app(Answers(pool, lambda: db), Access(token), names, _mcp(tools))
+    tools, made = assemble(host, token, settings, db, pool)
     server = uvicorn.Server(configuration(made))
     if sys.platform != "win32":
         server.config.callback_notify = _ending_with(os.getppid())
@@ -130,6 +128,15 @@ def run(
         tools.close()
     sys.stderr.flush()
     os._exit(0)  # a thread may be in a model
+
+
+def assemble(
+    host: str, token: str, settings: Callable[[Path | None], Settings], db: Path, pool: Pool
+) -> tuple[Tools, Guard]:
+    """The tools of MCP, to be closed at the end, and the application."""
+    names = LOCAL | {host.lower(), socket.gethostname().lower()} - {"0.0.0.0", "::", ""}
+    tools = Tools(pool, settings, db=db)
+    return tools, app.make_app(Answers(pool, lambda: db), Access(token), names, _mcp(tools))
 
 
 def configuration(made: Any) -> uvicorn.Config:
@@ -150,7 +157,7 @@ def configuration(made: Any) -> uvicorn.Config:
     )
 
 
-def _mcp(tools: Any) -> Any:
+def _mcp(tools: Tools) -> Any:
     try:
         from qrank.agents import server
     except ImportError:

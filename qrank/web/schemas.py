@@ -63,7 +63,7 @@ def _object(required: list[str], **properties: Schema) -> Schema:
 DB = _text(
     "the index: the absolute path of an index file of this user; default: the server's",
     pattern=_ABSOLUTE,
-)
+) | {"maxLength": 4096}  # it may stand in an address
 MODEL = _text("an alias, as `qrank models list` has it; default: auto", pattern=_ALIAS)
 _FILTERS: dict[str, Schema] = {
     "collection": _texts("only this collection, or these"),
