@@ -22,7 +22,7 @@ from qrank.web.answers import Answers
 from qrank.web.problems import ProblemError
 
 FOLDER = Path(__file__).with_name("page")
-FILES = {"page.js": "text/javascript", "page.css": "text/css"}
+FILES = {"page.js": "text/javascript", "page.css": "text/css", "icon.svg": "image/svg+xml"}
 DRAW_SECONDS = 30
 CLOSED = """\
 <!doctype html><html lang="en"><meta charset="utf-8"><title>qrank</title>
