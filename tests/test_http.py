@@ -372,9 +372,8 @@ def test_clients_that_are_slow_or_half_open_are_left(
     with raw(web, head(web, "Content-Length: 100")) as connection:
         assert connection.recv(4096).startswith(b"HTTP/1.1 408 ")
     for begun in (b"", b"POST /v1/search HTTP/1.1\r\nHost: local"):
-        with raw(web, begun) as connection:
-            with suppress(ConnectionResetError):
-                assert connection.recv(4096) == b""
+        with raw(web, begun) as connection, suppress(ConnectionResetError):
+            assert connection.recv(4096) == b""
 
 
 def test_thousands_of_connections_leave_room_for_a_request(
