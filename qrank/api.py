@@ -34,7 +34,6 @@ from qrank.results import (
     PathStatus,
     Sort,
     Stale,
-    StoredChunk,
 )
 from qrank.settings import ANYWHERE, NO_SETTINGS, Placement, Reading, Settings, Walking
 
@@ -300,32 +299,23 @@ class Index(Closing):
 
     def get(self, id: str) -> IndexedChunk:
         """A chunk by the id that a result gives. Raises InputError when there is none."""
+        from qrank.searching.lookup import by_id
         from qrank.searching.search import indexed_chunk
 
-        return indexed_chunk(self._stored(id))
+        return indexed_chunk(by_id(self._open(), id))
 
     def indexed_content(self, id: str) -> bytes:
         """The file that a chunk is from, as it was indexed. Raises InputError when there is no
         such chunk, the file's content is another now, or it can't be read."""
-        from qrank.searching.freshness import content
+        from qrank.searching.lookup import by_id, content
 
-        return content(self._stored(id))
-
-    def _stored(self, id: str) -> StoredChunk:
-        require_type("id", id, str)
-        number = int(id) if id.isdecimal() and len(id) < 19 else -1
-        for stored in self._open().chunks([number]).values():
-            return stored
-        raise InputError(
-            f"there is no passage {id!r} in {self.path}",
-            hint="qrank search --json prints ids; the chunks of a file that changed get new ones",
-        )
+        return content(by_id(self._open(), id))
 
     def file_chunks(self, path: str) -> list[IndexedChunk]:
         """All chunks of an indexed file, in its order. Raises InputError when it is in no
         collection of the index; the file itself is not read."""
+        from qrank.searching.lookup import chunks_of_path
         from qrank.searching.search import indexed_chunk
-        from qrank.searching.similar import chunks_of_path
 
         require_type("path", path, str)
         return [indexed_chunk(stored) for stored in chunks_of_path(self._open(), path)]

@@ -102,6 +102,13 @@ def make_server(tools: Tools) -> MCPServer:
         types: Annotated[
             list[str], Field(description="Only files of these types: pdf, markdown, py, …")
         ] = NONE,
+        where: Annotated[
+            list[str],
+            Field(
+                description="Only documents whose fields (front matter, mail headers, table "
+                "columns) are so: tags=travel, author~smith, date>=2026-06."
+            ),
+        ] = NONE,
         collections: Collections = NONE,
         since: Annotated[
             str, Field(description="Only files changed at this date or later: 2026-01-31.")
@@ -124,6 +131,7 @@ def make_server(tools: Tools) -> MCPServer:
                 rerank=rerank,
                 path=path,
                 types=types,
+                where=where,
                 collections=collections,
                 since=since,
                 until=until,

@@ -68,6 +68,7 @@ class Tools:
         rerank: bool = True,
         path: str = "",
         types: Sequence[str] = (),
+        where: Sequence[str] = (),
         collections: Sequence[str] = (),
         since: str = "",
         until: str = "",
@@ -88,6 +89,7 @@ class Tools:
             collections=list(collections),
             path=path or None,
             types=list(types),
+            where=list(where),
             since=_moment("since", since),
             until=_moment("until", until),
         )

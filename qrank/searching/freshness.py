@@ -6,11 +6,10 @@ from collections.abc import Callable, Iterable
 from itertools import islice
 from typing import TypeVar
 
-from qrank.errors import IndexFileError, InputError, NoTextError
+from qrank.errors import IndexFileError
 from qrank.results import Stale, StoredChunk
 
 T = TypeVar("T")
-MOST_BYTES = 256 << 20  # of a file that is read whole
 
 
 def is_stale(stored: StoredChunk) -> bool:
@@ -18,23 +17,6 @@ def is_stale(stored: StoredChunk) -> bool:
     from qrank.ingest.content import has_changed
 
     return has_changed(stored.path, stored.signature, stored.hash)
-
-
-def content(stored: StoredChunk) -> bytes:
-    """The content of a chunk's file, as it was indexed. Raises InputError when it is another now,
-    or can't be read."""
-    from qrank.ingest.content import data_hash, open_regular
-
-    try:
-        with open_regular(stored.path) as file:
-            data = file.read(MOST_BYTES + 1)
-    except (OSError, NoTextError) as error:
-        raise InputError(f"{stored.path} can't be read any more") from error
-    if len(data) > MOST_BYTES or data_hash(data) != stored.hash:
-        raise InputError(
-            f"{stored.path} has changed since it was indexed", hint="run qrank index again"
-        )
-    return data
 
 
 def limited(

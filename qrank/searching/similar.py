@@ -6,11 +6,10 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from qrank.analysis import text
-from qrank.errors import InputError
 from qrank.markup import readable
-from qrank.names import spellings
 from qrank.progress import Silent
 from qrank.results import Answer, Mode, Scores, StageScore, StoredChunk
+from qrank.searching.lookup import chunks_of, not_held
 from qrank.searching.search import (
     PASSAGES_A_FILE,
     Candidate,
@@ -94,39 +93,18 @@ def passages_at(store: Store, place: str) -> list[StoredChunk]:
     Raises InputError when the index does not hold it.
     """
     path, line = place, None
-    chunks = _chunks_of(store, path)
+    chunks = chunks_of(store, path)
     if not chunks:
         path, _, number = place.rpartition(":")
         line = int(number) if path and number.isdecimal() and len(number) < 10 else None
         if line is not None:
-            chunks = _chunks_of(store, path)
+            chunks = chunks_of(store, path)
     if not chunks:
-        raise _not_held(store, path if line is not None else place)
+        raise not_held(store, path if line is not None else place)
     if line is None:
         return chunks
     before = [stored for stored in chunks if stored.chunk.start_line <= line]
     return before[-1:] or chunks[:1]
-
-
-def chunks_of_path(store: Store, path: str) -> list[StoredChunk]:
-    """The chunks of a file that the user named. Raises InputError when the index does not hold
-    it."""
-    chunks = _chunks_of(store, path)
-    if not chunks:
-        raise _not_held(store, path)
-    return chunks
-
-
-def _not_held(store: Store, path: str) -> InputError:
-    return InputError(
-        f"{path} is not in the index {store.path}",
-        hint="index it first with: qrank index PATH (a file without text has no chunks)",
-    )
-
-
-def _chunks_of(store: Store, path: str) -> list[StoredChunk]:
-    files = (store.chunks_of_file(name) for name in spellings(path))
-    return next((chunks for chunks in files if chunks), [])
 
 
 def _scores(mode: str, score: StageScore) -> Scores:

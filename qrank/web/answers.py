@@ -26,6 +26,7 @@ GROUP = 32  # texts that are embedded before it is looked whether anybody still 
 _SEARCH_OPTIONS = {  # by their names in a request: what Index.search calls them
     **{name: name for name in ("mode", "rerank", "limit", "candidates", "budget", "path")},
     **{name: name for name in ("per_file", "min_score", "stale", "unfinished")},
+    **{name: name for name in ("offset", "sort", "where")},
     "collection": "collections",
     "type": "types",
 }

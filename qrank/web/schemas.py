@@ -8,7 +8,7 @@ import re
 from typing import Any
 
 from qrank import __version__, json_form
-from qrank.results import Mode, Stale
+from qrank.results import Mode, Sort, Stale
 from qrank.web.problems import ProblemError
 
 Schema = dict[str, Any]
@@ -67,7 +67,7 @@ DB = _text(
 MODEL = _text("an alias, as `qrank models list` has it; default: auto", pattern=_ALIAS)
 _FILTERS: dict[str, Schema] = {
     "collection": _texts("only this collection, or these"),
-    "path": _text("only files whose path matches this glob"),
+    "path": _texts("only this file or folder, or files whose path matches a glob; or several"),
     "per_file": _count("at most so many results of one file"),
     "min_score": {"type": "number", "description": "results below are left out"},
     "stale": _choice("what becomes of results whose file has changed", *Stale),
@@ -93,6 +93,9 @@ SEARCH = _object(
     limit=_count("at most so many results; default: 10"),
     candidates=_count("how many to rerank; default: 30"),
     budget={"type": "number", "minimum": 0, "description": "seconds after which reranking stops"},
+    offset={"type": "integer", "minimum": 0, "maximum": 1000, "description": "pass over so many"},
+    sort=_choice("the order of the results that are left", *Sort),
+    where=_texts("conditions on fields, as `qrank search --where` has them"),
     type=_texts("only files of this type, or these: pdf, markdown, md"),
     since=_text("only files modified at this date or later", pattern=_DATE),
     until=_text("only files modified before this date", pattern=_DATE),
