@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from qrank.errors import IndexFileError, ModelError
-from qrank.inference.loading import identity
+from qrank.inference.loading import embedder_file, identity
 from qrank.models import trust
 from qrank.models.registry import AUTO, ModelChoice, Registry, Role
 from qrank.prompts import PROMPT_VERSION
@@ -105,10 +105,10 @@ def _named(models: Registry, requested: str) -> ModelChoice:
 
 
 def _require_embedder(choice: ModelChoice) -> None:
-    from qrank.llama.gguf import read_header, require_embedder
+    from qrank.llama.gguf import require_embedder
 
     if choice.path:
-        require_embedder(read_header(choice.path))
+        require_embedder(embedder_file(choice.path, choice.entry))
 
 
 def _resolve_stored(store: Store, models: Registry, stored: StoredModel) -> ModelChoice:

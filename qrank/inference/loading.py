@@ -9,12 +9,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from qrank.models.registry import ModelChoice
+from qrank.models.registry import Entry, ModelChoice, Registry, Role
 from qrank.prompts import templates
 from qrank.results import Embedded, Signature
 from qrank.urls import parse_all
 
 if TYPE_CHECKING:
+    from qrank.llama.gguf import ModelFile
     from qrank.servers.client import Server
     from qrank.settings import Placement
     from qrank.store.cache import Cache
@@ -85,14 +86,31 @@ def load_embedder(choice: ModelChoice, placement: Placement) -> Embedder:
 
         return ServerEmbedder(_servers(choice), templates("", entry.query, entry.document))
     from qrank.llama.embedder import LlamaEmbedder
-    from qrank.llama.gguf import read_header
 
-    header = read_header(choice.path)
+    header = embedder_file(choice.path, entry)
     around = templates(header.architecture, entry.query, entry.document)
     started = time.monotonic()
     embedder = LlamaEmbedder(header, placement, around)
     _log_load(choice, started)
     return embedder
+
+
+def embedder_file(path: Path, entry: Entry) -> ModelFile:
+    """The header of an embedder's file. How it pools, where its conversion left that out, is what
+    its entry says, or that of the registry which names the very same file. Raises ModelError."""
+    from qrank.llama.gguf import EMBEDDING_POOLING, read_header, sha256
+
+    header = read_header(path)
+    if header.pooling != "none":
+        return header
+    pooling = entry.pooling
+    if not pooling:
+        size = path.stat().st_size
+        for known in Registry().of_role(Role.embedder):
+            alike = [file.sha256 for file in known.files if file.bytes == size and file.sha256]
+            if alike and sha256(path) in alike:
+                pooling = known.pooling
+    return header.pooled_by(pooling) if pooling in EMBEDDING_POOLING else header
 
 
 def load_reranker(choice: ModelChoice, placement: Placement) -> Reranker:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from qrank.errors import InputError
 from qrank.llama.context import DecoderContext, EncoderContext, pooled
 from qrank.llama.engine import MAX_TOKENS, Frame, Model
-from qrank.llama.gguf import ModelFile, require_embedder
+from qrank.llama.gguf import POOLING, ModelFile, require_embedder
 from qrank.prompts import Templates, clean, templates
 from qrank.results import Embedded
 from qrank.settings import Placement
@@ -36,7 +36,9 @@ class LlamaEmbedder:
         self._model = Model(file, placement)
         self._frame = Frame(self._model)
         kind = DecoderContext if file.causal else EncoderContext
-        self._context: DecoderContext | EncoderContext = kind(self._model, embeddings=True)
+        self._context: DecoderContext | EncoderContext = kind(
+            self._model, embeddings=True, pooling=POOLING.index(file.pooling)
+        )
         self.window = min(MAX_TOKENS, file.context_length)
         self._lock = threading.Lock()  # one thread at a time
 

@@ -8,7 +8,7 @@ import os
 from typing import Any
 
 from qrank.errors import InputError, ModelError
-from qrank.llama import devices, unigram
+from qrank.llama import conversions, devices, unigram
 from qrank.llama.binding import errors, interrupts_held, llama
 from qrank.llama.cores import default_threads
 from qrank.llama.gguf import ModelFile
@@ -44,10 +44,12 @@ class Model:
         layers = layers if self.on_gpu else 0
         chosen = devices.selection(placement.device) if placement.device else None
         no_devices = (ctypes.c_void_p * 1)(None)
+        corrected = _corrections(conversions.overrides(self.file))
         while True:
             errors.clear()
             parameters = llama.llama_model_default_params()
             parameters.n_gpu_layers = layers
+            parameters.kv_overrides = corrected
             # None at all for the CPU: a build for GPUs would use one for large batches.
             wanted = chosen if layers else no_devices
             if wanted is not None:
@@ -95,6 +97,16 @@ class Model:
             self.handle = None
 
 
+def _corrections(strings: dict[str, str]) -> Any:
+    """Metadata in llama.cpp's form for it, with an empty entry at the end."""
+    made = (llama.llama_model_kv_override * (len(strings) + 1))()
+    for entry, (key, value) in zip(made, strings.items(), strict=False):
+        entry.tag = llama.LLAMA_KV_OVERRIDE_TYPE_STR
+        entry.key = key.encode()
+        entry.value.val_str = value.encode()
+    return made
+
+
 class Frame:
     """The tokens that stand around texts, by the kind of vocabulary.
 
@@ -112,6 +124,10 @@ class Frame:
         carried = unigram.carried(model.file)
         if carried:  # llama.cpp was told that there is no vocabulary
             start, end = unigram.ends(model.file)
+        if model.file.architecture == "qwen3":
+            # Conversions before llama.cpp's fix 14314 name <|im_end|>, which ends a turn of a chat.
+            named = model.tokens(conversions.END_OF_TEXT, special=True)
+            end = named[0] if len(named) == 1 else end
         by_unigram = carried or kind == llama.LLAMA_VOCAB_TYPE_UGM
         word_piece = kind == llama.LLAMA_VOCAB_TYPE_WPM
         starts = by_unigram or word_piece or llama.llama_vocab_get_add_bos(words)

@@ -10,7 +10,7 @@ import mmap
 import struct
 import sys
 from array import array
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,8 @@ MOST_ENTRIES = 1 << 17  # values, or tensors: the largest models have ten thousa
 LONGEST_STRING = 64 << 20  # bytes: a template has ten thousand
 _KEPT_ITEMS = 64  # longer arrays are vocabularies: only their length is kept
 POOLING = ("none", "mean", "cls", "last", "rank")  # llama.cpp's enum llama_pooling_type
+
+EMBEDDING_POOLING = ("mean", "cls", "last")
 
 
 class Kind(Enum):
@@ -73,6 +75,14 @@ class ModelFile:
         number = self.number("pooling_type", 0)
         return POOLING[number] if number in range(len(POOLING)) else f"type {number}"
 
+    def pooled_by(self, pooling: str) -> ModelFile:
+        """The same file, whose conversion left out how it pools; as it is when it names a pooling,
+        or is a reranker."""
+        if self.pooling != "none" or self.kind not in (Kind.causal, Kind.other):
+            return self
+        key = f"{self.architecture}.pooling_type"
+        return replace(self, metadata=self.metadata | {key: POOLING.index(pooling)})
+
     @property
     def causal(self) -> bool:
         """Whether a token sees only those before it; in the BERT family it sees all."""
@@ -88,7 +98,7 @@ class ModelFile:
         ):
             # Conversions of cross-encoders often name no pooling; a head is for ranking.
             return Kind.classifier if self.causal else Kind.cross_encoder
-        if self.pooling in ("mean", "cls", "last"):
+        if self.pooling in EMBEDDING_POOLING:
             return Kind.embedder
         return Kind.causal if self.pooling == "none" and self.causal else Kind.other
 
@@ -142,7 +152,10 @@ def require_embedder(file: ModelFile) -> None:
     if file.kind is not Kind.embedder:
         raise ModelError(
             f"{file.path} is {file.kind.value}, not an embedder",
-            hint="name the file of an embedding model, such as Qwen3-Embedding's",
+            hint="name an embedding model's file; one that does not say how it pools needs "
+            "`pooling` in config.toml"
+            if file.pooling == "none"
+            else "name the file of an embedding model, such as Qwen3-Embedding's",
         )
     if file.causal and file.pooling != "last":
         raise ModelError(f"{file.path} is causal and pools by {file.pooling}: not supported")

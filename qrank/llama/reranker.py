@@ -25,6 +25,7 @@ from qrank.llama.context import (
     logits,
     pooled,
 )
+from qrank.llama.conversions import require_head
 from qrank.llama.engine import MAX_TOKENS, Frame, Model
 from qrank.llama.gguf import HEAD, Kind, ModelFile
 from qrank.llama.head import OwnHead
@@ -85,12 +86,7 @@ class ClassifierHead:
     embeddings = True
 
     def __init__(self, model: Model) -> None:
-        labels = model.file.get("classifier.output_labels") or []
-        if "yes" not in labels:
-            raise ModelError(
-                f"{model.file.path} has a head with the labels {labels}, which qrank can't run yet",
-                hint="use a Qwen3-Reranker file",
-            )
+        labels = model.file.get("classifier.output_labels")  # with "yes": require_head
         self._size = len(labels)
         self._yes = labels.index("yes")
 
@@ -191,6 +187,7 @@ class LlamaReranker:
                 f"{file.path} is {file.kind.value}, not a reranker",
                 hint="name the file of a reranking model, such as Qwen3-Reranker's",
             )
+        require_head(file)
         self._model = Model(file, placement)
         self._lock = threading.Lock()  # one thread at a time
         made = PairReranker if file.kind is Kind.cross_encoder else PromptReranker
