@@ -3,7 +3,8 @@
 Appends to texts.jsonl and pairs.jsonl of the build folder, so that teacher vectors already there
 keep their places; teacher.py then encodes what is new. Sources, each optional:
     --translations  Debian's package descriptions (apt's Translation-en, unpacked): summary, text
-    --docs          folders of HTML: heading, section; and unpacked dict packages: headword, entry
+    --docs          folders (or files) of HTML: heading, section; and unpacked dict packages:
+                    headword, entry
     --wordnet       the synsets of WordNet that data.py left out: lemmas, gloss
     --obo           an ontology in OBO 1.2 (HPO's hp.obo): name or synonym, definition
     --icd           ICD-10-CM's tabular XML: a code's description, its inclusion terms
@@ -39,8 +40,10 @@ def descriptions(path: Path) -> Iterator[Pair]:
 
 
 def sections(folder: Path) -> Iterator[Pair]:
-    """(heading, text below it) of HTML pages, cut at paragraphs to at most MOST_CHARS."""
-    for path in sorted(folder.rglob("*.html")):
+    """(heading, text below it) of HTML pages or of one, cut at paragraphs to at most MOST_CHARS."""
+    for path in filter(
+        Path.is_file, sorted(folder.rglob("*.html")) if folder.is_dir() else [folder]
+    ):
         raw = path.read_text(encoding="utf-8", errors="replace")
         raw = re.sub(r"(?is)<(script|style|head|nav|footer).*?</\1>", " ", raw)
         parts = re.split(r"(?is)<h([1-4])[^>]*>(.*?)</h\1>", raw)

@@ -42,7 +42,7 @@ def write(model: student.Student, cut: vocabulary.Vocabulary, path: Path, kind: 
     if kind == "embedding":
         out.add_add_eos_token(True)
     for name, weight in model.state_dict().items():
-        values = weight.float().numpy()
+        values = weight.float().cpu().numpy()
         if values.ndim == 1:
             out.add_tensor(name, values.astype(np.float32))
             continue

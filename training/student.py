@@ -71,11 +71,19 @@ class Norm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Any shape (..., dims) to the same."""
-        low = torch.is_autocast_enabled("cpu")
+        low = torch.is_autocast_enabled(x.device.type)
+        if x.is_cuda:  # one kernel there
+            made = F.rms_norm(x, self.weight.shape, self.weight.to(x.dtype), self.eps)
+            return made.to(torch.bfloat16) if low else made
         return _Scale.apply(x, self.weight, self.eps, torch.bfloat16 if low else torch.float32)
 
 
 Cache = tuple[Tensor, Tensor]
+
+
+def low(device: torch.device) -> torch.autocast:
+    """Matrices in bfloat16, within a `with`."""
+    return torch.autocast(device.type, torch.bfloat16)
 
 
 class Layer(nn.Module):
@@ -119,12 +127,13 @@ class Layer(nn.Module):
         v = split(self.attn_v(h))
         mask, before = None, past[0].shape[2] if past else 0
         if ends is not None:
-            mask = torch.arange(before + time) <= before + ends[:, None, None, None]
-            rows = torch.arange(batch)
+            places = torch.arange(before + time, device=x.device)
+            mask = places <= before + ends[:, None, None, None]
+            rows = torch.arange(batch, device=x.device)
             x, h = x[rows, ends][:, None], h[rows, ends][:, None]
             cos, sin = cos[ends][:, None, None], sin[ends][:, None, None]
         elif past:
-            mask = torch.ones(time, before + time, dtype=torch.bool).tril(before)
+            mask = torch.ones(time, before + time, dtype=torch.bool, device=x.device).tril(before)
         q = rotate(self.attn_q_norm(split(self.attn_q(h))), cos, sin)
         full_k, full_v = k, v
         if past:
@@ -156,7 +165,8 @@ class Student(nn.Module):
         self.blk = nn.ModuleList([Layer(config) for _ in range(config.layers)])
         self.output_norm = Norm(config.dims, config.eps)
         half = config.head_size // 2
-        self.frequencies = config.rope_base ** (-torch.arange(half) / half)
+        frequencies = config.rope_base ** (-torch.arange(half) / half)
+        self.register_buffer("frequencies", frequencies, persistent=False)
 
     def run(
         self, ids: Tensor, past: list[Cache] | None = None, ends: Tensor | None = None
@@ -166,7 +176,8 @@ class Student(nn.Module):
         With `ends`, the last layer runs for these places only: (batch, 1, dims).
         """
         start = past[0][0].shape[2] if past else 0
-        angles = torch.outer(torch.arange(start, start + ids.shape[1]).float(), self.frequencies)
+        places = torch.arange(start, start + ids.shape[1], device=ids.device)
+        angles = torch.outer(places.float(), self.frequencies)
         cos, sin = angles.cos(), angles.sin()
         x, caches = self.token_embd(ids), []
         for place, layer in enumerate(self.blk):

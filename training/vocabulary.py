@@ -54,6 +54,16 @@ def cut(source: Path, size: int) -> Vocabulary:
     )
 
 
+def from_gguf(path: Path) -> Vocabulary:
+    """The vocabulary of a file that export.py wrote."""
+    fields = GGUFReader(path).fields
+    return Vocabulary(
+        tokens=fields["tokenizer.ggml.tokens"].contents(),
+        types=[int(kind) for kind in fields["tokenizer.ggml.token_type"].contents()],
+        merges=fields["tokenizer.ggml.merges"].contents(),
+    )
+
+
 def load(path: Path) -> Vocabulary:
     """Read what `main` wrote."""
     return json.loads(path.read_text(encoding="utf-8"))
