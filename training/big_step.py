@@ -48,32 +48,39 @@ def main() -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     files = {kind: args.bundled / f"tiny-{kind}.gguf" for kind in ("embedding", "reranker")}
     cut = vocabulary.from_gguf(files["embedding"])
-    embedder = student.load(files["embedding"]).to(device)
-    old = copy.deepcopy(embedder)
+    old = student.load(files["embedding"]).to(device)
     data = Corpus(args.carry, cut, device, args.share)
     data.teach(args.carry, 1 << 17)
-    ready = time.perf_counter()
-    left = max(args.least, BEGUN + args.seconds - 8 - ready)
-    ends = {name: ready + left * part for name, part in PHASES.items()}
-    say(f"{left:.0f} s are left for training")
+    prompt = distil_reranker.Prompt(data, cut)
+    bundled = student.load(files["reranker"]).to(device)
 
     def save(model: student.Student, kind: str) -> None:
         export.write(model, cut, args.out / f"tiny-{kind}.gguf", kind)
         say(f"tiny-{kind}.gguf written")
 
-    plan = Schedule(ends["embedder"], {"token_embd": 3e-3}, 2e-3)
-    distil_embedder.train(embedder, data, plan, args.pairs, lambda: save(embedder, "embedding"))
-    plan = Schedule(ends["judge"], {"encoder": 1e-4}, 5e-4)
-    model = judge.train(data, plan, args.judge_lists)
-    judged = judge.Judged(model, data, ends["judged"])
-    del model
-    prompt = distil_reranker.Prompt(data, cut)
-    bundled = student.load(files["reranker"]).to(device)
-    reranker = distil_reranker.begin(bundled, old, embedder, data, prompt, judged)
-    plan = Schedule(ends["reranker"], {"token_embd": 2e-3}, 1.5e-3)
-    distil_reranker.train(
-        reranker, data, prompt, judged, plan, args.lists, lambda: save(reranker, "reranker")
-    )
+    def phases(ends: dict[str, float]) -> None:
+        embedder = copy.deepcopy(old)
+        plan = Schedule(ends["embedder"], {"token_embd": 3e-3}, 2e-3)
+        distil_embedder.train(embedder, data, plan, args.pairs, lambda: save(embedder, "embedding"))
+        plan = Schedule(ends["judge"], {"encoder": 1e-4}, 5e-4)
+        model = judge.train(data, plan, args.judge_lists)
+        judged = judge.Judged(model, data, ends["judged"])
+        del model
+        reranker = distil_reranker.begin(bundled, old, embedder, data, prompt, judged)
+        reranker = copy.deepcopy(reranker)
+        plan = Schedule(ends["reranker"], {"token_embd": 2e-3}, 1.5e-3)
+        distil_reranker.train(
+            reranker, data, prompt, judged, plan, args.lists, lambda: save(reranker, "reranker")
+        )
+
+    phases(dict.fromkeys(PHASES, 0.0))  # a few steps of each: what fails, fails now
+    if device.type == "cuda":
+        say(f"rehearsed; {torch.cuda.max_memory_allocated() / 2**30:.0f} GiB at most")
+        torch.cuda.empty_cache()
+    ready = time.perf_counter()
+    left = max(args.least, BEGUN + args.seconds - 8 - ready)
+    say(f"{left:.0f} s are left for training")
+    phases({name: ready + left * part for name, part in PHASES.items()})
     say("done")
 
 

@@ -46,7 +46,7 @@ def logits(model: student.Student, data: Corpus, prompt: Prompt, rows: Numbers) 
     whole = np.concatenate([head, rows, tail], axis=1)
     states = run(data.tokens, whole, model.last, AREA).float()
     table = model.token_embd.weight
-    return states @ (table[prompt.ids.yes] - table[prompt.ids.no])
+    return (states * (table[prompt.ids.yes] - table[prompt.ids.no])).sum(1)  # float32
 
 
 def segments(

@@ -1,5 +1,6 @@
 """The reranker's teacher: a cross-encoder fine-tuned from the embedders' teacher on the pairs."""
 
+import copy
 import time
 from collections.abc import Callable
 
@@ -82,8 +83,8 @@ def losses(logits: Tensor, cosine: Tensor) -> Tensor:
 
 def train(data: Corpus, plan: Schedule, size: int) -> Judge:
     """Fine-tune within the plan's time; the token table stays as it is."""
-    model = Judge(data.teacher).to(data.device)
-    data.teacher.word.weight.requires_grad_(False)
+    model = Judge(copy.deepcopy(data.teacher)).to(data.device)
+    model.encoder.word.weight.requires_grad_(False)
     shares = np.cumsum(data.weights(lists=True))
     rng = np.random.default_rng(5)
 
@@ -110,7 +111,7 @@ class Judged:
         self.pairs, self.docs = held, lists(data, held, rng)
         parts = [self._score(model, data, self.pairs, self.docs)]
         self.held = len(held)
-        while time.perf_counter() < end:
+        while len(parts) == 1 or time.perf_counter() < end:
             pairs = np.searchsorted(shares, rng.random(size))
             docs = lists(data, pairs, rng)
             parts.append(self._score(model, data, pairs, docs))
