@@ -12,9 +12,11 @@ from pathlib import Path
 
 import ir_measures
 import model_server
+import numpy as np
 import pytest
 from support import COMMAND, SAMPLE, Run, complaint, wait_until
 
+from qrank.evaluation import trec
 from qrank.evaluation.measure import by_query, difference
 
 DOCUMENTS = {
@@ -83,6 +85,83 @@ def _trec_qrels(beir: Path, folder: Path) -> str:
     rows = [line.split("\t") for line in lines]
     (folder / "qrels").write_text("".join(f"{q} 0 {d} {g}\n" for q, d, g in rows))
     return str(folder / "qrels")
+
+
+def test_a_query_s_own_document_is_no_answer(qrank: Callable[..., Run], tmp_path: Path) -> None:
+    """As BEIR has it, in sets whose queries are documents of the corpus (ArguAna, Quora)."""
+    folder = write_beir(
+        tmp_path / "claims",
+        {"a": ("", "green tea is steeped"), "b": ("", "green tea is boiled"), "c": ("", "tides")},
+        {"a": "green tea is steeped", "c": "tides"},
+        {"a": {"b": 1}, "c": {"b": 1}},
+    )
+    words = ("eval", folder, "--configs", "bm25", "--json", "--run-dir", "runs")
+    dropped = qrank(*words).json()["mean"]["bm25"]
+    run = (tmp_path / "runs" / "claims.bm25.trec").read_text()
+    assert [line.split()[:4] for line in run.splitlines()] == [["a", "Q0", "b", "1"]]
+    kept = qrank(*words, "--keep-identical-ids").json()["mean"]["bm25"]
+    assert (dropped["p@1"], kept["p@1"]) == (0.5, 0.0)
+    # c's only answer is its own document; b is none of its candidates.
+    assert (dropped["relevant"], dropped["beyond"]) == (2, 1)
+    shown = qrank(*words[:4]).stdout
+    assert "claims bm25: 1 of 2 relevant documents are beyond the candidates" in shown
+
+
+def test_several_splits_and_trec_s_files(
+    qrank: Callable[..., Run], beir: Path, tmp_path: Path
+) -> None:
+    (beir / "qrels" / "dev.qrels").write_text("q2 0 d4 1\nq1 0 d2 0\n")  # TREC's format
+    words = ("eval", beir, "--configs", "bm25", "--json")
+    found = qrank(*words, "--split", "test", "--split", "dev", "--run-dir", "runs").json()
+    counts = {name: runs["bm25"]["queries"] for name, runs in found["datasets"].items()}
+    assert counts == {"drinks-test": 3, "drinks-dev": 1}
+    assert (tmp_path / "runs" / "drinks-dev.bm25.trec").exists()
+    (tmp_path / "judged.txt").write_text("1 0 d1 2\n1 0 d2 1\n2 0 d4 1\n")
+    asked = {"1": "how long does green tea steep", "2": "lighthouses &amp; more"}
+    forms = {
+        "sgml": "\n".join(
+            f"<top>\n<num> Number: {i}\n<title> Topic: {q}\n\n<desc> Description:\nx\n</top>"
+            for i, q in asked.items()
+        ),
+        "xml": "<?xml version='1.0'?><topics>"
+        + "".join(f'<topic number="{i}"><query>{q}</query></topic>' for i, q in asked.items())
+        + "</topics>",
+        "tsv": "".join(f"{i}\t{q}\n" for i, q in asked.items()),
+        "web": "".join(f"{i}:{q}\n" for i, q in asked.items()),
+    }
+    for name, text in forms.items():
+        (tmp_path / name).write_text(text)
+        run = qrank(*words, "--topics", name, "--qrels", "judged.txt")
+        row = run.json()["datasets"]["drinks"]["bm25"]
+        assert (row["queries"], row["p@1"]) == (2, 1.0), name
+    (tmp_path / "bad").write_text("no topics\n")
+    assert "bad:1 is not a topic" in complaint(qrank(*words, "--topics", "bad"))
+    (tmp_path / "bad").write_text("<x>")
+    assert "has no topics" in complaint(qrank(*words, "--topics", "bad"))
+    both = qrank(*words, "--qrels", "judged.txt", "--split", "dev")
+    assert "can't be combined" in complaint(both)
+    assert "there is no file of judgements" in complaint(qrank(*words, "--qrels", "none"))
+
+
+def test_a_run_file_is_in_the_same_order_for_who_sorts_it_by_score() -> None:
+    pytrec_eval = pytest.importorskip("pytrec_eval")
+    scores = [0.9, 0.9, 0.9, 1e-9, 0.0, 0.0, -3.5, -3.5]
+    names = ["d2", "d 1", "z", "a", "m", "n", "y", "b"]
+    lines = list(trec.run_lines({"q 1": dict(zip(names, scores, strict=True))}, "hybrid+rerank"))
+    for line in lines:
+        query, q0, _, rank, score, tag = line.split()
+        assert (query, q0, tag) == ("q_1", "Q0", "hybrid+rerank")
+        assert float(score) == pytest.approx(scores[int(rank) - 1], abs=1e-5)
+    read = pytrec_eval.parse_run(lines)["q_1"]
+    order = sorted(read, key=lambda name: (-np.float32(read[name]), name))  # trec_eval's floats
+    assert order == [trec.word(name) for name in names]
+    assert len({np.float32(score) for score in read.values()}) == len(names)
+    # A document that trec_eval would put first among equals counts where we ranked it.
+    judged = {"q_1": {"z": 1}}
+    [found] = (
+        pytrec_eval.RelevanceEvaluator(judged, {"recip_rank"}).evaluate({"q_1": read}).values()
+    )
+    assert found["recip_rank"] == pytest.approx(1 / 3)
 
 
 def test_a_table_for_people(qrank: Callable[..., Run], beir: Path) -> None:

@@ -2,7 +2,7 @@
 
 BEIR layout (Thakur et al. 2021, https://github.com/beir-cellar/beir): corpus.jsonl of `_id`,
 `title`, `text`; queries.jsonl of `_id`, `text`; qrels/SPLIT.tsv of query, document and grade,
-tab-separated below a header line.
+tab-separated below a header line. Topics and judgements may be TREC's instead.
 """
 
 from __future__ import annotations
@@ -15,9 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from qrank.errors import InputError
+from qrank.evaluation import trec
 from qrank.results import Record
 
 SEED = 7
+QRELS = ("tsv", "qrels", "trec", "txt")  # suffixes of files of judgements
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +55,11 @@ class Dataset:
         return [query for query in judged if query in chosen]
 
 
-def load(path: Path, split: str = "test") -> Dataset:
-    """Read a BEIR folder (the judgements of split), or a file of queries for an index.
+def load(
+    path: Path, split: str = "test", *, topics: Path | None = None, qrels: Path | None = None
+) -> Dataset:
+    """Read a BEIR folder (the judgements of split), or a file of queries for an index. topics,
+    qrels: files in TREC's formats, in place of the folder's own queries and judgements.
 
     Raises InputError when it is neither, or has a malformed line.
     """
@@ -62,16 +67,19 @@ def load(path: Path, split: str = "test") -> Dataset:
         return _queries_file(path)
     if not path.is_dir():
         raise InputError(f"there is no dataset {path}", hint="name a BEIR folder or a queries file")
-    for needed in ("corpus.jsonl", "queries.jsonl", "qrels"):
+    own = {"corpus.jsonl": None, "queries.jsonl": topics, "qrels": qrels}
+    for needed in (name for name, given in own.items() if given is None):
         if not (path / needed).exists():
             raise InputError(
                 f"{path} is not a BEIR folder: {needed} is missing",
                 hint="one has corpus.jsonl, queries.jsonl and qrels/*.tsv",
             )
-    queries = {
-        _text(row, "_id", at): _asked(row, "text", at) for at, row in _rows(path / "queries.jsonl")
-    }
-    judgements = _qrels(path / "qrels", split)
+    if topics is None:
+        rows = _rows(path / "queries.jsonl")
+        queries = {_text(row, "_id", at): _asked(row, "text", at) for at, row in rows}
+    else:
+        queries = trec.topics(topics)
+    judgements = _judgements(qrels or _split_file(path / "qrels", split))
     return Dataset(path.resolve().name, queries, judgements, path / "corpus.jsonl", {})
 
 
@@ -82,23 +90,31 @@ def records(corpus: Path) -> Iterator[Record]:
         yield Record(_text(row, "_id", at), str(title), _text(row, "text", at))
 
 
-def _qrels(folder: Path, split: str) -> dict[str, dict[str, int]]:
-    file = folder / f"{split}.tsv"
+def _split_file(folder: Path, split: str) -> Path:
+    """The file of a split's judgements: BEIR's, or one in TREC's format."""
+    for suffix in QRELS:
+        if (folder / f"{split}.{suffix}").is_file():
+            return folder / f"{split}.{suffix}"
+    there = {found.stem for suffix in QRELS for found in folder.glob(f"*.{suffix}")}
+    raise InputError(
+        f"there is no file of judgements {folder / split}.tsv",
+        hint=f"--split takes one of: {', '.join(sorted(there)) or 'none'}",
+    )
+
+
+def _judgements(file: Path) -> dict[str, dict[str, int]]:
     if not file.is_file():
-        there = ", ".join(sorted(found.stem for found in folder.glob("*.tsv"))) or "none"
-        raise InputError(
-            f"there is no file of judgements {file}", hint=f"--split takes one of: {there}"
-        )
+        raise InputError(f"there is no file of judgements {file}")
     judged: dict[str, dict[str, int]] = {}
     for number, line in _lines(file):
-        cells = line.rstrip("\r\n").split("\t")
         try:
-            query, document, grade = cells[0], cells[1], int(float(cells[2]))
-        except (IndexError, ValueError, OverflowError):
+            query, document, grade = trec.judgement(line)
+        except ValueError:
             if number == 1 or not line.strip():
                 continue  # the header
             raise InputError(
-                f"{file}:{number} is not a judgement (query, document and grade, separated by tabs)"
+                f"{file}:{number} is not a judgement (query, document and grade, separated by "
+                "tabs; or TREC's query, iteration, document and grade)"
             ) from None
         judged.setdefault(query, {})[document] = grade
     return judged

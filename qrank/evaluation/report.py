@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,11 +9,13 @@ from statistics import fmean
 
 from qrank import files
 from qrank.errors import InputError
+from qrank.evaluation import trec
 from qrank.evaluation.dataset import Dataset
 from qrank.evaluation.measure import MAIN, MEASURES, Difference, by_query, difference, percentile
 from qrank.evaluation.run import Outcome
 
 Numbers = dict[str, float]
+COUNTS = ("queries", "relevant", "beyond")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,7 @@ class Scored:
 def score(dataset: Dataset, outcomes: Mapping[str, Outcome]) -> Scored:
     """The measures of a run; ms_p50 and ms_p95 are milliseconds a query, with models loaded."""
     values = by_query(dataset.judgements, {q: o.ranking for q, o in outcomes.items()})
+    grades = [dataset.judgements[query].values() for query in outcomes]
     times = [outcome.milliseconds for outcome in outcomes.values()]
     numbers = {name: round(fmean(values[name].values()), 4) for name in MEASURES}
     numbers |= {
@@ -35,17 +37,19 @@ def score(dataset: Dataset, outcomes: Mapping[str, Outcome]) -> Scored:
         "ms_p95": round(percentile(times, 95), 2),
         "tokens": round(fmean(outcome.tokens for outcome in outcomes.values()), 1),
         "queries": len(outcomes),
+        "relevant": sum(grade > 0 for judged in grades for grade in judged),
+        "beyond": sum(outcome.beyond for outcome in outcomes.values()),
     }
     return Scored(values, numbers)
 
 
 def means(scored: Mapping[str, Mapping[str, Scored]]) -> dict[str, Numbers]:
-    """For each configuration the mean of its numbers over the datasets (queries: their sum)."""
+    """For each configuration the mean of its numbers over the datasets, of counts their sum."""
     found: dict[str, Numbers] = {}
     for config in dict.fromkeys(name for runs in scored.values() for name in runs):
         rows = [runs[config].numbers for runs in scored.values()]
         found[config] = {name: round(fmean(row[name] for row in rows), 4) for name in rows[0]}
-        found[config]["queries"] = sum(row["queries"] for row in rows)
+        found[config] |= {name: sum(row[name] for row in rows) for name in COUNTS}
     return found
 
 
@@ -65,12 +69,7 @@ def write_run(folder: Path, dataset: str, config: str, outcomes: Mapping[str, Ou
 
     Raises InputError when it can't be written.
     """
-    tag = re.sub(r"\s", "_", config)
-    lines = [
-        f"{_word(query)} Q0 {_word(document)} {rank} {score:.6f} {tag}\n"
-        for query, outcome in outcomes.items()
-        for rank, (document, score) in enumerate(outcome.ranking.items(), 1)
-    ]
+    lines = trec.run_lines({query: each.ranking for query, each in outcomes.items()}, config)
     path = folder / f"{dataset}.{config.replace('/', '_')}.trec"
     try:
         files.write_text(path, "".join(lines))
@@ -84,8 +83,3 @@ def make_folder(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"can't create the folder {folder}: {files.reason(error)}") from error
-
-
-def _word(name: str) -> str:
-    """A name as one word: the format parts columns by blanks."""
-    return re.sub(r"\s", "_", name) or "_"

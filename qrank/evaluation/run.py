@@ -28,11 +28,13 @@ PASSAGES = 400  # that are asked for, to have so many documents of several chunk
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The answer to one query: documents with their scores, best first, and what it took."""
+    """The answer to one query: documents with their scores, best first, and what it took. beyond:
+    how many relevant documents were none of the candidates that the last stage ordered."""
 
     ranking: dict[str, float]
     milliseconds: float
     tokens: int
+    beyond: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +42,8 @@ class Setup:
     """What all configurations have in common; each may say otherwise in its own settings.
 
     db: the index that a queries file is asked of. models None: as the index or the user's
-    settings say.
+    settings say. identical_ids: whether a document with the query's own id counts as an answer:
+    in some BEIR sets queries are documents of the corpus, and BEIR drops those.
     """
 
     db: Path | None
@@ -49,6 +52,7 @@ class Setup:
     candidates: int
     placement: Placement
     settings: Settings = NO_SETTINGS
+    identical_ids: bool = False
 
     @property
     def models(self) -> Registry:
@@ -150,15 +154,27 @@ def _ask(index: Index, dataset: Dataset, config: Config, setup: Setup, name: str
     given = {k: v for k, v in config.settings.items() if not k.endswith("_model")}
     before = index.decoded
     answer = index.answer(replace(query, **given), rerank=config.rerank)  # type: ignore[arg-type]
+    without = name if dataset.corpus and not setup.identical_ids else None
+    ordered = [r for r in answer.results if r.scores.rerank or not config.rerank]
+    candidates = documents(ordered, dataset, name, without, len(ordered))
+    relevant = {d for d, grade in dataset.judgements[name].items() if grade > 0 and d != without}
     return Outcome(
-        documents(answer.results, dataset, name),
+        documents(answer.results, dataset, name, without),
         answer.timings_ms["total"],
         index.decoded - before,
+        len(relevant - candidates.keys()),
     )
 
 
-def documents(results: Sequence[Result], dataset: Dataset, query: str) -> dict[str, float]:
-    """The first DEPTH documents of a ranking of chunks: each counts by its best chunk.
+def documents(
+    results: Sequence[Result],
+    dataset: Dataset,
+    query: str,
+    without: str | None = None,
+    depth: int = DEPTH,
+) -> dict[str, float]:
+    """The first depth documents of a ranking of chunks: each counts by its best chunk. without:
+    a document that is passed over.
 
     In an index of files a chunk stands for the judged place that it answers, else for its file.
     """
@@ -166,9 +182,9 @@ def documents(results: Sequence[Result], dataset: Dataset, query: str) -> dict[s
     wanted = {n: dataset.places[n] for n in dataset.judgements[query]} if dataset.places else {}
     for result in results:
         name = _document(result, wanted)
-        if name not in ranking:
+        if name not in ranking and name != without:
             ranking[name] = result.score
-        if len(ranking) == DEPTH:
+        if len(ranking) == depth:
             break
     return ranking
 
@@ -194,7 +210,7 @@ def _kept_in(dataset: Dataset, config: Config, setup: Setup, index: Path) -> Pat
     models = [setup.models.resolve(role, name or AUTO).path for role, name in names]
     files = [index, index.with_name(f"{index.name}-wal"), *models]
     looks = [file_signature(path) if path and path.exists() else None for path in files]
-    asked = (setup.db, setup.embed_model, setup.rerank_model, setup.candidates, setup.placement)
+    asked = replace(setup, settings=NO_SETTINGS)
     seen = repr((__version__, dataset, config, asked, index, looks))
     folder = cache_folder() / "unfinished"
     folder.mkdir(parents=True, exist_ok=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,6 +15,7 @@ from qrank.errors import InputError
 
 if TYPE_CHECKING:
     from qrank.evaluation.config import Config
+    from qrank.evaluation.dataset import Dataset
 
 
 def evaluate(
@@ -28,7 +30,26 @@ def evaluate(
         int | None,
         typer.Option(min=1, max=MOST, metavar="N", help="Use a sample of N queries per dataset."),
     ] = None,
-    split: Annotated[str, typer.Option(help="The qrels/SPLIT.tsv of a BEIR folder.")] = "test",
+    splits: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--split",
+            metavar="SPLIT",
+            help="The qrels/SPLIT.tsv of a BEIR folder (may be repeated). [default: test]",
+        ),
+    ] = None,
+    topics: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Ask these TREC topics, not the folder's queries."),
+    ] = None,
+    qrels: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Judge by this TREC file, not the folder's qrels."),
+    ] = None,
+    identical_ids: Annotated[
+        bool,
+        typer.Option("--keep-identical-ids", help="Count a document with the query's own id."),
+    ] = False,
     candidates: Annotated[
         int, typer.Option(min=1, max=MOST, help="How many candidates to rerank.")
     ] = 30,
@@ -53,9 +74,10 @@ def evaluate(
     A DATASET is a folder in BEIR layout, indexed into a temporary index, or a JSONL file of
     "query" and "relevant" (a path, path:line, or a list of them) for the index that --db names.
     Settings of a configuration follow it: hybrid+rerank:candidates=100:rerank_weight=0.5.
+
+    As in BEIR, a document that has the id of the query is no answer to it.
     """
     from qrank.cli.output import json_output, render, scoreboard
-    from qrank.evaluation import dataset as collections
     from qrank.evaluation import plot as plotting
     from qrank.evaluation import report
     from qrank.evaluation.config import parse
@@ -66,12 +88,18 @@ def evaluate(
         plotting.check(plot)
     if run_dir:
         report.make_folder(run_dir)
-    loaded = [collections.load(path, split) for path in datasets]
+    loaded = _loaded(datasets, splits, topics, qrels)
     names = [dataset.name for dataset in loaded]
     if len(set(names)) < len(names):
         raise InputError(f"two datasets have the same name: {', '.join(sorted(names))}")
     setup = Setup(
-        current().db, embed_model, rerank_model, candidates, current().placement, current().settings
+        current().db,
+        embed_model,
+        rerank_model,
+        candidates,
+        current().placement,
+        current().settings,
+        identical_ids,
     )
     scored: dict[str, dict[str, report.Scored]] = {}
     with render.progress() as progress:
@@ -94,6 +122,26 @@ def evaluate(
         plotting.plot(means, plot)
     if difference and difference.worse:
         raise typer.Exit(1)
+
+
+def _loaded(
+    paths: list[Path], splits: list[str] | None, topics: Path | None, qrels: Path | None
+) -> list[Dataset]:
+    """The datasets, one a split where there are several."""
+    from qrank.evaluation import dataset
+
+    if topics or qrels:
+        if len(paths) > 1 or not paths[0].is_dir():
+            raise InputError("--topics and --qrels need one BEIR folder as the DATASET")
+        if qrels and splits:
+            raise InputError("--qrels and --split can't be combined", hint="choose one")
+    every = list(dict.fromkeys(splits or ["test"]))
+    return [
+        replace(found, name=f"{found.name}-{split}") if len(every) > 1 else found
+        for path in paths
+        for split in (every if path.is_dir() else every[:1])
+        for found in [dataset.load(path, split, topics=topics, qrels=qrels)]
+    ]
 
 
 def _with_compared(configs: list[Config], compare: tuple[str, str] | None) -> list[Config]:

@@ -43,6 +43,13 @@ def show(
     if len(scored) > 1:
         _add(table, "mean", means)
     console_for(sys.stdout).print(table)
+    for dataset, runs in scored.items():
+        for config, run in runs.items():
+            if beyond := run.numbers["beyond"]:
+                print(
+                    f"{escape_line(dataset)} {escape_line(config)}: {beyond:.0f} of "
+                    f"{run.numbers['relevant']:.0f} relevant documents are beyond the candidates"
+                )
     if compared and difference:
         verdict = (
             "no significant difference"
