@@ -64,7 +64,7 @@ def main() -> None:
         distil_embedder.train(embedder, data, plan, args.pairs, lambda: save(embedder, "embedding"))
         plan = Schedule(ends["judge"], {"encoder": 1e-4}, 5e-4)
         model = judge.train(data, plan, args.judge_lists)
-        judged = judge.Judged(model, data, ends["judged"])
+        judged = judge.Judged(model, data, ends["judged"], 5 * args.judge_lists)
         del model
         reranker = distil_reranker.begin(bundled, old, embedder, data, prompt, judged)
         reranker = copy.deepcopy(reranker)

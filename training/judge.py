@@ -102,7 +102,7 @@ def train(data: Corpus, plan: Schedule, size: int) -> Judge:
 class Judged:
     """Lists with the teacher's logits and cosines, made within a time."""
 
-    def __init__(self, model: Judge, data: Corpus, end: float, size: int = 512) -> None:
+    def __init__(self, model: Judge, data: Corpus, end: float, size: int) -> None:
         rng = np.random.default_rng(6)
         model.eval()
         shares = np.cumsum(data.weights(lists=True))
