@@ -23,7 +23,7 @@ from qrank.arguments import (
 )
 from qrank.closing import Closing
 from qrank.errors import InputError
-from qrank.models.registry import AUTO, Registry
+from qrank.models.registry import AUTO, Registry, Role
 from qrank.results import (
     Answer,
     Check,
@@ -87,6 +87,7 @@ class Index(Closing):
         self.path = settings.index_path(Path(path) if path is not None else None)
         self._settings = settings
         self.models = Registry(settings)
+        self._embed_typed = embed_model is not None
         self._embed_name = settings.get("embed_model", embed_model, AUTO) or AUTO
         self._rerank_name = settings.get("rerank_model", rerank_model, AUTO) or AUTO
         self._placement = settings.placement(placement)
@@ -149,7 +150,9 @@ class Index(Closing):
         name = collection or self._settings.get("collection") or DEFAULT_COLLECTION
         with self._writing, open_store(self.path, write=True) as store:
             model = (
-                model_for_indexing(store, self._cache, self.models, self._embed_name)
+                model_for_indexing(
+                    store, self._cache, self.models, self._embed_name, insists=self._embed_typed
+                )
                 if embed
                 else None
             )
@@ -367,8 +370,18 @@ class Index(Closing):
         return self._search_models.decoded
 
     def status(self) -> dict[str, Any]:
-        """What the index holds: files, chunks, bytes, collections, models."""
-        return self._open().status() | {"cached": self._cache.count()}
+        """What the index holds: files, chunks, bytes, collections, models (also those in use)."""
+        from qrank.models import in_use
+
+        store = self._open()
+        stored = next((model.name for model in store.models()), None)
+        return store.status() | {
+            "cached": self._cache.count(),
+            "in_use": {
+                "embedder": in_use.of_role(self.models, Role.embedder, self._embed_name, stored),
+                "reranker": in_use.of_role(self.models, Role.reranker, self._rerank_name, None),
+            },
+        }
 
     def path_status(self, path: str | Path, *, walking: Walking | None = None) -> PathStatus:
         """When and as what a file was indexed, or what keeps it out; of a folder how many files, by

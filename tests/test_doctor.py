@@ -10,11 +10,26 @@ from typing import Any
 import pytest
 from support import PARITY, Run
 
+from qrank.llama.instructions import missing
+
 Qrank = Callable[..., Run]
 
 
 def checks(run: Run) -> dict[str, dict[str, Any]]:
     return {check["name"]: check for check in run.json()["checks"]}
+
+
+def test_instructions_that_a_build_lacks() -> None:
+    # What /proc/cpuinfo of a processor says, and llama.cpp's line of a build for any of them.
+    x86 = {"sse3", "avx", "avx2", "f16c", "fma", "bmi2", "avx512f", "avx512_vnni"}
+    assert missing("CPU : SSE3 LLAMAFILE OPENMP", x86) == [
+        *("AVX", "AVX2", "F16C", "FMA", "BMI2", "AVX512", "AVX512_VNNI")
+    ]
+    arm = {"asimd", "asimddp", "i8mm"}
+    assert missing("CPU : NEON ARM_FMA DOTPROD", arm) == ["MATMUL_INT8"]
+    assert missing("CPU : NEON ARM_FMA DOTPROD MATMUL_INT8", arm) == []
+    # A feature is a whole word: AVX512 is not AVX.
+    assert missing("CPU : AVX512_VNNI", {"avx", "avx512f"}) == ["AVX", "AVX512"]
 
 
 def test_a_healthy_machine(qrank: Qrank) -> None:
@@ -24,6 +39,7 @@ def test_a_healthy_machine(qrank: Qrank) -> None:
     found = checks(run)
     assert "FTS5" in found["sqlite"]["detail"]
     assert "llama-cpp-python 0.3" in found["llama.cpp"]["detail"]
+    assert "ggml 0" in found["llama.cpp"]["detail"]
     assert "GB" in found["device CPU"]["detail"]
     assert "kind 1" in found["model tiny (reranker)"]["detail"]
     for role in ("embedder", "reranker"):

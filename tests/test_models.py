@@ -160,7 +160,7 @@ def test_the_registry_is_sound() -> None:
         tiny = Registry().resolve(role, "tiny")
         assert tiny.path.is_file()
         assert tiny.path.stat().st_size <= 12_000_000
-        assert Registry().better_than(tiny) is not None
+        assert Registry().better_than(tiny.entry) is not None
 
 
 def test_users_add_models_of_their_own(qrank: Qrank, environment: dict[str, str]) -> None:

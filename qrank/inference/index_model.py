@@ -39,15 +39,16 @@ class IndexModel:
 
 
 def model_for_indexing(
-    store: Store, cache: Cache, models: Registry, requested: str = AUTO
+    store: Store, cache: Cache, models: Registry, requested: str = AUTO, *, insists: bool = False
 ) -> IndexModel:
     """The model to make vectors with: the one requested, else the one the index is searched with,
-    or in place of that one, when qrank came with it, the one that qrank comes with now.
+    or in place of that one, when qrank came with it, the one that qrank comes with now. insists:
+    the user asked for it just now, so that `auto` is the best installed, too.
 
     Raises ModelError or IndexFileError when it can't be found or is no longer the same.
     """
     rows = store.models()
-    if requested != AUTO or not rows:
+    if requested != AUTO or insists or not rows:
         choice = _named(models, requested)
         _require_embedder(choice)  # before hours of reading, not after
         own = identity(cache, choice)

@@ -85,6 +85,7 @@ class Entry:
     license: str = ""
     published: Mapping[str, float] = field(default_factory=dict)
     unsupported: str = ""
+    brings: str = ""
 
     @property
     def source(self) -> str:
@@ -170,8 +171,7 @@ class Registry:
         Raises ModelError when it is unknown or not installed.
         """
         if name == AUTO:
-            known = [e for e in self.of_role(role) if e.preference >= 0 and e.installed]
-            best = max(known, key=lambda e: e.preference, default=None)
+            best = self.best_installed(role)
             if best is None:
                 raise ModelError(f"no {role} is installed", hint="reinstall qrank")
             return self._chosen(best.alias, best)
@@ -254,13 +254,20 @@ class Registry:
             )
         return ModelChoice(name, found.path, entry)
 
-    def better_than(self, choice: ModelChoice) -> Entry | None:
-        """The least of the models that `auto` would prefer to a bundled choice, if there is one."""
-        role, preference = choice.entry.role, choice.entry.preference
-        better = [e for e in self.of_role(role) if e.preference > preference]
-        return (
-            min(better, key=lambda e: e.preference, default=None) if choice.entry.bundled else None
-        )
+    def best_installed(self, role: Role) -> Entry | None:
+        """The model that `auto` takes."""
+        known = [e for e in self.of_role(role) if e.preference >= 0 and e.installed]
+        return max(known, key=lambda e: e.preference, default=None)
+
+    def better_than(self, entry: Entry) -> Entry | None:
+        """A model that `auto` would prefer to one: the best that is installed, else for a bundled
+        one the next that is recommended."""
+        better = [e for e in self.of_role(entry.role) if e.preference > entry.preference >= 0]
+        installed = [e for e in better if e.installed]
+        if installed:
+            return max(installed, key=lambda e: e.preference)
+        offered = [e for e in better if e.brings and not e.unsupported]
+        return min(offered, key=lambda e: e.preference, default=None) if entry.bundled else None
 
 
 def how_to_install(entry: Entry, name: str = "") -> str:

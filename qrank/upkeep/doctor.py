@@ -6,7 +6,6 @@ import platform
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from importlib.metadata import PackageNotFoundError, version
 from itertools import chain
 
 from qrank.errors import QrankError
@@ -35,6 +34,10 @@ PAIRS = (
         "The tides are caused by the pull of the moon and the sun on the water of the sea.",
         "An invoice must name the date, the amount and the number of the account.",
     ),
+)
+REBUILD = (
+    "it is slower than it could be; with a compiler: pip install --force-reinstall --no-deps "
+    "--no-binary llama-cpp-python llama-cpp-python"
 )
 FLAT = 1e-6  # scores that differ by less tell nothing
 
@@ -70,15 +73,17 @@ def _guarded(name: str, check: Callable[..., Iterator[Check]], *given: object) -
 
 
 def _llama() -> Iterator[Check]:
-    from qrank.llama import devices
+    from qrank.llama import devices, instructions
     from qrank.llama.binding import system_info
 
-    try:
-        built = version("llama-cpp-python")
-    except PackageNotFoundError:
-        built = "?"
     features = system_info()
-    yield Check("llama.cpp", "ok", f"llama-cpp-python {built}; {features}")
+    detail = f"{devices.build()}; {features}"
+    lacks = instructions.missing(features, instructions.of_this_processor())
+    if lacks:
+        detail += f"; built without {', '.join(lacks)}, which this processor has"
+        yield Check("llama.cpp", "warn", detail, REBUILD)
+    else:
+        yield Check("llama.cpp", "ok", detail)
     found = devices.devices()
     for device in found:
         memory = f", {device.free / 1e9:.1f} of {device.total / 1e9:.1f} GB free"

@@ -14,7 +14,7 @@ from qrank.errors import InputError, ModelError
 from qrank.llama import gguf
 from qrank.models import places
 from qrank.models.places import Found
-from qrank.models.registry import Entry, File, ModelChoice, Registry, Role
+from qrank.models.registry import AUTO, Entry, File, ModelChoice, Registry, Role
 from qrank.progress import Progress
 
 ROLE_KINDS = {
@@ -30,7 +30,12 @@ def known(models: Registry, role: Role | None = None) -> list[dict[str, Any]]:
     from qrank.store.cache import Cache
 
     speeds = Cache().speeds()
-    return [_listed(entry, speeds) for entry in models.entries if role in (None, entry.role)]
+    taken = [models.best_installed(each) for each in Role]
+    return [
+        _listed(entry, speeds) | {"auto": entry in taken}
+        for entry in models.entries
+        if role in (None, entry.role)
+    ]
 
 
 def _listed(entry: Entry, speeds: dict[str, float]) -> dict[str, Any]:
@@ -65,6 +70,8 @@ def entries_of(models: Registry, name: str, role: Role | None = None) -> list[En
 
     Raises ModelError for a name that means nothing.
     """
+    if name == AUTO:
+        return [models.resolve(each, name).entry for each in ([role] if role is not None else Role)]
     found: list[Entry] = []
     for each in Role if role is None else [role]:
         try:
@@ -88,7 +95,7 @@ def show(entry: Entry) -> dict[str, Any]:
     told = _listed(entry, {}) | {
         field: getattr(entry, field)
         for field in ("dims", "context", "pooling", "query", "document", "fusion_weight")
-        + ("rerank_weight", "preference")
+        + ("rerank_weight", "preference", "brings")
     }
     told["files"] = [
         asdict(file) | {"path": str(found.path) if (found := file.find()) else None}

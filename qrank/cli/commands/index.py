@@ -112,7 +112,8 @@ def index(
         say(report)
         if report.replaced:
             render.warning(f"{report.model} replaced {', '.join(report.replaced)}")
-        if report.embedded:
+        if report.embedded and report.added and not (report.unchanged or report.updated):
+            # The first run; after that, qrank status says it.
             render.hint_at_better_models(report.model)
         if watch:
             render.warning("watching for changes; press Ctrl-C to stop")

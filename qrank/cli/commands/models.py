@@ -12,7 +12,7 @@ from qrank.cli.options import Command, ModelCommand
 from qrank.cli.shell import complete
 from qrank.cli.state import current
 from qrank.errors import InputError, QrankError
-from qrank.models.registry import Entry, Role
+from qrank.models.registry import AUTO, Entry, Role
 
 app = typer.Typer(help="The models that qrank knows.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -31,6 +31,14 @@ Names = Annotated[
     typer.Argument(
         metavar="MODEL...",
         help="Aliases, alias:QUANTIZATION, or hf:OWNER/REPO/FILE.gguf.",
+        autocompletion=complete.models,
+    ),
+]
+PulledNames = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[MODEL...]",
+        help="Aliases, alias:QUANTIZATION, or hf:OWNER/REPO/FILE.gguf. [default: show what fits]",
         autocompletion=complete.models,
     ),
 ]
@@ -69,6 +77,10 @@ def show(name: Name, role: RoleOption = None, as_json: Json = False) -> None:
     from qrank.cli.output import json_output, render_models
     from qrank.upkeep import inventory
 
+    if as_json and name == AUTO and role is None:
+        both = inventory.entries_of(current().models, name)
+        json_output.document({entry.role.value: inventory.show(entry) for entry in both})
+        return
     if as_json:
         json_output.document(inventory.show(inventory.entry_of(current().models, name, role)))
         return
@@ -79,8 +91,27 @@ def show(name: Name, role: RoleOption = None, as_json: Json = False) -> None:
 
 
 @app.command(cls=Command)
-def pull(names: Names, role: RoleOption = None, as_json: Json = False) -> None:
+def recommend(as_json: Json = False) -> None:
+    """Show which models fit this machine, what each brings and what it costs.
+
+    What counts is memory, a GPU that llama.cpp was built for, and the speed that `qrank models
+    bench` measured here.
+    """
+    from qrank.cli.output import json_output, render_models
+    from qrank.upkeep import recommend as upkeep
+
+    found = upkeep.recommend(current().models, upkeep.this_machine())
+    if as_json:
+        json_output.document(found)
+    else:
+        render_models.recommended(found)
+
+
+@app.command(cls=Command)
+def pull(names: PulledNames = None, role: RoleOption = None, as_json: Json = False) -> None:
     """Download models, unless they are on this machine already.
+
+    Without a name: show which ones fit this machine, as `qrank models recommend` does.
 
     Models that other tools downloaded are found. An interrupted download resumes; the SHA-256 is
     checked. HF_ENDPOINT sets a mirror, HF_HOME another folder, HF_TOKEN your access token.
@@ -88,6 +119,9 @@ def pull(names: Names, role: RoleOption = None, as_json: Json = False) -> None:
     from qrank.cli.output import json_output, render_models
     from qrank.upkeep import inventory
 
+    if not names:
+        recommend(as_json)
+        return
     wanted = [inventory.entry_of(current().models, name, role) for name in names]
     done = []
     with render_models.transfer() as progress:
@@ -95,7 +129,7 @@ def pull(names: Names, role: RoleOption = None, as_json: Json = False) -> None:
             path, fetched = inventory.pull(entry, progress)
             done.append(json_form.pulled_model(name, path, fetched))
             if not as_json:
-                render_models.pulled(name, path, fetched)
+                render_models.pulled(name, entry, path, fetched)
     if as_json:
         json_output.document(done)
 

@@ -176,6 +176,11 @@ def status(held: dict[str, Any]) -> None:
             print(f"             incomplete; finish with: qrank index --embed-model {name}")
         elif model["vectors"] < of:
             print("             incomplete; finish with: qrank index PATH")
+    for role, used in held["in_use"].items():
+        print(escape_line(f"{role:<12} {used['model']} ({used.get('problem', used['why'])})"))
+        if better := used["better"]:
+            word = "is installed and better" if better["installed"] else "would be better"
+            print(f"             {better['model']} {word}: {better['command']}")
 
 
 def fields(found: Sequence[FieldCount]) -> None:
@@ -248,11 +253,20 @@ def size(count: int) -> str:
 
 
 def hint_at_better_models(name: str | None) -> None:
-    """When the embedding model that was used came with the package, a line on better ones."""
+    """A line on the model that an index was made with, and on a better one."""
+    from qrank.models import in_use
     from qrank.models.registry import Role
 
-    if name and current().models.better_than(current().models.resolve(Role.embedder, name)):
-        warning("using the small bundled models; for better ones see: qrank models list")
+    if not name:
+        return
+    models = current().models
+    better = models.better_than(models.resolve(Role.embedder, name).entry)
+    more = "qrank models recommend says what fits this machine"
+    if better:
+        held = better.download_bytes
+        load = f" ({held / 1e6:,.0f} MB)" if held and not better.installed else ""
+        more = f"{better.alias} is better: {in_use.command(better)}{load}"
+    warning(f"embedded with {name}; {more}")
 
 
 @contextmanager

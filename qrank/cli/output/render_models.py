@@ -5,14 +5,16 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from qrank.cli.output.escape import escape_line
 from qrank.cli.output.progress_lines import Lines
-from qrank.cli.output.render import report, size, warning
+from qrank.cli.output.render import plural, report, size, warning
 from qrank.cli.output.terminal import animates
 from qrank.cli.state import current
+from qrank.models.registry import Entry
 from qrank.progress import Progress
 
 QUALITY = "MTEB-eng-v2"  # the published benchmark that the list shows
@@ -26,7 +28,7 @@ def table(known: Sequence[dict[str, Any]]) -> None:
         speed = model["tokens_per_second"]
         quality = model["published"].get(QUALITY)
         owner = model["owner"] if model["owner"] not in (None, "qrank") else "yes"
-        installed = owner if model["installed"] else "no"
+        installed = (owner if model["installed"] else "no") + (", auto" * model["auto"])
         rows.append(
             (
                 model["alias"],
@@ -42,7 +44,40 @@ def table(known: Sequence[dict[str, Any]]) -> None:
     for row in rows:
         line = "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True))
         print(escape_line(line.rstrip()))
-    print("\nqrank models pull MODEL downloads one; qrank models show MODEL shows its details")
+    print(
+        "\nauto: what is used unless a model is named; qrank models pull MODEL downloads one, "
+        "qrank models show MODEL shows its details"
+    )
+
+
+def recommended(found: dict[str, Any]) -> None:
+    """The machine in a line, and of each model what it brings and what it costs here."""
+    machine = found["machine"]
+    gpus = [f"{gpu['name']} ({size(gpu['memory_bytes'])})" for gpu in machine["gpus"]]
+    has = ", ".join(gpus) or "no GPU that this build of llama.cpp can use"
+    cores = plural(machine["cores"], "processor")
+    print(escape_line(f"this machine: {cores}, {size(machine['memory_bytes'])} of memory, {has}"))
+    for model in found["models"]:
+        mark = "*" if model["recommended"] else " "
+        print()
+        print(escape_line(f"{mark} {model['alias']} ({model['kind']}): {model['brings']}"))
+        speed = model["tokens_per_second"]
+        costs = [
+            "installed" if model["installed"] else _download(model["download_bytes"]),
+            f"{size(model['memory_bytes'])} of memory" if model["memory_bytes"] else "",
+            {"gpu": "fits the GPU", "cpu": "on the CPU", "slow": "slow on the CPU"}.get(
+                model["fits"], "too large for this machine" if model["memory_bytes"] else ""
+            ),
+            f"{speed:,.0f} tokens/s here" if speed else "",
+        ]
+        print(f"    {', '.join(filter(None, costs))}")
+        if not model["installed"]:
+            print(escape_line(f"    {model['command']}"))
+    print("\n* recommended here; qrank models bench measures the speed of those installed")
+
+
+def _download(count: int | None) -> str:
+    return f"{size(count)} to download" if count else "size not known"
 
 
 def details(told: dict[str, Any]) -> None:
@@ -67,10 +102,13 @@ def _line(name: str, value: object) -> None:
     print(escape_line(f"{name:<22} {value}"))
 
 
-def pulled(name: str, path: Path, fetched: bool) -> None:
-    """One line on a model that is here now."""
+def pulled(name: str, entry: Entry, path: Path, fetched: bool) -> None:
+    """One line on a model that is here now, and on stderr what to do with it."""
+    from qrank.models import in_use
+
     held = size(path.stat().st_size)
     report(f"{name}: {'' if fetched else 'already installed, '}{held}, {path}")
+    warning(f"next: {in_use.command(replace(entry, alias=name))}")
 
 
 def verified(results: Sequence[dict[str, Any]]) -> None:

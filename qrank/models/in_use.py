@@ -1,0 +1,49 @@
+"""Which models work here, why these, and what would be better."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from qrank.errors import ModelError
+from qrank.models.registry import AUTO, Entry, Registry, Role
+
+MADE_WITH, BEST, NAMED = (
+    "the index was made with it",
+    "auto: the best that is installed",
+    "named by an option, the environment or a config file",
+)
+
+
+def of_role(models: Registry, role: Role, requested: str, stored: str | None) -> dict[str, Any]:
+    """The model in use as `qrank status --json` says it: its name, why it is the one, and a better
+    one (with whether it is installed, and the command that brings it), else null.
+
+    stored: the name of the model that an index was made with.
+    """
+    name = stored or requested
+    why = MADE_WITH if stored else BEST if requested == AUTO else NAMED
+    try:
+        entry = models.resolve(role, name).entry
+    except ModelError as error:
+        return {"model": name, "why": why, "problem": str(error), "better": None}
+    better = models.better_than(entry)
+    found: dict[str, Any] = {"model": entry.alias if name == AUTO else name, "why": why}
+    if better is None:
+        return found | {"better": None}
+    return found | {
+        "better": {
+            "model": better.alias,
+            "installed": better.installed,
+            "download_bytes": better.download_bytes,
+            "command": command(better),
+        }
+    }
+
+
+def command(entry: Entry) -> str:
+    """What to type to have a model at work: to pull it first, or to use it at once."""
+    if not entry.installed:
+        return f"qrank models pull {entry.alias}"
+    if entry.role is Role.embedder:
+        return f"qrank index --embed-model {entry.alias} FOLDER"
+    return "qrank search QUERY"
