@@ -23,7 +23,7 @@ from qrank.arguments import (
 )
 from qrank.closing import Closing
 from qrank.errors import InputError
-from qrank.models.registry import AUTO, Registry, Role
+from qrank.models.registry import AUTO, Registry
 from qrank.results import (
     Answer,
     Check,
@@ -149,13 +149,8 @@ class Index(Closing):
         roots = existing(paths, walking)  # before an index file is made
         name = collection or self._settings.get("collection") or DEFAULT_COLLECTION
         with self._writing, open_store(self.path, write=True) as store:
-            model = (
-                model_for_indexing(
-                    store, self._cache, self.models, self._embed_name, insists=self._embed_typed
-                )
-                if embed
-                else None
-            )
+            asked = (store, self._cache, self.models, self._embed_name)
+            model = model_for_indexing(*asked, insists=self._embed_typed) if embed else None
             return index_paths(
                 store,
                 roots,
@@ -373,15 +368,8 @@ class Index(Closing):
         """What the index holds: files, chunks, bytes, collections, models (also those in use)."""
         from qrank.models import in_use
 
-        store = self._open()
-        stored = next((model.name for model in store.models()), None)
-        return store.status() | {
-            "cached": self._cache.count(),
-            "in_use": {
-                "embedder": in_use.of_role(self.models, Role.embedder, self._embed_name, stored),
-                "reranker": in_use.of_role(self.models, Role.reranker, self._rerank_name, None),
-            },
-        }
+        told = self._open().status() | {"cached": self._cache.count()}
+        return told | in_use.said(self.models, self._embed_name, self._rerank_name, told["models"])
 
     def path_status(self, path: str | Path, *, walking: Walking | None = None) -> PathStatus:
         """When and as what a file was indexed, or what keeps it out; of a folder how many files, by

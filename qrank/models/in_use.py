@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from qrank.errors import ModelError
@@ -12,6 +13,20 @@ MADE_WITH, BEST, NAMED = (
     "auto: the best that is installed",
     "named by an option, the environment or a config file",
 )
+
+
+def said(
+    models: Registry, embed_name: str, rerank_name: str, held: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
+    """What `qrank status --json` says of the models in use; held: those that made the index's
+    vectors, as it says them."""
+    stored = str(held[0]["name"]) if held else None
+    return {
+        "in_use": {
+            "embedder": of_role(models, Role.embedder, embed_name, stored),
+            "reranker": of_role(models, Role.reranker, rerank_name, None),
+        }
+    }
 
 
 def of_role(models: Registry, role: Role, requested: str, stored: str | None) -> dict[str, Any]:
