@@ -18,6 +18,7 @@ from support import PARITY, Run, complaint
 from qrank.llama.embedder import LlamaEmbedder
 from qrank.llama.gguf import Kind, read_header
 from qrank.llama.reranker import LlamaReranker
+from qrank.llama.token_types import typed_inputs
 from qrank.models.convert import convert
 from qrank.settings import ANYWHERE
 
@@ -222,3 +223,35 @@ def test_a_dropped_part_of_a_head_is_refused(qrank: Qrank, tmp_path: Path) -> No
     run = qrank("rerank", "q", "--rerank-model", "./old.gguf", stdin="a")
     assert "does not say how it pools before its head" in run.stderr
     assert read_header(tmp_path / "old.gguf").kind is Kind.cross_encoder
+
+
+def test_types_of_tokens_are_added_to_vectors_of_any_kind_of_storage(tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    rows = rng.standard_normal((1057, 64)).astype(np.float32)
+    types = rng.standard_normal((2, 64)).astype(np.float32)
+    tokens = np.array([101, 7, 102, 8, 9, 102, 101, 102, 7, 102], dtype=np.int32)
+    owners = np.array([0] * 6 + [1] * 4, dtype=np.int32)
+    second = np.array([0, 0, 0, 1, 1, 1, 0, 0, 1, 1], dtype=bool)  # the separator ends the first
+    for kind, off in (
+        (None, 1e-6),
+        (F16, 2e-3),
+        (Q8_0, 2e-2),
+        (gguf.GGMLQuantizationType.BF16, 2e-2),
+    ):
+
+        def wider(arrays: Arrays) -> Arrays:
+            return arrays | {"token_embd.weight": rows, "token_types.weight": types}
+
+        path = rewrite(
+            PARITY / "bert-rank.gguf",
+            tmp_path / f"{kind}.gguf",
+            {"bert.embedding_length": 64},
+            wider,
+            {"token_embd.weight": kind} if kind else None,
+        )
+        inputs = typed_inputs(read_header(path), 102)
+        assert inputs is not None
+        wanted = rows[tokens] + np.where(second[:, None], types[1] - types[0], 0)
+        assert inputs.vectors(tokens, owners) == pytest.approx(wanted, abs=off * 4)
+    assert typed_inputs(read_header(PARITY / "bert-embed.gguf"), 102) is None
+    assert typed_inputs(read_header(PARITY / "xlmr-rank.gguf"), 102) is None

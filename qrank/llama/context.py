@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from qrank.errors import ModelError
 from qrank.llama.binding import errors, interrupts_held, llama
 from qrank.llama.engine import Model
+from qrank.llama.token_types import TypedInputs
 
 # A pack's tokens attend over all of its cache, so on a CPU a large pack costs more than it saves:
 # with 2048, small models ran at half the speed of 512. A GPU wants larger ones.
@@ -79,8 +80,9 @@ class _Context:
         positions: NDArray[np.int32],
         owners: NDArray[np.int32],
         outputs: NDArray[np.bool_],
+        vectors: NDArray[np.float32] | None = None,
     ) -> None:
-        batch, _alive = _batch(tokens, positions, owners, outputs)
+        batch, _alive = _batch(tokens, positions, owners, outputs, vectors)
         status = llama.llama_decode(self._handle, batch)
         if status:
             raise ModelError(f"llama.cpp failed on {self.model.file.path} (status {status})")
@@ -175,6 +177,8 @@ class DecoderContext(_Context):
 class EncoderContext(_Context):
     """For models that read a sequence in both directions: no cache, a pack is one call."""
 
+    inputs: TypedInputs | None = None  # the tokens' vectors, where they are not llama.cpp's own
+
     def pooled_outputs(
         self, sequences: Iterable[Sequence[int]], size: int
     ) -> Iterator[list[NDArray[np.float32]]]:
@@ -185,7 +189,8 @@ class EncoderContext(_Context):
                 cells = _rounded(max(needed, self.pack_tokens))
                 self._reserve(cells, cells, cells)
             tokens, positions, owners, _ = _flat(pack, first_owner=0)
-            self._run(tokens, positions, owners, np.ones(len(tokens), dtype=np.bool_))
+            vectors = self.inputs.vectors(tokens, owners) if self.inputs else None
+            self._run(tokens, positions, owners, np.ones(len(tokens), dtype=np.bool_), vectors)
             yield [pooled(self._handle, i, size) for i in range(len(pack))]
 
 
@@ -225,27 +230,35 @@ def _batch(
     positions: NDArray[np.int32],
     owners: NDArray[np.int32],
     outputs: NDArray[np.bool_],
+    vectors: NDArray[np.float32] | None,
 ) -> tuple[Any, list[NDArray[Any]]]:
-    """A llama_batch over arrays, and the arrays, which must outlive it."""
+    """A llama_batch over arrays, and the arrays, which must outlive it. vectors: of shape
+    (tokens, dims), what the model is given in place of the tokens."""
     count = np.ones(len(tokens), dtype=np.int32)
     owners = np.ascontiguousarray(owners)
     pointers = owners.ctypes.data + np.arange(len(tokens), dtype=np.uintp) * owners.itemsize
     tokens, positions = np.ascontiguousarray(tokens), np.ascontiguousarray(positions)
     marks = outputs.astype(np.int8)
 
+    if vectors is not None:
+        vectors = np.ascontiguousarray(vectors, dtype=np.float32)
+
     def pointer(array: NDArray[Any], kind: Any) -> Any:
         return array.ctypes.data_as(ctypes.POINTER(kind))
 
     batch = llama.llama_batch(
         n_tokens=len(tokens),
-        token=pointer(tokens, llama.llama_token),
-        embd=None,
+        token=pointer(tokens, llama.llama_token) if vectors is None else None,
+        embd=None if vectors is None else pointer(vectors, ctypes.c_float),
         pos=pointer(positions, llama.llama_pos),
         n_seq_id=pointer(count, ctypes.c_int32),
         seq_id=pointer(pointers, ctypes.POINTER(llama.llama_seq_id)),
         logits=pointer(marks, ctypes.c_int8),
     )
-    return batch, [tokens, positions, owners, count, pointers, marks]
+    alive: list[NDArray[Any]] = [tokens, positions, owners, count, pointers, marks]
+    if vectors is not None:
+        alive.append(vectors)
+    return batch, alive
 
 
 def pooled(context: Any, sequence: int, size: int) -> NDArray[np.float32]:

@@ -50,7 +50,7 @@ class ModelFile:
 
     path: Path
     metadata: dict[str, Any]
-    tensors: frozenset[str]
+    tensors: dict[str, tuple[int, tuple[int, ...], int]]  # ggml's type, shape, first byte
     arrays: dict[str, tuple[int, int, int]]
 
     @property
@@ -208,7 +208,11 @@ class _Reader:
             shape = tuple(self.scalar("<Q") for _ in range(dimensions))
             contents.tensors[name] = (self.scalar("<I"), shape, self.scalar("<Q"))
         sound.check(metadata, contents, self.at, len(self.data))
-        return ModelFile(self.path, metadata, frozenset(contents.tensors), arrays)
+        start = sound.data_start(metadata, self.at)
+        tensors = {
+            name: (k, shape, start + at) for name, (k, shape, at) in contents.tensors.items()
+        }
+        return ModelFile(self.path, metadata, tensors, arrays)
 
     def require_distinct(self, start: int, array: tuple[int, int]) -> None:
         """Raise ValueError for an array with two equal strings: for a token that is there twice

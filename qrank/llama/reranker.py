@@ -29,6 +29,7 @@ from qrank.llama.conversions import require_head
 from qrank.llama.engine import MAX_TOKENS, Frame, Model
 from qrank.llama.gguf import HEAD, Kind, ModelFile
 from qrank.llama.head import OwnHead
+from qrank.llama.token_types import typed_inputs
 from qrank.prompts import clean
 from qrank.settings import Placement
 
@@ -155,6 +156,7 @@ class PairReranker:
         self._head = OwnHead(model.file, model.dims) if HEAD in model.file.metadata else None
         pooling = POOLING_RANK if self._head is None else POOLING_OF_FILE
         self.context = EncoderContext(model, embeddings=True, pooling=pooling)
+        self.context.inputs = typed_inputs(model.file, self._frame.between[-1])
         self._limit = min(MAX_TOKENS, model.file.context_length)
 
     def scores(

@@ -70,7 +70,7 @@ def _tensors(metadata: Mapping[str, Any], contents: Contents, header: int, size:
     alignment = metadata.get("general.alignment", 32)
     if type(alignment) is not int or alignment < 1 or alignment & (alignment - 1):
         raise ValueError(f"its alignment is {alignment}")
-    start = _rounded(header, alignment)
+    start = data_start(metadata, header)
     following: int | None = 0  # tensors follow one another; None after one of an unknown type
     for name, (kind, shape, offset) in contents.tensors.items():
         if not 0 < len(shape) <= MOST_DIMENSIONS or not all(0 < n < MOST_DIMENSION for n in shape):
@@ -82,6 +82,11 @@ def _tensors(metadata: Mapping[str, Any], contents: Contents, header: int, size:
         if start + end > size:
             raise ValueError(f"{name} ends after the end of the file")
         following = _rounded(end, alignment) if in_bytes else None
+
+
+def data_start(metadata: Mapping[str, Any], header: int) -> int:
+    """Where the tensors begin in a file whose header has so many bytes."""
+    return _rounded(header, metadata.get("general.alignment", 32))
 
 
 def _rounded(size: int, alignment: int) -> int:

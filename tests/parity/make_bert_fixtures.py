@@ -244,16 +244,22 @@ def expected(family: str, tok: Tokenizer, model: Any, cases: dict[str, Any]) -> 
     def ids(text: str) -> list[int]:  # no special token parsed in it and none added
         return list(tok.encode(text, add_special_tokens=False).ids)
 
+    def logit(query: list[int], both: list[int]) -> float:
+        first_text = len(query)
+        types = [int(bert and i >= first_text) for i in range(len(both))]
+        given = {"input_ids": torch.tensor([both]), "token_type_ids": torch.tensor([types])}
+        return float(model(**given).logits[0, 0])
+
     def logits() -> list[float]:
-        return [float(model(torch.tensor([p[2]])).logits[0, 0]) for p in pairs]
+        return [logit(start[q], both) for q, _, both in pairs]
 
     def embed(text: str) -> dict[str, Any]:
         states = body(torch.tensor([first + ids(text) + last])).last_hidden_state[0]
         unit = torch.nn.functional.normalize(states.mean(0) if bert else states[0], dim=-1)
         return {"text": text, "vec": [round(float(x), 7) for x in unit]}
 
-    queries = [(q, first + ids(q) + middle) for q in cases["queries"]]
-    pairs = [(q, d, start + ids(d) + last) for q, start in queries for d in cases["docs"]]
+    start = {q: first + ids(q) + middle for q in cases["queries"]}
+    pairs = [(q, d, start[q] + ids(d) + last) for q in start for d in cases["docs"]]
     head = model.classifier if bert else model.classifier.out_proj
     rerank = []
     with torch.inference_mode():
@@ -261,9 +267,9 @@ def expected(family: str, tok: Tokenizer, model: Any, cases: dict[str, Any]) -> 
         scale = SPREAD / float(raw.std())
         head.weight.mul_(scale)
         head.bias.sub_(float(raw.mean())).mul_(scale)
-        for (query, doc, both), logit in zip(pairs, logits(), strict=True):
-            case = {"query": query, "doc": doc, "logit": round(logit, 6)}
-            score = round(1 / (1 + math.exp(-logit)), 7)
+        for (query, doc, both), found in zip(pairs, logits(), strict=True):
+            case = {"query": query, "doc": doc, "logit": round(found, 6)}
+            score = round(1 / (1 + math.exp(-found)), 7)
             rerank.append(case | {"score": score, "n_tokens": len(both), "ids": both})
         tokens = [{"text": t, "ids": ids(t)} for t in texts]
         hard = [{"text": t, "ids": ids(t)} for t in cases[f"hard_{family}"]]
