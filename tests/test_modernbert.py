@@ -132,6 +132,7 @@ def two_labels(folder: Path) -> None:
         (changed("config.json", hidden_activation="relu"), "relu"),
         (changed("config.json", layer_types=["full_attention"]), "layer_types"),
         (changed("tokenizer.json", pre_tokenizer={"type": "Metaspace"}), "splits texts"),
+        (changed("tokenizer.json", normalizer={"type": "Lowercase"}), "splits texts"),
         (dropped, "layers.1|blk.1|missing"),
         (with_a_bias, "unexpected tensor layers.0.attn.Wo.bias"),
         (smaller, "1400 rows"),

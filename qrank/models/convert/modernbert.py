@@ -153,7 +153,9 @@ def _pooling(out: gguf.GGUFWriter, folder: Folder) -> None:
 def _vocabulary(out: gguf.GGUFWriter, folder: Folder) -> None:
     """Byte-level BPE that splits texts as GPT-2 does; [CLS] begins a text and [SEP] ends it."""
     splits = folder.tokenizer.get("pre_tokenizer") or {}
-    if splits.get("type") != "ByteLevel" or splits.get("add_prefix_space"):
+    normal = (folder.tokenizer.get("normalizer") or {}).get("type")
+    plain = splits.get("type") == "ByteLevel" and splits.get("use_regex", True)
+    if not plain or splits.get("add_prefix_space") or normal not in (None, "NFC"):
         raise ModelError(f"{folder.path} splits texts in a way that can't be converted")
     rows = next((w for n, w in folder.weights.items() if n.endswith("tok_embeddings.weight")), None)
     if rows is None:
