@@ -1,28 +1,36 @@
 """Whole-process times of everyday commands on 10,000 passages, beside `python -c pass`.
 
-    python benchmarks/startup.py [--runs 7] [--copies 40] [--db FILE]
+    python benchmarks/startup.py [--runs 7] [--copies 40] [--db FILE] [--searches 1000]
 
 Run with the Python of the environment that qrank is installed in. The passages are the sample's,
 many times over. Medians; the commands take turns, so that a machine that slows down slows all of
-them. Modules are compiled before they are timed, as pip does when it installs, whatever
-PYTHONDONTWRITEBYTECODE says.
+them. Each is timed without and with a process of qrank serve, whose memory is told, and which is
+then asked by several clients at once. Modules are compiled before they are timed, as pip does when
+it installs, whatever PYTHONDONTWRITEBYTECODE says.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+import os
 import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 from compiled import keep_compiled
 
 SAMPLE = Path(__file__).parents[1] / "sample_corpus"
 QUERY = "how many days can I keep a sourdough starter in the fridge"
+QRANK = [sys.executable, "-m", "qrank"]
+ALONE = "python -c pass"
 
 
 def main() -> None:
@@ -30,39 +38,106 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=7)
     parser.add_argument("--db", type=Path, help="search this index instead")
     parser.add_argument("--copies", type=int, default=40, help="of the sample, that are searched")
+    parser.add_argument("--searches", type=int, default=1000, help="by several clients at once")
+    parser.add_argument("--clients", type=int, default=8)
     options = parser.parse_args()
-    qrank = [sys.executable, "-m", "qrank"]
     with tempfile.TemporaryDirectory() as folder:
         keep_compiled(Path(folder))
+        os.environ["XDG_RUNTIME_DIR"] = folder
         db = options.db or Path(folder) / "sample.db"
         if not options.db:
             copies = Path(folder) / "copies"
             for i in range(options.copies):
                 shutil.copytree(SAMPLE, copies / str(i))
-            subprocess.run([*qrank, "index", str(copies), "--db", str(db)], check=True)
-        search = [*qrank, "search", "--db", str(db)]
-        by_words = [*search, "--mode", "bm25"]
-        commands = {
-            "python -c pass": [sys.executable, "-c", "pass"],
-            "qrank --help": [*qrank, "--help"],
-            "search --mode bm25": [*by_words, QUERY],
-            "… with a phrase": [*by_words, QUERY + ' "sourdough starter"'],
-            "… --json": [*by_words, "--json", QUERY],
-            "search --no-rerank": [*search, "--no-rerank", QUERY],
-            "search (30 reranked)": [*search, "--candidates", "30", QUERY],
-        }
-        times: dict[str, list[float]] = {name: [] for name in commands}
-        for turn in range(options.runs + 1):
-            for i, (name, command) in enumerate(commands.items()):
-                # Asked in other words each time: answers to the same question are cached.
-                asked = [part.replace("many", f"many ({turn} {i})") for part in command]
-                started = time.perf_counter()
-                subprocess.run(asked, check=True, capture_output=True)
-                if turn:  # the first is for the file cache
-                    times[name].append(time.perf_counter() - started)
-    print(f"{'command':<22}{'median s':>9}{'least':>8}{'most':>8}")
+            subprocess.run([*QRANK, "index", str(copies), "--db", str(db)], check=True)
+        with server():
+            times = timed(db, options.runs)
+            print_table(times)
+            print(f"\nqrank serve: {memory()} MB of memory")
+            if options.searches:
+                together(db, options.searches, options.clients)
+                print(f"qrank serve: {memory()} MB of memory")
+
+
+def timed(db: Path, runs: int) -> dict[str, list[float]]:
+    """The seconds that each command took, by its name."""
+    search = [*QRANK, "search", "--db", str(db)]
+    by_words = [*search, "--mode", "bm25"]
+    served = {
+        "search --mode bm25": [*by_words, QUERY],
+        "… with a phrase": [*by_words, QUERY + ' "sourdough starter"'],
+        "… --json": [*by_words, "--json", QUERY],
+        "search --no-rerank": [*search, "--no-rerank", QUERY],
+        "search (30 reranked)": [*search, "--candidates", "30", QUERY],
+    }
+    commands = {ALONE: [sys.executable, "-c", "pass"], "qrank --help": [*QRANK, "--help"]}
+    for name, command in served.items():
+        commands[name] = [*command, "--no-serve"]
+        commands[f"{name}, served"] = command
+    times: dict[str, list[float]] = {name: [] for name in commands}
+    for turn in range(runs + 1):
+        for i, (name, command) in enumerate(commands.items()):
+            # Asked in other words each time: answers to the same question are cached.
+            asked = [part.replace("many", f"many ({turn} {i})") for part in command]
+            started = time.perf_counter()
+            subprocess.run(asked, check=True, capture_output=True)
+            if turn:  # the first is for the file cache
+                times[name].append(time.perf_counter() - started)
+    return times
+
+
+def print_table(times: dict[str, list[float]]) -> None:
+    """Medians, and how often `python -c pass` would run in that time."""
+    print(f"{'command':<30}{'median s':>9}{'least':>8}{'most':>8}{'ratio':>7}")
+    unit = statistics.median(times[ALONE])
     for name, taken in times.items():
-        print(f"{name:<22}{statistics.median(taken):>9.3f}{min(taken):>8.3f}{max(taken):>8.3f}")
+        median = statistics.median(taken)
+        least, most = min(taken), max(taken)
+        print(f"{name:<30}{median:>9.3f}{least:>8.3f}{most:>8.3f}{median / unit:>7.1f}")
+
+
+@contextmanager
+def server() -> Iterator[None]:
+    """A process of qrank serve."""
+    subprocess.run([*QRANK, "serve"], check=True, capture_output=True)
+    try:
+        yield
+    finally:
+        subprocess.run([*QRANK, "serve", "stop"], check=True)
+
+
+def memory() -> int:
+    """MB of the server and all below it, what they share counted once (Linux)."""
+    told = subprocess.run([*QRANK, "serve", "status", "--json"], check=True, capture_output=True)
+    pids = [json.loads(told.stdout)["pid"]]
+    for pid in pids:
+        for tasks in Path(f"/proc/{pid}/task").glob("*/children"):
+            pids += map(int, tasks.read_text().split())
+    held = 0
+    for pid in pids:
+        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+            held += int(line.split()[1]) if line.startswith("Pss:") else 0
+    return held // 1024
+
+
+def together(db: Path, searches: int, clients: int) -> None:
+    """Many searches without rerank by several clients at once."""
+
+    def search(i: int) -> float:
+        query = QUERY.replace("many", f"many ({i})")
+        started = time.perf_counter()
+        command = [*QRANK, "search", "--db", str(db), "--no-rerank", "--debug", query]
+        run = subprocess.run(command, check=True, capture_output=True, text=True)
+        assert not run.stderr, run.stderr  # it says when it was not the server's
+        return time.perf_counter() - started
+
+    with ThreadPoolExecutor(clients) as threads:
+        taken = sorted(threads.map(search, range(searches)))
+    median, late = statistics.median(taken), taken[int(len(taken) * 0.95)]
+    print(
+        f"{searches} searches by {clients} clients: median {median:.3f} s, "
+        f"95th percentile {late:.3f} s ({late / median:.1f} times), most {taken[-1]:.3f} s"
+    )
 
 
 if __name__ == "__main__":

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+TYPE_CHECKING = False  # typing itself takes time to import, which a quick command notices
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from qrank.api import Index
     from qrank.config import load_settings
     from qrank.errors import (

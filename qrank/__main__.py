@@ -6,6 +6,11 @@ import sys
 def main() -> None:
     """Run the command line. Ctrl-C while it is still being imported ends it as quietly as later."""
     try:
+        from qrank.serve import client  # before anything that takes time to import
+
+        status = client.run(sys.argv[1:])
+        if status is not None:
+            sys.exit(status)
         from qrank.cli import streams
 
         streams.set_up()  # before anything is opened

@@ -26,7 +26,7 @@ MODELS = ("embedder", "reranker")  # tables of models (models/registry.toml has 
 TRUSTED = "trusted_folders"
 KEYS = (
     *("db", "embed_model", "rerank_model", "collection", "color", "hyperlink_format"),
-    *("mode", *SECONDS, *NUMBERS, "device", TRUSTED),
+    *("mode", *SECONDS, *NUMBERS, "device", "serve", TRUSTED),
 )
 # A folder from elsewhere may bring a project's config. It can set what is listed here and nothing
 # else: what chooses among things that the user has, not what says where texts go.

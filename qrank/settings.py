@@ -22,10 +22,16 @@ NUMBERS = {  # whole ones; the least and the most
     "gpu_layers": (0, 1_000_000),
     "limit": (1, MOST),
     "candidates": (1, MOST),
+    "serve_idle": (0, MOST),  # seconds
+    "serve_model_idle": (0, MOST),
 }
 PLACEMENT = ("threads", "gpu_layers")
 SECONDS = {"budget": (0.0, MOST_SECONDS)}
-CHOICES = {"mode": ("hybrid", "bm25", "vector"), "color": ("auto", "always", "never")}
+CHOICES = {
+    "mode": ("hybrid", "bm25", "vector"),
+    "color": ("auto", "always", "never"),
+    "serve": ("auto", "start", "off"),
+}
 DEFAULTS = {  # in words where there is no value that says it
     "embed_model": "auto",
     "rerank_model": "auto",
@@ -37,6 +43,9 @@ DEFAULTS = {  # in words where there is no value that says it
     "hyperlink_format": "none",
     "threads": "one per physical core",
     "gpu_layers": "all",
+    "serve": "auto",
+    "serve_idle": "1800",
+    "serve_model_idle": "600",
 }
 
 

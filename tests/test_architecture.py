@@ -25,7 +25,7 @@ LAYERS = {  # each may import those after it
     },
     "web": {"agents", "api", "json_form", "serve", "standalone"},
     "agents": {"api", "searching", "serve"},
-    "serve": {"api", "standalone", "config", "models"},
+    "serve": {"api", "standalone", "config", "models", "inference"},
     "evaluation": {"api", "inference", "indexing", "searching", "progress", "store", "models"},
     "api": {
         *("standalone", "indexing", "searching", "upkeep", "inference", "progress"),
@@ -121,6 +121,7 @@ def test_no_folder_holds_more_than_one_can_look_over() -> None:
 READERS = {  # of the environment and the working folder: others are handed what they say
     *("cli/state.py", "config.py", "models/places.py", "servers/keys.py"),
     *("names.py",),  # relative paths
+    *("serve/places.py", "serve/client.py", "serve/command.py", "serve/host.py", "serve/remote.py"),
     *("cli/commands/tui.py", "llama/binding.py", "models/hub.py"),  # they set what libraries read
 }
 

@@ -79,7 +79,9 @@ def test_names_are_completed(qrank: Qrank, environment: dict[str, str], tmp_path
     every = asked(environment, tmp_path, "search", "--db", "i.db", "--collection", "")
     assert every == {"notes", "novels", "work"}  # a name that a shell could run is not offered
     assert asked(environment, tmp_path, "search", "--collection", "") == set()  # no index here
-    assert {"search", "similar", "status"} == asked(environment, tmp_path, "s") - {"schema"}
+    assert {"search", "serve", "similar", "status"} == asked(environment, tmp_path, "s") - {
+        "schema"
+    }
     assert asked(environment, tmp_path, "search", "--rerank-model", "ti") == {"tiny"}
     assert "tiny" in asked(environment, tmp_path, "search", "--embed-model", "")
     assert asked(environment, tmp_path, "search", "--mode", "b") == {"bm25"}

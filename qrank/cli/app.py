@@ -8,7 +8,10 @@ import re
 import shlex
 import signal
 import sys
+from collections.abc import Callable
+from contextlib import suppress
 from copy import copy
+from functools import cache
 from typing import Annotated, Any
 
 import typer
@@ -30,6 +33,7 @@ from qrank.cli.commands import (
     reference,
     rerank,
     search,
+    serve,
     status,
     transfer,
     tui,
@@ -70,6 +74,7 @@ app.command("init", cls=Command)(status.init)
 app.add_typer(mcp.app, name="mcp")
 app.add_typer(models.app, name="models")
 app.add_typer(config.app, name="config")
+app.add_typer(serve.app, name="serve")
 app.command("schema", cls=Command)(reference.schema)
 app.command("completions", cls=Command)(reference.completions)
 app.command("man", cls=Command)(reference.man)
@@ -110,13 +115,14 @@ def _root(
     """
 
 
-def run() -> int:
-    """Run the command line and return its exit status; an error becomes one line on stderr."""
-    run = Run(root)
-    _show_notices(run)
+def run(opened: Callable[[str], None] | None = None) -> int:
+    """Run the command line and return its exit status; an error becomes one line on stderr.
+    opened is told of each index that the command opens."""
+    state = Run(root, run, opened)
+    _show_notices(state)
     signal.signal(signal.SIGTERM, _terminate)
     try:
-        status = _command(run, sys.argv[1:])
+        status = _command(state, sys.argv[1:])
         sys.stdout.flush()
     except BrokenPipeError:  # nobody reads stdout any more
         return 0
@@ -131,14 +137,31 @@ def run() -> int:
             return _fail(str(error) or "terminated", 128 + signal.SIGTERM)
         return _fail(str(error) or "interrupted", 130)
     except Exception as error:
-        if run.debug:
+        if state.debug:
             raise
         if isinstance(error, QrankError):
-            return _fail(_advised(error, run), error.status)
+            return _fail(_advised(error, state), error.status)
         if isinstance(error, OSError):
             return _fail(_of_system(error), 2)
         return _fail(f"{type(error).__name__}: {error}; --debug shows where", 2)
+    _start_server(state)
     return status
+
+
+def _start_server(state: Run) -> None:
+    """Start the warm process for the next command, if the settings say so."""
+    read = "settings" in vars(state)  # the command has asked for them, and they are right
+    if not read or state.opened or state.settings.get("serve") != "start":
+        return
+    from qrank.serve import client
+
+    if os.name != "posix" or not client.is_served(sys.argv[1:]):
+        return
+    from qrank.serve import start
+
+    if not start.status()["running"]:
+        with suppress(QrankError, OSError):  # the command itself went well
+            start.in_background([])
 
 
 def _advised(error: QrankError, run: Run) -> str:
@@ -187,7 +210,7 @@ def _meant(error: ClickException) -> str:
 def _command(run: Run, arguments: list[str]) -> int:
     if arguments[:1] == ["help"]:
         arguments = [*arguments[1:], "--help"]
-    command = typer.main.get_command(_called(arguments))
+    command = root(next((str(called.name) for called in _commands_of(arguments)), ""))
     if "_QRANK_COMPLETE" in run.environment:  # a shell asks for completions
         from typer._completion_classes import completion_init
 
@@ -207,19 +230,15 @@ def _commands_of(arguments: list[str]) -> list[CommandInfo]:
     return [command for command in app.registered_commands if [command.name] == arguments[:1]]
 
 
-def root() -> Any:
-    """The whole command, with all that there is below it."""
-    return typer.main.get_command(app)
-
-
-def _called(arguments: list[str]) -> typer.Typer:
-    """The app with the one command that the line begins with: all of them take 25 ms to make."""
-    called = _commands_of(arguments)
-    if not called:
-        return app
+@cache
+def root(name: str = "") -> Any:
+    """The whole command, with all that there is below it, or only the command of that name: all
+    of them take 25 ms to make."""
+    if not name:
+        return typer.main.get_command(app)
     alone = copy(app)
-    alone.registered_commands, alone.registered_groups = called, []
-    return alone
+    alone.registered_commands, alone.registered_groups = _commands_of([name]), []
+    return typer.main.get_command(alone)
 
 
 class _OneLine(logging.Formatter):

@@ -19,7 +19,7 @@ _PANELS = {
         "null count format fields max_tokens"
     ),
     "Models": "embed_model rerank_model embed threads gpu_layers device",
-    "General": "db color quiet debug verbose help",
+    "General": "db color quiet debug verbose no_serve help",
 }
 _MANY = 12  # options; fewer need no headings
 

@@ -68,6 +68,7 @@ def _common_options() -> list[TyperOption]:
             "-v", "--verbose", is_flag=True, help="Say what takes long, and name what is skipped."
         ),
         _option("--debug", is_flag=True, help="Show the traceback of an error."),
+        _option("--no-serve", is_flag=True, help="Do not use the process of qrank serve."),
     ]
 
 

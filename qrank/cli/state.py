@@ -32,12 +32,15 @@ class Run:
     its own from that one.
     """
 
-    root: Callable[[], Any]  # makes qrank's own command, with all commands below it
+    root: Callable[..., Any]  # makes qrank's own command, with all commands below it
+    main: Callable[..., int]  # runs the command line anew, for sys.argv (app.run)
+    opened: Callable[[str], None] | None = None  # is told of each index that is opened
     db: Path | None = None
     color: str | None = None
     debug: bool = False
     quiet: bool = False
     verbose: bool = False
+    no_serve: bool = False
     threads: int | None = None
     gpu_layers: int | None = None
     device: str | None = None
@@ -86,13 +89,16 @@ class Run:
         """The index that this run is about."""
         from qrank.api import Index
 
-        return Index(
+        index = Index(
             self.db,
             embed_model=embed_model,
             rerank_model=rerank_model,
             placement=self.placement,
             settings=self.settings,
         )
+        if self.opened:
+            self.opened(str(index.path.absolute()))
+        return index
 
 
 def is_in_repository(folder: str | None) -> bool:

@@ -78,6 +78,19 @@ class Reranker(Protocol):
         """Free what it holds."""
 
 
+class Elsewhere(Protocol):
+    """What loads model files in place of this process."""
+
+    def embedder(self, choice: ModelChoice, placement: Placement) -> Embedder:
+        """As load_embedder."""
+
+    def reranker(self, choice: ModelChoice, placement: Placement) -> Reranker:
+        """As load_reranker."""
+
+
+elsewhere: Elsewhere | None = None  # set once, when a process begins (serve/remote.py)
+
+
 def load_embedder(choice: ModelChoice, placement: Placement) -> Embedder:
     """Load an embedder's file, or get in touch with its servers. Raises ModelError."""
     entry = choice.entry
@@ -85,14 +98,22 @@ def load_embedder(choice: ModelChoice, placement: Placement) -> Embedder:
         from qrank.servers.embedder import ServerEmbedder
 
         return ServerEmbedder(_servers(choice), templates("", entry.query, entry.document))
-    from qrank.llama.embedder import LlamaEmbedder
-
-    header = embedder_file(choice.path, entry)
-    around = templates(header.architecture, entry.query, entry.document)
     started = time.monotonic()
-    embedder = LlamaEmbedder(header, placement, around)
+    if elsewhere:
+        embedder = elsewhere.embedder(choice, placement)
+    else:
+        embedder = open_embedder(choice.path, entry, placement)
     _log_load(choice, started)
     return embedder
+
+
+def open_embedder(path: Path, entry: Entry, placement: Placement) -> Embedder:
+    """Load an embedder's file in this process. Raises ModelError."""
+    from qrank.llama.embedder import LlamaEmbedder
+
+    header = embedder_file(path, entry)
+    around = templates(header.architecture, entry.query, entry.document)
+    return LlamaEmbedder(header, placement, around)
 
 
 def embedder_file(path: Path, entry: Entry) -> ModelFile:
@@ -119,13 +140,21 @@ def load_reranker(choice: ModelChoice, placement: Placement) -> Reranker:
         from qrank.servers.reranker import ServerReranker
 
         return ServerReranker(_servers(choice), choice.entry.api)
+    started = time.monotonic()
+    if elsewhere:
+        reranker = elsewhere.reranker(choice, placement)
+    else:
+        reranker = open_reranker(choice.path, placement)
+    _log_load(choice, started)
+    return reranker
+
+
+def open_reranker(path: Path, placement: Placement) -> Reranker:
+    """Load a reranker's file in this process. Raises ModelError."""
     from qrank.llama.gguf import read_header
     from qrank.llama.reranker import LlamaReranker
 
-    started = time.monotonic()
-    reranker = LlamaReranker(read_header(choice.path), placement)
-    _log_load(choice, started)
-    return reranker
+    return LlamaReranker(read_header(path), placement)
 
 
 def _log_load(choice: ModelChoice, started: float) -> None:

@@ -1,0 +1,181 @@
+"""qrank serve: the warm process."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from qrank.cli.options import MOST_SECONDS, Command, Group, number
+from qrank.cli.output.escape import escape_line
+from qrank.cli.state import current
+from qrank.errors import InputError
+from qrank.settings import DEFAULTS
+
+app = typer.Typer(cls=Group, invoke_without_command=True, rich_markup_mode=None)
+
+
+class Kind(StrEnum):
+    """What starts services when a user logs in."""
+
+    systemd = "systemd"
+    launchd = "launchd"
+
+
+def _seconds(name: str, help: str) -> typer.models.OptionInfo:
+    parser = number(name, 0, MOST_SECONDS)
+    option: typer.models.OptionInfo = typer.Option(
+        name, parser=parser, metavar="SECONDS", help=help
+    )
+    return option
+
+
+Idle = Annotated[
+    float | None, _seconds("--idle", "End after this time without use; 0: never. [default: 1800]")
+]
+ModelIdle = Annotated[
+    float | None,
+    _seconds("--model-idle", "Unload a model after this time; 0: never. [default: 600]"),
+]
+
+
+@app.callback()
+def serve(
+    context: typer.Context,
+    foreground: Annotated[
+        bool, typer.Option("--foreground", help="Stay in the foreground, and log to stderr.")
+    ] = False,
+    idle: Idle = None,
+    model_idle: ModelIdle = None,
+) -> None:
+    """Keep models loaded and everything imported, for the commands that follow.
+
+    While it runs, search, rerank, embed, similar and get use it. It ends by itself.
+    """
+    if context.invoked_subcommand:
+        return
+    if sys.platform == "win32":
+        raise InputError("qrank serve does not run on Windows yet")
+    if foreground:
+        _in_foreground(idle, model_idle)
+        return
+    from qrank.serve import start
+
+    told = start.status()
+    if told["running"]:
+        _say(f"already running, process {told['pid']}")
+        return
+    told = start.start(_options(idle, model_idle))
+    _say(f"running in the background, process {told['pid']}; it logs to {start.log_file()}")
+
+
+def _options(idle: float | None, model_idle: float | None) -> list[str]:
+    given = {"--idle": idle, "--model-idle": model_idle}
+    return [f"{name}={value:g}" for name, value in given.items() if value is not None]
+
+
+def _in_foreground(idle: float | None, model_idle: float | None) -> None:
+    from qrank.cli import warm
+    from qrank.serve.listen import AlreadyRunningError, Listening
+    from qrank.serve.supervisor import Supervisor
+
+    settings, main = current().settings, current().main
+    current().verbose = True  # what it does is its log
+
+    def seconds(key: str, flag: float | None) -> float:
+        return flag if flag is not None else float(settings.get(key) or DEFAULTS[key])
+
+    try:
+        listening = Listening()
+    except AlreadyRunningError:
+        from qrank.serve import start
+
+        pid = start.status().get("pid", "another")
+        raise InputError(
+            f"it is already running, process {pid}", hint="end it with: qrank serve stop"
+        ) from None
+    with listening:
+        warm.up(current().root)
+        supervisor = Supervisor(
+            listening,
+            lambda opened: warm.run(main, opened),
+            warm.why_not,
+            idle=seconds("serve_idle", idle),
+            model_idle=seconds("serve_model_idle", model_idle),
+        )
+        _say(f"listening on {listening.path}")
+        supervisor.serve()
+
+
+@app.command("status", cls=Command)
+def status(
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Say whether it runs, and what it holds.
+
+    Exit status: 0 it runs, 1 it does not.
+    """
+    from qrank.serve import start
+
+    told = start.status()
+    if as_json:
+        from qrank.cli.output import json_output
+
+        keys = dict.fromkeys(("pid", "version", "socket", "http", "token_file"))
+        json_output.document({**keys, "models": [], "indexes": []} | told)
+    elif not told["running"]:
+        print("not running")
+    else:
+        _print(told)
+    raise typer.Exit(0 if told["running"] else 1)
+
+
+def _print(told: dict[str, object]) -> None:
+    print(f"running   process {told['pid']}, version {told['version']}")
+    for name in ("socket", "http"):
+        if told[name]:
+            print(f"{name:<9} {escape_line(str(told[name]))}")
+    print(f"commands  {told['commands']}")
+    for model in told["models"]:  # type: ignore[attr-defined]
+        use = (
+            f"{model['clients']} clients" if model["clients"] else f"idle {model['idle_seconds']} s"
+        )
+        print(f"model     {escape_line(model['path'])} ({model['role']}, {use})")
+    for index in told["indexes"]:  # type: ignore[attr-defined]
+        print(f"index     {escape_line(index)}")
+
+
+@app.command("stop", cls=Command)
+def stop() -> None:
+    """End it, once the commands that it runs are done.
+
+    Exit status: 0 it has ended, 1 none was running.
+    """
+    from qrank.serve import start
+
+    if not start.stop():
+        _say("none was running")
+        raise typer.Exit(1)
+
+
+@app.command("unit", cls=Command)
+def unit(
+    kind: Annotated[Kind | None, typer.Argument(help="[default: what this system has]")] = None,
+    idle: Idle = 0,
+    model_idle: ModelIdle = None,
+) -> None:
+    """Print a file that makes systemd or launchd start it at login."""
+    from qrank.serve.unit import unit as made
+
+    chosen = kind or (Kind.launchd if sys.platform == "darwin" else Kind.systemd)
+    program = shutil.which("qrank") or sys.argv[0]
+    print(made(chosen, program, _options(idle, model_idle)), end="")
+
+
+def _say(message: str) -> None:
+    from qrank.cli.output import render
+
+    render.warning(message)

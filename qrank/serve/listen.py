@@ -1,0 +1,97 @@
+"""The sockets of the warm process, and the lock that lets only one listen."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import socket
+from contextlib import suppress
+from pathlib import Path
+
+from qrank.closing import Closing
+from qrank.errors import InputError
+from qrank.files import reason
+from qrank.serve import places
+from qrank.serve.client import COMMANDS, CONTROL
+
+BACKLOG = 256
+
+
+class AlreadyRunningError(Exception):
+    """Another process listens."""
+
+
+class Listening(Closing):
+    """Both sockets, made anew. Whatever was left of a process that was killed is no hindrance: its
+    lock went with it, and who has the lock may remove its sockets."""
+
+    def __init__(self) -> None:
+        """Raises AlreadyRunningError, or InputError when the folder can't be used."""
+        self.folder = make_folder()
+        self.path = str(self.folder / (places.NAME + COMMANDS))
+        self._lock = self._locked()
+        self.commands, self.control = self._listen(COMMANDS), self._listen(CONTROL)
+        self._file = self._identity()
+        self._open = True
+
+    def _locked(self) -> int:
+        lock = os.open(self.folder / f"{places.NAME}.lock", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(lock)
+            raise AlreadyRunningError from None
+        return lock
+
+    def _listen(self, end: str) -> socket.socket:
+        made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        here = os.open(".", os.O_RDONLY)
+        try:
+            os.chdir(self.folder)  # a socket's path may be no longer than 100 bytes
+            with suppress(FileNotFoundError):
+                os.unlink(places.NAME + end)
+            made.bind(places.NAME + end)
+        finally:
+            os.fchdir(here)
+            os.close(here)
+        made.listen(BACKLOG)
+        return made
+
+    def _identity(self) -> tuple[int, int] | None:
+        try:
+            found = os.stat(self.path)
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
+
+    def is_current(self) -> bool:
+        """Whether the socket is still where clients look for it."""
+        return self._file is not None and self._identity() == self._file
+
+    def close(self) -> None:
+        """Stop listening, and let another process do so."""
+        if not self._open:
+            return
+        self._open = False
+        if self.is_current():
+            for end in (COMMANDS, CONTROL):
+                (self.folder / (places.NAME + end)).unlink(missing_ok=True)
+        self.commands.close()
+        self.control.close()
+        os.close(self._lock)
+
+
+def make_folder() -> Path:
+    """The folder for sockets, for this user alone. Raises InputError when it can't be had."""
+    folder = Path(places.folder())
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with suppress(FileExistsError):
+            folder.mkdir(0o700)
+    except OSError as error:
+        raise InputError(f"can't make the folder {folder}: {reason(error)}") from error
+    if wrong := places.fault(str(folder)):
+        raise InputError(
+            f"{wrong}, so nothing can listen there", hint=f"remove it, or: chmod 700 {folder}"
+        )
+    return folder

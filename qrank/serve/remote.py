@@ -1,0 +1,194 @@
+"""Models that another process holds: what uses them does not know the difference."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from qrank.errors import ModelError
+from qrank.inference import loading
+from qrank.serve import places, wire
+from qrank.serve.client import CONTROL
+from qrank.serve.host import raised
+
+if TYPE_CHECKING:
+    from qrank.models.registry import ModelChoice
+    from qrank.results import Embedded
+    from qrank.settings import Placement
+
+SECONDS = 10.0  # for the server to take a connection
+# What llama.cpp and its libraries read when they are loaded.
+_READ_BY_LIBRARIES = (
+    *("OMP_", "GOMP_", "KMP_", "GGML_", "LLAMA_", "CUDA_", "HIP_", "ROCR_", "HSA_", "VK_"),
+    *("ONEAPI_", "SYCL_", "LD_LIBRARY_PATH", "METAL_"),
+)
+
+log = logging.getLogger("qrank")
+
+
+def use() -> None:
+    """From now on models are loaded in the server's processes instead of this one."""
+    loading.elsewhere = _Elsewhere()
+
+
+class _Elsewhere:
+    """Where models are loaded, in place of this process."""
+
+    def embedder(self, choice: ModelChoice, placement: Placement) -> loading.Embedder:
+        """As loading.load_embedder."""
+        return _RemoteEmbedder(_spec("embedder", choice, placement))
+
+    def reranker(self, choice: ModelChoice, placement: Placement) -> loading.Reranker:
+        """As loading.load_reranker."""
+        return _RemoteReranker(_spec("reranker", choice, placement))
+
+
+def _spec(role: str, choice: ModelChoice, placement: Placement) -> dict[str, Any]:
+    """All that tells a loaded model from another."""
+    assert choice.path is not None
+    path = choice.path.absolute()
+    try:
+        found = path.stat()
+        file: list[Any] = [found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns]
+    except OSError:  # loading it says what is wrong
+        file = [str(path)]
+    return {
+        "role": role,
+        "path": os.fsencode(path).hex(),
+        "file": file,
+        "entry": {name: getattr(choice.entry, name) for name in ("query", "document", "pooling")},
+        "placement": [placement.threads, placement.gpu_layers, placement.device],
+        "environment": {
+            name: value
+            for name, value in sorted(os.environ.items())
+            if name.startswith(_READ_BY_LIBRARIES)
+        },
+    }
+
+
+class _Remote:
+    """A model in a process of its own."""
+
+    def __init__(self, spec: dict[str, Any]) -> None:
+        self._spec = spec
+        self.decoded = 0
+        with self._connected() as (_, about):
+            self._about = about
+        for notice in about["notices"]:
+            log.warning("%s", notice)
+
+    @property
+    def takes_instruction(self) -> bool:
+        """Whether the prompt has a place for an instruction."""
+        return bool(self._about["instruction"])
+
+    @contextmanager
+    def _connected(self) -> Iterator[tuple[socket.socket, dict[str, Any]]]:
+        """A connection to the model's process, which loads it first when it has to, and what it
+        tells of the model. Closing it ends what is being computed."""
+        try:
+            connection, about = self._open()
+            with connection:
+                yield connection, about
+        except OSError as error:
+            path = os.fsdecode(bytes.fromhex(self._spec["path"]))
+            raise ModelError(
+                f"the process that runs {path} has ended ({error})",
+                hint="try again, or add --no-serve",
+            ) from error
+
+    def _open(self, *, again: bool = True) -> tuple[socket.socket, dict[str, Any]]:
+        connection = ask({"do": "model", "model": self._spec})
+        try:
+            connection.settimeout(None)
+            return connection, _answer(connection)[0]
+        except BaseException as error:
+            connection.close()
+            if again and isinstance(error, OSError):  # it was about to be unloaded
+                return self._open(again=False)
+            raise
+
+    def close(self) -> None:
+        """Nothing is held here."""
+
+
+class _RemoteEmbedder(_Remote):
+    """loading.Embedder in another process."""
+
+    @property
+    def dims(self) -> int:
+        """The length of a whole vector."""
+        return int(self._about["dims"])
+
+    @property
+    def window(self) -> int:
+        """How many tokens of a text the model reads."""
+        return int(self._about["window"])
+
+    def documents(self, texts: Sequence[str], dims: int | None = None) -> Embedded:
+        """The vectors of document texts."""
+        return self._embed(texts, False, None, dims)
+
+    def queries(
+        self, texts: Sequence[str], instruction: str | None = None, dims: int | None = None
+    ) -> Embedded:
+        """The vectors of queries."""
+        return self._embed(texts, True, instruction, dims)
+
+    def stream(self, groups: Iterable[Sequence[str]]) -> Iterator[Embedded]:
+        """The vectors of groups of documents, in order, as each is done."""
+        for texts in groups:
+            yield self.documents(texts)
+
+    def _embed(
+        self, texts: Sequence[str], is_query: bool, instruction: str | None, dims: int | None
+    ) -> Embedded:
+        import numpy as np
+
+        from qrank.results import Embedded
+
+        asked = {"texts": [*texts], "is_query": is_query, "instruction": instruction, "dims": dims}
+        with self._connected() as (connection, _):
+            wire.send(connection, asked)
+            told, data = _answer(connection)
+        self.decoded += told["decoded"]
+        vectors = np.frombuffer(data, dtype="<f4").reshape(told["shape"]).copy()
+        return Embedded(vectors, told["truncated"])
+
+
+class _RemoteReranker(_Remote):
+    """loading.Reranker in another process."""
+
+    def scores(
+        self, query: str, texts: Sequence[str], instruction: str | None = None
+    ) -> Iterator[list[float]]:
+        """Yield P(relevant) of texts in order, a list a batch, as each batch is done."""
+        with self._connected() as (connection, _):
+            wire.send(connection, {"query": query, "texts": [*texts], "instruction": instruction})
+            while "scores" in (told := _answer(connection)[0]):
+                self.decoded += told["decoded"]
+                yield told["scores"]
+
+
+def ask(request: dict[str, Any], seconds: float = SECONDS) -> socket.socket:
+    """A connection to the server on which a request was sent. Raises OSError when none listens."""
+    raw = places.connect(places.NAME + CONTROL, seconds)
+    connection = socket.socket(fileno=raw.detach())
+    connection.settimeout(seconds)
+    try:
+        wire.send(connection, request)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _answer(connection: socket.socket) -> tuple[dict[str, Any], bytes]:
+    told, data = wire.receive(connection)
+    if "error" in told:
+        raise raised(told["error"])
+    return told, data

@@ -1,0 +1,432 @@
+"""The warm process: how it starts and ends, what becomes of what it cannot do, and who may ask."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+from support import COMMAND, Run, complaint, wait_until
+from warm_process import status, warm_process
+
+import qrank as package
+from qrank.cli import warm
+from qrank.serve import places
+from qrank.serve.unit import unit
+
+if os.name == "nt":
+    pytest.skip("it does not run on Windows", allow_module_level=True)
+
+Qrank = Callable[..., Run]
+NOT_USED = "qrank: not run by the warm process: "
+
+
+@pytest.fixture
+def environment(
+    environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, str]:
+    """With a folder for sockets whose path is too long for one, in all."""
+    folder = tmp_path_factory.mktemp("runtime") / ("long" * 20)
+    folder.mkdir()
+    return environment | {"XDG_RUNTIME_DIR": str(folder)}
+
+
+@pytest.fixture
+def db(tmp_path: Path) -> Path:
+    (tmp_path / "tide.md").write_text("# Tide\n\nThe tide comes in twice a day.\n")
+    with package.Index(tmp_path / "i.db") as index:
+        index.add(tmp_path / "tide.md")
+    return tmp_path / "i.db"
+
+
+@pytest.fixture
+def server(environment: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
+    with warm_process(environment) as process:
+        yield process
+
+
+def test_it_starts_in_the_background_and_ends(qrank: Qrank, db: Path) -> None:
+    assert qrank("serve", "status").stdout == "not running\n"
+    assert qrank("serve", "status").returncode == 1
+    assert qrank("serve", "stop").returncode == 1
+    started = qrank("serve", "--model-idle", 60)
+    assert started.returncode == 0, started
+    try:
+        told = qrank("serve", "status", "--json").json()
+        assert f"process {told['pid']}" in started.stderr
+        assert told["version"] == package.__version__
+        assert "already running" in qrank("serve").stderr
+        assert "already running" in complaint(qrank("serve", "--foreground"))
+        found = qrank("search", "--db", db, "tide", "--debug")
+        assert found.returncode == 0
+        assert NOT_USED not in found.stderr
+        told = qrank("serve", "status", "--json").json()
+        assert {model["role"] for model in told["models"]} == {"embedder", "reranker"}
+        assert told["indexes"] == [str(db)]
+        assert str(db) in qrank("serve", "status").stdout
+    finally:
+        assert qrank("serve", "stop").returncode == 0
+    assert qrank("serve", "status", "--json").json()["running"] is False
+    assert not Path(told["socket"]).exists()
+
+
+def test_it_ends_when_nobody_asks(environment: dict[str, str], qrank: Qrank, db: Path) -> None:
+    with warm_process(environment, "--model-idle", "0.2", "--idle", "4") as process:
+        assert qrank("search", "--db", db, "tide", "--no-rerank").returncode == 0
+        wait_until(lambda: not status(environment).get("models"))
+        assert process.wait(120) == 0
+    assert status(environment) == {
+        **dict.fromkeys(("pid", "version", "socket", "http", "token_file")),
+        "models": [],
+        "indexes": [],
+        "running": False,
+    }
+
+
+def test_two_starts_at_once_leave_one(environment: dict[str, str]) -> None:
+    def start(_: int) -> subprocess.CompletedProcess[bytes]:
+        return subprocess.run(
+            [COMMAND, "serve"], env=environment, capture_output=True, timeout=300, check=False
+        )
+
+    with ThreadPoolExecutor(4) as threads:
+        runs = list(threads.map(start, range(4)))
+    try:
+        pid = status(environment)["pid"]
+        said = [run.stderr.decode() for run in runs]
+        assert all(run.returncode == 0 for run in runs), said
+        assert all(f"process {pid}" in line for line in said), said
+    finally:
+        subprocess.run([COMMAND, "serve", "stop"], env=environment, check=True)
+
+
+def test_one_that_was_killed_is_no_hindrance(
+    environment: dict[str, str], qrank: Qrank, db: Path
+) -> None:
+    with warm_process(environment) as process:
+        qrank("search", "--db", db, "tide")  # models are loaded, children wait
+        told = status(environment)
+        process.kill()
+        process.wait()
+        assert Path(told["socket"]).exists()  # it could not remove it
+        for model in told["models"]:
+            wait_until(lambda pid=model["pid"]: not is_running(pid))
+    run = qrank("search", "--db", db, "tide", "--debug")
+    assert run.returncode == 0
+    assert run.stderr.startswith(NOT_USED)
+    with warm_process(environment):
+        run = qrank("search", "--db", db, "tide", "--debug")
+        assert (run.returncode, run.stderr) == (0, "")
+
+
+def is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    state = Path(f"/proc/{pid}/stat")
+    return not (state.exists() and state.read_text().rpartition(")")[2].split()[0] == "Z")
+
+
+@pytest.mark.usefixtures("server")
+def test_an_index_that_changes_is_seen_as_it_is(qrank: Qrank, db: Path, tmp_path: Path) -> None:
+    def found() -> str:
+        return qrank("search", "--db", db, "tide", "--mode", "bm25", "-l", "--debug").stdout
+
+    assert found() == "tide.md\n"
+    (tmp_path / "more.md").write_text("A spring tide is higher. The tide again.\n")
+    with package.Index(db) as index:
+        index.add(tmp_path / "more.md", embed=False)
+    assert sorted(found().split()) == ["more.md", "tide.md"]
+    other = tmp_path / "other.db"
+    with package.Index(other) as index:
+        index.add(tmp_path / "more.md", embed=False)
+    other.replace(db)
+    assert found() == "more.md\n"
+    db.unlink()
+    assert "there is no index" in complaint(qrank("search", "--db", db, "tide"))
+
+
+@pytest.mark.usefixtures("server")
+def test_a_run_is_the_client_s_in_all_it_depends_on(
+    environment: dict[str, str], qrank: Qrank, db: Path, tmp_path: Path
+) -> None:
+    """Folder, environment, file mask, streams, arguments that are no UTF-8, and their order."""
+    folder = tmp_path / os.fsdecode(b"caf\xe9")
+    folder.mkdir()
+    words = ["search", "--mode", "bm25", "tide", "--format", "{path}"]
+    for variables in ({"QRANK_DB": str(db)}, {"QRANK_DB": "../i.db"}, {"QRANK_DB": "none.db"}):
+        ways = [
+            subprocess.run(
+                [COMMAND, *words, *more],
+                cwd=folder,
+                env=environment | variables,
+                capture_output=True,
+                check=False,
+            )
+            for more in ([], ["--no-serve"])
+        ]
+        assert ways[0].stdout == ways[1].stdout
+        assert ways[0].stderr == ways[1].stderr
+        assert ways[0].returncode == ways[1].returncode
+    queries = tmp_path / "queries"
+    queries.write_text("tide\n")
+    resume = f"{COMMAND} search --db i.db --mode bm25 --queries queries --resume out"
+    subprocess.run(["sh", "-c", f"umask 077; {resume}"], cwd=tmp_path, env=environment, check=True)
+    assert (tmp_path / "out").stat().st_mode & 0o777 == 0o600
+    with queries.open("rb") as stdin:  # the next reader goes on where this one stopped
+        subprocess.run([COMMAND, "embed"], env=environment, stdin=stdin, check=True)
+        assert stdin.read() == b""
+
+
+@pytest.mark.usefixtures("server")
+@pytest.mark.parametrize(
+    ("variables", "options", "used"),
+    [
+        ({}, (), True),
+        ({"QRANK_SERVE": "auto"}, (), True),
+        ({"QRANK_SERVE": "off"}, (), False),
+        ({}, ("--no-serve",), False),
+    ],
+)
+def test_it_is_used_unless_told_otherwise(
+    environment: dict[str, str],
+    qrank: Qrank,
+    db: Path,
+    variables: dict[str, str],
+    options: tuple[str, ...],
+    used: bool,
+) -> None:
+    before = status(environment)["commands"]
+    run = qrank("--db", db, "search", "tide", *options, "--mode", "bm25", **variables)
+    assert run.returncode == 0
+    assert status(environment)["commands"] == before + used
+
+
+@pytest.mark.usefixtures("server")
+def test_the_settings_can_turn_it_off(qrank: Qrank, db: Path) -> None:
+    assert qrank("config", "set", "serve", "off").returncode == 0
+    run = qrank("search", "--db", db, "tide", "--mode", "bm25", "--debug")
+    assert run.returncode == 0
+    assert run.stderr == f"{NOT_USED}the settings say serve = off\n"
+    assert "off" in complaint(qrank("config", "set", "serve", "perhaps"))
+
+
+def test_the_settings_can_start_it(environment: dict[str, str], qrank: Qrank, db: Path) -> None:
+    assert qrank("search", "--db", db, "tide", "--mode", "bm25").returncode == 0
+    assert not status(environment)["running"]
+    run = qrank("search", "--db", db, "tide", "--mode", "bm25", QRANK_SERVE="start")
+    assert (run.returncode, run.stderr) == (0, "")
+    wait_until(lambda: status(environment)["running"])
+    assert qrank("serve", "stop").returncode == 0
+
+
+def test_one_that_hangs_costs_a_second(environment: dict[str, str], qrank: Qrank, db: Path) -> None:
+    place = Path(environment["XDG_RUNTIME_DIR"]) / "qrank"
+    place.mkdir(0o700)
+    with listening(place, f"{places.NAME}.sock"):
+        run = qrank("search", "--db", db, "tide", "--mode", "bm25", "--debug")
+    assert run.returncode == 0
+    assert run.stderr == f"{NOT_USED}it does not answer\n"
+
+
+class listening:
+    """A socket that nobody answers on."""
+
+    def __init__(self, folder: Path, name: str) -> None:
+        self.socket = socket.socket(socket.AF_UNIX)
+        here = Path.cwd()
+        os.chdir(folder)
+        self.socket.bind(name)
+        os.chdir(here)
+        self.socket.listen()
+
+    def __enter__(self) -> socket.socket:
+        return self.socket
+
+    def __exit__(self, *_error: object) -> None:
+        self.socket.close()
+
+
+def test_a_folder_that_others_can_use_is_not_trusted(
+    environment: dict[str, str], qrank: Qrank, db: Path
+) -> None:
+    place = Path(environment["XDG_RUNTIME_DIR"]) / "qrank"
+    place.mkdir()
+    place.chmod(0o770)
+    with listening(place, f"{places.NAME}.sock"):
+        run = qrank("search", "--db", db, "tide", "--mode", "bm25", "--debug")
+    assert run.returncode == 0
+    assert "open to other users" in run.stderr
+    assert "open to other users" in complaint(qrank("serve", "--foreground"))
+    place.chmod(0o700)
+    if os.geteuid() == 0:
+        os.chown(place, 12345, 12345)
+        assert "another user" in complaint(qrank("serve", "--foreground"))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+@pytest.mark.usefixtures("server")
+def test_another_user_gets_nothing(environment: dict[str, str]) -> None:
+    """Also when the folder stands open: who is at the other end is asked of the kernel."""
+    path = Path(status(environment)["socket"])
+    for folder in (path.parent, *path.parents):
+        if folder.stat().st_mode & 0o005 != 0o005:
+            folder.chmod(folder.stat().st_mode | 0o005)
+    ask = (
+        "import os, socket, sys\n"
+        "os.setgid(12345); os.setuid(12345)\n"
+        "os.chdir(sys.argv[1])\n"
+        "for name in sys.argv[2:]:\n"
+        "    with socket.socket(socket.AF_UNIX) as s:\n"
+        "        try:\n"
+        "            s.connect(name)\n"
+        "            print(s.recv(1))\n"
+        "        except PermissionError:\n"
+        "            print('refused')\n"
+    )
+    names = [path.name, path.with_suffix(".control").name]
+    run = subprocess.run(
+        [sys.executable, "-c", ask, path.parent, *names], capture_output=True, text=True, check=True
+    )
+    assert set(run.stdout.split()) <= {"b''", "refused"}
+    for name in names:
+        (path.parent / name).chmod(0o777)
+    run = subprocess.run(
+        [sys.executable, "-c", ask, path.parent, *names], capture_output=True, text=True, check=True
+    )
+    assert run.stdout == "b''\nb''\n"
+
+
+@pytest.mark.usefixtures("server")
+def test_nonsense_and_silence_on_the_sockets_stop_nobody(
+    environment: dict[str, str], qrank: Qrank, db: Path
+) -> None:
+    path = Path(status(environment)["socket"])
+    here = Path.cwd()
+    held = []
+    os.chdir(path.parent)
+    try:
+        for name in [path.name] * 8 + [path.with_suffix(".control").name] * 40:
+            connection = socket.socket(socket.AF_UNIX)
+            connection.connect(name)
+            held.append(connection)
+        for connection, said in zip(
+            held, [b"", b"\xff" * 9, b"\0" * 7 + b"\x09123456789"] * 16, strict=True
+        ):
+            connection.send(said) if said else None
+        nonsense = (b"[]", b"{}", b'{"do":"model"}', b'{"do":"model","model":{}}', b"{", b"\xff")
+        for said in nonsense:
+            with socket.socket(socket.AF_UNIX) as connection:
+                connection.connect(path.with_suffix(".control").name)
+                connection.send(len(said).to_bytes(4, "big") + b"\0\0\0\0" + said)
+                assert connection.recv(9) in (b"",) or said == b'{"do":"model","model":{}}'
+    finally:
+        os.chdir(here)
+    run = qrank("search", "--db", db, "tide", "--mode", "bm25", "--debug")
+    assert (run.returncode, run.stderr) == (0, "")
+    for connection in held:
+        connection.close()
+
+
+@pytest.mark.usefixtures("server")
+def test_a_client_that_goes_away_takes_its_work_with_it(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    texts = "\n".join(f"a long text about tides and the moon {i} " * 60 for i in range(3000))
+    (tmp_path / "texts").write_text(texts)
+    with (tmp_path / "texts").open("rb") as stdin:
+        client = subprocess.Popen(
+            [COMMAND, "rerank", "tide", "--candidates", "all"],
+            env=environment,
+            stdin=stdin,
+            stdout=subprocess.PIPE,
+        )
+
+    def clients() -> list[int]:
+        return [model["clients"] for model in status(environment)["models"]]
+
+    wait_until(lambda: clients() == [1], client)
+    client.send_signal(signal.SIGKILL)
+    client.wait()
+    assert client.stdout
+    client.stdout.close()
+    wait_until(lambda: clients() == [0])
+
+
+@pytest.mark.usefixtures("server")
+@pytest.mark.parametrize(
+    ("number", "ended", "said"),
+    [(signal.SIGINT, 130, "qrank: interrupted\n"), (signal.SIGTERM, 143, "qrank: terminated\n")],
+)
+def test_signals_end_a_run_as_without_it(
+    environment: dict[str, str], number: int, ended: int, said: str
+) -> None:
+    before = status(environment)["commands"]
+    client = subprocess.Popen(
+        [COMMAND, "embed"],
+        env=environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert client.stdin
+    assert client.stdout
+    client.stdin.write(b"tide\n" * 32)
+    client.stdin.flush()
+    assert client.stdout.readline().startswith(b'{"text": "tide"') or True
+    assert status(environment)["commands"] == before + 1
+    client.send_signal(number)
+    _, stderr = client.communicate(timeout=120)
+    assert (client.returncode, stderr.decode()) == (ended, said)
+
+
+@pytest.mark.usefixtures("server")
+def test_a_broken_model_is_said_as_without_it(qrank: Qrank, tmp_path: Path) -> None:
+    (tmp_path / "broken.gguf").write_bytes(b"GGUF\3\0\0\0")
+    for model in ("broken.gguf", "none.gguf", "tiny"):
+        words = ("rerank", "tide", "--rerank-model", model, "--instruct", "")
+        served, alone = (qrank(*words, *more, stdin="a tide\n") for more in ((), ("--no-serve",)))
+        assert served.returncode == alone.returncode
+        assert served.stderr == alone.stderr
+        assert served.stdout == alone.stdout
+
+
+def test_a_client_of_another_installation_runs_it_itself(
+    environment: dict[str, str], qrank: Qrank, db: Path, server: subprocess.Popen[bytes]
+) -> None:
+    script = (
+        "import sys; from qrank.serve import places\n"
+        "places.identity = lambda: 'another'\n"
+        "from qrank.__main__ import main\n"
+        "main()"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", script, "search", "--db", db, "tide", "--debug", "--mode", "bm25"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert run.stderr.startswith(f"{NOT_USED}it is another version or installation")
+    assert "tide" in run.stdout
+
+
+def test_what_is_imported_beforehand_exists() -> None:
+    assert all(find_spec(name) for name in warm.USED)
+
+
+def test_units_start_it_in_the_foreground(qrank: Qrank) -> None:
+    printed = qrank("serve", "unit", "systemd").stdout
+    assert "serve --foreground --idle=0" in printed
+    assert "'/opt/a b/100%%/qrank'" in unit("systemd", "/opt/a b/100%/qrank", [])
+    assert "<string>/a&amp;b/qrank</string>" in unit("launchd", "/a&b/qrank", [])
+    assert json.dumps(qrank("serve", "unit", "launchd").stdout).count("<string>") == 5

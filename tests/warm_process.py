@@ -1,0 +1,48 @@
+"""A warm process for tests: qrank serve in the foreground, ended at the end."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from support import COMMAND, wait_until
+
+
+def status(environment: dict[str, str]) -> Any:
+    """What `qrank serve status --json` says."""
+    run = subprocess.run(
+        [COMMAND, "serve", "status", "--json"],
+        env=environment,
+        capture_output=True,
+        timeout=120,
+        check=False,
+    )
+    told = json.loads(run.stdout)
+    assert run.returncode == (0 if told["running"] else 1), run
+    return told
+
+
+@contextmanager
+def warm_process(
+    environment: dict[str, str], *options: str, log: Path | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Yields it when it answers."""
+    with Path(log or os.devnull).open("ab") as stream:
+        process = subprocess.Popen(
+            [COMMAND, "serve", "--foreground", *options],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=stream,
+            stderr=stream,
+        )
+    try:
+        wait_until(lambda: status(environment).get("pid") == process.pid, process)
+        yield process
+    finally:
+        process.terminate()
+        process.wait(60)
