@@ -306,7 +306,7 @@ class Packed:
     query: str
     max_tokens: int
     tokens: int
-    passages: list[PackedChunk]
+    chunks: list[PackedChunk]
     best: int = 0
 
 

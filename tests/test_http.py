@@ -98,7 +98,7 @@ def test_so_are_the_others(folder: Path, web: Web, qrank: Qrank) -> None:
     by_id = web.ask("/v1/get", {"ids": [first["id"]]})
     assert by_id[2] == qrank("get", first["id"], "--json", *db).json()
     of_file = web.ask("/v1/get", {"path": first["path"], "from_line": first["start_line"]})[2]
-    assert of_file["passages"][0]["id"] == first["id"]
+    assert of_file["chunks"][0]["id"] == first["id"]
     place = f"{first['path']}:{first['start_line']}"
     printed = qrank("similar", place, "--json", *db).json()
     assert without_times(web.ask("/v1/similar", {"place": place})[2]) == without_times(printed)
@@ -168,7 +168,7 @@ def test_other_programs_get_scores_and_vectors(web: Web, qrank: Qrank) -> None:
         ("/v1/search", b"{", 400, "not valid JSON"),
         ("/v1/search", b"[" * 100_000, 400, "not valid JSON"),
         ("/v1/search", b'{"query": "tea", "budget": NaN}', 400, "budget must be a number"),
-        ("/v1/get", {"ids": ["999999"]}, 404, "there is no passage"),
+        ("/v1/get", {"ids": ["999999"]}, 404, "there is no chunk"),
         ("/v1/get", {"path": "/etc/passwd"}, 404, "is not in the index"),
         ("/v1/get", {"path": f"{SAMPLE}/howto/../../../../../../etc/passwd"}, 404, "not in the"),
         ("/v1/get", {}, 400, "give either ids or path"),

@@ -112,7 +112,7 @@ def test_what_cannot_be_answered_is_said(project: Path, tmp_path: Path) -> None:
         ("get", {"path": "../../../../../../etc/passwd"}, "is not in the index"),
         ("get", {"path": "/etc/passwd"}, "is not in the index"),
         ("get", {"path": "/etc/passwd", "index": "/etc"}, ""),
-        ("get", {"id": "999999"}, "there is no passage"),
+        ("get", {"id": "999999"}, "there is no chunk"),
         ("get", {}, "give either id or path"),
         ("get", {"path": str(SAMPLE / "howto" / "brakes.md"), "lines": "900"}, "no text in lines"),
         ("get", {"path": str(SAMPLE / "howto" / "brakes.md"), "lines": "x"}, "FROM-TO"),

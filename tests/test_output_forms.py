@@ -306,11 +306,11 @@ def test_explain_adds_up_for_several_queries_and_phrases(
 def test_passages_for_a_model_fit_and_are_what_the_files_say(qrank: Qrank, sample_db: Path) -> None:
     words = ("search", "keeping a sourdough starter", *BM25, "--db", sample_db, "--max-tokens")
     packed = qrank(*words, "900", "--json").json()
-    assert packed["tokens"] == sum(p["tokens"] for p in packed["passages"]) <= 900
-    assert len(packed["passages"]) < sum(len(p["ids"]) for p in packed["passages"])  # merged
-    places = [(p["path"], p["start_byte"]) for p in packed["passages"]]
+    assert packed["tokens"] == sum(p["tokens"] for p in packed["chunks"]) <= 900
+    assert len(packed["chunks"]) < sum(len(p["ids"]) for p in packed["chunks"])  # merged
+    places = [(p["path"], p["start_byte"]) for p in packed["chunks"]]
     assert len(set(places)) == len(places)
-    for passage in packed["passages"]:
+    for passage in packed["chunks"]:
         data = Path(passage["path"]).read_bytes()
         said = data[passage["start_byte"] : passage["end_byte"]].decode()
         assert said.split() == passage["text"].split()
@@ -324,14 +324,14 @@ def test_passages_for_a_model_fit_and_are_what_the_files_say(qrank: Qrank, sampl
         none = qrank(*words, "5", *form)
         assert none.returncode == 1
         assert "no chunk fits into 5 tokens (--max-tokens); the best" in none.stderr
-    assert qrank(*words, "900", "--jsonl").lines() == packed["passages"]
+    assert qrank(*words, "900", "--jsonl").lines() == packed["chunks"]
 
 
 @given(st.lists(st.text(min_size=1, max_size=80), min_size=1, max_size=8), st.integers(1, 200))
 def test_what_is_packed_never_exceeds_its_size(texts: list[str], most: int) -> None:
     results = [result(text, id=str(i), start_line=i + 1) for i, text in enumerate(texts)]
     packed = pack("q", results, most)
-    assert packed.tokens == sum(p.tokens for p in packed.passages) <= most
+    assert packed.tokens == sum(p.tokens for p in packed.chunks) <= most
 
 
 def test_hints_say_why(qrank: Qrank, sample_db: Path, tmp_path: Path) -> None:

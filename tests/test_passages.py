@@ -69,13 +69,13 @@ def test_get_gives_what_the_result_had(qrank: Qrank, sample_db: Path) -> None:
     got = qrank("get", *ids, "--jsonl", "--db", sample_db).lines()
     for hit, passage in zip(hits, got, strict=True):
         assert passage == {key: hit[key] for key in passage}
-    assert qrank("get", *ids, "--json", "--db", sample_db).json()["passages"] == got
+    assert qrank("get", *ids, "--json", "--db", sample_db).json()["chunks"] == got
     assert qrank("get", ids[0], "--db", sample_db).stdout == hits[0]["text"] + "\n"
     piped = qrank("get", "-", "--db", sample_db, "--jsonl", stdin="\n".join(ids) + "\n")
     assert piped.lines() == got
     for wrong in ("999999999", "-1", "x", "9" * 30):
         run = qrank("get", "--db", sample_db, "--", wrong)
-        assert "there is no passage" in complaint(run)
+        assert "there is no chunk" in complaint(run)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="there is no pty")

@@ -188,7 +188,7 @@ class Tools:
         return "\n".join(
             [
                 f"index: {held['db']}",
-                f"files: {held['files']}, passages: {held['chunks']}, bytes: {held['bytes']}",
+                f"files: {held['files']}, chunks: {held['chunks']}, bytes: {held['bytes']}",
                 f"collections: {', '.join(names) or 'none'}",
                 f"embedding models: {', '.join(models) or 'none; only keywords can be searched'}",
             ]

@@ -117,7 +117,7 @@ def indexed_chunk(chunk: IndexedChunk) -> Object:
 
 def indexed_chunks(chunks: Iterable[IndexedChunk]) -> Object:
     """Chunks as the index holds them."""
-    return {"schema": SCHEMA, "passages": [indexed_chunk(chunk) for chunk in chunks]}
+    return {"schema": SCHEMA, "chunks": [indexed_chunk(chunk) for chunk in chunks]}
 
 
 def packed_chunk(chunk: PackedChunk) -> Object:

@@ -18,7 +18,7 @@ def by_id(store: Store, id: str) -> StoredChunk:
     for stored in store.chunks([number]).values():
         return stored
     raise InputError(
-        f"there is no passage {id!r} in {store.path}",
+        f"there is no chunk {id!r} in {store.path}",
         hint="qrank search --json prints ids; the chunks of a file that changed get new ones",
     )
 

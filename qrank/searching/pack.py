@@ -31,13 +31,13 @@ def pack(query: str, results: Sequence[Result], max_tokens: int) -> Packed:
     packed: list[PackedChunk] = []
     for result in results:
         longer = _merged([*chosen, result])
-        if sum(passage.tokens for passage in longer) <= max_tokens:
+        if sum(chunk.tokens for chunk in longer) <= max_tokens:
             chosen.append(result)
             packed = longer
     if results and not packed:
         packed = _beginning(results[0], max_tokens)
-    best = _passage(results[:1]).tokens if results else 0
-    return Packed(query, max_tokens, sum(passage.tokens for passage in packed), packed, best)
+    best = _chunk(results[:1]).tokens if results else 0
+    return Packed(query, max_tokens, sum(chunk.tokens for chunk in packed), packed, best)
 
 
 def _merged(results: Sequence[Result]) -> list[PackedChunk]:
@@ -51,7 +51,7 @@ def _merged(results: Sequence[Result]) -> list[PackedChunk]:
                 runs[-1].append(result)
             else:
                 runs.append([result])
-    return [_passage(run) for run in runs]
+    return [_chunk(run) for run in runs]
 
 
 def _follows(before: Result, result: Result) -> bool:
@@ -60,7 +60,7 @@ def _follows(before: Result, result: Result) -> bool:
     return same_file and int(result.id) == int(before.id) + 1
 
 
-def _passage(run: Sequence[Result]) -> PackedChunk:
+def _chunk(run: Sequence[Result]) -> PackedChunk:
     text = run[0].text
     for before, result in pairwise(run):
         text += "\n" * (result.start_line - before.end_line) or " "
@@ -96,7 +96,7 @@ def _beginning(result: Result, max_tokens: int) -> list[PackedChunk]:
             text = result.text[:cut].rstrip()
             end_line = result.start_line + text.count("\n")
             end_byte = result.start_byte + len(text.encode("utf-8", "replace"))
-            passage = _packed([result], text, end_line, end_byte)
-            if text and passage.tokens <= max_tokens:
-                return [passage]
+            chunk = _packed([result], text, end_line, end_byte)
+            if text and chunk.tokens <= max_tokens:
+                return [chunk]
     return []

@@ -317,7 +317,7 @@ def _flags(numbers: Iterable[int], last: int) -> NDArray[np.bool_]:
 
     ids = np.fromiter(numbers, dtype=np.int64)
     if len(ids) and not 0 < ids.min() <= ids.max() <= last:
-        raise decode.DamagedError("a chunk is of no passage")
+        raise decode.DamagedError("a chunk has no text")
     allowed = np.zeros(last + 2, dtype=np.bool_)
     allowed[ids] = True
     return allowed

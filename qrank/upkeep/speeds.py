@@ -34,7 +34,7 @@ class Speed:
     quantization: str
     bytes: int
     tokens_per_second: float
-    passages_per_second: float
+    chunks_per_second: float
 
 
 def bench(role: Role, path: Path, placement: Placement) -> Speed:

@@ -291,12 +291,12 @@ _RERANKED: Schema = {
         },
     },
 }
-_PASSAGES: Schema = {
+_CHUNKS: Schema = {
     "type": "object",
-    "required": ["schema", "passages"],
+    "required": ["schema", "chunks"],
     "properties": {
         "schema": {"const": json_form.SCHEMA},
-        "passages": {
+        "chunks": {
             "type": "array",
             "items": {
                 "type": "object",
@@ -329,7 +329,7 @@ def openapi() -> dict[str, Any]:
             "/v1/similar": _post(
                 "what is like a place", SIMILAR, {"$ref": "#/components/schemas/search"}
             ),
-            "/v1/get": _post("chunks by id, or of a file", GET, _PASSAGES),
+            "/v1/get": _post("chunks by id, or of a file", GET, _CHUNKS),
             "/v1/embeddings": _post("texts to vectors, as OpenAI's", EMBEDDINGS, _EMBEDDED),
             "/v1/rerank": _post("relevance of texts, as Jina's", RERANK, _RERANKED),
             "/v1/status": {

@@ -86,16 +86,16 @@ class Output:
         if self.form is Form.json:
             json_output.document(json_form.packed(packed))
         elif self.form is Form.jsonl:
-            for chunk in packed.passages:
+            for chunk in packed.chunks:
                 json_output.line(json_form.packed_chunk(chunk))
         else:
             json_output.packed_text(packed)
-        if answer.results and not packed.passages:
+        if answer.results and not packed.chunks:
             render.warning(
                 f"no chunk fits into {max_tokens} tokens (--max-tokens); the best one, with its "
                 f"location, takes {packed.best}"
             )
-        return bool(packed.passages)
+        return bool(packed.chunks)
 
 
 def output(

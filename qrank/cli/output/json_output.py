@@ -60,7 +60,7 @@ def path(value: str, end: str) -> None:
 
 def packed_text(packed: Packed) -> None:
     """Print the packed chunks as text, each under a line that says where it is from."""
-    for chunk in packed.passages:
+    for chunk in packed.chunks:
         place = f"{path_from(chunk.location, current().folder)}:{chunk.start_line}-{chunk.end_line}"
         text(f"[{place}] {chunk.heading}".rstrip(), "\n")
         body = escape_passage(chunk.text) if sys.stdout.isatty() else chunk.text

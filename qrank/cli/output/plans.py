@@ -21,7 +21,7 @@ def show(
     """Print what was planned, the reasons of files left out on stderr; returns the exit status."""
     from qrank.cli.output import json_output, render
 
-    passages = tokens = refused = read = 0
+    chunks = tokens = refused = read = 0
     documents = []
     secrets = []
     for plan in plans:
@@ -37,7 +37,7 @@ def show(
                 render.skipped(plan.path, plan.note, partly=True)
             elif not plan.chunks and not counts:
                 render.warning(f"no text in {render.short_path(plan.location)}")
-        passages += len(plan.chunks)
+        chunks += len(plan.chunks)
         if as_json:
             documents.append(json_form.file_plan(plan))
         elif as_jsonl:
@@ -53,9 +53,9 @@ def show(
     if as_json:
         json_output.document(json_form.file_plans(documents))
     elif counts and read > 1:
-        print(f"{read} files: {render.plural(passages, 'chunk')}, ~{tokens} tokens")
+        print(f"{read} files: {render.plural(chunks, 'chunk')}, ~{tokens} tokens")
     if not read and not refused:
         render.warning(
             "no files found; ignored and hidden files are skipped (see --no-ignore and --hidden)"
         )
-    return 0 if passages else 2 if refused else 1
+    return 0 if chunks else 2 if refused else 1

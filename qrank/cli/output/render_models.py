@@ -137,7 +137,7 @@ def speeds(measured: Sequence[dict[str, Any]]) -> None:
                 escape_line(
                     f"{model['alias']} ({model['kind']})  {speed['quantization'] or '?':<7}"
                     f"{size(speed['bytes']):>9}  {speed['tokens_per_second']:>8,.0f} tokens/s  "
-                    f"{speed['passages_per_second']:>6.1f} chunks/s"
+                    f"{speed['chunks_per_second']:>6.1f} chunks/s"
                     f"{'  recommended' if best else ''}"
                 )
             )

@@ -240,8 +240,8 @@ async function show(id) {
   at("passage").replaceChildren();
   at("place").textContent = "…";
   try {
-    const [passage] = (await ask("/v1/get", { ids: [id] })).passages;
-    const { passages } = await ask("/v1/get", {
+    const [passage] = (await ask("/v1/get", { ids: [id] })).chunks;
+    const { chunks } = await ask("/v1/get", {
       path: location_(passage),
       from_line: Math.max(1, passage.start_line - AROUND),
       to_line: passage.end_line + AROUND,
@@ -251,7 +251,7 @@ async function show(id) {
     at("note").textContent = passage.stale
       ? "The file has changed since it was indexed: this is what it was then." : "";
     if (passage.page !== null && /\.pdf$/i.test(passage.path) && !passage.member) picture(passage);
-    at("passage").replaceChildren(...passages.map((each) => chunk(each, each.id === id)));
+    at("passage").replaceChildren(...chunks.map((each) => chunk(each, each.id === id)));
     at("passage").querySelector(".chosen")?.scrollIntoView({ block: "center" });
     at("reader").focus({ preventScroll: true });
   } catch (error) {
