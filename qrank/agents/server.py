@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from functools import partial
 from inspect import cleandoc
@@ -67,7 +68,9 @@ NONE: list[str] = []
 
 def make_server(tools: Tools) -> MCPServer:
     """An MCP server with these tools."""
+    handlers = list(logging.root.handlers)
     server = MCPServer("qrank", instructions=INSTRUCTIONS, version=__version__, log_level="WARNING")
+    logging.root.handlers[:] = handlers  # without the SDK's, which draws boxes
 
     def add(function: Callable[..., Any], title: str) -> None:
         server.add_tool(

@@ -73,6 +73,7 @@ class Service:
     name: str
     run: Callable[[], None]
     about: dict[str, Any] = field(default_factory=dict)  # what status says of it
+    listening: socket.socket | None = None  # the child has it; this process closes it
 
 
 class Supervisor:
@@ -380,8 +381,10 @@ class Supervisor:
     # processes
 
     def _start_service(self, service: Service) -> None:
-        pid = self._fork(service.run, keep=())
+        pid = self._fork(service.run, keep=[service.listening] if service.listening else ())
         self._service_pids[pid] = service
+        if service.listening:
+            service.listening.close()
 
     def _fork(self, run: Callable[[], None], keep: Iterable[socket.socket | int]) -> int:
         """Start a child; it ends when run does. It keeps these files, and what tells it that this

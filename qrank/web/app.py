@@ -122,7 +122,7 @@ def _answering(endpoint: Callable[[Request], Any]) -> Callable[[Request], Any]:
             return problems.response(error.status, str(error))
         except (ClientDisconnect, CancelledError):
             return Response(status_code=499)  # nobody reads it
-        except (QrankError, ValueError, TypeError) as error:
+        except (QrankError, ValueError) as error:
             named = request.state._state.get("names_model", False)
             return problems.response(problems.status_of(error, named=named), str(error))
         except HTTPException:

@@ -45,4 +45,4 @@ def status_of(error: Exception, *, named: bool) -> int:
         return 503
     if isinstance(error, IndexFileError | ModelError):
         return 404
-    return 400 if isinstance(error, QrankError | ValueError | TypeError) else 500
+    return 400 if isinstance(error, QrankError | ValueError) else 500

@@ -5,7 +5,8 @@ from __future__ import annotations
 import shutil
 import sys
 from enum import StrEnum
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,6 +15,9 @@ from qrank.cli.output.escape import escape_line
 from qrank.cli.state import current
 from qrank.errors import InputError
 from qrank.settings import DEFAULTS
+
+if TYPE_CHECKING:
+    from qrank.serve.supervisor import Service
 
 app = typer.Typer(cls=Group, invoke_without_command=True, rich_markup_mode=None)
 
@@ -48,28 +52,69 @@ def serve(
     foreground: Annotated[
         bool, typer.Option("--foreground", help="Stay in the foreground, and log to stderr.")
     ] = False,
+    http: Annotated[
+        str | None,
+        typer.Option("--http", metavar="[HOST:]PORT", help="Also answer over HTTP."),
+    ] = None,
+    open_page: Annotated[
+        bool,
+        typer.Option("--open", help="Open the page in the browser. [--http default: 8420]"),
+    ] = False,
     idle: Idle = None,
     model_idle: ModelIdle = None,
 ) -> None:
     """Keep models loaded and everything imported, for the commands that follow.
 
-    While it runs, search, rerank, embed, similar and get use it. It ends by itself.
+    While it runs, search, rerank, embed, similar and get use it. It ends by itself, unless it
+    answers over HTTP.
     """
     if context.invoked_subcommand:
         return
     if sys.platform == "win32":
         raise InputError("qrank serve does not run on Windows yet")
+    if foreground and open_page:
+        raise InputError(
+            "--open and --foreground can't be combined",
+            hint="run qrank serve --open when it runs",
+        )
     if foreground:
-        _in_foreground(idle, model_idle)
+        _in_foreground(idle, model_idle, http)
         return
     from qrank.serve import start
 
     told = start.status()
     if told["running"]:
+        if (http or open_page) and not told["http"]:
+            raise InputError("it runs without HTTP", hint="end it first: qrank serve stop")
         _say(f"already running, process {told['pid']}")
-        return
-    told = start.start(_options(idle, model_idle))
-    _say(f"running in the background, process {told['pid']}; it logs to {start.log_file()}")
+    else:
+        told = start.start([*_options(idle, model_idle), *_http_options(http, open_page)])
+        _say(f"running in the background, process {told['pid']}; it logs to {start.log_file()}")
+    if told["http"]:
+        _say(f"HTTP on {told['http']}, with the token in {told['token_file']}")
+    if open_page:
+        _open(told["http"], told["token_file"])
+
+
+def _http_options(http: str | None, open_page: bool) -> list[str]:
+    """The options for the background, which has another working folder."""
+    if not http and not open_page:
+        return []
+    from qrank.web import service
+
+    db = current().settings.index_path(current().db).absolute()
+    return [f"--http={http or service.ADDRESS}", f"--db={db}"]
+
+
+def _open(url: str, token_file: str) -> None:
+    """Show the page in the browser; without one, say its address."""
+    import webbrowser
+
+    from qrank.web import service
+
+    address = service.page_address(url, Path(token_file))
+    if not webbrowser.open(address):
+        print(address)
 
 
 def _options(idle: float | None, model_idle: float | None) -> list[str]:
@@ -77,7 +122,7 @@ def _options(idle: float | None, model_idle: float | None) -> list[str]:
     return [f"{name}={value:g}" for name, value in given.items() if value is not None]
 
 
-def _in_foreground(idle: float | None, model_idle: float | None) -> None:
+def _in_foreground(idle: float | None, model_idle: float | None, http: str | None) -> None:
     from qrank.cli import warm
     from qrank.serve.listen import AlreadyRunningError, Listening
     from qrank.serve.supervisor import Supervisor
@@ -98,6 +143,7 @@ def _in_foreground(idle: float | None, model_idle: float | None) -> None:
             f"it is already running, process {pid}", hint="end it with: qrank serve stop"
         ) from None
     with listening:
+        services = [_http_service(http)] if http else []
         warm.up(current().root)
         supervisor = Supervisor(
             listening,
@@ -105,9 +151,21 @@ def _in_foreground(idle: float | None, model_idle: float | None) -> None:
             warm.why_not,
             idle=seconds("serve_idle", idle),
             model_idle=seconds("serve_model_idle", model_idle),
+            services=services,
         )
         _say(f"listening on {listening.path}")
         supervisor.serve()
+
+
+def _http_service(address: str) -> Service:
+    from qrank.config import load_settings
+    from qrank.serve.supervisor import Service
+    from qrank.web import service
+
+    db = current().settings.index_path(current().db).absolute()
+    made = service.prepare(address, load_settings, db)
+    _say(f"HTTP on {made.about['http']}, with the token in {made.about['token_file']}")
+    return Service("HTTP", made.run, made.about, made.listening)
 
 
 @app.command("status", cls=Command)
