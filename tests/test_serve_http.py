@@ -46,7 +46,7 @@ def ask(url: str, path: str, body: Any = None, **headers: str) -> tuple[int, Any
     answer = connection.getresponse()
     said = answer.read()
     connection.close()
-    return answer.status, json.loads(said) if said[:1] in b"{[" else said
+    return answer.status, json.loads(said) if said[:1] in (b"{", b"[") else said
 
 
 def answers(url: str) -> bool:
