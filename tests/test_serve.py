@@ -19,7 +19,8 @@ from warm_process import status, warm_process
 
 import qrank as package
 from qrank.cli import warm
-from qrank.serve import places
+from qrank.inference import loading
+from qrank.serve import places, remote
 from qrank.serve.unit import unit
 
 if os.name == "nt":
@@ -430,3 +431,31 @@ def test_units_start_it_in_the_foreground(qrank: Qrank) -> None:
     assert "'/opt/a b/100%%/qrank'" in unit("systemd", "/opt/a b/100%/qrank", [])
     assert "<string>/a&amp;b/qrank</string>" in unit("launchd", "/a&b/qrank", [])
     assert json.dumps(qrank("serve", "unit", "launchd").stdout).count("<string>") == 5
+
+
+def test_a_library_s_models_outlive_the_server(
+    environment: dict[str, str], db: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As qrank mcp uses them: shared while it runs, else its own."""
+    monkeypatch.setenv("XDG_RUNTIME_DIR", environment["XDG_RUNTIME_DIR"])
+    monkeypatch.setattr(loading, "elsewhere", None)
+    texts = ["the tide", "a bicycle"]
+    with package.Embedding("tiny") as embedding, package.Reranking("tiny") as reranking:
+        vectors, ranked = embedding(texts), reranking("tide", texts)
+    remote.use(or_here=True)
+    with warm_process(environment) as process:
+        embedding, reranking = package.Embedding("tiny"), package.Reranking("tiny")
+        assert (embedding(texts) == vectors).all()
+        assert reranking("tide", texts) == ranked
+        assert len(status(environment)["models"]) == 2
+        process.kill()
+        process.wait()
+    assert (embedding(texts) == vectors).all()
+    assert reranking("tide", texts) == ranked
+    with package.Embedding("tiny") as another:
+        assert (another(texts) == vectors).all()
+    embedding.close()
+    reranking.close()
+    remote.use()
+    with pytest.raises(package.ModelError, match="has ended"):
+        package.Embedding("tiny")

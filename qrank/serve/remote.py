@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 import os
 import socket
-from collections.abc import Iterable, Iterator, Sequence
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from qrank.errors import ModelError
 from qrank.inference import loading
@@ -30,21 +31,51 @@ _READ_BY_LIBRARIES = (
 log = logging.getLogger("qrank")
 
 
-def use() -> None:
-    """From now on models are loaded in the server's processes instead of this one."""
-    loading.elsewhere = _Elsewhere()
+class EndedError(ModelError):
+    """Nothing runs that would hold a model."""
+
+
+def use(*, or_here: bool = False) -> None:
+    """From now on models are loaded in the server's processes instead of this one. or_here: in
+    this one after all, when no server answers, or the one that did has ended."""
+    loading.elsewhere = _Elsewhere(or_here)
 
 
 class _Elsewhere:
     """Where models are loaded, in place of this process."""
 
+    def __init__(self, or_here: bool) -> None:
+        self._or_here = or_here
+
     def embedder(self, choice: ModelChoice, placement: Placement) -> loading.Embedder:
         """As loading.load_embedder."""
-        return _RemoteEmbedder(_spec("embedder", choice, placement))
+
+        def here() -> loading.Embedder:
+            assert choice.path is not None
+            return loading.open_embedder(choice.path, choice.entry, placement)
+
+        try:
+            spec = _spec("embedder", choice, placement)
+            return _RemoteEmbedder(spec, here if self._or_here else None)
+        except EndedError:
+            if not self._or_here:
+                raise
+            return here()
 
     def reranker(self, choice: ModelChoice, placement: Placement) -> loading.Reranker:
         """As loading.load_reranker."""
-        return _RemoteReranker(_spec("reranker", choice, placement))
+
+        def here() -> loading.Reranker:
+            assert choice.path is not None
+            return loading.open_reranker(choice.path, placement)
+
+        try:
+            spec = _spec("reranker", choice, placement)
+            return _RemoteReranker(spec, here if self._or_here else None)
+        except EndedError:
+            if not self._or_here:
+                raise
+            return here()
 
 
 def _spec(role: str, choice: ModelChoice, placement: Placement) -> dict[str, Any]:
@@ -70,11 +101,16 @@ def _spec(role: str, choice: ModelChoice, placement: Placement) -> dict[str, Any
     }
 
 
-class _Remote:
-    """A model in a process of its own."""
+M = TypeVar("M", bound=loading.Embedder | loading.Reranker)
 
-    def __init__(self, spec: dict[str, Any]) -> None:
-        self._spec = spec
+
+class _Remote(Generic[M]):
+    """A model in a process of its own, or loaded here when that has ended and it may be."""
+
+    def __init__(self, spec: dict[str, Any], here: Callable[[], M] | None) -> None:
+        self._spec, self._here = spec, here
+        self._lock = threading.Lock()
+        self._loaded: M | None = None
         self.decoded = 0
         with self._connected() as (_, about):
             self._about = about
@@ -96,7 +132,7 @@ class _Remote:
                 yield connection, about
         except OSError as error:
             path = os.fsdecode(bytes.fromhex(self._spec["path"]))
-            raise ModelError(
+            raise EndedError(
                 f"the process that runs {path} has ended ({error})",
                 hint="try again, or add --no-serve",
             ) from error
@@ -112,11 +148,21 @@ class _Remote:
                 return self._open(again=False)
             raise
 
+    def _load_here(self, error: EndedError) -> M:
+        if self._here is None:
+            raise error
+        with self._lock:
+            if self._loaded is None:
+                self._loaded = self._here()
+            return self._loaded
+
     def close(self) -> None:
-        """Nothing is held here."""
+        """Free what is held here."""
+        if self._loaded:
+            self._loaded.close()
 
 
-class _RemoteEmbedder(_Remote):
+class _RemoteEmbedder(_Remote[loading.Embedder]):
     """loading.Embedder in another process."""
 
     @property
@@ -147,6 +193,17 @@ class _RemoteEmbedder(_Remote):
     def _embed(
         self, texts: Sequence[str], is_query: bool, instruction: str | None, dims: int | None
     ) -> Embedded:
+        try:
+            return self._asked(texts, is_query, instruction, dims)
+        except EndedError as error:
+            model = self._load_here(error)
+            if is_query:
+                return model.queries(texts, instruction, dims)
+            return model.documents(texts, dims)
+
+    def _asked(
+        self, texts: Sequence[str], is_query: bool, instruction: str | None, dims: int | None
+    ) -> Embedded:
         import numpy as np
 
         from qrank.results import Embedded
@@ -160,13 +217,24 @@ class _RemoteEmbedder(_Remote):
         return Embedded(vectors, told["truncated"])
 
 
-class _RemoteReranker(_Remote):
+class _RemoteReranker(_Remote[loading.Reranker]):
     """loading.Reranker in another process."""
 
     def scores(
         self, query: str, texts: Sequence[str], instruction: str | None = None
     ) -> Iterator[list[float]]:
         """Yield P(relevant) of texts in order, a list a batch, as each batch is done."""
+        done = 0
+        try:
+            for batch in self._asked(query, texts, instruction):
+                done += len(batch)
+                yield batch
+        except EndedError as error:
+            yield from self._load_here(error).scores(query, texts[done:], instruction)
+
+    def _asked(
+        self, query: str, texts: Sequence[str], instruction: str | None
+    ) -> Iterator[list[float]]:
         with self._connected() as (connection, _):
             wire.send(connection, {"query": query, "texts": [*texts], "instruction": instruction})
             while "scores" in (told := _answer(connection)[0]):

@@ -41,11 +41,14 @@ def serve(
         raise InputError(NOT_INSTALLED, hint=HOW_TO_INSTALL) from error
     from qrank.agents.tools import Tools
     from qrank.config import load_settings
+    from qrank.serve import remote
     from qrank.serve.pool import Pool
 
     # There is nothing to save, and a thread may be reading stdin, or loading a model.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda which, _frame: os._exit(128 + which))
+    if os.name == "posix" and run.settings.get("serve") != "off" and not run.no_serve:
+        remote.use(or_here=True)  # several clients share what is loaded
     tools = Tools(
         Pool(run.settings_with_placement()),
         load_settings,
