@@ -106,44 +106,52 @@ def test_help_is_a_command_too(qrank: Qrank) -> None:
     assert qrank("help", "nope").returncode == 2
 
 
-@pytest.mark.parametrize(
-    ("shell", "script"),
-    [
-        (
-            "bash",
-            'source "$1"; COMP_WORDS=(qrank search --collection no); COMP_CWORD=3; '
-            '_qrank_completion; printf "%s\\n" "${COMPREPLY[@]}"',
-        ),
-        (
-            "zsh",
-            "autoload -Uz compinit; compinit -u -D; source $1; compadd() { print -l ${(P)2} }; "
-            "words=(qrank search --collection no); CURRENT=4; _qrank",
-        ),
-        ("fish", 'source $argv[1]; complete -C "qrank search --collection no"'),
-    ],
-)
+SHELLS = {  # what completes the words after qrank, a candidate a line
+    "bash": 'source "$1"; COMP_WORDS=(qrank TYPED); COMP_CWORD=$((${#COMP_WORDS[@]} - 1)); '
+    '_qrank_completion; printf "%s\\n" "${COMPREPLY[@]}"',
+    "zsh": "autoload -Uz compinit; compinit -u -D; source $1; compset() { : }; "
+    "compadd() { print -l ${(P)3} }; _files() { print -l *(N) }; "
+    "words=(qrank TYPED); CURRENT=$#words; _qrank",
+    "fish": 'source $argv[1]; complete -C "qrank TYPED"',
+}
+
+
+@pytest.mark.parametrize("shell", SHELLS)
 def test_shells_take_their_completions(
-    qrank: Qrank, environment: dict[str, str], tmp_path: Path, shell: str, script: str
+    qrank: Qrank, environment: dict[str, str], tmp_path: Path, shell: str
 ) -> None:
     if not shutil.which(shell):
         pytest.skip(f"{shell} is not installed")
-    (tmp_path / "a.md").write_text("tea", "utf-8")
+    (tmp_path / "statute.md").write_text("tea", "utf-8")
     for name in ("notes", "novels", "work"):
-        qrank("index", "a.md", "--no-embed", "--db", "i.db", "--collection", name)
+        qrank("index", "statute.md", "--no-embed", "--db", "i.db", "--collection", name)
     file = tmp_path / "completion"
     file.write_text(qrank("completions", shell).stdout, "utf-8")
     path = f"{COMMAND.parent}:{environment['PATH']}"
-    words = [shell, "-c", script] + (["-", str(file)] if shell != "fish" else [str(file)])
-    run = subprocess.run(
-        words,
-        cwd=tmp_path,
-        env=environment | {"PATH": path, "QRANK_DB": "i.db"},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
-    assert run.stdout.split() == ["notes", "novels"], run
+
+    def offered(words: str) -> list[str]:
+        script = SHELLS[shell].replace("TYPED", words)
+        line = [shell, "-c", script] + (["-", str(file)] if shell != "fish" else [str(file)])
+        run = subprocess.run(
+            line,
+            cwd=tmp_path,
+            env=environment | {"PATH": path, "QRANK_DB": "i.db"},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+        )
+        return run.stdout.splitlines()
+
+    assert offered("search --collection no") == ["notes", "novels"]
+    # Bash gets the words split at =, and replaces what stands after it; fish the whole word.
+    typed = "--collection = no" if shell == "bash" else "--collection=no"
+    before = "--collection=" if shell == "fish" else ""
+    assert offered(f"search {typed}") == [f"{before}notes", f"{before}novels"]
+    commands = offered("stat")
+    assert [line.split()[0] for line in commands] == ["status"]  # no file beside it
+    assert ("Show which index" in commands[0]) == (shell != "bash")
+    assert any("statute.md" in line for line in offered("index sta")) == (shell != "bash")
 
 
 def test_man_pages_are_of_every_command(qrank: Qrank, tmp_path: Path) -> None:

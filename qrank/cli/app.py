@@ -211,11 +211,12 @@ def _command(run: Run, arguments: list[str]) -> int:
     if arguments[:1] == ["help"]:
         arguments = [*arguments[1:], "--help"]
     command = root(next((str(called.name) for called in _commands_of(arguments)), ""))
-    if "_QRANK_COMPLETE" in run.environment:  # a shell asks for completions
-        from typer._completion_classes import completion_init
+    if how := run.environment.get("_QRANK_COMPLETE"):  # a shell asks for completions
+        from qrank.cli.shell.complete import candidates
 
-        completion_init()
-        command(prog_name="qrank", obj=run)
+        for value, text in candidates(command, run):
+            print(f"{value}\t{text}" if text and how == "describe" else value)
+        return 0
     try:
         # Not command(…): that would keep interrupts and closed pipes to itself.
         with command.make_context("qrank", arguments, obj=run) as context:

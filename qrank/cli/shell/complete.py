@@ -2,11 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 import typer
 
 from qrank.errors import QrankError
+
+
+def candidates(command: Any, run: Any) -> Iterator[tuple[str, str]]:
+    """(what may stand for the word that is being typed, its help), for what a script of
+    completions.py says in COMP_WORDS and COMP_CWORD. Nothing where a file is meant: the shell
+    knows those."""
+    from typer._click.shell_completion import (  # typer is pinned below 0.29
+        _resolve_context,
+        _resolve_incomplete,
+        split_arg_string,
+    )
+
+    words = split_arg_string(run.environment.get("COMP_WORDS", ""))
+    at = int(run.environment.get("COMP_CWORD", len(words)))
+    before = [word for word in words[1:at] if word != "="]  # bash splits words there
+    incomplete = words[at] if at < len(words) else ""
+    context = _resolve_context(command, {"obj": run}, "qrank", before)
+    target, incomplete = _resolve_incomplete(context, before, incomplete)
+    for item in target.shell_complete(context, incomplete):
+        if item.type == "plain":
+            yield str(item.value), " ".join((item.help or "").split())
 
 
 def collections(context: typer.Context, incomplete: str) -> list[str]:

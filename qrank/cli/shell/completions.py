@@ -1,5 +1,5 @@
-"""The completion scripts. Each asks `qrank` itself, with typer's protocol, and evaluates nothing
-of what it answers: names from an index are data to the shell, too."""
+"""The completion scripts. Each asks `qrank` itself, which prints a candidate a line, and evaluates
+nothing of it: names from an index are data to the shell, too. Where there is none, files are."""
 
 from __future__ import annotations
 
@@ -22,12 +22,17 @@ _ZSH = r"""
 #compdef qrank
 # zsh completion for qrank
 _qrank() {
-    local -a names
-    names=("${(@f)$(COMP_WORDS="${(pj:\n:)words[1,CURRENT]}" COMP_CWORD=$((CURRENT - 1)) \
-        _QRANK_COMPLETE=complete_bash $words[1] 2>/dev/null)}")
-    names=(${names:#})
+    local -a lines names shown
+    local line
+    lines=("${(@f)$(COMP_WORDS="${(pj:\n:)words[1,CURRENT]}" COMP_CWORD=$((CURRENT - 1)) \
+        _QRANK_COMPLETE=describe $words[1] 2>/dev/null)}")
+    for line in ${lines:#}; do
+        names+=("${line%%$'\t'*}")
+        shown+=("${line/$'\t'/  -- }")
+    done
+    [[ $words[CURRENT] == --*=* ]] && compset -P '*='
     if (( $#names )); then
-        compadd -a names
+        compadd -l -d shown -a names
     else
         _files
     fi
@@ -43,9 +48,18 @@ _FISH = r"""
 function __qrank_complete
     set -l words (commandline -opc)
     set -l current (commandline -ct)
-    COMP_WORDS=(string join \n -- $words $current | string collect) COMP_CWORD=(count $words) \
-        _QRANK_COMPLETE=complete_bash $words[1] 2>/dev/null
+    set -l before ''
+    if string match -qr -- '^--[^=]+=' $current
+        set before (string replace -r -- '=.*' '=' $current)
+    end
+    set -l found (COMP_WORDS=(string join \n -- $words $current | string collect) \
+        COMP_CWORD=(count $words) _QRANK_COMPLETE=describe $words[1] 2>/dev/null)
+    if test (count $found) -gt 0
+        printf '%s\n' $before$found
+    else
+        __fish_complete_path $current
+    end
 end
-complete -c qrank -a '(__qrank_complete)'
+complete -c qrank -f -a '(__qrank_complete)'
 """
 SCRIPTS = {"bash": _BASH, "zsh": _ZSH, "fish": _FISH}
