@@ -101,7 +101,7 @@ def main() -> int:
         embedder = LlamaEmbedder(
             header, Placement(given.threads), Templates("query: {text}", "passage: {text}")
         )
-        pieces = header.array("qrank.unigram.pieces", "B").tobytes().decode().split("\n")
+        pieces = header.metadata["qrank.unigram.pieces"].split(" ")
         scores = header.array("qrank.unigram.scores", "f").tolist()
         reference = Tokenizer(models.Unigram(list(zip(pieces, scores, strict=True)), 3))
         reference.pre_tokenizer = pre_tokenizers.Sequence(
@@ -110,7 +110,7 @@ def main() -> int:
         sample = [path for path in sorted(SAMPLE.rglob("*")) if path.is_file()]
         compared = [*texts(), *lines([*sample, *given.texts])]
         codes = header.array("qrank.unigram.replaced", "i").tolist()
-        to = header.array("qrank.unigram.replacements", "B").tobytes().decode().split("\n")
+        to = header.metadata["qrank.unigram.replacements"].split("\n")
         replaced = dict(zip(codes, to, strict=True))
         different = [
             text
@@ -128,8 +128,9 @@ def main() -> int:
     for text, vector in zip(wanted, found, strict=True):
         own = np.empty(len(vector), np.float32)
         pointer = own.ctypes.data_as(ctypes.POINTER(ctypes.c_float))
-        composed = unicodedata.normalize("NFC", text)  # the engine knows single characters only
-        library.e5_embed(model, composed.encode(), 0, pointer)
+        # The engine knows single characters only, and makes a token of a space at the end.
+        plain = unicodedata.normalize("NFC", text).strip()
+        library.e5_embed(model, plain.encode(), 0, pointer)
         cosines.append(float(own @ vector))
     worst = int(np.argmin(cosines))
     print(f"vectors: least cosine {cosines[worst]:.5f} ({wanted[worst]!r}), ", end="")

@@ -45,17 +45,19 @@ class _Context:
         self.decoded = 0  # tokens so far
         self._tokeniser = ThreadPoolExecutor(1)
         self._handle: Any = None
-        self._cells = 0
+        self._cells = self._sequences = 0
 
-    def _reserve(self, cells: int, batch: int, outputs: int) -> None:
-        """A new, empty memory of that many cells, with room for batch tokens and outputs in one
-        call: an output takes a row of the vocabulary's size."""
+    def _reserve(
+        self, cells: int, batch: int, outputs: int, sequences: int = PACK_SEQUENCES + 1
+    ) -> None:
+        """A new, empty memory of that many cells, with room for batch tokens, outputs and sequences
+        in one call: an output takes a row of the vocabulary's size, and there is one a sequence."""
         self._free()
         cells = _rounded(cells)
         parameters = llama.llama_context_default_params()
         parameters.n_ctx = cells
         parameters.n_batch = parameters.n_ubatch = batch
-        parameters.n_seq_max = PACK_SEQUENCES + 1
+        parameters.n_seq_max = sequences
         parameters.n_outputs_max = outputs
         parameters.kv_unified = True
         parameters.embeddings = self.embeddings
@@ -72,7 +74,7 @@ class _Context:
                 f"not enough memory for {self.model.file.path} with a context of {cells} tokens",
                 hint="use a smaller model, or --gpu-layers 0" if self.model.on_gpu else "",
             )
-        self._cells = cells
+        self._cells, self._sequences = cells, sequences
 
     def _run(
         self,
@@ -185,9 +187,12 @@ class EncoderContext(_Context):
         """Yield the pooled outputs of the sequences, each of shape (size,), pack by pack."""
         for pack in self._packed(sequences):
             needed = sum(map(len, pack))
-            if needed > self._cells:
-                cells = _rounded(max(needed, self.pack_tokens))
-                self._reserve(cells, cells, cells)
+            if needed > self._cells or len(pack) > self._sequences:
+                # A query alone takes little: with a vocabulary of 250,000 tokens, 64 rows of
+                # outputs are 64 MB.
+                alone = len(pack) == 1
+                cells = _rounded(needed if alone else max(needed, self.pack_tokens))
+                self._reserve(cells, cells, cells, 1 if alone else PACK_SEQUENCES + 1)
             tokens, positions, owners, _ = _flat(pack, first_owner=0)
             vectors = self.inputs.vectors(tokens, owners) if self.inputs else None
             self._run(tokens, positions, owners, np.ones(len(tokens), dtype=np.bool_), vectors)

@@ -103,13 +103,13 @@ class ModelFile:
         return Kind.causal if self.pooling == "none" and self.causal else Kind.other
 
     def array(self, key: str, form: str) -> array[Any]:
-        """The numbers of an array, by Python's letter for their type: B, I or f.
+        """The numbers of an array, by Python's letter for their type: I, i or f.
 
         Raises ModelError when there is no such array.
         """
         kind, count, start = self.arrays.get(key, (-1, 0, 0))
         values: array[Any] = array(form)
-        if kind != {"B": 0, "I": 4, "i": 5, "f": 6}[form]:
+        if kind != {"I": 4, "i": 5, "f": 6}[form]:
             raise ModelError(f"the model file {self.path} is damaged (it has no {key})")
         with self.path.open("rb") as file:
             file.seek(start)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Sequence
 from itertools import chain, repeat
 
 from qrank.errors import ModelError
@@ -29,7 +30,7 @@ class Unigram:
     def __init__(
         self,
         pieces: list[str],
-        scores: list[float],
+        scores: Sequence[float],
         control: list[int],
         unknown: int,
         replaced: dict[int, str],
@@ -111,9 +112,9 @@ def ends(file: ModelFile) -> tuple[int, int]:
 def read(file: ModelFile) -> Unigram:
     """The tokeniser that a file carries. Raises ModelError when its parts don't fit together."""
     try:
-        pieces = file.array(f"{KEY}.pieces", "B").tobytes().decode("utf-8").split("\n")
-        replacements = file.array(f"{KEY}.replacements", "B").tobytes().decode("utf-8").split("\n")
-        scores = file.array(f"{KEY}.scores", "f").tolist()
+        pieces = str(file.metadata[f"{KEY}.pieces"]).split(" ")
+        replacements = str(file.metadata[f"{KEY}.replacements"]).split("\n")
+        scores = file.array(f"{KEY}.scores", "f")
         control = file.array(f"{KEY}.control", "i").tolist()
         codes = file.array(f"{KEY}.replaced", "i").tolist()
         unknown = int(file.metadata["tokenizer.ggml.unknown_token_id"])

@@ -111,8 +111,6 @@ def _write(reader: _Reader, part: Path, name: str) -> None:
 
 def _vocabulary(reader: _Reader, out: gguf.GGUFWriter, rows: int) -> None:
     """The pieces, their scores, and what is replaced before a text is cut into them."""
-    import gguf
-
     count, start, end, pad, unknown = reader.read("5i")
     (size,) = reader.read("Q")
     if not 0 < count <= rows:
@@ -124,7 +122,7 @@ def _vocabulary(reader: _Reader, out: gguf.GGUFWriter, rows: int) -> None:
     for piece in pieces:
         piece.decode("utf-8")
     control = sorted({start, end, pad, unknown, count - 1})
-    if control[0] < 0 or control[-1] >= count or any(b"\n" in piece for piece in pieces):
+    if control[0] < 0 or control[-1] >= count or any(b" " in piece for piece in pieces):
         raise ValueError("its vocabulary makes no sense")
     entries, length = reader.read("iI")
     ends = reader.at + length
@@ -132,8 +130,8 @@ def _vocabulary(reader: _Reader, out: gguf.GGUFWriter, rows: int) -> None:
     for _ in range(entries):
         character, many = reader.read("IB")
         replaced[chr(character)] = "".join(map(chr, reader.read(f"{many}I")))
-    if reader.at != ends:
-        raise ValueError("its normalisation does not end where it should")
+    if reader.at != ends or any("\n" in to for to in replaced.values()):
+        raise ValueError("its normalisation makes no sense")
     out.add_tokenizer_model("none")
     out.add_vocab_size(rows)
     out.add_token_type_count(1)
@@ -141,16 +139,12 @@ def _vocabulary(reader: _Reader, out: gguf.GGUFWriter, rows: int) -> None:
     out.add_eos_token_id(end)
     out.add_pad_token_id(pad)
     out.add_unk_token_id(unknown)
-
-    def text(key: str, lines: list[bytes]) -> None:
-        array, byte = gguf.GGUFValueType.ARRAY, gguf.GGUFValueType.UINT8
-        out.add_key_value(f"qrank.unigram.{key}", b"\n".join(lines), array, byte)
-
-    text("pieces", pieces)
+    # One string: llama.cpp reads an array item by item, a tenth of a microsecond for each.
+    out.add_string("qrank.unigram.pieces", b" ".join(pieces).decode("utf-8"))
     out.add_array("qrank.unigram.scores", scores)
     out.add_array("qrank.unigram.control", control)
     out.add_array("qrank.unigram.replaced", [ord(character) for character in replaced])
-    text("replacements", [line.encode("utf-8") for line in replaced.values()])
+    out.add_string("qrank.unigram.replacements", "\n".join(replaced.values()))
 
 
 def _tensors(reader: _Reader, out: gguf.GGUFWriter, shape: dict[str, int]) -> None:
