@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from typing import Any
 import pytest
 from loopback import Handler, serving
 from support import COMMAND, SAMPLE, Run, clean_environment, complaint
+from warm_process import status, warm_process
 
 from qrank.agents.deadline import Cancellable, CancelledError
 from qrank.agents.pages import Block, Pages
@@ -262,6 +264,27 @@ def test_initialize_and_keywords_do_not_wait_for_a_model(project: Path) -> None:
         assert len(server.ask("tools/list", {})["tools"]) == 4
         server.tell("notifications/cancelled", {"requestId": "slow"})
         assert server.end()[0] == 0  # though the reranker has not answered
+
+
+@pytest.mark.skipif(os.name == "nt", reason="qrank serve does not run on Windows")
+def test_the_warm_process_runs_the_models_as_long_as_it_is_there(
+    project: Path, tmp_path: Path
+) -> None:
+    tmp_path.chmod(0o700)
+    variables = {"XDG_RUNTIME_DIR": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    environment = clean_environment(project) | variables
+
+    def ask(query: str) -> str:
+        call = {"name": "search", "arguments": {"query": query}}
+        return str(server.ask("tools/call", call)["content"][0]["text"])
+
+    with Spoken(project, **variables) as server:
+        server.initialize("2025-06-18")
+        with warm_process(environment):
+            assert "rerank score" in ask("renew a certificate")
+            roles = {model["role"] for model in status(environment)["models"]}
+            assert roles == {"embedder", "reranker"}
+        assert "rerank score" in ask("fix the brakes")  # it has ended
 
 
 def test_a_slow_reranker_costs_its_order_and_not_the_answer(
