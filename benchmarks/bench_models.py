@@ -15,6 +15,7 @@ import llama_cpp.llama_cpp as llama
 import numpy as np
 
 BUNDLED = Path(__file__).parents[1] / "qrank" / "models" / "tiny"
+BERT_VOCABULARY = Path(__file__).parents[1] / "tests" / "parity" / "bert-embed.gguf"
 QUANTS = {"F16": 1, "Q4_0": 2, "Q8_0": 7, "Q4_K_M": 15, "BF16": 32}  # llama.cpp's llama_ftype
 
 
@@ -71,6 +72,77 @@ def quick_model(folder: Path, shape: Shape) -> Path:
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
         _write(path, shape, "none", _Blocks(shape.vocabulary * shape.dims))
+    return path
+
+
+@dataclass(frozen=True)
+class BertShape:
+    """The sizes of a bert model."""
+
+    name: str
+    layers: int
+    dims: int
+    heads: int
+    feed_forward: int
+    vocabulary: int = 30_522
+
+
+BERT_SHAPES = {
+    "minilm": BertShape("minilm", 6, 384, 12, 1536),
+    "bert-base": BertShape("bert-base", 12, 768, 12, 3072),
+}
+
+
+def bert_model(folder: Path, shape: BertShape) -> Path:
+    """The path of an embedder of the BERT family in Q8_0, made when it is not there."""
+    path = folder / f"{shape.name}-Q8_0.gguf"
+    if path.exists():
+        return path
+    folder.mkdir(parents=True, exist_ok=True)
+    fields = gguf.GGUFReader(BERT_VOCABULARY).fields
+    writer = gguf.GGUFWriter(path, "bert")
+    writer.add_file_type(gguf.LlamaFileType.MOSTLY_Q8_0)
+    writer.add_context_length(512)
+    writer.add_embedding_length(shape.dims)
+    writer.add_block_count(shape.layers)
+    writer.add_feed_forward_length(shape.feed_forward)
+    writer.add_head_count(shape.heads)
+    writer.add_layer_norm_eps(1e-12)
+    writer.add_causal_attention(False)
+    writer.add_pooling_type(gguf.PoolingType.MEAN)
+    for key, field in fields.items():
+        if key.startswith("tokenizer."):
+            held = field.contents()
+            if isinstance(held, list):  # a word or a type for each token
+                pad = [f"[PAD{i}]" for i in range(shape.vocabulary - len(held))]
+                held += pad if isinstance(held[0], str) else [gguf.TokenType.UNUSED] * len(pad)
+                writer.add_array(key, held)
+            else:
+                writer.add_key_value(key, held, field.types[0])
+    made = _Blocks(shape.vocabulary * shape.dims)
+    made.add(writer, "token_embd.weight", (shape.vocabulary, shape.dims))
+    small = {"position_embd": (512, shape.dims), "token_types": (2, shape.dims)}
+    for name, size in small.items():
+        writer.add_tensor(f"{name}.weight", np.full(size, 0.01, dtype=np.float32))
+
+    def norm(name: str) -> None:
+        writer.add_tensor(f"{name}.weight", np.ones(shape.dims, dtype=np.float32))
+        writer.add_tensor(f"{name}.bias", np.zeros(shape.dims, dtype=np.float32))
+
+    norm("token_embd_norm")
+    square, up = (shape.dims, shape.dims), (shape.feed_forward, shape.dims)
+    sizes = dict.fromkeys(("attn_q", "attn_k", "attn_v", "attn_output"), square)
+    sizes |= {"ffn_up": up, "ffn_down": up[::-1]}
+    for layer in range(shape.layers):
+        for name, size in sizes.items():
+            made.add(writer, f"blk.{layer}.{name}.weight", size)
+            writer.add_tensor(f"blk.{layer}.{name}.bias", np.zeros(size[0], dtype=np.float32))
+        norm(f"blk.{layer}.attn_output_norm")
+        norm(f"blk.{layer}.layer_output_norm")
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
     return path
 
 

@@ -7,7 +7,6 @@ import os
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from types import NoneType
 from typing import TYPE_CHECKING, Any, Unpack
@@ -178,6 +177,7 @@ class Index(Closing):
         offset: int = 0,
         sort: Sort | str | None = None,
         unfinished: bool = False,
+        answer_seconds: float | None = None,
         progress: Progress | None = None,
         **filter: Unpack[FilterOptions],
     ) -> Answer:
@@ -188,8 +188,10 @@ class Index(Closing):
         out. per_file: at most so many from one file. offset: how many of the best are passed over.
         sort: the order of the results that are left. stale: what becomes of results whose file
         changed since it was indexed: marked (warn), left out (drop), or an IndexFileError (fail).
-        unfinished: the last word is still being typed. progress: told of each stage; an exception
-        from it ends the search. filter: which documents are searched (see FilterOptions).
+        unfinished: the last word is still being typed. answer_seconds: about how long the search
+        may take: as many are reranked as fit, none when not five do. progress: told of each stage;
+        an exception from it ends the search; where it has a method draft, that is given the answer
+        so far, before and after each batch. filter: which documents (see FilterOptions).
         Raises InputError, IndexFileError, ModelError.
         """
         from qrank.searching.notices import notices
@@ -207,6 +209,7 @@ class Index(Closing):
             limit=limit,
             candidates=candidates,
             budget=budget,
+            answer_seconds=answer_seconds,
             min_score=min_score,
             per_file=per_file,
             unfinished=unfinished,
@@ -228,21 +231,10 @@ class Index(Closing):
         self, query: Query, texts: Sequence[str], *, rerank: bool, progress: Progress | None
     ) -> Answer:
         """One answer to several queries, each as query but for its text."""
-        from qrank.searching.multi_query import fuse_answers
-        from qrank.searching.search import DEPTH
+        from qrank.searching.multi_query import fuse_answers, one_of
 
-        share = None if query.budget is None else query.budget / len(texts)
-        open_end = replace(
-            query,
-            limit=max(DEPTH, query.limit + query.offset),
-            offset=0,
-            sort=None,
-            budget=share,
-            min_score=None,
-            stale=Stale.warn,
-        )
         answers = [
-            self.answer(replace(open_end, text=text), rerank=rerank, progress=progress)
+            self.answer(one_of(query, text, len(texts)), rerank=rerank, progress=progress)
             for text in texts
         ]
         return fuse_answers(

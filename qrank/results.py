@@ -258,6 +258,9 @@ class Answer:
     terms: list[str] = field(default_factory=list)  # the query's index terms, for marking
     # What a user should know of it: why there is nothing, or only weak results.
     notices: list[str] = field(default_factory=list)
+    # answer_seconds, where they left candidates unread, and about how many all would have taken.
+    promised: float | None = None
+    needed: float = 0.0
     # Of several queries that were fused: each, and the ids of the results it gave a BM25 score.
     parts: list[tuple[str, frozenset[str]]] = field(default_factory=list)
 

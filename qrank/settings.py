@@ -26,7 +26,7 @@ NUMBERS = {  # whole ones; the least and the most
     "serve_model_idle": (0, MOST),
 }
 PLACEMENT = ("threads", "gpu_layers")
-SECONDS = {"budget": (0.0, MOST_SECONDS)}
+SECONDS = {"budget": (0.0, MOST_SECONDS), "answer_seconds": (0.0, MOST_SECONDS)}
 CHOICES = {
     "mode": ("hybrid", "bm25", "vector"),
     "color": ("auto", "always", "never"),
@@ -39,6 +39,7 @@ DEFAULTS = {  # in words where there is no value that says it
     "mode": "hybrid",
     "limit": "10",
     "candidates": "30",
+    "answer_seconds": "3",
     "color": "auto",
     "hyperlink_format": "none",
     "threads": "one per physical core",
@@ -215,6 +216,15 @@ class Settings:
             elif preset is not None:
                 numbers[name] = checked_number(name, f"the setting {name}", preset)
         return Placement(device=self.get("device", flags.device), **numbers)
+
+    @property
+    def answer_seconds(self) -> float | None:
+        """What a search on a terminal may take; None for as long as it likes (0).
+
+        Raises InputError for a number that is out of range.
+        """
+        seconds = self.seconds("answer_seconds", None)
+        return float(DEFAULTS["answer_seconds"]) if seconds is None else seconds or None
 
     def index_path(self, flag: Path | None = None) -> Path:
         """The index file: --db or QRANK_DB, else the nearest project's, else the user's own.

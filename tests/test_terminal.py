@@ -19,7 +19,7 @@ from support import COMMAND, SAMPLE, Run, wait_until
 from qrank import Index
 
 Qrank = Callable[..., Run]
-ANSI = re.compile(r"\x1b\[[0-9;]*m")
+ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")  # colours, and the signs of life of a slow search
 LINK = re.compile(r"\x1b\]8;[^;]*;([^\x1b]*)\x1b\\")
 BM25 = ("--mode", "bm25")
 
@@ -33,7 +33,7 @@ def terminal(tmp_path: Path, environment: dict[str, str]) -> Callable[..., str]:
             str(COMMAND),
             list(map(str, words)),
             cwd=str(tmp_path),
-            env=environment | {"TERM": "xterm-256color"} | variables,
+            env=environment | {"TERM": "xterm-256color", "QRANK_ANSWER_SECONDS": "0"} | variables,
             dimensions=(40, columns),
             encoding="utf-8",
             timeout=120,

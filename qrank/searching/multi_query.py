@@ -7,7 +7,23 @@ from dataclasses import replace
 
 from qrank.results import Answer, Result, Scores, StageScore, Stale
 from qrank.searching.freshness import limited
-from qrank.searching.search import capped
+from qrank.searching.search import DEPTH, Query, capped
+
+
+def one_of(query: Query, text: str, count: int) -> Query:
+    """One of so many queries that are fused: it gets its share of the time, and as many results as
+    can matter."""
+    return replace(
+        query,
+        text=text,
+        limit=max(DEPTH, query.limit + query.offset),
+        offset=0,
+        sort=None,
+        budget=None if query.budget is None else query.budget / count,
+        answer_seconds=None if query.answer_seconds is None else query.answer_seconds / count,
+        min_score=None,
+        stale=Stale.warn,
+    )
 
 
 def fuse_answers(
@@ -56,9 +72,16 @@ def fuse_answers(
         reranked=reranked,
         candidates=len(fused),
         truncated=any(answer.truncated for answer in answers),
+        promised=_sum(answer.promised for answer in answers),
+        needed=sum(answer.needed for answer in answers),
         terms=list(dict.fromkeys(term for answer in answers for term in answer.terms)),
         parts=parts,
     )
+
+
+def _sum(seconds: Iterable[float | None]) -> float | None:
+    told = [value for value in seconds if value is not None]
+    return sum(told) if told else None
 
 
 def _fused(results: list[Result], queries: int) -> Result:

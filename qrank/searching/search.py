@@ -6,7 +6,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -14,14 +14,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from qrank.analysis.names import asks_for, name_key
 from qrank.arguments import require_count, require_number, require_type
 from qrank.errors import IndexFileError, QueryError
-from qrank.markup import readable
-from qrank.passage import passage_text
 from qrank.progress import Progress, Silent
 from qrank.results import (
     Answer,
     IndexedChunk,
     Mode,
-    RerankScore,
     Result,
     Scores,
     Sort,
@@ -31,14 +28,14 @@ from qrank.results import (
 )
 from qrank.searching.definitions import defines, symbol
 from qrank.searching.freshness import is_stale, limited
-from qrank.searching.fusion import blend, fuse, shifts
+from qrank.searching.fusion import fuse, shifts
 from qrank.searching.query import ParsedQuery, parse
 from qrank.searching.where import Fields
 from qrank.store.filters import EVERYTHING, Filter
 from qrank.store.interface import Store
 
 if TYPE_CHECKING:
-    from qrank.searching.models import Rerank, SearchModels, Semantic
+    from qrank.searching.models import SearchModels, Semantic
     from qrank.store.cache import Cache
 
 T = TypeVar("T")
@@ -57,6 +54,7 @@ class Query:
     offset: int = 0  # how many of the best are passed over
     candidates: int = 30  # how many of the fused order are reranked
     budget: float | None = None  # seconds for reranking; at least one batch is always done
+    answer_seconds: float | None = None  # for the search; only what fits is reranked, or nothing
     min_score: float | None = None
     stale: Stale = Stale.warn
     per_file: int | None = None  # at most so many results from one file
@@ -77,6 +75,7 @@ class Query:
         require_count("candidates", self.candidates)
         require_count("per_file", self.per_file, optional=True)
         require_number("budget", self.budget, least=0)
+        require_number("answer_seconds", self.answer_seconds, least=0)
         require_number("min_score", self.min_score)
 
 
@@ -107,9 +106,14 @@ class Clock:
         finally:
             self.spent[name] = round((time.perf_counter() - started) * 1000, 2)
 
+    @property
+    def seconds(self) -> float:
+        """Seconds so far."""
+        return time.perf_counter() - self._started
+
     def total(self) -> dict[str, float]:
         """Milliseconds by stage, and all together."""
-        return self.spent | {"total": round((time.perf_counter() - self._started) * 1000, 2)}
+        return self.spent | {"total": round(self.seconds * 1000, 2)}
 
 
 def search(
@@ -124,6 +128,8 @@ def search(
 
     rerank: whether the reranker orders the candidates; without it the order stays their own.
     progress is told of stages and of what is reranked; an exception from it ends the search.
+    Where it has a method draft, that is given the answer so far before anything is reranked, and
+    after each batch.
     Raises QueryError for an empty query, IndexFileError for mode vector without vectors.
     """
     if not query.text.replace('"', "").strip():
@@ -148,19 +154,38 @@ def search(
     if query.mode is Mode.hybrid:
         for rank, candidate in enumerate(found, 1):
             candidate.scores.fused = StageScore(rank, candidate.final)
+
+    def settle(found: list[Candidate]) -> None:
+        if query.min_score is not None and answer.reranked:
+            found = found[: answer.reranked]  # a threshold on relevance says nothing of a fused one
+        found = select(found, query)
+        first = 1 + query.offset
+        ranked = [result_of(rank, each, kind) for rank, each in enumerate(found, first)]
+        answer.results = in_sort(ranked, [each.chunk for each in found], query.sort)
+        answer.timings_ms = clock.total()
+
+    def ordered(found: list[Candidate]) -> list[Candidate]:
+        count = answer.reranked
+        return by_rules(sorted(found[:count], key=in_order) + found[count:], own)
+
+    draft: Callable[[Answer], None] | None = getattr(progress, "draft", None)
+
+    def show(found: list[Candidate]) -> None:
+        if draft:
+            settle(ordered([replace(c, scores=replace(c.scores)) for c in found]))
+            draft(answer)
+
     if rerank and found:
+        from qrank.searching.reranking import reranked
+
         with clock.stage("rerank", min(query.candidates, len(found))):
-            found = _reranked(
-                models.cache, found, query, parsed.plain, models.reranker(), answer, clock.progress
+            reranker = models.reranker()
+            show(found)
+            found = reranked(
+                models.cache, found, query, parsed.plain, reranker, answer, clock, show
             )
-            found = by_rules(found, own)
-    if query.min_score is not None and answer.reranked:
-        found = found[: answer.reranked]  # a threshold on relevance says nothing of a fused score
-    found = select(found, query)
-    first = 1 + query.offset
-    ranked = [result_of(rank, each, kind) for rank, each in enumerate(found, first)]
-    answer.results = in_sort(ranked, [each.chunk for each in found], query.sort)
-    answer.timings_ms = clock.total()
+            found = ordered(found)
+    settle(found)
     return answer
 
 
@@ -379,50 +404,6 @@ def stage_scores(
         key=lambda pair: (-pair[1], chunks[pair[0]].location, chunks[pair[0]].chunk.start_byte)
     )
     return {i: StageScore(rank, score) for rank, (i, score) in enumerate(order, 1)}
-
-
-def _reranked(
-    cache: Cache,
-    candidates: list[Candidate],
-    query: Query,
-    plain: str,
-    rerank: Rerank,
-    answer: Answer,
-    progress: Progress,
-) -> list[Candidate]:
-    """The reranked candidates by their final score, then the others in the order they had."""
-    from qrank.inference.cache import relevance
-
-    head, tail = candidates[: query.candidates], candidates[query.candidates :]
-    share = rerank.choice.entry.rerank_weight
-    if query.rerank_weight is not None:
-        share = query.rerank_weight
-    texts = [_passage(c.chunk) for c in head]
-    # The order so far as a score from 0 to 1; only cosines can be below 0.
-    low = min(0.0, *(c.final for c in head))
-    span = max(c.final for c in head) - low or 1.0
-    started = time.monotonic()
-    answers = relevance(cache if query.cached else None, rerank.sha256, plain, texts, rerank.use)
-    with closing(answers) as batches:
-        for cached, scores in batches:
-            for i, p_yes in scores.items():
-                head[i].final = blend((head[i].final - low) / span, p_yes, share)
-                head[i].scores.rerank = RerankScore(head[i].final, p_yes, cached)
-            progress.advance(len(scores))
-            spent = time.monotonic() - started
-            # What was cached took no time: one batch at least is always computed.
-            if not cached and query.budget is not None and spent >= query.budget:
-                break
-    done = [c for c in head if c.scores.rerank]
-    answer.models["rerank"] = rerank.choice.name
-    answer.reranked = len(done)
-    answer.truncated = len(done) < len(head)
-    return sorted(done, key=in_order) + [c for c in head if not c.scores.rerank] + tail
-
-
-def _passage(stored: StoredChunk) -> str:
-    text = readable(stored.chunk.text, stored.location)
-    return passage_text(stored.title, stored.chunk.heading, text)
 
 
 def result_of(rank: int, candidate: Candidate, kind: str) -> Result:

@@ -6,6 +6,7 @@ It never fails: what can't be read is as good as not there, what can't be writte
 
 from __future__ import annotations
 
+import math
 import sqlite3
 from collections.abc import Mapping, Sequence
 from contextlib import closing, suppress
@@ -27,6 +28,9 @@ CREATE TABLE IF NOT EXISTS model_file (
     ctime_ns INTEGER NOT NULL, sha256 TEXT NOT NULL
 );
 CREATE TABLE IF NOT EXISTS speed (path TEXT PRIMARY KEY, tokens_per_second REAL NOT NULL);
+CREATE TABLE IF NOT EXISTS reading_rate (
+    model TEXT PRIMARY KEY, bytes_per_second REAL NOT NULL, load_seconds REAL NOT NULL
+);
 """
 
 
@@ -93,6 +97,22 @@ class Cache:
     def put_speed(self, path: str, tokens_per_second: float) -> None:
         """Keep how fast a model file runs here."""
         self._write("INSERT OR REPLACE INTO speed VALUES (?, ?)", [(path, tokens_per_second)])
+
+    def reading_rate(self, model: str) -> tuple[float, float] | None:
+        """(bytes of candidates a second, seconds to load) of a reranker, where it has run here."""
+        sql = "SELECT bytes_per_second, load_seconds FROM reading_rate WHERE model = ?"
+        rows = self._rows(sql, (model,))
+        if not rows or not all(isinstance(n, float) and math.isfinite(n) for n in rows[0]):
+            return None
+        rate, load = rows[0]
+        return (rate, max(load, 0.0)) if rate > 0 else None
+
+    def put_reading_rate(self, model: str, bytes_per_second: float, load_seconds: float) -> None:
+        """Keep how fast a reranker, by its identity, reads candidates here."""
+        self._write(
+            "INSERT OR REPLACE INTO reading_rate VALUES (?, ?, ?)",
+            [(model, bytes_per_second, load_seconds)],
+        )
 
     def _rows(self, sql: str, arguments: Sequence[object] = ()) -> list[Any]:
         address = f"{self.path.absolute().as_uri()}?mode=ro"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -44,6 +45,7 @@ from qrank.cli.options import (
 )
 from qrank.cli.output import forms
 from qrank.cli.output.forms import Form
+from qrank.cli.output.terminal import animates
 from qrank.cli.state import current
 from qrank.errors import InputError, QueryError
 from qrank.results import Mode, Stale
@@ -52,6 +54,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from qrank.api import Index
+    from qrank.progress import Progress
     from qrank.results import Answer
 
 LIMIT, CANDIDATES = 10, 30
@@ -81,7 +84,11 @@ def search(
     ] = None,
     candidates: Annotated[
         int | None,
-        typer.Option(min=1, max=MOST, help="How many to rerank. [default: 30]"),
+        typer.Option(
+            min=1,
+            max=MOST,
+            help="How many to rerank. [default: 30; on a terminal what fits into answer_seconds]",
+        ),
     ] = None,
     budget: Annotated[
         float | None,
@@ -138,6 +145,7 @@ def search(
 
     presets = current().settings
     mode = Mode(presets.choice("mode", mode))
+    named = presets.get("candidates", None if candidates is None else str(candidates))
     candidates = presets.count("candidates", candidates, CANDIDATES)
     budget = presets.seconds("budget", budget)
     output = forms.output(
@@ -156,32 +164,53 @@ def search(
     )
     if limit is None and mode is not Mode.bm25:
         output = replace(output, counted=_limit(output, mode, candidates))
+    on_terminal = output.form is Form.people and not output.max_tokens and sys.stdout.isatty()
+    seconds = None
+    if on_terminal and not queries and named is None and budget is None:
+        seconds = presets.answer_seconds
     with current().open_index(embed_model=embed_model, rerank_model=rerank_model) as index:
 
-        def run(text: str | list[str]) -> Answer:
-            from qrank.cli.output import render
+        def answered(text: str | list[str], progress: Progress) -> Answer:
+            return index.search(
+                text,
+                mode=mode,
+                limit=limit or _limit(output, mode, candidates),
+                rerank=rerank,
+                candidates=candidates,
+                budget=budget,
+                answer_seconds=seconds,
+                min_score=min_score,
+                per_file=output.per_file or per_file,
+                stale=stale,
+                progress=progress,
+                collections=collection or (),
+                path=path or (),
+                where=where or (),
+                offset=offset,
+                sort=sort,
+                types=types or (),
+                since=since,
+                until=until,
+            )
 
-            with render.stages() as progress:
-                return index.search(
-                    text,
-                    mode=mode,
-                    limit=limit or _limit(output, mode, candidates),
-                    rerank=rerank,
-                    candidates=candidates,
-                    budget=budget,
-                    min_score=min_score,
-                    per_file=output.per_file or per_file,
-                    stale=stale,
-                    progress=progress,
-                    collections=collection or (),
-                    path=path or (),
-                    where=where or (),
-                    offset=offset,
-                    sort=sort,
-                    types=types or (),
-                    since=since,
-                    until=until,
-                )
+        def run(text: str | list[str]) -> Answer:
+            from qrank.cli.output import render, text_output
+
+            if not (on_terminal and animates() and isinstance(text, str)):
+                with render.stages() as progress:
+                    return answered(text, progress)
+            from qrank.cli.output.spinner import Spinner
+
+            with Spinner(partial(text_output.draft, view=output.view)) as preview:
+                try:
+                    return answered(text, preview)
+                except KeyboardInterrupt:
+                    if preview.latest is None:
+                        raise
+            _print(output, preview.latest, index)
+            raise KeyboardInterrupt(
+                f"interrupted after {render.plural(preview.latest.reranked, 'reranked candidate')}"
+            )
 
         if interactive:
             from qrank.cli.commands.tui import start

@@ -1,12 +1,17 @@
-"""A sign of life during a search, naming the stage it is in."""
+"""A sign of life during a search: the stage it is in, and the order before it is settled."""
 
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 
-from rich.console import Console
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.spinner import Spinner as Sign
+from rich.text import Text
 
 from qrank.closing import Closing
+from qrank.results import Answer
 
 DELAY = 0.5  # seconds before anything is shown
 WORDS = {
@@ -18,28 +23,43 @@ WORDS = {
 
 
 class Spinner(Closing):
-    """qrank.progress.Progress, drawn on stderr; it is gone when the search is done."""
+    """qrank.progress.Progress, drawn on stderr, below the answer so far where draw makes lines of
+    it; all of it is gone when the search is done. latest: the answer so far, None before any."""
 
-    def __init__(self) -> None:
-        self._status = Console(stderr=True).status("searching…")
-        self._timer = threading.Timer(DELAY, self._status.start)
-        self._timer.daemon = True
+    def __init__(self, draw: Callable[[Answer], Text] | None = None) -> None:
+        self.latest: Answer | None = None
+        self._draw = draw
+        self._console = Console(stderr=True)
+        self._sign = Sign("dots", "searching…", style="status.spinner")
+        self._lines: list[Text] = []
         self._name, self._done = "", 0
         self._total: int | None = None
+        self._live = Live(get_renderable=self._render, console=self._console, transient=True)
+        self._timer = threading.Timer(DELAY, self._live.start)
+        self._timer.daemon = True
         self._timer.start()
 
     def close(self) -> None:
         """Take it away."""
         self._timer.cancel()
         self._timer.join()
-        self._status.stop()
+        self._live.stop()
 
     def stage(self, name: str, total: int | None) -> None:
         """Name the stage."""
         self._name, self._total, self._done = WORDS.get(name, name), total, 0
-        self._status.update(f"{self._name}…")
+        self._sign.update(text=f"{self._name}…")
 
     def advance(self, amount: int = 1) -> None:
         """Say how far it is."""
         self._done += amount
-        self._status.update(f"{self._name} {self._done}/{self._total}…")
+        self._sign.update(text=f"{self._name} {self._done}/{self._total}…")
+
+    def draft(self, answer: Answer) -> None:
+        """Show the answer as far as it is known."""
+        self.latest = answer
+        if self._draw:
+            self._lines = list(self._draw(answer).split("\n", allow_blank=True))
+
+    def _render(self) -> RenderableType:
+        return Group(*self._lines[: max(0, self._console.height - 3)], self._sign)

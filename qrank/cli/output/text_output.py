@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from qrank.cli.output.escape import escape_line
@@ -56,6 +56,24 @@ def answer(found: Answer, view: View, terms: Terms) -> None:
             print(" " * row.indent + "".join(text for text, _ in row.pieces))
     if found.truncated:
         warning(f"time limit reached: only {found.reranked} candidates were reranked (--budget)")
+    if found.promised is not None and not found.reranked:
+        seconds = f"about {found.needed:.0f} s" if found.needed else "too long"
+        warning(
+            f"not reranked: reading all candidates takes {seconds} here "
+            "(--candidates 30 reranks them; so does a higher answer_seconds)"
+        )
+
+
+def draft(found: Answer, view: View) -> Text:
+    """An answer that may still change, as lines for a terminal."""
+    from rich.text import Text
+
+    screen = console_for(sys.stdout)
+    line = max(40, min(screen.width, READABLE) - 2 * INDENT)
+    with screen.capture() as lines:
+        for row in _rows(found, replace(view, explain=False), {}, line * ROWS):
+            _print_styled(screen, row)
+    return Text.from_ansi(lines.get().rstrip("\n"))
 
 
 def _rows(found: Answer, view: View, terms: Terms, width: int) -> Iterator[Row]:
@@ -206,6 +224,8 @@ def _summary(found: Answer) -> Iterator[Row]:
     )
     spent = ", ".join(f"{stage} {ms:.0f}" for stage, ms in found.timings_ms.items())
     counts = f"{found.candidates} candidates, {found.reranked} reranked"
+    if found.promised is not None:
+        counts += f" in {found.promised:.0f} s (answer_seconds); all: about {found.needed:.0f} s"
     facts = {
         "mode": f"{found.mode} ({models})" if models else found.mode,
         "terms": " ".join(escape_line(term) for term in found.terms) or "–",
