@@ -187,7 +187,7 @@ class Index(Closing):
         reranked. budget: seconds after which reranking stops. min_score: results below are left
         out. per_file: at most so many from one file. offset: how many of the best are passed over.
         sort: the order of the results that are left. stale: what becomes of results whose file
-        changed since it was indexed: marked (warn), left out (drop), or an IndexFileError (fail).
+        changed since it was indexed: marked (warn), dropped (drop), or an IndexFileError (fail).
         unfinished: the last word is still being typed. answer_seconds: about how long the search
         may take: as many are reranked as fit, none when not five do. progress: told of each stage;
         an exception from it ends the search; where it has a method draft, that is given the answer
@@ -199,6 +199,7 @@ class Index(Closing):
 
         mode = require_choice("mode", mode, Mode)
         require_type("rerank", rerank, bool, NoneType)
+        require_type("unfinished", unfinished, bool)
         require_progress(progress)
         texts = text_list("query", query)
         if not texts:
@@ -411,6 +412,7 @@ class Index(Closing):
         from qrank.indexing.transfer import export
         from qrank.searching.build_filter import build_filter
 
+        require_type("vectors", vectors, bool)
         filter = build_filter(collections, path)
         return export(self._open(), filter, vectors=vectors)
 
@@ -437,6 +439,7 @@ class Index(Closing):
         from qrank.progress import Silent
         from qrank.upkeep.doctor import examine
 
+        require_progress(progress)
         return examine(
             self.models, self._embed_name, self._rerank_name, self._placement, progress or Silent()
         )

@@ -77,12 +77,12 @@ def require_choice(name: str, value: E | str, choices: type[E]) -> E:
         raise ValueError(f"{name} must be one of {', '.join(choices)}, not {value!r}") from None
 
 
-def require_count(name: str, value: int | None, *, optional: bool = False) -> None:
-    """Raise ValueError unless value is a whole number from 1, or None where that may be."""
+def require_count(name: str, value: int | None, *, least: int = 1, optional: bool = False) -> None:
+    """Raise ValueError unless value is a whole number from least, or None where that may be."""
     if value is None and optional:
         return
-    if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
-        raise ValueError(f"{name} must be a whole number from 1, not {value!r}")
+    if not isinstance(value, Integral) or isinstance(value, bool) or value < least:
+        raise ValueError(f"{name} must be a whole number from {least}, not {value!r}")
 
 
 def require_number(name: str, value: float | None, *, least: float = -math.inf) -> None:

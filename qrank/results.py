@@ -315,7 +315,7 @@ class Packed:
 
 @dataclass(frozen=True, slots=True)
 class FileProblem:
-    """A file that was left out, and why; known: it was for the same reason the last time; partly:
+    """A file that was skipped, and why; known: it was for the same reason the last time; partly:
     only something in it was; secret: it holds keys or passwords; removed: it was in the index;
     named: the user named it."""
 
@@ -406,7 +406,7 @@ class IndexReport:
 
     @property
     def changed(self) -> bool:
-        """Whether the index is another than before, or something new was left out."""
+        """Whether the index is another than before, or something new was skipped."""
         news = any(not problem.known for problem in self.errors)
         return bool(self.added or self.updated or self.removed or self.embedded or news)
 

@@ -136,7 +136,7 @@ class Walking:
     hidden: bool = False  # also files and folders whose name begins with a dot
     globs: tuple[str, ...] = ()  # as ripgrep's -g: a later one wins, "!" leaves out
     types: tuple[str, ...] = ()  # formats by name, or suffixes
-    max_filesize: int = MAX_FILESIZE  # bytes; larger files are left out
+    max_filesize: int = MAX_FILESIZE  # bytes; larger files are skipped
     include_secrets: bool = False  # also files that hold keys or passwords (ingest/secrets.py)
     whole_home: bool = False  # the home folder itself, or one above it, may be a root
 

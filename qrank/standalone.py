@@ -228,7 +228,7 @@ def plan(
     walking: Walking | None = None,
     reading: Reading | None = None,
 ) -> Iterator[FilePlan]:
-    """What `Index.add` would make of files and folders: their chunks, or why they are left out.
+    """What `Index.add` would make of files and folders: their chunks, or why they are skipped.
 
     Raises InputError for a path that does not exist.
     """

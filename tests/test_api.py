@@ -110,7 +110,7 @@ WRONG = [None, 5, 1.5, True, b"x", ["a", 5], object(), "nonsense", -1, float("na
 def calls(index: qrank.Index) -> Iterator[tuple[Callable[[Any], object], str]]:
     """Every argument of the API: what is called with a value for it, and its name."""
     options = "mode limit rerank candidates budget collections path min_score per_file types since"
-    for name in f"{options} until stale progress".split():
+    for name in f"{options} until stale progress where offset sort unfinished".split():
         yield lambda value, n=name: index.search("tea", **({"mode": "bm25"} | {n: value})), name
     for name in "mode limit collections path min_score per_file stale".split():
         yield lambda value, n=name: index.similar("a.md", **{n: value}), name
@@ -120,7 +120,7 @@ def calls(index: qrank.Index) -> Iterator[tuple[Callable[[Any], object], str]]:
         yield lambda value, n=name: index.add("none", **{n: value}), name
     for name in "embed_model rerank_model placement settings".split():
         yield lambda value, n=name: qrank.Index("none", **{n: value}).close(), name
-    for name in "model instruction candidates placement settings".split():
+    for name in "model instruction candidates budget progress placement settings".split():
         yield lambda value, n=name: qrank.rerank("x", ["y"], **{n: value}), name
     for name in "model query instruction dims placement settings".split():
         yield lambda value, n=name: qrank.embed("x", **{n: value}), name
@@ -138,6 +138,8 @@ def calls(index: qrank.Index) -> Iterator[tuple[Callable[[Any], object], str]]:
     yield index.remove, "paths"
     yield lambda value: index.remove("none", collections=value), "collections"
     yield index.import_lines, "lines"
+    yield lambda value: index.export(vectors=value), "vectors"
+    yield index.examine, "progress"
     yield index.far_off, "answer"
     yield index.bm25_terms, "answer"
     yield index.path_status, "path"

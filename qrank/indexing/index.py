@@ -111,7 +111,7 @@ class _Update:
         self._known = store.files(collection)
         self._skipped = store.skipped_files(collection)
         self._named: set[str] = set()  # what the user named: its reason is always said
-        self._seen: set[str] = set()  # found on disk, and in the index or left out from now on
+        self._seen: set[str] = set()  # found on disk, and in the index or skipped from now on
         self._unread: set[str] = set()  # what could not be read now, which says nothing of it
         self._group: list[Outcome] = []
         self._group_chunks = 0

@@ -22,7 +22,7 @@ from qrank.settings import Reading, Walking
 
 @dataclass(slots=True)
 class FilePlan:
-    """A file with its chunks, or with the reason why it would be left out; note: what of it would
+    """A file with its chunks, or with the reason why it would be skipped; note: what of it would
     be passed over, and why; secret: the reason is that it holds keys or passwords."""
 
     path: str

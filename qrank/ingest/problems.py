@@ -1,4 +1,4 @@
-"""Why a file was left out: what its readers raise, as a kind and a reason for people.
+"""Why a file was skipped: what its readers raise, as a kind and a reason for people.
 
 The same in the main process and in the workers, so that a file's problem does not depend on who
 read it.
@@ -19,7 +19,7 @@ STOPS = (KeyboardInterrupt, SystemExit, GeneratorExit, Terminated)
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Why a file was left out. kind: skipped (nothing to index in it), secret (it holds keys or
+    """Why a file was skipped. kind: skipped (nothing to index in it), secret (it holds keys or
     passwords), failed (damaged, crashed; the same would happen again), unread (can't be opened
     now)."""
 

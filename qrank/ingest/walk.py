@@ -49,7 +49,7 @@ def walk(
     """Yield the regular files under each root, each once, sorted by path; a root itself when it is
     a file.
 
-    Hidden files and what the ignore files exclude are left out below a root, never the root
+    Hidden files and what the ignore files exclude are skipped below a root, never the root
     itself; on_skipped is told of each. What can't be read is given to on_problem and passed over.
     """
     seen: set[str] = set()  # one root may lie in another
@@ -247,7 +247,7 @@ def secret(file: Task, walking: Walking) -> str:
 
 
 def too_large(file: Task, walking: Walking) -> str:
-    """Why a file is left out for its size; empty when it is not."""
+    """Why a file is skipped for its size; empty when it is not."""
     if file.signature.size <= walking.max_filesize:
         return ""
     return f"larger than {shown_size(walking.max_filesize)} (--max-filesize)"

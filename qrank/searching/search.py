@@ -70,8 +70,7 @@ class Query:
         """Raises ValueError for a number that makes no sense, TypeError for what is none."""
         require_type("query", self.text, str)
         require_count("limit", self.limit)
-        if self.offset:
-            require_count("offset", self.offset)
+        require_count("offset", self.offset, least=0)
         require_count("candidates", self.candidates)
         require_count("per_file", self.per_file, optional=True)
         require_number("budget", self.budget, least=0)

@@ -18,7 +18,7 @@ log = logging.getLogger("qrank")
 
 
 def reachable(servers: Iterable[Server], connect: Callable[[Server], None]) -> list[Server]:
-    """The servers that connect gets an answer from. One that does not answer is left out with a
+    """The servers that connect gets an answer from. One that does not answer is skipped with a
     warning when there are others; what one answers wrongly is raised."""
     found: list[Server] = []
     silent: list[ServerError] = []
@@ -45,7 +45,7 @@ def spread(
 ) -> Iterator[R]:
     """Yield ask(server, task) of all tasks, in order; up to in_flight tasks a server at once.
 
-    A server that fails is left out, and its tasks go to the others; the last one's error is
+    A server that fails is skipped, and its tasks go to the others; the last one's error is
     raised. Tasks are taken as they are needed, by the calling thread. The workers are daemons:
     an interrupt does not wait for answers.
     """

@@ -229,7 +229,7 @@ def _room_for_a_million(connection: sqlite3.Connection) -> None:
 
 
 def _left_out(connection: sqlite3.Connection) -> None:
-    """2 -> 3: files that were left out, so that they are not read again; fields of documents;
+    """2 -> 3: files that were skipped, so that they are not read again; fields of documents;
     which passages were longer than the model's window."""
     connection.execute("ALTER TABLE vector ADD COLUMN cut INTEGER NOT NULL DEFAULT 0")
     connection.execute("ALTER TABLE file ADD COLUMN fields TEXT NOT NULL DEFAULT ''")

@@ -69,7 +69,7 @@ _FILTERS: dict[str, Schema] = {
     "collection": _texts("only this collection, or these"),
     "path": _texts("only this file or folder, or files whose path matches a glob; or several"),
     "per_file": _count("at most so many results of one file"),
-    "min_score": {"type": "number", "description": "results below are left out"},
+    "min_score": {"type": "number", "description": "results below are skipped"},
     "stale": _choice("what becomes of results whose file has changed", *Stale),
     "db": DB,
 }

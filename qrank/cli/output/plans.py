@@ -18,7 +18,7 @@ def show(
     as_jsonl: bool = False,
     counts: bool = False,
 ) -> int:
-    """Print what was planned, the reasons of files left out on stderr; returns the exit status."""
+    """Print what was planned, the reasons of files skipped on stderr; returns the exit status."""
     from qrank.cli.output import json_output, render
 
     chunks = tokens = refused = read = 0

@@ -53,7 +53,7 @@ def short_path(path: str) -> str:
 
 
 def skipped(path: str, reason: str, *, partly: bool = False) -> None:
-    """A line on a file that was left out, or of which something was; of a very long path only both
+    """A line on a file that was skipped, or of which something was; of a very long path only both
     ends."""
     name = short_path(path)
     if len(name) > LONGEST:

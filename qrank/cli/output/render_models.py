@@ -81,7 +81,7 @@ def _download(count: int | None) -> str:
 
 
 def details(told: dict[str, Any]) -> None:
-    """A model's fields, one a line; what is not known is left out."""
+    """A model's fields, one a line; what is not known is skipped."""
     for name, value in told.items():
         if value in (None, "", {}, []):
             continue

@@ -39,7 +39,7 @@ def pages(root: Any) -> Iterator[tuple[str, str]]:
 
 def markdown(root: Any) -> str:
     """The reference of commands as a page of the documentation: their --help as it is printed."""
-    parts = ["# Commands\n\nThe `--help` of every command, as `docs/make.py` has it.\n"]
+    parts = ["# Commands\n\nTo look up a command or an option: the `--help` of every command.\n"]
     for name, context in commands(root):
         with context.scope():
             shown = context.command.get_help(context)

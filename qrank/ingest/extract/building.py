@@ -43,7 +43,7 @@ def properties(
     author: str | Iterable[str] = "", subject: str = "", keywords: str | Iterable[str] = ""
 ) -> dict[str, object]:
     """The fields of a document by which it is found as by its title; those that say nothing are
-    left out. Keywords become a list: in one string they are taken apart at commas and semicolons.
+    skipped. Keywords become a list: in one string they are taken apart at commas and semicolons.
 
     >>> properties("Ada L.", "", "tea, green tea;;tea")
     {'author': 'Ada L.', 'keywords': ['tea', 'green tea']}

@@ -23,7 +23,7 @@ def read(text: str) -> tuple[Mapping[str, object], int]:
     """Return (fields, where the text goes on); ({}, 0) when there is no front matter.
 
     Values are strings, numbers, truth values, or lists of them; a date is its ISO form, others
-    (a table, NaN) are left out. What can't be read gives no fields.
+    (a table, NaN) are skipped. What can't be read gives no fields.
 
     >>> read("---\\ntitle: On tea\\ntags: [green, hot]\\ndate: 2024-05-01\\n---\\nText")[0]
     {'title': 'On tea', 'tags': ['green', 'hot'], 'date': '2024-05-01'}

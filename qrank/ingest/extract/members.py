@@ -17,12 +17,12 @@ from qrank.settings import Reading
 MAX_DEPTH = 3  # of files within files
 MAX_TEXT = 64 << 20  # characters of all members of a file
 MAX_NAME = 500  # characters of a member's path
-NAMED = 3  # members that are said to be left out for a reason
+NAMED = 3  # members that are said to be skipped for a reason
 _depth = 0  # of the file that is being read now
 
 
 class Members:
-    """Reads the files in one file, and keeps count of what was left out, and why."""
+    """Reads the files in one file, and keeps count of what was skipped, and why."""
 
     def __init__(self, reading: Reading) -> None:
         self._reading = reading
@@ -64,7 +64,7 @@ class Members:
             _depth -= 1
 
     def skip(self, name: str, reason: str) -> None:
-        """Note that a member is left out."""
+        """Note that a member is skipped."""
         self._reasons.setdefault(reason, []).append(one_line(name)[:MAX_NAME])
 
     def say(self, what: str) -> None:
@@ -73,7 +73,7 @@ class Members:
 
     @property
     def note(self) -> str:
-        """What was left out of the file, and why; empty when nothing was."""
+        """What was skipped of the file, and why; empty when nothing was."""
         said = []
         for reason, names in self._reasons.items():
             more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""

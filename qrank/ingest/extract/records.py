@@ -181,7 +181,7 @@ def _cells(
 
 def _fields(row: Mapping[str, object]) -> dict[str, object]:
     """The fields of a row by which it can be asked for; those of an object in it have its name
-    before theirs. Long texts are left out.
+    before theirs. Long texts are skipped.
 
     >>> _fields({"lang": "en", "by": {"name": "Ada", "age": 36}, "n": None, "tags": ["a", {}]})
     {'lang': 'en', 'tags': ['a'], 'by.name': 'Ada', 'by.age': 36}

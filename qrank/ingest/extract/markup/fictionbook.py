@@ -1,4 +1,4 @@
-"""FictionBook: a book under its chapters, its notes behind it; pictures are left out."""
+"""FictionBook: a book under its chapters, its notes behind it; pictures are skipped."""
 
 from __future__ import annotations
 

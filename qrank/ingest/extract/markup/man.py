@@ -100,7 +100,7 @@ class _Page:
                 self._text(line)
 
     def _definition(self, name: str, rest: str, lines: Iterator[tuple[int, str]]) -> None:
-        """Pass over the body of a macro, or what is left out."""
+        """Pass over the body of a macro, or what is skipped."""
         words = rest.split()
         end = words[1 - (name == "ig")] if len(words) > 1 - (name == "ig") else "."
         body = []

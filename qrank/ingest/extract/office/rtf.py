@@ -1,7 +1,7 @@
 """Rich Text Format: paragraphs, headings, tables, and after them notes, comments, text boxes.
 
 The format: Rich Text Format Specification 1.9.1. Text is bytes in the encoding of its font, or
-\\uN with so many characters for older programs after it. A group that begins with \\* is left out
+\\uN with so many characters for older programs after it. A group that begins with \\* is skipped
 by whoever does not know its first word.
 """
 
