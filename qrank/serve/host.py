@@ -11,9 +11,11 @@ import logging
 import os
 import socket
 import threading
-from contextlib import closing
+from collections import deque
+from contextlib import closing, suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from qrank import errors
 from qrank.inference.loading import open_embedder, open_reranker
@@ -22,7 +24,28 @@ from qrank.serve import wire
 from qrank.serve.turns import Turns
 from qrank.settings import Placement
 
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+TOGETHER = 16  # searches whose queries are computed in one batch
 CLOSED = b"c"  # told to the server: a connection was closed
+
+
+@dataclass(eq=False)
+class _Job:
+    """Texts that somebody wants the vectors of, and how; then the vectors, or what went wrong."""
+
+    texts: list[str]
+    how: tuple[bool, str | None, int | None]
+    made: tuple[NDArray[np.float32], list[int]] | None = None
+    error: Exception | None = None
+    decoded: int = 0
+
+    def withdraw(self, waiting: deque[_Job]) -> None:
+        """Wait no more."""
+        with suppress(ValueError):
+            waiting.remove(self)
 
 
 class Host:
@@ -31,6 +54,7 @@ class Host:
     def __init__(self, model: Any, notices: list[str]) -> None:
         """model: an Embedder or a Reranker. notices: what was said while it was loaded."""
         self._model, self._turns = model, Turns()
+        self._searches: deque[_Job] = deque()  # queries that wait for their turn
         self._about = {"notices": notices, "instruction": model.takes_instruction}
         if not hasattr(model, "scores"):
             self._about |= {"dims": model.dims, "window": model.window}
@@ -58,19 +82,50 @@ class Host:
         instruction: str | None,
         dims: int | None,
     ) -> None:
-        model = self._model
+        job = _Job(texts, (is_query, instruction, dims))
+        if is_query and len(texts) == 1:  # of a search
+            self._searches.append(job)
         with self._turns:
-            if wire.is_gone(connection):
-                return
-            before = model.decoded
+            if job.made is None and job.error is None:
+                if wire.is_gone(connection):
+                    job.withdraw(self._searches)
+                    return
+                self._make([job, *self._alike(job)])
+        if job.error is not None:
+            raise job.error
+        assert job.made is not None
+        vectors, truncated = job.made
+        told = {"shape": list(vectors.shape), "truncated": truncated, "decoded": job.decoded}
+        wire.send(connection, told, vectors.astype("<f4").tobytes())
+
+    def _alike(self, job: _Job) -> list[_Job]:
+        """The queries of other searches that wait, to be computed in the same batch."""
+        job.withdraw(self._searches)
+        alike = [other for other in self._searches if other.how == job.how][: TOGETHER - 1]
+        alike = alike if len(job.texts) == 1 else []
+        for other in alike:
+            other.withdraw(self._searches)
+        return alike
+
+    def _make(self, jobs: list[_Job]) -> None:
+        model, before = self._model, self._model.decoded
+        is_query, instruction, dims = jobs[0].how
+        texts = [text for job in jobs for text in job.texts]
+        try:
             if is_query:
                 made = model.queries(texts, instruction, dims)
             else:
                 made = model.documents(texts, dims)
-            decoded = model.decoded - before
-        shape = list(made.vectors.shape)
-        told = {"shape": shape, "truncated": made.truncated, "decoded": decoded}
-        wire.send(connection, told, made.vectors.astype("<f4").tobytes())
+        except Exception as error:
+            for job in jobs:
+                job.error = error
+            return
+        jobs[0].decoded = model.decoded - before
+        if len(jobs) == 1:
+            jobs[0].made = made.vectors, made.truncated
+            return
+        for i, job in enumerate(jobs):  # of one text each
+            job.made = made.vectors[i : i + 1], [0] if i in made.truncated else []
 
     def _rerank(
         self, connection: socket.socket, query: str, texts: list[str], instruction: str | None

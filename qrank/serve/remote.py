@@ -112,8 +112,10 @@ class _Remote(Generic[M]):
         self._lock = threading.Lock()
         self._loaded: M | None = None
         self.decoded = 0
-        with self._connected() as (_, about):
+        self._first: socket.socket | None = None  # for the first question
+        with self._connected() as (connection, about):
             self._about = about
+            self._first = connection.dup()
         for notice in about["notices"]:
             log.warning("%s", notice)
 
@@ -126,8 +128,13 @@ class _Remote(Generic[M]):
     def _connected(self) -> Iterator[tuple[socket.socket, dict[str, Any]]]:
         """A connection to the model's process, which loads it first when it has to, and what it
         tells of the model. Closing it ends what is being computed."""
+        with self._lock:
+            first, self._first = self._first, None
         try:
-            connection, about = self._open()
+            if first and not wire.is_gone(first):
+                connection, about = first, self._about
+            else:
+                connection, about = self._open()
             with connection:
                 yield connection, about
         except OSError as error:
@@ -158,6 +165,8 @@ class _Remote(Generic[M]):
 
     def close(self) -> None:
         """Free what is held here."""
+        if self._first:
+            self._first.close()
         if self._loaded:
             self._loaded.close()
 
