@@ -52,6 +52,8 @@ LINES = {  # in the folder that make() fills; where it can be, of several forms 
     "completions": ["completions bash", "completions zsh", "completions fish"],
     "man": ["man", "man search"],
     "mcp install": ["mcp install claude --print"],
+    "serve unit": ["serve unit systemd", "serve unit launchd"],
+    "models recommend": ["models recommend"],
     "models list": ["models list", "models list --json"],
     "models show": ["models show tiny"],
     "models pull": ["models pull tiny --role embedder"],
@@ -68,6 +70,8 @@ SILENT = {
     "models import": "needs a published model; prints as quantize",
     "models remove": "needs a pulled model",
     "config set": "prints nothing",
+    "serve status": "says whether one runs, with status 1 when none does",
+    "serve stop": "prints nothing on stdout",
 }
 STDIN = [  # what reads stdin
     "search - --db i.db",

@@ -76,7 +76,7 @@ def test_a_client_finds_and_reads(project: Path, mode: str) -> None:
         found = text_of(result)
         assert not result.is_error
         assert estimate(found) <= 4000
-        place = re.search(r"^\[1\] (\S+tls-renewal\.md):(\d+)-(\d+) .*, id (\d+)", found, re.M)
+        place = re.search(r"^\[1\] (\S+tls-renewal\.md):(\d+)-(\d+) .*, id ([^\s,]+)", found, re.M)
         assert place, found
         path, first, last, number = place.groups()
         by_id = text_of(await client.call_tool("get", {"id": number}))
