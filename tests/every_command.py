@@ -48,7 +48,7 @@ LINES = {  # in the folder that make() fills; where it can be, of several forms 
     "import": ["import export.jsonl --db i.db", "import export.jsonl --json --db i.db"],
     "doctor": ["doctor --index --db i.db"],
     "init": ["init --db i.db", "init"],
-    "schema": ["schema search"],
+    "schema": ["schema search", "schema index"],
     "completions": ["completions bash", "completions zsh", "completions fish"],
     "man": ["man", "man search"],
     "mcp install": ["mcp install claude --print"],

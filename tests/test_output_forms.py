@@ -75,6 +75,38 @@ def test_json_is_as_its_schema_says(qrank: Qrank, sample_db: Path) -> None:
         one_result.validate(lines[0] | {"rank": 0})
 
 
+def test_every_schema_is_of_what_its_command_prints(
+    qrank: Qrank, sample_db: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "a.md").write_text("# Tea\n\nSteep green tea.\n", "utf-8")
+    (tmp_path / "b.pdf").write_bytes(b"%PDF-1.4 broken")
+    (tmp_path / "q.jsonl").write_text('{"query": "tea", "relevant": "a.md"}\n', "utf-8")
+    db = ("--db", "i.db")
+    printed = {
+        "index": [("index", "a.md", "b.pdf", "--embed-model", "tiny", *db)],
+        "get": [("get", "1", *db)],
+        "rerank": [("rerank", "tea", "--candidates", "1", "--rerank-model", "tiny")],
+        "status": [("status", *db)],
+        "doctor": [("doctor", "--index", *db)],
+        "eval": [
+            ("eval", "q.jsonl", "--configs", "bm25", *db),
+            ("eval", "q.jsonl", "--configs", "bm25", "--compare", "bm25", "vector", *db),
+        ],
+        "config": [("config", "list")],
+    }
+    assert {"search", *printed} == set(json_form.Schema)
+    for name, lines in printed.items():
+        schema = json.loads(qrank("schema", name).stdout)
+        jsonschema.Draft202012Validator.check_schema(schema)
+        for line in lines:
+            value = qrank(*line, "--json", stdin="tea\nan owl\n").json()
+            jsonschema.validate(value, schema)
+            if name != "status":  # which may say more
+                assert set(value) <= set(schema["properties"]), name
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate({}, schema)
+
+
 def test_json_is_short_unless_people_read_it(qrank: Qrank, sample_db: Path) -> None:
     words = ("search", "nail varnish", "--db", sample_db, "-n", "2")
     whole = qrank(*words, "--json").stdout

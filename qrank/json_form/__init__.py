@@ -46,9 +46,16 @@ RESULT_FIELDS = (  # in this order
 
 
 class Schema(StrEnum):
-    """The documents that have a JSON Schema."""
+    """The documents that have a JSON Schema, by the command that prints them."""
 
     search = "search"
+    index_ = "index"  # a str has a method of that name
+    get = "get"
+    rerank = "rerank"
+    status = "status"
+    doctor = "doctor"
+    eval = "eval"
+    config = "config"
 
 
 def schema(name: Schema) -> str:
@@ -122,14 +129,14 @@ def indexed_chunks(chunks: Iterable[IndexedChunk]) -> Object:
 
 def packed_chunk(chunk: PackedChunk) -> Object:
     """One of the packed chunks."""
-    return asdict(chunk)
+    return _rounded(asdict(chunk))  # type: ignore[no-any-return]
 
 
 def packed(packed: Packed) -> Object:
     """The chunks that fit into a number of tokens."""
-    value = asdict(packed)
+    value = asdict(replace(packed, chunks=[]))
     del value["best"]
-    return {"schema": SCHEMA, **value}
+    return {"schema": SCHEMA, **value, "chunks": [packed_chunk(chunk) for chunk in packed.chunks]}
 
 
 def index_report(report: IndexReport) -> Object:

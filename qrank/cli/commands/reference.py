@@ -25,7 +25,7 @@ class Shell(StrEnum):
 def schema(name: Annotated[json_form.Schema, typer.Argument(help="The command.")]) -> None:
     """Print the JSON Schema of a command's output.
 
-    For search, a line of --jsonl is its $defs/result.
+    A line of --jsonl is its $defs/result (search), $defs/chunk (get) or $defs/document (rerank).
     """
     from qrank.cli.output import json_output
 
