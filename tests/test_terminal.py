@@ -144,7 +144,8 @@ def test_links_lead_to_the_line(
     words = ("search", "nail varnish", *BM25, "-n", "1", "--db", sample_db)
     assert not LINK.search(terminal(*words))
     path = SAMPLE / "howto" / "sourdough-starter.md"
-    [row] = [n for n, line in enumerate(path.open(encoding="utf-8"), 1) if "nail varnish" in line]
+    lines = path.read_text("utf-8").splitlines()
+    [row] = [n for n, line in enumerate(lines, 1) if "nail varnish" in line]
     shown = terminal(*words, "--hyperlink-format", "vscode")
     assert f"vscode://file{path}:{row}:13" in LINK.findall(shown)
     assert "]8;" not in qrank(*words, "--hyperlink-format", "vscode").stdout  # a pipe

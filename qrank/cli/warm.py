@@ -13,7 +13,12 @@ USED = (
     *("qrank.api", "qrank.standalone", "qrank.config", "qrank.json_form", "qrank.store"),
     *("qrank.store.lexical", "qrank.store.vectors", "qrank.searching.search"),
     *("qrank.searching.models", "qrank.searching.notices", "qrank.searching.similar"),
-    *("qrank.searching.multi_query", "qrank.searching.pack", "qrank.searching.rerank"),
+    *(
+        "qrank.searching.multi_query",
+        "qrank.searching.explain",
+        "qrank.searching.pack",
+        "qrank.searching.rerank",
+    ),
     *("qrank.inference.index_model", "qrank.inference.shared", "qrank.inference.cache"),
     *("qrank.cli.output.text_output", "qrank.cli.output.json_output", "qrank.cli.output.spinner"),
     *("qrank.cli.output.progress_lines",),

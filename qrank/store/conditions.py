@@ -266,6 +266,8 @@ def _of_files(filter: Filter) -> tuple[Condition, ...]:
 def passing(filter: Filter, connection: sqlite3.Connection, chunks: Sequence[int]) -> set[int]:
     """Those of chunks that pass a filter, but for phrases."""
     condition, values = of_record(filter)
+    if not condition:
+        return {*chunks}
     rows = connection.execute(
         f"SELECT ids.value FROM json_each(?) AS ids CROSS {WITH_RECORD.format('ids.value')} "
         f"CROSS JOIN file ON file.id = record.file_id WHERE {condition}",
