@@ -335,6 +335,19 @@ def test_an_index_of_another_user_is_not_used(folder: Path, web: Web) -> None:
     assert (status, "belongs to another user" in problem["detail"]) == (403, True)
 
 
+def test_an_index_that_is_gone_or_damaged_is_said(folder: Path, web: Web) -> None:
+    copy = folder / "copy.db"
+    copy.write_bytes((folder / "i.db").read_bytes())
+    asked = {"query": "certificate", "mode": "bm25", "db": str(copy)}
+    assert web.ask("/v1/search", asked)[0] == 200
+    copy.unlink()
+    assert web.ask("/v1/search", asked)[::2][0] == 404
+    copy.write_bytes(b"x" * 10_000)
+    status, _, problem = web.ask("/v1/search", asked)
+    assert (status, "copy.db" in problem["detail"]) == (404, True)
+    assert web.ask("/v1/search", asked | {"db": str(folder / "i.db")})[0] == 200
+
+
 # What it takes
 
 

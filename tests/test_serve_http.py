@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import stat
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from http.client import HTTPConnection
@@ -80,6 +81,30 @@ def test_it_answers_with_the_projects_index_until_it_is_stopped(
     wait_until(lambda: not answers(url))
     assert qrank("serve", "--http", "0").returncode == 0
     assert Path(file).read_text().strip() in token["Authorization"]  # it stays the same
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user")
+def test_another_user_gets_nothing(project: Path, qrank: Qrank) -> None:
+    assert qrank("serve", "--http", "0").returncode == 0
+    told = qrank("serve", "status", "--json").json()
+    wait_until(lambda: answers(told["http"]))
+    script = (
+        "import encodings.idna, os, sys, urllib.request, urllib.error\n"
+        "os.setgid(12345); os.setuid(12345)\n"
+        "try: urllib.request.urlopen(sys.argv[1] + '/v1/status'); print('answered')\n"
+        "except urllib.error.HTTPError as error: print(error.code)\n"
+        "try: open(sys.argv[2]); print('read')\n"
+        "except PermissionError: print('not read')\n"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", script, told["http"], told["token_file"]],
+        env={"no_proxy": "*"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert run.stdout.splitlines() == ["401", "not read"], run
 
 
 def test_the_page_is_opened_in_the_browser(

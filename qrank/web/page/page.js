@@ -89,7 +89,8 @@ async function search(whole = false) {
     return;
   }
   const started = performance.now();
-  for (const [delay, more] of steps(at("mode").value, whole)) {
+  const all = steps(at("mode").value, whole);
+  for (const [delay, more] of all) {
     try {
       await pause((whole ? 0 : delay) - (performance.now() - started), own.signal);
       if (more.rerank) say(`${results.length} results, reranking…`);
@@ -99,7 +100,7 @@ async function search(whole = false) {
       say(told(answer));
     } catch (error) {
       if (error.name === "AbortError" || own !== asked) return;
-      if (more.mode === "bm25" && more.unfinished) continue; // half a query; the next step says it
+      if (more.unfinished && all.length > 1) continue; // half a query; the next step says it
       say(error.message, true);
       return;
     }
@@ -308,6 +309,9 @@ document.addEventListener("keydown", (event) => {
       && (target === at("query") || target.closest("#list"))) {
     event.preventDefault();
     move(event.key === "ArrowDown" ? 1 : -1);
+  } else if (event.key === "Enter" && target === at("query")) {
+    event.preventDefault(); // without a button, a form is not submitted by it
+    search(true);
   } else if (event.key === "Escape" && opened) {
     event.preventDefault();
     const id = opened;
@@ -322,10 +326,7 @@ at("query").addEventListener("input", () => {
   history.replaceState(null, "", current(opened));
   search();
 });
-at("form").addEventListener("submit", (event) => {
-  event.preventDefault();
-  search(true);
-});
+at("form").addEventListener("submit", (event) => event.preventDefault());
 at("form").addEventListener("reset", (event) => {
   event.preventDefault(); // which would empty the query, too
   for (const name of FILTERS) at(name).value = "";
