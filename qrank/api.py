@@ -219,7 +219,8 @@ class Index(Closing):
             stale=require_choice("stale", stale, Stale),
             filter=self._filter(filter),
         )
-        reranks = mode is Mode.hybrid if rerank is None else rerank
+        helps = self._search_models.reranker_helps
+        reranks = mode is Mode.hybrid and helps(self._open()) if rerank is None else rerank
         if len(texts) == 1:
             answer = self.answer(one, rerank=reranks, progress=progress)
         else:

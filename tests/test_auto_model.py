@@ -71,7 +71,11 @@ def test_an_index_moves_only_when_it_is_typed(
     moved = qrank("index", notes, "--embed-model", "auto")
     assert "e5-small replaced tiny" in moved.stderr
     assert model_of(qrank) == "e5-small"
-    assert qrank("search", "sea", "--json").json()["models"]["embed"] == "e5-small"
+    found = qrank("search", "sea", "--json").json()
+    assert found["models"] == {"embed": "e5-small", "rerank": None}  # tiny does not help it
+    for words in (["--rerank"], ["--rerank-model", "tiny"]):
+        assert qrank("search", "sea", *words, "--json").json()["models"]["rerank"] == "tiny"
+    assert "run only with --rerank: it does not help behind e5-small" in qrank("status").stdout
     # Typed again, and as a default: nothing is left to do.
     assert qrank("index", notes, "--embed-model", "auto", "--json").json()["embedded"] == 0
     assert qrank("index", notes, "--json").json()["embedded"] == 0

@@ -171,6 +171,25 @@ def test_damage_anywhere_never_crashes(
         assert "\n" not in str(error)  # noqa: PT017  (either outcome is right)
 
 
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b"<s> <pad>", b"<s>_<pad>"),  # a piece less than scores
+        (b"qrank.unigram.scores", b"qrank.unigram.sc0res"),
+        (b"qrank.unigram.replaced", b"qrank.unigram.repl4ced"),
+        (b"tokenizer.ggml.unknown_token_id", b"tokenizer.ggml.unkn0wn_token_id"),
+    ],
+)
+def test_a_vocabulary_that_does_not_fit_is_one_line(
+    qrank: Qrank, small: Path, tmp_path: Path, old: bytes, new: bytes
+) -> None:
+    data = small.read_bytes()
+    assert data.count(old) == 1
+    (tmp_path / "bad.gguf").write_bytes(data.replace(old, new))
+    line = complaint(qrank("embed", "--embed-model", "./bad.gguf", stdin="the sea"))
+    assert "bad.gguf is damaged" in line
+
+
 @pytest.fixture
 def package(environment: dict[str, str], tmp_path: Path) -> Callable[..., None]:
     """Put a package for e5-small in the place of the real one; data: what it should carry."""

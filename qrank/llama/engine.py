@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import logging
 import os
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from qrank.errors import InputError, ModelError
@@ -30,12 +31,17 @@ class Model:
             and placement.gpu_layers != 0
             and (placement.device or "").lower() != devices.CPU
         )
-        self.handle = self._load(placement)
+        with ThreadPoolExecutor(1) as aside:  # both take a while, and llama.cpp leaves room
+            words = aside.submit(unigram.read, file) if unigram.carried(file) else None
+            self.handle = self._load(placement)
+        try:
+            self._unigram = words.result() if words else None
+        except ModelError:
+            self.close()
+            raise
         self.vocabulary = llama.llama_model_get_vocab(self.handle)
         self.vocabulary_size = int(llama.llama_vocab_n_tokens(self.vocabulary))
         self.dims = int(llama.llama_model_n_embd(self.handle))
-        # Read when it is first needed: in the thread that makes the first pack.
-        self._unigram: unigram.Unigram | None = None
 
     def _load(self, placement: Placement) -> Any:
         """Load with as many layers on the device as asked for, or as it has memory for."""
@@ -73,9 +79,7 @@ class Model:
     def tokens(self, text: str, *, special: bool = False) -> list[int]:
         """The token ids of text, which must be clean. With special, control tokens are parsed:
         for the parts of a template only, never for a document or a query."""
-        if unigram.carried(self.file):
-            if self._unigram is None:
-                self._unigram = unigram.read(self.file)
+        if self._unigram:
             return self._unigram.tokens(text)
         data = text.encode("utf-8")
         room = len(data) + 8

@@ -24,16 +24,18 @@ def said(
     return {
         "in_use": {
             "embedder": of_role(models, Role.embedder, embed_name, stored),
-            "reranker": of_role(models, Role.reranker, rerank_name, None),
+            "reranker": of_role(models, Role.reranker, rerank_name, None, stored),
         }
     }
 
 
-def of_role(models: Registry, role: Role, requested: str, stored: str | None) -> dict[str, Any]:
+def of_role(
+    models: Registry, role: Role, requested: str, stored: str | None, behind: str | None = None
+) -> dict[str, Any]:
     """The model in use as `qrank status --json` says it: its name, why it is the one, and a better
     one (with whether it is installed, and the command that brings it), else null.
 
-    stored: the name of the model that an index was made with.
+    stored: the name of the model that an index was made with; behind: of a reranker's embedder.
     """
     name = stored or requested
     why = MADE_WITH if stored else BEST if requested == AUTO else NAMED
@@ -43,6 +45,8 @@ def of_role(models: Registry, role: Role, requested: str, stored: str | None) ->
         return {"model": name, "why": why, "problem": str(error), "better": None}
     better = models.better_than(entry)
     found: dict[str, Any] = {"model": entry.alias if name == AUTO else name, "why": why}
+    if behind in entry.not_behind and requested == AUTO:
+        found["why"] += f"; run only with --rerank: it does not help behind {behind}"
     if better is None:
         return found | {"better": None}
     return found | {

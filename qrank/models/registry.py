@@ -77,6 +77,7 @@ class Entry:
     fusion_weight: float = 0.5
     unrelated: float | None = None
     rerank_weight: float = 1.0
+    not_behind: tuple[str, ...] = ()
     dims: int | None = None
     context: int | None = None
     pooling: str = ""
@@ -299,6 +300,7 @@ def _entry(role: Role, line: Mapping[str, Any], origin: str) -> Entry:
                 hint=f"its fields are {known}",
             )
         table["files"] = tuple(File(**file) for file in table.get("files", ()))
+        table["not_behind"] = tuple(table.get("not_behind", ()))
         if "package" in table:
             table["package"] = Package(**table["package"])
         entry = Entry(role=role, **table)

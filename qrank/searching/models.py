@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from qrank.models.registry import Role
+from qrank.models.registry import AUTO, Role
 from qrank.results import Mode
 
 if TYPE_CHECKING:  # a search by words does without
@@ -120,6 +120,14 @@ class SearchModels:
                 current = Semantic(model.stored, model.choice, self._embedder.use)
                 self._semantic = current
             return current
+
+    def reranker_helps(self, store: Store) -> bool:
+        """Whether a search reranks when nobody says: not by a model that does not help behind the
+        embedder of the index, unless the user named it."""
+        best = self._registry.best_installed(Role.reranker)
+        if self._rerank_model != AUTO or best is None:
+            return True
+        return not any(row.name in best.not_behind for row in store.models()[:1])
 
     def reranker(self) -> Rerank:
         """The reranker. Raises ModelError when there is none of that name."""
