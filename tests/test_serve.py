@@ -425,6 +425,26 @@ def test_what_is_imported_beforehand_exists() -> None:
     assert all(find_spec(name) for name in warm.USED)
 
 
+def test_a_model_s_process_can_be_a_program_of_its_own(
+    environment: dict[str, str], qrank: Qrank, db: Path
+) -> None:
+    """As on macOS."""
+    script = (
+        "import sys; from qrank.serve import supervisor; supervisor.ANEW = True\n"
+        "sys.argv = ['qrank', 'serve', '--foreground', '--model-idle', '1']\n"
+        "from qrank.__main__ import main; main()"
+    )
+    server = subprocess.Popen([sys.executable, "-c", script], env=environment)
+    try:
+        wait_until(lambda: status(environment)["running"], server)
+        run = qrank("search", "--db", db, "tide", "--debug")
+        assert (run.returncode, run.stderr) == (0, "")
+        wait_until(lambda: not status(environment)["models"])
+    finally:
+        server.terminate()
+        assert server.wait(60) == 0
+
+
 def test_units_start_it_in_the_foreground(qrank: Qrank) -> None:
     printed = qrank("serve", "unit", "systemd").stdout
     assert "serve --foreground --idle=0" in printed

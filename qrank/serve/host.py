@@ -7,9 +7,11 @@ llama.cpp can end nothing but its own process, and a search by words never waits
 from __future__ import annotations
 
 import builtins
+import json
 import logging
 import os
 import socket
+import sys
 import threading
 from collections import deque
 from contextlib import closing, suppress
@@ -211,6 +213,14 @@ def run(spec: dict[str, Any], control: socket.socket, first: socket.socket) -> N
         _start(host, socket.socket(fileno=handed[0]), control)
 
 
+def run_anew(spec: dict[str, Any], control: socket.socket, first: socket.socket) -> None:
+    """As run, in a program that takes this process's place."""
+    for connection in (control, first):
+        connection.set_inheritable(True)
+    numbers = [str(connection.fileno()) for connection in (control, first)]
+    os.execv(sys.executable, [sys.executable, "-m", __name__, json.dumps(spec), *numbers])
+
+
 def _start(host: Host, connection: socket.socket, control: socket.socket) -> None:
     def answer() -> None:
         try:
@@ -226,3 +236,7 @@ def _start(host: Host, connection: socket.socket, control: socket.socket) -> Non
                 os._exit(0)
 
     threading.Thread(target=answer, daemon=True).start()
+
+
+if __name__ == "__main__":
+    run(json.loads(sys.argv[1]), *(socket.socket(fileno=int(number)) for number in sys.argv[2:]))

@@ -15,6 +15,7 @@ import select
 import selectors
 import signal
 import socket
+import sys
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -32,6 +33,9 @@ PATIENCE = 10.0  # seconds for it to come
 DRAINING = 10.0  # seconds that running commands get when the process ends
 CHECKED = 60.0  # seconds after which it is looked whether the socket is still this process's
 MOST_INDEXES = 50  # that status names
+
+# What a model runs on may not work in a fork: Metal asks services that a fork cannot reach.
+ANEW = sys.platform == "darwin"
 
 log = logging.getLogger("qrank.serve")
 
@@ -340,7 +344,8 @@ class Supervisor:
     def _load(self, key: str, spec: dict[str, Any], connection: socket.socket) -> None:
         ours, theirs = socket.socketpair()
         connection.setblocking(True)
-        pid = self._fork(lambda: host.run(spec, theirs, connection), keep=(theirs, connection))
+        hold = host.run_anew if ANEW else host.run
+        pid = self._fork(lambda: hold(spec, theirs, connection), keep=(theirs, connection))
         theirs.close()
         ours.setblocking(False)
         self._models[key] = _Model(pid, ours, spec)
