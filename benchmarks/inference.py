@@ -92,7 +92,8 @@ class Raw:
     def _decode_pack(self, pack: list[list[int]]) -> None:
         llama.llama_memory_clear(llama.llama_get_memory(self.context), False)
         tokens, positions, owners, _ = _flat(pack, first_owner=0)
-        batch, _alive = _batch(tokens, positions, owners, np.zeros(len(tokens), dtype=np.bool_))
+        none = np.zeros(len(tokens), dtype=np.bool_)
+        batch, _alive = _batch(tokens, positions, owners, none, None)
         if llama.llama_decode(self.context, batch):
             raise SystemExit("llama_decode failed")
 

@@ -37,7 +37,10 @@ class LlamaEmbedder:
         self._frame = Frame(self._model)
         kind = DecoderContext if file.causal else EncoderContext
         self._context: DecoderContext | EncoderContext = kind(
-            self._model, embeddings=True, pooling=POOLING.index(file.pooling)
+            self._model,
+            embeddings=True,
+            pooling=POOLING.index(file.pooling),
+            flash_attention=True,
         )
         self.window = min(MAX_TOKENS, file.context_length)
         self._lock = threading.Lock()  # one thread at a time
