@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import threading
 from collections.abc import Iterable, Iterator, Sequence
@@ -43,8 +42,6 @@ if TYPE_CHECKING:
     from qrank.store.interface import Store
 
 DEFAULT_COLLECTION = "default"
-
-log = logging.getLogger("qrank")
 
 
 class Index(Closing):
@@ -176,6 +173,8 @@ class Index(Closing):
         stale: Stale | str = Stale.warn,
         offset: int = 0,
         sort: Sort | str | None = None,
+        regex: str | Sequence[str] = (),
+        literal: str | Sequence[str] = (),
         unfinished: bool = False,
         answer_seconds: float | None = None,
         progress: Progress | None = None,
@@ -188,12 +187,15 @@ class Index(Closing):
         out. per_file: at most so many from one file. offset: how many of the best are passed over.
         sort: the order of the results that are left. stale: what becomes of results whose file
         changed since it was indexed: marked (warn), dropped (drop), or an IndexFileError (fail).
+        regex (of RE2), literal: what a chunk's text must match, all of them; with the query "" all
+        that match, or pass the filter, are listed by path and line.
         unfinished: the last word is still being typed. answer_seconds: about how long the search
         may take: as many are reranked as fit, none when not five do. progress: told of each stage;
         an exception from it ends the search; where it has a method draft, that is given the answer
         so far, before and after each batch. filter: which documents (see FilterOptions).
         Raises InputError, IndexFileError, ModelError.
         """
+        from qrank.searching.matching import matcher
         from qrank.searching.notices import notices
         from qrank.searching.search import Query
 
@@ -218,6 +220,7 @@ class Index(Closing):
             sort=None if sort is None else require_choice("sort", sort, Sort),
             stale=require_choice("stale", stale, Stale),
             filter=self._filter(filter),
+            matcher=matcher(text_list("regex", regex), text_list("literal", literal)),
         )
         helps = self._search_models.reranker_helps
         reranks = mode is Mode.hybrid and helps(self._open()) if rerank is None else rerank
@@ -292,7 +295,7 @@ class Index(Closing):
     def get(self, id: str) -> IndexedChunk:
         """A chunk by the id that a result gives. Raises InputError when there is none."""
         from qrank.searching.lookup import by_id
-        from qrank.searching.search import indexed_chunk
+        from qrank.searching.shown import indexed_chunk
 
         return indexed_chunk(by_id(self._open(), id))
 
@@ -303,11 +306,20 @@ class Index(Closing):
 
         return content(by_id(self._open(), id))
 
+    def at(self, place: str, *, around: int = 0) -> list[IndexedChunk]:
+        """What the index has at a place: an id, PATH, PATH:FROM-TO, PATH:LINE, PATH#page=N, or a
+        glob of paths; cut to its lines. around: so many lines more before and after it. Raises
+        InputError when there is nothing."""
+        from qrank.searching.lookup import chunks_at
+
+        require_type("place", place, str)
+        return chunks_at(self._open(), place, around)
+
     def file_chunks(self, path: str) -> list[IndexedChunk]:
         """All chunks of an indexed file, in its order. Raises InputError when it is in no
         collection of the index; the file itself is not read."""
         from qrank.searching.lookup import chunks_of_path
-        from qrank.searching.search import indexed_chunk
+        from qrank.searching.shown import indexed_chunk
 
         require_type("path", path, str)
         return [indexed_chunk(stored) for stored in chunks_of_path(self._open(), path)]
@@ -482,12 +494,3 @@ class Index(Closing):
         self._open()
         with self._writing, open_store(self.path, write=True) as store:
             yield store
-
-
-def engine_versions() -> list[str]:
-    """llama.cpp's build and the devices it can run on, a line each."""
-    try:
-        from qrank.llama.devices import build, devices
-    except (ImportError, OSError, RuntimeError) as error:
-        return [f"llama.cpp can't be loaded: {error}"]
-    return [build(), *(f"device {device.name}: {device.description}" for device in devices())]

@@ -213,11 +213,19 @@ class IndexedChunk:
     stale: bool
     member: str | None = None  # the path of a file within the file at path, an archive
     ocr: bool = False  # the text was read from a picture
+    number: int = 0  # of the chunk in this index; it is not shown
 
     @property
     def location(self) -> str:
         """The file's path; of a member with the path of what it is in before it."""
         return location(self.path, self.member)
+
+    @property
+    def hash(self) -> str:
+        """The hash of its text, by which a citation can be verified."""
+        from qrank.searching.verify import text_hash
+
+        return text_hash(self.text)
 
     def to_dict(self) -> dict[str, Any]:
         """It as `qrank get --jsonl` prints it."""
@@ -234,6 +242,7 @@ class Result(IndexedChunk):
     score: float
     score_kind: str
     scores: Scores
+    matches: list[tuple[int, int]] = field(default_factory=list)  # of query words, in the text
 
     def to_dict(self) -> dict[str, Any]:
         """It as `qrank search --jsonl` prints it."""
@@ -419,6 +428,29 @@ class Check:
     status: Literal["ok", "warn", "fail"]
     detail: str
     hint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Citation:
+    """A passage that is cited: what a file has between two bytes, and its hash (of its UTF-8,
+    BLAKE2b of 128 bits in hexadecimal). Of a format whose text is extracted they are bytes of
+    that text."""
+
+    path: str
+    start_byte: int
+    end_byte: int
+    hash: str
+    member: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What has become of a cited passage: it is the same in its place, has moved to another (whose
+    bytes are given), was changed, or its file is gone."""
+
+    status: Literal["same", "moved", "changed", "gone"]
+    start_byte: int | None = None
+    end_byte: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

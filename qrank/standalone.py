@@ -18,7 +18,8 @@ from qrank.arguments import (
 from qrank.closing import Closing
 from qrank.errors import InputError
 from qrank.models.registry import AUTO, Registry, Role
-from qrank.results import Embedded, Packed, RankedText, Result
+from qrank.names import disk_path
+from qrank.results import Citation, Embedded, Packed, RankedText, Result, Verdict
 from qrank.settings import ANYWHERE, NO_SETTINGS, Placement, Reading, Settings, Walking
 
 if TYPE_CHECKING:
@@ -237,6 +238,34 @@ def plan(
     require_type("walking", walking, Walking, NoneType)
     require_type("reading", reading, Reading, NoneType)
     return plan(path_list("paths", paths), walking or Walking(), reading or Reading())
+
+
+def tokens(text: str) -> int:
+    """About how many tokens a text is for most models, more often too many than too few."""
+    from qrank.searching.pack import estimate
+
+    return estimate(text)
+
+
+def verify(citation: Citation) -> Verdict:
+    """What has become of a cited passage. A text file is read as it is; of other formats the text
+    is extracted anew."""
+    from qrank.indexing.plan import plan
+    from qrank.searching.verify import text_hash, verify_text
+
+    verdict = verify_text(citation)
+    if verdict is not None:
+        return verdict
+    walking = Walking(ignore=False, include_secrets=True)
+    moved: Verdict | None = None
+    for file in plan([Path(disk_path(citation.path))], walking, Reading(archives=True)):
+        for chunk in file.chunks if file.member == citation.member else ():
+            if text_hash(chunk.text) == citation.hash:
+                at = chunk.start_byte, chunk.end_byte
+                if at == (citation.start_byte, citation.end_byte):
+                    return Verdict("same", *at)
+                moved = moved or Verdict("moved", *at)
+    return moved or Verdict("changed")
 
 
 def formats() -> dict[str, list[str]]:

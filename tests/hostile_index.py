@@ -52,7 +52,7 @@ COMMANDS: tuple[tuple[str, ...], ...] = (
     ("search", QUERY, "--collection", "notes", "--path", "*.md", "--explain", "--no-rerank"),
     ("similar", "notes/a.md", "--json"),
     ("similar", "notes/a.md:1", "--mode", "bm25"),
-    ("get", "2"),
+    ("get", "notes/a.md:1-5"),
     ("status", "--json"),
     ("doctor", "--index", "--json"),
     ("export",),

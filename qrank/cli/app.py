@@ -37,6 +37,7 @@ from qrank.cli.commands import (
     status,
     transfer,
     tui,
+    verify,
 )
 from qrank.cli.options import Command, Group, ModelCommand
 from qrank.cli.output.escape import escape_line
@@ -59,6 +60,7 @@ app.command("tui", cls=ModelCommand)(tui.tui)
 app.command("similar", cls=Command)(search.similar)
 app.command("fields", cls=Command)(fields.fields)
 app.command("get", cls=Command)(passages.get)
+app.command("verify", cls=Command)(verify.verify)
 app.command("open", cls=Command)(passages.open_)
 app.command("chunks", cls=Command)(chunks.chunks)
 app.command("rerank", cls=ModelCommand)(rerank.rerank)
@@ -92,10 +94,11 @@ _PLAINLY = {  # click's words for what users call otherwise
 def _version(wanted: bool) -> None:
     if not wanted:
         return
-    from qrank import __version__, api
+    from qrank import __version__
+    from qrank.upkeep.inventory import engine_versions
 
     print(f"qrank {__version__}", flush=True)  # whatever llama.cpp's library does
-    for line in api.engine_versions():
+    for line in engine_versions():
         print(line)
     raise typer.Exit
 

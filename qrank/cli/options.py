@@ -157,6 +157,19 @@ Where = Annotated[
         autocompletion=complete.fields,
     ),
 ]
+Regex = Annotated[
+    list[str] | None,
+    typer.Option(
+        "-E",
+        "--regex",
+        metavar="PATTERN",
+        help="Only chunks whose text matches; without QUERY all of them, by path and line.",
+    ),
+]
+Literal = Annotated[
+    list[str] | None,
+    typer.Option("-F", "--literal", metavar="TEXT", help="The same with a text as it stands."),
+]
 Offset = Annotated[
     int, typer.Option(min=0, max=MOST, metavar="N", help="Pass over the best N results.")
 ]

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         PackedChunk,
         PathStatus,
         Result,
+        Verdict,
     )
     from qrank.settings import Settings
     from qrank.upkeep.speeds import Speed
@@ -40,8 +41,7 @@ DIGITS = 4  # significant ones, of scores and times
 RESULT_FIELDS = (  # in this order
     *("rank", "score", "score_kind", "id", "path", "member", "collection", "title", "heading"),
     *("start_line", "end_line", "start_byte", "end_byte", "page", "text", "fields", "ocr"),
-    "stale",
-    "scores",
+    *("stale", "hash", "matches", "scores"),
 )
 
 
@@ -95,6 +95,7 @@ def result(result: Result, fields: Sequence[str] = (), terms: Terms | None = Non
     that is has all digits of its scores, so that they add up, and what else changed its rank.
     """
     parts = asdict(result)
+    parts["hash"] = result.hash
     value = {name: parts[name] for name in RESULT_FIELDS}
     scores = value["scores"]
     if terms is None:
@@ -118,8 +119,10 @@ def _rounded(value: Any) -> Any:
 
 
 def indexed_chunk(chunk: IndexedChunk) -> Object:
-    """A chunk as the index holds it."""
-    return asdict(chunk)
+    """A chunk as the index holds it, with the hash of its text."""
+    value = asdict(chunk) | {"hash": chunk.hash}
+    del value["number"]
+    return value
 
 
 def indexed_chunks(chunks: Iterable[IndexedChunk]) -> Object:
@@ -305,6 +308,11 @@ def settings(settings: Settings, keys: Sequence[str]) -> Object:
             for key in keys
         ],
     }
+
+
+def verdict(item: Mapping[str, Any], verdict: Verdict) -> Object:
+    """A citation, as it was given, with what has become of it."""
+    return {**item, **asdict(verdict)}
 
 
 def removal(files: int, chunks: int) -> Object:

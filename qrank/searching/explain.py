@@ -15,13 +15,15 @@ def bm25_terms(store: Store, answer: Answer) -> dict[str, dict[str, float]]:
     """What each of the query's terms adds to the BM25 score of each result, by result id; of
     several queries that were fused, to the mean of their scores."""
     added: dict[str, dict[str, float]] = {result.id: {} for result in answer.results}
+    numbers = {result.id: result.number for result in answer.results}
+    shown = {number: id for id, number in numbers.items()}
     queries = answer.parts or [(answer.query, frozenset(added))]
     languages = store.languages()
     for text, scored in queries:
-        ids = [int(i) for i in added if i in scored]
+        ids = [number for i, number in numbers.items() if i in scored]
         for term, scores in _scores(store, parse(text, languages), ids):
             for chunk, score in scores.items():
-                terms = added[str(chunk)]
+                terms = added[shown[chunk]]
                 terms[term] = terms.get(term, 0.0) + score / len(queries)
     for result in answer.results:
         if result.scores.bm25 and result.scores.shift:

@@ -2,25 +2,61 @@
 
 from __future__ import annotations
 
+import re
+
 from qrank.arguments import require_type
 from qrank.errors import InputError, NoTextError
 from qrank.names import spellings
-from qrank.results import StoredChunk
+from qrank.results import IndexedChunk, StoredChunk
+from qrank.searching.build_filter import build_filter
+from qrank.searching.ids import find
+from qrank.searching.places import Place, parse_place, within
+from qrank.searching.shown import indexed_chunk
 from qrank.store.interface import Store
 
+_LIKE_ID = re.compile(r"[\w-]{1,40}")
 MOST_BYTES = 256 << 20  # of a file that is read whole
 
 
 def by_id(store: Store, id: str) -> StoredChunk:
     """A chunk by the id that a result gives. Raises InputError when there is none."""
     require_type("id", id, str)
-    number = int(id) if id.isdecimal() and len(id) < 19 else -1
-    for stored in store.chunks([number]).values():
+    if stored := find(store, id):
         return stored
     raise InputError(
         f"there is no chunk {id!r} in {store.path}",
-        hint="qrank search --json prints ids; the chunks of a file that changed get new ones",
+        hint="qrank search --json prints ids; a chunk that changed gets a new one",
     )
+
+
+def chunks_at(store: Store, text: str, around: int) -> list[IndexedChunk]:
+    """What the index has at a place (`Index.at`)."""
+    if stored := find(store, text):
+        if not around:
+            return [indexed_chunk(stored)]
+        lines = stored.chunk.start_line - around, stored.chunk.end_line + around
+        return within(_shown(store, stored.location), Place(stored.location, *lines))
+    if chunks_of(store, text):
+        return _shown(store, text)
+    place = parse_place(text)
+    if place.path != text and chunks_of(store, place.path):
+        lines = place.first - around, place.last + around
+        found = within(_shown(store, place.path), Place(place.path, *lines, place.page))
+        if not found:
+            raise InputError(f"{place.path} has no text at {text.removeprefix(place.path)}")
+        return found
+    if any(sign in text for sign in "*?["):
+        wanted = build_filter(path=text)
+        if paths := store.locations(wanted):
+            return [chunk for path in paths for chunk in _shown(store, path)]
+        raise InputError(f"no indexed file matches {text}", hint="quote globs: 'notes/*.md'")
+    if _LIKE_ID.fullmatch(text):
+        by_id(store, text)
+    raise not_held(store, place.path)
+
+
+def _shown(store: Store, path: str) -> list[IndexedChunk]:
+    return [indexed_chunk(stored) for stored in chunks_of(store, path)]
 
 
 def content(stored: StoredChunk) -> bytes:

@@ -122,6 +122,8 @@ def _why_nothing(
         return "all results are in files that changed since indexing (--stale drop)"
     if not of_query:
         return "nothing found: the index has no chunk beside it to compare"
+    if not answer.query.strip():
+        return "nothing in the index matches"
     demands = () if answer.parts else parse(answer.query, fields=Fields(store)).demands
     if demands and (answer.mode != Mode.bm25 or any(demand[0] != "-" for demand in demands)):
         return f"nothing matches all of: {', '.join(demands)}"

@@ -17,7 +17,8 @@ from qrank.searching.promise import Promise
 
 if TYPE_CHECKING:
     from qrank.searching.models import Rerank
-    from qrank.searching.search import Candidate, Clock, Query
+    from qrank.searching.search import Clock, Query
+    from qrank.searching.shown import Candidate
     from qrank.store.cache import Cache
 
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from qrank.analysis.names import asks_for, name_key
 from qrank.arguments import require_count, require_number, require_type
@@ -17,7 +15,6 @@ from qrank.errors import IndexFileError, QueryError
 from qrank.progress import Progress, Silent
 from qrank.results import (
     Answer,
-    IndexedChunk,
     Mode,
     Result,
     Scores,
@@ -30,6 +27,7 @@ from qrank.searching.definitions import defines, symbol
 from qrank.searching.freshness import is_stale, limited
 from qrank.searching.fusion import fuse, shifts
 from qrank.searching.query import ParsedQuery, parse
+from qrank.searching.shown import Candidate, result_of
 from qrank.searching.where import Fields
 from qrank.store.filters import EVERYTHING, Filter
 from qrank.store.interface import Store
@@ -41,6 +39,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 DEPTH = 100  # candidates that each stage may bring, at least
 PASSAGES_A_FILE = 10  # looked at for each file that is wanted, when --per-file limits them
+WIDER = 8  # times as many candidates, when too few of them match
 PREFIX_LENGTH = 3  # characters from which an unfinished word is looked up by its beginning
 
 
@@ -64,6 +63,7 @@ class Query:
     rerank_weight: float | None = None  # share of P(yes); None: the reranker's own
     syntax: bool = True  # whether "phrases", -words and title:words are more than words
     sort: Sort | None = None  # the order of the results that were found; None: the best first
+    matcher: Callable[[str], list[tuple[int, int]]] | None = None  # where a text must match
     cached: bool = True  # whether the models' answers may come from, and go to, the cache
 
     def __post_init__(self) -> None:
@@ -76,15 +76,6 @@ class Query:
         require_number("budget", self.budget, least=0)
         require_number("answer_seconds", self.answer_seconds, least=0)
         require_number("min_score", self.min_score)
-
-
-@dataclass(slots=True)
-class Candidate:
-    """A chunk on its way to being a result; final is the score that orders it."""
-
-    chunk: StoredChunk
-    scores: Scores
-    final: float
 
 
 class Clock:
@@ -132,6 +123,8 @@ def search(
     Raises QueryError for an empty query, IndexFileError for mode vector without vectors.
     """
     if not query.text.replace('"', "").strip():
+        if query.matcher or query.filter.conditions:
+            return _listed(store, query, query.filter)
         raise QueryError("the query is empty", hint="give some words to search for")
     semantic = models.semantic(store, query.mode) if query.mode is not Mode.bm25 else None
     if query.mode is Mode.vector and semantic is None:
@@ -141,11 +134,12 @@ def search(
     clock = Clock(progress or Silent())
     parsed = parse(query.text, store.languages(), syntax=query.syntax, fields=Fields(store))
     if not parsed.plain.strip():
+        if query.matcher or query.filter.conditions or parsed.conditions:
+            return _listed(store, query, _narrowed(query.filter, parsed))
         raise QueryError("the query only excludes words", hint="add words to search for")
     terms = list(dict.fromkeys([*parsed.terms, *parsed.prefixes]))
     answer = Answer(query.text, query.mode.value, {"embed": None, "rerank": None}, [], terms=terms)
-    found = _candidates(store, models.cache, query, parsed, semantic, answer, clock)
-    found = distinct(sorted(found, key=in_order))
+    found = _matching(store, models.cache, query, parsed, semantic, answer, clock)
     own = _with_phrases(store, parsed, found)
     found = by_rules(found, own)
     answer.candidates = len(found)
@@ -159,7 +153,10 @@ def search(
             found = found[: answer.reranked]  # a threshold on relevance says nothing of a fused one
         found = select(found, query)
         first = 1 + query.offset
-        ranked = [result_of(rank, each, kind) for rank, each in enumerate(found, first)]
+        ranked = [
+            result_of(rank, each, kind, terms, query.matcher)
+            for rank, each in enumerate(found, first)
+        ]
         answer.results = in_sort(ranked, [each.chunk for each in found], query.sort)
         answer.timings_ms = clock.total()
 
@@ -186,6 +183,46 @@ def search(
             found = ordered(found)
     settle(found)
     return answer
+
+
+def _listed(store: Store, query: Query, filter: Filter) -> Answer:
+    from qrank.searching.matching import listed  # which needs this module
+
+    return listed(store, query, filter)
+
+
+def _narrowed(filter: Filter, parsed: ParsedQuery) -> Filter:
+    """A filter with what a query demands beside its words."""
+    return replace(
+        filter,
+        required=parsed.required,
+        excluded=parsed.excluded,
+        conditions=filter.conditions + parsed.conditions,
+    )
+
+
+def _matching(
+    store: Store,
+    cache: Cache,
+    query: Query,
+    parsed: ParsedQuery,
+    semantic: Semantic | None,
+    answer: Answer,
+    clock: Clock,
+) -> list[Candidate]:
+    """The candidates in their order, those whose text matches; so many more are looked at as it
+    takes to find as many as are wanted."""
+    seen, wider = -1, query
+    while True:
+        found = _candidates(store, cache, wider, parsed, semantic, answer, clock)
+        found = distinct(sorted(found, key=in_order))
+        if query.matcher is None:
+            return found
+        matching = [c for c in found if query.matcher(c.chunk.chunk.text)]
+        if len(matching) >= query.limit + query.offset or len(found) == seen:
+            return matching
+        seen = len(found)
+        wider = replace(wider, limit=WIDER * max(DEPTH, wider.limit))
 
 
 def select(candidates: list[Candidate], query: Query) -> list[Candidate]:
@@ -291,12 +328,7 @@ def _candidates(
     wanted = query.limit + query.offset
     wanted = wanted if query.per_file is None else wanted * PASSAGES_A_FILE
     depth = max(DEPTH, wanted, query.candidates)
-    filter = replace(
-        query.filter,
-        required=parsed.required,
-        excluded=parsed.excluded,
-        conditions=query.filter.conditions + parsed.conditions,
-    )
+    filter = _narrowed(query.filter, parsed)
     lexical: list[tuple[int, float]] = []
     lower: dict[int, float] = {}
     if query.mode is not Mode.vector:
@@ -403,42 +435,3 @@ def stage_scores(
         key=lambda pair: (-pair[1], chunks[pair[0]].location, chunks[pair[0]].chunk.start_byte)
     )
     return {i: StageScore(rank, score) for rank, (i, score) in enumerate(order, 1)}
-
-
-def result_of(rank: int, candidate: Candidate, kind: str) -> Result:
-    """A candidate as the result of that rank; kind: what its score is, unless reranked."""
-    return Result(
-        rank=rank,
-        score=candidate.final,
-        score_kind="rerank" if candidate.scores.rerank else kind,
-        scores=candidate.scores,
-        **_chunk_fields(candidate.chunk),
-    )
-
-
-def indexed_chunk(stored: StoredChunk) -> IndexedChunk:
-    """A chunk of the store as callers of the API see it."""
-    return IndexedChunk(**_chunk_fields(stored))
-
-
-def _chunk_fields(stored: StoredChunk) -> dict[str, Any]:
-    chunk = stored.chunk
-    fields = json.loads(stored.fields) if stored.fields else {}
-    pages = fields.get("ocr_pages")
-    return {
-        "id": str(stored.id),
-        "path": stored.path,
-        "member": stored.member or None,
-        "collection": stored.collection,
-        "title": stored.title or Path(stored.location).name,
-        "heading": chunk.heading,
-        "start_line": chunk.start_line,
-        "end_line": chunk.end_line,
-        "start_byte": chunk.start_byte,
-        "end_byte": chunk.end_byte,
-        "page": chunk.page,
-        "text": chunk.text,
-        "fields": fields,
-        "ocr": isinstance(pages, list) and chunk.page is not None and chunk.page in pages,
-        "stale": is_stale(stored),
-    }

@@ -6,22 +6,24 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from qrank.analysis import text
+from qrank.errors import InputError
 from qrank.markup import readable
 from qrank.progress import Silent
 from qrank.results import Answer, Mode, Scores, StageScore, StoredChunk
+from qrank.searching.ids import find
 from qrank.searching.lookup import chunks_of, not_held
+from qrank.searching.places import parse_place
 from qrank.searching.search import (
     PASSAGES_A_FILE,
-    Candidate,
     Clock,
     Query,
     distinct,
     in_order,
     in_sort,
-    result_of,
     select,
     stage_scores,
 )
+from qrank.searching.shown import Candidate, result_of
 from qrank.store.interface import Store, StoredModel
 
 if TYPE_CHECKING:
@@ -88,22 +90,26 @@ def _middle(store: Store, model: int, passages: list[int]) -> NDArray[np.float32
 
 
 def passages_at(store: Store, place: str) -> list[StoredChunk]:
-    """The chunks of a file, or the one at PATH:LINE (else the last before that line).
+    """The chunks of a file or of a page, or the one at PATH:LINE (else the last before that line),
+    or with an id.
 
     Raises InputError when the index does not hold it.
     """
-    path, line = place, None
-    chunks = chunks_of(store, path)
-    if not chunks:
-        path, _, number = place.rpartition(":")
-        line = int(number) if path and number.isdecimal() and len(number) < 10 else None
-        if line is not None:
-            chunks = chunks_of(store, path)
-    if not chunks:
-        raise not_held(store, path if line is not None else place)
-    if line is None:
+    chunks = chunks_of(store, place)
+    if chunks:
         return chunks
-    before = [stored for stored in chunks if stored.chunk.start_line <= line]
+    if stored := find(store, place):
+        return [stored]
+    meant = parse_place(place)
+    chunks = chunks_of(store, meant.path) if meant.path != place else []
+    if not chunks:
+        raise not_held(store, meant.path)
+    if meant.page is not None:
+        chunks = [stored for stored in chunks if stored.chunk.page == meant.page]
+        if not chunks:
+            raise InputError(f"{meant.path} has no text on page {meant.page}")
+        return chunks
+    before = [stored for stored in chunks if stored.chunk.start_line <= meant.first]
     return before[-1:] or chunks[:1]
 
 

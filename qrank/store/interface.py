@@ -139,6 +139,9 @@ class Store(AbstractContextManager["Store"], Protocol):
     def add_note(self, collection: str, path: str, note: str) -> None:
         """Keep what of a file was passed over, and why. Writes."""
 
+    def locations(self, filter: Filter) -> list[str]:
+        """Where the documents are that pass a filter (which asks for files alone), in order."""
+
     def indexed_files(self, path: str) -> list[IndexedFile]:
         """The files at and below a path, by path and collection."""
 
@@ -237,6 +240,12 @@ class Store(AbstractContextManager["Store"], Protocol):
 
     def chunks(self, ids: Iterable[int]) -> dict[int, StoredChunk]:
         """Chunks by id, of those ids that are still there."""
+
+    def ids_in_order(self, filter: Filter) -> list[int]:
+        """The ids of all chunks that pass a filter, by path and place."""
+
+    def chunks_by_hash(self, low: bytes, high: bytes) -> list[StoredChunk]:
+        """The chunks whose passage's hash is from low to high."""
 
     def chunks_of_passages(self, passages: Iterable[int], filter: Filter) -> dict[int, StoredChunk]:
         """The chunks that hold one of passages and pass the filter, by chunk id."""

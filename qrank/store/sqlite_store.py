@@ -113,6 +113,13 @@ class SQLiteStore(Closing):
             (note, collection, path),
         )
 
+    def locations(self, filter: Filter) -> list[str]:
+        """Where the documents are that pass a filter, in order."""
+        condition, values = conditions.of_file(filter)
+        sql = f"SELECT DISTINCT {conditions.LOCATION} AS place FROM file"
+        sql += f" WHERE {condition}" if condition else ""
+        return [row[0] for row in self._rows(f"{sql} ORDER BY place", values, types=(str,))]
+
     def indexed_files(self, path: str) -> list[IndexedFile]:
         """The files at and below a path, by path and collection."""
         from qrank.store.status import indexed_files
@@ -304,6 +311,23 @@ class SQLiteStore(Closing):
     def chunks(self, ids: Iterable[int]) -> dict[int, StoredChunk]:
         """Chunks by id, of those ids that are still there."""
         return self._stored("chunk.id", ids)
+
+    def ids_in_order(self, filter: Filter) -> list[int]:
+        """The ids of all chunks that pass a filter, by path and place."""
+        condition, values = conditions.of_chunk(filter)
+        sql = (
+            "SELECT chunk.id FROM file CROSS JOIN chunk ON chunk.file_id = file.id "
+            f"{conditions.OF_CHUNK} {f'WHERE {condition} ' if condition else ''}"
+            "ORDER BY file.path, file.member, chunk.id"
+        )
+        return [row[0] for row in self._rows(sql, values, types=(int,), row="a chunk")]
+
+    def chunks_by_hash(self, low: bytes, high: bytes) -> list[StoredChunk]:
+        """The chunks whose passage's hash is from low to high."""
+        sql = "SELECT id FROM passage WHERE hash BETWEEN ? AND ?"
+        # (A longer hash that begins with high comes after it.)
+        rows = self._rows(sql, (low, high + b"\xff" * 16), types=(int,), row="a passage")
+        return [*self._stored("chunk.passage_id", [row[0] for row in rows]).values()]
 
     def chunks_of_passages(self, passages: Iterable[int], filter: Filter) -> dict[int, StoredChunk]:
         """The chunks that hold one of passages and pass the filter, by chunk id."""

@@ -331,3 +331,12 @@ def path_of(entry: Entry) -> Path:
             f"{entry.alias} is not installed", hint=f"get it with: qrank models pull {entry.alias}"
         )
     return found.path
+
+
+def engine_versions() -> list[str]:
+    """llama.cpp's build and the devices it can run on, a line each."""
+    try:
+        from qrank.llama.devices import build, devices
+    except (ImportError, OSError, RuntimeError) as error:
+        return [f"llama.cpp can't be loaded: {error}"]
+    return [build(), *(f"device {device.name}: {device.description}" for device in devices())]

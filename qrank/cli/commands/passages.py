@@ -8,49 +8,103 @@ from typing import Annotated
 import typer
 
 from qrank import json_form
-from qrank.cli.options import AsJson
+from qrank.cli.last_search import recalled
+from qrank.cli.options import MOST, AsJson, MaxTokens
 from qrank.cli.state import current
 from qrank.errors import InputError
 from qrank.names import shown_path
+from qrank.results import IndexedChunk
 
 
 def get(
-    ids: Annotated[
-        list[str], typer.Argument(metavar="ID...", help="Ids of chunks; - reads them from stdin.")
+    places: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="PLACE...",
+            help="Ids of chunks, numbers of results of the last search, PATH, PATH:FROM-TO,"
+            " PATH#page=N, globs; - reads them from stdin.",
+        ),
     ],
+    around: Annotated[
+        int,
+        typer.Option("--around", min=0, max=MOST, metavar="N", help="Print N more lines around."),
+    ] = 0,
+    max_tokens: MaxTokens = None,
     as_json: AsJson = False,
     as_jsonl: Annotated[
         bool, typer.Option("--jsonl", help="Print one JSON object per chunk.")
     ] = False,
 ) -> None:
-    """Print chunks by their ids.
+    """Print chunks, or some lines of files, as they were indexed.
 
-    The id of a search result is in its JSON; --format '{id}' prints it.
+    The id of a search result is in its JSON; --format '{id}' prints it. 1 is the first result of
+    the last search in this terminal. In JSON each has a hash, for qrank verify.
     """
     from qrank.cli.output import json_output, render
 
     if as_json and as_jsonl:
         raise InputError("--json and --jsonl can't be combined", hint="choose one")
+    run = current()
     wanted = [
         word
-        for i in ids
-        for word in (sys.stdin.read().removeprefix("\ufeff").split() if i == "-" else [i])
+        for place in places
+        for word in (_words_of_stdin() if place == "-" else [recalled(place, run)])
     ]
-    with current().open_index() as index:
-        found = [index.get(i) for i in wanted]
+    with run.open_index() as index:
+        found = [index.at(place, around=around) for place in wanted]
+    if max_tokens is not None:
+        found = _fitting(found, max_tokens)
+    chunks = [chunk for each in found for chunk in each]
     if as_json:
-        json_output.document(json_form.indexed_chunks(found))
+        json_output.document(json_form.indexed_chunks(chunks))
     elif as_jsonl:
-        for chunk in found:
+        for chunk in chunks:
             json_output.line(json_form.indexed_chunk(chunk))
     else:
         render.passages(found)
 
 
+def _words_of_stdin() -> list[str]:
+    """A place a line; ids may also be several a line."""
+    lines = sys.stdin.read().removeprefix("\ufeff").splitlines()
+    return [
+        word
+        for line in lines
+        if line.strip()
+        for word in ([line.strip()] if any(c in line for c in "/:.*#") else line.split())
+    ]
+
+
+def _fitting(found: list[list[IndexedChunk]], most: int) -> list[list[IndexedChunk]]:
+    """The first chunks that are no more than so many tokens together."""
+    from qrank import standalone
+    from qrank.cli.output import render
+
+    left = most
+    fitting: list[list[IndexedChunk]] = []
+    passed_over = 0
+    for each in found:
+        fitting.append([])
+        for chunk in each:
+            left -= standalone.tokens(chunk.text)
+            if left >= 0:
+                fitting[-1].append(chunk)
+            else:
+                passed_over += 1
+    if passed_over:
+        render.warning(
+            f"{passed_over} chunks do not fit into {most} tokens (--max-tokens) and were left out"
+        )
+    return [each for each in fitting if each]
+
+
 def open_(
     place: Annotated[
         str,
-        typer.Argument(metavar="ID|PATH[:LINE]", help="The id of a result, or a place."),
+        typer.Argument(
+            metavar="PLACE",
+            help="The number of a result of the last search, its id, or PATH[:LINE].",
+        ),
     ],
 ) -> None:
     """Open a chunk in $VISUAL or $EDITOR, at its line.
@@ -61,7 +115,7 @@ def open_(
     from qrank.cli.shell import editor
 
     run = current()
-    found = editor.place(place, run)
+    found = editor.place(recalled(place, run), run)
     if not sys.stdout.isatty():
         path = render.short_path(shown_path(str(found.path)))
         json_output.path(path, f":{found.within}\n")

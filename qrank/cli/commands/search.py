@@ -12,6 +12,7 @@ import typer
 
 from qrank import json_form
 from qrank.cli.input.records import Format as InputFormat
+from qrank.cli.last_search import recalled, remember
 from qrank.cli.options import (
     MOST,
     MOST_SECONDS,
@@ -27,6 +28,7 @@ from qrank.cli.options import (
     Full,
     Hyperlinks,
     Limit,
+    Literal,
     MaxTokens,
     MinScore,
     Null,
@@ -34,6 +36,7 @@ from qrank.cli.options import (
     PathGlob,
     PathsOnly,
     PerFile,
+    Regex,
     RerankModel,
     Since,
     SortBy,
@@ -101,6 +104,8 @@ def search(
     collection: Collections = None,
     path: PathGlob = None,
     where: Where = None,
+    regex: Regex = None,
+    literal: Literal = None,
     types: Types = None,
     since: Since = None,
     until: Until = None,
@@ -162,6 +167,9 @@ def search(
         explain=explain,
         hyperlinks=hyperlink_format,
     )
+    lists = bool(regex or literal or where) and query is None and not more
+    if lists and (regex or literal):
+        limit = limit or MOST
     if limit is None and mode is not Mode.bm25:
         output = replace(output, counted=_limit(output, mode, candidates))
     on_terminal = output.form is Form.people and not output.max_tokens and sys.stdout.isatty()
@@ -186,6 +194,8 @@ def search(
                 collections=collection or (),
                 path=path or (),
                 where=where or (),
+                regex=regex or (),
+                literal=literal or (),
                 offset=offset,
                 sort=sort,
                 types=types or (),
@@ -228,13 +238,19 @@ def search(
                 )
             found = _run_all(queries, form, resume, output.fields, run)
         else:
-            answer = run(_asked(query, more))
+            answer = run("" if lists else _asked(query, more))
             found = _print(output, answer, index)
     raise typer.Exit(0 if found else 1)
 
 
 def similar(
-    place: Annotated[str, typer.Argument(metavar="PATH[:LINE]", help="A file, or a line of it.")],
+    place: Annotated[
+        str,
+        typer.Argument(
+            metavar="PLACE",
+            help="A file, PATH:LINE, an id, or the number of a result of the last search.",
+        ),
+    ],
     limit: Limit = None,
     mode: Annotated[
         Mode, typer.Option(help="Compare vectors, or keywords (bm25).", metavar="vector|bm25")
@@ -276,6 +292,7 @@ def similar(
     )
     if mode is Mode.hybrid:
         raise InputError("--mode hybrid needs a query", hint="use vector or bm25")
+    place = recalled(place, current())
     with current().open_index() as index:
         answer = index.similar(
             place,
@@ -315,6 +332,7 @@ def _print(output: forms.Output, answer: Answer, index: Index) -> bool:
     """Print an answer and what is to be said of it; returns whether there was anything to print."""
     from qrank.cli.output import render
 
+    remember(answer.results, index.path)
     shown = bool(answer.results)
     if not (current().quiet and output.form is Form.people and output.max_tokens is None):
         shown = output.show(answer, index)

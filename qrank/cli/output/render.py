@@ -25,6 +25,7 @@ SHOWN_PROBLEMS = 10
 SHOWN_SECRETS = 5
 LONGEST = 300  # characters of a path in a warning
 
+MOST_BLANK = 3  # lines between two chunks
 SHOWN_VALUE = 30  # characters of a value, in a list of fields
 
 
@@ -77,12 +78,21 @@ def ranked(found: Sequence[tuple[Item, float | None]]) -> None:
             )
 
 
-def passages(found: Sequence[IndexedChunk]) -> None:
-    """Passages whole, each below its place when there are several; on a terminal inert."""
-    for passage in found:
-        if len(found) > 1:
-            print(escape_line(f"{short_path(passage.location)}:{passage.start_line}"))
-        print(escape_passage(passage.text) if sys.stdout.isatty() else passage.text)
+def passages(found: Sequence[Sequence[IndexedChunk]]) -> None:
+    """What is at some places, a list of chunks each, below its place when there are several; the
+    lines between chunks of a file are blank ones. On a terminal inert."""
+    for chunks in found:
+        last = None
+        for chunk in chunks:
+            if len(found) > 1 and last is None:
+                print(escape_line(f"{short_path(chunk.location)}:{chunk.start_line}"))
+            elif last is not None and last.location != chunk.location:
+                print(escape_line(f"\n{short_path(chunk.location)}:{chunk.start_line}"))
+            elif last is not None:
+                gap = chunk.start_line - last.end_line - 1 if chunk.page is None else 1
+                print("\n" * min(max(gap, 0), MOST_BLANK), end="")
+            print(escape_passage(chunk.text) if sys.stdout.isatty() else chunk.text)
+            last = chunk
         if len(found) > 1:
             print()
 

@@ -14,7 +14,7 @@ from qrank.cli.output.escape import escape_control_chars
 from qrank.markup import readable
 from qrank.markup.visible import visible
 from qrank.names import disk_path
-from qrank.results import IndexedChunk
+from qrank.results import IndexedChunk, Result
 
 Span = tuple[int, int]
 BLOCK = 1 << 13  # bytes of a file that are read at first, to show lines around a chunk
@@ -99,6 +99,12 @@ def best_place(result: IndexedChunk, terms: Sequence[str]) -> tuple[int, int]:
     UTF-8, as in `rg --column`. Where a chunk has none of them (it was found by meaning), or its
     lines are not one by one those of the file (a mail, subtitles), its first line."""
     text = result.text.rstrip("\n")
+    if isinstance(result, Result) and result.score_kind == "match" and result.matches:
+        start = result.matches[0][0]
+        number = text.count("\n", 0, start)
+        column = len(text[text.rfind("\n", 0, start) + 1 : start].encode("utf-8", "replace"))
+        same = text.count("\n") == result.end_line - result.start_line
+        return (result.start_line + number, column + 1) if same else (result.start_line, 1)
     best = best_sentence(readable(text, result.location), terms, lines=True)
     if best is None or text.count("\n") != result.end_line - result.start_line:
         return result.start_line, 1

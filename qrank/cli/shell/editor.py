@@ -16,7 +16,10 @@ from qrank.errors import InputError
 from qrank.names import WINDOWS, disk_path, on_disk
 from qrank.results import IN_ARCHIVE
 
-_PLACE = re.compile(r"(.+?):(\d{1,9})(?::(\d{1,9}))?:?", re.DOTALL)
+# Also as a search prints it: PATH:FROM-TO, and a page after it.
+_PLACE = re.compile(
+    r"(.+?):(\d{1,9})(?::(\d{1,9})|[-–]\d{1,9})?:?(?: \(page \d{1,9}\))?", re.DOTALL
+)
 _GOTO = (
     "code",
     "code-insiders",
@@ -49,7 +52,7 @@ def place(name: str, run: Run) -> Place:
     """
     path, line, column = name, 1, 1
     exists = os.path.exists(on_disk(disk_path(name)))  # noqa: PTH110
-    if name.isdecimal() and not exists:
+    if not exists and re.fullmatch(r"c[a-z2-9]{11}", name):
         with run.open_index() as index:
             passage = index.get(name)
         path, line = passage.location, passage.start_line

@@ -1,0 +1,66 @@
+"""qrank verify."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import typer
+
+from qrank import json_form
+from qrank.errors import InputError
+from qrank.results import Citation
+
+
+def verify() -> None:
+    """Tell whether cited passages are still what their files say.
+
+    Reads JSON Lines from stdin with path, start_byte, end_byte and hash, as qrank get --jsonl and
+    qrank search --jsonl print them, and prints each with its status: same, moved (start_byte and
+    end_byte say where it is now), changed or gone.
+
+    Exit status: 0 all are the same or have moved, 1 some are not, 2 an error.
+    """
+    from qrank import standalone
+    from qrank.cli.output import json_output
+
+    good = True
+    for number, line in enumerate(sys.stdin.buffer, 1):
+        if not line.strip():
+            continue
+        try:
+            item = json.loads(line)
+            citation = _citation(item)
+        except (ValueError, KeyError, RecursionError) as error:
+            reason = f"{error} is missing" if isinstance(error, KeyError) else str(error)
+            raise InputError(
+                f"stdin, line {number}: no citation: {reason}",
+                hint="qrank get --jsonl prints some",
+            ) from error
+        verdict = standalone.verify(citation)
+        good = good and verdict.status in ("same", "moved")
+        json_output.line(json_form.verdict(item, verdict))
+    raise typer.Exit(0 if good else 1)
+
+
+def _citation(item: object) -> Citation:
+    """A citation from a line. Raises ValueError or KeyError when it is none."""
+    if not isinstance(item, Mapping):
+        raise ValueError("not a JSON object")
+    start, end = (_number(item, name) for name in ("start_byte", "end_byte"))
+    path, held = item["path"], item["hash"]
+    member = item.get("member") or ""
+    if not isinstance(path, str) or not isinstance(held, str) or not isinstance(member, str):
+        raise ValueError("path, member and hash are strings")
+    if "\0" in path or end < start:
+        raise ValueError("path or bytes make no sense")
+    return Citation(path, start, end, held, member)
+
+
+def _number(item: Mapping[str, Any], name: str) -> int:
+    value = item[name]
+    if type(value) is not int or value < 0:
+        raise ValueError(f"{name} is not a whole number")
+    return value

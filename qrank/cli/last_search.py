@@ -1,0 +1,74 @@
+"""The results of the last search in a terminal, so that `qrank open 1` knows what 1 is."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from qrank.cli.state import Run
+from qrank.errors import InputError
+from qrank.results import Result
+
+KEPT = 100  # results
+
+
+def remember(results: Sequence[Result], index: Path) -> None:
+    """Keep the ids of results, when this is run in a terminal."""
+    file = _file()
+    if file is None or not results:
+        return
+    ids = {result.rank: result.id for result in results[:KEPT]}
+    with suppress(OSError):  # it is a convenience
+        file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        file.write_text(json.dumps({"db": str(index.absolute()), "ids": ids}), "utf-8")
+
+
+def recalled(word: str, run: Run) -> str:
+    """The id of a result, for a number that stands for one of the last search; the index that it
+    was of becomes the run's. Any other word is given back.
+
+    Raises InputError when there was no such result.
+    """
+    if not (word.isascii() and word.isdigit()) or len(word) > len(str(KEPT)):
+        return word
+    file = _file()
+    try:
+        held = json.loads(file.read_text("utf-8")) if file else {}
+        found = held.get("ids", {})
+        id = found.get(word)
+    except (OSError, ValueError, AttributeError):
+        found, id = {}, None
+    if not isinstance(id, str):
+        said = f"it had {len(found)} results" if found else "no search was made in this terminal"
+        raise InputError(
+            f"there is no result {word} of the last search: {said}",
+            hint="numbers mean its results; give the id of a chunk, or PATH:LINE",
+        )
+    if run.db is None:
+        run.db = Path(held["db"])
+    return id
+
+
+def _file() -> Path | None:
+    """Where the last search of this terminal is kept; None without one."""
+    terminal = next((name for stream in (2, 1, 0) if (name := _terminal(stream))), "")
+    if not terminal:
+        return None
+    session = os.getsid(0) if hasattr(os, "getsid") else os.getppid()
+    key = hashlib.blake2b(f"{terminal}\0{session}".encode(), digest_size=8).hexdigest()
+    from platformdirs import user_cache_path
+
+    return user_cache_path("qrank", appauthor=False) / "last" / f"{key}.json"
+
+
+def _terminal(stream: int) -> str:
+    try:
+        if os.isatty(stream):
+            return os.ttyname(stream) if hasattr(os, "ttyname") else "console"
+    except OSError:
+        pass
+    return ""

@@ -1,0 +1,41 @@
+"""The ids of chunks that are shown: the same for the same text in the same place, in any index."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+
+from qrank.results import StoredChunk
+from qrank.store.interface import Store
+
+_LETTERS = "abcdefghijkmnpqrstuvwxyz23456789"  # none that is read as another
+_OF_PASSAGE, _OF_PLACE = 7, 4  # letters, of five bits each
+_ID = re.compile(f"c[{_LETTERS}]{{{_OF_PASSAGE + _OF_PLACE}}}")
+_BITS = 40  # of a hash, that the letters are taken of
+
+
+def short_id(stored: StoredChunk) -> str:
+    """The id of a chunk: of what it says, and where (its file, and which of equal ones it is)."""
+    place = f"{stored.location}\0{stored.copy}".encode("utf-8", "surrogateescape")
+    of_place = hashlib.blake2b(place, digest_size=8).digest()
+    return f"c{_letters(stored.passage_hash, _OF_PASSAGE)}{_letters(of_place, _OF_PLACE)}"
+
+
+def find(store: Store, id: str) -> StoredChunk | None:
+    """The chunk with an id; None when there is none (any more)."""
+    if not _ID.fullmatch(id):
+        return None
+    number = 0
+    for letter in id[1 : 1 + _OF_PASSAGE]:
+        number = number * 32 + _LETTERS.index(letter)
+    spare = _BITS - 5 * _OF_PASSAGE
+    low, high = number << spare, (number + 1) << spare
+    ends = (low.to_bytes(_BITS // 8, "big"), min(high, (1 << _BITS) - 1).to_bytes(5, "big"))
+    found = [each for each in store.chunks_by_hash(*ends) if short_id(each) == id]
+    return min(found, key=lambda each: (each.collection, each.id)) if found else None
+
+
+def _letters(data: bytes, count: int) -> str:
+    """The first bits of data as so many letters."""
+    number = int.from_bytes(data[: _BITS // 8].ljust(_BITS // 8, b"\0"), "big")
+    return "".join(_LETTERS[number >> (_BITS - 5 * i) & 31] for i in range(1, count + 1))

@@ -1,0 +1,113 @@
+"""Texts that must be in a chunk: literal ones, and regular expressions.
+
+Regular expressions are matched by RE2, in time linear in the text whatever the pattern: Python's
+own backtrack, so that a short one could hang for years.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from qrank.errors import InputError
+from qrank.results import Answer, Mode, Scores
+from qrank.searching.search import Query, in_sort, select
+from qrank.searching.shown import Candidate, result_of
+from qrank.store.filters import Filter
+from qrank.store.interface import Store
+
+Span = tuple[int, int]
+AT_ONCE = 500  # chunks that are read at once
+MOST_PATTERN = 10_000  # characters
+
+
+class Matcher:
+    """Finds where a text has all of some regular expressions and literal texts."""
+
+    def __init__(self, patterns: Sequence[str], literals: Sequence[str]) -> None:
+        """Raises InputError for what is no regular expression, or matches the empty text."""
+        finders: list[Callable[[str], Iterator[Span]]] = []
+        for pattern in patterns:
+            finders.append(_regex(pattern))
+        for literal in literals:
+            if not literal:
+                raise InputError("--literal is empty", hint="give a text to look for")
+            finders.append(_literal(literal))
+        self._finders = finders
+
+    def __call__(self, text: str) -> list[Span]:
+        """The spans, in characters, of all that is found; none when one of them is not there."""
+        found: list[Span] = []
+        for finder in self._finders:
+            spans = list(finder(text))
+            if not spans:
+                return []
+            found += spans
+        return sorted(set(found))
+
+
+def matcher(patterns: Sequence[str], literals: Sequence[str]) -> Matcher | None:
+    """A matcher for some patterns and texts; None without any."""
+    return Matcher(patterns, literals) if patterns or literals else None
+
+
+def _regex(pattern: str) -> Callable[[str], Iterator[Span]]:
+    try:
+        import re2  # type: ignore[import-untyped]  # google-re2
+    except ImportError:
+        raise InputError("--regex needs google-re2", hint="pip install google-re2") from None
+    if not pattern or len(pattern) > MOST_PATTERN:
+        raise InputError("--regex is empty or too long", hint="give a regular expression")
+    options = re2.Options()
+    options.log_errors = False
+    try:
+        compiled: Any = re2.compile(f"(?m){pattern}", options)
+    except re2.error as error:
+        said = error.args[0].decode() if isinstance(error.args[0], bytes) else str(error)
+        raise InputError(
+            f"--regex {pattern!r} is no regular expression: {said}",
+            hint="RE2's are understood, without backreferences and lookaround; -F takes plain text",
+        ) from None
+
+    def find(text: str) -> Iterator[Span]:
+        for match in compiled.finditer(text):
+            if match.end() > match.start():
+                yield match.span()
+
+    return find
+
+
+def _literal(literal: str) -> Callable[[str], Iterator[Span]]:
+    def find(text: str) -> Iterator[Span]:
+        at = text.find(literal)
+        while at >= 0:
+            yield at, at + len(literal)
+            at = text.find(literal, at + len(literal))
+
+    return find
+
+
+def listed(store: Store, query: Query, filter: Filter) -> Answer:
+    """All that passes a filter and has the query's texts, in order of path and line, up to the
+    query's limit: an answer without a ranking."""
+    answer = Answer(query.text, Mode.bm25.value, {"embed": None, "rerank": None}, [])
+    ids = store.ids_in_order(filter)
+    wanted = query.limit + query.offset
+    found: dict[tuple[str, int, int], Candidate] = {}  # one that is in two collections once
+    for at in range(0, len(ids), AT_ONCE):
+        part = ids[at : at + AT_ONCE]
+        chunks = store.chunks(part)
+        for stored in (chunks[i] for i in part if i in chunks):
+            place = (stored.location, stored.chunk.start_byte, stored.chunk.end_byte)
+            if query.matcher is None or query.matcher(stored.chunk.text):
+                found.setdefault(place, Candidate(stored, Scores(), 1.0))
+        if len(found) >= wanted and query.per_file is None:
+            break
+    answer.candidates = len(found)
+    chosen = select([*found.values()], query)
+    results = [
+        result_of(rank, each, "match", matcher=query.matcher)
+        for rank, each in enumerate(chosen, 1 + query.offset)
+    ]
+    answer.results = in_sort(results, [each.chunk for each in chosen], query.sort)
+    return answer

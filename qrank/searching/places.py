@@ -1,0 +1,70 @@
+"""Places as they are printed and pasted (`notes/todo.md:1-6`, `a.pdf#page=2`), and what an index
+has there."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+from qrank.results import IndexedChunk
+
+_LINES = re.compile(r"(?P<path>.+?):(?P<first>\d{1,9})(?:[-–](?P<last>\d{1,9})|(?::\d{1,9})?):?")
+_PAGE = re.compile(r"(?P<path>.+?)(?:#page=|:\d+(?:[-–]\d+)? \(page )(?P<page>\d{1,9})\)?")
+LAST = 10**9
+
+
+class Place(NamedTuple):
+    """A file, and which lines or which page of it are meant."""
+
+    path: str
+    first: int = 1
+    last: int = LAST
+    page: int | None = None
+
+
+def parse_place(text: str) -> Place:
+    """The place that a text names: PATH, PATH:LINE, PATH:LINE:COLUMN, PATH:FROM-TO, PATH#page=N, or
+    what a search prints.
+
+    >>> parse_place("a.md:3-9")[:3], parse_place("a.md:3:7")[:3], parse_place("b.pdf#page=2").page
+    (('a.md', 3, 9), ('a.md', 3, 3), 2)
+    """
+    if found := _PAGE.fullmatch(text):
+        return Place(found["path"], page=int(found["page"]))
+    if found := _LINES.fullmatch(text):
+        first = int(found["first"])
+        return Place(found["path"], first, int(found["last"] or first))
+    return Place(text)
+
+
+def within(chunks: Sequence[IndexedChunk], place: Place) -> list[IndexedChunk]:
+    """Of a file's chunks what lies in a place: those of its page, or cut to its lines, where their
+    lines are those of the file."""
+    if place.page is not None:
+        return [chunk for chunk in chunks if chunk.page == place.page]
+    return list(_cut(chunks, place.first, place.last))
+
+
+def _cut(chunks: Sequence[IndexedChunk], first: int, last: int) -> Iterator[IndexedChunk]:
+    for chunk in chunks:
+        start, end = chunk.start_line, chunk.end_line
+        if end < first or start > last:
+            continue
+        rows = chunk.text.split("\n")
+        if (start >= first and end <= last) or len(rows) != end - start + 1:
+            yield chunk
+            continue
+        low, high = max(0, first - start), min(last, end) - start
+        text = "\n".join(rows[low : high + 1])
+        before = len("\n".join([*rows[:low], ""]).encode("utf-8", "surrogatepass"))
+        begin = chunk.start_byte + before
+        yield replace(
+            chunk,
+            text=text,
+            start_line=start + low,
+            end_line=start + high,
+            start_byte=begin,
+            end_byte=begin + len(text.encode("utf-8", "surrogatepass")),
+        )
