@@ -248,8 +248,8 @@ def tokens(text: str) -> int:
 
 
 def verify(citation: Citation) -> Verdict:
-    """What has become of a cited passage. A text file is read as it is; of other formats the text
-    is extracted anew."""
+    """What has become of a cited passage: the file's bytes are compared, then its text, extracted
+    anew."""
     from qrank.indexing.plan import plan
     from qrank.searching.verify import text_hash, verify_text
 

@@ -86,7 +86,10 @@ def test_a_pasted_place_is_opened_and_compared(qrank: Qrank, note: Path) -> None
 
 
 def test_citations_are_verified(qrank: Qrank, note: Path, tmp_path: Path) -> None:
-    cited = qrank("get", "notes/birds.md:10-12", "water.pdf", "--jsonl", "--db", "i.db").stdout
+    (tmp_path / "t.csv").write_text("name,city\ntram,Porto\nbus,Lisbon\n", "utf-8")
+    qrank("index", "t.csv", "--no-embed", "--db", "i.db")
+    places = ("notes/birds.md:10-12", "water.pdf", "t.csv")
+    cited = qrank("get", *places, "--jsonl", "--db", "i.db").stdout
     lines = [json.loads(line) for line in cited.splitlines()]
     assert lines[0]["text"].startswith("Line 8")
     assert lines[0]["hash"] != lines[1]["hash"]

@@ -25,7 +25,8 @@ def text_hash(text: str) -> str:
 
 
 def verify_text(citation: Citation) -> Verdict | None:
-    """What has become of a citation of a text file; None for a file whose text is extracted."""
+    """What has become of a citation, as far as the bytes of its file tell; None where they do not:
+    it was changed, or the file's text is extracted."""
     path = Path(disk_path(citation.path))
     if not path.is_file():
         return Verdict("gone")
@@ -47,7 +48,7 @@ def verify_text(citation: Citation) -> Verdict | None:
             break
         if _hash(data[begin : begin + size]) == citation.hash:
             return Verdict("moved", begin, begin + size)
-    return Verdict("changed")
+    return None
 
 
 def _starts(data: bytes) -> Iterator[int]:
