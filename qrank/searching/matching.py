@@ -10,14 +10,8 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from qrank.errors import InputError
-from qrank.results import Answer, Mode, Scores
-from qrank.searching.search import Query, in_sort, select
-from qrank.searching.shown import Candidate, result_of
-from qrank.store.filters import Filter
-from qrank.store.interface import Store
 
 Span = tuple[int, int]
-AT_ONCE = 500  # chunks that are read at once
 MOST_PATTERN = 10_000  # characters
 
 
@@ -85,29 +79,3 @@ def _literal(literal: str) -> Callable[[str], Iterator[Span]]:
             at = text.find(literal, at + len(literal))
 
     return find
-
-
-def listed(store: Store, query: Query, filter: Filter) -> Answer:
-    """All that passes a filter and has the query's texts, in order of path and line, up to the
-    query's limit: an answer without a ranking."""
-    answer = Answer(query.text, Mode.bm25.value, {"embed": None, "rerank": None}, [])
-    ids = store.ids_in_order(filter)
-    wanted = query.limit + query.offset
-    found: dict[tuple[str, int, int], Candidate] = {}  # one that is in two collections once
-    for at in range(0, len(ids), AT_ONCE):
-        part = ids[at : at + AT_ONCE]
-        chunks = store.chunks(part)
-        for stored in (chunks[i] for i in part if i in chunks):
-            place = (stored.location, stored.chunk.start_byte, stored.chunk.end_byte)
-            if query.matcher is None or query.matcher(stored.chunk.text):
-                found.setdefault(place, Candidate(stored, Scores(), 1.0))
-        if len(found) >= wanted and query.per_file is None:
-            break
-    answer.candidates = len(found)
-    chosen = select([*found.values()], query)
-    results = [
-        result_of(rank, each, "match", matcher=query.matcher)
-        for rank, each in enumerate(chosen, 1 + query.offset)
-    ]
-    answer.results = in_sort(results, [each.chunk for each in chosen], query.sort)
-    return answer

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 DEPTH = 100  # candidates that each stage may bring, at least
 PASSAGES_A_FILE = 10  # looked at for each file that is wanted, when --per-file limits them
+READ_AT_ONCE = 500  # chunks, when all are gone through
 WIDER = 8  # times as many candidates, when too few of them match
 PREFIX_LENGTH = 3  # characters from which an unfinished word is looked up by its beginning
 
@@ -186,9 +187,29 @@ def search(
 
 
 def _listed(store: Store, query: Query, filter: Filter) -> Answer:
-    from qrank.searching.matching import listed  # which needs this module
-
-    return listed(store, query, filter)
+    """All that passes a filter and has the query's texts, in order of path and line, up to the
+    query's limit: an answer without a ranking."""
+    answer = Answer(query.text, Mode.bm25.value, {"embed": None, "rerank": None}, [])
+    ids = store.ids_in_order(filter)
+    wanted = query.limit + query.offset
+    found: dict[tuple[str, int, int], Candidate] = {}  # one that is in two collections once
+    for at in range(0, len(ids), READ_AT_ONCE):
+        part = ids[at : at + READ_AT_ONCE]
+        chunks = store.chunks(part)
+        for stored in (chunks[i] for i in part if i in chunks):
+            place = (stored.location, stored.chunk.start_byte, stored.chunk.end_byte)
+            if query.matcher is None or query.matcher(stored.chunk.text):
+                found.setdefault(place, Candidate(stored, Scores(), 1.0))
+        if len(found) >= wanted and query.per_file is None:
+            break
+    answer.candidates = len(found)
+    chosen = select([*found.values()], query)
+    results = [
+        result_of(rank, each, "match", matcher=query.matcher)
+        for rank, each in enumerate(chosen, 1 + query.offset)
+    ]
+    answer.results = in_sort(results, [each.chunk for each in chosen], query.sort)
+    return answer
 
 
 def _narrowed(filter: Filter, parsed: ParsedQuery) -> Filter:
