@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +18,20 @@ if TYPE_CHECKING:
     from qrank.settings import Reading
 
 IN_ARCHIVE = "!/"  # between the path of an archive and that of a file in it
+
+
+def hash_of(data: bytes) -> str:
+    """What a passage is known by in a citation: BLAKE2b of 128 bits, in hexadecimal."""
+    return hashlib.blake2b(data, digest_size=16).hexdigest()
+
+
+def text_hash(text: str) -> str:
+    """The hash of a passage, of its UTF-8.
+
+    >>> text_hash("tea")[:8]
+    '833ede41'
+    """
+    return hash_of(text.encode("utf-8", "surrogatepass"))
 
 
 class Mode(StrEnum):
@@ -223,8 +238,6 @@ class IndexedChunk:
     @property
     def hash(self) -> str:
         """The hash of its text, by which a citation can be verified."""
-        from qrank.searching.verify import text_hash
-
         return text_hash(self.text)
 
     def to_dict(self) -> dict[str, Any]:

@@ -251,7 +251,8 @@ def verify(citation: Citation) -> Verdict:
     """What has become of a cited passage: the file's bytes are compared, then its text, extracted
     anew."""
     from qrank.indexing.plan import plan
-    from qrank.searching.verify import text_hash, verify_text
+    from qrank.results import text_hash
+    from qrank.searching.verify import verify_text
 
     verdict = verify_text(citation)
     if verdict is not None:

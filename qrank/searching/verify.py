@@ -2,26 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
 from qrank.ingest.extract import HEAD, is_text
 from qrank.names import disk_path
-from qrank.results import Citation, Verdict
+from qrank.results import Citation, Verdict, hash_of
 
-HASH_BYTES = 16
 MOST_BYTES = 64 << 20  # of a file that is looked through
 MOST_HASHED = 256 << 20  # bytes in all, when a passage that moved is looked for
-
-
-def text_hash(text: str) -> str:
-    """The hash of a passage: BLAKE2b of 128 bits of its UTF-8, in hexadecimal.
-
-    >>> text_hash("tea")[:8]
-    '833ede41'
-    """
-    return _hash(text.encode("utf-8", "surrogatepass"))
 
 
 def verify_text(citation: Citation) -> Verdict | None:
@@ -38,7 +27,7 @@ def verify_text(citation: Citation) -> Verdict | None:
             return None
         data = head + file.read(MOST_BYTES)
     start, end = citation.start_byte, citation.end_byte
-    if _hash(data[start:end]) == citation.hash:
+    if hash_of(data[start:end]) == citation.hash:
         return Verdict("same", start, end)
     size = end - start
     hashed = 0
@@ -46,7 +35,7 @@ def verify_text(citation: Citation) -> Verdict | None:
         hashed += size
         if hashed > MOST_HASHED:
             break
-        if _hash(data[begin : begin + size]) == citation.hash:
+        if hash_of(data[begin : begin + size]) == citation.hash:
             return Verdict("moved", begin, begin + size)
     return None
 
@@ -62,7 +51,3 @@ def _starts(data: bytes) -> Iterator[int]:
         if blanks := len(line) - len(line.lstrip()):
             yield at + blanks
         at = end + 1
-
-
-def _hash(data: bytes) -> str:
-    return hashlib.blake2b(data, digest_size=HASH_BYTES).hexdigest()
