@@ -294,7 +294,7 @@ class Index(Closing):
 
     def get(self, id: str) -> IndexedChunk:
         """A chunk by the id that a result gives. Raises InputError when there is none."""
-        from qrank.searching.lookup import by_id
+        from qrank.searching.places.lookup import by_id
         from qrank.searching.shown import indexed_chunk
 
         return indexed_chunk(by_id(self._open(), id))
@@ -302,7 +302,7 @@ class Index(Closing):
     def indexed_content(self, id: str) -> bytes:
         """The file that a chunk is from, as it was indexed. Raises InputError when there is no
         such chunk, the file's content is another now, or it can't be read."""
-        from qrank.searching.lookup import by_id, content
+        from qrank.searching.places.lookup import by_id, content
 
         return content(by_id(self._open(), id))
 
@@ -310,7 +310,7 @@ class Index(Closing):
         """What the index has at a place: an id, PATH, PATH:FROM-TO, PATH:LINE, PATH#page=N, or a
         glob of paths; cut to its lines. around: so many lines more before and after it. Raises
         InputError when there is nothing."""
-        from qrank.searching.lookup import chunks_at
+        from qrank.searching.places.lookup import chunks_at
 
         require_type("place", place, str)
         return chunks_at(self._open(), place, around)
@@ -318,7 +318,7 @@ class Index(Closing):
     def file_chunks(self, path: str) -> list[IndexedChunk]:
         """All chunks of an indexed file, in its order. Raises InputError when it is in no
         collection of the index; the file itself is not read."""
-        from qrank.searching.lookup import chunks_of_path
+        from qrank.searching.places.lookup import chunks_of_path
         from qrank.searching.shown import indexed_chunk
 
         require_type("path", path, str)

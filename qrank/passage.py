@@ -1,6 +1,10 @@
-"""What a model is given of a chunk: the headings it stands under, then its text."""
+"""What a model is given of a chunk: the headings it stands under, then its text; and citations of
+passages."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
 
 VERSION = 1
 
@@ -24,3 +28,42 @@ def passage_hash(title: str, heading: str, text: str) -> bytes:
     return hashlib.blake2b(
         passage_text(title, heading, text).encode("utf-8"), digest_size=16, salt=bytes([VERSION])
     ).digest()
+
+
+@dataclass(frozen=True, slots=True)
+class Citation:
+    """A passage that is cited: what a file has between two bytes, and its hash (of its UTF-8,
+    BLAKE2b of 128 bits in hexadecimal). Of a format whose text is extracted they are bytes of
+    that text."""
+
+    path: str
+    start_byte: int
+    end_byte: int
+    hash: str
+    member: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What has become of a cited passage: it is the same in its place, has moved to another (whose
+    bytes are given), was changed, or its file is gone."""
+
+    status: Literal["same", "moved", "changed", "gone"]
+    start_byte: int | None = None
+    end_byte: int | None = None
+
+
+def hash_of(data: bytes) -> str:
+    """What a passage is known by in a citation: BLAKE2b of 128 bits, in hexadecimal."""
+    import hashlib
+
+    return hashlib.blake2b(data, digest_size=16).hexdigest()
+
+
+def text_hash(text: str) -> str:
+    """The hash of a passage, of its UTF-8.
+
+    >>> text_hash("tea")[:8]
+    '833ede41'
+    """
+    return hash_of(text.encode("utf-8", "surrogatepass"))

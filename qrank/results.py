@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,20 +17,6 @@ if TYPE_CHECKING:
     from qrank.settings import Reading
 
 IN_ARCHIVE = "!/"  # between the path of an archive and that of a file in it
-
-
-def hash_of(data: bytes) -> str:
-    """What a passage is known by in a citation: BLAKE2b of 128 bits, in hexadecimal."""
-    return hashlib.blake2b(data, digest_size=16).hexdigest()
-
-
-def text_hash(text: str) -> str:
-    """The hash of a passage, of its UTF-8.
-
-    >>> text_hash("tea")[:8]
-    '833ede41'
-    """
-    return hash_of(text.encode("utf-8", "surrogatepass"))
 
 
 class Mode(StrEnum):
@@ -238,6 +223,8 @@ class IndexedChunk:
     @property
     def hash(self) -> str:
         """The hash of its text, by which a citation can be verified."""
+        from qrank.passage import text_hash
+
         return text_hash(self.text)
 
     def to_dict(self) -> dict[str, Any]:
@@ -441,29 +428,6 @@ class Check:
     status: Literal["ok", "warn", "fail"]
     detail: str
     hint: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Citation:
-    """A passage that is cited: what a file has between two bytes, and its hash (of its UTF-8,
-    BLAKE2b of 128 bits in hexadecimal). Of a format whose text is extracted they are bytes of
-    that text."""
-
-    path: str
-    start_byte: int
-    end_byte: int
-    hash: str
-    member: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What has become of a cited passage: it is the same in its place, has moved to another (whose
-    bytes are given), was changed, or its file is gone."""
-
-    status: Literal["same", "moved", "changed", "gone"]
-    start_byte: int | None = None
-    end_byte: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,8 @@ from qrank.closing import Closing
 from qrank.errors import InputError
 from qrank.models.registry import AUTO, Registry, Role
 from qrank.names import disk_path
-from qrank.results import Citation, Embedded, Packed, RankedText, Result, Verdict
+from qrank.passage import Citation, Verdict
+from qrank.results import Embedded, Packed, RankedText, Result
 from qrank.settings import ANYWHERE, NO_SETTINGS, Placement, Reading, Settings, Walking
 
 if TYPE_CHECKING:
@@ -251,8 +252,8 @@ def verify(citation: Citation) -> Verdict:
     """What has become of a cited passage: the file's bytes are compared, then its text, extracted
     anew."""
     from qrank.indexing.plan import plan
-    from qrank.results import text_hash
-    from qrank.searching.verify import verify_text
+    from qrank.passage import text_hash
+    from qrank.searching.places.verify import verify_text
 
     verdict = verify_text(citation)
     if verdict is not None:

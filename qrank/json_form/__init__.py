@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from qrank.evaluation.measure import Difference
     from qrank.evaluation.report import Numbers, Scored
     from qrank.models.registry import Entry
+    from qrank.passage import Verdict
     from qrank.results import (
         Answer,
         Check,
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
         PackedChunk,
         PathStatus,
         Result,
-        Verdict,
     )
     from qrank.settings import Settings
     from qrank.upkeep.speeds import Speed

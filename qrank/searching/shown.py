@@ -11,7 +11,7 @@ from typing import Any
 from qrank.analysis.text import tokens
 from qrank.results import IndexedChunk, Result, Scores, StoredChunk
 from qrank.searching.freshness import is_stale
-from qrank.searching.ids import short_id
+from qrank.searching.places.ids import short_id
 
 
 @dataclass(slots=True)

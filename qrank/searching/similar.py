@@ -10,9 +10,9 @@ from qrank.errors import InputError
 from qrank.markup import readable
 from qrank.progress import Silent
 from qrank.results import Answer, Mode, Scores, StageScore, StoredChunk
-from qrank.searching.ids import find
-from qrank.searching.lookup import chunks_of, not_held
-from qrank.searching.places import parse_place
+from qrank.searching.places.ids import find
+from qrank.searching.places.lookup import chunks_of, not_held
+from qrank.searching.places.parse import parse_place
 from qrank.searching.search import (
     PASSAGES_A_FILE,
     Clock,

@@ -11,7 +11,7 @@ import typer
 
 from qrank import json_form
 from qrank.errors import InputError
-from qrank.results import Citation
+from qrank.passage import Citation
 
 
 def verify() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 
 from qrank.results import StoredChunk
@@ -16,6 +15,8 @@ _BITS = 40  # of a hash, that the letters are taken of
 
 def short_id(stored: StoredChunk) -> str:
     """The id of a chunk: of what it says, and where (its file, and which of equal ones it is)."""
+    import hashlib  # 3 ms
+
     place = f"{stored.location}\0{stored.copy}".encode("utf-8", "surrogateescape")
     of_place = hashlib.blake2b(place, digest_size=8).digest()
     return f"c{_letters(stored.passage_hash, _OF_PASSAGE)}{_letters(of_place, _OF_PLACE)}"

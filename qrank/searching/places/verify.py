@@ -7,7 +7,7 @@ from pathlib import Path
 
 from qrank.ingest.extract import HEAD, is_text
 from qrank.names import disk_path
-from qrank.results import Citation, Verdict, hash_of
+from qrank.passage import Citation, Verdict, hash_of
 
 MOST_BYTES = 64 << 20  # of a file that is looked through
 MOST_HASHED = 256 << 20  # bytes in all, when a passage that moved is looked for

@@ -9,8 +9,8 @@ from qrank.errors import InputError, NoTextError
 from qrank.names import spellings
 from qrank.results import IndexedChunk, StoredChunk
 from qrank.searching.build_filter import build_filter
-from qrank.searching.ids import find
-from qrank.searching.places import Place, parse_place, within
+from qrank.searching.places.ids import find
+from qrank.searching.places.parse import Place, parse_place, within
 from qrank.searching.shown import indexed_chunk
 from qrank.store.interface import Store
 

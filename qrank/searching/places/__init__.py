@@ -1,0 +1,1 @@
+"""How a hit is named (ids, places in files), found again, and verified."""
