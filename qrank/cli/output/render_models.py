@@ -103,12 +103,14 @@ def _line(name: str, value: object) -> None:
 
 
 def pulled(name: str, entry: Entry, path: Path, fetched: bool) -> None:
-    """One line on a model that is here now, and on stderr what to do with it."""
+    """One line on a model that is here now, and on stderr what to do with one that did not come
+    with qrank."""
     from qrank.models import in_use
 
     held = size(path.stat().st_size)
     report(f"{name}: {'' if fetched else 'already installed, '}{held}, {path}")
-    warning(f"next: {in_use.command(replace(entry, alias=name))}")
+    if not entry.bundled:
+        warning(f"next: {in_use.command(replace(entry, alias=name))}")
 
 
 def verified(results: Sequence[dict[str, Any]]) -> None:
