@@ -47,7 +47,7 @@ def matcher(patterns: Sequence[str], literals: Sequence[str]) -> Matcher | None:
 
 def _regex(pattern: str) -> Callable[[str], Iterator[Span]]:
     try:
-        import re2  # type: ignore[import-untyped]  # google-re2
+        import re2  # google-re2
     except ImportError:
         raise InputError("--regex needs google-re2", hint="pip install google-re2") from None
     if not pattern or len(pattern) > MOST_PATTERN:
