@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 from loopback import Handler, serving
-from support import COMMAND, SAMPLE, Run, clean_environment, complaint
+from support import COMMAND, SAMPLE, Run, clean_environment, complaint, wait_until
 from warm_process import status, warm_process
 
 from qrank.agents.deadline import Cancellable, CancelledError
@@ -281,10 +281,11 @@ def test_the_warm_process_runs_the_models_as_long_as_it_is_there(
     with Spoken(project, **variables) as server:
         server.initialize("2025-06-18")
         with warm_process(environment):
-            assert "rerank score" in ask("renew a certificate")
+            # On a busy machine ten seconds may be too short; what was computed is kept.
+            wait_until(lambda: "rerank score" in ask("renew a certificate"))
             roles = {model["role"] for model in status(environment)["models"]}
             assert roles == {"embedder", "reranker"}
-        assert "rerank score" in ask("fix the brakes")  # it has ended
+        wait_until(lambda: "rerank score" in ask("fix the brakes"))  # it has ended
 
 
 def test_a_slow_reranker_costs_its_order_and_not_the_answer(
@@ -294,6 +295,7 @@ def test_a_slow_reranker_costs_its_order_and_not_the_answer(
     db = project / ".qrank" / "index.db"
     with silent_server() as url, Pool() as pool:
         tools = Tools(pool, load_settings, db=db, rerank_model=url, budget=0.2)
+        wait_until(lambda: "fused score" in tools.search("a certificate", rerank=False))
         found = tools.search("renew a certificate")
         assert "not reranked: the reranker did not answer within 0.2 s" in found
         assert "fused score" in found
