@@ -90,7 +90,7 @@ def test_a_search_is_answered_as_on_the_command_line(
 
 
 def test_so_are_the_others(folder: Path, web: Web, qrank: Qrank) -> None:
-    found = web.ask("/v1/search", {"query": "certificate", "mode": "bm25", "matches": True})[2]
+    found = web.ask("/v1/search", {"query": "certificate", "mode": "bm25"})[2]
     first = found["results"][0]
     words = {first["text"][start:end].lower() for start, end in first["matches"]}
     assert any(word.startswith("certificate") for word in words)

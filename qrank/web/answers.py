@@ -13,14 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 from qrank import json_form
 from qrank.agents.deadline import Cancellable
-from qrank.analysis import text as analyser
 from qrank.errors import InputError
 from qrank.serve.pool import Pool
 from qrank.web.problems import ProblemError
 
 if TYPE_CHECKING:
     from qrank.api import Index
-    from qrank.results import Answer
 
 GROUP = 32  # texts that are embedded before it is looked whether anybody still waits
 _SEARCH_OPTIONS = {  # by their names in a request: what Index.search calls them
@@ -53,11 +51,7 @@ class Answers:
         with self._pool.index(self.path(asked.get("db")), **models) as index:
             answer = index.search(asked["query"], progress=progress, **options)
             terms = index.bm25_terms(answer) if asked.get("explain") else None
-        found = json_form.answer(answer, terms=terms)
-        if asked.get("matches"):
-            for each in found["results"]:
-                each["matches"] = matches(each["text"], answer)
-        return found
+        return json_form.answer(answer, terms=terms)
 
     def similar(self, asked: dict[str, Any], progress: Cancellable) -> Any:
         """What `qrank similar --json` prints."""
@@ -147,14 +141,6 @@ class Answers:
         if hasattr(os, "geteuid") and found.st_uid != os.geteuid():
             raise ProblemError(403, f"{named} belongs to another user")
         return path
-
-
-def matches(text: str, answer: Answer) -> list[tuple[int, int]]:
-    """Where the words of a query are in a text, as characters from and to."""
-    wanted = set(answer.terms)
-    return [
-        (start, end) for start, end, terms in analyser.tokens(text) if wanted.intersection(terms)
-    ]
 
 
 def list_of_floats(vector: Any) -> list[float]:

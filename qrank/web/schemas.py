@@ -100,7 +100,6 @@ SEARCH = _object(
     since=_text("only files modified at this date or later", pattern=_DATE),
     until=_text("only files modified before this date", pattern=_DATE),
     explain=_switch("whether results say what each term added to their score"),
-    matches=_switch("whether results say where in their text the query's words are"),
     unfinished=_switch("whether the last word is still being typed"),
     embed_model=MODEL,
     rerank_model=MODEL,

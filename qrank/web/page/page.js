@@ -66,7 +66,7 @@ async function ask(path, body, signal) {
 }
 
 function wanted() {
-  const body = { query: at("query").value, limit: 30, matches: true, explain: true };
+  const body = { query: at("query").value, limit: 30, explain: true };
   for (const name of FILTERS) if (name !== "mode" && at(name).value) body[name] = at(name).value;
   return body;
 }
