@@ -96,6 +96,7 @@ def result(result: Result, fields: Sequence[str] = (), terms: Terms | None = Non
     """
     parts = asdict(result)
     parts["hash"] = result.hash
+    parts["matches"] = [list(span) for span in result.matches]
     value = {name: parts[name] for name in RESULT_FIELDS}
     scores = value["scores"]
     if terms is None:
