@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from qrank.api import Index
+    from qrank.arguments import FilterOptions
     from qrank.config import load_settings
     from qrank.errors import (
         ExtractError,
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
         Check,
         Chunk,
         Embedded,
+        FieldCount,
         FileProblem,
         IndexedChunk,
         IndexedFile,
@@ -39,8 +41,10 @@ if TYPE_CHECKING:
         Scores,
         Signature,
         SkipReason,
+        Sort,
         StageScore,
         Stale,
+        ValueCount,
     )
     from qrank.settings import Placement, Reading, Settings, Walking
     from qrank.standalone import Embedding, Reranking, changes, embed, pack, plan, rerank
@@ -49,6 +53,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "qrank.api": ("Index",),
+    "qrank.arguments": ("FilterOptions",),
     "qrank.config": ("load_settings",),
     "qrank.standalone": ("Embedding", "Reranking", "changes", "embed", "pack", "plan", "rerank"),
     "qrank.errors": (
@@ -63,6 +68,7 @@ _HOMES = {
             "Check",
             "Chunk",
             "Embedded",
+            "FieldCount",
             "FileProblem",
             "IndexReport",
             "Mode",
@@ -75,7 +81,7 @@ _HOMES = {
             "SkipReason",
             "RankedText",
         ),
-        *("RerankScore", "Result", "Scores", "StageScore", "Stale"),
+        *("RerankScore", "Result", "Scores", "Sort", "StageScore", "Stale", "ValueCount"),
     ),
     "qrank.settings": ("Placement", "Reading", "Settings", "Walking"),
 }
@@ -86,8 +92,10 @@ __all__ = [
     "Embedded",
     "Embedding",
     "ExtractError",
+    "FieldCount",
     "FilePlan",
     "FileProblem",
+    "FilterOptions",
     "Index",
     "IndexFileError",
     "IndexReport",
@@ -113,8 +121,10 @@ __all__ = [
     "Settings",
     "Signature",
     "SkipReason",
+    "Sort",
     "StageScore",
     "Stale",
+    "ValueCount",
     "Walking",
     "__version__",
     "changes",

@@ -61,7 +61,7 @@ def test_one_path_or_name_is_a_list_of_one(tmp_path: Path) -> None:
         assert len(list(qrank.plan(folder))) == 2
         found = index.search("tea", mode="bm25", collections="drinks", types="md")
         assert [result.path for result in found.results] == [str(folder / "tea.md")]
-        assert index.count("drinks", types="txt") == 1
+        assert index.count(collections="drinks", types="txt") == 1
         assert index.search("tea", mode="bm25", collections="d").results == []
         assert len([line for line in index.export(collections="drinks") if "path" in line]) == 2
         assert index.remove(str(folder / "tea.md")) == 1
@@ -252,7 +252,7 @@ def test_a_reranker_kept_loaded_scores_as_one_loaded_for_each_query() -> None:
         assert reranking(query, texts) == qrank.rerank(query, texts, model="tiny")
     told = reranking("owl", texts, instruction="Find birds", candidates=1)
     assert told == qrank.rerank("owl", texts, model="tiny", instruction="Find birds", candidates=1)
-    assert [item.index for item in told] == [2]
+    assert [item.index for item in told if item.score is not None] == [2]
     with pytest.raises(qrank.QrankError, match="query is empty"):
         reranking(" ", texts)
     assert reranking("tea", []) == []
