@@ -376,7 +376,7 @@ def test_hints_say_why(qrank: Qrank, sample_db: Path, tmp_path: Path) -> None:
         ),
         (["tides", "--collection", "nope"], "there is no collection nope; there are: default"),
         (["tides", "--path", "*.nope"], "no indexed file matches --path *.nope"),
-        (["tides", "--type", "nope"], "no indexed file ends in nope (--type takes md, "),
+        (["tides", "--type", "nope"], "no indexed file is of type nope; --type takes archive, "),
         (["tides", "--since", "2090-01-01"], "no indexed file was modified since 2090-01-01"),
         (["tides", "--until", "1980-01-01"], "no indexed file was modified before 1980-01-01"),
         (

@@ -77,7 +77,8 @@ def answer(answer: Answer, fields: Sequence[str] = (), terms: Terms | None = Non
     """The answer to a query; of its results only these fields, when any are named. terms: as in
     `result`."""
     value = asdict(replace(answer, results=[]))
-    del value["terms"], value["parts"]
+    for own in ("terms", "parts", "promised", "needed"):
+        del value[own]
     value["timings_ms"] = {stage: _rounded(ms) for stage, ms in answer.timings_ms.items()}
     value["results"] = results(answer, fields, terms)
     return {"schema": SCHEMA, **value}

@@ -158,7 +158,9 @@ def _no_file(store: Store, status: Mapping[str, Any], filter: FilterOptions) -> 
         return f"no indexed file matches --path {named}"
     if types and not store.count_chunks(build_filter(types=types)):
         known = ", ".join(sorted(formats()))
-        return f"no indexed file is of type {' or '.join(types)}; there are: {known}, and suffixes"
+        return (
+            f"no indexed file is of type {' or '.join(types)}; --type takes {known}, and suffixes"
+        )
     if since and not store.count_chunks(build_filter(since=since)):
         return f"no indexed file is dated {since} or later (--since)"
     if until and not store.count_chunks(build_filter(until=until)):

@@ -55,9 +55,9 @@ def _merged(results: Sequence[Result]) -> list[PackedChunk]:
 
 
 def _follows(before: Result, result: Result) -> bool:
-    """Whether only blanks lie between two chunks: a file's ids were given in their order."""
+    """Whether only blanks lie between two chunks: those of a file are numbered in their order."""
     same_file = (before.location, before.collection) == (result.location, result.collection)
-    return same_file and int(result.id) == int(before.id) + 1
+    return same_file and result.number == before.number + 1
 
 
 def _chunk(run: Sequence[Result]) -> PackedChunk:
