@@ -55,7 +55,7 @@ def test_a_full_disk_is_said_and_nothing_is_lost(tmp_path: Path) -> None:
     folder, disk = tmp_path / "notes", tmp_path / "disk"
     make_tree(folder, 0)
     disk.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "none", disk]
+    mount = ["mount", "-t", "tmpfs", "-o", "size=2m", "none", disk]
     if subprocess.run(mount, capture_output=True, check=False).returncode:
         pytest.skip("nothing can be mounted here")
     try:

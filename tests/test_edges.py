@@ -92,7 +92,7 @@ def test_a_stderr_that_takes_nothing_costs_nothing(
     words = ("index", "notes", "left.docx", "--no-embed", "--db", "i.db")
     run = qrank(*words, prefix=shell(redirection))
     assert run.returncode == 0
-    assert run.stdout.startswith("2 unchanged, 1 skipped;")
+    assert run.stdout.startswith("3 unchanged, 1 skipped;")
     run = qrank("search", "kestrel", "--db", "nowhere.db", prefix=shell(redirection))
     assert (run.returncode, run.stdout) == (2, "")
 

@@ -14,6 +14,7 @@ from textual.pilot import Pilot
 from textual.widgets import Input, OptionList, Static
 
 from qrank import Index
+from qrank.cli import app
 from qrank.cli.app import root
 from qrank.cli.interactive.screen import Screen
 from qrank.cli.state import Run as CommandRun
@@ -30,7 +31,9 @@ def drive(
     """Run the app without a terminal, and steps in it."""
 
     async def run() -> None:
-        screen = Screen(Index(db, rerank_model=rerank_model), query, (), None, CommandRun(root))
+        screen = Screen(
+            Index(db, rerank_model=rerank_model), query, (), None, CommandRun(root, app.run)
+        )
         async with screen.run_test(size=(120, 30)) as pilot:
             await steps(screen, pilot)
 

@@ -120,12 +120,12 @@ def test_the_workflow_does_what_the_readme_says() -> None:
     [on_windows] = [run for run in runs if "Scripts/pytest" in run]
     readme = (ROOT / "README.md").read_text("utf-8")
     commands = [
-        part.strip().removeprefix(".venv/bin/")
+        part.strip().removeprefix("(").partition(" || ")[0].removeprefix(".venv/bin/")
         for heading in ("## Try it", "## Test it")
         for part in readme.split(heading)[1].split("```")[1].removeprefix("sh\n").split("&&")
         if ".venv/bin/" in part and "pip install" not in part
     ]
-    assert len(commands) == 4
+    assert len(commands) == 5
     for command in commands:
         assert f".venv/Scripts/{command}" in on_windows
 
@@ -241,7 +241,7 @@ def test_editors_of_windows(monkeypatch: pytest.MonkeyPatch) -> None:
         (r"C:\Windows\notepad.exe", ["a.md"]),
         (r"C:\vim\gvim.exe", ["+3", "a.md"]),
     ):
-        command = editor.arguments(line, file, 3)
+        command = editor.arguments(line, editor.Place(file, 3))
         assert command[1:] == expected
         assert command[0] == line.removesuffix(" -n").strip('"')
     with pytest.raises(ValueError, match="quotation"):

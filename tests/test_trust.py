@@ -16,7 +16,7 @@ from support import COMMAND, Run, complaint
 
 from qrank.config import KEYS, PROJECT_KEYS, load_settings
 from qrank.errors import InputError
-from qrank.settings import NUMBERS, SECONDS
+from qrank.settings import CHOICES, NUMBERS, SECONDS
 from qrank.urls import is_url, parse
 
 KEY = "secret-of-the-user"
@@ -202,7 +202,8 @@ def test_what_a_project_may_set_works(
     assert "notes" in [collection["name"] for collection in collections]
     assert qrank("search", "tide").returncode == 0
     for key in KEYS:
-        run = qrank("config", "set", "--project", key, "1" if key in NUMBERS | SECONDS else "tiny")
+        value = "1" if key in NUMBERS | SECONDS else CHOICES.get(key, ("tiny",))[0]
+        run = qrank("config", "set", "--project", key, value)
         if key not in PROJECT_KEYS:
             assert f"a project can't set the setting '{key}'" in complaint(run)
 

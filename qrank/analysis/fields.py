@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterator, Mapping
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import MAXYEAR, UTC, date, datetime, time, timedelta
 from typing import NamedTuple
 
 TEXT, NUMBER, DATE, TRUTH = "text", "number", "date", "truth"
@@ -119,7 +119,7 @@ def date_span(text: str, now: datetime | None = None) -> tuple[float, float] | N
             return _iso(found)
         if _YEAR.fullmatch(text):
             year = int(text)
-            return seconds(datetime(year, 1, 1)), seconds(datetime(year + 1, 1, 1))
+            return seconds(datetime(year, 1, 1)), _first_of(year + 1, 1)
         if _MAIL.match(text):
             from email.utils import parsedate_to_datetime  # 10 ms that few need
 
@@ -138,15 +138,26 @@ def seconds(moment: datetime) -> float:
         return moment.replace(tzinfo=moment.tzinfo or UTC).timestamp()
 
 
+def _later(moment: datetime, by: timedelta) -> float:
+    """Seconds since 1970 of a moment and some more; the last there is where the calendar ends."""
+    try:
+        return seconds(moment + by)
+    except OverflowError:
+        return seconds(datetime.max)
+
+
+def _first_of(year: int, month: int) -> float:
+    return seconds(datetime.max if year > MAXYEAR else datetime(year, month, 1))
+
+
 def _iso(found: re.Match[str]) -> tuple[float, float]:
     year, month, day, hour, minute, second, zone = found.groups()
     if day is None:
         first = datetime(int(year), int(month), 1)
-        after = datetime(int(year) + int(month) // 12, int(month) % 12 + 1, 1)
-        return seconds(first), seconds(after)
+        return seconds(first), _first_of(int(year) + int(month) // 12, int(month) % 12 + 1)
     whole = datetime(int(year), int(month), int(day), int(hour or 0), int(minute or 0))
     if hour is None:
-        return seconds(whole), seconds(whole + timedelta(days=1))
+        return seconds(whole), _later(whole, timedelta(days=1))
     if zone:
         whole = whole.replace(tzinfo=datetime.strptime(zone.upper(), "%z").tzinfo)
     start = seconds(whole) + int(second or 0)

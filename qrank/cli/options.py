@@ -197,7 +197,11 @@ def _date(option: str, *, end: bool) -> Callable[[str], datetime]:
                 f"{option} takes a date, not {value!r}",
                 hint="write YYYY-MM-DD, YYYY-MM, YYYY-MM-DDThh:mm, yesterday or 2w (d, w, m, y)",
             )
-        return datetime.fromtimestamp(span[1] if end else span[0])
+        moment = span[1] if end else span[0]
+        try:
+            return datetime.fromtimestamp(moment)
+        except (ValueError, OverflowError):  # beyond an end of the calendar
+            return datetime.max if moment > 0 else datetime.min
 
     return parse
 
