@@ -19,10 +19,15 @@ collect_ignore = ["test_terminal.py", "test_interactive.py", "test_crash.py"] * 
 
 
 @pytest.fixture(autouse=True, scope="session")
-def cache_of_the_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """What is cached in this process must not be there in the next run."""
+def home_of_the_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """This process has a home of its own, too: the user's may have models, which `auto` would take,
+    and what is cached here must not be there in the next run."""
+    home = tmp_path_factory.mktemp("home-of-tests")
     with pytest.MonkeyPatch.context() as patched:
-        patched.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        for name in [name for name in os.environ if name.startswith(("QRANK_", "XDG_"))]:
+            patched.delenv(name)
+        patched.setenv("HOME", str(home))
+        patched.setenv("XDG_CACHE_HOME", str(home / "cache"))
         yield
 
 
