@@ -377,8 +377,8 @@ def test_hints_say_why(qrank: Qrank, sample_db: Path, tmp_path: Path) -> None:
         (["tides", "--collection", "nope"], "there is no collection nope; there are: default"),
         (["tides", "--path", "*.nope"], "no indexed file matches --path *.nope"),
         (["tides", "--type", "nope"], "no indexed file is of type nope; --type takes archive, "),
-        (["tides", "--since", "2090-01-01"], "no indexed file was modified since 2090-01-01"),
-        (["tides", "--until", "1980-01-01"], "no indexed file was modified before 1980-01-01"),
+        (["tides", "--since", "2090-01-01"], "no indexed file is dated 2090-01-01 or later"),
+        (["tides", "--until", "1980-01-01"], "no indexed file is dated before 1980-01-02"),
         (
             ["tides", "--type", "txt", "--path", "*world*"],
             "no indexed file matches --path and --type",

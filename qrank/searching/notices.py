@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 from qrank.analysis.text import STOP_WORDS, tokens
@@ -162,9 +163,9 @@ def _no_file(store: Store, status: Mapping[str, Any], filter: FilterOptions) -> 
             f"no indexed file is of type {' or '.join(types)}; --type takes {known}, and suffixes"
         )
     if since and not store.count_chunks(build_filter(since=since)):
-        return f"no indexed file is dated {since} or later (--since)"
+        return f"no indexed file is dated {_shown(since)} or later (--since)"
     if until and not store.count_chunks(build_filter(until=until)):
-        return f"no indexed file is dated before {until} (--until)"
+        return f"no indexed file is dated before {_shown(until)} (--until)"
     where = text_list("where", filter.get("where", ()))
     for condition in where:
         if not store.count_chunks(build_filter(where=condition, store=store)):
@@ -173,3 +174,8 @@ def _no_file(store: Store, status: Mapping[str, Any], filter: FilterOptions) -> 
         options = [f"--{_OPTIONS.get(name, name)}" for name, value in filter.items() if value]
         return f"no indexed file matches {', '.join(options[:-1])} and {options[-1]}"
     return ""
+
+
+def _shown(moment: datetime) -> str:
+    """A moment as people write it: the day alone when it is its beginning."""
+    return moment.isoformat(" ").removesuffix(" 00:00:00")
