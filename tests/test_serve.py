@@ -434,7 +434,7 @@ def test_a_model_s_process_can_be_a_program_of_its_own(
         "sys.argv = ['qrank', 'serve', '--foreground', '--model-idle', '1']\n"
         "from qrank.__main__ import main; main()"
     )
-    server = subprocess.Popen([sys.executable, "-c", script], env=environment)
+    server = subprocess.Popen([sys.executable, "-P", "-c", script], env=environment)
     try:
         wait_until(lambda: status(environment)["running"], server)
         run = qrank("search", "--db", db, "tide", "--debug")
