@@ -46,6 +46,13 @@ class Store:
         self.pairs: list[dict[str, object]] = []
         self.numbers: dict[str, int] = {}
 
+    def read(self, path: Path) -> None:
+        """Take the texts that an earlier script wrote, as they are."""
+        for line in path.read_text(encoding="utf-8").splitlines():
+            row = json.loads(line)
+            self.numbers[row["text"]] = len(self.texts)
+            self.texts.append(row)
+
     def text(self, text: str, lang: str, side: str) -> int:
         """Add a text (cut to most_chars) unless it is there, and return its number."""
         text = text.strip()[: self.most_chars]

@@ -131,10 +131,7 @@ def main() -> None:
     args = parser.parse_args()
     random.seed(6)
     store = data.Store(MOST_CHARS)
-    for line in (args.build / "texts.jsonl").read_text(encoding="utf-8").splitlines():
-        row = json.loads(line)
-        store.numbers[row["text"]] = len(store.texts)
-        store.texts.append(row)
+    store.read(args.build / "texts.jsonl")
     before = len(store.texts)
 
     def add(source: str, lang: str, rows: list[Pair], most: float) -> None:
