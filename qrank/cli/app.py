@@ -171,9 +171,11 @@ def _advised(error: QrankError, run: Run) -> str:
     """An error, with the advice that fits the working folder."""
     if isinstance(error.__cause__, FileNotFoundError) and run.folder is None:
         return GONE
-    # (Only here are the settings sure to be right: the error may be about them.)
-    if isinstance(error, NoIndexError) and not (
-        run.db is not None or "db" in run.settings.values or not is_in_repository(run.folder)
+    if (
+        isinstance(error, NoIndexError)  # asked first: an error may be about the settings
+        and run.db is None
+        and "db" not in run.settings.values
+        and is_in_repository(run.folder)
     ):
         return f"{error.what}; make one for this repository with: qrank init && qrank index ."
     return str(error)

@@ -251,17 +251,20 @@ class _Mails:
             or (main == "image" and not self._reading.ocr)
         ):
             data = part.get_payload(decode=True)
-            least = 1
-            if main == "image":  # (its name often lacks what kind it is)
-                name, least = f"{PurePath(name or 'picture').stem}.{kind[6:]}", OF_A_LOGO
-                name *= is_picture(name)
-            name = name or _NAMES.get(kind, "")
+            least = OF_A_LOGO if main == "image" else 1
+            name = _picture_name(part, name) if main == "image" else name or _NAMES.get(kind, "")
             if name and isinstance(data, bytes) and len(data) >= least:
                 self._size += len(data)
                 if self._size > MAX_ATTACHED:
                     self._left_out.append((name, f"more than {MAX_ATTACHED >> 20} MiB attached"))
                 else:
                     self._files[name, data] = None
+
+
+def _picture_name(part: EmailMessage, name: str) -> str:
+    """What to read a picture as: its own name often lacks its kind. Empty when it can't be read."""
+    name = f"{PurePath(name or 'picture').stem}.{part.get_content_subtype()}"
+    return name if is_picture(name) else ""
 
 
 def _parts_are(count: int) -> str:
