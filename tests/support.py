@@ -117,3 +117,19 @@ def wait_until(condition: Callable[[], object], run: subprocess.Popen[Any] | Non
         assert run is None or run.poll() is None, "it ended before"
         assert time.monotonic() < deadline
         time.sleep(0.02)
+
+
+def distance(path: Path, cases: list[dict[str, Any]]) -> float:
+    """The largest difference of P(relevant) from what the reference answers, several in a pack."""
+    from qrank.llama.gguf import read_header
+    from qrank.llama.reranker import LlamaReranker
+    from qrank.settings import ANYWHERE
+
+    reranker = LlamaReranker(read_header(path), ANYWHERE)
+    found = 0.0
+    for query in {case["query"] for case in cases}:
+        of_query = [case for case in cases if case["query"] == query]
+        scores = [s for b in reranker.scores(query, [c["doc"] for c in of_query]) for s in b]
+        found = max(found, *(abs(s - c["score"]) for s, c in zip(scores, of_query, strict=True)))
+    reranker.close()
+    return found

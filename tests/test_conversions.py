@@ -13,11 +13,10 @@ import numpy as np
 import pytest
 from modernbert_folder import EXPECTED as MODERNBERT
 from modernbert_folder import publish
-from support import PARITY, Run, complaint
+from support import PARITY, Run, complaint, distance
 
 from qrank.llama.embedder import LlamaEmbedder
 from qrank.llama.gguf import Kind, read_header
-from qrank.llama.reranker import LlamaReranker
 from qrank.llama.token_types import typed_inputs
 from qrank.models.convert import convert
 from qrank.settings import ANYWHERE
@@ -80,17 +79,6 @@ def closeness(path: Path) -> float:
     vectors = embedder.documents([case["text"] for case in cases]).vectors
     embedder.close()
     return float((vectors * np.array([case["vec"] for case in cases])).sum(axis=1).min())
-
-
-def distance(path: Path, cases: list[dict[str, Any]]) -> float:
-    reranker = LlamaReranker(read_header(path), ANYWHERE)
-    found = 0.0
-    for query in {case["query"] for case in cases}:
-        of_query = [case for case in cases if case["query"] == query]
-        scores = [s for b in reranker.scores(query, [c["doc"] for c in of_query]) for s in b]
-        found = max(found, *(abs(s - c["score"]) for s, c in zip(scores, of_query, strict=True)))
-    reranker.close()
-    return found
 
 
 SPLITS = pytest.mark.parametrize("pre", ["qwen2", "qwen35", "default", None])

@@ -5,17 +5,15 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from modernbert_folder import EXPECTED, change, publish
-from support import Run, last_complaint, write_safetensors
+from support import Run, distance, last_complaint, write_safetensors
 
 from qrank.llama.embedder import LlamaEmbedder
 from qrank.llama.engine import Frame, Model
 from qrank.llama.gguf import HEAD, Kind, read_header
-from qrank.llama.reranker import LlamaReranker
 from qrank.models.convert import convert
 from qrank.models.convert.weights import weights
 from qrank.prompts import clean
@@ -23,18 +21,6 @@ from qrank.settings import ANYWHERE
 
 Qrank = Callable[..., Run]
 POOLING = pytest.mark.parametrize("pooling", ["mean", "cls"])
-
-
-def distance(path: Path, cases: list[dict[str, Any]]) -> float:
-    """The largest difference of P(relevant) from what the reference answers, several in a pack."""
-    reranker = LlamaReranker(read_header(path), ANYWHERE)
-    found = 0.0
-    for query in {case["query"] for case in cases}:
-        of_query = [case for case in cases if case["query"] == query]
-        scores = [s for b in reranker.scores(query, [c["doc"] for c in of_query]) for s in b]
-        found = max(found, *(abs(s - c["score"]) for s, c in zip(scores, of_query, strict=True)))
-    reranker.close()
-    return found
 
 
 @POOLING
