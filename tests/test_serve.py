@@ -364,16 +364,17 @@ def test_a_client_that_goes_away_takes_its_work_with_it(
 
 
 @pytest.mark.usefixtures("server")
+@pytest.mark.parametrize("where", [(), ("--no-serve",)])
 @pytest.mark.parametrize(
     ("number", "ended", "said"),
     [(signal.SIGINT, 130, "qrank: interrupted\n"), (signal.SIGTERM, 143, "qrank: terminated\n")],
 )
-def test_signals_end_a_run_as_without_it(
-    environment: dict[str, str], number: int, ended: int, said: str
+def test_signals_end_a_run_though_nobody_reads_its_output(
+    environment: dict[str, str], where: tuple[str, ...], number: int, ended: int, said: str
 ) -> None:
     before = status(environment)["commands"]
     client = subprocess.Popen(
-        [COMMAND, "embed"],
+        [COMMAND, "embed", *where],
         env=environment,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -383,11 +384,14 @@ def test_signals_end_a_run_as_without_it(
     assert client.stdout
     client.stdin.write(b"tide\n" * 32)
     client.stdin.flush()
-    assert client.stdout.readline().startswith(b'{"text": "tide"') or True
-    assert status(environment)["commands"] == before + 1
+    assert client.stdout.readline().startswith(b'{"text": "tide"')
+    assert status(environment)["commands"] == before + (not where)
     client.send_signal(number)
-    _, stderr = client.communicate(timeout=120)
-    assert (client.returncode, stderr.decode()) == (ended, said)
+    # stdin stays open until then: at its end the command would end by itself.
+    client.wait(timeout=120)
+    assert client.stderr
+    assert (client.returncode, client.stderr.read().decode()) == (ended, said)
+    client.communicate()
 
 
 @pytest.mark.usefixtures("server")

@@ -18,6 +18,7 @@ import typer
 from typer._click.exceptions import ClickException, NoArgsIsHelpError  # typer is pinned below 0.29
 from typer.models import CommandInfo
 
+from qrank.cli import streams
 from qrank.cli.commands import (
     chunks,
     config,
@@ -135,6 +136,8 @@ def run(opened: Callable[[str], None] | None = None) -> int:
     except ClickException as error:
         return _fail(_usage(error), 2)
     except (typer.Abort, KeyboardInterrupt, Terminated) as error:
+        if not isinstance(error, typer.Abort):
+            streams.drop_unread()
         # watchfiles turns what a signal's handler raises into KeyboardInterrupt.
         if isinstance(error, Terminated) or _was_terminated():
             return _fail(str(error) or "terminated", 128 + signal.SIGTERM)

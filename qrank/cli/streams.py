@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import io
 import os
+import stat
 import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, TextIO
@@ -81,4 +82,11 @@ def give_up_stdout() -> None:
     try:
         sys.stdout.flush()
     except (OSError, OutputError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+
+
+def drop_unread() -> None:
+    """After a signal: drop what a pipe or terminal has not taken yet. Whoever reads it may have
+    stopped, and writing would wait for that. A file takes everything at once."""
+    if not stat.S_ISREG(os.fstat(1).st_mode):
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
