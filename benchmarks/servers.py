@@ -17,9 +17,9 @@ import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from multiprocessing.connection import Connection
 
+from qrank.model_servers.client import Server
+from qrank.model_servers.embedder import BATCH, ServerEmbedder
 from qrank.prompts import Templates
-from qrank.servers.client import Server
-from qrank.servers.embedder import BATCH, ServerEmbedder
 from qrank.urls import parse
 
 DIMS = 1024

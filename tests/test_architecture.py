@@ -35,14 +35,14 @@ LAYERS = {  # each may import those after it
     "indexing": {"inference", "ingest", "progress", "store", "llama", "models"},
     "searching": {"inference", "ingest", "progress", "store", "models"},
     "upkeep": {"inference", "progress", "store", "llama", "models"},
-    "inference": {"store", "llama", "servers", "models"},
+    "inference": {"store", "llama", "model_servers", "models"},
     "json_form": {"evaluation", "models", "upkeep"},  # their types
     "config": {"ingest"},  # how git is configured
     "progress": set(),
     "ingest": set(),
     "store": set(),
     "llama": set(),
-    "servers": set(),
+    "model_servers": set(),
     "models": set(),
 }
 EVERYWHERE = {"results", "errors", "settings", "analysis", "names", "prompts", ""}
@@ -119,7 +119,7 @@ def test_no_folder_holds_more_than_one_can_look_over() -> None:
 
 
 READERS = {  # of the environment and the working folder: others are handed what they say
-    *("cli/state.py", "config.py", "models/places.py", "servers/keys.py"),
+    *("cli/state.py", "config.py", "models/places.py", "model_servers/keys.py"),
     *("names.py",),  # relative paths
     *("serve/places.py", "serve/client.py", "serve/command.py", "serve/host.py", "serve/remote.py"),
     *("cli/commands/tui.py", "llama/binding.py", "models/hub.py"),  # they set what libraries read

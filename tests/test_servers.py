@@ -15,10 +15,10 @@ import pytest
 from model_server import DIMS, ModelServer, logit, sigmoid, vector
 from support import Run, complaint
 
+from qrank.model_servers import client
+from qrank.model_servers.client import Server
+from qrank.model_servers.embedder import ServerEmbedder
 from qrank.prompts import Templates
-from qrank.servers import client
-from qrank.servers.client import Server
-from qrank.servers.embedder import ServerEmbedder
 from qrank.urls import parse
 
 Qrank = Callable[..., Run]

@@ -18,8 +18,8 @@ from model_server import ModelServer
 from support import COMMAND, Run, wait_until
 
 import qrank
+from qrank.model_servers.embedder import IN_FLIGHT, PROBE
 from qrank.progress import Silent
-from qrank.servers.embedder import IN_FLIGHT, PROBE
 from qrank.store import open_store
 from qrank.store.interface import Store
 

@@ -16,7 +16,7 @@ from qrank.urls import parse_all
 
 if TYPE_CHECKING:
     from qrank.llama.gguf import ModelFile
-    from qrank.servers.client import Server
+    from qrank.model_servers.client import Server
     from qrank.settings import Placement
     from qrank.store.cache import Cache
 
@@ -95,7 +95,7 @@ def load_embedder(choice: ModelChoice, placement: Placement) -> Embedder:
     """Load an embedder's file, or get in touch with its servers. Raises ModelError."""
     entry = choice.entry
     if choice.path is None:
-        from qrank.servers.embedder import ServerEmbedder
+        from qrank.model_servers.embedder import ServerEmbedder
 
         return ServerEmbedder(_servers(choice), templates("", entry.query, entry.document))
     started = time.monotonic()
@@ -137,7 +137,7 @@ def embedder_file(path: Path, entry: Entry) -> ModelFile:
 def load_reranker(choice: ModelChoice, placement: Placement) -> Reranker:
     """Load a reranker's file, or get in touch with its servers. Raises ModelError."""
     if choice.path is None:
-        from qrank.servers.reranker import ServerReranker
+        from qrank.model_servers.reranker import ServerReranker
 
         return ServerReranker(_servers(choice), choice.entry.api)
     started = time.monotonic()
@@ -164,7 +164,7 @@ def _log_load(choice: ModelChoice, started: float) -> None:
 
 
 def _servers(choice: ModelChoice) -> list[Server]:
-    from qrank.servers.client import Server
+    from qrank.model_servers.client import Server
 
     entry = choice.entry
     return [Server(url, entry.key, choice.api_key) for url in parse_all(entry.server)]

@@ -7,7 +7,7 @@ import time
 from typing import Any
 
 from qrank.errors import ModelError
-from qrank.servers import keys
+from qrank.model_servers import keys
 from qrank.urls import ServerUrl
 
 TRIES = 5

@@ -9,7 +9,7 @@ from queue import SimpleQueue
 from typing import TypeVar
 
 from qrank.errors import QrankError
-from qrank.servers.client import Server, ServerError
+from qrank.model_servers.client import Server, ServerError
 
 T = TypeVar("T")
 R = TypeVar("R")

@@ -8,9 +8,9 @@ from typing import Any, Protocol
 
 from qrank import prompts
 from qrank.errors import InputError
+from qrank.model_servers.client import Server, ServerError
+from qrank.model_servers.pool import reachable, spread
 from qrank.prompts import escape_control_tokens
-from qrank.servers.client import Server, ServerError
-from qrank.servers.pool import reachable, spread
 
 # A question with its answer and with something else: how a server is asked, and whether it gives
 # probabilities or logits, is seen from what it says to them.

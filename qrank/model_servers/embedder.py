@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qrank.errors import InputError
+from qrank.model_servers.client import Server, ServerError
+from qrank.model_servers.pool import reachable, spread
 from qrank.prompts import Templates, escape_control_tokens
 from qrank.results import Embedded
-from qrank.servers.client import Server, ServerError
-from qrank.servers.pool import reachable, spread
 
 BATCH = 64  # texts in a request
 MOST_DIMS = 1 << 16  # that an index takes
