@@ -104,6 +104,7 @@ def test_a_picture_in_a_mail_is_a_member_of_it(tmp_path: Path, qrank: Callable[.
     mail.set_content("See the note.")
     mail.add_attachment(png(), "image", "png", filename="note")
     (tmp_path / "a.eml").write_bytes(bytes(mail))
+    qrank("index", "a.eml", "--no-embed", QRANK_DB="i.db")
     qrank("index", "a.eml", "--no-embed", "--ocr", QRANK_DB="i.db")
     [found] = qrank("search", "vinegar", "--mode", "bm25", "--jsonl", QRANK_DB="i.db").lines()
     assert (found["member"], found["ocr"]) == ("note.png", True)

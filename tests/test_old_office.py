@@ -148,11 +148,13 @@ def test_objects_in_a_document_are_read_or_counted() -> None:
     body = "".join(paragraph(ole.format(i)) for i in range(1, len(objects) + 1))
     parts = {f"word/embeddings/o{i}.bin": data for i, data in enumerate(objects)}
     related = [("oleObject", f"embeddings/o{i}.bin") for i in range(len(objects))]
-    document = extract("a.docx", docx(body, parts, *related))
-    texts = document.text.split("\n\n")
-    assert texts[1] == BODY[1]
-    assert texts[-2:] == ["packed text", "in a package"]
-    assert document.note == "3 embedded objects"
+    made = documents(io.BytesIO(docx(body, parts, *related)), "a.docx")
+    main, bird, text, package, last = made
+    assert (main.text, main.member) == ("", "")
+    assert (bird.member, bird.text.split("\n\n")[1]) == ("o0.doc", BODY[1])
+    assert (text.member, text.text) == ("a.txt", "packed text")
+    assert (package.member, package.text) == ("o2", "in a package")
+    assert last.note == "3 embedded objects"
 
 
 def test_an_encrypted_workbook_is_called_so() -> None:

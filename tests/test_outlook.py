@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import struct
 
 import pytest
@@ -10,6 +11,8 @@ from office_files import docx, paragraph
 from support import extract
 
 from qrank.errors import ExtractError
+from qrank.ingest.extract import documents
+from qrank.settings import Reading
 
 DATE = struct.pack("<IIQ", 0x00390040, 6, 133_591_248_000_000_000)  # 2 May 2024
 PAGE = struct.pack("<IIQ", 0x3FFD0003, 6, 1251)
@@ -78,11 +81,15 @@ def test_attachments_are_read_under_their_names_or_said() -> None:
     streams = message(_1000001F=wide("See below")) | nested
     streams |= attachment(0, "pipes.docx", docx(paragraph("Brass valves")))
     streams |= attachment(1, "photo.jpg", b"\xff\xd8\xff") | attachment(3, "id_rsa", b"key")
-    document = extract("a.msg", compound(streams))
-    texts = {document.text[b.start : b.end]: b.heading for b in document.blocks}
-    assert texts["Brass valves"] == ("Winter", "pipes.docx")
+    main, valves, last = documents(io.BytesIO(compound(streams)), "a.msg")
+    texts = {main.text[b.start : b.end]: b.heading for b in main.blocks}
     assert texts["Inner message"] == ("Winter",)
-    assert document.note == "photo.jpg (binary file), id_rsa (it may hold a key or a password)"
+    assert (valves.member, valves.text) == ("pipes.docx", "Brass valves")
+    assert last.note == (
+        "photo.jpg: binary file; id_rsa: an SSH key (--include-secrets indexes it)"
+    )
+    made = documents(io.BytesIO(compound(streams)), "a.msg", Reading(include_secrets=True))
+    assert ("id_rsa", "key") in {(each.member, each.text) for each in made}
 
 
 @pytest.mark.parametrize("suffix", ["docx", "xlsx", "pptx", "msg", "xls"])

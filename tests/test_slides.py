@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
+
 import pytest
 from office_files import chart, core, diagram, docx, office, part, relations, strict, zipped
 from office_files import paragraph as word_paragraph
 from support import extract
 
+from qrank.ingest.extract import documents
 from qrank.results import Document
 
 P14 = "http://schemas.microsoft.com/office/powerpoint/2018/8/main"
@@ -157,11 +160,13 @@ def test_charts_diagrams_and_files_of_a_slide() -> None:
     }  # fmt: skip
     related = (("chart", "../chart.xml"), ("diagramData", "../data.xml"))
     data = pptx([content], parts, *related, ("package", "../embeddings/a.docx"))
-    for document in both(data):
+    for made in (data, strict(data)):
+        document, file = documents(io.BytesIO(made), "a.pptx")
+        assert (file.member, file.text) == ("a.docx", "inner")
         assert document.text.split("\n\n") == [
             "Migration counts",
             "Plover | Dotterel\nSpring | 4.3 | 12\nAutumn | 7 | 0.5",
-            *("Hatching\nFledging", "inner"),
+            "Hatching\nFledging",
         ]
         assert (document.title, document.fields) == ("Birds", {"author": "Ada Quince"})
 

@@ -28,7 +28,7 @@ from qrank.ingest.extract import (
     is_archive,
     is_isolated,
     is_picture,
-    suffix_of,
+    may_hold_files,
     takes_fields,
 )
 from qrank.ingest.pre import preprocessed
@@ -120,9 +120,7 @@ def made_by(path: str, reading: Reading) -> str:
         said = repr(reading.fields)
     made = "." + hashlib.blake2b(said.encode(), digest_size=4).hexdigest() if said else ""
     made += OF_ARCHIVE * (reading.archives and is_archive(path))
-    may_hold = (
-        is_picture(path) or suffix_of(path) == "pdf" or (reading.archives and is_archive(path))
-    )
+    may_hold = reading.archives if is_archive(path) else may_hold_files(path) or is_picture(path)
     return f"{made}{OF_OCR}{reading.ocr}" if reading.ocr and may_hold else made
 
 

@@ -28,7 +28,7 @@ from qrank.markup.visible import long_data
 from qrank.results import Block, Document
 from qrank.settings import READ_ALL, Reading
 
-VERSION = 24  # part of the index: a change makes every file be extracted and chunked again
+VERSION = 25  # part of the index: a change makes every file be extracted and chunked again
 WINDOW = 4 << 20  # bytes of a text file that are read at once
 
 
@@ -77,13 +77,20 @@ FORMATS = (
     Format("code", _CODE, "code:extract", True),
     Format("html", "html htm xhtml", "html:extract"),
     Format("pdf", "pdf", "pdf:extract", holds=True),
-    Format("docx", "docx docm dotx dotm", "office.detect:word"),
-    Format("pptx", "pptx pptm ppsx ppsm potx potm ppt pps pot", "office.detect:slides"),
-    Format("sheet", "xlsx xlsm xlsb xltx xltm xls ods ots fods", "office.detect:sheets"),
-    Format("odf", "odt ott odp otp odg otg odm fodt fodp fodg", "office.detect:open_document"),
-    Format("doc", "doc dot", "office.detect:old_word"),
-    Format("rtf", "rtf", "office.detect:rich_text"),
-    Format("outlook", "msg", "office.detect:outlook"),
+    Format("docx", "docx docm dotx dotm", "office.detect:word", holds=True),
+    Format("pptx", "pptx pptm ppsx ppsm potx potm ppt pps pot", "office.detect:slides", holds=True),
+    Format(
+        "sheet", "xlsx xlsm xlsb xltx xltm xls ods ots fods", "office.detect:sheets", holds=True
+    ),
+    Format(
+        "odf",
+        "odt ott odp otp odg otg odm fodt fodp fodg",
+        "office.detect:open_document",
+        holds=True,
+    ),
+    Format("doc", "doc dot", "office.detect:old_word", holds=True),
+    Format("rtf", "rtf", "office.detect:rich_text", holds=True),
+    Format("outlook", "msg", "office.detect:outlook", holds=True),
     Format("epub", "epub", "epub:extract"),
     Format("notebook", "ipynb", "notebook:extract"),
     Format("mail", "eml", "mail:extract", holds=True),
@@ -153,6 +160,13 @@ def suffix_of(name: str) -> str:
 def is_picture(name: str) -> bool:
     """Whether a file is a picture that can be read (OCR), by its name."""
     return suffix_of(name) in _PICTURES
+
+
+def may_hold_files(name: str) -> bool:
+    """Whether there may be other files in a file (attachments, say), by its name."""
+    suffix = suffix_of(name)
+    known = BY_SUFFIX.get(suffix)
+    return known.holds if known else suffix not in _UNREAD
 
 
 def is_archive(name: str) -> bool:

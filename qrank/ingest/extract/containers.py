@@ -75,8 +75,7 @@ def extract(file: BinaryIO, reading: Reading) -> Iterator[Document]:
         members.say(f"damaged: what follows file {count} is lost")
     if not members.read_any:
         raise NoTextError(members.note or "an empty archive")
-    if members.note:
-        yield Document("", "", [], note=members.note, member=members.last)
+    yield from members.closing()
 
 
 def _member(packed: _Packed, name: str, members: Members) -> Iterator[Document]:

@@ -86,7 +86,7 @@ def extract(file: BinaryIO, reading: Reading = READ_ALL) -> Iterator[Document]:
     mails = _Mails(reading)
     title, fields = mails.add(_lines_ended(file.read(MAX_MESSAGE)), 1)
     yield mails.document(title, fields)
-    yield from mails.attached(title)
+    yield from mails.attached()
 
 
 def extract_mbox(file: BinaryIO, reading: Reading = READ_ALL) -> Iterator[Document]:
@@ -164,7 +164,7 @@ class _Mails:
         done.note = self._note()
         return done.document(title, fields)
 
-    def attached(self, title: str = "") -> Iterator[Document]:
+    def attached(self) -> Iterator[Document]:
         """The files that were attached, and what of all was not read."""
         from qrank.ingest.extract.members import Members  # which imports what imports this
 
@@ -173,9 +173,7 @@ class _Mails:
             members.skip(name, reason)
         for name, data in self._files:
             yield from members.read(name, io.BytesIO(data))
-        if members.note:
-            note = "; ".join(filter(None, (self._note(), members.note)))
-            yield Document("", title, [], note=note, member=members.last)
+        yield from members.closing(self._note())
 
     def _note(self) -> str:
         """What of the messages so far was passed over."""

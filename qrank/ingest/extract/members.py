@@ -80,6 +80,12 @@ class Members:
             said.append(f"{', '.join(names[:NAMED])}{more}: {reason}")
         return "; ".join(said + self._notes)
 
+    def closing(self, note: str = "") -> Iterator[Document]:
+        """What is said at the end of a file: note, of the file itself, and what was skipped."""
+        if said := self.note:
+            note = "; ".join(filter(None, (note, said)))
+            yield Document("", "", [], note=note, member=self.last)
+
     def _check(self, name: str, file: BinaryIO) -> None:
         if _depth >= MAX_DEPTH:
             raise ExtractError(f"more than {MAX_DEPTH} files deep")

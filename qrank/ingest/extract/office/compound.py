@@ -17,8 +17,14 @@ MAGIC = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 MAX_SIZE = 512 << 20  # bytes
 _END = 0xFFFFFFFA  # numbers of sectors from here on are marks
 _STORAGE, _STREAM, _ROOT = 1, 2, 5
-# Streams that Office's own documents have.
-_OFFICE = ("WordDocument", "PowerPoint Document", "Workbook", "Book", "__properties_version1.0")
+# Streams that Office's own documents have, and the suffixes of those.
+_OFFICE = {
+    "WordDocument": ".doc",
+    "PowerPoint Document": ".ppt",
+    "Workbook": ".xls",
+    "Book": ".xls",
+    "__properties_version1.0": ".msg",
+}
 _SUMMARY = "\x05SummaryInformation"
 
 
@@ -123,15 +129,17 @@ class Compound:
                 self._streams[folder + name] = (start, size)
 
 
-def held(data: bytes) -> tuple[str, bytes] | None:
-    """(name, content) of the file that an embedded object is or holds; None for other objects."""
+def held(data: bytes) -> tuple[str, str, bytes] | None:
+    """(name, suffix, content) of the file that an embedded object is or holds, as far as the object
+    says its name or its suffix; None for other objects."""
     try:
         opened = Compound(io.BytesIO(data))
-        if any(opened.has(name) for name in _OFFICE):
-            return "object", data
+        for name, suffix in _OFFICE.items():
+            if opened.has(name):
+                return "", suffix, data
         for name in ("Package", "CONTENTS"):
             if opened.has(name):
-                return "object", opened.read(name)
+                return "", "", opened.read(name)
         packed = opened.read("\x01Ole10Native")
         if not packed:
             return None
@@ -140,7 +148,7 @@ def held(data: bytes) -> tuple[str, bytes] | None:
         [size] = struct.unpack_from("<I", packed, at)
         [length] = struct.unpack_from("<I", packed, at + 4 + size)
         start = at + 8 + size
-        return packed[6:end].decode("cp1252", "replace"), packed[start : start + length]
+        return packed[6:end].decode("cp1252", "replace"), "", packed[start : start + length]
     except (ExtractError, struct.error, ValueError):
         return None
 

@@ -11,6 +11,7 @@ from qrank.ingest.extract import archive, documents
 from qrank.ingest.extract.office import protected
 from qrank.ingest.extract.office.compound import MAGIC, Compound
 from qrank.results import Document
+from qrank.settings import Reading
 
 # By what the parts of a zip file begin with.
 _PARTS = {
@@ -27,46 +28,48 @@ _STREAMS = {  # of compound files
     "Workbook": "office.xlsx",
     "Book": "office.xlsx",
 }
+# What may hold files that are members.
+_HOLDING = frozenset(f"office.{name}" for name in ("docx", "pptx", "xlsx", "odf", "msg"))
 _ENCRYPTED = "encrypted"
 HEAD = 2048  # bytes
 
 
-def word(file: BinaryIO) -> Iterator[Document]:
+def word(file: BinaryIO, reading: Reading) -> Iterator[Document]:
     """Yield what is in a file that is called a Word document."""
-    yield from _read(file, "office.docx")
+    yield from _read(file, "office.docx", reading)
 
 
-def slides(file: BinaryIO) -> Iterator[Document]:
+def slides(file: BinaryIO, reading: Reading) -> Iterator[Document]:
     """Yield what is in a file that is called a presentation."""
-    yield from _read(file, "office.pptx")
+    yield from _read(file, "office.pptx", reading)
 
 
-def sheets(file: BinaryIO) -> Iterator[Document]:
+def sheets(file: BinaryIO, reading: Reading) -> Iterator[Document]:
     """Yield what is in a file that is called a spreadsheet."""
-    yield from _read(file, "office.xlsx")
+    yield from _read(file, "office.xlsx", reading)
 
 
-def open_document(file: BinaryIO) -> Iterator[Document]:
+def open_document(file: BinaryIO, reading: Reading) -> Iterator[Document]:
     """Yield what is in a file that is called an OpenDocument file."""
-    yield from _read(file, "office.odf")
+    yield from _read(file, "office.odf", reading)
 
 
-def rich_text(file: BinaryIO) -> Iterator[Document]:
+def rich_text(file: BinaryIO, reading: Reading) -> Iterator[Document]:
     """Yield what is in a file that is called Rich Text Format."""
-    yield from _read(file, "office.rtf")
+    yield from _read(file, "office.rtf", reading)
 
 
-def old_word(file: BinaryIO) -> Iterator[Document]:
+def old_word(file: BinaryIO, reading: Reading) -> Iterator[Document]:
     """Yield what is in a file that is called a Word document of before 2007; once any text was."""
-    yield from _read(file, "text")
+    yield from _read(file, "text", reading)
 
 
-def outlook(file: BinaryIO) -> Iterator[Document]:
+def outlook(file: BinaryIO, reading: Reading) -> Iterator[Document]:
     """Yield what is in a file that is called a message of Outlook."""
-    yield from _read(file, "office.msg")
+    yield from _read(file, "office.msg", reading)
 
 
-def _read(file: BinaryIO, called: str) -> Iterator[Document]:
+def _read(file: BinaryIO, called: str, reading: Reading) -> Iterator[Document]:
     head = file.read(HEAD)
     file.seek(0)
     module = _reader(head, file) or called
@@ -75,10 +78,11 @@ def _read(file: BinaryIO, called: str) -> Iterator[Document]:
         file = protected.decrypted(file)
         module = "office.xlsx"  # (Excel alone has such a password)
     if module != "text":
-        yield from import_module(f"qrank.ingest.extract.{module}").extract(file)
+        extract = import_module(f"qrank.ingest.extract.{module}").extract
+        yield from extract(file, reading) if module in _HOLDING else extract(file)
         return
     try:
-        yield from documents(file, "")
+        yield from documents(file, "", reading)
     except NoTextError as error:
         raise ExtractError("damaged, or not what its extension says") from error
 

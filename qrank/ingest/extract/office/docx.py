@@ -10,9 +10,11 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, BinaryIO
 
 from qrank.ingest.extract.building import Builder
+from qrank.ingest.extract.office import embedded
 from qrank.ingest.extract.office.package import Package, attribute, child, local
 from qrank.ingest.extract.office.story import Story
 from qrank.results import Document
+from qrank.settings import Reading
 
 if TYPE_CHECKING:
     from lxml.etree import _Element
@@ -23,7 +25,7 @@ _NOTES = {"footnote": "footnotes", "endnote": "endnotes", "comment": "comments"}
 _SEPARATORS = frozenset({"separator", "continuationSeparator", "continuationNotice"})
 
 
-def extract(file: BinaryIO) -> Iterator[Document]:
+def extract(file: BinaryIO, reading: Reading) -> Iterator[Document]:
     """Yield the document; its title is that of its properties, else its first heading."""
     package = Package(file)
     main = package.main("word/document.xml")
@@ -43,6 +45,7 @@ def extract(file: BinaryIO) -> Iterator[Document]:
     title, fields = package.properties()
     builder.note = package.missed.note()
     yield builder.document(title or builder.first_heading, fields)
+    yield from embedded.members(package, reading)
 
 
 class _Word(Story):

@@ -1,46 +1,84 @@
-"""Files within files, read as files of their own."""
+"""Files in Office files: some are a part of the text, the others are members."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+import posixpath
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import Protocol
 
-from qrank.ingest import secrets
+from qrank.errors import ExtractError
 from qrank.ingest.extract import documents
 from qrank.ingest.extract.building import Builder, Missed
+from qrank.ingest.extract.members import Members
+from qrank.ingest.extract.office.compound import MAGIC, held
 from qrank.ingest.problems import STOPS, problem_of
+from qrank.results import Document
+from qrank.settings import Reading
 
 MAX_DEPTH = 2  # files in files in files
 _depth: ContextVar[int] = ContextVar("depth", default=0)
 
 
-def read(builder: Builder, missed: Missed, data: bytes, name: str, shown: str = "") -> None:
-    """Add a file's text to the document that it lies in, under its name; what can't be read is
-    noted.
+class Holder(Protocol):
+    """A file that holds others."""
 
-    name: what its format shows by; shown: what it is called, empty where it has no name that says
-    anything.
+    missed: Missed
+
+    @property
+    def embedded(self) -> Iterable[str]:
+        """Their names."""
+
+    def data(self, name: str) -> bytes:
+        """What one of them holds. Raises ExtractError."""
+
+
+def members(holder: Holder, reading: Reading) -> Iterator[Document]:
+    """Yield what is in the files that lie in a file, then what of all was passed over."""
+    found = Members(reading)
+    others = 0  # an equation, a picture, something of another program
+    for place in holder.embedded:
+        name = posixpath.basename(place)
+        try:
+            data = holder.data(place)
+        except ExtractError as error:
+            found.say(str(error))
+            continue
+        if data.startswith(MAGIC):
+            inside = held(data)
+            if inside is None:
+                others += 1
+                continue
+            own, suffix, data = inside
+            name = own or posixpath.splitext(name)[0] + suffix
+        yield from found.read(name, io.BytesIO(data))
+    if others:
+        found.say(f"{others} embedded object{'s' * (others > 1)}")
+    yield from found.closing(holder.missed.note())
+
+
+def include(builder: Builder, missed: Missed, data: bytes, name: str) -> None:
+    """Add the text of a file that stands for a part of a document; what can't be read is noted.
+
+    name: what its format shows by.
     """
     if _depth.get() >= MAX_DEPTH:
-        missed.add(f"{shown or name} (too deep within other files)")
-        return
-    if secrets.named_so(name) or secrets.begins_so(data[: secrets.HEAD]):
-        missed.add(f"{shown or name} (it may hold a key or a password)")
+        missed.add(f"{name} (too deep within other files)")
         return
     try:
         with _deeper():
             for document in documents(io.BytesIO(data), name):
-                builder.include(document, shown)
+                builder.include(document)
                 if document.note:
-                    missed.add(f"of {shown or name}: {document.note}")
+                    missed.add(f"of {name}: {document.note}")
     except STOPS:
         raise
     except MemoryError:
         raise
     except Exception as error:  # its reader may raise anything
-        missed.add(f"{shown or name} ({problem_of(error).reason})")
+        missed.add(f"{name} ({problem_of(error).reason})")
 
 
 @contextmanager

@@ -6,6 +6,7 @@ The formats: [MS-OXMSG]; compressed RTF: [MS-OXRTFCP].
 from __future__ import annotations
 
 import datetime
+import io
 import struct
 from collections.abc import Callable, Iterator
 from typing import BinaryIO
@@ -13,9 +14,11 @@ from typing import BinaryIO
 from qrank.errors import ExtractError
 from qrank.ingest.extract import html
 from qrank.ingest.extract.building import Builder, Missed, one_line
-from qrank.ingest.extract.office import embedded, rtf
+from qrank.ingest.extract.members import Members
+from qrank.ingest.extract.office import rtf
 from qrank.ingest.extract.office.compound import Compound, codec_of, records
 from qrank.results import Document
+from qrank.settings import Reading
 
 _SUBJECT, _BODY, _HTML, _RTF = "0037", "1000", "1013", "1009"
 _FROM, _FROM_ADDRESS, _FROM_SMTP, _TO, _CC = "0C1A", "0C1F", "5D01", "0E04", "0E03"
@@ -33,18 +36,30 @@ _KNOWN_RTF = (
 )
 
 
-def extract(file: BinaryIO) -> Iterator[Document]:
-    """Yield the message; its subject is the title."""
+def extract(file: BinaryIO, reading: Reading) -> Iterator[Document]:
+    """Yield the message, whose subject is the title, then the files attached to it."""
     message = Compound(file)
     builder, missed = Builder(), Missed()
-    subject, fields = _add(message, "", builder, missed, 0)
+    attached: list[tuple[str, str]] = []
+    subject, fields = _add(message, "", builder, missed, attached)
     builder.note = missed.note()
     yield builder.document(subject, fields)
+    members = Members(reading)
+    for name, place in attached:
+        yield from members.read(name, io.BytesIO(message.read(place)))
+    yield from members.closing(builder.note)
 
 
 def _add(
-    message: Compound, folder: str, builder: Builder, missed: Missed, depth: int
+    message: Compound,
+    folder: str,
+    builder: Builder,
+    missed: Missed,
+    attached: list[tuple[str, str]],
+    depth: int = 0,
 ) -> tuple[str, dict[str, object]]:
+    """Add a message, those attached to it, too; returns its subject and its headers. attached:
+    where the name and the stream of each attached file are noted."""
     numbers = _numbers(message.read(f"{folder}__properties_version1.0"), 32 if not folder else 24)
     pages = [number & 0xFFFF for tag in _PAGES if (number := numbers.get(tag))]
     codec = codec_of(pages[0]) if pages else "cp1252"
@@ -74,13 +89,13 @@ def _add(
         inner = f"{folder}{attachment}__substg1.0_{_DATA}"
         builder.headings(subject)
         if message.has(f"{inner}0102"):
-            embedded.read(builder, missed, message.read(f"{inner}0102"), name, name)
+            attached.append((name or "attachment", f"{inner}0102"))
         elif message.has(f"{inner}000D/__properties_version1.0"):
             if depth >= MAX_NESTED:
                 missed.count("message too deep within others")
                 continue
             builder.part()
-            _add(message, f"{inner}000D/", builder, missed, depth + 1)
+            _add(message, f"{inner}000D/", builder, missed, attached, depth + 1)
         else:
             missed.add(f"{name or 'an attachment'} (of another program)")
         builder.part()

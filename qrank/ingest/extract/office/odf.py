@@ -18,6 +18,7 @@ from qrank.ingest.extract.building import Builder, Missed, one_line, properties
 from qrank.ingest.extract.office import cells, embedded, equations
 from qrank.ingest.extract.office.package import attribute, child, local
 from qrank.results import Document
+from qrank.settings import Reading
 
 if TYPE_CHECKING:
     import zipfile
@@ -45,7 +46,7 @@ MAX_BLANKS = 80  # that one element stands for
 MAX_INNER = 2  # documents in documents in documents
 
 
-def extract(file: BinaryIO) -> Iterator[Document]:
+def extract(file: BinaryIO, reading: Reading) -> Iterator[Document]:
     """Yield the document, of a spreadsheet a document a sheet; its title is that of its
     properties, else its first heading. Raises ExtractError."""
     start = file.read(4)
@@ -89,6 +90,7 @@ def extract(file: BinaryIO) -> Iterator[Document]:
         reader.masters(roots["styles.xml"])
     builder.note = missed.note()
     yield builder.document(title or builder.first_heading, fields)
+    yield from embedded.members(reader, reading)
 
 
 def _is_encrypted(zipped: zipfile.ZipFile) -> bool:
@@ -123,8 +125,9 @@ class _Reader:
 
     def __init__(self, zipped: zipfile.ZipFile | None, missed: Missed) -> None:
         self.builder = Builder()
+        self.embedded: list[str] = []  # the files of other formats
         self._zip = zipped
-        self._missed = missed
+        self.missed = missed
         self._folder = ""  # of the document that is being read within the file
         self._depth = 0
         self._slide = 0
@@ -132,6 +135,11 @@ class _Reader:
         self._aside: deque[tuple[str, int, Callable[[], None]]] = deque()
         self._unread = set() if zipped is None else set(zipped.namelist())
         self._said: set[str] = set()  # in headers and footers
+
+    def data(self, name: str) -> bytes:
+        """A file that lies in this one. Raises ExtractError."""
+        assert self._zip is not None
+        return archive.read(self._zip, name)
 
     def read(self, element: _Element) -> None:
         """Add all that is in an element."""
@@ -210,7 +218,7 @@ class _Reader:
             elif attribute(element, "class") in _FURNITURE:
                 self._once(element)
             elif name == "object-ole":
-                self._missed.count("embedded object")
+                self._embed(posixpath.normpath(attribute(element, "href")))
             else:
                 self._say(element)
                 pending += reversed(element)
@@ -355,7 +363,7 @@ class _Reader:
         if inner is None:
             return
         if self._depth >= MAX_INNER:
-            self._missed.count("document too deep within others", 1)
+            self.missed.count("document too deep within others", 1)
             return
         own, self._folder, self._depth = (self._folder, self._depth), folder, self._depth + 1
         body = inner if local(inner) == "math" else child(inner, "body")
@@ -363,17 +371,20 @@ class _Reader:
             self._blocks([body], aside=True)
         self._folder, self._depth = own
 
+    def _embed(self, name: str) -> None:
+        if name in self._unread:
+            self._unread.remove(name)
+            self.embedded.append(name)
+
     def _content(self, folder: str) -> _Element | None:
         name = f"{folder}/content.xml"
         if self._zip is None or name not in self._unread:
             if self._zip is not None and folder in self._unread:  # a file of another format
-                self._unread.remove(folder)
-                data = archive.read(self._zip, folder)
-                embedded.read(self.builder, self._missed, data, posixpath.basename(folder))
+                self._embed(folder)
             return None
         self._unread.remove(name)
         try:
             return archive.xml(self._zip, name)
         except ExtractError:
-            self._missed.add(f"{name} (damaged)")
+            self.missed.add(f"{name} (damaged)")
             return None

@@ -73,6 +73,7 @@ class Package:
 
     def __init__(self, file: BinaryIO) -> None:
         self.missed = Missed()
+        self.embedded: dict[str, None] = {}  # the parts that are files of their own
         self._archive = archive.open_zip(file)
         if said := archive.cut_off(self._archive):
             self.missed.add(said)

@@ -11,9 +11,11 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, BinaryIO
 
 from qrank.ingest.extract.building import Builder, one_line
+from qrank.ingest.extract.office import embedded
 from qrank.ingest.extract.office.package import Package, attribute, child, local, relation_id
 from qrank.ingest.extract.office.story import Story
 from qrank.results import Document
+from qrank.settings import Reading
 
 if TYPE_CHECKING:
     from lxml.etree import _Element
@@ -24,7 +26,7 @@ _FURNITURE = frozenset({"ftr", "hdr"})  # what slides repeat
 _SKIPPED = frozenset({"sldNum", "dt", "sldImg"})
 
 
-def extract(file: BinaryIO) -> Iterator[Document]:
+def extract(file: BinaryIO, reading: Reading) -> Iterator[Document]:
     """Yield the document; its title is that of its properties, else of the first slide."""
     package = Package(file)
     main = package.main("ppt/presentation.xml")
@@ -47,6 +49,7 @@ def extract(file: BinaryIO) -> Iterator[Document]:
     title, fields = package.properties()
     builder.note = package.missed.note()
     yield builder.document(title or builder.first_heading, fields)
+    yield from embedded.members(package, reading)
 
 
 def _slides(package: Package, main: str) -> list[str]:

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 from qrank.errors import ExtractError
 from qrank.ingest.extract.building import Builder, one_line
 from qrank.ingest.extract.office import charts, embedded, equations
-from qrank.ingest.extract.office.compound import MAGIC, held
 from qrank.ingest.extract.office.package import (
     Package,
     Relation,
@@ -85,7 +84,7 @@ class Story:
             elif name == "sp":
                 self.shape(element)
             elif name == "altChunk":
-                self._embedded(relation_id(element))
+                self._included(relation_id(element))
             elif not self.beside(element):
                 pending += reversed(self.within(element))
             if self._aside and not aside:
@@ -242,25 +241,22 @@ class Story:
             self.builder.paragraph(charts.smart_art(root))
 
     def _embedded(self, identity: str) -> None:
+        name = self.related(identity).target
+        if name:
+            self.package.embedded[name] = None
+
+    def _included(self, identity: str) -> None:
         name = self._once(self.related(identity).target)
         if name:
-            self.aside(lambda: self.file(name))
+            self.aside(lambda: self._include(name))
 
-    def file(self, name: str) -> None:
-        """Add what is in a file that lies in this one."""
+    def _include(self, name: str) -> None:
         try:
             data = self.package.data(name)
         except ExtractError as error:
             self.package.missed.add(str(error))
             return
-        file = posixpath.basename(name)
-        if data.startswith(MAGIC):
-            found = held(data)
-            if found is None:  # an equation, a picture, something of another program
-                self.package.missed.count("embedded object")
-                return
-            file, data = found
-        embedded.read(self.builder, self.package.missed, data, file)
+        embedded.include(self.builder, self.package.missed, data, posixpath.basename(name))
 
     def _once(self, name: str) -> str:
         """A part's name, but for the first time only."""
@@ -314,7 +310,7 @@ class Story:
             elif name == "tbl":
                 self.aside(lambda inner=element: self._table(inner))  # type: ignore[misc]
             elif name == "altChunk":
-                self._embedded(relation_id(element))
+                self._included(relation_id(element))
             elif name not in SKIPPED and not self.beside(element):
                 pending += reversed(self.within(element))
 

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from qrank.errors import ExtractError
 from qrank.ingest.extract.building import Builder, one_line
-from qrank.ingest.extract.office import cells, protected, sparse
+from qrank.ingest.extract.office import cells, embedded, protected, sparse
 from qrank.ingest.extract.office.package import Package, attribute, child, local, relation_id
 from qrank.ingest.extract.office.story import Story
 from qrank.results import Document
+from qrank.settings import Reading
 
 if TYPE_CHECKING:
     from lxml.etree import _Element
@@ -25,7 +26,7 @@ _COLUMN = re.compile(r"&[LCR]")
 _CODE = re.compile(r'&"[^"]*"|&K(?:[0-9A-Fa-f]{6}|\d\d[+-]\d{3})|&\d+|&[A-Z]')
 
 
-def extract(file: BinaryIO) -> Iterator[Document]:
+def extract(file: BinaryIO, reading: Reading) -> Iterator[Document]:
     """Yield the sheets, long ones in stretches. Raises ExtractError for what is no spreadsheet."""
     start = file.read(2)
     if start != b"PK":
@@ -44,6 +45,7 @@ def extract(file: BinaryIO) -> Iterator[Document]:
     except ExtractError:  # this reader may still read it
         opened = None
     yield from book.documents(opened)
+    yield from embedded.members(package, reading)
 
 
 class _Book:
@@ -130,7 +132,7 @@ class _Book:
             for text in _controls(package.xml(name)):
                 builder.paragraph(text)
         for name in package.targets(part, "package", "oleObject"):
-            story.file(name)
+            package.embedded[name] = None
         for match in _HEADER.finditer(tail):
             text = _header(html.unescape(match[1].decode("utf-8", "replace")))
             if text and text not in self._headers:

@@ -109,9 +109,7 @@ class _Reader:
         attached = [*attachments.of_document(self._pdf, self._members), *self._files]
         for name, data in dict.fromkeys(attached):
             yield from self._members.read(name, io.BytesIO(data))
-        if self._members.note:
-            note = "; ".join(filter(None, (self._note(), self._members.note)))
-            yield Document("", self._title, [], note=note, member=self._members.last)
+        yield from self._members.closing(self._note())
         if not self._found and not self._members.read_any:
             raise NoTextError(self._unread.reason())
 
