@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from qrank.ingest.extract.building import Builder
 from qrank.ingest.extract.office import embedded
+from qrank.ingest.extract.office.numbering import Numbering
 from qrank.ingest.extract.office.package import Package, attribute, child, local
 from qrank.ingest.extract.office.story import Story
 from qrank.results import Document
@@ -30,7 +31,8 @@ def extract(file: BinaryIO, reading: Reading) -> Iterator[Document]:
     package = Package(file)
     main = package.main("word/document.xml")
     builder = Builder()
-    story = _Word(package, builder, main)
+    styles = _part(package, main, "styles")
+    story = _Word(package, builder, main, styles)
     story.read(package.root(main), main)
     story.rest_of_notes()
     builder.headings()
@@ -51,9 +53,12 @@ def extract(file: BinaryIO, reading: Reading) -> Iterator[Document]:
 class _Word(Story):
     """The body of a document, with its headings and notes."""
 
-    def __init__(self, package: Package, builder: Builder, main: str) -> None:
+    def __init__(
+        self, package: Package, builder: Builder, main: str, styles: _Element | None
+    ) -> None:
         super().__init__(package, builder)
-        self._levels = _levels(package, main)
+        self._levels = _levels(styles)
+        self._numbering = Numbering(_part(package, main, "numbering"), styles)
         self._notes: dict[tuple[str, str], tuple[_Element, str]] = {}  # (kind, id) -> (it, part)
         for kind, listing in _NOTES.items():
             folder = main.rpartition("/")[0]
@@ -65,12 +70,19 @@ class _Word(Story):
 
     def paragraph(self, element: _Element, *, aside: bool = False) -> None:
         """Add a paragraph, or a heading of the body."""
-        text = self.text(element)
+        text = self.numbered(element)
         level = 0 if aside else self._level(element)
         if level:
             self.builder.heading(level, text)
         else:
             self.builder.paragraph(text)
+
+    def numbered(self, element: _Element, *, alone: bool = False) -> str:
+        """The text of a paragraph after the number that it has in a list. alone: the number is
+        shown without a text, too."""
+        number = self._numbering.number(element)
+        text = self.text(element)
+        return f"{number} {text}".strip() if number and (alone or text.strip()) else text
 
     def reference(self, name: str, element: _Element) -> None:
         """A note follows the block that refers to it."""
@@ -107,14 +119,18 @@ def _outline_level(properties: _Element | None) -> int | None:
     return int(value[:2]) + 1 if int(value[:2]) < 9 else 0
 
 
-def _levels(package: Package, main: str) -> dict[str, int]:
+def _part(package: Package, main: str, kind: str) -> _Element | None:
+    """A part that the main one needs: the one it names, else the one that is usually there."""
+    names = package.targets(main, kind) or [f"{main.rpartition('/')[0]}/{kind}.xml"]
+    return package.xml(names[0])
+
+
+def _levels(styles: _Element | None) -> dict[str, int]:
     """The styles that make headings, with their levels: by themselves, by their names, or by the
     styles that they are based on."""
-    names = package.targets(main, "styles") or [f"{main.rpartition('/')[0]}/styles.xml"]
-    root = package.xml(names[0])
     own: dict[str, int] = {}
     based: dict[str, str] = {}
-    for style in () if root is None else root:
+    for style in () if styles is None else styles:
         if local(style) != "style" or attribute(style, "type") not in ("paragraph", ""):
             continue
         identity = attribute(style, "styleId")

@@ -104,6 +104,10 @@ class Story:
         """Add a paragraph."""
         self.builder.paragraph(self.text(element))
 
+    def numbered(self, element: _Element, *, alone: bool = False) -> str:
+        """The text of a paragraph, with a number where the format has such."""
+        return self.text(element)
+
     def shape(self, element: _Element) -> None:
         """Add a shape: its paragraphs are lines of one block."""
         self.builder.paragraph("\n".join(self.lines(element)))
@@ -306,7 +310,7 @@ class Story:
             element = pending.pop()
             name = local(element)
             if name == "p":
-                yield self.text(element)
+                yield self.numbered(element, alone=True)
             elif name == "tbl":
                 self.aside(lambda inner=element: self._table(inner))  # type: ignore[misc]
             elif name == "altChunk":

@@ -1,0 +1,211 @@
+"""The numbers of a Word document's lists and headings, which its text does not hold.
+
+The format: ECMA-376, part 1, 17.9 (numbering).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from qrank.ingest.extract.office.package import attribute, child, local
+
+if TYPE_CHECKING:
+    from lxml.etree import _Element
+
+LEVELS = 9
+MAX_NUMBER = 9999  # what is written in letters or Roman numerals
+MAX_TEXT = 60  # characters around the numbers
+_PLACE = re.compile(r"%([1-9])")
+_ROMAN = (
+    *((1000, "m"), (900, "cm"), (500, "d"), (400, "cd"), (100, "c"), (90, "xc"), (50, "l")),
+    *((40, "xl"), (10, "x"), (9, "ix"), (5, "v"), (4, "iv"), (1, "i")),
+)
+
+
+@dataclass(slots=True)
+class _Level:
+    """How the paragraphs of a level are numbered."""
+
+    format: str = "decimal"
+    text: str = ""
+    start: int = 1
+    restart: int = -1  # after which level it begins anew, from 1; 0: never; -1: after any above it
+    style: str = ""  # whose paragraphs it is for
+    legal: bool = False  # all numbers are decimal
+
+
+@dataclass(slots=True)
+class _List:
+    """A list: its levels, and which list it counts with."""
+
+    counts_with: str
+    levels: dict[int, _Level] = field(default_factory=dict)
+    starts: dict[int, int] = field(default_factory=dict)  # of levels that begin anew in it
+
+
+class Numbering:
+    """Counts the paragraphs of lists, in the order in which they are asked for."""
+
+    def __init__(self, numbering: _Element | None, styles: _Element | None) -> None:
+        self._lists = _lists(numbering)
+        self._styles = _of_styles(styles, self._lists)
+        self._counts: dict[str, dict[int, int]] = {}
+        self._begun: set[tuple[str, int]] = set()  # (list, level) that began anew
+
+    def number(self, paragraph: _Element) -> str:
+        """What is shown before a paragraph; empty for one that has no number."""
+        if not self._lists:
+            return ""
+        properties = child(paragraph, "pPr")
+        style = attribute(child(properties, "pStyle"), "val")
+        name, level = self._styles.get(style, ("", 0))
+        own = child(properties, "numPr")
+        if own is not None:
+            name = attribute(child(own, "numId"), "val", name)
+            level = _integer(attribute(child(own, "ilvl"), "val"), level)
+        found = self._lists.get(name)
+        if found is None or level not in found.levels or _is_deleted(properties):
+            return ""
+        counts = self._counts.setdefault(found.counts_with, {})
+        self._count(counts, found, name, level)
+        shown = found.levels[level]
+        if shown.format in ("bullet", "none"):
+            return ""
+
+        def one(match: re.Match[str]) -> str:
+            at = int(match[1]) - 1
+            each = found.levels.get(at, shown)
+            format = "decimal" if shown.legal else each.format
+            return written(counts.get(at, each.start), format)
+
+        return _PLACE.sub(one, shown.text).strip()
+
+    def _count(self, counts: dict[int, int], found: _List, name: str, level: int) -> None:
+        if level in found.starts and (name, level) not in self._begun:
+            self._begun.add((name, level))
+            counts[level] = found.starts[level]
+        elif level in counts:
+            counts[level] += 1
+        else:
+            counts[level] = found.levels[level].start
+        for above in range(level):
+            if above in found.levels:
+                counts.setdefault(above, found.levels[above].start)
+        for below, how in found.levels.items():
+            if below > level and (how.restart < 0 or level < how.restart):
+                counts.pop(below, None)
+
+
+def written(number: int, format: str) -> str:
+    """A number as a format writes it.
+
+    >>> [written(28, format) for format in ("lowerLetter", "upperRoman", "decimalZero", "ordinal")]
+    ['bb', 'XXVIII', '28', '28th']
+    """
+    if format == "decimalZero":
+        return f"{number:02}"
+    if format == "ordinal":
+        end = "th" if 10 < number % 100 < 20 else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+        return f"{number}{end}"
+    if format in ("none", "bullet"):
+        return ""
+    text = str(number)
+    if 0 < number <= MAX_NUMBER:
+        if format.endswith("Letter"):
+            text = chr(ord("a") + (number - 1) % 26) * ((number - 1) // 26 + 1)
+        elif format.endswith("Roman"):
+            text = ""
+            for value, letters in _ROMAN:
+                text += letters * (number // value)
+                number %= value
+    return text.upper() if format.startswith("upper") else text
+
+
+def _lists(numbering: _Element | None) -> dict[str, _List]:
+    """The lists by their ids."""
+    abstract: dict[str, dict[int, _Level]] = {}
+    named: dict[str, str] = {}  # a style of lists -> the abstract list that it is
+    links: dict[str, str] = {}  # an abstract list -> the style of lists that it stands for
+    for each in () if numbering is None else numbering:
+        if local(each) != "abstractNum":
+            continue
+        identity = attribute(each, "abstractNumId")
+        abstract[identity] = _levels(each)
+        named[attribute(child(each, "styleLink"), "val")] = identity
+        links[identity] = attribute(child(each, "numStyleLink"), "val")
+    found: dict[str, _List] = {}
+    for each in () if numbering is None else numbering:
+        if local(each) != "num":
+            continue
+        identity = attribute(child(each, "abstractNumId"), "val")
+        if links.get(identity):
+            identity = named.get(links[identity], identity)
+        made = _List(identity, dict(abstract.get(identity, {})))
+        for override in each:
+            if local(override) == "lvlOverride":
+                level = _integer(attribute(override, "ilvl"), 0)
+                made.levels |= _levels(override)
+                start = child(override, "startOverride")
+                if start is not None:
+                    made.starts[level] = _integer(attribute(start, "val"), 1)
+        found[attribute(each, "numId")] = made
+    return found
+
+
+def _levels(element: _Element) -> dict[int, _Level]:
+    found = {}
+    for each in element:
+        if local(each) == "lvl":
+            legal = child(each, "isLgl")
+            found[_integer(attribute(each, "ilvl"), 0)] = _Level(
+                attribute(child(each, "numFmt"), "val", "decimal"),
+                attribute(child(each, "lvlText"), "val")[:MAX_TEXT],
+                _integer(attribute(child(each, "start"), "val"), 0),
+                _integer(attribute(child(each, "lvlRestart"), "val"), -1),
+                attribute(child(each, "pStyle"), "val"),
+                legal is not None and attribute(legal, "val", "1") not in ("0", "false", "off"),
+            )
+    return {level: how for level, how in found.items() if level < LEVELS}
+
+
+def _of_styles(styles: _Element | None, lists: dict[str, _List]) -> dict[str, tuple[str, int]]:
+    """(list, level) of the styles whose paragraphs are in one, those based on such, too."""
+    own: dict[str, tuple[str, int]] = {}
+    based: dict[str, str] = {}
+    for style in () if styles is None or not lists else styles:
+        identity = attribute(style, "styleId")
+        based[identity] = attribute(child(style, "basedOn"), "val")
+        numbered = child(style, "pPr", "numPr")
+        if numbered is not None:
+            own[identity] = (
+                attribute(child(numbered, "numId"), "val"),
+                _integer(attribute(child(numbered, "ilvl"), "val"), -1),
+            )
+    found = {}
+    for identity in based:
+        each = identity
+        for _ in range(LEVELS):
+            if each in own or not each:
+                break
+            each = based.get(each, "")
+        if each in own:
+            name, level = own[each]
+            if not name and based.get(each) in own:  # (it names another level of that list)
+                name = own[based[each]][0]
+            if level < 0:  # the level may name the style instead
+                levels = lists[name].levels if name in lists else {}
+                level = next((at for at, how in levels.items() if how.style == identity), 0)
+            found[identity] = (name, level)
+    return found
+
+
+def _is_deleted(properties: _Element | None) -> bool:
+    """Whether the end of a paragraph is deleted, so that its number is not shown."""
+    marks = child(properties, "rPr")
+    return any(local(each) in ("del", "moveFrom") for each in (() if marks is None else marks))
+
+
+def _integer(text: str, default: int) -> int:
+    return int(text[:6]) if text.isdecimal() else default
