@@ -9,7 +9,7 @@ from typing import BinaryIO
 from qrank.errors import ExtractError, NoTextError
 from qrank.ingest.extract import archive, documents
 from qrank.ingest.extract.office import protected
-from qrank.ingest.extract.office.compound import MAGIC, Compound
+from qrank.ingest.extract.office.older.compound import MAGIC, Compound
 from qrank.results import Document
 from qrank.settings import Reading
 
@@ -22,14 +22,14 @@ _PARTS = {
     "META-INF/container.xml": "epub",
 }
 _STREAMS = {  # of compound files
-    "__properties_version1.0": "office.msg",
-    "WordDocument": "office.doc",
-    "PowerPoint Document": "office.ppt",
+    "__properties_version1.0": "office.older.msg",
+    "WordDocument": "office.older.doc",
+    "PowerPoint Document": "office.older.ppt",
     "Workbook": "office.xlsx",
     "Book": "office.xlsx",
 }
 # What may hold files that are members.
-_HOLDING = frozenset(f"office.{name}" for name in ("docx", "pptx", "xlsx", "odf", "msg"))
+_HOLDING = frozenset(f"office.{name}" for name in ("docx", "pptx", "xlsx", "odf", "older.msg"))
 _ENCRYPTED = "encrypted"
 HEAD = 2048  # bytes
 
@@ -66,7 +66,7 @@ def old_word(file: BinaryIO, reading: Reading) -> Iterator[Document]:
 
 def outlook(file: BinaryIO, reading: Reading) -> Iterator[Document]:
     """Yield what is in a file that is called a message of Outlook."""
-    yield from _read(file, "office.msg", reading)
+    yield from _read(file, "office.older.msg", reading)
 
 
 def _read(file: BinaryIO, called: str, reading: Reading) -> Iterator[Document]:

@@ -13,7 +13,7 @@ from qrank.errors import ExtractError
 from qrank.ingest.extract import documents
 from qrank.ingest.extract.building import Builder, Missed
 from qrank.ingest.extract.members import Members
-from qrank.ingest.extract.office.compound import MAGIC, held
+from qrank.ingest.extract.office.older.compound import MAGIC, held
 from qrank.ingest.problems import STOPS, problem_of
 from qrank.results import Document
 from qrank.settings import Reading

@@ -8,7 +8,7 @@ import io
 from typing import BinaryIO
 
 from qrank.errors import ExtractError
-from qrank.ingest.extract.office import compound
+from qrank.ingest.extract.office.older import compound
 
 _BUILT_IN = "VelvetSweatshop"
 

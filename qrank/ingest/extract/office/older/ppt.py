@@ -12,7 +12,7 @@ from typing import BinaryIO, NamedTuple
 
 from qrank.errors import ExtractError
 from qrank.ingest.extract.building import Builder
-from qrank.ingest.extract.office.compound import Compound
+from qrank.ingest.extract.office.older.compound import Compound
 from qrank.results import Document
 
 _STREAM = "PowerPoint Document"

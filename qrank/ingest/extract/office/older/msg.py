@@ -16,7 +16,7 @@ from qrank.ingest.extract import html
 from qrank.ingest.extract.building import Builder, Missed, one_line
 from qrank.ingest.extract.members import Members
 from qrank.ingest.extract.office import rtf
-from qrank.ingest.extract.office.compound import Compound, codec_of, records
+from qrank.ingest.extract.office.older.compound import Compound, codec_of, records
 from qrank.results import Document
 from qrank.settings import Reading
 

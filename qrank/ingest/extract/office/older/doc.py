@@ -14,7 +14,7 @@ from typing import BinaryIO
 
 from qrank.errors import ExtractError
 from qrank.ingest.extract.building import Builder, one_line
-from qrank.ingest.extract.office.compound import Compound
+from qrank.ingest.extract.office.older.compound import Compound
 from qrank.results import Document
 
 _STREAM = "WordDocument"
