@@ -89,6 +89,9 @@ def older(work: Path) -> None:
     for kind in ("doc", "rtf"):
         convert(work, FILES / "birds.docx", kind)
         shutil.copy(work / f"birds.{kind}", FILES / f"birds.{kind}")
+    # By hand: words and a whole paragraph that were deleted while changes were recorded.
+    convert(work, FILES / "changed.docx", "doc")
+    shutil.copy(work / "changed.doc", FILES / "changed.doc")
     convert(work, FILES / "water.pptx", "ppt")
     packed = gzip.compress((work / "water.ppt").read_bytes(), 9, mtime=0)
     (FILES / "water.ppt.gz").write_bytes(packed)

@@ -13,6 +13,7 @@ from support import extract
 
 from qrank.errors import ExtractError
 from qrank.ingest.extract import documents
+from qrank.ingest.extract.office.older.compound import Compound
 
 FILES = Path(__file__).parent / "files"
 BODY = [
@@ -132,15 +133,34 @@ def test_damaged_and_encrypted_word_documents() -> None:
                 continue
 
 
-def test_objects_in_a_document_are_read_or_counted() -> None:
-    def native(name: str, data: bytes) -> bytes:
-        path = b"C:\\" + name.encode() + b"\0"
-        held = b"\2\0" + name.encode() + b"\0" + path + b"\0\0\3\0"
-        held += struct.pack("<I", len(path)) + path + struct.pack("<I", len(data)) + data
-        return compound({"\x01Ole10Native": struct.pack("<I", len(held)) + held})
+@pytest.mark.parametrize("name", ["changed.docx", "changed.doc"])
+def test_what_was_deleted_while_changes_were_recorded_is_no_text(name: str) -> None:
+    document = extract(name, (FILES / name).read_bytes())
+    assert document.text.split("\n\n") == [
+        "Pay the sum of five hundred crowns", "The end: Zitterbewegung",
+    ]  # fmt: skip
 
+
+def native(name: str, data: bytes, wide: str = "") -> bytes:
+    """A file packed into an object, as a stream; wide: its name as newer programs write it."""
+    path = b"C:\\" + name.encode() + b"\0"
+    held = b"\2\0" + name.encode() + b"\0" + path + b"\0\0\3\0"
+    held += struct.pack("<I", len(path)) + path + struct.pack("<I", len(data)) + data
+    for each in (f"C:\\{wide}", wide) if wide else ():
+        held += struct.pack("<I", len(each)) + each.encode("utf-16-le")
+    return struct.pack("<I", len(held)) + held
+
+
+def rebuilt(name: str, streams: dict[str, bytes]) -> bytes:
+    """A file of before 2007 with more streams."""
+    old = Compound(io.BytesIO((FILES / name).read_bytes()))
+    return compound({each: old.read(each) for each in old.names} | streams)
+
+
+def test_objects_in_a_document_are_read_or_counted() -> None:
     objects = [
-        (FILES / "birds.doc").read_bytes(), native("a.txt", b"packed text"),
+        (FILES / "birds.doc").read_bytes(),
+        compound({"\x01Ole10Native": native("a.txt", b"packed text")}),
         compound({"Package": docx(paragraph("in a package"))}),
         compound({"Equation Native": b"x"}), compound({"Other": b"x"}), compound({})[:600],
     ]  # fmt: skip
@@ -155,6 +175,17 @@ def test_objects_in_a_document_are_read_or_counted() -> None:
     assert (text.member, text.text) == ("a.txt", "packed text")
     assert (package.member, package.text) == ("o2", "in a package")
     assert last.note == "3 embedded objects"
+
+
+def test_files_in_a_document_of_before_2007_are_members() -> None:
+    with_object = rebuilt(
+        "birds.doc", {"ObjectPool/_1/\x01Ole10Native": native("tern.txt", b"A tern", "żuraw.txt"),
+                      "ObjectPool/_2/Equation Native": b"x"},
+    )  # fmt: skip
+    main, tern, last = documents(io.BytesIO(with_object), "a.doc")
+    assert main.member == ""
+    assert (tern.member, tern.text) == ("żuraw.txt", "A tern")
+    assert last.note == "1 embedded object"
 
 
 def test_an_encrypted_workbook_is_called_so() -> None:

@@ -310,12 +310,13 @@ def _read(file: BinaryIO, known: Format, suffix: str, reading: Reading) -> Itera
     elif known.records:
         yield from function(file, reading.fields)
     else:
-        empty = True
+        empty, note = True, ""
         for document in function(file, reading) if known.holds else function(file):
             empty = empty and not document.blocks
+            note = document.note or note
             yield document
         if empty:
-            raise NoTextError("no text")
+            raise NoTextError("; ".join(filter(None, ("no text", note))))
 
 
 @cache

@@ -29,7 +29,9 @@ _STREAMS = {  # of compound files
     "Book": "office.xlsx",
 }
 # What may hold files that are members.
-_HOLDING = frozenset(f"office.{name}" for name in ("docx", "pptx", "xlsx", "odf", "older.msg"))
+_HOLDING = frozenset(
+    f"office.{name}" for name in ("docx", "pptx", "xlsx", "odf", "older.doc", "older.msg")
+)
 _ENCRYPTED = "encrypted"
 HEAD = 2048  # bytes
 

@@ -13,7 +13,7 @@ from qrank.errors import ExtractError
 from qrank.ingest.extract import documents
 from qrank.ingest.extract.building import Builder, Missed
 from qrank.ingest.extract.members import Members
-from qrank.ingest.extract.office.older.compound import MAGIC, held
+from qrank.ingest.extract.office.older.compound import MAGIC, Compound, held, objects
 from qrank.ingest.problems import STOPS, problem_of
 from qrank.results import Document
 from qrank.settings import Reading
@@ -37,26 +37,47 @@ class Holder(Protocol):
 
 def members(holder: Holder, reading: Reading) -> Iterator[Document]:
     """Yield what is in the files that lie in a file, then what of all was passed over."""
-    found = Members(reading)
-    others = 0  # an equation, a picture, something of another program
+    found = _Files(reading)
     for place in holder.embedded:
         name = posixpath.basename(place)
         try:
             data = holder.data(place)
         except ExtractError as error:
-            found.say(str(error))
+            found.members.say(str(error))
             continue
         if data.startswith(MAGIC):
-            inside = held(data)
-            if inside is None:
-                others += 1
-                continue
-            own, suffix, data = inside
-            name = own or posixpath.splitext(name)[0] + suffix
-        yield from found.read(name, io.BytesIO(data))
-    if others:
-        found.say(f"{others} embedded object{'s' * (others > 1)}")
+            yield from found.inside(held(data), posixpath.splitext(name)[0])
+        else:
+            yield from found.members.read(name, io.BytesIO(data))
     yield from found.closing(holder.missed.note())
+
+
+def members_of(opened: Compound, reading: Reading, note: str = "") -> Iterator[Document]:
+    """The same of a document or workbook of before 2007; note: what else was passed over of it."""
+    found = _Files(reading)
+    for inside in objects(opened):
+        yield from found.inside(inside, "object")
+    yield from found.closing(note)
+
+
+class _Files:
+    def __init__(self, reading: Reading) -> None:
+        self.members = Members(reading)
+        self._others = 0  # an equation, a picture, something of another program
+
+    def inside(self, held: tuple[str, str, bytes] | None, stem: str) -> Iterator[Document]:
+        """Read what is in an object. stem: what it is called where it has no name."""
+        if held is None:
+            self._others += 1
+            return
+        name, suffix, data = held
+        yield from self.members.read(name or stem + suffix, io.BytesIO(data))
+
+    def closing(self, note: str) -> Iterator[Document]:
+        """What is said at the end of the file."""
+        if self._others:
+            self.members.say(f"{self._others} embedded object{'s' * (self._others > 1)}")
+        yield from self.members.closing(note)
 
 
 def include(builder: Builder, missed: Missed, data: bytes, name: str) -> None:

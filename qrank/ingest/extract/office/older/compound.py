@@ -6,6 +6,7 @@ The format: [MS-CFB]; of what a file says of itself: [MS-OLEPS].
 from __future__ import annotations
 
 import io
+import re
 import struct
 from collections.abc import Iterator
 from typing import BinaryIO
@@ -25,6 +26,7 @@ _OFFICE = {
     "Book": ".xls",
     "__properties_version1.0": ".msg",
 }
+_OBJECT = re.compile(r"ObjectPool/[^/]+/|MBD[0-9A-F]+/")  # folders of objects
 _SUMMARY = "\x05SummaryInformation"
 
 
@@ -137,20 +139,47 @@ def held(data: bytes) -> tuple[str, str, bytes] | None:
         for name, suffix in _OFFICE.items():
             if opened.has(name):
                 return "", suffix, data
-        for name in ("Package", "CONTENTS"):
-            if opened.has(name):
-                return "", "", opened.read(name)
-        packed = opened.read("\x01Ole10Native")
-        if not packed:
-            return None
+        return _object(opened, "")
+    except (ExtractError, struct.error, ValueError):
+        return None
+
+
+def objects(opened: Compound) -> Iterator[tuple[str, str, bytes] | None]:
+    """The objects in a document or workbook of before 2007, each as `held` has it."""
+    folders = dict.fromkeys(match[0] for name in opened.names if (match := _OBJECT.match(name)))
+    for folder in folders:
+        yield _object(opened, folder)
+
+
+def _object(opened: Compound, folder: str) -> tuple[str, str, bytes] | None:
+    for name in ("Package", "CONTENTS"):
+        if opened.has(folder + name):
+            return "", "", opened.read(folder + name)
+    packed = opened.read(f"{folder}\x01Ole10Native")
+    if not packed:
+        return None
+    try:
         end = packed.index(b"\0", 6)
         at = packed.index(b"\0", end + 1) + 5  # after its name and its path
         [size] = struct.unpack_from("<I", packed, at)
         [length] = struct.unpack_from("<I", packed, at + 4 + size)
         start = at + 8 + size
-        return packed[6:end].decode("cp1252", "replace"), "", packed[start : start + length]
-    except (ExtractError, struct.error, ValueError):
+        end_of_it = start + length
+        name = _wide_name(packed, end_of_it) or packed[6:end].decode("cp1252", "replace")
+        return name, "", packed[start:end_of_it]
+    except (struct.error, ValueError):
         return None
+
+
+def _wide_name(packed: bytes, at: int) -> str:
+    """The name in Unicode, which newer programs put behind the file, after its path."""
+    try:
+        [size] = struct.unpack_from("<I", packed, at)
+        at += 4 + 2 * size
+        [size] = struct.unpack_from("<I", packed, at)
+    except struct.error:
+        return ""
+    return packed[at + 4 : at + 4 + 2 * size].decode("utf-16-le", "replace").strip("\0")
 
 
 def _summary(data: bytes) -> dict[int, str]:

@@ -14,22 +14,32 @@ from typing import BinaryIO
 
 from qrank.errors import ExtractError
 from qrank.ingest.extract.building import Builder, one_line
+from qrank.ingest.extract.office.embedded import members_of
 from qrank.ingest.extract.office.older.compound import Compound
 from qrank.results import Document
+from qrank.settings import Reading
 
 _STREAM = "WordDocument"
 _WORD_97 = 0x00C1  # versions from here on
 _ENCRYPTED, _TABLE_1 = 0x0100, 0x0200
-_PIECES, _PARAGRAPHS = 33, 13  # the places of things in the table stream, by their numbers
+_PIECES, _PARAGRAPHS, _CHARACTERS = (
+    33,
+    13,
+    12,
+)  # the places of things in the table stream, by their numbers
 _COMPRESSED = 1 << 30
+_DELETED = 0x0800  # a property of characters
+# By the kinds of properties: bytes of a value; of one kind the value says it itself.
+_SIZES = (1, 1, 2, 4, 2, 2, -1, 3)
 _FIELD = re.compile("\x13[^\x13-\x15]*\x14|\x13[^\x13-\x15]*\x15|\x15")
 # Marks of pictures, notes, comments and drawings; soft hyphens.
 _MARKS = dict.fromkeys([*range(1, 7), 8, 0x1F]) | {0x0B: "\n", 0x1E: "-", 0x0E: "\r", 0x0C: "\r"}
 MAX_FIELDS = 20  # fields in fields
 
 
-def extract(file: BinaryIO) -> Iterator[Document]:
-    """Yield the document; its title is that of its properties, else its first heading."""
+def extract(file: BinaryIO, reading: Reading) -> Iterator[Document]:
+    """Yield the document, whose title is that of its properties, else its first heading, then the
+    files in it."""
     opened = Compound(file)
     word = opened.read(_STREAM)
     try:
@@ -38,6 +48,7 @@ def extract(file: BinaryIO) -> Iterator[Document]:
         raise ExtractError("damaged, or no Word document") from error
     title, fields = opened.properties()
     yield builder.document(title or builder.first_heading, fields)
+    yield from members_of(opened, reading)
 
 
 def _read(word: bytes, opened: Compound) -> Builder:
@@ -50,7 +61,7 @@ def _read(word: bytes, opened: Compound) -> Builder:
     counts = struct.unpack_from("<8I", word, 0x4C)
     body, footnotes, heads, _, comments, endnotes, boxes, head_boxes = counts
     pieces = [*_pieces(word, _part(word, table, _PIECES))]
-    text = "".join(each for _, _, each in pieces)
+    text = _without_deleted(pieces, _deleted(word, _part(word, table, _CHARACTERS)))
     styles = _Styles(word, _part(word, table, _PARAGRAPHS), pieces)
     builder = Builder()
     _add(builder, text[:body], styles)
@@ -73,6 +84,56 @@ def _read(word: bytes, opened: Compound) -> Builder:
         for line in seen:
             builder.paragraph(line.replace("\x07", " "))
     return builder
+
+
+def _without_deleted(pieces: list[tuple[int, int, str]], gone: list[tuple[int, int]]) -> str:
+    """The text of the pieces. What was deleted, but is still there to be looked over, is made
+    marks, which are not shown; so all places stay right."""
+    found = []
+    starts = [start for start, _ in gone]
+    for place, width, text in pieces:
+        at = max(0, bisect_right(starts, place) - 1)
+        done = 0
+        while at < len(gone) and gone[at][0] < place + width * len(text):
+            start, end = (max(done, (each - place) // width) for each in gone[at])
+            found.append(text[done:start])
+            found.append("".join("\x07" if each == "\x07" else "\x01" for each in text[start:end]))
+            done = end
+            at += 1
+        found.append(text[done:])
+    return "".join(found)
+
+
+def _deleted(word: bytes, data: bytes) -> list[tuple[int, int]]:
+    """Where in the file lie stretches of text that were deleted, in order: [MS-DOC] 2.9.33."""
+    found = []
+    for block in _blocks(word, data):
+        count = min(block[511], 101)
+        for i in range(count):
+            offset = block[4 * (count + 1) + i] * 2
+            if offset and _is_deleted(block[offset + 1 : offset + 1 + block[offset]]):
+                found.append(struct.unpack_from("<2I", block, 4 * i))
+    return sorted((start, end) for start, end in found if start < end)
+
+
+def _is_deleted(properties: bytes) -> bool:
+    at = 0
+    while at + 2 < len(properties):
+        [code] = struct.unpack_from("<H", properties, at)
+        if code == _DELETED:
+            return properties[at + 2] == 1
+        size = _SIZES[code >> 13]
+        at += 2 + (size if size >= 0 else 1 + properties[at + 2])
+    return False
+
+
+def _blocks(word: bytes, data: bytes) -> Iterator[bytes]:
+    """The blocks of a table of the properties of paragraphs or characters."""
+    count = max(0, len(data) - 4) // 8
+    for (page,) in struct.iter_unpack("<I", data[4 * (count + 1) : 4 * (2 * count + 1)]):
+        block = word[page * 512 : page * 512 + 512]
+        if len(block) == 512:
+            yield block
 
 
 def _part(word: bytes, table: bytes, number: int) -> bytes:
@@ -160,11 +221,7 @@ class _Styles:
             self._starts.append(at)
             at += len(text)
         found: list[tuple[int, int]] = []  # (where in the file its paragraphs begin, style)
-        count = max(0, len(data) - 4) // 8
-        for (page,) in struct.iter_unpack("<I", data[4 * (count + 1) : 4 * (2 * count + 1)]):
-            block = word[page * 512 : page * 512 + 512]
-            if len(block) < 512:
-                continue
+        for block in _blocks(word, data):
             runs = min(block[511], 29)
             for i in range(runs):
                 [start] = struct.unpack_from("<I", block, 4 * i)
