@@ -92,6 +92,9 @@ def older(work: Path) -> None:
     # By hand: words and a whole paragraph that were deleted while changes were recorded.
     convert(work, FILES / "changed.docx", "doc")
     shutil.copy(work / "changed.doc", FILES / "changed.doc")
+    # By hand: comments of cells, one of more characters than a record holds, and a text box.
+    convert(work, FILES / "comments.fods", "xls")
+    shutil.copy(work / "comments.xls", FILES / "comments.xls")
     convert(work, FILES / "water.pptx", "ppt")
     packed = gzip.compress((work / "water.ppt").read_bytes(), 9, mtime=0)
     (FILES / "water.ppt.gz").write_bytes(packed)

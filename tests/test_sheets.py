@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 from pathlib import Path
 
 import pytest
@@ -192,3 +193,46 @@ def test_comments_shapes_charts_controls_files_and_page_headers() -> None:
         ]  # fmt: skip
         first = next(iter(documents(io.BytesIO(made), "a.xlsx")))
         assert (first.title, first.fields) == ("Birds", {"author": "Ada Quince"})
+
+
+def record(kind: int, data: bytes = b"") -> bytes:
+    """A record of a binary part."""
+    name = bytes([kind]) if kind < 128 else bytes([kind & 0x7F | 0x80, kind >> 7])
+    return name + bytes([len(data) & 0x7F | 0x80, len(data) >> 7]) + data
+
+
+def wide(text: str) -> bytes:
+    return struct.pack("<I", len(text)) + text.encode("utf-16-le")
+
+
+def test_comments_and_shapes_of_binary_workbooks() -> None:
+    book = record(131) + record(143)
+    book += record(156, bytes(8) + wide("rId1") + wide("Żuraw")) + record(144) + record(132)
+    cell = struct.pack("<II", 0, 0) + wide("cell")
+    rows = record(0, struct.pack("<IIHBBBI", 0, 0, 0, 0, 0, 0, 0)) + record(6, cell)
+    cells = record(129) + record(148, bytes(16)) + record(145) + rows + record(146) + record(130)
+    said = record(637, b"\0" + wide("On dunlins")) + record(637, b"\1" + wide("x" * 200))
+    parts: dict[str, str | bytes] = {
+        "xl/worksheets/sheet1.bin": cells, "xl/comments1.bin": record(628) + said + record(629),
+        "xl/worksheets/_rels/sheet1.bin.rels": relations(
+            ("comments", "../comments1.bin"), ("drawing", "../drawings/d.xml")),
+        "xl/drawings/d.xml": part("xdr:wsDr", SHAPE.format("described")),
+    }  # fmt: skip
+    made = zipped(
+        {"_rels/.rels": relations(("officeDocument", "xl/workbook.bin"))}
+        | {"xl/workbook.bin": book}
+        | {"xl/_rels/workbook.bin.rels": relations(("worksheet", "worksheets/sheet1.bin"))}
+        | parts
+    )
+    [sheet, *_] = documents(io.BytesIO(made), "a.xlsb")
+    assert sheet.text.split("\n\n") == ["cell", "On dunlins", "x" * 200, "drawn", "described"]
+    assert sheet.blocks[0].heading == ("Żuraw",)
+
+
+def test_comments_and_shapes_of_workbooks_of_before_2007() -> None:
+    """Written by LibreOffice; one is so long that it takes several records."""
+    first, second = documents(io.BytesIO((FILES / "comments.xls").read_bytes()), "a.xls")
+    assert first.text.split("\n\n") == [
+        "cell one | five", "A comment on dunlins\nsecond line", "żółw comment",
+    ]  # fmt: skip
+    assert second.text.split("\n\n") == ["other", "Z" * 9000 + " end", "In a text box"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import re
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -72,8 +72,11 @@ def documents(builder: Builder, found: Iterable[list[str]]) -> Iterator[Document
             builder.restart()
 
 
-def every_sheet(book: CalamineWorkbook) -> Iterator[Document]:
-    """Yield the sheets of a workbook, long ones in stretches; a damaged one costs itself."""
+def every_sheet(
+    book: CalamineWorkbook, beside: Callable[[str, Builder], None] | None = None
+) -> Iterator[Document]:
+    """Yield the sheets of a workbook, long ones in stretches; a damaged one costs itself.
+    beside: adds what else there is on the sheet of a name."""
     for number, name in enumerate(book.sheet_names, 1):
         builder = Builder()
         builder.page(number)
@@ -82,6 +85,8 @@ def every_sheet(book: CalamineWorkbook) -> Iterator[Document]:
             yield from documents(builder, rows(book, name))
         except ExtractError:
             builder.note = f"sheet {name} (damaged)"
+        if beside is not None:
+            beside(name, builder)
         yield builder.document()
 
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 
 import html
 import re
+import struct
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, BinaryIO
 
 from qrank.errors import ExtractError
 from qrank.ingest.extract.building import Builder, one_line
-from qrank.ingest.extract.office import cells, embedded, protected, sparse
+from qrank.ingest.extract.office import binary_book, cells, embedded, protected, sparse
+from qrank.ingest.extract.office.older import xls
+from qrank.ingest.extract.office.older.compound import Compound
 from qrank.ingest.extract.office.package import Package, attribute, child, local, relation_id
 from qrank.ingest.extract.office.story import Story
 from qrank.results import Document
@@ -30,14 +33,14 @@ def extract(file: BinaryIO, reading: Reading) -> Iterator[Document]:
     """Yield the sheets, long ones in stretches. Raises ExtractError for what is no spreadsheet."""
     start = file.read(2)
     if start != b"PK":
-        if cells.has_password(file):
-            file = protected.decrypted(file)
-        yield from cells.every_sheet(cells.workbook(file))
+        yield from _older(file, reading)
         return
     package = Package(file)
     main = package.main("xl/workbook.xml")
     if main.endswith(".bin"):
-        yield from cells.every_sheet(cells.workbook(file))
+        beside = _Binary(package, main).beside
+        yield from cells.every_sheet(cells.workbook(file), beside)
+        yield from embedded.members(package, reading)
         return
     book = _Book(package, main)
     try:
@@ -46,6 +49,53 @@ def extract(file: BinaryIO, reading: Reading) -> Iterator[Document]:
         opened = None
     yield from book.documents(opened)
     yield from embedded.members(package, reading)
+
+
+def _older(file: BinaryIO, reading: Reading) -> Iterator[Document]:
+    if cells.has_password(file):
+        file = protected.decrypted(file)
+    book = cells.workbook(file)
+    file.seek(0)
+    try:
+        opened = Compound(file)
+        texts = xls.beside(opened)
+    except (ExtractError, struct.error):  # (calamine reads what is no compound file, too)
+        yield from cells.every_sheet(book)
+        return
+
+    def beside(name: str, builder: Builder) -> None:
+        for text in texts.get(name, ()):
+            builder.paragraph(text)
+
+    yield from cells.every_sheet(book, beside)
+    yield from embedded.members_of(opened, reading)
+
+
+class _Binary:
+    """What stands beside the cells of a workbook of binary parts (XLSB)."""
+
+    def __init__(self, package: Package, main: str) -> None:
+        self._package = package
+        related = package.related(main)
+        try:
+            listed = [*binary_book.sheets(package.data(main))]
+        except ExtractError:
+            listed = []
+        self._parts = {name: related[each].target for name, each in listed if each in related}
+
+    def beside(self, name: str, builder: Builder) -> None:
+        """Add what stands beside the cells of a sheet."""
+        part = self._parts.get(name)
+        if not part:
+            return
+        package = self._package
+        for place in package.targets(part, "comments"):
+            try:
+                for text in binary_book.comments(package.data(place)):
+                    builder.paragraph(text)
+            except ExtractError:
+                package.missed.add(f"{place} (damaged)")
+        _drawn(package, builder, part)
 
 
 class _Book:
@@ -115,7 +165,6 @@ class _Book:
     def _beside(self, builder: Builder, part: str, tail: bytes) -> None:
         """Add the comments, shapes, charts, page headers and files of a sheet."""
         package = self._package
-        story = Story(package, builder)
         threaded = package.targets(part, "threadedComment")
         for name in package.targets(part, "comments"):
             for text in _comments(package.xml(name), told_again=bool(threaded)):
@@ -124,20 +173,26 @@ class _Book:
             root = package.xml(name)
             for each in () if root is None else root.iter("{*}text"):
                 builder.paragraph(each.text or "")
-        for name in package.targets(part, "drawing"):
-            root = package.xml(name)
-            if root is not None:
-                story.read(root, name)
-        for name in package.targets(part, "vmlDrawing"):
-            for text in _controls(package.xml(name)):
-                builder.paragraph(text)
-        for name in package.targets(part, "package", "oleObject"):
-            package.embedded[name] = None
+        _drawn(package, builder, part)
         for match in _HEADER.finditer(tail):
             text = _header(html.unescape(match[1].decode("utf-8", "replace")))
             if text and text not in self._headers:
                 self._headers.add(text)
                 builder.paragraph(text)
+
+
+def _drawn(package: Package, builder: Builder, part: str) -> None:
+    """Add the shapes and charts of a sheet; the files in it are for later."""
+    story = Story(package, builder)
+    for name in package.targets(part, "drawing"):
+        root = package.xml(name)
+        if root is not None:
+            story.read(root, name)
+    for name in package.targets(part, "vmlDrawing"):
+        for text in _controls(package.xml(name)):
+            builder.paragraph(text)
+    for name in package.targets(part, "package", "oleObject"):
+        package.embedded[name] = None
 
 
 def _comments(root: _Element | None, *, told_again: bool) -> Iterator[str]:

@@ -1,0 +1,75 @@
+"""What stands beside the cells of a workbook of before 2007: its comments, text boxes and buttons.
+
+The format: [MS-XLS]. A workbook is records, one after the other: a list of sheets first, then each
+sheet between a first and a last record; a chart in a sheet has such, too.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from qrank.ingest.extract.office.older.compound import Compound
+
+_BEGIN, _END, _SHEET = 0x0809, 0x000A, 0x0085
+_TEXT, _CONTINUED = 0x01B6, 0x003C
+MAX_SHEETS = 10_000
+
+
+class _Record(NamedTuple):
+    kind: int
+    data: bytes
+
+
+def beside(opened: Compound) -> dict[str, list[str]]:
+    """The texts beside the cells, by the names of the sheets."""
+    book = opened.read("Workbook")
+    found: dict[str, list[str]] = {}
+    places = []
+    for record in _records(book, 0):
+        if record.kind == _SHEET and len(record.data) > 8:
+            [place] = struct.unpack_from("<I", record.data)
+            places.append((_string(record.data[6:]), place))
+    for name, place in places[:MAX_SHEETS]:
+        found[name] = [text for text in _texts(book, place) if text.strip()]
+    return found
+
+
+def _texts(book: bytes, place: int) -> Iterator[str]:
+    """The texts of the shapes of a sheet; what follows the record of one are its pieces."""
+    left = 0  # characters
+    pieces: list[str] = []
+    for record in _records(book, place):
+        if record.kind == _CONTINUED and left:
+            wide = bool(record.data[:1] == b"\1")
+            raw = record.data[1 : 1 + left * (1 + wide)]
+            pieces.append(raw.decode("utf-16-le" if wide else "latin-1", "replace"))
+            left = max(0, left - len(raw) // (1 + wide)) if raw else 0
+            continue
+        if pieces:
+            yield "".join(pieces)
+        pieces, left = [], 0
+        if record.kind == _TEXT and len(record.data) >= 12:
+            [left] = struct.unpack_from("<H", record.data, 10)
+    if pieces:
+        yield "".join(pieces)
+
+
+def _records(book: bytes, place: int) -> Iterator[_Record]:
+    """The records from a place on, to the end of what begins there."""
+    depth = 0
+    while place + 4 <= len(book):
+        kind, size = struct.unpack_from("<HH", book, place)
+        depth += (kind == _BEGIN) - (kind == _END)
+        if depth <= 0:
+            return
+        yield _Record(kind, book[place + 4 : place + 4 + size])
+        place += 4 + size
+
+
+def _string(data: bytes) -> str:
+    """A short text with its length before it."""
+    size, wide = data[0], data[1] & 1
+    codec = "utf-16-le" if wide else "latin-1"
+    return data[2 : 2 + size * (1 + wide)].decode(codec, "replace")
