@@ -47,6 +47,7 @@ if TYPE_CHECKING:
         ValueCount,
     )
     from qrank.settings import Placement, Reading, Settings, Walking
+    from qrank.several import Indexes
     from qrank.standalone import Embedding, Reranking, changes, embed, pack, plan, rerank
 
 __version__ = "0.1.0"
@@ -84,6 +85,7 @@ _HOMES = {
         *("RerankScore", "Result", "Scores", "Sort", "StageScore", "Stale", "ValueCount"),
     ),
     "qrank.settings": ("Placement", "Reading", "Settings", "Walking"),
+    "qrank.several": ("Indexes",),
 }
 __all__ = [
     "Answer",
@@ -101,6 +103,7 @@ __all__ = [
     "IndexReport",
     "IndexedChunk",
     "IndexedFile",
+    "Indexes",
     "InputError",
     "Mode",
     "ModelError",

@@ -249,6 +249,7 @@ class Index(Closing):
             min_score=query.min_score,
             per_file=query.per_file,
             stale=query.stale,
+            sort=query.sort,
         )
 
     def answer(self, query: Query, *, rerank: bool, progress: Progress | None = None) -> Answer:

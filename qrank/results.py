@@ -214,6 +214,7 @@ class IndexedChunk:
     member: str | None = None  # the path of a file within the file at path, an archive
     ocr: bool = False  # the text was read from a picture
     number: int = 0  # of the chunk in this index; it is not shown
+    date_ns: int = 0  # its own date, else when its file was modified; it is not shown
 
     @property
     def location(self) -> str:
@@ -243,6 +244,7 @@ class Result(IndexedChunk):
     score_kind: str
     scores: Scores
     matches: list[tuple[int, int]] = field(default_factory=list)  # of query words, in the text
+    index: str | None = None  # the index file it is from, where several were searched
 
     def to_dict(self) -> dict[str, Any]:
         """It as `qrank search --jsonl` prints it."""

@@ -176,7 +176,7 @@ def _advised(error: QrankError, run: Run) -> str:
         return GONE
     if (
         isinstance(error, NoIndexError)  # asked first: an error may be about the settings
-        and run.db is None
+        and not run.dbs
         and "db" not in run.settings.values
         and is_in_repository(run.folder)
     ):

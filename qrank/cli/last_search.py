@@ -17,14 +17,16 @@ KEPT = 100  # results
 
 
 def remember(results: Sequence[Result], index: Path) -> None:
-    """Keep the ids of results, when this is run in a terminal."""
+    """Keep the ids of results, each with its index (by default this one), when this is run in a
+    terminal."""
     file = _file()
     if file is None or not results:
         return
-    ids = {result.rank: result.id for result in results[:KEPT]}
+    own = str(index.absolute())
+    ids = {result.rank: [result.id, result.index or own] for result in results[:KEPT]}
     with suppress(OSError):  # it is a convenience
         file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        file.write_text(json.dumps({"db": str(index.absolute()), "ids": ids}), "utf-8")
+        file.write_text(json.dumps({"results": ids}), "utf-8")
 
 
 def recalled(word: str, run: Run) -> str:
@@ -38,18 +40,24 @@ def recalled(word: str, run: Run) -> str:
     file = _file()
     try:
         held = json.loads(file.read_text("utf-8")) if file else {}
-        found = held.get("ids", {})
-        id = found.get(word)
-    except (OSError, ValueError, AttributeError):
-        found, id = {}, None
-    if not isinstance(id, str):
+        found = held.get("results", {})
+        id, index = map(str, found.get(word) or ("", ""))
+    except (OSError, ValueError, TypeError, AttributeError):
+        found, id, index = {}, "", ""
+    if not id:
         said = f"it had {len(found)} results" if found else "no search was made in this terminal"
         raise InputError(
             f"there is no result {word} of the last search: {said}",
             hint="numbers mean its results; give the id of a chunk, or PATH:LINE",
         )
-    if run.db is None:
-        run.db = Path(held["db"])
+    if not run.dbs:
+        run.dbs = (Path(index),)
+        run.recalled = True
+    elif run.recalled and run.dbs != (Path(index),):
+        raise InputError(
+            f"result {word} of the last search is from another index than those before it",
+            hint="name one at a time",
+        )
     return id
 
 

@@ -23,7 +23,7 @@ from qrank.settings import checked_number
 
 def _store(context: Any, option: Any, value: Any) -> None:
     """Keep a value in the run's state; unset leaves what an earlier place on the line said."""
-    if value is not None and value is not False:
+    if value is not None and value is not False and value != ():
         setattr(context.obj, option.name, value)
 
 
@@ -61,7 +61,14 @@ def _common_options() -> list[TyperOption]:
     """Made anew for each command: their values land in the run's state, not in its arguments."""
     colors = "|".join(COLOR_CHOICES)
     return [
-        _option("--db", type=_index_file, metavar="FILE", help="The index file. [env: QRANK_DB]"),
+        _option(
+            "--db",
+            "dbs",
+            type=_index_file,
+            multiple=True,
+            metavar="FILE",
+            help="The index file; search takes several. [env: QRANK_DB]",
+        ),
         _option("--color", metavar=colors, help="When to use color. [default: auto]"),
         _option("-q", "--quiet", is_flag=True, help="Print only results and errors."),
         _option(

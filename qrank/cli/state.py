@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from qrank.api import Index
     from qrank.models.registry import Registry
     from qrank.settings import Settings
+    from qrank.several import Indexes
 
 
 GONE = "the working folder no longer exists; change to another"
@@ -35,7 +36,8 @@ class Run:
     root: Callable[..., Any]  # makes qrank's own command, with all commands below it
     main: Callable[..., int]  # runs the command line anew, for sys.argv (app.run)
     opened: Callable[[str], None] | None = None  # is told of each index that is opened
-    db: Path | None = None
+    dbs: tuple[Path, ...] = ()  # the index files that --db names
+    recalled: bool = False  # whether that is the index of the last search, which nobody named
     color: str | None = None
     debug: bool = False
     quiet: bool = False
@@ -45,6 +47,16 @@ class Run:
     gpu_layers: int | None = None
     device: str | None = None
     environment: dict[str, str] = field(default_factory=lambda: dict(os.environ))
+
+    @property
+    def db(self) -> Path | None:
+        """The index file that --db names. Raises InputError when it names several."""
+        if len(set(self.dbs)) > 1:
+            raise InputError(
+                f"this works on one index, and --db names {len(self.dbs)}",
+                hint="only qrank search takes several",
+            )
+        return self.dbs[0] if self.dbs else None
 
     @cached_property
     def folder(self) -> str | None:
@@ -87,10 +99,26 @@ class Run:
         self, *, embed_model: str | None = None, rerank_model: str | None = None
     ) -> Index:
         """The index that this run is about."""
+        return self._opened(self.db, embed_model, rerank_model)
+
+    def open_indexes(
+        self, *, embed_model: str | None = None, rerank_model: str | None = None
+    ) -> Index | Indexes:
+        """The index, or the several, that a search is about."""
+        files = list(dict.fromkeys(self.dbs))
+        if len(files) < 2:
+            return self.open_index(embed_model=embed_model, rerank_model=rerank_model)
+        from qrank.several import Indexes
+
+        return Indexes([self._opened(file, embed_model, rerank_model) for file in files])
+
+    def _opened(
+        self, file: Path | None, embed_model: str | None, rerank_model: str | None
+    ) -> Index:
         from qrank.api import Index
 
         index = Index(
-            self.db,
+            file,
             embed_model=embed_model,
             rerank_model=rerank_model,
             placement=self.placement,

@@ -41,7 +41,7 @@ DIGITS = 4  # significant ones, of scores and times
 RESULT_FIELDS = (  # in this order
     *("rank", "score", "score_kind", "id", "path", "member", "collection", "title", "heading"),
     *("start_line", "end_line", "start_byte", "end_byte", "page", "text", "fields", "ocr"),
-    *("stale", "hash", "matches", "scores"),
+    *("stale", "hash", "matches", "scores", "index"),
 )
 
 
@@ -106,6 +106,8 @@ def result(result: Result, fields: Sequence[str] = (), terms: Terms | None = Non
         value |= {"score": _rounded(result.score), "scores": _rounded(scores)}
     elif scores["bm25"] and result.id in terms:
         scores["bm25"]["terms"] = terms[result.id]
+    if not fields and result.index is None:  # only where several were searched
+        del value["index"]
     return {name: value[name] for name in fields} if fields else value
 
 
@@ -123,7 +125,7 @@ def _rounded(value: Any) -> Any:
 def indexed_chunk(chunk: IndexedChunk) -> Object:
     """A chunk as the index holds it, with the hash of its text."""
     value = asdict(chunk) | {"hash": chunk.hash}
-    del value["number"]
+    del value["number"], value["date_ns"]
     return value
 
 

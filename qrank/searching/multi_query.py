@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from qrank.results import Answer, Result, Scores, StageScore, Stale
+from qrank.results import Answer, Result, Scores, Sort, StageScore, Stale
 from qrank.searching.freshness import limited
-from qrank.searching.search import DEPTH, Query, capped
+from qrank.searching.search import DEPTH, Query, capped, in_sort
 
 
 def one_of(query: Query, text: str, count: int) -> Query:
@@ -34,6 +34,7 @@ def fuse_answers(
     min_score: float | None,
     per_file: int | None,
     stale: Stale = Stale.warn,
+    sort: Sort | None = None,
 ) -> Answer:
     """Fuse the answers to several queries, each without a limit of its own.
 
@@ -60,6 +61,7 @@ def fuse_answers(
     if per_file is not None:
         results = capped(results, per_file, lambda result: result.location)
     results = limited(results, limit + offset, stale, lambda r: r.stale, lambda r: r.location)
+    ranked = [replace(each, rank=rank) for rank, each in enumerate(results, 1)][offset:]
     return Answer(
         query="\n".join(answer.query for answer in answers),
         mode=answers[0].mode,
@@ -67,19 +69,20 @@ def fuse_answers(
             role: next((a.models[role] for a in answers if a.models[role]), None)
             for role in answers[0].models
         },
-        results=[replace(each, rank=rank) for rank, each in enumerate(results, 1)][offset:],
-        timings_ms=_sums(answer.timings_ms for answer in answers),
+        results=in_sort(ranked, sort),
+        timings_ms=sums(answer.timings_ms for answer in answers),
         reranked=reranked,
         candidates=len(fused),
         truncated=any(answer.truncated for answer in answers),
-        promised=_sum(answer.promised for answer in answers),
+        promised=total(answer.promised for answer in answers),
         needed=sum(answer.needed for answer in answers),
         terms=list(dict.fromkeys(term for answer in answers for term in answer.terms)),
         parts=parts,
     )
 
 
-def _sum(seconds: Iterable[float | None]) -> float | None:
+def total(seconds: Iterable[float | None]) -> float | None:
+    """All seconds; None where there are none."""
     told = [value for value in seconds if value is not None]
     return sum(told) if told else None
 
@@ -106,9 +109,10 @@ def _rank(results: list[Result], stage: str) -> None:
         setattr(result.scores, stage, StageScore(rank, getattr(result.scores, stage).score))
 
 
-def _sums(timings: Iterable[Mapping[str, float]]) -> dict[str, float]:
-    total: dict[str, float] = {}
-    for spent in timings:
-        for stage, milliseconds in spent.items():
-            total[stage] = round(total.get(stage, 0.0) + milliseconds, 2)
-    return total
+def sums(timings: Iterable[Mapping[str, float]]) -> dict[str, float]:
+    """Milliseconds by stage, all together."""
+    spent: dict[str, float] = {}
+    for each in timings:
+        for stage, milliseconds in each.items():
+            spent[stage] = round(spent.get(stage, 0.0) + milliseconds, 2)
+    return spent

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
@@ -158,7 +158,7 @@ def search(
             result_of(rank, each, kind, terms, query.matcher)
             for rank, each in enumerate(found, first)
         ]
-        answer.results = in_sort(ranked, [each.chunk for each in found], query.sort)
+        answer.results = in_sort(ranked, query.sort)
         answer.timings_ms = clock.total()
 
     def ordered(found: list[Candidate]) -> list[Candidate]:
@@ -208,7 +208,7 @@ def _listed(store: Store, query: Query, filter: Filter) -> Answer:
         result_of(rank, each, "match", matcher=query.matcher)
         for rank, each in enumerate(chosen, 1 + query.offset)
     ]
-    answer.results = in_sort(results, [each.chunk for each in chosen], query.sort)
+    answer.results = in_sort(results, query.sort)
     return answer
 
 
@@ -263,19 +263,14 @@ def select(candidates: list[Candidate], query: Query) -> list[Candidate]:
     return chosen[query.offset :]
 
 
-def in_sort(
-    results: list[Result], chunks: Sequence[StoredChunk], sort: Sort | None
-) -> list[Result]:
-    """Results, with the chunks they are of, in another order: the newest first, or by path."""
+def in_sort(results: list[Result], sort: Sort | None) -> list[Result]:
+    """Results in another order: the newest first, or by path."""
     if sort is None:
         return results
-    pairs = sorted(
-        zip(results, chunks, strict=True),
-        key=lambda pair: (pair[0].location, pair[0].start_byte),
-    )
+    by_path = sorted(results, key=lambda result: (result.location, result.start_byte))
     if sort is Sort.date:
-        pairs.sort(key=lambda pair: -pair[1].date_ns)
-    return [result for result, _ in pairs]
+        by_path.sort(key=lambda result: -result.date_ns)
+    return by_path
 
 
 def in_order(candidate: Candidate) -> tuple[float, str, int]:

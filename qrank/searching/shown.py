@@ -69,6 +69,7 @@ def _chunk_fields(stored: StoredChunk) -> dict[str, Any]:
     return {
         "id": short_id(stored),
         "number": stored.id,
+        "date_ns": stored.date_ns,
         "path": stored.path,
         "member": stored.member or None,
         "collection": stored.collection,

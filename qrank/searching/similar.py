@@ -73,7 +73,7 @@ def similar(store: Store, place: str, query: Query, model: StoredModel | None) -
     candidates = select(candidates, query)
     first = 1 + query.offset
     ranked = [result_of(rank, c, answer.mode) for rank, c in enumerate(candidates, first)]
-    answer.results = in_sort(ranked, [c.chunk for c in candidates], query.sort)
+    answer.results = in_sort(ranked, query.sort)
     answer.timings_ms = clock.total()
     return answer
 

@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     from qrank.api import Index
     from qrank.progress import Progress
     from qrank.results import Answer
+    from qrank.several import Indexes
 
 LIMIT, CANDIDATES = 10, 30
 COUNTED = 100  # results that --count goes through where every chunk has some score
@@ -176,7 +177,8 @@ def search(
     seconds = None
     if on_terminal and not queries and named is None and budget is None:
         seconds = presets.answer_seconds
-    with current().open_index(embed_model=embed_model, rerank_model=rerank_model) as index:
+    models = {"embed_model": embed_model, "rerank_model": rerank_model}
+    with current().open_indexes(**models) as index:
 
         def answered(text: str | list[str], progress: Progress) -> Answer:
             return index.search(
@@ -225,7 +227,7 @@ def search(
         if interactive:
             from qrank.cli.commands.tui import start
 
-            start(index, query or "", collection or (), path or ())
+            start(current().open_index(**models), query or "", collection or (), path or ())
             return
         if resume is not None and queries is None:
             raise InputError("--resume needs --queries FILE")
@@ -328,7 +330,7 @@ def _asked(query: str | None, more: list[str] | None) -> str | list[str]:
     return sys.stdin.buffer.read().decode("utf-8-sig", "replace") if query == "-" else query
 
 
-def _print(output: forms.Output, answer: Answer, index: Index) -> bool:
+def _print(output: forms.Output, answer: Answer, index: Index | Indexes) -> bool:
     """Print an answer and what is to be said of it; returns whether there was anything to print."""
     from qrank.cli.output import render
 

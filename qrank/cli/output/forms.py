@@ -15,6 +15,7 @@ from qrank.results import Answer
 
 if TYPE_CHECKING:
     from qrank.api import Index
+    from qrank.several import Indexes
 
 
 class Form(Enum):
@@ -45,7 +46,7 @@ class Output:
         """How many results of a file the form can use."""
         return 1 if self.form is Form.paths else None
 
-    def show(self, answer: Answer, index: Index) -> bool:
+    def show(self, answer: Answer, index: Index | Indexes) -> bool:
         """Print an answer; returns whether anything was found that could be printed."""
         from qrank.cli.output import json_output, render
 
@@ -74,7 +75,7 @@ class Output:
                 json_output.path(render.short_path(result.location), self.end)
         return bool(answer.results)
 
-    def terms(self, answer: Answer, index: Index) -> dict[str, dict[str, float]] | None:
+    def terms(self, answer: Answer, index: Index | Indexes) -> dict[str, dict[str, float]] | None:
         """With --explain, what each term adds to a result's BM25 score."""
         return index.bm25_terms(answer) if self.view.explain else None
 

@@ -43,6 +43,7 @@ FIELDS: dict[str, Callable[[Result, Terms], Value]] = {
     "text": lambda r, _: r.text,
     "snippet": lambda r, _: " ".join(readable(r.text, r.location).split()),
     "stale": lambda r, _: str(r.stale).lower(),
+    "index": lambda r, _: r.index or "",
 }
 _OWN = re.compile(r"fields\[([^\[\]]+)\]")  # of the file's own
 _ESCAPES = {"t": "\t", "n": "\n", "r": "\r", "0": "\0", "e": "\x1b", "\\": "\\"}

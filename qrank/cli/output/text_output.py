@@ -146,6 +146,8 @@ def _head(result: Result, found: Answer, view: View) -> Row:
         (path, "bold green" + url),
         (f":{_span(result, '-')}", "green" + url),
     ]
+    if result.index:
+        pieces.append((f"  [{escape_line(short_path(result.index))}]", "dim"))
     if result.stale:
         pieces.append((f"  ({stale_note(result)})", "yellow"))
     if not result.heading:

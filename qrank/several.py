@@ -1,0 +1,276 @@
+"""Several indexes searched as if they were one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from qrank.api import Index
+from qrank.arguments import require_choice, require_count, require_progress, text_list
+from qrank.closing import Closing
+from qrank.errors import InputError
+from qrank.progress import Silent
+from qrank.results import Answer, Mode, Result, Sort, Stale
+from qrank.searching.freshness import limited
+from qrank.searching.multi_query import sums, total
+from qrank.searching.search import capped, in_sort
+
+if TYPE_CHECKING:
+    from qrank.progress import Progress
+
+K = 60  # of reciprocal rank fusion, as everywhere
+
+
+class Indexes(Closing):
+    """Some indexes, which need not have the same models, searched as one.
+
+    >>> import qrank, tempfile, pathlib
+    >>> folder = pathlib.Path(tempfile.mkdtemp())
+    >>> for name in ("tea", "coffee"):
+    ...     _ = (folder / f"{name}.md").write_text(f"# {name}\\n\\nHow to make {name}.\\n")
+    ...     with qrank.Index(folder / f"{name}.db") as index:
+    ...         _ = index.add([folder / f"{name}.md"])
+    >>> both = [qrank.Index(folder / "tea.db"), qrank.Index(folder / "coffee.db")]
+    >>> with qrank.Indexes(both) as indexes:
+    ...     best = indexes.search("coffee").results[0]
+    >>> best.heading, pathlib.Path(best.index).name
+    ('coffee', 'coffee.db')
+    """
+
+    def __init__(self, indexes: Sequence[Index]) -> None:
+        """indexes: at least one; they are closed with this."""
+        if not indexes:
+            raise InputError("no index was given", hint="name the index files to search")
+        self._indexes = {str(index.path.absolute()): index for index in indexes}
+        first, *others = self._indexes.values()
+        self.path: Path = first.path
+        for index in others:  # so that a model that several need is loaded once
+            index._search_models = first._search_models
+
+    def close(self) -> None:
+        """Close all of them."""
+        for index in self._indexes.values():
+            index.close()
+
+    def search(
+        self,
+        query: str | Sequence[str],
+        *,
+        mode: Mode | str = Mode.hybrid,
+        limit: int = 10,
+        offset: int = 0,
+        candidates: int = 30,
+        budget: float | None = None,
+        answer_seconds: float | None = None,
+        per_file: int | None = None,
+        stale: Stale | str = Stale.warn,
+        sort: Sort | str | None = None,
+        progress: Progress | None = None,
+        **options: Any,
+    ) -> Answer:
+        """As `Index.search`, which has the other options, too. Each result's index is the path of
+        the file it is from; a place that several hold is one result.
+
+        Scores are compared where they mean the same in every index: when the reranker alone
+        decided, or the vectors are one model's. Other results are taken in turn from each index,
+        by their rank there. Candidates and time are shared between the indexes. A field that only
+        some of them have (where) is no error. Raises what `Index.search` does.
+        """
+        mode, stale = require_choice("mode", mode, Mode), require_choice("stale", stale, Stale)
+        require_count("limit", limit)
+        require_count("offset", offset, least=0)
+        require_count("candidates", candidates)
+        require_progress(progress)
+        count = len(self._indexes)
+        share: dict[str, Any] = {
+            "mode": mode,
+            "limit": limit + offset,
+            "candidates": -(-candidates // count),
+            "budget": None if budget is None else budget / count,
+            "answer_seconds": None if answer_seconds is None else answer_seconds / count,
+            "per_file": per_file,
+            "stale": Stale.drop if stale is Stale.drop else Stale.warn,
+            "progress": _Stages(progress or Silent()),
+        }
+        answers: dict[str, Answer] = {}
+        unknown: InputError | None = None
+        for path, index in self._indexes.items():
+            try:
+                answers[path] = index.search(query, **share, **options)
+            except InputError as error:
+                if not text_list("where", options.get("where", ())):
+                    raise
+                unknown = error  # this index has no such field: nothing in it has it
+        if not answers:
+            assert unknown is not None
+            raise unknown
+        return fuse_indexes(
+            answers,
+            limit=limit,
+            offset=offset,
+            per_file=per_file,
+            stale=stale,
+            sort=None if sort is None else require_choice("sort", sort, Sort),
+        )
+
+    def bm25_terms(self, answer: Answer) -> dict[str, dict[str, float]]:
+        """As `Index.bm25_terms`."""
+        return {
+            id: terms
+            for path, part in self._parts(answer).items()
+            for id, terms in self._indexes[path].bm25_terms(part).items()
+        }
+
+    def far_off(self, answer: Answer) -> str:
+        """As `Index.far_off`, where that is so of the results of every index."""
+        parts = self._parts(answer).items()
+        said = {self._indexes[path].far_off(part) for path, part in parts}
+        return said.pop() if len(said) == 1 else ""
+
+    @staticmethod
+    def _parts(answer: Answer) -> dict[str, Answer]:
+        """An answer's results by their index."""
+        paths = dict.fromkeys(result.index for result in answer.results if result.index)
+        return {
+            path: replace(answer, results=[r for r in answer.results if r.index == path])
+            for path in paths
+        }
+
+
+class _Stages:
+    """Progress without drafts: those would be of one index alone."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+
+    def stage(self, name: str, total: int | None) -> None:
+        """A stage of one index begins."""
+        self._progress.stage(name, total)
+
+    def advance(self, amount: int = 1) -> None:
+        """So much more of it is done."""
+        self._progress.advance(amount)
+
+
+def fuse_indexes(
+    answers: Mapping[str, Answer],
+    *,
+    limit: int,
+    offset: int = 0,
+    per_file: int | None = None,
+    stale: Stale = Stale.warn,
+    sort: Sort | None = None,
+) -> Answer:
+    """Fuse what several indexes (by their paths) answer to one query; results name theirs.
+
+    Scores are compared where they say the same in every index: what the reranker alone decided,
+    cosines of one model. BM25's and fused ones depend on what else is in an index:
+    those results are taken in turn, by their rank. A place that several indexes hold is one result.
+    """
+    each_one = [
+        replace(answer, results=[replace(result, index=path) for result in answer.results])
+        for path, answer in answers.items()
+    ]
+    found = [result for answer in each_one for result in answer.results]
+    embedders = {answer.models["embed"] for answer in each_one if answer.results}
+    if all(result.score_kind == "match" for result in found):
+        found.sort(key=lambda result: (result.location, result.start_byte))
+    elif each_one[0].mode == Mode.vector and len(embedders) == 1:
+        found.sort(key=lambda result: -result.score)
+    else:
+        found = _by_relevance(each_one)
+    found = _distinct(found)
+    if per_file is not None:
+        found = capped(found, per_file, lambda result: result.location)
+    found = limited(found, limit + offset, stale, lambda r: r.stale, lambda r: r.location)
+    ranked = [replace(each, rank=rank) for rank, each in enumerate(found, 1)][offset:]
+    return replace(
+        each_one[0],
+        models={role: _names(a.models[role] for a in each_one) for role in each_one[0].models},
+        results=in_sort(ranked, sort),
+        timings_ms=sums(answer.timings_ms for answer in each_one),
+        reranked=sum(answer.reranked for answer in each_one),
+        candidates=sum(answer.candidates for answer in each_one),
+        truncated=any(answer.truncated for answer in each_one),
+        terms=list(dict.fromkeys(term for answer in each_one for term in answer.terms)),
+        promised=total(answer.promised for answer in each_one),
+        needed=sum(answer.needed for answer in each_one),
+        notices=_notices(answers, {each.index for each in ranked}),
+        parts=_parts(each_one),
+    )
+
+
+def _by_relevance(answers: Sequence[Answer]) -> list[Result]:
+    """All results, those that the reranker alone scored by that, the others by their rank."""
+    with_results = [answer for answer in answers if answer.results]
+    decided = all(
+        answer.reranked and all(map(_is_comparable, answer.results[: answer.reranked]))
+        for answer in with_results
+    )
+    read = [r for a in with_results for r in a.results if decided and r.scores.rerank]
+    named = [result for result in read if result.scores.named]
+    others = sorted((r for r in read if not r.scores.named), key=_best_first)
+    top = max((result.score for result in others), default=0.0)
+    head = [replace(each, score=max(each.score, top)) for each in sorted(named, key=_best_first)]
+    head += others
+    lowest = min((result.score for result in head), default=1.0)
+    unread = [r for a in with_results for r in a.results if not (decided and r.scores.rerank)]
+    unread.sort(key=_in_turn)
+    scores = [1 / (K + rank) for rank in sorted(result.rank for result in unread)]
+    return head + [
+        replace(each, score=min(lowest, score), score_kind="fused")
+        for each, score in zip(unread, scores, strict=True)
+    ]
+
+
+def _in_turn(result: Result) -> tuple[bool, int, float]:
+    """A sort key: documents that the query is the name of, then by rank; of one rank the more
+    relevant first, where a reranker read them."""
+    rerank = result.scores.rerank
+    return (not result.scores.named, result.rank, -rerank.p_yes if rerank else 0.0)
+
+
+def _is_comparable(result: Result) -> bool:
+    rerank = result.scores.rerank
+    return rerank is None or rerank.score == rerank.p_yes
+
+
+def _best_first(result: Result) -> float:
+    return -result.score
+
+
+def _distinct(results: Iterable[Result]) -> list[Result]:
+    places: dict[tuple[str, int, int], Result] = {}
+    for result in results:
+        places.setdefault((result.location, result.start_byte, result.end_byte), result)
+    return list(places.values())
+
+
+def _names(models: Iterable[str | None]) -> str | None:
+    """The names of the models that were used, each once."""
+    return ", ".join(dict.fromkeys(filter(None, models))) or None
+
+
+def _parts(answers: Sequence[Answer]) -> list[tuple[str, frozenset[str]]]:
+    """Of several queries each one, with the results of all indexes."""
+    ids: dict[str, set[str]] = {}
+    for answer in answers:
+        for query, found in answer.parts:
+            ids.setdefault(query, set()).update(found)
+    return [(query, frozenset(found)) for query, found in ids.items()]
+
+
+def _notices(answers: Mapping[str, Answer], shown: set[str | None]) -> list[str]:
+    """What is to be said of the indexes that results are shown of, or of all where there are none:
+    once where they all say the same, else with the index that says it."""
+    asked = [path for path in answers if path in shown or not shown]
+    said: dict[str, list[str]] = {}
+    for path in asked:
+        for notice in answers[path].notices:
+            said.setdefault(notice, []).append(path)
+    return [
+        notice if len(paths) == len(asked) > 1 else f"{', '.join(paths)}: {notice}"
+        for notice, paths in said.items()
+    ]
