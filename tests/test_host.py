@@ -1,12 +1,12 @@
-"""One model and several who ask it: turns, batches that are shared, and who has gone."""
+"""One model and several who ask it: packs that are shared, turns, and who has gone."""
 
 from __future__ import annotations
 
 import os
 import socket
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,27 +18,12 @@ import qrank
 from qrank.inference.loading import load_embedder, load_reranker
 from qrank.models.registry import Registry, Role
 from qrank.serve import wire
-from qrank.serve.turns import Turns
 from qrank.settings import ANYWHERE
 
 if os.name == "nt":
     pytest.skip("it does not run on Windows", allow_module_level=True)
 
 from qrank.serve.host import Host
-
-
-class Counting:
-    """A model, and how often each of its methods was called with how many texts."""
-
-    def __init__(self, model: Any) -> None:
-        self.model, self.calls = model, []  # type: ignore[var-annotated]
-
-    def queries(self, texts: list[str], *more: Any) -> Any:
-        self.calls.append(len(texts))
-        return self.model.queries(texts, *more)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.model, name)
 
 
 @contextmanager
@@ -65,82 +50,139 @@ def asked(host: Host, message: dict[str, Any]) -> Iterator[socket.socket]:
         assert not thread.is_alive()
 
 
-def query(text: str) -> dict[str, Any]:
-    return {"texts": [text], "is_query": True, "instruction": None, "dims": None}
+class Held:
+    """A model's `outputs`, which computes a first pack only when it is let to; and the packs."""
+
+    def __init__(self, model: Any) -> None:
+        self.packs: list[int] = []
+        self.let = threading.Event()
+        self._outputs, model.outputs = model.outputs, self
+
+    def __call__(self, questions: Iterable[Any]) -> Generator[list[Any], None, None]:
+        self.let.wait(60)
+        for pack in self._outputs(questions):
+            self.packs.append(len(pack))
+            yield pack
 
 
-def test_queries_of_searches_that_wait_are_computed_together() -> None:
-    small = str(PARITY / "embed.gguf")
-    model = Counting(load_embedder(Registry().resolve(Role.embedder, small), ANYWHERE))
+def vectors(texts: list[str], *, is_query: bool = False) -> dict[str, Any]:
+    return {"texts": texts, "is_query": is_query, "instruction": None, "dims": None}
+
+
+def rerank(query: str, texts: list[str]) -> dict[str, Any]:
+    return {"query": query, "texts": texts, "instruction": None}
+
+
+def scores_of(connection: socket.socket) -> tuple[list[float], int]:
+    scores: list[float] = []
+    tokens = 0
+    while "scores" in (told := wire.receive(connection)[0]):
+        scores += told["scores"]
+        tokens += told["tokens"]
+    assert told == {"end": True}
+    return scores, tokens
+
+
+def ask_all(
+    host: Host, held: Held, messages: list[dict[str, Any]], stack: ExitStack
+) -> list[socket.socket]:
+    """Ask before anything is computed."""
+    jobs = host._scores if "query" in messages[0] else host._vectors
+    opened = [stack.enter_context(asked(host, message)) for message in messages]
+    wait_until(lambda: len(jobs._waiting) == len(messages))
+    held.let.set()
+    return opened
+
+
+def test_texts_of_several_clients_are_embedded_together() -> None:
+    """Queries of searches and documents, of one pack."""
+    model = load_embedder(Registry().resolve(Role.embedder, str(PARITY / "embed.gguf")), ANYWHERE)
+    groups = [["the tide"], ["a bicycle", "tea"], ["the tide", "x " * 5000], ["y"]]
+    alone = [
+        model.queries(each) if i % 2 else model.documents(each) for i, each in enumerate(groups)
+    ]
+    held = Held(model)
     host = Host(model, [])
-    texts = ["the tide", "a bicycle", "tea " * 5000, "the tide"]
-    alone = model.model.queries(texts)
-    with host._turns:  # somebody else has it
-        connections = [asked(host, query(text)) for text in texts]
-        opened = [connection.__enter__() for connection in connections]
-        wait_until(lambda: len(host._searches) == len(host._turns._waiting) == len(texts))
-    try:
-        for i, connection in enumerate(opened):
+    messages = [vectors(each, is_query=i % 2 == 1) for i, each in enumerate(groups)]
+    with ExitStack() as stack:
+        opened = ask_all(host, held, messages, stack)
+        for connection, expected in zip(opened, alone, strict=True):
             told, data = wire.receive(connection)
-            vector = np.frombuffer(data, "<f4")
-            assert told["shape"] == [1, len(vector)]
-            assert told["truncated"] == ([0] if i in alone.truncated else [])
-            assert np.allclose(vector, alone.vectors[i], atol=1e-5)
-    finally:
-        for connection in connections:
-            connection.__exit__(None, None, None)
-    assert model.calls == [len(texts)]
+            assert told["truncated"] == expected.truncated
+            assert told["tokens"] > 0
+            found = np.frombuffer(data, "<f4").reshape(told["shape"])
+            assert np.allclose(found, expected.vectors, atol=1e-5)
+    assert held.packs[0] == 4  # all before the text that fills a pack alone
     model.close()
 
 
-def test_rerankings_take_turns_and_one_that_nobody_wants_ends() -> None:
-    model = load_reranker(Registry().resolve(Role.reranker, "tiny"), ANYWHERE)
+@pytest.mark.parametrize("name", ["tiny", "lm.gguf", "cls.gguf", "bert-rank.gguf"])
+def test_texts_of_several_clients_are_reranked_together(name: str) -> None:
+    """More clients than prefixes that are held at once; queries of different lengths."""
+    file = PARITY / name
+    choice = Registry().resolve(Role.reranker, str(file) if file.suffix else name)
+    model = load_reranker(choice, ANYWHERE)
+    queries = [f"tide {i} " * (1 + i * i) for i in range(12)]
+    texts = [[f"the tide {i} comes in " * (1 + i % 7) for i in range(3 + n)] for n in range(12)]
+    pairs = list(zip(queries, texts, strict=True))
+    alone = [[s for batch in model.scores(*pair) for s in batch] for pair in pairs]
+    held = Held(model)
     host = Host(model, [])
-    texts = [f"the tide comes in {i} " * 40 for i in range(20)]
-    alone = [score for batch in model.scores("tide", texts, None) for score in batch]
-    message = {"query": "tide", "texts": texts, "instruction": None}
-    with host._turns:
-        both = [asked(host, message) for _ in range(2)]
-        opened = [one.__enter__() for one in both]
-        gone = asked(host, message | {"texts": texts * 50})
-        gone.__enter__()
-        wait_until(lambda: len(host._turns._waiting) == 3)
-    gone.__exit__(None, None, None)  # it waits for the thread, which ends within a batch
-    try:
-        for connection in opened:
-            scores: list[float] = []
-            while "scores" in (told := wire.receive(connection)[0]):
-                scores += told["scores"]
-            assert told == {"end": True}
-            assert np.allclose(scores, alone, atol=1e-4)
-    finally:
-        for one in both:
-            one.__exit__(None, None, None)
+    before = model.decoded
+    with ExitStack() as stack:
+        opened = ask_all(host, held, [rerank(*pair) for pair in pairs], stack)
+        found = [scores_of(connection) for connection in opened]
+    for (scores, _), expected in zip(found, alone, strict=True):
+        assert np.allclose(scores, expected, atol=2e-3)
+    assert sum(tokens for _, tokens in found) == model.decoded - before
+    assert len(held.packs) < sum(map(len, texts)) / 2
     model.close()
 
 
-def test_turns_go_to_who_has_waited_longest() -> None:
-    turns, order = Turns(), []
-    threads = []
+def test_a_small_question_does_not_wait_for_a_large_one_and_one_that_nobody_wants_ends() -> None:
+    model = load_reranker(Registry().resolve(Role.reranker, "tiny"), ANYWHERE)
+    many = [f"the tide comes in {i} " * 40 for i in range(5000)]
+    alone = [score for batch in model.scores("tide", many[:20]) for score in batch]
+    held = Held(model)
+    host = Host(model, [])
+    with ExitStack() as stack:
+        gone = asked(host, rerank("tide", many))
+        gone.__enter__()
+        wait_until(lambda: len(host._scores._waiting) == 1)
+        small = stack.enter_context(asked(host, rerank("tide", many[:20])))
+        wait_until(lambda: len(host._scores._waiting) == 2)
+        held.let.set()
+        scores, _ = scores_of(small)
+        assert np.allclose(scores, alone, atol=1e-4)
+        assert sum(held.packs) < 200  # of 5,000
+        gone.__exit__(None, None, None)  # it waits for the thread, which ends within a batch
+    wait_until(lambda: not host._scores._waiting)
+    assert sum(held.packs) < 1000
+    model.close()
 
-    def run(number: int) -> Callable[[], None]:
-        def take() -> None:
-            with turns:
-                order.append(number)
 
-        return take
+def test_an_error_of_the_model_is_told_to_all_who_wait_and_the_next_is_answered() -> None:
+    model = load_embedder(Registry().resolve(Role.embedder, "tiny"), ANYWHERE)
+    outputs, broken = model.outputs, threading.Event()
 
-    with turns:
-        assert not turns.wanted
-        for number in range(5):
-            threads.append(threading.Thread(target=run(number)))
-            threads[-1].start()
-            wait_until(lambda: len(turns._waiting) == number + 1)  # noqa: B023
-        assert turns.wanted
-    for thread in threads:
-        thread.join()
-    assert order == [*range(5)]
-    assert not turns.wanted
+    def fails(questions: Iterable[Any]) -> Generator[list[Any], None, None]:
+        for pack in outputs(questions):
+            if not broken.is_set():
+                broken.set()
+                raise qrank.ModelError("llama.cpp failed")
+            yield pack
+
+    model.outputs = fails
+    host = Host(model, [])
+    with asked(host, vectors(["tea " * 100] * 40)) as connection:
+        assert wire.receive(connection)[0]["error"]["said"] == "llama.cpp failed"
+        wire.send(connection, vectors(["tea"]))
+        assert wire.receive(connection)[0]["shape"] == [1, model.dims]
+        wire.send(connection, vectors([]))
+        assert wire.receive(connection)[0]["shape"] == [0, model.dims]
+        wire.send(connection, vectors(["tea"]) | {"dims": 10**6})
+        assert wire.receive(connection)[0]["error"]["kind"] == "InputError"
+    model.close()
 
 
 def test_what_a_model_raises_is_raised_at_the_other_end(tmp_path: Path) -> None:

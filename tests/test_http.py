@@ -26,8 +26,11 @@ pytest.importorskip("uvicorn", reason="needs the extra qrank[http]")
 import web_server
 from web_server import Web
 
-from qrank import json_form
+from qrank import json_form, usage
 from qrank.errors import InputError
+from qrank.inference.loading import load_embedder
+from qrank.models.registry import Registry, Role
+from qrank.settings import ANYWHERE
 from qrank.web import guard, run, schemas
 from qrank.web.access import Access, read_token
 
@@ -118,6 +121,12 @@ def test_other_programs_get_scores_and_vectors(web: Web, qrank: Qrank) -> None:
     answer = web.ask("/v1/rerank", {**asked, "model": "tiny", "return_documents": True})[2]
     got = {r["document"]["text"]: r["relevance_score"] for r in answer["results"]}
     assert got == pytest.approx(dict([*own.items()][:2]), rel=1e-3)
+    once, again = (
+        web.ask("/v1/rerank", {"query": "tide", "documents": texts[:1] * n, "model": "tiny"})[2]
+        for n in (1, 3)
+    )
+    more = again["usage"]["total_tokens"] - once["usage"]["total_tokens"]
+    assert 0 < more < 2 * once["usage"]["total_tokens"]  # the prompt's beginning is read once
     # Another qrank is such a program.
     remote = qrank(
         *("rerank", "tide", "--jsonl", "--rerank-model", web.url),
@@ -132,6 +141,13 @@ def test_other_programs_get_scores_and_vectors(web: Web, qrank: Qrank) -> None:
     assert [row["index"] for row in answer["data"]] == [0, 1, 2]
     for row, vector in zip(answer["data"], vectors, strict=True):
         assert row["embedding"] == pytest.approx(vector, abs=1e-3)
+    model = load_embedder(Registry().resolve(Role.embedder, "tiny"), ANYWHERE)
+    before = usage.so_far()
+    model.documents(texts)
+    read = usage.so_far() - before
+    model.close()
+    assert read > sum(len(text.split()) for text in texts)
+    assert answer["usage"] == {"prompt_tokens": read, "total_tokens": read}
     packed = {"input": texts[0], "encoding_format": "base64", "dimensions": 8}
     data = web.ask("/v1/embeddings", packed)[2]["data"][0]["embedding"]
     assert len(base64.b64decode(data)) == 32

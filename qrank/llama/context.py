@@ -7,9 +7,10 @@ of them begin with is decoded once: the rest is what costs time (docs/inference.
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import closing
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,12 +24,22 @@ from qrank.llama.token_types import TypedInputs
 # with 2048, small models ran at half the speed of 512. A GPU wants larger ones.
 PACK_TOKENS = 512
 PACK_TOKENS_GPU = 2048
-PACK_SEQUENCES = 63  # and the shared prefix: 64, which divides _CELLS as llama.cpp wants it
+PACK_SEQUENCES, MOST_PREFIXES = 56, 8
+_SEQUENCES = PACK_SEQUENCES + MOST_PREFIXES  # divides _CELLS, as llama.cpp wants it
 _CELLS = 256  # sizes are rounded up to a multiple of this, as llama.cpp does
 POOLING_OF_FILE = -1
 POOLING_RANK = 4
-_Pack = list[Sequence[int]]
+Prefix = tuple[int, ...]  # what several sequences begin with
+Prefixed = tuple[Prefix, Sequence[int]]  # a sequence, and what comes before it
+_Pack = list[Prefixed]
 Read = Callable[[Any, int, int], NDArray[np.float32]]
+
+
+class Output(NamedTuple):
+    """What a model says of a sequence, and how many tokens it computed for that."""
+
+    values: NDArray[np.float32]
+    tokens: int
 
 
 class _Context:
@@ -55,9 +66,7 @@ class _Context:
         self._handle: Any = None
         self._cells = self._sequences = 0
 
-    def _reserve(
-        self, cells: int, batch: int, outputs: int, sequences: int = PACK_SEQUENCES + 1
-    ) -> None:
+    def _reserve(self, cells: int, batch: int, outputs: int, sequences: int = _SEQUENCES) -> None:
         """A new, empty memory of that many cells, with room for batch tokens, outputs and sequences
         in one call: an output takes a row of the vocabulary's size, and there is one a sequence."""
         self._free()
@@ -98,13 +107,17 @@ class _Context:
             raise ModelError(f"llama.cpp failed on {self.model.file.path} (status {status})")
         self.decoded += len(tokens)
 
-    def _packed(self, sequences: Iterable[Sequence[int]]) -> Iterator[_Pack]:
-        """Packs of sequences, each tokenised in a thread while the one before it is decoded."""
+    def _packed(self, sequences: Iterable[Prefixed]) -> Generator[_Pack, None, None]:
+        """Packs of sequences, each tokenised in a thread while the one before it is decoded. When
+        the iterator is closed, no more sequences are taken."""
         packs = _packs(sequences, self.pack_tokens)
         coming = self._tokeniser.submit(next, packs, None)
-        while (pack := coming.result()) is not None:
-            coming = self._tokeniser.submit(next, packs, None)
-            yield pack
+        try:
+            while (pack := coming.result()) is not None:
+                coming = self._tokeniser.submit(next, packs, None)
+                yield pack
+        finally:
+            wait([coming])
 
     def close(self) -> None:
         """Free the context's memory; the model must still be there."""
@@ -122,39 +135,53 @@ class DecoderContext(_Context):
     """For causal models: a cache, in which sequences share what they start with."""
 
     def last_outputs(
-        self, prefix: Sequence[int], sequences: Iterable[Sequence[int]], read: Read
-    ) -> Iterator[list[NDArray[np.float32]]]:
+        self, sequences: Iterable[Prefixed], read: Read
+    ) -> Generator[list[Output], None, None]:
         """Yield the outputs of the last tokens of the sequences, in order, pack by pack.
 
-        prefix is what every sequence starts with; it is decoded once. A sequence holds at least
-        one token. read(context, sequence id, row) copies an output out.
+        What comes before a sequence is decoded once for all that have it in common. A sequence
+        holds at least one token. read(context, sequence id, row) copies an output out.
         """
-        shared = np.asarray(prefix, dtype=np.int32)
-        ready = False
-        for pack in self._packed(sequences):
-            needed = len(prefix) + sum(map(len, pack))
-            if needed > self._cells:
-                cells = max(needed, 2 * self.pack_tokens)
-                self._reserve(cells, self.pack_tokens, PACK_SEQUENCES + 1)
-                ready = False
-            memory = llama.llama_get_memory(self._handle)
-            if not ready:
-                llama.llama_memory_clear(memory, False)
-                zeros = np.zeros_like(shared)
-                self._decode(shared, np.arange(len(shared), dtype=np.int32), zeros, zeros > 0)
-                ready = True
-            for i in range(len(pack)):
-                llama.llama_memory_seq_cp(memory, 0, i + 1, -1, -1)
-            outputs = self._pack_outputs(len(prefix), pack, read)
-            for i in range(len(pack)):
-                llama.llama_memory_seq_rm(memory, i + 1, -1, -1)
-            yield outputs
+        held: dict[Prefix, int] = {}  # prefixes in the cache, and their sequence ids
+        with closing(self._packed(sequences)) as packs:
+            for pack in packs:
+                new = self._hold(held, pack)
+                memory = llama.llama_get_memory(self._handle)
+                for i, (prefix, _) in enumerate(pack, MOST_PREFIXES):
+                    if prefix:
+                        llama.llama_memory_seq_cp(memory, held[prefix], i, -1, -1)
+                outputs = self._pack_outputs(pack, read)
+                for i in range(MOST_PREFIXES, MOST_PREFIXES + len(pack)):
+                    llama.llama_memory_seq_rm(memory, i, -1, -1)
+                yield [
+                    Output(values, len(sequence) + new.pop(prefix, 0))
+                    for values, (prefix, sequence) in zip(outputs, pack, strict=True)
+                ]
 
-    def _pack_outputs(
-        self, offset: int, pack: Sequence[Sequence[int]], read: Read
-    ) -> list[NDArray[np.float32]]:
-        tokens, positions, owners, ends = _flat(pack, first_owner=1)
-        positions += offset
+    def _hold(self, held: dict[Prefix, int], pack: _Pack) -> dict[Prefix, int]:
+        """Have a pack's prefixes in the cache, and room for its sequences. Returns how many tokens
+        were computed for each prefix that was not there. held: none, at first."""
+        wanted = {prefix for prefix, _ in pack if prefix}
+        room = sum(len(sequence) for _, sequence in pack)
+        needed = sum(map(len, held.keys() | wanted)) + room
+        if not held or needed > self._cells or len(held.keys() | wanted) > MOST_PREFIXES:
+            held.clear()
+            needed = sum(map(len, wanted)) + room
+            if needed > self._cells:
+                self._reserve(max(needed, 2 * self.pack_tokens), self.pack_tokens, _SEQUENCES)
+            llama.llama_memory_clear(llama.llama_get_memory(self._handle), False)
+        new = wanted - held.keys()
+        for prefix in new:
+            held[prefix] = len(held)
+            tokens, positions, owners, _ = _flat([prefix], held[prefix])
+            self._decode(tokens, positions, owners, np.zeros(len(prefix), dtype=np.bool_))
+        return {prefix: len(prefix) for prefix in new}
+
+    def _pack_outputs(self, pack: _Pack, read: Read) -> list[NDArray[np.float32]]:
+        sequences = [sequence for _, sequence in pack]
+        tokens, positions, owners, ends = _flat(sequences, MOST_PREFIXES)
+        offsets = np.array([len(prefix) for prefix, _ in pack], dtype=np.int32)
+        positions += offsets[owners - MOST_PREFIXES]
         last = np.zeros(len(tokens), dtype=np.bool_)
         last[ends] = True
         if self.embeddings:
@@ -166,7 +193,9 @@ class DecoderContext(_Context):
             last = np.ones(len(pack), dtype=np.bool_)
             ends = np.arange(len(pack))
         first_row = self._decode(tokens, positions, owners, last)
-        return [read(self._handle, i + 1, int(end) - first_row) for i, end in enumerate(ends)]
+        return [
+            read(self._handle, i, int(end) - first_row) for i, end in enumerate(ends, MOST_PREFIXES)
+        ]
 
     def _decode(
         self,
@@ -191,38 +220,53 @@ class EncoderContext(_Context):
 
     def pooled_outputs(
         self, sequences: Iterable[Sequence[int]], size: int
-    ) -> Iterator[list[NDArray[np.float32]]]:
+    ) -> Generator[list[Output], None, None]:
         """Yield the pooled outputs of the sequences, each of shape (size,), pack by pack."""
-        for pack in self._packed(sequences):
-            needed = sum(map(len, pack))
-            if needed > self._cells or len(pack) > self._sequences:
-                # A query alone takes little: with a vocabulary of 250,000 tokens, 64 rows of
-                # outputs are 64 MB.
-                alone = len(pack) == 1
-                cells = _rounded(needed if alone else max(needed, self.pack_tokens))
-                self._reserve(cells, cells, cells, 1 if alone else PACK_SEQUENCES + 1)
-            tokens, positions, owners, _ = _flat(pack, first_owner=0)
-            vectors = self.inputs.vectors(tokens, owners) if self.inputs else None
-            self._run(tokens, positions, owners, np.ones(len(tokens), dtype=np.bool_), vectors)
-            yield [pooled(self._handle, i, size) for i in range(len(pack))]
+        with closing(self._packed(((), sequence) for sequence in sequences)) as packs:
+            for pack in packs:
+                needed = sum(len(sequence) for _, sequence in pack)
+                if needed > self._cells or len(pack) > self._sequences:
+                    # A query alone takes little: with a vocabulary of 250,000 tokens, 64 rows of
+                    # outputs are 64 MB.
+                    alone = len(pack) == 1
+                    cells = _rounded(needed if alone else max(needed, self.pack_tokens))
+                    self._reserve(cells, cells, cells, 1 if alone else _SEQUENCES)
+                tokens, positions, owners, _ = _flat([each for _, each in pack], first_owner=0)
+                vectors = self.inputs.vectors(tokens, owners) if self.inputs else None
+                self._run(tokens, positions, owners, np.ones(len(tokens), dtype=np.bool_), vectors)
+                yield [
+                    Output(pooled(self._handle, i, size), len(sequence))
+                    for i, (_, sequence) in enumerate(pack)
+                ]
 
 
 def _rounded(cells: int) -> int:
     return -(-cells // _CELLS) * _CELLS
 
 
-def _packs(sequences: Iterable[Sequence[int]], most: int) -> Iterator[_Pack]:
-    """As many sequences at a time, in order, as hold at most so many tokens; at least one."""
+def _packs(sequences: Iterable[Prefixed], most: int) -> Iterator[_Pack]:
+    """As many sequences at a time, in order, as hold at most so many tokens; at least one. Those of
+    a pack have one prefix in common, or several that hold no more tokens, together."""
     pack: _Pack = []
     held = 0
-    for sequence in sequences:
-        if pack and (held + len(sequence) > most or len(pack) == PACK_SEQUENCES):
+    prefixes: set[Prefix] = set()
+    for prefix, sequence in sequences:
+        full = held + len(sequence) > most or len(pack) == PACK_SEQUENCES
+        if pack and (full or not _fit(prefixes | {prefix}, most)):
             yield pack
-            pack, held = [], 0
-        pack.append(sequence)
+            pack, held, prefixes = [], 0, set()
+        pack.append((prefix, sequence))
         held += len(sequence)
+        prefixes.add(prefix)
     if pack:
         yield pack
+
+
+def _fit(prefixes: set[Prefix], most: int) -> bool:
+    """Whether sequences with these prefixes can be in one pack."""
+    return len(prefixes) == 1 or (
+        len(prefixes) <= MOST_PREFIXES and sum(map(len, prefixes)) <= most
+    )
 
 
 def _flat(

@@ -3,20 +3,43 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import closing
 from itertools import chain
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from qrank import usage
 from qrank.errors import InputError
-from qrank.llama.context import DecoderContext, EncoderContext, pooled
+from qrank.llama.context import DecoderContext, EncoderContext, Output, pooled
 from qrank.llama.engine import MAX_TOKENS, Frame, Model
 from qrank.llama.gguf import POOLING, ModelFile, require_embedder
 from qrank.prompts import Templates, clean, templates
 from qrank.results import Embedded
 from qrank.settings import Placement
+
+
+class TextOutput(NamedTuple):
+    """A text's vector as the model makes it, the number of its tokens, and whether its end was cut
+    off because it is longer than the model's window."""
+
+    vector: NDArray[np.float32]
+    tokens: int
+    truncated: bool
+
+
+def embedded(outputs: Sequence[TextOutput], length: int) -> Embedded:
+    """Unit vectors of so many dimensions, out of what a model said of texts."""
+    vectors = np.zeros((len(outputs), length), dtype=np.float32)
+    for i, output in enumerate(outputs):
+        vectors[i] = output.vector[:length]  # Matryoshka: a prefix, normalised again
+    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+    vectors /= np.where(norms > 0, norms, 1.0)
+    truncated = [i for i, output in enumerate(outputs) if output.truncated]
+    return Embedded(vectors, truncated)
 
 
 class LlamaEmbedder:
@@ -66,14 +89,14 @@ class LlamaEmbedder:
         A text longer than the model's window is truncated, as the reference implementations do.
         Raises InputError for dims out of range.
         """
-        return self._embed([self._around.of_document(text) for text in texts], dims)
+        return self._embed(self.prompted(texts, False, None), dims)
 
     def queries(
         self, texts: Sequence[str], instruction: str | None = None, dims: int | None = None
     ) -> Embedded:
         """Unit vectors of queries. Raises InputError for an instruction where the model's prompt
         has no place for one."""
-        return self._embed([self._around.of_query(text, instruction) for text in texts], dims)
+        return self._embed(self.prompted(texts, True, instruction), dims)
 
     def stream(self, groups: Iterable[Sequence[str]]) -> Iterator[Embedded]:
         """The vectors of groups of documents, in order, as each is done."""
@@ -81,35 +104,47 @@ class LlamaEmbedder:
             yield self.documents(texts)
 
     def _embed(self, texts: Sequence[str], dims: int | None) -> Embedded:
-        length = dims or self.dims
-        if not 1 <= length <= self.dims:
-            raise InputError(f"--dims {length} is out of range: the model has {self.dims}")
-        vectors = np.zeros((len(texts), length), dtype=np.float32)
-        truncated: list[int] = []
+        self.require_dims(dims)
+        with closing(self.outputs(texts)) as packs:
+            outputs = list(chain.from_iterable(packs))
+        usage.add(sum(output.tokens for output in outputs))
+        return embedded(outputs, dims or self.dims)
+
+    def require_dims(self, dims: int | None) -> None:
+        """Raise InputError for a length that vectors can't be cut to."""
+        if dims is not None and not 1 <= dims <= self.dims:
+            raise InputError(f"--dims {dims} is out of range: the model has {self.dims}")
+
+    def prompted(self, texts: Sequence[str], is_query: bool, instruction: str | None) -> list[str]:
+        """The texts as the model is given them. Raises InputError as queries does."""
+        if is_query:
+            return [self._around.of_query(text, instruction) for text in texts]
+        return [self._around.of_document(text) for text in texts]
+
+    def outputs(self, texts: Iterable[str]) -> Generator[list[TextOutput], None, None]:
+        """Yield what the model says of texts as `prompted` gives them, in order, pack by pack. The
+        next text is asked for in another thread, while a pack is computed."""
+        truncated: deque[bool] = deque()
         with self._lock:
             self._model.require_open()
-            outputs = self._outputs(self._sequences(texts, truncated))
-            for i, output in enumerate(chain.from_iterable(outputs)):
-                vectors[i] = output[:length]  # Matryoshka: a prefix, normalised again
-        norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-        vectors /= np.where(norms > 0, norms, 1.0)
-        return Embedded(vectors, truncated)
+            with closing(self._packs(self._sequences(texts, truncated))) as packs:
+                for pack in packs:
+                    yield [TextOutput(*output, truncated.popleft()) for output in pack]
 
-    def _sequences(self, texts: Sequence[str], truncated: list[int]) -> Iterator[list[int]]:
-        for i, text in enumerate(texts):
+    def _sequences(self, texts: Iterable[str], truncated: deque[bool]) -> Iterator[list[int]]:
+        for text in texts:
             ids = self._model.tokens(clean(text))
-            if len(ids) > self._frame.room(self.window):
-                truncated.append(i)
+            truncated.append(len(ids) > self._frame.room(self.window))
             yield self._frame.text(ids, self.window)
 
-    def _outputs(self, sequences: Iterator[list[int]]) -> Iterator[list[NDArray[np.float32]]]:
+    def _packs(self, sequences: Iterator[list[int]]) -> Generator[list[Output], None, None]:
         if isinstance(self._context, EncoderContext):
             return self._context.pooled_outputs(sequences, self.dims)
 
         def read(context: Any, sequence: int, _row: int) -> NDArray[np.float32]:
             return pooled(context, sequence, self.dims)
 
-        return self._context.last_outputs([], sequences, read)
+        return self._context.last_outputs((((), sequence) for sequence in sequences), read)
 
     def close(self) -> None:
         """Free the model."""

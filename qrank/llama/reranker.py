@@ -9,19 +9,23 @@ third is a cross-encoder of the BERT family.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from qrank import prompts
+from qrank import prompts, usage
 from qrank.errors import InputError, ModelError
 from qrank.llama.context import (
+    MOST_PREFIXES,
     POOLING_OF_FILE,
     POOLING_RANK,
     DecoderContext,
     EncoderContext,
+    Prefix,
+    Prefixed,
     logits,
     pooled,
 )
@@ -44,6 +48,21 @@ def p_yes(answers: NDArray[np.float32]) -> float:
     (0.5, 1.0)
     """
     return float(np.exp(-np.logaddexp(0.0, float(answers[0]) - float(answers[1]))))
+
+
+class Question(NamedTuple):
+    """Whether a text answers a query."""
+
+    query: str
+    text: str
+    instruction: str | None = None
+
+
+class Score(NamedTuple):
+    """P(relevant), and how many tokens the model computed for it."""
+
+    p_yes: float
+    tokens: int
 
 
 class Head(Protocol):
@@ -117,19 +136,27 @@ class PromptReranker:
         self._opening = model.tokens(prompts.RERANK_PREFIX, special=True)
         self._closing = model.tokens(prompts.RERANK_SUFFIX, special=True)
 
-    def scores(
-        self, query: str, texts: Sequence[str], instruction: str | None
-    ) -> Iterator[list[float]]:
-        """As LlamaReranker.scores."""
+    def outputs(self, asked: Iterable[Question]) -> Generator[list[Score], None, None]:
+        """As LlamaReranker.outputs."""
+        with closing(self.context.last_outputs(self._sequences(asked), self._head.read)) as packs:
+            for pack in packs:
+                yield [Score(self._head.score(values), tokens) for values, tokens in pack]
+
+    def _sequences(self, asked: Iterable[Question]) -> Iterator[Prefixed]:
+        prefixes: dict[tuple[str, str | None], Prefix] = {}
+        for query, text, instruction in asked:
+            if (query, instruction) not in prefixes:
+                if len(prefixes) >= MOST_PREFIXES:
+                    del prefixes[next(iter(prefixes))]
+                prefixes[query, instruction] = self._prefix(query, instruction)
+            prefix = prefixes[query, instruction]
+            room = self._limit - len(prefix) - len(self._closing)
+            ids = self._model.tokens(clean(prompts.rerank_document(text)))
+            yield prefix, ids[:room] + self._closing
+
+    def _prefix(self, query: str, instruction: str | None) -> Prefix:
         room = self._limit - len(self._opening) - len(self._closing)
-        prefix = self._opening + self._question(query, instruction, room // 2)
-        room = self._limit - len(prefix) - len(self._closing)
-        sequences = (
-            self._model.tokens(clean(prompts.rerank_document(text)))[:room] + self._closing
-            for text in texts
-        )
-        for answers in self.context.last_outputs(prefix, sequences, self._head.read):
-            yield [self._head.score(answer) for answer in answers]
+        return (*self._opening, *self._question(query, instruction, room // 2))
 
     def _question(self, query: str, instruction: str | None, most: int) -> list[int]:
         """The ids of the question; one that leaves the document no room is cut, the template
@@ -159,20 +186,26 @@ class PairReranker:
         self.context.inputs = typed_inputs(model.file, self._frame.between[-1])
         self._limit = min(MAX_TOKENS, model.file.context_length)
 
-    def scores(
-        self, query: str, texts: Sequence[str], instruction: str | None
-    ) -> Iterator[list[float]]:
-        """As `LlamaReranker`'s. Raises InputError for an instruction, which has no place here."""
-        if instruction:
-            raise InputError(f"{self._model.file.path} takes no instruction (--instruct)")
-        asked = self._model.tokens(clean(query))
-        sequences = (
-            self._frame.pair(asked, self._model.tokens(clean(text)), self._limit) for text in texts
-        )
+    def outputs(self, asked: Iterable[Question]) -> Generator[list[Score], None, None]:
+        """As LlamaReranker.outputs."""
         head = self._head
-        for answers in self.context.pooled_outputs(sequences, 1 if head is None else head.dims):
-            found = [answer[0] if head is None else head.logit(answer) for answer in answers]
-            yield [p_yes(np.array([0.0, logit])) for logit in found]
+        size = 1 if head is None else head.dims
+        with closing(self.context.pooled_outputs(self._sequences(asked), size)) as packs:
+            for pack in packs:
+                yield [
+                    Score(self._p_yes(values[0] if head is None else head.logit(values)), tokens)
+                    for values, tokens in pack
+                ]
+
+    def _sequences(self, asked: Iterable[Question]) -> Iterator[list[int]]:
+        last, query = "", self._model.tokens("")
+        for said, text, _ in asked:
+            if said != last:
+                last, query = said, self._model.tokens(clean(said))
+            yield self._frame.pair(query, self._model.tokens(clean(text)), self._limit)
+
+    def _p_yes(self, logit: float) -> float:
+        return p_yes(np.array([0.0, logit]))
 
     def close(self) -> None:
         """Free the context."""
@@ -211,11 +244,26 @@ class LlamaReranker:
         """Yield P(relevant) of texts in order, a list a batch, as each batch is done.
 
         Query and text are data: nothing in them is read as a control token. A text longer than
-        the model's window is cut.
+        the model's window is cut. Raises InputError for an instruction where the model's prompt has
+        no place for one.
         """
+        self.require_instruction(instruction)
+        with closing(self.outputs(Question(query, text, instruction) for text in texts)) as packs:
+            for pack in packs:
+                usage.add(sum(score.tokens for score in pack))
+                yield [score.p_yes for score in pack]
+
+    def require_instruction(self, instruction: str | None) -> None:
+        """Raise InputError for an instruction that the model does not take."""
+        if instruction and not self.takes_instruction:
+            raise InputError(f"{self._model.file.path} takes no instruction (--instruct)")
+
+    def outputs(self, asked: Iterable[Question]) -> Generator[list[Score], None, None]:
+        """Yield the answers to questions, which may differ in all they say, in order, pack by pack.
+        The next question is asked for in another thread, while a pack is computed."""
         with self._lock:
             self._model.require_open()
-            yield from self._ranker.scores(query, texts, instruction)
+            yield from self._ranker.outputs(asked)
 
     def close(self) -> None:
         """Free the model."""

@@ -13,9 +13,8 @@ import os
 import socket
 import sys
 import threading
-from collections import deque
-from contextlib import closing, suppress
-from dataclasses import dataclass
+from collections.abc import Callable
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,42 +22,34 @@ from qrank import errors
 from qrank.inference.loading import open_embedder, open_reranker
 from qrank.models.registry import Entry, Role
 from qrank.serve import wire
-from qrank.serve.turns import Turns
+from qrank.serve.jobs import Jobs
 from qrank.settings import Placement
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+    from qrank.llama.embedder import LlamaEmbedder
+    from qrank.llama.reranker import LlamaReranker
 
-TOGETHER = 16  # searches whose queries are computed in one batch
 CLOSED = b"c"  # told to the server: a connection was closed
 
 
-@dataclass(eq=False)
-class _Job:
-    """Texts that somebody wants the vectors of, and how; then the vectors, or what went wrong."""
-
-    texts: list[str]
-    how: tuple[bool, str | None, int | None]
-    made: tuple[NDArray[np.float32], list[int]] | None = None
-    error: Exception | None = None
-    decoded: int = 0
-
-    def withdraw(self, waiting: deque[_Job]) -> None:
-        """Wait no more."""
-        with suppress(ValueError):
-            waiting.remove(self)
-
-
 class Host:
-    """A loaded model and who waits for it."""
+    """A loaded model, for all who ask it at once."""
 
-    def __init__(self, model: Any, notices: list[str]) -> None:
-        """model: an Embedder or a Reranker. notices: what was said while it was loaded."""
-        self._model, self._turns = model, Turns()
-        self._searches: deque[_Job] = deque()  # queries that wait for their turn
-        self._about = {"notices": notices, "instruction": model.takes_instruction}
-        if not hasattr(model, "scores"):
+    def __init__(self, model: LlamaEmbedder | LlamaReranker, notices: list[str]) -> None:
+        """notices: what was said while the model was loaded."""
+        from qrank.llama.reranker import LlamaReranker
+
+        self._about: dict[str, Any] = {
+            "notices": notices,
+            "instruction": model.takes_instruction,
+        }
+        self._answer: Callable[..., None]
+        if isinstance(model, LlamaReranker):
+            self._scores, self._reranker = Jobs(model.outputs), model
+            self._answer = self._rerank
+        else:
+            self._vectors, self._embedder = Jobs(model.outputs), model
+            self._answer = self._embed
             self._about |= {"dims": model.dims, "window": model.window}
 
     def answer(self, connection: socket.socket) -> None:
@@ -67,10 +58,7 @@ class Host:
         while True:
             asked, _ = wire.receive(connection)
             try:
-                if "query" in asked:
-                    self._rerank(connection, **asked)
-                else:
-                    self._embed(connection, **asked)
+                self._answer(connection, lambda: not wire.is_gone(connection), **asked)
             except OSError:
                 raise
             except Exception as error:
@@ -79,76 +67,46 @@ class Host:
     def _embed(
         self,
         connection: socket.socket,
+        is_wanted: Callable[[], bool],
         texts: list[str],
         is_query: bool,
         instruction: str | None,
         dims: int | None,
     ) -> None:
-        job = _Job(texts, (is_query, instruction, dims))
-        if is_query and len(texts) == 1:  # of a search
-            self._searches.append(job)
-        with self._turns:
-            if job.made is None and job.error is None:
-                if wire.is_gone(connection):
-                    job.withdraw(self._searches)
-                    return
-                self._make([job, *self._alike(job)])
-        if job.error is not None:
-            raise job.error
-        assert job.made is not None
-        vectors, truncated = job.made
-        told = {"shape": list(vectors.shape), "truncated": truncated, "decoded": job.decoded}
-        wire.send(connection, told, vectors.astype("<f4").tobytes())
+        from qrank.llama.embedder import embedded
 
-    def _alike(self, job: _Job) -> list[_Job]:
-        """The queries of other searches that wait, to be computed in the same batch."""
-        job.withdraw(self._searches)
-        alike = [other for other in self._searches if other.how == job.how][: TOGETHER - 1]
-        alike = alike if len(job.texts) == 1 else []
-        for other in alike:
-            other.withdraw(self._searches)
-        return alike
-
-    def _make(self, jobs: list[_Job]) -> None:
-        model, before = self._model, self._model.decoded
-        is_query, instruction, dims = jobs[0].how
-        texts = [text for job in jobs for text in job.texts]
-        try:
-            if is_query:
-                made = model.queries(texts, instruction, dims)
-            else:
-                made = model.documents(texts, dims)
-        except Exception as error:
-            for job in jobs:
-                job.error = error
-            return
-        jobs[0].decoded = model.decoded - before
-        if len(jobs) == 1:
-            jobs[0].made = made.vectors, made.truncated
-            return
-        for i, job in enumerate(jobs):  # of one text each
-            job.made = made.vectors[i : i + 1], [0] if i in made.truncated else []
+        model = self._embedder
+        model.require_dims(dims)
+        asked = model.prompted(texts, is_query, instruction)
+        outputs = list(chain.from_iterable(self._vectors.answers(asked, is_wanted)))
+        if len(outputs) < len(texts):
+            return  # nobody reads it
+        made = embedded(outputs, dims or model.dims)
+        told = {
+            "shape": list(made.vectors.shape),
+            "truncated": made.truncated,
+            "tokens": sum(output.tokens for output in outputs),
+        }
+        wire.send(connection, told, made.vectors.astype("<f4").tobytes())
 
     def _rerank(
-        self, connection: socket.socket, query: str, texts: list[str], instruction: str | None
+        self,
+        connection: socket.socket,
+        is_wanted: Callable[[], bool],
+        query: str,
+        texts: list[str],
+        instruction: str | None,
     ) -> None:
-        """Scores batch by batch; after each, others who wait have their turn."""
-        model = self._model
-        done = 0
-        while done < len(texts):
-            with self._turns:
-                if wire.is_gone(connection):
-                    return
-                before = model.decoded
-                scores = model.scores(query, texts[done:], instruction)
-                with closing(scores):
-                    for batch in scores:
-                        done += len(batch)
-                        told = {"scores": batch, "decoded": model.decoded - before}
-                        before = model.decoded
-                        wire.send(connection, told)
-                        if self._turns.wanted or wire.is_gone(connection):
-                            break
+        from qrank.llama.reranker import Question
+
+        self._reranker.require_instruction(instruction)
+        asked = [Question(query, text, instruction) for text in texts]
+        for scores in self._scores.answers(asked, is_wanted):
+            told = {
+                "scores": [score.p_yes for score in scores],
+                "tokens": sum(score.tokens for score in scores),
+            }
+            wire.send(connection, told)
         wire.send(connection, {"end": True})
 
 

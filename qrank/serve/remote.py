@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from qrank import usage
 from qrank.errors import ModelError
 from qrank.inference import loading
 from qrank.serve import places, wire
@@ -163,6 +164,10 @@ class _Remote(Generic[M]):
                 self._loaded = self._here()
             return self._loaded
 
+    def _count(self, tokens: int) -> None:
+        self.decoded += tokens
+        usage.add(tokens)
+
     def close(self) -> None:
         """Free what is held here."""
         if self._first:
@@ -221,7 +226,7 @@ class _RemoteEmbedder(_Remote[loading.Embedder]):
         with self._connected() as (connection, _):
             wire.send(connection, asked)
             told, data = _answer(connection)
-        self.decoded += told["decoded"]
+        self._count(told["tokens"])
         vectors = np.frombuffer(data, dtype="<f4").reshape(told["shape"]).copy()
         return Embedded(vectors, told["truncated"])
 
@@ -247,7 +252,7 @@ class _RemoteReranker(_Remote[loading.Reranker]):
         with self._connected() as (connection, _):
             wire.send(connection, {"query": query, "texts": [*texts], "instruction": instruction})
             while "scores" in (told := _answer(connection)[0]):
-                self.decoded += told["decoded"]
+                self._count(told["tokens"])
                 yield told["scores"]
 
 

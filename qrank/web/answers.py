@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qrank import json_form
+from qrank import json_form, usage
 from qrank.agents.deadline import Cancellable
 from qrank.errors import InputError
 from qrank.serve.pool import Pool
@@ -87,6 +87,7 @@ class Answers:
         """As OpenAI's; with input_type "query" the model's query prompt is put around."""
         texts = [asked["input"]] if isinstance(asked["input"], str) else asked["input"]
         vectors: list[Any] = []
+        before = usage.so_far()
         with self._pool.embedding(asked.get("model")) as embedding:
             for at in range(0, len(texts), GROUP):
                 progress.advance()
@@ -105,14 +106,14 @@ class Answers:
                 for i, vector in enumerate(vectors)
             ],
             "model": asked.get("model") or "auto",
-            # Nobody is charged: what clients add up need not be exact.
-            "usage": {"prompt_tokens": 0, "total_tokens": 0},
+            "usage": _usage(before),
         }
 
     def rerank(self, asked: dict[str, Any], progress: Cancellable) -> Any:
         """As Jina's and Cohere's: P(relevant) of each document, best first."""
         texts = [each if isinstance(each, str) else each["text"] for each in asked["documents"]]
         ranked: list[Any] = []
+        before = usage.so_far()
         if texts:
             with self._pool.reranking(asked.get("model")) as reranking:
                 ranked = reranking(
@@ -122,7 +123,11 @@ class Answers:
         if asked.get("return_documents"):
             for result in results:
                 result["document"] = {"text": texts[result["index"]]}
-        return {"model": asked.get("model") or "auto", "results": results[: asked.get("top_n")]}
+        return {
+            "model": asked.get("model") or "auto",
+            "results": results[: asked.get("top_n")],
+            "usage": _usage(before),
+        }
 
     def index(self, named: str | None) -> AbstractContextManager[Index]:
         """The index that a request means, opened."""
@@ -141,6 +146,13 @@ class Answers:
         if hasattr(os, "geteuid") and found.st_uid != os.geteuid():
             raise ProblemError(403, f"{named} belongs to another user")
         return path
+
+
+def _usage(before: int) -> dict[str, int]:
+    """How many tokens were read for this thread since it had read so many; models of other servers
+    do not tell."""
+    tokens = usage.so_far() - before
+    return {"prompt_tokens": tokens, "total_tokens": tokens}
 
 
 def list_of_floats(vector: Any) -> list[float]:

@@ -245,13 +245,21 @@ _PROBLEM: Schema = {
         "detail": {"type": "string", "description": "what is wrong, and what to do"},
     },
 }
+_TOKENS: Schema = {"type": "integer", "minimum": 0}
+_USAGE: Schema = {
+    "type": "object",
+    "required": ["prompt_tokens", "total_tokens"],
+    "properties": {"prompt_tokens": _TOKENS, "total_tokens": _TOKENS},
+    "description": "tokens that the model read, what is put around the texts with them; 0 when "
+    "another server runs the model",
+}
 _EMBEDDED: Schema = {
     "type": "object",
     "required": ["object", "data", "model", "usage"],
     "properties": {
         "object": {"const": "list"},
         "model": {"type": "string"},
-        "usage": {"type": "object"},
+        "usage": _USAGE,
         "data": {
             "type": "array",
             "items": {
@@ -273,9 +281,10 @@ _EMBEDDED: Schema = {
 }
 _RERANKED: Schema = {
     "type": "object",
-    "required": ["model", "results"],
+    "required": ["model", "results", "usage"],
     "properties": {
         "model": {"type": "string"},
+        "usage": _USAGE,
         "results": {
             "type": "array",
             "items": {

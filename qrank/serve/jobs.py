@@ -1,0 +1,113 @@
+"""What several clients want of one model, a pack at a time: whatever is asked at the same time is
+computed together, and nobody waits until somebody else has all."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+A = TypeVar("A")  # what is asked
+O = TypeVar("O")  # noqa: E741  # what is answered
+
+AT_ONCE = 4  # questions that a client gets computed before the next client has its turn
+
+
+@dataclass(eq=False)
+class _Job(Generic[A, O]):
+    """The questions of one client. is_wanted: whether it still waits for them."""
+
+    asked: deque[A]
+    is_wanted: Callable[[], bool]
+    answers: queue.SimpleQueue[list[O] | Exception] = field(default_factory=queue.SimpleQueue)
+
+
+class Jobs(Generic[A, O]):
+    """Answers questions of several threads, those of the oldest job first, AT_ONCE of them; then
+    the next job has its turn."""
+
+    def __init__(self, compute: Callable[[Iterable[A]], Generator[list[O], None, None]]) -> None:
+        """compute: answers to questions, in order, pack by pack; it takes the next ones while a
+        pack is computed."""
+        self._compute = compute
+        self._waiting: deque[_Job[A, O]] = deque()
+        self._changed = threading.Condition()
+        self._worker: threading.Thread | None = None
+
+    def answers(self, asked: Sequence[A], is_wanted: Callable[[], bool]) -> Iterator[list[O]]:
+        """Yield the answers to questions in order, some at a time, as they are there; fewer when
+        they are not wanted any more. Raises what computing them raises."""
+        if not asked:
+            return
+        job: _Job[A, O] = _Job(deque(asked), is_wanted)
+        with self._changed:
+            self._waiting.append(job)
+            self._changed.notify()
+            if self._worker is None:
+                self._worker = threading.Thread(target=self._run, daemon=True)
+                self._worker.start()
+        left = len(asked)
+        try:
+            while left:
+                found = job.answers.get()
+                if isinstance(found, Exception):
+                    raise found
+                if not found:
+                    return
+                left -= len(found)
+                yield found
+        finally:
+            self._drop(job)
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                while not self._waiting:
+                    self._changed.wait()
+            taken: deque[_Job[A, O]] = deque()  # whose the answers will be that are not there yet
+            try:
+                with closing(self._compute(self._questions(taken))) as packs:
+                    for pack in packs:
+                        self._hand_out(pack, taken)
+            except Exception as error:  # of the model, and so of all who wait for this pack
+                for job in set(taken):
+                    self._drop(job)
+                    job.answers.put(error)
+
+    def _questions(self, taken: deque[_Job[A, O]]) -> Iterator[A]:
+        """The questions in the order in which they are answered, until there is none."""
+        while questions := self._turn(taken):
+            yield from questions
+
+    def _turn(self, taken: deque[_Job[A, O]]) -> list[A]:
+        """The next questions of the job whose turn it is."""
+        with self._changed:
+            while self._waiting:
+                job = self._waiting.popleft()
+                if job.asked and not job.is_wanted():
+                    job.asked.clear()
+                    job.answers.put([])
+                if not job.asked:
+                    continue
+                self._waiting.append(job)
+                questions = [job.asked.popleft() for _ in range(min(AT_ONCE, len(job.asked)))]
+                taken.extend([job] * len(questions))
+                return questions
+            return []
+
+    def _drop(self, job: _Job[A, O]) -> None:
+        with self._changed:
+            job.asked.clear()
+
+    @staticmethod
+    def _hand_out(pack: list[O], taken: deque[_Job[A, O]]) -> None:
+        """Give each job its answers of a pack."""
+        found: dict[_Job[A, O], list[O]] = {}
+        for answer in pack:
+            found.setdefault(taken.popleft(), []).append(answer)
+        for job, answers in found.items():
+            job.answers.put(answers)
