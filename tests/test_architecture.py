@@ -25,7 +25,7 @@ LAYERS = {  # each may import those after it
     },
     "web": {"agents", "api", "json_form", "serve", "standalone"},
     "agents": {"api", "searching", "serve"},
-    "serve": {"api", "standalone", "config", "models", "inference"},
+    "serve": {"api", "standalone", "config", "models", "inference", "llama"},
     "evaluation": {"api", "inference", "indexing", "searching", "progress", "store", "models"},
     "api": {
         *("standalone", "indexing", "searching", "upkeep", "inference", "progress"),
@@ -48,6 +48,7 @@ LAYERS = {  # each may import those after it
 }
 EVERYWHERE = {"results", "errors", "settings", "analysis", "names", "prompts", ""}
 EVERYWHERE |= {"files", "processors", "passage", "terms", "urls", "arguments", "closing", "markup"}
+EVERYWHERE |= {"usage"}
 
 
 def imports(path: Path) -> set[str]:

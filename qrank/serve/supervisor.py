@@ -203,7 +203,9 @@ class Supervisor:
                 return
             try:
                 connection, _ = commands.accept()
-                break
+                if not wire.is_gone(connection):
+                    break
+                connection.close()
             except (BlockingIOError, ConnectionError):  # another child was quicker
                 continue
         os.write(notes, b"b\n")

@@ -8,6 +8,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,8 @@ PORT = 8420
 LOCAL = frozenset({"localhost"})
 PATIENCE = 10.0  # seconds for a request to begin
 MOST_CONNECTIONS = 400
-BACKLOG = 256
+FILES = 2048  # that the process wants to have open at once, when it may
+BACKLOG = 128  # connections that are accepted at once, before those that are too many are closed
 
 
 class _Patient(H11Protocol):  # type: ignore[misc]  # of an extra
@@ -116,6 +118,7 @@ def run(
 ) -> None:
     """Serve until SIGTERM, or until the process that started this one has ended. host: as it was
     named; settings: what is preset in a folder; db: the index unless a request names another."""
+    _allow_files()
     pool = pool or Pool(settings(None))
     tools, made = assemble(host, token, settings, db, pool)
     server = uvicorn.Server(configuration(made))
@@ -128,6 +131,23 @@ def run(
         tools.close()
     sys.stderr.flush()
     os._exit(0)  # a thread may be in a model
+
+
+def _allow_files() -> None:
+    """Let this process have enough files open for MOST_CONNECTIONS, or take fewer connections."""
+    global MOST_CONNECTIONS
+    if sys.platform == "win32":
+        return
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = FILES if hard == resource.RLIM_INFINITY else min(FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+            soft = wanted
+    if soft != resource.RLIM_INFINITY:
+        MOST_CONNECTIONS = min(MOST_CONNECTIONS, max(16, (soft - BACKLOG) // 2))
 
 
 def assemble(
@@ -151,6 +171,7 @@ def configuration(made: Any) -> uvicorn.Config:
         log_level="warning",
         access_log=False,
         proxy_headers=False,
+        backlog=BACKLOG,
         server_header=False,
         timeout_keep_alive=30,
         timeout_graceful_shutdown=5,
