@@ -1,8 +1,9 @@
-"""How many processors there are for threads and worker processes."""
+"""Computing power: how much there is, and how much of it models have used."""
 
 from __future__ import annotations
 
 import os
+import threading
 
 
 def usable_processors() -> int:
@@ -10,3 +11,20 @@ def usable_processors() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+class _Read(threading.local):
+    tokens = 0
+
+
+_read = _Read()
+
+
+def count_tokens(tokens: int) -> None:
+    """Count tokens that a model has just read for this thread."""
+    _read.tokens += tokens
+
+
+def tokens_read() -> int:
+    """How many tokens models have read for this thread since it began."""
+    return _read.tokens

@@ -48,7 +48,6 @@ LAYERS = {  # each may import those after it
 }
 EVERYWHERE = {"results", "errors", "settings", "analysis", "names", "prompts", ""}
 EVERYWHERE |= {"files", "processors", "passage", "terms", "urls", "arguments", "closing", "markup"}
-EVERYWHERE |= {"usage"}
 
 
 def imports(path: Path) -> set[str]:

@@ -26,10 +26,11 @@ pytest.importorskip("uvicorn", reason="needs the extra qrank[http]")
 import web_server
 from web_server import Web
 
-from qrank import json_form, usage
+from qrank import json_form
 from qrank.errors import InputError
 from qrank.inference.loading import load_embedder
 from qrank.models.registry import Registry, Role
+from qrank.processors import tokens_read
 from qrank.settings import ANYWHERE
 from qrank.web import guard, run, schemas
 from qrank.web.access import Access, read_token
@@ -142,9 +143,9 @@ def test_other_programs_get_scores_and_vectors(web: Web, qrank: Qrank) -> None:
     for row, vector in zip(answer["data"], vectors, strict=True):
         assert row["embedding"] == pytest.approx(vector, abs=1e-3)
     model = load_embedder(Registry().resolve(Role.embedder, "tiny"), ANYWHERE)
-    before = usage.so_far()
+    before = tokens_read()
     model.documents(texts)
-    read = usage.so_far() - before
+    read = tokens_read() - before
     model.close()
     assert read > sum(len(text.split()) for text in texts)
     assert answer["usage"] == {"prompt_tokens": read, "total_tokens": read}

@@ -12,11 +12,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from qrank import usage
 from qrank.errors import InputError
 from qrank.llama.context import DecoderContext, EncoderContext, Output, pooled
 from qrank.llama.engine import MAX_TOKENS, Frame, Model
 from qrank.llama.gguf import POOLING, ModelFile, require_embedder
+from qrank.processors import count_tokens
 from qrank.prompts import Templates, clean, templates
 from qrank.results import Embedded
 from qrank.settings import Placement
@@ -107,7 +107,7 @@ class LlamaEmbedder:
         self.require_dims(dims)
         with closing(self.outputs(texts)) as packs:
             outputs = list(chain.from_iterable(packs))
-        usage.add(sum(output.tokens for output in outputs))
+        count_tokens(sum(output.tokens for output in outputs))
         return embedded(outputs, dims or self.dims)
 
     def require_dims(self, dims: int | None) -> None:

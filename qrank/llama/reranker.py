@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from qrank import prompts, usage
+from qrank import prompts
 from qrank.errors import InputError, ModelError
 from qrank.llama.context import (
     MOST_PREFIXES,
@@ -34,6 +34,7 @@ from qrank.llama.engine import MAX_TOKENS, Frame, Model
 from qrank.llama.gguf import HEAD, Kind, ModelFile
 from qrank.llama.head import OwnHead
 from qrank.llama.token_types import typed_inputs
+from qrank.processors import count_tokens
 from qrank.prompts import clean
 from qrank.settings import Placement
 
@@ -250,7 +251,7 @@ class LlamaReranker:
         self.require_instruction(instruction)
         with closing(self.outputs(Question(query, text, instruction) for text in texts)) as packs:
             for pack in packs:
-                usage.add(sum(score.tokens for score in pack))
+                count_tokens(sum(score.tokens for score in pack))
                 yield [score.p_yes for score in pack]
 
     def require_instruction(self, instruction: str | None) -> None:

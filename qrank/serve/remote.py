@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from qrank import usage
 from qrank.errors import ModelError
 from qrank.inference import loading
+from qrank.processors import count_tokens
 from qrank.serve import places, wire
 from qrank.serve.client import CONTROL
 from qrank.serve.host import raised
@@ -166,7 +166,7 @@ class _Remote(Generic[M]):
 
     def _count(self, tokens: int) -> None:
         self.decoded += tokens
-        usage.add(tokens)
+        count_tokens(tokens)
 
     def close(self) -> None:
         """Free what is held here."""

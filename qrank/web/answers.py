@@ -11,9 +11,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qrank import json_form, usage
+from qrank import json_form
 from qrank.agents.deadline import Cancellable
 from qrank.errors import InputError
+from qrank.processors import tokens_read
 from qrank.serve.pool import Pool
 from qrank.web.problems import ProblemError
 
@@ -87,7 +88,7 @@ class Answers:
         """As OpenAI's; with input_type "query" the model's query prompt is put around."""
         texts = [asked["input"]] if isinstance(asked["input"], str) else asked["input"]
         vectors: list[Any] = []
-        before = usage.so_far()
+        before = tokens_read()
         with self._pool.embedding(asked.get("model")) as embedding:
             for at in range(0, len(texts), GROUP):
                 progress.advance()
@@ -113,7 +114,7 @@ class Answers:
         """As Jina's and Cohere's: P(relevant) of each document, best first."""
         texts = [each if isinstance(each, str) else each["text"] for each in asked["documents"]]
         ranked: list[Any] = []
-        before = usage.so_far()
+        before = tokens_read()
         if texts:
             with self._pool.reranking(asked.get("model")) as reranking:
                 ranked = reranking(
@@ -151,7 +152,7 @@ class Answers:
 def _usage(before: int) -> dict[str, int]:
     """How many tokens were read for this thread since it had read so many; models of other servers
     do not tell."""
-    tokens = usage.so_far() - before
+    tokens = tokens_read() - before
     return {"prompt_tokens": tokens, "total_tokens": tokens}
 
 

@@ -44,7 +44,11 @@ class _Patient(H11Protocol):  # type: ignore[misc]  # of an extra
         """A client has connected."""
         super().connection_made(transport)
         if len(self.connections) > MOST_CONNECTIONS:
-            next(iter(self.waiting), self).transport.abort()
+            oldest = next(iter(self.waiting), self)
+            oldest._stop_waiting()  # now: further ones come before it is told that it is closed
+            oldest._give_up()
+            if oldest is self:
+                return
         self.waiting[self] = None
         self._timer = self.loop.call_later(PATIENCE, self._give_up)
 
