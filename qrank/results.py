@@ -325,7 +325,7 @@ class Packed:
 
 
 @dataclass(frozen=True, slots=True)
-class FileProblem:
+class FileError:
     """A file that was skipped, and why; known: it was for the same reason the last time; partly:
     only something in it was; secret: it holds keys or passwords; removed: it was in the index;
     named: the user named it."""
@@ -401,7 +401,7 @@ class IndexReport:
     embedded: int = 0
     model: str | None = None  # the embedding model's name
     replaced: list[str] = field(default_factory=list)  # names of the models it took the place of
-    errors: list[FileProblem] = field(default_factory=list)
+    errors: list[FileError] = field(default_factory=list)
     seconds: float = 0.0
 
     def to_dict(self) -> dict[str, Any]:
@@ -418,7 +418,7 @@ class IndexReport:
     @property
     def changed(self) -> bool:
         """Whether the index is another than before, or something new was skipped."""
-        news = any(not problem.known for problem in self.errors)
+        news = any(not error.known for error in self.errors)
         return bool(self.added or self.updated or self.removed or self.embedded or news)
 
 

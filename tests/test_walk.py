@@ -11,15 +11,14 @@ from support import Run, read_only
 
 from qrank.errors import InputError
 from qrank.ingest.content import open_regular
-from qrank.ingest.walk import walk
-from qrank.results import FileProblem
+from qrank.ingest.walk import Skipped, walk
 from qrank.settings import WALK_ALL, Walking
 
 
 def names(
-    root: Path, problems: list[FileProblem] | None = None, walking: Walking = WALK_ALL
+    root: Path, skipped: list[Skipped] | None = None, walking: Walking = WALK_ALL
 ) -> list[str]:
-    found = walk([root], walking, (problems if problems is not None else []).append)
+    found = walk([root], walking, (skipped if skipped is not None else []).append)
     return [Path(file.path).relative_to(root).as_posix() for file in found]
 
 
@@ -57,11 +56,12 @@ def test_a_file_that_is_named_is_found_even_when_hidden(tmp_path: Path) -> None:
     ]
 
 
-def test_a_fifo_that_is_named_is_a_problem_not_a_hang(tmp_path: Path) -> None:
+def test_a_fifo_that_is_named_is_an_error_not_a_hang(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo")
-    problems: list[FileProblem] = []
-    assert list(walk([tmp_path / "fifo"], WALK_ALL, problems.append)) == []
-    assert problems[0].reason == "not a regular file"
+    skipped: list[Skipped] = []
+    assert list(walk([tmp_path / "fifo"], WALK_ALL, skipped.append)) == []
+    [fifo] = skipped
+    assert (fifo.kind, fifo.reason) == ("unread", "not a regular file")
 
 
 def test_a_name_that_is_no_utf8_is_found_and_opened(tmp_path: Path) -> None:

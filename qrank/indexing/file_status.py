@@ -12,9 +12,9 @@ from qrank.ingest import secrets
 from qrank.ingest.content import has_changed, open_regular
 from qrank.ingest.extract import format_of
 from qrank.ingest.ignore import Rules
-from qrank.ingest.walk import Skipped, on_the_way, secret, too_large, walk, walk_below
+from qrank.ingest.walk import UNREAD, Skipped, on_the_way, secret, too_large, walk, walk_below
 from qrank.names import absolute, disk_path, folder_key, shown_path, spellings
-from qrank.results import FileProblem, PathStatus, SkipReason, Task
+from qrank.results import PathStatus, SkipReason, Task
 from qrank.settings import READ_ALL, Walking
 from qrank.store.interface import SkippedFile, Store
 
@@ -89,12 +89,13 @@ def _format(path: str) -> str:
 def _why_not(path: str, before: SkippedFile | None, walking: Walking) -> str:
     """Why a file that a walk would meet is not in the index: by its name and size, by what came of
     it before, or else by what comes of it now."""
-    problems: list[FileProblem] = []
-    for file in walk([Path(path)], walking, problems.append):
+    skipped: list[Skipped] = []
+    for file in walk([Path(path)], walking, skipped.append):
         if reason := _known_reason(file, before, walking):
             return reason
-    if problems:
-        return problems[0].reason
+    for each in skipped:
+        if each.kind == UNREAD:
+            return each.reason
     return next((made.reason for made in plan([Path(path)], walking, READ_ALL)), "") or NEW
 
 
@@ -123,13 +124,10 @@ def _below(
         if len(counted.examples) < EXAMPLES:
             counted.examples.append(path)
 
-    def passed_over(found: Skipped) -> None:
-        count(_reason(found, found.path), found.path, found.is_folder)
+    def on_skipped(each: Skipped) -> None:
+        count(_reason(each, each.path), each.path, each.is_folder)
 
-    def unread(problem: FileProblem) -> None:
-        count(problem.reason, problem.path)
-
-    for file in walk_below(folder, rules, unread, passed_over):
+    for file in walk_below(folder, rules, on_skipped):
         if file.path not in stored:
             known = _known_reason(file, skipped.get(file.path), rules.walking)
             count(known or NEW, file.path)

@@ -19,10 +19,10 @@ from qrank.ingest.prepare import Member, Part, Prepared, as_before, made_by
 from qrank.ingest.problems import Problem, problem_of
 from qrank.ingest.readers import Outcome, read_all
 from qrank.ingest.spool import spooled
-from qrank.ingest.walk import Skipped, Within, secret, too_large, walk
+from qrank.ingest.walk import UNREAD, Skipped, Within, secret, too_large, walk
 from qrank.names import absolute, folder_key, is_under, named_path, on_disk, shown_path
 from qrank.progress import Progress
-from qrank.results import FileProblem, IndexReport, NewChunk, Signature, Task
+from qrank.results import FileError, IndexReport, NewChunk, Signature, Task
 from qrank.settings import READ_ALL, WALK_ALL, Placement, Reading, Walking
 from qrank.store.interface import NewDocument, SkippedFile, Store
 
@@ -148,7 +148,7 @@ class _Update:
         """The files that are not as the index knows them; the others are counted."""
         own_path = named_path(str(self._store.path))
         own = {f"{own_path}{suffix}" for suffix in ("", "-wal", "-shm", "-journal", "-claims")}
-        for found in walk(roots, self._walking, self._unreadable, self._passed_over):
+        for found in walk(roots, self._walking, self._walk_skipped):
             path = found.path
             if path in self._seen or path in own:
                 continue
@@ -186,9 +186,11 @@ class _Update:
             same = old.hash if old and old.extractor == version else None
             yield found._replace(known_hash=same, secret=read_secrets, reading=reading)
 
-    def _passed_over(self, skipped: Skipped) -> None:
-        """Say of a working tree that it is not read, where a user may look for it; it is kept as a
-        file that was skipped, so that later runs only count it."""
+    def _walk_skipped(self, skipped: Skipped) -> None:
+        """Report what can't be read. Report, too, that a working tree is not read, where a user may
+        look for it; it is kept as a file that was skipped, so that later runs only count it."""
+        if skipped.kind == UNREAD:
+            self._unreadable(skipped.path, skipped.reason)
         if skipped.kind != "worktree":
             return
         self._seen.add(skipped.path)
@@ -204,7 +206,7 @@ class _Update:
         prepared, path = outcome.prepared, outcome.task.path
         if outcome.problem:
             if outcome.problem.kind == "unread":
-                self._unreadable(FileProblem(path, outcome.problem.reason))
+                self._unreadable(path, outcome.problem.reason)
                 return
             self._count(outcome.problem.kind, path, outcome.problem.reason)
         elif prepared and not prepared.unchanged and not prepared.complete:
@@ -278,7 +280,7 @@ class _Update:
         if outcome.problem or not outcome.prepared:
             return
         if note := outcome.prepared.note:
-            self._report.errors.append(FileProblem(outcome.task.path, note, partly=True))
+            self._report.errors.append(FileError(outcome.task.path, note, partly=True))
         if outcome.prepared.unchanged:
             self._report.unchanged += 1
         elif outcome.task.path in self._known:
@@ -291,20 +293,18 @@ class _Update:
             self._report.failed += 1
         else:
             self._report.skipped += 1
-        problem = FileProblem(path, reason, known, named=path in self._named)
+        error = FileError(path, reason, known, named=path in self._named)
         if kind == "secret":
             before, was_held = self._skipped.get(path), path in self._known
             known = before is not None and before.kind == kind and not was_held
             self._report.removed += was_held
             reason = secrets.reason(reason)
-            problem = FileProblem(
-                path, reason, known, secret=True, removed=was_held, named=problem.named
-            )
-        self._report.errors.append(problem)
+            error = FileError(path, reason, known, secret=True, removed=was_held, named=error.named)
+        self._report.errors.append(error)
 
-    def _unreadable(self, problem: FileProblem) -> None:
-        self._count("failed", problem.path, problem.reason)
-        self._unread.add(folder_key(problem.path))
+    def _unreadable(self, path: str, reason: str) -> None:
+        self._count("failed", path, reason)
+        self._unread.add(folder_key(path))
 
 
 def extractor(path: str, reading: Reading) -> str:

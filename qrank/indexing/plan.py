@@ -15,8 +15,8 @@ from qrank.ingest.prepare import Part
 from qrank.ingest.problems import problem_of
 from qrank.ingest.readers import Outcome, read_all
 from qrank.ingest.secrets import reason
-from qrank.ingest.walk import Skipped, secret, too_large, walk
-from qrank.results import Chunk, FileProblem, Task, location
+from qrank.ingest.walk import UNREAD, Skipped, secret, too_large, walk
+from qrank.results import Chunk, Task, location
 from qrank.settings import Reading, Walking
 
 
@@ -48,25 +48,24 @@ def plan(paths: Sequence[Path], walking: Walking, reading: Reading) -> Iterator[
     roots = existing(paths, walking)
     if reading.ocr:
         ocr.checked(reading.ocr)
-    unread: list[FileProblem] = []
+    errors: list[FilePlan] = []
 
-    def passed_over(skipped: Skipped) -> None:
-        if skipped.kind == "worktree":
-            unread.append(FileProblem(skipped.path, skipped.reason))
+    def on_skipped(skipped: Skipped) -> None:
+        if skipped.kind in (UNREAD, "worktree"):
+            errors.append(FilePlan(skipped.path, reason=skipped.reason))
 
     def tasks() -> Iterator[Task]:
-        for found in walk(roots, walking, unread.append, passed_over):
-            if what := secret(found, walking):
-                unread.append(FileProblem(found.path, reason(what), secret=True))
-            elif large := too_large(found, walking):
-                unread.append(FileProblem(found.path, large))
+        for file in walk(roots, walking, on_skipped):
+            if what := secret(file, walking):
+                errors.append(FilePlan(file.path, reason=reason(what), secret=True))
+            elif large := too_large(file, walking):
+                errors.append(FilePlan(file.path, reason=large))
             else:
-                yield found._replace(secret=walking.include_secrets)
+                yield file._replace(secret=walking.include_secrets)
 
     for outcome in read_all(tasks(), reading):
         yield from planned(outcome)
-    for problem in unread:
-        yield FilePlan(problem.path, reason=problem.reason, secret=problem.secret)
+    yield from errors
 
 
 def planned(outcome: Outcome) -> list[FilePlan]:

@@ -15,21 +15,21 @@ from qrank.ingest.globs import Globs
 from qrank.ingest.ignore import Rules, rules_above
 from qrank.ingest.secrets import named_so
 from qrank.names import WINDOWS, folder_key, over, shown_path, windows_slashes
-from qrank.results import FileProblem, Signature, Task
+from qrank.results import Signature, Task
 from qrank.settings import Walking
 
 _OF_VERSION_CONTROL = frozenset((".git", ".hg", ".svn", ".jj"))
-OnProblem = Callable[[FileProblem], None]
 HIDDEN = "hidden (--hidden reads it)"
 LINK = "a link: name what it leads to"
 SPECIAL = "not a regular file"
 VERSION_CONTROL = "the store of a version control system"
+UNREAD = "unread"  # the kind of what is wanted and can't be read
 WORKTREE = "another working tree of the repository around it (name it to read it)"
 
 
 class Skipped(NamedTuple):
-    """What a walk passes over, and why. kind: hidden, ignored, glob, type, link, special,
-    worktree."""
+    """What a walk skips, and why. kind: hidden, ignored, glob, type, link, special, worktree; or
+    unread, which was wanted and can't be read."""
 
     path: str
     is_folder: bool
@@ -43,17 +43,16 @@ OnSkipped = Callable[[Skipped], None]
 def walk(
     roots: Sequence[Path],
     walking: Walking,
-    on_problem: OnProblem,
-    on_skipped: OnSkipped | None = None,
+    on_skipped: OnSkipped,
 ) -> Iterator[Task]:
     """Yield the regular files under each root, each once, sorted by path; a root itself when it is
     a file.
 
     Hidden files and what the ignore files exclude are skipped below a root, never the root
-    itself; on_skipped is told of each. What can't be read is given to on_problem and passed over.
+    itself; so is what can't be read. on_skipped is told of each.
     """
     seen: set[str] = set()  # one root may lie in another
-    for found in _each(roots, _Wanted(walking), on_problem, on_skipped or _ignore):
+    for found in _each(roots, _Wanted(walking), on_skipped):
         if len(roots) > 1:
             if found.path in seen:
                 continue
@@ -61,29 +60,22 @@ def walk(
         yield found
 
 
-def _each(
-    roots: Sequence[Path], wanted: _Wanted, on_problem: OnProblem, on_skipped: OnSkipped
-) -> Iterator[Task]:
+def _each(roots: Sequence[Path], wanted: _Wanted, on_skipped: OnSkipped) -> Iterator[Task]:
     for root in roots:
         path = windows_slashes(str(root)) if WINDOWS else str(root)
         if root.is_dir():
-            yield from _folder(path, wanted, on_problem, on_skipped)
+            yield from _folder(path, wanted, on_skipped)
             continue
-        found = _regular_file(path, on_problem)
+        found = _regular_file(path, on_skipped)
         if found:
             yield found
         elif root.exists():
-            on_problem(FileProblem(shown_path(path), SPECIAL))
-
-
-def _ignore(_: Skipped) -> None:
-    pass
+            on_skipped(Skipped(shown_path(path), False, UNREAD, SPECIAL))
 
 
 def _folder(
     top: str,
     wanted: _Wanted,
-    on_problem: OnProblem,
     on_skipped: OnSkipped,
     above: Rules | None = None,
 ) -> Iterator[Task]:
@@ -93,7 +85,7 @@ def _folder(
     while pending:
         path, rules, is_folder = pending.pop()
         if not is_folder:
-            found = _regular_file(path, on_problem)
+            found = _regular_file(path, on_skipped)
             if found:
                 yield found
             continue
@@ -101,7 +93,7 @@ def _folder(
             with os.scandir(path) as listing:
                 entries = sorted(listing, key=lambda entry: entry.name, reverse=True)
         except OSError as error:
-            on_problem(FileProblem(shown_path(path), files.reason(error)))
+            on_skipped(Skipped(shown_path(path), True, UNREAD, files.reason(error)))
             continue
         inner = rules.within(path, [entry.name for entry in entries], is_root=path == top)
         if inner is None:
@@ -131,7 +123,7 @@ def on_the_way(path: str, top: str, start: str, walking: Walking) -> tuple[Skipp
             with os.scandir(folder or "/") as listing:
                 entries = {entry.name: entry for entry in listing}
         except OSError as error:
-            return Skipped(shown_path(folder), True, "unread", files.reason(error)), rules
+            return Skipped(shown_path(folder), True, UNREAD, files.reason(error)), rules
         inner = rules.within(folder, entries, is_root=len(folder) <= first)
         if inner is None:
             return Skipped(shown_path(folder), True, "worktree", WORKTREE), rules
@@ -146,11 +138,9 @@ def on_the_way(path: str, top: str, start: str, walking: Walking) -> tuple[Skipp
     return None, rules
 
 
-def walk_below(
-    folder: str, rules: Rules, on_problem: OnProblem, on_skipped: OnSkipped
-) -> Iterator[Task]:
+def walk_below(folder: str, rules: Rules, on_skipped: OnSkipped) -> Iterator[Task]:
     """As walk, of a folder whose rules are known."""
-    yield from _folder(folder, _Wanted(rules.walking), on_problem, on_skipped, rules)
+    yield from _folder(folder, _Wanted(rules.walking), on_skipped, rules)
 
 
 class _Wanted:
@@ -230,11 +220,11 @@ def _suffixes(types: Sequence[str]) -> frozenset[str] | None:
     return frozenset(found)
 
 
-def _regular_file(path: str, on_problem: OnProblem) -> Task | None:
+def _regular_file(path: str, on_skipped: OnSkipped) -> Task | None:
     try:
         info = os.stat(path)  # noqa: PTH116
     except OSError as error:
-        on_problem(FileProblem(shown_path(path), files.reason(error)))
+        on_skipped(Skipped(shown_path(path), False, UNREAD, files.reason(error)))
         return None
     if not stat.S_ISREG(info.st_mode):
         return None

@@ -154,7 +154,7 @@ def index_report(report: IndexReport) -> Object:
         "files": {name: getattr(report, name) for name in names},
         "chunks": report.chunks,
         "embedded": report.embedded,
-        "errors": [asdict(problem) for problem in report.errors],
+        "errors": [asdict(error) for error in report.errors],
         "seconds": report.seconds,
     }
 

@@ -42,7 +42,7 @@ def of_role(
     try:
         entry = models.resolve(role, name).entry
     except ModelError as error:
-        return {"model": name, "why": why, "problem": str(error), "better": None}
+        return {"model": name, "why": why, "error": str(error), "better": None}
     better = models.better_than(entry)
     found: dict[str, Any] = {"model": entry.alias if name == AUTO else name, "why": why}
     if behind in entry.not_behind and requested == AUTO:

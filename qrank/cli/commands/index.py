@@ -94,7 +94,7 @@ def index(
                 walking=walking,
                 reading=reading,
             )
-        render.problems(report)
+        render.errors(report)
         return report
 
     def say(report: IndexReport) -> None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from qrank.cli.output.progress_lines import Lines
     from qrank.progress import Counting, Progress
 
-SHOWN_PROBLEMS = 10
+SHOWN_ERRORS = 10
 SHOWN_SECRETS = 5
 LONGEST = 300  # characters of a path in a warning
 
@@ -97,21 +97,21 @@ def passages(found: Sequence[Sequence[IndexedChunk]]) -> None:
             print()
 
 
-def problems(report: IndexReport) -> None:
+def errors(report: IndexReport) -> None:
     """The files that were skipped, those that the user named and the first few others by name;
     those of the last run are counted, unless there is nothing else to say. --verbose: all by
     name."""
     verbose = current().verbose
     all_of_them = verbose or not report.held
-    news = [p for p in report.errors if all_of_them or p.named or not p.known]
-    secrets = [problem for problem in news if problem.secret]
-    news = [problem for problem in news if not problem.secret]
-    removed = sum(problem.removed for problem in secrets)
-    secrets_skipped([problem.path for problem in secrets], removed)
+    news = [e for e in report.errors if all_of_them or e.named or not e.known]
+    secrets = [error for error in news if error.secret]
+    news = [error for error in news if not error.secret]
+    removed = sum(error.removed for error in secrets)
+    secrets_skipped([error.path for error in secrets], removed)
     shown = 0
-    for problem in news:
-        if verbose or problem.named or shown < SHOWN_PROBLEMS:
-            skipped(problem.path, problem.reason, partly=problem.partly)
+    for error in news:
+        if verbose or error.named or shown < SHOWN_ERRORS:
+            skipped(error.path, error.reason, partly=error.partly)
             shown += 1
     more = len(news) - shown
     if more > 0:
@@ -187,7 +187,7 @@ def status(held: dict[str, Any]) -> None:
         elif model["vectors"] < of:
             print("             incomplete; finish with: qrank index PATH")
     for role, used in held["in_use"].items():
-        print(escape_line(f"{role:<12} {used['model']} ({used.get('problem', used['why'])})"))
+        print(escape_line(f"{role:<12} {used['model']} ({used.get('error', used['why'])})"))
         if better := used["better"]:
             word = "is installed and better" if better["installed"] else "would be better"
             print(f"             {better['model']} {word}: {better['command']}")
