@@ -89,7 +89,7 @@ def test_a_search_is_answered_as_on_the_command_line(
     printed = qrank("search", query, "--json", *words, "--db", folder / "i.db").json()
     status, _, answer = web.ask("/v1/search", {"query": query, **asked})
     assert status == 200
-    jsonschema.validate(answer, json.loads(json_form.schema(json_form.Schema.search)))
+    jsonschema.validate(answer, json.loads(json_form.schema("search")))
     assert without_times(answer) == without_times(printed)
 
 

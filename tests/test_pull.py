@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import hub_server
+import jsonschema
 import pytest
 from support import COMMAND, PARITY, Run, complaint, wait_until
 
@@ -59,7 +60,9 @@ def test_a_model_is_pulled_listed_verified_used_and_removed(
     assert qrank("models", "show", SOURCE, "--json").json()["file"]["kind"] == "embedder"
     out = qrank("embed", "--embed-model", SOURCE, stdin="a tide\n").lines()
     assert out == qrank("embed", "--embed-model", PARITY / "embed.gguf", stdin="a tide\n").lines()
-    assert qrank("models", "remove", SOURCE).returncode == 0
+    removed = qrank("models", "remove", SOURCE, "--json").json()
+    assert removed == [{"alias": SOURCE, "path": str(path)}]
+    jsonschema.validate(removed, json.loads(qrank("schema", "models", "remove").stdout))
     left = [p for p in (cache / "models--owner--repo-GGUF").rglob("*") if p.is_file()]
     assert [p.name for p in left] == ["main"]  # which commit it was
     assert "not installed" in complaint(qrank("embed", "--embed-model", SOURCE, stdin="a"))

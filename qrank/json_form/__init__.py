@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +34,7 @@ if TYPE_CHECKING:
     from qrank.upkeep.speeds import Speed
 
 SCHEMA = 1
+_SCHEMAS, _SUFFIX = Path(__file__).parent / "schemas", ".schema.json"
 Object = dict[str, Any]
 Terms = Mapping[str, Mapping[str, float]]  # by result id, what each term adds to BM25
 DIGITS = 4  # significant ones, of scores and times
@@ -45,22 +45,14 @@ RESULT_FIELDS = (  # in this order
 )
 
 
-class Schema(StrEnum):
-    """The documents that have a JSON Schema, by the command that prints them."""
-
-    search = "search"
-    index_ = "index"  # a str has a method of that name
-    get = "get"
-    rerank = "rerank"
-    status = "status"
-    doctor = "doctor"
-    eval = "eval"
-    config = "config"
+def schema_names() -> list[str]:
+    """The names of all schemas: the words of the command that prints it, joined by hyphens."""
+    return sorted(path.name.removesuffix(_SUFFIX) for path in _SCHEMAS.glob(f"*{_SUFFIX}"))
 
 
-def schema(name: Schema) -> str:
-    """The JSON Schema of a document, as text."""
-    return (Path(__file__).parent / f"{name.value}.schema.json").read_text("utf-8")
+def schema(name: str) -> str:
+    """The JSON Schema of a document, as text; name: one of `schema_names`."""
+    return (_SCHEMAS / f"{name}{_SUFFIX}").read_text("utf-8")
 
 
 def document(value: object, *, indent: bool = False) -> str:

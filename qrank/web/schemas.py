@@ -322,7 +322,7 @@ _HEALTH: Schema = {"type": "object", "required": ["ok"], "properties": {"ok": {"
 
 def openapi() -> dict[str, Any]:
     """The OpenAPI document."""
-    found = json_form.schema(json_form.Schema.search)
+    found = json_form.schema("search")
     search = json.loads(found.replace("#/$defs/", "#/components/schemas/"))
     definitions = search.pop("$defs")
     for name in ("$schema", "$id"):

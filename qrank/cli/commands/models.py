@@ -12,7 +12,7 @@ from qrank.cli.options import Command, ModelCommand
 from qrank.cli.shell import complete
 from qrank.cli.state import current
 from qrank.errors import InputError, QrankError
-from qrank.models.registry import AUTO, Entry, Role
+from qrank.models.registry import Entry, Role
 
 app = typer.Typer(help="The models that qrank knows.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -77,14 +77,12 @@ def show(name: Name, role: RoleOption = None, as_json: Json = False) -> None:
     from qrank.cli.output import json_output, render_models
     from qrank.upkeep import inventory
 
-    if as_json and name == AUTO and role is None:
-        both = inventory.entries_of(current().models, name)
-        json_output.document({entry.role.value: inventory.show(entry) for entry in both})
-        return
+    entries = inventory.entries_of(current().models, name, role)
     if as_json:
-        json_output.document(inventory.show(inventory.entry_of(current().models, name, role)))
+        shown = {entry.role.value: inventory.show(entry) for entry in entries}
+        json_output.document(shown if len(entries) > 1 else inventory.show(entries[0]))
         return
-    for number, entry in enumerate(inventory.entries_of(current().models, name, role)):
+    for number, entry in enumerate(entries):
         if number:
             print()
         render_models.details(inventory.show(entry))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -13,6 +14,9 @@ from qrank.cli.shell import complete
 from qrank.cli.state import current
 from qrank.errors import InputError
 
+# Commands that print the same as another, and a name of before.
+SAME = {"similar": "search", "config": "config-list"}
+
 
 class Shell(StrEnum):
     """The shells that completions are made for."""
@@ -22,13 +26,34 @@ class Shell(StrEnum):
     fish = "fish"
 
 
-def schema(name: Annotated[json_form.Schema, typer.Argument(help="The command.")]) -> None:
+def schema(
+    command: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[COMMAND]",
+            help="The command, such as search or models list. [default: list them all]",
+            autocompletion=complete.schemas,
+        ),
+    ] = None,
+) -> None:
     """Print the JSON Schema of a command's output.
 
-    A line of --jsonl is its $defs/result (search), $defs/chunk (get) or $defs/document (rerank).
+    Without a command: list the schemas that there are. A line of --jsonl is in the schema of
+    --json: $defs/result (search), $defs/chunk (get, chunks) or $defs/document (rerank).
     """
     from qrank.cli.output import json_output
 
+    if not command:
+        for name in json_form.schema_names():
+            title = json.loads(json_form.schema(name))["title"]
+            json_output.text(f"{name:<18} {title}", "\n")
+        return
+    name = "-".join(command)
+    name = SAME.get(name, name)
+    if name not in json_form.schema_names():
+        raise InputError(
+            f"no schema is named {name!r}", hint="qrank schema lists those that there are"
+        )
     json_output.text(json_form.schema(name).rstrip(), "\n")
 
 

@@ -183,7 +183,7 @@ def status(
         from qrank.cli.output import json_output
 
         keys = dict.fromkeys(("pid", "version", "socket", "http", "token_file"))
-        json_output.document({**keys, "models": [], "indexes": []} | told)
+        json_output.document({**keys, "commands": 0, "models": [], "indexes": []} | told)
     elif not told["running"]:
         print("not running")
     else:

@@ -91,6 +91,13 @@ def commands(context: typer.Context, incomplete: str) -> list[str]:
     return _beginning(incomplete, (name[0] for name in words if len(name) == 1))
 
 
+def schemas(incomplete: str) -> list[str]:
+    """The names of JSON schemas."""
+    from qrank import json_form
+
+    return _beginning(incomplete, json_form.schema_names())
+
+
 def settings(incomplete: str) -> list[str]:
     """The names of settings."""
     from qrank.config import KEYS
