@@ -49,6 +49,7 @@ CASES = [
     *(("cp1255", "he"), ("iso-8859-8", "he"), ("cp1256", "ar"), ("cp874", "th"), ("cp932", "ja")),
     *(("euc_jp", "ja"), ("iso2022_jp", "ja"), ("gb18030", "zh"), ("gbk", "zh"), ("big5", "tw")),
     *(("cp949", "ko"), ("iso2022_kr", "ko"), ("utf-16-le", "ru"), ("utf-16-be", "zh")),
+    ("hz", "zh"),
     *(("utf-16-le", "ja"), ("utf-32-le", "el"), ("utf-16-be", "ko"), ("utf-16-le", "ar")),
 ]
 
@@ -59,6 +60,11 @@ def test_a_sentence_is_read_in_its_encoding(encoding: str, language: str) -> Non
     wide = encoding.startswith("utf")  # told by its line ends
     for lines in ([] if wide else [text]) + [f"{text}\r\n\r\nplain English words\r\n{text}\r\n"]:
         assert decode(lines.encode(encoding))[0] == lines
+
+
+@pytest.mark.parametrize("text", ["$x =~{abcdefgh}~}", "~{aabbccddeeff~}", "~{ABC~}", "a ~{ b"])
+def test_code_is_no_chinese(text: str) -> None:
+    assert decode(text.encode())[0] == text
 
 
 @pytest.mark.parametrize(

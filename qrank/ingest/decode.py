@@ -22,6 +22,8 @@ _MARKS = (  # UTF-32's begins with UTF-16's
 _AS_WESTERN, _AS_WINDOWS = "qrank-western", "qrank-windows"
 _JAPANESE = ("euc_jp", "iso2022_jp_ext")
 _ESCAPES = re.compile(rb"\x1b\$[@B]|\x1b\([IJ]|\x1b\$\(D")
+_HZ = re.compile(rb"~\{((?:[\x21-\x77][\x21-\x7e])+)~\}")  # RFC 1843
+_LEAST_HZ = 8  # bytes: four characters
 _TWO_BYTES = ("gb18030", "cp932", "cp949", "big5hkscs", "euc_jp", "johab")
 _KOREAN_ESCAPE = b"\x1b$)C"
 _BEYOND_ASCII = re.compile(rb"[\x80-\xff]")
@@ -86,7 +88,7 @@ def encoding_of(data: bytes) -> tuple[str, int]:
     if b"\0" in head:
         return _wide(head), 0
     if data.isascii():
-        return _escaped(data) if b"\x1b" in data else "utf-8", 0
+        return _escaped(data) if b"\x1b" in data or b"~{" in data else "utf-8", 0
     try:
         data.decode("utf-8")
         return "utf-8", 0
@@ -111,7 +113,15 @@ def _mark(data: bytes) -> tuple[str, int] | None:
 
 
 def _escaped(data: bytes) -> str:
-    """The encoding of what is ASCII but for escape sequences, which may be colours."""
+    """The encoding of what is ASCII, with escape sequences, which may be colours, or with ~{, which
+    may be code."""
+    sample = data[:SAMPLE]
+    found = _HZ.findall(sample)
+    chinese = b"".join(found)
+    if len(chinese) >= _LEAST_HZ and sample.count(b"~{") == len(found):
+        usual = sum(0x21 <= row <= 0x23 or 0x30 <= row <= 0x57 for row in chinese[::2])
+        if usual * 2 > 0.9 * len(chinese):  # signs, and what characters are mostly in use
+            return "hz"
     if _KOREAN_ESCAPE in data:
         return "iso2022_kr"
     return "iso2022_jp_ext" if _ESCAPES.search(data) else "utf-8"
