@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from qrank.settings import Reading
 
+_SLIDES = frozenset("pptx pptm ppsx ppsm potx potm ppt pps pot odp otp fodp".split())
+_SHEETS = frozenset("xlsx xlsm xlsb xltx xltm xls ods ots fods".split())
 IN_ARCHIVE = "!/"  # between the path of an archive and that of a file in it
 
 
@@ -138,6 +140,19 @@ def location(path: str, member: str | None) -> str:
     ('/a.zip!/b/c.docx', '/a.md')
     """
     return f"{path}{IN_ARCHIVE}{member}" if member else path
+
+
+def page_label(location: str, page: int | None) -> str:
+    """What a page is called in a kind of file, and its number; empty without one.
+
+    >>> page_label("/a.pdf", 3), page_label("/a.odp", 3), page_label("/a.zip!/b.XLSX", 1)
+    ('page 3', 'slide 3', 'sheet 1')
+    """
+    if page is None:
+        return ""
+    suffix = location.rpartition(".")[2].lower()
+    word = "slide" if suffix in _SLIDES else "sheet" if suffix in _SHEETS else "page"
+    return f"{word} {page}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -81,6 +81,7 @@ def test_lines_pages_and_globs(qrank: Qrank, note: Path) -> None:
 def test_a_pasted_place_is_opened_and_compared(qrank: Qrank, note: Path) -> None:
     assert qrank("open", "notes/birds.md:3-9").stdout == "notes/birds.md:3\n"
     assert qrank("open", "water.pdf:1-3 (page 1)").stdout == "water.pdf:1\n"
+    assert qrank("open", "water.pdf:1-3 (slide 1)").stdout == "water.pdf:1\n"
     same = qrank("similar", "notes/b.md:1-6", "--mode", "bm25", "--db", "i.db", "-l")
     assert same.stdout == "notes/birds.md\n"
 

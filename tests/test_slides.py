@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from office_files import chart, core, diagram, docx, office, part, relations, strict, zipped
 from office_files import paragraph as word_paragraph
-from support import extract
+from support import Run, extract
 
 from qrank.ingest.extract import documents
 from qrank.results import Document
@@ -57,6 +59,7 @@ def both(data: bytes) -> list[Document]:
     return [extract("a.pptx", data), extract("a.pptx", strict(data))]
 
 
+FILES = Path(__file__).parent / "files"
 INLINE = (
     "<a:r>{}</a:r>", "<a:r><a:rPr b='1'><a:hlinkClick r:id='rId9'/></a:rPr>{}</a:r>",
     '<a:fld type="x"><a:rPr/>{}</a:fld>', "<!-- a comment --><a:r>{}</a:r>",
@@ -169,6 +172,22 @@ def test_charts_diagrams_and_files_of_a_slide() -> None:
             "Hatching\nFledging",
         ]
         assert (document.title, document.fields) == ("Birds", {"author": "Ada Quince"})
+
+
+@pytest.mark.parametrize("name", ["water.pptx", "water.odp", "water.ods"])
+def test_a_hit_says_its_slide_or_sheet(
+    name: str, tmp_path: Path, qrank: Callable[..., Run]
+) -> None:
+    (tmp_path / name).write_bytes((FILES / name).read_bytes())
+    label = f"({'sheet' if name == 'water.ods' else 'slide'} 2)"
+    assert label in qrank("chunks", name).stdout
+    qrank("index", name, "--no-embed", QRANK_DB="i.db")
+    [hit] = [
+        line for line in qrank("search", "stuck brass valve", "--mode", "bm25", QRANK_DB="i.db")
+        .stdout.split("\n") if name in line and "2)" in line
+    ]  # fmt: skip
+    place = hit[hit.index(name) : hit.index(label) + len(label)]
+    assert "vinegar" in qrank("get", place, QRANK_DB="i.db").stdout
 
 
 def test_a_damaged_slide_costs_itself() -> None:

@@ -16,7 +16,7 @@ from qrank.agents.deadline import Attempt, Cancellable, first_in_time
 from qrank.agents.pages import DEFAULT_TOKENS, Block, Pages
 from qrank.errors import InputError
 from qrank.names import path_from
-from qrank.results import IndexedChunk, Mode, Result
+from qrank.results import IndexedChunk, Mode, Result, page_label
 
 if TYPE_CHECKING:
     from qrank.api import Index
@@ -228,9 +228,9 @@ class Tools:
         ]
 
     def _place(self, chunk: IndexedChunk) -> str:
-        page = f" page {chunk.page}" if chunk.page is not None else ""
+        page = page_label(chunk.location, chunk.page)
         location = path_from(chunk.location, self._folder)
-        return f"{location}:{chunk.start_line}-{chunk.end_line}{page}"
+        return f"{location}:{chunk.start_line}-{chunk.end_line} {page}".rstrip()
 
     def _lines_of(self, chunks: Sequence[IndexedChunk], first: int, last: int) -> list[Block]:
         """A file's passages that lie in some of its lines, without the lines around them."""
@@ -244,8 +244,8 @@ class Tools:
                 rows = rows[max(0, first - start) : last - start + 1]
                 start, end = max(start, first), min(end, last)
                 text = "".join(rows).rstrip("\n")
-            page = f" page {chunk.page}" if chunk.page is not None else ""
-            label = f"{path_from(chunk.location, self._folder)}:{start}-{end}{page}"
+            page = page_label(chunk.location, chunk.page)
+            label = f"{path_from(chunk.location, self._folder)}:{start}-{end} {page}".rstrip()
             blocks.append(Block(label + _about(chunk), text, start))
         return blocks
 

@@ -14,7 +14,7 @@ from qrank.cli.output.terminal import animates, console_for
 from qrank.cli.state import current
 from qrank.errors import Terminated
 from qrank.names import named_path, path_from
-from qrank.results import Check, FieldCount, IndexedChunk, IndexReport
+from qrank.results import Check, FieldCount, IndexedChunk, IndexReport, page_label
 
 if TYPE_CHECKING:
     from qrank import FilePlan
@@ -138,8 +138,8 @@ def file_plan(plan: FilePlan) -> None:
     """The chunks a file is cut into, each under a line that says where it is."""
     for chunk in plan.chunks:
         lines = f"{chunk.start_line}-{chunk.end_line}"
-        page = f" (page {chunk.page})" if chunk.page is not None else ""
-        place = f"{short_path(plan.location)}:{lines}{page}"
+        page = page_label(plan.location, chunk.page)
+        place = f"{short_path(plan.location)}:{lines}" + f" ({page})" * bool(page)
         heading = f"  {chunk.heading}" if chunk.heading else ""
         print(escape_line(f"== {place}  ~{plan.tokens(chunk)} tokens{heading}"))
         print((escape_passage(chunk.text) if sys.stdout.isatty() else chunk.text) + "\n")

@@ -16,7 +16,7 @@ from qrank.cli.output.terminal import color_wanted, console_for
 from qrank.cli.output.view import View
 from qrank.markup import readable
 from qrank.names import disk_path
-from qrank.results import Answer, Mode, Result, StageScore
+from qrank.results import Answer, Mode, Result, StageScore, page_label
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -113,7 +113,8 @@ def _span(result: Result, dash: str) -> str:
     lines = str(result.start_line)
     if result.end_line != result.start_line:
         lines += f"{dash}{result.end_line}"
-    return f"{lines} (page {result.page})" if result.page is not None else lines
+    page = page_label(result.location, result.page)
+    return f"{lines} ({page})" if page else lines
 
 
 def _url(result: Result, found: Answer, view: View) -> str:

@@ -18,7 +18,7 @@ from qrank.results import IN_ARCHIVE
 
 # Also as a search prints it: PATH:FROM-TO, and a page after it.
 _PLACE = re.compile(
-    r"(.+?):(\d{1,9})(?::(\d{1,9})|[-–]\d{1,9})?:?(?: \(page \d{1,9}\))?", re.DOTALL
+    r"(.+?):(\d{1,9})(?::(\d{1,9})|[-–]\d{1,9})?:?(?: \((?:page|slide|sheet) \d{1,9}\))?", re.DOTALL
 )
 _GOTO = (
     "code",

@@ -11,7 +11,9 @@ from typing import NamedTuple
 from qrank.results import IndexedChunk
 
 _LINES = re.compile(r"(?P<path>.+?):(?P<first>\d{1,9})(?:[-–](?P<last>\d{1,9})|(?::\d{1,9})?):?")
-_PAGE = re.compile(r"(?P<path>.+?)(?:#page=|:\d+(?:[-–]\d+)? \(page )(?P<page>\d{1,9})\)?")
+_PAGE = re.compile(
+    r"(?P<path>.+?)(?:#page=|:\d+(?:[-–]\d+)? \((?:page|slide|sheet) )(?P<page>\d{1,9})\)?"
+)
 LAST = 10**9
 
 
