@@ -102,9 +102,10 @@ def test_archives_are_looked_into_when_that_is_asked_for(
     assert [each["member"] for each in found("owls", "--path", "*.html")] == ["b.html"]
     assert found("owls", "--path", "a.zip!/notes/*") == []
     assert qrank("get", kestrel["id"], QRANK_DB="i.db").stdout.strip() == NOTE.decode().strip()
-    for place in (kestrel["id"], "a.zip!/notes/a.md"):
-        said = complaint(qrank("open", place, QRANK_DB="i.db", EDITOR="cat"))
-        assert "a.zip!/notes/a.md is in another file" in said
+    for place in (kestrel["id"], "a.zip!/notes/a.md:1-3"):
+        assert qrank("open", place, QRANK_DB="i.db").stdout == "a.zip!/notes/a.md:1\n"
+    said = complaint(qrank("open", "a.zip!/none.md", QRANK_DB="i.db"))
+    assert "is not in the index" in said
     like = qrank("similar", "a.zip!/notes/a.md", "--mode", "bm25", QRANK_DB="i.db")
     assert like.returncode in (0, 1), like
     lines = qrank("chunks", "a.zip", "--archives", "--jsonl").lines()

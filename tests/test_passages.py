@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import subprocess
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -82,10 +83,11 @@ def test_get_gives_what_the_result_had(qrank: Qrank, sample_db: Path) -> None:
 def test_open_starts_the_editor_at_the_line(
     qrank: Qrank, sample_db: Path, tmp_path: Path, environment: dict[str, str]
 ) -> None:
-    def shown(place: str, status: int = 0, **editor: str) -> list[str]:
+    def shown(place: str | list[str], status: int = 0, **editor: str) -> list[str]:
+        words = place if isinstance(place, list) else [place, "--db", str(sample_db)]
         child = pexpect.spawn(
             str(COMMAND),
-            ["open", place, "--db", str(sample_db)],
+            ["open", *words],
             cwd=str(tmp_path),
             env=environment | {"VISUAL": ""} | editor,
             dimensions=(40, 999),
@@ -105,6 +107,17 @@ def test_open_starts_the_editor_at_the_line(
     opened = shown(f"{LOAF}:7:2", VISUAL="echo {path} at {line},{column}; rm -rf /")
     assert opened == [f"{LOAF} at 7,2; rm -rf /"]  # no shell reads it
     assert shown(str(LOAF), **editor) == ["+1", str(LOAF)]
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("notes/birds.md", "# Birds\n\n\nA kestrel.\n\n" + "More.\n\n" * 900)
+        archive.write(FILES / "water.docx", "water.docx")
+    qrank("index", "a.zip", "--archives", "--no-embed", "--db", "i.db")
+    within = ["a.zip!/notes/birds.md:4", "--db", "i.db"]
+    command, copied = shown(within, EDITOR="printf '%s\n'")
+    assert (command, Path(copied).name) == ("+4", "birds.md")
+    lines = Path(copied).read_text("utf-8").split("\n")
+    assert (lines[3], len(lines)) == ("A kestrel.", 5 + 2 * 900)
+    valve = shown(["a.zip!/water.docx", "--db", "i.db"], EDITOR="cat")
+    assert "stuck brass valve" in " ".join(valve)
     assert shown(str(LOAF), 1, EDITOR="false") == []
     assert "can't start" in shown(str(LOAF), 2, VISUAL="/no/such/editor")[0]
     assert "can't parse" in shown(str(LOAF), 2, VISUAL="vi 'x")[0]

@@ -109,7 +109,8 @@ def open_(
 ) -> None:
     """Open a chunk in $VISUAL or $EDITOR, at its line.
 
-    Without a terminal to edit on, the place is printed.
+    Without a terminal to edit on, the place is printed. Of a file within a file (in an archive,
+    a mailbox, a PDF) the editor gets the text that was indexed, as a temporary copy.
     """
     from qrank.cli.output import json_output, render
     from qrank.cli.shell import editor

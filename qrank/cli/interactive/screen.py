@@ -204,7 +204,7 @@ class Screen(App[None]):
             return
         line, column = best_place(result, self._terms)
         try:
-            place = editor.place(f"{result.path}:{line}:{column}", self._cli_run)
+            place = editor.place(f"{result.location}:{line}:{column}", self._cli_run)
             with self.suspend():
                 editor.edit(place, self._cli_run.environment)
         except QrankError as error:

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from qrank import files
 from qrank.cli.input.words import split
+from qrank.cli.shell import copies
 from qrank.cli.state import Run
 from qrank.errors import InputError
 from qrank.names import WINDOWS, disk_path, on_disk
@@ -38,6 +39,7 @@ class Place(NamedTuple):
     path: Path
     line: int
     column: int = 1
+    text: str | None = None  # of a file within a file, which the editor gets a copy of
 
     @property
     def within(self) -> str:
@@ -46,7 +48,8 @@ class Place(NamedTuple):
 
 
 def place(name: str, run: Run) -> Place:
-    """The place that an id of the index, or PATH[:LINE[:COLUMN]], means.
+    """The place that an id of the index, or PATH[:LINE[:COLUMN]], means. Of a file within a file
+    the index has the text.
 
     Raises InputError when there is no such chunk or file.
     """
@@ -61,10 +64,8 @@ def place(name: str, run: Run) -> Place:
     file = Path(on_disk(disk_path(path)))
     outer = path.partition(IN_ARCHIVE)[0]
     if not file.is_file() and IN_ARCHIVE in path and Path(on_disk(disk_path(outer))).is_file():
-        raise InputError(
-            f"{path} is in another file",
-            hint="qrank get ID prints a chunk; to edit it, take it out of there first",
-        )
+        with run.open_index() as index:
+            return Place(file, line, column, copies.text_of(index.at(path)))
     if not file.is_file():
         raise InputError(f"there is no file {path}", hint="give the id of a result, or PATH:LINE")
     return Place(file, line, column)
@@ -72,7 +73,10 @@ def place(name: str, run: Run) -> Place:
 
 def edit(place: Place, environment: Mapping[str, str]) -> int:
     """Run the editor that VISUAL or EDITOR names, else vi (on Windows notepad), and return its
-    exit status. Raises InputError when it can't be started."""
+    exit status; of a file within a file it gets a copy. Raises InputError when that fails."""
+    if place.text is not None:
+        member = str(place.path).replace("\\", "/").rpartition(IN_ARCHIVE)[2]
+        place = place._replace(path=copies.copy(place.text, member))
     usual = "notepad" if WINDOWS else "vi"
     name = environment.get("VISUAL") or environment.get("EDITOR") or usual
     command = arguments(name, place)
