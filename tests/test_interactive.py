@@ -60,11 +60,11 @@ def test_a_stale_result_says_so(qrank: Qrank, tmp_path: Path) -> None:
     assert qrank("index", "tea.md", "--no-embed", "--db", "i.db").returncode == 0
 
     async def steps(screen: Screen, pilot: Pilot[None]) -> None:
-        await until(lambda: "Green tea" in shown(screen, "passage"))
-        assert "since indexed" not in shown(screen, "passage")
+        await until(lambda: "Green tea" in shown(screen, "chunk"))
+        assert "since indexed" not in shown(screen, "chunk")
         (tmp_path / "tea.md").write_text("Black tea.\n", "utf-8")
         await pilot.press("space", "t", "e", "a")
-        await until(lambda: "changed since indexed" in shown(screen, "passage"))
+        await until(lambda: "changed since indexed" in shown(screen, "chunk"))
 
     drive(tmp_path / "i.db", "green", steps)
 
@@ -75,20 +75,20 @@ def test_results_come_as_one_types(sample_db: Path) -> None:
         await until(lambda: any("sourdough-starter.md" in entry for entry in entries(screen)))
         await until(lambda: "reranked" in shown(screen, "status"))
         assert "sourdough-starter.md" in entries(screen)[0]
-        assert "howto/sourdough-starter.md:" in shown(screen, "passage")
-        first = shown(screen, "passage")
+        assert "howto/sourdough-starter.md:" in shown(screen, "chunk")
+        first = shown(screen, "chunk")
         await pilot.press("down")
-        await until(lambda: shown(screen, "passage") != first)
+        await until(lambda: shown(screen, "chunk") != first)
         rows = screen.query_one(OptionList)
         colours = [
             {piece.style.bgcolor for piece in rows.render_line(y) if piece.style} for y in (0, 2)
         ]
         assert colours[0] != colours[1]  # the chosen one can be told from the others
         await pilot.press("up", "up", "pagedown")
-        await until(lambda: shown(screen, "passage") == first)
+        await until(lambda: shown(screen, "chunk") == first)
         screen.query_one(Input).value = ""
         await until(lambda: not entries(screen))
-        assert (shown(screen, "status"), shown(screen, "passage")) == ("", "")
+        assert (shown(screen, "status"), shown(screen, "chunk")) == ("", "")
         await pilot.press("enter", "down")  # with nothing to open or to choose
         await pilot.press(*"zzzyx")
         await until(lambda: "results" in shown(screen, "status"))  # by their meaning
@@ -143,7 +143,7 @@ def test_text_is_shown_never_obeyed(tmp_path: Path, qrank: Qrank) -> None:
 
     async def steps(screen: Screen, pilot: Pilot[None]) -> None:
         await until(lambda: bool(entries(screen)))
-        for text in (*entries(screen), shown(screen, "passage")):
+        for text in (*entries(screen), shown(screen, "chunk")):
             assert not set(text) & {"\x1b", "\x07", "\u202e"}
             assert "␛[31m" in text
             assert "[@click=app.quit]x[/]" in text

@@ -225,7 +225,7 @@ def test_a_document_full_of_scripts_is_text(page: Page) -> None:
     page.one("#list a").click()
     page.shows("#place", "<b>hostile.md")
     page.shows(".chosen", "<svg onload=")
-    shown = page.one("#passage").text
+    shown = page.one("#chunk").text
     assert "␛[31mred" in shown
     assert "\u202e" not in shown
     assert not page.all("#reader img, #reader script, #reader svg, #reader style, #reader b")

@@ -86,7 +86,7 @@ def make_server(tools: Tools) -> MCPServer:
             str,
             Field(
                 description="What to look for: a question or some words, in any language. "
-                '"several words" are a phrase, -word leaves passages with it out, title:word asks '
+                '"several words" are a phrase, -word leaves chunks with it out, title:word asks '
                 "for a word of the title."
             ),
         ],
@@ -121,7 +121,7 @@ def make_server(tools: Tools) -> MCPServer:
         cursor: Cursor = "",
         index: Named = "",
     ) -> CallToolResult:
-        """Find passages of the user's indexed files that answer a query, best first, each with its
+        """Find chunks of the user's indexed files that answer a query, best first, each with its
         path, lines and id. A search answers within about 10 seconds; where the reranker takes
         longer, the order is that of the search without it, and the answer says so."""
         progress = Cancellable()
@@ -160,7 +160,7 @@ def make_server(tools: Tools) -> MCPServer:
         cursor: Cursor = "",
         index: Named = "",
     ) -> CallToolResult:
-        """Read text from the index: a passage by its id, or a file (also a PDF or an Office
+        """Read text from the index: a chunk by its id, or a file (also a PDF or an Office
         document, as text) whole or by lines. Only indexed files can be read."""
         return await _answer(
             partial(
@@ -176,7 +176,7 @@ def make_server(tools: Tools) -> MCPServer:
 
     async def similar(
         place: Annotated[
-            str, Field(description="PATH of an indexed file, or PATH:LINE for one passage of it.")
+            str, Field(description="PATH of an indexed file, or PATH:LINE for one chunk of it.")
         ],
         limit: Limit = 10,
         path: PathGlob = "",
@@ -185,7 +185,7 @@ def make_server(tools: Tools) -> MCPServer:
         cursor: Cursor = "",
         index: Named = "",
     ) -> CallToolResult:
-        """Find the passages that are most like a file or a place in it: related notes, duplicated
+        """Find the chunks that are most like a file or a place in it: related notes, duplicated
         code, other reports of the same. Runs no model."""
         return await _answer(
             partial(
@@ -201,12 +201,12 @@ def make_server(tools: Tools) -> MCPServer:
         )
 
     async def status(index: Named = "") -> CallToolResult:
-        """Which index is searched, how many files and passages it holds, its collections."""
+        """Which index is searched, how many files and chunks it holds, its collections."""
         return await _answer(partial(tools.status, index=index))
 
     add(search, "Search indexed documents")
-    add(get, "Read a passage or a file")
-    add(similar, "Find similar passages")
+    add(get, "Read a chunk or a file")
+    add(similar, "Find similar chunks")
     add(status, "What is indexed")
     return server
 

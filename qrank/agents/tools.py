@@ -77,7 +77,7 @@ class Tools:
         index: str = "",
         progress: Cancellable | None = None,
     ) -> str:
-        """The passages that answer a query, best first."""
+        """The chunks that answer a query, best first."""
         if cursor:
             return self._pages.next("search", cursor, max_tokens)
         how = Mode(mode)
@@ -137,7 +137,7 @@ class Tools:
         cursor: str = "",
         index: str = "",
     ) -> str:
-        """The passages most like a file, or like the passage at PATH:LINE."""
+        """The chunks most like a file, or like the chunk at PATH:LINE."""
         if cursor:
             return self._pages.next("similar", cursor, max_tokens)
         match = _PLACE.fullmatch(place.strip())
@@ -160,7 +160,7 @@ class Tools:
         cursor: str = "",
         index: str = "",
     ) -> str:
-        """Passages by id, or a file's text as it was indexed, whole or some lines of it."""
+        """Chunks by id, or a file's text as it was indexed, whole or some lines of it."""
         if cursor:
             return self._pages.next("get", cursor, max_tokens)
         if bool(id) == bool(path):
@@ -233,7 +233,7 @@ class Tools:
         return f"{location}:{chunk.start_line}-{chunk.end_line} {page}".rstrip()
 
     def _lines_of(self, chunks: Sequence[IndexedChunk], first: int, last: int) -> list[Block]:
-        """A file's passages that lie in some of its lines, without the lines around them."""
+        """A file's chunks that lie in some of its lines, without the lines around them."""
         blocks = []
         for chunk in chunks:
             text, start, end = chunk.text, chunk.start_line, chunk.end_line
@@ -251,7 +251,7 @@ class Tools:
 
 
 def _chunks_at(index: Index, path: str, lines: str) -> tuple[str, str, list[IndexedChunk]]:
-    """The path of a file, which lines of it are meant, and its passages; a place as it is printed
+    """The path of a file, which lines of it are meant, and its chunks; a place as it is printed
     (a.md:12-31) is a path with lines."""
     try:
         return path, lines, index.file_chunks(path)
@@ -307,7 +307,7 @@ def _require_own(path: Path) -> None:
 
 
 def _about(chunk: IndexedChunk) -> str:
-    """What else to say of a passage, on the line of its place."""
+    """What else to say of a chunk, on the line of its place."""
     named = chunk.heading or chunk.title
     parts = [f" ({named})" if named else "", f", id {chunk.id}"]
     if chunk.collection != "default":

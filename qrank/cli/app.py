@@ -26,11 +26,11 @@ from qrank.cli.commands import (
     embed,
     eval,
     fields,
+    get,
     index,
     maintain,
     mcp,
     models,
-    passages,
     reference,
     rerank,
     search,
@@ -60,9 +60,9 @@ app.command("search", cls=ModelCommand)(search.search)
 app.command("tui", cls=ModelCommand)(tui.tui)
 app.command("similar", cls=Command)(search.similar)
 app.command("fields", cls=Command)(fields.fields)
-app.command("get", cls=Command)(passages.get)
+app.command("get", cls=Command)(get.get)
 app.command("verify", cls=Command)(verify.verify)
-app.command("open", cls=Command)(passages.open_)
+app.command("open", cls=Command)(get.open_)
 app.command("chunks", cls=Command)(chunks.chunks)
 app.command("rerank", cls=ModelCommand)(rerank.rerank)
 app.command("embed", cls=ModelCommand)(embed.embed)

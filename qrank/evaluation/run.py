@@ -23,7 +23,7 @@ from qrank.store import open_store
 
 _log = logging.getLogger("qrank")
 DEPTH = 100  # documents of a ranking
-PASSAGES = 400  # that are asked for, to have so many documents of several chunks each
+MOST_CHUNKS = 400  # that are asked for, to have so many documents of several chunks each
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +146,7 @@ def _ask(index: Index, dataset: Dataset, config: Config, setup: Setup, name: str
     query = Query(
         text=dataset.queries[name],
         mode=config.mode,
-        limit=PASSAGES,
+        limit=MOST_CHUNKS,
         candidates=setup.candidates,
         syntax=False,
         cached=False,

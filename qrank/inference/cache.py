@@ -1,7 +1,7 @@
 """Asking a model only what it has not been asked before: query vectors and P(relevant).
 
 The keys hold all that an answer depends on: the model file's hash, the version of the prompts,
-the query, and for a score the passage as the model reads it.
+the query, and for a score the text as the model reads it.
 """
 
 from __future__ import annotations

@@ -88,7 +88,7 @@ def total(seconds: Iterable[float | None]) -> float | None:
 
 
 def _fused(results: list[Result], queries: int) -> Result:
-    """One passage's results for different queries as one; ranks are set later."""
+    """One chunk's results for different queries as one; ranks are set later."""
     best = max(results, key=lambda r: (r.scores.rerank is not None, r.score))
 
     def mean(stage: str) -> StageScore | None:

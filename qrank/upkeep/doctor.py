@@ -16,7 +16,7 @@ from qrank.results import Check
 from qrank.settings import Placement
 from qrank.upkeep.inventory import ROLE_KINDS
 
-# Questions, a passage that answers each, and one that has its words or none, but no answer.
+# Questions, a chunk that answers each, and one that has its words or none, but no answer.
 PAIRS = (
     (
         "how do I change a flat bicycle tyre",

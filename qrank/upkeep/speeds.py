@@ -20,8 +20,8 @@ BATCH = 8
 CLOSE = 0.9  # of the fastest: near enough for the more exact file to be recommended
 PRECISION = ("F32", "BF16", "F16", "Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M", "Q4_0")  # best first
 
-# About 200 tokens, the length of a usual passage.
-PASSAGE = " ".join(
+# About 200 tokens, the length of a usual chunk.
+TEXT = " ".join(
     f"The pump in hall {i} moved {i * 37} litres of water in {i + 2} hours." for i in range(11)
 )
 
@@ -59,13 +59,13 @@ def bench(role: Role, path: Path, placement: Placement) -> Speed:
 
 
 class _Runner:
-    """A loaded model, and one batch of passages for it."""
+    """A loaded model, and one batch of texts for it."""
 
     def __init__(self, role: Role, header: gguf.ModelFile, placement: Placement) -> None:
         from qrank.llama.embedder import LlamaEmbedder
         from qrank.llama.reranker import LlamaReranker
 
-        self._texts = [f"{i}. {PASSAGE}" for i in range(BATCH)]
+        self._texts = [f"{i}. {TEXT}" for i in range(BATCH)]
         self._model: LlamaEmbedder | LlamaReranker
         if role is Role.embedder:
             self._model = LlamaEmbedder(header, placement)

@@ -72,7 +72,7 @@ def routes(
         asked = request.query_params
         number = asked.get("page", "")
         if not number.isdecimal() or len(number) > 6 or "id" not in asked:
-            raise ProblemError(400, "give the id of a passage, and the number of a page")
+            raise ProblemError(400, "give the id of a chunk, and the number of a page")
         if "db" in asked:
             schemas.check(asked["db"], schemas.DB, "db")
         drawn = await work(
@@ -89,15 +89,15 @@ def routes(
     ]
 
 
-def draw(answers: Answers, db: str | None, passage: str, page: int, progress: Cancellable) -> bytes:
-    """A page of the PDF that a passage is from, as PNG. Raises ProblemError.
+def draw(answers: Answers, db: str | None, chunk: str, page: int, progress: Cancellable) -> bytes:
+    """A page of the PDF that a chunk is from, as PNG. Raises ProblemError.
 
     The file is read only when its content is what was indexed, so that nothing else is ever shown;
     and in a process of its own, because a PDF may be made to break its reader.
     """
     with answers.index(db) as index:
         try:
-            data = index.indexed_content(passage)
+            data = index.indexed_content(chunk)
         except QrankError as error:
             raise ProblemError(404, str(error)) from error
     try:

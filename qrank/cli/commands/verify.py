@@ -10,12 +10,12 @@ from typing import Any
 import typer
 
 from qrank import json_form
-from qrank.errors import InputError
 from qrank.passage import Citation
+from qrank.errors import InputError
 
 
 def verify() -> None:
-    """Tell whether cited passages are still what their files say.
+    """Tell whether cited texts are still what their files say.
 
     Reads JSON Lines from stdin with path, start_byte, end_byte and hash, as qrank get --jsonl and
     qrank search --jsonl print them, and prints each with its status: same, moved (start_byte and

@@ -93,7 +93,7 @@ class Screen(App[None]):
             results.can_focus = False
             yield results
             with VerticalScroll(can_focus=False):
-                yield Static(id="passage", markup=False)
+                yield Static(id="chunk", markup=False)
         yield Footer()
 
     def on_mount(self) -> None:
@@ -182,7 +182,7 @@ class Screen(App[None]):
                 text.append(f"{escape_line(result.heading)}\n", "dim")
             for line in whole(readable(result.text, result.location), self._terms):
                 text.append("\n").append_text(Text.assemble(*marked(line)))
-        self.query_one("#passage", Static).update(text)
+        self.query_one("#chunk", Static).update(text)
         self.query_one(VerticalScroll).scroll_home(animate=False)
 
     def action_move(self, by: int) -> None:

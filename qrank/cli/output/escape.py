@@ -22,10 +22,10 @@ def escape_control_chars(text: str) -> str:
     return text.translate(_CONTROL)
 
 
-def escape_passage(text: str) -> str:
+def escape_text(text: str) -> str:
     """The same for a chunk, without what is not meant to be seen: colours, soft hyphens.
 
-    >>> escape_passage("\\x1b[31mred\\x07")
+    >>> escape_text("\\x1b[31mred\\x07")
     'red␇'
     """
     return escape_control_chars(visible(text))

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from qrank import json_form
-from qrank.cli.output.escape import escape_line, escape_passage
+from qrank.cli.output.escape import escape_line, escape_text
 from qrank.cli.state import current
 from qrank.names import disk_bytes, path_from
 
@@ -63,7 +63,7 @@ def packed_text(packed: Packed) -> None:
     for chunk in packed.chunks:
         place = f"{path_from(chunk.location, current().folder)}:{chunk.start_line}-{chunk.end_line}"
         text(f"[{place}] {chunk.heading}".rstrip(), "\n")
-        body = escape_passage(chunk.text) if sys.stdout.isatty() else chunk.text
+        body = escape_text(chunk.text) if sys.stdout.isatty() else chunk.text
         sys.stdout.buffer.write(f"{body}\n\n".encode("utf-8", "replace"))
 
 

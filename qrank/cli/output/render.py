@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qrank.cli.input.records import Format, Item
-from qrank.cli.output.escape import escape_line, escape_passage
+from qrank.cli.output.escape import escape_line, escape_text
 from qrank.cli.output.terminal import animates, console_for
 from qrank.cli.state import current
 from qrank.errors import Terminated
@@ -73,12 +73,10 @@ def ranked(found: Sequence[tuple[Item, float | None]]) -> None:
         if "path" in item.fields:
             json_output.path(item.fields["path"], end)
         else:
-            sys.stdout.write(
-                (escape_passage(item.text) if sys.stdout.isatty() else item.text) + end
-            )
+            sys.stdout.write((escape_text(item.text) if sys.stdout.isatty() else item.text) + end)
 
 
-def passages(found: Sequence[Sequence[IndexedChunk]]) -> None:
+def chunks(found: Sequence[Sequence[IndexedChunk]]) -> None:
     """What is at some places, a list of chunks each, below its place when there are several; the
     lines between chunks of a file are blank ones. On a terminal inert."""
     for chunks in found:
@@ -91,7 +89,7 @@ def passages(found: Sequence[Sequence[IndexedChunk]]) -> None:
             elif last is not None:
                 gap = chunk.start_line - last.end_line - 1 if chunk.page is None else 1
                 print("\n" * min(max(gap, 0), MOST_BLANK), end="")
-            print(escape_passage(chunk.text) if sys.stdout.isatty() else chunk.text)
+            print(escape_text(chunk.text) if sys.stdout.isatty() else chunk.text)
             last = chunk
         if len(found) > 1:
             print()
@@ -142,7 +140,7 @@ def file_plan(plan: FilePlan) -> None:
         place = f"{short_path(plan.location)}:{lines}" + f" ({page})" * bool(page)
         heading = f"  {chunk.heading}" if chunk.heading else ""
         print(escape_line(f"== {place}  ~{plan.tokens(chunk)} tokens{heading}"))
-        print((escape_passage(chunk.text) if sys.stdout.isatty() else chunk.text) + "\n")
+        print((escape_text(chunk.text) if sys.stdout.isatty() else chunk.text) + "\n")
 
 
 def file_count(plan: FilePlan, tokens: int) -> None:

@@ -45,21 +45,21 @@ class Line:
     crop: bool = False
 
 
-def without_headings(passage: str) -> str:
+def without_headings(chunk_text: str) -> str:
     """A Markdown chunk without the heading lines it begins with, unless it has nothing else."""
-    return _HEADING_LINES.sub("", passage) or passage
+    return _HEADING_LINES.sub("", chunk_text) or chunk_text
 
 
-def snippet(passage: str, terms: Sequence[str], width: int) -> list[Line]:
+def snippet(chunk_text: str, terms: Sequence[str], width: int) -> list[Line]:
     """The best of a chunk: about width characters of prose as one line, or, where lines have a
     meaning of their own (code, lists, tables), the few around the best one.
 
     >>> [line.text for line in snippet("One. Two three\\nfour.", ["three"], 100)]
     ['One. Two three four.']
     """
-    passage = visible(passage).replace("\r\n", "\n")
-    front = _FRONT_MATTER.match(passage)
-    body = passage[front.end() :] if front else passage
+    chunk_text = visible(chunk_text).replace("\r\n", "\n")
+    front = _FRONT_MATTER.match(chunk_text)
+    body = chunk_text[front.end() :] if front else chunk_text
     if front and best_sentence(front[0], terms) and not best_sentence(body, terms):
         return _around(front[0], terms)
     if keeps_lines(body):
@@ -73,9 +73,9 @@ def _as_words(heading: re.Match[str]) -> str:
     return f"{name}:" if name[-1:].isalnum() else name
 
 
-def whole(passage: str, terms: Sequence[str]) -> list[Line]:
+def whole(chunk_text: str, terms: Sequence[str]) -> list[Line]:
     """Every line of a chunk."""
-    text = _lines_of(passage)
+    text = _lines_of(chunk_text)
     return list(_cut(text, terms, best_sentence(text, terms), range(text.count("\n") + 1)))
 
 
@@ -83,9 +83,9 @@ def context(result: IndexedChunk, terms: Sequence[str], around: int) -> list[Lin
     """The best line with so many around it, from the file while it is as it was
     indexed, else from what the index holds of it; numbered."""
     before, after = _surroundings(result, around)
-    passage = _lines_of(result.text)
-    text = before + passage + after
-    start, end = _best_line(passage, readable(result.text, result.location), terms)
+    chunk_text = _lines_of(result.text)
+    text = before + chunk_text + after
+    start, end = _best_line(chunk_text, readable(result.text, result.location), terms)
     start, end = start + len(before), end + len(before)
     first, last = text.count("\n", 0, start), text.count("\n", 0, end)
     wanted = range(max(0, first - around), min(text.count("\n"), last + around) + 1)
@@ -114,18 +114,18 @@ def best_place(result: IndexedChunk, terms: Sequence[str]) -> tuple[int, int]:
     return result.start_line + number, len(line[:start].encode("utf-8", "replace")) + 1
 
 
-def _best_line(passage: str, read: str, terms: Sequence[str]) -> Span:
+def _best_line(chunk_text: str, read: str, terms: Sequence[str]) -> Span:
     """The line of a chunk whose readable form has the most of the terms, else its first."""
     read = re.sub(r"\r\n?", "\n", read)
     best = best_sentence(read, terms, lines=True) or (0, 0)
     number = read.count("\n", 0, best[0])
-    starts = [0, *(match.end() for match in _LINE_END.finditer(passage))]
+    starts = [0, *(match.end() for match in _LINE_END.finditer(chunk_text))]
     start = starts[min(number, len(starts) - 1)]
-    end = passage.find("\n", start)
-    return start, end if end >= 0 else len(passage)
+    end = chunk_text.find("\n", start)
+    return start, end if end >= 0 else len(chunk_text)
 
 
-def keeps_lines(passage: str) -> bool:
+def keeps_lines(chunk_text: str) -> bool:
     """Whether a chunk is made of lines rather than of sentences.
 
     >>> keeps_lines("def f(x):\\n    return x\\n"), keeps_lines("Some words,\\nthen others.")
@@ -133,7 +133,7 @@ def keeps_lines(passage: str) -> bool:
     >>> keeps_lines("Nov 24 10:31:05 host sshd: ready\\nNov 24 10:31:09 host sshd: bye")
     True
     """
-    lines = [line for line in passage.splitlines() if line.strip()]
+    lines = [line for line in chunk_text.splitlines() if line.strip()]
     own = sum(bool(_OWN_LINE.match(line)) for line in lines)
     return len(lines) > 1 and own * 3 >= len(lines) * 2
 
@@ -171,10 +171,10 @@ def _hits(text: str, wanted: set[str]) -> Iterator[tuple[int, int, set[str]]]:
             yield start, end, wanted.intersection(found)
 
 
-def _window(passage: str, terms: Sequence[str], width: int) -> Line:
+def _window(chunk_text: str, terms: Sequence[str], width: int) -> Line:
     """About width characters on one line, with as much of the best sentence as fits."""
     # What a carriage return or a newline separates is one line here; the rest is made inert.
-    line = escape_control_chars(re.sub(r"\s+", " ", passage).strip())
+    line = escape_control_chars(re.sub(r"\s+", " ", chunk_text).strip())
     best = best_sentence(line, terms)
     hits = list(_hits(line, set(terms)))
     start, end = 0, len(line)
@@ -209,9 +209,9 @@ def _densest(hits: Sequence[tuple[int, int, set[str]]], width: int) -> int:
     return best_start
 
 
-def _around(passage: str, terms: Sequence[str]) -> list[Line]:
+def _around(chunk_text: str, terms: Sequence[str]) -> list[Line]:
     """The LINES lines around the best one of a chunk that keeps its lines."""
-    text = _lines_of(passage)
+    text = _lines_of(chunk_text)
     best = best_sentence(text, terms)
     count = text.count("\n") + 1
     middle = text.count("\n", 0, best[0]) if best else 0
@@ -225,9 +225,9 @@ def _around(passage: str, terms: Sequence[str]) -> list[Line]:
     return list(_cut(text, terms, best, range(start, end), crop=True))
 
 
-def _lines_of(passage: str) -> str:
+def _lines_of(chunk_text: str) -> str:
     """A chunk for display: inert, without blank edges, line ends as newlines."""
-    return escape_control_chars(re.sub(r"\r\n?", "\n", visible(passage)).strip("\n").rstrip())
+    return escape_control_chars(re.sub(r"\r\n?", "\n", visible(chunk_text)).strip("\n").rstrip())
 
 
 def _cut(

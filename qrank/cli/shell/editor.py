@@ -57,8 +57,8 @@ def place(name: str, run: Run) -> Place:
     exists = os.path.exists(on_disk(disk_path(name)))  # noqa: PTH110
     if not exists and re.fullmatch(r"c[a-z2-9]{11}", name):
         with run.open_index() as index:
-            passage = index.get(name)
-        path, line = passage.location, passage.start_line
+            chunk = index.get(name)
+        path, line = chunk.location, chunk.start_line
     elif not exists and (match := _PLACE.fullmatch(name)):
         path, line, column = match[1], int(match[2]), int(match[3] or 1)
     file = Path(on_disk(disk_path(path)))

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from qrank.passage import Citation, Verdict, hash_of
 from qrank.ingest.extract import HEAD, is_text
 from qrank.names import disk_path
-from qrank.passage import Citation, Verdict, hash_of
 
 MOST_BYTES = 64 << 20  # of a file that is looked through
-MOST_HASHED = 256 << 20  # bytes in all, when a passage that moved is looked for
+MOST_HASHED = 256 << 20  # bytes in all, when a chunk that moved is looked for
 
 
 def verify_text(citation: Citation) -> Verdict | None:
@@ -41,7 +41,7 @@ def verify_text(citation: Citation) -> Verdict | None:
 
 
 def _starts(data: bytes) -> Iterator[int]:
-    """Where a passage may begin: each line, and what is in it after its blanks."""
+    """Where a chunk may begin: each line, and what is in it after its blanks."""
     at = 0
     while at < len(data):
         yield at

@@ -3,14 +3,14 @@
 
 const at = (id) => document.getElementById(id);
 const FILTERS = ["collection", "path", "type", "since", "until", "mode"];
-const AROUND = 150; // lines of a file that are shown before and after a passage
-const SHOWN = 360; // characters of a passage in the list
+const AROUND = 150; // lines of a file that are shown before and after a chunk
+const SHOWN = 360; // characters of a chunk in the list
 const SECOND = 250; // ms without a key until results by meaning are asked for,
 const THIRD = 800; // and until these are reranked
 
 let results = [];
 let asked = null; // the search that is under way, to be given up when a key is pressed
-let opened = ""; // the id of the passage that is shown
+let opened = ""; // the id of the chunk that is shown
 
 // The state of the page is its address: it can be reloaded, gone back to, kept.
 
@@ -170,13 +170,13 @@ function excerpt(result) {
     end < chars.length ? " …" : ""];
 }
 
-function location_(passage) {
-  return passage.member ? `${passage.path}!/${passage.member}` : passage.path;
+function location_(chunk) {
+  return chunk.member ? `${chunk.path}!/${chunk.member}` : chunk.path;
 }
 
-function place(passage) {
-  const page = passage.page === null ? "" : `, page ${passage.page}`;
-  return inert(`${location_(passage)}:${passage.start_line}-${passage.end_line}${page}`);
+function place(chunk) {
+  const page = chunk.page === null ? "" : `, page ${chunk.page}`;
+  return inert(`${location_(chunk)}:${chunk.start_line}-${chunk.end_line}${page}`);
 }
 
 function list(found) {
@@ -226,7 +226,7 @@ function why(result) {
     `Score ${short(result.score)} (${result.score_kind})`), table);
 }
 
-// A passage in its file
+// A chunk in its file
 
 async function show(id) {
   if (id === opened) return;
@@ -238,22 +238,22 @@ async function show(id) {
   at("back").href = current();
   at("note").textContent = "";
   at("picture").replaceChildren();
-  at("passage").replaceChildren();
+  at("chunk").replaceChildren();
   at("place").textContent = "…";
   try {
-    const [passage] = (await ask("/v1/get", { ids: [id] })).chunks;
+    const [chunk] = (await ask("/v1/get", { ids: [id] })).chunks;
     const { chunks } = await ask("/v1/get", {
-      path: location_(passage),
-      from_line: Math.max(1, passage.start_line - AROUND),
-      to_line: passage.end_line + AROUND,
+      path: location_(chunk),
+      from_line: Math.max(1, chunk.start_line - AROUND),
+      to_line: chunk.end_line + AROUND,
     });
     if (id !== opened) return;
-    at("place").textContent = place(passage);
-    at("note").textContent = passage.stale
+    at("place").textContent = place(chunk);
+    at("note").textContent = chunk.stale
       ? "The file has changed since it was indexed: this is what it was then." : "";
-    if (passage.page !== null && /\.pdf$/i.test(passage.path) && !passage.member) picture(passage);
-    at("passage").replaceChildren(...chunks.map((each) => chunk(each, each.id === id)));
-    at("passage").querySelector(".chosen")?.scrollIntoView({ block: "center" });
+    if (chunk.page !== null && /\.pdf$/i.test(chunk.path) && !chunk.member) picture(chunk);
+    at("chunk").replaceChildren(...chunks.map((each) => drawn(each, each.id === id)));
+    at("chunk").querySelector(".chosen")?.scrollIntoView({ block: "center" });
     at("reader").focus({ preventScroll: true });
   } catch (error) {
     if (id !== opened) return;
@@ -262,25 +262,25 @@ async function show(id) {
   }
 }
 
-function picture(passage) {
+function picture(chunk) {
   const img = new Image();
-  img.alt = `Page ${passage.page} of ${inert(passage.path)}`;
+  img.alt = `Page ${chunk.page} of ${inert(chunk.path)}`;
   img.addEventListener("error", () => img.remove());
-  img.src = `/page/picture?id=${encodeURIComponent(passage.id)}&page=${passage.page}`;
+  img.src = `/page/picture?id=${encodeURIComponent(chunk.id)}&page=${chunk.page}`;
   at("picture").append(img);
 }
 
-function chunk(passage, chosen) {
-  const matches = chosen ? results.find((r) => r.id === passage.id)?.matches ?? [] : [];
-  const rows = passage.text.split("\n");
-  const numbered = rows.length === passage.end_line - passage.start_line + 1;
+function drawn(chunk, chosen) {
+  const matches = chosen ? results.find((r) => r.id === chunk.id)?.matches ?? [] : [];
+  const rows = chunk.text.split("\n");
+  const numbered = rows.length === chunk.end_line - chunk.start_line + 1;
   let from = 0;
   const lines = rows.map((row, i) => {
     const length = Array.from(row).length;
     const own = matches.filter(([start, end]) => start >= from && end <= from + length)
       .map(([start, end]) => [start - from, end - from]);
     from += length + 1;
-    const number = numbered ? String(passage.start_line + i) : i ? "" : String(passage.start_line);
+    const number = numbered ? String(chunk.start_line + i) : i ? "" : String(chunk.start_line);
     return made("div", "row", made("span", "number", number),
       made("span", "words", ...marked(row, own)));
   });

@@ -61,7 +61,7 @@ def get(
         for chunk in chunks:
             json_output.line(json_form.indexed_chunk(chunk))
     else:
-        render.passages(found)
+        render.chunks(found)
 
 
 def _words_of_stdin() -> list[str]:
