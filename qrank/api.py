@@ -175,6 +175,8 @@ class Index(Closing):
         sort: Sort | str | None = None,
         regex: str | Sequence[str] = (),
         literal: str | Sequence[str] = (),
+        copies: bool = False,
+        correct: bool = False,
         unfinished: bool = False,
         answer_seconds: float | None = None,
         progress: Progress | None = None,
@@ -188,19 +190,24 @@ class Index(Closing):
         sort: the order of the results that are left. stale: what becomes of results whose file
         changed since it was indexed: marked (warn), dropped (drop), or an IndexFileError (fail).
         regex (of RE2), literal: what a chunk's text must match, all of them; with the query "" all
-        that match, or pass the filter, are listed by path and line.
+        that match, or pass the filter, are listed by path and line. copies: near copies of a result
+        are results, too; else it names them. correct: for a word that no document has the nearest
+        one is searched for, which answer.suggestions has in any case.
         unfinished: the last word is still being typed. answer_seconds: about how long the search
         may take: as many are reranked as fit, none when not five do. progress: told of each stage;
         an exception from it ends the search; where it has a method draft, that is given the answer
         so far, before and after each batch. filter: which documents (see FilterOptions).
         Raises InputError, IndexFileError, ModelError.
         """
+        from qrank.searching.asked.answer import answer as answer_to
         from qrank.searching.matching import matcher
         from qrank.searching.notices import notices
         from qrank.searching.search import Query
 
         mode = require_choice("mode", mode, Mode)
         require_type("rerank", rerank, bool, NoneType)
+        require_type("copies", copies, bool)
+        require_type("correct", correct, bool)
         require_type("unfinished", unfinished, bool)
         require_progress(progress)
         texts = text_list("query", query)
@@ -216,6 +223,7 @@ class Index(Closing):
             min_score=min_score,
             per_file=per_file,
             unfinished=unfinished,
+            copies=copies,
             offset=offset,
             sort=None if sort is None else require_choice("sort", sort, Sort),
             stale=require_choice("stale", stale, Stale),
@@ -224,33 +232,18 @@ class Index(Closing):
         )
         helps = self._search_models.reranker_helps
         reranks = mode is Mode.hybrid and helps(self._open()) if rerank is None else rerank
-        if len(texts) == 1:
-            answer = self.answer(one, rerank=reranks, progress=progress)
-        else:
-            answer = self._fused(one, texts, rerank=reranks, progress=progress)
+        answer = answer_to(
+            self._open(),
+            self._search_models,
+            one,
+            texts,
+            rerank=reranks,
+            correct=correct,
+            progress=progress,
+        )
         if not (unfinished and mode is Mode.bm25):  # not at every key that is pressed
             answer.notices = notices(self._open(), answer, filter, min_score)
         return answer
-
-    def _fused(
-        self, query: Query, texts: Sequence[str], *, rerank: bool, progress: Progress | None
-    ) -> Answer:
-        """One answer to several queries, each as query but for its text."""
-        from qrank.searching.multi_query import fuse_answers, one_of
-
-        answers = [
-            self.answer(one_of(query, text, len(texts)), rerank=rerank, progress=progress)
-            for text in texts
-        ]
-        return fuse_answers(
-            answers,
-            limit=query.limit,
-            offset=query.offset,
-            min_score=query.min_score,
-            per_file=query.per_file,
-            stale=query.stale,
-            sort=query.sort,
-        )
 
     def answer(self, query: Query, *, rerank: bool, progress: Progress | None = None) -> Answer:
         """As search, with all that a query can say."""

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from qrank.analysis.copies import Copy
+    from qrank.analysis.spelling import Suggestion
     from qrank.settings import Reading
 
 _SLIDES = frozenset("pptx pptm ppsx ppsm potx potm ppt pps pot odp otp fodp".split())
@@ -259,6 +261,7 @@ class Result(IndexedChunk):
     score_kind: str
     scores: Scores
     matches: list[tuple[int, int]] = field(default_factory=list)  # of query words, in the text
+    copies: list[Copy] = field(default_factory=list)  # near copies, which are no results
     index: str | None = None  # the index file it is from, where several were searched
 
     def to_dict(self) -> dict[str, Any]:
@@ -289,6 +292,8 @@ class Answer:
     needed: float = 0.0
     # Of several queries that were fused: each, and the ids of the results it gave a BM25 score.
     parts: list[tuple[str, frozenset[str]]] = field(default_factory=list)
+    suggestions: list[Suggestion] = field(default_factory=list)
+    synonyms: list[str] = field(default_factory=list)  # that the query was widened with: "a = b"
 
     def __iter__(self) -> Iterator[Result]:
         return iter(self.results)

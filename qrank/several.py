@@ -13,11 +13,13 @@ from qrank.closing import Closing
 from qrank.errors import InputError
 from qrank.progress import Silent
 from qrank.results import Answer, Mode, Result, Sort, Stale
+from qrank.searching.asked.typos import corrected
 from qrank.searching.freshness import limited
-from qrank.searching.multi_query import sums, total
+from qrank.searching.multi_query import folded, sums, total
 from qrank.searching.search import capped, in_sort
 
 if TYPE_CHECKING:
+    from qrank.analysis.spelling import Suggestion
     from qrank.progress import Progress
 
 K = 60  # of reciprocal rank fusion, as everywhere
@@ -67,6 +69,8 @@ class Indexes(Closing):
         per_file: int | None = None,
         stale: Stale | str = Stale.warn,
         sort: Sort | str | None = None,
+        copies: bool = False,
+        correct: bool = False,
         progress: Progress | None = None,
         **options: Any,
     ) -> Answer:
@@ -75,7 +79,7 @@ class Indexes(Closing):
 
         Scores are compared where they mean the same in every index: when the reranker alone
         decided, or the vectors are one model's. Other results are taken in turn from each index,
-        by their rank there. Candidates and time are shared between the indexes. A field that only
+        by their rank there. correct: what every index suggests a word for. Candidates and time are shared between the indexes. A field that only
         some of them have (where) is no error. Raises what `Index.search` does.
         """
         mode, stale = require_choice("mode", mode, Mode), require_choice("stale", stale, Stale)
@@ -92,6 +96,7 @@ class Indexes(Closing):
             "answer_seconds": None if answer_seconds is None else answer_seconds / count,
             "per_file": per_file,
             "stale": Stale.drop if stale is Stale.drop else Stale.warn,
+            "copies": copies,
             "progress": _Stages(progress or Silent()),
         }
         answers: dict[str, Answer] = {}
@@ -106,8 +111,26 @@ class Indexes(Closing):
         if not answers:
             assert unknown is not None
             raise unknown
+        if correct and (suggested := _suggestions([*answers.values()])):
+            texts = [corrected(text, suggested) for text in text_list("query", query)]
+            if texts != text_list("query", query):
+                all_options = options | {
+                    "mode": mode,
+                    "limit": limit,
+                    "offset": offset,
+                    "candidates": candidates,
+                    "budget": budget,
+                    "answer_seconds": answer_seconds,
+                    "per_file": per_file,
+                    "stale": stale,
+                    "sort": sort,
+                    "copies": copies,
+                    "progress": progress,
+                }
+                return replace(self.search(texts, **all_options), suggestions=suggested)
         return fuse_indexes(
             answers,
+            copies=copies,
             limit=limit,
             offset=offset,
             per_file=per_file,
@@ -162,6 +185,7 @@ def fuse_indexes(
     per_file: int | None = None,
     stale: Stale = Stale.warn,
     sort: Sort | None = None,
+    copies: bool = True,
 ) -> Answer:
     """Fuse what several indexes (by their paths) answer to one query; results name theirs.
 
@@ -182,6 +206,9 @@ def fuse_indexes(
     else:
         found = _by_relevance(each_one)
     found = _distinct(found)
+    terms = list(dict.fromkeys(term for answer in each_one for term in answer.terms))
+    if not copies:
+        found = folded(found, terms)
     if per_file is not None:
         found = capped(found, per_file, lambda result: result.location)
     found = limited(found, limit + offset, stale, lambda r: r.stale, lambda r: r.location)
@@ -194,12 +221,20 @@ def fuse_indexes(
         reranked=sum(answer.reranked for answer in each_one),
         candidates=sum(answer.candidates for answer in each_one),
         truncated=any(answer.truncated for answer in each_one),
-        terms=list(dict.fromkeys(term for answer in each_one for term in answer.terms)),
+        terms=terms,
+        suggestions=_suggestions(each_one),
+        synonyms=list(dict.fromkeys(said for answer in each_one for said in answer.synonyms)),
         promised=total(answer.promised for answer in each_one),
         needed=sum(answer.needed for answer in each_one),
         notices=_notices(answers, {each.index for each in ranked}),
         parts=_parts(each_one),
     )
+
+
+def _suggestions(answers: Sequence[Answer]) -> list[Suggestion]:
+    """What is suggested for words that no index has: those that every one has a suggestion for."""
+    words = [{each.word for each in answer.suggestions} for answer in answers]
+    return [each for each in answers[0].suggestions if all(each.word in own for own in words)]
 
 
 def _by_relevance(answers: Sequence[Answer]) -> list[Result]:

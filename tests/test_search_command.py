@@ -18,7 +18,7 @@ QUERY = "sourdough starter smells of nail varnish"
 RESULT_FIELDS = {
     *("rank", "score", "score_kind", "id", "path", "collection", "title", "heading"),
     *("start_line", "end_line", "start_byte", "end_byte", "page", "text", "fields"),
-    *("stale", "scores", "member", "ocr", "hash", "matches"),
+    *("stale", "scores", "member", "ocr", "hash", "matches", "copies"),
 }
 
 

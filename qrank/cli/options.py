@@ -242,6 +242,22 @@ MinScore = Annotated[
         help="Skip results with a lower score.",
     ),
 ]
+Copies = Annotated[
+    bool,
+    typer.Option("--copies", help="Show near copies of a result as results, too."),
+]
+Exact = Annotated[
+    bool,
+    typer.Option("--exact", help="On a terminal, too, do not correct words that no document has."),
+]
+Deadline = Annotated[
+    float | None,
+    typer.Option(
+        parser=number("--deadline", 0, MOST_SECONDS),
+        metavar="SECONDS",
+        help="Answer after this time, with the best that was found by then.",
+    ),
+]
 PerFile = Annotated[
     int | None,
     typer.Option(min=1, max=MOST, metavar="N", help="At most N results per file."),

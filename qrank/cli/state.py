@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -46,6 +47,7 @@ class Run:
     threads: int | None = None
     gpu_layers: int | None = None
     device: str | None = None
+    started: float = field(default_factory=time.monotonic)
     environment: dict[str, str] = field(default_factory=lambda: dict(os.environ))
 
     @property

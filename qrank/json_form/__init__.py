@@ -41,7 +41,7 @@ DIGITS = 4  # significant ones, of scores and times
 RESULT_FIELDS = (  # in this order
     *("rank", "score", "score_kind", "id", "path", "member", "collection", "title", "heading"),
     *("start_line", "end_line", "start_byte", "end_byte", "page", "text", "fields", "ocr"),
-    *("stale", "hash", "matches", "scores", "index"),
+    *("stale", "hash", "matches", "copies", "scores", "index"),
 )
 
 
@@ -69,7 +69,8 @@ def answer(answer: Answer, fields: Sequence[str] = (), terms: Terms | None = Non
     """The answer to a query; of its results only these fields, when any are named. terms: as in
     `result`."""
     value = asdict(replace(answer, results=[]))
-    for own in ("terms", "parts", "promised", "needed"):
+    hidden = ("terms", "parts", "promised", "needed", *([] if terms is not None else ["synonyms"]))
+    for own in hidden:
         del value[own]
     value["timings_ms"] = {stage: _rounded(ms) for stage, ms in answer.timings_ms.items()}
     value["results"] = results(answer, fields, terms)

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from qrank.results import Answer
+from qrank.searching.asked.synonyms import widened
 from qrank.searching.query import ParsedQuery, parse
 from qrank.store.filters import Filter
 from qrank.store.interface import Store
@@ -21,7 +22,8 @@ def bm25_terms(store: Store, answer: Answer) -> dict[str, dict[str, float]]:
     languages = store.languages()
     for text, scored in queries:
         ids = [number for i, number in numbers.items() if i in scored]
-        for term, scores in _scores(store, parse(text, languages), ids):
+        query = widened(parse(text, languages), store.path, languages)
+        for term, scores in _scores(store, query, ids):
             for chunk, score in scores.items():
                 terms = added[shown[chunk]]
                 terms[term] = terms.get(term, 0.0) + score / len(queries)

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
+from qrank.analysis.copies import Copy
 from qrank.results import Answer, Result, Scores, Sort, StageScore, Stale
 from qrank.searching.freshness import limited
 from qrank.searching.search import DEPTH, Query, capped, in_sort
+from qrank.searching.shown import Folding
 
 
 def one_of(query: Query, text: str, count: int) -> Query:
@@ -23,6 +25,7 @@ def one_of(query: Query, text: str, count: int) -> Query:
         answer_seconds=None if query.answer_seconds is None else query.answer_seconds / count,
         min_score=None,
         stale=Stale.warn,
+        copies=True,
     )
 
 
@@ -35,6 +38,7 @@ def fuse_answers(
     per_file: int | None,
     stale: Stale = Stale.warn,
     sort: Sort | None = None,
+    copies: bool = True,
 ) -> Answer:
     """Fuse the answers to several queries, each without a limit of its own.
 
@@ -58,6 +62,9 @@ def fuse_answers(
     results = fused
     if min_score is not None:
         results = [r for r in (fused[:reranked] if reranked else fused) if r.score >= min_score]
+    terms = list(dict.fromkeys(term for answer in answers for term in answer.terms))
+    if not copies:
+        results = folded(results, terms)
     if per_file is not None:
         results = capped(results, per_file, lambda result: result.location)
     results = limited(results, limit + offset, stale, lambda r: r.stale, lambda r: r.location)
@@ -76,9 +83,26 @@ def fuse_answers(
         truncated=any(answer.truncated for answer in answers),
         promised=total(answer.promised for answer in answers),
         needed=sum(answer.needed for answer in answers),
-        terms=list(dict.fromkeys(term for answer in answers for term in answer.terms)),
+        terms=terms,
         parts=parts,
+        synonyms=list(dict.fromkeys(each for answer in answers for each in answer.synonyms)),
     )
+
+
+def folded(results: Sequence[Result], terms: Sequence[str]) -> list[Result]:
+    """Results, near copies as one that names the others; terms: those of the query."""
+    groups = Folding(terms).groups(results, lambda result: result)
+    return [
+        replace(
+            first, copies=[*first.copies, *(each for other in others for each in _copies(other))]
+        )
+        for first, *others in groups
+    ]
+
+
+def _copies(result: Result) -> list[Copy]:
+    place = (result.start_line, result.end_line, result.page)
+    return [Copy(result.id, result.path, result.member, *place), *result.copies]
 
 
 def total(seconds: Iterable[float | None]) -> float | None:

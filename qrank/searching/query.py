@@ -39,10 +39,11 @@ MOST_TERMS = 1024  # different ones of a query, its first
 
 @dataclass(frozen=True, slots=True)
 class ParsedQuery:
-    """plain: what models are asked, without syntax and excluded words. terms, by language
+    """plain: its words, without syntax and excluded words. terms, by language
     variants, prefixes, and compounds (terms that follow one another, separated by blanks): what
     BM25 scores, any of them. required and excluded: what must, and must not, be there; demands:
-    those as they were typed. conditions: what fields must have."""
+    those as they were typed. conditions: what fields must have. also, synonyms: what it was widened
+    with (asked/synonyms.py), and that with the words it is for."""
 
     plain: str
     terms: tuple[str, ...]
@@ -53,6 +54,13 @@ class ParsedQuery:
     excluded: tuple[Phrase, ...]
     demands: tuple[str, ...]
     conditions: tuple[Condition, ...] = ()
+    also: tuple[str, ...] = ()
+    synonyms: tuple[str, ...] = ()
+
+    @property
+    def for_models(self) -> str:
+        """What models are asked."""
+        return f"{self.plain} ({', '.join(self.also)})" if self.also else self.plain
 
 
 def parse(

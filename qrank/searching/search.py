@@ -23,11 +23,12 @@ from qrank.results import (
     Stale,
     StoredChunk,
 )
+from qrank.searching.asked.synonyms import marked, widened
 from qrank.searching.definitions import defines, symbol
 from qrank.searching.freshness import is_stale, limited
 from qrank.searching.fusion import fuse, shifts
 from qrank.searching.query import ParsedQuery, parse
-from qrank.searching.shown import Candidate, result_of
+from qrank.searching.shown import Candidate, Folding, copy_of, result_of
 from qrank.searching.where import Fields
 from qrank.store.filters import EVERYTHING, Filter
 from qrank.store.interface import Store
@@ -65,6 +66,7 @@ class Query:
     syntax: bool = True  # whether "phrases", -words and title:words are more than words
     sort: Sort | None = None  # the order of the results that were found; None: the best first
     matcher: Callable[[str], list[tuple[int, int]]] | None = None  # where a text must match
+    copies: bool = True  # whether near copies of a result are results of their own
     cached: bool = True  # whether the models' answers may come from, and go to, the cache
 
     def __post_init__(self) -> None:
@@ -133,14 +135,18 @@ def search(
             f"the index {store.path} has no vectors", hint="run qrank index without --no-embed"
         )
     clock = Clock(progress or Silent())
-    parsed = parse(query.text, store.languages(), syntax=query.syntax, fields=Fields(store))
+    languages = store.languages()
+    parsed = parse(query.text, languages, syntax=query.syntax, fields=Fields(store))
+    parsed = widened(parsed, store.path, languages) if query.syntax else parsed
     if not parsed.plain.strip():
         if query.matcher or query.filter.conditions or parsed.conditions:
             return _listed(store, query, _narrowed(query.filter, parsed))
         raise QueryError("the query only excludes words", hint="add words to search for")
-    terms = list(dict.fromkeys([*parsed.terms, *parsed.prefixes]))
+    terms = list(dict.fromkeys([*parsed.terms, *parsed.prefixes, *marked(parsed)]))
+    folding = None if query.copies else Folding(terms)
     answer = Answer(query.text, query.mode.value, {"embed": None, "rerank": None}, [], terms=terms)
-    found = _matching(store, models.cache, query, parsed, semantic, answer, clock)
+    answer.synonyms = list(parsed.synonyms)
+    found = _matching(store, models.cache, query, parsed, semantic, answer, clock, folding)
     own = _with_phrases(store, parsed, found)
     found = by_rules(found, own)
     answer.candidates = len(found)
@@ -152,7 +158,7 @@ def search(
     def settle(found: list[Candidate]) -> None:
         if query.min_score is not None and answer.reranked:
             found = found[: answer.reranked]  # a threshold on relevance says nothing of a fused one
-        found = select(found, query)
+        found = select(found, query, folding)
         first = 1 + query.offset
         ranked = [
             result_of(rank, each, kind, terms, query.matcher)
@@ -179,7 +185,7 @@ def search(
             reranker = models.reranker()
             show(found)
             found = reranked(
-                models.cache, found, query, parsed.plain, reranker, answer, clock, show
+                models.cache, found, query, parsed.for_models, reranker, answer, clock, show
             )
             found = ordered(found)
     settle(found)
@@ -230,27 +236,36 @@ def _matching(
     semantic: Semantic | None,
     answer: Answer,
     clock: Clock,
+    folding: Folding | None,
 ) -> list[Candidate]:
     """The candidates in their order, those whose text matches; so many more are looked at as it
-    takes to find as many as are wanted."""
+    takes to find as many as are wanted, near copies not counted."""
     seen, wider = -1, query
     while True:
         found = _candidates(store, cache, wider, parsed, semantic, answer, clock)
         found = distinct(sorted(found, key=in_order))
-        if query.matcher is None:
-            return found
-        matching = [c for c in found if query.matcher(c.chunk.chunk.text)]
-        if len(matching) >= query.limit + query.offset or len(found) == seen:
+        matcher = query.matcher
+        matching = [c for c in found if matcher is None or matcher(c.chunk.chunk.text)]
+        kept = len(folding.groups(matching, chunk_of)) if folding else len(matching)
+        enough = kept >= query.limit + query.offset or len(found) == seen
+        if enough or kept == len(found):
             return matching
         seen = len(found)
         wider = replace(wider, limit=WIDER * max(DEPTH, wider.limit))
 
 
-def select(candidates: list[Candidate], query: Query) -> list[Candidate]:
+def select(
+    candidates: list[Candidate], query: Query, folding: Folding | None = None
+) -> list[Candidate]:
     """The results among the candidates: what the query's min_score, per_file, stale and limit
-    leave."""
+    leave; those with near copies name them."""
     if query.min_score is not None:
         candidates = [c for c in candidates if c.final >= query.min_score]
+    if folding:
+        candidates = [
+            replace(first, copies=[copy_of(other.chunk) for other in others])
+            for first, *others in folding.groups(candidates, chunk_of)
+        ]
     if query.per_file is not None:
         candidates = capped(candidates, query.per_file, lambda c: c.chunk.location)
     chosen = limited(
@@ -271,6 +286,11 @@ def in_sort(results: list[Result], sort: Sort | None) -> list[Result]:
     if sort is Sort.date:
         by_path.sort(key=lambda result: -result.date_ns)
     return by_path
+
+
+def chunk_of(candidate: Candidate) -> StoredChunk:
+    """A candidate's chunk."""
+    return candidate.chunk
 
 
 def in_order(candidate: Candidate) -> tuple[float, str, int]:
@@ -372,7 +392,7 @@ def _candidates(
             vector_of_query = query_vector(
                 cache if query.cached else None,
                 model.key,
-                parsed.plain,
+                parsed.for_models,
                 model.stored.dims,
                 model.use,
             )

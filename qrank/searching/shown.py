@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from qrank.analysis.copies import Copy, Seen, Shape
 from qrank.analysis.text import tokens
 from qrank.results import IndexedChunk, Result, Scores, StoredChunk
 from qrank.searching.freshness import is_stale
 from qrank.searching.places.ids import short_id
+
+T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -21,6 +24,7 @@ class Candidate:
     chunk: StoredChunk
     scores: Scores
     final: float
+    copies: list[Copy] = field(default_factory=list)  # near copies that are lower down
 
 
 def result_of(
@@ -39,6 +43,7 @@ def result_of(
         score=candidate.final,
         score_kind="rerank" if candidate.scores.rerank else kind,
         scores=candidate.scores,
+        copies=candidate.copies,
         matches=sorted({*spans, *matcher(text)}) if matcher else spans,
         **_chunk_fields(candidate.chunk),
     )
@@ -55,6 +60,59 @@ def matches(text: str, terms: Collection[str]) -> list[tuple[int, int]]:
         return []
     spans = [(start, end) for start, end, own in tokens(text) if wanted.intersection(own)]
     return list(dict.fromkeys(spans))
+
+
+class Folding:
+    """What puts near copies of one text together, in an order. terms: those of the query."""
+
+    def __init__(self, terms: Collection[str]) -> None:
+        self._terms = frozenset(terms)
+        self._shapes: dict[object, Shape] = {}
+
+    def groups(
+        self, items: Iterable[T], chunk: Callable[[T], IndexedChunk | StoredChunk]
+    ) -> list[list[T]]:
+        """Items in their order, each with those after it that are near copies of its chunk, and
+        have no word of the query that it has not."""
+        seen = Seen()
+        groups: list[list[T]] = []
+        heads: dict[int, int] = {}  # the number of a text -> its group
+        shapes: list[Shape] = []
+        for number, item in enumerate(items):
+            shape = self._shape(chunk(item))
+            shapes.append(shape)
+            for before in seen.before(shape):
+                group = groups[heads[before]] if before in heads else None
+                if group and self._are_copies(shapes[before], shape):
+                    group.append(item)
+                    break
+            else:
+                heads[number] = len(groups)
+                groups.append([item])
+        return groups
+
+    def _shape(self, chunk: IndexedChunk | StoredChunk) -> Shape:
+        inner = chunk.chunk if isinstance(chunk, StoredChunk) else chunk
+        if chunk.id not in self._shapes:
+            above = (chunk.title, inner.heading)
+            self._shapes[chunk.id] = Shape.of(inner.text, above, chunk.location)
+        return self._shapes[chunk.id]
+
+    def _are_copies(self, first: Shape, other: Shape) -> bool:
+        if first.equals(other):
+            return True
+        return first.is_near(other) and self._asked(other) <= self._asked(first)
+
+    def _asked(self, shape: Shape) -> frozenset[str]:
+        found = (term for _, _, own in tokens(" ".join(shape.words)) for term in own)
+        return self._terms.intersection(found)
+
+
+def copy_of(stored: StoredChunk) -> Copy:
+    """Where a near copy of a result is."""
+    c = stored.chunk
+    place = (c.start_line, c.end_line, c.page)
+    return Copy(short_id(stored), stored.path, stored.member or None, *place)
 
 
 def indexed_chunk(stored: StoredChunk) -> IndexedChunk:

@@ -7,16 +7,18 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import count, islice
+from pathlib import PurePath
 
 from qrank.results import NewChunk, Signature
 from qrank.store import decode, lexical, locations, records
 from qrank.store.interface import NewDocument
+from qrank.store.lookup import words
 
 GROUP = 1000  # chunks written at once: a document may be of any length
 
 
-def add(connection: sqlite3.Connection, document: NewDocument) -> None:
-    """Put a document in, in place of what was there under the same path."""
+def add(connection: sqlite3.Connection, document: NewDocument, known: set[bytes]) -> None:
+    """Put a document in, in place of what was there under the same path. known: see words.add."""
     run = connection.execute
     collection, path, member = document.collection, document.path, document.member
     find = "SELECT id FROM file WHERE collection = ? AND path = ? AND member = ?"
@@ -31,7 +33,9 @@ def add(connection: sqlite3.Connection, document: NewDocument) -> None:
     labels = lexical.labels(collection, document.language)
     chunks = iter(document.chunks)
     held = records.Writer(connection, file_id, document.fields, document.signature.mtime_ns)
+    words.add(connection, [document.title, PurePath(member or path).name], known)
     while group := list(islice(chunks, GROUP)):
+        words.add(connection, [new.chunk.text for new in group], known)
         _add_chunks(connection, file_id, labels, ids, group, held)
     held.write()
 

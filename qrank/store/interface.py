@@ -236,6 +236,13 @@ class Store(AbstractContextManager["Store"], Protocol):
     ) -> dict[int, float]:
         """Cosines with a unit query, of those passages that have a vector."""
 
+    def near_words(self, word: str, most: int) -> list[tuple[int, str]]:
+        """(distance, word) of words in the vocabulary of documents that are most (1 or 2) edits
+        from one in small letters: the nearest alone. Of some no document may be left."""
+
+    def count_holding(self, terms: Sequence[str], most: int) -> int:
+        """How many chunks hold any of terms, counted up to most."""
+
     # Fetching
 
     def chunks(self, ids: Iterable[int]) -> dict[int, StoredChunk]:

@@ -16,6 +16,7 @@ vector   where the vector of a passage by a model is: the segment and the slot i
 record   the chunks (from first to last) that have fields in common: those of a file, or of a row or
          a message in it, whose fields are here; their date: one of the fields (dated), else mtime
 field_name, field_value, record_value   which fields there are, their values, and who has them
+word     the vocabulary: the words that documents were ever found to have (lookup/words.py)
 segment  the slots of some vectors of a model: their passages (0: free) and scales
 code     the int8 codes of a segment's slots, read and written in place
 """
@@ -331,6 +332,21 @@ def _records(connection: sqlite3.Connection) -> None:
         records.write(connection, [made], fields, mtime_ns)
 
 
+def _words(connection: sqlite3.Connection) -> None:
+    """8 -> 9: the vocabulary, to find the words near to one that no document has."""
+    from qrank.store.lookup import words
+
+    connection.execute("CREATE TABLE word (word TEXT PRIMARY KEY) WITHOUT ROWID")
+    known: set[bytes] = set()
+    for sql in (
+        "SELECT text FROM chunk",
+        "SELECT title || char(10) || coalesce(nullif(member, ''), path) FROM file",
+    ):
+        rows = connection.execute(sql)
+        while texts := rows.fetchmany(1000):
+            words.add(connection, [str(text) for (text,) in texts], known)
+
+
 # What turns version i into version i + 1. A step that was released is never changed: a later one
 # changes what it made, and tests/indexes/ keeps a file of each version to open.
 STEPS: tuple[Callable[[sqlite3.Connection], None], ...] = (
@@ -342,5 +358,6 @@ STEPS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     _indexed,
     _names,
     _records,
+    _words,
 )
 VERSION = len(STEPS)

@@ -31,6 +31,7 @@ from qrank.store.interface import (
     StoredFile,
     StoredModel,
 )
+from qrank.store.lookup import words
 
 if TYPE_CHECKING:
     import numpy as np
@@ -44,6 +45,7 @@ class SQLiteStore(Closing):
         """Open the index at path; with write, make it when it is missing."""
         self.path = path
         self._connection = connect(path, create=write)
+        self._known_words: set[bytes] = set()  # that are in the vocabulary
 
     def close(self) -> None:
         """Close the file; what was not committed is undone."""
@@ -58,6 +60,7 @@ class SQLiteStore(Closing):
                 yield
                 self._connection.execute("COMMIT")
             except BaseException:
+                self._known_words.clear()
                 if self._connection.in_transaction:
                     self._connection.execute("ROLLBACK")
                 raise
@@ -92,7 +95,7 @@ class SQLiteStore(Closing):
 
     def add_document(self, document: NewDocument) -> None:
         """Put a document in, in place of what was there under the same path."""
-        documents.add(self._connection, document)
+        documents.add(self._connection, document, self._known_words)
 
     def skipped_files(self, collection: str) -> dict[str, SkippedFile]:
         """The files of a collection that were skipped, by path."""
@@ -305,6 +308,17 @@ class SQLiteStore(Closing):
         the scores of chunks that have them."""
         with translate_sqlite_errors(self.path):
             return lexical.scores(self._connection, terms, prefixes, variants, chunks, filter)
+
+    def near_words(self, word: str, most: int) -> list[tuple[int, str]]:
+        """(distance, word) of words in the vocabulary that are most (1 or 2) edits from one."""
+        with translate_sqlite_errors(self.path):
+            return words.near(self._connection, word, most)
+
+    def count_holding(self, terms: Sequence[str], most: int) -> int:
+        """How many chunks hold any of terms, counted up to most."""
+        sql = "SELECT count(*) FROM (SELECT 1 FROM terms WHERE terms MATCH ? LIMIT ?)"
+        match = lexical.match_expression(terms, (), {}, EVERYTHING)
+        return int(self._rows(sql, (match, most), types=(int,))[0][0]) if terms else 0
 
     # Fetching
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from qrank import json_form
+from qrank.cli import deadline as deadlines
 from qrank.cli.input.records import Format as InputFormat
 from qrank.cli.last_search import recalled, remember
 from qrank.cli.options import (
@@ -20,8 +22,11 @@ from qrank.cli.options import (
     AsJson,
     AsJsonl,
     Collections,
+    Copies,
     Count,
+    Deadline,
     EmbedModel,
+    Exact,
     Explain,
     Fields,
     Format,
@@ -102,6 +107,7 @@ def search(
             help="Stop reranking after this time.",
         ),
     ] = None,
+    deadline: Deadline = None,
     collection: Collections = None,
     path: PathGlob = None,
     where: Where = None,
@@ -111,6 +117,8 @@ def search(
     since: Since = None,
     until: Until = None,
     per_file: PerFile = None,
+    copies: Copies = False,
+    exact: Exact = False,
     min_score: MinScore = None,
     stale: StaleOption = Stale.warn,
     around: Around = None,
@@ -175,22 +183,35 @@ def search(
         output = replace(output, counted=_limit(output, mode, candidates))
     on_terminal = output.form is Form.people and not output.max_tokens and sys.stdout.isatty()
     seconds = None
-    if on_terminal and not queries and named is None and budget is None:
+    if on_terminal and not queries and named is None and budget is None and deadline is None:
         seconds = presets.answer_seconds
+    if deadline is not None and (queries is not None or interactive):
+        raise InputError("--deadline is for one search: leave out --queries and -i")
+    wanted = limit or _limit(output, mode, candidates)
     models = {"embed_model": embed_model, "rerank_model": rerank_model}
-    with current().open_indexes(**models) as index:
+    with ExitStack() as opened:
+        index = current().open_indexes(**models)
+        opened.enter_context(index)
 
-        def answered(text: str | list[str], progress: Progress) -> Answer:
+        def answered(
+            text: str | list[str],
+            progress: Progress | None,
+            mode: Mode = mode,
+            rerank: bool | None = rerank,
+            budget: float | None = budget,
+        ) -> Answer:
             return index.search(
                 text,
                 mode=mode,
-                limit=limit or _limit(output, mode, candidates),
+                limit=wanted,
                 rerank=rerank,
                 candidates=candidates,
                 budget=budget,
                 answer_seconds=seconds,
                 min_score=min_score,
                 per_file=output.per_file or per_file,
+                copies=copies or output.form in (Form.paths, Form.count),
+                correct=on_terminal and not exact,
                 stale=stale,
                 progress=progress,
                 collections=collection or (),
@@ -206,7 +227,7 @@ def search(
             )
 
         def run(text: str | list[str]) -> Answer:
-            from qrank.cli.output import render, text_output
+            from qrank.cli.output import text_output
 
             if not (on_terminal and animates() and isinstance(text, str)):
                 with render.stages() as progress:
@@ -224,11 +245,14 @@ def search(
                 f"interrupted after {render.plural(preview.latest.reranked, 'reranked candidate')}"
             )
 
+        from qrank.cli.output import render
+
         if interactive:
             from qrank.cli.commands.tui import start
 
             start(current().open_index(**models), query or "", collection or (), path or ())
             return
+        whole = True
         if resume is not None and queries is None:
             raise InputError("--resume needs --queries FILE")
         if queries is not None:
@@ -240,8 +264,19 @@ def search(
                 )
             found = _run_all(queries, form, resume, output.fields, run)
         else:
-            answer = run("" if lists else _asked(query, more))
+            asked = "" if lists else _asked(query, more)
+            typed = asked if isinstance(asked, str) else "\n".join(asked)
+            if deadline is None:
+                answer = run(asked)
+            else:
+                answer, whole = _within(deadline, partial(answered, asked), mode, budget, typed)
+            if answer.query != typed:
+                render.warning(f"showing results for {answer.query!r}; --exact for only {typed!r}")
             found = _print(output, answer, index)
+            if not whole:
+                opened.pop_all()  # closing would wait for what the search still does
+                if current().opened is None:
+                    deadlines.end(0 if found else 1)
     raise typer.Exit(0 if found else 1)
 
 
@@ -328,6 +363,27 @@ def _asked(query: str | None, more: list[str] | None) -> str | list[str]:
     if query is None:
         raise InputError("give one QUERY, or --queries FILE", hint="see qrank search --help")
     return sys.stdin.buffer.read().decode("utf-8-sig", "replace") if query == "-" else query
+
+
+def _within(
+    seconds: float, answered: Callable[..., Answer], mode: Mode, budget: float | None, typed: str
+) -> tuple[Answer, bool]:
+    """(the best answer there is within seconds of the command's start, whether it is the whole
+    one)."""
+    left = deadlines.left(seconds, current().started)
+    answer, whole = deadlines.within(
+        left,
+        partial(answered, None, mode=Mode.bm25, rerank=False),
+        lambda best: answered(best, budget=left if budget is None else min(left, budget)),
+    )
+    if answer is None:
+        from qrank.results import Answer
+
+        answer = Answer(typed, mode, {"embed": None, "rerank": None}, [], truncated=True)
+        answer.notices.append("nothing was found before the deadline")
+    elif not whole and answer.mode != mode:
+        answer.notices.append("by keywords alone: the models did not answer before the deadline")
+    return answer, whole
 
 
 def _print(output: forms.Output, answer: Answer, index: Index | Indexes) -> bool:

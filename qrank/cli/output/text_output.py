@@ -16,7 +16,7 @@ from qrank.cli.output.terminal import color_wanted, console_for
 from qrank.cli.output.view import View
 from qrank.markup import readable
 from qrank.names import disk_path
-from qrank.results import Answer, Mode, Result, StageScore, page_label
+from qrank.results import Answer, Mode, Result, StageScore, location, page_label
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -27,6 +27,7 @@ ROWS = 3  # of the terminal, that prose may take
 READABLE = 120  # columns: longer lines of prose are hard to read
 ALSO_WIDTH = 80  # characters of a further chunk of a file
 INDENT = 4
+SHOWN_COPIES = 3
 Terms = Mapping[str, Mapping[str, float]]
 
 
@@ -54,8 +55,9 @@ def answer(found: Answer, view: View, terms: Terms) -> None:
     else:  # rich takes a third of a BM25 search's time to import
         for row in _rows(found, view, terms, PIPE_WIDTH):
             print(" " * row.indent + "".join(text for text, _ in row.pieces))
-    if found.truncated:
-        warning(f"time limit reached: only {found.reranked} candidates were reranked (--budget)")
+    if found.truncated and found.results:
+        read = f"only {found.reranked} candidates were" if found.reranked else "nothing was"
+        warning(f"time limit reached: {read} reranked (--budget, --deadline)")
     if found.promised is not None and not found.reranked:
         seconds = f"about {found.needed:.0f} s" if found.needed else "too long"
         warning(
@@ -92,6 +94,8 @@ def _rows(found: Answer, view: View, terms: Terms, width: int) -> Iterator[Row]:
                 lines = [] if short else lines
             for line in lines:
                 yield _body(line)
+            if result.copies:
+                yield _copies(result)
             if view.explain:
                 yield from _explained(result, found.mode, terms.get(result.id, {}))
         yield Row()
@@ -135,6 +139,17 @@ def _also(result: Result, found: Answer, view: View, lines: list[Line]) -> Row:
     if best and best.text.strip():
         pieces += [(": ", "dim"), *marked(best)]
     return Row(pieces, INDENT, crop=True)
+
+
+def _copies(result: Result) -> Row:
+    """Where the near copies of a result are."""
+    places = [
+        f"{short_path(location(each.path, each.member))}:{each.start_line}-{each.end_line}"
+        for each in result.copies
+    ]
+    said = ", ".join(escape_line(place) for place in places[:SHOWN_COPIES])
+    more = f" and {len(places) - SHOWN_COPIES} more" if len(places) > SHOWN_COPIES else ""
+    return Row([("copies: ", "dim"), (f"{said}{more}", "green")], INDENT, 8)
 
 
 def _head(result: Result, found: Answer, view: View) -> Row:
@@ -233,6 +248,7 @@ def _summary(found: Answer) -> Iterator[Row]:
         "mode": f"{found.mode} ({models})" if models else found.mode,
         "terms": " ".join(escape_line(term) for term in found.terms) or "–",
         "found": f"{counts}{', stopped by --budget' if found.truncated else ''}",
+        **({"also": ", ".join(map(escape_line, found.synonyms))} if found.synonyms else {}),
         "ms": spent,
     }
     for name, fact in facts.items():

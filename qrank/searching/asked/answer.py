@@ -1,0 +1,58 @@
+"""From what a caller asks, in one query or several, to one answer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from qrank.results import Answer
+from qrank.searching.asked.typos import corrected, suggestions
+from qrank.searching.multi_query import fuse_answers, one_of
+from qrank.searching.search import Query, search
+
+if TYPE_CHECKING:
+    from qrank.progress import Progress
+    from qrank.searching.models import SearchModels
+    from qrank.store.interface import Store
+
+
+def answer(
+    store: Store,
+    models: SearchModels,
+    query: Query,
+    texts: Sequence[str],
+    *,
+    rerank: bool,
+    correct: bool = False,
+    progress: Progress | None = None,
+) -> Answer:
+    """The answer to texts, each asked as query but for its own text; several are fused.
+
+    It has suggestions for words that no document has; with correct, these are searched for
+    instead, and the answer's query says so.
+    """
+    found = {} if query.unfinished else {text: suggestions(store, text) for text in texts}
+    if correct:
+        texts = [corrected(text, found.get(text, ())) for text in texts]
+    if len(texts) == 1:
+        made = search(
+            store, models, replace(query, text=texts[0]), rerank=rerank, progress=progress
+        )
+    else:
+        answers = [
+            search(store, models, one_of(query, text, len(texts)), rerank=rerank, progress=progress)
+            for text in texts
+        ]
+        made = fuse_answers(
+            answers,
+            limit=query.limit,
+            offset=query.offset,
+            min_score=query.min_score,
+            per_file=query.per_file,
+            stale=query.stale,
+            copies=query.copies,
+            sort=query.sort,
+        )
+    made.suggestions = list({each: None for own in found.values() for each in own})
+    return made
