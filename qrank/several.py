@@ -79,8 +79,9 @@ class Indexes(Closing):
 
         Scores are compared where they mean the same in every index: when the reranker alone
         decided, or the vectors are one model's. Other results are taken in turn from each index,
-        by their rank there. correct: what every index suggests a word for. Candidates and time are shared between the indexes. A field that only
-        some of them have (where) is no error. Raises what `Index.search` does.
+        by their rank there. Candidates and time are shared between the indexes. A field that only
+        some of them have (where) is no error. correct: for words that every index suggests
+        another for. Raises what `Index.search` does.
         """
         mode, stale = require_choice("mode", mode, Mode), require_choice("stale", stale, Stale)
         require_count("limit", limit)
