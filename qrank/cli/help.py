@@ -12,8 +12,10 @@ _PANELS = {
         "ignore no_ignore hidden include_secrets archives ocr ocr_language pre pre_glob "
         "timeout whole_home glob max_filesize"
     ),
-    "Filters": "collection path where regex literal type since until per_file min_score stale",
-    "Ranking": "mode rerank candidates budget instruct",
+    "Filters": (
+        "collection path where regex literal type since until per_file copies min_score stale"
+    ),
+    "Ranking": "mode rerank candidates budget deadline exact instruct",
     "Output": (
         "limit offset sort context full explain hyperlink_format json jsonl files_with_matches "
         "null count format fields max_tokens"
