@@ -285,15 +285,14 @@ class Answer:
     candidates: int = 0
     truncated: bool = False
     terms: list[str] = field(default_factory=list)  # the query's index terms, for marking
-    # What a user should know of it: why there is nothing, or only weak results.
-    notices: list[str] = field(default_factory=list)
+    notices: list[str] = field(default_factory=list)  # why there is nothing, or only weak results
     # answer_seconds, where they left candidates unread, and about how many all would have taken.
     promised: float | None = None
     needed: float = 0.0
     # Of several queries that were fused: each, and the ids of the results it gave a BM25 score.
     parts: list[tuple[str, frozenset[str]]] = field(default_factory=list)
     suggestions: list[Suggestion] = field(default_factory=list)
-    synonyms: list[str] = field(default_factory=list)  # that the query was widened with: "a = b"
+    synonyms: list[str] = field(default_factory=list)  # "a = b": what the query was widened with
 
     def __iter__(self) -> Iterator[Result]:
         return iter(self.results)
@@ -474,8 +473,7 @@ class FieldCount:
 
 @dataclass(frozen=True, slots=True)
 class RankedText:
-    """A text that was ranked: its place in the input (from 0) and its relevance, 0 to 1; None for
-    one that the reranker did not read (`candidates`, `budget`)."""
+    """A text: its place in the input (from 0) and its relevance, 0 to 1; None: it was not read."""
 
     index: int
     score: float | None
