@@ -34,6 +34,7 @@ from qrank.results import (
     Stale,
 )
 from qrank.settings import ANYWHERE, NO_SETTINGS, Placement, Reading, Settings, Walking
+from qrank.urls import IndexUrl, index_place
 
 if TYPE_CHECKING:
     from qrank.progress import Progress
@@ -61,26 +62,26 @@ class Index(Closing):
 
     def __init__(
         self,
-        path: str | Path | None = None,
+        path: str | Path | IndexUrl | None = None,
         *,
         embed_model: str | None = None,
         rerank_model: str | None = None,
         placement: Placement = ANYWHERE,
         settings: Settings = NO_SETTINGS,
     ) -> None:
-        """path: the index file, which need not exist yet; by default the one that settings name,
-        else the one in the user's data folder. Models are named as on the command line; placement:
-        where they run. settings: what is preset; qrank.load_settings() reads what the command line
-        has preset here, and without it nothing is."""
+        """path: the index file, which need not exist yet, or the URL of an index; by default the
+        one that settings name, else the file in the user's data folder. Models are named as on the
+        command line; placement: where they run. settings: what is preset, by default nothing;
+        qrank.load_settings() reads what the command line has preset here."""
         from qrank.searching.models import SearchModels
         from qrank.store.cache import Cache
 
-        require_type("path", path, str, os.PathLike, NoneType)
+        require_type("path", path, str, os.PathLike, IndexUrl, NoneType)
         require_type("embed_model", embed_model, str, NoneType)
         require_type("rerank_model", rerank_model, str, NoneType)
         require_type("placement", placement, Placement)
         require_type("settings", settings, Settings)
-        self.path = settings.index_path(Path(path) if path is not None else None)
+        self.path = settings.index_path(index_place(path) if path is not None else None)
         self._settings = settings
         self.models = Registry(settings)
         self._embed_typed = embed_model is not None
@@ -108,11 +109,14 @@ class Index(Closing):
                 store.close()
             self._readers.clear()
 
-    def create(self) -> None:
-        """Make the index file, empty, unless it is there."""
-        from qrank.store import open_store
+    def create(self, *, shards: int | None = None, replicas: int | None = None) -> bool:
+        """Make the index, empty, unless it is there; returns whether it was made. shards,
+        replicas: of one that a search engine holds, by default one of each."""
+        from qrank.store import Layout, create_store
 
-        open_store(self.path, write=True).close()
+        for name, count in (("shards", shards), ("replicas", replicas)):
+            require_type(name, count, int, NoneType)
+        return create_store(self.path, Layout(shards, replicas))
 
     def add(
         self,

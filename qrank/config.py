@@ -201,6 +201,8 @@ def _require_harmless(values: dict[str, str], models: Models, path: Path) -> Non
             own = [line for tables in models.values() for line, _ in tables]
             if any(line.get("alias") in (alias, value) and _runs_elsewhere(line) for line in own):
                 raise _not_in_a_project(path, f"{key} = {value!r}, which a server runs")
+        if key == "db" and is_url(value):
+            raise _not_in_a_project(path, f"db = {value!r}, which a server holds")
         if key == "hyperlink_format" and not value.isalpha():
             raise _not_in_a_project(path, f"{key} = {value!r}, which is not the name of a format")
 
@@ -240,7 +242,7 @@ def _read(path: Path, models: Models) -> dict[str, str]:
         elif not isinstance(value, _types(key)) or isinstance(value, bool):
             kind = "a string" if _types(key) == (str,) else "a number"
             raise InputError(f"{path}: the setting {key!r} must be {kind}")
-    if "db" in table:  # relative to the file that says so
+    if "db" in table and not is_url(table["db"]):  # relative to the file that says so
         table["db"] = str(path.parent / Path(table["db"]).expanduser())
     return {key: str(value) for key, value in table.items()}
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from qrank.arguments import require_number, require_type, text_list
 from qrank.errors import InputError
+from qrank.urls import IndexPlace, index_place
 
 INDEX_NAME = "index.db"
 MOST = 1_000_000  # results, candidates, lines or tokens that may be asked for
@@ -226,8 +227,8 @@ class Settings:
         seconds = self.seconds("answer_seconds", None)
         return float(DEFAULTS["answer_seconds"]) if seconds is None else seconds or None
 
-    def index_path(self, flag: Path | None = None) -> Path:
-        """The index file: --db or QRANK_DB, else the nearest project's, else the user's own.
+    def index_path(self, flag: IndexPlace | None = None) -> IndexPlace:
+        """The index: --db or QRANK_DB, else the nearest project's, else the user's own.
 
         Raises InputError when the nearest project's folder belongs to somebody else.
         """
@@ -237,7 +238,7 @@ class Settings:
                 raise InputError(
                     f"{named!r} is not a valid file name", hint="name another with --db"
                 )
-            return Path(named).expanduser()
+            return index_place(named).expanduser()
         self.require_trusted()
         if self.project:
             return self.project / INDEX_NAME

@@ -22,6 +22,7 @@ from qrank.names import disk_path
 from qrank.passage import Citation, Verdict
 from qrank.results import Embedded, Packed, RankedText, Result
 from qrank.settings import ANYWHERE, NO_SETTINGS, Placement, Reading, Settings, Walking
+from qrank.urls import IndexPlace
 
 if TYPE_CHECKING:
     import numpy as np
@@ -288,7 +289,7 @@ def changes(
     paths: str | Path | Iterable[str | Path],
     *,
     walking: Walking | None = None,
-    but: Path | None = None,
+    but: IndexPlace | None = None,
 ) -> Iterator[None]:
     """Watch from this call on; yield each time that something below paths has changed, but for
     the index file."""

@@ -1,10 +1,12 @@
-"""Addresses of model servers: parsed here alone, so that one spelling can't pass a check and mean
-something else later."""
+"""Addresses of servers, of models and of indexes: parsed here alone, so that one spelling can't
+pass a check and mean something else later."""
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from qrank.errors import InputError
@@ -61,3 +63,50 @@ def parse(text: str) -> ServerUrl:
 def parse_all(text: str) -> list[ServerUrl]:
     """The URLs of several servers that share the work, separated by commas. Raises InputError."""
     return [parse(part) for part in text.split(",")]
+
+
+_INDEX_FORM = "write http(s)://HOST[:PORT][/PATH]/NAME, NAME of small letters, digits, - and _"
+_INDEX_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,199}")
+
+
+@dataclass(frozen=True, slots=True)
+class IndexUrl:
+    """http(s)://HOST[:PORT][/PATH]/NAME: an index that a search engine holds. Where there may be
+    a file instead, it is used as a Path is."""
+
+    base: str  # the engine's address
+    host: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.base}/{self.name}"
+
+    def absolute(self) -> IndexUrl:
+        """Itself: it means the same in every folder."""
+        return self
+
+    def expanduser(self) -> IndexUrl:
+        """Itself: it means the same for every user."""
+        return self
+
+
+IndexPlace = Path | IndexUrl
+
+
+def index_place(named: str | os.PathLike[str] | IndexUrl) -> IndexPlace:
+    """Where an index is that a user named: a file, or an engine's URL.
+
+    >>> str(index_place("https://Search.example:9200/notes/")), index_place("notes.db").name
+    ('https://search.example:9200/notes', 'notes.db')
+
+    Raises InputError for a URL that can't be one of an index.
+    """
+    if isinstance(named, IndexUrl):
+        return named
+    if not isinstance(named, str) or not is_url(named):
+        return Path(named)
+    url = parse(named)
+    above, _, name = url.path.rpartition("/")
+    if url.model is not None or not _INDEX_NAME.fullmatch(name):
+        raise InputError(f"{url.base} can't be used as an index's URL", hint=_INDEX_FORM)
+    return IndexUrl(url.origin + above, url.host, name)

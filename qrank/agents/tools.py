@@ -17,6 +17,7 @@ from qrank.agents.pages import DEFAULT_TOKENS, Block, Pages
 from qrank.errors import InputError
 from qrank.names import path_from
 from qrank.results import IndexedChunk, Mode, Result, page_label
+from qrank.urls import IndexPlace
 
 if TYPE_CHECKING:
     from qrank.api import Index
@@ -43,7 +44,7 @@ class Tools:
         pool: Pool,
         settings: Callable[[Path | None], Settings],
         *,
-        db: Path | None = None,
+        db: IndexPlace | None = None,
         folder: str | None = None,
         embed_model: str | None = None,
         rerank_model: str | None = None,
@@ -199,7 +200,7 @@ class Tools:
         self._slow.shutdown(wait=False, cancel_futures=True)
         self._quick.shutdown(wait=False, cancel_futures=True)
 
-    def _path(self, named: str) -> Path:
+    def _path(self, named: str) -> IndexPlace:
         """The index that a call is about: the one it names (a file, or a folder whose index is
         used), else the one of this process."""
         if not named:
@@ -210,10 +211,10 @@ class Tools:
         _require_own(place)
         return place
 
-    def _opened(self, path: Path) -> AbstractContextManager[Index]:
+    def _opened(self, path: IndexPlace) -> AbstractContextManager[Index]:
         return self._pool.index(path, **self._models)
 
-    def _search(self, db: Path, query: str, progress: Cancellable, **options: Any) -> Answer:
+    def _search(self, db: IndexPlace, query: str, progress: Cancellable, **options: Any) -> Answer:
         with self._opened(db) as index:
             return index.search(query, progress=progress, **options)
 

@@ -12,11 +12,12 @@ from pathlib import Path
 from qrank.cli.state import Run
 from qrank.errors import InputError
 from qrank.results import Result
+from qrank.urls import IndexPlace, index_place
 
 KEPT = 100  # results
 
 
-def remember(results: Sequence[Result], index: Path) -> None:
+def remember(results: Sequence[Result], index: IndexPlace) -> None:
     """Keep the ids of results, each with its index (by default this one), when this is run in a
     terminal."""
     file = _file()
@@ -50,10 +51,11 @@ def recalled(word: str, run: Run) -> str:
             f"there is no result {word} of the last search: {said}",
             hint="numbers mean its results; give the id of a chunk, or PATH:LINE",
         )
+    place = index_place(index)
     if not run.dbs:
-        run.dbs = (Path(index),)
+        run.dbs = (place,)
         run.recalled = True
-    elif run.recalled and run.dbs != (Path(index),):
+    elif run.recalled and run.dbs != (place,):
         raise InputError(
             f"result {word} of the last search is from another index than those before it",
             hint="name one at a time",

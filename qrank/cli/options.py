@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from datetime import datetime
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -19,6 +18,7 @@ from qrank.cli.state import COLOR_CHOICES
 from qrank.errors import InputError
 from qrank.results import Sort, Stale
 from qrank.settings import checked_number
+from qrank.urls import IndexPlace, index_place
 
 
 def _store(context: Any, option: Any, value: Any) -> None:
@@ -51,10 +51,10 @@ def number(name: str, least: float, most: float) -> Callable[[str], float]:
     return parse
 
 
-def _index_file(value: str) -> Path:
+def _index_place(value: str) -> IndexPlace:
     if not value:
         raise InputError("--db is empty", hint="name an index file")
-    return Path(value)
+    return index_place(value)
 
 
 def _common_options() -> list[TyperOption]:
@@ -64,10 +64,10 @@ def _common_options() -> list[TyperOption]:
         _option(
             "--db",
             "dbs",
-            type=_index_file,
+            type=_index_place,
             multiple=True,
-            metavar="FILE",
-            help="The index file; search takes several. [env: QRANK_DB]",
+            metavar="FILE|URL",
+            help="The index; search takes several. [env: QRANK_DB]",
         ),
         _option("--color", metavar=colors, help="When to use color. [default: auto]"),
         _option("-q", "--quiet", is_flag=True, help="Print only results and errors."),

@@ -14,6 +14,7 @@ from typer._click.globals import get_current_context  # typer is pinned below 0.
 
 from qrank.errors import InputError
 from qrank.settings import CHOICES, Placement
+from qrank.urls import IndexPlace
 
 if TYPE_CHECKING:
     from qrank.api import Index
@@ -37,7 +38,7 @@ class Run:
     root: Callable[..., Any]  # makes qrank's own command, with all commands below it
     main: Callable[..., int]  # runs the command line anew, for sys.argv (app.run)
     opened: Callable[[str], None] | None = None  # is told of each index that is opened
-    dbs: tuple[Path, ...] = ()  # the index files that --db names
+    dbs: tuple[IndexPlace, ...] = ()  # the indexes that --db names
     recalled: bool = False  # whether that is the index of the last search, which nobody named
     color: str | None = None
     debug: bool = False
@@ -51,8 +52,8 @@ class Run:
     environment: dict[str, str] = field(default_factory=lambda: dict(os.environ))
 
     @property
-    def db(self) -> Path | None:
-        """The index file that --db names. Raises InputError when it names several."""
+    def db(self) -> IndexPlace | None:
+        """The index that --db names. Raises InputError when it names several."""
         if len(set(self.dbs)) > 1:
             raise InputError(
                 f"this works on one index, and --db names {len(self.dbs)}",
@@ -115,7 +116,7 @@ class Run:
         return Indexes([self._opened(file, embed_model, rerank_model) for file in files])
 
     def _opened(
-        self, file: Path | None, embed_model: str | None, rerank_model: str | None
+        self, file: IndexPlace | None, embed_model: str | None, rerank_model: str | None
     ) -> Index:
         from qrank.api import Index
 

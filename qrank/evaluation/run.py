@@ -20,6 +20,7 @@ from qrank.results import Mode, Result
 from qrank.searching.search import Query
 from qrank.settings import NO_SETTINGS, Placement, Settings
 from qrank.store import open_store
+from qrank.urls import IndexPlace
 
 _log = logging.getLogger("qrank")
 DEPTH = 100  # documents of a ranking
@@ -46,7 +47,7 @@ class Setup:
     in some BEIR sets queries are documents of the corpus, and BEIR drops those.
     """
 
-    db: Path | None
+    db: IndexPlace | None
     embed_model: str | None
     rerank_model: str | None
     candidates: int
@@ -110,7 +111,7 @@ def _index(
     """The index that a configuration is run on, open."""
     embed_model = _setting(config, "embed_model", setup.embed_model)
     rerank_model = _setting(config, "rerank_model", setup.rerank_model)
-    path = setup.db
+    path: IndexPlace | None = setup.db
     if dataset.corpus:
         wanted = [c for c in (config, *configs) if c.mode is not Mode.bm25]
         # BM25 alone runs on the index that another configuration needs anyway.
@@ -125,7 +126,7 @@ def _index(
     )
 
 
-def _warn_of_missing(index: Path, paths: Collection[str]) -> None:
+def _warn_of_missing(index: IndexPlace, paths: Collection[str]) -> None:
     with open_store(index) as store:
         missing = [path for path in sorted(paths) if not store.chunks_of_file(path)]
     if missing:
@@ -200,7 +201,7 @@ def _document(result: Result, wanted: Mapping[str, Place]) -> str:
     return result.path
 
 
-def _kept_in(dataset: Dataset, config: Config, setup: Setup, index: Path) -> Path:
+def _kept_in(dataset: Dataset, config: Config, setup: Setup, index: IndexPlace) -> Path:
     """Where the outcomes of an unfinished run are kept: of the same queries by the same models on
     the same index, as all of them are now."""
     names = (
@@ -208,7 +209,9 @@ def _kept_in(dataset: Dataset, config: Config, setup: Setup, index: Path) -> Pat
         (Role.reranker, _setting(config, "rerank_model", setup.rerank_model)),
     )
     models = [setup.models.resolve(role, name or AUTO).path for role, name in names]
-    files = [index, index.with_name(f"{index.name}-wal"), *models]
+    files = list(models)
+    if isinstance(index, Path):
+        files = [index, index.with_name(f"{index.name}-wal"), *models]
     looks = [file_signature(path) if path and path.exists() else None for path in files]
     asked = replace(setup, settings=NO_SETTINGS)
     seen = repr((__version__, dataset, config, asked, index, looks))

@@ -83,6 +83,7 @@ def index_paths(
         ocr.checked(reading.ocr)
     started = time.monotonic()
     report = IndexReport()
+    store.hold(collection)
     progress.stage("reading", None)
     _Update(store, collection, report, progress, walking, reading).run(roots, former)
     if model:

@@ -14,12 +14,13 @@ from qrank.ingest.ignore import IGNORE_FILES
 from qrank.ingest.walk import Within
 from qrank.names import absolute, shown_path
 from qrank.settings import Walking
+from qrank.urls import IndexPlace
 
 SETTLE_MS = 400  # changes that come so close together are one
 LONGEST_MS = 5_000  # that a change waits for others
 
 
-def changes(paths: Sequence[Path], walking: Walking, but: Path | None) -> Iterator[None]:
+def changes(paths: Sequence[Path], walking: Walking, but: IndexPlace | None) -> Iterator[None]:
     """Watch from this call on; what is returned yields each time that something which a walk of
     paths would look at has changed, also before it is asked.
 
@@ -30,7 +31,7 @@ def changes(paths: Sequence[Path], walking: Walking, but: Path | None) -> Iterat
 
     roots = existing(paths, walking)
     within = Within(roots, walking)
-    own = absolute(str(but)) if but else None
+    own = absolute(str(but)) if isinstance(but, Path) else None
 
     def matters(_: Change, path: str) -> bool:
         if own and path.startswith(own):

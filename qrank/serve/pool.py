@@ -6,7 +6,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,6 +15,7 @@ from qrank.api import Index
 from qrank.closing import Closing
 from qrank.settings import NO_SETTINGS, Settings
 from qrank.standalone import Embedding, Reranking
+from qrank.urls import IndexPlace
 
 IDLE = 600.0  # seconds after which what nobody used is closed
 
@@ -52,7 +53,7 @@ class Pool(Closing):
     @contextmanager
     def index(
         self,
-        path: str | Path | None = None,
+        path: str | IndexPlace | None = None,
         *,
         embed_model: str | None = None,
         rerank_model: str | None = None,
@@ -60,13 +61,14 @@ class Pool(Closing):
         """The index at path (by default the one that the settings name), as it is now: one whose
         file was replaced is opened anew, one that was removed raises IndexFileError when it is
         used, as qrank.Index does."""
-        named = self._settings.index_path(Path(path) if path is not None else None)
-        place = ("index", os.path.realpath(named), embed_model, rerank_model)
-        try:
-            found = named.stat()
-            file = (found.st_dev, found.st_ino)
-        except OSError:
-            file = (0, 0)
+        named = self._settings.index_path(Path(path) if isinstance(path, str) else path)
+        real, file = str(named), (0, 0)
+        if isinstance(named, Path):
+            real = os.path.realpath(named)
+            with suppress(OSError):
+                found = named.stat()
+                file = (found.st_dev, found.st_ino)
+        place = ("index", real, embed_model, rerank_model)
 
         def make() -> Index:
             return Index(

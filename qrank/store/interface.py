@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from qrank.analysis.language import ENGLISH
@@ -24,6 +23,7 @@ from qrank.results import (
     ValueCount,
 )
 from qrank.store.filters import EVERYTHING, Filter
+from qrank.urls import IndexPlace
 
 if TYPE_CHECKING:
     import numpy as np
@@ -113,13 +113,25 @@ class Store(AbstractContextManager["Store"], Protocol):
     """Documents cut into chunks, their terms, and vectors of their passages. Left as a context, it
     is closed."""
 
-    path: Path
+    exact_bm25: bool
+    """Whether BM25 scores are those of rank-bm25's formula, to the last bits."""
+
+    exhaustive: bool
+    """Whether `nearest` compares every vector, so that none that is nearer is missed."""
+
+    @property
+    def path(self) -> IndexPlace:
+        """Where it is."""
 
     def close(self) -> None:
         """Let go of it; what was not committed is undone."""
 
     def transaction(self) -> AbstractContextManager[None]:
         """All that is written inside becomes visible together at the end, or not at all."""
+
+    def hold(self, collection: str) -> None:
+        """Keep other runs from changing a collection until this is closed, where two can't go on
+        at the same time; where they can, nothing. Raises IndexFileError that says who holds it."""
 
     # Adding and removing
 

@@ -41,9 +41,11 @@ if TYPE_CHECKING:
 class SQLiteStore(Closing):
     """An open index file. Every method may raise IndexFileError; readers never block writers."""
 
+    exact_bm25 = exhaustive = True
+
     def __init__(self, path: Path, *, write: bool = False) -> None:
         """Open the index at path; with write, make it when it is missing."""
-        self.path = path
+        self.path: Path = path
         self._connection = connect(path, create=write)
         self._known_words: set[bytes] = set()  # that are in the vocabulary
 
@@ -64,6 +66,9 @@ class SQLiteStore(Closing):
                 if self._connection.in_transaction:
                     self._connection.execute("ROLLBACK")
                 raise
+
+    def hold(self, collection: str) -> None:
+        """Nothing: two runs take turns at each transaction."""
 
     def _rows(
         self,

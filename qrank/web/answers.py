@@ -16,6 +16,7 @@ from qrank.agents.deadline import Cancellable
 from qrank.errors import InputError
 from qrank.processors import tokens_read
 from qrank.serve.pool import Pool
+from qrank.urls import IndexPlace
 from qrank.web.problems import ProblemError
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ _SIMILAR_OPTIONS = {
 class Answers:
     """Answers requests that have been checked against their schemas. Threads may share it."""
 
-    def __init__(self, pool: Pool, db: Callable[[], Path]) -> None:
+    def __init__(self, pool: Pool, db: Callable[[], IndexPlace]) -> None:
         """db: which index is meant when a request names none."""
         self._pool, self._db = pool, db
 
@@ -134,7 +135,7 @@ class Answers:
         """The index that a request means, opened."""
         return self._pool.index(self.path(named))
 
-    def path(self, named: str | None) -> Path:
+    def path(self, named: str | None) -> IndexPlace:
         """The file of the index that a request means. Raises ProblemError for one that is not this
         user's, or not there."""
         if not named:

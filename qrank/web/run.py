@@ -20,6 +20,7 @@ from qrank.errors import InputError
 from qrank.files import reason
 from qrank.serve.pool import Pool
 from qrank.settings import Settings
+from qrank.urls import IndexPlace
 from qrank.web import app
 from qrank.web.access import Access
 from qrank.web.answers import Answers
@@ -117,7 +118,7 @@ def run(
     host: str,
     token: str,
     settings: Callable[[Path | None], Settings],
-    db: Path,
+    db: IndexPlace,
     pool: Pool | None = None,
 ) -> None:
     """Serve until SIGTERM, or until the process that started this one has ended. host: as it was
@@ -155,7 +156,7 @@ def _allow_files() -> None:
 
 
 def assemble(
-    host: str, token: str, settings: Callable[[Path | None], Settings], db: Path, pool: Pool
+    host: str, token: str, settings: Callable[[Path | None], Settings], db: IndexPlace, pool: Pool
 ) -> tuple[Tools, Guard]:
     """The tools of MCP, to be closed at the end, and the application."""
     names = LOCAL | {host.lower(), socket.gethostname().lower()} - {"0.0.0.0", "::", ""}

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qrank.errors import InputError
+from qrank.urls import IndexPlace
 
 if TYPE_CHECKING:
     import socket
@@ -28,7 +29,7 @@ class HttpService:
     token: str
     about: dict[str, Any]
     settings: Callable[[Path | None], Settings]
-    db: Path
+    db: IndexPlace
 
     def run(self) -> None:
         """Serve until SIGTERM."""
@@ -39,7 +40,7 @@ class HttpService:
         run(self.listening, self.host, self.token, self.settings, self.db)
 
 
-def prepare(text: str, settings: Callable[[Path | None], Settings], db: Path) -> HttpService:
+def prepare(text: str, settings: Callable[[Path | None], Settings], db: IndexPlace) -> HttpService:
     """Listen on [HOST:]PORT. db: the index unless a request names another. Raises InputError when
     that can't be, or the extra is not installed."""
     try:

@@ -13,6 +13,7 @@ from qrank.cli.shell import complete
 from qrank.cli.state import current
 from qrank.errors import InputError
 from qrank.models.registry import AUTO, Role
+from qrank.urls import index_place
 
 app = typer.Typer(help="The settings.", no_args_is_help=True, rich_markup_mode=None)
 Project = Annotated[
@@ -109,7 +110,7 @@ def _checked(key: str, value: str | None) -> str | None:
             roles[key], value
         )  # a name that means nothing is said now, not in every search
     # In the file a relative path counts from there; here it was meant from this folder.
-    return str(Path(value).expanduser().absolute()) if key == "db" else value
+    return str(index_place(value).expanduser().absolute()) if key == "db" else value
 
 
 def _file(project: bool) -> Path:

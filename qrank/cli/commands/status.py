@@ -45,11 +45,19 @@ def status(
         render.status(held)
 
 
-def init() -> None:
+def init(
+    shards: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="With --db URL: how many shards.")
+    ] = None,
+    replicas: Annotated[
+        int | None,
+        typer.Option(min=0, metavar="N", help="With --db URL: how many copies of each shard."),
+    ] = None,
+) -> None:
     """Create an index for this folder.
 
     It is .qrank/index.db, used in this folder and all folders below it. With --db, QRANK_DB or the
-    setting db that file is created instead.
+    setting db that index is created instead: a file, or an index of a search engine by its URL.
     """
     from qrank import api, config, settings
     from qrank.cli.output import render
@@ -58,9 +66,8 @@ def init() -> None:
     named = run.db is not None or "db" in run.settings.values
     folder = run.require_folder() / config.PROJECT_FOLDER
     path = run.settings.index_path(run.db).absolute() if named else folder / settings.INDEX_NAME
-    exists = path.exists()
-    api.Index(path).create()
+    made = api.Index(path).create(shards=shards, replicas=replicas)
     ignore = folder / ".gitignore"
     if not named and not ignore.exists():
         ignore.write_text("*\n", encoding="utf-8")
-    render.report(f"{'Already exists:' if exists else 'Created'} {path}")
+    render.report(f"{'Created' if made else 'Already exists:'} {path}")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qrank.cli.input.records import Format, Item
@@ -15,6 +14,7 @@ from qrank.cli.state import current
 from qrank.errors import Terminated
 from qrank.names import named_path, path_from
 from qrank.results import Check, FieldCount, IndexedChunk, IndexReport, page_label
+from qrank.urls import IndexPlace, is_url
 
 if TYPE_CHECKING:
     from qrank import FilePlan
@@ -149,7 +149,12 @@ def file_count(plan: FilePlan, tokens: int) -> None:
     print(f"{escape_line(short_path(plan.location))}: {chunks}, ~{tokens} tokens")
 
 
-def index_report(done: IndexReport, path: Path) -> None:
+def shown_place(place: str) -> str:
+    """Where an index is, as people read it."""
+    return place if is_url(place) else short_path(named_path(place))
+
+
+def index_report(done: IndexReport, path: IndexPlace) -> None:
     """One line on what an index run did."""
     counts = {
         "added": done.added,
@@ -161,13 +166,13 @@ def index_report(done: IndexReport, path: Path) -> None:
     files = ", ".join(f"{count} {name}" for name, count in counts.items() if count) or "none found"
     report(
         f"{files}; {plural(done.embedded, 'chunk')} embedded in {done.seconds:.1f} s; "
-        f"{plural(done.chunks, 'chunk')} in {short_path(named_path(str(path)))}"
+        f"{plural(done.chunks, 'chunk')} in {shown_place(str(path))}"
     )
 
 
 def status(held: dict[str, Any]) -> None:
     """What the index holds."""
-    print(f"index        {escape_line(short_path(named_path(held['db'])))} ({size(held['bytes'])})")
+    print(f"index        {escape_line(shown_place(held['db']))} ({size(held['bytes'])})")
     print(f"files        {held['files']}")
     print(f"chunks       {held['chunks']} ({held['unique_texts']} unique)")
     print(f"cache        {held['cached']} scores and query vectors (--clear-cache)")

@@ -36,3 +36,12 @@ def _in_keyring(host: str) -> str | None:
     except Exception:  # no backend, or a locked one: as good as no key
         return None
     return str(found) if found else None
+
+
+INDEX_VARIABLE = "QRANK_INDEX_KEY"
+
+
+def of_index(host: str) -> str | None:
+    """The key for the engine of an index: QRANK_INDEX_KEY's, else the keyring's. That of model
+    servers is never sent there."""
+    return os.environ.get(INDEX_VARIABLE) or _in_keyring(host)

@@ -1,0 +1,1 @@
+"""An index that OpenSearch or Elasticsearch holds. docs/engines.md has what it asks of them."""

@@ -1,0 +1,47 @@
+"""Claims on passages: one run at a time embeds for an index, and others wait for it."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from qrank.store.opensearch.client import Engine
+from qrank.store.opensearch.leases import HeldError, Lease
+
+LOOK_SECONDS = 2.0  # between two tries to become the one that embeds
+
+
+class Claims:
+    """All passages, when this run has the lease, else none."""
+
+    def __init__(self, lease: Lease) -> None:
+        self._lease, self.held = lease, False
+
+    def take(self, passages: Sequence[int]) -> list[int]:
+        """Claim passages; returns those that no other run has claimed."""
+        if not self.held:
+            try:
+                self._lease.take()
+                self.held = True
+            except HeldError:
+                time.sleep(LOOK_SECONDS)
+                return []
+        self._lease.require()
+        return list(passages)
+
+    def release(self, passages: Sequence[int] | None = None) -> None:
+        """The lease is kept until the end."""
+
+
+@contextmanager
+def open_claims(engine: Engine) -> Iterator[Claims]:
+    """Claims on passages of an index, which end with the context."""
+    lease = Lease(engine, "embedding", secrets.token_hex(8))
+    claims = Claims(lease)
+    try:
+        yield claims
+    finally:
+        if claims.held:
+            lease.release()

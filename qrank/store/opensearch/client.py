@@ -1,0 +1,200 @@
+"""Asking an engine: JSON over HTTP, again where that helps, and what its refusals mean."""
+
+from __future__ import annotations
+
+import json
+import ssl
+import time
+from collections.abc import Iterable, Mapping
+from typing import Any
+from urllib.parse import quote
+
+from qrank import keys
+from qrank.closing import Closing
+from qrank.errors import IndexFileError, NoIndexError
+from qrank.urls import IndexUrl
+
+TRIES = 7
+WAIT, MOST_WAIT = 0.5, 15.0  # seconds before the second try, doubled each time; at most
+CONNECT_SECONDS, ANSWER_SECONDS = 10.0, 120.0
+LONGEST_ANSWER = 256 << 20  # bytes
+AGAIN = (408, 429, 502, 503, 504)
+Lines = Iterable[Mapping[str, Any]]
+Options = Mapping[str, str | int | bool]
+
+
+class EngineError(IndexFileError):
+    """What an engine refuses; status: of HTTP, kind: its own name for the error."""
+
+    def __init__(self, message: str, *, status: int, kind: str = "", hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.http_status, self.kind = status, kind
+
+
+class Engine(Closing):
+    """The engine that holds an index. Threads may share it."""
+
+    def __init__(self, place: IndexUrl) -> None:
+        import httpx2
+
+        self.place = place
+        self._client = httpx2.Client(
+            headers=_headers(keys.of_index(place.host)),
+            verify=ssl.create_default_context() if place.base.startswith("https") else True,
+            timeout=httpx2.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS),
+            trust_env=True,
+        )
+
+    def close(self) -> None:
+        """Close its connections."""
+        self._client.close()
+
+    def ask(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        lines: Lines | None = None,
+        accept: tuple[int, ...] = (),
+        tries: int = TRIES,
+        options: Options | None = None,
+    ) -> Any:
+        """The JSON answer to a request below the engine's address. lines: a body of JSON Lines;
+        accept: statuses of errors whose answer is wanted; options: of the query string.
+
+        A busy engine is asked again, and one that can't be reached: every request may be sent
+        twice. Raises EngineError, and IndexFileError where there is no answer.
+        """
+        import httpx2
+
+        url = self.place.base + path + ("?" + _query(options) if options else "")
+        content, kind = _content(body, lines)
+        problem = ""
+        for attempt in range(tries):
+            wait = min(MOST_WAIT, WAIT * 2**attempt)
+            try:
+                status, headers, data = self._send(method, url, content, kind)
+            except httpx2.HTTPError as error:
+                problem = _short(str(error) or type(error).__name__)
+                if "certificate" in problem.lower():
+                    raise IndexFileError(
+                        f"the certificate of {self.place.base} can't be trusted: {problem}",
+                        hint="name the file of the authority that signed it in SSL_CERT_FILE",
+                    ) from error
+            else:
+                again = status in AGAIN and status not in accept and not _is_blocked(data)
+                if not again or attempt + 1 == tries:
+                    return self._read(status, headers, data, accept)
+                problem = f"status {status}"
+                said = headers.get("retry-after", "")
+                wait = min(MOST_WAIT, float(said)) if said.isdecimal() else wait
+            if attempt + 1 < tries:
+                time.sleep(wait)
+        raise IndexFileError(
+            f"{self.place.base} can't be reached: {problem}", hint="check that it runs"
+        )
+
+    def _send(
+        self, method: str, url: str, content: bytes | None, kind: str
+    ) -> tuple[int, Mapping[str, str], bytes]:
+        """(status, headers, body), read no further than an answer may be long."""
+        data = bytearray()
+        headers = {"Content-Type": kind} if content is not None else {}
+        with self._client.stream(method, url, content=content, headers=headers) as answer:
+            for part in answer.iter_bytes():
+                data += part
+                if len(data) > LONGEST_ANSWER:
+                    raise IndexFileError(f"{self.place.base} sent an answer that is too large")
+        return int(answer.status_code), answer.headers, bytes(data)
+
+    def _read(
+        self, status: int, headers: Mapping[str, str], data: bytes, accept: tuple[int, ...]
+    ) -> Any:
+        base = self.place.base
+        if 300 <= status < 400:  # not followed: texts and the key go to whom the user named
+            raise EngineError(
+                f"{base} redirects to {headers.get('location', 'elsewhere')} ({status})",
+                status=status,
+                hint="if that is right, use that URL",
+            )
+        if status in (401, 403) and not _is_blocked(data):
+            raise EngineError(
+                f"{base} rejected the user or the key ({status})",
+                status=status,
+                hint=f"put USER:PASSWORD or an API key into {keys.INDEX_VARIABLE}",
+            )
+        try:
+            answer = json.loads(data) if data else {}
+        except (ValueError, RecursionError) as error:
+            raise EngineError(
+                f"{base} did not answer with JSON ({status})",
+                status=status,
+                hint="check the URL, and whether there is a proxy in between",
+            ) from error
+        if status >= 400 and status not in accept:
+            raise self.refused(status, answer.get("error") if isinstance(answer, dict) else None)
+        return answer
+
+    def refused(self, status: int, error: Any) -> IndexFileError:
+        """What an engine's error means; error: the object it sends."""
+        error = error if isinstance(error, dict) else {"reason": str(error or "")}
+        kind, reason = str(error.get("type", "")), _short(str(error.get("reason", "")))
+        place = self.place
+        if kind == "index_not_found_exception":
+            return NoIndexError(f"there is no index at {place}", hint="make one with qrank init")
+        if kind == "cluster_block_exception":
+            if "disk" in reason or "flood" in reason or "read-only-allow-delete" in reason:
+                return EngineError(
+                    f"a disk of {place.base} is too full, so that {place.name} is read-only",
+                    status=status,
+                    kind=kind,
+                    hint="give it more room, then run this again",
+                )
+            return EngineError(f"{place} can't be written now: {reason}", status=status, kind=kind)
+        if status == 503 or (kind == "search_phase_execution_exception" and "shard" in reason):
+            return EngineError(
+                f"a part of {place} is not available now: {reason or kind}",
+                status=status,
+                kind=kind,
+                hint="check that all its nodes run",
+            )
+        return EngineError(f"{place} answers {status}: {reason or kind}", status=status, kind=kind)
+
+
+def _headers(key: str | None) -> dict[str, str]:
+    """What authenticates: USER:PASSWORD, "SCHEME VALUE" as it is, else an API key."""
+    if not key:
+        return {}
+    if " " in key:
+        return {"Authorization": key}
+    if ":" in key:
+        from base64 import b64encode
+
+        return {"Authorization": f"Basic {b64encode(key.encode()).decode()}"}
+    return {"Authorization": f"ApiKey {key}"}
+
+
+def _content(body: Any, lines: Lines | None) -> tuple[bytes | None, str]:
+    if lines is not None:
+        text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+        return text.encode("utf-8", "backslashreplace"), "application/x-ndjson"
+    if body is None:
+        return None, ""
+    return json.dumps(body).encode(), "application/json"
+
+
+def _query(options: Options) -> str:
+    values = {
+        name: str(value).lower() if isinstance(value, bool) else str(value)
+        for name, value in options.items()
+    }
+    return "&".join(f"{name}={quote(value, safe='')}" for name, value in values.items())
+
+
+def _is_blocked(data: bytes) -> bool:
+    return b"cluster_block_exception" in data and b"state not recovered" not in data
+
+
+def _short(text: str) -> str:
+    return " ".join(text.split())[:200]

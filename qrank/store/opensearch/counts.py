@@ -1,0 +1,203 @@
+"""What an index in an engine holds, counted: fields, files, and whether all is there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from qrank.analysis.language import LANGUAGES
+from qrank.errors import IndexFileError
+from qrank.results import Check, FieldCount, IndexedFile, ValueCount
+from qrank.store.interface import StoredModel
+from qrank.store.opensearch import entries
+from qrank.store.opensearch.queries import BETWEEN, Query, escaped
+from qrank.store.opensearch.reading import MOST, Reader
+from qrank.store.opensearch.state import FORMAT, State
+from qrank.store.opensearch.writing import Writer
+
+FREQUENT = 5  # values of each field that a list of fields names
+PRECISION = 40_000  # different values that are counted exactly
+
+
+def languages(state: State) -> list[str]:
+    """The languages that documents are in, in the order of qrank.analysis."""
+    return [name for name in LANGUAGES if name in state.languages]
+
+
+def _terms(field: str, size: int = MOST) -> dict[str, Any]:
+    order = [{"_count": "desc"}, {"_key": "asc"}]
+    return {"terms": {"field": field, "size": size, "order": order}}
+
+
+def _distinct(field: str) -> dict[str, Any]:
+    return {"cardinality": {"field": field, "precision_threshold": PRECISION}}
+
+
+def field_kinds(reader: Reader, query: Query) -> dict[str, list[str]]:
+    """The names of all fields, each with the kinds of its values."""
+    found: dict[str, list[str]] = {}
+    groups = reader.groups(query, kinds=_terms("field_kinds"))
+    for key in sorted(bucket["key"] for bucket in groups["kinds"]["buckets"]):
+        name, _, kind = key.partition(BETWEEN)
+        found.setdefault(name, []).append(kind)
+    return found
+
+
+def fields(reader: Reader, query: Query) -> list[FieldCount]:
+    """The fields of what matches, the most frequent first, with their most frequent values."""
+    kinds = field_kinds(reader, query)
+    names = reader.groups(query, names=_terms("facet_names"))["names"]["buckets"]
+    found = []
+    for bucket in names:
+        counted, distinct = values(reader, query, bucket["key"], FREQUENT)
+        held = kinds.get(bucket["key"], [])
+        found.append(FieldCount(bucket["key"], held, bucket["doc_count"], distinct, counted))
+    return sorted(found, key=lambda field: (-field.records, field.name))
+
+
+def values(reader: Reader, query: Query, name: str, limit: int) -> tuple[list[ValueCount], int]:
+    """(the most frequent values of a field in what matches, how many there are: MOST at most)."""
+    start = name + BETWEEN
+    asked = _terms("facets")
+    asked["terms"]["include"] = f"{escaped(start)}.*"
+    buckets = reader.groups(query, values=asked)["values"]["buckets"]
+    found = [ValueCount(b["key"].removeprefix(start), b["doc_count"]) for b in buckets]
+    return found[:limit], len(found)
+
+
+def indexed_files(reader: Reader, path: str, models: Sequence[StoredModel]) -> list[IndexedFile]:
+    """The files at and below a path, each with what is in it, by path and collection."""
+    from qrank.names import composed
+
+    below: Query = {"term": {"above": {"value": composed(path.rstrip("/"))}}}
+    vectors: dict[str, int] = {}
+    if models:
+        held: Query = {"exists": {"field": f"v{models[0].id}"}}
+        groups = reader.groups(reader.visible("chunk", below, held), v=_terms("version"))
+        vectors = {b["key"]: b["doc_count"] for b in groups["v"]["buckets"]}
+    found: dict[tuple[str, str], IndexedFile] = {}
+    hits = reader.all(reader.visible("file", below), ["version"], True)
+    for source in sorted(
+        (h["_source"] for h in hits), key=lambda s: (s["path"], s["collection"], s["member"])
+    ):
+        key = (source["path"], source["collection"])
+        own = vectors.get(source["version"], 0)
+        if before := found.get(key):
+            chunks = before.chunks + source["chunks"]
+            found[key] = replace(before, chunks=chunks, vectors=before.vectors + own)
+            continue
+        found[key] = IndexedFile(
+            source["path"],
+            source["collection"],
+            entries.signature(source),
+            bytes.fromhex(source["hash"]),
+            source["title"],
+            source["indexed"],
+            source["note"],
+            source["chunks"],
+            own,
+        )
+    return list(found.values())
+
+
+def status(reader: Reader, models: Sequence[StoredModel]) -> dict[str, Any]:
+    """What the index holds, as `qrank status --json` says it."""
+    own: Query = {"term": {"member": ""}}
+    files = reader.groups(reader.visible("file", own), names=_terms("collection"))
+    asked = {"passages": _distinct("passage")}
+    for model in models:
+        held = {"filter": {"exists": {"field": f"v{model.id}"}}}
+        asked[f"v{model.id}"] = held | {"aggs": {"n": _distinct("passage")}}
+        cut = {"filter": {"term": {"truncated": model.id}}}
+        asked[f"cut{model.id}"] = cut | {"aggs": {"n": _distinct("passage")}}
+    chunks = reader.groups(reader.visible("chunk"), **asked)
+    name = reader.engine.place.name
+    stats = reader.engine.ask("GET", f"/{name}/_stats/store")
+    names = sorted(files["names"]["buckets"], key=lambda bucket: str(bucket["key"]))
+    return {
+        "schema": 1,
+        "db": str(reader.engine.place),
+        "files": files["hits"],
+        "chunks": chunks["hits"],
+        "unique_texts": chunks["passages"]["value"],
+        "bytes": stats["_all"]["total"]["store"]["size_in_bytes"],
+        "collections": [{"name": b["key"], "files": b["doc_count"]} for b in names],
+        "models": [
+            {
+                "name": model.name,
+                "sha256": model.sha256,
+                "dims": model.dims,
+                "vectors": chunks[f"v{model.id}"]["n"]["value"],
+                "truncated": chunks[f"cut{model.id}"]["n"]["value"],
+            }
+            for model in models
+        ],
+    }
+
+
+def check(reader: Reader, models: Sequence[StoredModel]) -> list[Check]:
+    """Whether the engine has all that belongs together."""
+    found = [Check("version", "ok", f"index version {FORMAT} in a search engine")]
+    name = reader.engine.place.name
+    try:
+        health = reader.engine.ask("GET", f"/_cluster/health/{name},{name}-meta")
+        colour = health["status"]
+        detail = f"{health['number_of_nodes']} nodes, {health['active_shards']} shards active"
+        if colour == "red":
+            found.append(Check("shards", "fail", f"some are missing: {detail}", "start all nodes"))
+        elif colour == "yellow":
+            lacking = f"{health['unassigned_shards']} copies are missing: {detail}"
+            found.append(Check("shards", "warn", lacking, "start more nodes, or want fewer copies"))
+        else:
+            found.append(Check("shards", "ok", detail))
+        found.append(_chunks(reader))
+        found.append(_vectors(reader, models))
+        state = reader.shared.read()
+        left = len(state.pending)
+        detail = f"{left} unfinished" if left else "none unfinished"
+        found.append(Check("transactions", "ok", detail))
+    except IndexFileError as error:
+        found.append(Check("engine", "fail", str(error)))
+    return found
+
+
+def _chunks(reader: Reader) -> Check:
+    announced = reader.groups(reader.visible("file"), n={"sum": {"field": "chunks"}})
+    held = reader.count(reader.visible("chunk"))
+    expected = int(announced["n"]["value"])
+    if held == expected:
+        return Check("chunks", "ok", "intact")
+    detail = f"{held} chunks of {expected} are there"
+    return Check("chunks", "fail", detail, "run qrank index again, into a new index")
+
+
+def _vectors(reader: Reader, models: Sequence[StoredModel]) -> Check:
+    for model in models[:1]:
+        without: Query = {"bool": {"must_not": [{"exists": {"field": f"v{model.id}"}}]}}
+        if missing := reader.count(reader.visible("chunk", without)):
+            detail = f"{missing} chunks have no vector of {model.name}"
+            return Check("vectors", "warn", detail, "run qrank index again")
+    return Check("vectors", "ok", "complete" if models else "none")
+
+
+def tidy(reader: Reader, writer: Writer) -> None:
+    """Drop the vectors of models that were taken out, what deleted entries take, and languages
+    that no document is in any more."""
+    name = reader.engine.place.name
+    held = reader.engine.ask("GET", f"/{name}/_mapping")
+    properties = next(iter(held.values()))["mappings"]["properties"]
+    models = {f"v{model.id}" for model in reader.shared.read().models}
+    for field in properties:
+        if field.startswith("v") and field[1:].isdigit() and field not in models:
+            script = "ctx._source.remove(params.field)"
+            writer.update({"exists": {"field": field}}, script, {"field": field})
+    path = f"/{name}/_forcemerge"
+    reader.engine.ask("POST", path, options={"only_expunge_deletes": True})
+    buckets = reader.groups(reader.visible("file"), spoken=_terms("language"))["spoken"]["buckets"]
+    spoken = [bucket["key"] for bucket in buckets if bucket["key"]]
+
+    def apply(state: State) -> None:
+        state.languages = spoken
+
+    reader.shared.change(apply)

@@ -1,0 +1,288 @@
+"""What of the store in a search engine opens it, puts documents in and takes them out."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from qrank.closing import Closing
+from qrank.errors import IndexFileError
+from qrank.results import (
+    IndexedFile,
+    Signature,
+)
+from qrank.store.filters import Filter
+from qrank.store.interface import (
+    ChunkText,
+    Claims,
+    NewDocument,
+    SkippedFile,
+    StoredFile,
+    StoredModel,
+)
+from qrank.store.opensearch import counts, entries, queries, state
+from qrank.store.opensearch.claims import open_claims
+from qrank.store.opensearch.client import Engine
+from qrank.store.opensearch.queries import Query, phrase
+from qrank.store.opensearch.reading import MOST, PAGE, Reader
+from qrank.store.opensearch.writing import Writer
+from qrank.urls import IndexUrl
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+class Documents(Closing):
+    """The documents of an index in an engine, its models and vectors, to be changed."""
+
+    def __init__(self, place: IndexUrl, *, write: bool = False) -> None:
+        """Open the index at place; with write, make it when it is missing."""
+        self.path: IndexUrl = place
+        self._engine = Engine(place)
+        try:
+            if write:
+                state.create(self._engine, None, None)
+            self._shared = state.Shared(self._engine)
+            self._shared.read()
+        except BaseException:
+            self._engine.close()
+            raise
+        self._reader = Reader(self._engine, self._shared)
+        self._writer = Writer(self._reader)
+
+    def close(self) -> None:
+        """Let go of it; what was not committed is undone."""
+        try:
+            self._writer.close()
+        finally:
+            self._engine.close()
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All that is written inside becomes visible together at the end, or not at all."""
+        self._writer.active = True
+        self._forget()
+        try:
+            try:
+                yield
+            except BaseException:
+                self._writer.rollback()
+                raise
+            self._writer.commit()
+        finally:
+            self._writer.active = False
+            self._forget()
+
+    def _forget(self) -> None:
+        """What was read may be no longer so."""
+
+    def hold(self, collection: str) -> None:
+        """Keep others from changing a collection until the store is closed."""
+        self._writer.hold(collection)
+
+    @contextmanager
+    def _checked(self) -> Iterator[None]:
+        """What is read is as qrank writes it; raises IndexFileError where it is not."""
+        try:
+            yield
+        except (KeyError, TypeError, ValueError, AttributeError, sqlite3.DatabaseError) as error:
+            raise IndexFileError(
+                f"{self.path} holds what qrank does not write: {error}",
+                hint="index the files into a new one",
+            ) from error
+
+    def _before(self) -> None:
+        if self._writer.active:
+            self._writer.before_reading()
+
+    def _kind(self, kind: str, *asked: Query) -> Query:
+        self._before()
+        return self._reader.visible(kind, *asked)
+
+    def _chunks_that(self, filter: Filter, *asked: Query) -> Query:
+        """What chunks that pass a filter match, phrases included."""
+        passes = queries.of_chunk(filter, self._reader.exists)
+        query = self._kind("chunk", *asked, *passes, *map(phrase, filter.required))
+        query["bool"]["must_not"] += map(phrase, filter.excluded)
+        return query
+
+    # Documents
+
+    def files(self, collection: str) -> dict[str, StoredFile]:
+        """The files of a collection by path."""
+        asked: tuple[Query, ...] = ({"term": {"collection": collection}}, {"term": {"member": ""}})
+        names = ["file", "path", "hash", "extractor", "size", "mtime", "ctime"]
+        found: dict[str, StoredFile] = {}
+        with self._checked():
+            query = self._kind("file", *asked)
+            for hit in self._reader.all(query, ["version"], names, size=MOST):
+                file = hit["_source"]
+                found[file["path"]] = StoredFile(
+                    file["file"],
+                    file["path"],
+                    entries.signature(file),
+                    bytes.fromhex(file["hash"]),
+                    file["extractor"],
+                )
+        return found
+
+    def add_document(self, document: NewDocument) -> None:
+        """Put a document in, in place of what was there under the same path."""
+        self._writer.add(document)
+
+    def skipped_files(self, collection: str) -> dict[str, SkippedFile]:
+        """The files of a collection that were skipped, by path."""
+        query = self._kind("skipped", {"term": {"collection": collection}})
+        found: dict[str, SkippedFile] = {}
+        with self._checked():
+            for hit in self._reader.all(query, ["file"], True, size=MOST):
+                file = hit["_source"]
+                found[file["path"]] = SkippedFile(
+                    file["path"],
+                    entries.signature(file),
+                    file["extractor"],
+                    file["skipped"],
+                    file["reason"],
+                )
+        return found
+
+    def add_skipped(self, collection: str, file: SkippedFile) -> None:
+        """Note that a file was skipped; what was there under the same path goes."""
+        self._writer.skip(collection, file)
+
+    def add_note(self, collection: str, path: str, note: str) -> None:
+        """Keep what of a file was passed over, and why."""
+        self._writer.note(collection, path, note)
+
+    def locations(self, filter: Filter) -> list[str]:
+        """Where the documents are that pass a filter, in order."""
+        query = self._kind("file", *queries.of_file(filter, self._reader.exists))
+        hits = self._reader.all(query, ["version"], ["path", "member"], size=MOST)
+        with self._checked():
+            return sorted({entries.place_of(hit["_source"]) for hit in hits})
+
+    def indexed_files(self, path: str) -> list[IndexedFile]:
+        """The files at and below a path, by path and collection."""
+        self._before()
+        with self._checked():
+            return counts.indexed_files(self._reader, path, self.models())
+
+    def remove_skipped(self, collection: str, paths: Iterable[str]) -> None:
+        """Forget that files were skipped."""
+        self._writer.unskip(collection, paths)
+
+    def touch_document(self, file_id: int, signature: Signature) -> None:
+        """Note a file's new signature when its content is the same."""
+        self._writer.touch(file_id, signature)
+
+    def remove_documents(self, file_ids: Iterable[int]) -> None:
+        """Take documents and their chunks out, with their vectors."""
+        ids = list(file_ids)
+        if ids:
+            self._writer.remove(ids)
+
+    def remove_orphans(self, most: int = -1) -> bool:
+        """Nothing to do: a vector is part of a chunk's entry."""
+        return False
+
+    # Models and vectors
+
+    def models(self) -> list[StoredModel]:
+        """The embedding models whose vectors are held, the one that is searched with first."""
+        return list(self._shared.read().models)
+
+    def add_model(self, model: StoredModel) -> StoredModel:
+        """Note a model (its id is ignored) and return it with the id it got."""
+        made: list[StoredModel] = []
+
+        def number(shared: state.State) -> None:
+            made[:] = [replace(model, id=shared.next_model)]
+            shared.next_model += 1
+
+        self._shared.change(number)
+        mapped = {f"v{made[0].id}": self._shared.read().dialect.vector(model.dims)}
+        self._engine.ask("PUT", f"/{self.path.name}/_mapping", {"properties": mapped})
+
+        def add(shared: state.State) -> None:
+            if made[0] not in shared.models:
+                shared.models.append(made[0])
+
+        self._shared.change(add)
+        return made[0]
+
+    def remove_model(self, model: int) -> None:
+        """Take a model out; its vectors' room is given back by vacuum."""
+
+        def remove(shared: state.State) -> None:
+            shared.models = [held for held in shared.models if held.id != model]
+
+        self._writer.change(remove)
+
+    def missing_vectors(self, model: int, passages: Sequence[int] | None = None) -> list[int]:
+        """The passages without a vector of the model, in the order they were indexed."""
+        without: Query = {"bool": {"must_not": [{"exists": {"field": f"v{model}"}}]}}
+        if passages is None:
+            self._writer.show(force=True)
+            query = self._kind("chunk", without)
+            hits = self._reader.all(query, ["id"], ["passage"], size=MOST)
+            return [*dict.fromkeys(hit["_source"]["passage"] for hit in hits)]
+        found: set[int] = set()
+        for at in range(0, len(passages), MOST):
+            wanted: Query = {"terms": {"passage": list(passages[at : at + MOST])}}
+            query = self._kind("chunk", wanted, without)
+            hits = self._reader.all(query, ["id"], ["passage"], size=MOST)
+            found.update(hit["_source"]["passage"] for hit in hits)
+        return [passage for passage in passages if passage in found]
+
+    @contextmanager
+    def claims(self) -> Iterator[Claims]:
+        """What this process has claimed of the passages to embed."""
+        with open_claims(self._engine) as made:
+            yield made
+            self._writer.show(force=True)
+
+    def count_missing(self, model: int) -> tuple[int, int]:
+        """(passages without a vector of the model, passages), estimated above 40,000."""
+        count = {"cardinality": {"field": "passage", "precision_threshold": 40_000}}
+        without = {"bool": {"must_not": [{"exists": {"field": f"v{model}"}}]}}
+        missing = {"filter": without, "aggs": {"passages": count}}
+        found = self._reader.groups(self._kind("chunk"), passages=count, missing=missing)
+        lacking = int(found["missing"]["passages"]["value"])
+        return lacking, max(lacking, int(found["passages"]["value"]))
+
+    def passage_texts(self, passages: Sequence[int]) -> list[ChunkText]:
+        """What the texts of passages are made from, in the order asked, as far as they exist."""
+        found: dict[int, ChunkText] = {}
+        names = ["passage", "path", "member", "title", "heading", "text"]
+        with self._checked():
+            for at in range(0, len(passages), PAGE):
+                query = self._kind("chunk", {"terms": {"passage": list(passages[at : at + PAGE])}})
+                body = {"query": query, "_source": names, "size": MOST}
+                for hit in self._reader.hits(body | {"collapse": {"field": "passage"}}):
+                    held = hit["_source"]
+                    place = entries.place_of(held)
+                    text = (place, held["title"], held["heading"], held["text"])
+                    found[held["passage"]] = ChunkText(held["passage"], *text)
+        return [found[passage] for passage in passages if passage in found]
+
+    def add_vectors(
+        self, model: int, passages: Sequence[int], unit_vectors: NDArray[np.float32]
+    ) -> None:
+        """Add unit vectors of shape (len(passages), dims) for passages that have none yet."""
+        held = next((each for each in self.models() if each.id == model), None)
+        if held is None:
+            raise IndexFileError(f"{self.path} has no model {model}")
+        if len(passages):
+            self._writer.vectors(held, passages, unit_vectors)
+
+    def mark_truncated(self, model: int, passages: Iterable[int]) -> None:
+        """Note that the model did not read the ends of passages."""
+        self._writer.truncated(model, list(passages))
+
+    def languages(self) -> list[str]:
+        """The languages that documents are in, or were in since the last vacuum."""
+        return counts.languages(self._shared.read())

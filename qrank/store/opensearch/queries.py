@@ -1,0 +1,201 @@
+"""A filter, terms and phrases as an engine's queries."""
+
+from __future__ import annotations
+
+import re
+import struct
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from qrank.names import composed
+from qrank.store.filters import Condition, FileTest, Filter, Phrase, Test
+
+Query = dict[str, Any]
+MOST_PREFIXED = 50  # terms that a prefix stands for, the most frequent
+BETWEEN = "\x1f"  # the parts of a value that is indexed with its field's name
+_LETTERS = "0-9A-Za-z_\u00aa-\uffff"  # about what \\w is
+_OF_FILE = {"size": "size", "title": "folded_title", "path": "folded_location"}
+_OF_FILE |= {"collection": "folded_collection", "language": "language"}
+
+
+def every(*queries: Query) -> Query:
+    """What all of some queries match; none of it counts for a score."""
+    return {"bool": {"filter": list(queries)}}
+
+
+def any_of(queries: Sequence[Query]) -> Query:
+    """What any of some queries matches."""
+    if len(queries) == 1:
+        return queries[0]
+    return {"bool": {"should": list(queries), "minimum_should_match": 1}}
+
+
+def phrase(asked: Phrase) -> Query:
+    """What has a phrase, scored."""
+    field = "title_terms" if asked.title else "body" if asked.own else "terms"
+    queries = [_sequence(field, asked.terms, asked.open_end)]
+    return any_of(queries + [_sequence(field, terms, False) for terms in asked.variants])
+
+
+def _sequence(field: str, terms: Sequence[str], open_end: bool) -> Query:
+    if len(terms) == 1:
+        return _prefix(field, terms[0]) if open_end else {"term": {field: {"value": terms[0]}}}
+    kind = "match_phrase_prefix" if open_end else "match_phrase"
+    return {kind: {field: {"query": " ".join(terms)}}}
+
+
+def _prefix(field: str, start: str) -> Query:
+    rewrite = f"top_terms_blended_freqs_{MOST_PREFIXED}"
+    return {"prefix": {field: {"value": start, "rewrite": rewrite}}}
+
+
+def scored(
+    terms: Sequence[str],
+    prefixes: Sequence[str],
+    variants: Mapping[str, Sequence[str]],
+    filter: Filter,
+    passes: Sequence[Query],
+    hidden: Sequence[Query],
+) -> Query:
+    """What `Store.bm25` asks for. passes, hidden: what else must and must not match."""
+    should: list[Query] = [{"term": {"terms": {"value": term}}} for term in terms]
+    should += [_prefix("terms", start) for start in prefixes]
+    for language, own in variants.items():
+        spoken: Query = {"term": {"language": language}}
+        words = [{"term": {"terms": {"value": term}}} for term in own]
+        should.append({"bool": {"filter": spoken, "should": words, "minimum_should_match": 1}})
+    must = [phrase(each) for each in filter.required]
+    if should:
+        must.append({"bool": {"should": should, "minimum_should_match": 1}})
+    refused = [*map(phrase, filter.excluded), *hidden]
+    return {"bool": {"must": must, "filter": list(passes), "must_not": refused}}
+
+
+def of_file(filter: Filter, exists: Callable[[Query], bool]) -> list[Query]:
+    """What a filter asks of a document, but for dates and fields. exists: whether some document
+    matches."""
+    found: list[Query] = []
+    if filter.collections:
+        found.append({"terms": {"collection": list(filter.collections)}})
+    return found + _of_path(filter, exists)
+
+
+def of_chunk(filter: Filter, exists: Callable[[Query], bool]) -> list[Query]:
+    """What a filter asks of a chunk, but for phrases."""
+    found = of_file(filter, exists)
+    bounds = {"gte": filter.since_ns, "lt": filter.until_ns}
+    if times := {sign: moment for sign, moment in bounds.items() if moment is not None}:
+        found.append({"range": {"date": times}})
+    for condition in filter.conditions:
+        found.append(_condition(condition, exists))
+    return found
+
+
+def _condition(condition: Condition, exists: Callable[[Query], bool]) -> Query:
+    tests = any_of([
+        _file_test(test, exists) if isinstance(test, FileTest) else _test(test)
+        for test in condition.tests
+    ])  # fmt: skip
+    return {"bool": {"must_not": [tests]}} if condition.negated else tests
+
+
+def _of_path(asked: Filter | FileTest, exists: Callable[[Query], bool]) -> list[Query]:
+    found: list[Query] = []
+    names = [composed(name.rstrip("/")) for name in asked.names]
+    named: Query = {"terms": {"above": names}}
+    if names and (not asked.paths or exists(named)):
+        found.append(named)
+    elif asked.paths:
+        globs = [composed(glob) for glob in asked.paths]
+        found.append(any_of([_glob(f, glob) for glob in globs for f in ("composed", "location")]))
+    if asked.suffixes:
+        ends = [suffix.lower()[::-1] for suffix in asked.suffixes]
+        found.append(any_of([{"prefix": {"reversed": {"value": end}}} for end in ends]))
+    return found
+
+
+def _glob(field: str, pattern: str) -> Query:
+    """A glob in which * and ? stand for slashes, too."""
+    parts = re.findall(r"\[\^?\]?[^\]]*\]|.", pattern, re.DOTALL)
+    if not any(len(part) > 1 for part in parts):
+        return {"wildcard": {field: {"value": pattern.replace("\\", "\\\\")}}}
+    made = "".join(
+        _bracket(part) if len(part) > 1 else {"*": ".*", "?": "."}.get(part) or escaped(part)
+        for part in parts
+    )
+    return {"regexp": {field: {"value": made, "flags": "NONE"}}}
+
+
+def _bracket(part: str) -> str:
+    inner = part[1:-1]
+    negated = inner.startswith("^")
+    kept = "".join(char if char == "-" else escaped(char) for char in inner[negated:])
+    return f"[{'^' if negated else ''}{kept}]"
+
+
+def escaped(text: str) -> str:
+    """Text as it is in a regular expression of Lucene's."""
+    return "".join(char if char.isalnum() else f"\\{char}" for char in text)
+
+
+def _wild(text: str) -> str:
+    return re.sub(r"([*?\\])", r"\\\1", text)
+
+
+def _text(field: str, before: str, test: Test | FileTest) -> list[Query]:
+    """What a text must be like that is indexed with something before it."""
+    found: list[Query] = []
+    if test.text is not None:
+        found.append({"term": {field: {"value": before + test.text}}})
+    if test.part is not None:
+        found.append({"wildcard": {field: {"value": f"{_wild(before)}*{_wild(test.part)}*"}}})
+    if test.word is not None:
+        start, end = f"(.*[^{_LETTERS}])?", f"([^{_LETTERS}].*)?"
+        words = f"{escaped(before)}{start}{escaped(test.word)}{end}"
+        found.append({"regexp": {field: {"value": words, "flags": "NONE"}}})
+    return found
+
+
+def _test(test: Test) -> Query:
+    return any_of([_of_field(name, test) for name in test.names])
+
+
+def _of_field(name: str, test: Test) -> Query:
+    found = _text("field_values", name + BETWEEN, test)
+    before = f"{name}{BETWEEN}{test.kind}{BETWEEN}"
+    signs = {"<": "lt", "<=": "lte", ">": "gt", ">=": "gte"}
+    for sign, bound in test.bounds:
+        # All numbers of the field are between these two.
+        ends = {"gte": before} if sign.startswith("<") else {"lt": before + "g"}
+        found.append({"range": {"field_numbers": ends | {signs[sign]: before + sortable(bound)}}})
+    if test.kind and not test.bounds:
+        found.append({"term": {"field_kinds": {"value": f"{name}{BETWEEN}{test.kind}"}}})
+    return every(*found) if found else {"term": {"field_names": {"value": name}}}
+
+
+def _file_test(test: FileTest, exists: Callable[[Query], bool]) -> Query:
+    found: list[Query] = []
+    if test.column == "mtime":
+        signs = {"<": "lt", "<=": "lte", ">": "gt", ">=": "gte"}
+        found += [{"range": {"mtime": {signs[s]: round(b * 1e9)}}} for s, b in test.bounds]
+    elif test.column:
+        column = _OF_FILE[test.column]
+        signs = {"<": "lt", "<=": "lte", ">": "gt", ">=": "gte"}
+        found += _text(column, "", test)
+        found += [{"range": {column: {signs[s]: b}}} for s, b in test.bounds]
+    found += _of_path_test(test, exists)
+    return every(*found) if found else {"match_all": {}}
+
+
+def _of_path_test(test: FileTest, exists: Callable[[Query], bool]) -> list[Query]:
+    return _of_path(test, exists) if test.names or test.paths or test.suffixes else []
+
+
+def sortable(number: float) -> str:
+    """A number as text whose order is the numbers'.
+
+    >>> sortable(-2.0) < sortable(-1.5) < sortable(0.0) < sortable(1e9)
+    True
+    """
+    [bits] = struct.unpack(">Q", struct.pack(">d", number + 0.0))
+    return f"{bits ^ (0xFFFFFFFFFFFFFFFF if bits >> 63 else 1 << 63):016x}"

@@ -1,0 +1,138 @@
+"""What all who use an index in an engine share: one entry, changed as a whole or not at all.
+
+It says which transactions are not finished, and which versions of documents they replaced: who
+searches leaves both out. So all that a transaction wrote becomes visible with one change of it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from qrank.errors import IndexFileError, NoIndexError
+from qrank.store.interface import StoredModel
+from qrank.store.opensearch.client import Engine
+from qrank.store.opensearch.mapping import FIELDS, Dialect
+
+FORMAT = 1
+FRESH_SECONDS = 1.0  # that a reader takes what it read before for what is so
+TRIES = 50  # to change it, while others do
+ENTRY = "_doc/state"
+
+
+@dataclass(slots=True)
+class State:
+    """The entry. pending: transactions that are not finished, with their owners; gone: versions of
+    documents that were replaced or removed, with when that was (Unix time)."""
+
+    opensearch: bool = True
+    models: list[StoredModel] = field(default_factory=list)
+    next_model: int = 1
+    languages: list[str] = field(default_factory=list)
+    pending: dict[str, str] = field(default_factory=dict)
+    gone: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def dialect(self) -> Dialect:
+        """How the engine is spoken to."""
+        return Dialect(self.opensearch)
+
+
+def _parsed(source: Any, place: object) -> State:
+    try:
+        made = int(source["format"])
+        if made > FORMAT:
+            raise IndexFileError(
+                f"{place} was made by a newer version of qrank", hint="install that one"
+            )
+        return State(
+            opensearch=bool(source["opensearch"]),
+            models=[StoredModel(**model) for model in source["models"]],
+            next_model=int(source["next_model"]),
+            languages=[str(name) for name in source["languages"]],
+            pending={str(batch): str(owner) for batch, owner in source["pending"].items()},
+            gone={str(version): float(at) for version, at in source["gone"].items()},
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise IndexFileError(f"{place} is not an index of qrank", hint="name another") from error
+
+
+class Shared:
+    """The state of one index, as it was last read."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine, self._meta = engine, f"/{engine.place.name}-meta"
+        self._state: State | None = None
+        self._read_at = 0.0
+
+    def read(self) -> State:
+        """The state, as it was a second ago or later. Raises NoIndexError when there is none."""
+        if self._state is None or time.monotonic() - self._read_at > FRESH_SECONDS:
+            self._get()
+        assert self._state is not None
+        return self._state
+
+    def _get(self) -> tuple[State, dict[str, int]]:
+        answer = self._engine.ask("GET", f"{self._meta}/{ENTRY}", accept=(404,))
+        if not answer.get("found"):
+            place = self._engine.place
+            raise NoIndexError(f"there is no index at {place}", hint="make one with qrank init")
+        self._keep(_parsed(answer["_source"], self._engine.place))
+        assert self._state is not None
+        seen = {"if_seq_no": answer["_seq_no"], "if_primary_term": answer["_primary_term"]}
+        return self._state, seen
+
+    def _keep(self, state: State) -> None:
+        self._state, self._read_at = state, time.monotonic()
+
+    def change(self, apply: Callable[[State], None]) -> State:
+        """Change the state, together with whoever else does; apply may be called again, on what
+        another made of it, and also when the change was made already."""
+        for attempt in range(TRIES):
+            state, seen = self._get()
+            apply(state)
+            answer = self._engine.ask(
+                "PUT", f"{self._meta}/{ENTRY}", _entry(state), accept=(409,), options=seen
+            )
+            if answer.get("status") != 409:
+                self._keep(state)
+                return state
+            time.sleep(min(1.0, 0.01 * 2**attempt))
+        raise IndexFileError(f"{self._engine.place} is changed by too many others at once")
+
+
+def _entry(state: State) -> dict[str, Any]:
+    return asdict(state) | {"format": FORMAT}
+
+
+def create(engine: Engine, shards: int | None, replicas: int | None) -> bool:
+    """Make the index, unless it is there; returns whether it was made."""
+    name = engine.place.name
+    answer = engine.ask("GET", f"/{name}-meta/{ENTRY}", accept=(404,))
+    if answer.get("found"):
+        return False
+    version = engine.ask("GET", "/").get("version", {})
+    dialect = Dialect(version.get("distribution") == "opensearch")
+    settings = dialect.settings(shards, replicas)
+    meta = {
+        "settings": {
+            "number_of_shards": 1,
+            "number_of_replicas": settings["index"]["number_of_replicas"],
+        },
+        "mappings": {"dynamic": False, "properties": {}},
+    }
+    body = {"settings": settings, "mappings": {"dynamic": "strict", "properties": FIELDS}}
+    for path, made in ((f"/{name}", body), (f"/{name}-meta", meta)):
+        answer = engine.ask("PUT", path, made, accept=(400,))
+        error = answer.get("error")
+        if error and error.get("type") != "resource_already_exists_exception":
+            raise engine.refused(400, error)
+        if error and path == f"/{name}" and engine.ask("GET", f"{path}/_count")["count"]:
+            raise IndexFileError(
+                f"{engine.place} is not an index of qrank, but holds something", hint="name another"
+            )
+    first = _entry(State(opensearch=dialect.opensearch))
+    answer = engine.ask("PUT", f"/{name}-meta/_create/state", first, accept=(409,))
+    return bool(answer.get("status") != 409)

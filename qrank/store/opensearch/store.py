@@ -1,0 +1,338 @@
+"""The store in a search engine: `interface.py` says what each method does, docs/engines.md where
+it differs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from qrank.names import composed
+from qrank.results import (
+    Check,
+    FieldCount,
+    NewChunk,
+    StoredChunk,
+    ValueCount,
+)
+from qrank.store import Layout
+from qrank.store.filters import EVERYTHING, Filter
+from qrank.store.interface import (
+    NO_VARIANTS,
+    NewDocument,
+)
+from qrank.store.opensearch import counts, entries, mapping, queries, state
+from qrank.store.opensearch.client import Engine
+from qrank.store.opensearch.documents import Documents
+from qrank.store.opensearch.queries import Query, every
+from qrank.store.opensearch.reading import MOST, PAGE, Hit
+from qrank.urls import IndexUrl
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+SEEN_SECONDS, MOST_SEEN = 3.0, 4000  # chunks of a search are kept as long, so many at most
+SLACK = 50  # more that are nearest are asked for, as equal passages are several entries
+
+
+def create(place: IndexUrl, layout: Layout) -> bool:
+    """Make the index at place, empty, unless it is there; returns whether it was made."""
+    with Engine(place) as engine:
+        return state.create(engine, layout.shards, layout.replicas)
+
+
+class OpenSearchStore(Documents):
+    """An index that an engine holds. Every method may raise IndexFileError."""
+
+    # The engine rounds the lengths of texts to a byte, and looks for vectors along a graph.
+    exact_bm25 = exhaustive = False
+
+    def __init__(self, place: IndexUrl, *, write: bool = False) -> None:
+        """Open the index at place; with write, make it when it is missing."""
+        super().__init__(place, write=write)
+        self._seen: dict[int, StoredChunk] = {}
+        self._versions: dict[int, tuple[str, bool]] = {}  # of chunks: version, whether it is alone
+        self._found: dict[tuple[int, Filter], list[int]] = {}  # all chunks of passages
+        self._seen_at = 0.0
+
+    # Candidates
+
+    def bm25(
+        self,
+        terms: Sequence[str],
+        limit: int,
+        filter: Filter,
+        prefixes: Sequence[str] = (),
+        variants: Mapping[str, Sequence[str]] = NO_VARIANTS,
+    ) -> list[tuple[int, float]]:
+        """The limit best (chunk id, BM25 score) for any of terms, best first; 10,000 at most."""
+        if not terms and not prefixes and not variants and not filter.required:
+            return []
+        return self._scored(terms, limit, filter, prefixes, variants)
+
+    def _scored(
+        self,
+        terms: Sequence[str],
+        limit: int,
+        filter: Filter,
+        prefixes: Sequence[str],
+        variants: Mapping[str, Sequence[str]],
+        *asked: Query,
+    ) -> list[tuple[int, float]]:
+        self._before()
+        passes = [*asked, *queries.of_chunk(filter, self._reader.exists)]
+        hidden = self._reader.hidden()
+        body = {
+            "size": min(limit, MOST),
+            "query": queries.scored(terms, prefixes, variants, filter, passes, hidden),
+            "_source": mapping.SHOWN,
+            "sort": [{"_score": "desc"}, {"id": "asc"}],
+        }
+        hits = self._reader.hits(body, search_type="dfs_query_then_fetch")
+        self._keep(hits)
+        return [(hit["_source"]["id"], float(hit["_score"])) for hit in hits]
+
+    def term_scores(
+        self,
+        terms: Sequence[str],
+        chunks: Sequence[int],
+        prefixes: Sequence[str] = (),
+        variants: Mapping[str, Sequence[str]] = NO_VARIANTS,
+        filter: Filter = EVERYTHING,
+    ) -> dict[int, float]:
+        """What some terms, and the phrases that a filter requires, add to the scores of chunks."""
+        if not chunks:
+            return {}
+        among: Query = {"terms": {"id": list(chunks)}}
+        return dict(self._scored(terms, len(chunks), filter, prefixes, variants, among))
+
+    def nearest(
+        self, model: int, query: NDArray[np.float32], limit: int, filter: Filter
+    ) -> list[tuple[int, float]]:
+        """About the limit best (passage id, cosine) for a unit query, best first."""
+        k = min(MOST, max(2 * limit, limit + SLACK))
+        passes = self._chunks_that(filter)
+        dialect = self._shared.read().dialect
+        asked = dialect.nearest(f"v{model}", query.astype(float).tolist(), k, passes)
+        hits = self._reader.hits({"size": k, "query": asked, "_source": mapping.SHOWN})
+        self._keep(hits)
+        cosines: dict[int, float] = {}
+        chunks: dict[int, list[int]] = {}
+        for hit in hits:
+            source = hit["_source"]
+            cosines.setdefault(source["passage"], mapping.cosine(hit["_score"]))
+            chunks.setdefault(source["passage"], []).append(source["id"])
+        found = sorted(cosines.items(), key=lambda item: (-item[1], item[0]))
+        if len(found) > limit or len(hits) < k:  # all chunks of the first so many are there
+            kept = {(passage, filter): chunks[passage] for passage, _ in found[:limit]}
+            self._found |= kept
+        return found[:limit]
+
+    def cosines(
+        self, model: int, query: NDArray[np.float32], passages: Sequence[int]
+    ) -> dict[int, float]:
+        """Cosines with a unit query, of those passages that have a vector."""
+        dialect, name = self._shared.read().dialect, f"v{model}"
+        found: dict[int, float] = {}
+        for at in range(0, len(passages), PAGE):
+            wanted: Query = {"terms": {"passage": list(passages[at : at + PAGE])}}
+            among = self._kind("chunk", wanted, {"exists": {"field": name}})
+            asked = dialect.compared(name, query.astype(float).tolist(), among)
+            body = {"size": MOST, "query": asked, "_source": ["passage"]}
+            for hit in self._reader.hits(body | {"collapse": {"field": "passage"}}):
+                found[hit["_source"]["passage"]] = mapping.cosine(hit["_score"])
+        return found
+
+    def vectors(self, model: int, passages: Sequence[int]) -> tuple[list[int], NDArray[np.float32]]:
+        """(those of passages that have a vector, their unit vectors, of shape (n, dims))."""
+        import numpy as np
+
+        name = f"v{model}"
+        held: dict[int, list[float]] = {}
+        for at in range(0, len(passages), PAGE):
+            wanted: Query = {"terms": {"passage": list(passages[at : at + PAGE])}}
+            query = self._kind("chunk", wanted, {"exists": {"field": name}})
+            body = {"size": PAGE, "query": query, "_source": ["passage", name]}
+            for hit in self._reader.hits(body | {"collapse": {"field": "passage"}}):
+                held[hit["_source"]["passage"]] = hit["_source"][name]
+        ids = [passage for passage in passages if passage in held]
+        if not ids:
+            return [], np.empty((0, 0), dtype=np.float32)
+        with self._checked():
+            rows = np.array([held[passage] for passage in ids], dtype=np.float32)
+        return ids, rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+    def siblings(self, chunks: Sequence[int]) -> dict[int, int]:
+        """Of those chunks that are one of several in their document a number of that document."""
+        self._fetch(chunks)
+        found = {chunk: self._versions[chunk] for chunk in chunks if chunk in self._versions}
+        return {
+            chunk: entries.number(version)
+            for chunk, (version, single) in found.items()
+            if not single
+        }
+
+    def named_chunks(self, key: str, filter: Filter, limit: int) -> list[int]:
+        """The chunks of documents that have this name key (analysis/names.py) and pass the filter,
+        by document and place, limit at most."""
+        query = self._chunks_that(filter, {"term": {"names": key}})
+        order = [{name: "asc"} for name in ("path", "member", "id")]
+        hits = self._reader.hits(
+            {"size": min(limit, MOST), "query": query, "sort": order, "_source": mapping.SHOWN}
+        )
+        self._keep(hits)
+        return [hit["_source"]["id"] for hit in hits]
+
+    # Fetching
+
+    def _forget(self) -> None:
+        self._seen.clear()
+        self._versions.clear()
+        self._found.clear()
+
+    def _keep(self, hits: Sequence[Hit]) -> list[StoredChunk]:
+        """Chunks from hits; a search fetches what it has just found."""
+        old = time.monotonic() - self._seen_at > SEEN_SECONDS
+        if old or len(self._seen) > MOST_SEEN:
+            self._forget()
+            self._seen_at = time.monotonic()
+        found: list[StoredChunk] = []
+        with self._checked():
+            for hit in hits:
+                source = hit["_source"]
+                found.append(entries.stored_chunk(source))
+                self._seen[found[-1].id] = found[-1]
+                self._versions[found[-1].id] = (source["version"], source["single"])
+        return found
+
+    def _fetch(self, ids: Sequence[int]) -> None:
+        """Have chunks in what is kept."""
+        if time.monotonic() - self._seen_at > SEEN_SECONDS:
+            self._forget()
+        missing = [i for i in ids if i not in self._seen]
+        for at in range(0, len(missing), PAGE):
+            query = self._kind("chunk", {"terms": {"id": missing[at : at + PAGE]}})
+            body = {"size": PAGE, "query": query, "_source": mapping.SHOWN}
+            self._keep(self._reader.hits(body))
+
+    def chunks(self, ids: Iterable[int]) -> dict[int, StoredChunk]:
+        """Chunks by id, of those ids that are still there."""
+        wanted = list(ids)
+        self._fetch(wanted)
+        return {i: self._seen[i] for i in wanted if i in self._seen}
+
+    def ids_in_order(self, filter: Filter) -> list[int]:
+        """The ids of all chunks that pass a filter, by path and place."""
+        query = self._chunks_that(filter)
+        hits = self._reader.all(query, ["path", "member", "id"], ["id"], size=MOST)
+        return [hit["_source"]["id"] for hit in hits]
+
+    def _all_chunks(self, query: Query) -> list[StoredChunk]:
+        with self._checked():
+            return [
+                entries.stored_chunk(hit["_source"])
+                for hit in self._reader.all(query, ["id"], mapping.SHOWN)
+            ]
+
+    def chunks_by_hash(self, low: bytes, high: bytes) -> list[StoredChunk]:
+        """The chunks whose passage's hash is from low to high."""
+        bounds = {"gte": low.hex(), "lte": high.hex() + "g"}
+        return self._all_chunks(self._kind("chunk", {"range": {"passage_hash": bounds}}))
+
+    def chunks_of_passages(self, passages: Iterable[int], filter: Filter) -> dict[int, StoredChunk]:
+        """The chunks that hold one of passages and pass the filter, by chunk id."""
+        wanted = list(passages)
+        known = [self._found.get((passage, filter)) for passage in wanted]
+        ids = [i for each in known if each for i in each]
+        if all(each is not None for each in known) and all(i in self._seen for i in ids):
+            return {i: self._seen[i] for i in ids}
+        found: dict[int, StoredChunk] = {}
+        for at in range(0, len(wanted), PAGE):
+            among: Query = {"terms": {"passage": wanted[at : at + PAGE]}}
+            made = self._all_chunks(self._chunks_that(filter, among))
+            found |= {chunk.id: chunk for chunk in made}
+        return found
+
+    def chunks_of_file(self, path: str) -> list[StoredChunk]:
+        """The chunks of a file, or of a member at its location, in order."""
+        place = composed(path)
+        either = [{"term": {name: {"value": place}}} for name in ("composed", "location")]
+        found = self._all_chunks(self._kind("chunk", queries.any_of(either)))
+        if not found:
+            return []
+        first = min(chunk.collection for chunk in found)
+        held = [chunk for chunk in found if chunk.collection == first]
+        own = [chunk for chunk in held if composed(chunk.location) == place] or held
+        return sorted(own, key=lambda chunk: (chunk.member, chunk.chunk.start_byte, chunk.id))
+
+    def passage_ids(self, hashes: Sequence[bytes]) -> dict[bytes, int]:
+        """The passages that have one of these hashes."""
+        numbers = {entries.number(value): value for value in hashes}
+        known = self._writer.known(numbers) if self._writer.active else set()
+        others = [number for number in numbers if number not in known]
+        for at in range(0, len(others), PAGE):
+            query = self._kind("chunk", {"terms": {"passage": others[at : at + PAGE]}})
+            body = {"size": PAGE, "query": query, "_source": ["passage"]}
+            hits = self._reader.hits(body | {"collapse": {"field": "passage"}})
+            known.update(hit["_source"]["passage"] for hit in hits)
+        return {value: number for number, value in numbers.items() if number in known}
+
+    def documents(self, filter: Filter) -> Iterator[NewDocument]:
+        """All documents whose files pass the filter, by collection and path, as they went in."""
+        query = self._kind("file", *queries.of_file(filter, self._reader.exists))
+        view = self._reader.open_view()
+        order = ["collection", "path", "member", "version"]
+        for hit in self._reader.all(query, order, True, size=100, view=view):
+            with self._checked():
+                chunks = self._whole_chunks(hit["_source"]["version"], view)
+                made = entries.document(hit["_source"], chunks)
+            yield made
+
+    def _whole_chunks(self, version: str, view: str) -> Iterator[NewChunk]:
+        asked: Query = every({"term": {"kind": "chunk"}}, {"term": {"version": version}})
+        names = [*mapping.SHOWN, "body", "title_terms", "part"]
+        for hit in self._reader.all(asked, ["place"], names, view=view):
+            with self._checked():
+                made = entries.whole_chunk(hit["_source"])
+            yield made
+
+    # About the index itself
+
+    def count_chunks(self, filter: Filter = EVERYTHING) -> int:
+        """How many chunks the index holds, of those that pass the filter."""
+        return self._reader.count(self._chunks_that(filter))
+
+    def field_kinds(self) -> dict[str, list[str]]:
+        """The names of all fields, each with the kinds of its values."""
+        return counts.field_kinds(self._reader, self._kind("chunk"))
+
+    def field_examples(self, name: str, limit: int) -> list[str]:
+        """Some values of a field."""
+        found, _ = self.field_values(name, EVERYTHING, limit)
+        return [value.value for value in found]
+
+    def fields(self, filter: Filter) -> list[FieldCount]:
+        """The fields of what passes a filter, with their most frequent values."""
+        query = self._chunks_that(replace(filter, required=(), excluded=()))
+        return counts.fields(self._reader, query)
+
+    def field_values(self, name: str, filter: Filter, limit: int) -> tuple[list[ValueCount], int]:
+        """(the most frequent values of a field, in what passes a filter, how many there are)."""
+        query = self._chunks_that(replace(filter, required=(), excluded=()))
+        return counts.values(self._reader, query, name, limit)
+
+    def status(self) -> dict[str, Any]:
+        """What the index holds, as `qrank status --json` says it."""
+        self._before()
+        return counts.status(self._reader, self.models())
+
+    def check(self) -> list[Check]:
+        """Whether the index is whole."""
+        return counts.check(self._reader, self.models())
+
+    def vacuum(self) -> None:
+        """Give back the room of what was removed."""
+        self._writer.clean()
+        counts.tidy(self._reader, self._writer)

@@ -1,0 +1,472 @@
+"""Transactions: entries are written under a number that the state calls unfinished, and are seen
+when the state says otherwise (state.py). What was replaced goes then, and is deleted later."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from qrank.errors import IndexFileError
+from qrank.results import Signature
+from qrank.store.interface import NewDocument, SkippedFile, StoredModel
+from qrank.store.opensearch import entries
+from qrank.store.opensearch.entries import Entry
+from qrank.store.opensearch.leases import Lease
+from qrank.store.opensearch.queries import Query, every
+from qrank.store.opensearch.reading import MOST, Reader
+from qrank.store.opensearch.state import State
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+BULK_BYTES, BULK_ENTRIES = 4 << 20, 2000  # of one request
+SHOWN_SECONDS = 5.0  # between two times that vectors are made visible
+GONE_SECONDS = 5.0  # after which no search sees an older state any more
+DECIMALS = 6  # of the numbers of vectors
+TOUCH = (
+    "def s = params.files[ctx._source.file.toString()]; ctx._source.size = s[0]; "
+    "ctx._source.mtime = s[1]; ctx._source.ctime = s[2]; "
+    "if (ctx._source.dated == false) { ctx._source.date = s[1]; }"
+)
+
+
+class Writer:
+    """Writes to an index, transaction by transaction."""
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader, self._engine, self._shared = reader, reader.engine, reader.shared
+        self._path = f"/{self._engine.place.name}"
+        self._owner = secrets.token_hex(8)
+        self._leases: dict[str, Lease] = {}
+        self._batch = ""  # registered as unfinished
+        self._spoiled = False  # whether there are others, of transactions that failed
+        self._unshown, self._shown_at = False, time.monotonic()
+        self.active = False
+        self._reset()
+
+    def _reset(self) -> None:
+        self._entries: dict[str, Entry] = {}  # to be written
+        self._updates: list[tuple[str, int, Entry]] = []  # (id, file, what is changed)
+        self._deleted: list[tuple[str, int]] = []  # (id, file)
+        self._bytes = 0
+        self._heads: dict[tuple[int, str], Entry] = {}  # documents by (file, member)
+        self._removed: set[int] = set()  # files
+        self._replaced: set[str] = set()  # versions that this transaction made
+        self._passages: dict[int, list[tuple[str, int]]] = {}  # (id, file) of their entries
+        self._touched: dict[int, Signature] = {}
+        self._notes: dict[int, str] = {}
+        self._changes: list[Any] = []  # of the state
+        self._written = False  # whether entries of the batch were
+        self._stale = False  # whether there is something that no search sees yet
+        self._reader.own_batch, self._reader.own_hidden = "", []
+
+    def close(self) -> None:
+        """Give back what is held."""
+        self.show(force=True)
+        if self._batch or self._spoiled:
+            self._batch, self._spoiled = "", False
+
+            def end(state: State) -> None:
+                owners = state.pending.items()
+                state.pending = {batch: owner for batch, owner in owners if owner != self._owner}
+
+            self._shared.change(end)
+        for lease in self._leases.values():
+            lease.release()
+        self._leases.clear()
+
+    def hold(self, collection: str) -> None:
+        """Keep others from changing a collection until the end. Raises HeldError."""
+        if collection in self._leases:
+            self._leases[collection].require()
+            return
+        lease = Lease(self._engine, f"the collection {collection!r}", self._owner)
+        former = lease.take()
+        self._leases[collection] = lease
+        if former:
+            self._drop_unfinished({former})
+
+    def _drop_unfinished(self, owners: set[str]) -> None:
+        """Remove what runs that were killed left unfinished."""
+        state = self._shared.read()
+        batches = [batch for batch, owner in state.pending.items() if owner in owners]
+        if not batches:
+            return
+        self.refresh()
+        self._delete({"terms": {"batch": batches}})
+
+        def forget(state: State) -> None:
+            for batch in batches:
+                state.pending.pop(batch, None)
+
+        self.refresh()
+        self._shared.change(forget)
+
+    def _delete(self, query: Query) -> None:
+        path = f"{self._path}/_delete_by_query"
+        self._engine.ask("POST", path, {"query": query}, options={"conflicts": "proceed"})
+
+    # What a transaction may do
+
+    def add(self, document: NewDocument) -> None:
+        """Put a document in, in place of what was there under the same path."""
+        self._begin(document.collection)
+        head = entries.of_document(document, self._batch)
+        if document.member:
+            self._require_file(document)
+        self._forget(head["file"], document.member)
+        self._heads[head["file"], document.member] = head
+        count = 0
+        for entry in entries.of_chunks(document, head):
+            name = f"{head['version']}-{count}"
+            count += 1
+            self._entries[name] = entry
+            self._passages.setdefault(entry["passage"], []).append((name, head["file"]))
+            self._bytes += entries.size_of(entry)
+            if self._bytes >= BULK_BYTES or len(self._entries) >= BULK_ENTRIES:
+                self._send()
+        head |= {"kind": "file", "chunks": count, "indexed": time.time_ns(), "note": ""}
+
+    def _begin(self, collection: str) -> None:
+        if not self.active:
+            raise IndexFileError("what is written belongs into a transaction")
+        self.hold(collection)
+        if not self._batch:
+            self._batch = batch = secrets.token_hex(8)
+
+            def register(state: State) -> None:
+                state.pending[batch] = self._owner
+
+            self._shared.change(register)
+        self._reader.own_batch = self._batch
+
+    def _require_file(self, document: NewDocument) -> None:
+        """A member's file has an entry of its own, also when it was imported without."""
+        number = entries.file_number(document.collection, document.path)
+        own: tuple[Query, ...] = ({"term": {"file": number}}, {"term": {"member": ""}})
+        if (number, "") in self._heads or self._reader.exists(every(*own)):
+            return
+        from dataclasses import replace
+
+        bare = replace(document, member="", title="", language="", fields="", chunks=())
+        self.add(bare)
+
+    def _forget(self, file: int, member: str) -> None:
+        """What this transaction put in under a path is replaced, or removed."""
+        for key in [key for key in self._heads if key[0] == file and member in ("", key[1])]:
+            self._replaced.add(self._heads.pop(key)["version"])
+
+    def remove(self, files: Sequence[int]) -> None:
+        """Take documents out, with all that is in them."""
+        query = self._reader.visible("file", {"terms": {"file": list(files)}})
+        found = self._reader.groups(query, c={"terms": {"field": "collection", "size": MOST}})
+        for bucket in found["c"]["buckets"]:
+            self._begin(bucket["key"])
+        for file in files:
+            self._forget(file, "")
+            self._removed.add(file)
+        self._stale = self._stale or bool(files)
+
+    def skip(self, collection: str, file: SkippedFile) -> None:
+        """Note that a file was skipped; what was there under the same path goes."""
+        self._begin(collection)
+        number = entries.file_number(collection, file.path)
+        self._forget(number, "")
+        self._removed.add(number)
+        self._entries[f"skipped-{number}"] = {
+            "kind": "skipped",
+            "file": number,
+            "collection": collection,
+            "path": file.path,
+            "size": file.signature.size,
+            "mtime": file.signature.mtime_ns,
+            "ctime": file.signature.ctime_ns,
+            "extractor": file.extractor,
+            "skipped": file.kind,
+            "reason": file.reason,
+        }
+
+    def unskip(self, collection: str, paths: Iterable[str]) -> None:
+        """Forget that files were skipped."""
+        for path in paths:
+            self.hold(collection)
+            number = entries.file_number(collection, path)
+            self._deleted.append((f"skipped-{number}", number))
+
+    def note(self, collection: str, path: str, note: str) -> None:
+        """Keep what of a file was passed over."""
+        number = entries.file_number(collection, path)
+        if head := self._heads.get((number, "")):
+            head["note"] = note
+        else:
+            self._notes[number] = note
+
+    def touch(self, file: int, signature: Signature) -> None:
+        """Note a file's new signature."""
+        self._touched[file] = signature
+
+    def change(self, apply: Any) -> State:
+        """Change the state when the transaction ends; returns it as it will be."""
+        self._changes.append(apply)
+        return self._shared.read()
+
+    def vectors(
+        self, model: StoredModel, passages: Sequence[int], unit_vectors: NDArray[np.float32]
+    ) -> None:
+        """Add vectors to the entries of passages that have none."""
+        rows = dict(zip(passages, unit_vectors.astype(float).round(DECIMALS), strict=True))
+        name = f"v{model.id}"
+        others = []
+        for passage, row in rows.items():
+            written = self._passages.get(passage)
+            if written is None:
+                others.append(passage)
+                continue
+            for entry, file in written:
+                if held := self._entries.get(entry):
+                    held.setdefault(name, row.tolist())
+                else:
+                    self._updates.append((entry, file, {name: row.tolist()}))
+        if not others:
+            return
+        for at in range(0, len(others), MOST // 8):
+            wanted: Query = {"terms": {"passage": others[at : at + MOST // 8]}}
+            without: Query = {"bool": {"must_not": [{"exists": {"field": name}}]}}
+            query = self._reader.visible("chunk", wanted, without)
+            for hit in self._reader.all(query, ["id"], ["passage", "file"], size=MOST):
+                source = hit["_source"]
+                row = rows[source["passage"]]
+                self._updates.append((hit["_id"], source["file"], {name: row.tolist()}))
+
+    def truncated(self, model: int, passages: Sequence[int]) -> None:
+        """Note that a model did not read the ends of passages."""
+        if passages:
+            self.show(force=True)
+            script = "if (ctx._source.truncated == null) { ctx._source.truncated = []; } "
+            script += "ctx._source.truncated.add(params.model)"
+            already: Query = {"term": {"truncated": model}}
+            query = self._reader.visible("chunk", {"terms": {"passage": list(passages)}})
+            query["bool"]["must_not"].append(already)
+            self.update(query, script, {"model": model})
+
+    def update(self, query: Query, script: str, params: dict[str, Any]) -> None:
+        """Change entries by a script."""
+        body = {"query": query, "script": {"source": script, "lang": "painless", "params": params}}
+        path = f"{self._path}/_update_by_query"
+        self._engine.ask("POST", path, body, options={"conflicts": "proceed", "refresh": True})
+
+    def known(self, passages: Iterable[int]) -> set[int]:
+        """Those of passages that this transaction has written."""
+        return {passage for passage in passages if passage in self._passages}
+
+    # Writing
+
+    def before_reading(self) -> None:
+        """Have searches of this process see what the transaction did so far."""
+        if self._entries or self._updates or self._deleted or self._stale:
+            self._send()
+            self.refresh()
+        files = [file for file, member in self._heads if not member] + list(self._removed)
+        hidden: list[Query] = []
+        if files:
+            old: Query = {"bool": {"must_not": [{"term": {"batch": self._batch}}]}}
+            kinds: Query = {"terms": {"kind": ["file", "chunk"]}}
+            hidden.append(every(kinds, {"terms": {"file": files}}, old))
+        if self._replaced:
+            hidden.append({"terms": {"version": list(self._replaced)}})
+        self._reader.own_hidden = hidden
+
+    def refresh(self) -> None:
+        """Show what was written."""
+        self._engine.ask("POST", f"{self._path}/_refresh")
+        self._unshown, self._stale, self._shown_at = False, False, time.monotonic()
+
+    def show(self, *, force: bool = False) -> None:
+        """Show vectors that were written, from time to time."""
+        if self._unshown and (force or time.monotonic() - self._shown_at > SHOWN_SECONDS):
+            self.refresh()
+
+    def _send(self) -> None:
+        """Send what has gathered."""
+        self._copy_vectors()
+        name = self._engine.place.name
+        lines: list[dict[str, Any]] = []
+        size = 0
+        made = [({"index": (entry, body["file"])}, body) for entry, body in self._entries.items()]
+        changed = [({"update": (e, file)}, {"doc": part}) for e, file, part in self._updates]
+        gone = [({"delete": deleted}, None) for deleted in self._deleted]
+        for action, body in [*made, *changed, *gone]:
+            [(verb, (entry, file))] = action.items()
+            head: dict[str, Any] = {"_index": name, "_id": entry, "routing": str(file)}
+            lines.append({verb: head | ({"retry_on_conflict": 3} if verb == "update" else {})})
+            if body is not None:
+                lines.append(body)
+                size += entries.size_of(body.get("doc", body))
+            if size > BULK_BYTES:
+                self._bulk(lines)
+                lines, size = [], 0
+        self._bulk(lines)
+        self._written = self._written or bool(made)
+        self._stale = self._stale or bool(made or gone)
+        self._unshown = self._unshown or bool(changed)
+        self._entries, self._updates, self._deleted, self._bytes = {}, [], [], 0
+
+    def _bulk(self, lines: list[dict[str, Any]], tries: int = 6) -> None:
+        """Send lines; what the engine was too busy for is sent again."""
+        for attempt in range(tries):
+            if not lines:
+                return
+            answer = self._engine.ask("POST", "/_bulk", lines=lines)
+            if not answer["errors"]:
+                return
+            again: list[dict[str, Any]] = []
+            at = 0
+            for item in answer["items"]:
+                [(verb, result)] = item.items()
+                width = 1 if verb == "delete" else 2
+                status, error = result["status"], result.get("error") or {}
+                blocked = error.get("type") == "cluster_block_exception"
+                if status in (429, 503) and not blocked and attempt + 1 < tries:
+                    again += lines[at : at + width]
+                elif status >= 300 and not (status == 404 and verb != "index"):
+                    raise self._engine.refused(status, error)
+                at += width
+            lines = again
+            time.sleep(min(15.0, 0.5 * 2**attempt))
+
+    def _copy_vectors(self) -> None:
+        """Give new entries the vectors that others of the same passages have."""
+        for model in self._shared.read().models:
+            name = f"v{model.id}"
+            lacking = [
+                entry
+                for entry in self._entries.values()
+                if entry["kind"] == "chunk" and name not in entry
+            ]
+            passages = list({entry["passage"] for entry in lacking})
+            held: dict[int, list[float]] = {}
+            for at in range(0, len(passages), MOST // 10):
+                wanted: Query = {"terms": {"passage": passages[at : at + MOST // 10]}}
+                body = {
+                    "size": MOST // 10,
+                    "query": every(wanted, {"exists": {"field": name}}),
+                    "_source": ["passage", name],
+                    "collapse": {"field": "passage"},
+                }
+                for hit in self._reader.hits(body):
+                    held[hit["_source"]["passage"]] = hit["_source"][name]
+            for entry in lacking:
+                if vector := held.get(entry["passage"]):
+                    entry[name] = vector
+
+    def commit(self) -> None:
+        """Make all of it visible."""
+        for (file, _), head in self._heads.items():
+            self._entries[head["version"]] = head | {"file": file}
+        if self._entries or self._updates or self._deleted:
+            self._send()
+        gone = self._gone()
+        state = self._shared.read()
+        old = [v for v, at in state.gone.items() if time.time() - at > GONE_SECONDS]
+        begun = self._written or gone or self._changes
+        if begun and old:
+            self._delete({"terms": {"version": old}})
+        if self._stale:
+            self.refresh()
+        for lease in self._leases.values():
+            lease.require()
+        if begun:
+            self._flip(gone, old)
+        self._after()
+        self.show()
+        self._reset()
+
+    def _flip(self, gone: list[str], old: list[str]) -> None:
+        """Change the state: here the transaction takes place."""
+        done, following = self._batch, secrets.token_hex(8) if self._written else ""
+        languages = {head["language"] for head in self._heads.values() if head["language"]}
+        now = time.time()
+
+        def finish(state: State) -> None:
+            for apply in self._changes:
+                apply(state)
+            if following:
+                state.pending.pop(done, None)
+                state.pending[following] = self._owner
+            state.gone = {v: at for v, at in state.gone.items() if v not in old}
+            state.gone |= {version: now for version in gone if version not in state.gone}
+            state.languages += sorted(languages - set(state.languages))
+
+        self._shared.change(finish)
+        if following:
+            self._batch = following
+
+    def _gone(self) -> list[str]:
+        """The versions that this transaction replaces or removes."""
+        found = [*self._replaced]
+        files = list({file for file, _ in self._heads} | self._removed)
+        for at in range(0, len(files), MOST):
+            query = self._reader.visible("file", {"terms": {"file": files[at : at + MOST]}})
+            query["bool"]["must_not"] = [
+                *self._shared_hidden(),
+                {"term": {"batch": self._batch or "-"}},
+            ]
+            for hit in self._reader.all(query, ["version"], ["version", "file", "member"]):
+                source = hit["_source"]
+                file, member = source["file"], source["member"]
+                new = (file, "") in self._heads or (file, member) in self._heads
+                if new or file in self._removed:
+                    found.append(source["version"])
+        return found
+
+    def _shared_hidden(self) -> list[Query]:
+        self._reader.own_hidden = []
+        return self._reader.hidden()
+
+    def _after(self) -> None:
+        """What is done to entries that everybody sees."""
+        if self._touched:
+            files = {str(file): list(signature) for file, signature in self._touched.items()}
+            query: Query = {"terms": {"file": list(self._touched)}}
+            self.update(query, TOUCH, {"files": files})
+        for file, note in self._notes.items():
+            own: tuple[Query, ...] = ({"term": {"file": file}}, {"term": {"member": ""}})
+            query = self._reader.visible("file", *own)
+            self.update(query, "ctx._source.note = params.note", {"note": note})
+
+    def rollback(self) -> None:
+        """Undo what the transaction did."""
+        spoiled, batch = self._written, self._batch
+        self._reset()
+        if spoiled:  # it stays unfinished, and out of sight, until it is deleted
+            self._batch, self._spoiled = "", True
+            self.refresh()
+            self._delete({"term": {"batch": batch}})
+            self.refresh()
+
+    def clean(self) -> None:
+        """Delete what nobody sees any more: versions that are gone, and what killed runs left."""
+        state = self._shared.read()
+        owners = set(state.pending.values()) - {self._owner} - self._living()
+        self._drop_unfinished(owners)
+        old = list(state.gone)
+        if old:
+            self._delete({"terms": {"version": old}})
+            self.refresh()
+
+            def forget(state: State) -> None:
+                state.gone = {v: at for v, at in state.gone.items() if v not in old}
+
+            self._shared.change(forget)
+
+    def _living(self) -> set[str]:
+        """The owners of leases that have not run out."""
+        meta = f"{self._path}-meta"
+        self._engine.ask("POST", f"{meta}/_refresh")
+        body = {"size": MOST, "query": {"match_all": {}}}
+        hits = self._engine.ask("POST", f"{meta}/_search", body)["hits"]["hits"]
+        leases = [hit["_source"] for hit in hits if hit["_id"] != "state"]
+        return {str(each["owner"]) for each in leases if float(each["until"]) > time.time()}
