@@ -1,4 +1,4 @@
-"""A real search engine for tests: tests/engines/start, started once when a test first asks for it."""
+"""A real search engine for tests: tests/engines/start, run once, when a test first asks for it."""
 
 from __future__ import annotations
 
@@ -26,10 +26,9 @@ class NoEngineError(Exception):
 
 def start(nodes: int, folder: Path) -> tuple[subprocess.Popen[str], list[str]]:
     """(the process of a cluster, the addresses of its nodes), when all have joined."""
-    log = (folder / "start.log").open("w")
-    process = subprocess.Popen(
-        [START, str(nodes), "--folder", folder], stdout=subprocess.PIPE, stderr=log, text=True
-    )
+    words = [START, str(nodes), "--folder", folder]
+    with (folder / "start.log").open("w") as log:
+        process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=log, text=True)
     assert process.stdout is not None
     addresses = process.stdout.readline().split()
     if not addresses:

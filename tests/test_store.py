@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from rank_bm25 import BM25Okapi
 
 from qrank.results import Chunk, Signature
-from qrank.store import open_store
+from qrank.store import Layout, create_store, open_store
 from qrank.store.filters import EVERYTHING, Filter, Phrase
 from qrank.store.interface import NewDocument, Store, StoredModel
 from qrank.terms import new_chunk
@@ -28,9 +28,17 @@ DIMS = 32
 
 
 Open = Callable[[Path], Store]
+
+
+def in_engine(folder: Path) -> Store:
+    place = index_place(engine.index_for(folder))
+    create_store(place, Layout(shards=2, replicas=0))
+    return open_store(place, write=True)
+
+
 STORES: dict[str, Open] = {
     "sqlite": lambda folder: open_store(folder / "index.db", write=True),
-    "opensearch": lambda folder: open_store(index_place(engine.index_for(folder)), write=True),
+    "opensearch": in_engine,
 }
 
 
@@ -319,6 +327,7 @@ def test_a_document_comes_out_as_it_went_in(store: Store) -> None:
     assert [*store.passage_ids([b[1][0].passage_hash, b"unknown"])] == [b[1][0].passage_hash]
 
 
+@pytest.mark.parametrize("opener", [STORES["sqlite"]], ids=["sqlite"])
 def test_threads_find_what_one_does(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """On a million passages several threads share the work; here they are made to."""
     monkeypatch.setattr("qrank.store.segments.MOST_SLOTS", 64)

@@ -95,9 +95,12 @@ class Documents(Closing):
                 hint="index the files into a new one",
             ) from error
 
-    def _before(self) -> None:
+    def _before(self, *, vectors: bool = False) -> None:
+        """Have what this process wrote be seen; vectors: those, too, that are shown later."""
         if self._writer.active:
             self._writer.before_reading()
+        if vectors:
+            self._writer.show(force=True)
 
     def _kind(self, kind: str, *asked: Query) -> Query:
         self._before()
@@ -247,6 +250,7 @@ class Documents(Closing):
 
     def count_missing(self, model: int) -> tuple[int, int]:
         """(passages without a vector of the model, passages), estimated above 40,000."""
+        self._before(vectors=True)
         count = {"cardinality": {"field": "passage", "precision_threshold": 40_000}}
         without = {"bool": {"must_not": [{"exists": {"field": f"v{model}"}}]}}
         missing = {"filter": without, "aggs": {"passages": count}}

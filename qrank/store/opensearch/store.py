@@ -112,6 +112,7 @@ class OpenSearchStore(Documents):
         self, model: int, query: NDArray[np.float32], limit: int, filter: Filter
     ) -> list[tuple[int, float]]:
         """About the limit best (passage id, cosine) for a unit query, best first."""
+        self._before(vectors=True)
         k = min(MOST, max(2 * limit, limit + SLACK))
         passes = self._chunks_that(filter)
         dialect = self._shared.read().dialect
@@ -134,6 +135,7 @@ class OpenSearchStore(Documents):
         self, model: int, query: NDArray[np.float32], passages: Sequence[int]
     ) -> dict[int, float]:
         """Cosines with a unit query, of those passages that have a vector."""
+        self._before(vectors=True)
         dialect, name = self._shared.read().dialect, f"v{model}"
         found: dict[int, float] = {}
         for at in range(0, len(passages), PAGE):
@@ -149,6 +151,7 @@ class OpenSearchStore(Documents):
         """(those of passages that have a vector, their unit vectors, of shape (n, dims))."""
         import numpy as np
 
+        self._before(vectors=True)
         name = f"v{model}"
         held: dict[int, list[float]] = {}
         for at in range(0, len(passages), PAGE):
@@ -325,11 +328,12 @@ class OpenSearchStore(Documents):
 
     def status(self) -> dict[str, Any]:
         """What the index holds, as `qrank status --json` says it."""
-        self._before()
+        self._before(vectors=True)
         return counts.status(self._reader, self.models())
 
     def check(self) -> list[Check]:
         """Whether the index is whole."""
+        self._before(vectors=True)
         return counts.check(self._reader, self.models())
 
     def vacuum(self) -> None:
