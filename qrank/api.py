@@ -69,10 +69,9 @@ class Index(Closing):
         placement: Placement = ANYWHERE,
         settings: Settings = NO_SETTINGS,
     ) -> None:
-        """path: the index file, which need not exist yet, or the URL of an index; by default the
-        one that settings name, else the file in the user's data folder. Models are named as on the
-        command line; placement: where they run. settings: what is preset, by default nothing;
-        qrank.load_settings() reads what the command line has preset here."""
+        """path: the index file, which need not exist yet, or an index's URL; by default the one
+        that settings name, else the user's own. Models are named as on the command line; placement:
+        where they run. settings: what is preset; see qrank.load_settings()."""
         from qrank.searching.models import SearchModels
         from qrank.store.cache import Cache
 
@@ -81,7 +80,7 @@ class Index(Closing):
         require_type("rerank_model", rerank_model, str, NoneType)
         require_type("placement", placement, Placement)
         require_type("settings", settings, Settings)
-        self.path = settings.index_path(index_place(path) if path is not None else None)
+        self.path = settings.index_path(None if path is None else index_place(path))
         self._settings = settings
         self.models = Registry(settings)
         self._embed_typed = embed_model is not None
@@ -114,8 +113,6 @@ class Index(Closing):
         replicas: of one that a search engine holds, by default one of each."""
         from qrank.store import Layout, create_store
 
-        for name, count in (("shards", shards), ("replicas", replicas)):
-            require_type(name, count, int, NoneType)
         return create_store(self.path, Layout(shards, replicas))
 
     def add(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qrank.api import Index
@@ -17,6 +16,7 @@ from qrank.searching.asked.typos import corrected
 from qrank.searching.freshness import limited
 from qrank.searching.multi_query import folded, sums, total
 from qrank.searching.search import capped, in_sort
+from qrank.urls import IndexPlace
 
 if TYPE_CHECKING:
     from qrank.analysis.spelling import Suggestion
@@ -47,7 +47,7 @@ class Indexes(Closing):
             raise InputError("no index was given", hint="name the index files to search")
         self._indexes = {str(index.path.absolute()): index for index in indexes}
         first, *others = self._indexes.values()
-        self.path: Path = first.path
+        self.path: IndexPlace = first.path
         for index in others:  # so that a model that several need is loaded once
             index._search_models = first._search_models
 
