@@ -41,14 +41,13 @@ LAYERS = {  # each may import those after it
     "config": {"ingest"},  # how git is configured
     "progress": set(),
     "ingest": set(),
-    "store": set(),
+    "store": {"model_servers"},  # the keys of servers
     "llama": set(),
     "model_servers": set(),
     "models": set(),
 }
 EVERYWHERE = {"results", "errors", "settings", "analysis", "names", "prompts", ""}
 EVERYWHERE |= {"files", "processors", "passage", "terms", "urls", "arguments", "closing", "markup"}
-EVERYWHERE |= {"keys"}
 
 
 def imports(path: Path) -> set[str]:
@@ -121,7 +120,7 @@ def test_no_folder_holds_more_than_one_can_look_over() -> None:
 
 
 READERS = {  # of the environment and the working folder: others are handed what they say
-    *("cli/state.py", "config.py", "models/places.py", "keys.py"),
+    *("cli/state.py", "config.py", "models/places.py", "model_servers/keys.py"),
     *("names.py",),  # relative paths
     *("serve/places.py", "serve/client.py", "serve/command.py", "serve/host.py", "serve/remote.py"),
     *("cli/commands/tui.py", "llama/binding.py", "models/hub.py"),  # they set what libraries read

@@ -6,8 +6,8 @@ import json
 import time
 from typing import Any
 
-from qrank import keys
 from qrank.errors import ModelError
+from qrank.model_servers import keys
 from qrank.urls import ServerUrl
 
 TRIES = 5

@@ -9,9 +9,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import quote
 
-from qrank import keys
 from qrank.closing import Closing
 from qrank.errors import IndexFileError, NoIndexError
+from qrank.model_servers import keys
 from qrank.urls import IndexUrl
 
 TRIES = 7
