@@ -119,6 +119,9 @@ class Store(AbstractContextManager["Store"], Protocol):
     exhaustive: bool
     """Whether `nearest` compares every vector, so that none that is nearer is missed."""
 
+    has_vocabulary: bool
+    """Whether it knows the words of documents as they are written, for `near_words`."""
+
     @property
     def path(self) -> IndexPlace:
         """Where it is."""

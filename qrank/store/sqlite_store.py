@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 class SQLiteStore(Closing):
     """An open index file. Every method may raise IndexFileError; readers never block writers."""
 
-    exact_bm25 = exhaustive = True
+    exact_bm25 = exhaustive = has_vocabulary = True
 
     def __init__(self, path: Path, *, write: bool = False) -> None:
         """Open the index at path; with write, make it when it is missing."""

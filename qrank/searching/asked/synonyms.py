@@ -17,14 +17,17 @@ from qrank import files
 from qrank.analysis.text import phrase_terms, tokens
 from qrank.errors import InputError
 from qrank.searching.query import ParsedQuery
+from qrank.urls import IndexPlace
 
 NAME = "synonyms.txt"
 MOST_BYTES = 1 << 20
 MOST_ADDED = 16  # phrases to a query
 
 
-def widened(parsed: ParsedQuery, index: Path, languages: Sequence[str] = ()) -> ParsedQuery:
+def widened(parsed: ParsedQuery, index: IndexPlace, languages: Sequence[str] = ()) -> ParsedQuery:
     """A query with the synonyms of its words. Raises InputError for a file that can't be used."""
+    if not isinstance(index, Path):
+        return parsed  # what an engine holds has no folder
     file = index.with_name(NAME)
     try:
         info = file.stat()

@@ -22,6 +22,8 @@ COUNTED = 1000  # chunks, up to which a frequency is counted
 def suggestions(store: Store, query: str) -> list[Suggestion]:
     """For each word of a query that no document has the nearest one that some document has: by
     edit distance, then by how many chunks have it."""
+    if not store.has_vocabulary:
+        return []
     languages = store.languages()
     plain = parse(query, fields=Fields(store)).plain
     words = dict.fromkeys(plain[start:end] for start, end, _ in tokens(plain))
