@@ -1,4 +1,4 @@
-"""From a key in the interactive search to its BM25 results on the screen, at 100,000 passages.
+"""From a key in the interactive search to its BM25 results on the screen, at 100,000 chunks.
 
     python benchmarks/interactive.py [--chunks 100000] [--db FILE]
 
@@ -50,7 +50,7 @@ def words(chance: random.Random) -> tuple[list[str], list[float]]:
 
 
 def fill(path: Path, chunks: int) -> list[str]:
-    """Make an index of so many passages, unless it is there; returns the vocabulary."""
+    """Make an index of so many chunks, unless it is there; returns the vocabulary."""
     chance = random.Random(8)
     vocabulary, weights = words(chance)
     if path.exists():

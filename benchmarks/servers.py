@@ -23,7 +23,7 @@ from qrank.prompts import Templates
 from qrank.urls import parse
 
 DIMS = 1024
-TEXT = "The pump in hall nine moved 333 litres of water in eleven hours. " * 12  # a usual passage
+TEXT = "The pump in hall nine moved 333 litres of water in eleven hours. " * 12  # a usual chunk
 
 
 def serve(pipe: Connection, seconds: float) -> None:

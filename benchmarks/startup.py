@@ -1,8 +1,8 @@
-"""Whole-process times of everyday commands on 10,000 passages, beside `python -c pass`.
+"""Whole-process times of everyday commands on 10,000 chunks, beside `python -c pass`.
 
     python benchmarks/startup.py [--runs 7] [--copies 40] [--db FILE] [--searches 1000]
 
-Run with the Python of the environment that qrank is installed in. The passages are the sample's,
+Run with the Python of the environment that qrank is installed in. The chunks are the sample's,
 many times over. Medians; the commands take turns, so that a machine that slows down slows all of
 them. Each is timed without and with a process of qrank serve, whose memory is told, and which is
 then asked by several clients at once. Modules are compiled before they are timed, as pip does when

@@ -181,7 +181,7 @@ def write(path: Path, chunks: int, words: Words) -> dict[str, float | Time]:
                                 fields=fields_of(name),
                             )
                         )
-            first = number * BLOCK + 1  # passages are numbered as they come
+            first = number * BLOCK + 1  # unique texts are numbered as they come
             for at in range(0, BLOCK, 1024):
                 part = vectors[at : at + 1024]
                 with store.transaction():
@@ -200,7 +200,7 @@ def write(path: Path, chunks: int, words: Words) -> dict[str, float | Time]:
 
 
 def exact_best(chunks: int, queries: np.ndarray) -> np.ndarray:
-    """The 50 best passage ids of each query by float32, of shape (queries, 50)."""
+    """The 50 best text ids of each query by float32, of shape (queries, 50)."""
     scores = np.concatenate([queries @ block_of_vectors(n).T for n in range(chunks // BLOCK)], 1)
     return np.argsort(-scores, axis=1)[:, :50] + 1
 
@@ -266,7 +266,7 @@ def vectors(path: Path, chunks: int) -> dict[str, float | Time]:
     plain = numpy_scan(chunks, queries[0])
     with open_store(path) as store:
         hits = [store.nearest(1, query, 50, EVERYTHING) for query in queries]
-        found = [{passage for passage, _ in hit} for hit in hits]
+        found = [{text_id for text_id, _ in hit} for hit in hits]
         recall = np.mean([len(f & set(e.tolist())) / 50 for f, e in zip(found, exact, strict=True)])
         warm = median([timed(lambda q=q: store.nearest(1, q, 50, EVERYTHING)) for q in queries])
         narrowed = filtered(store, queries[:9], lambda q, f: store.nearest(1, q, 50, f))

@@ -107,7 +107,7 @@ class NewChunk(NamedTuple):
     chunk: Chunk
     body_terms: str
     title_terms: str
-    passage_hash: bytes
+    unique_hash: bytes
     packed_terms: bytes
     fields: str = ""
     part: int = 0
@@ -162,7 +162,7 @@ class StoredChunk:
     """A chunk as the index holds it, with its file and its fields."""
 
     id: int
-    passage: int
+    text_id: int
     path: str
     collection: str
     title: str
@@ -172,8 +172,8 @@ class StoredChunk:
     chunk: Chunk
     member: str = ""  # the path of a file within the file; empty for the file itself
     date_ns: int = 0  # its own date, else when its file was modified, in ns since 1970
-    passage_hash: bytes = b""
-    copy: int = 0  # how many chunks before it in its document have the same passage
+    unique_hash: bytes = b""
+    copy: int = 0  # how many chunks before it in its document have the same unique text
 
     @property
     def location(self) -> str:
@@ -241,7 +241,7 @@ class IndexedChunk:
     @property
     def hash(self) -> str:
         """The hash of its text, by which a citation can be verified."""
-        from qrank.passage import text_hash
+        from qrank.chunk_text import text_hash
 
         return text_hash(self.text)
 

@@ -15,11 +15,11 @@ from qrank.arguments import (
     require_type,
     text_list,
 )
+from qrank.chunk_text import Citation, Verdict
 from qrank.closing import Closing
 from qrank.errors import InputError
 from qrank.models.registry import AUTO, Registry, Role
 from qrank.names import disk_path
-from qrank.passage import Citation, Verdict
 from qrank.results import Embedded, Packed, RankedText, Result
 from qrank.settings import ANYWHERE, NO_SETTINGS, Placement, Reading, Settings, Walking
 from qrank.urls import IndexPlace
@@ -250,10 +250,10 @@ def tokens(text: str) -> int:
 
 
 def verify(citation: Citation) -> Verdict:
-    """What has become of a cited passage: the file's bytes are compared, then its text, extracted
+    """What has become of a cited text: the file's bytes are compared, then its text, extracted
     anew."""
+    from qrank.chunk_text import text_hash
     from qrank.indexing.plan import plan
-    from qrank.passage import text_hash
     from qrank.searching.places.verify import verify_text
 
     verdict = verify_text(citation)

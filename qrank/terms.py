@@ -14,13 +14,13 @@ def new_chunk(
     chunk: Chunk,
     body_terms: str,
     title_terms: str,
-    passage_hash: bytes,
+    unique_hash: bytes,
     fields: str = "",
     part: int = 0,
 ) -> NewChunk:
     """A chunk ready for the index: its terms packed, too."""
     packed = pack(body_terms, title_terms, chunk.text)
-    return NewChunk(chunk, body_terms, title_terms, passage_hash, packed, fields, part)
+    return NewChunk(chunk, body_terms, title_terms, unique_hash, packed, fields, part)
 
 
 def pack(body: str, title: str, text: str) -> bytes:

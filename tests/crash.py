@@ -82,7 +82,7 @@ def ended_well(run: BaseProcess) -> bool:
 
 
 def assert_sound(db: Path) -> int:
-    """Everything that holds at any moment; returns how many passages are searchable."""
+    """Everything that holds at any moment; returns how many chunks are searchable."""
     try:
         with qrank.Index(db) as index:
             checks = index.check()
@@ -112,7 +112,7 @@ def assert_completed(folder: Path, db: Path) -> None:
 
 def kill_at_random(place: Path, moments: int, rng: random.Random) -> list[int]:
     """Kill a run moments times, one after each share of what a whole run takes, in any order;
-    returns how many passages were there after each."""
+    returns how many chunks were there after each."""
     folder, db = place / "notes", place / "i.db"
     make_tree(folder, 0)
     assert ended_well(start(folder, place / "first.db"))  # starts the fork server, too
@@ -163,7 +163,7 @@ def size_of_log(db: Path) -> int:
 
 
 def cut_power_at_random(place: Path, moments: int, rng: random.Random) -> list[int]:
-    """Copy the index and its log while runs write them; returns the passages in each copy."""
+    """Copy the index and its log while runs write them; returns the chunks in each copy."""
     folder, db = place / "notes", place / "i.db"
     make_tree(folder, 0)
     held: list[int] = []

@@ -47,7 +47,16 @@ LAYERS = {  # each may import those after it
     "models": set(),
 }
 EVERYWHERE = {"results", "errors", "settings", "analysis", "names", "prompts", ""}
-EVERYWHERE |= {"files", "processors", "passage", "terms", "urls", "arguments", "closing", "markup"}
+EVERYWHERE |= {
+    "files",
+    "processors",
+    "chunk_text",
+    "terms",
+    "urls",
+    "arguments",
+    "closing",
+    "markup",
+}
 
 
 def imports(path: Path) -> set[str]:

@@ -20,7 +20,7 @@ TINY = Path(__file__).parents[1] / "qrank" / "models" / "tiny" / "tiny-embedding
 
 @pytest.fixture
 def notes(tmp_path: Path) -> Path:
-    """A folder of passages, enough for a run that can be interrupted."""
+    """A folder of chunks, enough for a run that can be interrupted."""
     folder = tmp_path / "notes"
     folder.mkdir()
     for i in range(300):

@@ -97,7 +97,7 @@ def test_a_long_text_that_grows_while_it_is_read_costs_only_itself(tmp_path: Pat
 
 
 def test_vectors_are_found_by_their_passage(tmp_path: Path) -> None:
-    """Removing passages is not a scan of all vectors each."""
+    """Removing unique texts is not a scan of all vectors each."""
     with open_store(tmp_path / "i.db", write=True) as store:
         plan = store._rows(
             "EXPLAIN QUERY PLAN DELETE FROM vector WHERE passage_id = 1 RETURNING slot",

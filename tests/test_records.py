@@ -23,7 +23,7 @@ CELLS = st.text(st.characters(categories=("L", "N")) | st.sampled_from(' ,;"\n')
 
 
 def rows(name: str, data: str) -> list[tuple[int, int, str]]:
-    """(first line, last line, text) of each passage."""
+    """(first line, last line, text) of each chunk."""
     return [(c.start_line, c.end_line, c.text) for c in chunk(extract(name, data.encode()))]
 
 

@@ -84,7 +84,7 @@ def add(
 
 
 def add_vectors(store: Store, seed: int = 0) -> tuple[int, np.ndarray]:
-    """A model with a random unit vector for each passage that has none."""
+    """A model with a random unit vector for each unique text that has none."""
     with store.transaction():
         made = store.add_model(StoredModel(0, "m", str(seed), DIMS, 1))
         missing = store.missing_vectors(made.id)
@@ -132,7 +132,7 @@ def test_equal_passages_share_a_vector(store: Store) -> None:
     add(store, "/b", ["same"])
     model, vectors = add_vectors(store)
     assert vectors.shape == (2, DIMS)
-    chunks = store.chunks_of_passages(
+    chunks = store.chunks_of_texts(
         [store.nearest(model, vectors[0], 1, EVERYTHING)[0][0]], EVERYTHING
     )
     assert sorted(chunk.path for chunk in chunks.values()) == ["/a", "/b"]
@@ -188,7 +188,7 @@ def test_nearest_agrees_with_an_exact_scan_across_segments(
     for query in unit(np.random.default_rng(1).normal(size=(20, DIMS))):
         exact = vectors @ query
         near = store.nearest(model, query, 10, EVERYTHING)
-        got = [order[store.passage_texts([passage])[0].text] for passage, _ in near]
+        got = [order[store.texts_to_embed([text_id])[0].text] for text_id, _ in near]
         assert [cosine for _, cosine in near] == pytest.approx(exact[got], abs=4e-3)
         assert exact[got] == pytest.approx(np.sort(exact)[:-11:-1], abs=4e-3)
 
@@ -207,7 +207,7 @@ def test_a_filter_is_applied_before_the_cut(store: Store) -> None:
         assert len(store.bm25(["tea"], 3, filter)) == 1
         near = store.nearest(model, vectors[0], 3, filter)
         assert len(near) == 1
-        assert [c.path for c in store.chunks_of_passages([near[0][0]], filter).values()] == [
+        assert [c.path for c in store.chunks_of_texts([near[0][0]], filter).values()] == [
             "/y/only.txt"
         ]
     assert len(store.bm25(["tea"], 3, Filter(("big",)))) == 3
@@ -275,7 +275,7 @@ def test_vectors_of_any_dims_side_by_side(store: Store, dims: int) -> None:
     for model in models:
         embed(model)
         assert store.missing_vectors(model.id) == []
-        held = {p: v for p, v in vectors[model.id].items() if store.passage_texts([p])}
+        held = {p: v for p, v in vectors[model.id].items() if store.texts_to_embed([p])}
         assert len(held) == 180
         ids, matrix = list(held), np.stack(list(held.values()))
         for query in unit(rng.normal(size=(5, model.dims))):
@@ -284,7 +284,7 @@ def test_vectors_of_any_dims_side_by_side(store: Store, dims: int) -> None:
             assert [cosine for _, cosine in near] == pytest.approx(
                 np.sort(exact)[: -20 - 1 : -1], abs=4e-3
             )
-            assert len({passage for passage, _ in near}) == 20
+            assert len({text_id for text_id, _ in near}) == 20
             assert store.cosines(model.id, query, ids) == pytest.approx(
                 dict(zip(ids, exact.tolist(), strict=True)), abs=4e-3
             )
@@ -312,7 +312,7 @@ def test_phrases_filters_and_dates_hold_in_both_kinds_of_candidates(store: Store
     ):
         assert set(found_texts(store, store.bm25(["red"], 9, filter))) == texts
         near = store.nearest(model, vectors[0], 9, filter)
-        found = store.chunks_of_passages((passage for passage, _ in near), filter)
+        found = store.chunks_of_texts((text_id for text_id, _ in near), filter)
         assert {chunk.chunk.text for chunk in found.values()} == texts
 
 
@@ -324,12 +324,12 @@ def test_a_document_comes_out_as_it_went_in(store: Store) -> None:
     assert [new.chunk.text for new in b[1]] == ["tea for two", "naïve 红茶 \x00 text"]
     assert [new.body_terms for new in b[1]] == ["tea for two", "naïve 红茶 \x00 text"]
     assert b[1][0].title_terms == "a title"
-    assert [*store.passage_ids([b[1][0].passage_hash, b"unknown"])] == [b[1][0].passage_hash]
+    assert [*store.text_ids([b[1][0].unique_hash, b"unknown"])] == [b[1][0].unique_hash]
 
 
 @pytest.mark.parametrize("opener", [STORES["sqlite"]], ids=["sqlite"])
 def test_threads_find_what_one_does(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    """On a million passages several threads share the work; here they are made to."""
+    """On a million unique texts several threads share the work; here they are made to."""
     monkeypatch.setattr("qrank.store.segments.MOST_SLOTS", 64)
     for i in range(40):
         add(

@@ -20,9 +20,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import Run, clean_environment, complaint
 
+from qrank.chunk_text import unique_hash
 from qrank.errors import IndexFileError, InputError
 from qrank.indexing.transfer import Importer
-from qrank.passage import passage_hash
 from qrank.results import Chunk, Signature
 from qrank.store import open_store
 from qrank.store.filters import EVERYTHING, Filter
@@ -106,10 +106,10 @@ def test_a_value_of_gigabytes_is_not_read(
 
 
 def segments(path: Path) -> tuple[Store, StoredModel]:
-    """A store with vectors with 8 dimensions for 70 passages, of which there are 71."""
+    """A store with vectors with 8 dimensions for 70 unique texts, of which there are 71."""
     store = open_store(path, write=True)
     chunks = [
-        new_chunk(Chunk(f"t{i}", "", i, i + 1, 1, 1), f"t{i}", "", passage_hash("", "", f"t{i}"))
+        new_chunk(Chunk(f"t{i}", "", i, i + 1, 1, 1), f"t{i}", "", unique_hash("", "", f"t{i}"))
         for i in range(71)
     ]
     with store.transaction():
@@ -199,7 +199,7 @@ DOCUMENT = {
 PASSAGE = {
     "text": "text", "heading": "T > H", "start_byte": 0, "end_byte": 4, "start_line": 1,
     "end_line": 1, "page": None, "terms": {"body": "text", "title": "t h"},
-    "passage": passage_hash("T", "T > H", "text").hex(), "vectors": {"s": [0.6, 0.8]},
+    "passage": unique_hash("T", "T > H", "text").hex(), "vectors": {"s": [0.6, 0.8]},
 }  # fmt: skip
 
 
@@ -311,13 +311,13 @@ def test_an_import_never_replaces_a_vector(tmp_path: Path) -> None:
     with open_store(tmp_path / "i.db", write=True) as store:
         Importer(store).read(map(json.dumps, export()))
         [model] = store.models()
-        [passage] = store.passage_ids([bytes.fromhex(str(PASSAGE["passage"]))]).values()
-        before = store.vectors(model.id, [passage])[1].tolist()
+        [text_id] = store.text_ids([bytes.fromhex(str(PASSAGE["passage"]))]).values()
+        before = store.vectors(model.id, [text_id])[1].tolist()
         lines = export()
         lines[2]["vectors"] = lines[4]["vectors"] = {"s": [-0.6, -0.8]}
         lines[1]["collection"] = "another"
         Importer(store).read(map(json.dumps, lines))
-        assert store.vectors(model.id, [passage])[1].tolist() == before
+        assert store.vectors(model.id, [text_id])[1].tolist() == before
 
 
 def test_terms_can_not_move_a_document_into_a_collection(tmp_path: Path) -> None:

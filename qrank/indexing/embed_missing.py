@@ -8,11 +8,11 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from qrank.chunk_text import model_text
 from qrank.errors import IndexFileError
 from qrank.inference.index_model import IndexModel, record, switch
 from qrank.inference.loading import Embedder, group_size, load_embedder
 from qrank.markup import readable
-from qrank.passage import passage_text
 from qrank.progress import Progress
 from qrank.settings import Placement
 from qrank.store.interface import Claims, Store
@@ -52,7 +52,7 @@ def embed_missing(
 
 
 class _Run:
-    """One run's share of the passages of an index."""
+    """One run's share of the unique texts of an index."""
 
     def __init__(
         self,
@@ -67,10 +67,10 @@ class _Run:
         self._store, self._model = store, model
         self._embedder, self._size = embedder, size
         self._claims, self._progress = claims, progress
-        self._others: list[int] = []  # passages that other runs had claimed
+        self._others: list[int] = []  # unique texts that other runs had claimed
 
     def embed_all(self) -> int:
-        """Embed until no passage lacks a vector; returns how many texts this run embedded."""
+        """Embed until no unique text lacks a vector; returns how many texts this run embedded."""
         missing = self._store.missing_vectors(self._model)
         self._progress.stage("embedding", len(missing))
         embedded = 0
@@ -89,22 +89,20 @@ class _Run:
         return embedded
 
     def _embed_free(self, missing: Sequence[int]) -> int:
-        """Embed those of passages that no other run has claimed; returns how many."""
+        """Embed those of unique texts that no other run has claimed; returns how many."""
         import numpy as np
 
         ids: list[int] = []
         truncated: list[int] = []
         vectors: list[NDArray[np.float32]] = []
-        sent: deque[list[int]] = deque()  # the passages of groups whose vectors are still to come
+        sent: deque[list[int]] = deque()  # the texts of groups whose vectors are still to come
 
         def texts() -> Iterator[list[str]]:
             for group in self._groups(missing):
-                chunks = self._store.passage_texts(group)
+                chunks = self._store.texts_to_embed(group)
                 if chunks:  # another run may have taken them out
                     sent.append([chunk.id for chunk in chunks])
-                    yield [
-                        passage_text(c.title, c.heading, readable(c.text, c.path)) for c in chunks
-                    ]
+                    yield [model_text(c.title, c.heading, readable(c.text, c.path)) for c in chunks]
 
         def write() -> None:
             nonlocal ids, vectors, truncated
@@ -143,7 +141,7 @@ class _Run:
             )
 
     def _groups(self, missing: Sequence[int]) -> Iterator[list[int]]:
-        """The passages that are embedded here, claimed group by group."""
+        """The unique texts that are embedded here, claimed group by group."""
         group: list[int] = []
         for at in range(0, len(missing), self._size):
             some = missing[at : at + self._size]

@@ -10,8 +10,8 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from qrank.analysis.language import LANGUAGES
+from qrank.chunk_text import unique_hash
 from qrank.markup import readable
-from qrank.passage import passage_hash
 from qrank.results import Chunk, NewChunk, Signature
 from qrank.store.interface import NewDocument, StoredModel
 from qrank.terms import new_chunk
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 FORMAT = 1
-HASH_BYTES = 16  # of a file's content, of a passage
+HASH_BYTES = 16  # of a file's content, of a unique text
 LONGEST_NAME = 1000  # characters of a collection, of a model's name or hash
 UNIT = 1e-2  # how far a vector's length may be from 1; rounding to DECIMALS is far below
 _MOST = 2**63 - 1  # SQLite's largest integer
@@ -100,7 +100,7 @@ def document(item: dict[str, Any]) -> NewDocument:
 def chunk(item: dict[str, Any], title: str, path: str) -> NewChunk:
     """A chunk's line; title and path: those of its document.
 
-    Its passage must be the hash of its text: equal passages share a vector, and nobody may put
+    `passage` must be the hash of its text: equal texts share a vector, and nobody may put
     one for a text that is not theirs.
     """
     made = Chunk(
@@ -112,16 +112,16 @@ def chunk(item: dict[str, Any], title: str, path: str) -> NewChunk:
         end_line=_integer(item, "end_line", item["start_line"]),
         page=None if item["page"] is None else _integer(item, "page", 1),
     )
-    passage = _hash(item, "passage")
+    hash_given = _hash(item, "passage")
     texts = (made.text, readable(made.text, path))  # older versions hashed the text as it is
-    if passage not in [passage_hash(title, made.heading, text) for text in texts]:
+    if hash_given not in [unique_hash(title, made.heading, text) for text in texts]:
         raise ValueError("passage is not the hash of its title, heading and text")
     terms = item["terms"]
     if not isinstance(terms, dict):
         raise ValueError("terms is not an object")
     fields = _own_fields(item)
     part = _integer(item, "part") if "part" in item else 0
-    return new_chunk(made, _terms(terms, "body"), _terms(terms, "title"), passage, fields, part)
+    return new_chunk(made, _terms(terms, "body"), _terms(terms, "title"), hash_given, fields, part)
 
 
 def vectors(item: dict[str, Any], known: dict[str, StoredModel]) -> dict[str, NDArray[np.float32]]:

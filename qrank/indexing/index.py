@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, groupby
 from pathlib import Path
 
-from qrank import passage
+from qrank import chunk_text
 from qrank.analysis import text
 from qrank.errors import ExtractError, InputError
 from qrank.indexing.embed_missing import embed_missing
@@ -26,7 +26,7 @@ from qrank.results import FileError, IndexReport, NewChunk, Signature, Task
 from qrank.settings import READ_ALL, WALK_ALL, Placement, Reading, Walking
 from qrank.store.interface import NewDocument, SkippedFile, Store
 
-_MADE_BY = (extract, chunking, text, passage, secrets)
+_MADE_BY = (extract, chunking, text, chunk_text, secrets)
 EXTRACTOR = ".".join(str(module.VERSION) for module in _MADE_BY)
 OF_SECRET = ".secret"  # ends the extractor of a file that was read although it holds a key
 # A transaction is written when one of these is reached: large ones cost less, and nobody sees

@@ -49,13 +49,13 @@ def export(store: Store, filter: Filter, *, vectors: bool = True) -> Iterator[di
         }
         chunks = iter(document.chunks)
         while group := list(islice(chunks, CHUNKS)):
-            held = _vectors(store, models, [new.passage_hash for new in group])
+            held = _vectors(store, models, [new.unique_hash for new in group])
             for new in group:
                 yield {
                     **new.chunk._asdict(),
                     "terms": {"body": new.body_terms, "title": new.title_terms},
-                    "passage": new.passage_hash.hex(),
-                    "vectors": held.get(new.passage_hash, {}),
+                    "passage": new.unique_hash.hex(),
+                    "vectors": held.get(new.unique_hash, {}),
                     **({"fields": json.loads(new.fields), "part": new.part} if new.fields else {}),
                 }
     yield {"end": documents}
@@ -70,16 +70,16 @@ def _without_id(model: StoredModel) -> dict[str, Any]:
 def _vectors(
     store: Store, models: list[StoredModel], hashes: list[bytes]
 ) -> dict[bytes, dict[str, list[float]]]:
-    """The vectors of passages, by passage and then by the SHA-256 of their model."""
+    """The vectors of unique texts, by their hash and then by the SHA-256 of their model."""
     if not models:
         return {}
-    ids = store.passage_ids(hashes)
-    names = {i: passage_hash for passage_hash, i in ids.items()}
+    ids = store.text_ids(hashes)
+    names = {i: unique_hash for unique_hash, i in ids.items()}
     held: dict[bytes, dict[str, list[float]]] = {}
     for model in models:
         found, rows = store.vectors(model.id, list(names))
-        for passage, row in zip(found, rows.astype(float).round(DECIMALS).tolist(), strict=True):
-            held.setdefault(names[passage], {})[model.sha256] = row
+        for text_id, row in zip(found, rows.astype(float).round(DECIMALS).tolist(), strict=True):
+            held.setdefault(names[text_id], {})[model.sha256] = row
     return held
 
 
@@ -174,7 +174,7 @@ class Importer:
         document = self._documents[-1]
         new = exported.chunk(item, document.head.title, document.location)
         for sha256, vector in exported.vectors(item, self._models).items():
-            document.vectors.setdefault(sha256, {})[new.passage_hash] = vector
+            document.vectors.setdefault(sha256, {})[new.unique_hash] = vector
         document.chunks.append(new)
         self._chunks += 1
 
@@ -186,13 +186,13 @@ class Importer:
                 self._store.add_document(replace(document.head, chunks=document.chunks))
             for sha256, model in self._models.items():
                 vectors = {
-                    passage: vector
+                    unique_hash: vector
                     for document in self._documents
-                    for passage, vector in document.vectors.get(sha256, {}).items()
+                    for unique_hash, vector in document.vectors.get(sha256, {}).items()
                 }
-                ids = self._store.passage_ids(list(vectors))
+                ids = self._store.text_ids(list(vectors))
                 if ids:
-                    rows = np.stack([vectors[passage] for passage in ids])
+                    rows = np.stack([vectors[each] for each in ids])
                     self._store.add_vectors(model.id, list(ids.values()), rows)
                     self.vectors += len(ids)
             self._store.remove_orphans()

@@ -167,7 +167,7 @@ def record(store: Store, model: IndexModel, dims: int) -> StoredModel:
 def switch(store: Store, row: StoredModel) -> list[str]:
     """Make a model whose vectors are complete the only one; returns the names of those that went.
 
-    Nothing happens while another run has left passages without a vector.
+    Nothing happens while another run has left unique texts without a vector.
     """
     with store.transaction():
         others = [model for model in store.models() if model.id != row.id]

@@ -18,6 +18,7 @@ from typing import BinaryIO, NamedTuple
 
 from qrank.analysis import text
 from qrank.analysis.language import ENGLISH, language
+from qrank.chunk_text import unique_hash
 from qrank.errors import ExtractError, SecretError
 from qrank.ingest import secrets
 from qrank.ingest.chunk import chunk_parts
@@ -33,7 +34,6 @@ from qrank.ingest.extract import (
 )
 from qrank.ingest.pre import preprocessed
 from qrank.markup import readable
-from qrank.passage import passage_hash
 from qrank.results import Document, NewChunk, Signature, Task, location
 from qrank.settings import Reading
 from qrank.terms import new_chunk
@@ -245,7 +245,7 @@ def new_chunks(
             heading = piece.heading
             title_terms = f"{own} {text.joined_terms(heading, spoken)}"
         read = readable(piece.text, name)
-        hashed = passage_hash(title, heading, read)
+        hashed = unique_hash(title, heading, read)
         if part in document.part_fields and part not in written:
             fields = {**document.fields, **document.part_fields[part]}
             written = {part: _json(fields)}

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from qrank import FilePlan
+    from qrank.chunk_text import Verdict
     from qrank.evaluation.measure import Difference
     from qrank.evaluation.report import Numbers, Scored
     from qrank.models.registry import Entry
-    from qrank.passage import Verdict
     from qrank.results import (
         Answer,
         Check,

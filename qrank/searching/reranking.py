@@ -8,9 +8,9 @@ from contextlib import closing
 from functools import partial
 from typing import TYPE_CHECKING
 
+from qrank.chunk_text import model_text
 from qrank.inference.cache import relevance
 from qrank.markup import readable
-from qrank.passage import passage_text
 from qrank.results import Answer, RerankScore, StoredChunk
 from qrank.searching.fusion import blend
 from qrank.searching.promise import Promise
@@ -41,7 +41,7 @@ def reranked(
     share = rerank.choice.entry.rerank_weight
     if query.rerank_weight is not None:
         share = query.rerank_weight
-    texts = [_passage(c.chunk) for c in head]
+    texts = [_model_text(c.chunk) for c in head]
     kept = cache if query.cached else None
     use, promise = rerank.use, None
     if query.answer_seconds is not None:
@@ -100,6 +100,6 @@ def _unread(head: Sequence[Candidate], before: Sequence[float], answer: Answer) 
     return list(head)
 
 
-def _passage(stored: StoredChunk) -> str:
+def _model_text(stored: StoredChunk) -> str:
     text = readable(stored.chunk.text, stored.location)
-    return passage_text(stored.title, stored.chunk.heading, text)
+    return model_text(stored.title, stored.chunk.heading, text)

@@ -398,21 +398,17 @@ def _candidates(
             )
         with clock.stage("vector"):
             near = store.nearest(model.stored.id, vector_of_query, depth, filter)
-            chunks |= store.chunks_of_passages((passage for passage, _ in near), filter)
-            by_passage = dict(near)
-            vector = [
-                (i, by_passage[c.passage]) for i, c in chunks.items() if c.passage in by_passage
-            ]
+            chunks |= store.chunks_of_texts((text_id for text_id, _ in near), filter)
+            by_text = dict(near)
+            vector = [(i, by_text[c.text_id]) for i, c in chunks.items() if c.text_id in by_text]
             # BM25's candidates get their cosine too, however far down it is.
-            others = {c.passage for c in chunks.values()} - by_passage.keys()
-            by_passage |= store.cosines(model.stored.id, vector_of_query, sorted(others))
-            cosines = {
-                i: by_passage[c.passage] for i, c in chunks.items() if c.passage in by_passage
-            }
+            others = {c.text_id for c in chunks.values()} - by_text.keys()
+            by_text |= store.cosines(model.stored.id, vector_of_query, sorted(others))
+            cosines = {i: by_text[c.text_id] for i, c in chunks.items() if c.text_id in by_text}
         # Scores must not depend on how many results were asked for.
-        nearest = {passage for passage, _ in near[:DEPTH]}
+        nearest = {text_id for text_id, _ in near[:DEPTH]}
         scale = {i for i, _ in lexical[:DEPTH]} | {
-            i for i, c in chunks.items() if c.passage in nearest
+            i for i, c in chunks.items() if c.text_id in nearest
         }
         answer.models["embed"] = model.choice.name
         share = model.choice.entry.fusion_weight

@@ -42,18 +42,18 @@ def similar(store: Store, place: str, query: Query, model: StoredModel | None) -
     count.
     Raises InputError when the index does not hold the place.
     """
-    own = passages_at(store, place)
+    own = chunks_at(store, place)
     clock = Clock(Silent())
     answer = Answer(place, Mode.vector.value, {"embed": None, "rerank": None}, [])
     by_vector = model and query.mode is not Mode.bm25
-    vector = _middle(store, model.id, [c.passage for c in own]) if model and by_vector else None
+    vector = _middle(store, model.id, [c.text_id for c in own]) if model and by_vector else None
     depth = (query.limit + query.offset + len(own)) * (PASSAGES_A_FILE if query.per_file else 1)
     if model and vector is not None:
         answer.models["embed"] = model.name
         with clock.stage("vector"):
             near = dict(store.nearest(model.id, vector, depth, query.filter))
-            chunks = store.chunks_of_passages(near, query.filter)
-        scores = {i: near[stored.passage] for i, stored in chunks.items()}
+            chunks = store.chunks_of_texts(near, query.filter)
+        scores = {i: near[stored.text_id] for i, stored in chunks.items()}
     else:
         answer.mode = Mode.bm25.value
         texts = (readable(stored.chunk.text, stored.location) for stored in own)
@@ -78,18 +78,18 @@ def similar(store: Store, place: str, query: Query, model: StoredModel | None) -
     return answer
 
 
-def _middle(store: Store, model: int, passages: list[int]) -> NDArray[np.float32] | None:
+def _middle(store: Store, model: int, text_ids: list[int]) -> NDArray[np.float32] | None:
     """The unit vector amid those of chunks, of shape (dims,); None when they have none."""
     import numpy as np
 
-    with_vector, unit_vectors = store.vectors(model, passages)
+    with_vector, unit_vectors = store.vectors(model, text_ids)
     if not with_vector:
         return None
     middle: NDArray[np.float32] = unit_vectors.mean(axis=0)
     return middle / (float(np.linalg.norm(middle)) or 1.0)
 
 
-def passages_at(store: Store, place: str) -> list[StoredChunk]:
+def chunks_at(store: Store, place: str) -> list[StoredChunk]:
     """The chunks of a file or of a page, or the one at PATH:LINE (else the last before that line),
     or with an id.
 

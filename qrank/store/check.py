@@ -129,8 +129,8 @@ def _segments(connection: sqlite3.Connection, path: Path) -> Iterator[str]:
     models = connection.execute("SELECT id, dims FROM model").fetchall()
     for model, dims in decode.rows(models, (int, int), "a model"):
         placed = {
-            (segment, slot): passage
-            for segment, slot, passage in connection.execute(
+            (segment, slot): text_id
+            for segment, slot, text_id in connection.execute(
                 "SELECT segment_id, slot, passage_id FROM vector WHERE model_id = ?", (model,)
             )
         }
@@ -147,8 +147,8 @@ def _segments(connection: sqlite3.Connection, path: Path) -> Iterator[str]:
                 continue
             if code_bytes != dims * len(held):
                 yield f"segment {segment} does not have the size of its slots"
-            taken = [(slot, passage) for slot, passage in enumerate(held) if passage]
-            wrong = sum(placed.pop((segment, slot), None) != passage for slot, passage in taken)
+            taken = [(slot, text_id) for slot, text_id in enumerate(held) if text_id]
+            wrong = sum(placed.pop((segment, slot), None) != text_id for slot, text_id in taken)
             if wrong:
                 yield f"{wrong} slots of segment {segment} have unknown vectors"
         if placed:

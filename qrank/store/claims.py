@@ -1,6 +1,6 @@
-"""Claims on passages: what one run embeds, another that goes on at the same time leaves alone.
+"""Claims on unique texts: what one run embeds, another that goes on at the same time leaves alone.
 
-A claim is a lock on a byte of a file beside the index, as far into it as the passage's id. The
+A claim is a lock on a byte of a file beside the index, as far into it as the unique text's id. The
 system drops it when the process ends, however it ends: no claim outlives a killed run, and none
 has to be renewed. The file stays empty; who leaves it last removes it.
 """
@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 ENDING = "-claims"  # of the file's name, after the index's
-_PRESENT = 0  # this byte is locked, shared, as long as the file is used; passages count from 1
+_PRESENT = 0  # this byte is locked, shared, as long as the file is used; unique texts count from 1
 _TAKEN = (errno.EACCES, errno.EAGAIN, errno.EDEADLK)  # by another process
 
 # Locks belong to a process, not to a thread: within one, runs on the same index take turns.
@@ -30,24 +30,24 @@ class Claims:
         self._file = file
         self._claimed: set[int] = set()
 
-    def take(self, passages: Sequence[int]) -> list[int]:
-        """Claim passages; returns those that no other run has claimed."""
-        free = [passage for passage in passages if self._file is None or _lock(self._file, passage)]
+    def take(self, text_ids: Sequence[int]) -> list[int]:
+        """Claim unique texts; returns those that no other run has claimed."""
+        free = [text_id for text_id in text_ids if self._file is None or _lock(self._file, text_id)]
         self._claimed.update(free)
         return free
 
-    def release(self, passages: Sequence[int] | None = None) -> None:
-        """Let others have passages, by default all that were claimed."""
-        released = self._claimed if passages is None else self._claimed.intersection(passages)
+    def release(self, text_ids: Sequence[int] | None = None) -> None:
+        """Let others have unique texts, by default all that were claimed."""
+        released = self._claimed if text_ids is None else self._claimed.intersection(text_ids)
         if self._file is not None:
-            for passage in released:
-                _unlock(self._file, passage)
+            for text_id in released:
+                _unlock(self._file, text_id)
         self._claimed = self._claimed - released
 
 
 @contextmanager
 def open_claims(index: Path) -> Iterator[Claims]:
-    """Claims on passages of an index, which end with the context."""
+    """Claims on unique texts of an index, which end with the context."""
     path = os.path.realpath(index) + ENDING
     with _turns.setdefault(path, threading.Lock()):
         file = _open(path, index)

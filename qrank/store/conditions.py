@@ -276,15 +276,15 @@ def passing(filter: Filter, connection: sqlite3.Connection, chunks: Sequence[int
     return {row[0] for row in decode.rows(rows, (int,), "a chunk")}
 
 
-def passages(
+def of_texts(
     filter: Filter, connection: sqlite3.Connection, listed: Sequence[int] | None
 ) -> NDArray[np.bool_]:
-    """For each passage id whether one of its chunks passes, the last False; listed: the chunks that
+    """For each text id whether one of its chunks passes, the last False; listed: the chunks that
     are to be looked at, None for all."""
     condition, values = of_chunk(filter)
     last = connection.execute("SELECT max(id) FROM passage").fetchone()[0] or 0
-    if last > decode.MOST_PASSAGES:
-        raise decode.DamagedError(f"a passage has the number {last}")
+    if last > decode.MOST_TEXTS:
+        raise decode.DamagedError(f"a unique text has the number {last}")
     start, arguments = f"file CROSS JOIN chunk ON chunk.file_id = file.id {OF_CHUNK}", list(values)
     if listed is not None:
         start = (
@@ -300,10 +300,8 @@ def passages(
     return _flags((row[0] for row in checked), last)
 
 
-def passages_among(
-    filter: Filter, connection: sqlite3.Connection, among: Sequence[int]
-) -> set[int]:
-    """Those of passages that have a chunk which passes."""
+def texts_among(filter: Filter, connection: sqlite3.Connection, among: Sequence[int]) -> set[int]:
+    """Those of the texts that have a chunk which passes."""
     condition, values = of_chunk(filter)
     rows = connection.execute(
         "SELECT DISTINCT ids.value FROM json_each(?) AS ids "
@@ -311,7 +309,7 @@ def passages_among(
         f"CROSS JOIN file ON file.id = record.file_id WHERE {condition}",
         (json.dumps(list(among)), *values),
     )
-    return {row[0] for row in decode.rows(rows, (int,), "a passage")}
+    return {row[0] for row in decode.rows(rows, (int,), "a unique text")}
 
 
 def _flags(numbers: Iterable[int], last: int) -> NDArray[np.bool_]:

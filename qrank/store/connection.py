@@ -72,7 +72,7 @@ def _open_to_write(path: Path) -> sqlite3.Connection:
             schema.upgrade(connection)
         connection.execute("PRAGMA foreign_keys = ON")
         connection.execute("PRAGMA synchronous = NORMAL")
-        connection.execute("PRAGMA cache_size = -32768")  # kB: passages' hashes come in any order
+        connection.execute("PRAGMA cache_size = -32768")  # kB: hashes of texts come in any order
         connection.execute("PRAGMA wal_autocheckpoint = 4000")  # pages: 64 MB
     except BaseException:
         connection.close()

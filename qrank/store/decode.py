@@ -16,11 +16,11 @@ from qrank.results import Chunk, NewChunk, Signature, StoredChunk
 from qrank.terms import unpack
 
 Types = Sequence[Any]  # of a row's values, each a type or a union of types
-LONGEST_TEXT = 1 << 20  # characters of a title, a heading, a passage, the fields of a document
+LONGEST_TEXT = 1 << 20  # characters of a title, a heading, a unique text, the fields of a document
 LONGEST_VALUE = 64 << 20  # bytes of one value, or of a row: SQLite refuses to read a longer one
 MOST_DIMS = 1 << 16
 DEEPEST = 64  # lists and objects in one another, in the fields of a document
-MOST_PASSAGES = 1 << 31
+MOST_TEXTS = 1 << 31
 MOST_CHUNKS = 1 << 53
 
 
@@ -71,8 +71,8 @@ def stored_chunk(values: Any) -> StoredChunk:
     """A chunk with its file, from a row of STORED_CHUNK."""
     what = f"chunk {values[0]}"
     row(values, (*_FILE, *CHUNK), what)
-    chunk_id, passage, path, collection, title, size, mtime_ns, ctime_ns, *others = values
-    content_hash, fields, member, date_ns, passage_hash, copy, *place = others
+    chunk_id, text_id, path, collection, title, size, mtime_ns, ctime_ns, *others = values
+    content_hash, fields, member, date_ns, unique_hash, copy, *place = others
     name(path)
     name(member)
     json_object(fields)
@@ -80,7 +80,7 @@ def stored_chunk(values: Any) -> StoredChunk:
         raise DamagedError(f"{what} has a title of {len(title)} characters")
     return StoredChunk(
         id=chunk_id,
-        passage=passage,
+        text_id=text_id,
         path=path,
         collection=collection,
         title=title,
@@ -90,7 +90,7 @@ def stored_chunk(values: Any) -> StoredChunk:
         chunk=chunk(place, what),
         member=member,
         date_ns=date_ns,
-        passage_hash=passage_hash,
+        unique_hash=unique_hash,
         copy=copy,
     )
 
@@ -115,11 +115,11 @@ def last_chunk(values: Any) -> int:
 
 def whole_chunk(values: Any) -> NewChunk:
     """A chunk with its terms, from a row of WHOLE_CHUNK."""
-    *place, packed_terms, passage_hash, fields, part = values
+    *place, packed_terms, unique_hash, fields, part = values
     json_object(fields)
     made = chunk(place, "a chunk")
     body_terms, title_terms = terms(packed_terms, made.text, "a chunk")
-    return NewChunk(made, body_terms, title_terms, passage_hash, packed_terms, fields, part)
+    return NewChunk(made, body_terms, title_terms, unique_hash, packed_terms, fields, part)
 
 
 def name(path: str) -> str:

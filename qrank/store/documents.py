@@ -75,11 +75,11 @@ def _add_chunks(
     for new, chunk_id in zip(group, ids, strict=False):
         c = new.chunk
         place = (c.start_byte, c.end_byte, c.start_line, c.end_line, c.page, c.heading)
-        chunk_rows.append((chunk_id, file_id, new.passage_hash, *place, c.text, new.packed_terms))
+        chunk_rows.append((chunk_id, file_id, new.unique_hash, *place, c.text, new.packed_terms))
         term_rows.append((chunk_id, new.body_terms, new.title_terms, labels))
         held.add(chunk_id, new)
     run = connection.executemany
-    hashes = ((new.passage_hash,) for new in group)
+    hashes = ((new.unique_hash,) for new in group)
     run("INSERT OR IGNORE INTO passage (hash) VALUES (?)", hashes)
     run(
         "INSERT INTO chunk (id, file_id, passage_id, start_byte, end_byte, start_line, "
@@ -116,7 +116,7 @@ def remove(connection: sqlite3.Connection, file_ids: list[int]) -> None:
 
 
 def remove_orphans(connection: sqlite3.Connection, most: int) -> bool:
-    """Drop passages that no chunk has any more, and their vectors, looking at most of those that
+    """Drop texts that no chunk has any more, and their vectors, looking at most of those that
     lost a chunk (-1: all). Returns whether there may be more."""
     cursor = connection.execute(
         "SELECT passage_id, NOT EXISTS "
@@ -127,7 +127,7 @@ def remove_orphans(connection: sqlite3.Connection, most: int) -> bool:
     rows = list(decode.rows(cursor, (int, int)))
     if not rows:
         return False
-    orphans = [passage for passage, is_orphan in rows if is_orphan]
+    orphans = [text_id for text_id, is_orphan in rows if is_orphan]
     if orphans:
         from qrank.store import segments
 

@@ -89,7 +89,7 @@ class StoredModel:
 
 @dataclass(frozen=True, slots=True)
 class ChunkText:
-    """What a passage's text for a model is made from."""
+    """What the text that a model is given is made from."""
 
     id: int
     path: str
@@ -99,18 +99,18 @@ class ChunkText:
 
 
 class Claims(Protocol):
-    """Which passages a run embeds, so that others which go on at the same time leave them alone. A
+    """Which texts a run embeds, so that others which go on at the same time leave them alone. A
     claim ends with the process that made it, however that ends."""
 
-    def take(self, passages: Sequence[int]) -> list[int]:
-        """Claim passages; returns those that no other run has claimed."""
+    def take(self, text_ids: Sequence[int]) -> list[int]:
+        """Claim unique texts; returns those that no other run has claimed."""
 
-    def release(self, passages: Sequence[int] | None = None) -> None:
-        """Let others have passages, by default all that were claimed."""
+    def release(self, text_ids: Sequence[int] | None = None) -> None:
+        """Let others have unique texts, by default all that were claimed."""
 
 
 class Store(AbstractContextManager["Store"], Protocol):
-    """Documents cut into chunks, their terms, and vectors of their passages. Left as a context, it
+    """Documents cut into chunks, their terms, and vectors of their texts. Left as a context, it
     is closed."""
 
     exact_bm25: bool
@@ -171,7 +171,7 @@ class Store(AbstractContextManager["Store"], Protocol):
         file that was only moved. Writes."""
 
     def remove_orphans(self, most: int = -1) -> bool:
-        """Drop passages that no chunk has any more, and their vectors, looking at most of those
+        """Drop unique texts that no chunk has any more, and their vectors, looking at most of those
         that lost a chunk (-1: all). Returns whether there may be more. Writes."""
 
     def models(self) -> list[StoredModel]:
@@ -184,25 +184,25 @@ class Store(AbstractContextManager["Store"], Protocol):
     def remove_model(self, model: int) -> None:
         """Take a model and all its vectors out. Writes."""
 
-    def missing_vectors(self, model: int, passages: Sequence[int] | None = None) -> list[int]:
-        """The passages, of all or of these, without a vector of the model, in the order they were
+    def missing_vectors(self, model: int, text_ids: Sequence[int] | None = None) -> list[int]:
+        """The texts, of all or of these, without a vector of the model, in the order they were
         indexed."""
 
     def claims(self) -> AbstractContextManager[Claims]:
-        """What this process has claimed of the passages to embed, as long as the context lasts.
+        """What this process has claimed of the unique texts to embed, as long as the context lasts.
         Another one in the same process waits for its end."""
 
     def count_missing(self, model: int) -> tuple[int, int]:
-        """(passages without a vector of the model, passages): quick enough for each search."""
+        """(unique texts without a vector of the model, all): quick enough for each search."""
 
     def add_vectors(
-        self, model: int, passages: Sequence[int], unit_vectors: NDArray[np.float32]
+        self, model: int, text_ids: Sequence[int], unit_vectors: NDArray[np.float32]
     ) -> None:
-        """Add unit vectors of shape (len(passages), dims) for passages that have none yet; those
+        """Add unit vectors of shape (len(text_ids), dims) for texts that have none yet; those
         that are gone, or have one, are skipped. Writes."""
 
-    def mark_truncated(self, model: int, passages: Iterable[int]) -> None:
-        """Note that the model did not read the ends of passages, which have a vector. Writes."""
+    def mark_truncated(self, model: int, text_ids: Iterable[int]) -> None:
+        """Note that the model did not read the ends of texts that have a vector. Writes."""
 
     # Candidates
 
@@ -243,13 +243,13 @@ class Store(AbstractContextManager["Store"], Protocol):
     def nearest(
         self, model: int, query: NDArray[np.float32], limit: int, filter: Filter
     ) -> list[tuple[int, float]]:
-        """The limit best (passage id, cosine) for a unit query of shape (dims,) of those with a
+        """The limit best (text id, cosine) for a unit query of shape (dims,) of those with a
         chunk that passes the filter, best first, ties by id."""
 
     def cosines(
-        self, model: int, query: NDArray[np.float32], passages: Sequence[int]
+        self, model: int, query: NDArray[np.float32], text_ids: Sequence[int]
     ) -> dict[int, float]:
-        """Cosines with a unit query, of those passages that have a vector."""
+        """Cosines with a unit query, of those unique texts that have a vector."""
 
     def near_words(self, word: str, most: int) -> list[tuple[int, str]]:
         """(distance, word) of words in the vocabulary of documents that are most (1 or 2) edits
@@ -267,23 +267,23 @@ class Store(AbstractContextManager["Store"], Protocol):
         """The ids of all chunks that pass a filter, by path and place."""
 
     def chunks_by_hash(self, low: bytes, high: bytes) -> list[StoredChunk]:
-        """The chunks whose passage's hash is from low to high."""
+        """The chunks whose unique text's hash is from low to high."""
 
-    def chunks_of_passages(self, passages: Iterable[int], filter: Filter) -> dict[int, StoredChunk]:
-        """The chunks that hold one of passages and pass the filter, by chunk id."""
+    def chunks_of_texts(self, text_ids: Iterable[int], filter: Filter) -> dict[int, StoredChunk]:
+        """The chunks that have one of these unique texts and pass the filter, by chunk id."""
 
     def chunks_of_file(self, path: str) -> list[StoredChunk]:
         """The chunks of a file in order, of the first collection that holds it; path may be the
         location of a member. Those of all members when the file has none of its own."""
 
-    def passage_texts(self, passages: Sequence[int]) -> list[ChunkText]:
-        """What the texts of passages are made from, in the order asked, as far as they exist."""
+    def texts_to_embed(self, text_ids: Sequence[int]) -> list[ChunkText]:
+        """What unique texts are made from, in the order of the ids, as far as they exist."""
 
-    def passage_ids(self, hashes: Sequence[bytes]) -> dict[bytes, int]:
-        """The passages that have one of these hashes."""
+    def text_ids(self, hashes: Sequence[bytes]) -> dict[bytes, int]:
+        """The unique texts that have one of these hashes."""
 
-    def vectors(self, model: int, passages: Sequence[int]) -> tuple[list[int], NDArray[np.float32]]:
-        """(those of passages that have a vector, their unit vectors, of shape (n, dims))."""
+    def vectors(self, model: int, text_ids: Sequence[int]) -> tuple[list[int], NDArray[np.float32]]:
+        """(the ids of texts that have a vector, their unit vectors, of shape (n, dims))."""
 
     def documents(self, filter: Filter) -> Iterator[NewDocument]:
         """All documents whose files pass the filter (its phrases are not looked at), by

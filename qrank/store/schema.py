@@ -4,20 +4,20 @@ file     one row a document: where it lies, how it looked when it was read; memb
          that file, for what an archive holds; the archive has a row without one
 name     what each document is called, its file's name and its title, as keys to find it by
 left_out files that hold no text, or could not be read, as they looked then, and why
-chunk    its passages, with their place in the file
+chunk    its chunks, with their place in the file
 terms    FTS5 over the analysed terms of each chunk (rowid = chunk.id), which keeps no copy of them:
          chunk.packed_terms has them, for when they are to be taken out again
-passage  what a model is given of a chunk, known by its hash: equal passages share one row,
+passage  a unique text: what a model is given of a chunk, known by its hash: equal ones share a row,
          so that a moved, copied or half-changed file keeps its vectors
-loose    passages that lost a chunk, until the end of a run: then those without any are dropped
+loose    texts that lost a chunk, until the end of a run: then those without any are dropped
 model    the embedding models whose vectors the file holds, known by their files' hash
-vector   where the vector of a passage by a model is: the segment and the slot in it; cut: whether
-         the passage was longer than the model's window, so that its end counts for nothing
+vector   where the vector of a text by a model is: the segment and the slot in it; cut: whether
+         the text was longer than the model's window, so that its end counts for nothing
 record   the chunks (from first to last) that have fields in common: those of a file, or of a row or
          a message in it, whose fields are here; their date: one of the fields (dated), else mtime
 field_name, field_value, record_value   which fields there are, their values, and who has them
 word     the vocabulary: the words that documents were ever found to have (lookup/words.py)
-segment  the slots of some vectors of a model: their passages (0: free) and scales
+segment  the slots of some vectors of a model: their texts (0: free) and scales
 code     the int8 codes of a segment's slots, read and written in place
 """
 
@@ -209,8 +209,8 @@ def _room_for_a_million(connection: sqlite3.Connection) -> None:
             PRIMARY KEY (model_id, passage_id)
         ) WITHOUT ROWID"""
     )
-    for model, passages, blob in run("SELECT model_id, passages, codes FROM old_segment"):
-        ids = np.frombuffer(passages, dtype="<i8")
+    for model, text_ids, blob in run("SELECT model_id, passages, codes FROM old_segment"):
+        ids = np.frombuffer(text_ids, dtype="<i8")
         codes = np.frombuffer(blob, dtype="i1").reshape(len(ids), -1)
         size = max(64, min(4096, (1 << 20) // codes.shape[1]))
         for at in range(0, len(ids), size):
@@ -224,14 +224,14 @@ def _room_for_a_million(connection: sqlite3.Connection) -> None:
             run("INSERT INTO code (segment_id, codes) VALUES (?, ?)", (made, part.tobytes()))
             connection.executemany(
                 "INSERT INTO vector (model_id, passage_id, segment_id, slot) VALUES (?, ?, ?, ?)",
-                [(model, int(passage), made, slot) for slot, passage in enumerate(held)],
+                [(model, int(text_id), made, slot) for slot, text_id in enumerate(held)],
             )
     run("DROP TABLE old_segment")
 
 
 def _left_out(connection: sqlite3.Connection) -> None:
     """2 -> 3: files that were skipped, so that they are not read again; fields of documents;
-    which passages were longer than the model's window."""
+    which unique texts were longer than the model's window."""
     connection.execute("ALTER TABLE vector ADD COLUMN cut INTEGER NOT NULL DEFAULT 0")
     connection.execute("ALTER TABLE file ADD COLUMN fields TEXT NOT NULL DEFAULT ''")
     connection.execute(
@@ -246,7 +246,7 @@ def _left_out(connection: sqlite3.Connection) -> None:
 
 def _signatures(connection: sqlite3.Connection) -> None:
     """3 -> 4: the time of a file's last change of any kind (0: not known), which also tells an edit
-    that keeps its size and mtime; vectors can be found by their passage, to remove them."""
+    that keeps its size and mtime; vectors can be found by their unique text, to remove them."""
     for table in ("file", "left_out"):
         connection.execute(f"ALTER TABLE {table} ADD COLUMN ctime_ns INTEGER NOT NULL DEFAULT 0")
     connection.execute("CREATE INDEX idx_vector_passage_id ON vector (passage_id)")

@@ -2,7 +2,7 @@
 
 A unit vector v is stored as codes round(127 v / max|v|), and is read as codes / |codes|: each
 vector has a scale of its own (one for all loses half of the recall), and stays a unit vector.
-A segment is up to `capacity(dims)` slots, about a megabyte of codes. A slot whose passage id is 0
+A segment is up to `capacity(dims)` slots, about a megabyte of codes. A slot whose text id is 0
 is free. Codes are a blob of their own, read and written in place. Little-endian throughout.
 """
 
@@ -24,19 +24,19 @@ SEGMENT_BYTES, MOST_SLOTS, FIRST_SLOTS = 1 << 20, 4096, 64
 ID, SCALE, CODE = np.dtype("<i8"), np.dtype("<f4"), np.dtype("i1")
 
 
-_PLACES = (int, int, int)  # segment, slot, passage
+_PLACES = (int, int, int)  # segment, slot, text id
 
 
 def slots(row: Any, segment: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """(passage of each slot, scales): the row (used, passages, scales) of a segment, checked.
+    """(text id of each slot, scales): the row (used, passages, scales) of a segment, checked.
 
     Raises DamagedError, also where there is no row.
     """
     what = f"segment {segment}"
-    used, passages, factors = decode.row(row, (int, bytes, bytes), what)
-    if len(passages) % ID.itemsize or 2 * len(factors) != len(passages):
+    used, text_ids, factors = decode.row(row, (int, bytes, bytes), what)
+    if len(text_ids) % ID.itemsize or 2 * len(factors) != len(text_ids):
         raise decode.DamagedError(f"{what} does not have the size of its slots")
-    slot_ids, scales = np.frombuffer(passages, dtype=ID), np.frombuffer(factors, dtype=SCALE)
+    slot_ids, scales = np.frombuffer(text_ids, dtype=ID), np.frombuffer(factors, dtype=SCALE)
     if np.count_nonzero(slot_ids) != used:
         raise decode.DamagedError(f"{what} counts its vectors wrongly")
     if (slot_ids < 0).any() or not np.isfinite(scales).all():
@@ -82,12 +82,12 @@ def scales(codes: NDArray[np.int8]) -> NDArray[np.float32]:
 def add(
     connection: sqlite3.Connection,
     model: int,
-    passages: Sequence[int],
+    text_ids: Sequence[int],
     vectors: NDArray[np.float32],
 ) -> None:
-    """Put unit vectors of shape (len(passages), dims) into free slots.
+    """Put unit vectors of shape (len(text_ids), dims) into free slots.
 
-    Passages that are gone, or have a vector already, are skipped: another run was there.
+    Texts that are gone, or have a vector already, are skipped: another run was there.
     """
     lacking = {
         row[0]
@@ -95,14 +95,14 @@ def add(
             "SELECT passage.id FROM json_each(?) CROSS JOIN passage ON passage.id = value "
             "WHERE NOT EXISTS "
             "(SELECT 1 FROM vector WHERE model_id = ? AND passage_id = passage.id)",
-            (json.dumps(list(passages)), model),
+            (json.dumps(list(text_ids)), model),
         )
     }
-    rows = [i for i, passage in enumerate(passages) if passage in lacking]
+    rows = [i for i, text_id in enumerate(text_ids) if text_id in lacking]
     if not rows:
         return
     codes = encode(vectors[rows])
-    _place(connection, model, np.asarray(passages, dtype=ID)[rows], codes)
+    _place(connection, model, np.asarray(text_ids, dtype=ID)[rows], codes)
 
 
 def _place(
@@ -158,7 +158,7 @@ def compact(connection: sqlite3.Connection, model: int) -> None:
 def _with_room(
     connection: sqlite3.Connection, model: int, dims: int, room: int
 ) -> tuple[int, NDArray[np.int64], NDArray[np.float32]]:
-    """(id, passage of each slot, scales) of a segment with a free slot; made when none has one."""
+    """(id, text id of each slot, scales) of a segment with a free slot; made when none has one."""
     most = capacity(dims)
     row = connection.execute(
         "SELECT id, used, passages, scales FROM segment WHERE model_id = ? AND used < ? "
@@ -209,17 +209,17 @@ def _runs(slots: NDArray[np.intp]) -> Iterable[tuple[int, int]]:
     return zip([0, *breaks], [*breaks, len(slots)], strict=True)
 
 
-def remove(connection: sqlite3.Connection, passages: Iterable[int]) -> None:
-    """Free the slots of passages, of every model."""
+def remove(connection: sqlite3.Connection, text_ids: Iterable[int]) -> None:
+    """Free the slots of unique texts, of every model."""
     places: list[tuple[int, int, int]] = []
-    for passage in passages:
+    for text_id in text_ids:
         places += decode.rows(
             connection.execute(
                 "DELETE FROM vector WHERE passage_id = ? RETURNING segment_id, slot, passage_id",
-                (passage,),
+                (text_id,),
             ),
             _PLACES,
-            f"the vector of text {passage}",
+            f"the vector of text {text_id}",
         )
     for segment, group in groupby(sorted(places), key=lambda place: place[0]):
         row = connection.execute(
@@ -227,9 +227,9 @@ def remove(connection: sqlite3.Connection, passages: Iterable[int]) -> None:
         ).fetchone()
         slot_ids, slot_scales = slots(row, segment)
         slot_ids = slot_ids.copy()
-        for _, slot, passage in group:
-            if not (0 <= slot < len(slot_ids) and slot_ids[slot] == passage):
-                raise decode.DamagedError(f"the vector of text {passage} is not in its place")
+        for _, slot, text_id in group:
+            if not (0 <= slot < len(slot_ids) and slot_ids[slot] == text_id):
+                raise decode.DamagedError(f"the vector of text {text_id} is not in its place")
             slot_ids[slot] = 0
         if slot_ids.any():
             _update(connection, segment, slot_ids, slot_scales)
@@ -253,33 +253,33 @@ def _drop(connection: sqlite3.Connection, segment: int) -> None:
 
 
 def read(
-    connection: sqlite3.Connection, model: int, passages: Sequence[int]
+    connection: sqlite3.Connection, model: int, text_ids: Sequence[int]
 ) -> tuple[list[int], NDArray[np.float32]]:
-    """(those of passages that have a vector, their unit vectors of shape (n, dims))."""
+    """(the ids of texts that have a vector, their unit vectors of shape (n, dims))."""
     places: list[tuple[int, int, int]] = []
     ids: list[int] = []
     rows: list[bytes] = []
     blob: Any
     with snapshot(connection):
-        for passage in passages:
+        for text_id in text_ids:
             places += decode.rows(
                 connection.execute(
                     "SELECT segment_id, slot, passage_id FROM vector "
                     "WHERE model_id = ? AND passage_id = ?",
-                    (model, passage),
+                    (model, text_id),
                 ),
                 _PLACES,
-                f"the vector of text {passage}",
+                f"the vector of text {text_id}",
             )
         if not places:
             return [], np.empty((0, 0), dtype=np.float32)
         dims = dims_of(connection, model)
         for segment, group in groupby(sorted(places), key=lambda place: place[0]):
             with connection.blobopen("code", "codes", segment, readonly=True) as blob:
-                for _, slot, passage in group:
+                for _, slot, text_id in group:
                     if not 0 <= slot < len(blob) // dims:
-                        raise decode.DamagedError(f"the vector of text {passage} is missing")
-                    ids.append(passage)
+                        raise decode.DamagedError(f"the vector of text {text_id} is missing")
+                    ids.append(text_id)
                     rows.append(blob[slot * dims : (slot + 1) * dims])
     codes = np.frombuffer(b"".join(rows), dtype=CODE).reshape(len(rows), dims)
     return ids, codes * scales(codes)[:, None]

@@ -148,7 +148,7 @@ class SQLiteStore(Closing):
         documents.remove(self._connection, list(file_ids))
 
     def remove_orphans(self, most: int = -1) -> bool:
-        """Drop passages that no chunk has any more, and their vectors."""
+        """Drop unique texts that no chunk has any more, and their vectors."""
         with translate_sqlite_errors(self.path):
             return documents.remove_orphans(self._connection, most)
 
@@ -177,66 +177,66 @@ class SQLiteStore(Closing):
 
         segments.remove_model(self._connection, model)
 
-    def missing_vectors(self, model: int, passages: Sequence[int] | None = None) -> list[int]:
-        """The passages without a vector of the model, in the order they were indexed."""
+    def missing_vectors(self, model: int, text_ids: Sequence[int] | None = None) -> list[int]:
+        """The unique texts without a vector of the model, in the order they were indexed."""
         among = (
             "passage"
-            if passages is None
+            if text_ids is None
             else "json_each(?) CROSS JOIN passage ON passage.id = value"
         )
         rows = self._rows(
             f"SELECT passage.id FROM {among} WHERE NOT EXISTS "
             "(SELECT 1 FROM vector WHERE model_id = ? AND passage_id = passage.id) "
             "ORDER BY passage.id",
-            (model,) if passages is None else (json.dumps(list(passages)), model),
+            (model,) if text_ids is None else (json.dumps(list(text_ids)), model),
             types=(int,),
         )
         return [row[0] for row in rows]
 
     def claims(self) -> AbstractContextManager[Claims]:
-        """What this process has claimed of the passages to embed."""
+        """What this process has claimed of the unique texts to embed."""
         from qrank.store.claims import open_claims
 
         return open_claims(self.path)
 
     def count_missing(self, model: int) -> tuple[int, int]:
-        """(passages without a vector of the model, passages): quick enough for each search."""
+        """(unique texts without a vector of the model, all): quick enough for each search."""
         # Both are answered from a few pages; a count of vectors would read each row.
-        [(passages, vectors)] = self._rows(
+        [(texts, vectors)] = self._rows(
             "SELECT (SELECT count(*) FROM passage), "
             "(SELECT coalesce(sum(used), 0) FROM segment WHERE model_id = ?)",
             (model,),
             types=(int, int),
         )
-        return max(0, passages - vectors), passages
+        return max(0, texts - vectors), texts
 
-    def passage_texts(self, passages: Sequence[int]) -> list[ChunkText]:
-        """What the texts of passages are made from, in the order asked, as far as they exist."""
+    def texts_to_embed(self, text_ids: Sequence[int]) -> list[ChunkText]:
+        """What unique texts are made from, in the order of the ids, as far as they exist."""
         rows = []
-        for passage in passages:
+        for text_id in text_ids:
             rows += self._rows(
                 f"SELECT chunk.passage_id, {conditions.LOCATION}, file.title, chunk.heading, "
                 "chunk.text "
                 "FROM chunk JOIN file ON file.id = chunk.file_id WHERE passage_id = ? LIMIT 1",
-                (passage,),
+                (text_id,),
                 types=(int, str, str, str, str),
-                row=f"passage {passage}",
+                row=f"text {text_id}",
             )
         return [ChunkText(*row) for row in rows]
 
     def add_vectors(
-        self, model: int, passages: Sequence[int], unit_vectors: NDArray[np.float32]
+        self, model: int, text_ids: Sequence[int], unit_vectors: NDArray[np.float32]
     ) -> None:
-        """Add unit vectors of shape (len(passages), dims) for passages that have none yet."""
+        """Add unit vectors of shape (len(text_ids), dims) for unique texts that have none yet."""
         from qrank.store import segments
 
-        segments.add(self._connection, model, passages, unit_vectors)
+        segments.add(self._connection, model, text_ids, unit_vectors)
 
-    def mark_truncated(self, model: int, passages: Iterable[int]) -> None:
-        """Note that the model did not read the ends of passages."""
+    def mark_truncated(self, model: int, text_ids: Iterable[int]) -> None:
+        """Note that the model did not read the ends of unique texts."""
         self._connection.executemany(
             "UPDATE vector SET cut = 1 WHERE model_id = ? AND passage_id = ?",
-            [(model, passage) for passage in passages],
+            [(model, text_id) for text_id in text_ids],
         )
 
     def languages(self) -> list[str]:
@@ -265,7 +265,7 @@ class SQLiteStore(Closing):
     def nearest(
         self, model: int, query: NDArray[np.float32], limit: int, filter: Filter
     ) -> list[tuple[int, float]]:
-        """The limit best (passage id, cosine) for a unit query of shape (dims,), best first."""
+        """The limit best (text id, cosine) for a unit query of shape (dims,), best first."""
         from qrank.store import vectors
 
         with translate_sqlite_errors(self.path):
@@ -276,18 +276,18 @@ class SQLiteStore(Closing):
         return open_to_read(self.path)
 
     def cosines(
-        self, model: int, query: NDArray[np.float32], passages: Sequence[int]
+        self, model: int, query: NDArray[np.float32], text_ids: Sequence[int]
     ) -> dict[int, float]:
-        """Cosines with a unit query, of those passages that have a vector."""
-        ids, unit_vectors = self.vectors(model, passages)
+        """Cosines with a unit query, of those unique texts that have a vector."""
+        ids, unit_vectors = self.vectors(model, text_ids)
         return dict(zip(ids, (unit_vectors @ query).tolist(), strict=True)) if ids else {}
 
-    def vectors(self, model: int, passages: Sequence[int]) -> tuple[list[int], NDArray[np.float32]]:
-        """(those of passages that have a vector, their unit vectors, of shape (n, dims))."""
+    def vectors(self, model: int, text_ids: Sequence[int]) -> tuple[list[int], NDArray[np.float32]]:
+        """(the ids of texts that have a vector, their unit vectors, of shape (n, dims))."""
         from qrank.store import segments
 
         with translate_sqlite_errors(self.path):
-            return segments.read(self._connection, model, passages)
+            return segments.read(self._connection, model, text_ids)
 
     def siblings(self, chunks: Sequence[int]) -> dict[int, int]:
         """Of those chunks that are one of several in their document a number of that document."""
@@ -342,15 +342,15 @@ class SQLiteStore(Closing):
         return [row[0] for row in self._rows(sql, values, types=(int,), row="a chunk")]
 
     def chunks_by_hash(self, low: bytes, high: bytes) -> list[StoredChunk]:
-        """The chunks whose passage's hash is from low to high."""
+        """The chunks whose unique text's hash is from low to high."""
         sql = "SELECT id FROM passage WHERE hash BETWEEN ? AND ?"
         # (A longer hash that begins with high comes after it.)
-        rows = self._rows(sql, (low, high + b"\xff" * 16), types=(int,), row="a passage")
+        rows = self._rows(sql, (low, high + b"\xff" * 16), types=(int,), row="a unique text")
         return [*self._stored("chunk.passage_id", [row[0] for row in rows]).values()]
 
-    def chunks_of_passages(self, passages: Iterable[int], filter: Filter) -> dict[int, StoredChunk]:
-        """The chunks that hold one of passages and pass the filter, by chunk id."""
-        return self._stored("chunk.passage_id", passages, *conditions.of_chunk(filter))
+    def chunks_of_texts(self, text_ids: Iterable[int], filter: Filter) -> dict[int, StoredChunk]:
+        """The chunks that have one of these unique texts and pass the filter, by chunk id."""
+        return self._stored("chunk.passage_id", text_ids, *conditions.of_chunk(filter))
 
     def chunks_of_file(self, path: str) -> list[StoredChunk]:
         """The chunks of a file, or of a member at its location, in order."""
@@ -372,12 +372,12 @@ class SQLiteStore(Closing):
             rows = self._connection.execute(sql, (json.dumps(list(ids)), *values))
             return {row[0]: decode.stored_chunk(row) for row in rows}
 
-    def passage_ids(self, hashes: Sequence[bytes]) -> dict[bytes, int]:
-        """The passages that have one of these hashes."""
+    def text_ids(self, hashes: Sequence[bytes]) -> dict[bytes, int]:
+        """The unique texts that have one of these hashes."""
         ids: dict[bytes, int] = {}
         for value in hashes:
             sql = "SELECT hash, id FROM passage WHERE hash = ?"
-            ids.update(self._rows(sql, (value,), types=(bytes, int), row="a passage"))
+            ids.update(self._rows(sql, (value,), types=(bytes, int), row="a unique text"))
         return ids
 
     def documents(self, filter: Filter) -> Iterator[NewDocument]:

@@ -64,7 +64,7 @@ def candidates(
     limit: int,
     filter: Filter,
 ) -> list[tuple[int, float]]:
-    """The limit best (passage id, cosine) for a unit query of shape (dims,), best first.
+    """The limit best (text id, cosine) for a unit query of shape (dims,), best first.
 
     connect: see parallel.gather.
     """
@@ -83,7 +83,7 @@ def candidates(
         found: list[tuple[int, float]] = []
         for at in range(0, len(near), CHECKED_AT_ONCE):
             part = near[at : at + CHECKED_AT_ONCE]
-            passed = conditions.passages_among(filter, connection, [i for i, _ in part])
+            passed = conditions.texts_among(filter, connection, [i for i, _ in part])
             found += [hit for hit in part if hit[0] in passed]
             if len(found) >= limit:
                 break
@@ -92,7 +92,7 @@ def candidates(
         # No other vector can be nearer than these, whatever is lost with the codes of the query.
         if len(found) >= limit and found[limit - 1][1] > floor + ROUNDING:
             return found[:limit]
-    allowed = conditions.passages(filter, connection, listed)
+    allowed = conditions.of_texts(filter, connection, listed)
     return _nearest(connection, connect, ids, query, allowed, size)[0][:limit]
 
 
@@ -104,8 +104,8 @@ def _nearest(
     allowed: NDArray[np.bool_] | None,
     size: int,
 ) -> tuple[list[tuple[int, float]], float]:
-    """((passage id, cosine) of about the size nearest, best first; what the others are below, by
-    the codes of the query). ids: the segments to look at; allowed: see conditions.passages."""
+    """((text id, cosine) of about the size nearest, best first; what the others are below, by
+    the codes of the query). ids: the segments to look at; allowed: see conditions.of_texts."""
     threads = threads_for(connection, 1 + len(ids) // SEGMENTS_A_THREAD)
     parts = [partial(_scan, ids[i::threads], query, allowed, size) for i in range(threads)]
     of_query = float(segments.scales(segments.encode(query[None, :]))[0])
@@ -113,10 +113,10 @@ def _nearest(
     floor = -np.inf
     for shortlist in gather(connection, connect, parts):
         if shortlist.parts:
-            passages, codes = shortlist.cut()
+            text_ids, codes = shortlist.cut()
             floor = max(floor, shortlist.floor)
             scores = (codes.astype(np.float32) @ query) * segments.scales(codes)
-            cosines.update(zip(passages.tolist(), scores.tolist(), strict=True))
+            cosines.update(zip(text_ids.tolist(), scores.tolist(), strict=True))
     return sorted(cosines.items(), key=lambda item: (-item[1], item[0])), floor * of_query
 
 
@@ -135,13 +135,13 @@ def _scan(
         ).fetchone()
         if row is None:  # freed meanwhile
             continue
-        passages, scales = segments.slots(row, segment)
+        text_ids, scales = segments.slots(row, segment)
         if allowed is not None:
-            passages = np.where(allowed[np.minimum(passages, len(allowed) - 1)], passages, 0)
-            if not passages.any():
+            text_ids = np.where(allowed[np.minimum(text_ids, len(allowed) - 1)], text_ids, 0)
+            if not text_ids.any():
                 continue
         with connection.blobopen("code", "codes", segment, readonly=True) as blob:
-            codes = segments.codes_of(blob.read(), segment, len(passages), len(query))
+            codes = segments.codes_of(blob.read(), segment, len(text_ids), len(query))
         dots = np.asarray(numkong.dots_packed(codes, packed)).reshape(-1)
-        shortlist.add(passages, dots * scales, codes)
+        shortlist.add(text_ids, dots * scales, codes)
     return shortlist

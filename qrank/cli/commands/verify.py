@@ -10,8 +10,8 @@ from typing import Any
 import typer
 
 from qrank import json_form
+from qrank.chunk_text import Citation
 from qrank.errors import InputError
-from qrank.passage import Citation
 
 
 def verify() -> None:

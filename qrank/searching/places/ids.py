@@ -8,8 +8,8 @@ from qrank.results import StoredChunk
 from qrank.store.interface import Store
 
 _LETTERS = "abcdefghijkmnpqrstuvwxyz23456789"  # none that is read as another
-_OF_PASSAGE, _OF_PLACE = 7, 4  # letters, of five bits each
-_ID = re.compile(f"c[{_LETTERS}]{{{_OF_PASSAGE + _OF_PLACE}}}")
+_OF_TEXT, _OF_PLACE = 7, 4  # letters, of five bits each
+_ID = re.compile(f"c[{_LETTERS}]{{{_OF_TEXT + _OF_PLACE}}}")
 _BITS = 40  # of a hash, that the letters are taken of
 
 
@@ -19,7 +19,7 @@ def short_id(stored: StoredChunk) -> str:
 
     place = f"{stored.location}\0{stored.copy}".encode("utf-8", "surrogateescape")
     of_place = hashlib.blake2b(place, digest_size=8).digest()
-    return f"c{_letters(stored.passage_hash, _OF_PASSAGE)}{_letters(of_place, _OF_PLACE)}"
+    return f"c{_letters(stored.unique_hash, _OF_TEXT)}{_letters(of_place, _OF_PLACE)}"
 
 
 def find(store: Store, id: str) -> StoredChunk | None:
@@ -27,9 +27,9 @@ def find(store: Store, id: str) -> StoredChunk | None:
     if not _ID.fullmatch(id):
         return None
     number = 0
-    for letter in id[1 : 1 + _OF_PASSAGE]:
+    for letter in id[1 : 1 + _OF_TEXT]:
         number = number * 32 + _LETTERS.index(letter)
-    spare = _BITS - 5 * _OF_PASSAGE
+    spare = _BITS - 5 * _OF_TEXT
     low, high = number << spare, (number + 1) << spare
     ends = (low.to_bytes(_BITS // 8, "big"), min(high, (1 << _BITS) - 1).to_bytes(5, "big"))
     found = [each for each in store.chunks_by_hash(*ends) if short_id(each) == id]

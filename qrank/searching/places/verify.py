@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from qrank.chunk_text import Citation, Verdict, hash_of
 from qrank.ingest.extract import HEAD, is_text
 from qrank.names import disk_path
-from qrank.passage import Citation, Verdict, hash_of
 
 MOST_BYTES = 64 << 20  # of a file that is looked through
 MOST_HASHED = 256 << 20  # bytes in all, when a chunk that moved is looked for

@@ -1,4 +1,4 @@
-"""Claims on passages: one run at a time embeds for an index, and others wait for it."""
+"""Claims on unique texts: one run at a time embeds for an index, and others wait for it."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ LOOK_SECONDS = 2.0  # between two tries to become the one that embeds
 
 
 class Claims:
-    """All passages, when this run has the lease, else none."""
+    """All unique texts, when this run has the lease, else none."""
 
     def __init__(self, lease: Lease) -> None:
         self._lease, self.held = lease, False
 
-    def take(self, passages: Sequence[int]) -> list[int]:
-        """Claim passages; returns those that no other run has claimed."""
+    def take(self, text_ids: Sequence[int]) -> list[int]:
+        """Claim unique texts; returns those that no other run has claimed."""
         if not self.held:
             try:
                 self._lease.take()
@@ -29,15 +29,15 @@ class Claims:
                 time.sleep(LOOK_SECONDS)
                 return []
         self._lease.require()
-        return list(passages)
+        return list(text_ids)
 
-    def release(self, passages: Sequence[int] | None = None) -> None:
+    def release(self, text_ids: Sequence[int] | None = None) -> None:
         """The lease is kept until the end."""
 
 
 @contextmanager
 def open_claims(engine: Engine) -> Iterator[Claims]:
-    """Claims on passages of an index, which end with the context."""
+    """Claims on unique texts of an index, which end with the context."""
     lease = Lease(engine, "embedding", secrets.token_hex(8))
     claims = Claims(lease)
     try:

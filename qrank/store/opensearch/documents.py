@@ -225,31 +225,31 @@ class Documents(Closing):
 
         self._writer.change(remove)
 
-    def missing_vectors(self, model: int, passages: Sequence[int] | None = None) -> list[int]:
-        """The passages without a vector of the model, in the order they were indexed."""
+    def missing_vectors(self, model: int, text_ids: Sequence[int] | None = None) -> list[int]:
+        """The unique texts without a vector of the model, in the order they were indexed."""
         without: Query = {"bool": {"must_not": [{"exists": {"field": f"v{model}"}}]}}
-        if passages is None:
+        if text_ids is None:
             self._writer.show(force=True)
             query = self._kind("chunk", without)
             hits = self._reader.all(query, ["id"], ["passage"], size=MOST)
             return [*dict.fromkeys(hit["_source"]["passage"] for hit in hits)]
         found: set[int] = set()
-        for at in range(0, len(passages), MOST):
-            wanted: Query = {"terms": {"passage": list(passages[at : at + MOST])}}
+        for at in range(0, len(text_ids), MOST):
+            wanted: Query = {"terms": {"passage": list(text_ids[at : at + MOST])}}
             query = self._kind("chunk", wanted, without)
             hits = self._reader.all(query, ["id"], ["passage"], size=MOST)
             found.update(hit["_source"]["passage"] for hit in hits)
-        return [passage for passage in passages if passage in found]
+        return [text_id for text_id in text_ids if text_id in found]
 
     @contextmanager
     def claims(self) -> Iterator[Claims]:
-        """What this process has claimed of the passages to embed."""
+        """What this process has claimed of the unique texts to embed."""
         with open_claims(self._engine) as made:
             yield made
             self._writer.show(force=True)
 
     def count_missing(self, model: int) -> tuple[int, int]:
-        """(passages without a vector of the model, passages), estimated above 40,000."""
+        """(unique texts without a vector of the model, all), estimated above 40,000."""
         self._before(vectors=True)
         count = {"cardinality": {"field": "passage", "precision_threshold": 40_000}}
         without = {"bool": {"must_not": [{"exists": {"field": f"v{model}"}}]}}
@@ -258,34 +258,34 @@ class Documents(Closing):
         lacking = int(found["missing"]["passages"]["value"])
         return lacking, max(lacking, int(found["passages"]["value"]))
 
-    def passage_texts(self, passages: Sequence[int]) -> list[ChunkText]:
-        """What the texts of passages are made from, in the order asked, as far as they exist."""
+    def texts_to_embed(self, text_ids: Sequence[int]) -> list[ChunkText]:
+        """What unique texts are made from, in the order of the ids, as far as they exist."""
         found: dict[int, ChunkText] = {}
         names = ["passage", "path", "member", "title", "heading", "text"]
         with self._checked():
-            for at in range(0, len(passages), PAGE):
-                query = self._kind("chunk", {"terms": {"passage": list(passages[at : at + PAGE])}})
+            for at in range(0, len(text_ids), PAGE):
+                query = self._kind("chunk", {"terms": {"passage": list(text_ids[at : at + PAGE])}})
                 body = {"query": query, "_source": names, "size": MOST}
                 for hit in self._reader.hits(body | {"collapse": {"field": "passage"}}):
                     held = hit["_source"]
                     place = entries.place_of(held)
                     text = (place, held["title"], held["heading"], held["text"])
                     found[held["passage"]] = ChunkText(held["passage"], *text)
-        return [found[passage] for passage in passages if passage in found]
+        return [found[text_id] for text_id in text_ids if text_id in found]
 
     def add_vectors(
-        self, model: int, passages: Sequence[int], unit_vectors: NDArray[np.float32]
+        self, model: int, text_ids: Sequence[int], unit_vectors: NDArray[np.float32]
     ) -> None:
-        """Add unit vectors of shape (len(passages), dims) for passages that have none yet."""
+        """Add unit vectors of shape (len(text_ids), dims) for unique texts that have none yet."""
         held = next((each for each in self.models() if each.id == model), None)
         if held is None:
             raise IndexFileError(f"{self.path} has no model {model}")
-        if len(passages):
-            self._writer.vectors(held, passages, unit_vectors)
+        if len(text_ids):
+            self._writer.vectors(held, text_ids, unit_vectors)
 
-    def mark_truncated(self, model: int, passages: Iterable[int]) -> None:
-        """Note that the model did not read the ends of passages."""
-        self._writer.truncated(model, list(passages))
+    def mark_truncated(self, model: int, text_ids: Iterable[int]) -> None:
+        """Note that the model did not read the ends of unique texts."""
+        self._writer.truncated(model, list(text_ids))
 
     def languages(self) -> list[str]:
         """The languages that documents are in, or were in since the last vacuum."""

@@ -88,8 +88,8 @@ def of_chunks(document: NewDocument, head: Entry) -> Iterator[Entry]:
             record = _Record(new.fields, document.signature.mtime_ns) if new.fields else shared
         made = head | record.indexed | _of_chunk(new)
         made |= {"kind": "chunk", "id": first_id + place, "place": place, "names": names}
-        made |= {"copy": copies[new.passage_hash], "single": False}
-        copies[new.passage_hash] += 1
+        made |= {"copy": copies[new.unique_hash], "single": False}
+        copies[new.unique_hash] += 1
         if is_first:
             made |= record.facets
         if held:
@@ -127,8 +127,8 @@ def _of_chunk(new: NewChunk) -> Entry:
     title = new.title_terms
     return {
         **new.chunk._asdict(),
-        "passage": number(new.passage_hash),
-        "passage_hash": new.passage_hash.hex(),
+        "passage": number(new.unique_hash),
+        "passage_hash": new.unique_hash.hex(),
         "body": new.body_terms,
         "title_terms": [title, title] if title else [],
         **({"own_fields": new.fields, "part": new.part} if new.fields else {}),

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SEEN_SECONDS, MOST_SEEN = 3.0, 4000  # chunks of a search are kept as long, so many at most
-SLACK = 50  # more that are nearest are asked for, as equal passages are several entries
+SLACK = 50  # more that are nearest are asked for, as equal unique texts are several entries
 
 
 def create(place: IndexUrl, layout: Layout) -> bool:
@@ -54,7 +54,7 @@ class OpenSearchStore(Documents):
         super().__init__(place, write=write)
         self._seen: dict[int, StoredChunk] = {}
         self._versions: dict[int, tuple[str, bool]] = {}  # of chunks: version, whether it is alone
-        self._found: dict[tuple[int, Filter], list[int]] = {}  # all chunks of passages
+        self._found: dict[tuple[int, Filter], list[int]] = {}  # all chunks of unique texts
         self._seen_at = 0.0
 
     # Candidates
@@ -111,7 +111,7 @@ class OpenSearchStore(Documents):
     def nearest(
         self, model: int, query: NDArray[np.float32], limit: int, filter: Filter
     ) -> list[tuple[int, float]]:
-        """About the limit best (passage id, cosine) for a unit query, best first."""
+        """About the limit best (text id, cosine) for a unit query, best first."""
         self._before(vectors=True)
         k = min(MOST, max(2 * limit, limit + SLACK))
         passes = self._chunks_that(filter)
@@ -127,19 +127,19 @@ class OpenSearchStore(Documents):
             chunks.setdefault(source["passage"], []).append(source["id"])
         found = sorted(cosines.items(), key=lambda item: (-item[1], item[0]))
         if len(found) > limit or len(hits) < k:  # all chunks of the first so many are there
-            kept = {(passage, filter): chunks[passage] for passage, _ in found[:limit]}
+            kept = {(text_id, filter): chunks[text_id] for text_id, _ in found[:limit]}
             self._found |= kept
         return found[:limit]
 
     def cosines(
-        self, model: int, query: NDArray[np.float32], passages: Sequence[int]
+        self, model: int, query: NDArray[np.float32], text_ids: Sequence[int]
     ) -> dict[int, float]:
-        """Cosines with a unit query, of those passages that have a vector."""
+        """Cosines with a unit query, of those unique texts that have a vector."""
         self._before(vectors=True)
         dialect, name = self._shared.read().dialect, f"v{model}"
         found: dict[int, float] = {}
-        for at in range(0, len(passages), PAGE):
-            wanted: Query = {"terms": {"passage": list(passages[at : at + PAGE])}}
+        for at in range(0, len(text_ids), PAGE):
+            wanted: Query = {"terms": {"passage": list(text_ids[at : at + PAGE])}}
             among = self._kind("chunk", wanted, {"exists": {"field": name}})
             asked = dialect.compared(name, query.astype(float).tolist(), among)
             body = {"size": MOST, "query": asked, "_source": ["passage"]}
@@ -147,24 +147,24 @@ class OpenSearchStore(Documents):
                 found[hit["_source"]["passage"]] = mapping.cosine(hit["_score"])
         return found
 
-    def vectors(self, model: int, passages: Sequence[int]) -> tuple[list[int], NDArray[np.float32]]:
-        """(those of passages that have a vector, their unit vectors, of shape (n, dims))."""
+    def vectors(self, model: int, text_ids: Sequence[int]) -> tuple[list[int], NDArray[np.float32]]:
+        """(those of unique texts that have a vector, their unit vectors, of shape (n, dims))."""
         import numpy as np
 
         self._before(vectors=True)
         name = f"v{model}"
         held: dict[int, list[float]] = {}
-        for at in range(0, len(passages), PAGE):
-            wanted: Query = {"terms": {"passage": list(passages[at : at + PAGE])}}
+        for at in range(0, len(text_ids), PAGE):
+            wanted: Query = {"terms": {"passage": list(text_ids[at : at + PAGE])}}
             query = self._kind("chunk", wanted, {"exists": {"field": name}})
             body = {"size": PAGE, "query": query, "_source": ["passage", name]}
             for hit in self._reader.hits(body | {"collapse": {"field": "passage"}}):
                 held[hit["_source"]["passage"]] = hit["_source"][name]
-        ids = [passage for passage in passages if passage in held]
+        ids = [text_id for text_id in text_ids if text_id in held]
         if not ids:
             return [], np.empty((0, 0), dtype=np.float32)
         with self._checked():
-            rows = np.array([held[passage] for passage in ids], dtype=np.float32)
+            rows = np.array([held[text_id] for text_id in ids], dtype=np.float32)
         return ids, rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
     def near_words(self, word: str, most: int) -> list[tuple[int, str]]:
@@ -249,14 +249,14 @@ class OpenSearchStore(Documents):
             ]
 
     def chunks_by_hash(self, low: bytes, high: bytes) -> list[StoredChunk]:
-        """The chunks whose passage's hash is from low to high."""
+        """The chunks whose unique text's hash is from low to high."""
         bounds = {"gte": low.hex(), "lte": high.hex() + "g"}
         return self._all_chunks(self._kind("chunk", {"range": {"passage_hash": bounds}}))
 
-    def chunks_of_passages(self, passages: Iterable[int], filter: Filter) -> dict[int, StoredChunk]:
-        """The chunks that hold one of passages and pass the filter, by chunk id."""
-        wanted = list(passages)
-        known = [self._found.get((passage, filter)) for passage in wanted]
+    def chunks_of_texts(self, text_ids: Iterable[int], filter: Filter) -> dict[int, StoredChunk]:
+        """The chunks that hold one of unique texts and pass the filter, by chunk id."""
+        wanted = list(text_ids)
+        known = [self._found.get((text_id, filter)) for text_id in wanted]
         ids = [i for each in known if each for i in each]
         if all(each is not None for each in known) and all(i in self._seen for i in ids):
             return {i: self._seen[i] for i in ids}
@@ -279,8 +279,8 @@ class OpenSearchStore(Documents):
         own = [chunk for chunk in held if composed(chunk.location) == place] or held
         return sorted(own, key=lambda chunk: (chunk.member, chunk.chunk.start_byte, chunk.id))
 
-    def passage_ids(self, hashes: Sequence[bytes]) -> dict[bytes, int]:
-        """The passages that have one of these hashes."""
+    def text_ids(self, hashes: Sequence[bytes]) -> dict[bytes, int]:
+        """The unique texts that have one of these hashes."""
         numbers = {entries.number(value): value for value in hashes}
         known = self._writer.known(numbers) if self._writer.active else set()
         others = [number for number in numbers if number not in known]

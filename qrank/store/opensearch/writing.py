@@ -214,16 +214,16 @@ class Writer:
         return self._shared.read()
 
     def vectors(
-        self, model: StoredModel, passages: Sequence[int], unit_vectors: NDArray[np.float32]
+        self, model: StoredModel, text_ids: Sequence[int], unit_vectors: NDArray[np.float32]
     ) -> None:
-        """Add vectors to the entries of passages that have none."""
-        rows = dict(zip(passages, unit_vectors.astype(float).round(DECIMALS), strict=True))
+        """Add vectors to the entries of unique texts that have none."""
+        rows = dict(zip(text_ids, unit_vectors.astype(float).round(DECIMALS), strict=True))
         name = f"v{model.id}"
         others = []
-        for passage, row in rows.items():
-            written = self._passages.get(passage)
+        for text_id, row in rows.items():
+            written = self._passages.get(text_id)
             if written is None:
-                others.append(passage)
+                others.append(text_id)
                 continue
             for entry, file in written:
                 if held := self._entries.get(entry):
@@ -241,14 +241,14 @@ class Writer:
                 row = rows[source["passage"]]
                 self._updates.append((hit["_id"], source["file"], {name: row.tolist()}))
 
-    def truncated(self, model: int, passages: Sequence[int]) -> None:
-        """Note that a model did not read the ends of passages."""
-        if passages:
+    def truncated(self, model: int, text_ids: Sequence[int]) -> None:
+        """Note that a model did not read the ends of unique texts."""
+        if text_ids:
             self.show(force=True)
             script = "if (ctx._source.truncated == null) { ctx._source.truncated = []; } "
             script += "ctx._source.truncated.add(params.model)"
             already: Query = {"term": {"truncated": model}}
-            query = self._reader.visible("chunk", {"terms": {"passage": list(passages)}})
+            query = self._reader.visible("chunk", {"terms": {"passage": list(text_ids)}})
             query["bool"]["must_not"].append(already)
             self.update(query, script, {"model": model})
 
@@ -258,9 +258,9 @@ class Writer:
         path = f"{self._path}/_update_by_query"
         self._engine.ask("POST", path, body, options={"conflicts": "proceed", "refresh": True})
 
-    def known(self, passages: Iterable[int]) -> set[int]:
-        """Those of passages that this transaction has written."""
-        return {passage for passage in passages if passage in self._passages}
+    def known(self, text_ids: Iterable[int]) -> set[int]:
+        """Those of unique texts that this transaction has written."""
+        return {text_id for text_id in text_ids if text_id in self._passages}
 
     # Writing
 
@@ -338,7 +338,7 @@ class Writer:
             time.sleep(min(15.0, 0.5 * 2**attempt))
 
     def _copy_vectors(self) -> None:
-        """Give new entries the vectors that others of the same passages have."""
+        """Give new entries the vectors that others of the same unique texts have."""
         for model in self._shared.read().models:
             name = f"v{model.id}"
             lacking = [
@@ -346,10 +346,10 @@ class Writer:
                 for entry in self._entries.values()
                 if entry["kind"] == "chunk" and name not in entry
             ]
-            passages = list({entry["passage"] for entry in lacking})
+            text_ids = list({entry["passage"] for entry in lacking})
             held: dict[int, list[float]] = {}
-            for at in range(0, len(passages), MOST // 10):
-                wanted: Query = {"terms": {"passage": passages[at : at + MOST // 10]}}
+            for at in range(0, len(text_ids), MOST // 10):
+                wanted: Query = {"terms": {"passage": text_ids[at : at + MOST // 10]}}
                 body = {
                     "size": MOST // 10,
                     "query": every(wanted, {"exists": {"field": name}}),

@@ -1,5 +1,4 @@
-"""What a model is given of a chunk: the headings it stands under, then its text; and citations of
-passages."""
+"""What a model is given of a chunk: the headings it stands under, then its text; and citations."""
 
 from __future__ import annotations
 
@@ -9,10 +8,10 @@ from typing import Literal
 VERSION = 1
 
 
-def passage_text(title: str, heading: str, text: str) -> str:
+def model_text(title: str, heading: str, text: str) -> str:
     """A chunk's readable text with its breadcrumb, which is never stored in the text itself.
 
-    >>> passage_text("Tea", "Tea > Green", "Steep."), passage_text("", "", "Steep.")
+    >>> model_text("Tea", "Tea > Green", "Steep."), model_text("", "", "Steep.")
     ('Tea > Green\\nSteep.', 'Steep.')
     """
     trail = heading
@@ -21,18 +20,18 @@ def passage_text(title: str, heading: str, text: str) -> str:
     return f"{trail}\n{text}" if trail else text
 
 
-def passage_hash(title: str, heading: str, text: str) -> bytes:
-    """16 bytes that stand for the passage: equal passages are embedded once."""
+def unique_hash(title: str, heading: str, text: str) -> bytes:
+    """16 bytes that stand for what a model is given of a chunk: equal texts are embedded once."""
     import hashlib  # 3 ms, which a search by words does without
 
     return hashlib.blake2b(
-        passage_text(title, heading, text).encode("utf-8"), digest_size=16, salt=bytes([VERSION])
+        model_text(title, heading, text).encode("utf-8"), digest_size=16, salt=bytes([VERSION])
     ).digest()
 
 
 @dataclass(frozen=True, slots=True)
 class Citation:
-    """A passage that is cited: what a file has between two bytes, and its hash (of its UTF-8,
+    """A text that is cited: what a file has between two bytes, and its hash (of its UTF-8,
     BLAKE2b of 128 bits in hexadecimal). Of a format whose text is extracted they are bytes of
     that text."""
 
@@ -45,7 +44,7 @@ class Citation:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What has become of a cited passage: it is the same in its place, has moved to another (whose
+    """What has become of a cited text: it is the same in its place, has moved to another (whose
     bytes are given), was changed, or its file is gone."""
 
     status: Literal["same", "moved", "changed", "gone"]
@@ -54,14 +53,14 @@ class Verdict:
 
 
 def hash_of(data: bytes) -> str:
-    """What a passage is known by in a citation: BLAKE2b of 128 bits, in hexadecimal."""
+    """What a text is known by in a citation: BLAKE2b of 128 bits, in hexadecimal."""
     import hashlib
 
     return hashlib.blake2b(data, digest_size=16).hexdigest()
 
 
 def text_hash(text: str) -> str:
-    """The hash of a passage, of its UTF-8.
+    """The hash of a text, of its UTF-8.
 
     >>> text_hash("tea")[:8]
     '833ede41'
