@@ -201,8 +201,6 @@ def _require_harmless(values: dict[str, str], models: Models, path: Path) -> Non
             own = [line for tables in models.values() for line, _ in tables]
             if any(line.get("alias") in (alias, value) and _runs_elsewhere(line) for line in own):
                 raise _not_in_a_project(path, f"{key} = {value!r}, which a server runs")
-        if key == "db" and is_url(value):
-            raise _not_in_a_project(path, f"db = {value!r}, which a server holds")
         if key == "hyperlink_format" and not value.isalpha():
             raise _not_in_a_project(path, f"{key} = {value!r}, which is not the name of a format")
 

@@ -1,0 +1,270 @@
+"""An index that a real search engine holds: the same commands, and what only happens there."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from urllib.request import Request, urlopen
+
+import engine
+import pytest
+from support import Run, complaint
+from test_store import add
+
+from qrank.errors import IndexFileError
+from qrank.store import Layout, create_store, open_store
+from qrank.store.filters import EVERYTHING
+from qrank.urls import index_place
+
+FILES = {
+    "tea.md": "---\nrating: 5\ntags: [green, hot]\n---\n# Green tea\n\nSteep it for two minutes.\n",
+    "sub/coffee.txt": "Coffee is ground fine and brewed under pressure.\n",
+    "sub/stock.csv": "item,price\nkettle,25\nteapot,40\ncup,5\n",
+    "thé.md": "# Le thé\n\nLe thé vert infuse deux minutes dans une eau très chaude.\n",
+}
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> Iterator[str]:
+    """The URL of an empty index."""
+    made = engine.index_for(tmp_path)
+    create_store(index_place(made), Layout(shards=2, replicas=0))
+    yield made
+    engine.delete_index(made)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    made = tmp_path / "files"
+    for name, text in FILES.items():
+        (made / name).parent.mkdir(parents=True, exist_ok=True)
+        (made / name).write_text(text, "utf-8")
+    return made
+
+
+def names(run: Run) -> list[str]:
+    assert run.returncode in (0, 1), run.stderr
+    return [Path(result["path"]).name for result in json.loads(run.stdout)["results"]]
+
+
+def ask(url: str, method: str = "GET", body: object = None) -> dict[str, object]:
+    data = None if body is None else json.dumps(body).encode()
+    request = Request(url, data, {"Content-Type": "application/json"}, method=method)
+    with urlopen(request) as answer:
+        return dict(json.load(answer))
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["how long does green tea steep"],
+        ["coffee pressure", "--mode", "bm25"],
+        ["--mode", "vector", "brewing an espresso"],
+        ['"two minutes"'],
+        ["minutes -steep"],
+        ["title:green minutes"],
+        ["minutes", "--type", "md"],
+        ["kettle cup price", "--where", "price>20"],
+        ["tea", "--where", "rating=5"],
+        ["tea", "--where", "tags=hot"],
+        ["deux", "--where", "tags?"],
+        ["tea coffee", "--path", "sub"],
+        ["thé vert", "--mode", "bm25"],
+        ["tea", "--since", "2001-01-01"],
+        ["tea", "--until", "2001-01-01"],
+        ["-E", "m.n[a-z]tes"],
+    ],
+)
+def test_an_engine_answers_as_a_file_does(
+    qrank: Callable[..., Run],
+    folder: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    words: list[str],
+) -> None:
+    both = both_indexes(qrank, folder, tmp_path_factory)
+    found = [names(qrank("search", "--json", "--no-rerank", "--db", db, *words)) for db in both]
+    assert sorted(found[0]) == sorted(found[1])
+    assert found[0][:1] == found[1][:1]
+
+
+_made: list[str] = []
+
+
+def both_indexes(
+    qrank: Callable[..., Run], folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> list[str]:
+    """The same files in a file and in an engine, indexed once."""
+    if not _made:
+        place = tmp_path_factory.mktemp("both")
+        url = engine.index_for(place)
+        create_store(index_place(url), Layout(replicas=0))
+        for db in (str(place / "index.db"), url):
+            done = qrank("index", folder, "--db", db)
+            assert done.returncode == 0, done.stderr
+            _made.append(db)
+    return _made
+
+
+def test_files_that_change_go_or_come_back(
+    qrank: Callable[..., Run], folder: Path, url: str
+) -> None:
+    assert "4 added" in qrank("index", folder, "--no-embed", QRANK_DB=url).stdout
+    (folder / "tea.md").write_text("# Black tea\n\nFour minutes.\n")
+    (folder / "sub/coffee.txt").unlink()
+    done = qrank("index", folder, "--no-embed", QRANK_DB=url)
+    assert "1 updated, 1 removed, 2 unchanged" in done.stdout
+    found = qrank("search", "tea coffee", "--json", "--mode", "bm25", QRANK_DB=url)
+    assert names(found) == ["tea.md"]
+    assert qrank("remove", folder / "sub", QRANK_DB=url).returncode == 0
+    held = json.loads(qrank("status", "--json", QRANK_DB=url).stdout)
+    assert (held["files"], held["db"]) == (2, url)
+    assert qrank("doctor", "--index", QRANK_DB=url).returncode == 0
+    assert qrank("vacuum", QRANK_DB=url).returncode == 0
+    assert names(qrank("search", "tea", "--json", "--mode", "bm25", QRANK_DB=url)) == ["tea.md"]
+
+
+def test_an_index_moves_to_an_engine_and_back(
+    qrank: Callable[..., Run], folder: Path, url: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "index.db"
+    assert qrank("index", folder, "--db", file).returncode == 0
+    first = qrank("export", "--db", file).stdout
+    assert qrank("import", "-", "--db", url, stdin=first).returncode == 0
+    second = qrank("export", "--db", url).stdout
+    rows = [[json.loads(line) for line in text.splitlines()] for text in (first, second)]
+    assert len(rows[0]) == len(rows[1]) > 8
+    for one, other in zip(*rows, strict=True):
+        made = [one.pop("vectors", {}), other.pop("vectors", {})]
+        assert one == other
+        for model, vector in made[0].items():
+            assert made[1][model] == pytest.approx(vector, abs=2e-4)
+    assert "0 chunks embedded" in qrank("index", folder, "--db", url).stdout
+
+
+def test_what_goes_wrong_is_one_line(qrank: Callable[..., Run], url: str, tmp_path: Path) -> None:
+    base = url.rpartition("/")[0]
+    assert "there is no index at" in complaint(qrank("search", "tea", "--db", f"{base}/nowhere"))
+    assert "can't be used as an index's URL" in complaint(qrank("search", "tea", "--db", base))
+    assert "can't be used" in complaint(qrank("search", "tea", "--db", "https://u:p@host/notes"))
+    ask(f"{url}-other", "PUT", {"settings": {"number_of_replicas": 0}})
+    ask(f"{url}-other/_doc/1?refresh=true", "PUT", {"a": 1})
+    try:
+        said = complaint(qrank("init", "--db", f"{url}-other"))
+        assert "is not an index of qrank" in said
+    finally:
+        ask(f"{url}-other", "DELETE")
+    ask(f"{url}/_settings", "PUT", {"index.blocks.read_only_allow_delete": True})
+    (tmp_path / "a.md").write_text("tea\n")
+    said = complaint(qrank("index", "a.md", "--no-embed", "--db", url))
+    assert "too full" in said
+    ask(f"{url}/_settings", "PUT", {"index.blocks.read_only_allow_delete": None})
+    assert qrank("index", "a.md", "--no-embed", "--db", url).returncode == 0
+
+
+def test_a_newer_version_s_index_is_refused(qrank: Callable[..., Run], url: str) -> None:
+    held = ask(f"{url}-meta/_doc/state")["_source"]
+    assert isinstance(held, dict)
+    ask(f"{url}-meta/_doc/state", "PUT", held | {"format": 99})
+    assert "newer version of qrank" in complaint(qrank("search", "tea", "--db", url))
+
+
+def test_a_project_can_name_no_server(qrank: Callable[..., Run], tmp_path: Path) -> None:
+    assert qrank("init").returncode == 0
+    (tmp_path / ".qrank/config.toml").write_text('db = "http://127.0.0.1:1/notes"\n')
+    assert "a project can't set the setting 'db'" in complaint(qrank("search", "tea"))
+
+
+def test_the_user_s_own_settings_may_name_one(
+    qrank: Callable[..., Run], folder: Path, url: str
+) -> None:
+    assert qrank("config", "set", "db", url).returncode == 0
+    assert url in qrank("index", folder, "--no-embed").stdout
+    assert names(qrank("search", "--json", "--mode", "bm25", "coffee")) == ["coffee.txt"]
+
+
+def test_the_second_run_on_a_collection_says_who_holds_it(
+    qrank: Callable[..., Run], folder: Path, url: str
+) -> None:
+    with closing(open_store(index_place(url), write=True)) as store:
+        store.hold("default")
+        said = complaint(qrank("index", folder, "--no-embed", "--db", url))
+        assert "is being changed by" in said
+        assert f"(process {os.getpid()})" in said
+        assert (
+            qrank("index", folder, "--no-embed", "--collection", "b", "--db", url).returncode == 0
+        )
+    assert qrank("index", folder, "--no-embed", "--db", url).returncode == 0
+
+
+def test_nothing_of_a_transaction_is_seen_before_its_end(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("qrank.store.opensearch.writing.BULK_ENTRIES", 10)
+    monkeypatch.setattr("qrank.store.opensearch.state.FRESH_SECONDS", 0.0)
+    place = index_place(url)
+    with closing(open_store(place, write=True)) as store, closing(open_store(place)) as reader:
+        add(store, "/a", [f"old {i}" for i in range(50)])
+        with store.transaction():
+            store.remove_documents([store.files("notes")["/a"].id])
+            add_many = [f"new {i}" for i in range(50)]
+            _add_inside(store, "/a", add_many)
+            ask(f"{url}/_refresh", "POST")  # as another writer's would
+            assert len(reader.bm25(["new", "old"], 99, EVERYTHING)) == 50
+            assert reader.bm25(["new"], 99, EVERYTHING) == []
+            assert reader.count_chunks() == 50
+        assert len(reader.bm25(["new", "old"], 99, EVERYTHING)) == 50
+        assert reader.bm25(["old"], 99, EVERYTHING) == []
+
+
+def _add_inside(store: object, path: str, texts: list[str]) -> None:
+    """Add a document in a transaction that goes on."""
+    from contextlib import nullcontext
+    from unittest.mock import patch
+
+    with patch.object(store, "transaction", nullcontext):
+        add(store, path, texts)  # type: ignore[arg-type]
+
+
+KILLED = """
+import os, signal, sys
+sys.path.insert(0, sys.argv[2])
+from qrank.store import open_store
+from qrank.store.opensearch import leases, writing
+from qrank.urls import index_place
+import test_store
+leases.SECONDS = 4.0
+writing.BULK_ENTRIES = 10
+store = open_store(index_place(sys.argv[1]), write=True)
+test_store.add(store, "/kept", ["kept"])
+commit = writing.Writer._flip
+writing.Writer._flip = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+test_store.add(store, "/lost", [f"lost {i}" for i in range(50)])
+"""
+
+
+def test_what_a_killed_run_left_is_never_seen_and_cleared(url: str) -> None:
+    here = str(Path(__file__).parent)
+    done = subprocess.run([sys.executable, "-c", KILLED, url, here], check=False, timeout=120)
+    assert done.returncode == -9
+    ask(f"{url}/_refresh", "POST")
+    counted = ask(f"{url}/_count")["count"]
+    assert isinstance(counted, int)
+    assert counted > 50
+    with closing(open_store(index_place(url), write=True)) as store:
+        assert store.count_chunks() == 1
+        assert store.bm25(["lost"], 9, EVERYTHING) == []
+        for _ in range(60):  # until the lease has run out
+            try:
+                store.hold("notes")
+                break
+            except IndexFileError:
+                time.sleep(0.5)
+        add(store, "/more", ["more"])
+        assert store.count_chunks() == 2
+    assert ask(f"{url}/_count")["count"] == 4  # two files with a chunk each
