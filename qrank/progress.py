@@ -8,7 +8,9 @@ from qrank.closing import Closing
 
 
 class Progress(Protocol):
-    """Told of each stage as it begins, and of each step in it."""
+    """Told of each stage as it begins, and of each step in it. One that has `detail(text)`, too, is
+    told what within a step takes long (a page of a scan), and by an empty text that it is over; it
+    may be called by any thread."""
 
     def stage(self, name: str, total: int | None) -> None:
         """A stage begins; total is in the unit that advance counts, None when unknown."""
@@ -31,7 +33,7 @@ class Counting(Closing):
     """Nothing shown; knows where the run is."""
 
     def __init__(self) -> None:
-        self._stage, self._done = "", 0
+        self._stage, self._done, self._detail = "", 0, ""
         self._total: int | None = None
 
     def close(self) -> None:
@@ -46,8 +48,8 @@ class Counting(Closing):
 
     @property
     def name(self) -> str:
-        """The stage."""
-        return self._stage
+        """The stage, and what in it takes long."""
+        return f"{self._stage} {self._detail}".rstrip()
 
     @property
     def steps(self) -> str:
@@ -58,8 +60,12 @@ class Counting(Closing):
 
     def stage(self, name: str, total: int | None) -> None:
         """A stage begins."""
-        self._stage, self._total, self._done = name, total, 0
+        self._stage, self._total, self._done, self._detail = name, total, 0, ""
 
     def advance(self, amount: int = 1) -> None:
         """So much more of it is done."""
         self._done += amount
+
+    def detail(self, text: str) -> None:
+        """This within a step takes long; empty: no more."""
+        self._detail = text

@@ -14,6 +14,11 @@ import pytest
 from pdf_files import Pdf, stream, text
 from support import Run, complaint
 
+import qrank as qrank_api
+from qrank.cli.output.progress_lines import Lines
+from qrank.progress import Silent
+from qrank.settings import Reading
+
 pytestmark = pytest.mark.skipif(not which("tesseract"), reason="there is no tesseract")
 SCAN = "The garden pump draws water from the old well."
 PICTURE = "A stuck brass valve is freed with warm vinegar."
@@ -108,6 +113,28 @@ def test_a_picture_in_a_mail_is_a_member_of_it(tmp_path: Path, qrank: Callable[.
     qrank("index", "a.eml", "--no-embed", "--ocr", QRANK_DB="i.db")
     [found] = qrank("search", "vinegar", "--mode", "bm25", "--jsonl", QRANK_DB="i.db").lines()
     assert (found["member"], found["ocr"]) == ("note.png", True)
+
+
+def test_progress_says_the_pages_of_a_scan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Told(Silent):
+        def __init__(self) -> None:
+            self.details: list[str] = []
+
+        def detail(self, text: str) -> None:
+            self.details.append(text)
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    (tmp_path / "scan.pdf").write_bytes(scan())
+    told = Told()
+    with qrank_api.Index(tmp_path / "i.db") as index:
+        reading = Reading(ocr="eng")
+        index.add(tmp_path / "scan.pdf", embed=False, reading=reading, progress=told)
+    assert told.details == ["scan.pdf, page 1 of 3", "scan.pdf, page 3 of 3", ""]
+    said: list[str] = []
+    lines = Lines(said.append, clock=iter(range(0, 10_000, 61)).__next__)
+    lines.stage("reading", None)
+    lines.detail("a\x1b.pdf, page 2 of 9")
+    assert said == ["reading a␛.pdf, page 2 of 9"]
 
 
 def test_what_ocr_can_t_do_is_said(tmp_path: Path, qrank: Callable[..., Run]) -> None:

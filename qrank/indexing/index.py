@@ -123,7 +123,8 @@ class _Update:
     def run(self, roots: Sequence[Path], former: Sequence[Path]) -> None:
         """Read, write, and remove what is gone."""
         self._named = {shown_path(str(root)) for root in roots}
-        for outcome in read_all(self._changed(roots), self._reading):
+        detail = getattr(self._progress, "detail", None)
+        for outcome in read_all(self._changed(roots), self._reading, detail):
             self._take(outcome)
         self._write_group()
         # What was indexed under a root and is not there now is gone; what only failed to be read

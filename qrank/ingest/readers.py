@@ -15,9 +15,10 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from pathlib import PurePath
 
 from qrank.ingest import worker as protocol
 from qrank.ingest.prepare import IN_MEMORY, Part, Prepared, needs_worker, prepare
@@ -47,13 +48,19 @@ class Outcome:
     rest: Iterator[Part] = field(default_factory=lambda: iter(()))
 
 
-def read_all(tasks: Iterable[Task], reading: Reading) -> Iterator[Outcome]:
-    """Yield the outcome of each task, in order. No file can make this raise."""
+def read_all(
+    tasks: Iterable[Task], reading: Reading, told: Callable[[str], None] | None = None
+) -> Iterator[Outcome]:
+    """Yield the outcome of each task, in order. No file can make this raise.
+
+    told: called by a thread with the page that is being read where each takes long, and with an
+    empty text at the end of the file.
+    """
     ahead: deque[_Reply] = deque()  # in order; what nobody was given is read here in its turn
     batch: list[_Reply] = []  # plain files for a worker, or for here while they are few
     # Bytes of what is ahead, of the batch, and of all plain files so far.
     waiting = batched = held = 0
-    with contextlib.closing(_Workers(reading)) as workers:
+    with contextlib.closing(_Workers(reading, told)) as workers:
 
         def submit() -> None:
             nonlocal batched
@@ -169,8 +176,8 @@ class _Reply:
 class _Workers:
     """A thread for each worker process, which feeds it and collects what it says."""
 
-    def __init__(self, reading: Reading) -> None:
-        self._reading = reading
+    def __init__(self, reading: Reading, told: Callable[[str], None] | None = None) -> None:
+        self._reading, self._told = reading, told
         self._closed = threading.Event()
         self._threads: ThreadPoolExecutor | None = None
         self._local = threading.local()
@@ -225,13 +232,19 @@ class _Workers:
             process.deadline = time.monotonic() + 2 * self._reading.timeout + 5
             if (reply.task.reading or self._reading).ocr:  # each page has a limit of its own
                 process.deadline = float("inf")
-            kind, seconds = b"", 0.0
+            kind, seconds, paged = b"", 0.0, False
             try:
                 while kind not in protocol.LAST:
                     started = time.monotonic()
                     kind, data = process.receive()
                     seconds += time.monotonic() - started
-                    reply.put(kind, data, self._closed)
+                    if kind != protocol.PAGE:
+                        reply.put(kind, data, self._closed)
+                    elif self._told:
+                        page, count = pickle.loads(data)
+                        name = PurePath(reply.task.path).name
+                        self._told(f"{name}, page {page} of {count}")
+                        paged = True
             except EOFError:
                 reason = process.end(self._reading.timeout)
                 self._processes.remove(process)
@@ -241,6 +254,8 @@ class _Workers:
                 return batch[number + 1 :]
             finally:
                 process.deadline = float("inf")
+                if paged and self._told:
+                    self._told("")
                 if seconds >= SLOW:
                     log.info("read %s in %.1f s", reply.task.path, seconds)
         return []

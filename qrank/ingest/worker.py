@@ -23,8 +23,9 @@ TOO_MUCH = f"needs more than {MEMORY >> 20} MiB of memory"
 OUT_OF_MEMORY = 97  # the exit status of a process that ended itself for that
 GIVES_WAY = 5  # niceness beyond the parent's, which writes what all workers read
 HEADER = struct.Struct("<cQ")
-# Kinds of message: a whole file; its first pieces; more of them; its end; why it can't be read.
-WHOLE, FIRST, MORE, END, PROBLEM = b"W", b"F", b"M", b"E", b"X"
+# Kinds of message: a whole file; its first pieces; more of them; its end; why it can't be read;
+# which page of how many is being read, where that takes long.
+WHOLE, FIRST, MORE, END, PROBLEM, PAGE = b"W", b"F", b"M", b"E", b"X", b"P"
 LAST = (WHOLE, END, PROBLEM)
 
 
@@ -38,6 +39,7 @@ def main() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what a library prints must not get in between
     sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115
     reading = pickle.load(tasks_in)
+    _tell_pages(out)
     limits.remember()
     _limit_memory()
     if hasattr(os, "nice"):
@@ -73,6 +75,16 @@ def _serve(task: tuple[object, ...], reading: object, out: BinaryIO) -> None:
     except BaseException as error:
         problem = problem_of(error)
         _send(out, PROBLEM, (problem.kind, problem.reason))
+
+
+def _tell_pages(out: BinaryIO) -> None:
+    from qrank.ingest import pages
+
+    def tell(page: int, count: int) -> None:
+        _send(out, PAGE, (page, count))
+        out.flush()
+
+    pages.told = tell
 
 
 def _send(out: BinaryIO, kind: bytes, value: object) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -15,6 +16,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from qrank.cli.output.escape import escape_line
 from qrank.progress import Counting
 
 
@@ -56,6 +58,12 @@ class Bar(Counting):
         if self._task is not None:
             self._progress.remove_task(self._task)
         self._task = self._progress.add_task(name, total=total)
+
+    def detail(self, text: str) -> None:
+        """Show it behind the stage."""
+        super().detail(text)
+        if self._task is not None:
+            self._progress.update(self._task, description=escape(escape_line(self.name)))
 
     def advance(self, amount: int = 1) -> None:
         """Move the bar on."""

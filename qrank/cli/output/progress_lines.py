@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from qrank.cli.output.escape import escape_line
 from qrank.progress import Counting
 
 EVERY = 60.0  # seconds between two lines
@@ -35,14 +36,22 @@ class Lines(Counting):
     def advance(self, amount: int = 1) -> None:
         """So much more of it is done."""
         super().advance(amount)
-        now = self._clock()
-        if now - self._said >= EVERY:
-            self._said = now
-            self._say(f"{self.name}: {self.steps}")
+        self._say_at_times()
+
+    def detail(self, text: str) -> None:
+        """This within a step takes long."""
+        super().detail(text)
+        self._say_at_times()
 
     def close(self) -> None:
         """The last stage ends."""
         self._end()
+
+    def _say_at_times(self) -> None:
+        now = self._clock()
+        if now - self._said >= EVERY:
+            self._said = now
+            self._say(f"{escape_line(self.name)}: {self.steps}".rstrip(": "))
 
     def _end(self) -> None:
         if self._times and self.name:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from qrank.errors import ExtractError, NoTextError
+from qrank.ingest import pages
 from qrank.ingest.extract import ocr
 from qrank.ingest.extract.building import Builder
 from qrank.ingest.extract.members import Members
@@ -130,6 +131,7 @@ class _Reader:
         )
         picture = b"P5 %d %d 255\n" % (bitmap.width, bitmap.height) + b"".join(lines)
         bitmap.close()
+        pages.told(number, len(self._pdf))
         try:
             text = ocr.read(picture, self._reading, dpi=round(scale * 72))
         except ExtractError as error:
