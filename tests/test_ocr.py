@@ -6,6 +6,7 @@ import struct
 import zlib
 from collections.abc import Callable
 from email.message import EmailMessage
+from importlib.util import find_spec
 from pathlib import Path
 from shutil import which
 
@@ -137,6 +138,22 @@ def test_progress_says_the_pages_of_a_scan(tmp_path: Path, monkeypatch: pytest.M
     assert said == ["reading a␛.pdf, page 2 of 9"]
 
 
+@pytest.mark.skipif(not find_spec("rapidocr"), reason="the extra ocr is not installed")
+def test_models_read_pictures_where_there_is_no_tesseract(
+    tmp_path: Path, qrank: Callable[..., Run]
+) -> None:
+    (tmp_path / "a.png").write_bytes(png())
+    (tmp_path / "scan.pdf").write_bytes(scan())
+    options = {"QRANK_DB": "i.db", "PATH": str(tmp_path)}
+    said = complaint(qrank("index", ".", "--ocr", "--ocr-language", "rus", **options))
+    assert "have not the language rus" in said
+    report = qrank("index", ".", "--ocr", "--no-embed", "--json", **options).json()
+    assert report["errors"] == []
+    found = qrank("search", "vinegar pump", "--mode", "bm25", "--jsonl", **options).lines()
+    assert {Path(each["path"]).name for each in found} == {"a.png", "scan.pdf"}
+    assert all(each["ocr"] for each in found)
+
+
 def test_what_ocr_can_t_do_is_said(tmp_path: Path, qrank: Callable[..., Run]) -> None:
     (tmp_path / "a.png").write_bytes(png())
     said = complaint(qrank("index", "a.png", "--ocr", "--ocr-language", "xyz", QRANK_DB="i.db"))
@@ -149,6 +166,7 @@ def test_what_ocr_can_t_do_is_said(tmp_path: Path, qrank: Callable[..., Run]) ->
     empty.mkdir()
     said = complaint(qrank("index", "a.png", "--ocr", QRANK_DB="i.db", PATH=str(empty)))
     assert "needs the program tesseract" in said
+    assert "'qrank[ocr]'" in said
     (tmp_path / "b.png").write_bytes(png()[:300])
     (tmp_path / "c.txt").write_text("Some words.\n", "utf-8")
     report = qrank(

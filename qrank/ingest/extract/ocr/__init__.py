@@ -1,5 +1,6 @@
-"""Text of pictures, by the program tesseract: when it is asked for, a page at a time, remembered by
-the picture's content in the user's cache folder, so that none is read twice."""
+"""Text of pictures, by the program tesseract, else by the models of the extra `ocr`: when it is
+asked for, a page at a time, remembered by the picture's content in the user's cache folder, so that
+none is read twice."""
 
 from __future__ import annotations
 
@@ -7,15 +8,19 @@ import hashlib
 import os
 import re
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import suppress
 from functools import cache
+from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from shutil import which
 from typing import BinaryIO
 
 from qrank.errors import ExtractError, InputError, NoTextError
+from qrank.ingest import limits
 from qrank.ingest.extract.building import Builder
 from qrank.results import Document
 from qrank.settings import Reading
@@ -25,20 +30,34 @@ MAX_PIXELS = 40_000_000  # of such a page
 MAX_PICTURE = 64 << 20  # bytes of a file
 PAGES = "ocr_pages"  # the field of a document that lists the pages that were read so
 _LANGUAGE = re.compile(r"[A-Za-z][A-Za-z0-9_]*(\+[A-Za-z][A-Za-z0-9_]*)*")
+# Of the extra's models: what they have all letters of (their list of signs says so).
+_OF_MODELS = frozenset(
+    "cat ces chi_sim chi_tra dan deu eng est fin fra hrv hun isl ita jpn lat lav lit nld nor pol "
+    "por ron slk slv spa swe tur".split()
+)
 _HELP_SECONDS = 30
 
 
 def checked(language: str) -> str:
     """The languages to read, as tesseract names them ("eng", "deu+fra"). Raises InputError when
-    there is no tesseract, or it lacks one of them."""
+    nothing is installed that reads pictures, or it lacks one of them."""
     program = which("tesseract")
-    if not program:
+    if not program and not _has_models():
         raise InputError(
             "--ocr needs the program tesseract, which is not on PATH",
-            hint="install it: apt install tesseract-ocr, brew install tesseract, …",
+            hint="install it (apt install tesseract-ocr, brew install tesseract, …), or models"
+            " for Latin script, Chinese and Japanese: pip install 'qrank[ocr]'",
         )
     if not _LANGUAGE.fullmatch(language):
         raise InputError(f"--ocr-language takes names like eng or deu+fra, not {language!r}")
+    if not program:
+        for name in language.split("+"):
+            if name not in _OF_MODELS:
+                raise InputError(
+                    f"the models of the extra ocr have not the language {name}",
+                    hint="install the program tesseract with that language",
+                )
+        return language
     run = subprocess.run(
         [program, "--list-langs"],
         capture_output=True,
@@ -80,14 +99,17 @@ def read(picture: bytes, reading: Reading, *, dpi: int = 0) -> str:
     Raises ExtractError when tesseract fails, or takes longer than reading.timeout.
     """
     program = which("tesseract")
-    if not program:
-        raise ExtractError("OCR needs the program tesseract")
-    said = f"{_version(program)} {reading.ocr} {dpi}\0".encode()
+    if program:
+        said = f"{_version(program)} {reading.ocr} {dpi}\0".encode()
+    elif _has_models():
+        said = f"{_models_version()}\0".encode()
+    else:
+        raise ExtractError("OCR needs the program tesseract, or the extra ocr")
     key = hashlib.blake2b(said + picture, digest_size=16).hexdigest()
     kept = _folder() / key[:2] / key
     with suppress(OSError, UnicodeDecodeError):
         return kept.read_text("utf-8")
-    text = _read(program, picture, reading, dpi)
+    text = _read(_command(program, reading, dpi), picture, reading)
     with suppress(OSError):
         kept.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=kept.parent, delete=False) as file:
@@ -96,27 +118,49 @@ def read(picture: bytes, reading: Reading, *, dpi: int = 0) -> str:
     return text
 
 
-def _read(program: str, picture: bytes, reading: Reading, dpi: int) -> str:
+def _command(program: str | None, reading: Reading, dpi: int) -> list[str]:
+    """What reads a picture on its stdin."""
+    if not program:
+        return [sys.executable, "-P", "-m", "qrank.ingest.extract.ocr.rapid"]
     command = [program, "stdin", "stdout", "-l", reading.ocr]
-    if dpi:
-        command += ["--dpi", str(dpi)]
+    command += ["--dpi", str(dpi)] if dpi else []
+    # One thread a page: more take longer, and each worker has a page of its own.
+    return ["env", "OMP_THREAD_LIMIT=1", *command] if os.name == "posix" else command
+
+
+def _read(command: list[str], picture: bytes, reading: Reading) -> str:
     try:
-        # One thread a page: more take longer, and each worker has a page of its own.
-        run = subprocess.run(
-            ["env", "OMP_THREAD_LIMIT=1", *command] if os.name == "posix" else command,
-            input=picture,
-            capture_output=True,
-            timeout=reading.timeout,
-            check=False,
-        )
+        with limits.lifted():  # (the models take more memory than a worker has)
+            run = subprocess.Popen(
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+            )
+        try:
+            out, said = run.communicate(picture, reading.timeout)
+        except BaseException:
+            run.kill()
+            run.wait()
+            raise
     except subprocess.TimeoutExpired as error:
         raise ExtractError(f"OCR of a page took longer than {reading.timeout:g} s") from error
     except OSError as error:
-        raise ExtractError(f"can't run tesseract: {error.strerror}") from error
+        raise ExtractError(f"can't run {command[0]}: {error.strerror}") from error
     if run.returncode:
-        lines = run.stderr.decode("utf-8", "replace").strip().split("\n")
+        lines = said.decode("utf-8", "replace").strip().split("\n")
         raise ExtractError(f"OCR failed: {lines[-1] or run.returncode}")
-    return run.stdout.decode("utf-8", "replace").replace("\f", "").strip()
+    return out.decode("utf-8", "replace").replace("\f", "").strip()
+
+
+def _has_models() -> bool:
+    """Whether the extra `ocr` is installed."""
+    return all(find_spec(name) for name in ("rapidocr", "onnxruntime"))
+
+
+@cache
+def _models_version() -> str:
+    return f"rapidocr {version('rapidocr')}"
 
 
 @cache

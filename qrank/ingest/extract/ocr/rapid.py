@@ -1,0 +1,70 @@
+"""A program that reads a picture from stdin and prints its text: `python -m` of this module.
+
+It has the models of the package rapidocr (PP-OCR: Chinese, Japanese, and languages in Latin
+script). It is a process of its own, as tesseract is: it takes more memory than a worker may.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+SAME_LINE = 0.5  # of a line's height between the middles of two pieces of it
+
+
+def main() -> None:
+    """Print the text. Raises what rapidocr raises."""
+    data = sys.stdin.buffer.read()
+    out = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # what the library says is no text
+    from rapidocr import RapidOCR
+
+    engine = RapidOCR(
+        params={
+            "Global.log_level": "critical",
+            "EngineConfig.onnxruntime.intra_op_num_threads": 1,
+            "EngineConfig.onnxruntime.inter_op_num_threads": 1,
+        }
+    )
+    found = engine(data)
+    boxes = () if found.boxes is None else found.boxes
+    pieces = [(_place(box), text) for box, text in zip(boxes, found.txts or (), strict=True)]
+    out.write("\n".join(lines(pieces)).encode("utf-8", "replace"))
+    out.flush()
+    os._exit(0)  # (its threads are not worth waiting for)
+
+
+def _place(box: Any) -> tuple[float, float, float]:
+    """(left, middle, height) of a box of four corners."""
+    heights = [float(point[1]) for point in box]
+    left = min(float(point[0]) for point in box)
+    return left, sum(heights) / len(heights), max(heights) - min(heights)
+
+
+def lines(pieces: list[tuple[tuple[float, float, float], str]]) -> list[str]:
+    """Pieces of text as lines; an empty one where a wider gap is between two.
+
+    >>> lines([((50, 10, 8), "b"), ((0, 11, 8), "a"), ((0, 21, 8), "c"), ((0, 60, 8), "d")])
+    ['a b', 'c', '', 'd']
+    """
+    rows: list[list[tuple[tuple[float, float, float], str]]] = []
+    for piece in sorted(pieces, key=lambda each: each[0][1]):
+        (_, middle, height), _ = piece
+        if rows and abs(middle - rows[-1][0][0][1]) < SAME_LINE * height:
+            rows[-1].append(piece)
+        else:
+            rows.append([piece])
+    found: list[str] = []
+    last, tall = 0.0, 0.0
+    for row in rows:
+        _, middle, height = row[0][0]
+        if found and middle - last > 1.5 * (height + tall) / 2 + max(height, tall):
+            found.append("")
+        found.append(" ".join(text for _, text in sorted(row)))
+        last, tall = middle, height
+    return found
+
+
+if __name__ == "__main__":
+    main()
