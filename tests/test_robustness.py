@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import pytest
 from support import COMMAND, PARITY, Run, complaint, extract
 
 from qrank.ingest.chunk import chunk
+from qrank.ingest.extract import documents
 from qrank.ingest.walk import walk
 from qrank.llama.gguf import read_header
 from qrank.llama.reranker import LlamaReranker
@@ -212,3 +214,40 @@ def test_the_index_says_which_passages_were_longer_than_the_model_s_window(
     [held] = qrank("status", "--json", "--db", "i.db").json()["models"]
     assert (held["vectors"], held["truncated"]) == (2, 1)
     assert "1 truncated: longer" in qrank("status", "--db", "i.db").stdout
+
+
+CUT = {
+    "a.csv": 'id,note\n1,"a\nb"\n2,"kestrel and the',
+    "b.csv": "id,note,x\n1,a,b\n2,c",
+    "a.json": '{"a": [1, "kestrel in a',
+    "b.json": '{"a": {"b": "kestrel"}',
+    "c.json": '{"a": "' + "kestrel " * 200_000,
+    "a.jsonl": '{"a": "kestrel"}\n{"a": "mer',
+    "a.html": '<p>kestrel <a href="htt',
+    "b.html": "<p>kestrel <!-- a",
+    "c.html": "<p>kestrel <SCRIPT>if (a < b",
+}
+WHOLE = {
+    "a.csv": "id,note\n1,a\n2,c",
+    "b.csv": 'id,note\n1,a\n2,5" pipe',
+    "c.csv": 'id,note\n1,a\n2,"c"',
+    "d.csv": "id,note,x\n1,a\n2,c",
+    "a.json": '{"a": "kestrel"} // x',
+    "b.json": '"kestrel"\n',
+    "c.json": '{"a": 1}\n{"b": "kestrel"}\n',
+    "a.jsonl": '{"a": "kestrel"}\n{"a": "merlin"}',
+    "a.html": "<html><body><p>kestrel a < b",
+    "b.html": "<p>kestrel<script>'<!--'</script><!-- a -->",
+}
+
+
+@pytest.mark.parametrize("name", CUT)
+def test_a_file_that_is_cut_off_is_said_to_be_so(name: str) -> None:
+    data = CUT[name].encode()
+    *_, last = documents(io.BytesIO(data), name)
+    assert last.note == f"truncated at byte {len(data)}"
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_a_whole_file_is_not_said_to_be_cut_off(name: str) -> None:
+    assert [each.note for each in documents(io.BytesIO(WHOLE[name].encode()), name)] == [""]

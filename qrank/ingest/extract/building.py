@@ -71,6 +71,11 @@ def _different(words: Iterable[str]) -> list[str]:
     return [*found]
 
 
+def truncated(byte: int) -> str:
+    """What is said of a file that ends too early."""
+    return f"truncated at byte {byte}"
+
+
 class Missed:
     """What of a file was passed over: things that are named, and things that are counted.
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from qrank.errors import ExtractError
 from qrank.ingest.decode import decode, decode_labelled
-from qrank.ingest.extract.building import Builder, blanks_made_one, one_line
+from qrank.ingest.extract.building import Builder, blanks_made_one, one_line, truncated
 from qrank.results import Document
 
 if TYPE_CHECKING:
@@ -32,6 +32,8 @@ _BLOCKS = frozenset(
     "text".split()  # of a drawing (SVG)
 )
 _HEADINGS = {f"h{level}": level for level in range(1, 7)}
+MAX_TAG, MAX_SCRIPT = 65_536, 1 << 20  # characters
+_OPEN_TAG = re.compile(r"<[a-zA-Z/!][^<>]*$")
 _CHARSET = re.compile(
     rb"(?:<meta[^>]{0,200}charset|^\s{0,9}<\?xml[^>]{0,100}encoding)"
     rb"\s{0,9}=\s{0,9}[\"']?\s{0,9}([\w.:-]{1,40})",
@@ -42,8 +44,28 @@ _CHARSET = re.compile(
 def extract(file: BinaryIO) -> Iterator[Document]:
     """Yield the document; its title is that of the page."""
     builder = Builder()
-    title = add(builder, decode_html(file.read()))
+    data = file.read()
+    text = decode_html(data)
+    title = add(builder, text)
+    if _is_cut(text):
+        builder.note = "; ".join(filter(None, (builder.note, truncated(len(data)))))
     yield builder.document(title or builder.first_heading)
+
+
+def _is_cut(text: str) -> bool:
+    """Whether a page ends within a tag, a comment or a script. (Elements that are open say nothing:
+    many end tags may be left out.)
+
+    >>> [_is_cut(text) for text in ("<p>a <a href='x", "<!-- a", "<p>a < b", "<p>1 <b>2", "<p")]
+    [True, True, False, False, True]
+    """
+    end = text[-MAX_TAG:].rstrip()
+    if _OPEN_TAG.search(end):
+        return True
+    if text.rfind("<!--") > text.rfind("-->"):
+        return True
+    end = text[-MAX_SCRIPT:].lower()
+    return end.rfind("<script") > end.rfind("</script")
 
 
 def decode_html(data: bytes) -> str:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 from collections.abc import Iterator
 from typing import BinaryIO
 
 from qrank.ingest.extract import plain
-from qrank.ingest.extract.building import clean
+from qrank.ingest.extract.building import clean, truncated
 from qrank.ingest.extract.records import STRETCH, text_of
 from qrank.results import Document
 
+MAX_PARSED = 1 << 20  # bytes
+_CLOSED = {"{": "}", "[": "]"}
 _STRING = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)++"')  # one with an escape in it
 
 
@@ -21,8 +24,11 @@ def extract(file: BinaryIO) -> Iterator[Document]:
     texts: list[str] = []
     lines: list[int] = []
     size = 0
+    first = last = ""
     with text_of(file) as source:
         for number, line in enumerate(source, 1):
+            if bare := line.strip():
+                first, last = first or bare[0], bare[-1]
             text = clean(_STRING.sub(_unescaped, line)).rstrip("\n")
             texts.append(text)
             lines += [number] * (text.count("\n") + 1)
@@ -30,7 +36,26 @@ def extract(file: BinaryIO) -> Iterator[Document]:
             if size >= STRETCH:
                 yield _document(texts, lines)
                 texts, lines, size = [], [], 0
-    yield _document(texts, lines)
+    document = _document(texts, lines)
+    end = file.seek(0, io.SEEK_END)
+    open_still = _CLOSED.get(first, last) != last
+    if _ends_early(file) if end <= MAX_PARSED else open_still:
+        document = document._replace(note=truncated(end))
+    yield document
+
+
+def _ends_early(file: BinaryIO) -> bool:
+    """Whether more was to come."""
+    file.seek(0)
+    with text_of(file) as source:
+        text = source.read().strip()
+    try:
+        json.loads(text)
+    except json.JSONDecodeError as error:
+        return error.pos >= len(text) or error.msg.startswith("Unterminated string")
+    except (ValueError, RecursionError):
+        pass
+    return False
 
 
 def _document(texts: list[str], lines: list[int]) -> Document:

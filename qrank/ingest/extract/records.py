@@ -7,6 +7,7 @@ import io
 import json
 import math
 import re
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import chain, islice
@@ -14,7 +15,7 @@ from typing import BinaryIO
 
 from qrank.errors import ExtractError, NoTextError
 from qrank.ingest.decode import SAMPLE, encoding_of, on_error, whole_lines
-from qrank.ingest.extract.building import MAX_PROPERTY, Builder, clean
+from qrank.ingest.extract.building import MAX_PROPERTY, Builder, clean, truncated
 from qrank.results import Document
 
 TITLES = ("title", "name", "subject", "headline")
@@ -29,6 +30,8 @@ MAX_NAMED = 20  # fields that a reason lists
 MAX_FIELDS = 200  # of a row, of the values of a list
 MAX_NESTED = 3  # objects within each other whose values are fields
 NOWHERE = "\x1f"  # separates cells where there is but one in a line
+MAX_ROW = 200  # lines of the last row that are looked at again
+_CUT = "\0"  # stands for what is said of a file that is cut off
 _SEPARATOR = re.compile(r"sep=(.)\r?\n")
 
 
@@ -37,12 +40,20 @@ def extract_jsonl(file: BinaryIO, fields: tuple[str, ...] = ()) -> Iterator[Docu
     and texts, else all that hold text. Raises ExtractError when no line is a JSON object,
     NoTextError when none has text."""
     with text_of(file) as lines:
-        yield from _objects(lines, fields)
+        for document in _objects(lines, fields):
+            note = document.note.replace(_CUT, truncated(_size(file)))
+            yield document._replace(note=note)
+
+
+def _size(file: BinaryIO) -> int:
+    """Bytes of a file that was read to its end."""
+    return file.seek(0, io.SEEK_END)
 
 
 def _objects(lines: Iterable[str], fields: tuple[str, ...]) -> Iterator[Document]:
     stretch = _Stretch()
-    good = bad = first_bad = 0
+    good = bad = first_bad = number = 0
+    line = ""
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
@@ -64,6 +75,9 @@ def _objects(lines: Iterable[str], fields: tuple[str, ...]) -> Iterator[Document
         stretch.add(texts, fields or usual or tuple(texts), [number], own)
         if stretch.full:
             yield stretch.document()
+    if good and bad == 1 and first_bad == number and not line.endswith("\n"):
+        yield stretch.last(fields, _CUT)
+        return
     if bad and not good:
         raise ExtractError("none of its lines is a JSON object")
     note = ""
@@ -79,10 +93,40 @@ def extract_csv(file: BinaryIO, fields: tuple[str, ...] = ()) -> Iterator[Docume
     NoTextError when no row has text."""
     csv.field_size_limit(MAX_FIELD)
     with text_of(file) as lines:
-        yield from _rows((line.replace("\0", "") for line in lines), fields)
+        for document in _rows(lines, fields):
+            note = document.note.replace(_CUT, truncated(_size(file)))
+            yield document._replace(note=note)
 
 
-def _rows(lines: Iterator[str], fields: tuple[str, ...]) -> Iterator[Document]:
+def _kept(lines: Iterable[str], recent: deque[str]) -> Iterator[str]:
+    for line in lines:
+        line = line.replace("\0", "")
+        recent.append(line)
+        yield line
+
+
+def _ends_early(row: Sequence[str], delimiter: str, cells: int, usual: int) -> bool:
+    """Whether a file ends within a row, of these lines and so many cells: within quotes, or where
+    others have more.
+
+    >>> _ends_early(['1,"a b\n', "c"], ",", 2, 2), _ends_early(["1"], ",", 1, 2)
+    (True, True)
+    >>> _ends_early(['1,5" pipe'], ",", 2, 2), _ends_early(["1\n"], ",", 1, 2)
+    (False, False)
+    """
+    if row and cells < usual and not row[-1].endswith("\n"):
+        return True
+    try:
+        for _ in csv.reader(row, delimiter=delimiter, strict=True):
+            pass
+    except csv.Error as error:
+        return "unexpected end" in str(error)
+    return False
+
+
+def _rows(source: Iterable[str], fields: tuple[str, ...]) -> Iterator[Document]:
+    recent: deque[str] = deque(maxlen=MAX_ROW)
+    lines = _kept(source, recent)
     head = list(islice(lines, 50))
     skipped = 0
     if head and (said := _SEPARATOR.fullmatch(head[0])):  # a line that Excel understands
@@ -96,10 +140,12 @@ def _rows(lines: Iterator[str], fields: tuple[str, ...]) -> Iterator[Document]:
     stretch = _Stretch()
     names: list[str] = []
     only: list[str] = []  # the first row, until there is another
-    line, first = 1 + skipped, 0
+    line, first, end = 1 + skipped, 0, 0
+    begin = cells = fewest = 0  # of the last row; of the rows before it
     try:
         for row in rows:
-            end = rows.line_num + skipped
+            begin, end = line, rows.line_num + skipped
+            fewest, cells = min(fewest, cells) if fewest else cells, len(row)
             if not names and delimiter:
                 names, only = _columns(row), row
                 first = end
@@ -117,7 +163,9 @@ def _rows(lines: Iterator[str], fields: tuple[str, ...]) -> Iterator[Document]:
     if only and not fields:
         text = ", ".join(cell for each in only if (cell := each.strip()))
         stretch.add({"row": text}, ("row",), range(1 + skipped, first + 1), {})
-    yield stretch.last(fields)
+    last = [*recent][-(end - begin + 1) :] if end - begin < MAX_ROW else []
+    cut = delimiter and _ends_early(last, delimiter, cells, fewest)
+    yield stretch.last(fields, _CUT if cut else "")
 
 
 @contextmanager
