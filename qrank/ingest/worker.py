@@ -78,7 +78,7 @@ def _serve(task: tuple[object, ...], reading: object, out: BinaryIO) -> None:
 
 
 def _tell_pages(out: BinaryIO) -> None:
-    from qrank.ingest import pages
+    from qrank.ingest.extract.ocr import pages
 
     def tell(page: int, count: int) -> None:
         _send(out, PAGE, (page, count))

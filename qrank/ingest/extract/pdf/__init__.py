@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from qrank.errors import ExtractError, NoTextError
-from qrank.ingest import pages
 from qrank.ingest.extract import ocr
 from qrank.ingest.extract.building import Builder
 from qrank.ingest.extract.members import Members
+from qrank.ingest.extract.ocr import pages
 from qrank.ingest.extract.pdf import attachments, properties, xfa
 from qrank.ingest.extract.pdf.annotations import overlay
 from qrank.ingest.extract.pdf.page import page_text
