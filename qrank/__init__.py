@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         QueryError,
     )
     from qrank.indexing.plan import FilePlan
+    from qrank.indexing.update import Collected
     from qrank.progress import Progress
     from qrank.results import (
         Answer,
@@ -62,6 +63,7 @@ _HOMES = {
         *("QrankError", "QueryError"),
     ),
     "qrank.indexing.plan": ("FilePlan",),
+    "qrank.indexing.update": ("Collected",),
     "qrank.progress": ("Progress",),
     "qrank.results": (
         *(
@@ -91,6 +93,7 @@ __all__ = [
     "Answer",
     "Check",
     "Chunk",
+    "Collected",
     "Embedded",
     "Embedding",
     "ExtractError",

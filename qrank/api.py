@@ -5,35 +5,32 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from types import NoneType
 from typing import TYPE_CHECKING, Any, Unpack
 
 from qrank.arguments import (
     FilterOptions,
-    path_list,
     require_choice,
     require_count,
     require_progress,
     require_type,
     text_list,
 )
-from qrank.closing import Closing
 from qrank.errors import InputError
+from qrank.filling import Filling
 from qrank.models.registry import AUTO, Registry
 from qrank.results import (
     Answer,
     Check,
     FieldCount,
     IndexedChunk,
-    IndexReport,
     Mode,
     PathStatus,
     Sort,
     Stale,
 )
-from qrank.settings import ANYWHERE, NO_SETTINGS, Placement, Reading, Settings, Walking
+from qrank.settings import ANYWHERE, NO_SETTINGS, Placement, Settings, Walking
 from qrank.urls import IndexUrl, index_place
 
 if TYPE_CHECKING:
@@ -42,10 +39,8 @@ if TYPE_CHECKING:
     from qrank.store.filters import Filter
     from qrank.store.interface import Store
 
-DEFAULT_COLLECTION = "default"
 
-
-class Index(Closing):
+class Index(Filling):
     """An index file: what is under some folders, searchable.
 
     Several threads may use one Index: searches run at the same time, but take turns at a model;
@@ -114,51 +109,6 @@ class Index(Closing):
         from qrank.store import Layout, create_store
 
         return create_store(self.path, Layout(shards, replicas))
-
-    def add(
-        self,
-        paths: str | Path | Iterable[str | Path],
-        *,
-        collection: str | None = None,
-        embed: bool = True,
-        progress: Progress | None = None,
-        walking: Walking | None = None,
-        reading: Reading | None = None,
-    ) -> IndexReport:
-        """Index files and folders, or bring them up to date; what is gone below them is removed.
-
-        walking: which files are taken; reading: how they are read. Files that can't be read are
-        in the report. Raises InputError for a path that does not exist, IndexFileError or
-        ModelError when the index or the model can't be used.
-        """
-        from qrank.indexing.index import existing, index_paths, links
-        from qrank.inference.index_model import model_for_indexing
-        from qrank.progress import Silent
-        from qrank.store import open_store
-
-        require_type("collection", collection, str, NoneType)
-        require_type("embed", embed, bool)
-        require_type("walking", walking, Walking, NoneType)
-        require_type("reading", reading, Reading, NoneType)
-        require_progress(progress)
-        walking = walking or Walking()
-        paths = path_list("paths", paths)
-        roots = existing(paths, walking)  # before an index file is made
-        name = collection or self._settings.get("collection") or DEFAULT_COLLECTION
-        with self._writing, open_store(self.path, write=True) as store:
-            asked = (store, self._cache, self.models, self._embed_name)
-            model = model_for_indexing(*asked, insists=self._embed_typed) if embed else None
-            return index_paths(
-                store,
-                roots,
-                name,
-                model,
-                self._placement,
-                progress or Silent(),
-                walking,
-                reading or Reading(),
-                former=links(paths),
-            )
 
     def search(
         self,
@@ -369,7 +319,10 @@ class Index(Closing):
         """What the index holds: files, chunks, bytes, collections, models (also those in use)."""
         from qrank.models import in_use
 
+        described = self._open().descriptions()
         told = self._open().status() | {"cached": self._cache.count()}
+        for collection in told["collections"]:
+            collection["description"] = described.get(collection["name"], "")
         return told | in_use.said(self.models, self._embed_name, self._rerank_name, told["models"])
 
     def path_status(self, path: str | Path, *, walking: Walking | None = None) -> PathStatus:
@@ -385,24 +338,6 @@ class Index(Closing):
     def check(self) -> list[Check]:
         """Whether the index file is whole, and complete; one Check each."""
         return self._open().check()
-
-    def remove(
-        self,
-        paths: str | Path | Iterable[str | Path] = (),
-        *,
-        collections: str | Sequence[str] = (),
-    ) -> int:
-        """Take what is at and below paths out of the index, of these collections (all when empty);
-        without paths, these collections whole. The files may be gone. Returns how many were there.
-
-        Raises InputError for a path or a collection that the index has nothing of.
-        """
-        from qrank.indexing.remove import remove_paths
-
-        with self._write() as store:
-            return remove_paths(
-                store, path_list("paths", paths), text_list("collections", collections)
-            )
 
     def vacuum(self) -> None:
         """Give back the room of what was removed; needs as much again while it works."""
@@ -480,12 +415,3 @@ class Index(Closing):
                     self._readers.pop(ended).close()
                 opened = self._readers[thread] = open_store(self.path)
             return opened
-
-    @contextmanager
-    def _write(self) -> Iterator[Store]:
-        """The index opened to write. Raises when there is none: none is made."""
-        from qrank.store import open_store
-
-        self._open()
-        with self._writing, open_store(self.path, write=True) as store:
-            yield store

@@ -160,6 +160,12 @@ def is_under(path: str, folders: Set[str]) -> bool:
     return next(over(path, folders), None) is not None
 
 
+def lies_below(path: str, folder: str) -> bool:
+    """Whether a stored path is below a folder, and not that itself."""
+    key = folder_key(folder)
+    return folder_key(path) != key and is_under(path, {key})
+
+
 def path_names(path: str) -> tuple[str, ...]:
     """The stored paths of the file or folder that a user means who typed path: none for a glob that
     is no name of a file, too."""

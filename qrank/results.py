@@ -422,6 +422,7 @@ class IndexReport:
     replaced: list[str] = field(default_factory=list)  # names of the models it took the place of
     errors: list[FileError] = field(default_factory=list)
     seconds: float = 0.0
+    missing: list[str] = field(default_factory=list)  # roots of collections, not there now
 
     def to_dict(self) -> dict[str, Any]:
         """It as `qrank index --json` prints it."""

@@ -28,6 +28,7 @@ def strict(schema: Any) -> Any:
 
 PRINTED = {  # by schema: command lines whose --json it describes, in the folder that is made below
     "chunks": ["chunks a.md b.pdf", "index a.md --dry-run"],
+    "collections": ["collections"],
     "config-list": ["config list"],
     "doctor": ["doctor --index"],
     "eval": [
@@ -37,14 +38,14 @@ PRINTED = {  # by schema: command lines whose --json it describes, in the folder
     "fields": ["fields", "fields tags"],
     "get": ["get a.md"],
     "import": ["import export.jsonl --db other.db"],
-    "index": ["index a.md b.pdf --embed-model tiny"],
+    "index": ["index a.md b.pdf --embed-model tiny", "index --embed-model tiny"],
     "models-bench": ["models bench tiny --role embedder"],
     "models-list": ["models list"],
     "models-pull": ["models pull tiny --role embedder"],
     "models-recommend": ["models recommend", "models pull"],
     "models-show": ["models show tiny", "models show tiny --role reranker", "models show e5-small"],
     "models-verify": ["models verify tiny"],
-    "remove": ["remove c.md"],
+    "remove": ["remove c.md --ignore"],
     "rerank": ["rerank tea --candidates 1 --rerank-model tiny"],
     "search": ["search tea", "search tea --explain", "similar a.md"],
     "search-max-tokens": ["search tea --max-tokens 100"],

@@ -130,3 +130,18 @@ def test_where_it_can_t_be_upgraded_it_is_refused_in_a_line(
     assert "an index of version 1" in said
     assert "copy it" in said
     assert version_of(path) == 1
+
+
+@pytest.mark.parametrize("version", [version for version in RELEASED if version >= 7])
+def test_fields_of_an_older_index_can_be_asked_for(
+    qrank: Callable[..., Run], tmp_path: Path, version: int
+) -> None:
+    path = old_index(tmp_path, version)
+    words = ("search", "steep", "--mode", "bm25", "--db", path, "--format", "{path}")
+    for condition in ("tags=travel", "date>=2026-06"):
+        found = qrank(*words, "--where", condition).stdout.splitlines()
+        assert sorted(found) == ["/srv/notes/copy.md", "/srv/notes/tea.md"]
+    assert qrank(*words, "--where", "tags=home").returncode == 1
+    # It does not say what it is made of.
+    said = complaint(qrank("index", "--db", path, "--no-embed"))
+    assert "which folders default and sea is made of" in said

@@ -184,13 +184,17 @@ class Tools:
         """What the index holds."""
         with self._opened(self._path(index)) as opened:
             held = opened.status()
-        names = [f"{each['name']} ({each['files']} files)" for each in held["collections"]]
+        names = [
+            f"{each['name']} ({each['files']} files)"
+            + (f": {each['description']}" if each["description"] else "")
+            for each in held["collections"]
+        ]
         models = [f"{each['name']} ({each['vectors']} vectors)" for each in held["models"]]
         return "\n".join(
             [
                 f"index: {held['db']}",
                 f"files: {held['files']}, chunks: {held['chunks']}, bytes: {held['bytes']}",
-                f"collections: {', '.join(names) or 'none'}",
+                f"collections: {'; '.join(names) or 'none'}",
                 f"embedding models: {', '.join(models) or 'none; only keywords can be searched'}",
             ]
         )

@@ -21,6 +21,7 @@ from typer.models import CommandInfo
 from qrank.cli import streams
 from qrank.cli.commands import (
     chunks,
+    collections,
     config,
     doctor,
     embed,
@@ -77,6 +78,7 @@ app.command("init", cls=Command)(status.init)
 app.add_typer(mcp.app, name="mcp")
 app.add_typer(models.app, name="models")
 app.add_typer(config.app, name="config")
+app.add_typer(collections.app, name="collections")
 app.add_typer(serve.app, name="serve")
 app.command("schema", cls=Command)(reference.schema)
 app.command("completions", cls=Command)(reference.completions)

@@ -41,6 +41,7 @@ EXAMPLES = {
         'qrank search "when does annual leave expire" --max-tokens 2000',
     ],
     "fields": ["qrank fields"],
+    "collections": ["qrank collections"],
     "similar": ["qrank similar sample_corpus/howto/brakes.md -n 3"],
     "rerank": ['cat sample_corpus/*/*.txt | qrank rerank "why is the sea high twice a day" -n 3'],
     "embed": ["echo 'a text about tides' | qrank embed --dims 64"],

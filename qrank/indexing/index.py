@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import chain, groupby
 from pathlib import Path
 
@@ -74,10 +74,12 @@ def index_paths(
     walking: Walking = WALK_ALL,
     reading: Reading = READ_ALL,
     former: Sequence[Path] = (),
+    others: Collection[str] = (),
 ) -> IndexReport:
     """Bring the index up to date with what lies under roots, as `existing` gives them; model None
-    leaves vectors out. former: where an older version would have put what is there. Files that
-    can't be read are noted in the report and passed over.
+    leaves vectors out. former: where an older version would have put what is there. others: places
+    below roots that are not theirs, from which nothing is removed. Files that can't be read are
+    noted in the report and passed over.
     """
     if reading.ocr:
         ocr.checked(reading.ocr)
@@ -85,7 +87,7 @@ def index_paths(
     report = IndexReport()
     store.hold(collection)
     progress.stage("reading", None)
-    _Update(store, collection, report, progress, walking, reading).run(roots, former)
+    _Update(store, collection, report, progress, walking, reading).run(roots, former, others)
     if model:
         report.model = model.choice.name
         report.embedded, report.replaced = embed_missing(store, model, placement, progress)
@@ -120,7 +122,9 @@ class _Update:
         self._without_ctime: list[tuple[int, Signature]] = []
         self._written = time.monotonic()
 
-    def run(self, roots: Sequence[Path], former: Sequence[Path]) -> None:
+    def run(
+        self, roots: Sequence[Path], former: Sequence[Path], others: Collection[str] = ()
+    ) -> None:
         """Read, write, and remove what is gone."""
         self._named = {shown_path(str(root)) for root in roots}
         detail = getattr(self._progress, "detail", None)
@@ -130,9 +134,10 @@ class _Update:
         # What was indexed under a root and is not there now is gone; what only failed to be read
         # (a folder without permission, say), or was not looked for this time, stays.
         within = Within([*roots, *former], self._walking)
+        spared = self._unread | {folder_key(path) for path in others}
 
         def is_gone(path: str) -> bool:
-            return path not in self._seen and within(path) and not is_under(path, self._unread)
+            return path not in self._seen and within(path) and not is_under(path, spared)
 
         gone = [file.id for path, file in self._known.items() if is_gone(path)]
         forgotten = [path for path in self._skipped if is_gone(path)]

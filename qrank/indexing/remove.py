@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from qrank.errors import InputError
+from qrank.indexing import roots
+from qrank.indexing.update import require_known
 from qrank.names import composed, folder_key, named_path, over, spellings
 from qrank.store.interface import Store, StoredFile
 
@@ -18,12 +20,8 @@ def remove_paths(store: Store, paths: Sequence[Path], collections: Sequence[str]
 
     Raises InputError for a path or a collection that the index has nothing of.
     """
+    require_known(store, collections)
     known = [collection["name"] for collection in store.status()["collections"]]
-    for name in collections:
-        if name not in known:
-            raise InputError(
-                f"there is no collection {name}", hint=f"there are {', '.join(known) or 'none'}"
-            )
     files = [file for name in collections or known for file in store.files(name).values()]
     if not paths:
         found = {file.id for file in files}
@@ -34,6 +32,11 @@ def remove_paths(store: Store, paths: Sequence[Path], collections: Sequence[str]
         with store.transaction():
             store.remove_documents(ids[at : at + GROUP_FILES])
             store.remove_orphans()
+    with store.transaction():
+        names = [name for path in paths for name in spellings(str(path))]
+        roots.forget(store, names, collections)
+        for name in () if paths else collections:
+            store.describe(name, "")
     return len(ids)
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from qrank import FilePlan
+    from qrank import Collected, FilePlan
     from qrank.chunk_text import Verdict
     from qrank.evaluation.measure import Difference
     from qrank.evaluation.report import Numbers, Scored
@@ -148,6 +148,7 @@ def index_report(report: IndexReport) -> Object:
         "chunks": report.chunks,
         "embedded": report.embedded,
         "errors": [asdict(error) for error in report.errors],
+        "missing": report.missing,
         "seconds": report.seconds,
     }
 
@@ -312,9 +313,15 @@ def verdict(item: Mapping[str, Any], verdict: Verdict) -> Object:
     return {**item, **asdict(verdict)}
 
 
-def removal(files: int, chunks: int) -> Object:
-    """How many files were removed, and the chunks that are left."""
-    return {"schema": SCHEMA, "removed": files, "chunks": chunks}
+def removal(files: int, chunks: int, rules: Sequence[tuple[Path, str]] = ()) -> Object:
+    """How many files were removed, the chunks that are left, and the ignore rules written."""
+    written = [{"file": str(file), "rule": rule} for file, rule in rules]
+    return {"schema": SCHEMA, "removed": files, "chunks": chunks, "rules": written}
+
+
+def collections(found: Sequence[Collected]) -> Object:
+    """The collections of an index."""
+    return {"schema": SCHEMA, "collections": [asdict(collection) for collection in found]}
 
 
 def vacuum(before: int, after: int) -> Object:

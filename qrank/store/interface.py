@@ -56,6 +56,14 @@ class SkippedFile:
 
 
 @dataclass(frozen=True, slots=True)
+class Root:
+    """A file or folder that was named to be indexed; options: how, as JSON."""
+
+    path: str
+    options: str
+
+
+@dataclass(frozen=True, slots=True)
 class NewDocument:
     """A document with its chunks, as it goes in and comes out.
 
@@ -159,6 +167,18 @@ class Store(AbstractContextManager["Store"], Protocol):
 
     def indexed_files(self, path: str) -> list[IndexedFile]:
         """The files at and below a path, by path and collection."""
+
+    def roots(self) -> dict[str, list[Root]]:
+        """What was named to be indexed, by collection, in the order of paths."""
+
+    def set_roots(self, collection: str, roots: Iterable[Root]) -> None:
+        """Note what was named, in place of all that was noted of the collection. Writes."""
+
+    def descriptions(self) -> dict[str, str]:
+        """What collections are about, by their names; not all need have one."""
+
+    def describe(self, collection: str, description: str) -> None:
+        """Note what a collection is about; empty: nothing. Writes."""
 
     def remove_skipped(self, collection: str, paths: Iterable[str]) -> None:
         """Forget that files were skipped. Writes."""

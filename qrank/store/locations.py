@@ -1,14 +1,16 @@
 """Which rows a location means, a file's path, or a member's after that of what it is in; and which
-a name means, by which documents are found."""
+a name means, by which documents are found; where collections are from, and what about."""
 
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterable
 
 from qrank.analysis.names import name_keys
 from qrank.results import IN_ARCHIVE
 from qrank.store import conditions, decode
 from qrank.store.filters import Filter
+from qrank.store.interface import Root
 
 # Of some chunks (a JSON list of ids) those that are one of several in their document.
 SIBLINGS = (
@@ -72,3 +74,30 @@ def named(key: str, filter: Filter) -> tuple[str, list[object]]:
         + "ORDER BY file.path, file.member, chunk.id LIMIT ?"
     )
     return sql, [key, *values]
+
+
+def roots(connection: sqlite3.Connection) -> dict[str, list[Root]]:
+    """What was named to be indexed, by collection."""
+    found: dict[str, list[Root]] = {}
+    rows = connection.execute("SELECT collection, path, options FROM root ORDER BY 1, 2")
+    for collection, path, options in decode.rows(rows, (str, str, str), "a root"):
+        found.setdefault(collection, []).append(Root(path, options))
+    return found
+
+
+def set_roots(connection: sqlite3.Connection, collection: str, roots: Iterable[Root]) -> None:
+    """Note what was named, in place of all that was noted of the collection."""
+    connection.execute("DELETE FROM root WHERE collection = ?", (collection,))
+    connection.executemany(
+        "INSERT INTO root (collection, path, options) VALUES (?, ?, ?)",
+        [(collection, root.path, root.options) for root in roots],
+    )
+
+
+def describe(connection: sqlite3.Connection, collection: str, description: str) -> None:
+    """Note what a collection is about."""
+    connection.execute("DELETE FROM collection WHERE name = ?", (collection,))
+    if description:
+        connection.execute(
+            "INSERT INTO collection (name, description) VALUES (?, ?)", (collection, description)
+        )

@@ -17,6 +17,8 @@ record   the chunks (from first to last) that have fields in common: those of a 
          a message in it, whose fields are here; their date: one of the fields (dated), else mtime
 field_name, field_value, record_value   which fields there are, their values, and who has them
 word     the vocabulary: the words that documents were ever found to have (lookup/words.py)
+collection  what is said of collections (described); a collection needs no row
+root     the files and folders that were named to be indexed, and with which options
 segment  the slots of some vectors of a model: their texts (0: free) and scales
 code     the int8 codes of a segment's slots, read and written in place
 """
@@ -347,6 +349,20 @@ def _words(connection: sqlite3.Connection) -> None:
             words.add(connection, [str(text) for (text,) in texts], known)
 
 
+def _collections(connection: sqlite3.Connection) -> None:
+    """9 -> 10: what was named to be indexed, to be brought up to date without naming it again;
+    descriptions of collections."""
+    connection.execute(
+        "CREATE TABLE collection (name TEXT PRIMARY KEY, description TEXT NOT NULL) WITHOUT ROWID"
+    )
+    connection.execute(
+        """CREATE TABLE root (
+            collection TEXT NOT NULL, path TEXT NOT NULL, options TEXT NOT NULL,
+            PRIMARY KEY (collection, path)
+        ) WITHOUT ROWID"""
+    )
+
+
 # What turns version i into version i + 1. A step that was released is never changed: a later one
 # changes what it made, and tests/indexes/ keeps a file of each version to open.
 STEPS: tuple[Callable[[sqlite3.Connection], None], ...] = (
@@ -359,5 +375,6 @@ STEPS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     _names,
     _records,
     _words,
+    _collections,
 )
 VERSION = len(STEPS)

@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Iterable
 
 from qrank.results import Signature
-from qrank.store import decode
+from qrank.store import decode, documents
 from qrank.store.interface import SkippedFile
 
 
@@ -25,7 +25,10 @@ def of_collection(connection: sqlite3.Connection, collection: str) -> dict[str, 
 
 
 def add(connection: sqlite3.Connection, collection: str, file: SkippedFile) -> None:
-    """Note that a file was skipped."""
+    """Note that a file was skipped; what was there under the same path goes."""
+    sql = "SELECT id FROM file WHERE collection = ? AND path = ? AND member = ''"
+    old = decode.rows(connection.execute(sql, (collection, file.path)), (int,), "a file")
+    documents.remove(connection, [row[0] for row in old])
     connection.execute(
         "INSERT OR REPLACE INTO left_out (collection, path, size, mtime_ns, ctime_ns, "
         "extractor, kind, reason) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",

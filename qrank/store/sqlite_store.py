@@ -27,6 +27,7 @@ from qrank.store.interface import (
     ChunkText,
     Claims,
     NewDocument,
+    Root,
     SkippedFile,
     StoredFile,
     StoredModel,
@@ -109,9 +110,6 @@ class SQLiteStore(Closing):
 
     def add_skipped(self, collection: str, file: SkippedFile) -> None:
         """Note that a file was skipped; what was there under the same path goes."""
-        sql = "SELECT id FROM file WHERE collection = ? AND path = ? AND member = ''"
-        old = self._rows(sql, (collection, file.path), types=(int,), row="a file")
-        self.remove_documents([row[0] for row in old])
         skipped.add(self._connection, collection, file)
 
     def add_note(self, collection: str, path: str, note: str) -> None:
@@ -134,6 +132,23 @@ class SQLiteStore(Closing):
 
         with translate_sqlite_errors(self.path):
             return indexed_files(self._connection, path)
+
+    def roots(self) -> dict[str, list[Root]]:
+        """What was named to be indexed, by collection, in the order of paths."""
+        with translate_sqlite_errors(self.path):
+            return locations.roots(self._connection)
+
+    def set_roots(self, collection: str, roots: Iterable[Root]) -> None:
+        """Note what was named, in place of all that was noted of the collection."""
+        locations.set_roots(self._connection, collection, roots)
+
+    def descriptions(self) -> dict[str, str]:
+        """What collections are about, by their names."""
+        return dict(self._rows("SELECT name, description FROM collection", types=(str, str)))
+
+    def describe(self, collection: str, description: str) -> None:
+        """Note what a collection is about."""
+        locations.describe(self._connection, collection, description)
 
     def remove_skipped(self, collection: str, paths: Iterable[str]) -> None:
         """Forget that files were skipped."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -17,9 +17,17 @@ if TYPE_CHECKING:
 
 
 def index(
-    paths: Annotated[list[str], typer.Argument(metavar="PATH...", help="Folders and files.")],
+    paths: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[PATH...]", help="Folders and files. [default: those of all collections]"
+        ),
+    ] = None,
     collection: Annotated[
-        str | None, typer.Option(help="Add them to this collection. [default: default]")
+        str | None,
+        typer.Option(
+            help="Add them to this collection; without PATH update this one. [default: default]"
+        ),
     ] = None,
     embed_model: NewEmbedModel = None,
     embed: Annotated[
@@ -53,12 +61,13 @@ def index(
     """Index folders and files, or update what is indexed.
 
     Only files that changed since the last run are read and embedded; deleted files are removed from
-    the index. It can be interrupted at any time: the next run continues from there.
+    the index. It can be interrupted at any time: the next run continues from there. Without PATH
+    all collections are updated, with the options that their folders were indexed with.
     """
     from qrank import standalone
     from qrank.cli.output import json_output, plans, render
 
-    if not all(paths):
+    if not all(paths or ()):
         raise InputError("a path is empty", hint="name a folder or file, or . for this folder")
     walking = file_options.walking(
         no_ignore=no_ignore,
@@ -79,22 +88,28 @@ def index(
         ocr=ocr,
         ocr_language=ocr_language,
     )
+    if not paths and (dry_run or watch):
+        raise InputError(f"{'--dry-run' if dry_run else '--watch'} needs a PATH")
     if dry_run:
-        planned = standalone.plan(paths, walking=walking, reading=reading)
+        planned = standalone.plan(paths or (), walking=walking, reading=reading)
         raise typer.Exit(plans.show(planned, as_json=as_json, counts=True))
     index_file = current().open_index(embed_model=embed_model)
 
     def run() -> IndexReport:
         with render.progress() as progress:
-            report = index_file.add(
-                paths,
-                collection=collection,
-                embed=embed,
-                progress=progress,
-                walking=walking,
-                reading=reading,
-            )
+            how: Any = {
+                "embed": embed,
+                "progress": progress,
+                "walking": walking,
+                "reading": reading,
+            }
+            if paths:
+                report = index_file.add(paths, collection=collection, **how)
+            else:
+                report = index_file.update(collections=collection or (), **how)
         render.errors(report)
+        if not paths and not collection:
+            render.not_updated(report, index_file.collections())
         return report
 
     def say(report: IndexReport) -> None:
@@ -106,7 +121,9 @@ def index(
     with index_file:
         # From before the first run on: what changes during it is in the next one.
         changes = (
-            standalone.changes(paths, walking=walking, but=index_file.path) if watch else iter(())
+            standalone.changes(paths or (), walking=walking, but=index_file.path)
+            if watch
+            else iter(())
         )
         report = run()
         say(report)

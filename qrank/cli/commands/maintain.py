@@ -10,6 +10,7 @@ import typer
 from qrank import json_form
 from qrank.cli.state import current
 from qrank.errors import InputError
+from qrank.names import named_path, shown_path
 
 
 def remove(
@@ -21,21 +22,41 @@ def remove(
         list[str] | None,
         typer.Option(help="Only from this collection; without PATH all of it (may be repeated)."),
     ] = None,
+    ignore: Annotated[
+        bool,
+        typer.Option("--ignore", help="Write a rule for PATH to .qrankignore: it stays out."),
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Remove files and folders, or whole collections, from the index. No file is touched."""
+    """Remove files and folders, or whole collections, from the index. No file is touched.
+
+    What is still there, in a folder that is indexed, comes back with the next qrank index, unless
+    it is ignored.
+    """
+    from qrank.cli.input import file_options
     from qrank.cli.output import json_output
-    from qrank.cli.output.render import plural, report
+    from qrank.cli.output.render import plural, report, short_path, warning
 
     if not paths and not collection:
         raise InputError("nothing to remove was named", hint="give a PATH, or --collection NAME")
+    if ignore and not paths:
+        raise InputError("--ignore needs a PATH")
     with current().open_index() as index:
         removed = index.remove(paths or (), collections=collection or ())
+        rules = index.ignore(paths or ()) if ignore else []
+        back = index.coming_back(paths or (), walking=file_options.walking())
         chunks = index.status()["chunks"]
     if as_json:
-        json_output.document(json_form.removal(removed, chunks))
+        json_output.document(json_form.removal(removed, chunks, rules))
     else:
         report(f"{plural(removed, 'file')} removed; {plural(chunks, 'chunk')} in the index")
+    for file, rule in rules:
+        warning(f"{short_path(named_path(str(file)))} now has the rule {rule}")
+    for path, folder in back.items():
+        warning(
+            f"{short_path(shown_path(path))} is still there: the next qrank index of "
+            f"{short_path(folder)} brings it back (remove --ignore keeps it out)"
+        )
 
 
 def vacuum(

@@ -17,7 +17,7 @@ from qrank.results import Check, FieldCount, IndexedChunk, IndexReport, page_lab
 from qrank.urls import IndexPlace, is_url
 
 if TYPE_CHECKING:
-    from qrank import FilePlan
+    from qrank import Collected, FilePlan
     from qrank.cli.output.progress_lines import Lines
     from qrank.progress import Counting, Progress
 
@@ -116,6 +116,21 @@ def errors(report: IndexReport) -> None:
         warning(f"skipped {more} more (-v names all)")
 
 
+def not_updated(report: IndexReport, collections: Sequence[Collected]) -> None:
+    """Say what a run that named nothing could not bring up to date, of these collections."""
+    for path in report.missing:
+        warning(
+            f"{short_path(path)} is not there now: what is indexed of it stays "
+            "(qrank remove takes it out)"
+        )
+    for each in collections:
+        if not each.roots:
+            warning(
+                f"collection {each.name}: it is not known which folders it is made of; name them "
+                f"once: qrank index PATH --collection {each.name}"
+            )
+
+
 def secrets_skipped(paths: Sequence[str], removed: int = 0) -> None:
     """One line on the files that were skipped because they hold keys or passwords; none when there
     are none. removed: how many of them had been in the index."""
@@ -177,9 +192,9 @@ def status(held: dict[str, Any]) -> None:
     print(f"chunks       {held['chunks']} ({held['unique_texts']} unique)")
     print(f"cache        {held['cached']} scores and query vectors (--clear-cache)")
     for collection in held["collections"]:
-        print(
-            f"collection   {escape_line(collection['name'])}: {plural(collection['files'], 'file')}"
-        )
+        about = f" ({escape_line(collection['description'])})" if collection["description"] else ""
+        name = escape_line(collection["name"])
+        print(f"collection   {name}{about}: {plural(collection['files'], 'file')}")
     for place, model in enumerate(held["models"]):
         name, of = escape_line(model["name"]), held["unique_texts"]
         print(f"vectors      {model['vectors']} of {of} by {name} ({model['dims']} dimensions)")
@@ -188,12 +203,21 @@ def status(held: dict[str, Any]) -> None:
         if place:
             print(f"             incomplete; finish with: qrank index --embed-model {name}")
         elif model["vectors"] < of:
-            print("             incomplete; finish with: qrank index PATH")
+            print("             incomplete; finish with: qrank index")
     for role, used in held["in_use"].items():
         print(escape_line(f"{role:<12} {used['model']} ({used.get('error', used['why'])})"))
         if better := used["better"]:
             word = "is installed and better" if better["installed"] else "would be better"
             print(f"             {better['model']} {word}: {better['command']}")
+
+
+def collections(found: Sequence[Collected]) -> None:
+    """The collections, each with what it is made of."""
+    for each in found:
+        about = f"  {escape_line(each.description)}" if each.description else ""
+        print(f"{escape_line(each.name)}: {plural(each.files, 'file')}{about}")
+        for root in each.roots:
+            print(f"    {escape_line(short_path(root))}")
 
 
 def fields(found: Sequence[FieldCount]) -> None:

@@ -19,6 +19,7 @@ from qrank.store.interface import (
     ChunkText,
     Claims,
     NewDocument,
+    Root,
     SkippedFile,
     StoredFile,
     StoredModel,
@@ -173,6 +174,36 @@ class Documents(Closing):
         self._before()
         with self._checked():
             return counts.indexed_files(self._reader, path, self.models())
+
+    def roots(self) -> dict[str, list[Root]]:
+        """What was named to be indexed, by collection, in the order of paths."""
+        return self._shared.read().roots
+
+    def set_roots(self, collection: str, roots: Iterable[Root]) -> None:
+        """Note what was named, in place of all that was noted of the collection. It is visible at
+        once."""
+        kept = sorted(roots, key=lambda root: root.path)
+
+        def note(shared: state.State) -> None:
+            shared.roots.pop(collection, None)
+            if kept:
+                shared.roots[collection] = kept
+
+        self._shared.change(note)
+
+    def descriptions(self) -> dict[str, str]:
+        """What collections are about, by their names."""
+        return self._shared.read().descriptions
+
+    def describe(self, collection: str, description: str) -> None:
+        """Note what a collection is about. It is visible at once."""
+
+        def note(shared: state.State) -> None:
+            shared.descriptions.pop(collection, None)
+            if description:
+                shared.descriptions[collection] = description
+
+        self._shared.change(note)
 
     def remove_skipped(self, collection: str, paths: Iterable[str]) -> None:
         """Forget that files were skipped."""

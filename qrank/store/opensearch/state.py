@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from qrank.errors import IndexFileError, NoIndexError
-from qrank.store.interface import StoredModel
+from qrank.store.interface import Root, StoredModel
 from qrank.store.opensearch.client import Engine
 from qrank.store.opensearch.mapping import FIELDS, Dialect
 
@@ -33,6 +33,8 @@ class State:
     languages: list[str] = field(default_factory=list)
     pending: dict[str, str] = field(default_factory=dict)
     gone: dict[str, float] = field(default_factory=dict)
+    roots: dict[str, list[Root]] = field(default_factory=dict)  # by collection
+    descriptions: dict[str, str] = field(default_factory=dict)
 
     @property
     def dialect(self) -> Dialect:
@@ -54,6 +56,11 @@ def _parsed(source: Any, place: object) -> State:
             languages=[str(name) for name in source["languages"]],
             pending={str(batch): str(owner) for batch, owner in source["pending"].items()},
             gone={str(version): float(at) for version, at in source["gone"].items()},
+            roots={
+                str(name): [Root(str(root["path"]), str(root["options"])) for root in roots]
+                for name, roots in source.get("roots", {}).items()
+            },
+            descriptions={str(n): str(d) for n, d in source.get("descriptions", {}).items()},
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise IndexFileError(f"{place} is not an index of qrank", hint="name another") from error

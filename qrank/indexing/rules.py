@@ -1,0 +1,69 @@
+"""Writing ignore rules, for what is not to come back into an index."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from qrank.errors import InputError
+from qrank.files import reason
+from qrank.indexing.roots import with_options
+from qrank.ingest.ignore import IGNORE_FILES
+from qrank.ingest.walk import on_the_way
+from qrank.names import disk_path, folder_key, lies_below, over, shown_path
+from qrank.settings import READ_ALL, Walking
+from qrank.store.interface import Store
+
+OWN = IGNORE_FILES[-1]
+_SPECIAL = re.compile(r"([\\*?\[\]!#])")
+
+
+def ignore(store: Store, paths: Sequence[str]) -> list[tuple[Path, str]]:
+    """Write a rule for each of some absolute paths into the ignore file of the indexed folder that
+    it is below, or of its own folder; returns (file, rule) for each. Raises InputError for a file
+    that can't be written."""
+    tops = {folder_key(root.path) for roots in store.roots().values() for root in roots}
+    written: list[tuple[Path, str]] = []
+    for path in paths:
+        name = folder_key(shown_path(path))
+        own = os.path.dirname(path)  # noqa: PTH120
+        top = next((top for top in over(name, tops) if top != name), shown_path(own))
+        place = Path(disk_path(top) or "/")
+        below = os.path.relpath(path, place).replace(os.sep, "/")
+        rule = "/" + _SPECIAL.sub(r"\\\1", below).removesuffix(" ")
+        rule += "\\ " * below.endswith(" ") + "/" * os.path.isdir(path)  # noqa: PTH112
+        _append(place / OWN, rule)
+        written.append((place / OWN, rule))
+    return written
+
+
+def coming_back(store: Store, paths: Sequence[str], walking: Walking) -> dict[str, str]:
+    """Those of some absolute paths that are there, and that the next run comes to; each with the
+    folder that it does so from."""
+    held = [root for roots in store.roots().values() for root in roots]
+    found: dict[str, str] = {}
+    for path in paths:
+        for root in held:
+            if not (os.path.lexists(path) and lies_below(shown_path(path), root.path)):
+                continue
+            top = disk_path(root.path)
+            if on_the_way(path, top, top, with_options(root.options, walking, READ_ALL)[0])[0]:
+                continue
+            found[path] = root.path
+    return found
+
+
+def _append(file: Path, rule: str) -> None:
+    try:
+        with file.open("ab+") as stream:
+            stream.seek(0)
+            before, line = stream.read(), os.fsencode(rule)
+            if line not in before.splitlines():
+                stream.write((b"\n" if before[-1:] not in (b"", b"\n") else b"") + line + b"\n")
+    except OSError as error:
+        raise InputError(
+            f"can't write the rule {rule} to {file}: {reason(error)}",
+            hint="write it to an ignore file of your own",
+        ) from error

@@ -1,0 +1,122 @@
+"""Collections as a whole: bringing them up to date without naming their folders again."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from qrank.errors import InputError
+from qrank.indexing import roots
+from qrank.indexing.index import existing, index_paths
+from qrank.inference.index_model import IndexModel
+from qrank.names import disk_path
+from qrank.progress import Progress
+from qrank.results import IndexReport
+from qrank.settings import Placement, Reading, Walking
+from qrank.store.interface import Root, Store
+
+
+@dataclass(frozen=True, slots=True)
+class Collected:
+    """A collection: what it is about, as the user described it, how many files it has, and the
+    files and folders it was made of."""
+
+    name: str
+    description: str
+    files: int
+    roots: list[str]
+
+
+def collections(store: Store) -> list[Collected]:
+    """The collections of an index, with what they are about and made of, by name."""
+    files = {held["name"]: held["files"] for held in store.status()["collections"]}
+    named, described = store.roots(), store.descriptions()
+    return [
+        Collected(
+            name,
+            described.get(name, ""),
+            files.get(name, 0),
+            [root.path for root in named.get(name, ())],
+        )
+        for name in sorted({*files, *named, *described})
+    ]
+
+
+def require_known(store: Store, names: Sequence[str]) -> None:
+    """Raise InputError for a collection that the index does not have."""
+    known = [collection.name for collection in collections(store)]
+    for name in names:
+        if name not in known:
+            raise InputError(
+                f"there is no collection {name}", hint=f"there are {', '.join(known) or 'none'}"
+            )
+
+
+def update(
+    store: Store,
+    names: Sequence[str],
+    model: IndexModel | None,
+    placement: Placement,
+    progress: Progress,
+    walking: Walking,
+    reading: Reading,
+) -> IndexReport:
+    """Bring collections, all without names, up to date with what they are made of; walking and
+    reading: what the options of their roots leave open; model None leaves vectors out."""
+    require_known(store, names)
+    held = store.roots()
+    asked = {name: held[name] for name in names or held if name in held}
+    if not asked:
+        unknown = names or [collection.name for collection in collections(store)]
+        raise InputError(
+            f"it is not known which folders {' and '.join(unknown) or 'the index'} is made of",
+            hint="name them once: qrank index PATH",
+        )
+    total = IndexReport()
+    groups = [
+        (name, options, [root for root in of_name if root.options == options])
+        for name, of_name in asked.items()
+        for options in dict.fromkeys(root.options for root in of_name)
+    ]
+    for name, options, group in groups:
+        there = _existing(group, total)
+        found, read = roots.with_options(options, walking, reading)
+        paths = existing(there, found)  # not the whole home without leave
+        others = roots.named_below(held[name], paths)
+        last = (name, options, group) == groups[-1]
+        done = index_paths(
+            store,
+            paths,
+            name,
+            model if last else None,
+            placement,
+            progress,
+            found,
+            read,
+            others=others,
+        )
+        _count_in(total, done)
+    return total
+
+
+def _count_in(total: IndexReport, done: IndexReport) -> None:
+    """Add what another run did, after those before it."""
+    for name in ("added", "updated", "unchanged", "removed", "skipped", "failed", "embedded"):
+        setattr(total, name, getattr(total, name) + getattr(done, name))
+    total.chunks, total.model = done.chunks, done.model or total.model
+    total.replaced += done.replaced
+    total.errors += done.errors
+    total.seconds = round(total.seconds + done.seconds, 3)
+
+
+def _existing(group: Sequence[Root], report: IndexReport) -> list[Path]:
+    """Those of roots that are there; the others are noted in the report."""
+    there = []
+    for root in group:
+        if os.path.lexists(disk_path(root.path)):
+            there.append(Path(disk_path(root.path)))
+        else:
+            report.missing.append(root.path)
+    return there

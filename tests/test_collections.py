@@ -1,0 +1,155 @@
+"""Collections: what they are made of, bringing them up to date, what stays out of them."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from support import Run, complaint
+
+Qrank = Callable[..., Run]
+NO_VECTORS = ("--no-embed", "--json")
+
+
+@pytest.fixture
+def notes(tmp_path: Path) -> Path:
+    folder = tmp_path / "notes"
+    (folder / "sub").mkdir(parents=True)
+    (folder / "build").mkdir()
+    (folder / "a.md").write_text("tea steeps\n")
+    (folder / "sub" / "b.txt").write_text("coffee beans\n")
+    (folder / "build" / "c.md").write_text("generated pages\n")
+    (folder / ".ignore").write_text("build\n")
+    return folder
+
+
+def held(qrank: Qrank, folder: Path) -> list[str]:
+    """The indexed files, from a folder on."""
+    lines = qrank("search", "-E", ".", "--jsonl").lines()
+    return sorted({os.path.relpath(line["path"], folder) for line in lines})
+
+
+def roots(qrank: Qrank, folder: Path) -> dict[str, list[str]]:
+    found = qrank("collections", "--json").json()["collections"]
+    return {each["name"]: [os.path.relpath(r, folder) for r in each["roots"]] for each in found}
+
+
+def test_a_run_without_paths_brings_all_collections_up_to_date(
+    qrank: Qrank, notes: Path, tmp_path: Path
+) -> None:
+    qrank("init")
+    assert "qrank index PATH" in complaint(qrank("index"))
+    (tmp_path / "work").mkdir()
+    (tmp_path / "work" / ".hidden.md").write_text("a hidden plan\n")
+    qrank("index", "notes", *NO_VECTORS)
+    qrank("index", "work", "--hidden", "--collection", "work", *NO_VECTORS)
+    assert roots(qrank, tmp_path) == {"default": ["notes"], "work": ["work"]}
+    (notes / "a.md").unlink()
+    (notes / "sub" / "b.txt").write_text("coffee beans, ground\n")
+    (tmp_path / "work" / ".more.md").write_text("more of it\n")
+    files = qrank("index", *NO_VECTORS).json()["files"]
+    assert [files[name] for name in ("added", "updated", "removed", "unchanged")] == [1, 1, 1, 1]
+    assert held(qrank, tmp_path) == ["notes/sub/b.txt", "work/.hidden.md", "work/.more.md"]
+    # One collection alone; an unknown one is named.
+    (tmp_path / "work" / ".more.md").unlink()
+    (notes / "sub" / "b.txt").unlink()
+    files = qrank("index", "--collection", "work", *NO_VECTORS).json()["files"]
+    assert (files["removed"], files["unchanged"]) == (1, 1)
+    assert "there is no collection x" in complaint(qrank("index", "--collection", "x"))
+    for option in ("--dry-run", "--watch"):
+        assert f"{option} needs a PATH" in complaint(qrank("index", option))
+
+
+def test_a_folder_that_is_not_there_keeps_its_documents(qrank: Qrank, notes: Path) -> None:
+    qrank("init")
+    qrank("index", "notes", *NO_VECTORS)
+    notes.rename(notes.with_name("elsewhere"))
+    run = qrank("index", *NO_VECTORS)
+    assert run.json()["missing"] == [str(notes)]
+    assert "notes is not there now" in run.stderr
+    assert qrank("status", "--json").json()["files"] == 2
+    assert qrank("remove", "notes").returncode == 0
+    assert roots(qrank, notes) == {}
+
+
+def test_an_ignored_folder_that_was_named_stays_in(qrank: Qrank, notes: Path) -> None:
+    qrank("init")
+    qrank("index", "notes/build", *NO_VECTORS)
+    qrank("index", "notes", *NO_VECTORS)
+    assert held(qrank, notes) == ["a.md", "build/c.md", "sub/b.txt"]
+    assert roots(qrank, notes) == {"default": [".", "build"]}
+    (notes / "build" / "c.md").write_text("other pages\n")
+    assert qrank("index", *NO_VECTORS).json()["files"]["updated"] == 1
+    # Where it is gone from the disk, it is gone.
+    (notes / "build" / "c.md").unlink()
+    (notes / "build").rmdir()
+    assert qrank("index", "notes", *NO_VECTORS).json()["files"]["removed"] == 1
+
+
+def test_what_a_known_folder_reaches_needs_no_note(qrank: Qrank, notes: Path) -> None:
+    qrank("init")
+    qrank("index", "notes/sub", "notes/a.md", *NO_VECTORS)
+    assert roots(qrank, notes) == {"default": ["a.md", "sub"]}
+    qrank("index", "notes", *NO_VECTORS)
+    qrank("index", "notes/sub", *NO_VECTORS)
+    qrank("index", "notes", "-g", "*.md", *NO_VECTORS)  # which leaves the others in
+    assert roots(qrank, notes) == {"default": ["."]}
+    (notes / "sub" / "new.txt").write_text("new\n")
+    assert qrank("index", *NO_VECTORS).json()["files"]["added"] == 1
+
+
+def test_no_command_and_no_secrets_come_from_an_index(qrank: Qrank, notes: Path) -> None:
+    (notes / ".netrc").write_text("machine example.org login a password b\n")
+    words = ("--hidden", "--include-secrets", "--pre", "cat", "--pre-glob", "*.txt")
+    qrank("index", "notes", *words, "--db", "n.db", *NO_VECTORS)
+    with closing(sqlite3.connect(notes.parent / "n.db")) as connection, connection:
+        [(options,)] = connection.execute("SELECT options FROM root").fetchall()
+        assert options == '{"hidden": true}'
+        connection.execute("UPDATE root SET options = '{\"globs\": 7}'")
+    assert "invalid options of a folder" in complaint(qrank("index", "--db", "n.db", "--no-embed"))
+
+
+def test_remove_says_what_comes_back_and_ignore_keeps_it_out(qrank: Qrank, notes: Path) -> None:
+    odd = notes / "sub" / "#odd [1].md"
+    odd.write_text("odd\n")
+    (notes / ".qrankignore").write_bytes(b"caf\xe9.md")  # no UTF-8, no newline at its end
+    qrank("init")
+    qrank("index", "notes", *NO_VECTORS)
+    said = qrank("remove", "notes/a.md")
+    assert "notes/a.md is still there: the next qrank index of notes brings it back" in said.stderr
+    assert qrank("index", *NO_VECTORS).json()["files"]["added"] == 1
+    run = qrank("remove", "notes/a.md", odd, "--ignore", "--json")
+    rule_file = notes / ".qrankignore"
+    assert [rule["rule"] for rule in run.json()["rules"]] == ["/a.md", "/sub/\\#odd \\[1\\].md"]
+    assert "brings it back" not in run.stderr
+    assert qrank("index", *NO_VECTORS).json()["files"]["added"] == 0
+    assert held(qrank, notes) == ["sub/b.txt"]
+    qrank("remove", "notes/sub", "--ignore")
+    assert rule_file.read_bytes().splitlines() == [
+        *(b"caf\xe9.md", b"/a.md", b"/sub/\\#odd \\[1\\].md", b"/sub/"),
+    ]
+    assert qrank("index", *NO_VECTORS).json()["files"]["added"] == 0
+    assert "--ignore needs a PATH" in complaint(
+        qrank("remove", "--collection", "default", "--ignore")
+    )
+
+
+def test_a_description_is_shown(qrank: Qrank, notes: Path) -> None:
+    qrank("init")
+    assert (qrank("collections").returncode, qrank("collections").stdout) == (1, "")
+    qrank("index", "notes", *NO_VECTORS)
+    qrank("collections", "set", "default", "description", "what I  drink\n")
+    assert qrank("collections").stdout == "default: 2 files  what I drink\n    notes\n"
+    [shown] = qrank("status", "--json").json()["collections"]
+    assert shown == {"name": "default", "files": 2, "description": "what I drink"}
+    assert "default (what I drink): 2 files" in qrank("status").stdout
+    assert "there is no collection x" in complaint(
+        qrank("collections", "set", "x", "description", "y")
+    )
+    assert "it has: description" in complaint(qrank("collections", "set", "default", "y", "z"))
+    qrank("collections", "set", "default", "description", "")
+    assert qrank("collections").stdout.startswith("default: 2 files\n")
