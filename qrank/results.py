@@ -333,8 +333,7 @@ class PackedChunk:
 
 @dataclass(frozen=True, slots=True)
 class Packed:
-    """The best chunks that fit into max_tokens, and how many tokens they are, estimated; best:
-    how many the best of all has, whether it fits or not."""
+    """The best chunks that fit into max_tokens; tokens: estimated; best: those of the best one."""
 
     query: str
     max_tokens: int
