@@ -21,7 +21,6 @@ from typer.models import CommandInfo
 from qrank.cli import streams
 from qrank.cli.commands import (
     chunks,
-    collections,
     config,
     doctor,
     embed,
@@ -78,7 +77,7 @@ app.command("init", cls=Command)(status.init)
 app.add_typer(mcp.app, name="mcp")
 app.add_typer(models.app, name="models")
 app.add_typer(config.app, name="config")
-app.add_typer(collections.app, name="collections")
+app.add_typer(maintain.app, name="collections")
 app.add_typer(serve.app, name="serve")
 app.command("schema", cls=Command)(reference.schema)
 app.command("completions", cls=Command)(reference.completions)
