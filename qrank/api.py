@@ -18,7 +18,7 @@ from qrank.arguments import (
     text_list,
 )
 from qrank.errors import InputError
-from qrank.filling import Filling
+from qrank.indexing.filling import Filling
 from qrank.models.registry import AUTO, Registry
 from qrank.results import (
     Answer,

@@ -27,9 +27,7 @@ LAYERS = {  # each may import those after it
     "agents": {"api", "searching", "serve"},
     "serve": {"api", "standalone", "config", "models", "inference", "llama"},
     "evaluation": {"api", "inference", "indexing", "searching", "progress", "store", "models"},
-    "filling": {"indexing", "inference", "models", "progress", "store"},
     "api": {
-        "filling",
         *("standalone", "indexing", "searching", "upkeep", "inference", "progress"),
         *("store", "llama", "models"),
     },
