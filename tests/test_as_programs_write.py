@@ -250,3 +250,20 @@ def test_words_are_whole_and_the_text_is_the_file_s(qrank: Qrank, tmp_path: Path
     assert "12:00 failed to load" in shown
     shown = qrank("search", "--mode", "bm25", "--db", "i.db", "Reisekostenerstattung").stdout
     assert "Antrag auf Reisekostenerstattung" in shown
+
+
+def test_pictures_of_text_in_notebooks_are_read_and_other_data_is_counted() -> None:
+    shown = [
+        {"image/svg+xml": ["<svg><text>merlin</text>", "<text>hobby</text></svg>"]},
+        {"application/vnd.plotly.v1+json": {}}, {"application/vnd.plotly.v1+json": {}},
+        {"image/png": "AAAA"}, {"application/vnd.jupyter.widget-view+json": {}},
+    ]  # fmt: skip
+    cell = {"cell_type": "code", "source": "x", "outputs": [{"data": data} for data in shown]}
+    document = extract("a.ipynb", json.dumps({"cells": [cell]}).encode())
+    assert document.text.split() == ["x", "merlin", "hobby"]
+    assert document.note == "2 application/vnd.plotly.v1+json outputs"
+
+
+def test_xml_is_read_in_the_encoding_that_it_names() -> None:
+    data = '<?xml version="1.0" encoding="windows-1251"?><a>Привет мир</a>'.encode("cp1251")
+    assert "Привет мир" in extract("a.xml", data).text

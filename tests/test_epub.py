@@ -147,3 +147,17 @@ def test_a_chapter_is_read_in_the_encoding_that_it_names() -> None:
     page = f"{head}<html><body><p>Сокол летел над рекой.</p></body></html>"
     found = read(book({"a": "a.xhtml"}, {"OPS/a.xhtml": page.encode("cp1251")}))
     assert "Сокол летел над рекой." in text_of(found)
+
+
+def test_chapters_that_only_links_reach_follow_the_others() -> None:
+    data = book({"a": "a.html"}, {f"OPS/{n}.html": CHAPTER.format(n) for n in ("a", "note", "nav")})
+    page = ' media-type="application/xhtml+xml"'
+    more = f'<item id="n" href="note.html"{page}/><item id="g" href="gone.html"{page}/>'
+    more += f'<item id="v" href="nav.html" properties="nav"{page}/></manifest>'
+    out = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(data)) as old, zipfile.ZipFile(out, "w") as new:
+        for name in old.namelist():
+            new.writestr(name, old.read(name).replace(b"</manifest>", more.encode()))
+    found = read(out.getvalue())
+    assert [each.blocks[0].heading for each in found] == [("a",), ("note",)]
+    assert [each.note for each in found] == ["", ""]

@@ -102,7 +102,7 @@ def test_attachments_are_members_of_their_own(qrank: Qrank, tmp_path: Path) -> N
     assert run.stderr.splitlines() == [
         f"qrank: skipped part of d/{name}: locked.pdf: encrypted" for name in ("a.eml", "b.mbox")
     ]
-    rows = qrank("search", "--mode", "bm25", "--db", "i.db", "--jsonl", "-n", "50", "pipes").lines()
+    rows = qrank("search", "--mode", "bm25", "--db", "i.db", "--jsonl", "--copies", "pipes").lines()
     found = {(Path(row["path"]).name, row["member"]) for row in rows}
     assert {("a.eml", "water.pdf"), ("a.eml", "water.docx"), ("b.mbox", "water.pdf")} <= found
     [own, *_] = qrank("search", "--mode", "bm25", "--db", "i.db", "--jsonl", "kestrel").lines()
@@ -175,3 +175,26 @@ def test_a_mail_may_begin_with_a_mark_and_have_flowed_lines() -> None:
     assert "会議録です。" in text_of(mail.encode("utf-8-sig"))
     [document] = documents(io.BytesIO(mail.encode()), "a.eml")
     assert document.title == "s"
+
+
+def test_an_invitation_and_a_card_are_members() -> None:
+    mail = EmailMessage()
+    mail["Subject"] = "Meeting"
+    mail.set_content("You are invited.")
+    event = "BEGIN:VCALENDAR\nBEGIN:VEVENT\nSUMMARY:On goshawks\nEND:VEVENT\nEND:VCALENDAR\n"
+    mail.add_alternative(event, subtype="calendar")
+    mail.add_attachment("BEGIN:VCARD\nFN:Zoë Brook\nEND:VCARD\n", "vcard", filename="zoe.vcf")
+    found = [*documents(io.BytesIO(bytes(mail)), "a.eml")]
+    texts = {each.member: each.text for each in found}
+    assert "You are invited." in texts[""]
+    assert "VCALENDAR" not in texts[""]
+    assert "On goshawks" in texts["invitation.ics"]
+    assert "Zoë Brook" in texts["zoe.vcf"]
+
+
+def test_a_message_of_apple_mail_ends_before_what_the_program_knows_of_it() -> None:
+    body = b"From: a@example.org\nSubject: Emlx\n\nA kestrel.\n"
+    data = b"%d     \n%s<?xml version='1.0'?><plist><dict/></plist>" % (len(body), body)
+    document = extract("1.emlx", data)
+    assert document.text == "From: a@example.org\nSubject: Emlx\n\nA kestrel.\n".rstrip()
+    assert (document.title, document.lines) == ("Emlx", [2, 2, 2, 5])

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 # What people call several formats, or some files of one; each format has its own name, too.
 FAMILIES = {
-    "mail": "eml mbox mbx msg",
+    "mail": "eml emlx mbox mbx msg",
     "word": "docx docm dotx dotm doc dot rtf odt ott odm fodt",
     "spreadsheet": "xlsx xlsm xlsb xltx xltm xls ods ots fods csv tsv",
     "slides": "pptx pptm ppsx ppsm potx potm ppt pps pot odp otp fodp",

@@ -93,7 +93,7 @@ FORMATS = (
     Format("outlook", "msg", "office.detect:outlook", holds=True),
     Format("epub", "epub", "epub:extract"),
     Format("notebook", "ipynb", "notebook:extract"),
-    Format("mail", "eml", "mail:extract", holds=True),
+    Format("mail", "eml emlx", "mail:extract", holds=True),
     Format("mbox", "mbox mbx", "mail:extract_mbox", holds=True),
     Format("json", "json", "json_text:extract", isolated=False),
     Format("jsonl", "jsonl ndjson", "records:extract_jsonl", records=True),
@@ -123,6 +123,7 @@ _ROFF = re.compile(
     rb"(?:\\\"|(?:TH|Dd|so|ig|de|if|ie|ds|nr|rn|lf|mso|SH|Sh|Dt|nh|ad|tr|als|pc|ft|nf)[ \t\r\n]))"
 )
 _PICTURES = frozenset("bmp gif jpeg jpg pbm pgm png pnm ppm tif tiff webp".split())
+_XML = re.compile(rb"<\?xml[^>]{0,200}\sencoding\s*=\s*[\"']([\w.:-]{1,40})[\"']")
 _INPUT_ENCODING = re.compile(rb"^[ \t]*\\usepackage\[([\w-]{1,20})\]\{inputenc\}", re.MULTILINE)
 _INPUT_ENCODINGS = {  # LaTeX's names that are no labels elsewhere
     **{f"latin{n}": f"iso-8859-{n}" for n in (1, 2, 3, 4)},
@@ -389,9 +390,8 @@ def _stretches(
     data = file.read(WINDOW)
     if len(data) < WINDOW:
         text, offset = decode(data)
-        if not offset and known.name == "latex" and (named := _INPUT_ENCODING.search(data)):
-            label = named[1].decode("ascii").lower()
-            text = decode_labelled(data, _INPUT_ENCODINGS.get(label, label))
+        if not offset and (label := _named_encoding(data, known)):
+            text = decode_labelled(data, label)
         yield _document(text, function, suffix, offset, 0)
         return
     encoding, offset = encoding_of(whole_lines(data))
@@ -411,6 +411,15 @@ def _stretches(
         if not data:
             return
         data = file.read(WINDOW)
+
+
+def _named_encoding(data: bytes, known: Format) -> str:
+    """The encoding that a text itself names; empty where it names none."""
+    if known.name == "latex" and (named := _INPUT_ENCODING.search(data)):
+        label = named[1].decode("ascii").lower()
+        return _INPUT_ENCODINGS.get(label, label)
+    declared = _XML.match(data)
+    return declared[1].decode("ascii") if declared else ""
 
 
 def _document(

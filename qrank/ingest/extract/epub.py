@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from lxml.etree import _Element
 
 _DC = "{http://purl.org/dc/elements/1.1/}"
+_PAGES = ("application/xhtml+xml", "text/html")
 _NAMED = 3  # chapters that a note lists for a reason
 # What only hides fonts from copying, and no text (EPUB 3.3, 4.2.3; Adobe's before it).
 _FONT_METHODS = ("http://www.idpf.org/2008/embedding", "http://ns.adobe.com/pdf/enc#RC")
@@ -44,12 +45,22 @@ def extract(file: BinaryIO) -> Iterator[Document]:
         keywords=[element.text or "" for element in package.iter(f"{_DC}subject")],
     )
     hrefs = {item.get("id"): item.get("href", "") for item in _all(package, "item")}
+    order = [hrefs.get(reference.get("idref"), "") for reference in _all(package, "itemref")]
+    named = set(order)
+    # What is reached by links alone (notes, say) follows; the table of contents is no chapter.
+    order += [
+        href
+        for item in _all(package, "item")
+        if item.get("media-type") in _PAGES
+        and "nav" not in item.get("properties", "").split()
+        and (href := item.get("href", "")) not in named
+        and names.find(posixpath.join(posixpath.dirname(place), href))
+    ]
     locked = _locked(archive, names)
     unread: dict[str, list[str]] = {}  # reason -> chapters
     done: set[str] = set()  # a chapter that is named again is not read again
     found = False
-    for number, reference in enumerate(_all(package, "itemref"), 1):
-        href = hrefs.get(reference.get("idref"), "")
+    for number, href in enumerate(order, 1):
         name = names.find(posixpath.join(posixpath.dirname(place), href))
         if name in done:
             continue

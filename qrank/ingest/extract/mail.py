@@ -31,6 +31,7 @@ MAX_ATTACHED = 64 << 20  # bytes of a file's attachments that are read
 MAX_STUB = 60  # words of a plain text that stands for one that it does not hold
 _COMMIT = re.compile(rb"From [0-9a-f]{40} ")  # git format-patch
 _HEADER_LINE = re.compile(rb"[!-9;-~]+:|>From ")
+_COUNTED = re.compile(rb"(\d{1,10})[ \t]*\n(?=[!-9;-~]+:)")
 _WORDS = re.compile(r"\w{2,}")
 _ADDRESS = re.compile(r"https?:\S+|\S+@\S+")
 _PGP_MESSAGE = re.compile(
@@ -44,7 +45,12 @@ _NOT_READ = (  # signatures, keys, and what an encrypted part is made of
     "application/pgp-signature", "application/pgp-keys", "application/pgp-encrypted",
     "application/pkcs7-signature", "application/x-pkcs7-signature", *_SMIME,
 )  # fmt: skip
-_NAMES = {"application/pdf": "attached.pdf"}  # of what is attached without a name
+# Texts that are files all the same, and what those are called that have no name.
+_ENTRIES = {
+    "text/calendar": "invitation.ics", "text/x-vcalendar": "invitation.ics",
+    "text/vcard": "card.vcf", "text/x-vcard": "card.vcf", "text/directory": "card.vcf",
+}  # fmt: skip
+_NAMES = {"application/pdf": "attached.pdf"} | _ENTRIES  # of what is attached without a name
 OF_A_LOGO = 4 << 10  # bytes: a smaller picture is not read by OCR
 _SHOWN = ("From", "To", "Cc", "Date", "Subject")
 
@@ -84,7 +90,10 @@ def _parsed(name: str, value: str) -> Any:
 def extract(file: BinaryIO, reading: Reading = READ_ALL) -> Iterator[Document]:
     """Yield the message, whose subject is the title, then the files attached to it."""
     mails = _Mails(reading)
-    title, fields = mails.add(_lines_ended(file.read(MAX_MESSAGE)), 1)
+    data, line = _lines_ended(file.read(MAX_MESSAGE)), 1
+    if counted := _COUNTED.match(data):  # Apple Mail (.emlx): its size, the message, what it knows
+        data, line = data[counted.end() : counted.end() + int(counted[1])], 2
+    title, fields = mails.add(data, line)
     yield mails.document(title, fields)
     yield from mails.attached()
 
@@ -245,7 +254,7 @@ class _Mails:
         elif not (
             part.is_multipart()
             or kind in _NOT_READ
-            or main in ("text", "audio", "video", "message")
+            or (main in ("text", "audio", "video", "message") and kind not in _ENTRIES)
             or (main == "image" and not self._reading.ocr)
         ):
             data = part.get_payload(decode=True)
@@ -318,6 +327,8 @@ def _parts(message: EmailMessage) -> Iterator[EmailMessage]:
     pending = [message]
     while pending:
         part = pending.pop()
+        if part.get_content_type() in _ENTRIES:
+            continue
         if part.get_content_maintype() == "text" or (part is not message and _headers(part)):
             yield part
         if part.is_multipart():

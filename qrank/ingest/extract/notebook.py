@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 from qrank.errors import ExtractError
 from qrank.ingest.decode import decode
 from qrank.ingest.extract import html, markdown
-from qrank.ingest.extract.building import Builder
+from qrank.ingest.extract.building import Builder, Missed
 from qrank.results import Document
 
 MAX_OUTPUT = 4_000  # characters of a cell's output; more is data
@@ -22,6 +22,8 @@ _CELLS = re.compile(r'"cells"\s*:\s*\[')
 _BETWEEN = re.compile(r"[\s,]*")
 # What Python prints of an object that has no text of its own.
 _REPR = re.compile(r"\s*<[\w.]+(?: object| at 0x)[^\n]*>\s*")
+# Forms of what a cell shows that no reader is for; a widget is gone when its notebook is closed.
+_DATA = re.compile(r"application/(?!vnd\.jupyter\.widget)[\w.+-]{1,100}")
 _OVERWRITTEN = re.compile(r"[^\n]*\r(?=[^\n])")  # by what follows: a progress bar
 
 
@@ -37,9 +39,10 @@ def extract(file: BinaryIO) -> Iterator[Document]:
             raise ExtractError("damaged, or not a notebook") from error
         at = len(text[: getattr(error, "pos", 0)].encode("utf-8", "replace"))
         builder.note = f"no JSON from byte {at:,} on: only the {len(cells)} cells before are read"
-    bad = sum(not _cell(builder, cell) for cell in cells)
-    if bad:
-        builder.note = builder.note or f"{bad} of {len(cells)} cells can't be read"
+    missed = Missed()
+    bad = sum(not _cell(builder, cell, missed) for cell in cells)
+    said = builder.note or (f"{bad} of {len(cells)} cells can't be read" if bad else "")
+    builder.note = "; ".join(filter(None, (said, missed.note())))
     yield builder.document(builder.first_heading)
 
 
@@ -67,7 +70,7 @@ def _whole_cells(text: str) -> Iterator[Any]:
         yield cell
 
 
-def _cell(builder: Builder, cell: object) -> bool:
+def _cell(builder: Builder, cell: object, missed: Missed) -> bool:
     """Add a cell; False when it is none."""
     if not isinstance(cell, dict):
         return False
@@ -81,11 +84,11 @@ def _cell(builder: Builder, cell: object) -> bool:
         builder.paragraph(source)
         for output in _list(cell.get("outputs")):
             if isinstance(output, dict):
-                _output(builder, output)
+                _output(builder, output, missed)
     return True
 
 
-def _output(builder: Builder, output: dict[str, Any]) -> None:
+def _output(builder: Builder, output: dict[str, Any], missed: Missed) -> None:
     """The text of an output; of what is shown in several forms the plain one, unless it only says
     that there is an object."""
     if "ename" in output or "evalue" in output:
@@ -106,8 +109,16 @@ def _output(builder: Builder, output: dict[str, Any]) -> None:
         inner = Builder()
         html.add(inner, shown[:MAX_RICH], line=None)
         builder.paragraph(inner.document().text[:MAX_OUTPUT])
+    elif shown := _text(data.get("text/latex") or data.get("latex")):
+        builder.paragraph(shown[:MAX_OUTPUT])
+    elif shown := _text(data.get("image/svg+xml") or data.get("svg")):
+        inner = Builder()
+        html.add(inner, shown[:MAX_RICH], line=None)
+        builder.paragraph(inner.document().text[:MAX_OUTPUT])
     else:
-        builder.paragraph(_text(data.get("text/latex") or data.get("latex"))[:MAX_OUTPUT])
+        kind = next((name for name in data if _DATA.fullmatch(str(name))), "")
+        if kind:
+            missed.count(f"{kind} output")
 
 
 def _list(value: object) -> list[Any]:
