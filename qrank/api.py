@@ -34,6 +34,7 @@ from qrank.settings import ANYWHERE, NO_SETTINGS, Placement, Settings, Walking
 from qrank.urls import IndexUrl, index_place
 
 if TYPE_CHECKING:
+    from qrank.analysis.links import Links
     from qrank.progress import Progress
     from qrank.searching.search import Query
     from qrank.store.filters import Filter
@@ -304,6 +305,14 @@ class Index(Filling):
         require_type("name", name, str)
         require_count("limit", limit)
         return field_values(self._open(), name, self._filter(filter), limit)
+
+    def links(self, path: str) -> Links:
+        """The links of an indexed document (Markdown, wiki-links, HTML, Org, rST), those to it, and
+        where its title stands without one. Raises InputError when the index does not hold it."""
+        from qrank.searching.places.links import Graph
+
+        require_type("path", path, str)
+        return Graph(self._open()).of(path)
 
     def _filter(self, options: FilterOptions) -> Filter:
         from qrank.searching.build_filter import build_filter

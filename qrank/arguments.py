@@ -22,7 +22,8 @@ class FilterOptions(TypedDict, total=False):
     path: a file, a folder or a glob, or several. types: of files, as names of formats ("markdown"),
     families ("mail") or suffixes ("md"). since, until: the document's own date, else when its file
     was modified, the end not included. where: conditions on fields, all of which must hold
-    ("tags=travel", "date>=2026-06").
+    ("tags=travel", "date>=2026-06"). links_to, linked_from: only what links to
+    this indexed document, or what it links to.
     """
 
     collections: str | Sequence[str]
@@ -31,6 +32,8 @@ class FilterOptions(TypedDict, total=False):
     since: datetime | None
     until: datetime | None
     where: str | Sequence[str]
+    links_to: str | None
+    linked_from: str | None
 
 
 def require_type(name: str, value: object, *types: type) -> None:

@@ -106,9 +106,9 @@ class Indexes(Closing):
             try:
                 answers[path] = index.search(query, **share, **options)
             except InputError as error:
-                if not text_list("where", options.get("where", ())):
+                if not any(options.get(name) for name in ("where", "links_to", "linked_from")):
                     raise
-                unknown = error  # this index has no such field: nothing in it has it
+                unknown = error  # this index has no such field, or file: nothing in it passes
         if not answers:
             assert unknown is not None
             raise unknown

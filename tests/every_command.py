@@ -33,6 +33,7 @@ LINES = {  # in the folder that make() fills; where it can be, of several forms 
     ],
     "similar": [f"similar notes/a.md {BM25}", f"similar notes/a.md {BM25} --jsonl"],
     "fields": ["fields --db i.db", "fields tags --db i.db", "fields --json --db i.db"],
+    "links": ["links notes/a.md --db i.db", "links notes/c.md --json --db i.db"],
     "get": ["get notes/a.md --db i.db", "get notes/a.md:1-1 --db i.db --jsonl"],
     "chunks": ["chunks notes", "chunks notes --jsonl"],
     "rerank": ["rerank kestrel --rerank-model tiny", "rerank kestrel --rerank-model tiny --json"],
@@ -90,7 +91,7 @@ def make(folder: Path) -> None:
     """Fill a folder with what LINES name."""
     (folder / "notes").mkdir()
     (folder / "notes" / "a.md").write_text("A kestrel hovers.\n", "utf-8")
-    (folder / "notes" / "c.md").write_text("---\ntags: [bird]\n---\nAn owl.\n", "utf-8")
+    (folder / "notes" / "c.md").write_text("---\ntags: [bird]\n---\nAn owl, see [[a]].\n", "utf-8")
     (folder / "notes" / "b.md").write_text("The kestrel is a falcon.\n", "utf-8")
     (folder / "q.txt").write_text("kestrel\n", "utf-8")
     asked = {"query": "kestrel", "relevant": "notes/a.md"}

@@ -36,6 +36,7 @@ PRINTED = {  # by schema: command lines whose --json it describes, in the folder
         "eval q.jsonl --configs bm25 --compare bm25 vector",
     ],
     "fields": ["fields", "fields tags"],
+    "links": ["links a.md"],
     "get": ["get a.md"],
     "import": ["import export.jsonl --db other.db"],
     "index": ["index a.md b.pdf --embed-model tiny", "index --embed-model tiny"],

@@ -33,7 +33,7 @@ def two(qrank: Qrank, tmp_path: Path) -> list[str]:
 def test_results_of_several_indexes_say_which_and_come_once(
     qrank: Qrank, two: list[str], tmp_path: Path
 ) -> None:
-    schema = json.loads(json_form.schema(json_form.Schema.search))
+    schema = json.loads(json_form.schema("search"))
     for mode in ("bm25", "hybrid"):
         answer = qrank("search", "steep", *two, "--mode", mode, "--json").json()
         jsonschema.validate(answer, schema)

@@ -13,7 +13,8 @@ _PANELS = {
         "timeout whole_home glob max_filesize"
     ),
     "Filters": (
-        "collection path where regex literal type since until per_file copies min_score stale"
+        "collection path where links_to linked_from regex literal type since until per_file "
+        "copies min_score stale"
     ),
     "Ranking": "mode rerank candidates budget deadline exact instruct",
     "Output": (

@@ -177,6 +177,14 @@ Literal = Annotated[
     list[str] | None,
     typer.Option("-F", "--literal", metavar="TEXT", help="The same with a text as it stands."),
 ]
+LinksTo = Annotated[
+    str | None,
+    typer.Option(metavar="FILE", help="Only documents that link to this indexed file."),
+]
+LinkedFrom = Annotated[
+    str | None,
+    typer.Option(metavar="FILE", help="Only documents that this indexed file links to."),
+]
 Offset = Annotated[
     int, typer.Option(min=0, max=MOST, metavar="N", help="Pass over the best N results.")
 ]

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from qrank import Collected, FilePlan
+    from qrank.analysis.links import Links
     from qrank.chunk_text import Verdict
     from qrank.evaluation.measure import Difference
     from qrank.evaluation.report import Numbers, Scored
@@ -287,6 +288,18 @@ def model_speeds(entry: Entry, speeds: Sequence[Speed], best: Speed) -> Object:
 def fields(found: Sequence[FieldCount]) -> Object:
     """The fields of documents, with their most frequent values."""
     return {"schema": SCHEMA, "fields": [asdict(field) for field in found]}
+
+
+def links(found: Links) -> Object:
+    """The links of a document, those to it, and where it is named without one."""
+    return {
+        "schema": SCHEMA,
+        "path": found.path,
+        "out": [asdict(link) for link in found.outgoing if link.to],
+        "in": [asdict(link) for link in found.incoming],
+        "unresolved": [asdict(link) for link in found.outgoing if not link.to],
+        "mentions": [asdict(mention) for mention in found.mentions],
+    }
 
 
 def settings(settings: Settings, keys: Sequence[str]) -> Object:

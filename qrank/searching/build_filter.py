@@ -28,6 +28,8 @@ def build_filter(
     since: datetime | None = None,
     until: datetime | None = None,
     where: str | Sequence[str] = (),
+    links_to: str | None = None,
+    linked_from: str | None = None,
     store: Store | None = None,
 ) -> Filter:
     """The filter; types are names of formats or families of them, or suffixes of files with or
@@ -46,6 +48,8 @@ def build_filter(
     conditions: tuple[Condition, ...] = ()
     if asked and store:
         conditions = parsed(store, asked)
+    if store and (links_to or linked_from):
+        conditions += _linked(store, links_to, linked_from)
     if len(paths) > 1:
         any_of = [FileTest(names=path_names(each), paths=path_globs(each)) for each in paths]
         conditions = (Condition(tuple(any_of)), *conditions)
@@ -58,6 +62,23 @@ def build_filter(
         since_ns=_ns(since) if since else None,
         until_ns=_ns(until) if until else None,
         conditions=conditions,
+    )
+
+
+def _linked(store: Store, to: str | None, by: str | None) -> tuple[Condition, ...]:
+    """The conditions that a document links to one, and that it is linked from one."""
+    from qrank.searching.places.links import Graph
+
+    graph = Graph(store)
+    found: list[set[str]] = []
+    if to:
+        found.append(graph.sources(graph.location(to)))
+    if by:
+        found.append({link.to for link in graph.outgoing(graph.location(by)) if link.to})
+    nothing = FileTest(column="path", text="\0")
+    return tuple(
+        Condition(tuple(FileTest(names=(path,)) for path in sorted(paths)) or (nothing,))
+        for paths in found
     )
 
 

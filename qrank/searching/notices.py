@@ -23,7 +23,12 @@ if TYPE_CHECKING:
 
 FEW = 1 / 3  # of a query's words, at most, that a result far off has
 WEAK = 0.1  # P(yes), of a reranker that decides alone, below which a best result is a poor one
-_OPTIONS = {"collections": "collection", "types": "type"}
+_OPTIONS = {
+    "collections": "collection",
+    "types": "type",
+    "links_to": "links-to",
+    "linked_from": "linked-from",
+}
 
 
 def notices(

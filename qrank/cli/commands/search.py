@@ -33,6 +33,8 @@ from qrank.cli.options import (
     Full,
     Hyperlinks,
     Limit,
+    LinkedFrom,
+    LinksTo,
     Literal,
     MaxTokens,
     MinScore,
@@ -111,6 +113,8 @@ def search(
     collection: Collections = None,
     path: PathGlob = None,
     where: Where = None,
+    links_to: LinksTo = None,
+    linked_from: LinkedFrom = None,
     regex: Regex = None,
     literal: Literal = None,
     types: Types = None,
@@ -176,7 +180,8 @@ def search(
         explain=explain,
         hyperlinks=hyperlink_format,
     )
-    lists = bool(regex or literal or where) and query is None and not more
+    lists = query is None and not more
+    lists = lists and bool(regex or literal or where or links_to or linked_from)
     if lists and (regex or literal):
         limit = limit or MOST
     if limit is None and mode is not Mode.bm25:
@@ -217,6 +222,8 @@ def search(
                 collections=collection or (),
                 path=path or (),
                 where=where or (),
+                links_to=links_to,
+                linked_from=linked_from,
                 regex=regex or (),
                 literal=literal or (),
                 offset=offset,

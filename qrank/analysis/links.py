@@ -1,0 +1,189 @@
+"""The links in a text to other files, by its markup: Markdown with wiki-links, Org, rST, HTML.
+
+Links to the web, to mail addresses and within a document are none of these.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+from urllib.parse import unquote
+
+MARKDOWN = frozenset("md markdown mdown mkd mdx qmd rmd".split())
+HTML = frozenset("html htm xhtml".split())
+ORG, RST = frozenset(["org"]), frozenset(["rst", "rest"])
+SUFFIXES = MARKDOWN | HTML | ORG | RST
+
+_FENCE = re.compile(r"^([ \t]*)(`{3,}+|~{3,}+)[^\n]*\n.*?(?:^[ \t]*\2[^\n]*$|\Z)", re.M | re.S)
+_TICKS = re.compile(r"`+|\n")
+_WIKI = re.compile(r"(!?)\[\[([^\[\]\n|#^]*)((?:[#^][^\[\]\n|]*)?)(?:\\?\|[^\[\]\n]*)?\]\]")
+_INLINE = re.compile(
+    r"(!?)\[(?:[^\[\]\n]|\[[^\[\]\n]*\])*\]\(\s*(?:<([^<>\n]*)>|([^\s()<>]*(?:\([^\s()]*\)[^\s()<>]*)*))"
+    r"(?:\s+(?:\"[^\"\n]*\"|'[^'\n]*'|\([^()\n]*\)))?\s*\)"
+)
+_DEFINED = re.compile(r"^ {0,3}\[[^\[\]\n]+\]:[ \t]+(?:<([^<>\n]*)>|(\S+))", re.M)
+_ORG = re.compile(r"\[\[(?:file:)?([^\[\]\n]+)\](?:\[[^\[\]\n]*\])?\]")
+_RST = re.compile(
+    r"`[^`<>\n]*<([^<>\n]+)>`__?"
+    r"|^\.\. _[^:\n]+:[ \t]+(\S[^\n]*)$"
+    r"|:doc:`(?:[^`<>\n]*<)?([^`<>\n]+)>?`"
+    r"|^[ \t]*\.\. (?:include|image|figure|literalinclude)::[ \t]+(\S[^\n]*)$",
+    re.M,
+)
+_TOCTREE = re.compile(r"^([ \t]*)\.\. toctree::[^\n]*\n((?:\1[ \t]+[^\n]*\n?|[ \t]*\n)*)", re.M)
+_ATTRIBUTE = re.compile(
+    r"<(?:a|area|img|iframe|embed)\s(?:[^<>]*?\s)?(?:href|src)\s*=\s*(?:\"([^\"<>]*)\"|'([^'<>]*)'|([^\s\"'<>]+))",
+    re.I,
+)
+_HIDDEN = re.compile(r"<(?:!--|script\b|style\b)", re.I)
+_ELSEWHERE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:|//")
+_NO_MARK = re.compile(r"[^\n]")
+
+
+class Link(NamedTuple):
+    """A link to another file. target: as it is written, without what follows # in it; wiki: it
+    names a note, wherever that is; start and end: where it stands, in characters."""
+
+    target: str
+    wiki: bool
+    start: int
+    end: int
+    heading: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class FoundLink:
+    """A link in a document at path, on a line from 1. target, heading: as they are written; to:
+    where it leads, an indexed document or another file; None when there is none."""
+
+    path: str
+    line: int
+    target: str
+    heading: str
+    to: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Mention:
+    """Where a document is named, without a link to it."""
+
+    path: str
+    line: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Links:
+    """The links of a document (outgoing), those to it, and where it is named without one."""
+
+    path: str
+    outgoing: list[FoundLink]
+    incoming: list[FoundLink]
+    mentions: list[Mention]
+
+
+def links(text: str, suffix: str) -> list[Link]:
+    """The links of a text in a file with this suffix, in order.
+
+    >>> [(x.target, x.heading) for x in links("[a](b%20c.md#d) [[Note#Top|n]] `[[x]]`", "md")]
+    [('b c.md', 'd'), ('Note', 'Top')]
+    """
+    if suffix in MARKDOWN:
+        found = _markdown(text)
+    elif suffix in HTML:
+        found = _plain(_ATTRIBUTE, _without_hidden(text))
+    elif suffix in ORG:
+        found = _org(text)
+    elif suffix in RST:
+        found = _rst(text)
+    else:
+        return []
+    return sorted(found, key=lambda link: link.start)
+
+
+def _markdown(text: str) -> Iterator[Link]:
+    text = _without_code(_FENCE.sub(lambda found: _blank(found[0]), text))
+    for found in _WIKI.finditer(text):
+        if target := found[2].strip():
+            yield Link(target, True, *found.span(), found[3].lstrip("#^").strip())
+    yield from _plain(_INLINE, text, first=2)
+    yield from _plain(_DEFINED, text)
+    yield from _plain(_ATTRIBUTE, text)
+
+
+def _org(text: str) -> Iterator[Link]:
+    for found in _ORG.finditer(text):
+        path, _, heading = found[1].partition("::")
+        if path[:1] in "*#(" or _ELSEWHERE.match(path) or not path.strip():
+            continue
+        yield Link(path.strip(), False, *found.span(), heading)
+
+
+def _rst(text: str) -> Iterator[Link]:
+    yield from _plain(_RST, text)
+    for found in _TOCTREE.finditer(text):
+        at = found.start(2)
+        for line in found[2].splitlines(keepends=True):
+            entry = line.strip()
+            if named := re.fullmatch(r".*<([^<>]+)>", entry):
+                entry = named[1]
+            if entry and not entry.startswith(":") and not _ELSEWHERE.match(entry):
+                yield Link(entry, False, at, at + len(line.rstrip()))
+            at += len(line)
+
+
+def _plain(pattern: re.Pattern[str], text: str, first: int = 1) -> Iterator[Link]:
+    """Links by a path or an address, which is in any of a pattern's groups from the first on."""
+    for found in pattern.finditer(text):
+        written = next((group for group in found.groups()[first - 1 :] if group), "").strip()
+        if written.lower().startswith("file:"):
+            written = re.sub(r"^file:(?://(?:localhost)?(?=/))?", "", written, flags=re.I)
+        elif _ELSEWHERE.match(written):
+            continue
+        path, _, heading = written.partition("#")
+        path = unquote(path.partition("?")[0]).strip()
+        if path and "\n" not in path:
+            yield Link(path, False, *found.span(), unquote(heading))
+
+
+def _without_code(text: str) -> str:
+    """A text with its code spans blank: from some backticks to as many in the same line."""
+    pieces: list[str] = []
+    done = 0
+    opened: dict[int, int] = {}  # where backticks of a length were last left open in the line
+    runs = [(found.start(), found.end()) for found in _TICKS.finditer(text)]
+    closing: dict[tuple[int, int], int] = {}  # (a run, its length) -> the next one as long
+    for start, end in reversed(runs):
+        if text[start] == "\n":
+            opened.clear()
+        else:
+            closing[start, end - start] = opened.get(end - start, -1)
+            opened[end - start] = end
+    for start, end in runs:
+        last = closing.get((start, end - start), -1)
+        if start >= done and last > 0:
+            pieces += [text[done:start], _blank(text[start:last])]
+            done = last
+    return "".join([*pieces, text[done:]])
+
+
+def _without_hidden(text: str) -> str:
+    """A page's source with its comments, scripts and styles blank."""
+    pieces: list[str] = []
+    done = 0
+    small = text.lower()
+    found = _HIDDEN.search(text)
+    while found:
+        name = found[0].lower()
+        end = small.find("-->" if name == "<!--" else f"</{name[1:]}", found.end())
+        end = len(text) if end < 0 else end
+        pieces += [text[done : found.start()], _blank(text[found.start() : end])]
+        done = end
+        found = _HIDDEN.search(text, end)
+    return "".join([*pieces, text[done:]])
+
+
+def _blank(text: str) -> str:
+    return _NO_MARK.sub(" ", text)

@@ -1,0 +1,220 @@
+"""Where the links of documents lead, and which documents link to one.
+
+A wiki-link names a note as Obsidian has it: by the end of its path, `.md` may be left out; of
+several the one beside the link, else the one with the shortest path. Any other link is a path from
+its file's folder; where there is no such file any more, one of the same name is taken for it,
+moved, if the index has one alone.
+
+No links are stored: those of a document are read in its text, and what links to one is among the
+chunks that have the words of its name.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import unicodedata
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import PurePosixPath
+
+from qrank.analysis.links import HTML, SUFFIXES, FoundLink, Link, Links, Mention, links
+from qrank.analysis.names import name_key
+from qrank.errors import ExtractError, InputError, NoTextError
+from qrank.names import disk_path, spellings
+from qrank.results import IN_ARCHIVE
+from qrank.searching.query import parse
+from qrank.store.filters import EVERYTHING, Filter
+from qrank.store.interface import Store
+
+MOST = 100_000  # chunks that are looked at for links to a document
+MOST_NAMED = 1000  # chunks of documents of one name
+MOST_BYTES = 16 << 20  # of a page that is read
+_ENDS = (  # of a path, that a link may leave out
+    *("", ".md", ".markdown", ".rst", ".org", ".html"),
+    *("/index.md", "/README.md", "/index.html", "/index.rst"),
+)
+
+
+class Graph:
+    """The links of an index's documents, found when they are asked for."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._named = lru_cache(maxsize=4096)(self._locations)
+
+    def location(self, path: str) -> str:
+        """An indexed document that the user named. Raises InputError when there is none."""
+        for each in spellings(path):
+            if chunks := self._store.chunks_of_file(each):
+                return chunks[0].location
+        raise InputError(f"{path} is not in the index", hint="qrank status PATH says why")
+
+    def of(self, path: str) -> Links:
+        """The links of a document, those to it, and where its title is named without a link."""
+        here = self.location(path)
+        return Links(here, self.outgoing(here), *self._incoming(here))
+
+    def outgoing(self, here: str) -> list[FoundLink]:
+        """The links of a document in order; path is None of those that lead nowhere."""
+        return [
+            FoundLink(here, line, link.target, link.heading, self._target(here, link))
+            for link, line in self._links(here)
+        ]
+
+    def sources(self, here: str) -> set[str]:
+        """The documents that link to one at this location."""
+        return {link.path for link in self._incoming(here, mentions=False)[0]}
+
+    def _incoming(
+        self, here: str, *, mentions: bool = True
+    ) -> tuple[list[FoundLink], list[Mention]]:
+        name = PurePosixPath(here).name
+        found: dict[tuple[str, int, str], FoundLink] = {}
+        pages = (where for where in self._pages() if where != here)
+        for source in {*self._holding(PurePosixPath(name).stem), *pages} - {here}:
+            for link, line in self._links(source):
+                if self._may_mean(link, name) and self._target(source, link) == here:
+                    key = (source, line, link.target)
+                    found[key] = FoundLink(source, line, link.target, link.heading, here)
+        order = sorted(found.values(), key=lambda link: (link.path, link.line))
+        return order, self._mentions(here) if mentions else []
+
+    def _mentions(self, here: str) -> list[Mention]:
+        """Where the title, or the name, of a document stands in another, and in no link."""
+        own = self._store.chunks_of_file(here)
+        names = {own[0].title, PurePosixPath(here).stem} if own else set()
+        found: dict[tuple[str, int], Mention] = {}
+        for name in sorted(name for name in names if len(name_key(name)) > 2):
+            pattern = re.compile(rf"(?<!\w){re.escape(name)}(?!\w)", re.IGNORECASE)
+            quoted = name.replace('"', " ")
+            ids = self._store.bm25(
+                [], MOST, Filter(required=parse(f'"{quoted}"', self._store.languages()).required)
+            )
+            for stored in self._store.chunks(i for i, _ in ids).values():
+                if stored.location == here:
+                    continue
+                text = stored.chunk.text
+                within = links(text, _suffix(stored.location))
+                for match in pattern.finditer(text):
+                    if not any(x.start < match.end() and match.start() < x.end for x in within):
+                        line = stored.chunk.start_line + text.count("\n", 0, match.start())
+                        found[stored.location, line] = Mention(stored.location, line, match[0])
+        return [found[key] for key in sorted(found)]
+
+    def _links(self, here: str) -> Iterator[tuple[Link, int]]:
+        """The links of a document, each with its line."""
+        suffix = _suffix(here)
+        if suffix not in SUFFIXES:
+            return
+        if suffix in HTML:  # whose indexed text has none
+            text = _page(here)
+            for link in links(text, suffix):
+                yield link, 1 + text.count("\n", 0, link.start)
+            return
+        for stored in self._store.chunks_of_file(here):
+            if stored.location == here:
+                text = stored.chunk.text
+                for link in links(text, suffix):
+                    yield link, stored.chunk.start_line + text.count("\n", 0, link.start)
+
+    def _target(self, here: str, link: Link) -> str | None:
+        """Where a link leads: an indexed document, or a file; None when there is neither."""
+        target = link.target.replace("\\", "/")
+        folder = os.path.dirname(here)  # noqa: PTH120
+        if not link.wiki or target.startswith(("./", "../")):
+            path = os.path.normpath(os.path.join(folder, target.lstrip("/") or "."))  # noqa: PTH118
+            for start in (path, target) if target.startswith("/") else (path,):
+                for end in _ENDS:
+                    if self._is_held(start + end):
+                        return self._held(start + end)
+                if os.path.isfile(disk_path(start)):  # noqa: PTH113
+                    return start
+        found = self._ending(target)
+        if link.wiki:
+            return min(found, key=lambda path: _nearness(path, folder), default=None)
+        name = PurePosixPath(target).name
+        return found[0] if len(found := self._ending(name)) == 1 else None
+
+    def _ending(self, target: str) -> list[str]:
+        """The indexed documents whose path ends so, `.md` or another suffix of a note added."""
+        wanted = _folded(target.strip("/").removeprefix("./"))
+        ends = (
+            {wanted}
+            if _suffix(wanted) in SUFFIXES
+            else {wanted, *(f"{wanted}.{s}" for s in SUFFIXES)}
+        )
+        name = PurePosixPath(target).name
+        return [
+            path
+            for path in self._named(name_key(name))
+            if any(_folded(path) == end or _folded(path).endswith(f"/{end}") for end in ends)
+        ]
+
+    def _is_held(self, path: str) -> bool:
+        return self._held(path) is not None
+
+    def _held(self, path: str) -> str | None:
+        same = _folded(path)
+        named = self._named(name_key(PurePosixPath(path).name))
+        exact = [each for each in named if each == path]
+        return next(iter(exact or [each for each in named if _folded(each) == same]), None)
+
+    def _locations(self, key: str) -> list[str]:
+        """The documents of which a name, or the title, has this key."""
+        if not key:
+            return []
+        ids = self._store.named_chunks(key, EVERYTHING, MOST_NAMED)
+        chunks = self._store.chunks(ids).values()
+        return sorted({stored.location for stored in chunks})
+
+    def _holding(self, name: str) -> set[str]:
+        """The documents with a chunk that has all words of a name."""
+        words = " ".join(f'"{word}"' for word in re.findall(r"\w+", name))
+        required = parse(words, self._store.languages()).required
+        if not required:
+            return set()
+        ids = [i for i, _ in self._store.bm25([], MOST, Filter(required=required))]
+        return {
+            stored.location
+            for at in range(0, len(ids), 1000)
+            for stored in self._store.chunks(ids[at : at + 1000]).values()
+            if _suffix(stored.location) in SUFFIXES - HTML
+        }
+
+    def _pages(self) -> list[str]:
+        """The indexed HTML files."""
+        return self._store.locations(Filter(suffixes=tuple(f".{suffix}" for suffix in HTML)))
+
+    @staticmethod
+    def _may_mean(link: Link, name: str) -> bool:
+        """Whether a link may lead to a file of this name; by a folder, to what it begins with."""
+        last, own = _folded(PurePosixPath(link.target).name), _folded(name)
+        return own.startswith((last, "index.", "readme."))
+
+
+def _suffix(path: str) -> str:
+    return PurePosixPath(path).suffix[1:].lower()
+
+
+def _folded(path: str) -> str:
+    return unicodedata.normalize("NFC", path).casefold()
+
+
+def _nearness(path: str, folder: str) -> tuple[bool, int, int, str]:
+    """A sort key: what lies in a folder first, then the shortest path."""
+    return (os.path.dirname(path) != folder, path.count("/"), len(path), path)  # noqa: PTH120
+
+
+def _page(path: str) -> str:
+    """The source of an HTML file; empty when it can't be read, or is within another file."""
+    from qrank.ingest.content import open_regular
+    from qrank.ingest.extract.html import decode_html
+
+    if IN_ARCHIVE in path:
+        return ""
+    try:
+        with open_regular(path) as file:
+            return decode_html(file.read(MOST_BYTES))
+    except (OSError, NoTextError, ExtractError):
+        return ""
