@@ -50,7 +50,7 @@ LINES = {  # in the folder that make() fills; where it can be, of several forms 
     "doctor": ["doctor --index --db i.db"],
     "init": ["init --db i.db", "init"],
     "schema": ["schema search", "schema index"],
-    "completions": ["completions bash", "completions zsh", "completions fish"],
+    "completions": ["completions bash", "completions zsh", "completions fish", "completions fzf"],
     "man": ["man", "man search"],
     "mcp install": ["mcp install claude --print"],
     "serve unit": ["serve unit systemd", "serve unit launchd"],

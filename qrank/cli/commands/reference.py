@@ -19,11 +19,13 @@ SAME = {"similar": "search", "config": "config-list"}
 
 
 class Shell(StrEnum):
-    """The shells that completions are made for."""
+    """The shells, and what is used in them, that scripts are made for."""
 
     bash = "bash"
     zsh = "zsh"
     fish = "fish"
+    fzf = "fzf"
+    fzf_fish = "fzf-fish"
 
 
 def schema(
@@ -57,7 +59,9 @@ def schema(
     json_output.text(json_form.schema(name).rstrip(), "\n")
 
 
-def completions(shell: Annotated[Shell, typer.Argument(help="Your shell.")]) -> None:
+def completions(
+    shell: Annotated[Shell, typer.Argument(help="Your shell; fzf or fzf-fish: a widget.")],
+) -> None:
     """Print the completion script for a shell.
 
     Commands, options, and the names of collections and models are completed.
@@ -66,11 +70,15 @@ def completions(shell: Annotated[Shell, typer.Argument(help="Your shell.")]) -> 
     bash: qrank completions bash > ~/.local/share/bash-completion/completions/qrank
     zsh: qrank completions zsh > a folder of $fpath, as _qrank
     fish: qrank completions fish > ~/.config/fish/completions/qrank.fish
+
+    fzf prints a widget for fzf, a search as you type on Alt-S, for ~/.bashrc or ~/.zshrc:
+    eval "$(qrank completions fzf)"; in fish: qrank completions fzf-fish | source
     """
     from qrank.cli.output import json_output
-    from qrank.cli.shell.completions import SCRIPTS
+    from qrank.cli.shell import completions, fzf
 
-    json_output.text(SCRIPTS[shell.value].strip(), "\n")
+    scripts = completions.SCRIPTS | fzf.SCRIPTS
+    json_output.text(scripts[shell.value].strip(), "\n")
 
 
 def man(
