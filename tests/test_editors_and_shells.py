@@ -1,4 +1,4 @@
-"""What other programs make of qrank's lines: fzf's widget in shells, and editors' lists of places."""
+"""What other programs make of qrank's lines: the widget for fzf, and lists of places in editors."""
 
 from __future__ import annotations
 

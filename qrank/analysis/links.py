@@ -106,8 +106,8 @@ def links(text: str, suffix: str) -> list[Link]:
 def _markdown(text: str) -> Iterator[Link]:
     text = _without_code(_FENCE.sub(lambda found: _blank(found[0]), text))
     for found in _WIKI.finditer(text):
-        if target := found[2].strip():
-            yield Link(target, True, *found.span(), found[3].lstrip("#^").strip())
+        if target := found[2].rstrip("\\").strip():  # [[a\|b]] in a table
+            yield Link(target, True, *found.span(), found[3].lstrip("#^").rstrip("\\").strip())
     yield from _plain(_INLINE, text, first=2)
     yield from _plain(_DEFINED, text)
     yield from _plain(_ATTRIBUTE, text)

@@ -11,23 +11,21 @@ _ABOUT = r"""
 # on the line is searched for first. QRANK_FZF_OPTS: more options for fzf, separated by blanks.
 """
 _OPTIONS = r"""--disabled --multi --delimiter '\t' --with-nth 2.. --prompt 'qrank> ' \
-        --query "$QUERY" --bind "start:reload:$SEARCH" --bind "change:reload:$SEARCH" \
+        --query "$QUERY" --bind "change:reload:$SEARCH" \
         --preview 'qrank get {1}' --preview-window 'down,40%,wrap' \
         --bind 'ctrl-o:execute(qrank open {1} < /dev/tty > /dev/tty)'"""
-_SEARCH = (
-    r"qrank search -q --mode bm25 -n 50 --format '{id}\t{path}:{line}\t{snippet}' -- {q}"
-    r" 2> /dev/null || true"
-)
+_SEARCH = r"qrank search -q --mode bm25 -n 50 --format '{id}\t{path}:{line}\t{snippet}' --"
+_RELOAD = f"{_SEARCH} {{q}} 2> /dev/null || true"
 
 _POSIX = (
     _ABOUT.replace("NAME", "bash and zsh").strip()
     + rf"""
 qrank-fzf() {{
-    local QUERY="$*" SEARCH="{_SEARCH}" place
+    local QUERY="$*" SEARCH="{_RELOAD}" place
     local -a more
     more=()
     [ -z "${{QRANK_FZF_OPTS-}}" ] || eval "more=($QRANK_FZF_OPTS)"
-    : | fzf {_OPTIONS} "${{more[@]}}" | cut -f 2 | while IFS= read -r place; do
+    {_SEARCH} "$QUERY" 2> /dev/null | fzf {_OPTIONS} "${{more[@]}}" | cut -f 2 | while IFS= read -r place; do
         printf '%q ' "$place"
     done
 }}
@@ -61,9 +59,9 @@ _FISH = (
     + rf"""
 function qrank-fzf
     set -l QUERY "$argv"
-    set -l SEARCH "{_SEARCH}"
+    set -l SEARCH "{_RELOAD}"
     set -l more (string split -n ' ' -- "$QRANK_FZF_OPTS")
-    : | fzf {_OPTIONS} $more | cut -f 2 | string escape
+    {_SEARCH} "$QUERY" 2> /dev/null | fzf {_OPTIONS} $more | cut -f 2 | string escape
 end
 function qrank-fzf-widget
     set -l places (qrank-fzf (commandline))
