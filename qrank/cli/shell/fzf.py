@@ -25,7 +25,9 @@ qrank-fzf() {{
     local -a more
     more=()
     [ -z "${{QRANK_FZF_OPTS-}}" ] || eval "more=($QRANK_FZF_OPTS)"
-    {_SEARCH} "$QUERY" 2> /dev/null | fzf {_OPTIONS} "${{more[@]}}" | cut -f 2 | while IFS= read -r place; do
+    {_SEARCH} "$QUERY" 2> /dev/null \
+        | fzf {_OPTIONS} "${{more[@]}}" \
+        | cut -f 2 | while IFS= read -r place; do
         printf '%q ' "$place"
     done
 }}
