@@ -28,7 +28,6 @@ from qrank.cli.commands import (
     fields,
     get,
     index,
-    links,
     maintain,
     mcp,
     models,
@@ -61,7 +60,7 @@ app.command("search", cls=ModelCommand)(search.search)
 app.command("tui", cls=ModelCommand)(tui.tui)
 app.command("similar", cls=Command)(search.similar)
 app.command("fields", cls=Command)(fields.fields)
-app.command("links", cls=Command)(links.links)
+app.command("links", cls=Command)(fields.links)
 app.command("get", cls=Command)(get.get)
 app.command("verify", cls=Command)(verify.verify)
 app.command("open", cls=Command)(get.open_)

@@ -1,16 +1,21 @@
-"""qrank fields."""
+"""qrank fields and qrank links: what documents say of themselves, and of one another."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from qrank import json_form
 from qrank.arguments import FilterOptions
 from qrank.cli.options import MOST, Collections, PathGlob, Since, Types, Until, Where
+from qrank.cli.output.escape import escape_line
 from qrank.cli.shell import complete
 from qrank.cli.state import current
+
+if TYPE_CHECKING:
+    from qrank.analysis.links import FoundLink, Links
 
 
 def fields(
@@ -61,3 +66,54 @@ def fields(
     else:
         render.field_values(found[0])
     raise typer.Exit(0 if any(field.values for field in found) else 1)
+
+
+def links(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="An indexed file.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """List the links of a file, and those to it.
+
+    Of Markdown with wiki-links ([[Note|alias]], [[Note#Heading]], embeds), HTML, Org and
+    reStructuredText: where each link leads, those that lead nowhere, what links to the file, and
+    where its title stands in another without a link. qrank search has --links-to FILE and
+    --linked-from FILE.
+
+    Exit status: 0 there is something of it, 1 there is nothing, 2 an error.
+    """
+    from qrank.cli.output import json_output
+
+    with current().open_index() as index:
+        found = index.links(file)
+    if as_json:
+        json_output.document(json_form.links(found))
+    else:
+        for line in _lines(found):
+            print(escape_line(line))
+    raise typer.Exit(0 if found.outgoing or found.incoming or found.mentions else 1)
+
+
+def _lines(found: Links) -> Iterator[str]:
+    """Each kind of links under its name: the place of each, how it is written, where it leads."""
+    from qrank.cli.output.render import short_path
+
+    def written(link: FoundLink) -> str:
+        return f"{link.target}#{link.heading}" if link.heading else link.target
+
+    parts = {
+        "out": [
+            f"{link.line}: {written(link)} -> {short_path(link.to)}"
+            for link in found.outgoing
+            if link.to
+        ],
+        "in": [f"{short_path(link.path)}:{link.line}: {written(link)}" for link in found.incoming],
+        "unresolved": [f"{link.line}: {written(link)}" for link in found.outgoing if not link.to],
+        "mentions without a link": [
+            f"{short_path(mention.path)}:{mention.line}: {mention.text}"
+            for mention in found.mentions
+        ],
+    }
+    for name, lines in parts.items():
+        if lines:
+            yield f"{name}:"
+            yield from (f"  {line}" for line in lines)
