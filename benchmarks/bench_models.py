@@ -89,6 +89,7 @@ class BertShape:
 
 BERT_SHAPES = {
     "minilm": BertShape("minilm", 6, 384, 12, 1536),
+    "e5-small": BertShape("e5-small", 12, 384, 12, 1536, 250_037),
     "bert-base": BertShape("bert-base", 12, 768, 12, 3072),
 }
 

@@ -1,4 +1,4 @@
-"""Packing sequences into llama.cpp's batches: what is computed once, and what is an output.
+"""One working memory of llama.cpp: packs of sequences through a model, and what is an output.
 
 Only the last token of a sequence is an output, several sequences share a batch, and what all
 of them begin with is decoded once: the rest is what costs time (docs/inference.md).
@@ -7,9 +7,10 @@ of them begin with is decoded once: the rest is what costs time (docs/inference.
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import closing
+import mmap
+import sys
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,6 +25,7 @@ from qrank.llama.token_types import TypedInputs
 # with 2048, small models ran at half the speed of 512. A GPU wants larger ones.
 PACK_TOKENS = 512
 PACK_TOKENS_GPU = 2048
+LARGE_VOCABULARY = 100_000
 PACK_SEQUENCES, MOST_PREFIXES = 56, 8
 _SEQUENCES = PACK_SEQUENCES + MOST_PREFIXES  # divides _CELLS, as llama.cpp wants it
 _CELLS = 256  # sizes are rounded up to a multiple of this, as llama.cpp does
@@ -31,8 +33,12 @@ POOLING_OF_FILE = -1
 POOLING_RANK = 4
 Prefix = tuple[int, ...]  # what several sequences begin with
 Prefixed = tuple[Prefix, Sequence[int]]  # a sequence, and what comes before it
-_Pack = list[Prefixed]
+Pack = list[Prefixed]
 Read = Callable[[Any, int, int], NDArray[np.float32]]
+_growing = threading.Lock()
+_madvise = ctypes.CDLL(None).madvise if sys.platform == "linux" else None
+if _madvise is not None:
+    _madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
 
 
 class Output(NamedTuple):
@@ -42,34 +48,46 @@ class Output(NamedTuple):
     tokens: int
 
 
+def pack_tokens(model: Model) -> int:
+    """How many tokens a pack holds at most, of several sequences."""
+    if model.on_gpu:
+        return PACK_TOKENS_GPU
+    # llama.cpp makes room for a row of logits for each token of a pack of an encoder: 1 MB with a
+    # vocabulary of 250,000.
+    many_rows = not model.file.causal and model.vocabulary_size > LARGE_VOCABULARY
+    return PACK_TOKENS // 2 if many_rows else PACK_TOKENS
+
+
 class _Context:
-    """A working memory for one model, made when the first pack is known and grown when needed."""
+    """A working memory for one model, made when the first pack is known and grown when needed.
+    One thread at a time may use it."""
 
     def __init__(
         self,
         model: Model,
+        threads: int,
         *,
         embeddings: bool,
         pooling: int = POOLING_OF_FILE,
         flash_attention: bool = False,
     ) -> None:
-        """embeddings: outputs are pooled embeddings (or a head's answers), else logits.
-        flash_attention: on the CPU, too."""
+        """threads: how many compute a pack. embeddings: outputs are pooled embeddings (or a head's
+        answers), else logits. flash_attention: on the CPU, too."""
         self.model = model
+        self.threads = threads
         self.embeddings = embeddings
         self.pooling = pooling
-        self.pack_tokens = PACK_TOKENS_GPU if model.on_gpu else PACK_TOKENS
+        self.pack_tokens = pack_tokens(model)
         # On the CPU it moves a reranker's P(yes) by 6e-3 to 2e-2; vectors keep a cosine of 0.9999.
         self.flash_attention = flash_attention or model.on_gpu
         self.decoded = 0  # tokens so far
-        self._tokeniser = ThreadPoolExecutor(1)
         self._handle: Any = None
         self._cells = self._sequences = 0
 
     def _reserve(self, cells: int, batch: int, outputs: int, sequences: int = _SEQUENCES) -> None:
         """A new, empty memory of that many cells, with room for batch tokens, outputs and sequences
         in one call: an output takes a row of the vocabulary's size, and there is one a sequence."""
-        self._free()
+        self.close()
         cells = _rounded(cells)
         parameters = llama.llama_context_default_params()
         parameters.n_ctx = cells
@@ -82,7 +100,7 @@ class _Context:
         # LLAMA_FLASH_ATTN_TYPE: auto (where the device has it), disabled
         parameters.flash_attn_type = -1 if self.flash_attention else 0
         parameters.op_offload = self.model.on_gpu
-        parameters.n_threads = parameters.n_threads_batch = self.model.threads
+        parameters.n_threads = parameters.n_threads_batch = self.threads
         errors.clear()
         with interrupts_held():
             self._handle = llama.llama_init_from_model(self.model.handle, parameters)
@@ -91,6 +109,7 @@ class _Context:
                 f"not enough memory for {self.model.file.path} with a context of {cells} tokens",
                 hint="use a smaller model, or --gpu-layers 0" if self.model.on_gpu else "",
             )
+        self._give_back(sequences)
         self._cells, self._sequences = cells, sequences
 
     def _run(
@@ -107,24 +126,22 @@ class _Context:
             raise ModelError(f"llama.cpp failed on {self.model.file.path} (status {status})")
         self.decoded += len(tokens)
 
-    def _packed(self, sequences: Iterable[Prefixed]) -> Generator[_Pack, None, None]:
-        """Packs of sequences, each tokenised in a thread while the one before it is decoded. When
-        the iterator is closed, no more sequences are taken."""
-        packs = _packs(sequences, self.pack_tokens)
-        coming = self._tokeniser.submit(next, packs, None)
-        try:
-            while (pack := coming.result()) is not None:
-                coming = self._tokeniser.submit(next, packs, None)
-                yield pack
-        finally:
-            wait([coming])
+    def _give_back(self, rows: int) -> None:
+        """Give the memory of the logits back to the system until something is written there.
+
+        llama.cpp makes room for rows outputs of the vocabulary's size, and fills it with zeros:
+        with 250,000 tokens 512 MB for a pack of a model that has no logits at all.
+        """
+        if _madvise is None or self.model.on_gpu:
+            return
+        logits = ctypes.cast(llama.llama_get_logits(self._handle), ctypes.c_void_p).value or 0
+        first = -(-logits // mmap.PAGESIZE) * mmap.PAGESIZE
+        end = (logits + 4 * rows * self.model.vocabulary_size) // mmap.PAGESIZE * mmap.PAGESIZE
+        if logits and end > first:
+            _madvise(first, end - first, mmap.MADV_DONTNEED)
 
     def close(self) -> None:
-        """Free the context's memory; the model must still be there."""
-        self._tokeniser.shutdown(cancel_futures=True)  # waits for what it is at
-        self._free()
-
-    def _free(self) -> None:
+        """Free the memory; the model must still be there."""
         if self._handle:
             llama.llama_free(self._handle)
             self._handle = None
@@ -134,31 +151,38 @@ class _Context:
 class DecoderContext(_Context):
     """For causal models: a cache, in which sequences share what they start with."""
 
-    def last_outputs(
-        self, sequences: Iterable[Prefixed], read: Read
-    ) -> Generator[list[Output], None, None]:
-        """Yield the outputs of the last tokens of the sequences, in order, pack by pack.
+    def __init__(self, model: Model, threads: int, **settings: Any) -> None:
+        super().__init__(model, threads, **settings)
+        self._held: dict[Prefix, int] = {}  # prefixes in the cache, and their sequence ids
+        self._call: object = None  # what the prefixes are held for
 
-        What comes before a sequence is decoded once for all that have it in common. A sequence
-        holds at least one token. read(context, sequence id, row) copies an output out.
+    def last_outputs(self, pack: Pack, read: Read, call: object) -> list[Output]:
+        """The outputs of the last tokens of a pack's sequences, in order.
+
+        What comes before a sequence is decoded once for all packs of a call that have it in common.
+        A sequence holds at least one token. read(context, sequence id, row) copies an output out.
         """
-        held: dict[Prefix, int] = {}  # prefixes in the cache, and their sequence ids
-        with closing(self._packed(sequences)) as packs:
-            for pack in packs:
-                new = self._hold(held, pack)
-                memory = llama.llama_get_memory(self._handle)
-                for i, (prefix, _) in enumerate(pack, MOST_PREFIXES):
-                    if prefix:
-                        llama.llama_memory_seq_cp(memory, held[prefix], i, -1, -1)
-                outputs = self._pack_outputs(pack, read)
-                for i in range(MOST_PREFIXES, MOST_PREFIXES + len(pack)):
-                    llama.llama_memory_seq_rm(memory, i, -1, -1)
-                yield [
-                    Output(values, len(sequence) + new.pop(prefix, 0))
-                    for values, (prefix, sequence) in zip(outputs, pack, strict=True)
-                ]
+        if self._call is not call:
+            self._held.clear()
+            self._call = call
+        try:
+            new = self._hold(self._held, pack)
+            memory = llama.llama_get_memory(self._handle)
+            for i, (prefix, _) in enumerate(pack, MOST_PREFIXES):
+                if prefix:
+                    llama.llama_memory_seq_cp(memory, self._held[prefix], i, -1, -1)
+            outputs = self._pack_outputs(pack, read)
+        except BaseException:
+            self._held.clear()  # then the cache is cleared, too
+            raise
+        for i in range(MOST_PREFIXES, MOST_PREFIXES + len(pack)):
+            llama.llama_memory_seq_rm(memory, i, -1, -1)
+        return [
+            Output(values, len(sequence) + new.pop(prefix, 0))
+            for values, (prefix, sequence) in zip(outputs, pack, strict=True)
+        ]
 
-    def _hold(self, held: dict[Prefix, int], pack: _Pack) -> dict[Prefix, int]:
+    def _hold(self, held: dict[Prefix, int], pack: Pack) -> dict[Prefix, int]:
         """Have a pack's prefixes in the cache, and room for its sequences. Returns how many tokens
         were computed for each prefix that was not there. held: none, at first."""
         wanted = {prefix for prefix, _ in pack if prefix}
@@ -177,7 +201,7 @@ class DecoderContext(_Context):
             self._decode(tokens, positions, owners, np.zeros(len(prefix), dtype=np.bool_))
         return {prefix: len(prefix) for prefix in new}
 
-    def _pack_outputs(self, pack: _Pack, read: Read) -> list[NDArray[np.float32]]:
+    def _pack_outputs(self, pack: Pack, read: Read) -> list[NDArray[np.float32]]:
         sequences = [sequence for _, sequence in pack]
         tokens, positions, owners, ends = _flat(sequences, MOST_PREFIXES)
         offsets = np.array([len(prefix) for prefix, _ in pack], dtype=np.int32)
@@ -216,38 +240,48 @@ class DecoderContext(_Context):
 class EncoderContext(_Context):
     """For models that read a sequence in both directions: no cache, a pack is one call."""
 
-    inputs: TypedInputs | None = None  # the tokens' vectors, where they are not llama.cpp's own
+    def __init__(
+        self, model: Model, threads: int, *, inputs: TypedInputs | None = None, **settings: Any
+    ) -> None:
+        """inputs: the tokens' vectors, where they are not llama.cpp's own."""
+        super().__init__(model, threads, **settings)
+        self.inputs = inputs
+        self._rows = 0  # of outputs that there is room for
 
-    def pooled_outputs(
-        self, sequences: Iterable[Sequence[int]], size: int
-    ) -> Generator[list[Output], None, None]:
-        """Yield the pooled outputs of the sequences, each of shape (size,), pack by pack."""
-        with closing(self._packed(((), sequence) for sequence in sequences)) as packs:
-            for pack in packs:
-                needed = sum(len(sequence) for _, sequence in pack)
-                if needed > self._cells or len(pack) > self._sequences:
-                    # A query alone takes little: with a vocabulary of 250,000 tokens, 64 rows of
-                    # outputs are 64 MB.
-                    alone = len(pack) == 1
-                    cells = _rounded(needed if alone else max(needed, self.pack_tokens))
-                    self._reserve(cells, cells, cells, 1 if alone else _SEQUENCES)
-                tokens, positions, owners, _ = _flat([each for _, each in pack], first_owner=0)
-                vectors = self.inputs.vectors(tokens, owners) if self.inputs else None
-                self._run(tokens, positions, owners, np.ones(len(tokens), dtype=np.bool_), vectors)
-                yield [
-                    Output(pooled(self._handle, i, size), len(sequence))
-                    for i, (_, sequence) in enumerate(pack)
-                ]
+    def pooled_outputs(self, pack: Pack, size: int) -> list[Output]:
+        """The pooled outputs of a pack's sequences, each of shape (size,), in order."""
+        needed = sum(len(sequence) for _, sequence in pack)
+        if needed > self._cells or len(pack) > self._sequences:
+            # A query alone takes little: with a vocabulary of 250,000 tokens, 64 rows of
+            # outputs are 64 MB.
+            alone = len(pack) == 1
+            cells = _rounded(needed if alone else max(needed, self.pack_tokens))
+            self._reserve(cells, cells, cells, 1 if alone else _SEQUENCES)
+            self._rows = self._sequences
+        tokens, positions, owners, _ = _flat([each for _, each in pack], first_owner=0)
+        vectors = self.inputs.vectors(tokens, owners) if self.inputs else None
+        outputs = np.ones(len(tokens), dtype=np.bool_)
+        if needed <= self._rows:
+            self._run(tokens, positions, owners, outputs, vectors)
+        else:  # llama.cpp makes room for more outputs: not for two packs at once
+            with _growing:
+                self._run(tokens, positions, owners, outputs, vectors)
+                self._give_back(needed)
+            self._rows = needed
+        return [
+            Output(pooled(self._handle, i, size), len(sequence))
+            for i, (_, sequence) in enumerate(pack)
+        ]
 
 
 def _rounded(cells: int) -> int:
     return -(-cells // _CELLS) * _CELLS
 
 
-def _packs(sequences: Iterable[Prefixed], most: int) -> Iterator[_Pack]:
+def packs(sequences: Iterable[Prefixed], most: int) -> Iterator[Pack]:
     """As many sequences at a time, in order, as hold at most so many tokens; at least one. Those of
     a pack have one prefix in common, or several that hold no more tokens, together."""
-    pack: _Pack = []
+    pack: Pack = []
     held = 0
     prefixes: set[Prefix] = set()
     for prefix, sequence in sequences:

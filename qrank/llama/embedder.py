@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
-import threading
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing
+from functools import partial
 from itertools import chain
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from qrank.errors import InputError
-from qrank.llama.context import DecoderContext, EncoderContext, Output, pooled
+from qrank.llama.context import (
+    DecoderContext,
+    EncoderContext,
+    Output,
+    Pack,
+    Prefixed,
+    pack_tokens,
+    packs,
+    pooled,
+)
 from qrank.llama.engine import MAX_TOKENS, Frame, Model
 from qrank.llama.gguf import POOLING, ModelFile, require_embedder
+from qrank.llama.lanes import Lanes
 from qrank.processors import count_tokens
 from qrank.prompts import Templates, clean, templates
 from qrank.results import Embedded
@@ -58,15 +68,14 @@ class LlamaEmbedder:
         self._around = around or templates(file.architecture, None, None)
         self._model = Model(file, placement)
         self._frame = Frame(self._model)
-        kind = DecoderContext if file.causal else EncoderContext
-        self._context: DecoderContext | EncoderContext = kind(
-            self._model,
+        make = partial(
+            DecoderContext if file.causal else EncoderContext,
             embeddings=True,
             pooling=POOLING.index(file.pooling),
             flash_attention=True,
         )
+        self._lanes: Lanes[DecoderContext | EncoderContext] = Lanes(self._model, make)
         self.window = min(MAX_TOKENS, file.context_length)
-        self._lock = threading.Lock()  # one thread at a time
 
     @property
     def dims(self) -> int:
@@ -81,7 +90,7 @@ class LlamaEmbedder:
     @property
     def decoded(self) -> int:
         """How many tokens the model has computed."""
-        return self._context.decoded
+        return self._lanes.decoded
 
     def documents(self, texts: Sequence[str], dims: int | None = None) -> Embedded:
         """Unit vectors of document texts.
@@ -99,9 +108,27 @@ class LlamaEmbedder:
         return self._embed(self.prompted(texts, True, instruction), dims)
 
     def stream(self, groups: Iterable[Sequence[str]]) -> Iterator[Embedded]:
-        """The vectors of groups of documents, in order, as each is done."""
-        for texts in groups:
-            yield self.documents(texts)
+        """The vectors of groups of documents, in order, as each is done; what comes next is at work
+        before a group is done."""
+        sizes: deque[int] = deque()
+        truncated: deque[bool] = deque()
+
+        def packs_of_groups() -> Iterator[Pack]:
+            for texts in groups:
+                sizes.append(len(texts))
+                yield from self._packs(self.prompted(texts, False, None), truncated)
+
+        made: list[TextOutput] = []
+        with closing(self._lanes.run(packs_of_groups(), self._work)) as done:
+            for outputs in done:
+                count_tokens(sum(output.tokens for output in outputs))
+                made += [TextOutput(*output, truncated.popleft()) for output in outputs]
+                while sizes and len(made) >= sizes[0]:
+                    count = sizes.popleft()
+                    yield embedded(made[:count], self.dims)
+                    del made[:count]
+        for _ in sizes:  # groups without texts
+            yield embedded([], self.dims)
 
     def _embed(self, texts: Sequence[str], dims: int | None) -> Embedded:
         self.require_dims(dims)
@@ -123,31 +150,30 @@ class LlamaEmbedder:
 
     def outputs(self, texts: Iterable[str]) -> Generator[list[TextOutput], None, None]:
         """Yield what the model says of texts as `prompted` gives them, in order, pack by pack. The
-        next text is asked for in another thread, while a pack is computed."""
+        next texts are asked for while packs are computed."""
         truncated: deque[bool] = deque()
-        with self._lock:
-            self._model.require_open()
-            with closing(self._packs(self._sequences(texts, truncated))) as packs:
-                for pack in packs:
-                    yield [TextOutput(*output, truncated.popleft()) for output in pack]
+        self._model.require_open()
+        with closing(self._lanes.run(self._packs(texts, truncated), self._work)) as done:
+            for outputs in done:
+                yield [TextOutput(*output, truncated.popleft()) for output in outputs]
 
-    def _sequences(self, texts: Iterable[str], truncated: deque[bool]) -> Iterator[list[int]]:
-        for text in texts:
-            ids = self._model.tokens(clean(text))
-            truncated.append(len(ids) > self._frame.room(self.window))
-            yield self._frame.text(ids, self.window)
+    def _packs(self, texts: Iterable[str], truncated: deque[bool]) -> Iterator[Pack]:
+        """The texts' tokens. truncated is told of each text whether it was cut."""
 
-    def _packs(self, sequences: Iterator[list[int]]) -> Generator[list[Output], None, None]:
-        if isinstance(self._context, EncoderContext):
-            return self._context.pooled_outputs(sequences, self.dims)
+        def sequences() -> Iterator[Prefixed]:
+            for text in texts:
+                ids = self._model.tokens(clean(text))
+                truncated.append(len(ids) > self._frame.room(self.window))
+                yield (), self._frame.text(ids, self.window)
 
-        def read(context: Any, sequence: int, _row: int) -> NDArray[np.float32]:
-            return pooled(context, sequence, self.dims)
+        return packs(sequences(), pack_tokens(self._model))
 
-        return self._context.last_outputs((((), sequence) for sequence in sequences), read)
+    def _work(self, context: DecoderContext | EncoderContext, pack: Pack) -> list[Output]:
+        if isinstance(context, EncoderContext):
+            return context.pooled_outputs(pack, self.dims)
+        return context.last_outputs(pack, lambda at, i, _row: pooled(at, i, self.dims), self)
 
     def close(self) -> None:
         """Free the model."""
-        with self._lock:
-            self._context.close()
-            self._model.close()
+        self._lanes.close()
+        self._model.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import logging
 import os
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -25,6 +26,7 @@ class Model:
 
     def __init__(self, file: ModelFile, placement: Placement) -> None:
         self.file = file
+        self._lock = threading.Lock()  # so that it is not freed while it turns text into tokens
         self.threads = placement.threads or default_threads()
         self.on_gpu = (
             llama.llama_supports_gpu_offload()
@@ -78,7 +80,13 @@ class Model:
 
     def tokens(self, text: str, *, special: bool = False) -> list[int]:
         """The token ids of text, which must be clean. With special, control tokens are parsed:
-        for the parts of a template only, never for a document or a query."""
+        for the parts of a template only, never for a document or a query. Raises ModelError when
+        the model was closed."""
+        with self._lock:
+            self.require_open()
+            return self._tokens(text, special)
+
+    def _tokens(self, text: str, special: bool) -> list[int]:
         if self._unigram:
             return self._unigram.tokens(text)
         data = text.encode("utf-8")
@@ -92,13 +100,18 @@ class Model:
     def require_open(self) -> None:
         """Raise ModelError when the model was closed: llama.cpp would end the process."""
         if not self.handle:
-            raise ModelError(f"the model {self.file.path} was closed")
+            raise self.was_closed()
+
+    def was_closed(self) -> ModelError:
+        """What is raised where a model was closed while others still wanted it."""
+        return ModelError(f"the model {self.file.path} was closed")
 
     def close(self) -> None:
         """Free the model's memory."""
-        if self.handle:
-            llama.llama_model_free(self.handle)
-            self.handle = None
+        with self._lock:
+            if self.handle:
+                llama.llama_model_free(self.handle)
+                self.handle = None
 
 
 def _corrections(strings: dict[str, str]) -> Any:

@@ -6,6 +6,7 @@ Format: the GGUF specification in ggml's docs/gguf.md, versions 2 and 3, little-
 from __future__ import annotations
 
 import hashlib
+import math
 import mmap
 import struct
 import sys
@@ -101,6 +102,12 @@ class ModelFile:
         if self.pooling in EMBEDDING_POOLING:
             return Kind.embedder
         return Kind.causal if self.pooling == "none" and self.causal else Kind.other
+
+    @property
+    def weights_a_token(self) -> int:
+        """How many weights a token is multiplied by: those of the layers."""
+        layers = (shape for name, (_, shape, _) in self.tensors.items() if name.startswith("blk."))
+        return sum(math.prod(shape) for shape in layers)
 
     def array(self, key: str, form: str) -> array[Any]:
         """The numbers of an array, by Python's letter for their type: I, i or f.

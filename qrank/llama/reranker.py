@@ -8,9 +8,9 @@ third is a cross-encoder of the BERT family.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
+from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -24,15 +24,20 @@ from qrank.llama.context import (
     POOLING_RANK,
     DecoderContext,
     EncoderContext,
+    Output,
+    Pack,
     Prefix,
     Prefixed,
     logits,
+    pack_tokens,
+    packs,
     pooled,
 )
 from qrank.llama.conversions import require_head
 from qrank.llama.engine import MAX_TOKENS, Frame, Model
 from qrank.llama.gguf import HEAD, Kind, ModelFile
 from qrank.llama.head import OwnHead
+from qrank.llama.lanes import Lanes
 from qrank.llama.token_types import typed_inputs
 from qrank.processors import count_tokens
 from qrank.prompts import clean
@@ -132,16 +137,23 @@ class PromptReranker:
     def __init__(self, model: Model) -> None:
         self._model = model
         self._head = _HEADS[model.file.kind](model)
-        self.context = DecoderContext(model, embeddings=self._head.embeddings)
+        make = partial(DecoderContext, embeddings=self._head.embeddings)
+        self.lanes: Lanes[DecoderContext] = Lanes(model, make)
         self._limit = min(MAX_TOKENS, model.file.context_length)
         self._opening = model.tokens(prompts.RERANK_PREFIX, special=True)
         self._closing = model.tokens(prompts.RERANK_SUFFIX, special=True)
 
     def outputs(self, asked: Iterable[Question]) -> Generator[list[Score], None, None]:
         """As LlamaReranker.outputs."""
-        with closing(self.context.last_outputs(self._sequences(asked), self._head.read)) as packs:
-            for pack in packs:
-                yield [Score(self._head.score(values), tokens) for values, tokens in pack]
+        call = object()
+
+        def work(context: DecoderContext, pack: Pack) -> list[Output]:
+            return context.last_outputs(pack, self._head.read, call)
+
+        coming = packs(self._sequences(asked), pack_tokens(self._model))
+        with closing(self.lanes.run(coming, work)) as done:
+            for outputs in done:
+                yield [Score(self._head.score(values), tokens) for values, tokens in outputs]
 
     def _sequences(self, asked: Iterable[Question]) -> Iterator[Prefixed]:
         prefixes: dict[tuple[str, str | None], Prefix] = {}
@@ -170,8 +182,8 @@ class PromptReranker:
         return self._model.tokens(said)[: most - len(closing)] + closing
 
     def close(self) -> None:
-        """Free the context."""
-        self.context.close()
+        """Free the contexts."""
+        self.lanes.close()
 
 
 class PairReranker:
@@ -183,34 +195,40 @@ class PairReranker:
         self._frame = Frame(model)
         self._head = OwnHead(model.file, model.dims) if HEAD in model.file.metadata else None
         pooling = POOLING_RANK if self._head is None else POOLING_OF_FILE
-        self.context = EncoderContext(model, embeddings=True, pooling=pooling)
-        self.context.inputs = typed_inputs(model.file, self._frame.between[-1])
+        inputs = typed_inputs(model.file, self._frame.between[-1])
+        make = partial(EncoderContext, embeddings=True, pooling=pooling, inputs=inputs)
+        self.lanes: Lanes[EncoderContext] = Lanes(model, make)
         self._limit = min(MAX_TOKENS, model.file.context_length)
 
     def outputs(self, asked: Iterable[Question]) -> Generator[list[Score], None, None]:
         """As LlamaReranker.outputs."""
         head = self._head
         size = 1 if head is None else head.dims
-        with closing(self.context.pooled_outputs(self._sequences(asked), size)) as packs:
-            for pack in packs:
+
+        def work(context: EncoderContext, pack: Pack) -> list[Output]:
+            return context.pooled_outputs(pack, size)
+
+        coming = packs(self._sequences(asked), pack_tokens(self._model))
+        with closing(self.lanes.run(coming, work)) as done:
+            for outputs in done:
                 yield [
                     Score(self._p_yes(values[0] if head is None else head.logit(values)), tokens)
-                    for values, tokens in pack
+                    for values, tokens in outputs
                 ]
 
-    def _sequences(self, asked: Iterable[Question]) -> Iterator[list[int]]:
+    def _sequences(self, asked: Iterable[Question]) -> Iterator[Prefixed]:
         last, query = "", self._model.tokens("")
         for said, text, _ in asked:
             if said != last:
                 last, query = said, self._model.tokens(clean(said))
-            yield self._frame.pair(query, self._model.tokens(clean(text)), self._limit)
+            yield (), self._frame.pair(query, self._model.tokens(clean(text)), self._limit)
 
     def _p_yes(self, logit: float) -> float:
         return p_yes(np.array([0.0, logit]))
 
     def close(self) -> None:
-        """Free the context."""
-        self.context.close()
+        """Free the contexts."""
+        self.lanes.close()
 
 
 class LlamaReranker:
@@ -225,7 +243,6 @@ class LlamaReranker:
             )
         require_head(file)
         self._model = Model(file, placement)
-        self._lock = threading.Lock()  # one thread at a time
         made = PairReranker if file.kind is Kind.cross_encoder else PromptReranker
         self._ranker: PairReranker | PromptReranker = made(self._model)
 
@@ -237,7 +254,7 @@ class LlamaReranker:
     @property
     def decoded(self) -> int:
         """How many tokens the model has computed."""
-        return self._ranker.context.decoded
+        return self._ranker.lanes.decoded
 
     def scores(
         self, query: str, texts: Sequence[str], instruction: str | None = None
@@ -261,13 +278,11 @@ class LlamaReranker:
 
     def outputs(self, asked: Iterable[Question]) -> Generator[list[Score], None, None]:
         """Yield the answers to questions, which may differ in all they say, in order, pack by pack.
-        The next question is asked for in another thread, while a pack is computed."""
-        with self._lock:
-            self._model.require_open()
-            yield from self._ranker.outputs(asked)
+        The next questions are asked for while packs are computed."""
+        self._model.require_open()
+        yield from self._ranker.outputs(asked)
 
     def close(self) -> None:
         """Free the model."""
-        with self._lock:
-            self._ranker.close()
-            self._model.close()
+        self._ranker.close()
+        self._model.close()
