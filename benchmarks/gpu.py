@@ -94,10 +94,12 @@ def turns(jobs: dict[str, Callable[[], object]], least: int, seconds: float) -> 
     return {name: statistics.median(taken) for name, taken in times.items()}
 
 
-def settle(context: Any, pack: int, flash: bool) -> None:
-    """Give qrank's context another size of pack and another attention."""
-    context._free()
-    context.pack_tokens, context.flash_attention = pack, flash
+def settle(lanes: Any, pack: int, flash: bool) -> None:
+    """Give qrank's contexts another size of pack and another attention."""
+    lanes.pack_tokens = pack
+    for context in lanes._lanes:
+        context.close()
+        context.pack_tokens, context.flash_attention = pack, flash
 
 
 def beside_raw(
@@ -140,7 +142,7 @@ def embedding(report: Report, name: str, path: Path, count: int, until: float) -
         for pack, flash in SETTINGS:
             if report.spent > until:
                 return
-            settle(embedder._context, pack, flash)
+            settle(embedder._lanes, pack, flash)
             setting = {"model": name, "role": "embed", "pack": pack, "flash": flash}
             jobs = {"qrank": lambda: embedder.documents(documents)}
             seconds = beside_raw(report, setting, path, embedder._model, sequences, jobs)
@@ -178,7 +180,7 @@ def reranking(report: Report, name: str, path: Path, count: int, until: float) -
         for pack, flash in SETTINGS:
             if report.spent > until:
                 return
-            settle(reranker._ranker.context, pack, flash)
+            settle(reranker._ranker.lanes, pack, flash)
             setting = {"model": name, "role": "rerank", "pack": pack, "flash": flash}
             jobs = {
                 "qrank": lambda: list(reranker.scores(QUERY, documents)),
@@ -210,12 +212,13 @@ def agreement(report: Report, name: str, embed: Path | None, rerank: Path | None
         if embed:
             with closing(LlamaEmbedder(read_header(embed), placement)) as embedder:
                 documents = texts(embedder._model, 16, 50, 400)
-                embedder._context.flash_attention = flash
+                settle(embedder._lanes, embedder._lanes.pack_tokens, flash)
                 answers[place] = embedder.documents(documents).vectors
         if rerank:
             with closing(LlamaReranker(read_header(rerank), placement)) as reranker:
                 documents = texts(reranker._model, 16, 150, 300)
-                reranker._ranker.context.flash_attention = flash
+                lanes = reranker._ranker.lanes
+                settle(lanes, lanes.pack_tokens, flash)
                 scored = [s for batch in reranker.scores(QUERY, documents) for s in batch]
                 answers[place] = np.array(scored)
         answers[place + "_s"] = time.perf_counter() - begun

@@ -19,8 +19,6 @@ from qrank.llama.context import (
     Output,
     Pack,
     Prefixed,
-    pack_tokens,
-    packs,
     pooled,
 )
 from qrank.llama.engine import MAX_TOKENS, Frame, Model
@@ -166,7 +164,7 @@ class LlamaEmbedder:
                 truncated.append(len(ids) > self._frame.room(self.window))
                 yield (), self._frame.text(ids, self.window)
 
-        return packs(sequences(), pack_tokens(self._model))
+        return self._lanes.packs(sequences())
 
     def _work(self, context: DecoderContext | EncoderContext, pack: Pack) -> list[Output]:
         if isinstance(context, EncoderContext):

@@ -9,11 +9,11 @@ model gets several contexts of one thread each, which wait for nobody.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from typing import Generic, Protocol, TypeVar
 
-from qrank.llama.context import Pack
+from qrank.llama.context import Pack, Prefixed, pack_tokens, packs
 from qrank.llama.engine import Model
 
 SMALL = 100_000_000  # weights that every token goes through: more are faster with all threads
@@ -42,6 +42,7 @@ class Lanes(Generic[L]):
         """make: a context for the model and so many threads, which takes its memory only when it
         gets a pack."""
         self._model = model
+        self.pack_tokens = pack_tokens(model)
         count = lanes_for(model)
         self._lanes = [make(model, max(1, model.threads // count)) for _ in range(count)]
         self._idle = list(self._lanes)  # the last one used comes first
@@ -53,7 +54,11 @@ class Lanes(Generic[L]):
         """How many tokens the model has computed."""
         return sum(lane.decoded for lane in self._lanes)
 
-    def run(self, packs: Iterable[Pack], work: Callable[[L, Pack], T]) -> Generator[T, None, None]:
+    def packs(self, sequences: Iterable[Prefixed]) -> Iterator[Pack]:
+        """The sequences, in order, in packs of a size that is good for the model."""
+        return packs(sequences, self.pack_tokens)
+
+    def run(self, coming: Iterable[Pack], work: Callable[[L, Pack], T]) -> Generator[T, None, None]:
         """Yield what work returns for each pack, in order, as soon as it is there. Packs are taken
         from the iterable in this thread, while those before them are at work.
 
@@ -69,7 +74,7 @@ class Lanes(Generic[L]):
                 self._idle.append(lane)
 
         try:
-            for pack in packs:
+            for pack in coming:
                 waiting.append(self._workers.submit(at_work, pack))
                 # One more than there are lanes: who is done finds a next pack waiting.
                 while len(waiting) > len(self._lanes) + 1 or (waiting and waiting[0].done()):

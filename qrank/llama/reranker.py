@@ -29,8 +29,6 @@ from qrank.llama.context import (
     Prefix,
     Prefixed,
     logits,
-    pack_tokens,
-    packs,
     pooled,
 )
 from qrank.llama.conversions import require_head
@@ -150,7 +148,7 @@ class PromptReranker:
         def work(context: DecoderContext, pack: Pack) -> list[Output]:
             return context.last_outputs(pack, self._head.read, call)
 
-        coming = packs(self._sequences(asked), pack_tokens(self._model))
+        coming = self.lanes.packs(self._sequences(asked))
         with closing(self.lanes.run(coming, work)) as done:
             for outputs in done:
                 yield [Score(self._head.score(values), tokens) for values, tokens in outputs]
@@ -208,7 +206,7 @@ class PairReranker:
         def work(context: EncoderContext, pack: Pack) -> list[Output]:
             return context.pooled_outputs(pack, size)
 
-        coming = packs(self._sequences(asked), pack_tokens(self._model))
+        coming = self.lanes.packs(self._sequences(asked))
         with closing(self.lanes.run(coming, work)) as done:
             for outputs in done:
                 yield [
