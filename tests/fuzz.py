@@ -265,7 +265,7 @@ def found_wrong(outcome: Outcome, made: Made) -> Iterator[str]:
             yield outcome.problem.reason
         return
     assert outcome.prepared
-    chunks = [new.chunk for new in outcome.prepared.chunks]
+    chunks = [new.chunk for new in outcome.prepared.first.chunks]
     try:
         for part in outcome.rest:
             chunks += [new.chunk for new in part.chunks]
@@ -275,7 +275,7 @@ def found_wrong(outcome: Outcome, made: Made) -> Iterator[str]:
         elif type(error).__name__ not in ("ExtractError", "OSError"):
             yield f"its rest raised {error!r}"
         return
-    json.loads(outcome.prepared.fields or "{}")
+    json.loads(outcome.prepared.first.fields or "{}")
     yield from _wrong_chunks(chunks)
     if made.suffix in AS_IT_IS:
         yield from _wrong_places(chunks, made.data)

@@ -31,7 +31,7 @@ def read(path: Path) -> Outcome:
 def chunks_of(name: str) -> list[Chunk]:
     outcome = read(FILES / name)
     assert outcome.prepared, outcome.problem
-    made = [*outcome.prepared.chunks, *(new for part in outcome.rest for new in part.chunks)]
+    made = [new for part in outcome.parts() for new in part.chunks]
     return [new.chunk for new in made]
 
 
@@ -102,7 +102,7 @@ def test_what_is_around_the_text_comes_along() -> None:
 def test_a_document_has_its_own_title(name: str) -> None:
     prepared = read(FILES / name).prepared
     assert prepared
-    assert prepared.title in ("Water works", "Pumps")
+    assert prepared.first.title in ("Water works", "Pumps")
 
 
 def test_a_subtitle_is_under_its_time() -> None:
@@ -140,7 +140,7 @@ def test_what_a_file_is_shows_without_its_suffix_or_is_said(path: Path, tmp_path
     sniffed = (".pdf", ".docx", ".pptx", ".xlsx", ".odt", ".epub", ".mbox")
     if path.suffix in sniffed and path.stem not in ("locked", "scan", "birds"):
         assert outcome.prepared
-        assert any(FILLER[:20] in new.chunk.text for new in outcome.prepared.chunks)
+        assert any(FILLER[:20] in new.chunk.text for new in outcome.prepared.first.chunks)
 
 
 def test_a_word_document_keeps_what_was_inserted_and_in_controls(tmp_path: Path) -> None:
@@ -161,7 +161,7 @@ def test_a_word_document_keeps_what_was_inserted_and_in_controls(tmp_path: Path)
     opened.save(str(tmp_path / "a.docx"))
     prepared = read(tmp_path / "a.docx").prepared
     assert prepared
-    assert prepared.chunks[0].chunk.text.split("\n\n") == [
+    assert prepared.first.chunks[0].chunk.text.split("\n\n") == [
         *("Before fox", "bear", "mole\towl\nnewt", "first second |"),
     ]
 
@@ -172,7 +172,7 @@ def test_typescript_and_javascript_modules_are_code(tmp_path: Path) -> None:
         path.write_text("export function f() {\n  return 1\n}\n", "utf-8")
         prepared = read(path).prepared
         assert prepared
-        assert prepared.chunks[0].chunk.heading == "f"
+        assert prepared.first.chunks[0].chunk.heading == "f"
 
 
 def test_the_words_of_a_drawing_are_read() -> None:

@@ -34,7 +34,7 @@ def test_what_is_wrong_is_found(tmp_path: Path) -> None:
     assert list(found_wrong(outcome, Made("", "txt", path.read_bytes()))) == []
     [said] = found_wrong(outcome, Made("", "txt", b"Two sentences. " * 200))
     assert said.startswith("chunk 0 is not what lies at 0-")
-    outcome.prepared.chunks.reverse()
+    outcome.prepared.first.chunks.reverse()
     [said] = found_wrong(outcome, Made("", "csv", b""))
     assert said.startswith("chunk 1 is at 1190-")
     crashed = Outcome(task, problem=Problem("failed", "its parser crashed (SIGSEGV)"))

@@ -87,8 +87,7 @@ def test_a_long_document_is_read_before_the_index_is_locked(tmp_path: Path) -> N
                 turns += 1
                 yield part(f"tide {turn}")
 
-        prepared = Prepared(Signature(1, 1), b"h" * 16, complete=False)
-        prepared.chunks = part("tide").chunks
+        prepared = Prepared(Signature(1, 1), b"h" * 16, part("tide"), complete=False)
         update = _Update(store, "default", IndexReport(), Silent(), WALK_ALL, READ_ALL)
         update._take(Outcome(Task("/a.csv", Signature(1, 1)), prepared, rest=rest()))
         assert turns == 3

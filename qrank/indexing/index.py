@@ -15,7 +15,7 @@ from qrank.inference.index_model import IndexModel
 from qrank.ingest import chunk as chunking
 from qrank.ingest import extract, secrets
 from qrank.ingest.extract import ocr
-from qrank.ingest.prepare import Member, Part, Prepared, as_before, made_by
+from qrank.ingest.prepare import Part, as_before, made_by
 from qrank.ingest.problems import Problem, problem_of
 from qrank.ingest.readers import Outcome, read_all
 from qrank.ingest.spool import spooled
@@ -221,7 +221,7 @@ class _Update:
             self._write_long(outcome)
             return
         self._group.append(outcome)
-        self._group_chunks += len(prepared.chunks) if prepared else 0
+        self._group_chunks += len(prepared.first.chunks) if prepared else 0
         if (
             len(self._group) >= COMMIT_FILES
             or self._group_chunks >= COMMIT_CHUNKS
@@ -262,32 +262,31 @@ class _Update:
         elif prepared and prepared.unchanged and old:
             self._store.touch_document(old.id, prepared.signature)
         elif prepared:
-            for member, chunks in _members(outcome):
-                own = member or Member("", prepared.title, prepared.language, prepared.fields)
+            for first, chunks in _documents(outcome):
                 self._store.add_document(
                     NewDocument(
                         collection=self._collection,
                         path=task.path,
-                        member=own.path,
+                        member=first.member,
                         signature=prepared.signature,
                         content_hash=prepared.content_hash,
-                        title=own.title,
+                        title=first.title,
                         extractor=version + OF_SECRET * prepared.secret,
                         chunks=chunks,
-                        fields=own.fields,
-                        language=own.language,
+                        fields=first.fields,
+                        language=first.language,
                     )
                 )
-            if prepared.note:
-                self._store.add_note(self._collection, task.path, prepared.note)
+            if outcome.note:
+                self._store.add_note(self._collection, task.path, outcome.note)
             if task.path in self._skipped:
                 self._store.remove_skipped(self._collection, [task.path])
 
     def _count_written(self, outcome: Outcome) -> None:
         if outcome.problem or not outcome.prepared:
             return
-        if note := outcome.prepared.note:
-            self._report.errors.append(FileError(outcome.task.path, note, partly=True))
+        if outcome.note:
+            self._report.errors.append(FileError(outcome.task.path, outcome.note, partly=True))
         if outcome.prepared.unchanged:
             self._report.unchanged += 1
         elif outcome.task.path in self._known:
@@ -319,20 +318,18 @@ def extractor(path: str, reading: Reading) -> str:
     return EXTRACTOR + made_by(path, reading)
 
 
-def _members(outcome: Outcome) -> Iterator[tuple[Member | None, Iterator[NewChunk]]]:
-    """The chunks of the file itself, then those of each file in it, to be taken one by one."""
-    prepared = outcome.prepared
-    if prepared is None:
-        return
-    parts = chain([Part(prepared.chunks, prepared.note)], outcome.rest)
-    for member, those in groupby(parts, key=lambda part: part.member):
-        yield member, _chunks(those, prepared)
+def _documents(outcome: Outcome) -> Iterator[tuple[Part, Iterator[NewChunk]]]:
+    """Of the file itself, then of each file in it: its first part, and the chunks of all its parts,
+    to be taken one by one."""
+    for _, parts in groupby(outcome.parts(), key=lambda part: part.member):
+        first = next(parts)
+        yield first, _chunks(chain([first], parts), outcome)  # noqa: B031  (what is left of it)
 
 
-def _chunks(parts: Iterable[Part], prepared: Prepared) -> Iterator[NewChunk]:
+def _chunks(parts: Iterable[Part], outcome: Outcome) -> Iterator[NewChunk]:
     for part in parts:
         yield from part.chunks
-        prepared.note = part.note or prepared.note
+        outcome.note = part.note or outcome.note
 
 
 def remove_orphans(store: Store) -> None:

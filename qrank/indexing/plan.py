@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import chain
 from pathlib import Path
 
 from qrank.errors import ExtractError
 from qrank.indexing.index import existing
 from qrank.ingest.chunk import estimated_tokens
 from qrank.ingest.extract import ocr
-from qrank.ingest.prepare import Part
 from qrank.ingest.problems import problem_of
 from qrank.ingest.readers import Outcome, read_all
 from qrank.ingest.secrets import reason
@@ -77,14 +75,15 @@ def planned(outcome: Outcome) -> list[FilePlan]:
         if outcome.problem and outcome.problem.kind == "secret":
             own.secret, own.reason = True, reason(own.reason)
         return [own]
-    own.title = prepared.title
+    own.title = prepared.first.title
     made = {"": own}
     try:
-        for part in chain([Part(prepared.chunks, prepared.note)], outcome.rest):
+        for part in outcome.parts():
             opened = own
             if part.member:
-                path, title = part.member[:2]
-                opened = made.setdefault(path, FilePlan(own.path, title, member=path))
+                opened = made.setdefault(
+                    part.member, FilePlan(own.path, part.title, member=part.member)
+                )
             opened.chunks += [new.chunk for new in part.chunks]
             own.note = part.note or own.note
     except (ExtractError, OSError) as error:

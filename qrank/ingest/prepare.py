@@ -48,35 +48,26 @@ MAX_NAMES = 4000  # characters of what is searched as the title is
 SEARCHED_FIELDS = ("author", "subject", "keywords")
 
 
-class Member(NamedTuple):
-    """A file within a file: its path there, and what a document has of its own."""
-
-    path: str
-    title: str
-    language: str
-    fields: str  # JSON
-
-
 class Part(NamedTuple):
-    """Some of a file's chunks, or of a member's in it, and what of the file up to here was passed
-    over, and why."""
+    """Some chunks of a document: of the file itself, or of the file in it at the path member. Its
+    title, its language (of what is in Latin script) and its fields as JSON are in each part of it;
+    note: what of the file up to here was skipped, and why."""
 
     chunks: list[NewChunk]
     note: str = ""
-    member: Member | None = None
+    member: str = ""
+    title: str = ""
+    language: str = ENGLISH
+    fields: str = ""
 
 
 @dataclass(slots=True)
 class Prepared:
-    """A file read, with its first chunks; all of them when it is complete."""
+    """A file read, with its first part, which is all of it when it is complete."""
 
     signature: Signature
     content_hash: bytes
-    title: str = ""
-    language: str = ENGLISH  # of what is in Latin script
-    fields: str = ""  # JSON
-    chunks: list[NewChunk] = field(default_factory=list)
-    note: str = ""
+    first: Part = field(default_factory=lambda: Part([]))
     complete: bool = True
     unchanged: bool = False
     secret: bool = False  # it holds a key
@@ -161,8 +152,8 @@ def prepare(task: Task, reading: Reading) -> Iterator[Prepared | Part]:
             done.unchanged = True
             yield done
             return
-        parts = _parts(task, source, reading, done)
-        done.chunks, done.note, _ = next(parts)
+        parts = _parts(task, source, reading)
+        done.first = next(parts)
         for part in parts:
             if done.complete:  # there is more than the first part
                 done.complete = False
@@ -174,41 +165,35 @@ def prepare(task: Task, reading: Reading) -> Iterator[Prepared | Part]:
             yield done
 
 
-def _parts(task: Task, file: BinaryIO, reading: Reading, done: Prepared) -> Iterator[Part]:
-    """The chunks in parts, one at least; title and fields of the first document go into done.
-    Those of members follow the file's own."""
+def _parts(task: Task, file: BinaryIO, reading: Reading) -> Iterator[Part]:
+    """The chunks in parts, one at least. Those of members follow the file's own."""
     stem = PurePath(task.path).stem
-    opened = Member("", "", ENGLISH, "")  # the file itself, or what in it is being read
+    part = Part([])  # what is being filled
     names = stem
-    chunks: list[NewChunk] = []
-    note = ""
     size = 0
     offset = line = 0  # of the text extracted so far
     for number, document in enumerate(_documents(task.path, file, reading)):
-        if number and document.member == opened.path:
+        if number and document.member == part.member:
             if not document.offset:  # extracted text: what is in the file follows what was
                 document = document._replace(offset=offset, line=0 if document.lines else line)
         else:
             if number or document.member:
-                yield Part(chunks, note, opened if opened.path else None)
-                chunks, size, note = [], 0, ""
+                yield part
+                size = 0
             title, spoken = document.title[:MAX_TITLE], language(document.text)
-            opened = Member(document.member, title, spoken, _json(document.fields))
-            if opened.path:
-                names = searched_names(f"{stem} {PurePath(opened.path).stem}", document)
-            else:
-                done.title, done.language, done.fields = opened[1:]
-                names = searched_names(stem, document)
-        place = location(task.path, opened.path)
-        chunks += new_chunks(document, opened.title, names, opened.language, place)
-        note = document.note or note
+            part = Part([], "", document.member, title, spoken, _json(document.fields))
+            of_member = f"{stem} {PurePath(document.member).stem}" if document.member else stem
+            names = searched_names(of_member, document)
+        place = location(task.path, part.member)
+        part.chunks.extend(new_chunks(document, part.title, names, part.language, place))
+        part = part._replace(note=document.note or part.note)
         size += len(document.text)
         offset = document.offset + len(document.text.encode("utf-8")) + 2
         line += document.text.count("\n") + 2
         if size >= PART:
-            yield Part(chunks, note, opened if opened.path else None)
-            chunks, size, note = [], 0, ""
-    yield Part(chunks, note, opened if opened.path else None)
+            yield part
+            part, size = part._replace(chunks=[], note=""), 0
+    yield part
 
 
 def _documents(path: str, file: BinaryIO, reading: Reading) -> Iterator[Document]:

@@ -39,13 +39,21 @@ MESSAGES = 4  # of a file, that wait to be taken
 
 @dataclass(slots=True)
 class Outcome:
-    """What came of a file: `prepared` or `problem`. rest must be gone through when prepared is
-    not complete; it raises ExtractError or OSError when the file can't be read to its end."""
+    """What came of a file: `prepared` or `problem`. rest: the parts after the first, which must be
+    gone through when prepared is not complete; it raises ExtractError or OSError when the file
+    can't be read to its end. note: what of the file was skipped, of the parts that were written."""
 
     task: Task
     prepared: Prepared | None = None
     problem: Problem | None = None
     rest: Iterator[Part] = field(default_factory=lambda: iter(()))
+    note: str = ""
+
+    def parts(self) -> Iterator[Part]:
+        """All parts, to be gone through once."""
+        if self.prepared:
+            yield self.prepared.first
+            yield from self.rest
 
 
 def read_all(
