@@ -308,3 +308,16 @@ def test_a_deadline_is_for_one_search(qrank: Qrank, sample_db: Path) -> None:
     assert "--deadline is for one search" in said
     said = complaint(qrank("search", "tea", "--db", sample_db, "--deadline", "soon"))
     assert "--deadline takes a number from 0" in said
+
+
+def test_a_word_that_may_be_right_is_kept_beside_others(index: Index) -> None:
+    for query, meant in {
+        "steeping conection": "steeping connection",  # one letter: a typo
+        "steeping conectino": "steeping conectino",  # two
+        "conectino": "connection",  # nothing else could be found
+    }.items():
+        answer = index.search(query, mode="bm25", correct=True)
+        assert answer.query == meant
+        assert [each.instead for each in index.search(query, mode="bm25").suggestions] == [
+            "connection"
+        ]

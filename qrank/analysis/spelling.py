@@ -22,12 +22,26 @@ class Suggestion:
     instead: str
 
 
+def is_one_edit(word: str, other: str) -> bool:
+    """Whether one letter inserted, deleted or replaced, or two neighbours swapped make other.
+
+    >>> is_one_edit("recieve", "receive"), is_one_edit("screeches", "stretches")
+    (True, False)
+    """
+    start = 0
+    while start < min(len(word), len(other)) and word[start] == other[start]:
+        start += 1
+    left, right = word[start:], other[start:]
+    swapped = left[1:2] + left[:1] == right[:2] and left[2:] == right[2:]
+    return swapped or left[1:] == right[1:] or left[1:] == right or left == right[1:]
+
+
 def within_two(word: str, others: Iterable[str]) -> list[str]:
     """Those of other words that two edits make of a word: a letter inserted, deleted or replaced,
     or two neighbours swapped.
 
     >>> within_two("recieve", ["receive", "receiver", "relieved", "derive", "believe"])
-    ['receive', 'receiver', 'relieved', 'believe']
+    ['receive', 'believe', 'receiver', 'relieved']
     """
     import numpy as np
 

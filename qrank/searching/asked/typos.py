@@ -6,7 +6,7 @@ import re
 import unicodedata
 from collections.abc import Sequence
 
-from qrank.analysis.spelling import Suggestion
+from qrank.analysis.spelling import Suggestion, is_one_edit
 from qrank.analysis.text import STOP_WORDS, is_unspaced, tokens
 from qrank.searching.query import parse
 from qrank.searching.where import Fields
@@ -42,10 +42,21 @@ def suggestions(store: Store, query: str) -> list[Suggestion]:
 def corrected(query: str, suggestions: Sequence[Suggestion]) -> str:
     """A query with what is suggested in place of its words, but for those it excludes.
 
+    Beside words that documents have, only what is surely a typo is replaced: a long word with one
+    letter wrong. Others may well be right and mean something to the embedding model.
+
     >>> corrected("recieve mail -recieve", [Suggestion("recieve", "receive")])
     'receive mail -recieve'
+    >>> corrected("brakes that screeches", [Suggestion("screeches", "stretches")])
+    'brakes that screeches'
     """
+    words = {query[start:end] for start, end, _ in tokens(query)}
+    words = {word for word in words if word.lower() not in STOP_WORDS}
+    alone = words <= {each.word for each in suggestions}
     for each in suggestions:
+        sure = len(each.word) >= TWO_EDITS and is_one_edit(each.word.lower(), each.instead)
+        if not (alone or sure):
+            continue
         query = re.sub(rf"(?<![\w-]){re.escape(each.word)}(?!\w)", each.instead, query)
     return query
 
