@@ -21,6 +21,9 @@ def main() -> None:
         finally:
             streams.give_up_stdout()
     except KeyboardInterrupt:
+        from qrank.cli import streams
+
+        streams.drop_unread()
         print("qrank: interrupted", file=sys.stderr)
         status = 130
     sys.exit(status)

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -392,6 +393,40 @@ def test_signals_end_a_run_though_nobody_reads_its_output(
     assert client.stderr
     assert (client.returncode, client.stderr.read().decode()) == (ended, said)
     client.communicate()
+
+
+@pytest.mark.usefixtures("server")
+@pytest.mark.parametrize("where", [(), ("--no-serve",)])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signals_end_a_run_though_nobody_reads_what_it_says(
+    environment: dict[str, str], where: tuple[str, ...], number: int
+) -> None:
+    """Neither results nor that it was interrupted: the pipe of both is full from the start."""
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    with suppress(BlockingIOError):
+        while True:
+            os.write(writing, b"x" * 4096)
+    os.set_blocking(writing, True)
+    client = subprocess.Popen(
+        [COMMAND, "embed", *where],
+        env=environment,
+        stdin=subprocess.PIPE,
+        stdout=writing,
+        stderr=writing,
+    )
+    try:
+        assert client.stdin
+        client.stdin.write(b"tide\n" * 14_000)  # more than a pipe takes: it has begun to read
+        client.send_signal(number)
+        assert client.wait(timeout=60) == 128 + number
+    finally:
+        client.kill()
+        client.wait()
+        os.close(reading)
+        os.close(writing)
+    with suppress(BrokenPipeError):
+        client.stdin.close()
 
 
 @pytest.mark.usefixtures("server")

@@ -128,6 +128,19 @@ def run(opened: Callable[[str], None] | None = None) -> int:
     _show_notices(state)
     signal.signal(signal.SIGTERM, _terminate)
     try:
+        return _answered(state)
+    except (typer.Abort, KeyboardInterrupt, Terminated) as error:
+        if not isinstance(error, typer.Abort):
+            streams.drop_unread()
+        # watchfiles turns what a signal's handler raises into KeyboardInterrupt.
+        if isinstance(error, Terminated) or _was_terminated():
+            return _fail(str(error) or "terminated", 128 + signal.SIGTERM)
+        return _fail(str(error) or "interrupted", 130)
+
+
+def _answered(state: Run) -> int:
+    """The command's exit status. What a signal raises is raised, also while an error is said."""
+    try:
         status = _command(state, sys.argv[1:])
         sys.stdout.flush()
     except BrokenPipeError:  # nobody reads stdout any more
@@ -137,13 +150,8 @@ def run(opened: Callable[[str], None] | None = None) -> int:
         return 2
     except ClickException as error:
         return _fail(_usage(error), 2)
-    except (typer.Abort, KeyboardInterrupt, Terminated) as error:
-        if not isinstance(error, typer.Abort):
-            streams.drop_unread()
-        # watchfiles turns what a signal's handler raises into KeyboardInterrupt.
-        if isinstance(error, Terminated) or _was_terminated():
-            return _fail(str(error) or "terminated", 128 + signal.SIGTERM)
-        return _fail(str(error) or "interrupted", 130)
+    except typer.Abort:
+        raise
     except Exception as error:
         if state.debug:
             raise

@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import io
 import os
+import select
 import stat
 import sys
 from contextlib import suppress
@@ -87,6 +88,9 @@ def give_up_stdout() -> None:
 
 def drop_unread() -> None:
     """After a signal: drop what a pipe or terminal has not taken yet. Whoever reads it may have
-    stopped, and writing would wait for that. A file takes everything at once."""
+    stopped, and writing would wait for that. A file takes everything at once. stderr is dropped
+    only when it takes nothing now: there is something to say on it yet."""
     if not stat.S_ISREG(os.fstat(1).st_mode):
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    if os.name == "posix" and not select.select([], [2], [], 0)[1]:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
