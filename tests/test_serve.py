@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -337,96 +335,6 @@ def test_nonsense_and_silence_on_the_sockets_stop_nobody(
     assert (run.returncode, run.stderr) == (0, "")
     for connection in held:
         connection.close()
-
-
-@pytest.mark.usefixtures("server")
-def test_a_client_that_goes_away_takes_its_work_with_it(
-    environment: dict[str, str], tmp_path: Path
-) -> None:
-    texts = "\n".join(f"a long text about tides and the moon {i} " * 60 for i in range(3000))
-    (tmp_path / "texts").write_text(texts)
-    with (tmp_path / "texts").open("rb") as stdin:
-        client = subprocess.Popen(
-            [COMMAND, "rerank", "tide", "--candidates", "all"],
-            env=environment,
-            stdin=stdin,
-            stdout=subprocess.PIPE,
-        )
-
-    def clients() -> list[int]:
-        return [model["clients"] for model in status(environment)["models"]]
-
-    wait_until(lambda: clients() == [1], client)
-    client.send_signal(signal.SIGKILL)
-    client.wait()
-    assert client.stdout
-    client.stdout.close()
-    wait_until(lambda: clients() == [0])
-
-
-@pytest.mark.usefixtures("server")
-@pytest.mark.parametrize("where", [(), ("--no-serve",)])
-@pytest.mark.parametrize(
-    ("number", "ended", "said"),
-    [(signal.SIGINT, 130, "qrank: interrupted\n"), (signal.SIGTERM, 143, "qrank: terminated\n")],
-)
-def test_signals_end_a_run_though_nobody_reads_its_output(
-    environment: dict[str, str], where: tuple[str, ...], number: int, ended: int, said: str
-) -> None:
-    before = status(environment)["commands"]
-    client = subprocess.Popen(
-        [COMMAND, "embed", *where],
-        env=environment,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-    assert client.stdin
-    assert client.stdout
-    client.stdin.write(b"tide\n" * 32)
-    client.stdin.flush()
-    assert client.stdout.readline().startswith(b'{"text": "tide"')
-    assert status(environment)["commands"] == before + (not where)
-    client.send_signal(number)
-    # stdin stays open until then: at its end the command would end by itself.
-    client.wait(timeout=120)
-    assert client.stderr
-    assert (client.returncode, client.stderr.read().decode()) == (ended, said)
-    client.communicate()
-
-
-@pytest.mark.usefixtures("server")
-@pytest.mark.parametrize("where", [(), ("--no-serve",)])
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_signals_end_a_run_though_nobody_reads_what_it_says(
-    environment: dict[str, str], where: tuple[str, ...], number: int
-) -> None:
-    """Neither results nor that it was interrupted: the pipe of both is full from the start."""
-    reading, writing = os.pipe()
-    os.set_blocking(writing, False)
-    with suppress(BlockingIOError):
-        while True:
-            os.write(writing, b"x" * 4096)
-    os.set_blocking(writing, True)
-    client = subprocess.Popen(
-        [COMMAND, "embed", *where],
-        env=environment,
-        stdin=subprocess.PIPE,
-        stdout=writing,
-        stderr=writing,
-    )
-    try:
-        assert client.stdin
-        client.stdin.write(b"tide\n" * 14_000)  # more than a pipe takes: it has begun to read
-        client.send_signal(number)
-        assert client.wait(timeout=60) == 128 + number
-    finally:
-        client.kill()
-        client.wait()
-        os.close(reading)
-        os.close(writing)
-    with suppress(BrokenPipeError):
-        client.stdin.close()
 
 
 @pytest.mark.usefixtures("server")

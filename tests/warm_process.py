@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -29,9 +29,12 @@ def status(environment: dict[str, str]) -> Any:
 
 @contextmanager
 def warm_process(
-    environment: dict[str, str], *options: str, log: Path | None = None
+    environment: dict[str, str],
+    *options: str,
+    log: Path | None = None,
+    before: Callable[[], None] | None = None,
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Yields it when it answers."""
+    """Yields it when it answers. before: what its process does first."""
     with Path(log or os.devnull).open("ab") as stream:
         process = subprocess.Popen(
             [COMMAND, "serve", "--foreground", *options],
@@ -39,6 +42,7 @@ def warm_process(
             stdin=subprocess.DEVNULL,
             stdout=stream,
             stderr=stream,
+            preexec_fn=before,
         )
     try:
         wait_until(lambda: status(environment).get("pid") == process.pid, process)

@@ -28,7 +28,7 @@ from qrank.serve.listen import Listening
 
 SPARES = 2  # children that wait for the next command
 MOST_COMMANDS = 48  # at once; further clients run theirs themselves
-MOST_ASKING = 256  # connections whose request has not come yet
+MOST_ASKING = 64  # connections whose request has not come yet; then the oldest is closed
 PATIENCE = 10.0  # seconds for it to come
 DRAINING = 10.0  # seconds that running commands get when the process ends
 CHECKED = 60.0  # seconds after which it is looked whether the socket is still this process's
@@ -101,7 +101,7 @@ class Supervisor:
         self._identity = places.identity()
         self._children: dict[int, _Child] = {}
         self._models: dict[str, _Model] = {}
-        self._asking: set[_Asking] = set()
+        self._asking: dict[_Asking, None] = {}  # the oldest first
         self._services = list(services)
         self._service_pids: dict[int, Service] = {}
         self._indexes: dict[str, float] = {}
@@ -182,14 +182,22 @@ class Supervisor:
             return
         busy = sum(child.busy for child in self._children.values())
         waiting = len(self._children) - busy
-        for _ in range(min(SPARES - waiting, MOST_COMMANDS - busy - waiting)):
-            self._add_spare()
+        try:
+            for _ in range(min(SPARES - waiting, MOST_COMMANDS - busy - waiting)):
+                self._add_spare()
+        except OSError as error:  # of files, processes or memory: until a command has ended
+            log.warning("no process for the next command: %s", error)
 
     def _add_spare(self) -> None:
         notes, end = os.pipe()
         os.set_blocking(notes, False)
-        pid = self._fork(lambda: self._run_one(end), keep=(self._listening.commands, end))
-        os.close(end)
+        try:
+            pid = self._fork(lambda: self._run_one(end), keep=(self._listening.commands, end))
+        except OSError:
+            os.close(notes)
+            raise
+        finally:
+            os.close(end)
         child = self._children[notes] = _Child(pid, notes)
         self._selector.register(notes, selectors.EVENT_READ, lambda: self._note(child))
 
@@ -248,12 +256,14 @@ class Supervisor:
             connection, _ = self._listening.control.accept()
         except OSError:
             return
-        if places.peer(connection) != os.geteuid() or len(self._asking) >= MOST_ASKING:
+        if places.peer(connection) != os.geteuid():
             connection.close()
             return
+        if len(self._asking) >= MOST_ASKING:
+            self._drop(next(iter(self._asking))).close()
         connection.setblocking(False)
         asking = _Asking(connection)
-        self._asking.add(asking)
+        self._asking[asking] = None
         self._selector.register(connection, selectors.EVENT_READ, lambda: self._read(asking))
 
     def _read(self, asking: _Asking) -> None:
@@ -283,7 +293,7 @@ class Supervisor:
             connection.close()
 
     def _drop(self, asking: _Asking) -> socket.socket:
-        self._asking.discard(asking)
+        self._asking.pop(asking, None)
         self._selector.unregister(asking.connection)
         return asking.connection
 

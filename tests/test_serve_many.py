@@ -1,0 +1,129 @@
+"""Many clients at once: searches, and thousands of connections that ask nothing."""
+
+from __future__ import annotations
+
+import os
+import resource
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, suppress
+from http.client import HTTPConnection
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from support import COMMAND, Run, wait_until
+from warm_process import status, warm_process
+
+import qrank as package
+
+if os.name == "nt":
+    pytest.skip("it does not run on Windows", allow_module_level=True)
+
+Qrank = Callable[..., Run]
+FILES = 256  # descriptors that the server may have
+
+
+@pytest.fixture
+def environment(environment: dict[str, str], tmp_path: Path) -> dict[str, str]:
+    (tmp_path / "run").mkdir(mode=0o700)
+    return environment | {
+        "XDG_RUNTIME_DIR": str(tmp_path / "run"),
+        "XDG_STATE_HOME": str(tmp_path / "state"),
+    }
+
+
+@pytest.fixture
+def db(tmp_path: Path) -> Path:
+    (tmp_path / "tide.md").write_text("# Tide\n\nThe tide comes in twice a day.\n")
+    with package.Index(tmp_path / "i.db") as index:
+        index.add(tmp_path / "tide.md")
+    return tmp_path / "i.db"
+
+
+def files_open(pid: int) -> int:
+    return sum(1 for _ in Path(f"/proc/{pid}/fd").iterdir())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="it looks into /proc")
+def test_searches_of_eight_clients_leave_nothing_behind(
+    environment: dict[str, str], qrank: Qrank, db: Path
+) -> None:
+    def search(number: int) -> Run:
+        return qrank("search", "--db", db, f"tide {number}", "-l", "--debug")
+
+    with warm_process(environment) as process:
+        search(0)  # the models are loaded
+        models = [model["pid"] for model in status(environment)["models"]]
+        before = [files_open(pid) for pid in (process.pid, *models)]
+        with ThreadPoolExecutor(8) as threads:
+            runs = list(threads.map(search, range(1, 81)))
+        assert {(run.returncode, run.stdout, run.stderr) for run in runs} == {(0, "tide.md\n", "")}
+        told = status(environment)
+        assert told["commands"] >= 81
+        assert [model["pid"] for model in told["models"]] == models
+        wait_until(lambda: [files_open(pid) for pid in (process.pid, *models)] <= before)
+
+
+def limited() -> None:
+    resource.setrlimit(resource.RLIMIT_NOFILE, (FILES, FILES))
+
+
+@pytest.fixture
+def served(environment: dict[str, str], tmp_path: Path) -> Iterator[Path]:
+    """A server of HTTP, too, with few descriptors; its log."""
+    pytest.importorskip("starlette", reason="needs the extra qrank[http]")
+    pytest.importorskip("uvicorn", reason="needs the extra qrank[http]")
+    log = tmp_path / "log"
+    with warm_process(environment, "--http", "0", log=log, before=limited):
+        yield log
+
+
+def asked(environment: dict[str, str], db: Path) -> tuple[int, str, int]:
+    """The status and the output of a search by the command line, and the status of one by HTTP."""
+    told = status(environment)
+    command = [COMMAND, "search", "--db", db, "tide", "--mode", "bm25", "-l"]
+    run = subprocess.run(command, env=environment, capture_output=True, cwd=db.parent, check=False)
+    url = urlsplit(told["http"])
+    connection = HTTPConnection(url.hostname or "", url.port, timeout=120)
+    headers = {"Authorization": f"Bearer {Path(told['token_file']).read_text().strip()}"}
+    connection.request("GET", f"/v1/status?db={db}", headers=headers)
+    answer = connection.getresponse().status
+    connection.close()
+    return run.returncode, run.stdout.decode(), answer
+
+
+def test_more_connections_than_descriptors_stop_nobody(
+    environment: dict[str, str], db: Path, served: Path
+) -> None:
+    """Silent ones and half-begun ones, on HTTP and both sockets; while they are open and after."""
+    told = status(environment)
+    url = urlsplit(told["http"])
+    path = Path(told["socket"])
+    places = [(socket.AF_INET, (url.hostname, url.port))]
+    places += [(socket.AF_UNIX, str(path.with_suffix(end))) for end in (".control", ".sock")]
+    for family, place in places:
+        with ExitStack() as stack:
+            for number in range(3 * FILES):
+                connection = stack.enter_context(socket.socket(family))
+                connection.setblocking(family == socket.AF_INET)
+                with suppress(OSError):  # refused, as it may be
+                    connection.connect(place)
+                    connection.send(b"GET / HT" if number % 2 else b"")
+            if family == socket.AF_INET:
+                assert asked(environment, db) == (0, "tide.md\n", 200)
+            else:  # status itself may find no room; a search runs without the process then
+                run = subprocess.run(
+                    [COMMAND, "search", "--db", db, "tide", "--mode", "bm25", "-l"],
+                    env=environment,
+                    cwd=db.parent,
+                    capture_output=True,
+                    check=False,
+                )
+                assert (run.returncode, run.stdout) == (0, b"tide.md\n"), run
+        wait_until(lambda: status(environment)["running"])
+        assert asked(environment, db) == (0, "tide.md\n", 200)
+    assert "Too many open files" not in served.read_text()
