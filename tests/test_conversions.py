@@ -15,9 +15,12 @@ from modernbert_folder import EXPECTED as MODERNBERT
 from modernbert_folder import publish
 from support import PARITY, Run, complaint, distance
 
+from qrank.errors import ModelError
+from qrank.inference.loading import load_embedder
 from qrank.llama.embedder import LlamaEmbedder
-from qrank.llama.gguf import Kind, read_header
+from qrank.llama.gguf import Kind, read_header, sha256
 from qrank.llama.token_types import typed_inputs
+from qrank.models import registry
 from qrank.models.convert import convert
 from qrank.settings import ANYWHERE
 
@@ -116,6 +119,31 @@ def test_an_embedder_without_pooling_is_used_when_it_is_named_so(
     assert qrank("index", "--embed-model", "mine", tmp_path).returncode == 0
     out = qrank("embed", "--embed-model", "mine", stdin="a tide\n").lines()
     assert out == qrank("embed", "--embed-model", PARITY / "embed.gguf", stdin="a tide\n").lines()
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_an_embedder_without_pooling_is_used_when_the_registry_names_its_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, known: bool
+) -> None:
+    """By its content alone: it has another name, and lies elsewhere."""
+    path = rewrite(PARITY / "embed.gguf", tmp_path / "m.gguf", {"qwen3.pooling_type": None})
+    named = {"source": "hf:a/b/c.gguf", "quantization": "F32", "bytes": path.stat().st_size}
+    digest = sha256(path) if known else "0" * 64
+    entry = {"alias": "theirs", "pooling": "last", "files": [named | {"sha256": digest}]}
+    lines = registry._packaged()
+    more = {**lines, "embedder": [*lines["embedder"], entry]}
+    monkeypatch.setattr(registry, "_packaged", lambda: more)
+    choice = registry.Registry().resolve(registry.Role.embedder, str(path))
+    if not known:
+        with pytest.raises(ModelError, match="not an embedder"):
+            load_embedder(choice, ANYWHERE)
+        return
+    embedder = load_embedder(choice, ANYWHERE)
+    cases = EXPECTED["embed_doc"]
+    vectors = embedder.documents([case["text"] for case in cases]).vectors
+    embedder.close()
+    for vector, case in zip(vectors, cases, strict=True):
+        assert float(vector @ np.array(case["vec"])) >= 0.9999
 
 
 def swapped(arrays: Arrays) -> Arrays:
