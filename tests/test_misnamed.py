@@ -5,11 +5,12 @@ from __future__ import annotations
 import gzip
 import io
 import re
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support import Run, complaint
+from support import Run, complaint, extract
 
 from qrank.errors import NoTextError
 from qrank.ingest.extract import documents, format_of, is_isolated
@@ -86,3 +87,42 @@ def test_misnamed_files_are_indexed(qrank: Qrank, tmp_path: Path) -> None:
     shown = qrank("status", "notes/report.png", "--db", "i.db").stdout
     assert "as docx" in shown
     assert "binary file" in complaint(qrank("chunks", "notes/picture.jpg"))
+
+
+def test_tables_under_the_suffix_of_excel_in_any_encoding() -> None:
+    for data in (
+        "Größe;Stück\nkestrel;5\n".encode("cp1252"),
+        "Größe\tStück\nkestrel\t5\n".encode("utf-16"),
+    ):
+        assert extract("a.xls", data).text == "Größe: kestrel\nStück: 5"
+
+
+def test_spreadsheets_in_xml_of_2003() -> None:
+    space = "urn:schemas-microsoft-com:office:spreadsheet"
+    data = (
+        f'<?xml version="1.0"?><?mso-application progid="Excel.Sheet"?><Workbook xmlns="{space}" '
+        f'xmlns:ss="{space}"><DocumentProperties xmlns="o"><Title>Birds</Title>'
+        '</DocumentProperties><Worksheet ss:Name="May"><Table><Row><Cell><Data ss:Type="String">'
+        'kestrel</Data><Comment><Data>On dunlins</Data></Comment></Cell><Cell ss:Index="4">'
+        '<Data ss:Type="DateTime">2024-05-02T00:00:00.000</Data></Cell></Row></Table></Worksheet>'
+        '<Worksheet ss:Name="June"><Table><Row><Cell><Data ss:Type="Number">5</Data></Cell></Row>'
+        "</Table></Worksheet></Workbook>"
+    )
+    may, june = documents(io.BytesIO(data.encode()), "a.xls")
+    assert may.text.split("\n\n") == ["kestrel |  | 2024-05-02", "On dunlins"]
+    assert (may.title, may.blocks[0].page, may.blocks[0].heading) == ("Birds", 1, ("May",))
+    assert (june.text, june.blocks[0].heading) == ("5", ("June",))
+
+
+def test_office_files_whose_parts_are_named_with_backslashes() -> None:
+    with zipfile.ZipFile(FILES / "water.docx") as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        for name, data in parts.items():
+            info = zipfile.ZipInfo("x")
+            info.filename = name.replace("/", "\\")
+            archive.writestr(info, data)
+    document = extract("a.docx", out.getvalue())
+    assert document.text == extract("a.docx", (FILES / "water.docx").read_bytes()).text
+    assert extract("a", out.getvalue()).text == document.text

@@ -141,6 +141,7 @@ _COMPOUND = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"  # files of Microsoft Office bef
 _CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
 # What is never plain text itself, though plain text is found under its suffixes (exports, say).
 _NEVER_PLAIN = ("pdf", "docx", "pptx", "sheet", "odf", "rtf", "outlook", "epub")
+_WIDE = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _ELSE_PLAIN = ("jsonl", "subtitles", "mail", "mbox", "gettext", "bibtex", "calendar", "contacts")
 MBOX = re.compile(rb"From \S.{0,80} \d\d?:\d\d(?::\d\d)? .{0,40}\r?\n")  # RFC 4155
 _ALONE = re.compile(r"\r(?!\n)")
@@ -211,6 +212,8 @@ def _format(suffix: str, head: bytes, file: BinaryIO | None) -> Format | None:
     if sure and not (is_office and looked_into):
         return sure
     is_plain = looks_text(head)
+    if known is not None and known.name in _NEVER_PLAIN:  # in any encoding
+        is_plain = is_plain or head.startswith(_WIDE) or not _CONTROL.search(head or b"\0")
     if suffix in _UNREAD:
         return _sniffed(head) or (TEXT if is_plain and suffix not in _MARKED_UP else None)
     if known is None:
@@ -371,7 +374,7 @@ def _is_mail(head: bytes) -> bool:
 
 def _zipped(file: BinaryIO) -> Format | None:
     try:
-        names = zipfile.ZipFile(file).namelist()[:1000]
+        names = [name.replace("\\", "/") for name in zipfile.ZipFile(file).namelist()[:1000]]
     except (zipfile.BadZipFile, NotImplementedError, ValueError):
         names = []
     file.seek(0)

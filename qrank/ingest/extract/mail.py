@@ -31,7 +31,7 @@ MAX_ATTACHED = 64 << 20  # bytes of a file's attachments that are read
 MAX_STUB = 60  # words of a plain text that stands for one that it does not hold
 _COMMIT = re.compile(rb"From [0-9a-f]{40} ")  # git format-patch
 _HEADER_LINE = re.compile(rb"[!-9;-~]+:|>From ")
-_COUNTED = re.compile(rb"(\d{1,10})[ \t]*\n(?=[!-9;-~]+:)")
+_COUNTED = re.compile(rb"(\d{2,10})[ \t]*\n(?=[A-Za-z][\w-]*:)")
 _WORDS = re.compile(r"\w{2,}")
 _ADDRESS = re.compile(r"https?:\S+|\S+@\S+")
 _PGP_MESSAGE = re.compile(

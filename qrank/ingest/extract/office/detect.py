@@ -8,7 +8,7 @@ from typing import BinaryIO
 
 from qrank.errors import ExtractError, NoTextError
 from qrank.ingest.extract import archive, documents
-from qrank.ingest.extract.office import protected
+from qrank.ingest.extract.office import excel_xml, protected
 from qrank.ingest.extract.office.older.compound import MAGIC, Compound
 from qrank.results import Document
 from qrank.settings import Reading
@@ -100,11 +100,14 @@ def _reader(head: bytes, file: BinaryIO) -> str | None:
     if head.startswith(b"PK"):
         try:
             names = archive.open_zip(file).namelist()[:1000]
+            names = [name.replace("\\", "/") for name in names]
         except ExtractError:  # (whoever reads it will say so)
             return None
         for mark, module in _PARTS.items():
             if any(name.startswith(mark) for name in names):
                 return module
+    elif excel_xml.NAMESPACE in head and start.startswith(b"<?xml"):
+        return "office.excel_xml"
     elif b"office:document" in head and start.startswith(b"<"):
         return "office.odf"
     elif start.startswith((b"<!doctype html", b"<html", b"mime-version:")):

@@ -77,8 +77,8 @@ class Package:
         self._archive = archive.open_zip(file)
         if said := archive.cut_off(self._archive):
             self.missed.add(said)
-        # (Names of parts are equal whatever their case.)
-        self._names = {name.lower(): name for name in self._archive.namelist()}
+        # (Names of parts are equal whatever their case; some programs write them with \\.)
+        self._names = {name.lower().replace("\\", "/"): name for name in self._archive.namelist()}
 
     def main(self, usual: str) -> str:
         """The name of the part that the file is about. Raises ExtractError."""
@@ -86,7 +86,7 @@ class Package:
             if relation.kind == "officeDocument" and self.has(relation.target):
                 return relation.target
         if not self.has(usual):
-            archive.read(self._archive, usual)
+            archive.read(self._archive, usual)  # (which says that it is missing)
         return usual
 
     def has(self, name: str) -> bool:
@@ -95,15 +95,22 @@ class Package:
 
     def names(self, folder: str) -> list[str]:
         """The parts below a folder, in order."""
-        return [name for name in self._names.values() if name.startswith(folder)]
+        return [
+            name.replace("\\", "/")
+            for folded, name in self._names.items()
+            if folded.startswith(folder.lower())
+        ]
+
+    def _own(self, name: str) -> str:
+        return self._names.get(name.lower(), name)
 
     def data(self, name: str) -> bytes:
         """A part's content. Raises ExtractError when it is missing or damaged."""
-        return archive.read(self._archive, self._names.get(name.lower(), name))
+        return archive.read(self._archive, self._own(name))
 
     def open(self, name: str) -> IO[bytes]:
         """A part, to be read piece by piece."""
-        return self._archive.open(self._names.get(name.lower(), name))
+        return self._archive.open(self._own(name))
 
     def root(self, name: str) -> _Element:
         """A part's XML. Raises ExtractError when it is missing or damaged."""

@@ -1,0 +1,53 @@
+"""SpreadsheetML 2003, which programs save as .xls or .xml: a sheet is a page, a row a line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, BinaryIO
+
+from qrank.ingest.extract import archive
+from qrank.ingest.extract.building import Builder, one_line
+from qrank.ingest.extract.office import cells
+from qrank.ingest.extract.office.package import attribute, child, local
+from qrank.results import Document
+
+if TYPE_CHECKING:
+    from lxml.etree import _Element
+
+NAMESPACE = b"urn:schemas-microsoft-com:office:spreadsheet"
+
+
+def extract(file: BinaryIO) -> Iterator[Document]:
+    """Yield the sheets, long ones in stretches. Raises ExtractError for what is no XML."""
+    root = archive.parse_xml(file.read(archive.MAX_XML + 1), "workbook")
+    named = child(root, "DocumentProperties", "Title")
+    title = "" if named is None else named.text or ""
+    for number, sheet in enumerate(root.iterfind("{*}Worksheet"), 1):
+        builder = Builder()
+        builder.page(number)
+        builder.headings(attribute(sheet, "Name"))
+        comments: list[str] = []
+        for document in cells.documents(builder, _rows(sheet, comments)):
+            yield document._replace(title=title)
+        for text in comments:
+            builder.paragraph(text)
+        yield builder.document(title)
+
+
+def _rows(sheet: _Element, comments: list[str]) -> Iterator[list[str]]:
+    """The texts of the cells of each row, an empty one for a gap; comments: where those go."""
+    for row in sheet.iter("{*}Row"):
+        texts: list[str] = []
+        for cell in row:
+            if local(cell) != "Cell":
+                continue
+            index = attribute(cell, "Index")
+            if index.isdecimal() and int(index[:6]) > len(texts) + 1:
+                texts.append("")
+            for part in cell:
+                said = one_line("".join(map(str, part.itertext())))
+                if local(part) == "Comment":
+                    comments.append(said)
+                elif local(part) == "Data":
+                    texts.append(said.removesuffix("T00:00:00.000"))
+        yield texts
