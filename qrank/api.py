@@ -181,6 +181,7 @@ class Index(Filling):
             stale=require_choice("stale", stale, Stale),
             filter=self._filter(filter),
             matcher=matcher(text_list("regex", regex), text_list("literal", literal)),
+            calibrated=len(texts) == 1,
         )
         helps = self._search_models.reranker_helps
         reranks = mode is Mode.hybrid and helps(self._open()) if rerank is None else rerank

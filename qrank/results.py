@@ -254,12 +254,13 @@ class IndexedChunk:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result(IndexedChunk):
-    """One ranked chunk of an answer."""
+    """One ranked chunk of an answer. calibrated: whether score is a probability of relevance."""
 
     rank: int
     score: float
     score_kind: str
     scores: Scores
+    calibrated: bool = False
     matches: list[tuple[int, int]] = field(default_factory=list)  # of query words, in the text
     copies: list[Copy] = field(default_factory=list)  # near copies, which are no results
     index: str | None = None  # the index file it is from, where several were searched

@@ -40,9 +40,9 @@ Object = dict[str, Any]
 Terms = Mapping[str, Mapping[str, float]]  # by result id, what each term adds to BM25
 DIGITS = 4  # significant ones, of scores and times
 RESULT_FIELDS = (  # in this order
-    *("rank", "score", "score_kind", "id", "path", "member", "collection", "title", "heading"),
-    *("start_line", "end_line", "start_byte", "end_byte", "page", "text", "fields", "ocr"),
-    *("stale", "hash", "matches", "copies", "scores", "index"),
+    *("rank", "score", "score_kind", "calibrated", "id", "path", "member", "collection", "title"),
+    *("heading", "start_line", "end_line", "start_byte", "end_byte", "page", "text", "fields"),
+    *("ocr", "stale", "hash", "matches", "copies", "scores", "index"),
 )
 
 

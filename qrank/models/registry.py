@@ -18,6 +18,7 @@ from qrank.urls import is_url, parse_all
 
 _HERE = Path(__file__).parent
 AUTO = "auto"
+PACKAGED = "registry.toml"
 
 
 class Role(StrEnum):
@@ -76,6 +77,7 @@ class Entry:
     preference: int = -1
     fusion_weight: float = 0.5
     unrelated: float | None = None
+    calibration: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     rerank_weight: float = 1.0
     not_behind: tuple[str, ...] = ()
     dims: int | None = None
@@ -136,7 +138,7 @@ class ModelChoice:
 
 @cache
 def _packaged() -> Mapping[str, list[dict[str, Any]]]:
-    return tomllib.loads((_HERE / "registry.toml").read_text("utf-8"))
+    return tomllib.loads((_HERE / PACKAGED).read_text("utf-8"))
 
 
 class Registry:
@@ -152,7 +154,7 @@ class Registry:
         Raises InputError when a config file has an entry that makes no sense.
         """
         known = {
-            (role, line["alias"]): _entry(role, line, "registry.toml")
+            (role, line["alias"]): _entry(role, line, PACKAGED)
             for role in Role
             for line in _packaged()[role]
         }
@@ -233,6 +235,7 @@ class Registry:
             repository="",
             server=url,
             preference=-1,
+            calibration={},
         )
 
     def _same_file(self, role: Role, path: Path) -> Entry | None:
@@ -278,7 +281,8 @@ def how_to_install(entry: Entry, name: str = "") -> str:
     return f"get it with: qrank models pull {name or entry.alias}"
 
 
-_FIELDS = {f.name for f in fields(Entry)} - {"role", "bundled"}
+_PACKAGED_ONLY = {"bundled", "calibration"}
+_FIELDS = {f.name for f in fields(Entry)} - {"role"} - _PACKAGED_ONLY
 
 
 def _entry(role: Role, line: Mapping[str, Any], origin: str) -> Entry:
@@ -290,7 +294,7 @@ def _entry(role: Role, line: Mapping[str, Any], origin: str) -> Entry:
         where = "server" if is_url(str(source)) else "files"
         table.setdefault(where, source if where == "server" else [{"source": source}])
     try:
-        unknown = table.keys() - _FIELDS - {"bundled"}
+        unknown = table.keys() - _FIELDS - (_PACKAGED_ONLY if origin == PACKAGED else set())
         if not isinstance(alias, str) or not alias or unknown:
             known = ", ".join(sorted(_FIELDS | {"source"}))
             raise InputError(

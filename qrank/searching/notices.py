@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 FEW = 1 / 3  # of a query's words, at most, that a result far off has
 WEAK = 0.1  # P(yes), of a reranker that decides alone, below which a best result is a poor one
+DOUBTFUL = 0.3  # probability of relevance below which a best result is a poor one
 _OPTIONS = {
     "collections": "collection",
     "types": "type",
@@ -69,7 +70,17 @@ def _why_weak(store: Store, answer: Answer) -> str:
     best = answer.results[0].scores.rerank
     if _decides(best) and best.p_yes < WEAK:
         return f"weak results: the reranker scores even the best one {best.p_yes:.2f} of 1"
-    return ""
+    return _doubt(answer)
+
+
+def _doubt(answer: Answer) -> str:
+    """That results are probably not relevant, where their scores tell."""
+    best = answer.results[0].score
+    if not answer.results[0].calibrated or best >= DOUBTFUL:
+        return ""
+    if answer.terms and not any(result.scores.bm25 for result in answer.results):
+        return "weak results: no result contains a word of the query; these are nearest by meaning"
+    return f"weak results: even the best one is probably not relevant (score {best:.2f})"
 
 
 def far_off(store: Store, models: Registry, answer: Answer) -> str:

@@ -24,6 +24,7 @@ from qrank.results import (
     StoredChunk,
 )
 from qrank.searching.asked.synonyms import marked, widened
+from qrank.searching.calibration import calibrate, odds_for
 from qrank.searching.definitions import defines, symbol
 from qrank.searching.freshness import is_stale, limited
 from qrank.searching.fusion import fuse, shifts
@@ -68,6 +69,7 @@ class Query:
     matcher: Callable[[str], list[tuple[int, int]]] | None = None  # where a text must match
     copies: bool = True  # whether near copies of a result are results of their own
     cached: bool = True  # whether the models' answers may come from, and go to, the cache
+    calibrated: bool = False  # whether scores are probabilities of relevance, where they can be
 
     def __post_init__(self) -> None:
         """Raises ValueError for a number that makes no sense, TypeError for what is none."""
@@ -155,8 +157,14 @@ def search(
         for rank, candidate in enumerate(found, 1):
             candidate.scores.fused = StageScore(rank, candidate.final)
 
+    reranker = models.reranker() if rerank and found else None
+    odds = odds_for(semantic, reranker) if query.calibrated and query.mode is Mode.hybrid else None
+    chunks = store.count_chunks(EVERYTHING) if odds else 0
+
     def settle(found: list[Candidate]) -> None:
-        if query.min_score is not None and answer.reranked:
+        if odds:
+            calibrate(found, odds, len({*parsed.terms, *parsed.prefixes}), chunks)
+        elif query.min_score is not None and answer.reranked:
             found = found[: answer.reranked]  # a threshold on relevance says nothing of a fused one
         found = select(found, query, folding)
         first = 1 + query.offset
@@ -178,11 +186,10 @@ def search(
             settle(ordered([replace(c, scores=replace(c.scores)) for c in found]))
             draft(answer)
 
-    if rerank and found:
+    if reranker:
         from qrank.searching.reranking import reranked
 
         with clock.stage("rerank", min(query.candidates, len(found))):
-            reranker = models.reranker()
             show(found)
             found = reranked(
                 models.cache, found, query, parsed.for_models, reranker, answer, clock, show
@@ -260,7 +267,7 @@ def select(
     """The results among the candidates: what the query's min_score, per_file, stale and limit
     leave; those with near copies name them."""
     if query.min_score is not None:
-        candidates = [c for c in candidates if c.final >= query.min_score]
+        candidates = [c for c in candidates if c.score >= query.min_score]
     if folding:
         candidates = [
             replace(first, copies=[copy_of(other.chunk) for other in others])
@@ -433,6 +440,7 @@ def _candidates(
                 named=i in best,
             ),
             score,
+            cosine=cosines.get(i),
         )
         for i, score in final.items()
         if i in chunks and (i in best or i not in names or score)

@@ -19,12 +19,20 @@ T = TypeVar("T")
 
 @dataclass(slots=True)
 class Candidate:
-    """A chunk on its way to being a result; final is the score that orders it."""
+    """A chunk on its way to being a result; final is the score that orders it; cosine: to the
+    query, also where it is not among the nearest; relevance: its probability, where it is known."""
 
     chunk: StoredChunk
     scores: Scores
     final: float
     copies: list[Copy] = field(default_factory=list)  # near copies that are lower down
+    cosine: float | None = None
+    relevance: float | None = None
+
+    @property
+    def score(self) -> float:
+        """What is shown as its score."""
+        return self.final if self.relevance is None else self.relevance
 
 
 def result_of(
@@ -34,14 +42,18 @@ def result_of(
     terms: Collection[str] = (),
     matcher: Callable[[str], list[tuple[int, int]]] | None = None,
 ) -> Result:
-    """A candidate as the result of that rank; kind: what its score is, unless reranked; terms:
-    those of the query; matcher: what its text has to match."""
+    """A candidate as the result of that rank; kind: what its score is, unless it was reranked or
+    calibrated; terms: those of the query; matcher: what its text has to match."""
     text = candidate.chunk.chunk.text
+    calibrated = candidate.relevance is not None
+    if candidate.scores.rerank:
+        kind = "rerank"
     spans = matches(text, terms)
     return Result(
         rank=rank,
-        score=candidate.final,
-        score_kind="rerank" if candidate.scores.rerank else kind,
+        score=candidate.score,
+        score_kind="relevance" if calibrated else kind,
+        calibrated=calibrated,
         scores=candidate.scores,
         copies=candidate.copies,
         matches=sorted({*spans, *matcher(text)}) if matcher else spans,
