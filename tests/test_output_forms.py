@@ -233,10 +233,10 @@ def test_several_queries_are_fused(qrank: Qrank, sample_db: Path) -> None:
     assert "not both" in complaint(qrank(*base, "-e", first, second))
     # Reranked: a passage has its best relevance to either.
     words = ("search", "--db", sample_db, "--candidates", "5", "--jsonl", "-n", "3")
-    one = {h["id"]: h["score"] for h in qrank(*words, first).lines()}
-    two = {h["id"]: h["score"] for h in qrank(*words, second).lines()}
+    one = {h["id"]: h["scores"]["rerank"]["score"] for h in qrank(*words, first).lines()}
+    two = {h["id"]: h["scores"]["rerank"]["score"] for h in qrank(*words, second).lines()}
     hits = qrank(*words, "-e", first, "-e", second).lines()
-    assert {h["score_kind"] for h in hits} == {"rerank"}
+    assert {(h["score_kind"], h["calibrated"]) for h in hits} == {("rerank", False)}
     for hit in hits:
         expected = [s for s in (one.get(hit["id"]), two.get(hit["id"])) if s is not None]
         assert not expected or hit["score"] >= max(expected) - 1e-4
