@@ -37,6 +37,7 @@ from qrank.store import open_store
 from qrank.store.cache import Cache
 
 SHOWN = 10  # results of a query that are learnt from, and measured
+RIDGE = 0.3  # holds the weights of standardised evidence near 0 where there is little to learn from
 READ = 30  # candidates that the reranker reads
 STEP = 10  # queries of each set in turn, so that collecting can be stopped at any time
 FIELDS = (  # sets of one field may answer each other's queries
@@ -155,7 +156,7 @@ class Shown:
         self.set, self.kind, self.query = row["set"], row["kind"], row["query"]
         made = [_candidate(*each) for each in row["candidates"]]
         if rerank_weight is not None:
-            made = made[:READ]
+            made = [c for c in made if c.scores.rerank]
             low = min((0.0, *(c.final for c in made)))
             span = max((c.final for c in made), default=0.0) - low or 1.0
             for c in made:
@@ -187,19 +188,29 @@ def _candidate(
 
 
 def fit(shown: list[Shown]) -> dict[str, float]:
-    """The weights that make what was judged most likely: logistic regression by Newton's method,
-    each set weighing the same, each query of it the same."""
-    names = list(shown[0].evidence[0])
+    """The weights that make what was judged most likely, each set weighing the same, each query of
+    it the same. No evidence counts against relevance: what would is left out."""
+    names, weights = list(shown[0].evidence[0]), _fit(shown, list(shown[0].evidence[0]))
+    while min(weights[name] for name in names) < 0:
+        names.remove(min(names, key=lambda name: weights[name]))
+        weights = _fit(shown, names)
+    return dict.fromkeys(["base", *shown[0].evidence[0]], 0.0) | weights
+
+
+def _fit(shown: list[Shown], names: list[str]) -> dict[str, float]:
+    """Logistic regression by Newton's method on this evidence alone."""
     counts = {one.set: sum(other.set == one.set for other in shown) for one in shown}
     rows, labels, shares = [], [], []
     for one in shown:
         for known, relevant in zip(one.evidence, one.relevant, strict=True):
-            rows.append([1.0, *known.values()])
+            rows.append([1.0, *(known[name] for name in names)])
             labels.append(relevant)
             shares.append(1 / counts[one.set] / len(one.evidence))
     x, y, share = np.array(rows), np.array(labels), np.array(shares) / sum(shares) * len(rows)
-    weights = np.zeros(len(names) + 1)
-    ridge = np.diag([0.0, *[1.0] * len(names)])
+    mean, spread = x.mean(0), x.std(0)
+    mean[0], spread[0] = 0.0, 1.0
+    x = (x - mean) / spread
+    weights, ridge = np.zeros(len(names) + 1), np.diag([0.0, *[RIDGE] * len(names)])
     for _ in range(50):
         p = 1 / (1 + np.exp(-x @ weights))
         slope = x.T @ (share * (y - p)) - ridge @ weights
@@ -207,6 +218,8 @@ def fit(shown: list[Shown]) -> dict[str, float]:
         weights += step
         if abs(step).max() < 1e-9:
             break
+    weights /= spread
+    weights[0] -= weights[1:] @ mean[1:]
     return dict(zip(["base", *names], (round(float(w), 3) for w in weights), strict=True))
 
 

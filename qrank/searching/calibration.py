@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 ALONE = "alone"  # the weights for candidates that no reranker has read
 CERTAIN = 1e-3  # P(yes) is taken to be at least so far from 0 and 1
+ENOUGH = 4.0
 _K1 = 1.2  # FTS5's: a word that stands very often in a chunk counts (1 + K1) times its idf
 Weights = Mapping[str, float]
 
@@ -55,17 +56,21 @@ def evidence(
     """What is known of each candidate, by its name in the registry.
 
     cosine: of its vector to the query's; where it has none, the lowest of the others.
-    words: its BM25 score as a share of what it would be if it had all of the query's terms, each
-    often, and nothing else in the index had them.
+    words: the square root of its BM25 score's share of what it would be if the chunk had all of
+    the query's terms, each often, and nothing else in the index had them.
+    amount: its BM25 score in logarithms of the number of chunks, which is about what a rare word
+    brings: two words that match tell less than many. No more than ENOUGH.
     place: the score that orders the candidates. p_yes: the reranker's answer as log odds.
     """
     lowest = min((c.cosine for c in candidates if c.cosine is not None), default=0.0)
-    highest = (1 + _K1) * terms * math.log(1 + chunks)
+    rare = math.log(1 + chunks)
     for candidate in candidates:
-        bm25, reranked = candidate.scores.bm25, candidate.scores.rerank
+        found, reranked = candidate.scores.bm25, candidate.scores.rerank
+        amount = max(0.0, found.score) / rare if found and rare else 0.0
         known = {
             "cosine": lowest if candidate.cosine is None else candidate.cosine,
-            "words": bm25.score / highest if bm25 and highest else 0.0,
+            "words": math.sqrt(amount / (1 + _K1) / terms) if terms else 0.0,
+            "amount": min(amount, ENOUGH),
             "place": candidate.final,
         }
         if reranked:
