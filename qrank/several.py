@@ -256,7 +256,7 @@ def _by_relevance(answers: Sequence[Answer]) -> list[Result]:
     unread.sort(key=_in_turn)
     scores = [1 / (K + rank) for rank in sorted(result.rank for result in unread)]
     return head + [
-        replace(each, score=min(lowest, score), score_kind="fused")
+        replace(each, score=min(lowest, score), score_kind="fused", calibrated=False)
         for each, score in zip(unread, scores, strict=True)
     ]
 

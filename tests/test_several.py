@@ -43,6 +43,7 @@ def test_results_of_several_indexes_say_which_and_come_once(
         assert [r["rank"] for r in results] == [1, 2, 3]
         scores = [r["score"] for r in results]
         assert scores == sorted(scores, reverse=True)
+        assert {r["calibrated"] for r in results} == {False}
     shown = qrank("search", "steep", *two, "--mode", "bm25").stdout
     assert "tea.md:1-3  [own.db]" in shown
     assert "coffee.md:1-3  [work.db]" in shown
