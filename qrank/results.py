@@ -191,8 +191,7 @@ class StageScore:
 
 @dataclass(frozen=True, slots=True)
 class RerankScore:
-    """How relevant the reranker finds a chunk, 0 to 1. score: what ordered it; p_yes: the
-    model's answer alone, which is the same unless the model has a share below 1."""
+    """How relevant the reranker finds a chunk. score: what ordered it; p_yes: its answer alone."""
 
     score: float
     p_yes: float

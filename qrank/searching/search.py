@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from qrank.analysis.names import asks_for, name_key
@@ -158,7 +159,9 @@ def search(
             candidate.scores.fused = StageScore(rank, candidate.final)
 
     reranker = models.reranker() if rerank and found else None
-    odds = odds_for(semantic, reranker) if query.calibrated and query.mode is Mode.hybrid else None
+    # An engine's BM25 is another than the one that the weights were learnt of.
+    known = query.calibrated and query.mode is Mode.hybrid and isinstance(store.path, Path)
+    odds = odds_for(semantic, reranker) if known else None
     chunks = store.count_chunks(EVERYTHING) if odds else 0
 
     def settle(found: list[Candidate]) -> None:
