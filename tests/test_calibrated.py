@@ -13,7 +13,7 @@ from support import PARITY, SAMPLE, Run
 
 from qrank import Index
 from qrank.models.registry import Registry, Role
-from qrank.searching.calibration import ALONE, probability
+from qrank.searching.scores.calibration import ALONE, probability
 
 Qrank = Callable[..., Run]
 MADE_UP = ("xqzzy flurbin", "blorptang wuzzle", "zibqua nemuro fogaha", "qwxv", "mimsy borogoves")

@@ -2,7 +2,7 @@
 
 `collect` asks judged collections (BEIR folders) their queries, and others that they have no answer
 to, and keeps what each stage says of each candidate. `fit` learns the weights of
-qrank/searching/calibration.py from some of the sets, and prints them for
+qrank/searching/scores/calibration.py from some of the sets, and prints them for
 qrank/models/registry.toml, with their errors on the other sets.
 
 What was not judged counts as not relevant. A query without an answer is one of a collection of
@@ -26,11 +26,11 @@ from qrank.inference.cache import relevance
 from qrank.models.registry import Registry, Role
 from qrank.progress import Silent
 from qrank.results import Answer, Mode, RerankScore, StageScore
-from qrank.searching import calibration
 from qrank.searching.fusion import blend
 from qrank.searching.models import SearchModels
 from qrank.searching.query import parse
 from qrank.searching.reranking import _passage
+from qrank.searching.scores import calibration
 from qrank.searching.search import Clock, Query, _matching
 from qrank.settings import Placement
 from qrank.store import open_store

@@ -25,11 +25,11 @@ from qrank.results import (
     StoredChunk,
 )
 from qrank.searching.asked.synonyms import marked, widened
-from qrank.searching.calibration import calibrate, odds_for
 from qrank.searching.definitions import defines, symbol
 from qrank.searching.freshness import is_stale, limited
 from qrank.searching.fusion import fuse, shifts
 from qrank.searching.query import ParsedQuery, parse
+from qrank.searching.scores.calibration import calibrate, odds_for
 from qrank.searching.shown import Candidate, Folding, copy_of, result_of
 from qrank.searching.where import Fields
 from qrank.store.filters import EVERYTHING, Filter
