@@ -29,7 +29,7 @@ from qrank.results import Answer, Mode, RerankScore, StageScore
 from qrank.searching.fusion import blend
 from qrank.searching.models import SearchModels
 from qrank.searching.query import parse
-from qrank.searching.reranking import _passage
+from qrank.searching.reranking import _model_text
 from qrank.searching.scores import calibration
 from qrank.searching.search import Clock, Query, _matching
 from qrank.settings import Placement
@@ -76,10 +76,10 @@ class Asked:
         semantic = self._models.semantic(self._store, Mode.hybrid)
         answer = Answer(text, "hybrid", {"embed": None, "rerank": None}, [])
         found = _matching(
-            self._store, self._cache, query, parsed, semantic, answer, Clock(Silent())
+            self._store, self._cache, query, parsed, semantic, answer, Clock(Silent()), None
         )
         judged = self.data.judgements[name] if kind == "judged" else {}
-        texts = [_passage(candidate.chunk) for candidate in found[:READ]]
+        texts = [_model_text(candidate.chunk) for candidate in found[:READ]]
         p_yes: dict[int, float] = {}
         if model := self._reranker:
             for _, scores in relevance(self._cache, model.sha256, text, texts, model.use):
