@@ -120,7 +120,7 @@ FAR_OFF = "probably not relevant"
 def test_people_are_told_of_results_that_are_far_off(
     terminal: Callable[..., str], sample_db: Path, qrank: Qrank
 ) -> None:
-    words = ("search", "mortgage interest rates", "--no-rerank", "--db", sample_db)
+    words = ("search", "mortgage interest rates", "--exact", "--no-rerank", "--db", sample_db)
     assert FAR_OFF in terminal(*words)
     assert FAR_OFF not in terminal(*words, "--quiet")
     assert FAR_OFF not in terminal(*words[:1], "my faucet leaks", *words[2:])
