@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from itertools import pairwise
 
 from qrank.ingest.extract import BY_SUFFIX, suffix_of
 from qrank.results import StoredChunk
 
 _SYMBOL = re.compile(r"(?:[\w$]+(?:\.|::|->|#))*([^\W\d][\w$]*)(?:\(\))?")
+MAX_LINE = 300  # characters that are looked at as they stand
+MAX_PIECES = 20
 _KEYWORDS = (
     "class const def define enum fn fun func function impl interface let macro macro_rules! mod "
     "module namespace object package proc protocol record static struct sub trait type typedef "
@@ -36,8 +39,33 @@ def defines(stored: StoredChunk, name: str) -> bool:
         return True
     lines = [*stored.chunk.text.split("\n"), ""]
     return any(
-        _is_definition(line, name, follows) for line, follows in pairwise(lines) if name in line
+        _is_definition(piece, name, follows[:MAX_LINE])
+        for line, follows in pairwise(lines)
+        if name in line
+        for piece in _pieces(line, name)
     )
+
+
+def _pieces(line: str, name: str) -> Iterator[str]:
+    """A line; of a long one (what follows takes quadratic time) what is around the name each time.
+
+    >>> long = "def " + "a.b:" * 50_000 + "add();" * 50_000 + "function add(x){}"
+    >>> any(_is_definition(piece, "add") for piece in _pieces(long, "add"))
+    False
+    >>> any(_is_definition(piece, "x") for piece in _pieces(long + ";def x", "x"))
+    True
+    """
+    if len(line) <= MAX_LINE:
+        yield line
+        return
+    at = line.find(name)
+    for _ in range(MAX_PIECES):
+        if at < 0:
+            return
+        # (Where it is not the beginning of the line a sign says so.)
+        before = line[:at] if at <= MAX_LINE // 2 else f";{line[at - MAX_LINE // 2 : at]}"
+        yield before + line[at : at + MAX_LINE // 2]
+        at = line.find(name, at + len(name))
 
 
 def _is_definition(line: str, name: str, follows: str = "") -> bool:
