@@ -10,7 +10,8 @@ from qrank.cli.help import EXAMPLES
 from qrank.errors import InputError
 
 ENVIRONMENT = {
-    "QRANK_DB": "the index file",
+    "QRANK_DB": "the index, a file or a URL",
+    "QRANK_INDEX_KEY": "the key of the search engine that holds an index",
     "QRANK_EMBED_MODEL, QRANK_RERANK_MODEL": "the models",
     "QRANK_API_KEY": "the key of a server that models run on",
     "NO_COLOR, CLICOLOR, CLICOLOR_FORCE": "when to use color",
