@@ -115,10 +115,10 @@ def search(store: Store, data: Data) -> dict[str, Any]:
         found["seconds"].append(time.monotonic() - started)
         chunks = store.chunks([i for i, _ in hits[:10]])
         found["words"].append({chunks[i].chunk.start_byte for i, _ in hits[:10]})
-        texts = store.passage_texts([i for i, _ in near])
+        texts = store.texts_to_embed([i for i, _ in near])
         by_text = {chunk.id: chunk.path for chunk in texts}
-        places = store.chunks_of_passages([i for i, _ in near], EVERYTHING)
-        line = {chunk.passage: chunk.chunk.start_byte for chunk in places.values()}
+        places = store.chunks_of_texts([i for i, _ in near], EVERYTHING)
+        line = {chunk.text_id: chunk.chunk.start_byte for chunk in places.values()}
         found["near"].append([line[i] for i, _ in near if i in by_text])
     return found
 
