@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SEEN_SECONDS, MOST_SEEN = 3.0, 4000  # chunks of a search are kept as long, so many at most
+LOOKED_AT = 300  # nearest that a shard looks for, at least: the graph misses fewer then
 SLACK = 50  # more that are nearest are asked for, as equal unique texts are several entries
 
 
@@ -113,11 +114,12 @@ class OpenSearchStore(Documents):
     ) -> list[tuple[int, float]]:
         """About the limit best (text id, cosine) for a unit query, best first."""
         self._before(vectors=True)
-        k = min(MOST, max(2 * limit, limit + SLACK))
+        size = min(MOST, max(2 * limit, limit + SLACK))
+        k = min(MOST, max(2 * size, LOOKED_AT))
         passes = self._chunks_that(filter)
         dialect = self._shared.read().dialect
         asked = dialect.nearest(f"v{model}", query.astype(float).tolist(), k, passes)
-        hits = self._reader.hits({"size": k, "query": asked, "_source": mapping.SHOWN})
+        hits = self._reader.hits({"size": size, "query": asked, "_source": mapping.SHOWN})
         self._keep(hits)
         cosines: dict[int, float] = {}
         chunks: dict[int, list[int]] = {}
@@ -126,7 +128,7 @@ class OpenSearchStore(Documents):
             cosines.setdefault(source["passage"], mapping.cosine(hit["_score"]))
             chunks.setdefault(source["passage"], []).append(source["id"])
         found = sorted(cosines.items(), key=lambda item: (-item[1], item[0]))
-        if len(found) > limit or len(hits) < k:  # all chunks of the first so many are there
+        if len(found) > limit or len(hits) < size:  # all chunks of the first so many are there
             kept = {(text_id, filter): chunks[text_id] for text_id, _ in found[:limit]}
             self._found |= kept
         return found[:limit]
