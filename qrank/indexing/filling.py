@@ -177,8 +177,8 @@ class Filling(Closing):
     def _model_for_indexing(self, store: Store) -> IndexModel:
         from qrank.inference.index_model import model_for_indexing
 
-        asked = (store, self._cache, self.models, self._embed_name)
-        return model_for_indexing(*asked, insists=self._embed_typed)
+        needed = (store, self._cache, self.models, self._embed_name)
+        return model_for_indexing(*needed, insists=self._embed_typed)
 
     @contextmanager
     def _write(self) -> Iterator[Store]:

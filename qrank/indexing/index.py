@@ -155,8 +155,8 @@ class _Update:
         """The files that are not as the index knows them; the others are counted."""
         own_path = named_path(str(self._store.path))
         own = {f"{own_path}{suffix}" for suffix in ("", "-wal", "-shm", "-journal", "-claims")}
-        for found in walk(roots, self._walking, self._walk_skipped):
-            path = found.path
+        for file in walk(roots, self._walking, self._walk_skipped):
+            path = file.path
             if path in self._seen or path in own:
                 continue
             self._progress.advance()
@@ -165,33 +165,33 @@ class _Update:
             reading = as_before(self._reading, made)
             version = extractor(path, reading)
             was_secret = before is not None and before.kind == "secret"
-            if what := secret(found, self._walking):
+            if what := secret(file, self._walking):
                 self._seen.add(path)
                 if old or not was_secret:  # an earlier run may have indexed it
-                    self._take(Outcome(found, problem=Problem("secret", what)))
+                    self._take(Outcome(file, problem=Problem("secret", what)))
                 else:
                     self._count("secret", path, what)
                 continue
             read_secrets = self._walking.include_secrets
             maker = old.extractor.removesuffix(OF_SECRET * read_secrets) if old else ""
-            if old and maker == version and old.signature.matches(found.signature):
+            if old and maker == version and old.signature.matches(file.signature):
                 self._seen.add(path)
                 self._report.unchanged += 1
-                if not old.signature.ctime_ns and found.signature.ctime_ns:
-                    self._without_ctime.append((old.id, found.signature))
+                if not old.signature.ctime_ns and file.signature.ctime_ns:
+                    self._without_ctime.append((old.id, file.signature))
                 continue
             if was_secret and read_secrets:
                 before = None
-            if before and before.extractor == version and before.signature == found.signature:
+            if before and before.extractor == version and before.signature == file.signature:
                 self._seen.add(path)
                 self._count(before.kind, path, before.reason, known=True)
                 continue
-            if reason := too_large(found, self._walking):
+            if reason := too_large(file, self._walking):
                 self._count("skipped", path, reason)
                 continue
             self._seen.add(path)
             same = old.hash if old and old.extractor == version else None
-            yield found._replace(known_hash=same, secret=read_secrets, reading=reading)
+            yield file._replace(known_hash=same, secret=read_secrets, reading=reading)
 
     def _walk_skipped(self, skipped: Skipped) -> None:
         """Report what can't be read. Report, too, that a working tree is not read, where a user may

@@ -74,13 +74,13 @@ class ServerEmbedder:
             yield Embedded(vectors, [])
 
     def _embed(self, texts: list[str], dims: int | None) -> Embedded:
-        kept = dims or self.dims
-        if not 1 <= kept <= self.dims:
-            raise InputError(f"--dims {kept} is out of range: the model has {self.dims}")
+        width = dims or self.dims
+        if not 1 <= width <= self.dims:
+            raise InputError(f"--dims {width} is out of range: the model has {self.dims}")
         batches = (texts[at : at + BATCH] for at in range(0, len(texts), BATCH))
         made = list(spread(self._servers, batches, self._ask, IN_FLIGHT))
         whole = np.concatenate(made) if made else np.zeros((0, self.dims), dtype=np.float32)
-        return Embedded(_unit(whole[:, :kept]), [])
+        return Embedded(_unit(whole[:, :width]), [])
 
     def _probe(self, server: Server) -> NDArray[np.float32]:
         """Find the endpoint, and what it answers."""

@@ -37,7 +37,7 @@ def chunks(
     from qrank import standalone
     from qrank.cli.output import plans
 
-    wanted = file_options.walking(
+    walking = file_options.walking(
         no_ignore=no_ignore,
         hidden=hidden,
         include_secrets=include_secrets,
@@ -48,7 +48,7 @@ def chunks(
     )
     planned = standalone.plan(
         paths,
-        walking=wanted,
+        walking=walking,
         reading=file_options.reading(
             fields,
             pre,

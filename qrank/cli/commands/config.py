@@ -67,12 +67,12 @@ def list_(
     from qrank import config, json_form
     from qrank.cli.output import json_output
 
-    known = json_form.settings(current().settings, config.KEYS)
+    listed = json_form.settings(current().settings, config.KEYS)
     if as_json:
-        json_output.document(known)
+        json_output.document(listed)
         return
-    width = max(len(str(each["value"] or "")) for each in known["settings"])
-    for each in known["settings"]:
+    width = max(len(str(each["value"] or "")) for each in listed["settings"])
+    for each in listed["settings"]:
         line = f"{each['key']:<17} {each['value'] or '':<{min(width, 40)}}  {each['source']}"
         json_output.text(line, "\n")
 

@@ -83,7 +83,7 @@ def evaluate(
     from qrank.evaluation.config import parse
     from qrank.evaluation.run import Setup, run
 
-    wanted = _with_compared(parse(configs), compare)
+    configurations = _with_compared(parse(configs), compare)
     if plot:
         plotting.check(plot)
     if run_dir:
@@ -108,7 +108,7 @@ def evaluate(
             if not queries:
                 raise InputError(f"{dataset.name} has no query with a relevant document")
             scored[dataset.name] = {}
-            for config, outcomes in run(dataset, wanted, queries, setup, progress):
+            for config, outcomes in run(dataset, configurations, queries, setup, progress):
                 scored[dataset.name][config.name] = report.score(dataset, outcomes)
                 if run_dir:
                     report.write_run(run_dir, dataset.name, config.name, outcomes)
@@ -137,10 +137,10 @@ def _loaded(
             raise InputError("--qrels and --split can't be combined", hint="choose one")
     every = list(dict.fromkeys(splits or ["test"]))
     return [
-        replace(found, name=f"{found.name}-{split}") if len(every) > 1 else found
+        replace(loaded, name=f"{loaded.name}-{split}") if len(every) > 1 else loaded
         for path in paths
         for split in (every if path.is_dir() else every[:1])
-        for found in [dataset.load(path, split, topics=topics, qrels=qrels)]
+        for loaded in [dataset.load(path, split, topics=topics, qrels=qrels)]
     ]
 
 

@@ -56,16 +56,16 @@ def fields(
     }
     with current().open_index() as index:
         if name is None:
-            found = index.fields(**filter)
+            counts = index.fields(**filter)
         else:
-            found = [index.field_values(name, limit=limit, **filter)]
+            counts = [index.field_values(name, limit=limit, **filter)]
     if as_json:
-        json_output.document(json_form.fields(found))
+        json_output.document(json_form.fields(counts))
     elif name is None:
-        render.fields(found)
+        render.fields(counts)
     else:
-        render.field_values(found[0])
-    raise typer.Exit(0 if any(field.values for field in found) else 1)
+        render.field_values(counts[0])
+    raise typer.Exit(0 if any(field.values for field in counts) else 1)
 
 
 def links(
@@ -84,16 +84,16 @@ def links(
     from qrank.cli.output import json_output
 
     with current().open_index() as index:
-        found = index.links(file)
+        linked = index.links(file)
     if as_json:
-        json_output.document(json_form.links(found))
+        json_output.document(json_form.links(linked))
     else:
-        for line in _lines(found):
+        for line in _lines(linked):
             print(escape_line(line))
-    raise typer.Exit(0 if found.outgoing or found.incoming or found.mentions else 1)
+    raise typer.Exit(0 if linked.outgoing or linked.incoming or linked.mentions else 1)
 
 
-def _lines(found: Links) -> Iterator[str]:
+def _lines(linked: Links) -> Iterator[str]:
     """Each kind of links under its name: the place of each, how it is written, where it leads."""
     from qrank.cli.output.render import short_path
 
@@ -103,14 +103,14 @@ def _lines(found: Links) -> Iterator[str]:
     parts = {
         "out": [
             f"{link.line}: {written(link)} -> {short_path(link.to)}"
-            for link in found.outgoing
+            for link in linked.outgoing
             if link.to
         ],
-        "in": [f"{short_path(link.path)}:{link.line}: {written(link)}" for link in found.incoming],
-        "unresolved": [f"{link.line}: {written(link)}" for link in found.outgoing if not link.to],
+        "in": [f"{short_path(link.path)}:{link.line}: {written(link)}" for link in linked.incoming],
+        "unresolved": [f"{link.line}: {written(link)}" for link in linked.outgoing if not link.to],
         "mentions without a link": [
             f"{short_path(mention.path)}:{mention.line}: {mention.text}"
-            for mention in found.mentions
+            for mention in linked.mentions
         ],
     }
     for name, lines in parts.items():

@@ -45,23 +45,23 @@ def get(
     if as_json and as_jsonl:
         raise InputError("--json and --jsonl can't be combined", hint="choose one")
     run = current()
-    wanted = [
+    places = [
         word
         for place in places
         for word in (_words_of_stdin() if place == "-" else [recalled(place, run)])
     ]
     with run.open_index() as index:
-        found = [index.at(place, around=around) for place in wanted]
+        groups = [index.at(place, around=around) for place in places]
     if max_tokens is not None:
-        found = _fitting(found, max_tokens)
-    chunks = [chunk for each in found for chunk in each]
+        groups = _fitting(groups, max_tokens)
+    chunks = [chunk for each in groups for chunk in each]
     if as_json:
         json_output.document(json_form.indexed_chunks(chunks))
     elif as_jsonl:
         for chunk in chunks:
             json_output.line(json_form.indexed_chunk(chunk))
     else:
-        render.chunks(found)
+        render.chunks(groups)
 
 
 def _words_of_stdin() -> list[str]:
@@ -75,7 +75,7 @@ def _words_of_stdin() -> list[str]:
     ]
 
 
-def _fitting(found: list[list[IndexedChunk]], most: int) -> list[list[IndexedChunk]]:
+def _fitting(groups: list[list[IndexedChunk]], most: int) -> list[list[IndexedChunk]]:
     """The first chunks that are no more than so many tokens together."""
     from qrank import standalone
     from qrank.cli.output import render
@@ -83,7 +83,7 @@ def _fitting(found: list[list[IndexedChunk]], most: int) -> list[list[IndexedChu
     left = most
     fitting: list[list[IndexedChunk]] = []
     passed_over = 0
-    for each in found:
+    for each in groups:
         fitting.append([])
         for chunk in each:
             left -= standalone.tokens(chunk.text)
@@ -116,9 +116,9 @@ def open_(
     from qrank.cli.shell import editor
 
     run = current()
-    found = editor.place(recalled(place, run), run)
+    place_in_file = editor.place(recalled(place, run), run)
     if not sys.stdout.isatty():
-        path = render.short_path(shown_path(str(found.path)))
-        json_output.path(path, f":{found.within}\n")
+        path = render.short_path(shown_path(str(place_in_file.path)))
+        json_output.path(path, f":{place_in_file.within}\n")
         return
-    raise typer.Exit(editor.edit(found, run.environment))
+    raise typer.Exit(editor.edit(place_in_file, run.environment))

@@ -98,12 +98,12 @@ def collections(
     from qrank.cli.output import json_output, render
 
     with current().open_index() as index:
-        found = index.collections()
+        listed = index.collections()
     if as_json:
-        json_output.document(json_form.collections(found))
+        json_output.document(json_form.collections(listed))
     else:
-        render.collections(found)
-    raise typer.Exit(0 if found else 1)
+        render.collections(listed)
+    raise typer.Exit(0 if listed else 1)
 
 
 @app.command("set", cls=Command)

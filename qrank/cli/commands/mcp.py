@@ -90,29 +90,29 @@ def install(
             f"qrank does not know the client {client!r}",
             hint=f"use one of {', '.join(clients.CLIENTS)}",
         )
-    known = clients.CLIENTS[client]
-    user = user or known.project is None
+    target = clients.CLIENTS[client]
+    user = user or target.project is None
     folder = run.require_folder()
-    path = clients.config_file(known, folder, Path.home(), user=user)
+    path = clients.config_file(target, folder, Path.home(), user=user)
     db = [] if run.db is None else ["--db", str(run.db.expanduser().absolute())]
-    if user and not db and known.project is None:  # it starts servers in no project's folder
+    if user and not db and target.project is None:  # it starts servers in no project's folder
         db = ["--db", str(run.settings.index_path().absolute())]
     command = [_program(user), "mcp", *db]
     if print_only:
-        print(f"{path}:\n{clients.snippet(known, command, toml=path.suffix == '.toml')}")
+        print(f"{path}:\n{clients.snippet(target, command, toml=path.suffix == '.toml')}")
         if advice and not user:
             print(f"{folder / 'AGENTS.md'}:\n{clients.ADVICE}", end="")
         return
-    changes = {path: clients.with_server(known, path, command)}
+    changes = {path: clients.with_server(target, path, command)}
     if advice and not user:
         note = folder / "AGENTS.md"
-        held = note.read_text("utf-8") if note.exists() else ""
-        changes[note] = clients.with_advice(held)
+        before = note.read_text("utf-8") if note.exists() else ""
+        changes[note] = clients.with_advice(before)
     changes = {place: text for place, text in changes.items() if _is_new(place, text)}
     for place, text in changes.items():
         print(f"{place}:\n{text}")
     if not changes:
-        print(f"{known.title} already has it: {path}")
+        print(f"{target.title} already has it: {path}")
         return
     if not yes:
         if not sys.stdin.isatty():
@@ -127,8 +127,8 @@ def _program(user: bool) -> str:
     """The command's name where it is found by that, in a file that others may share; else its
     path: programs with windows have another PATH than a terminal."""
     own = Path(sys.argv[0]).absolute()
-    found = shutil.which("qrank")
-    if not user and found and Path(found).absolute() == own:
+    program = shutil.which("qrank")
+    if not user and program and Path(program).absolute() == own:
         return "qrank"
     return str(own) if own.name.startswith("qrank") else "qrank"
 

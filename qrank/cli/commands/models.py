@@ -64,11 +64,11 @@ def list_models(role: RoleOption = None, as_json: Json = False) -> None:
     from qrank.cli.output import json_output, render_models
     from qrank.upkeep import inventory
 
-    known = inventory.known(current().models, role)
+    models = inventory.known(current().models, role)
     if as_json:
-        json_output.document(known)
+        json_output.document(models)
     else:
-        render_models.table(known)
+        render_models.table(models)
 
 
 @app.command(cls=Command)
@@ -98,11 +98,11 @@ def recommend(as_json: Json = False) -> None:
     from qrank.cli.output import json_output, render_models
     from qrank.upkeep import recommend as upkeep
 
-    found = upkeep.recommend(current().models, upkeep.this_machine())
+    advice = upkeep.recommend(current().models, upkeep.this_machine())
     if as_json:
-        json_output.document(found)
+        json_output.document(advice)
     else:
-        render_models.recommended(found)
+        render_models.recommended(advice)
 
 
 @app.command(cls=Command)
@@ -120,10 +120,10 @@ def pull(names: PulledNames = None, role: RoleOption = None, as_json: Json = Fal
     if not names:
         recommend(as_json)
         return
-    wanted = [inventory.entry_of(current().models, name, role) for name in names]
+    entries = [inventory.entry_of(current().models, name, role) for name in names]
     done = []
     with render_models.transfer() as progress:
-        for name, entry in zip(names, wanted, strict=True):
+        for name, entry in zip(names, entries, strict=True):
             path, fetched = inventory.pull(entry, progress)
             done.append(json_form.pulled_model(name, path, fetched))
             if not as_json:
@@ -142,9 +142,9 @@ def verify(
     from qrank.cli.output import json_output, render_models
     from qrank.upkeep import inventory
 
-    wanted = _named(names, role) or inventory.on_disk(current().models, role)
+    entries = _named(names, role) or inventory.on_disk(current().models, role)
     results, problems = [], []
-    for entry in wanted:
+    for entry in entries:
         try:
             results.append(inventory.verify(current().models, entry))
         except QrankError as error:
@@ -175,8 +175,8 @@ def remove(names: Names, role: RoleOption = None, as_json: Json = False) -> None
     from qrank.cli.output import json_output, render
     from qrank.upkeep import inventory
 
-    wanted = [inventory.entry_of(current().models, name, role) for name in names]
-    gone = [str(inventory.remove(entry)) for entry in wanted]
+    entries = [inventory.entry_of(current().models, name, role) for name in names]
+    gone = [str(inventory.remove(entry)) for entry in entries]
     if as_json:
         pairs = zip(names, gone, strict=True)
         json_output.document([json_form.removed_model(name, path) for name, path in pairs])
@@ -238,17 +238,17 @@ def bench(
     from qrank.upkeep import inventory, speeds
 
     kinds = [kind.strip() for kind in types.split(",") if kind.strip()]
-    known = inventory.quantizations()
-    if unknown := [kind for kind in kinds if kind not in known]:
-        raise InputError(f"unknown type {unknown[0]!r}", hint=f"use {', '.join(known)}")
-    wanted = _named(names, role) or inventory.on_disk(current().models, role)
+    quantizations = inventory.quantizations()
+    if unknown := [kind for kind in kinds if kind not in quantizations]:
+        raise InputError(f"unknown type {unknown[0]!r}", hint=f"use {', '.join(quantizations)}")
+    entries = _named(names, role) or inventory.on_disk(current().models, role)
     report = []
     with render_models.transfer() as progress:
-        for entry in wanted:
+        for entry in entries:
             path = inventory.path_of(entry)
-            found = speeds.bench_types(entry.role, path, kinds, current().placement, progress)
-            best = speeds.recommended(found)
-            report.append(json_form.model_speeds(entry, found, best))
+            measured = speeds.bench_types(entry.role, path, kinds, current().placement, progress)
+            best = speeds.recommended(measured)
+            report.append(json_form.model_speeds(entry, measured, best))
     if as_json:
         json_output.document(report)
     else:

@@ -67,9 +67,9 @@ def rerank(
     from qrank.cli.output import json_output, render
 
     named = {"--json": as_json, "--jsonl": as_jsonl, "--format": template is not None}
-    asked = [name for name, is_given in named.items() if is_given]
-    if len(asked) > 1:
-        raise InputError(f"{asked[0]} and {asked[1]} can't be combined", hint="choose one")
+    forms = [name for name, is_given in named.items() if is_given]
+    if len(forms) > 1:
+        raise InputError(f"{forms[0]} and {forms[1]} can't be combined", hint="choose one")
     line = Template(template, names=FIELDS) if template is not None else None
     count = _candidates(candidates)
     # A blank line is no document; an object without a word in it is one.

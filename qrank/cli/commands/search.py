@@ -192,7 +192,7 @@ def search(
         seconds = presets.answer_seconds
     if deadline is not None and (queries is not None or interactive):
         raise InputError("--deadline is for one search: leave out --queries and -i")
-    wanted = limit or _limit(output, mode, candidates)
+    most_results = limit or _limit(output, mode, candidates)
     models = {"embed_model": embed_model, "rerank_model": rerank_model}
     with ExitStack() as opened:
         index = current().open_indexes(**models)
@@ -208,7 +208,7 @@ def search(
             return index.search(
                 text,
                 mode=mode,
-                limit=wanted,
+                limit=most_results,
                 rerank=rerank,
                 candidates=candidates,
                 budget=budget,
@@ -269,22 +269,22 @@ def search(
                 raise InputError(
                     "--queries prints JSONL and can't be combined with another output format"
                 )
-            found = _run_all(queries, form, resume, output.fields, run)
+            any_found = _run_all(queries, form, resume, output.fields, run)
         else:
-            asked = "" if lists else _asked(query, more)
-            typed = asked if isinstance(asked, str) else "\n".join(asked)
+            text = "" if lists else _asked(query, more)
+            typed = text if isinstance(text, str) else "\n".join(text)
             if deadline is None:
-                answer = run(asked)
+                answer = run(text)
             else:
-                answer, whole = _within(deadline, partial(answered, asked), mode, budget, typed)
+                answer, whole = _within(deadline, partial(answered, text), mode, budget, typed)
             if answer.query != typed:
                 render.warning(f"showing results for {answer.query!r}; --exact for only {typed!r}")
-            found = _print(output, answer, index)
+            any_found = _print(output, answer, index)
             if not whole:
                 opened.pop_all()  # closing would wait for what the search still does
                 if current().opened is None:
-                    deadlines.end(0 if found else 1)
-    raise typer.Exit(0 if found else 1)
+                    deadlines.end(0 if any_found else 1)
+    raise typer.Exit(0 if any_found else 1)
 
 
 def similar(
@@ -349,8 +349,8 @@ def similar(
             per_file=output.per_file or per_file,
             stale=stale,
         )
-        found = _print(output, answer, index)
-    raise typer.Exit(0 if found else 1)
+        any_found = _print(output, answer, index)
+    raise typer.Exit(0 if any_found else 1)
 
 
 def _limit(output: forms.Output, mode: Mode, candidates: int) -> int:
@@ -421,13 +421,13 @@ def _run_all(
     from qrank.cli.input import records
     from qrank.cli.output import batch, render
 
-    found = False
+    any_found = False
     with batch.output(resume) as (answered, write):
         for item in records.queries(file, form):
             key = batch.key(item.fields | {"query": item.text})
             if answered[key]:
                 answered[key] -= 1
-                found = True
+                any_found = True
                 continue
             try:
                 answer = run(item.text)
@@ -435,5 +435,5 @@ def _run_all(
                 render.warning(f"{file}, line {item.number}: skipped: {error.what}")
                 continue
             write(item.fields | json_form.answer(answer, fields))
-            found = found or bool(answer.results)
-    return found
+            any_found = any_found or bool(answer.results)
+    return any_found

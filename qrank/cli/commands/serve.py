@@ -82,18 +82,18 @@ def serve(
         return
     from qrank.serve import start
 
-    told = start.status()
-    if told["running"]:
-        if (http or open_page) and not told["http"]:
+    state = start.status()
+    if state["running"]:
+        if (http or open_page) and not state["http"]:
             raise InputError("it runs without HTTP", hint="end it first: qrank serve stop")
-        _say(f"already running, process {told['pid']}")
+        _say(f"already running, process {state['pid']}")
     else:
-        told = start.start([*_options(idle, model_idle), *_http_options(http, open_page)])
-        _say(f"running in the background, process {told['pid']}; it logs to {start.log_file()}")
-    if told["http"]:
-        _say(f"HTTP on {told['http']}, with the token in {told['token_file']}")
+        state = start.start([*_options(idle, model_idle), *_http_options(http, open_page)])
+        _say(f"running in the background, process {state['pid']}; it logs to {start.log_file()}")
+    if state["http"]:
+        _say(f"HTTP on {state['http']}, with the token in {state['token_file']}")
     if open_page:
-        _open(told["http"], told["token_file"])
+        _open(state["http"], state["token_file"])
 
 
 def _http_options(http: str | None, open_page: bool) -> list[str]:

@@ -32,17 +32,17 @@ def status(
         if clear_cache:
             index.clear_cache()
         if path is not None:
-            found = index.path_status(path, walking=file_options.walking())
+            of_path = index.path_status(path, walking=file_options.walking())
             if as_json:
-                json_output.document(json_form.path_status(found))
+                json_output.document(json_form.path_status(of_path))
             else:
-                path_status.show(found)
+                path_status.show(of_path)
             return
-        held = index.status()
+        contents = index.status()
     if as_json:
-        json_output.document(held)
+        json_output.document(contents)
     else:
-        render.status(held)
+        render.status(contents)
 
 
 def init(

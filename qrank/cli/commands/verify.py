@@ -50,13 +50,13 @@ def _citation(item: object) -> Citation:
     if not isinstance(item, Mapping):
         raise ValueError("not a JSON object")
     start, end = (_number(item, name) for name in ("start_byte", "end_byte"))
-    path, held = item["path"], item["hash"]
+    path, digest = item["path"], item["hash"]
     member = item.get("member") or ""
-    if not isinstance(path, str) or not isinstance(held, str) or not isinstance(member, str):
+    if not isinstance(path, str) or not isinstance(digest, str) or not isinstance(member, str):
         raise ValueError("path, member and hash are strings")
     if "\0" in path or end < start:
         raise ValueError("path or bytes make no sense")
-    return Citation(path, start, end, held, member)
+    return Citation(path, start, end, digest, member)
 
 
 def _number(item: Mapping[str, Any], name: str) -> int:
