@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import os
 import pty
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support import COMMAND, ROOT, Run
+from pdf_files import Pdf, text
+from support import COMMAND, ROOT, Run, complaint
 
 Qrank = Callable[..., Run]
 RECIPES = (ROOT / "docs" / "recipes.md").read_text("utf-8")
@@ -22,8 +26,8 @@ FILES = {"a bird's.md": TEXT, "b.md": "# More\n\n\nThe kestrel is a falcon.\n"}
 
 @pytest.fixture
 def birds(qrank: Qrank, tmp_path: Path) -> Path:
-    for name, text in FILES.items():
-        (tmp_path / name).write_text(text, "utf-8")
+    for name, said in FILES.items():
+        (tmp_path / name).write_text(said, "utf-8")
     assert qrank("index", ".", "--db", ".qrank/index.db", "--no-embed").returncode == 0
     return tmp_path
 
@@ -106,3 +110,59 @@ def test_problem_matchers_of_vs_code_and_emacs_match_every_line(qrank: Qrank, bi
         assert found[pattern["message"]]
     opened = qrank("open", lines[0].rsplit(":", 2)[0].rsplit(":", 1)[0] + ":3")
     assert opened.stdout.endswith(":3\n")
+
+
+@pytest.mark.parametrize(
+    ("place", "variables", "opened"),
+    [
+        ("two.pdf#page=2", {"VISUAL": "./log {path} {page}"}, "two.pdf 2"),
+        ("two.pdf", {"VISUAL": "./log {page} {line}"}, "two.pdf"),  # by the viewer
+        ("two.pdf", {"DISPLAY": ":0"}, "two.pdf"),
+        ("a bird's.md:3", {"DISPLAY": ":0"}, "+3 a bird's.md"),
+        ("two.pdf#page=2", {}, "two.pdf.txt"),  # a copy of the text
+    ],
+)
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have a viewer at any time")
+def test_open_shows_what_is_no_text_by_the_viewer_or_as_text(
+    qrank: Qrank,
+    birds: Path,
+    environment: dict[str, str],
+    place: str,
+    variables: dict[str, str],
+    opened: str,
+) -> None:
+    made = Pdf()
+    for said in ("The first page.", "A merlin on the second."):
+        made.page(text((72, 700, said)))
+    (birds / "two.pdf").write_bytes(made.bytes())
+    assert qrank("index", "two.pdf", "--db", ".qrank/index.db", "--no-embed").returncode == 0
+    for name in ("log", "bin/xdg-open"):
+        (birds / name).parent.mkdir(exist_ok=True)
+        (birds / name).write_text('#!/bin/sh\nprintf "%s " "$@" > log.txt\n', "utf-8")
+        (birds / name).chmod(0o755)
+    environment |= {"VISUAL": "./log", "PATH": f"{birds}/bin:{environment['PATH']}"}
+    environment.pop("DISPLAY", None)
+    environment.pop("WAYLAND_DISPLAY", None)
+    if "{page} {line}" in variables.get("VISUAL", ""):
+        variables = variables | {"DISPLAY": ":0"}
+    on_a_terminal(birds, environment | variables, str(COMMAND), "open", place)
+    words = (birds / "log.txt").read_text("utf-8").split(" ")[:-1]
+    assert " ".join(Path(word).name for word in words).endswith(opened)
+    if opened.endswith(".txt"):
+        line = int(words[0].removeprefix("+"))
+        lines = Path(words[-1]).read_text("utf-8").split("\n")
+        assert "merlin" in " ".join(lines[line - 1 : line + 2])
+
+
+def test_a_table_has_the_fields_of_results(qrank: Qrank, birds: Path) -> None:
+    printed = qrank("search", "kestrel", "--mode", "bm25", "--csv").stdout
+    rows = list(csv.DictReader(io.StringIO(printed)))
+    results = qrank("search", "kestrel", "--mode", "bm25", "--jsonl").lines()
+    assert [row["text"] for row in rows] == [result["text"] for result in results]
+    assert [int(row["start_line"]) for row in rows] == [result["start_line"] for result in results]
+    chosen = qrank("search", "kestrel", "--csv", "--fields", "path,matches").stdout
+    assert chosen.splitlines()[0] == "path,matches"
+    assert json.loads(next(csv.DictReader(io.StringIO(chosen)))["matches"])
+    assert qrank("search", "xqzzyflurb", "--mode", "bm25", "--csv").returncode == 1
+    said = complaint(qrank("search", "kestrel", "--csv", "--json"))
+    assert "--json and --csv can't be combined" in said

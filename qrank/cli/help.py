@@ -18,7 +18,7 @@ _PANELS = {
     ),
     "Ranking": "mode rerank candidates budget deadline exact instruct",
     "Output": (
-        "limit offset sort context full explain hyperlink_format json jsonl files_with_matches "
+        "limit offset sort context full explain hyperlink_format json jsonl csv files_with_matches "
         "null count format fields max_tokens"
     ),
     "Models": "embed_model rerank_model embed threads gpu_layers device",

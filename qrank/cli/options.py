@@ -272,6 +272,7 @@ PerFile = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 AsJsonl = Annotated[bool, typer.Option("--jsonl", help="Print one JSON object per result.")]
+AsCsv = Annotated[bool, typer.Option("--csv", help="Print a table: a line per result.")]
 PathsOnly = Annotated[
     bool, typer.Option("-l", "--files-with-matches", help="Print only the paths of files.")
 ]

@@ -103,14 +103,16 @@ def open_(
         str,
         typer.Argument(
             metavar="PLACE",
-            help="The number of a result of the last search, its id, or PATH[:LINE].",
+            help="The number of a result of the last search, its id, PATH[:LINE] or PATH#page=N.",
         ),
     ],
 ) -> None:
-    """Open a chunk in $VISUAL or $EDITOR, at its line.
+    """Open a chunk in $VISUAL or $EDITOR, at its line; of what is no text, in its viewer.
 
+    An editor with {path} in it, and maybe {line}, {column} or {page}, is started as it stands.
     Without a terminal to edit on, the place is printed. Of a file within a file (in an archive,
-    a mailbox, a PDF) the editor gets the text that was indexed, as a temporary copy.
+    a mailbox, a PDF), and of a PDF where there is no viewer, the editor gets the text that was
+    indexed, as a temporary copy.
     """
     from qrank.cli.output import json_output, render
     from qrank.cli.shell import editor
@@ -121,4 +123,4 @@ def open_(
         path = render.short_path(shown_path(str(place_in_file.path)))
         json_output.path(path, f":{place_in_file.within}\n")
         return
-    raise typer.Exit(editor.edit(place_in_file, run.environment))
+    raise typer.Exit(editor.edit(place_in_file, run))

@@ -206,7 +206,7 @@ class Screen(App[None]):
         try:
             place = editor.place(f"{result.location}:{line}:{column}", self._cli_run)
             with self.suspend():
-                editor.edit(place, self._cli_run.environment)
+                editor.edit(place, self._cli_run)
         except QrankError as error:
             self._say(str(error))
 

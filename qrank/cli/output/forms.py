@@ -18,6 +18,11 @@ if TYPE_CHECKING:
     from qrank.several import Indexes
 
 
+CSV_FIELDS = (  # of a result, unless --fields names others
+    *("rank", "score", "path", "start_line", "end_line", "page", "title", "heading", "text"),
+)
+
+
 class Form(Enum):
     """The forms of output, of which a run has one."""
 
@@ -27,6 +32,7 @@ class Form(Enum):
     paths = auto()
     count = auto()
     template = auto()
+    csv = auto()
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +68,8 @@ class Output:
         elif self.form is Form.jsonl:
             for shown in json_form.results(answer, self.fields, self.terms(answer, index)):
                 json_output.line(shown)
+        elif self.form is Form.csv:
+            json_output.table(json_form.results(answer, self.fields or CSV_FIELDS))
         elif self.form is Form.count:
             count = len(answer.results)
             # Of a search by meaning any chunk is a result: they are counted up to a limit.
@@ -103,6 +111,7 @@ def output(
     *,
     as_json: bool = False,
     as_jsonl: bool = False,
+    as_csv: bool = False,
     paths_only: bool = False,
     null: bool = False,
     count: bool = False,
@@ -118,6 +127,7 @@ def output(
     named = {
         "--json": (as_json, Form.json),
         "--jsonl": (as_jsonl, Form.jsonl),
+        "--csv": (as_csv, Form.csv),
         "-l": (paths_only, Form.paths),
         "--count": (count, Form.count),
         "--format": (template is not None, Form.template),
@@ -132,7 +142,7 @@ def output(
         form = Form.jsonl
     for option, given, forms in (
         ("-0", null, (Form.paths, Form.template)),
-        ("--fields", fields is not None, (Form.json, Form.jsonl)),
+        ("--fields", fields is not None, (Form.json, Form.jsonl, Form.csv)),
         ("--max-tokens", max_tokens is not None, (Form.people, Form.json, Form.jsonl)),
         ("-C", around is not None, (Form.people,)),
         ("--full", full, (Form.people,)),

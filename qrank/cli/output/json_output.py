@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from qrank import json_form
@@ -31,6 +33,22 @@ def line(value: object) -> None:
     """Print one JSON object on a line of its own, at once."""
     _write(json_form.line(value))
     sys.stdout.flush()
+
+
+def table(rows: Sequence[Mapping[str, object]]) -> None:
+    """Print objects with the same fields as CSV (RFC 4180, but lines end in a newline alone), their
+    names first; lists and objects in them as JSON."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    if rows:
+        writer.writerow(rows[0])
+    for row in rows:
+        writer.writerow(
+            json_form.line(value) if isinstance(value, dict | list | bool) else value
+            for value in row.values()
+        )
+    if rows:
+        _write(out.getvalue().removesuffix("\n"))
 
 
 def _write(text: str) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path, PureWindowsPath
 from typing import NamedTuple
@@ -17,10 +19,12 @@ from qrank.errors import InputError
 from qrank.names import WINDOWS, disk_path, on_disk
 from qrank.results import IN_ARCHIVE
 
-# Also as a search prints it: PATH:FROM-TO, and a page after it.
+# Also as a search prints it: PATH:FROM-TO, and a page after it; or PATH#page=N.
 _PLACE = re.compile(
-    r"(.+?):(\d{1,9})(?::(\d{1,9})|[-–]\d{1,9})?:?(?: \((?:page|slide|sheet) \d{1,9}\))?", re.DOTALL
+    r"(.+?):(\d{1,9})(?::(\d{1,9})|[-–]\d{1,9})?:?(?: \((?:page|slide|sheet) (\d{1,9})\))?",
+    re.DOTALL,
 )
+_PAGE = re.compile(r"(.+)#page=(\d{1,9})", re.DOTALL)
 _GOTO = (
     "code",
     "code-insiders",
@@ -39,7 +43,8 @@ class Place(NamedTuple):
     path: Path
     line: int
     column: int = 1
-    text: str | None = None  # of a file within a file, which the editor gets a copy of
+    text: str | None = None  # what the editor gets a copy of, where the file is no text to edit
+    page: int | None = None
 
     @property
     def within(self) -> str:
@@ -54,46 +59,91 @@ def place(name: str, run: Run) -> Place:
     Raises InputError when there is no such chunk or file.
     """
     path, line, column = name, 1, 1
+    page: int | None = None
     exists = os.path.exists(on_disk(disk_path(name)))  # noqa: PTH110
     if not exists and re.fullmatch(r"c[a-z2-9]{11}", name):
         with run.open_index() as index:
             chunk = index.get(name)
-        path, line = chunk.location, chunk.start_line
+        path, line, page = chunk.location, chunk.start_line, chunk.page
     elif not exists and (match := _PLACE.fullmatch(name)):
         path, line, column = match[1], int(match[2]), int(match[3] or 1)
+        page = int(match[4]) if match[4] else None
+    elif not exists and (match := _PAGE.fullmatch(name)):
+        path, page = match[1], int(match[2])
     file = Path(on_disk(disk_path(path)))
     outer = path.partition(IN_ARCHIVE)[0]
     if not file.is_file() and IN_ARCHIVE in path and Path(on_disk(disk_path(outer))).is_file():
         with run.open_index() as index:
-            return Place(file, line, column, copies.text_of(index.at(path)))
+            return Place(file, line, column, copies.text_of(index.at(path)), page)
     if not file.is_file():
         raise InputError(f"there is no file {path}", hint="give the id of a result, or PATH:LINE")
-    return Place(file, line, column)
+    return Place(file, line, column, None, page)
 
 
-def edit(place: Place, environment: Mapping[str, str]) -> int:
+def is_text(file: Path) -> bool:
+    """Whether a file looks like one to edit, by how it begins."""
+    try:
+        with file.open("rb") as opened:
+            head = opened.read(1024)
+    except OSError:
+        return True  # the editor says what is wrong
+    utf16 = head.startswith((b"\xff\xfe", b"\xfe\xff"))
+    return utf16 or not (b"\0" in head or head.startswith((b"%PDF-", b"{\\rtf")))
+
+
+def _editor(environment: Mapping[str, str]) -> str:
+    usual = "notepad" if WINDOWS else "vi"
+    return environment.get("VISUAL") or environment.get("EDITOR") or usual
+
+
+def _viewer(environment: Mapping[str, str]) -> str:
+    """The system's command that shows a file in the program that goes with it; empty without."""
+    if WINDOWS:
+        return "explorer"
+    if sys.platform == "darwin":
+        return "open"
+    if not (environment.get("DISPLAY") or environment.get("WAYLAND_DISPLAY")):
+        return ""
+    return shutil.which("xdg-open", path=environment.get("PATH")) or ""
+
+
+def edit(place: Place, run: Run) -> int:
     """Run the editor that VISUAL or EDITOR names, else vi (on Windows notepad), and return its
-    exit status; of a file within a file it gets a copy. Raises InputError when that fails."""
+    exit status. What is no text is shown by the system's viewer, unless the editor's command has
+    {path} in it. Of a file within a file, and of what nothing shows, the editor gets a copy of the
+    text that was indexed. Raises InputError when that fails."""
+    editor, viewer = _editor(run.environment), _viewer(run.environment)
+    shown = place.text is None and "{path}" not in editor and not is_text(place.path)
+    if shown and not viewer:
+        place = _with_text(place, run)
     if place.text is not None:
         member = str(place.path).replace("\\", "/").rpartition(IN_ARCHIVE)[2]
         place = place._replace(path=copies.copy(place.text, member))
-    usual = "notepad" if WINDOWS else "vi"
-    name = environment.get("VISUAL") or environment.get("EDITOR") or usual
-    command = arguments(name, place)
+    command = [viewer, str(place.path)] if shown and viewer else arguments(editor, place)
     try:
         return subprocess.run(command, check=False).returncode
     except OSError as error:
         raise InputError(
-            f"can't start the editor {command[0]}: {files.reason(error)}",
-            hint="set EDITOR",
+            f"can't start {command[0]}: {files.reason(error)}", hint="set EDITOR"
         ) from error
+
+
+def _with_text(place: Place, run: Run) -> Place:
+    """A place in the text that was indexed of a file. Raises InputError when none was."""
+    with run.open_index() as index:
+        chunks = index.at(str(place.path))
+    line = place.line
+    if place.page is not None and line == 1:
+        line = next((chunk.start_line for chunk in chunks if chunk.page == place.page), 1)
+    return place._replace(line=line, text=copies.text_of(chunks))
 
 
 def arguments(editor: str, place: Place) -> list[str]:
     """The command line that opens a file in an editor at a line.
 
-    One with {path} in it, and maybe {line} and {column}, is filled in as it stands; others get the
-    line in their own way. (It is no setting: a project's config must not name a program to run.)
+    One with {path} in it, and maybe {line}, {column} and {page} (1 without pages), is filled in as
+    it stands; others get the line in their own way. (It is no setting: a project's config must not
+    name a program to run.)
     """
     try:
         words = split(editor)
@@ -106,7 +156,8 @@ def arguments(editor: str, place: Place) -> list[str]:
     path, line = place.path, place.line
     if any("{path}" in word for word in words):
         values = {"{path}": str(path), "{line}": str(line), "{column}": str(place.column)}
-        return [re.sub(r"\{(?:path|line|column)\}", lambda m: values[m[0]], w) for w in words]
+        values["{page}"] = str(place.page or 1)
+        return [re.sub(r"\{(?:path|line|column|page)\}", lambda m: values[m[0]], w) for w in words]
     name = PureWindowsPath(words[0]).name  # which takes / and \
     name = re.sub(r"\.(exe|cmd|bat)$", "", name.lower())
     if name == "notepad":
