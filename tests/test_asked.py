@@ -321,3 +321,16 @@ def test_a_word_that_may_be_right_is_kept_beside_others(index: Index) -> None:
         assert [each.instead for each in index.search(query, mode="bm25").suggestions] == [
             "connection"
         ]
+
+
+def test_agents_are_told_of_copies_and_of_words_that_no_document_has(folder: Path) -> None:
+    from qrank.agents.tools import Tools
+    from qrank.config import load_settings
+    from qrank.serve.pool import Pool
+
+    with Pool() as pool:
+        tools = Tools(pool, load_settings, db=folder / "i.db", folder=str(folder))
+        found = tools.search("steep recieve", mode="bm25")
+        assert "; copies: " in found
+        assert "no document has the word 'recieve'; the nearest is 'receive'" in found
+        tools.close()

@@ -16,7 +16,7 @@ from qrank.agents.deadline import Attempt, Cancellable, first_in_time
 from qrank.agents.pages import DEFAULT_TOKENS, Block, Pages
 from qrank.errors import InputError
 from qrank.names import path_from
-from qrank.results import IndexedChunk, Mode, Result, page_label
+from qrank.results import IndexedChunk, Mode, Result, location, page_label
 from qrank.urls import IndexPlace
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ BUDGET = 10.0  # seconds after which a search answers without its reranker
 WITHOUT_RERANKER = 3.0  # seconds more after which it answers by keywords alone
 MOST_RESULTS = 100
 _LINES = re.compile(r"(\d{1,9})?(-)?(\d{1,9})?")
+SHOWN_COPIES = 3  # of a result
 _PLACE = re.compile(r"(.+?):(\d{1,9}(?:-\d{1,9})?)")
 _DATES = "YYYY-MM-DD or YYYY-MM-DDThh:mm:ss"
 
@@ -108,6 +109,10 @@ class Tools:
         number, found = first_in_time(attempts, progress or Cancellable())
         answer: Answer = found  # type: ignore[assignment]
         notes = list(answer.notices)
+        notes += [
+            f"no document has the word {each.word!r}; the nearest is {each.instead!r}"
+            for each in answer.suggestions
+        ]
         if number == 0 and answer.truncated:
             notes.append(
                 f"only the best {answer.reranked} were reranked: the rest did not fit into "
@@ -225,12 +230,22 @@ class Tools:
     def _blocks(self, results: Sequence[Result]) -> list[Block]:
         return [
             Block(
-                f"[{r.rank}] {self._place(r)}{_about(r)}, {r.score_kind} score {r.score:.3g}",
+                f"[{r.rank}] {self._place(r)}{_about(r)}, {r.score_kind} score {r.score:.3g}"
+                + self._copies(r),
                 r.text,
                 r.start_line,
             )
             for r in results
         ]
+
+    def _copies(self, result: Result) -> str:
+        """Where the near copies of a result are, the first of them."""
+        places = [
+            f"{path_from(location(c.path, c.member), self._folder)}:{c.start_line}-{c.end_line}"
+            for c in result.copies[:SHOWN_COPIES]
+        ]
+        more = len(result.copies) - len(places)
+        return f"; copies: {', '.join(places)}{f' and {more} more' * (more > 0)}" if places else ""
 
     def _place(self, chunk: IndexedChunk) -> str:
         page = page_label(chunk.location, chunk.page)
