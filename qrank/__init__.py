@@ -7,6 +7,9 @@ TYPE_CHECKING = False  # typing itself takes time to import, which a quick comma
 if TYPE_CHECKING:
     from typing import Any
 
+    from qrank.analysis.copies import Copy
+    from qrank.analysis.links import FoundLink, Links, Mention
+    from qrank.analysis.spelling import Suggestion
     from qrank.api import Index
     from qrank.arguments import FilterOptions
     from qrank.config import load_settings
@@ -54,6 +57,9 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "qrank.analysis.copies": ("Copy",),
+    "qrank.analysis.links": ("FoundLink", "Links", "Mention"),
+    "qrank.analysis.spelling": ("Suggestion",),
     "qrank.api": ("Index",),
     "qrank.arguments": ("FilterOptions",),
     "qrank.config": ("load_settings",),
@@ -94,6 +100,7 @@ __all__ = [
     "Check",
     "Chunk",
     "Collected",
+    "Copy",
     "Embedded",
     "Embedding",
     "ExtractError",
@@ -101,6 +108,7 @@ __all__ = [
     "FileError",
     "FilePlan",
     "FilterOptions",
+    "FoundLink",
     "Index",
     "IndexFileError",
     "IndexReport",
@@ -108,6 +116,8 @@ __all__ = [
     "IndexedFile",
     "Indexes",
     "InputError",
+    "Links",
+    "Mention",
     "Mode",
     "ModelError",
     "NoTextError",
@@ -130,6 +140,7 @@ __all__ = [
     "Sort",
     "StageScore",
     "Stale",
+    "Suggestion",
     "ValueCount",
     "Walking",
     "__version__",
