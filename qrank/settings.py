@@ -27,7 +27,7 @@ NUMBERS = {  # whole ones; the least and the most
     "serve_model_idle": (0, MOST),
 }
 PLACEMENT = ("threads", "gpu_layers")
-SECONDS = {"budget": (0.0, MOST_SECONDS), "answer_seconds": (0.0, MOST_SECONDS)}
+SECONDS = dict.fromkeys(("budget", "answer_seconds", "refresh"), (0.0, MOST_SECONDS))
 CHOICES = {
     "mode": ("hybrid", "bm25", "vector"),
     "color": ("auto", "always", "never"),
@@ -41,6 +41,7 @@ DEFAULTS = {  # in words where there is no value that says it
     "limit": "10",
     "candidates": "30",
     "answer_seconds": "3",
+    "refresh": "0",
     "color": "auto",
     "hyperlink_format": "none",
     "threads": "one per physical core",

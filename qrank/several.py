@@ -21,6 +21,7 @@ from qrank.urls import IndexPlace
 if TYPE_CHECKING:
     from qrank.analysis.spelling import Suggestion
     from qrank.progress import Progress
+    from qrank.settings import Walking
 
 K = 60  # of reciprocal rank fusion, as everywhere
 
@@ -55,6 +56,14 @@ class Indexes(Closing):
         """Close all of them."""
         for index in self._indexes.values():
             index.close()
+
+    def refresh(self, seconds: float = 0.5, *, walking: Walking | None = None) -> list[str]:
+        """As `Index.refresh`: each gets its share of the time."""
+        share = seconds / len(self._indexes)
+        said = (
+            (path, index.refresh(share, walking=walking)) for path, index in self._indexes.items()
+        )
+        return [f"{path}: {notice}" for path, notices in said for notice in notices]
 
     def search(
         self,

@@ -14,7 +14,7 @@ _PANELS = {
     ),
     "Filters": (
         "collection path where links_to linked_from regex literal type since until per_file "
-        "copies min_score stale"
+        "copies min_score stale refresh no_refresh"
     ),
     "Ranking": "mode rerank candidates budget deadline exact instruct",
     "Output": (

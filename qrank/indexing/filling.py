@@ -9,8 +9,9 @@ from pathlib import Path
 from types import NoneType
 from typing import TYPE_CHECKING
 
-from qrank.arguments import path_list, require_progress, require_type, text_list
+from qrank.arguments import path_list, require_number, require_progress, require_type, text_list
 from qrank.closing import Closing
+from qrank.errors import IndexFileError, InputError
 from qrank.names import absolute
 from qrank.results import IndexReport
 from qrank.settings import READ_ALL, WALK_ALL, Placement, Reading, Settings, Walking
@@ -121,6 +122,21 @@ class Filling(Closing):
                 walking or WALK_ALL,
                 reading or READ_ALL,
             )
+
+    def refresh(self, seconds: float = 0.5, *, walking: Walking | None = None) -> list[str]:
+        """Look for changes below the folders that `add` was given, for so many seconds, and take
+        in those of plain texts, without vectors; returns what may still be stale, in sentences.
+        An index that can't be written is said to be as it was. Raises NoIndexError without one."""
+        from qrank.indexing.update import refresh
+
+        require_number("seconds", seconds, least=0)
+        require_type("walking", walking, Walking, NoneType)
+        self._open()
+        try:
+            with self._write() as store:
+                return refresh(store, seconds, walking or WALK_ALL, READ_ALL)
+        except (IndexFileError, InputError) as error:
+            return [f"not refreshed: {error.what}"]
 
     def collections(self) -> list[Collected]:
         """The collections, what they are about, and what they are made of."""

@@ -15,13 +15,13 @@ from qrank.inference.index_model import IndexModel
 from qrank.ingest import chunk as chunking
 from qrank.ingest import extract, secrets
 from qrank.ingest.extract import ocr
-from qrank.ingest.prepare import Part, as_before, made_by
+from qrank.ingest.prepare import Part, as_before, made_by, needs_worker
 from qrank.ingest.problems import Problem, problem_of
-from qrank.ingest.readers import Outcome, read_all
+from qrank.ingest.readers import HERE, Outcome, read_all
 from qrank.ingest.spool import spooled
 from qrank.ingest.walk import UNREAD, Skipped, Within, secret, too_large, walk
 from qrank.names import absolute, folder_key, is_under, named_path, on_disk, shown_path
-from qrank.progress import Progress
+from qrank.progress import Progress, Silent
 from qrank.results import FileError, IndexReport, NewChunk, Signature, Task
 from qrank.settings import READ_ALL, WALK_ALL, Placement, Reading, Walking
 from qrank.store.interface import NewDocument, SkippedFile, Store
@@ -96,6 +96,30 @@ def index_paths(
     return report
 
 
+class Box:
+    """The time that a quick look may take; what it leaves is counted. It reads only what is read
+    here and now: plain text, and not much of it."""
+
+    def __init__(self, seconds: float) -> None:
+        self._end = time.monotonic() + seconds
+        self._bytes = 0
+        self.cut = False  # whether not all folders were looked at
+        self.unread = 0  # files that changed, and were not read
+
+    def is_over(self) -> bool:
+        """Whether the time is up."""
+        return time.monotonic() > self._end
+
+    def takes(self, task: Task, reading: Reading) -> bool:
+        """Whether a file that changed is to be read; it is counted when it is not."""
+        size = task.signature.size
+        if self.is_over() or needs_worker(task.path, reading) or self._bytes + size > HERE:
+            self.unread += 1
+            return False
+        self._bytes += size
+        return True
+
+
 class _Update:
     """One run over the files of a collection: what changed is read and written anew."""
 
@@ -107,8 +131,9 @@ class _Update:
         progress: Progress,
         walking: Walking,
         reading: Reading,
+        box: Box | None = None,
     ) -> None:
-        self._store, self._collection = store, collection
+        self._store, self._collection, self._box = store, collection, box
         self._report, self._progress = report, progress
         self._walking, self._reading = walking, reading
         self._known = store.files(collection)
@@ -131,6 +156,8 @@ class _Update:
         for outcome in read_all(self._changed(roots), self._reading, detail):
             self._take(outcome)
         self._write_group()
+        if self._box and self._box.cut:
+            return
         # What was indexed under a root and is not there now is gone; what only failed to be read
         # (a folder without permission, say), or was not looked for this time, stays.
         within = Within([*roots, *former], self._walking)
@@ -157,6 +184,9 @@ class _Update:
         own = {f"{own_path}{suffix}" for suffix in ("", "-wal", "-shm", "-journal", "-claims")}
         for file in walk(roots, self._walking, self._walk_skipped):
             path = file.path
+            if self._box and self._box.is_over():
+                self._box.cut = True
+                return
             if path in self._seen or path in own:
                 continue
             self._progress.advance()
@@ -190,6 +220,8 @@ class _Update:
                 self._count("skipped", path, reason)
                 continue
             self._seen.add(path)
+            if self._box and not self._box.takes(file, reading):
+                continue
             same = old.hash if old and old.extractor == version else None
             yield file._replace(known_hash=same, secret=read_secrets, reading=reading)
 
@@ -311,6 +343,20 @@ class _Update:
     def _unreadable(self, path: str, reason: str) -> None:
         self._count("failed", path, reason)
         self._unread.add(folder_key(path))
+
+
+def look_at(
+    store: Store,
+    roots: Sequence[Path],
+    collection: str,
+    box: Box,
+    walking: Walking,
+    reading: Reading,
+    others: Collection[str],
+) -> None:
+    """As index_paths, as far as a box lets it, and without vectors."""
+    update = _Update(store, collection, IndexReport(), Silent(), walking, reading, box)
+    update.run(roots, (), others)
 
 
 def extractor(path: str, reading: Reading) -> str:

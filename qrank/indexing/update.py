@@ -9,7 +9,7 @@ from pathlib import Path
 
 from qrank.errors import InputError
 from qrank.indexing import roots
-from qrank.indexing.index import existing, index_paths
+from qrank.indexing.index import Box, existing, index_paths, look_at
 from qrank.inference.index_model import IndexModel
 from qrank.names import disk_path
 from qrank.progress import Progress
@@ -99,6 +99,28 @@ def update(
         )
         _count_in(total, done)
     return total
+
+
+def refresh(store: Store, seconds: float, walking: Walking, reading: Reading) -> list[str]:
+    """Take in what changed below the roots, for so many seconds; returns what may still be stale,
+    in sentences for people."""
+    box = Box(seconds)
+    held = store.roots()
+    for collection, of_name in held.items():
+        for options in dict.fromkeys(root.options for root in of_name):
+            group = [root for root in of_name if root.options == options]
+            found, read = roots.with_options(options, walking, reading)
+            paths = existing(_existing(group, IndexReport()), found)
+            look_at(store, paths, collection, box, found, read, roots.named_below(of_name, paths))
+    said = []
+    if not held:
+        said.append("not refreshed: name the indexed folders once (qrank index PATH)")
+    if box.unread:
+        files = "1 changed file was" if box.unread == 1 else f"{box.unread} changed files were"
+        said.append(f"{files} not read (qrank index does)")
+    if box.cut:
+        said.append(f"not all folders were looked at in {seconds:g} s (qrank index does)")
+    return said
 
 
 def _count_in(total: IndexReport, done: IndexReport) -> None:

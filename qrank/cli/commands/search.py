@@ -70,6 +70,7 @@ if TYPE_CHECKING:
     from qrank.several import Indexes
 
 LIMIT, CANDIDATES = 10, 30
+BOX = 0.5  # seconds that --refresh takes at most
 COUNTED = 100  # results that --count goes through where every chunk has some score
 
 
@@ -125,6 +126,13 @@ def search(
     copies: Copies = False,
     exact: Exact = False,
     min_score: MinScore = None,
+    refresh: Annotated[
+        bool | None,
+        typer.Option(
+            "--refresh/--no-refresh",
+            help="First look for changed files, for half a second. [default: as the setting]",
+        ),
+    ] = None,
     stale: StaleOption = Stale.warn,
     around: Around = None,
     full: Full = False,
@@ -257,6 +265,7 @@ def search(
 
         from qrank.cli.output import render
 
+        unfresh = _refreshed(index, refresh, deadline)
         if interactive:
             from qrank.cli.commands.tui import start
 
@@ -272,6 +281,8 @@ def search(
                 raise InputError(
                     "--queries prints JSONL and can't be combined with another output format"
                 )
+            for notice in unfresh:
+                render.warning(notice)
             any_found = _run_all(queries, form, resume, output.fields, run)
         else:
             text = "" if lists else _asked(query, more)
@@ -280,6 +291,7 @@ def search(
                 answer = run(text)
             else:
                 answer, whole = _within(deadline, partial(answered, text), mode, budget, typed)
+            answer.notices += unfresh
             if answer.query != typed:
                 render.warning(f"showing results for {answer.query!r}; --exact for only {typed!r}")
             any_found = _print(output, answer, index)
@@ -356,6 +368,19 @@ def similar(
         )
         any_found = _print(output, answer, index)
     raise typer.Exit(0 if any_found else 1)
+
+
+def _refreshed(index: Index | Indexes, wanted: bool | None, deadline: float | None) -> list[str]:
+    """Take in what changed, where that is wanted; returns what may still be stale."""
+    from qrank.cli.input import file_options
+
+    box = current().settings.seconds("refresh", None) or 0.0
+    if wanted is False or not (wanted or box):
+        return []
+    box = box or BOX
+    return index.refresh(
+        box if deadline is None else min(box, deadline / 4), walking=file_options.walking()
+    )
 
 
 def _limit(output: forms.Output, mode: Mode, candidates: int) -> int:
