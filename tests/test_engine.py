@@ -149,6 +149,8 @@ def test_an_index_moves_to_an_engine_and_back(
 
 def test_what_goes_wrong_is_one_line(qrank: Callable[..., Run], url: str, tmp_path: Path) -> None:
     base = url.rpartition("/")[0]
+    said = complaint(qrank("search", "tea", "--db", "http://127.0.0.1:1/notes"))
+    assert said.startswith("qrank: http://127.0.0.1:1 can't be reached: ")
     assert "there is no index at" in complaint(qrank("search", "tea", "--db", f"{base}/nowhere"))
     assert "can't be used as an index's URL" in complaint(qrank("search", "tea", "--db", base))
     assert "can't be used" in complaint(qrank("search", "tea", "--db", "https://u:p@host/notes"))

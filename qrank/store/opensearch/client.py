@@ -15,6 +15,7 @@ from qrank.model_servers import keys
 from qrank.urls import IndexUrl
 
 TRIES = 7
+FIRST_TRIES = 3  # of an engine that has not answered yet: its name may be wrong
 WAIT, MOST_WAIT = 0.5, 15.0  # seconds before the second try, doubled each time; at most
 CONNECT_SECONDS, ANSWER_SECONDS = 10.0, 120.0
 LONGEST_ANSWER = 256 << 20  # bytes
@@ -37,7 +38,7 @@ class Engine(Closing):
     def __init__(self, place: IndexUrl) -> None:
         import httpx2
 
-        self.place = place
+        self.place, self._answered = place, False
         self._client = httpx2.Client(
             headers=_headers(keys.of_index(place.host)),
             verify=ssl.create_default_context() if place.base.startswith("https") else True,
@@ -89,8 +90,9 @@ class Engine(Closing):
                 problem = f"status {status}"
                 said = headers.get("retry-after", "")
                 wait = min(MOST_WAIT, float(said)) if said.isdecimal() else wait
-            if attempt + 1 < tries:
-                time.sleep(wait)
+            if attempt + 1 >= (tries if self._answered else FIRST_TRIES):
+                break
+            time.sleep(wait)
         raise IndexFileError(
             f"{self.place.base} can't be reached: {problem}", hint="check that it runs"
         )
@@ -106,6 +108,7 @@ class Engine(Closing):
                 data += part
                 if len(data) > LONGEST_ANSWER:
                     raise IndexFileError(f"{self.place.base} sent an answer that is too large")
+        self._answered = True
         return int(answer.status_code), answer.headers, bytes(data)
 
     def _read(
