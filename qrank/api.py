@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import NoneType
 from typing import TYPE_CHECKING, Any, Unpack
@@ -369,8 +369,11 @@ class Index(Filling):
         filter = build_filter(collections, path)
         return export(self._open(), filter, vectors=vectors)
 
-    def import_lines(self, lines: Iterable[str], name: str = "") -> tuple[int, int]:
-        """Take in what export gave, as JSON Lines; returns how many (documents, vectors).
+    def import_lines(
+        self, lines: Iterable[str], name: str = "", *, moved: Mapping[str, str] | None = None
+    ) -> tuple[int, int]:
+        """Take in what export gave, as JSON Lines; returns how many (documents, vectors). moved: by
+        paths of files and folders, as the lines have them, where what lies there is now.
 
         Raises InputError for a line of another kind, which says that it is of name; what came
         before it is in.
@@ -382,7 +385,7 @@ class Index(Filling):
         if isinstance(lines, str | bytes):
             raise TypeError("lines must be several lines, not one text")
         with self._writing, open_store(self.path, write=True) as store:
-            importer = Importer(store)
+            importer = Importer(store, moved or {})
             importer.read(lines, name)
         return importer.files, importer.vectors
 

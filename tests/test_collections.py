@@ -153,3 +153,19 @@ def test_a_description_is_shown(qrank: Qrank, notes: Path) -> None:
     assert "it has: description" in complaint(qrank("collections", "set", "default", "y", "z"))
     qrank("collections", "set", "default", "description", "")
     assert qrank("collections").stdout.startswith("default: 2 files\n")
+
+
+def test_an_export_of_a_folder_that_moved_is_read_again_by_nobody(
+    qrank: Qrank, notes: Path, tmp_path: Path
+) -> None:
+    qrank("index", "notes", "--db", "old.db", *NO_VECTORS)
+    qrank("export", "all.jsonl", "--db", "old.db")
+    there = tmp_path / "elsewhere" / "mine"
+    there.parent.mkdir()
+    notes.rename(there)
+    words = ("import", "all.jsonl", "--db", "new.db")
+    assert qrank(*words, "--map", f"{notes}=elsewhere/mine").returncode == 0
+    files = qrank("index", there, "--db", "new.db", *NO_VECTORS).json()["files"]
+    assert (files["unchanged"], files["added"], files["removed"]) == (2, 0, 0)
+    for wrong in ("x", "=x", "x="):
+        assert "--map takes OLD=NEW" in complaint(qrank(*words, "--map", wrong))

@@ -7,14 +7,16 @@ line with "text" for each of its chunks; the last is {"end": documents}. docs/st
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from itertools import count, islice
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from qrank.errors import InputError
 from qrank.indexing import exported
 from qrank.indexing.exported import FORMAT
+from qrank.names import folder_key, over
 from qrank.results import NewChunk, location
 from qrank.store.filters import Filter
 from qrank.store.interface import NewDocument, Store, StoredModel
@@ -98,8 +100,10 @@ class Importer:
     """Takes the lines of an export into a store; documents that are there are replaced, vectors
     that are there are kept."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, moved: Mapping[str, str] = MappingProxyType({})) -> None:
+        """moved: by the stored paths of files and folders where what lies there is now."""
         self._store = store
+        self._moved = {folder_key(old): folder_key(new) for old, new in moved.items()}
         self._models: dict[str, StoredModel] = {}
         self._documents: list[_Document] = []
         self._chunks = 0
@@ -156,7 +160,12 @@ class Importer:
             self._open = False
             if self._chunks >= GROUP_CHUNKS or len(self._documents) >= GROUP_CHUNKS:
                 self._write()
-            self._documents.append(_Document(exported.document(item)))
+            document = exported.document(item)
+            old = next(over(document.path, self._moved.keys()), None)
+            if old is not None:
+                place = self._moved[old] + folder_key(document.path)[len(old) :]
+                document = replace(document, path=place)
+            self._documents.append(_Document(document))
             self._open = True
             self._read += 1
 

@@ -12,6 +12,7 @@ import typer
 from qrank import files, json_form
 from qrank.cli.state import current
 from qrank.errors import InputError
+from qrank.names import named_path, shown_path
 
 HEADER = 1 << 20  # bytes that are read of the first line: a file of another kind may have no other
 
@@ -59,21 +60,40 @@ def export(
 
 def import_(
     file: Annotated[Path, typer.Argument(help="A file from qrank export; - is stdin.")],
+    moved: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--map",
+            metavar="OLD=NEW",
+            help="What was in the folder OLD is in NEW here (may be repeated).",
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Import an export into the index; documents already in it are replaced."""
     from qrank.cli.output import json_output, render
 
+    places = dict(_moved(each) for each in moved or ())
     with current().open_index() as index:
         if file == STDIO:
-            documents, vectors = index.import_lines(_lines(sys.stdin.buffer), "stdin")
+            lines = _lines(sys.stdin.buffer)
+            documents, vectors = index.import_lines(lines, "stdin", moved=places)
         else:
             with _opened(file) as stream:
-                documents, vectors = index.import_lines(_lines(stream), str(file))
+                documents, vectors = index.import_lines(_lines(stream), str(file), moved=places)
     if as_json:
         json_output.document(json_form.imported(documents, vectors))
     else:
         render.report(f"{documents} documents and {vectors} vectors imported")
+
+
+def _moved(said: str) -> tuple[str, str]:
+    """(where documents of an export lay, where they are here). OLD need not be there."""
+    old, between, new = said.partition("=")
+    if not (old and between and new):
+        raise InputError(f"--map takes OLD=NEW, not {said!r}")
+    elsewhere = old.startswith("/") or old[1:2] == ":"
+    return (shown_path(old) if elsewhere else named_path(old)), named_path(new)
 
 
 def _opened(file: Path) -> IO[bytes]:
