@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from qrank.settings import Placement, Reading, Settings, Walking
     from qrank.several import Indexes
     from qrank.standalone import Embedding, Reranking, changes, embed, pack, plan, rerank
+    from qrank.urls import IndexUrl
 
 __version__ = "0.1.0"
 
@@ -94,6 +95,7 @@ _HOMES = {
     ),
     "qrank.settings": ("Placement", "Reading", "Settings", "Walking"),
     "qrank.several": ("Indexes",),
+    "qrank.urls": ("IndexUrl",),
 }
 __all__ = [
     "Answer",
@@ -112,6 +114,7 @@ __all__ = [
     "Index",
     "IndexFileError",
     "IndexReport",
+    "IndexUrl",
     "IndexedChunk",
     "IndexedFile",
     "Indexes",
