@@ -53,7 +53,7 @@ if TYPE_CHECKING:
     from qrank.settings import Placement, Reading, Settings, Walking
     from qrank.several import Indexes
     from qrank.standalone import Embedding, Reranking, changes, embed, pack, plan, rerank
-    from qrank.urls import IndexUrl
+    from qrank.urls import IndexPlace, IndexUrl
 
 __version__ = "0.1.0"
 
@@ -95,7 +95,7 @@ _HOMES = {
     ),
     "qrank.settings": ("Placement", "Reading", "Settings", "Walking"),
     "qrank.several": ("Indexes",),
-    "qrank.urls": ("IndexUrl",),
+    "qrank.urls": ("IndexPlace", "IndexUrl"),
 }
 __all__ = [
     "Answer",
@@ -113,6 +113,7 @@ __all__ = [
     "FoundLink",
     "Index",
     "IndexFileError",
+    "IndexPlace",
     "IndexReport",
     "IndexUrl",
     "IndexedChunk",
