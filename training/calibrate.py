@@ -288,8 +288,9 @@ def learn(args: argparse.Namespace) -> None:
         print("\n".join(f"{key} = {value}" for key, value in weights.items()), "\n")
         print("Sets that it was learnt from:\n")
         report([one for one in shown if one.set in args.learn], weights)
-        print("Others:\n")
-        report([one for one in shown if one.set not in args.learn], weights)
+        if others := [one for one in shown if one.set not in args.learn]:
+            print("Others:\n")
+            report(others, weights)
 
 
 if __name__ == "__main__":
