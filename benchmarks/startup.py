@@ -53,10 +53,10 @@ def main() -> None:
         with server():
             times = timed(db, options.runs)
             print_table(times)
-            print(f"\nqrank serve: {memory()} MB of memory")
+            print(f"\nqrank serve: {held()}")
             if options.searches:
                 together(db, options.searches, options.clients)
-                print(f"qrank serve: {memory()} MB of memory")
+                print(f"qrank serve: {held()}")
 
 
 def timed(db: Path, runs: int) -> dict[str, list[float]]:
@@ -106,18 +106,20 @@ def server() -> Iterator[None]:
         subprocess.run([*QRANK, "serve", "stop"], check=True)
 
 
-def memory() -> int:
-    """MB of the server and all below it, what they share counted once (Linux)."""
+def held() -> str:
+    """What the server and all below it hold: memory, what they share counted once, and open files
+    (Linux)."""
     told = subprocess.run([*QRANK, "serve", "status", "--json"], check=True, capture_output=True)
     pids = [json.loads(told.stdout)["pid"]]
     for pid in pids:
         for tasks in Path(f"/proc/{pid}/task").glob("*/children"):
             pids += map(int, tasks.read_text().split())
-    held = 0
+    memory = files = 0
     for pid in pids:
         for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-            held += int(line.split()[1]) if line.startswith("Pss:") else 0
-    return held // 1024
+            memory += int(line.split()[1]) if line.startswith("Pss:") else 0
+        files += sum(1 for _ in Path(f"/proc/{pid}/fd").iterdir())
+    return f"{memory // 1024} MB of memory, {files} open files in {len(pids)} processes"
 
 
 def together(db: Path, searches: int, clients: int) -> None:

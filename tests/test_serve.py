@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -125,6 +126,55 @@ def test_one_that_was_killed_is_no_hindrance(
     with warm_process(environment):
         run = qrank("search", "--db", db, "tide", "--debug")
         assert (run.returncode, run.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("moment", [0.05, 0.2, 0.4, 0.8])
+def test_one_that_was_killed_as_it_started_is_no_hindrance(
+    environment: dict[str, str], qrank: Qrank, db: Path, moment: float
+) -> None:
+    process = subprocess.Popen(
+        [COMMAND, "serve", "--foreground"], env=environment, stderr=subprocess.DEVNULL
+    )
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(moment)
+    process.kill()
+    process.wait()
+    assert qrank("search", "--db", db, "tide", "--mode", "bm25", "-l").stdout == "tide.md\n"
+    with warm_process(environment):
+        assert qrank("search", "--db", db, "tide", "--mode", "bm25", "--debug").stderr == ""
+
+
+@pytest.mark.usefixtures("server")
+def test_commands_that_come_while_a_model_loads_share_it(
+    environment: dict[str, str], qrank: Qrank, db: Path
+) -> None:
+    """Forks while models load: none that waits for another, and one process a model."""
+
+    def search(number: int) -> Run:
+        mode = ("--mode", "bm25") if number % 2 else ()
+        return qrank("search", "--db", db, f"tide {number}", "-l", "--debug", *mode)
+
+    with ThreadPoolExecutor(8) as threads:
+        runs = list(threads.map(search, range(8)))
+    assert {(run.returncode, run.stdout, run.stderr) for run in runs} == {(0, "tide.md\n", "")}
+    assert len(status(environment)["models"]) == 2
+
+
+@pytest.mark.usefixtures("server")
+def test_an_index_on_a_disk_that_vanishes_is_said_as_without_it(
+    qrank: Qrank, db: Path, tmp_path: Path
+) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    db.rename(disk / "i.db")
+    words = ("search", "--db", disk / "i.db", "tide", "--mode", "bm25", "-l")
+    assert qrank(*words).stdout == "tide.md\n"
+    disk.rename(tmp_path / "elsewhere")
+    served, alone = (qrank(*words, *where) for where in ((), ("--no-serve",)))
+    assert "there is no index" in complaint(served)
+    assert (served.stderr, served.stdout) == (alone.stderr, alone.stdout)
+    (tmp_path / "elsewhere").rename(disk)
+    assert qrank(*words, "--debug").stderr == ""
 
 
 def is_running(pid: int) -> bool:
