@@ -8,6 +8,7 @@ model gets several contexts of one thread each, which wait for nobody.
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
@@ -48,6 +49,7 @@ class Lanes(Generic[L]):
         self._idle = list(self._lanes)  # the last one used comes first
         self._workers = ThreadPoolExecutor(count, "qrank-model")
         self._closed = False
+        self._changed = threading.Condition()
 
     @property
     def decoded(self) -> int:
@@ -67,11 +69,16 @@ class Lanes(Generic[L]):
         waiting: deque[Future[T]] = deque()
 
         def at_work(lane_pack: Pack) -> T:
-            lane = self._idle.pop()
+            with self._changed:
+                if self._closed:
+                    raise CancelledError
+                lane = self._idle.pop()
             try:
                 return work(lane, lane_pack)
             finally:
-                self._idle.append(lane)
+                with self._changed:
+                    self._idle.append(lane)
+                    self._changed.notify_all()
 
         try:
             for pack in coming:
@@ -91,8 +98,12 @@ class Lanes(Generic[L]):
 
     def close(self) -> None:
         """Free the contexts, when what they are at is done; the model must still be there."""
-        self._closed = True
-        self._workers.shutdown(cancel_futures=True)
+        self._workers.shutdown(wait=False, cancel_futures=True)
+        # Not by waiting for the workers: the executor does not know of a thread in whose start a
+        # signal has come.
+        with self._changed:
+            self._closed = True
+            self._changed.wait_for(lambda: len(self._idle) == len(self._lanes))
         for lane in self._lanes:
             lane.close()
 
