@@ -328,8 +328,10 @@ def verdict(item: Mapping[str, Any], verdict: Verdict) -> Object:
 
 def removal(files: int, chunks: int, rules: Sequence[tuple[Path, str]] = ()) -> Object:
     """How many files were removed, the chunks that are left, and the ignore rules written."""
-    written = [{"file": str(file), "rule": rule} for file, rule in rules]
-    return {"schema": SCHEMA, "removed": files, "chunks": chunks, "rules": written}
+    value: Object = {"schema": SCHEMA, "removed": files, "chunks": chunks}
+    if rules:
+        value["rules"] = [{"file": str(file), "rule": rule} for file, rule in rules]
+    return value
 
 
 def collections(found: Sequence[Collected]) -> Object:
