@@ -88,8 +88,10 @@ def ask_all(
 ) -> list[socket.socket]:
     """Ask before anything is computed."""
     jobs = host._scores if "query" in messages[0] else host._vectors
-    opened = [stack.enter_context(asked(host, message)) for message in messages]
-    wait_until(lambda: len(jobs._waiting) == len(messages))
+    opened: list[socket.socket] = []
+    for message in messages:  # one after the other: their order decides what a pack holds
+        opened.append(stack.enter_context(asked(host, message)))
+        wait_until(lambda: len(jobs._waiting) == len(opened))
     held.let.set()
     return opened
 
@@ -111,7 +113,7 @@ def test_texts_of_several_clients_are_embedded_together() -> None:
             assert told["truncated"] == expected.truncated
             assert told["tokens"] > 0
             found = np.frombuffer(data, "<f4").reshape(told["shape"])
-            assert np.allclose(found, expected.vectors, atol=1e-5)
+            assert (found * expected.vectors).sum(axis=1).min() >= 0.9999
     assert held.packs[0] == 4  # all before the text that fills a pack alone
     model.close()
 
