@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Callable
 from email.message import EmailMessage
 from pathlib import Path
@@ -134,6 +135,25 @@ def test_a_letter_is_read_in_the_encoding_it_is_in(charset: str, said: str | Non
     head = f"From: a@b.c\nSubject: s\n{kind}Content-Transfer-Encoding: 8bit\n\n"
     body = "it’s “fine” – €5 für Müller\n"
     assert "it’s “fine” – €5 für Müller" in rows_of_bytes(head.encode() + body.encode(charset))
+
+
+@pytest.mark.parametrize("suffix", ["csv", "jsonl", "json"])
+def test_a_long_file_is_read_to_its_last_row(tmp_path: Path, suffix: str) -> None:
+    count = 60_000  # several documents' worth, more than any buffer holds
+    if suffix == "csv":
+        text = "who,what\n" + "".join(f"guest {i},tea for two and a cake\n" for i in range(count))
+    else:
+        text = "".join(f'{{"who": "guest {i} wants tea and a cake"}}\n' for i in range(count))
+    if suffix == "json":
+        text = "[\n" + text.replace("}\n", "},\n")[:-2] + "\n]\n"
+    path = tmp_path / f"long.{suffix}"
+    path.write_text(text)
+    with path.open("rb") as file:
+        read = list(documents(file, path.name))
+    assert [document.note for document in read] == [""] * len(read)
+    body = "\n".join(document.text for document in read)
+    assert len(read) > 1
+    assert re.findall(r"guest (\d+)", body) == [str(i) for i in range(count)]
 
 
 def rows_of_bytes(data: bytes) -> str:

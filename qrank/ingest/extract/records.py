@@ -40,14 +40,17 @@ def extract_jsonl(file: BinaryIO, fields: tuple[str, ...] = ()) -> Iterator[Docu
     and texts, else all that hold text. Raises ExtractError when no line is a JSON object,
     NoTextError when none has text."""
     with text_of(file) as lines:
-        for document in _objects(lines, fields):
-            note = document.note.replace(_CUT, truncated(_size(file)))
-            yield document._replace(note=note)
+        yield from _with_size(_objects(lines, fields), file)
 
 
-def _size(file: BinaryIO) -> int:
-    """Bytes of a file that was read to its end."""
-    return file.seek(0, io.SEEK_END)
+def _with_size(documents: Iterable[Document], file: BinaryIO) -> Iterator[Document]:
+    """Documents, and in the note of one that is cut off how long the file is. Only then is the file
+    read to its end: before, its position must stay."""
+    for document in documents:
+        if _CUT in document.note:
+            note = document.note.replace(_CUT, truncated(file.seek(0, io.SEEK_END)))
+            document = document._replace(note=note)
+        yield document
 
 
 def _objects(lines: Iterable[str], fields: tuple[str, ...]) -> Iterator[Document]:
@@ -93,9 +96,7 @@ def extract_csv(file: BinaryIO, fields: tuple[str, ...] = ()) -> Iterator[Docume
     NoTextError when no row has text."""
     csv.field_size_limit(MAX_FIELD)
     with text_of(file) as lines:
-        for document in _rows(lines, fields):
-            note = document.note.replace(_CUT, truncated(_size(file)))
-            yield document._replace(note=note)
+        yield from _with_size(_rows(lines, fields), file)
 
 
 def _kept(lines: Iterable[str], recent: deque[str]) -> Iterator[str]:
