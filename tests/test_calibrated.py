@@ -133,3 +133,11 @@ def test_probability_is_defined_for_extremes() -> None:
     assert probability({"cosine": -1e6}, weights) == pytest.approx(0)
     assert probability({"cosine": 1e6}, weights) == pytest.approx(1)
     assert probability({"cosine": math.log(3)}, weights) == pytest.approx(0.75)
+
+
+def test_a_handful_of_chunks_is_not_enough_for_probabilities(qrank: Qrank, tmp_path: Path) -> None:
+    (tmp_path / "tide.md").write_text("The tide rises twice a day because of the moon.\n")
+    assert qrank("index", tmp_path, "--db", tmp_path / "i.db").returncode == 0
+    run = answered(qrank, tmp_path / "i.db", "tide")
+    [hit] = run.json()["results"]
+    assert (hit["score_kind"], hit["calibrated"], run.stderr) == ("rerank", False, "")

@@ -305,7 +305,7 @@ def test_files_with_odd_names_are_found_opened_and_removed(
         pytest.skip("the file system takes UTF-8 names only")
     (folder / "loop").symlink_to("..")
     assert counts(qrank("index", "odd", "--no-embed", "--db", "i.db", "--json")) == {"added": 5}
-    words = ("search", "kumquat", "--mode", "bm25", "--db", "i.db")
+    words = ("search", "kumquat", "--mode", "bm25", "--db", "i.db", "--copies")
     found = {hit["path"]: hit for hit in qrank(*words, "--jsonl").lines()}
     odd = f"{folder}/caf\\xe9.md"
     assert odd in found

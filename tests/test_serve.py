@@ -89,6 +89,7 @@ def test_it_ends_when_nobody_asks(environment: dict[str, str], qrank: Qrank, db:
         "models": [],
         "indexes": [],
         "running": False,
+        "commands": 0,
     }
 
 

@@ -29,7 +29,7 @@ from qrank.searching.definitions import defines, symbol
 from qrank.searching.freshness import is_stale, limited
 from qrank.searching.fusion import fuse, shifts
 from qrank.searching.query import ParsedQuery, parse
-from qrank.searching.scores.calibration import calibrate, odds_for
+from qrank.searching.scores.calibration import FEWEST, calibrate, odds_for
 from qrank.searching.shown import Candidate, Folding, copy_of, result_of
 from qrank.searching.where import Fields
 from qrank.store.filters import EVERYTHING, Filter
@@ -163,6 +163,8 @@ def search(
     known = query.calibrated and query.mode is Mode.hybrid and isinstance(store.path, Path)
     odds = odds_for(semantic, reranker) if known else None
     chunks = store.count_chunks(EVERYTHING) if odds else 0
+    if chunks < FEWEST:
+        odds = None
 
     def settle(found: list[Candidate]) -> None:
         if odds:

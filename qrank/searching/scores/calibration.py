@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 ALONE = "alone"  # the weights for candidates that no reranker has read
 CERTAIN = 1e-3  # P(yes) is taken to be at least so far from 0 and 1
 ENOUGH = 4.0
+FEWEST = 20  # chunks; in fewer, BM25 can't tell a rare word from one that is everywhere
 _K1 = 1.2  # FTS5's: a word that stands very often in a chunk counts (1 + K1) times its idf
 Weights = Mapping[str, float]
 
