@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from dataclasses import dataclass
+from typing import NamedTuple
 
 SAME = 8  # words, from which two equal texts are copies whatever is above them
 NEAR = 20  # words, from which two texts can be near copies
@@ -26,8 +27,7 @@ class Copy:
     page: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class Shape:
+class Shape(NamedTuple):
     """What is compared of a text. above: its title and headings; document: where it is from."""
 
     above: tuple[str, str]

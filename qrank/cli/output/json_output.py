@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import re
 import sys
@@ -38,6 +37,8 @@ def line(value: object) -> None:
 def table(rows: Sequence[Mapping[str, object]]) -> None:
     """Print objects with the same fields as CSV (RFC 4180, but lines end in a newline alone), their
     names first; lists and objects in them as JSON."""
+    import csv
+
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     if rows:

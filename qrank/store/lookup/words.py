@@ -11,6 +11,7 @@ import re
 import sqlite3
 import unicodedata
 from collections.abc import Iterable
+from functools import cache
 
 from qrank.analysis.characters import UNSPACED
 from qrank.store import decode
@@ -19,12 +20,17 @@ SHORTEST, LONGEST = 3, 24  # letters
 KNOWN = 200_000  # words that a writer keeps in memory, so as not to look each up again
 WHOLE = 30_000  # words, up to which all of a vocabulary is compared
 STARTS = 4  # letters at the beginning of a word, of which one at most is wrong where it is larger
-_LETTERS = bytes(
-    ord(chr(code).lower()) if chr(code).isalpha() and code < 128 else code if code > 127 else 32
-    for code in range(256)
-)
-_WORD = re.compile(rf"(?:(?![{UNSPACED}])[^\W\d_]){{{SHORTEST},{LONGEST}}}")
+_WORD = rf"(?:(?![{UNSPACED}])[^\W\d_]){{{SHORTEST},{LONGEST}}}"
 _END = "\U0010ffff"  # after any letter
+
+
+@cache
+def _letters() -> bytes:
+    """A table for bytes.translate: small letters of ASCII, blanks for its other characters."""
+    return bytes(
+        ord(chr(code).lower()) if chr(code).isalpha() and code < 128 else code if code > 127 else 32
+        for code in range(256)
+    )
 
 
 def add(connection: sqlite3.Connection, texts: Iterable[str], known: set[bytes]) -> None:
@@ -32,7 +38,7 @@ def add(connection: sqlite3.Connection, texts: Iterable[str], known: set[bytes])
     if len(known) > KNOWN:
         known.clear()
     # Bytes are taken apart several times as fast as text.
-    found = set("\n".join(texts).encode("utf-8", "replace").translate(_LETTERS).split()) - known
+    found = set("\n".join(texts).encode("utf-8", "replace").translate(_letters()).split()) - known
     known |= found
     words: set[str] = set()
     for each in found:
@@ -40,7 +46,7 @@ def add(connection: sqlite3.Connection, texts: Iterable[str], known: set[bytes])
             if SHORTEST <= len(each) <= LONGEST:
                 words.add(each.decode("ascii"))
         else:
-            words |= set(_WORD.findall(unicodedata.normalize("NFC", each.decode().lower())))
+            words |= set(re.findall(_WORD, unicodedata.normalize("NFC", each.decode().lower())))
     connection.executemany(
         "INSERT OR IGNORE INTO word (word) VALUES (?)", [(word,) for word in sorted(words)]
     )
