@@ -116,7 +116,7 @@ def test_open_starts_the_editor_at_the_line(
     assert (command, Path(copied).name) == ("+4", "birds.md")
     lines = Path(copied).read_text("utf-8").split("\n")
     assert (lines[3], len(lines)) == ("A kestrel.", 5 + 2 * 900)
-    valve = shown(["a.zip!/water.docx", "--db", "i.db"], EDITOR="cat")
+    valve = shown(["a.zip!/water.docx", "--db", "i.db"], EDITOR="cat {path}")
     assert "stuck brass valve" in " ".join(valve)
     assert shown(str(LOAF), 1, EDITOR="false") == []
     assert "can't start" in shown(str(LOAF), 2, VISUAL="/no/such/editor")[0]
