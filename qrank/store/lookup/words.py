@@ -59,6 +59,8 @@ def near(connection: sqlite3.Connection, word: str, most: int) -> list[tuple[int
     In a vocabulary of more than WHOLE words those at 2 have one of the two edits at most in their
     first STARTS letters.
     """
+    if len(word) > LONGEST + most:
+        return []
     sql = "SELECT word FROM json_each(?) CROSS JOIN word ON word = value ORDER BY word"
     edits = _edits(word, _alphabet(word)) - {word}
     found = [(1, each) for each in _words(connection, sql, json.dumps(sorted(edits)))]
