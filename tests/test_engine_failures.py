@@ -18,7 +18,7 @@ from urllib.request import Request, urlopen
 
 import engine
 import pytest
-from support import COMMAND, Run, clean_environment, complaint
+from support import COMMAND, Run, clean_environment, complaint, wait_until
 from test_store import add
 
 from qrank.store import Layout, create_store, open_store
@@ -117,7 +117,7 @@ def test_a_node_is_killed_during_indexing_and_searching(
             time.sleep(0.2)
         said = run.communicate()[0]
         assert run.returncode == 0, said
-        assert count(store) == 601
+        wait_until(lambda: count(store) == 601)  # what a reader sees may be a second old
     cluster.start_again()
     with closing(open_store(index_place(url))) as store:
         assert count(store) == 601
