@@ -72,6 +72,7 @@ SILENT = {
     "models quantize": "says on stderr what it does before it prints the file's path",
     "models remove": "needs a pulled model",
     "config set": "prints nothing",
+    "collections set": "prints nothing",
     "serve status": "says whether one runs, with status 1 when none does",
     "serve stop": "prints nothing on stdout",
 }

@@ -10,7 +10,7 @@ import pytest
 from support import Run, complaint
 
 Qrank = Callable[..., Run]
-SEARCH = ("search", "kestrel", "--mode", "bm25", "--db", "i.db")
+SEARCH = ("search", "kestrel", "--copies", "--mode", "bm25")
 ODD = ["notes [2024] v1.md", "[a-z].md", "what?.md", "a*b.md", "x]y[.md", "caf\u00e9 [1].md"]
 FORMS = [("NFC", "NFD"), ("NFD", "NFC")]
 
@@ -41,7 +41,11 @@ def test_a_path_that_was_printed_can_be_given_back(qrank: Qrank, tmp_path: Path,
     assert len(printed) == 1
     assert found(qrank, "--path", printed[0], cwd=tmp_path) == printed
     assert found(qrank, "--path", f"d/{name}", cwd=tmp_path) == printed
-    assert qrank(*SEARCH, "--path", printed[0], "-l").stdout.strip().endswith(f"d/{name}")
+    assert (
+        qrank(*SEARCH, "--db", "i.db", "--path", printed[0], "-l")
+        .stdout.strip()
+        .endswith(f"d/{name}")
+    )
     assert qrank("similar", printed[0], "--db", "i.db").returncode == 0
     assert qrank("remove", printed[0], "--db", "i.db").returncode == 0
     assert len(found(qrank, cwd=tmp_path)) == 7

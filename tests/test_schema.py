@@ -137,7 +137,7 @@ def test_fields_of_an_older_index_can_be_asked_for(
     qrank: Callable[..., Run], tmp_path: Path, version: int
 ) -> None:
     path = old_index(tmp_path, version)
-    words = ("search", "steep", "--mode", "bm25", "--db", path, "--format", "{path}")
+    words = ("search", "steep", "--copies", "--mode", "bm25", "--db", path, "--format", "{path}")
     for condition in ("tags=travel", "date>=2026-06"):
         found = qrank(*words, "--where", condition).stdout.splitlines()
         assert sorted(found) == ["/srv/notes/copy.md", "/srv/notes/tea.md"]
