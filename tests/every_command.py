@@ -63,6 +63,7 @@ LINES = {  # in the folder that make() fills; where it can be, of several forms 
     "config get": ["config get color"],
     "config list": ["config list", "config list --json"],
     "config path": ["config path"],
+    "collections set": ["collections set default description birds --db i.db"],
 }
 SILENT = {
     "tui": "takes the terminal",
@@ -72,7 +73,6 @@ SILENT = {
     "models quantize": "says on stderr what it does before it prints the file's path",
     "models remove": "needs a pulled model",
     "config set": "prints nothing",
-    "collections set": "prints nothing",
     "serve status": "says whether one runs, with status 1 when none does",
     "serve stop": "prints nothing on stdout",
 }

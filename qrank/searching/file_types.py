@@ -24,7 +24,7 @@ def suffixes_of(types: Sequence[str], *, families: bool = True) -> tuple[str, ..
     formats and families mean all of theirs, else a type is a suffix.
 
     >>> suffixes_of(["mail"]), suffixes_of(["text"], families=False)
-    (('.eml', '.mbox', '.mbx', '.msg'), ('.text',))
+    (('.eml', '.emlx', '.mbox', '.mbx', '.msg'), ('.text',))
     """
     known = formats() if families else {}
     suffixes = [suffix for name in types for suffix in known.get(name.lower(), [name])]

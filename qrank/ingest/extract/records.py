@@ -107,7 +107,7 @@ def _kept(lines: Iterable[str], recent: deque[str]) -> Iterator[str]:
 
 
 def _ends_early(row: Sequence[str], delimiter: str, cells: int, usual: int) -> bool:
-    """Whether a file ends within a row, of these lines and so many cells: within quotes, or where
+    r"""Whether a file ends within a row, of these lines and so many cells: within quotes, or where
     others have more.
 
     >>> _ends_early(['1,"a b\n', "c"], ",", 2, 2), _ends_early(["1"], ",", 1, 2)
