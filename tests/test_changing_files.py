@@ -69,7 +69,7 @@ def test_a_long_text_that_grows_while_it_is_read_costs_only_itself(tmp_path: Pat
     growing = notes / "b.log"
     growing.write_text("a line of the log\n" * (IN_MEMORY // 9), "utf-8")
     for name in ("a.md", "c.md"):
-        (notes / name).write_text("the tide\n", "utf-8")
+        (notes / name).write_text(f"the tide of {name}\n", "utf-8")
     done = threading.Event()
 
     def grow() -> None:

@@ -31,7 +31,7 @@ LOCAL = frozenset({"localhost"})
 PATIENCE = 10.0  # seconds for a request to begin
 MOST_CONNECTIONS = 400
 FILES = 2048  # that the process wants to have open at once, when it may
-BACKLOG = 128  # connections that are accepted at once, before those that are too many are closed
+BACKLOG = 128  # connections that are accepted at once
 
 
 class _Patient(H11Protocol):  # type: ignore[misc]  # of an extra
@@ -139,8 +139,12 @@ def run(
 
 
 def _allow_files() -> None:
-    """Let this process have enough files open for MOST_CONNECTIONS, or take fewer connections."""
-    global MOST_CONNECTIONS
+    """Let this process have enough files open for MOST_CONNECTIONS, or take fewer connections.
+
+    Those that are too many are closed a turn or two of the event loop after they were accepted, so
+    that up to three BACKLOGs are open beside those that may be.
+    """
+    global MOST_CONNECTIONS, BACKLOG
     if sys.platform == "win32":
         return
     import resource
@@ -152,7 +156,8 @@ def _allow_files() -> None:
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
             soft = wanted
     if soft != resource.RLIM_INFINITY:
-        MOST_CONNECTIONS = min(MOST_CONNECTIONS, max(16, (soft - BACKLOG) // 2))
+        BACKLOG = min(BACKLOG, max(8, soft // 8))
+        MOST_CONNECTIONS = min(MOST_CONNECTIONS, max(16, (soft - 3 * BACKLOG) // 2))
 
 
 def assemble(
