@@ -40,6 +40,8 @@ def start(nodes: int, folder: Path) -> tuple[subprocess.Popen[str], list[str]]:
 def stop(process: subprocess.Popen[str], folder: Path) -> None:
     process.send_signal(signal.SIGTERM)
     process.wait(60)
+    if process.stdout:
+        process.stdout.close()
     shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -19,7 +19,7 @@ FIRST_TRIES = 3  # of an engine that has not answered yet: its name may be wrong
 WAIT, MOST_WAIT = 0.5, 15.0  # seconds before the second try, doubled each time; at most
 CONNECT_SECONDS, ANSWER_SECONDS = 10.0, 120.0
 LONGEST_ANSWER = 256 << 20  # bytes
-AGAIN = (408, 429, 502, 503, 504)
+AGAIN = (408, 429, 500, 502, 503, 504)  # 500: a node that hangs is being left behind
 Lines = Iterable[Mapping[str, Any]]
 Options = Mapping[str, str | int | bool]
 
