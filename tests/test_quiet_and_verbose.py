@@ -17,7 +17,7 @@ Qrank = Callable[..., Run]
 # What only says what it did is silent; others print what they were asked for.
 REPORTS = {
     *("index", "remove", "vacuum", "import", "init"),
-    *("models pull", "models verify", "models quantize", "config set"),
+    *("models pull", "models verify", "models quantize", "config set", "collections set"),
 }
 
 
