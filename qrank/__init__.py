@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         QrankError,
         QueryError,
     )
+    from qrank.indexes import Indexes
     from qrank.indexing.plan import FilePlan
     from qrank.indexing.update import Collected
     from qrank.progress import Progress
@@ -51,7 +52,6 @@ if TYPE_CHECKING:
         ValueCount,
     )
     from qrank.settings import Placement, Reading, Settings, Walking
-    from qrank.several import Indexes
     from qrank.standalone import Embedding, Reranking, changes, embed, pack, plan, rerank
     from qrank.urls import IndexPlace, IndexUrl
 
@@ -94,7 +94,7 @@ _HOMES = {
         *("RerankScore", "Result", "Scores", "Sort", "StageScore", "Stale", "ValueCount"),
     ),
     "qrank.settings": ("Placement", "Reading", "Settings", "Walking"),
-    "qrank.several": ("Indexes",),
+    "qrank.indexes": ("Indexes",),
     "qrank.urls": ("IndexPlace", "IndexUrl"),
 }
 __all__ = [

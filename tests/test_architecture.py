@@ -21,7 +21,7 @@ LAYERS = {  # each may import those after it
     # It calls functions of the API, and of parts that are made for a command of their own.
     "cli": {
         *("api", "standalone", "json_form", "config", "models", "progress"),
-        *("evaluation", "upkeep", "agents", "serve", "several", "web"),
+        *("evaluation", "upkeep", "agents", "serve", "indexes", "web"),
     },
     "web": {"agents", "api", "json_form", "serve", "standalone"},
     "agents": {"api", "searching", "serve"},
@@ -31,7 +31,7 @@ LAYERS = {  # each may import those after it
         *("standalone", "indexing", "searching", "upkeep", "inference", "progress"),
         *("store", "llama", "models"),
     },
-    "several": {"api", "progress", "searching"},
+    "indexes": {"api", "progress", "searching"},
     "standalone": {"indexing", "searching", "inference", "progress", "models"},
     "indexing": {"inference", "ingest", "progress", "store", "llama", "models"},
     "searching": {"inference", "ingest", "progress", "store", "models"},

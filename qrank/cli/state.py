@@ -18,9 +18,9 @@ from qrank.urls import IndexPlace
 
 if TYPE_CHECKING:
     from qrank.api import Index
+    from qrank.indexes import Indexes
     from qrank.models.registry import Registry
     from qrank.settings import Settings
-    from qrank.several import Indexes
 
 
 GONE = "the working folder no longer exists; change to another"
@@ -111,7 +111,7 @@ class Run:
         files = list(dict.fromkeys(self.dbs))
         if len(files) < 2:
             return self.open_index(embed_model=embed_model, rerank_model=rerank_model)
-        from qrank.several import Indexes
+        from qrank.indexes import Indexes
 
         return Indexes([self._opened(file, embed_model, rerank_model) for file in files])
 

@@ -63,12 +63,6 @@ def fuse_answers(
     if min_score is not None:
         results = [r for r in (fused[:reranked] if reranked else fused) if r.score >= min_score]
     terms = list(dict.fromkeys(term for answer in answers for term in answer.terms))
-    if not copies:
-        results = folded(results, terms)
-    if per_file is not None:
-        results = capped(results, per_file, lambda result: result.location)
-    results = limited(results, limit + offset, stale, lambda r: r.stale, lambda r: r.location)
-    ranked = [replace(each, rank=rank) for rank, each in enumerate(results, 1)][offset:]
     return Answer(
         query="\n".join(answer.query for answer in answers),
         mode=answers[0].mode,
@@ -76,7 +70,16 @@ def fuse_answers(
             role: next((a.models[role] for a in answers if a.models[role]), None)
             for role in answers[0].models
         },
-        results=in_sort(ranked, sort),
+        results=ranked(
+            results,
+            terms,
+            limit=limit,
+            offset=offset,
+            per_file=per_file,
+            stale=stale,
+            sort=sort,
+            copies=copies,
+        ),
         timings_ms=sums(answer.timings_ms for answer in answers),
         reranked=reranked,
         candidates=len(fused),
@@ -89,7 +92,29 @@ def fuse_answers(
     )
 
 
-def folded(results: Sequence[Result], terms: Sequence[str]) -> list[Result]:
+def ranked(
+    results: list[Result],
+    terms: Sequence[str],
+    *,
+    limit: int,
+    offset: int,
+    per_file: int | None,
+    stale: Stale,
+    sort: Sort | None,
+    copies: bool,
+) -> list[Result]:
+    """Of fused results, best first, those that are asked for, with their ranks; terms: those of
+    the queries."""
+    if not copies:
+        results = _folded(results, terms)
+    if per_file is not None:
+        results = capped(results, per_file, lambda result: result.location)
+    results = limited(results, limit + offset, stale, lambda r: r.stale, lambda r: r.location)
+    with_ranks = [replace(each, rank=rank) for rank, each in enumerate(results, 1)]
+    return in_sort(with_ranks[offset:], sort)
+
+
+def _folded(results: Sequence[Result], terms: Sequence[str]) -> list[Result]:
     """Results, near copies as one that names the others; terms: those of the query."""
     groups = Folding(terms).groups(results, lambda result: result)
     return [

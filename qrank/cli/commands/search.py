@@ -65,9 +65,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from qrank.api import Index
+    from qrank.indexes import Indexes
     from qrank.progress import Progress
     from qrank.results import Answer
-    from qrank.several import Indexes
 
 LIMIT, CANDIDATES = 10, 30
 BOX = 0.5  # seconds that --refresh takes at most

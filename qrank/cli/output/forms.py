@@ -15,7 +15,7 @@ from qrank.results import Answer
 
 if TYPE_CHECKING:
     from qrank.api import Index
-    from qrank.several import Indexes
+    from qrank.indexes import Indexes
 
 
 CSV_FIELDS = (  # of a result, unless --fields names others

@@ -12,8 +12,8 @@ from support import Run, complaint
 
 import qrank
 from qrank import json_form
+from qrank.indexes import fuse_indexes
 from qrank.results import Answer, RerankScore, Result, Scores
-from qrank.several import fuse_indexes
 
 Qrank = Callable[..., Run]
 

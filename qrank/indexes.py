@@ -13,9 +13,7 @@ from qrank.errors import InputError
 from qrank.progress import Silent
 from qrank.results import Answer, Mode, Result, Sort, Stale
 from qrank.searching.asked.typos import corrected
-from qrank.searching.freshness import limited
-from qrank.searching.multi_query import folded, sums, total
-from qrank.searching.search import capped, in_sort
+from qrank.searching.multi_query import ranked, sums, total
 from qrank.urls import IndexPlace
 
 if TYPE_CHECKING:
@@ -217,16 +215,20 @@ def fuse_indexes(
         found = _by_relevance(each_one)
     found = _distinct(found)
     terms = list(dict.fromkeys(term for answer in each_one for term in answer.terms))
-    if not copies:
-        found = folded(found, terms)
-    if per_file is not None:
-        found = capped(found, per_file, lambda result: result.location)
-    found = limited(found, limit + offset, stale, lambda r: r.stale, lambda r: r.location)
-    ranked = [replace(each, rank=rank) for rank, each in enumerate(found, 1)][offset:]
+    results = ranked(
+        found,
+        terms,
+        limit=limit,
+        offset=offset,
+        per_file=per_file,
+        stale=stale,
+        sort=sort,
+        copies=copies,
+    )
     return replace(
         each_one[0],
         models={role: _names(a.models[role] for a in each_one) for role in each_one[0].models},
-        results=in_sort(ranked, sort),
+        results=results,
         timings_ms=sums(answer.timings_ms for answer in each_one),
         reranked=sum(answer.reranked for answer in each_one),
         candidates=sum(answer.candidates for answer in each_one),
@@ -236,7 +238,7 @@ def fuse_indexes(
         synonyms=list(dict.fromkeys(said for answer in each_one for said in answer.synonyms)),
         promised=total(answer.promised for answer in each_one),
         needed=sum(answer.needed for answer in each_one),
-        notices=_notices(answers, {each.index for each in ranked}),
+        notices=_notices(answers, {each.index for each in results}),
         parts=_parts(each_one),
     )
 
