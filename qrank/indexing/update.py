@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from qrank.errors import InputError
 from qrank.indexing import roots
@@ -27,6 +28,17 @@ class Collected:
     description: str
     files: int
     roots: list[str]
+
+
+class _Walk(NamedTuple):
+    """One look at roots that have the same options. others: roots below paths that have a walk of
+    their own; missing: those that are not there."""
+
+    paths: list[Path]
+    walking: Walking
+    reading: Reading
+    others: list[str]
+    missing: list[str]
 
 
 def collections(store: Store) -> list[Collected]:
@@ -75,27 +87,20 @@ def update(
             hint="name them once: qrank index PATH",
         )
     total = IndexReport()
-    groups = [
-        (name, options, [root for root in of_name if root.options == options])
-        for name, of_name in asked.items()
-        for options in dict.fromkeys(root.options for root in of_name)
-    ]
-    for name, options, group in groups:
-        there = _existing(group, total)
-        found, read = roots.with_options(options, walking, reading)
-        paths = existing(there, found)  # not the whole home without leave
-        others = roots.named_below(held[name], paths)
-        last = (name, options, group) == groups[-1]
+    walks = [(name, options) for name in asked for options in _options(held[name])]
+    for number, (name, options) in enumerate(walks, 1):
+        walk = _walk(options, held[name], walking, reading)
+        total.missing += walk.missing
         done = index_paths(
             store,
-            paths,
+            walk.paths,
             name,
-            model if last else None,
+            model if number == len(walks) else None,
             placement,
             progress,
-            found,
-            read,
-            others=others,
+            walk.walking,
+            walk.reading,
+            others=walk.others,
         )
         _count_in(total, done)
     return total
@@ -106,12 +111,10 @@ def refresh(store: Store, seconds: float, walking: Walking, reading: Reading) ->
     in sentences for people."""
     box = Box(seconds)
     held = store.roots()
-    for collection, of_name in held.items():
-        for options in dict.fromkeys(root.options for root in of_name):
-            group = [root for root in of_name if root.options == options]
-            found, read = roots.with_options(options, walking, reading)
-            paths = existing(_existing(group, IndexReport()), found)
-            look_at(store, paths, collection, box, found, read, roots.named_below(of_name, paths))
+    for name, of_name in held.items():
+        for options in _options(of_name):
+            walk = _walk(options, of_name, walking, reading)
+            look_at(store, walk.paths, name, box, walk.walking, walk.reading, walk.others)
     said = []
     if not held:
         said.append("not refreshed: name the indexed folders once (qrank index PATH)")
@@ -133,12 +136,16 @@ def _count_in(total: IndexReport, done: IndexReport) -> None:
     total.seconds = round(total.seconds + done.seconds, 3)
 
 
-def _existing(group: Sequence[Root], report: IndexReport) -> list[Path]:
-    """Those of roots that are there; the others are noted in the report."""
-    there = []
-    for root in group:
-        if os.path.lexists(disk_path(root.path)):
-            there.append(Path(disk_path(root.path)))
-        else:
-            report.missing.append(root.path)
-    return there
+def _options(held: Sequence[Root]) -> list[str]:
+    """The options that roots of a collection have, each of which takes a walk of its own."""
+    return list(dict.fromkeys(root.options for root in held))
+
+
+def _walk(options: str, held: Sequence[Root], walking: Walking, reading: Reading) -> _Walk:
+    """The walk of those roots of a collection that have these options."""
+    group = [root.path for root in held if root.options == options]
+    there = [path for path in group if os.path.lexists(disk_path(path))]
+    found, read = roots.with_options(options, walking, reading)
+    paths = existing([Path(disk_path(path)) for path in there], found)  # not all of home unasked
+    missing = [path for path in group if path not in there]
+    return _Walk(paths, found, read, roots.named_below(held, paths), missing)
