@@ -58,16 +58,7 @@ def checked(language: str) -> str:
                     hint="install the program tesseract with that language",
                 )
         return language
-    run = subprocess.run(
-        [program, "--list-langs"],
-        capture_output=True,
-        timeout=_HELP_SECONDS,
-        check=False,
-        stdin=subprocess.DEVNULL,
-    )
-    held = {
-        line.strip() for line in (run.stdout + run.stderr).decode("utf-8", "replace").split("\n")
-    }
+    held = {line.strip() for line in _told(program, "--list-langs")}
     for name in language.split("+"):
         if name not in held:
             known = sorted(name for name in held if _LANGUAGE.fullmatch(name) and name != "osd")
@@ -165,14 +156,19 @@ def _models_version() -> str:
 
 @cache
 def _version(program: str) -> str:
+    return _told(program, "--version")[0].strip()
+
+
+def _told(program: str, option: str) -> list[str]:
+    """The lines that tesseract prints about itself, on stdout or stderr."""
     run = subprocess.run(
-        [program, "--version"],
+        [program, option],
         capture_output=True,
         timeout=_HELP_SECONDS,
         check=False,
         stdin=subprocess.DEVNULL,
     )
-    return (run.stdout + run.stderr).decode("utf-8", "replace").split("\n")[0].strip()
+    return (run.stdout + run.stderr).decode("utf-8", "replace").split("\n")
 
 
 @cache

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from qrank.ingest.extract.building import Builder
 from qrank.ingest.extract.office import embedded
 from qrank.ingest.extract.office.numbering import Numbering
-from qrank.ingest.extract.office.package import Package, attribute, child, local
+from qrank.ingest.extract.office.package import Package, attribute, basis, child, local
 from qrank.ingest.extract.office.story import Story
 from qrank.results import Document
 from qrank.settings import Reading
@@ -143,11 +143,7 @@ def _levels(styles: _Element | None) -> dict[str, int]:
             own[identity] = level
     found = {}
     for identity in based:
-        each = identity
-        for _ in range(MAX_BASED_ON):
-            if each in own or not each:
-                break
-            each = based.get(each, "")
+        each = basis(identity, own, based, MAX_BASED_ON)
         if own.get(each):
             found[identity] = own[each]
     return found

@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from qrank.ingest.extract.office.package import attribute, child, local
+from qrank.ingest.extract.office.package import attribute, basis, child, local
 
 if TYPE_CHECKING:
     from lxml.etree import _Element
@@ -185,11 +185,7 @@ def _of_styles(styles: _Element | None, lists: dict[str, _List]) -> dict[str, tu
             )
     found = {}
     for identity in based:
-        each = identity
-        for _ in range(LEVELS):
-            if each in own or not each:
-                break
-            each = based.get(each, "")
+        each = basis(identity, own, based, LEVELS)
         if each in own:
             name, level = own[each]
             if not name and based.get(each) in own:  # (it names another level of that list)

@@ -7,6 +7,7 @@ so that elements are known by their local names.
 from __future__ import annotations
 
 import posixpath
+from collections.abc import Container, Mapping
 from functools import lru_cache
 from typing import IO, TYPE_CHECKING, BinaryIO, NamedTuple
 from urllib.parse import unquote
@@ -38,6 +39,16 @@ def attribute(element: _Element | None, name: str, default: str = "") -> str:
             if _local(str(key)) == name:
                 return str(value)
     return default
+
+
+def basis(style: str, own: Container[str], based: Mapping[str, str], most: int) -> str:
+    """A style, or the first one below it, of most steps, that has something of its own; else one
+    that has nothing. based: what each style is based on."""
+    for _ in range(most):
+        if style in own or not style:
+            break
+        style = based.get(style, "")
+    return style
 
 
 def child(element: _Element | None, *path: str) -> _Element | None:
