@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support import COMMAND, Run, complaint
+from support import COMMAND, Run, complaint, write_files
 
 from qrank import Index
 from qrank.analysis.spelling import within_two
@@ -39,9 +39,7 @@ FILES = {
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = tmp_path_factory.mktemp("asked")
-    for name, text in FILES.items():
-        (made / name).parent.mkdir(exist_ok=True)
-        (made / name).write_text(text, "utf-8")
+    write_files(made, FILES)
     with Index(made / "i.db") as index:
         index.add(made, embed=False)
     return made

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from support import Run, complaint
+from support import Run, complaint, write_files
 
 from qrank import Index
 from qrank.analysis.links import links
@@ -49,9 +49,7 @@ TO_COFFEE = {"index.md", "sub/My Brakes.md", "été.md", "site/p.html", "o.org",
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = tmp_path_factory.mktemp("links")
-    for name, text in FILES.items():
-        (made / name).parent.mkdir(exist_ok=True, parents=True)
-        (made / name).write_text(text, "utf-8")
+    write_files(made, FILES)
     with Index(made / "i.db") as index:
         index.add(made, embed=False)
     return made

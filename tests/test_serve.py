@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 from support import COMMAND, Run, complaint, wait_until
-from warm_process import status, warm_process
+from warm_process import status, tide_index, warm_process
 
 import qrank as package
 from qrank.cli import warm
@@ -42,10 +42,7 @@ def environment(
 
 @pytest.fixture
 def db(tmp_path: Path) -> Path:
-    (tmp_path / "tide.md").write_text("# Tide\n\nThe tide comes in twice a day.\n")
-    with package.Index(tmp_path / "i.db") as index:
-        index.add(tmp_path / "tide.md")
-    return tmp_path / "i.db"
+    return tide_index(tmp_path)
 
 
 @pytest.fixture

@@ -16,9 +16,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from support import COMMAND, Run, wait_until
-from warm_process import status, warm_process
-
-import qrank as package
+from warm_process import status, tide_index, warm_process
 
 if os.name == "nt":
     pytest.skip("it does not run on Windows", allow_module_level=True)
@@ -38,10 +36,7 @@ def environment(environment: dict[str, str], tmp_path: Path) -> dict[str, str]:
 
 @pytest.fixture
 def db(tmp_path: Path) -> Path:
-    (tmp_path / "tide.md").write_text("# Tide\n\nThe tide comes in twice a day.\n")
-    with package.Index(tmp_path / "i.db") as index:
-        index.add(tmp_path / "tide.md")
-    return tmp_path / "i.db"
+    return tide_index(tmp_path)
 
 
 def files_open(pid: int) -> int:

@@ -12,6 +12,16 @@ from typing import Any
 
 from support import COMMAND, wait_until
 
+import qrank
+
+
+def tide_index(folder: Path) -> Path:
+    """An index of one small file, tide.md in a folder."""
+    (folder / "tide.md").write_text("# Tide\n\nThe tide comes in twice a day.\n")
+    with qrank.Index(folder / "i.db") as index:
+        index.add(folder / "tide.md")
+    return folder / "i.db"
+
 
 def status(environment: dict[str, str]) -> Any:
     """What `qrank serve status --json` says."""
