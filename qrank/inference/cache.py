@@ -29,19 +29,28 @@ def query_vector(
 ) -> NDArray[np.float32]:
     """The unit vector of a query, of shape (dims,); the model is used only when it
     is not cached."""
-    import numpy as np
-
-    key = _key("vector", model_hash, query)
-    cached = cache.get([key]).get(key) if cache else None
-    if cached is not None and len(cached) == 4 * dims:
-        unit_vector = np.frombuffer(cached, dtype="<f4")
-        if np.isfinite(unit_vector).all():
-            return unit_vector
+    known = known_vector(cache, model_hash, query, dims)
+    if known is not None:
+        return known
     with use() as embedder:
         vector: NDArray[np.float32] = embedder.queries([query]).vectors[0]
     if cache:
-        cache.put({key: vector.astype("<f4").tobytes()})
+        cache.put({_key("vector", model_hash, query): vector.astype("<f4").tobytes()})
     return vector
+
+
+def known_vector(
+    cache: Cache | None, model_hash: str, query: str, dims: int
+) -> NDArray[np.float32] | None:
+    """The unit vector of a query, of shape (dims,), where it is cached."""
+    key = _key("vector", model_hash, query)
+    cached = cache.get([key]).get(key) if cache else None
+    if cached is None or len(cached) != 4 * dims:
+        return None
+    import numpy as np
+
+    unit_vector = np.frombuffer(cached, dtype="<f4")
+    return unit_vector if np.isfinite(unit_vector).all() else None
 
 
 def relevance(

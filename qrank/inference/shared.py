@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Generic, Protocol, TypeVar
 
 
@@ -47,6 +47,18 @@ class Shared(Generic[M]):
             with self._lock:
                 self._users -= 1
                 self._close_unused()
+
+    def begin(self) -> None:
+        """Load the model in a thread of its own, unless it is loaded; who uses it meanwhile waits
+        for that. An error is raised to who uses it, since the model is loaded once more then."""
+        if self._model is None and not self._lock.locked():
+            threading.Thread(target=self._load_ahead, name="qrank-load").start()
+
+    def _load_ahead(self) -> None:
+        with self._lock:
+            if self._model is None and not self._given_up:
+                with suppress(Exception):
+                    self._model = self._load()
 
     def give_up(self) -> None:
         """Close the model as soon as no thread uses it."""

@@ -17,14 +17,29 @@ import llama_cpp.llama_cpp as llama
 
 __all__ = ["errors", "interrupts_held", "llama", "system_info"]
 
-errors: list[str] = []  # the last things llama.cpp complained about
+
+class _Errors(threading.local):
+    """The last things llama.cpp complained about in this thread: two may load a model each."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def clear(self) -> None:
+        """Forget them."""
+        self.lines.clear()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.lines)
+
+
+errors = _Errors()
 
 
 @llama.llama_log_callback  # type: ignore[untyped-decorator]
 def _keep_errors(level: int, text: bytes, _: object) -> None:
     if level in (3, 4):  # GGML_LOG_LEVEL_WARN, GGML_LOG_LEVEL_ERROR
-        errors.append(text.decode("utf-8", "replace").strip())
-        del errors[:-20]
+        errors.lines.append(text.decode("utf-8", "replace").strip())
+        del errors.lines[:-20]
 
 
 def system_info() -> str:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
+from qrank.errors import QrankError
 from qrank.models.registry import AUTO, Role
 from qrank.results import Mode
 
@@ -31,6 +32,7 @@ class Semantic:
     stored: StoredModel
     choice: ModelChoice
     use: Callable[[], AbstractContextManager[Embedder]]
+    begin: Callable[[], None]  # loading it, in a thread of its own
 
     @property
     def key(self) -> str:
@@ -45,6 +47,7 @@ class Rerank:
     choice: ModelChoice
     sha256: str
     use: Callable[[], AbstractContextManager[Reranker]]
+    begin: Callable[[], None]
 
 
 class SearchModels:
@@ -117,9 +120,31 @@ class SearchModels:
                 if self._embedder:
                     self._embedder.give_up()
                 self._embedder = Shared(partial(load_embedder, model.choice, self._placement))
-                current = Semantic(model.stored, model.choice, self._embedder.use)
+                shared = self._embedder
+                current = Semantic(model.stored, model.choice, shared.use, shared.begin)
                 self._semantic = current
             return current
+
+    def begin(
+        self, semantic: Semantic, query: str, *, cached: bool, rerank: bool, seconds: float | None
+    ) -> None:
+        """Begin to load what a query will need, in threads of their own: nothing where its vector
+        is cached, since then its scores mostly are, too. seconds: what the search may take."""
+        from qrank.inference.cache import known_vector
+        from qrank.searching.promise import may_be_enough
+
+        cache = self.cache if cached else None
+        if known_vector(cache, semantic.key, query, semantic.stored.dims) is not None:
+            return
+        if semantic.choice.path:
+            semantic.begin()
+        if rerank:
+            # An error is raised when it is certain that the reranker is needed.
+            with suppress(QrankError, OSError):
+                reranker = self.reranker()
+                enough = seconds is None or may_be_enough(self.cache, reranker.sha256, seconds)
+                if reranker.choice.path and enough:
+                    reranker.begin()
 
     def reranker_helps(self, store: Store) -> bool:
         """Whether a search reranks when nobody says: not by a model that does not help behind the
@@ -137,6 +162,8 @@ class SearchModels:
         with self._lock:
             if self._rerank is None:
                 choice = self._registry.resolve(Role.reranker, self._rerank_model)
-                self._reranker = Shared(partial(load_reranker, choice, self._placement))
-                self._rerank = Rerank(choice, identity(self.cache, choice), self._reranker.use)
+                shared = Shared(partial(load_reranker, choice, self._placement))
+                own = identity(self.cache, choice)
+                self._reranker = shared
+                self._rerank = Rerank(choice, own, shared.use, shared.begin)
             return self._rerank

@@ -15,7 +15,15 @@ if TYPE_CHECKING:
     from qrank.store.cache import Cache
 
 FEWEST = 5  # candidates: fewer change too little to be worth the wait
+USUAL_SIZE = 1000  # bytes of a candidate, before they are known
 T = TypeVar("T")
+
+
+def may_be_enough(cache: Cache, model: str, seconds: float) -> bool:
+    """Whether so many seconds are likely to be enough for a reranker, before the candidates are
+    known: True where its rate is not known either."""
+    known = cache.reading_rate(model)
+    return known is None or (seconds - known[1]) * known[0] >= FEWEST * USUAL_SIZE
 
 
 class Promise:

@@ -149,6 +149,14 @@ def search(
     folding = None if query.copies else Folding(terms)
     answer = Answer(query.text, query.mode.value, {"embed": None, "rerank": None}, [], terms=terms)
     answer.synonyms = list(parsed.synonyms)
+    if semantic:
+        models.begin(
+            semantic,
+            parsed.for_models,
+            cached=query.cached,
+            rerank=rerank,
+            seconds=query.answer_seconds,
+        )
     found = _matching(store, models.cache, query, parsed, semantic, answer, clock, folding)
     own = _with_phrases(store, parsed, found)
     found = by_rules(found, own)
