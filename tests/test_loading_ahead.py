@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -78,6 +80,18 @@ def test_a_model_that_was_given_up_is_not_loaded_ahead() -> None:
         if thread.name == "qrank-load":
             thread.join(LIMIT)
     assert shared._model is None
+
+
+def test_loading_imports_nothing_that_only_chats_need() -> None:
+    script = (
+        "import sys\n"
+        "import qrank.llama.embedder, qrank.llama.devices\n"
+        "print(sorted({'jinja2', 'diskcache', 'llama_cpp'} & sys.modules.keys()))\n"
+        "from llama_cpp import Llama, llama_cpp\n"  # all of it, for who wants it
+        "print(llama_cpp is qrank.llama.binding.llama, Llama.__name__)\n"
+    )
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert run.stdout.splitlines() == ["[]", "True Llama"]
 
 
 class AtEmbedding(Silent):

@@ -4,18 +4,39 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec, module_from_spec
 
 # Waiting threads give their core up soon. By default GNU OpenMP lets them spin for milliseconds:
 # with another busy program on the machine, small models then ran thirty times slower.
 if "OMP_WAIT_POLICY" not in os.environ:
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
-import llama_cpp.llama_cpp as llama
 
-__all__ = ["errors", "interrupts_held", "llama", "system_info"]
+@contextmanager
+def _without_its_package() -> Iterator[None]:
+    """Let modules of llama_cpp be imported without what their package imports for programs that
+    chat (jinja2, diskcache, uuid …): that takes four times as long as they do. Who imports the
+    package afterwards gets all of it."""
+    spec = None if "llama_cpp" in sys.modules else find_spec("llama_cpp")
+    if spec is None:
+        yield
+        return
+    sys.modules["llama_cpp"] = module_from_spec(spec)
+    try:
+        yield
+    finally:
+        del sys.modules["llama_cpp"]
+
+
+with _without_its_package():
+    import llama_cpp.llama_cpp as llama
+    from llama_cpp._ggml import libggml
+
+__all__ = ["errors", "interrupts_held", "libggml", "llama", "system_info"]
 
 
 class _Errors(threading.local):

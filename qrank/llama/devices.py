@@ -6,9 +6,8 @@ import ctypes
 from dataclasses import dataclass
 from typing import Any
 
-from llama_cpp._ggml import libggml
-
 from qrank.errors import InputError
+from qrank.llama.binding import libggml
 
 CPU = "cpu"
 
