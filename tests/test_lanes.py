@@ -81,3 +81,19 @@ def test_a_model_that_is_closed_while_it_is_used_says_so() -> None:
         list(stream)
     with pytest.raises(ModelError, match="was closed"):
         embedder.queries(["tide"])
+
+
+def test_a_query_alone_takes_a_small_cache_which_grows() -> None:
+    header = read_header(bundled(Role.embedder))
+    with closing(LlamaEmbedder(header, Placement(threads=1))) as embedder:
+        wanted = embedder.documents(TEXTS).vectors
+        full = embedder._lanes._lanes[0]._cells
+    with closing(LlamaEmbedder(header, Placement(threads=1))) as embedder:
+        [lane] = embedder._lanes._lanes
+        query = embedder.queries(["when does the tide come in"]).vectors
+        assert lane._cells <= full // 4
+        long = embedder.documents(["the tide comes in " * 200]).vectors
+        assert np.array_equal(embedder.documents(TEXTS).vectors, wanted)
+        assert lane._cells >= full
+        assert np.array_equal(embedder.queries(["when does the tide come in"]).vectors, query)
+        assert np.array_equal(embedder.documents(["the tide comes in " * 200]).vectors, long)
