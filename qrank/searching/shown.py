@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from qrank.analysis.copies import Copy, Seen, Shape
+from qrank.analysis.copies import Copy, Shape, Words
 from qrank.analysis.text import tokens
 from qrank.results import IndexedChunk, Result, Scores, StoredChunk
 from qrank.searching.freshness import is_stale
@@ -79,6 +79,7 @@ class Folding:
 
     def __init__(self, terms: Collection[str]) -> None:
         self._terms = frozenset(terms)
+        self._words: dict[str, Words] = {}  # of a text: its copies are the same to the letter
         self._shapes: dict[object, Shape] = {}
 
     def groups(
@@ -86,28 +87,29 @@ class Folding:
     ) -> list[list[T]]:
         """Items in their order, each with those after it that are near copies of its chunk, and
         have no word of the query that it has not."""
-        seen = Seen()
         groups: list[list[T]] = []
-        heads: dict[int, int] = {}  # the number of a text -> its group
-        shapes: list[Shape] = []
-        for number, item in enumerate(items):
+        heads: list[Shape] = []  # of the first of each group
+        by_key: dict[object, list[int]] = {}
+        for item in items:
             shape = self._shape(chunk(item))
-            shapes.append(shape)
-            for before in seen.before(shape):
-                group = groups[heads[before]] if before in heads else None
-                if group and self._are_copies(shapes[before], shape):
-                    group.append(item)
-                    break
-            else:
-                heads[number] = len(groups)
-                groups.append([item])
+            similar = sorted({i for key in shape.text.keys for i in by_key.get(key, ())})
+            number = next((i for i in similar if self._are_copies(heads[i], shape)), None)
+            if number is not None:
+                groups[number].append(item)
+                continue
+            for key in shape.text.keys:
+                by_key.setdefault(key, []).append(len(groups))
+            heads.append(shape)
+            groups.append([item])
         return groups
 
     def _shape(self, chunk: IndexedChunk | StoredChunk) -> Shape:
-        inner = chunk.chunk if isinstance(chunk, StoredChunk) else chunk
         if chunk.id not in self._shapes:
+            inner = chunk.chunk if isinstance(chunk, StoredChunk) else chunk
+            if inner.text not in self._words:
+                self._words[inner.text] = Words.of(inner.text)
             above = (chunk.title, inner.heading)
-            self._shapes[chunk.id] = Shape.of(inner.text, above, chunk.location)
+            self._shapes[chunk.id] = Shape(above, chunk.location, self._words[inner.text])
         return self._shapes[chunk.id]
 
     def _are_copies(self, first: Shape, other: Shape) -> bool:
@@ -116,7 +118,7 @@ class Folding:
         return first.is_near(other) and self._asked(other) <= self._asked(first)
 
     def _asked(self, shape: Shape) -> frozenset[str]:
-        found = (term for _, _, own in tokens(" ".join(shape.words)) for term in own)
+        found = (term for _, _, own in tokens(" ".join(shape.text.words)) for term in own)
         return self._terms.intersection(found)
 
 
