@@ -31,16 +31,35 @@ VERSION = 4
 _MAX_PARTS = 64  # of one identifier
 _LONG_RUN = 40  # characters; what is longer seldom comes again, and is not kept in memory
 
-_LETTER = rf"(?![{UNSPACED}])[\w{MARKS}]"
-_WORD = rf"{_LETTER}(?:{_LETTER}|[{UNSEEN}])*"
 _APOSTROPHE = "['’\u02bc\uff07]"
 _BROKEN = r"-\r?\n[^\S\n]*"  # a word that goes on in the next line
-_TOKEN = re.compile(
-    rf"(?P<unspaced>[{UNSPACED}][{UNSPACED}{UNSEEN}]*)"
-    rf"|(?P<sign>(?<![A-Za-z0-9_])[A-Za-z](?:\+\+|\#)(?![A-Za-z_+\#]))"  # C++, C++17, C#, F#
-    rf"|(?P<named>[.$@\#](?<![\w.$@\#&)\]}}].)(?=[^\W\d_]){_WORD})"  # .NET, $HOME, @types, #tag
-    rf"|(?P<word>{_WORD}(?:{_APOSTROPHE}{_WORD})*(?:(?<=[^\W\d_]){_BROKEN}(?=[^\W\d_]){_WORD})?)"
-)
+
+
+def _token_pattern(initial: str, letter: str, more: str) -> str:
+    """The pattern of a token that begins with no character of a script without spaces. initial: a
+    letter; letter: that, a digit or a mark; more: several of these, or what nobody sees."""
+    word = rf"{initial}(?:{more})*+"
+    return (
+        r"(?P<sign>(?<![A-Za-z0-9_])[A-Za-z](?:\+\+|\#)(?![A-Za-z_+\#]))"  # C++, C++17, C#, F#
+        rf"|(?P<named>[.$@\#](?<![\w.$@\#&)\]}}].){word})"  # .NET, $HOME, @types, #tag
+        rf"|(?P<word>{letter}(?:{more}|{_APOSTROPHE}(?={letter}))*+"
+        rf"(?:(?<=[^\W\d_]){_BROKEN}{word})?)"
+    )
+
+
+@cache
+def _token(ascii: bool) -> re.Pattern[str]:
+    """What finds the tokens of a text, of which `ascii` says whether it is ASCII alone: most are,
+    and its pattern is compiled in a twentieth of the time and matches three times as fast."""
+    if ascii:
+        return re.compile(_token_pattern("[A-Za-z]", r"\w", r"\w++"), re.ASCII)
+    unspaced = f"(?P<unspaced>[{UNSPACED}][{UNSPACED}{UNSEEN}]*)"
+    initial = rf"[^\W\d_{UNSPACED}]"
+    letter = rf"(?:[^\W{UNSPACED}]|[{MARKS}])"
+    more = rf"[^\W{UNSPACED}]++|[{MARKS}{UNSEEN}]++"
+    return re.compile(f"{unspaced}|{_token_pattern(initial, letter, more)}")
+
+
 _HIDDEN = re.compile(f"[{UNSEEN}]+")
 _LINE_BREAK = re.compile(_BROKEN)
 _APOSTROPHES = re.compile(_APOSTROPHE)
@@ -160,7 +179,7 @@ def tokens(text: str, latin: str = ENGLISH) -> Iterator[tuple[int, int, tuple[st
     [('c++',), ('17',), ('a',), ('a股',), ('股',)]
     """
     last, last_end, was_unspaced = "", -1, False  # the token before: what a seam is made of
-    for match in _TOKEN.finditer(text):
+    for match in _token(text.isascii()).finditer(text):
         start, end = match.span()
         kind = match.lastgroup
         if kind == "unspaced":
@@ -218,8 +237,8 @@ def index_terms(text: str, latin: str = ENGLISH) -> list[str]:
     return [term for _, _, terms in tokens(searchable(text), latin) for term in terms]
 
 
-# Outside these a character of ASCII ends whatever _TOKEN matches, and looks at around it. What
-# _TOKEN matches beyond is put into a run of its own by control characters that stand for it.
+# Outside these a character of ASCII ends whatever a token matches, and looks at around it. What
+# a token matches beyond is put into a run of its own by control characters that stand for it.
 _RUN = "0-9A-Za-z_'+#\x01-\x04"
 _BREAKS = re.sub(f"[{_RUN}]", "", "".join(map(chr, range(128))))
 _BREAK = re.compile(f"[{re.escape(_BREAKS)}]+")
@@ -389,4 +408,4 @@ def variants(text: str, languages: Iterable[str]) -> dict[str, list[str]]:
 
 def is_unspaced(term: str) -> bool:
     """Whether term is written in a script without spaces (so that it is a bigram or its half)."""
-    return bool(re.match(f"[{UNSPACED}]", term))
+    return not term.isascii() and bool(re.match(f"[{UNSPACED}]", term))

@@ -10,80 +10,55 @@ import signal
 import sys
 from collections.abc import Callable
 from contextlib import suppress
-from copy import copy
 from functools import cache
+from importlib import import_module
 from typing import Annotated, Any
 
 import typer
 from typer._click.exceptions import ClickException, NoArgsIsHelpError  # typer is pinned below 0.29
-from typer.models import CommandInfo
+from typer.core import TyperCommand
 
 from qrank.cli import streams
-from qrank.cli.commands import (
-    chunks,
-    config,
-    doctor,
-    embed,
-    eval,
-    fields,
-    get,
-    index,
-    maintain,
-    mcp,
-    models,
-    reference,
-    rerank,
-    search,
-    serve,
-    status,
-    transfer,
-    tui,
-    verify,
-)
 from qrank.cli.options import Command, Group, ModelCommand
 from qrank.cli.output.escape import escape_line
 from qrank.cli.state import GONE, Run, is_in_repository, working_folder
 from qrank.errors import NoIndexError, QrankError, Terminated
 from qrank.files import reason
 
-app = typer.Typer(
-    name="qrank",
-    cls=Group,
-    no_args_is_help=True,
-    add_completion=False,  # qrank completions
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-app.command("index", cls=ModelCommand)(index.index)
-app.command("search", cls=ModelCommand)(search.search)
-app.command("tui", cls=ModelCommand)(tui.tui)
-app.command("similar", cls=Command)(search.similar)
-app.command("fields", cls=Command)(fields.fields)
-app.command("links", cls=Command)(fields.links)
-app.command("get", cls=Command)(get.get)
-app.command("verify", cls=Command)(verify.verify)
-app.command("open", cls=Command)(get.open_)
-app.command("chunks", cls=Command)(chunks.chunks)
-app.command("rerank", cls=ModelCommand)(rerank.rerank)
-app.command("embed", cls=ModelCommand)(embed.embed)
-app.command("eval", cls=ModelCommand)(eval.evaluate)
-app.command("status", cls=Command)(status.status)
-app.command("remove", cls=Command)(maintain.remove)
-app.command("vacuum", cls=Command)(maintain.vacuum)
-app.command("export", cls=Command)(transfer.export)
-app.command("import", cls=Command)(transfer.import_)
-app.command("doctor", cls=ModelCommand)(doctor.doctor)
-app.command("init", cls=Command)(status.init)
-app.add_typer(mcp.app, name="mcp")
-app.add_typer(models.app, name="models")
-app.add_typer(config.app, name="config")
-app.add_typer(maintain.app, name="collections")
-app.add_typer(serve.app, name="serve")
-app.command("schema", cls=Command)(reference.schema)
-app.command("completions", cls=Command)(reference.completions)
-app.command("man", cls=Command)(reference.man)
-
+# Where each command is: module:function in cli/commands. One is imported when it is called, all
+# only for their help.
+_COMMANDS: dict[str, tuple[str, type[TyperCommand]]] = {
+    "index": ("index:index", ModelCommand),
+    "search": ("search:search", ModelCommand),
+    "tui": ("tui:tui", ModelCommand),
+    "similar": ("search:similar", Command),
+    "fields": ("fields:fields", Command),
+    "links": ("fields:links", Command),
+    "get": ("get:get", Command),
+    "verify": ("verify:verify", Command),
+    "open": ("get:open_", Command),
+    "chunks": ("chunks:chunks", Command),
+    "rerank": ("rerank:rerank", ModelCommand),
+    "embed": ("embed:embed", ModelCommand),
+    "eval": ("eval:evaluate", ModelCommand),
+    "status": ("status:status", Command),
+    "remove": ("maintain:remove", Command),
+    "vacuum": ("maintain:vacuum", Command),
+    "export": ("transfer:export", Command),
+    "import": ("transfer:import_", Command),
+    "doctor": ("doctor:doctor", ModelCommand),
+    "init": ("status:init", Command),
+    "schema": ("reference:schema", Command),
+    "completions": ("reference:completions", Command),
+    "man": ("reference:man", Command),
+}
+_GROUPS = {  # of commands: module:app
+    "mcp": "mcp:app",
+    "models": "models:app",
+    "config": "config:app",
+    "collections": "maintain:app",
+    "serve": "serve:app",
+}
 
 _PLAINLY = {  # click's words for what users call otherwise
     "a valid int range": "a whole number",
@@ -106,7 +81,6 @@ def _version(wanted: bool) -> None:
     raise typer.Exit
 
 
-@app.callback()
 def _root(
     version: Annotated[
         bool,
@@ -213,8 +187,7 @@ def _usage(error: ClickException) -> str:
     for said, meant in _PLAINLY.items():
         message = message.replace(said, meant)
     context = getattr(error, "ctx", None)  # an option without its value has none
-    named = [command.name or "" for command in _commands_of(sys.argv[1:])]
-    path = context.command_path if context else " ".join(["qrank", *named])
+    path = context.command_path if context else f"qrank {_first(sys.argv[1:])}".rstrip()
     return f"{message} (see {path} --help)"
 
 
@@ -230,7 +203,7 @@ def _meant(error: ClickException) -> str:
 def _command(run: Run, arguments: list[str]) -> int:
     if arguments[:1] == ["help"]:
         arguments = [*arguments[1:], "--help"]
-    command = root(next((str(called.name) for called in _commands_of(arguments)), ""))
+    command = root(_first(arguments))
     if how := run.environment.get("_QRANK_COMPLETE"):  # a shell asks for completions
         from qrank.cli.shell.complete import candidates
 
@@ -246,20 +219,38 @@ def _command(run: Run, arguments: list[str]) -> int:
     return 0
 
 
-def _commands_of(arguments: list[str]) -> list[CommandInfo]:
-    """The command that the line begins with, if it does with one that is no group."""
-    return [command for command in app.registered_commands if [command.name] == arguments[:1]]
+def _first(arguments: list[str]) -> str:
+    """The name of the command or group that the line begins with, or "" if it does with none."""
+    name = arguments[0] if arguments else ""
+    return name if name in _COMMANDS or name in _GROUPS else ""
 
 
 @cache
 def root(name: str = "") -> Any:
-    """The whole command, with all that there is below it, or only the command of that name: all
-    of them take 25 ms to make."""
-    if not name:
-        return typer.main.get_command(app)
-    alone = copy(app)
-    alone.registered_commands, alone.registered_groups = _commands_of([name]), []
-    return typer.main.get_command(alone)
+    """The whole command, with all that there is below it, or with the command or group of that
+    name alone, which takes half the time."""
+    app = typer.Typer(
+        name="qrank",
+        cls=Group,
+        no_args_is_help=True,
+        add_completion=False,  # qrank completions
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(_root)
+    for command, (place, cls) in _COMMANDS.items():
+        if name in ("", command):
+            app.command(command, cls=cls)(_at(place))
+    for group, place in _GROUPS.items():
+        if name in ("", group):
+            app.add_typer(_at(place), name=group)
+    return typer.main.get_command(app)
+
+
+def _at(place: str) -> Any:
+    module, _, name = place.partition(":")
+    return getattr(import_module(f"qrank.cli.commands.{module}"), name)
 
 
 class _OneLine(logging.Formatter):

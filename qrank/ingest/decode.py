@@ -27,7 +27,7 @@ _LEAST_HZ = 8  # bytes: four characters
 _TWO_BYTES = ("gb18030", "cp932", "cp949", "big5hkscs", "euc_jp", "johab")
 _KOREAN_ESCAPE = b"\x1b$)C"
 _BEYOND_ASCII = re.compile(rb"[\x80-\xff]")
-_SEQUENCE = re.compile(r"[\u0800-\uffff\U00010000-\U0010ffff]")  # three bytes of UTF-8, or four
+_SEQUENCE = re.compile(r"[^\x00-\u07ff]")  # three bytes of UTF-8, or four
 
 
 def decode(data: bytes) -> tuple[str, int]:
