@@ -68,6 +68,43 @@ def test_a_model_is_pulled_listed_verified_used_and_removed(
     assert "not installed" in complaint(qrank("embed", "--embed-model", SOURCE, stdin="a"))
 
 
+def test_the_file_that_made_the_vectors_of_an_index_is_the_one_for_it(
+    qrank: Qrank, hub: hub_server.Hub, environment: dict[str, str], tmp_path: Path
+) -> None:
+    assert qrank("models", "quantize", PARITY / "embed.gguf", "b.gguf").returncode == 0
+    files = {"Q8_0": (tmp_path / "b.gguf").read_bytes(), "F32": MODEL}
+    entry = '[[embedder]]\nalias = "mine"\n'
+    for kind, data in files.items():
+        hub.files[f"owner/repo/{kind}.gguf"] = data
+        entry += f'[[embedder.files]]\nquantization = "{kind}"\n'
+        entry += f'source = "hf:owner/repo/{kind}.gguf"\nbytes = {len(data)}\n'
+        entry += f'sha256 = "{hashlib.sha256(data).hexdigest()}"\n'
+    config = Path(environment["HOME"]) / ".config" / "qrank" / "config.toml"
+    config.parent.mkdir(parents=True)
+    config.write_text(entry, "utf-8")
+    environment["QRANK_DB"] = str(tmp_path / "i.db")
+
+    def pull(name: str) -> str:
+        (told,) = qrank("models", "pull", name, "--json").json()
+        return Path(told["path"]).name
+
+    def search() -> Run:
+        return qrank("search", "a tide", "--no-rerank", "--mode", "vector", "--json")
+
+    assert pull("mine:F32") == "F32.gguf"
+    (tmp_path / "a.txt").write_text("a tide comes in")
+    assert qrank("index", "a.txt", "--embed-model", "mine").returncode == 0
+    shutil.rmtree(Path(environment["HOME"]) / ".cache" / "huggingface")
+    assert "qrank models pull mine:F32 gets it" in complaint(search())
+    assert pull("mine") == "F32.gguf"
+    assert search().json()["results"]
+    assert pull("mine:Q8_0") == "Q8_0.gguf"  # now the default file is here, too
+    assert search().json()["results"]
+    assert qrank("index", "a.txt").returncode == 0
+    (tmp_path / "i.db").unlink()
+    assert pull("mine") == "Q8_0.gguf"
+
+
 @pytest.mark.parametrize("polite", [False, True], ids=["reset", "ended early"])
 def test_twenty_cuts_give_the_same_bytes(qrank: Qrank, hub: hub_server.Hub, polite: bool) -> None:
     hub.cuts, hub.polite = 20, polite

@@ -6,13 +6,13 @@ vectors are made beside the first one's, and when none is missing the first goes
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from qrank.errors import IndexFileError, ModelError
-from qrank.inference.loading import embedder_file, identity
+from qrank.inference.loading import embedder_file, file_with, identity
 from qrank.models import trust
-from qrank.models.registry import AUTO, ModelChoice, Registry, Role
+from qrank.models.registry import AUTO, Entry, File, ModelChoice, Registry, Role
 from qrank.prompts import PROMPT_VERSION
 
 if TYPE_CHECKING:
@@ -113,17 +113,34 @@ def _require_embedder(choice: ModelChoice) -> None:
 
 
 def _resolve_stored(store: Store, models: Registry, stored: StoredModel) -> ModelChoice:
+    """The index's model; of a model with several files the one that made the vectors."""
+    found = file_of_index(models, stored)
     try:
+        if found:
+            choice = models.resolve(Role.embedder, f"{found[0].alias}:{found[1].quantization}")
+            return replace(choice, name=stored.name)
         choice = models.resolve(Role.embedder, stored.name)
         if choice.path is None:
             trust.require(choice.entry)
         return choice
     except ModelError as error:
+        name = f"{found[0].alias}:{found[1].quantization}" if found else ""
         raise ModelError(
             f"the index {store.path} was made with the embedding model {stored.name}, "
             f"which can't be found",
-            hint="restore it, name its file with --embed-model, or search with --mode bm25",
+            hint=(f"qrank models pull {name} gets it; or " if found else "restore it, ")
+            + "name its file with --embed-model, or search with --mode bm25",
         ) from error
+
+
+def file_of_index(models: Registry, stored: StoredModel) -> tuple[Entry, File] | None:
+    """The registry's model that an index's vectors are of, and which of its files made them, where
+    that is known."""
+    for entry in models.of_role(Role.embedder):
+        if stored.name.partition(":")[0] == entry.alias:
+            file = file_with(stored.sha256, entry)
+            return (entry, file) if file and file.quantization else None
+    return None
 
 
 def _changed(store: Store, choice: ModelChoice) -> IndexFileError:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from qrank.models.registry import Entry, ModelChoice, Registry, Role
+from qrank.models.registry import Entry, File, ModelChoice, Registry, Role
 from qrank.prompts import templates
 from qrank.results import Embedded, Signature
 from qrank.urls import parse_all
@@ -185,9 +185,22 @@ def identity(cache: Cache, choice: ModelChoice) -> str:
         what = "server:" + (" ".join(sorted(named)) or entry.server)
     else:
         what = file_hash(cache, choice.path)
+    told = identity_of(what, entry)
+    return _digest(what) if choice.path is None and told == what else told
+
+
+def identity_of(sha256: str, entry: Entry) -> str:
+    """What tells the vectors of a model file with that hash from another's, as `identity`."""
     if entry.document is None or entry.document == "{text}":
-        return what if choice.path else _digest(what)
-    return _digest(f"{what}\n{entry.document}")
+        return sha256
+    return _digest(f"{sha256}\n{entry.document}")
+
+
+def file_with(identity: str, entry: Entry) -> File | None:
+    """The file of an entry that vectors of that identity were made with, where it is known by its
+    hash."""
+    hashes = ((file, file.sha256) for file in entry.files)
+    return next((f for f, known in hashes if known and identity_of(known, entry) == identity), None)
 
 
 def _digest(text: str) -> str:

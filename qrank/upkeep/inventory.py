@@ -5,17 +5,19 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Callable
-from dataclasses import asdict
+from contextlib import closing, suppress
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from qrank.errors import InputError, ModelError
+from qrank.errors import InputError, ModelError, QrankError
 from qrank.llama import gguf
 from qrank.models import places
 from qrank.models.places import Found
 from qrank.models.registry import AUTO, Entry, File, ModelChoice, Registry, Role
 from qrank.progress import Progress
+from qrank.urls import IndexPlace
 
 ROLE_KINDS = {
     gguf.Kind.embedder: "embedder",
@@ -113,6 +115,22 @@ def show(entry: Entry) -> dict[str, Any]:
             "name": header.metadata.get("general.name"),
         }
     return told
+
+
+def of_index(models: Registry, entry: Entry, index: IndexPlace) -> Entry:
+    """The entry with that file alone, of several, which made the vectors of the index at that
+    place: no other one can search it. The entry itself where there is no such index."""
+    from qrank.inference.index_model import file_of_index
+    from qrank.store import open_store
+
+    if entry not in models.entries or not (isinstance(index, Path) and index.is_file()):
+        return entry
+    with suppress(QrankError), closing(open_store(index)) as store:
+        for stored in store.models()[:1]:
+            found = file_of_index(models, stored)
+            if found and found[0] == entry:
+                return replace(entry, files=(found[1],))
+    return entry
 
 
 def pull(entry: Entry, progress: Progress) -> tuple[Path, bool]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -111,8 +112,10 @@ def pull(names: PulledNames = None, role: RoleOption = None, as_json: Json = Fal
 
     Without a name: show which ones fit this machine, as `qrank models recommend` does.
 
-    Models that other tools downloaded are found. An interrupted download resumes; the SHA-256 is
-    checked. HF_ENDPOINT sets a mirror, HF_HOME another folder, HF_TOKEN your access token.
+    Of a model with several files the default is taken, or the one that made the vectors of the
+    index, which no other can search. Models that other tools downloaded are found. An interrupted
+    download resumes; the SHA-256 is checked. HF_ENDPOINT sets a mirror, HF_HOME another folder,
+    HF_TOKEN your access token.
     """
     from qrank.cli.output import json_output, render_models
     from qrank.upkeep import inventory
@@ -120,7 +123,11 @@ def pull(names: PulledNames = None, role: RoleOption = None, as_json: Json = Fal
     if not names:
         recommend(as_json)
         return
-    entries = [inventory.entry_of(current().models, name, role) for name in names]
+    models = current().models
+    entries = [inventory.entry_of(models, name, role) for name in names]
+    with suppress(QrankError):  # of a folder that is not trusted
+        index = current().settings.index_path(current().db)
+        entries = [inventory.of_index(models, entry, index) for entry in entries]
     done = []
     with render_models.transfer() as progress:
         for name, entry in zip(names, entries, strict=True):
