@@ -281,11 +281,11 @@ def select(
     leave; those with near copies name them."""
     if query.min_score is not None:
         candidates = [c for c in candidates if c.score >= query.min_score]
+    copies: dict[int, list[Candidate]] = {}
     if folding:
-        candidates = [
-            replace(first, copies=[copy_of(other.chunk) for other in others])
-            for first, *others in folding.groups(candidates, chunk_of)
-        ]
+        groups = folding.groups(candidates, chunk_of)
+        candidates = [first for first, *_ in groups]
+        copies = {first.chunk.id: others for first, *others in groups if others}
     if query.per_file is not None:
         candidates = capped(candidates, query.per_file, lambda c: c.chunk.location)
     chosen = limited(
@@ -295,7 +295,10 @@ def select(
         is_stale=lambda c: is_stale(c.chunk),
         path=lambda c: c.chunk.location,
     )
-    return chosen[query.offset :]
+    return [
+        replace(each, copies=[copy_of(other.chunk) for other in copies.get(each.chunk.id, ())])
+        for each in chosen[query.offset :]
+    ]
 
 
 def in_sort(results: list[Result], sort: Sort | None) -> list[Result]:
