@@ -163,6 +163,26 @@ def test_a_small_question_does_not_wait_for_a_large_one_and_one_that_nobody_want
     model.close()
 
 
+def test_a_client_that_reads_nothing_gets_little_computed_and_all_when_it_goes_on() -> None:
+    """As one that was stopped by Ctrl-Z."""
+    model = load_reranker(Registry().resolve(Role.reranker, "tiny"), ANYWHERE)
+    many = [f"the tide comes in {i}" for i in range(3000)]
+    held = Held(model)
+    host = Host(model, [])
+    with ExitStack() as stack:
+        stopped = stack.enter_context(asked(host, rerank("tide", many)))
+        wait_until(lambda: len(host._scores._waiting) == 1)
+        held.let.set()
+        wait_until(lambda: not host._scores._waiting)
+        computed = sum(held.packs)
+        assert computed < 2000
+        other = stack.enter_context(asked(host, rerank("tide", many[:50])))
+        assert len(scores_of(other)[0]) == 50
+        assert sum(held.packs) < computed + 200
+        assert len(scores_of(stopped)[0]) == len(many)
+    model.close()
+
+
 def test_an_error_of_the_model_is_told_to_all_who_wait_and_the_next_is_answered() -> None:
     model = load_embedder(Registry().resolve(Role.embedder, "tiny"), ANYWHERE)
     outputs, broken = model.outputs, threading.Event()

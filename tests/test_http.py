@@ -26,7 +26,7 @@ pytest.importorskip("uvicorn", reason="needs the extra qrank[http]")
 import web_server
 from web_server import Web
 
-from qrank import json_form
+from qrank import Index, json_form, models
 from qrank.errors import InputError
 from qrank.inference.loading import load_embedder
 from qrank.models.registry import Registry, Role
@@ -36,6 +36,7 @@ from qrank.web import guard, run, schemas
 from qrank.web.access import Access, read_token
 
 Qrank = Callable[..., Run]
+TINY = Path(models.__file__).with_name("tiny")
 ADDRESSES = [
     *("/v1/search", "/v1/get", "/v1/similar", "/v1/status", "/v1/embeddings", "/v1/rerank"),
     *("/v1/open", "/mcp", "/openapi.json", "/page/page.js", "/page/formats", "/page/picture"),
@@ -363,6 +364,26 @@ def test_an_index_that_is_gone_or_damaged_is_said(folder: Path, web: Web) -> Non
     status, _, problem = web.ask("/v1/search", asked)
     assert (status, "copy.db" in problem["detail"]) == (404, True)
     assert web.ask("/v1/search", asked | {"db": str(folder / "i.db")})[0] == 200
+
+
+def test_a_model_that_is_gone_is_said_and_so_is_a_fault(
+    folder: Path, web: Web, qrank: Qrank, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "tea.md").write_text("green tea")
+    (folder / "model.gguf").write_bytes((TINY / "tiny-embedding.gguf").read_bytes())
+    words = ("--embed-model", folder / "model.gguf", "--db", folder / "model.db")
+    assert qrank("index", folder / "tea.md", *words).returncode == 0
+    (folder / "model.gguf").unlink()
+    asked = {"query": "tea", "mode": "vector", "db": str(folder / "model.db")}
+    status, _, problem = web.ask("/v1/search", asked)
+    assert (status, "model.gguf" in problem["detail"]) == (503, True), problem
+
+    def broken(_self: Index) -> None:
+        raise RuntimeError("a secret")
+
+    monkeypatch.setattr(Index, "status", broken)
+    status, _, problem = web.ask("/v1/status")
+    assert (status, "secret" in problem["detail"]) == (500, False)
 
 
 # What it takes

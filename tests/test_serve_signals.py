@@ -2,19 +2,48 @@
 
 from __future__ import annotations
 
+import fcntl
+import json
 import os
+import pty
 import signal
+import struct
 import subprocess
-from collections.abc import Iterator
+import sys
+import termios
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from support import COMMAND, wait_until
-from warm_process import status, warm_process
+from support import COMMAND, Run, wait_until
+from warm_process import status, tide_index, warm_process
 
 if os.name == "nt":
     pytest.skip("it does not run on Windows", allow_module_level=True)
+
+# A shell that stops its job, as Ctrl-Z on a terminal does, and goes on with it when told to.
+SHELL = """
+import os, signal, sys, termios
+signal.signal(signal.SIGTTOU, signal.SIG_IGN)
+job = os.fork()
+if job == 0:
+    os.setpgid(0, 0)
+    os.tcsetpgrp(2, os.getpid())
+    signal.signal(signal.SIGTTOU, signal.SIG_DFL)
+    os.execv(sys.argv[1], sys.argv[1:])
+while True:
+    _, state = os.waitpid(job, os.WUNTRACED)
+    if not os.WIFSTOPPED(state):
+        break
+    os.tcsetpgrp(2, os.getpid())
+    print(f"stopped by {os.WSTOPSIG(state)}", file=sys.stderr, flush=True)
+    os.read(2, 1)
+    os.tcsetpgrp(2, job)
+    os.killpg(job, signal.SIGCONT)
+print(f"ended with {os.waitstatus_to_exitcode(state)}", file=sys.stderr, flush=True)
+"""
+STOPPED = b"stopped by %d\r\n" % signal.SIGTSTP
 
 
 @pytest.fixture
@@ -117,3 +146,160 @@ def test_signals_end_a_run_though_nobody_reads_what_it_says(
         os.close(writing)
     with suppress(BrokenPipeError):
         client.stdin.close()
+
+
+class Job:
+    """A command that is the job of a shell on a terminal of its own; a pipe is its stdin, another
+    its stdout."""
+
+    def __init__(self, environment: dict[str, str], *words: str) -> None:
+        self.master, terminal = pty.openpty()
+        self.shell = subprocess.Popen(
+            [sys.executable, "-c", SHELL, COMMAND, *words],
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=terminal,
+            start_new_session=True,
+            preexec_fn=lambda: fcntl.ioctl(2, termios.TIOCSCTTY, 0),
+        )
+        os.close(terminal)
+        assert self.shell.stdin
+        assert self.shell.stdout
+        self.stdin, self.stdout = self.shell.stdin, self.shell.stdout
+        self.shown = b""
+
+    def write(self, data: bytes) -> None:
+        self.stdin.write(data)
+        self.stdin.flush()
+
+    def type(self, keys: bytes) -> None:
+        os.write(self.master, keys)
+
+    def wait_for(self, said: bytes) -> None:
+        """Until the terminal shows it."""
+        while said not in self.shown:
+            self.shown += os.read(self.master, 4096)
+
+    def unread(self) -> int:
+        """How many bytes of its stdin the command has not read."""
+        said = fcntl.ioctl(self.stdin, termios.FIONREAD, b"\0" * 4)
+        return int(struct.unpack("i", said)[0])
+
+    def end(self) -> None:
+        self.shell.kill()
+        self.shell.wait()
+        os.close(self.master)
+        self.stdout.close()
+        with suppress(BrokenPipeError):
+            self.stdin.close()
+
+
+@pytest.fixture
+def start_job(
+    environment: dict[str, str], server: subprocess.Popen[bytes]
+) -> Iterator[Callable[..., Job]]:
+    jobs = []
+
+    def start(*words: str) -> Job:
+        jobs.append(Job(environment, *words))
+        return jobs[-1]
+
+    yield start
+    for job in jobs:
+        job.end()
+
+
+@pytest.mark.parametrize("where", [(), ("--no-serve",)])
+def test_ctrl_z_stops_a_command_and_fg_goes_on_with_it(
+    environment: dict[str, str],
+    qrank: Callable[..., Run],
+    tmp_path: Path,
+    start_job: Callable[..., Job],
+    where: tuple[str, ...],
+) -> None:
+    db = tide_index(tmp_path)
+    before = status(environment)["commands"]
+    job = start_job("embed", *where)
+    job.write(b"tide\n" * 32)
+    lines = [job.stdout.readline() for _ in range(32)]
+    assert status(environment)["commands"] == before + (not where)
+    for _ in range(2):
+        job.shown = b""
+        job.type(b"\x1a")
+        job.wait_for(STOPPED)
+        job.write(b"moon\n" * 32)
+        # Others are answered meanwhile, by the same model.
+        run = qrank("search", "--db", db, "tide", "-l", "--debug")
+        assert (run.returncode, run.stderr) == (0, "")
+        assert job.unread() == 5 * 32
+        job.type(b"\n")
+        lines += [job.stdout.readline() for _ in range(32)]
+    job.stdin.close()
+    assert job.stdout.readline() == b""
+    texts = [json.loads(line)["text"] for line in lines]
+    assert texts == ["tide"] * 32 + ["moon"] * 64
+    job.wait_for(b"ended with 0\r\n")
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_stopped_command_ends_with_its_client(
+    environment: dict[str, str], start_job: Callable[..., Job], number: int
+) -> None:
+    job = start_job("embed")
+    job.write(b"tide\n" * 32)
+    job.stdout.readline()
+    job.type(b"\x1a")
+    job.wait_for(STOPPED)
+    [client] = [int(pid) for pid in children(job.shell.pid)]
+    os.kill(client, number)
+    if number == signal.SIGTERM:
+        job.type(b"\n")  # fg
+    job.wait_for(b"ended with %d\r\n" % (143 if number == signal.SIGTERM else -number))
+    wait_until(lambda: status(environment)["models"][0]["clients"] == 0)
+
+
+def test_a_stopped_command_does_not_keep_the_process_from_ending(
+    server: subprocess.Popen[bytes], start_job: Callable[..., Job]
+) -> None:
+    job = start_job("embed")
+    job.write(b"tide\n" * 32)
+    job.stdout.readline()
+    job.type(b"\x1a")
+    job.wait_for(STOPPED)
+    server.terminate()
+    server.wait(60)
+    job.type(b"\n")
+    job.wait_for(b"ended with 143\r\n")
+
+
+def children(pid: int) -> list[str]:
+    """The processes that a process has started."""
+    run = subprocess.run(
+        ["pgrep", "-P", str(pid)], capture_output=True, text=True, timeout=60, check=True
+    )
+    return run.stdout.split()
+
+
+def test_a_command_that_reads_the_terminal_leaves_it_to_the_shell(
+    environment: dict[str, str], server: subprocess.Popen[bytes]
+) -> None:
+    """It runs where job control reaches it: in the background it would take the shell's input."""
+    master, terminal = pty.openpty()
+    try:
+        os.write(master, b"the tide\n\x04")
+        before = status(environment)["commands"]
+        run = subprocess.run(
+            [COMMAND, "rerank", "tide", "--debug"],
+            env=environment,
+            stdin=terminal,
+            capture_output=True,
+            timeout=120,
+            check=True,
+        )
+    finally:
+        os.close(master)
+        os.close(terminal)
+    assert b"not run by the warm process: it reads from the terminal" in run.stderr
+    assert b"the tide" in run.stdout
+    assert status(environment)["commands"] == before

@@ -16,7 +16,7 @@ from support import wait_until
 
 from qrank.config import load_settings
 from qrank.serve.pool import Pool
-from qrank.web import run
+from qrank.web import run, schemas
 from qrank.web.access import read_token
 
 
@@ -42,7 +42,8 @@ class Web:
         token: str | None = "",
         **headers: str,
     ) -> tuple[int, dict[str, str], Any]:
-        """(status, headers, JSON or text) of an answer; the token is sent unless it is None."""
+        """(status, headers, JSON or text) of an answer; the token is sent unless it is None. Its
+        status has to be in the OpenAPI document."""
         connection = HTTPConnection("127.0.0.1", self.port, timeout=120)
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         if token is not None:
@@ -50,12 +51,16 @@ class Web:
         data = body if isinstance(body, bytes | None) else json.dumps(body).encode()
         if data is not None:
             named.setdefault("Content-Type", "application/json")
-        connection.request(method or ("GET" if data is None else "POST"), path, data, named)
+        method = method or ("GET" if data is None else "POST")
+        connection.request(method, path, data, named)
         answer = connection.getresponse()
         text = answer.read()
         connection.close()
         said = {name.lower(): value for name, value in answer.getheaders()}
         kind = said.get("content-type", "")
+        described = schemas.openapi()["paths"].get(path.partition("?")[0], {})
+        if operation := described.get(method.lower()):
+            assert str(answer.status) in operation["responses"], (path, answer.status)
         if "json" in kind:
             return answer.status, said, json.loads(text)
         return answer.status, said, text if kind.startswith("image") else text.decode()

@@ -16,6 +16,7 @@ SERVED = ("search", "rerank", "embed", "similar", "get")
 COMMANDS, CONTROL = ".sock", ".control"  # ends of the sockets' names
 HELLO, ACCEPTED, DECLINED, DONE = b"H", b"A", b"D", b"S"
 INTERRUPT, TERMINATE = b"I", b"T"
+PAUSE, PAUSED, CONTINUE = b"Z", b"P", b"C"  # on Ctrl-Z; when the command stands still; on fg
 SECONDS = 1.0  # to the first byte
 
 _WITH_VALUE = ("--db", "--color")
@@ -75,6 +76,9 @@ def _run(arguments: list[str]) -> int:
             os.fstat(number)
         except OSError:
             raise _Here("a standard stream is closed") from None
+    if os.isatty(0) and _reads_stdin(arguments):
+        # In the background another process would take from the terminal what the shell is to get.
+        raise _Here("it reads from the terminal")
     request = _request(arguments, places.identity())
     try:
         connection = places.connect(places.NAME + COMMANDS, SECONDS)
@@ -96,6 +100,11 @@ def _run(arguments: list[str]) -> int:
         connection.close()
 
 
+def _reads_stdin(arguments: list[str]) -> bool:
+    """Whether a command may read from stdin."""
+    return "-" in arguments or any(name in arguments for name in ("rerank", "embed"))
+
+
 def _request(arguments: list[str], identity: str) -> bytes:
     """The command, and all of this process that its answer depends on."""
     try:
@@ -111,15 +120,21 @@ def _request(arguments: list[str], identity: str) -> bytes:
 
 
 def _status(connection: _socket.socket) -> int:
-    """Wait for the exit status; signals that come meanwhile go to who runs the command."""
+    """Wait for the exit status; signals that come meanwhile go to the process that runs the
+    command."""
+    messages = {
+        _signal.SIGINT: INTERRUPT,
+        _signal.SIGTERM: TERMINATE,
+        _signal.SIGTSTP: PAUSE,
+    }
 
     def forward(number: int, _frame: object) -> None:
         try:
-            connection.send(INTERRUPT if number == _signal.SIGINT else TERMINATE)
+            connection.send(messages[number])
         except OSError:
             return  # it has just ended
 
-    before = {number: _signal.getsignal(number) for number in (_signal.SIGINT, _signal.SIGTERM)}
+    before = {number: _signal.getsignal(number) for number in messages}
     for number, handler in before.items():
         if handler != _signal.SIG_IGN:
             _signal.signal(number, forward)
@@ -127,20 +142,25 @@ def _status(connection: _socket.socket) -> int:
         answer = connection.recv(1)
         if answer == DECLINED:
             reason = b""
-            while said := connection.recv(1000):
-                reason += said
+            while part := connection.recv(1000):
+                reason += part
             raise _Here(reason.decode("utf-8", "replace"))
         if answer != ACCEPTED:
             raise _Here("it ended")
         try:
-            last = connection.recv(2)
+            while (answer := connection.recv(1)) == PAUSED:
+                _signal.signal(_signal.SIGTSTP, _signal.SIG_DFL)
+                _signal.raise_signal(_signal.SIGTSTP)  # returns on fg or bg
+                _signal.signal(_signal.SIGTSTP, forward)
+                connection.send(CONTINUE)
+            last = connection.recv(1) if answer == DONE else b""
         except ConnectionError:
             last = b""
     finally:
         for number, handler in before.items():
             _signal.signal(number, handler)
-    if len(last) == 2:
-        return last[1]
+    if last:
+        return last[0]
     print(
         "qrank: the warm process ended while it ran this command; try again, or add --no-serve",
         file=sys.stderr,

@@ -14,7 +14,16 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from qrank.serve import places, wire
-from qrank.serve.client import ACCEPTED, DECLINED, DONE, HELLO, INTERRUPT, TERMINATE
+from qrank.serve.client import (
+    ACCEPTED,
+    DECLINED,
+    DONE,
+    HELLO,
+    INTERRUPT,
+    PAUSE,
+    PAUSED,
+    TERMINATE,
+)
 
 MOST = 64 << 20  # bytes of arguments and environment
 PATIENCE = 10.0  # seconds for a request to come
@@ -93,15 +102,37 @@ def _watch(connection: socket.socket, done: threading.Event) -> None:
     while True:
         select.select([connection], [], [])
         try:
-            said = connection.recv(1)
+            message = connection.recv(1)
         except OSError:
-            said = b""
-        if not said:
+            message = b""
+        if not message:
             break
-        if said in signals:
-            os.kill(os.getpid(), signals[said])
+        if message in signals:
+            os.kill(os.getpid(), signals[message])
+        elif message == PAUSE:
+            _pause(connection)
     if done.is_set():
         return
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(GRACE)
     os._exit(1)
+
+
+def _pause(connection: socket.socket) -> None:
+    """Stand still, all threads of this process, until the client goes on or has gone.
+
+    A process that is stopped can't continue itself, so a fork does that.
+    """
+    stopped = os.getpid()
+    pid = os.fork()
+    if pid:
+        os.waitpid(pid, 0)  # stopped in here
+        return
+    try:
+        os.kill(stopped, signal.SIGSTOP)
+        connection.sendall(PAUSED)
+        select.select([connection], [], [])
+    finally:
+        if os.getppid() == stopped:
+            os.kill(stopped, signal.SIGCONT)
+        os._exit(0)

@@ -100,6 +100,8 @@ class Host:
         from qrank.llama.reranker import Question
 
         self._reranker.require_instruction(instruction)
+        # A client that was stopped by Ctrl-Z soon gets no more scores computed.
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
         asked = [Question(query, text, instruction) for text in texts]
         for scores in self._scores.answers(asked, is_wanted):
             told = {

@@ -15,15 +15,18 @@ A = TypeVar("A")  # what is asked
 O = TypeVar("O")  # noqa: E741  # what is answered
 
 AT_ONCE = 4  # questions that a client gets computed before the next client has its turn
+MOST_UNREAD = 16  # packs of answers that wait for a client; it may have been stopped by Ctrl-Z
 
 
 @dataclass(eq=False)
 class _Job(Generic[A, O]):
-    """The questions of one client. is_wanted: whether it still waits for them."""
+    """The questions of one client. is_wanted: whether it still waits for them. is_behind: it gets
+    no turn until it has read some answers."""
 
     asked: deque[A]
     is_wanted: Callable[[], bool]
     answers: queue.SimpleQueue[list[O] | Exception] = field(default_factory=queue.SimpleQueue)
+    is_behind: bool = False
 
 
 class Jobs(Generic[A, O]):
@@ -45,8 +48,7 @@ class Jobs(Generic[A, O]):
             return
         job: _Job[A, O] = _Job(deque(asked), is_wanted)
         with self._changed:
-            self._waiting.append(job)
-            self._changed.notify()
+            self._add(job)
             if self._worker is None:
                 self._worker = threading.Thread(target=self._run, daemon=True)
                 self._worker.start()
@@ -54,6 +56,10 @@ class Jobs(Generic[A, O]):
         try:
             while left:
                 found = job.answers.get()
+                with self._changed:
+                    if job.is_behind:
+                        job.is_behind = False
+                        self._add(job)
                 if isinstance(found, Exception):
                     raise found
                 if not found:
@@ -62,6 +68,11 @@ class Jobs(Generic[A, O]):
                 yield found
         finally:
             self._drop(job)
+
+    def _add(self, job: _Job[A, O]) -> None:
+        """Let a job have its turns. The lock is held."""
+        self._waiting.append(job)
+        self._changed.notify()
 
     def _run(self) -> None:
         while True:
@@ -92,6 +103,9 @@ class Jobs(Generic[A, O]):
                     job.asked.clear()
                     job.answers.put([])
                 if not job.asked:
+                    continue
+                if job.answers.qsize() >= MOST_UNREAD:
+                    job.is_behind = True
                     continue
                 self._waiting.append(job)
                 questions = [job.asked.popleft() for _ in range(min(AT_ONCE, len(job.asked)))]

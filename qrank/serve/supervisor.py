@@ -456,6 +456,7 @@ class Supervisor:
             if child.busy:
                 with suppress(ProcessLookupError):
                     os.kill(child.pid, signal.SIGTERM)
+                    os.kill(child.pid, signal.SIGCONT)  # Ctrl-Z may have stopped it
         for pid in self._service_pids:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGTERM)

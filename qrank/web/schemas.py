@@ -332,7 +332,9 @@ def openapi() -> dict[str, Any]:
         "info": {"title": "qrank", "version": __version__},
         "security": [{"token": []}],
         "paths": {
-            "/healthz": {"get": {**_operation("whether it answers", _HEALTH), "security": []}},
+            "/healthz": {
+                "get": {**_operation("whether it answers", _HEALTH, _ALWAYS), "security": []}
+            },
             "/v1/search": _post("search", SEARCH, {"$ref": "#/components/schemas/search"}),
             "/v1/similar": _post(
                 "what is like a place", SIMILAR, {"$ref": "#/components/schemas/search"}
@@ -342,7 +344,7 @@ def openapi() -> dict[str, Any]:
             "/v1/rerank": _post("relevance of texts, as Jina's", RERANK, _RERANKED),
             "/v1/status": {
                 "get": {
-                    **_operation("what the index holds", _STATUS),
+                    **_operation("what the index holds", _STATUS, _ALWAYS | _TOKEN | _INDEX),
                     "parameters": [{"name": "db", "in": "query", "schema": DB}],
                 }
             },
@@ -354,14 +356,25 @@ def openapi() -> dict[str, Any]:
     }
 
 
-def _operation(summary: str, answer: Schema) -> dict[str, Any]:
-    problem = {
-        "description": "what is wrong",
-        "content": {
-            "application/problem+json": {"schema": {"$ref": "#/components/schemas/problem"}}
-        },
-    }
-    statuses = ("400", "401", "404", "405", "408", "413", "415", "421", "503")
+# What an operation may answer instead; which of them depends on what it takes.
+_ALWAYS = {
+    403: "a page of another origin asks, or the index belongs to another user",
+    405: "another method is needed",
+    421: "the Host header does not name this server",
+    500: "an error in the server; its log says more",
+    503: "a model can't be used now, or the answer took too long",
+}
+_TOKEN = {401: "the token is missing or wrong"}
+_INDEX = {400: "the request is not valid", 404: "there is no such index, model, file or chunk"}
+_BODY = {
+    408: "the body did not come in time",
+    413: "the body is too large",
+    415: "the body is not JSON",
+}
+
+
+def _operation(summary: str, answer: Schema, statuses: dict[int, str]) -> dict[str, Any]:
+    content = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/problem"}}}
     return {
         "summary": summary,
         "responses": {
@@ -369,11 +382,15 @@ def _operation(summary: str, answer: Schema) -> dict[str, Any]:
                 "description": "the answer",
                 "content": {"application/json": {"schema": answer}},
             },
-            **dict.fromkeys(statuses, problem),
+            **{
+                str(status): {"description": statuses[status], "content": content}
+                for status in sorted(statuses)
+            },
         },
     }
 
 
 def _post(summary: str, body: Schema, answer: Schema) -> dict[str, Any]:
     asked = {"required": True, "content": {"application/json": {"schema": body}}}
-    return {"post": {**_operation(summary, answer), "requestBody": asked}}
+    statuses = _ALWAYS | _TOKEN | _INDEX | _BODY
+    return {"post": {**_operation(summary, answer, statuses), "requestBody": asked}}
