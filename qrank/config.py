@@ -72,8 +72,13 @@ def load_settings(folder: Path | None = None) -> Settings:
         global_ignores=(user_file().with_name("ignore"),),
         git_excludes=git_excludes,
         ignore_case=ignore_case,
+        home=_home(),
         api_key=os.environ.get("QRANK_API_KEY") or None,
     )
+
+
+def _home() -> Path:
+    return Path(os.path.expanduser("~"))  # noqa: PTH111  (no error where there is none)
 
 
 def _project(folder: Path | None) -> Path | None:
@@ -162,13 +167,13 @@ def write(path: Path, key: str, value: str | None) -> None:
 def _git_config() -> tuple[Path, bool]:
     """(git's ignore file for everywhere, whether case does not matter), as git is configured for
     this user."""
-    configs = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "git"
+    configs = Path(os.environ.get("XDG_CONFIG_HOME") or _home() / ".config") / "git"
     found: git.Config = {}
     places = [] if os.environ.get("GIT_CONFIG_NOSYSTEM") else [Path("/etc/gitconfig")]
     if named := os.environ.get("GIT_CONFIG_GLOBAL"):
         places.append(Path(named))
     else:
-        places += [configs / "config", Path.home() / ".gitconfig"]
+        places += [configs / "config", _home() / ".gitconfig"]
     for place in places:
         found |= git.read_config(str(place))
     excludes = found.get("core.excludesfile")

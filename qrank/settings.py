@@ -140,15 +140,16 @@ class Walking:
     types: tuple[str, ...] = ()  # formats by name, or suffixes
     max_filesize: int = MAX_FILESIZE  # bytes; larger files are skipped
     include_secrets: bool = False  # also files that hold keys or passwords (ingest/secrets.py)
-    whole_home: bool = False  # the home folder itself, or one above it, may be a root
+    home: Path | None = None  # neither this folder nor one above it may be a root
 
     def __post_init__(self) -> None:
         """Raises TypeError or ValueError for a value that makes no sense; a text alone is one."""
         for name in ("globs", "types"):
             _set_texts(self, name)
-        for name in ("ignore", "ignore_case", "hidden", "include_secrets", "whole_home"):
+        for name in ("ignore", "ignore_case", "hidden", "include_secrets"):
             require_type(name, getattr(self, name), bool)
         require_type("max_filesize", self.max_filesize, int)
+        require_type("home", self.home, Path, NoneType)
 
 
 def _set_texts(record: Reading | Walking, name: str) -> None:
@@ -178,6 +179,7 @@ class Settings:
     global_ignores: tuple[Path, ...] = ()  # the user's ignore files for everywhere
     git_excludes: Path | None = None  # git's own (core.excludesFile)
     ignore_case: bool = False  # in rules, outside a repository that says otherwise
+    home: Path | None = None  # the user's home folder
     api_key: str | None = None  # for servers that have none of their own
 
     def get(self, key: str, flag: str | None = None, default: str | None = None) -> str | None:

@@ -128,22 +128,41 @@ def test_no_folder_holds_more_than_one_can_look_over() -> None:
         assert sum(path.is_file() for path in folder.iterdir()) <= 20, folder
 
 
-READERS = {  # of the environment and the working folder: others are handed what they say
-    *("cli/state.py", "config.py", "models/places.py", "model_servers/keys.py"),
-    *("names.py",),  # relative paths
-    *("serve/places.py", "serve/client.py", "serve/command.py", "serve/host.py", "serve/remote.py"),
-    *("cli/commands/tui.py", "llama/binding.py", "models/hub.py"),  # they set what libraries read
+# Who asks for the environment, the working folder or the home folder; others are handed them.
+READERS = {
+    "config.py": "settings are read here, and handed down",
+    "cli/state.py": "what a run of the command line starts with",
+    "names.py": "a relative path, or ~, that a user typed",
+    "settings.py": "~ in a path of an index that a user named",
+    "urls.py": "~ in the place of an index, which may be a URL",
+    "agents/tools.py": "~ in the path of an index that an agent named",
+    "cli/commands/config.py": "~ in a path that goes into a config file",
+    "cli/commands/mcp.py": "~ in --db, which goes into the config of another program",
+    "models/registry.py": "~ in the path of a model",
+    "models/places.py": "where other programs keep models, by their own variables",
+    "model_servers/keys.py": "keys stand in variables that the settings name",
+    "ingest/git.py": "~ in git's configuration",
+    "models/hub.py": "sets what huggingface-hub reads",
+    "llama/binding.py": "sets what llama.cpp reads",
+    "cli/commands/tui.py": "sets what Textual reads",
+    "serve/places.py": "where the socket is; it must import hardly anything",
+    "serve/client.py": "hands its environment to the warm process",
+    "serve/command.py": "takes on the environment of a client",
+    "serve/host.py": "sets what llama.cpp reads, as a client has it",
+    "serve/remote.py": "hands on what llama.cpp reads",
 }
 
 
-def test_few_modules_read_the_environment() -> None:
-    reads = re.compile(r"\bos\.(environ|getenv|getcwd|path\.abspath)|\bPath\.cwd")
+def test_few_modules_ask_for_the_environment_and_folders() -> None:
+    asks = re.compile(
+        r"\b(os\.(environb?|getenv|getcwdb?|path\.abspath)|Path\.(cwd|home)|expanduser)\b"
+    )
     readers = {
         path.relative_to(PACKAGE).as_posix()
         for path in PACKAGE.rglob("*.py")
-        if reads.search(path.read_text("utf-8"))
+        if asks.search(path.read_text("utf-8"))
     }
-    assert readers == READERS
+    assert readers == {*READERS}
 
 
 def test_only_their_homes_know_sql_and_llama() -> None:

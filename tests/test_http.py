@@ -7,10 +7,8 @@ import base64
 import json
 import os
 import socket
-import stat
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -27,13 +25,11 @@ import web_server
 from web_server import Web
 
 from qrank import Index, json_form, models
-from qrank.errors import InputError
 from qrank.inference.loading import load_embedder
 from qrank.models.registry import Registry, Role
 from qrank.processors import tokens_read
 from qrank.settings import ANYWHERE
 from qrank.web import guard, run, schemas
-from qrank.web.access import Access, read_token
 
 Qrank = Callable[..., Run]
 TINY = Path(models.__file__).with_name("tiny")
@@ -303,45 +299,6 @@ def test_a_code_opens_the_page_once(web: Web) -> None:
         assert web.ask("/v1/status", token=None, Cookie=wrong)[0] == 401
     evil = {"Cookie": value, "Origin": "http://evil.example"}
     assert web.ask("/v1/search", {"query": "tide"}, token=None, **evil)[0] == 403
-
-
-def test_a_cookie_of_another_token_or_of_last_month_lets_nobody_in(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    access = Access("a" * 40)
-    session = access.new_session()
-    assert access.has_session(session)
-    assert not Access("b" * 40).has_session(session)
-    now = int(session.partition(".")[0])
-    monkeypatch.setattr("time.time", lambda: now + 1.0)
-    assert not access.has_session(session)
-
-
-def test_the_token_is_the_users_alone(tmp_path: Path) -> None:
-    path = tmp_path / "state" / "token"
-    found: list[str] = []
-    makers = [threading.Thread(target=lambda: found.append(read_token(path))) for _ in range(16)]
-    for maker in makers:
-        maker.start()
-    for maker in makers:
-        maker.join()
-    assert len(found) == 16
-    assert len(set(found)) == 1
-    assert [file.name for file in path.parent.iterdir()] == ["token"]
-    assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    path.chmod(0o644)
-    with pytest.raises(InputError, match="may be read by others"):
-        read_token(path)
-    path.chmod(0o600)
-    path.write_text("short")
-    with pytest.raises(InputError, match="holds no token"):
-        read_token(path)
-    path.unlink()
-    other = tmp_path / "other"
-    other.write_text("x" * 40)
-    path.symlink_to(other)
-    with pytest.raises(InputError, match="can't use the token"):
-        read_token(path)
 
 
 @pytest.mark.skipif(os.name == "nt" or os.geteuid() != 0, reason="needs another user's file")

@@ -70,7 +70,7 @@ class Filling(Closing):
         require_type("walking", walking, Walking, NoneType)
         require_type("reading", reading, Reading, NoneType)
         require_progress(progress)
-        walking = walking or Walking()
+        walking = walking or Walking(home=self._settings.home)
         paths = path_list("paths", paths)
         roots = existing(paths, walking)  # before an index file is made
         name = collection or self._settings.get("collection") or DEFAULT_COLLECTION

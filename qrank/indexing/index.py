@@ -38,10 +38,10 @@ COMMIT_ORPHANS = 2048
 def existing(paths: Iterable[Path], walking: Walking = WALK_ALL) -> list[Path]:
     """Paths as they are indexed, each once: absolute, without dots and links.
 
-    Raises InputError when one does not exist, or is the whole home folder without leave.
+    Raises InputError when one does not exist, or contains walking.home.
     """
     roots: list[Path] = []
-    home = Path(absolute("~"))
+    home = walking.home and Path(absolute(str(walking.home)))
     for path in paths:
         root = Path(absolute(str(path)))
         if not root.exists():
@@ -49,7 +49,7 @@ def existing(paths: Iterable[Path], walking: Walking = WALK_ALL) -> list[Path]:
             if named.is_symlink():
                 raise InputError(f"{named} is a broken symlink")
             raise InputError(f"there is no file or folder {named}")
-        if (root == home or root in home.parents) and not walking.whole_home:
+        if home and (root == home or root in home.parents):
             raise InputError(
                 f"{root} contains your whole home folder",
                 hint="name the folders you mean, or use --whole-home",

@@ -93,7 +93,8 @@ def install(
     target = clients.CLIENTS[client]
     user = user or target.project is None
     folder = run.require_folder()
-    path = clients.config_file(target, folder, Path.home(), user=user)
+    assert run.settings.home, "load_settings sets it"
+    path = clients.config_file(target, folder, run.settings.home, user=user)
     db = [] if run.db is None else ["--db", str(run.db.expanduser().absolute())]
     if user and not db and target.project is None:  # it starts servers in no project's folder
         db = ["--db", str(run.settings.index_path().absolute())]

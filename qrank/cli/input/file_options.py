@@ -100,7 +100,7 @@ def walking(
         globs=tuple(globs or ()),
         types=tuple(types or ()),
         max_filesize=size,
-        whole_home=whole_home,
+        home=None if whole_home else current().settings.home,
     )
 
 
