@@ -12,6 +12,10 @@ QrankError            anything below; exit status 2
 └── OutputError       stdout: full, or closed
 """
 
+from __future__ import annotations
+
+from dataclasses import dataclass
+
 
 class QrankError(Exception):
     """A failure a user can act on: what is wrong, with which input, and what to do."""
@@ -61,3 +65,20 @@ class OutputError(QrankError):
 
 class Terminated(BaseException):
     """SIGTERM came: as after Ctrl-C, what was computed is kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Why a file was skipped. kind: skipped (nothing to index in it), secret (it holds keys or
+    passwords), failed (damaged, crashed; the same would happen again), unread (can't be opened
+    now)."""
+
+    kind: str
+    reason: str
+
+    def error(self) -> ExtractError | OSError:
+        """The error that stands for it where a file turns out to be unreadable half way."""
+        if self.kind == "unread":
+            return OSError(self.reason)
+        kinds = {"skipped": NoTextError, "secret": SecretError}
+        return kinds.get(self.kind, ExtractError)(self.reason)

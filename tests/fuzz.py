@@ -33,7 +33,8 @@ from typing import NamedTuple
 from pathological import PIECES, inputs, wrapped
 
 from qrank.ingest.extract import FORMATS
-from qrank.ingest.readers import Outcome, read_all
+from qrank.ingest.prepare import Outcome
+from qrank.ingest.readers import read_all
 from qrank.results import Chunk, Signature, Task
 from qrank.settings import Reading
 
@@ -264,8 +265,7 @@ def found_wrong(outcome: Outcome, made: Made) -> Iterator[str]:
         if outcome.problem.reason.startswith(BAD) or "\n" in outcome.problem.reason:
             yield outcome.problem.reason
         return
-    assert outcome.prepared
-    chunks = [new.chunk for new in outcome.prepared.first.chunks]
+    chunks = [new.chunk for new in outcome.first.chunks]
     try:
         for part in outcome.rest:
             chunks += [new.chunk for new in part.chunks]
@@ -275,7 +275,7 @@ def found_wrong(outcome: Outcome, made: Made) -> Iterator[str]:
         elif type(error).__name__ not in ("ExtractError", "OSError"):
             yield f"its rest raised {error!r}"
         return
-    json.loads(outcome.prepared.first.fields or "{}")
+    json.loads(outcome.first.fields or "{}")
     yield from _wrong_chunks(chunks)
     if made.suffix in AS_IT_IS:
         yield from _wrong_places(chunks, made.data)

@@ -14,7 +14,8 @@ from make_files import FILLER, PAGES
 from support import extract
 
 from qrank.ingest.decode import decode
-from qrank.ingest.readers import Outcome, read_all
+from qrank.ingest.prepare import Outcome
+from qrank.ingest.readers import read_all
 from qrank.results import Chunk, Signature, Task
 from qrank.settings import READ_ALL
 
@@ -30,7 +31,7 @@ def read(path: Path) -> Outcome:
 
 def chunks_of(name: str) -> list[Chunk]:
     outcome = read(FILES / name)
-    assert outcome.prepared, outcome.problem
+    assert not outcome.problem
     made = [new for part in outcome.parts() for new in part.chunks]
     return [new.chunk for new in made]
 
@@ -100,9 +101,8 @@ def test_what_is_around_the_text_comes_along() -> None:
     "name", ["water.pdf", "water.docx", "water.odt", "water.pptx", "book.epub"]
 )
 def test_a_document_has_its_own_title(name: str) -> None:
-    prepared = read(FILES / name).prepared
-    assert prepared
-    assert prepared.first.title in ("Water works", "Pumps")
+    outcome = read(FILES / name)
+    assert outcome.first.title in ("Water works", "Pumps")
 
 
 def test_a_subtitle_is_under_its_time() -> None:
@@ -136,11 +136,10 @@ def test_what_a_file_is_shows_without_its_suffix_or_is_said(path: Path, tmp_path
     bare = tmp_path / path.stem
     bare.write_bytes(path.read_bytes())
     outcome = read(bare)
-    assert outcome.prepared or outcome.problem
     sniffed = (".pdf", ".docx", ".pptx", ".xlsx", ".odt", ".epub", ".mbox")
     if path.suffix in sniffed and path.stem not in ("locked", "scan", "birds", "changed"):
-        assert outcome.prepared
-        assert any(FILLER[:20] in new.chunk.text for new in outcome.prepared.first.chunks)
+        assert not outcome.problem
+        assert any(FILLER[:20] in new.chunk.text for new in outcome.first.chunks)
 
 
 def test_a_word_document_keeps_what_was_inserted_and_in_controls(tmp_path: Path) -> None:
@@ -159,9 +158,8 @@ def test_a_word_document_keeps_what_was_inserted_and_in_controls(tmp_path: Path)
     cell.text = "first"
     cell.add_paragraph("second")
     opened.save(str(tmp_path / "a.docx"))
-    prepared = read(tmp_path / "a.docx").prepared
-    assert prepared
-    assert prepared.first.chunks[0].chunk.text.split("\n\n") == [
+    outcome = read(tmp_path / "a.docx")
+    assert outcome.first.chunks[0].chunk.text.split("\n\n") == [
         *("Before fox", "bear", "mole\towl\nnewt", "first second |"),
     ]
 
@@ -170,9 +168,8 @@ def test_typescript_and_javascript_modules_are_code(tmp_path: Path) -> None:
     for suffix in ("ts", "cts", "mts", "cjs", "mjs"):
         path = tmp_path / f"a.{suffix}"
         path.write_text("export function f() {\n  return 1\n}\n", "utf-8")
-        prepared = read(path).prepared
-        assert prepared
-        assert prepared.first.chunks[0].chunk.heading == "f"
+        outcome = read(path)
+        assert outcome.first.chunks[0].chunk.heading == "f"
 
 
 def test_the_words_of_a_drawing_are_read() -> None:

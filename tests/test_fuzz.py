@@ -10,7 +10,8 @@ import pytest
 from fuzz import Made, found_wrong
 from pathological import inputs
 
-from qrank.ingest.readers import Outcome, Problem, read_all
+from qrank.ingest.prepare import Outcome
+from qrank.ingest.readers import Problem, read_all
 from qrank.results import Signature, Task
 from qrank.settings import READ_ALL
 
@@ -30,11 +31,11 @@ def test_what_is_wrong_is_found(tmp_path: Path) -> None:
     path.write_bytes(b"One sentence. " * 200)
     task = Task(str(path), Signature.of(path.stat()))
     [outcome] = read_all([task], READ_ALL)
-    assert outcome.prepared
+    assert not outcome.problem
     assert list(found_wrong(outcome, Made("", "txt", path.read_bytes()))) == []
     [said] = found_wrong(outcome, Made("", "txt", b"Two sentences. " * 200))
     assert said.startswith("chunk 0 is not what lies at 0-")
-    outcome.prepared.first.chunks.reverse()
+    outcome.first.chunks.reverse()
     [said] = found_wrong(outcome, Made("", "csv", b""))
     assert said.startswith("chunk 1 is at 1190-")
     crashed = Outcome(task, problem=Problem("failed", "its parser crashed (SIGSEGV)"))

@@ -140,7 +140,7 @@ def test_deep_nesting_is_read_or_refused(tmp_path: Path) -> None:
     (tmp_path / "e.md").write_text("> " * depth + "quoted\n" + "- " * depth + "item\n", "utf-8")
     tasks = [Task(str(path), Signature.of(path.stat())) for path in sorted(tmp_path.iterdir())]
     outcomes = list(read_all(tasks, READ_ALL))
-    assert [bool(o.prepared) for o in outcomes if not o.task.path.endswith(("html", "py"))] == [
+    assert [not o.problem for o in outcomes if not o.task.path.endswith(("html", "py"))] == [
         True, False, True,
     ]  # fmt: skip
 

@@ -17,8 +17,7 @@ from support import PARITY, SAMPLE, clean_environment
 import qrank
 from qrank.errors import ModelError
 from qrank.indexing.index import _Update
-from qrank.ingest.prepare import Part, Prepared
-from qrank.ingest.readers import Outcome
+from qrank.ingest.prepare import Outcome, Part
 from qrank.ingest.spool import IN_MEMORY, spooled
 from qrank.progress import Silent
 from qrank.results import Chunk, IndexReport, Signature, Task
@@ -87,9 +86,17 @@ def test_a_long_document_is_read_before_the_index_is_locked(tmp_path: Path) -> N
                 turns += 1
                 yield part(f"tide {turn}")
 
-        prepared = Prepared(Signature(1, 1), b"h" * 16, part("tide"), complete=False)
+        outcome = Outcome(
+            Task("/a.csv", Signature(1, 1)),
+            None,
+            Signature(1, 1),
+            b"h" * 16,
+            part("tide"),
+            rest(),
+            complete=False,
+        )
         update = _Update(store, "default", IndexReport(), Silent(), WALK_ALL, READ_ALL)
-        update._take(Outcome(Task("/a.csv", Signature(1, 1)), prepared, rest=rest()))
+        update._take(outcome)
         assert turns == 3
         assert len(store.bm25(["tide"], 9, EVERYTHING)) == 4
 

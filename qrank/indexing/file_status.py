@@ -108,7 +108,8 @@ def _known_reason(file: Task, before: SkippedFile | None, walking: Walking) -> s
         return reason
     if before is None or before.signature != file.signature:
         return ""
-    return secrets.reason(before.reason) if before.kind == "secret" else before.reason
+    problem = before.problem
+    return secrets.reason(problem.reason) if problem.kind == "secret" else problem.reason
 
 
 def _below(

@@ -9,15 +9,15 @@ from pathlib import Path
 
 from qrank import chunk_text
 from qrank.analysis import text
-from qrank.errors import ExtractError, InputError
+from qrank.errors import ExtractError, InputError, Problem
 from qrank.indexing.embed_missing import embed_missing
 from qrank.inference.index_model import IndexModel
 from qrank.ingest import chunk as chunking
 from qrank.ingest import extract, secrets
 from qrank.ingest.extract import ocr
-from qrank.ingest.prepare import Part, as_before, made_by, needs_worker
-from qrank.ingest.problems import Problem, problem_of
-from qrank.ingest.readers import HERE, Outcome, read_all
+from qrank.ingest.prepare import Outcome, Part, as_before, made_by, needs_worker
+from qrank.ingest.problems import problem_of
+from qrank.ingest.readers import HERE, read_all
 from qrank.ingest.spool import spooled
 from qrank.ingest.walk import UNREAD, Skipped, Within, secret, too_large, walk
 from qrank.names import absolute, folder_key, is_under, named_path, on_disk, shown_path
@@ -194,13 +194,13 @@ class _Update:
             made = old.extractor if old else before.extractor if before else ""
             reading = as_before(self._reading, made)
             version = extractor(path, reading)
-            was_secret = before is not None and before.kind == "secret"
+            was_secret = before is not None and before.problem.kind == "secret"
             if what := secret(file, self._walking):
                 self._seen.add(path)
                 if old or not was_secret:  # an earlier run may have indexed it
-                    self._take(Outcome(file, problem=Problem("secret", what)))
+                    self._take(Outcome(file, Problem("secret", what)))
                 else:
-                    self._count("secret", path, what)
+                    self._count(Problem("secret", what), path)
                 continue
             read_secrets = self._walking.include_secrets
             maker = old.extractor.removesuffix(OF_SECRET * read_secrets) if old else ""
@@ -214,10 +214,10 @@ class _Update:
                 before = None
             if before and before.extractor == version and before.signature == file.signature:
                 self._seen.add(path)
-                self._count(before.kind, path, before.reason, known=True)
+                self._count(before.problem, path, known=True)
                 continue
             if reason := too_large(file, self._walking):
-                self._count("skipped", path, reason)
+                self._count(Problem("skipped", reason), path)
                 continue
             self._seen.add(path)
             if self._box and not self._box.takes(file, reading):
@@ -234,26 +234,26 @@ class _Update:
             return
         self._seen.add(skipped.path)
         before = self._skipped.get(skipped.path)
-        if before and before.reason == skipped.reason:
-            self._count("skipped", skipped.path, skipped.reason, known=True)
+        problem = Problem("skipped", skipped.reason)
+        if before and before.problem == problem:
+            self._count(problem, skipped.path, known=True)
         else:
-            task = Task(skipped.path, Signature(0, 0))
-            self._take(Outcome(task, problem=Problem("skipped", skipped.reason)))
+            self._take(Outcome(Task(skipped.path, Signature(0, 0)), problem))
 
     def _take(self, outcome: Outcome) -> None:
         """Keep an outcome for the next transaction, or give it one of its own."""
-        prepared, path = outcome.prepared, outcome.task.path
+        path = outcome.task.path
         if outcome.problem:
             if outcome.problem.kind == "unread":
                 self._unreadable(path, outcome.problem.reason)
                 return
-            self._count(outcome.problem.kind, path, outcome.problem.reason)
-        elif prepared and not prepared.unchanged and not prepared.complete:
+            self._count(outcome.problem, path)
+        elif not outcome.unchanged and not outcome.complete:
             self._write_group()
             self._write_long(outcome)
             return
         self._group.append(outcome)
-        self._group_chunks += len(prepared.first.chunks) if prepared else 0
+        self._group_chunks += len(outcome.first.chunks)
         if (
             len(self._group) >= COMMIT_FILES
             or self._group_chunks >= COMMIT_CHUNKS
@@ -270,7 +270,7 @@ class _Update:
                     self._write(outcome)
                 self._count_written(outcome)
         except (ExtractError, OSError) as error:
-            self._take(Outcome(outcome.task, problem=problem_of(error)))
+            self._take(Outcome(outcome.task, problem_of(error)))
 
     def _write_group(self) -> None:
         group, self._group, self._group_chunks = self._group, [], 0
@@ -284,26 +284,25 @@ class _Update:
             self._count_written(outcome)
 
     def _write(self, outcome: Outcome) -> None:
-        task, prepared = outcome.task, outcome.prepared
+        task = outcome.task
         old = self._known.get(task.path)
         version = extractor(task.path, task.reading or self._reading)
         if outcome.problem:
-            problem = outcome.problem
-            skipped = SkippedFile(task.path, task.signature, version, problem.kind, problem.reason)
+            skipped = SkippedFile(task.path, task.signature, version, outcome.problem)
             self._store.add_skipped(self._collection, skipped)
-        elif prepared and prepared.unchanged and old:
-            self._store.touch_document(old.id, prepared.signature)
-        elif prepared:
+        elif outcome.unchanged and old:
+            self._store.touch_document(old.id, outcome.signature)
+        else:
             for first, chunks in _documents(outcome):
                 self._store.add_document(
                     NewDocument(
                         collection=self._collection,
                         path=task.path,
                         member=first.member,
-                        signature=prepared.signature,
-                        content_hash=prepared.content_hash,
+                        signature=outcome.signature,
+                        content_hash=outcome.content_hash,
                         title=first.title,
-                        extractor=version + OF_SECRET * prepared.secret,
+                        extractor=version + OF_SECRET * outcome.secret,
                         chunks=chunks,
                         fields=first.fields,
                         language=first.language,
@@ -315,33 +314,34 @@ class _Update:
                 self._store.remove_skipped(self._collection, [task.path])
 
     def _count_written(self, outcome: Outcome) -> None:
-        if outcome.problem or not outcome.prepared:
+        if outcome.problem:
             return
         if outcome.note:
             self._report.errors.append(FileError(outcome.task.path, outcome.note, partly=True))
-        if outcome.prepared.unchanged:
+        if outcome.unchanged:
             self._report.unchanged += 1
         elif outcome.task.path in self._known:
             self._report.updated += 1
         else:
             self._report.added += 1
 
-    def _count(self, kind: str, path: str, reason: str, known: bool = False) -> None:
-        if kind == "failed":
+    def _count(self, problem: Problem, path: str, known: bool = False) -> None:
+        kind, reason = problem.kind, problem.reason
+        if kind in ("failed", "unread"):
             self._report.failed += 1
         else:
             self._report.skipped += 1
         error = FileError(path, reason, known, named=path in self._named)
         if kind == "secret":
             before, was_held = self._skipped.get(path), path in self._known
-            known = before is not None and before.kind == kind and not was_held
+            known = before is not None and before.problem.kind == kind and not was_held
             self._report.removed += was_held
             reason = secrets.reason(reason)
             error = FileError(path, reason, known, secret=True, removed=was_held, named=error.named)
         self._report.errors.append(error)
 
     def _unreadable(self, path: str, reason: str) -> None:
-        self._count("failed", path, reason)
+        self._count(Problem("unread", reason), path)
         self._unread.add(folder_key(path))
 
 

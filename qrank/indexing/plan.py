@@ -10,8 +10,9 @@ from qrank.errors import ExtractError
 from qrank.indexing.index import existing
 from qrank.ingest.chunk import estimated_tokens
 from qrank.ingest.extract import ocr
+from qrank.ingest.prepare import Outcome
 from qrank.ingest.problems import problem_of
-from qrank.ingest.readers import Outcome, read_all
+from qrank.ingest.readers import read_all
 from qrank.ingest.secrets import reason
 from qrank.ingest.walk import UNREAD, Skipped, secret, too_large, walk
 from qrank.results import Chunk, Task, location
@@ -69,13 +70,12 @@ def plan(paths: Sequence[Path], walking: Walking, reading: Reading) -> Iterator[
 def planned(outcome: Outcome) -> list[FilePlan]:
     """What a file that was read becomes, read to its end, and the files in it after that."""
     own = FilePlan(outcome.task.path)
-    prepared = outcome.prepared
-    if outcome.problem or not prepared:
-        own.reason = outcome.problem.reason if outcome.problem else ""
-        if outcome.problem and outcome.problem.kind == "secret":
+    if outcome.problem:
+        own.reason = outcome.problem.reason
+        if outcome.problem.kind == "secret":
             own.secret, own.reason = True, reason(own.reason)
         return [own]
-    own.title = prepared.first.title
+    own.title = outcome.first.title
     made = {"": own}
     try:
         for part in outcome.parts():

@@ -19,7 +19,7 @@ from typing import BinaryIO, NamedTuple
 from qrank.analysis import text
 from qrank.analysis.language import ENGLISH, language
 from qrank.chunk_text import unique_hash
-from qrank.errors import ExtractError, SecretError
+from qrank.errors import ExtractError, Problem, SecretError
 from qrank.ingest import secrets
 from qrank.ingest.chunk import chunk_parts
 from qrank.ingest.content import data_hash, file_hash, open_regular
@@ -47,6 +47,8 @@ MAX_NAMES = 4000  # characters of what is searched as the title is
 # The fields of a document by which it is found as by its title.
 SEARCHED_FIELDS = ("author", "subject", "keywords")
 
+NO_SIGNATURE = Signature(0, 0)
+
 
 class Part(NamedTuple):
     """Some chunks of a document: of the file itself, or of the file in it at the path member. Its
@@ -62,15 +64,28 @@ class Part(NamedTuple):
 
 
 @dataclass(slots=True)
-class Prepared:
-    """A file read, with its first part, which is all of it when it is complete."""
+class Outcome:
+    """What came of a file: the problem that it has, or what was read of it.
 
-    signature: Signature
-    content_hash: bytes
+    first: its first part, which is all of it when it is complete; else rest has the others, to be
+    gone through once; that raises ExtractError or OSError when the file can't be read to its end.
+    """
+
+    task: Task
+    problem: Problem | None = None
+    signature: Signature = NO_SIGNATURE  # as it was when it was read
+    content_hash: bytes = b""
     first: Part = field(default_factory=lambda: Part([]))
+    rest: Iterator[Part] = field(default_factory=lambda: iter(()))
     complete: bool = True
     unchanged: bool = False
     secret: bool = False  # it holds a key
+    note: str = ""  # what was skipped, of the parts that were written
+
+    def parts(self) -> Iterator[Part]:
+        """All parts, to be gone through once."""
+        yield self.first
+        yield from self.rest
 
 
 def needs_worker(path: str, reading: Reading) -> bool:
@@ -125,8 +140,8 @@ def as_before(reading: Reading, made: str) -> Reading:
     return reading
 
 
-def prepare(task: Task, reading: Reading) -> Iterator[Prepared | Part]:
-    """Yield the file prepared, then what does not fit in its first part.
+def prepare(task: Task, reading: Reading) -> Iterator[Outcome | Part]:
+    """Yield what came of a file, then what does not fit in its first part.
 
     Raises ExtractError, NoTextError, SecretError, or OSError when it can't be read or changes
     meanwhile.
@@ -147,7 +162,7 @@ def prepare(task: Task, reading: Reading) -> Iterator[Prepared | Part]:
             file.seek(0)
         if what and not task.secret:
             raise SecretError(what)
-        done = Prepared(signature, digest, secret=bool(what))
+        done = Outcome(task, None, signature, digest, secret=bool(what))
         if digest == task.known_hash:
             done.unchanged = True
             yield done

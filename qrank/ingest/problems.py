@@ -7,31 +7,13 @@ read it.
 from __future__ import annotations
 
 import signal
-from dataclasses import dataclass
 
 from qrank import files
-from qrank.errors import ExtractError, NoTextError, QrankError, SecretError, Terminated
+from qrank.errors import NoTextError, Problem, QrankError, SecretError, Terminated
 
 MAX_REASON = 500  # characters
 # What asks this process to stop, whatever it is doing.
 STOPS = (KeyboardInterrupt, SystemExit, GeneratorExit, Terminated)
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """Why a file was skipped. kind: skipped (nothing to index in it), secret (it holds keys or
-    passwords), failed (damaged, crashed; the same would happen again), unread (can't be opened
-    now)."""
-
-    kind: str
-    reason: str
-
-    def error(self) -> ExtractError | OSError:
-        """The error that stands for it where a file turns out to be unreadable half way."""
-        if self.kind == "unread":
-            return OSError(self.reason)
-        kinds = {"skipped": NoTextError, "secret": SecretError}
-        return kinds.get(self.kind, ExtractError)(self.reason)
 
 
 def problem_of(error: BaseException) -> Problem:

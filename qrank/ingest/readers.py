@@ -17,12 +17,12 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from pathlib import PurePath
 
+from qrank.errors import Problem
 from qrank.ingest import worker as protocol
-from qrank.ingest.prepare import IN_MEMORY, Part, Prepared, needs_worker, prepare
-from qrank.ingest.problems import STOPS, Problem, problem_of, signal_name
+from qrank.ingest.prepare import IN_MEMORY, Outcome, Part, needs_worker, prepare
+from qrank.ingest.problems import STOPS, problem_of, signal_name
 from qrank.processors import usable_processors
 from qrank.results import Task
 from qrank.settings import Reading
@@ -35,25 +35,6 @@ AHEAD_BYTES, AHEAD_FILES = 16 << 20, 2048  # read but not yet taken
 MAX_WORKERS = 8
 TOLD_TO_END = 10  # seconds a worker has to end the command it runs, on a busy machine, too
 MESSAGES = 4  # of a file, that wait to be taken
-
-
-@dataclass(slots=True)
-class Outcome:
-    """What came of a file: `prepared` or `problem`. rest: the parts after the first, which must be
-    gone through when prepared is not complete; it raises ExtractError or OSError when the file
-    can't be read to its end. note: what of the file was skipped, of the parts that were written."""
-
-    task: Task
-    prepared: Prepared | None = None
-    problem: Problem | None = None
-    rest: Iterator[Part] = field(default_factory=lambda: iter(()))
-    note: str = ""
-
-    def parts(self) -> Iterator[Part]:
-        """All parts, to be gone through once."""
-        if self.prepared:
-            yield self.prepared.first
-            yield from self.rest
 
 
 def read_all(
@@ -112,16 +93,17 @@ def read_all(
 def _read_here(task: Task, reading: Reading) -> Outcome:
     parts = prepare(task, reading)
     try:
-        first = next(parts)
-        assert isinstance(first, Prepared)
-        return Outcome(task, first, rest=_rest_here(parts))
+        done = next(parts)
+        assert isinstance(done, Outcome)
+        done.rest = _rest_here(parts)
+        return done
     except STOPS:
         raise
     except BaseException as error:  # as in a worker: a reader may raise anything
         return Outcome(task, problem=problem_of(error))
 
 
-def _rest_here(parts: Iterator[Prepared | Part]) -> Iterator[Part]:
+def _rest_here(parts: Iterator[Outcome | Part]) -> Iterator[Part]:
     while True:
         try:
             part = next(parts, None)
@@ -164,12 +146,10 @@ class _Reply:
         kind, data = self._messages.get()
         if kind == protocol.PROBLEM:
             return Outcome(self.task, problem=Problem(*pickle.loads(data)))
-        done = pickle.loads(data)
-        return (
-            Outcome(self.task, done)
-            if done.complete
-            else Outcome(self.task, done, rest=self._rest())
-        )
+        done: Outcome = pickle.loads(data)
+        if not done.complete:
+            done.rest = self._rest()
+        return done
 
     def _rest(self) -> Iterator[Part]:
         while True:

@@ -56,12 +56,12 @@ def main() -> None:
 
 
 def _serve(task: tuple[object, ...], reading: object, out: BinaryIO) -> None:
-    from qrank.ingest.prepare import Prepared, prepare
+    from qrank.ingest.prepare import Outcome, prepare
     from qrank.ingest.problems import problem_of
 
     try:
         for message in prepare(task, reading):  # type: ignore[arg-type]
-            if isinstance(message, Prepared):
+            if isinstance(message, Outcome):
                 _send(out, WHOLE if message.complete else FIRST, message)
                 if message.complete:
                     return

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from qrank.analysis.language import ENGLISH
+from qrank.errors import Problem
 from qrank.results import (
     Check,
     FieldCount,
@@ -45,14 +46,12 @@ class StoredFile:
 
 @dataclass(frozen=True, slots=True)
 class SkippedFile:
-    """A file that was skipped, as it looked then. kind: skipped (no text in it),
-    secret (keys or passwords in it) or failed."""
+    """A file that was skipped, as it looked then, and why."""
 
     path: str
     signature: Signature
     extractor: str
-    kind: str
-    reason: str
+    problem: Problem
 
 
 @dataclass(frozen=True, slots=True)

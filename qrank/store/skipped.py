@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable
 
+from qrank.errors import Problem
 from qrank.results import Signature
 from qrank.store import decode, documents
 from qrank.store.interface import SkippedFile
@@ -19,7 +20,7 @@ def of_collection(connection: sqlite3.Connection, collection: str) -> dict[str, 
     )
     kinds = (str, str, str, str, int, int, int)
     return {
-        path: SkippedFile(path, Signature(*signature), extractor, kind, reason)
+        path: SkippedFile(path, Signature(*signature), extractor, Problem(kind, reason))
         for path, extractor, kind, reason, *signature in decode.rows(rows, kinds, "a skipped file")
     }
 
@@ -32,7 +33,14 @@ def add(connection: sqlite3.Connection, collection: str, file: SkippedFile) -> N
     connection.execute(
         "INSERT OR REPLACE INTO left_out (collection, path, size, mtime_ns, ctime_ns, "
         "extractor, kind, reason) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-        (collection, file.path, *file.signature, file.extractor, file.kind, file.reason),
+        (
+            collection,
+            file.path,
+            *file.signature,
+            file.extractor,
+            file.problem.kind,
+            file.problem.reason,
+        ),
     )
 
 

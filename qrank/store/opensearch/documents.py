@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from qrank.closing import Closing
-from qrank.errors import IndexFileError
+from qrank.errors import IndexFileError, Problem
 from qrank.results import (
     IndexedFile,
     Signature,
@@ -149,8 +149,7 @@ class Documents(Closing):
                     file["path"],
                     entries.signature(file),
                     file["extractor"],
-                    file["skipped"],
-                    file["reason"],
+                    Problem(file["skipped"], file["reason"]),
                 )
         return found
 

@@ -185,8 +185,8 @@ class Writer:
             "mtime": file.signature.mtime_ns,
             "ctime": file.signature.ctime_ns,
             "extractor": file.extractor,
-            "skipped": file.kind,
-            "reason": file.reason,
+            "skipped": file.problem.kind,
+            "reason": file.problem.reason,
         }
 
     def unskip(self, collection: str, paths: Iterable[str]) -> None:
