@@ -330,10 +330,12 @@ class Index(Filling):
         from qrank.models import in_use
 
         described = self._open().descriptions()
-        told = self._open().status() | {"cached": self._cache.count()}
-        for collection in told["collections"]:
+        status = self._open().status() | {"cached": self._cache.count()}
+        for collection in status["collections"]:
             collection["description"] = described.get(collection["name"], "")
-        return told | in_use.said(self.models, self._embed_name, self._rerank_name, told["models"])
+        return status | in_use.said(
+            self.models, self._embed_name, self._rerank_name, status["models"]
+        )
 
     def path_status(self, path: str | Path, *, walking: Walking | None = None) -> PathStatus:
         """When and as what a file was indexed, or what keeps it out; of a folder how many files, by

@@ -168,17 +168,17 @@ def _git_config() -> tuple[Path, bool]:
     """(git's ignore file for everywhere, whether case does not matter), as git is configured for
     this user."""
     configs = Path(os.environ.get("XDG_CONFIG_HOME") or _home() / ".config") / "git"
-    found: git.Config = {}
+    values: git.Config = {}
     places = [] if os.environ.get("GIT_CONFIG_NOSYSTEM") else [Path("/etc/gitconfig")]
     if named := os.environ.get("GIT_CONFIG_GLOBAL"):
         places.append(Path(named))
     else:
         places += [configs / "config", _home() / ".gitconfig"]
     for place in places:
-        found |= git.read_config(str(place))
-    excludes = found.get("core.excludesfile")
+        values |= git.read_config(str(place))
+    excludes = values.get("core.excludesfile")
     file = configs / "ignore" if excludes is None else Path(os.path.expanduser(excludes))  # noqa: PTH111  (no error for ~nobody)
-    return file, git.is_true(found.get("core.ignorecase"))
+    return file, git.is_true(values.get("core.ignorecase"))
 
 
 def _read_project(path: Path, models: Models) -> dict[str, str]:

@@ -58,10 +58,10 @@ class Indexes(Closing):
     def refresh(self, seconds: float = 0.5, *, walking: Walking | None = None) -> list[str]:
         """As `Index.refresh`: each gets its share of the time."""
         share = seconds / len(self._indexes)
-        said = (
+        reason = (
             (path, index.refresh(share, walking=walking)) for path, index in self._indexes.items()
         )
-        return [f"{path}: {notice}" for path, notices in said for notice in notices]
+        return [f"{path}: {notice}" for path, notices in reason for notice in notices]
 
     def search(
         self,
@@ -157,8 +157,8 @@ class Indexes(Closing):
     def far_off(self, answer: Answer) -> str:
         """As `Index.far_off`, where that is so of the results of every index."""
         parts = self._parts(answer).items()
-        said = {self._indexes[path].far_off(part) for path, part in parts}
-        return said.pop() if len(said) == 1 else ""
+        answers = {self._indexes[path].far_off(part) for path, part in parts}
+        return answers.pop() if len(answers) == 1 else ""
 
     @staticmethod
     def _parts(answer: Answer) -> dict[str, Answer]:
@@ -205,18 +205,18 @@ def fuse_indexes(
         replace(answer, results=[replace(result, index=path) for result in answer.results])
         for path, answer in answers.items()
     ]
-    found = [result for answer in each_one for result in answer.results]
+    merged = [result for answer in each_one for result in answer.results]
     embedders = {answer.models["embed"] for answer in each_one if answer.results}
-    if all(result.score_kind == "match" for result in found):
-        found.sort(key=lambda result: (result.location, result.start_byte))
+    if all(result.score_kind == "match" for result in merged):
+        merged.sort(key=lambda result: (result.location, result.start_byte))
     elif each_one[0].mode == Mode.vector and len(embedders) == 1:
-        found.sort(key=lambda result: -result.score)
+        merged.sort(key=lambda result: -result.score)
     else:
-        found = _by_relevance(each_one)
-    found = _distinct(found)
+        merged = _by_relevance(each_one)
+    merged = _distinct(merged)
     terms = list(dict.fromkeys(term for answer in each_one for term in answer.terms))
     results = ranked(
-        found,
+        merged,
         terms,
         limit=limit,
         offset=offset,
@@ -235,7 +235,7 @@ def fuse_indexes(
         truncated=any(answer.truncated for answer in each_one),
         terms=terms,
         suggestions=_suggestions(each_one),
-        synonyms=list(dict.fromkeys(said for answer in each_one for said in answer.synonyms)),
+        synonyms=list(dict.fromkeys(line for answer in each_one for line in answer.synonyms)),
         promised=total(answer.promised for answer in each_one),
         needed=sum(answer.needed for answer in each_one),
         notices=_notices(answers, {each.index for each in results}),
@@ -304,20 +304,20 @@ def _parts(answers: Sequence[Answer]) -> list[tuple[str, frozenset[str]]]:
     """Of several queries each one, with the results of all indexes."""
     ids: dict[str, set[str]] = {}
     for answer in answers:
-        for query, found in answer.parts:
-            ids.setdefault(query, set()).update(found)
-    return [(query, frozenset(found)) for query, found in ids.items()]
+        for query, part in answer.parts:
+            ids.setdefault(query, set()).update(part)
+    return [(query, frozenset(part)) for query, part in ids.items()]
 
 
 def _notices(answers: Mapping[str, Answer], shown: set[str | None]) -> list[str]:
     """What is to be said of the indexes that results are shown of, or of all where there are none:
     once where they all say the same, else with the index that says it."""
-    asked = [path for path in answers if path in shown or not shown]
-    said: dict[str, list[str]] = {}
-    for path in asked:
+    searched = [path for path in answers if path in shown or not shown]
+    lines: dict[str, list[str]] = {}
+    for path in searched:
         for notice in answers[path].notices:
-            said.setdefault(notice, []).append(path)
+            lines.setdefault(notice, []).append(path)
     return [
-        notice if len(paths) == len(asked) > 1 else f"{', '.join(paths)}: {notice}"
-        for notice, paths in said.items()
+        notice if len(paths) == len(searched) > 1 else f"{', '.join(paths)}: {notice}"
+        for notice, paths in lines.items()
     ]

@@ -89,8 +89,8 @@ def spelled_as_on_disk(path: str, *, any_case: bool = True) -> str:
     except OSError:
         listed = []
     if name not in listed:
-        wanted = _compared(name, any_case)
-        name = next((other for other in listed if _compared(other, any_case) == wanted), name)
+        key = _compared(name, any_case)
+        name = next((other for other in listed if _compared(other, any_case) == key), name)
     return os.path.join(folder, name)  # noqa: PTH118
 
 

@@ -52,24 +52,24 @@ DEFAULTS = {  # in words where there is no value that says it
 }
 
 
-def checked_number(key: str, said: str, value: str) -> int:
-    """The value of one of NUMBERS; said: what the user knows it as. Raises InputError."""
+def checked_number(key: str, name: str, value: str) -> int:
+    """The value of one of NUMBERS; name: what the user knows it as. Raises InputError."""
     least, most = NUMBERS[key]
     # The length first: int() refuses thousands of digits.
     if not value.isdecimal() or len(value) > 18 or not least <= int(value) <= most:
-        raise InputError(f"{said} takes a whole number from {least} to {most}, not {value!r}")
+        raise InputError(f"{name} takes a whole number from {least} to {most}, not {value!r}")
     return int(value)
 
 
-def checked_seconds(key: str, said: str, value: str) -> float:
-    """The value of one of SECONDS; said: what the user knows it as. Raises InputError."""
+def checked_seconds(key: str, name: str, value: str) -> float:
+    """The value of one of SECONDS; name: what the user knows it as. Raises InputError."""
     least, most = SECONDS[key]
     try:
         seconds = float(value)
     except ValueError:
         seconds = -1.0
     if not least <= seconds <= most:  # nor is nan
-        raise InputError(f"{said} takes a number from {least:g} to {most:g}, not {value!r}")
+        raise InputError(f"{name} takes a number from {least:g} to {most:g}, not {value!r}")
     return seconds
 
 

@@ -106,8 +106,8 @@ class Tools:
             )
             how = Mode.bm25
         attempts.append(Attempt(partial(run, mode=how, rerank=False), None, self._quick))
-        number, found = first_in_time(attempts, progress or Cancellable())
-        answer: Answer = found  # type: ignore[assignment]
+        number, result = first_in_time(attempts, progress or Cancellable())
+        answer: Answer = result  # type: ignore[assignment]
         notes = list(answer.notices)
         notes += [
             f"no document has the word {each.word!r}; the nearest is {each.instead!r}"
@@ -173,8 +173,8 @@ class Tools:
             raise InputError("give either id or path", hint="search prints both")
         with self._opened(self._path(index)) as opened:
             if id:
-                found = [opened.get(word) for word in id.replace(",", " ").split()]
-                blocks = [Block(self._place(c) + _about(c), c.text, c.start_line) for c in found]
+                by_id = [opened.get(word) for word in id.replace(",", " ").split()]
+                blocks = [Block(self._place(c) + _about(c), c.text, c.start_line) for c in by_id]
                 return self._pages.first("get", "", blocks, max_tokens)
             path, lines, chunks = _chunks_at(opened, path, lines)
         blocks = self._lines_of(chunks, *_line_range(lines))
@@ -188,17 +188,17 @@ class Tools:
     def status(self, *, index: str = "") -> str:
         """What the index holds."""
         with self._opened(self._path(index)) as opened:
-            held = opened.status()
+            status = opened.status()
         names = [
             f"{each['name']} ({each['files']} files)"
             + (f": {each['description']}" if each["description"] else "")
-            for each in held["collections"]
+            for each in status["collections"]
         ]
-        models = [f"{each['name']} ({each['vectors']} vectors)" for each in held["models"]]
+        models = [f"{each['name']} ({each['vectors']} vectors)" for each in status["models"]]
         return "\n".join(
             [
-                f"index: {held['db']}",
-                f"files: {held['files']}, chunks: {held['chunks']}, bytes: {held['bytes']}",
+                f"index: {status['db']}",
+                f"files: {status['files']}, chunks: {status['chunks']}, bytes: {status['bytes']}",
                 f"collections: {'; '.join(names) or 'none'}",
                 f"embedding models: {', '.join(models) or 'none; only keywords can be searched'}",
             ]

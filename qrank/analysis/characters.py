@@ -78,7 +78,7 @@ def fold(word: str) -> str:
     """
     if word.isascii():
         return word[:MAX_TERM].lower()
-    kept: list[str] = []
+    letters: list[str] = []
     base = ""
     decomposed = unicodedata.normalize("NFKD", word[:NORMALISED]).casefold()
     for char in decomposed.translate(_FOLDED):
@@ -87,5 +87,5 @@ def fold(word: str) -> str:
         if char == "\u0308" and base == "е":
             continue
         base = char
-        kept.append(str(unicodedata.decimal(char)) if char.isdecimal() else char)
-    return unicodedata.normalize("NFC", "".join(kept))[:MAX_TERM]
+        letters.append(str(unicodedata.decimal(char)) if char.isdecimal() else char)
+    return unicodedata.normalize("NFC", "".join(letters))[:MAX_TERM]

@@ -67,14 +67,14 @@ def values(fields: Mapping[str, object]) -> list[Value]:
     >>> [(v.name, v.kind, v.text) for v in values({"tags": ["a", "b"], "Rating": 4})]
     [('tags', 'text', 'a'), ('tags', 'text', 'b'), ('rating', 'number', '4')]
     """
-    found: dict[tuple[str, str], Value] = {}
+    result: dict[tuple[str, str], Value] = {}
     for name, value in fields.items():
         key = field_name(name)
         for item in _items(value):
             made = _value(key, item)
-            if key and made and len(found) < MOST_VALUES:
-                found.setdefault((key, made.folded), made)
-    return [*found.values()]
+            if key and made and len(result) < MOST_VALUES:
+                result.setdefault((key, made.folded), made)
+    return [*result.values()]
 
 
 def own_date(fields: Mapping[str, object]) -> float | None:
@@ -115,8 +115,8 @@ def date_span(text: str, now: datetime | None = None) -> tuple[float, float] | N
     """
     text = text.strip()
     try:
-        if found := _ISO.fullmatch(text):
-            return _iso(found)
+        if match := _ISO.fullmatch(text):
+            return _iso(match)
         if _YEAR.fullmatch(text):
             year = int(text)
             return seconds(datetime(year, 1, 1)), _first_of(year + 1, 1)
@@ -150,8 +150,8 @@ def _first_of(year: int, month: int) -> float:
     return seconds(datetime.max if year > MAXYEAR else datetime(year, month, 1))
 
 
-def _iso(found: re.Match[str]) -> tuple[float, float]:
-    year, month, day, hour, minute, second, zone = found.groups()
+def _iso(match: re.Match[str]) -> tuple[float, float]:
+    year, month, day, hour, minute, second, zone = match.groups()
     if day is None:
         first = datetime(int(year), int(month), 1)
         return seconds(first), _first_of(int(year) + int(month) // 12, int(month) % 12 + 1)
@@ -171,10 +171,10 @@ def _relative(text: str, now: datetime) -> tuple[float, float] | None:
         return seconds(start), seconds(start + timedelta(days=1))
     if text == "now":
         return seconds(now), seconds(now)
-    found = _AGO.fullmatch(text)
-    if not found:
+    match = _AGO.fullmatch(text)
+    if not match:
         return None
-    count, unit = int(found[1]), found[2][0].lower()
+    count, unit = int(match[1]), match[2][0].lower()
     if unit == "h":
         start = now - timedelta(hours=count)
         return seconds(start), seconds(start)

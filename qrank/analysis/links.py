@@ -91,41 +91,41 @@ def links(text: str, suffix: str) -> list[Link]:
     [('b c.md', 'd'), ('Note', 'Top')]
     """
     if suffix in MARKDOWN:
-        found = _markdown(text)
+        result = _markdown(text)
     elif suffix in HTML:
-        found = _plain(_ATTRIBUTE, _without_hidden(text))
+        result = _plain(_ATTRIBUTE, _without_hidden(text))
     elif suffix in ORG:
-        found = _org(text)
+        result = _org(text)
     elif suffix in RST:
-        found = _rst(text)
+        result = _rst(text)
     else:
         return []
-    return sorted(found, key=lambda link: link.start)
+    return sorted(result, key=lambda link: link.start)
 
 
 def _markdown(text: str) -> Iterator[Link]:
-    text = _without_code(_FENCE.sub(lambda found: _blank(found[0]), text))
-    for found in _WIKI.finditer(text):
-        if target := found[2].rstrip("\\").strip():  # [[a\|b]] in a table
-            yield Link(target, True, *found.span(), found[3].lstrip("#^").rstrip("\\").strip())
+    text = _without_code(_FENCE.sub(lambda match: _blank(match[0]), text))
+    for match in _WIKI.finditer(text):
+        if target := match[2].rstrip("\\").strip():  # [[a\|b]] in a table
+            yield Link(target, True, *match.span(), match[3].lstrip("#^").rstrip("\\").strip())
     yield from _plain(_INLINE, text, first=2)
     yield from _plain(_DEFINED, text)
     yield from _plain(_ATTRIBUTE, text)
 
 
 def _org(text: str) -> Iterator[Link]:
-    for found in _ORG.finditer(text):
-        path, _, heading = found[1].partition("::")
+    for match in _ORG.finditer(text):
+        path, _, heading = match[1].partition("::")
         if path[:1] in "*#(" or _ELSEWHERE.match(path) or not path.strip():
             continue
-        yield Link(path.strip(), False, *found.span(), heading)
+        yield Link(path.strip(), False, *match.span(), heading)
 
 
 def _rst(text: str) -> Iterator[Link]:
     yield from _plain(_RST, text)
-    for found in _TOCTREE.finditer(text):
-        at = found.start(2)
-        for line in found[2].splitlines(keepends=True):
+    for match in _TOCTREE.finditer(text):
+        at = match.start(2)
+        for line in match[2].splitlines(keepends=True):
             entry = line.strip()
             if named := re.fullmatch(r".*<([^<>]+)>", entry):
                 entry = named[1]
@@ -136,8 +136,8 @@ def _rst(text: str) -> Iterator[Link]:
 
 def _plain(pattern: re.Pattern[str], text: str, first: int = 1) -> Iterator[Link]:
     """Links by a path or an address, which is in any of a pattern's groups from the first on."""
-    for found in pattern.finditer(text):
-        written = next((group for group in found.groups()[first - 1 :] if group), "").strip()
+    for match in pattern.finditer(text):
+        written = next((group for group in match.groups()[first - 1 :] if group), "").strip()
         if written.lower().startswith("file:"):
             written = re.sub(r"^file:(?://(?:localhost)?(?=/))?", "", written, flags=re.I)
         elif _ELSEWHERE.match(written):
@@ -145,7 +145,7 @@ def _plain(pattern: re.Pattern[str], text: str, first: int = 1) -> Iterator[Link
         path, _, heading = written.partition("#")
         path = unquote(path.partition("?")[0]).strip()
         if path and "\n" not in path:
-            yield Link(path, False, *found.span(), unquote(heading))
+            yield Link(path, False, *match.span(), unquote(heading))
 
 
 def _without_code(text: str) -> str:
@@ -153,7 +153,7 @@ def _without_code(text: str) -> str:
     pieces: list[str] = []
     done = 0
     opened: dict[int, int] = {}  # where backticks of a length were last left open in the line
-    runs = [(found.start(), found.end()) for found in _TICKS.finditer(text)]
+    runs = [(match.start(), match.end()) for match in _TICKS.finditer(text)]
     closing: dict[tuple[int, int], int] = {}  # (a run, its length) -> the next one as long
     for start, end in reversed(runs):
         if text[start] == "\n":
@@ -174,14 +174,14 @@ def _without_hidden(text: str) -> str:
     pieces: list[str] = []
     done = 0
     small = text.lower()
-    found = _HIDDEN.search(text)
-    while found:
-        name = found[0].lower()
-        end = small.find("-->" if name == "<!--" else f"</{name[1:]}", found.end())
+    match = _HIDDEN.search(text)
+    while match:
+        name = match[0].lower()
+        end = small.find("-->" if name == "<!--" else f"</{name[1:]}", match.end())
         end = len(text) if end < 0 else end
-        pieces += [text[done : found.start()], _blank(text[found.start() : end])]
+        pieces += [text[done : match.start()], _blank(text[match.start() : end])]
         done = end
-        found = _HIDDEN.search(text, end)
+        match = _HIDDEN.search(text, end)
     return "".join([*pieces, text[done:]])
 
 

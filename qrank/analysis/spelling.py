@@ -62,7 +62,7 @@ def _near(word: str, letters: NDArray[np.uint32]) -> list[int]:
 
     length, count = letters.shape
     far = MOST + 1
-    asked = [ord(letter) for letter in word]
+    codes = [ord(letter) for letter in word]
     left = np.arange(count)
     # Rows of the table of distances, each of shape (length + 1, words): of what comes before a
     # letter of the word. Only those next to its diagonal can be small enough.
@@ -77,19 +77,19 @@ def _near(word: str, letters: NDArray[np.uint32]) -> list[int]:
             if j == 0:
                 new[0] = i
                 continue
-            best = row[j - 1] + (letters[j - 1] != asked[i - 1])
+            best = row[j - 1] + (letters[j - 1] != codes[i - 1])
             np.minimum(best, row[j] + 1, out=best)
             np.minimum(best, new[j - 1] + 1, out=best)
             if i > 1 and j > 1:
-                swapped = (letters[j - 1] == asked[i - 2]) & (letters[j - 2] == asked[i - 1])
+                swapped = (letters[j - 1] == codes[i - 2]) & (letters[j - 2] == codes[i - 1])
                 np.minimum(best, np.where(swapped, before[j - 2] + 1, far), out=best)
             new[j] = best
         before, row = row, new
         near = row[low : high + 1].min(axis=0) <= MOST
         if near.mean() < 0.5:
-            kept = np.flatnonzero(near)
-            left, letters = left[kept], letters[:, kept]
-            row, before = row[:, kept], before[:, kept]
+            rows = np.flatnonzero(near)
+            left, letters = left[rows], letters[:, rows]
+            row, before = row[:, rows], before[:, rows]
             if not len(left):
                 return []
     return [int(i) for i in left[row[length] <= MOST]]

@@ -271,7 +271,7 @@ class _RunTerms(dict[str, str]):
             terms = _stem(run.lower()[:MAX_TERM], self._latin)  # most words: nothing to take apart
         else:
             written = run.translate(_WRITTEN)
-            terms = " ".join(term for _, _, found in tokens(written, self._latin) for term in found)
+            terms = " ".join(term for _, _, own in tokens(written, self._latin) for term in own)
         if len(run) <= _LONG_RUN:
             if len(self) >= 1 << 17:
                 self.clear()
@@ -324,12 +324,12 @@ def phrase_terms(text: str, latin: str = ENGLISH) -> tuple[tuple[str, ...], bool
     >>> phrase_terms("red tea"), phrase_terms("Python 書"), phrase_terms("A股")
     ((('red', 'tea'), False), (('python', '書'), True), (('a', 'a股'), False))
     """
-    found = list(tokens(text, latin))
-    terms = [term for _, _, of_word in found for term in of_word]
+    runs = list(tokens(text, latin))
+    terms = [term for _, _, of_word in runs for term in of_word]
     if not terms or not (len(terms[-1]) == 1 and is_unspaced(terms[-1])):
         return tuple(terms), False
     # The lone last character of a run stands in the index only where the run ends there.
-    in_term_before = len(found[-1][2]) > 1 or (len(found) > 1 and found[-2][1] == found[-1][1])
+    in_term_before = len(runs[-1][2]) > 1 or (len(runs) > 1 and runs[-2][1] == runs[-1][1])
     return (tuple(terms[:-1]), False) if in_term_before else (tuple(terms), True)
 
 
@@ -358,10 +358,10 @@ def query_terms(text: str, latin: str = ENGLISH) -> list[str]:
                 meant.add(term)
     # In scripts without spaces the lone last character only helps when it is all there is.
     spoken = [t for t in counts if not (len(t) == 1 and is_unspaced(t))] or list(counts)
-    kept = [t for t in spoken if t in meant] or spoken
+    result = [t for t in spoken if t in meant] or spoken
     if len(_SENTENCE_END.findall(text)) < 2:
-        return kept
-    return [term for term in kept for _ in range(counts[term])]
+        return result
+    return [term for term in result for _ in range(counts[term])]
 
 
 _SIGN_WITHIN = re.compile(r"\w[^\w\s]+\w")
@@ -376,13 +376,13 @@ def compounds(text: str, latin: str = ENGLISH) -> list[tuple[str, ...]]:
     >>> compounds("upgrade to 1.0.21 in AT&T by qrank/store.py"), compounds("don't, l'eau")
     ([('1', '0', '21'), ('at', 't'), ('qrank', 'store', 'py')], [])
     """
-    found: dict[tuple[str, ...], None] = {}
+    result: dict[tuple[str, ...], None] = {}
     for compound in _held_together(text):
         words = list(islice(tokens(compound, latin), _LONGEST_COMPOUND + 1))
         terms = tuple(term for _, _, of_word in words for term in of_word)
         if 2 <= len(words) <= _LONGEST_COMPOUND and not any(map(is_unspaced, terms)):
-            found[terms] = None
-    return list(found)[:_MOST_COMPOUNDS]
+            result[terms] = None
+    return list(result)[:_MOST_COMPOUNDS]
 
 
 def variants(text: str, languages: Iterable[str]) -> dict[str, list[str]]:
@@ -396,14 +396,14 @@ def variants(text: str, languages: Iterable[str]) -> dict[str, list[str]]:
     words = {text[start:end].lower() for start, end, _ in tokens(text)}
     english = set(query_terms(text))
     function_words = words & (STOP_WORDS | frequent_words(ENGLISH))
-    found = {}
+    result = {}
     for latin in languages:
         own = frequent_words(latin)
         if len(function_words - own) >= 2 and not words & own:
             continue
         if terms := [term for term in query_terms(text, latin) if term not in english]:
-            found[latin] = terms
-    return found
+            result[latin] = terms
+    return result
 
 
 def is_unspaced(term: str) -> bool:

@@ -69,8 +69,8 @@ _PLAINLY = {  # click's words for what users call otherwise
 }
 
 
-def _version(wanted: bool) -> None:
-    if not wanted:
+def _version(value: bool) -> None:
+    if not value:
         return
     from qrank import __version__
     from qrank.upkeep.inventory import engine_versions
@@ -184,8 +184,8 @@ def _usage(error: ClickException) -> str:
         message += _meant(error) or "; quote arguments that contain spaces, and globs"
     if re.match("No such option: -[^-]", message):
         message += "; put arguments that begin with - after --"
-    for said, meant in _PLAINLY.items():
-        message = message.replace(said, meant)
+    for text, meant in _PLAINLY.items():
+        message = message.replace(text, meant)
     context = getattr(error, "ctx", None)  # an option without its value has none
     path = context.command_path if context else f"qrank {_first(sys.argv[1:])}".rstrip()
     return f"{message} (see {path} --help)"

@@ -52,13 +52,13 @@ def within(
     """
     best = Best()
     done = threading.Event()
-    found: list[Answer] = []
+    answers: list[Answer] = []
     problem: list[BaseException] = []
 
     def run() -> None:
         try:
             best.answer = quick()
-            found.append(whole(best))
+            answers.append(whole(best))
         except BaseException as error:
             problem.append(error)
         done.set()
@@ -67,8 +67,8 @@ def within(
     done.wait(seconds)
     if problem:
         raise problem[0]
-    if found:
-        return found[0], True
+    if answers:
+        return answers[0], True
     if best.answer:
         best.answer.truncated = True
     return best.answer, False

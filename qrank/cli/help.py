@@ -65,9 +65,9 @@ def write_options(command: Any, context: Any, formatter: Any) -> None:
                 heading = parameter.rich_help_panel or _panel(parameter.opts)
             records.setdefault(heading, []).append(record)
     for heading in ("Arguments", "Options", *_PANELS):
-        if found := records.get(heading):
+        if rows := records.get(heading):
             with formatter.section(heading):
-                formatter.write_dl(found)
+                formatter.write_dl(rows)
     if examples := EXAMPLES.get(command.name):
         with formatter.section("Examples"):
             formatter.write("".join(f"  {example}\n" for example in examples))

@@ -40,15 +40,17 @@ def recalled(word: str, run: Run) -> str:
         return word
     file = _file()
     try:
-        held = json.loads(file.read_text("utf-8")) if file else {}
-        found = held.get("results", {})
-        id, index = map(str, found.get(word) or ("", ""))
+        search = json.loads(file.read_text("utf-8")) if file else {}
+        results = search.get("results", {})
+        id, index = map(str, results.get(word) or ("", ""))
     except (OSError, ValueError, TypeError, AttributeError):
-        found, id, index = {}, "", ""
+        results, id, index = {}, "", ""
     if not id:
-        said = f"it had {len(found)} results" if found else "no search was made in this terminal"
+        reason = (
+            f"it had {len(results)} results" if results else "no search was made in this terminal"
+        )
         raise InputError(
-            f"there is no result {word} of the last search: {said}",
+            f"there is no result {word} of the last search: {reason}",
             hint="numbers mean its results; give the id of a chunk, or PATH:LINE",
         )
     place = index_place(index)

@@ -41,12 +41,12 @@ def number(name: str, least: float, most: float) -> Callable[[str], float]:
 
     def parse(value: str) -> float:
         try:
-            found = float(value)
+            result = float(value)
         except ValueError:
-            found = math.nan
-        if not least <= found <= most:
+            result = math.nan
+        if not least <= result <= most:
             raise InputError(f"{name} takes a number from {least:g} to {most:g}, not {value!r}")
-        return found
+        return result
 
     return parse
 

@@ -94,8 +94,8 @@ class Run:
     def settings_with_placement(self) -> Settings:
         """What is preset, with where models run as this run's options say."""
         placement = self.settings.placement(self.placement)
-        said = {name: getattr(placement, name) for name in ("threads", "gpu_layers", "device")}
-        own = {name: str(value) for name, value in said.items() if value is not None}
+        options = {name: getattr(placement, name) for name in ("threads", "gpu_layers", "device")}
+        own = {name: str(value) for name, value in options.items() if value is not None}
         return replace(self.settings, values={**self.settings.values, **own})
 
     def open_index(

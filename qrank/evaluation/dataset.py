@@ -95,7 +95,7 @@ def _split_file(folder: Path, split: str) -> Path:
     for suffix in QRELS:
         if (folder / f"{split}.{suffix}").is_file():
             return folder / f"{split}.{suffix}"
-    there = {found.stem for suffix in QRELS for found in folder.glob(f"*.{suffix}")}
+    there = {file.stem for suffix in QRELS for file in folder.glob(f"*.{suffix}")}
     raise InputError(
         f"there is no file of judgements {folder / split}.tsv",
         hint=f"--split takes one of: {', '.join(sorted(there)) or 'none'}",
@@ -129,8 +129,8 @@ def _queries_file(path: Path) -> Dataset:
     for at, row in _rows(path):
         name = str(row.get("id") or at.rpartition(":")[2])
         queries[name] = _asked(row, "query", at)
-        wanted = row.get("relevant") or []
-        names = [wanted] if isinstance(wanted, str) else wanted
+        relevant = row.get("relevant") or []
+        names = [relevant] if isinstance(relevant, str) else relevant
         if not isinstance(names, list) or not all(isinstance(item, str) for item in names):
             raise InputError(f'{at}: "relevant" is not a path, path:line or list of them')
         judgements[name] = dict.fromkeys(names, 1)

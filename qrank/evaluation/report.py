@@ -45,12 +45,12 @@ def score(dataset: Dataset, outcomes: Mapping[str, Outcome]) -> Scored:
 
 def means(scored: Mapping[str, Mapping[str, Scored]]) -> dict[str, Numbers]:
     """For each configuration the mean of its numbers over the datasets, of counts their sum."""
-    found: dict[str, Numbers] = {}
+    result: dict[str, Numbers] = {}
     for config in dict.fromkeys(name for runs in scored.values() for name in runs):
         rows = [runs[config].numbers for runs in scored.values()]
-        found[config] = {name: round(fmean(row[name] for row in rows), 4) for name in rows[0]}
-        found[config] |= {name: sum(row[name] for row in rows) for name in COUNTS}
-    return found
+        result[config] = {name: round(fmean(row[name] for row in rows), 4) for name in rows[0]}
+        result[config] |= {name: sum(row[name] for row in rows) for name in COUNTS}
+    return result
 
 
 def compare(

@@ -80,8 +80,8 @@ def run(
                 _warn_of_missing(index.path, {place.path for place in dataset.places.values()})
             # Once for nothing: models load, and what the index keeps of them is written.
             _ask(index, dataset, config, setup, queries[0])
-            kept = _kept_in(dataset, config, setup, index.path)
-            outcomes = _read(kept)
+            cache = _kept_in(dataset, config, setup, index.path)
+            outcomes = _read(cache)
             if outcomes:
                 _log.warning(
                     "resuming %s %s: %d of %d queries are done",
@@ -90,19 +90,19 @@ def run(
                     len(outcomes),
                     len(queries),
                 )
-            unfinished.append(kept)
+            unfinished.append(cache)
             progress.stage(f"{dataset.name} {config.name}", len(queries))
             progress.advance(len(outcomes.keys() & set(queries)))
             for name in queries:
                 if name in outcomes:
                     continue
                 outcomes[name] = _ask(index, dataset, config, setup, name)
-                with kept.open("a", encoding="utf-8") as log:
+                with cache.open("a", encoding="utf-8") as log:
                     log.write(json.dumps([name, asdict(outcomes[name])]) + "\n")
                 progress.advance()
         yield config, {name: outcomes[name] for name in queries}
-    for kept in unfinished:
-        kept.unlink(missing_ok=True)
+    for cache in unfinished:
+        cache.unlink(missing_ok=True)
 
 
 def _index(
@@ -113,9 +113,13 @@ def _index(
     rerank_model = _setting(config, "rerank_model", setup.rerank_model)
     path: IndexPlace | None = setup.db
     if dataset.corpus:
-        wanted = [c for c in (config, *configs) if c.mode is not Mode.bm25]
+        embedding = [c for c in (config, *configs) if c.mode is not Mode.bm25]
         # BM25 alone runs on the index that another configuration needs anyway.
-        model = _setting(wanted[0], "embed_model", setup.embed_model) or "auto" if wanted else None
+        model = (
+            _setting(embedding[0], "embed_model", setup.embed_model) or "auto"
+            if embedding
+            else None
+        )
         path = index_corpus(dataset.corpus, setup.models, model, setup.placement, progress)
     return Index(
         path,
@@ -180,9 +184,9 @@ def documents(
     In an index of files a chunk stands for the judged place that it answers, else for its file.
     """
     ranking: dict[str, float] = {}
-    wanted = {n: dataset.places[n] for n in dataset.judgements[query]} if dataset.places else {}
+    places = {n: dataset.places[n] for n in dataset.judgements[query]} if dataset.places else {}
     for result in results:
-        name = _document(result, wanted)
+        name = _document(result, places)
         if name not in ranking and name != without:
             ranking[name] = result.score
         if len(ranking) == depth:
@@ -190,13 +194,13 @@ def documents(
     return ranking
 
 
-def _document(result: Result, wanted: Mapping[str, Place]) -> str:
-    for name, place in wanted.items():
+def _document(result: Result, places: Mapping[str, Place]) -> str:
+    for name, place in places.items():
         if result.path == place.path and (
             place.line is None or result.start_line <= place.line <= result.end_line
         ):
             return name
-    if any(place.path == result.path for place in wanted.values()):
+    if any(place.path == result.path for place in places.values()):
         return f"{result.path}:{result.start_line}"  # the right file, not the right line
     return result.path
 
@@ -213,17 +217,17 @@ def _kept_in(dataset: Dataset, config: Config, setup: Setup, index: IndexPlace) 
     if isinstance(index, Path):
         files = [index, index.with_name(f"{index.name}-wal"), *models]
     looks = [file_signature(path) if path and path.exists() else None for path in files]
-    asked = replace(setup, settings=NO_SETTINGS)
-    seen = repr((__version__, dataset, config, asked, index, looks))
+    options = replace(setup, settings=NO_SETTINGS)
+    seen = repr((__version__, dataset, config, options, index, looks))
     folder = cache_folder() / "unfinished"
     folder.mkdir(parents=True, exist_ok=True)
     return folder / f"{hashlib.sha256(seen.encode('utf-8', 'replace')).hexdigest()[:24]}.jsonl"
 
 
-def _read(kept: Path) -> dict[str, Outcome]:
+def _read(file: Path) -> dict[str, Outcome]:
     outcomes: dict[str, Outcome] = {}
-    if kept.exists():
-        for line in kept.read_text("utf-8").splitlines():
+    if file.exists():
+        for line in file.read_text("utf-8").splitlines():
             try:
                 name, fields = json.loads(line)
             except ValueError:

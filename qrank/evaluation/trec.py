@@ -28,12 +28,12 @@ def topics(path: Path) -> dict[str, str]:
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "not UTF-8"
         raise InputError(f"can't read {path}: {reason}") from error
-    found = dict(_elements(text) if text.lstrip().startswith("<") else _lines(text, path))
-    if not found:
+    result = dict(_elements(text) if text.lstrip().startswith("<") else _lines(text, path))
+    if not result:
         raise InputError(
             f"{path} has no topics", hint="they are <top> elements, or lines of id, tab and query"
         )
-    return found
+    return result
 
 
 def _elements(text: str) -> Iterator[tuple[str, str]]:

@@ -124,22 +124,22 @@ def chunk(item: dict[str, Any], title: str, path: str) -> NewChunk:
     return new_chunk(made, _terms(terms, "body"), _terms(terms, "title"), hash_given, fields, part)
 
 
-def vectors(item: dict[str, Any], known: dict[str, StoredModel]) -> dict[str, NDArray[np.float32]]:
+def vectors(item: dict[str, Any], models: dict[str, StoredModel]) -> dict[str, NDArray[np.float32]]:
     """The vectors of a chunk's line by their model's hash, each of shape (dims,)."""
-    found = item["vectors"]
-    if not isinstance(found, dict):
+    by_model = item["vectors"]
+    if not isinstance(by_model, dict):
         raise ValueError("vectors is not an object")
-    return {sha256: _vector(sha256, numbers, known) for sha256, numbers in found.items()}
+    return {sha256: _vector(sha256, numbers, models) for sha256, numbers in by_model.items()}
 
 
-def _vector(sha256: str, numbers: object, known: dict[str, StoredModel]) -> NDArray[np.float32]:
+def _vector(sha256: str, numbers: object, models: dict[str, StoredModel]) -> NDArray[np.float32]:
     import numpy as np
 
-    if sha256 not in known:
+    if sha256 not in models:
         raise ValueError("a vector of a model that is not in the first line")
     if not isinstance(numbers, list) or not set(map(type, numbers)) <= {int, float}:
         raise ValueError("a vector is not a list of numbers")
-    if len(numbers) != known[sha256].dims:
+    if len(numbers) != models[sha256].dims:
         raise ValueError(f"a vector with {len(numbers)} dimensions")
     if any(abs(number) > 2 for number in numbers):  # also those that float32 has not
         raise ValueError("a vector that does not have length 1")
@@ -208,13 +208,13 @@ def _own_fields(item: dict[str, Any]) -> str:
     """A document's own fields, as JSON; "" when there are none."""
     from qrank.store.decode import DamagedError, json_object
 
-    held = item.get("fields")
-    if not held:
+    fields = item.get("fields")
+    if not fields:
         return ""
-    if not isinstance(held, dict):
+    if not isinstance(fields, dict):
         raise ValueError("fields is not an object")
     try:
-        text = json.dumps(held, ensure_ascii=False)
+        text = json.dumps(fields, ensure_ascii=False)
         text.encode()
         json_object(text)
     except (DamagedError, RecursionError):

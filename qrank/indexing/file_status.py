@@ -26,8 +26,8 @@ def path_status(store: Store, path: str, walking: Walking) -> PathStatus:
     """What became of a file or folder. Raises InputError for one that is neither there nor in the
     index."""
     place = absolute(disk_path(path))
-    held = (store.indexed_files(name) for name in spellings(path))
-    indexed = next((files for files in held if files), [])
+    candidates = (store.indexed_files(name) for name in spellings(path))
+    indexed = next((files for files in candidates if files), [])
     is_there = os.path.lexists(place)
     if not is_there and not indexed:
         raise InputError(f"{path} is neither there nor in the index {store.path}")
@@ -40,9 +40,9 @@ def path_status(store: Store, path: str, walking: Walking) -> PathStatus:
     status.stale = {f.path for f in indexed if has_changed(f.path, f.signature, f.hash)}
     if not is_there:
         return status
-    found, rules = on_the_way(place, *_walked(place, [*stored, *skipped]), walking)
-    if found and not indexed:
-        status.reason = _reason(found, shown)
+    above, rules = on_the_way(place, *_walked(place, [*stored, *skipped]), walking)
+    if above and not indexed:
+        status.reason = _reason(above, shown)
     if is_folder:
         status.skipped = [] if status.reason else _below(place, rules, stored, skipped)
     else:
@@ -56,9 +56,9 @@ def _walked(path: str, stored: Collection[str]) -> tuple[str, str]:
     """(where a walk that met a path probably began, the deepest folder above it that was surely
     walked), by what is in the index: it does not keep where walks began."""
     parent = os.path.dirname(path)  # noqa: PTH120
-    known = [os.path.dirname(other) for other in stored]  # noqa: PTH120
+    folders = [os.path.dirname(other) for other in stored]  # noqa: PTH120
     try:
-        top = os.path.commonpath(known) if known else parent
+        top = os.path.commonpath(folders) if folders else parent
     except ValueError:  # drives of Windows
         top = parent
     start = parent
@@ -74,8 +74,8 @@ def _walked(path: str, stored: Collection[str]) -> tuple[str, str]:
 
 
 def _reason(skipped: Skipped, path: str) -> str:
-    said = f"ignored by {skipped.reason}" if skipped.kind == "ignored" else skipped.reason
-    return said if skipped.path == path else f"{skipped.path}: {said}"
+    text = f"ignored by {skipped.reason}" if skipped.kind == "ignored" else skipped.reason
+    return text if skipped.path == path else f"{skipped.path}: {text}"
 
 
 def _format(path: str) -> str:
@@ -130,6 +130,6 @@ def _below(
 
     for file in walk_below(folder, rules, on_skipped):
         if file.path not in stored:
-            known = _known_reason(file, skipped.get(file.path), rules.walking)
-            count(known or NEW, file.path)
+            known_reason = _known_reason(file, skipped.get(file.path), rules.walking)
+            count(known_reason or NEW, file.path)
     return sorted(reasons.values(), key=lambda each: -each.files - each.folders)

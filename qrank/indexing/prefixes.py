@@ -27,9 +27,9 @@ class Prefix(NamedTuple):
 
 def prefixes(paths: Sequence[str]) -> list[Prefix]:
     """How each file begins: a text file as it is, any other with what is extracted of it."""
-    found = [_looked_at(path) for path in paths]
-    extracted = map(planned, read_all([f for f in found if isinstance(f, Task)], Reading()))
-    return [_of_plans(next(extracted)) if isinstance(each, Task) else each for each in found]
+    files = [_looked_at(path) for path in paths]
+    extracted = map(planned, read_all([f for f in files if isinstance(f, Task)], Reading()))
+    return [_of_plans(next(extracted)) if isinstance(each, Task) else each for each in files]
 
 
 def _looked_at(path: str) -> Prefix | Task:

@@ -21,13 +21,13 @@ def remove_paths(store: Store, paths: Sequence[Path], collections: Sequence[str]
     Raises InputError for a path or a collection that the index has nothing of.
     """
     require_known(store, collections)
-    known = [collection["name"] for collection in store.status()["collections"]]
-    files = [file for name in collections or known for file in store.files(name).values()]
+    all_names = [collection["name"] for collection in store.status()["collections"]]
+    files = [file for name in collections or all_names for file in store.files(name).values()]
     if not paths:
-        found = {file.id for file in files}
+        file_ids = {file.id for file in files}
     else:
-        found = _found(files, [str(path) for path in paths])
-    ids = sorted(found)
+        file_ids = _found(files, [str(path) for path in paths])
+    ids = sorted(file_ids)
     for at in range(0, len(ids), GROUP_FILES):
         with store.transaction():
             store.remove_documents(ids[at : at + GROUP_FILES])
@@ -42,21 +42,21 @@ def remove_paths(store: Store, paths: Sequence[Path], collections: Sequence[str]
 
 def _found(files: Sequence[StoredFile], paths: Sequence[str]) -> set[int]:
     """The files at or below paths. Raises InputError for a path that has none."""
-    found: set[int] = set()
-    wanted = {folder_key(name): path for path in paths for name in spellings(path)}
+    ids: set[int] = set()
+    by_key = {folder_key(name): path for path in paths for name in spellings(path)}
     # As it was typed first; else whatever form of Unicode it was typed in.
     for form in (str, composed):
-        keys = {form(key): path for key, path in wanted.items()}
+        keys = {form(key): path for key, path in by_key.items()}
         met: set[str] = set()
         for file in files:
             under = [keys[key] for key in over(form(file.path), keys.keys())]
             met.update(under)
             if under:
-                found.add(file.id)
-        wanted = {key: path for key, path in wanted.items() if path not in met}
-        if not wanted:
-            return found
-    path = next(iter(wanted.values()))
+                ids.add(file.id)
+        by_key = {key: path for key, path in by_key.items() if path not in met}
+        if not by_key:
+            return ids
+    path = next(iter(by_key.values()))
     raise InputError(
         f"the index has nothing under {named_path(path)}", hint="qrank search -l shows paths"
     )

@@ -25,8 +25,8 @@ _NARROW = ("globs", "types")  # a run with these looks only for some of the file
 
 def options_of(walking: Walking, reading: Reading) -> str:
     """What is kept of the options of a run, as JSON; empty when they are the defaults."""
-    said = _said(_WALKING, walking, WALK_ALL) | _said(_READING, reading, READ_ALL)
-    return json.dumps(said, ensure_ascii=False, sort_keys=True) if said else ""
+    options = _said(_WALKING, walking, WALK_ALL) | _said(_READING, reading, READ_ALL)
+    return json.dumps(options, ensure_ascii=False, sort_keys=True) if options else ""
 
 
 def _said(names: Sequence[str], given: object, default: object) -> dict[str, Any]:
@@ -38,10 +38,10 @@ def with_options(options: str, walking: Walking, reading: Reading) -> tuple[Walk
     """How a run that names nothing finds and reads the files of a root: by its options, else as
     walking and reading say. Raises IndexFileError for options that make no sense."""
     try:
-        said = json.loads(options or "{}")
+        values = json.loads(options or "{}")
         return (
-            replace(walking, **{name: said[name] for name in _WALKING if name in said}),
-            replace(reading, **{name: said[name] for name in _READING if name in said}),
+            replace(walking, **{name: values[name] for name in _WALKING if name in values}),
+            replace(reading, **{name: values[name] for name in _READING if name in values}),
         )
     except (ValueError, TypeError) as error:
         raise IndexFileError(
@@ -55,8 +55,8 @@ def note(
 ) -> None:
     """Keep that paths were named, with these options. What lies below one that is known, and is
     reached from there by the same options, needs no note. Writes."""
-    held = store.roots().get(collection, [])
-    roots = {root.path: root for root in held}
+    before = store.roots().get(collection, [])
+    roots = {root.path: root for root in before}
     options = options_of(walking, reading)
     for path in paths:
         name = shown_path(str(path))
@@ -69,7 +69,7 @@ def note(
         below = [root.path for root in roots.values() if _reaches(own, root, walking)]
         roots = {place: root for place, root in roots.items() if place not in below}
         roots[name] = own
-    if list(roots.values()) != held:
+    if list(roots.values()) != before:
         store.set_roots(collection, roots.values())
 
 
@@ -89,8 +89,8 @@ def _both(before: Root, now: Root) -> Root:
 
 def _reaches(root: Root, other: Root, walking: Walking) -> bool:
     """Whether a walk of a root comes to all that another one asks for, and treats it the same."""
-    wanted = json.loads(other.options or "{}")
-    if json.loads(root.options or "{}") not in (wanted, _without_narrow(wanted)):
+    options = json.loads(other.options or "{}")
+    if json.loads(root.options or "{}") not in (options, _without_narrow(options)):
         return False
     if not lies_below(other.path, root.path):
         return False

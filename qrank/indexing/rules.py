@@ -42,17 +42,17 @@ def ignore(store: Store, paths: Sequence[str]) -> list[tuple[Path, str]]:
 def coming_back(store: Store, paths: Sequence[str], walking: Walking) -> dict[str, str]:
     """Those of some absolute paths that are there, and that the next run comes to; each with the
     folder that it does so from."""
-    held = [root for roots in store.roots().values() for root in roots]
-    found: dict[str, str] = {}
+    all_roots = [root for roots in store.roots().values() for root in roots]
+    result: dict[str, str] = {}
     for path in paths:
-        for root in held:
+        for root in all_roots:
             if not (os.path.lexists(path) and lies_below(shown_path(path), root.path)):
                 continue
             top = disk_path(root.path)
             if on_the_way(path, top, top, with_options(root.options, walking, READ_ALL)[0])[0]:
                 continue
-            found[path] = root.path
-    return found
+            result[path] = root.path
+    return result
 
 
 def _append(file: Path, rule: str) -> None:

@@ -51,13 +51,13 @@ def export(store: Store, filter: Filter, *, vectors: bool = True) -> Iterator[di
         }
         chunks = iter(document.chunks)
         while group := list(islice(chunks, CHUNKS)):
-            held = _vectors(store, models, [new.unique_hash for new in group])
+            stored_vectors = _vectors(store, models, [new.unique_hash for new in group])
             for new in group:
                 yield {
                     **new.chunk._asdict(),
                     "terms": {"body": new.body_terms, "title": new.title_terms},
                     "passage": new.unique_hash.hex(),
-                    "vectors": held.get(new.unique_hash, {}),
+                    "vectors": stored_vectors.get(new.unique_hash, {}),
                     **({"fields": json.loads(new.fields), "part": new.part} if new.fields else {}),
                 }
     yield {"end": documents}
@@ -77,12 +77,12 @@ def _vectors(
         return {}
     ids = store.text_ids(hashes)
     names = {i: unique_hash for unique_hash, i in ids.items()}
-    held: dict[bytes, dict[str, list[float]]] = {}
+    result: dict[bytes, dict[str, list[float]]] = {}
     for model in models:
-        found, rows = store.vectors(model.id, list(names))
-        for text_id, row in zip(found, rows.astype(float).round(DECIMALS).tolist(), strict=True):
-            held.setdefault(names[text_id], {})[model.sha256] = row
-    return held
+        text_ids, rows = store.vectors(model.id, list(names))
+        for text_id, row in zip(text_ids, rows.astype(float).round(DECIMALS).tolist(), strict=True):
+            result.setdefault(names[text_id], {})[model.sha256] = row
+    return result
 
 
 @dataclass(slots=True)
@@ -171,8 +171,10 @@ class Importer:
 
     def _add_model(self, model: StoredModel) -> None:
         with self._store.transaction():
-            known = {(held.sha256, held.prompt_version): held for held in self._store.models()}
-            made = known.get((model.sha256, model.prompt_version)) or self._store.add_model(model)
+            models = {
+                (stored.sha256, stored.prompt_version): stored for stored in self._store.models()
+            }
+            made = models.get((model.sha256, model.prompt_version)) or self._store.add_model(model)
         if made.dims != model.dims:
             raise ValueError(
                 f"{model.name} has {model.dims} dimensions, but {made.dims} in this index"

@@ -43,7 +43,7 @@ class _Walk(NamedTuple):
 
 def collections(store: Store) -> list[Collected]:
     """The collections of an index, with what they are about and made of, by name."""
-    files = {held["name"]: held["files"] for held in store.status()["collections"]}
+    files = {row["name"]: row["files"] for row in store.status()["collections"]}
     named, described = store.roots(), store.descriptions()
     return [
         Collected(
@@ -58,11 +58,11 @@ def collections(store: Store) -> list[Collected]:
 
 def require_known(store: Store, names: Sequence[str]) -> None:
     """Raise InputError for a collection that the index does not have."""
-    known = [collection.name for collection in collections(store)]
+    existing = [collection.name for collection in collections(store)]
     for name in names:
-        if name not in known:
+        if name not in existing:
             raise InputError(
-                f"there is no collection {name}", hint=f"there are {', '.join(known) or 'none'}"
+                f"there is no collection {name}", hint=f"there are {', '.join(existing) or 'none'}"
             )
 
 
@@ -78,18 +78,18 @@ def update(
     """Bring collections, all without names, up to date with what they are made of; walking and
     reading: what the options of their roots leave open; model None leaves vectors out."""
     require_known(store, names)
-    held = store.roots()
-    asked = {name: held[name] for name in names or held if name in held}
-    if not asked:
+    all_roots = store.roots()
+    chosen = {name: all_roots[name] for name in names or all_roots if name in all_roots}
+    if not chosen:
         unknown = names or [collection.name for collection in collections(store)]
         raise InputError(
             f"it is not known which folders {' and '.join(unknown) or 'the index'} is made of",
             hint="name them once: qrank index PATH",
         )
     total = IndexReport()
-    walks = [(name, options) for name in asked for options in _options(held[name])]
+    walks = [(name, options) for name in chosen for options in _options(all_roots[name])]
     for number, (name, options) in enumerate(walks, 1):
-        walk = _walk(options, held[name], walking, reading)
+        walk = _walk(options, all_roots[name], walking, reading)
         total.missing += walk.missing
         done = index_paths(
             store,
@@ -110,20 +110,20 @@ def refresh(store: Store, seconds: float, walking: Walking, reading: Reading) ->
     """Take in what changed below the roots, for so many seconds; returns what may still be stale,
     in sentences for people."""
     box = Box(seconds)
-    held = store.roots()
-    for name, of_name in held.items():
+    all_roots = store.roots()
+    for name, of_name in all_roots.items():
         for options in _options(of_name):
             walk = _walk(options, of_name, walking, reading)
             look_at(store, walk.paths, name, box, walk.walking, walk.reading, walk.others)
-    said = []
-    if not held:
-        said.append("not refreshed: name the indexed folders once (qrank index PATH)")
+    notices = []
+    if not all_roots:
+        notices.append("not refreshed: name the indexed folders once (qrank index PATH)")
     if box.unread:
         files = "1 changed file was" if box.unread == 1 else f"{box.unread} changed files were"
-        said.append(f"{files} not read (qrank index does)")
+        notices.append(f"{files} not read (qrank index does)")
     if box.cut:
-        said.append(f"not all folders were looked at in {seconds:g} s (qrank index does)")
-    return said
+        notices.append(f"not all folders were looked at in {seconds:g} s (qrank index does)")
+    return notices
 
 
 def _count_in(total: IndexReport, done: IndexReport) -> None:
@@ -136,16 +136,18 @@ def _count_in(total: IndexReport, done: IndexReport) -> None:
     total.seconds = round(total.seconds + done.seconds, 3)
 
 
-def _options(held: Sequence[Root]) -> list[str]:
+def _options(group: Sequence[Root]) -> list[str]:
     """The options that roots of a collection have, each of which takes a walk of its own."""
-    return list(dict.fromkeys(root.options for root in held))
+    return list(dict.fromkeys(root.options for root in group))
 
 
-def _walk(options: str, held: Sequence[Root], walking: Walking, reading: Reading) -> _Walk:
+def _walk(options: str, all_roots: Sequence[Root], walking: Walking, reading: Reading) -> _Walk:
     """The walk of those roots of a collection that have these options."""
-    group = [root.path for root in held if root.options == options]
+    group = [root.path for root in all_roots if root.options == options]
     there = [path for path in group if os.path.lexists(disk_path(path))]
-    found, read = roots.with_options(options, walking, reading)
-    paths = existing([Path(disk_path(path)) for path in there], found)  # not all of home unasked
+    walk_options, read = roots.with_options(options, walking, reading)
+    paths = existing(
+        [Path(disk_path(path)) for path in there], walk_options
+    )  # not all of home unasked
     missing = [path for path in group if path not in there]
-    return _Walk(paths, found, read, roots.named_below(held, paths), missing)
+    return _Walk(paths, walk_options, read, roots.named_below(all_roots, paths), missing)

@@ -44,7 +44,7 @@ def changes(paths: Sequence[Path], walking: Walking, but: IndexPlace | None) -> 
         )
         return not hidden and within(shown_path(path))
 
-    found = watch(
+    events = watch(
         *roots,
         watch_filter=matters,
         step=SETTLE_MS,
@@ -54,13 +54,13 @@ def changes(paths: Sequence[Path], walking: Walking, but: IndexPlace | None) -> 
         ignore_permission_denied=True,  # as the walk does
     )
     try:
-        first = next(found)  # it begins to watch when it is first asked
+        first = next(events)  # it begins to watch when it is first asked
     except (OSError, RuntimeError) as error:  # RuntimeError: watchfiles' own
-        said = reason(error) if isinstance(error, OSError) else str(error)
+        text = reason(error) if isinstance(error, OSError) else str(error)
         raise InputError(
-            f"can't watch for changes: {said}", hint="run qrank index regularly instead"
+            f"can't watch for changes: {text}", hint="run qrank index regularly instead"
         ) from error
-    return (None for changed in chain([first], found) if changed)
+    return (None for changed in chain([first], events) if changed)
 
 
 def _below(roots: Sequence[Path], path: str) -> str:

@@ -127,10 +127,12 @@ def embedder_file(path: Path, entry: Entry) -> ModelFile:
     pooling = entry.pooling
     if not pooling:
         size = path.stat().st_size
-        for known in Registry().of_role(Role.embedder):
-            alike = [file.sha256 for file in known.files if file.bytes == size and file.sha256]
+        for entry_of_file in Registry().of_role(Role.embedder):
+            alike = [
+                file.sha256 for file in entry_of_file.files if file.bytes == size and file.sha256
+            ]
             if alike and sha256(path) in alike:
-                pooling = known.pooling
+                pooling = entry_of_file.pooling
     return header.pooled_by(pooling) if pooling in EMBEDDING_POOLING else header
 
 

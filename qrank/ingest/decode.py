@@ -116,9 +116,9 @@ def _escaped(data: bytes) -> str:
     """The encoding of what is ASCII, with escape sequences, which may be colours, or with ~{, which
     may be code."""
     sample = data[:SAMPLE]
-    found = _HZ.findall(sample)
-    chinese = b"".join(found)
-    if len(chinese) >= _LEAST_HZ and sample.count(b"~{") == len(found):
+    runs = _HZ.findall(sample)
+    chinese = b"".join(runs)
+    if len(chinese) >= _LEAST_HZ and sample.count(b"~{") == len(runs):
         usual = sum(0x21 <= row <= 0x23 or 0x30 <= row <= 0x57 for row in chinese[::2])
         if usual * 2 > 0.9 * len(chinese):  # signs, and what characters are mostly in use
             return "hz"

@@ -66,16 +66,16 @@ def is_true(value: str | None) -> bool:
 def read_config(path: str, seen: set[str] | None = None) -> Config:
     """The values of a configuration file and of those that it includes, each read once; none of one
     that can't be read. Conditional includes are passed over. seen: files that were read before."""
-    found: Config = {}
+    result: Config = {}
     seen = set() if seen is None else seen
     if path in seen or len(seen) >= MAX_FILES:
-        return found
+        return result
     seen.add(path)
     for key, value in _assignments(_text(path, MAX_BYTES)):
-        found[key] = value
+        result[key] = value
         if key == "include.path":
-            found |= read_config(beside(path, value), seen)
-    return found
+            result |= read_config(beside(path, value), seen)
+    return result
 
 
 def beside(path: str, value: str) -> str:
@@ -106,7 +106,7 @@ def _end_of_line(text: str, at: int) -> int:
 def _value(text: str, at: int) -> tuple[str, int]:
     """(a value, the place of its end): quotes and backslashes taken away, without a comment."""
     value = ""
-    kept = 0  # characters that are not blanks at the end
+    length = 0  # characters that are not blanks at the end
     quoted = False
     while at < len(text) and text[at] != "\n":
         char = text[at]
@@ -116,17 +116,17 @@ def _value(text: str, at: int) -> tuple[str, int]:
                 at += 1
             if text[at] != "\n":
                 value += _ESCAPES.get(text[at], text[at])
-                kept = len(value)
+                length = len(value)
             at += 1
         elif char == '"':
             quoted = not quoted
-            kept = len(value)
+            length = len(value)
         elif char in "#;" and not quoted:
             at = _end_of_line(text, at)
         elif value or quoted or not char.isspace():
             value += char
-            kept = len(value) if quoted or not char.isspace() else kept
-    return value[:kept], at
+            length = len(value) if quoted or not char.isspace() else length
+    return value[:length], at
 
 
 def _first_line(path: str) -> str:

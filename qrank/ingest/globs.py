@@ -62,30 +62,30 @@ def _rules(glob: str, number: int) -> list[Rule]:
 
 def alternatives(glob: str, body: str) -> list[str]:
     """The globs without braces that a glob's body stands for. Raises InputError."""
-    found = [""]
+    result = [""]
     outer: list[
         tuple[list[str], list[str]]
     ] = []  # of each open brace: what is before it, and in it
     for part in _PART.findall(body):
         if part == "{":
-            outer.append((found, []))
-            found = [""]
+            outer.append((result, []))
+            result = [""]
         elif part == "," and outer:
-            outer[-1][1].extend(found)
-            found = [""]
+            outer[-1][1].extend(result)
+            result = [""]
         elif part == "}":
             if not outer:
                 raise _invalid(glob, "a } has no {")
             before, inner = outer.pop()
-            inner += found
+            inner += result
             if len(before) * len(inner) > MAX_ALTERNATIVES:
                 raise _invalid(glob, f"its braces stand for more than {MAX_ALTERNATIVES} globs")
-            found = [start + end for start in before for end in inner]
+            result = [start + end for start in before for end in inner]
         else:
-            found = [start + part for start in found]
+            result = [start + part for start in result]
     if outer:
         raise _invalid(glob, "a { has no }")
-    return found
+    return result
 
 
 def _invalid(glob: str, why: str) -> InputError:

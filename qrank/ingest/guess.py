@@ -108,21 +108,21 @@ def guess(data: bytes) -> str:
     return _guessed(_dense(data, MOST)).encoding
 
 
-def better(data: bytes, said: str) -> str:
+def better(data: bytes, declared: str) -> str:
     """The encoding that a text is in that says it is in another one, in which it can be read; that
     one unless it is clearly wrong. Both are names of Python's codecs."""
-    known = next((each for each in _CANDIDATES if each.encoding == said), None)
-    if known is None or said not in _SAID_BLINDLY or data.isascii():
-        return said
+    candidate = next((each for each in _CANDIDATES if each.encoding == declared), None)
+    if candidate is None or declared not in _SAID_BLINDLY or data.isascii():
+        return declared
     sample = _dense(data, FIRST)
     best = _guessed(sample)
     count = sum(char >= "\x80" for char in sample.decode(best.encoding, "replace"))
-    if best is known or not count:
-        return said
-    less, cost = _cost(sample, best), _cost(sample, known)
+    if best is candidate or not count:
+        return declared
+    less, cost = _cost(sample, best), _cost(sample, candidate)
     ascii_cost = _cost(bytes(byte for byte in sample if byte < 128), best)
     clearly = cost - less > max(_CLEARLY, _CLEARLY_EACH * count)
-    return best.encoding if clearly and less - ascii_cost < _LIKELY_EACH * count else said
+    return best.encoding if clearly and less - ascii_cost < _LIKELY_EACH * count else declared
 
 
 def _guessed(sample: bytes) -> _Candidate:
@@ -142,25 +142,25 @@ def letters(text: str) -> str:
 
 def as_cp1258(text: str) -> str:
     """Vietnamese as Windows writes it: the marks of tones apart from the letters."""
-    found = []
+    letters = []
     for char in unicodedata.normalize("NFC", text):
         parts = unicodedata.normalize("NFD", char)
         tones = [part for part in parts if part in _TONES]
         rest = "".join(part for part in parts if part not in _TONES)
-        found.append(unicodedata.normalize("NFC", rest) + "".join(tones))
-    return "".join(found)
+        letters.append(unicodedata.normalize("NFC", rest) + "".join(tones))
+    return "".join(letters)
 
 
-def _dense(data: bytes, wanted: int) -> bytes:
+def _dense(data: bytes, length: int) -> bytes:
     """The lines that have something beyond ASCII, where the encoding shows."""
-    kept, size = [], 0
+    parts, size = [], 0
     for line in data.splitlines():
         if not line.isascii():
-            kept.append(line)
+            parts.append(line)
             size += len(line)
-            if size > wanted:
+            if size > length:
                 break
-    return b"\n".join(kept)[:wanted]
+    return b"\n".join(parts)[:length]
 
 
 def _cost(data: bytes, candidate: _Candidate) -> float:
@@ -212,8 +212,10 @@ def _language_cost(
         if second in _SIGNS:
             cost += count * min(alone, _SIGN)
             continue
-        known = alone if first in _SIGNS else two.get(first + second, alone + _NEW_PAIR)
-        cost += count * (known - alone if second.isascii() else known)  # ASCII is counted above
+        pair_cost = alone if first in _SIGNS else two.get(first + second, alone + _NEW_PAIR)
+        cost += count * (
+            pair_cost - alone if second.isascii() else pair_cost
+        )  # ASCII is counted above
     return cost
 
 
@@ -232,14 +234,14 @@ def _rare(char: str, encoding: str) -> float:
 @cache
 def _costs() -> dict[str, tuple[dict[str, float], dict[str, float]]]:
     """For each language what its letters cost, and its pairs of letters."""
-    found: dict[str, tuple[dict[str, float], dict[str, float]]] = {
+    result: dict[str, tuple[dict[str, float], dict[str, float]]] = {
         name: ({}, {}) for name in LANGUAGES
     }
     path = Path(__file__).with_name("letters.txt")
     for line in path.read_text("utf-8").split("\n")[:-1]:
         name, length, cost, which = line.split("\t")
         size = int(length)
-        table = found[name][size - 1]
+        table = result[name][size - 1]
         for at in range(0, len(which), size):
             table[which[at : at + size]] = int(cost) / 4
-    return found
+    return result

@@ -69,20 +69,20 @@ class RuleFile:
         if self._fold:
             path = path.lower()
         name = path[path.rfind(b"/") + 1 :]
-        found: Rule | None = None
+        last: Rule | None = None
         for literal in (name, b"/" + path):
             for rule in self._literals.get(literal, ()):
                 if is_folder or not rule.of_folders:
-                    found = rule if found is None or rule.line > found.line else found
+                    last = rule if last is None or rule.line > last.line else last
                     break
         for rule in self._others if name.endswith(self._ends) else self._globs:
-            if found and rule.line < found.line:
+            if last and rule.line < last.line:
                 break
             if rule.of_folders and not is_folder:
                 continue
             if rule.matches(path if rule.of_path else name):
                 return rule
-        return found
+        return last
 
 
 class Verdict(NamedTuple):
@@ -121,19 +121,19 @@ class Rules:
         a walk begins."""
         names = set(names)
         repositories, fold, files = self.repositories, self.fold, self.files
-        found = repository(folder) if ".git" in names else None
-        if found:
-            if found.is_linked and found.common in repositories and not is_root:
+        repo = repository(folder) if ".git" in names else None
+        if repo:
+            if repo.is_linked and repo.common in repositories and not is_root:
                 return None
-            repositories |= {found.common}
+            repositories |= {repo.common}
         if not self.walking.ignore:
             return replace(self, repositories=repositories)
-        if found:
-            if "core.ignorecase" in found.config:
-                fold = is_true(found.config["core.ignorecase"])
-            own = [_git_excludes(folder, self.walking, found, fold)]
+        if repo:
+            if "core.ignorecase" in repo.config:
+                fold = is_true(repo.config["core.ignorecase"])
+            own = [_git_excludes(folder, self.walking, repo, fold)]
             own += [file for file in files if not file.of_git]
-            own.append(_read(found.exclude_file, folder, of_git=True, fold=fold))
+            own.append(_read(repo.exclude_file, folder, of_git=True, fold=fold))
             files = tuple(file for file in own if file)
         prefix = folder_key(folder) + "/"
         for name in IGNORE_FILES:
@@ -169,10 +169,10 @@ def rules_above(root: str, walking: Walking) -> Rules:
 
 
 def _git_excludes(
-    folder: str, walking: Walking, found: Repository | None, fold: bool
+    folder: str, walking: Walking, repo: Repository | None, fold: bool
 ) -> RuleFile | None:
     """The rules of git's core.excludesFile, for a folder."""
-    named = found.config.get("core.excludesfile") if found else None
+    named = repo.config.get("core.excludesfile") if repo else None
     if named is None:
         path = str(walking.git_excludes or "")
     else:
@@ -222,10 +222,10 @@ def parse(line: bytes, number: int, *, fold: bool = False) -> Rule | None:
         at = special.start()
         head = pattern[:at].lower() if fold else pattern[:at]
         try:
-            found = re.escape(head) + expression(pattern[at:], fold=fold)
+            regex = re.escape(head) + expression(pattern[at:], fold=fold)
         except MalformedError:
             return None
-        matches = re.compile(found, re.DOTALL).fullmatch
+        matches = re.compile(regex, re.DOTALL).fullmatch
         if not of_path and pattern.startswith(b"*") and not SPECIAL.search(pattern, 1):
             end = pattern[1:].lower() if fold else pattern[1:]
     text = line.decode("utf-8", "backslashreplace")

@@ -64,8 +64,8 @@ def codec_of(label: str) -> str:
     if not name.isascii() or len(name) > 60 or "\0" in name:
         raise LookupError(name)
     for spelling, form in ((_PAGE, "cp{}"), (_ISO, "iso-8859-{}"), (_UTF, "utf-{}{}")):
-        if name not in _NAMES and (found := spelling.fullmatch(name)):
-            name = form.format(*(part or "" for part in found.groups()))
+        if name not in _NAMES and (match := spelling.fullmatch(name)):
+            name = form.format(*(part or "" for part in match.groups()))
             break
     found_name = codecs.lookup(_NAMES.get(name, name)).name
     if found_name.replace("-", "_") in _NO_ENCODINGS:

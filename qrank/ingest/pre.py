@@ -30,12 +30,12 @@ def preprocessed(command: tuple[str, ...], path: str, timeout: float) -> BinaryI
     """
     disk = disk_path(path)
     out = tempfile.TemporaryFile()  # noqa: SIM115  (the caller reads it)
-    with tempfile.TemporaryFile() as said:
+    with tempfile.TemporaryFile() as stderr:
         process = None
         try:
             with open(disk, "rb") as content, _sigterm_held_back():  # noqa: PTH123
-                process = _start([*command, disk], content, out, said)
-            why = _waited(process, (out, said), timeout)
+                process = _start([*command, disk], content, out, stderr)
+            why = _waited(process, (out, stderr), timeout)
         finally:  # also when this process is told to end
             if process and process.returncode is None:
                 _end(process)
@@ -44,8 +44,8 @@ def preprocessed(command: tuple[str, ...], path: str, timeout: float) -> BinaryI
         if process.returncode < 0:
             raise ExtractError(f"{command[0]} was killed by {signal_name(-process.returncode)}")
         if process.returncode:
-            said.seek(0)
-            lines = said.read(4096).decode("utf-8", "replace").split("\n")
+            stderr.seek(0)
+            lines = stderr.read(4096).decode("utf-8", "replace").split("\n")
             first = next((line.strip() for line in lines if line.strip()), "")
             raise ExtractError(
                 f"{command[0]} exited with status {process.returncode}"
@@ -56,7 +56,7 @@ def preprocessed(command: tuple[str, ...], path: str, timeout: float) -> BinaryI
 
 
 def _start(
-    command: list[str], content: BinaryIO, out: IO[bytes], said: IO[bytes]
+    command: list[str], content: BinaryIO, out: IO[bytes], stderr: IO[bytes]
 ) -> subprocess.Popen[bytes]:
     try:
         with lifted():
@@ -64,7 +64,7 @@ def _start(
                 command,
                 stdin=content,
                 stdout=out,
-                stderr=said,
+                stderr=stderr,
                 start_new_session=True,  # a group that can be ended with all that is in it
             )
     except FileNotFoundError as error:

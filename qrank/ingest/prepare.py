@@ -119,12 +119,12 @@ def wants_pre(path: str, reading: Reading) -> bool:
 
 def made_by(path: str, reading: Reading) -> str:
     """Stands for what the user's options change of a file's text; empty for the defaults."""
-    said = ""
+    options = ""
     if wants_pre(path, reading):
-        said = repr(reading.pre)
+        options = repr(reading.pre)
     elif reading.fields and takes_fields(path):
-        said = repr(reading.fields)
-    made = "." + hashlib.blake2b(said.encode(), digest_size=4).hexdigest() if said else ""
+        options = repr(reading.fields)
+    made = "." + hashlib.blake2b(options.encode(), digest_size=4).hexdigest() if options else ""
     made += OF_ARCHIVE * (reading.archives and is_archive(path))
     may_hold = reading.archives if is_archive(path) else may_hold_files(path) or is_picture(path)
     return f"{made}{OF_OCR}{reading.ocr}" if reading.ocr and may_hold else made
@@ -223,11 +223,11 @@ def searched_names(stem: str, document: Document) -> str:
     >>> searched_names("a1", Document("", "Tea", [], fields={"author": "Ada", "keywords": ["hot"]}))
     'a1 Ada hot'
     """
-    said = [stem]
+    names = [stem]
     for name in SEARCHED_FIELDS:
         value = document.fields.get(name)
-        said += [str(each) for each in (value if isinstance(value, list) else [value]) if each]
-    return " ".join(each for each in said if each != document.title)[:MAX_NAMES]
+        names += [str(each) for each in (value if isinstance(value, list) else [value]) if each]
+    return " ".join(each for each in names if each != document.title)[:MAX_NAMES]
 
 
 def new_chunks(

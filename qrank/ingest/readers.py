@@ -38,18 +38,18 @@ MESSAGES = 4  # of a file, that wait to be taken
 
 
 def read_all(
-    tasks: Iterable[Task], reading: Reading, told: Callable[[str], None] | None = None
+    tasks: Iterable[Task], reading: Reading, on_page: Callable[[str], None] | None = None
 ) -> Iterator[Outcome]:
     """Yield the outcome of each task, in order. No file can make this raise.
 
-    told: called by a thread with the page that is being read where each takes long, and with an
+    on_page: called by a thread with the page that is being read where each takes long, and with an
     empty text at the end of the file.
     """
     ahead: deque[_Reply] = deque()  # in order; what nobody was given is read here in its turn
     batch: list[_Reply] = []  # plain files for a worker, or for here while they are few
     # Bytes of what is ahead, of the batch, and of all plain files so far.
-    waiting = batched = held = 0
-    with contextlib.closing(_Workers(reading, told)) as workers:
+    waiting = batched = plain_bytes = 0
+    with contextlib.closing(_Workers(reading, on_page)) as workers:
 
         def submit() -> None:
             nonlocal batched
@@ -62,7 +62,7 @@ def read_all(
             nonlocal batched
             reply = ahead.popleft()
             if reply in batch:
-                if held > HERE:
+                if plain_bytes > HERE:
                     submit()
                 else:
                     batch.remove(reply)
@@ -77,14 +77,14 @@ def read_all(
                 workers.submit([reply])
             elif task.signature.size <= IN_MEMORY:
                 batch.append(reply)
-                held += task.signature.size
+                plain_bytes += task.signature.size
                 batched += task.signature.size
-                if held > HERE and (len(batch) >= BATCH_FILES or batched >= BATCH_BYTES):
+                if plain_bytes > HERE and (len(batch) >= BATCH_FILES or batched >= BATCH_BYTES):
                     submit()
             while waiting > AHEAD_BYTES or len(ahead) > AHEAD_FILES:
                 waiting -= ahead[0].task.signature.size
                 yield take()
-        if held > HERE:
+        if plain_bytes > HERE:
             submit()
         while ahead:
             yield take()
@@ -164,8 +164,8 @@ class _Reply:
 class _Workers:
     """A thread for each worker process, which feeds it and collects what it says."""
 
-    def __init__(self, reading: Reading, told: Callable[[str], None] | None = None) -> None:
-        self._reading, self._told = reading, told
+    def __init__(self, reading: Reading, on_page: Callable[[str], None] | None = None) -> None:
+        self._reading, self._told = reading, on_page
         self._closed = threading.Event()
         self._threads: ThreadPoolExecutor | None = None
         self._local = threading.local()

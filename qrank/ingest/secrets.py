@@ -115,15 +115,15 @@ def named_so(path: str) -> str:
     while name.endswith(COPIES):
         end = next(end for end in COPIES if name.endswith(end))
         name, path = name.removesuffix(end), path.removesuffix(end)
-    found = _NAMES.whole.get(name, "")
-    if not found and "." in name:
-        found = _NAMES.suffixes.get(name.rpartition(".")[2], "")
-    if not found and _NAMES.any_glob(name):
-        found = next(what for glob, what in _NAMES.globs if fnmatchcase(name, glob))
-    if not found and "/." in path:
-        found = next((what for tail, what in _NAMES.tails if path.endswith(tail)), "")
-        found = found or next((what for part, what in _NAMES.folders if part in path), "")
-    return "" if found and not EXAMPLES.isdisjoint(name.split(".")) else found
+    kind = _NAMES.whole.get(name, "")
+    if not kind and "." in name:
+        kind = _NAMES.suffixes.get(name.rpartition(".")[2], "")
+    if not kind and _NAMES.any_glob(name):
+        kind = next(what for glob, what in _NAMES.globs if fnmatchcase(name, glob))
+    if not kind and "/." in path:
+        kind = next((what for tail, what in _NAMES.tails if path.endswith(tail)), "")
+        kind = kind or next((what for part, what in _NAMES.folders if part in path), "")
+    return "" if kind and not EXAMPLES.isdisjoint(name.split(".")) else kind
 
 
 def reason(what: str) -> str:

@@ -52,42 +52,42 @@ def walk(
     itself; so is what can't be read. on_skipped is told of each.
     """
     seen: set[str] = set()  # one root may lie in another
-    for found in _each(roots, _Wanted(walking), on_skipped):
+    for file in _each(roots, _Wanted(walking), on_skipped):
         if len(roots) > 1:
-            if found.path in seen:
+            if file.path in seen:
                 continue
-            seen.add(found.path)
-        yield found
+            seen.add(file.path)
+        yield file
 
 
-def _each(roots: Sequence[Path], wanted: _Wanted, on_skipped: OnSkipped) -> Iterator[Task]:
+def _each(roots: Sequence[Path], wanted_files: _Wanted, on_skipped: OnSkipped) -> Iterator[Task]:
     for root in roots:
         path = windows_slashes(str(root)) if WINDOWS else str(root)
         if root.is_dir():
-            yield from _folder(path, wanted, on_skipped)
+            yield from _folder(path, wanted_files, on_skipped)
             continue
-        found = _regular_file(path, on_skipped)
-        if found:
-            yield found
+        file = _regular_file(path, on_skipped)
+        if file:
+            yield file
         elif root.exists():
             on_skipped(Skipped(shown_path(path), False, UNREAD, SPECIAL))
 
 
 def _folder(
     top: str,
-    wanted: _Wanted,
+    wanted_files: _Wanted,
     on_skipped: OnSkipped,
     above: Rules | None = None,
 ) -> Iterator[Task]:
     """Depth first with a stack of our own: a tree may be deeper than Python's."""
-    pending = [(top, above or rules_above(top, wanted.walking), True)]
+    pending = [(top, above or rules_above(top, wanted_files.walking), True)]
     cut = len(folder_key(top)) + 1
     while pending:
         path, rules, is_folder = pending.pop()
         if not is_folder:
-            found = _regular_file(path, on_skipped)
-            if found:
-                yield found
+            file = _regular_file(path, on_skipped)
+            if file:
+                yield file
             continue
         try:
             with os.scandir(path) as listing:
@@ -103,7 +103,7 @@ def _folder(
         for entry in entries:
             below = entry.is_dir(follow_symlinks=False)
             place = prefix + entry.name  # not entry.path: on Windows that has a backslash
-            why = wanted.why_not(entry, place, place[cut:], inner)
+            why = wanted_files.why_not(entry, place, place[cut:], inner)
             if why:
                 on_skipped(Skipped(shown_path(place), below, why[0], str(why[1])))
             else:
@@ -114,7 +114,7 @@ def on_the_way(path: str, top: str, start: str, walking: Walking) -> tuple[Skipp
     """(what of a path a walk of top would pass over: the path itself or a folder that it is in, the
     rules that hold for it). The folders down to start are taken to be walked, whatever their
     names."""
-    wanted = _Wanted(walking)
+    wanted_files = _Wanted(walking)
     rules = rules_above(top, walking)
     folder, first = folder_key(top), len(folder_key(start))
     cut = len(folder) + 1
@@ -130,7 +130,7 @@ def on_the_way(path: str, top: str, start: str, walking: Walking) -> tuple[Skipp
         rules = inner
         place = f"{folder}/{base}"
         if len(place) > first and base in entries:
-            why = wanted.why_not(entries[base], place, place[cut:], rules)
+            why = wanted_files.why_not(entries[base], place, place[cut:], rules)
             if why:
                 is_folder = entries[base].is_dir(follow_symlinks=False)
                 return Skipped(shown_path(place), is_folder, why[0], str(why[1])), rules
@@ -166,9 +166,9 @@ class _Wanted:
             return ("link", LINK) if entry.is_symlink() else ("special", SPECIAL)
         if not is_folder and not self.of_type(base):
             return "type", "not of a type that --type asks for"
-        asked = self._globs.verdict(name, is_folder)
-        if asked is not None:
-            return None if asked else ("glob", "-g leaves it out")
+        by_globs = self._globs.verdict(name, is_folder)
+        if by_globs is not None:
+            return None if by_globs else ("glob", "-g leaves it out")
         verdict = rules.verdict(path, is_folder)
         return ("ignored", verdict) if verdict and not verdict.rule.includes else None
 
@@ -205,19 +205,19 @@ def _suffixes(types: Sequence[str]) -> frozenset[str] | None:
     if not types:
         return None
     names = {format.name: format.suffixes.split() for format in FORMATS}
-    found: set[str] = set()
+    result: set[str] = set()
     for name in types:
         plain = name.removeprefix(".").lower()
         if plain in names:
-            found.update(names[plain])
+            result.update(names[plain])
         elif plain in BY_SUFFIX:
-            found.add(plain)
+            result.add(plain)
         else:
             raise InputError(
                 f"unknown type {name!r}",
                 hint=f"use a file extension, or {', '.join(sorted(names))}",
             )
-    return frozenset(found)
+    return frozenset(result)
 
 
 def _regular_file(path: str, on_skipped: OnSkipped) -> Task | None:

@@ -99,10 +99,10 @@ def _limit_memory() -> None:
     _limit("RLIMIT_CORE", 0)
     try:
         with open("/proc/self/statm", encoding="ascii") as file:  # noqa: PTH123
-            held = int(file.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+            size = int(file.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
     except (OSError, ValueError):
-        held = 512 << 20
-    if not _limit("RLIMIT_AS", held + MEMORY) and _peak():
+        size = 512 << 20
+    if not _limit("RLIMIT_AS", size + MEMORY) and _peak():
         threading.Thread(target=_watch_memory, args=(_peak() + MEMORY,), daemon=True).start()
 
 

@@ -285,20 +285,20 @@ def model_speeds(entry: Entry, speeds: Sequence[Speed], best: Speed) -> Object:
     }
 
 
-def fields(found: Sequence[FieldCount]) -> Object:
+def fields(counts: Sequence[FieldCount]) -> Object:
     """The fields of documents, with their most frequent values."""
-    return {"schema": SCHEMA, "fields": [asdict(field) for field in found]}
+    return {"schema": SCHEMA, "fields": [asdict(field) for field in counts]}
 
 
-def links(found: Links) -> Object:
+def links(links_of_file: Links) -> Object:
     """The links of a document, those to it, and where it is named without one."""
     return {
         "schema": SCHEMA,
-        "path": found.path,
-        "out": [asdict(link) for link in found.outgoing if link.to],
-        "in": [asdict(link) for link in found.incoming],
-        "unresolved": [asdict(link) for link in found.outgoing if not link.to],
-        "mentions": [asdict(mention) for mention in found.mentions],
+        "path": links_of_file.path,
+        "out": [asdict(link) for link in links_of_file.outgoing if link.to],
+        "in": [asdict(link) for link in links_of_file.incoming],
+        "unresolved": [asdict(link) for link in links_of_file.outgoing if not link.to],
+        "mentions": [asdict(mention) for mention in links_of_file.mentions],
     }
 
 
@@ -334,9 +334,9 @@ def removal(files: int, chunks: int, rules: Sequence[tuple[Path, str]] = ()) -> 
     return value
 
 
-def collections(found: Sequence[Collected]) -> Object:
+def collections(rows: Sequence[Collected]) -> Object:
     """The collections of an index."""
-    return {"schema": SCHEMA, "collections": [asdict(collection) for collection in found]}
+    return {"schema": SCHEMA, "collections": [asdict(collection) for collection in rows]}
 
 
 def vacuum(before: int, after: int) -> Object:

@@ -65,8 +65,8 @@ def _keep_errors(level: int, text: bytes, _: object) -> None:
 
 def system_info() -> str:
     """What llama.cpp was built with, and what of the processor it uses."""
-    said = llama.llama_print_system_info().decode("utf-8", "replace")
-    return " ".join(part for part in said.replace("|", " ").split() if part not in ("=", "1"))
+    text = llama.llama_print_system_info().decode("utf-8", "replace")
+    return " ".join(part for part in text.replace("|", " ").split() if part not in ("=", "1"))
 
 
 @contextmanager

@@ -182,15 +182,19 @@ class DecoderContext(_Context):
             for values, (prefix, sequence) in zip(outputs, pack, strict=True)
         ]
 
-    def _hold(self, held: dict[Prefix, int], pack: Pack) -> dict[Prefix, int]:
+    def _hold(self, sequences: dict[Prefix, int], pack: Pack) -> dict[Prefix, int]:
         """Have a pack's prefixes in the cache, and room for its sequences. Returns how many tokens
-        were computed for each prefix that was not there. held: none, at first."""
-        wanted = {prefix for prefix, _ in pack if prefix}
+        were computed for each prefix that was not there. sequences: none, at first."""
+        prefixes = {prefix for prefix, _ in pack if prefix}
         room = sum(len(sequence) for _, sequence in pack)
-        needed = sum(map(len, held.keys() | wanted)) + room
-        if not held or needed > self._cells or len(held.keys() | wanted) > MOST_PREFIXES:
-            held.clear()
-            needed = sum(map(len, wanted)) + room
+        needed = sum(map(len, sequences.keys() | prefixes)) + room
+        if (
+            not sequences
+            or needed > self._cells
+            or len(sequences.keys() | prefixes) > MOST_PREFIXES
+        ):
+            sequences.clear()
+            needed = sum(map(len, prefixes)) + room
             if needed > self._cells:
                 # A query alone takes a quarter of the cache that a full pack does, which is 117 MB
                 # with the 28 layers of Qwen3-0.6B.
@@ -198,10 +202,10 @@ class DecoderContext(_Context):
                 cells = _rounded(needed if alone else max(needed, 2 * self.pack_tokens))
                 self._reserve(cells, min(cells, self.pack_tokens), _SEQUENCES)
             llama.llama_memory_clear(llama.llama_get_memory(self._handle), False)
-        new = wanted - held.keys()
+        new = prefixes - sequences.keys()
         for prefix in new:
-            held[prefix] = len(held)
-            tokens, positions, owners, _ = _flat([prefix], held[prefix])
+            sequences[prefix] = len(sequences)
+            tokens, positions, owners, _ = _flat([prefix], sequences[prefix])
             self._decode(tokens, positions, owners, np.zeros(len(prefix), dtype=np.bool_))
         return {prefix: len(prefix) for prefix in new}
 
@@ -286,15 +290,15 @@ def packs(sequences: Iterable[Prefixed], most: int) -> Iterator[Pack]:
     """As many sequences at a time, in order, as hold at most so many tokens; at least one. Those of
     a pack have one prefix in common, or several that hold no more tokens, together."""
     pack: Pack = []
-    held = 0
+    tokens = 0
     prefixes: set[Prefix] = set()
     for prefix, sequence in sequences:
-        full = held + len(sequence) > most or len(pack) == PACK_SEQUENCES
+        full = tokens + len(sequence) > most or len(pack) == PACK_SEQUENCES
         if pack and (full or not _fit(prefixes | {prefix}, most)):
             yield pack
-            pack, held, prefixes = [], 0, set()
+            pack, tokens, prefixes = [], 0, set()
         pack.append((prefix, sequence))
-        held += len(sequence)
+        tokens += len(sequence)
         prefixes.add(prefix)
     if pack:
         yield pack

@@ -20,11 +20,15 @@ def overrides(file: ModelFile) -> dict[str, str]:
     """Metadata that llama.cpp is to read otherwise than the file has it: how texts are split before
     the merges. Without a word on it llama.cpp splits in a way that no such model does, and Qwen3's
     vocabulary is not split as Qwen3.5's is."""
-    said = file.metadata.get(PRE, "default")
+    tokenizer = file.metadata.get(PRE, "default")
     count = file.arrays.get(_TOKENS, (0, 0, 0))[1]
-    if file.architecture == "qwen3" and count <= _QWEN3_TOKENS and said in ("default", "qwen35"):
+    if (
+        file.architecture == "qwen3"
+        and count <= _QWEN3_TOKENS
+        and tokenizer in ("default", "qwen35")
+    ):
         return {PRE: "qwen2"}
-    if file.architecture == "modern-bert" and said == "default":
+    if file.architecture == "modern-bert" and tokenizer == "default":
         return {PRE: "modern-bert"}
     return {}
 
@@ -33,9 +37,9 @@ def require_head(file: ModelFile) -> None:
     """Raise ModelError for a reranker whose head can't give the scores that were published."""
     labels = file.get("classifier.output_labels") or []
     if file.kind is Kind.classifier and "yes" not in labels:
-        told = f"the labels {labels}" if labels else "no labels"
+        labelled = f"the labels {labels}" if labels else "no labels"
         raise ModelError(
-            f"{file.path} has a head with {told}: which row says yes is not known",
+            f"{file.path} has a head with {labelled}: which row says yes is not known",
             hint="convert it with: qrank models import, or use a file with labels",
         )
     if file.kind is not Kind.cross_encoder or "cls.output.weight" not in file.tensors:

@@ -28,14 +28,14 @@ def default_threads() -> int:
     return os.cpu_count() or 1
 
 
-def of_macos(said: str) -> int:
+def of_macos(text: str) -> int:
     """From what sysctl says: the performance cores, else all physical ones; 0 when it says none.
 
     >>> of_macos("hw.perflevel0.physicalcpu: 8\\nhw.physicalcpu: 10\\n")
     8
     """
-    found = dict(line.split(": ", 1) for line in said.splitlines() if ": " in line)
-    counts = (found.get(name, "") for name in SYSCTL[1:])
+    values = dict(line.split(": ", 1) for line in text.splitlines() if ": " in line)
+    counts = (values.get(name, "") for name in SYSCTL[1:])
     return next((int(count) for count in counts if count.isdecimal() and int(count)), 0)
 
 
@@ -46,8 +46,8 @@ def of_windows(processors: int) -> int:
 
 def of_linux(allowed: Set[int], devices: Path = DEVICES) -> int:
     """From the processors that this process may use, and what the kernel says of them."""
-    told = {cpu: _said(devices / f"system/cpu/cpu{cpu}/cpu_capacity") for cpu in allowed}
-    capacities = {cpu: int(said) for cpu, said in told.items() if said.isdecimal()}
+    files = {cpu: _said(devices / f"system/cpu/cpu{cpu}/cpu_capacity") for cpu in allowed}
+    capacities = {cpu: int(text) for cpu, text in files.items() if text.isdecimal()}
     of_intel = processors(_said(devices / "cpu_core/cpus"))
     siblings = {
         cpu: _said(devices / f"system/cpu/cpu{cpu}/topology/thread_siblings_list")
@@ -89,12 +89,12 @@ def processors(listed: str) -> set[int]:
     >>> sorted(processors("0-2,7"))
     [0, 1, 2, 7]
     """
-    found: set[int] = set()
+    result: set[int] = set()
     for part in listed.split(","):
         first, _, last = part.partition("-")
         if first.isdecimal():
-            found.update(range(int(first), int(last if last.isdecimal() else first) + 1))
-    return found
+            result.update(range(int(first), int(last if last.isdecimal() else first) + 1))
+    return result
 
 
 def _said(path: Path) -> str:

@@ -52,13 +52,13 @@ _memory = _function("ggml_backend_dev_memory", ctypes.c_void_p, _size, _size, re
 
 def devices() -> list[Device]:
     """All devices, in llama.cpp's order."""
-    found = []
+    result = []
     for handle in (_get(i) for i in range(_count())):
         free, total = ctypes.c_size_t(), ctypes.c_size_t()
         _memory(handle, ctypes.byref(free), ctypes.byref(total))
         name, text = (say(handle).decode("utf-8", "replace") for say in (_name, _description))
-        found.append(Device(name, handle, text, free.value, total.value))
-    return found
+        result.append(Device(name, handle, text, free.value, total.value))
+    return result
 
 
 def selection(name: str) -> Any:
@@ -66,9 +66,9 @@ def selection(name: str) -> Any:
 
     Raises InputError when there is none.
     """
-    known = devices()
-    for device in known:
+    all_devices = devices()
+    for device in all_devices:
         if device.name.lower() == name.lower():
             return (ctypes.c_void_p * 2)(device.handle, None)
-    names = ", ".join(device.name for device in known)
+    names = ", ".join(device.name for device in all_devices)
     raise InputError(f"there is no device {name}", hint=f"this build of llama.cpp has: {names}")

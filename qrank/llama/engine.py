@@ -59,9 +59,9 @@ class Model:
             parameters.n_gpu_layers = layers
             parameters.kv_overrides = corrected
             # None at all for the CPU: a build for GPUs would use one for large batches.
-            wanted = chosen if layers else no_devices
-            if wanted is not None:
-                parameters.devices = ctypes.addressof(wanted)
+            chosen_devices = chosen if layers else no_devices
+            if chosen_devices is not None:
+                parameters.devices = ctypes.addressof(chosen_devices)
             with interrupts_held():
                 path = os.fsencode(self.file.path)
                 handle = llama.llama_model_load_from_file(path, parameters)

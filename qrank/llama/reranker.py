@@ -141,21 +141,21 @@ class PromptReranker:
         self._opening = model.tokens(prompts.RERANK_PREFIX, special=True)
         self._closing = model.tokens(prompts.RERANK_SUFFIX, special=True)
 
-    def outputs(self, asked: Iterable[Question]) -> Generator[list[Score], None, None]:
+    def outputs(self, questions: Iterable[Question]) -> Generator[list[Score], None, None]:
         """As LlamaReranker.outputs."""
         call = object()
 
         def work(context: DecoderContext, pack: Pack) -> list[Output]:
             return context.last_outputs(pack, self._head.read, call)
 
-        coming = self.lanes.packs(self._sequences(asked))
+        coming = self.lanes.packs(self._sequences(questions))
         with closing(self.lanes.run(coming, work)) as done:
             for outputs in done:
                 yield [Score(self._head.score(values), tokens) for values, tokens in outputs]
 
-    def _sequences(self, asked: Iterable[Question]) -> Iterator[Prefixed]:
+    def _sequences(self, questions: Iterable[Question]) -> Iterator[Prefixed]:
         prefixes: dict[tuple[str, str | None], Prefix] = {}
-        for query, text, instruction in asked:
+        for query, text, instruction in questions:
             if (query, instruction) not in prefixes:
                 if len(prefixes) >= MOST_PREFIXES:
                     del prefixes[next(iter(prefixes))]
@@ -172,12 +172,12 @@ class PromptReranker:
     def _question(self, query: str, instruction: str | None, most: int) -> list[int]:
         """The ids of the question; one that leaves the document no room is cut, the template
         around it never."""
-        said, end = prompts.rerank_question(clean(query), clean(instruction or "") or None)
-        whole = self._model.tokens(said + end)  # at once: a query's last newline may join the end
+        start, end = prompts.rerank_question(clean(query), clean(instruction or "") or None)
+        whole = self._model.tokens(start + end)  # at once: a query's last newline may join the end
         if len(whole) <= most:
             return whole
         closing = self._model.tokens(end)
-        return self._model.tokens(said)[: most - len(closing)] + closing
+        return self._model.tokens(start)[: most - len(closing)] + closing
 
     def close(self) -> None:
         """Free the contexts."""
@@ -198,7 +198,7 @@ class PairReranker:
         self.lanes: Lanes[EncoderContext] = Lanes(model, make)
         self._limit = min(MAX_TOKENS, model.file.context_length)
 
-    def outputs(self, asked: Iterable[Question]) -> Generator[list[Score], None, None]:
+    def outputs(self, questions: Iterable[Question]) -> Generator[list[Score], None, None]:
         """As LlamaReranker.outputs."""
         head = self._head
         size = 1 if head is None else head.dims
@@ -206,7 +206,7 @@ class PairReranker:
         def work(context: EncoderContext, pack: Pack) -> list[Output]:
             return context.pooled_outputs(pack, size)
 
-        coming = self.lanes.packs(self._sequences(asked))
+        coming = self.lanes.packs(self._sequences(questions))
         with closing(self.lanes.run(coming, work)) as done:
             for outputs in done:
                 yield [
@@ -214,11 +214,11 @@ class PairReranker:
                     for values, tokens in outputs
                 ]
 
-    def _sequences(self, asked: Iterable[Question]) -> Iterator[Prefixed]:
+    def _sequences(self, questions: Iterable[Question]) -> Iterator[Prefixed]:
         last, query = "", self._model.tokens("")
-        for said, text, _ in asked:
-            if said != last:
-                last, query = said, self._model.tokens(clean(said))
+        for own_query, text, _ in questions:
+            if own_query != last:
+                last, query = own_query, self._model.tokens(clean(own_query))
             yield (), self._frame.pair(query, self._model.tokens(clean(text)), self._limit)
 
     def _p_yes(self, logit: float) -> float:
@@ -274,11 +274,11 @@ class LlamaReranker:
         if instruction and not self.takes_instruction:
             raise InputError(f"{self._model.file.path} takes no instruction (--instruct)")
 
-    def outputs(self, asked: Iterable[Question]) -> Generator[list[Score], None, None]:
+    def outputs(self, questions: Iterable[Question]) -> Generator[list[Score], None, None]:
         """Yield the answers to questions, which may differ in all they say, in order, pack by pack.
         The next questions are asked for while packs are computed."""
         self._model.require_open()
-        yield from self._ranker.outputs(asked)
+        yield from self._ranker.outputs(questions)
 
     def close(self) -> None:
         """Free the model."""

@@ -112,8 +112,8 @@ def _vocabulary(metadata: Mapping[str, Any], own: Mapping[str, Any], contents: C
     kind, count = arrays.get("tokenizer.ggml.tokens", (STRING, 0))
     if kind != STRING:
         raise ValueError("its tokens are not strings")
-    for name, wanted in _PER_TOKEN.items():
-        if arrays.get(f"tokenizer.ggml.{name}", (wanted, count)) != (wanted, count):
+    for name, kinds in _PER_TOKEN.items():
+        if arrays.get(f"tokenizer.ggml.{name}", (kinds, count)) != (kinds, count):
             raise ValueError(f"its {name} do not match its {count} tokens")
     if arrays.get("tokenizer.ggml.merges", (STRING, 0))[0] != STRING:
         raise ValueError("its merges are not strings")

@@ -31,9 +31,9 @@ class TypedInputs:
         begins = np.flatnonzero(np.diff(owners, prepend=-1))
         lengths = np.diff(begins, append=len(tokens))
         of_second = seen > seen[begins].repeat(lengths)
-        found = _rows(self._file, "token_embd.weight", tokens)  # indexing copies them
-        found[of_second] += self._more
-        return found
+        rows = _rows(self._file, "token_embd.weight", tokens)  # indexing copies them
+        rows[of_second] += self._more
+        return rows
 
 
 def typed_inputs(file: ModelFile, separator: int) -> TypedInputs | None:
@@ -44,20 +44,20 @@ def typed_inputs(file: ModelFile, separator: int) -> TypedInputs | None:
     return TypedInputs(file, separator) if typed else None
 
 
-def _rows(file: ModelFile, name: str, wanted: NDArray[np.integer]) -> NDArray[np.float32]:
+def _rows(file: ModelFile, name: str, numbers: NDArray[np.integer]) -> NDArray[np.float32]:
     """Rows of a matrix of the file, as float32, of shape (count, dims)."""
     kind, shape, start = file.tensors[name]
     dims, rows = shape
     if kind in _FLOATS:
         table = np.memmap(file.path, _FLOATS[kind], "r", start, (rows, dims))
-        return np.asarray(table[wanted], dtype=np.float32)
+        return np.asarray(table[numbers], dtype=np.float32)
     import gguf
 
     try:
         stored = gguf.GGMLQuantizationType(kind)
         block, size = gguf.GGML_QUANT_SIZES[stored]
         packed = np.memmap(file.path, np.uint8, "r", start, (rows, dims // block * size))
-        return np.asarray(gguf.quants.dequantize(packed[wanted], stored), dtype=np.float32)
+        return np.asarray(gguf.quants.dequantize(packed[numbers], stored), dtype=np.float32)
     except (NotImplementedError, ValueError, KeyError) as error:
         raise ModelError(
             f"{file.path} stores its tokens' vectors in a type that can't be read here ({error})",

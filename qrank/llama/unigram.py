@@ -53,9 +53,9 @@ class Unigram:
         return list(chain.from_iterable(map(self._word, text.split())))
 
     def _word(self, word: str) -> list[int]:
-        known = self._known.get(word)
-        if known is not None:
-            return known
+        tokens = self._known.get(word)
+        if tokens is not None:
+            return tokens
         marked = word if word.startswith(SPACE) else SPACE + word
         parts = _WORD.findall(marked) if SPACE in word else [marked]
         ids = list(chain.from_iterable(map(self._segmented, parts)))

@@ -36,5 +36,5 @@ def readable(text: str, name: str) -> str:
 
 @cache
 def _function(markup: str) -> Callable[[str], str]:
-    found: Callable[[str], str] = import_module(f"qrank.markup.{markup}").readable
-    return found
+    function: Callable[[str], str] = import_module(f"qrank.markup.{markup}").readable
+    return function

@@ -72,31 +72,31 @@ class _Scan:
         first = _ENDS.search(self._text)
         if first and first[1] == "end":  # the chunk begins within a listing
             self._raw(first.start(), hidden=first[2] == "comment")
-        while found := _TOKEN.search(self._text, self._at):
-            self._out.append(self._text[self._at : found.start()])
-            self._at = found.end()
-            self._token(found)
+        while match := _TOKEN.search(self._text, self._at):
+            self._out.append(self._text[self._at : match.start()])
+            self._at = match.end()
+            self._token(match)
         self._out.append(self._text[self._at :])
         made = "".join(self._out)
         return _JOINED_WORD.sub(_line_end_after, made) if _JOINED in made else made
 
-    def _token(self, found: re.Match[str]) -> None:
-        token = found[0]
-        if found[1]:
-            self._command(found[1], found.start(), bool(found[2]))
+    def _token(self, match: re.Match[str]) -> None:
+        token = match[0]
+        if match[1]:
+            self._command(match[1], match.start(), bool(match[2]))
         elif token[0] == "%":
-            self._comment(found.start())
+            self._comment(match.start())
         elif token[0] == "\\":
             self._sign(token)
         elif token == "{":
-            if self._text[found.start() - 1 : found.start()] == "}":
+            if self._text[match.start() - 1 : match.start()] == "}":
                 self._out.append(" ")
-            self._groups.append(self._apart == found.start())
+            self._groups.append(self._apart == match.start())
         elif token == "}":
             if self._groups and self._groups.pop():
                 self._out.append(" ")
         elif token[0] == '"':
-            self._shorthand(token, found.start())
+            self._shorthand(token, match.start())
         elif token in ("``", "''"):
             self._out.append("“" if token == "``" else "”")
         elif token in ("~", "&", "$$"):
@@ -127,16 +127,16 @@ class _Scan:
 
     def _accent(self, mark: str) -> bool:
         """Put an accent on the letter that follows; False when none does."""
-        found = _ACCENTED.match(self._text, self._at)
-        if not found:
+        match = _ACCENTED.match(self._text, self._at)
+        if not match:
             return False
-        letter = (found[1] or found[3] or found[4] or "").lstrip("\\")
-        if not letter and found[2]:
+        letter = (match[1] or match[3] or match[4] or "").lstrip("\\")
+        if not letter and match[2]:
             return True  # not a letter's
-        self._at = found.end()
+        self._at = match.end()
         if not letter:
             return False
-        self._out.append(unicodedata.normalize("NFC", letter + mark) + (found[2] or ""))
+        self._out.append(unicodedata.normalize("NFC", letter + mark) + (match[2] or ""))
         return True
 
     def _shorthand(self, token: str, start: int) -> None:
@@ -219,18 +219,18 @@ class _Scan:
 
     def _options(self, *, keep: bool) -> int:
         """Pass over what is in brackets, unless it is text; returns where it ends."""
-        found = _OPTIONS.match(self._text, self._at)
-        if not found:
+        match = _OPTIONS.match(self._text, self._at)
+        if not match:
             return self._at
-        if not keep or "=" in found[1]:
-            self._at = found.end()
-        return found.end()
+        if not keep or "=" in match[1]:
+            self._at = match.end()
+        return match.end()
 
     def _drop(self, count: int) -> None:
         """Pass over the arguments that are no text."""
         for _ in range(count):
-            if found := _ARGUMENT.match(self._text, self._at):
-                self._keep_lines(self._at, found.end())
+            if match := _ARGUMENT.match(self._text, self._at):
+                self._keep_lines(self._at, match.end())
 
     def _keep_lines(self, start: int, end: int) -> None:
         """What is there goes, but for its line ends."""
@@ -238,11 +238,11 @@ class _Scan:
         self._at = end
 
     def _environment(self, what: str) -> None:
-        found = _ENVIRONMENT.match(self._text, self._at)
+        match = _ENVIRONMENT.match(self._text, self._at)
         self._out.append(" ")
-        if not found:
+        if not match:
             return
-        self._at, name = found.end(), found[1]
+        self._at, name = match.end(), match[1]
         if what == "end":
             return
         if name in NAMED_ENVIRONMENTS:
@@ -275,9 +275,9 @@ class _Scan:
             self._at += 1
 
     def _address(self) -> None:
-        if found := _ARGUMENT.match(self._text, self._at):
-            self._out.append(f" {found[1]} ")
-            self._at = found.end()
+        if match := _ARGUMENT.match(self._text, self._at):
+            self._out.append(f" {match[1]} ")
+            self._at = match.end()
 
     def _skip_to_fi(self) -> None:
         end = -1 if self._no_fi else self._text.find("\\fi", self._at)

@@ -28,7 +28,7 @@ def readable(text: str) -> str:
     return _ENTITY.sub(_letter, text) if "\\" in text else text
 
 
-def _letter(found: re.Match[str]) -> str:
+def _letter(match: re.Match[str]) -> str:
     """An accented letter's name as the letter; other names are words as they are."""
-    code = name2codepoint.get(found[1], 0)
-    return chr(code) if 0xC0 <= code < 0x250 else found[0]
+    code = name2codepoint.get(match[1], 0)
+    return chr(code) if 0xC0 <= code < 0x250 else match[0]

@@ -66,7 +66,7 @@ def long_data(text: str) -> list[tuple[int, int]]:
     """Where the long base64 data of a text are, with the brackets or quotes around each."""
     if ";base64," not in text:
         return []
-    found = []
+    spans = []
     for match in _DATA.finditer(text):
         start, end = match.span()
         if end - start >= LONG_DATA:
@@ -74,5 +74,5 @@ def long_data(text: str) -> list[tuple[int, int]]:
                 start -= 1
             while text[end : end + 1] in tuple(")>\"'"):
                 end += 1
-            found.append((start, end))
-    return found
+            spans.append((start, end))
+    return spans

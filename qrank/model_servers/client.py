@@ -88,8 +88,8 @@ class Server:
                 if answer.status_code not in AGAIN:
                     return self._read(answer, data, path)
                 problem = f"status {answer.status_code}"
-                said = answer.headers.get("retry-after", "")
-                wait = float(said) if said.isdecimal() else wait
+                seconds = answer.headers.get("retry-after", "")
+                wait = float(seconds) if seconds.isdecimal() else wait
             if attempt + 1 < tries:
                 time.sleep(min(MOST_WAIT, wait))
         raise ServerError(
@@ -125,8 +125,8 @@ class Server:
                 hint="if that is right, use that URL",
             )
         if status >= 400:
-            said = " ".join(data.decode("utf-8", "replace").split())[:200]
-            raise ServerError(f"{self.url}{path} answers {status}: {said}", status=status)
+            text = " ".join(data.decode("utf-8", "replace").split())[:200]
+            raise ServerError(f"{self.url}{path} answers {status}: {text}", status=status)
         try:
             return json.loads(data)
         except (ValueError, RecursionError) as error:

@@ -32,10 +32,10 @@ def _in_keyring(host: str) -> str | None:
     except ImportError:
         return None
     try:
-        found = keyring.get_password(SERVICE, host)
+        key = keyring.get_password(SERVICE, host)
     except Exception:  # no backend, or a locked one: as good as no key
         return None
-    return str(found) if found else None
+    return str(key) if key else None
 
 
 INDEX_VARIABLE = "QRANK_INDEX_KEY"

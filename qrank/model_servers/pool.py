@@ -20,21 +20,21 @@ log = logging.getLogger("qrank")
 def reachable(servers: Iterable[Server], connect: Callable[[Server], None]) -> list[Server]:
     """The servers that connect gets an answer from. One that does not answer is skipped with a
     warning when there are others; what one answers wrongly is raised."""
-    found: list[Server] = []
+    servers_up: list[Server] = []
     silent: list[ServerError] = []
     for server in servers:
         try:
             connect(server)
-            found.append(server)
+            servers_up.append(server)
         except ServerError as error:
             if error.status_code is not None:
                 raise
             silent.append(error)
-    if not found:
+    if not servers_up:
         raise silent[0]
     for gone in silent:
         log.warning("%s; continuing with the other servers", gone)
-    return found
+    return servers_up
 
 
 def spread(
@@ -98,22 +98,22 @@ def _in_order(
     """Hand out tasks, most of them ahead of what was yielded; yield the answers in order."""
     source = enumerate(tasks)
     done: dict[int, R] = {}
-    given = wanted = 0
+    given = next_number = 0
     exhausted = False
     while True:
-        while not exhausted and given - wanted < most:
+        while not exhausted and given - next_number < most:
             following = next(source, None)
             if following is None:
                 exhausted = True
             else:
                 waiting.put(following)
                 given += 1
-        if wanted == given:
+        if next_number == given:
             return
-        while wanted not in done:
+        while next_number not in done:
             place, _, answer, error = answers.get()
             if error is not None:
                 raise error if isinstance(error, QrankError) else RuntimeError(str(error))
             done[place] = answer  # type: ignore[assignment]
-        yield done.pop(wanted)
-        wanted += 1
+        yield done.pop(next_number)
+        next_number += 1

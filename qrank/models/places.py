@@ -61,13 +61,13 @@ def split_source(source: str) -> tuple[str, str]:
 def find(source: str, size: int | None = None, sha256: str | None = None) -> Found | None:
     """The file that source names, wherever it lies. In other tools' stores one of another size is
     not it; what the user put into qrank's own folder is taken as it is."""
-    for found in _candidates(source, sha256):
+    for file in _candidates(source, sha256):
         try:
-            held = found.path.stat().st_size
+            file_size = file.path.stat().st_size
         except OSError:
             continue
-        if found.path.is_file() and (found.owner == OWN or held == (size or held)):
-            return found
+        if file.path.is_file() and (file.owner == OWN or file_size == (size or file_size)):
+            return file
     return None
 
 

@@ -51,13 +51,13 @@ def _modules(listing: Path) -> list[tuple[str, str]]:
     if not listing.is_file():
         return []
     try:
-        found = [
+        modules = [
             (str(module["type"]).rpartition(".")[2], str(module["path"]))
             for module in json.loads(listing.read_text("utf-8"))
         ]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ModelError(f"{listing} is not valid: {error}", hint="pull it again") from error
-    named = [(kind, path) for kind, path in found if path]
+    named = [(kind, path) for kind, path in modules if path]
     if not all(_PATH.fullmatch(path) for _, path in named):
         raise ModelError(f"{listing} names folders that a model does not have")
     return [(kind, path) for kind, path in named if kind != "Normalize"]

@@ -112,7 +112,7 @@ class Entry:
         if self.bundled or self.package or self.repository:
             path = _HERE / self.bundled if self.bundled else self.made
             return Found(path, places.OWN) if path.is_file() else None
-        return next((found for file in self.files if (found := file.find())), None)
+        return next((place for file in self.files if (place := file.find())), None)
 
     @property
     def made(self) -> Path:
@@ -153,15 +153,15 @@ class Registry:
 
         Raises InputError when a config file has an entry that makes no sense.
         """
-        known = {
+        aliases = {
             (role, line["alias"]): _entry(role, line, PACKAGED)
             for role in Role
             for line in _packaged()[role]
         }
         for role in Role:
             for line, origin in self._settings.models.get(role.value, ()):
-                known[role, str(line.get("alias"))] = _entry(role, line, str(origin))
-        return tuple(sorted(known.values(), key=lambda e: list(Role).index(e.role)))
+                aliases[role, str(line.get("alias"))] = _entry(role, line, str(origin))
+        return tuple(sorted(aliases.values(), key=lambda e: list(Role).index(e.role)))
 
     def of_role(self, role: Role) -> list[Entry]:
         """The entries of a role."""
@@ -192,9 +192,9 @@ class Registry:
 
         Raises ModelError for a name that means nothing.
         """
-        known = self.of_role(role)
+        entries = self.of_role(role)
         alias, _, quantization = name.partition(":")
-        for entry in known:
+        for entry in entries:
             if name == entry.alias:
                 return entry
             for file in entry.files:
@@ -210,8 +210,8 @@ class Registry:
             raise ModelError(f"{name} names no file", hint="write hf:OWNER/REPOSITORY/FILE.gguf")
         if name.endswith(".gguf") or "/" in name:
             return None
-        choices = ", ".join(entry.alias for entry in known)
-        offered = [e for e in known if e.alias == alias]
+        choices = ", ".join(entry.alias for entry in entries)
+        offered = [e for e in entries if e.alias == alias]
         if offered:
             choices = ", ".join(f"{alias}:{f.quantization}" for e in offered for f in e.files)
         raise ModelError(
@@ -241,8 +241,8 @@ class Registry:
     def _same_file(self, role: Role, path: Path) -> Entry | None:
         """The entry whose file this is, by whatever path."""
         for entry in self.of_role(role):
-            found = entry.find()
-            if found and found.path.samefile(path):
+            place = entry.find()
+            if place and place.path.samefile(path):
                 return entry
         return None
 
@@ -251,17 +251,17 @@ class Registry:
             raise ModelError(f"{entry.alias} can't be run: {entry.unsupported}")
         if entry.server:
             return ModelChoice(name, None, entry, self._settings.api_key)
-        found = entry.find()
-        if found is None:
+        place = entry.find()
+        if place is None:
             raise ModelError(
                 f"the {entry.role} {name} is not installed", hint=how_to_install(entry, name)
             )
-        return ModelChoice(name, found.path, entry)
+        return ModelChoice(name, place.path, entry)
 
     def best_installed(self, role: Role) -> Entry | None:
         """The model that `auto` takes."""
-        known = [e for e in self.of_role(role) if e.preference >= 0 and e.installed]
-        return max(known, key=lambda e: e.preference, default=None)
+        candidates = [e for e in self.of_role(role) if e.preference >= 0 and e.installed]
+        return max(candidates, key=lambda e: e.preference, default=None)
 
     def better_than(self, entry: Entry) -> Entry | None:
         """A model that `auto` would prefer to one: the best that is installed, else for a bundled
@@ -296,12 +296,12 @@ def _entry(role: Role, line: Mapping[str, Any], origin: str) -> Entry:
     try:
         unknown = table.keys() - _FIELDS - (_PACKAGED_ONLY if origin == PACKAGED else set())
         if not isinstance(alias, str) or not alias or unknown:
-            known = ", ".join(sorted(_FIELDS | {"source"}))
+            fields = ", ".join(sorted(_FIELDS | {"source"}))
             raise InputError(
                 f"{origin}: a model has {'no such fields: ' + ', '.join(sorted(unknown))}"
                 if unknown
                 else f"{origin}: a model has no alias",
-                hint=f"its fields are {known}",
+                hint=f"its fields are {fields}",
             )
         table["files"] = tuple(File(**file) for file in table.get("files", ()))
         table["not_behind"] = tuple(table.get("not_behind", ()))

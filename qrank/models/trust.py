@@ -15,10 +15,10 @@ from qrank.urls import parse_all
 
 def remember(entry: Entry) -> None:
     """Note that the user named an entry's servers."""
-    known, new = _known(), _hosts(entry)
-    if new <= known:
+    before, new = _known(), _hosts(entry)
+    if new <= before:
         return
-    files.write_text(_notes(), json.dumps(sorted(known | new)))
+    files.write_text(_notes(), json.dumps(sorted(before | new)))
 
 
 def require(entry: Entry) -> None:

@@ -44,10 +44,10 @@ def build_filter(
     require_type("until", until, datetime, NoneType)
     paths = [] if path is None else [each for each in text_list("path", path) if each]
     names = text_list("types", types)
-    asked = text_list("where", where)
+    texts = text_list("where", where)
     conditions: tuple[Condition, ...] = ()
-    if asked and store:
-        conditions = parsed(store, asked)
+    if texts and store:
+        conditions = parsed(store, texts)
     if store and (links_to or linked_from):
         conditions += _linked(store, links_to, linked_from)
     if len(paths) > 1:
@@ -70,15 +70,15 @@ def _linked(store: Store, to: str | None, by: str | None) -> tuple[Condition, ..
     from qrank.searching.places.links import Graph
 
     graph = Graph(store)
-    found: list[set[str]] = []
+    targets: list[set[str]] = []
     if to:
-        found.append(graph.sources(graph.location(to)))
+        targets.append(graph.sources(graph.location(to)))
     if by:
-        found.append({link.to for link in graph.outgoing(graph.location(by)) if link.to})
+        targets.append({link.to for link in graph.outgoing(graph.location(by)) if link.to})
     nothing = FileTest(column="path", text="\0")
     return tuple(
         Condition(tuple(FileTest(names=(path,)) for path in sorted(paths)) or (nothing,))
-        for paths in found
+        for paths in targets
     )
 
 

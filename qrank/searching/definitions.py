@@ -83,10 +83,10 @@ def _is_definition(line: str, name: str, follows: str = "") -> bool:
         return True
     if re.match(rf"(?:export\s+)?{own}\s*(?::[^=]*)?=(?!=)", line):
         return True
-    before, found, after = line.partition(name)
+    before, middle, after = line.partition(name)
     words = before.split()
     return bool(
-        found
+        middle
         and words
         and words[0] not in ("return", "await", "new", "throw", "else", "yield", "case", "not")
         and re.fullmatch(r"[\w\s<>\[\],*&:~]+[\s*&:]", before)

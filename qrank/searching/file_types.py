@@ -26,21 +26,21 @@ def suffixes_of(types: Sequence[str], *, families: bool = True) -> tuple[str, ..
     >>> suffixes_of(["mail"]), suffixes_of(["text"], families=False)
     (('.eml', '.emlx', '.mbox', '.mbx', '.msg'), ('.text',))
     """
-    known = formats() if families else {}
-    suffixes = [suffix for name in types for suffix in known.get(name.lower(), [name])]
+    by_name = formats() if families else {}
+    suffixes = [suffix for name in types for suffix in by_name.get(name.lower(), [name])]
     return tuple(dict.fromkeys("." + suffix.lstrip(".") for suffix in suffixes))
 
 
 def known_type(name: str) -> bool:
     """Whether a name is that of a format, of a family of them, or a suffix that one has."""
-    known = formats()
+    by_name = formats()
     suffix = name.lower().lstrip(".")
-    return suffix in known or any(suffix in suffixes for suffixes in known.values())
+    return suffix in by_name or any(suffix in suffixes for suffixes in by_name.values())
 
 
 def formats() -> dict[str, list[str]]:
     """The names of formats and families of them, each with its suffixes."""
     from qrank.ingest.extract import FORMATS  # 20 ms that most searches need not wait
 
-    known = {one.name: one.suffixes.split() for one in FORMATS}
-    return known | {name: suffixes.split() for name, suffixes in FAMILIES.items()}
+    result = {one.name: one.suffixes.split() for one in FORMATS}
+    return result | {name: suffixes.split() for name, suffixes in FAMILIES.items()}

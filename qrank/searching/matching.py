@@ -31,13 +31,13 @@ class Matcher:
 
     def __call__(self, text: str) -> list[Span]:
         """The spans, in characters, of all that is found; none when one of them is not there."""
-        found: list[Span] = []
+        all_spans: list[Span] = []
         for finder in self._finders:
             spans = list(finder(text))
             if not spans:
                 return []
-            found += spans
-        return sorted(set(found))
+            all_spans += spans
+        return sorted(set(all_spans))
 
 
 def matcher(patterns: Sequence[str], literals: Sequence[str]) -> Matcher | None:
@@ -57,9 +57,9 @@ def _regex(pattern: str) -> Callable[[str], Iterator[Span]]:
     try:
         compiled: Any = re2.compile(f"(?m){pattern}", options)
     except re2.error as error:
-        said = error.args[0].decode() if isinstance(error.args[0], bytes) else str(error)
+        reason = error.args[0].decode() if isinstance(error.args[0], bytes) else str(error)
         raise InputError(
-            f"--regex {pattern!r} is no regular expression: {said}",
+            f"--regex {pattern!r} is no regular expression: {reason}",
             hint="RE2's are understood, without backreferences and lookaround; -F takes plain text",
         ) from None
 

@@ -132,8 +132,8 @@ def _copies(result: Result) -> list[Copy]:
 
 def total(seconds: Iterable[float | None]) -> float | None:
     """All seconds; None where there are none."""
-    told = [value for value in seconds if value is not None]
-    return sum(told) if told else None
+    known_seconds = [value for value in seconds if value is not None]
+    return sum(known_seconds) if known_seconds else None
 
 
 def _fused(results: list[Result], queries: int) -> Result:

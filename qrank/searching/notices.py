@@ -45,11 +45,11 @@ def notices(
     unfinished = _unfinished(store, answer)
     excluded = [_exclusion(answer.query)] if of_query and not answer.parts else []
     if answer.results:
-        found = [unfinished or _why_weak(store, answer), *excluded]
+        result = [unfinished or _why_weak(store, answer), *excluded]
     else:
         why = _why_nothing(store, answer, filter, min_score, of_query=of_query)
-        found = [why, unfinished, *excluded]
-    return [notice for notice in found if notice]
+        result = [why, unfinished, *excluded]
+    return [notice for notice in result if notice]
 
 
 def _exclusion(query: str) -> str:
@@ -174,9 +174,9 @@ def _no_file(store: Store, status: Mapping[str, Any], filter: FilterOptions) -> 
         named = path if isinstance(path, str) else " or ".join(path)
         return f"no indexed file matches --path {named}"
     if types and not store.count_chunks(build_filter(types=types)):
-        known = ", ".join(sorted(formats()))
+        every = ", ".join(sorted(formats()))
         return (
-            f"no indexed file is of type {' or '.join(types)}; --type takes {known}, and suffixes"
+            f"no indexed file is of type {' or '.join(types)}; --type takes {every}, and suffixes"
         )
     if since and not store.count_chunks(build_filter(since=since)):
         return f"no indexed file is dated {_shown(since)} or later (--since)"

@@ -39,12 +39,12 @@ class Promise:
         self._read = 0  # bytes
         self._started = 0.0
 
-    def fitting(self, known: Collection[int]) -> int:
-        """How many of the first candidates can be read in time: all where no rate is known. known:
+    def fitting(self, cached: Collection[int]) -> int:
+        """How many of the first candidates can be read in time: all where no rate is known. cached:
         those whose answer is cached."""
         room = (self._end - time.monotonic() - self._load) * self._rate
         for place, size in enumerate(self._sizes):
-            room -= 0 if place in known else size
+            room -= 0 if place in cached else size
             if self._rate and room < 0:
                 return place
         return len(self._sizes)

@@ -132,17 +132,21 @@ def _parts(query: str, fields: Fields | None) -> re.Pattern[str]:
     """What finds the parts of a query: with the names of those fields that it may ask for."""
     if fields is None or ":" not in query:
         return _PART
-    names = {found[1].casefold() for found in _NAME.finditer(query)} - {"title"}
-    held = [re.escape(name) for name in sorted(names) if name in fields]
-    return re.compile(_SYNTAX.replace("NAMES", "|".join(held)), _FLAGS) if held else _PART
+    names = {match[1].casefold() for match in _NAME.finditer(query)} - {"title"}
+    fields_used = [re.escape(name) for name in sorted(names) if name in fields]
+    return (
+        re.compile(_SYNTAX.replace("NAMES", "|".join(fields_used)), _FLAGS)
+        if fields_used
+        else _PART
+    )
 
 
 def _first(terms: list[str]) -> list[str]:
     """The first different ones, as often as they are there: a query may be a whole document."""
     if len(terms) <= MOST_TERMS:
         return terms
-    kept = set(list(dict.fromkeys(terms))[:MOST_TERMS])
-    return [term for term in terms if term in kept]
+    first = set(list(dict.fromkeys(terms))[:MOST_TERMS])
+    return [term for term in terms if term in first]
 
 
 def _phrase(words: str, languages: Sequence[str], *, title: bool) -> Phrase | None:

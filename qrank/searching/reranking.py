@@ -42,14 +42,14 @@ def reranked(
     if query.rerank_weight is not None:
         share = query.rerank_weight
     texts = [_model_text(c.chunk) for c in head]
-    kept = cache if query.cached else None
+    score_cache = cache if query.cached else None
     use, promise = rerank.use, None
     if query.answer_seconds is not None:
         sizes = [len(text.encode("utf-8", "replace")) for text in texts]
         seconds = query.answer_seconds - clock.seconds
         promise = Promise(cache, rerank.sha256, seconds, sizes)
-        _, known = next(relevance(kept, rerank.sha256, plain, texts, use))
-        fitting = promise.fitting(known)
+        _, from_cache = next(relevance(score_cache, rerank.sha256, plain, texts, use))
+        fitting = promise.fitting(from_cache)
         if not promise.enough(fitting):
             answer.promised, answer.needed = query.answer_seconds, promise.needed()
             return candidates
@@ -66,7 +66,7 @@ def reranked(
         answer.reranked = len(done)
         return done + [c for c in head if not c.scores.rerank] + tail
 
-    with closing(relevance(kept, rerank.sha256, plain, texts, use)) as batches:
+    with closing(relevance(score_cache, rerank.sha256, plain, texts, use)) as batches:
         for cached, scores in batches:
             for i, p_yes in scores.items():
                 head[i].final = blend((before[i] - low) / span, p_yes, share)

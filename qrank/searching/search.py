@@ -157,58 +157,59 @@ def search(
             rerank=rerank,
             seconds=query.answer_seconds,
         )
-    found = _matching(store, models.cache, query, parsed, semantic, answer, clock, folding)
-    own = _with_phrases(store, parsed, found)
-    found = by_rules(found, own)
-    answer.candidates = len(found)
+    matching = _matching(store, models.cache, query, parsed, semantic, answer, clock, folding)
+    own = _with_phrases(store, parsed, matching)
+    matching = by_rules(matching, own)
+    answer.candidates = len(matching)
     kind = "fused" if query.mode is Mode.hybrid else query.mode.value
     if query.mode is Mode.hybrid:
-        for rank, candidate in enumerate(found, 1):
+        for rank, candidate in enumerate(matching, 1):
             candidate.scores.fused = StageScore(rank, candidate.final)
 
-    reranker = models.reranker() if rerank and found else None
+    reranker = models.reranker() if rerank and matching else None
     # An engine's BM25 is another than the one that the weights were learnt of.
-    known = query.calibrated and query.mode is Mode.hybrid and isinstance(store.path, Path)
-    odds = odds_for(semantic, reranker) if known else None
+    calibrating = query.calibrated and query.mode is Mode.hybrid and isinstance(store.path, Path)
+    odds = odds_for(semantic, reranker) if calibrating else None
     chunks = store.count_chunks(EVERYTHING) if odds else 0
     if chunks < FEWEST:
         odds = None
 
-    def settle(found: list[Candidate]) -> None:
+    def settle(candidates: list[Candidate]) -> None:
         if odds:
-            calibrate(found, odds, len({*parsed.terms, *parsed.prefixes}), chunks)
+            calibrate(candidates, odds, len({*parsed.terms, *parsed.prefixes}), chunks)
         elif query.min_score is not None and answer.reranked:
-            found = found[: answer.reranked]  # a threshold on relevance says nothing of a fused one
-        found = select(found, query, folding)
+            # A threshold on relevance says nothing of a fused score.
+            candidates = candidates[: answer.reranked]
+        candidates = select(candidates, query, folding)
         first = 1 + query.offset
         ranked = [
             result_of(rank, each, kind, terms, query.matcher)
-            for rank, each in enumerate(found, first)
+            for rank, each in enumerate(candidates, first)
         ]
         answer.results = in_sort(ranked, query.sort)
         answer.timings_ms = clock.total()
 
-    def ordered(found: list[Candidate]) -> list[Candidate]:
+    def ordered(candidates: list[Candidate]) -> list[Candidate]:
         count = answer.reranked
-        return by_rules(sorted(found[:count], key=in_order) + found[count:], own)
+        return by_rules(sorted(candidates[:count], key=in_order) + candidates[count:], own)
 
     draft: Callable[[Answer], None] | None = getattr(progress, "draft", None)
 
-    def show(found: list[Candidate]) -> None:
+    def show(candidates: list[Candidate]) -> None:
         if draft:
-            settle(ordered([replace(c, scores=replace(c.scores)) for c in found]))
+            settle(ordered([replace(c, scores=replace(c.scores)) for c in candidates]))
             draft(answer)
 
     if reranker:
         from qrank.searching.reranking import reranked
 
-        with clock.stage("rerank", min(query.candidates, len(found))):
-            show(found)
-            found = reranked(
-                models.cache, found, query, parsed.for_models, reranker, answer, clock, show
+        with clock.stage("rerank", min(query.candidates, len(matching))):
+            show(matching)
+            matching = reranked(
+                models.cache, matching, query, parsed.for_models, reranker, answer, clock, show
             )
-            found = ordered(found)
-    settle(found)
+            matching = ordered(matching)
+    settle(matching)
     return answer
 
 
@@ -217,19 +218,19 @@ def _listed(store: Store, query: Query, filter: Filter) -> Answer:
     query's limit: an answer without a ranking."""
     answer = Answer(query.text, Mode.bm25.value, {"embed": None, "rerank": None}, [])
     ids = store.ids_in_order(filter)
-    wanted = query.limit + query.offset
-    found: dict[tuple[str, int, int], Candidate] = {}  # one that is in two collections once
+    most = query.limit + query.offset
+    by_text: dict[tuple[str, int, int], Candidate] = {}  # one that is in two collections once
     for at in range(0, len(ids), READ_AT_ONCE):
         part = ids[at : at + READ_AT_ONCE]
         chunks = store.chunks(part)
         for stored in (chunks[i] for i in part if i in chunks):
             place = (stored.location, stored.chunk.start_byte, stored.chunk.end_byte)
             if query.matcher is None or query.matcher(stored.chunk.text):
-                found.setdefault(place, Candidate(stored, Scores(), 1.0))
-        if len(found) >= wanted and query.per_file is None:
+                by_text.setdefault(place, Candidate(stored, Scores(), 1.0))
+        if len(by_text) >= most and query.per_file is None:
             break
-    answer.candidates = len(found)
-    chosen = select([*found.values()], query)
+    answer.candidates = len(by_text)
+    chosen = select([*by_text.values()], query)
     results = [
         result_of(rank, each, "match", matcher=query.matcher)
         for rank, each in enumerate(chosen, 1 + query.offset)
@@ -262,15 +263,15 @@ def _matching(
     takes to find as many as are wanted, near copies not counted."""
     seen, wider = -1, query
     while True:
-        found = _candidates(store, cache, wider, parsed, semantic, answer, clock)
-        found = distinct(sorted(found, key=in_order))
+        candidates = _candidates(store, cache, wider, parsed, semantic, answer, clock)
+        candidates = distinct(sorted(candidates, key=in_order))
         matcher = query.matcher
-        matching = [c for c in found if matcher is None or matcher(c.chunk.chunk.text)]
-        kept = len(folding.groups(matching, chunk_of)) if folding else len(matching)
-        enough = kept >= query.limit + query.offset or len(found) == seen
-        if enough or kept == len(found):
+        matching = [c for c in candidates if matcher is None or matcher(c.chunk.chunk.text)]
+        count = len(folding.groups(matching, chunk_of)) if folding else len(matching)
+        enough = count >= query.limit + query.offset or len(candidates) == seen
+        if enough or count == len(candidates):
             return matching
-        seen = len(found)
+        seen = len(candidates)
         wider = replace(wider, limit=WIDER * max(DEPTH, wider.limit))
 
 
@@ -321,13 +322,13 @@ def in_order(candidate: Candidate) -> tuple[float, str, int]:
     return (-candidate.final, candidate.chunk.location, candidate.chunk.chunk.start_byte)
 
 
-def by_rules(found: list[Candidate], own: Collection[int] | None) -> list[Candidate]:
+def by_rules(candidates: list[Candidate], own: Collection[int] | None) -> list[Candidate]:
     """Candidates in their order, but for two rules: chunks of documents that the query is the name
     of come first; chunks that have the query's phrases in their own text (own; None: there are no
     phrases) come before those that only have them in their title. No score rises down the list.
     """
-    named = [c for c in found if c.scores.named]
-    others = [c for c in found if not c.scores.named]
+    named = [c for c in candidates if c.scores.named]
+    others = [c for c in candidates if not c.scores.named]
     top = max((c.final for c in others), default=0.0)
     for candidate in named:
         candidate.final = max(candidate.final, top)
@@ -341,12 +342,14 @@ def by_rules(found: list[Candidate], own: Collection[int] | None) -> list[Candid
     return sorted(named, key=in_order) + others
 
 
-def _with_phrases(store: Store, parsed: ParsedQuery, found: list[Candidate]) -> set[int] | None:
+def _with_phrases(
+    store: Store, parsed: ParsedQuery, candidates: list[Candidate]
+) -> set[int] | None:
     """The candidates whose own text has all phrases of the query; None when it has no phrase."""
     phrases = [replace(phrase, own=True) for phrase in parsed.required if not phrase.title]
-    if not phrases or not found:
+    if not phrases or not candidates:
         return None
-    ids = [candidate.chunk.id for candidate in found]
+    ids = [candidate.chunk.id for candidate in candidates]
     return set(store.term_scores((), ids, filter=Filter(required=tuple(phrases))))
 
 
@@ -384,9 +387,9 @@ def _candidates(
     clock: Clock,
 ) -> list[Candidate]:
     """The candidates of the mode's stages with their fused score, in no order."""
-    wanted = query.limit + query.offset
-    wanted = wanted if query.per_file is None else wanted * PASSAGES_A_FILE
-    depth = max(DEPTH, wanted, query.candidates)
+    most = query.limit + query.offset
+    most = most if query.per_file is None else most * PASSAGES_A_FILE
+    depth = max(DEPTH, most, query.candidates)
     filter = _narrowed(query.filter, parsed)
     lexical: list[tuple[int, float]] = []
     lower: dict[int, float] = {}
@@ -468,8 +471,8 @@ def _named(store: Store, name: str, filter: Filter) -> dict[int, StoredChunk]:
     key = name_key(name.replace("\\", "/").rpartition("/")[2])
     if not key:
         return {}
-    found = store.chunks(store.named_chunks(key, filter, DEPTH))
-    return {i: chunk for i, chunk in found.items() if asks_for(name, chunk.location)}
+    chunks = store.chunks(store.named_chunks(key, filter, DEPTH))
+    return {i: chunk for i, chunk in chunks.items() if asks_for(name, chunk.location)}
 
 
 def _best_of_each(scores: Mapping[int, float], named: Mapping[int, StoredChunk]) -> set[int]:

@@ -67,10 +67,10 @@ def matches(text: str, terms: Collection[str]) -> list[tuple[int, int]]:
     >>> matches("Green teas, and tea", ["tea"])
     [(6, 10), (16, 19)]
     """
-    wanted = frozenset(terms)
-    if not wanted:
+    stems = frozenset(terms)
+    if not stems:
         return []
-    spans = [(start, end) for start, end, own in tokens(text) if wanted.intersection(own)]
+    spans = [(start, end) for start, end, own in tokens(text) if stems.intersection(own)]
     return list(dict.fromkeys(spans))
 
 
@@ -118,8 +118,8 @@ class Folding:
         return first.is_near(other) and self._asked(other) <= self._asked(first)
 
     def _asked(self, shape: Shape) -> frozenset[str]:
-        found = (term for _, _, own in tokens(" ".join(shape.text.words)) for term in own)
-        return self._terms.intersection(found)
+        terms = (term for _, _, own in tokens(" ".join(shape.text.words)) for term in own)
+        return self._terms.intersection(terms)
 
 
 def copy_of(stored: StoredChunk) -> Copy:

@@ -59,30 +59,28 @@ class Fields:
         key = field_name(name)
         return key in OF_FILE or bool(self._own(key))
 
-    def condition(self, asked: str) -> Condition:
+    def condition(self, text: str) -> Condition:
         """The condition for what a user asked. Raises InputError when it can't be understood."""
-        found = _OPERATOR.search(asked)
-        if not found or not asked[: found.start()].strip():
+        operator = _OPERATOR.search(text)
+        if not operator or not text[: operator.start()].strip():
             raise InputError(
-                f"--where {asked!r} is no condition",
+                f"--where {text!r} is no condition",
                 hint="write FIELD=VALUE, or another of != < <= > >= ~, or FIELD? (it exists)",
             )
-        name, sign = field_name(asked[: found.start()]), found[0].strip()
-        value = asked[found.end() :].strip()
+        name, sign = field_name(text[: operator.start()]), operator[0].strip()
+        value = text[operator.end() :].strip()
         own = self._own(name)
         if not own and name not in OF_FILE:
             raise InputError(f"there is no field {name!r}", hint=self._there_are())
         if sign == "?":
             return Condition((Test(own),) if own else (FileTest(),))
         if not value:
-            raise InputError(
-                f"--where {asked!r} has no value", hint="FIELD? asks whether it exists"
-            )
+            raise InputError(f"--where {text!r} has no value", hint="FIELD? asks whether it exists")
         values = [part.replace("\\|", "|").strip() for part in _BAR.split(value)]
         tests: list[Test | FileTest] = []
         for each in values:
-            of_file = _file_tests(name, sign, each, asked, lenient=bool(own))
-            fitting = self._tests(own, sign, each, asked, lenient=bool(of_file)) if own else []
+            of_file = _file_tests(name, sign, each, text, lenient=bool(own))
+            fitting = self._tests(own, sign, each, text, lenient=bool(of_file)) if own else []
             tests += [*of_file, *fitting]
         return Condition(tuple(tests), negated=sign == "!=")
 
@@ -111,7 +109,7 @@ class Fields:
         return f"there are: {', '.join([*names, *OF_FILE])}{more}; qrank fields lists them"
 
     def _tests(
-        self, names: tuple[str, ...], sign: str, value: str, asked: str, *, lenient: bool
+        self, names: tuple[str, ...], sign: str, value: str, text: str, *, lenient: bool
     ) -> list[Test]:
         """The tests of own fields. Raises InputError, unless lenient, for what none of their values
         can be compared with."""
@@ -131,10 +129,10 @@ class Fields:
         if kinds & {NUMBER, DATE}:
             what = "date" if DATE in kinds else "number"
             raise InputError(
-                f"--where {asked!r}: {value!r} is no {what}", hint=f"{names[0]} has: {some}"
+                f"--where {text!r}: {value!r} is no {what}", hint=f"{names[0]} has: {some}"
             )
         raise InputError(
-            f"--where {asked!r}: {names[0]} has texts, which are not compared by {sign}",
+            f"--where {text!r}: {names[0]} has texts, which are not compared by {sign}",
             hint=f"use = or ~; it has: {some}",
         )
 
@@ -152,14 +150,14 @@ def field_values(store: Store, name: str, filter: Filter, limit: int) -> FieldCo
     return FieldCount(key, kinds[key], records, distinct, values)
 
 
-def conditions(store: Store, asked: Sequence[str]) -> tuple[Condition, ...]:
+def conditions(store: Store, texts: Sequence[str]) -> tuple[Condition, ...]:
     """The conditions for all that a user asked. Raises InputError."""
     fields = Fields(store)
-    return tuple(fields.condition(each) for each in asked)
+    return tuple(fields.condition(each) for each in texts)
 
 
 def _file_tests(
-    name: str, sign: str, value: str, asked: str, *, lenient: bool
+    name: str, sign: str, value: str, condition: str, *, lenient: bool
 ) -> list[Test | FileTest]:
     """The tests of a field that every file has; lenient: none when the value does not fit."""
     equal = sign in ("=", "!=")
@@ -180,10 +178,10 @@ def _file_tests(
             return [FileTest(name, bounds=bounds)]
         if not lenient:
             what = "a time such as 2026-06-01 or 2w" if name == "mtime" else "a size such as 10k"
-            raise InputError(f"--where {asked!r}: {value!r} is not {what}")
+            raise InputError(f"--where {condition!r}: {value!r} is not {what}")
     if name in OF_FILE and not lenient:
         raise InputError(
-            f"--where {asked!r}: {name} is not compared by {sign}",
+            f"--where {condition!r}: {name} is not compared by {sign}",
             hint="use = or ~" if name in ("path", *_TEXTS) else "use = or !=",
         )
     return []
@@ -227,8 +225,8 @@ def _span(kind: str, value: str) -> tuple[float, float] | None:
     """(start, end) of a value, the end not included unless it is the start."""
     if kind == DATE:
         return date_span(value, datetime.now())
-    found = number(value)
+    value_number = number(value)
     if kind == "size" and (sized := _SIZE.fullmatch(value.strip())):
         bytes_each = number(sized[1])
-        found = None if bytes_each is None else bytes_each * _UNITS[sized[2].lower()]
-    return None if found is None else (found, found)
+        value_number = None if bytes_each is None else bytes_each * _UNITS[sized[2].lower()]
+    return None if value_number is None else (value_number, value_number)

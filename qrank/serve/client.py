@@ -113,8 +113,8 @@ def _request(arguments: list[str], identity: str) -> bytes:
         raise _Here("the working folder no longer exists") from None
     mask = os.umask(0o077)
     os.umask(mask)
-    known = f"{here.st_dev} {here.st_ino} {root.st_dev} {root.st_ino}"
-    head = [identity.encode(), folder, known.encode(), b"%d" % mask, b"%d" % len(arguments)]
+    inodes = f"{here.st_dev} {here.st_ino} {root.st_dev} {root.st_ino}"
+    head = [identity.encode(), folder, inodes.encode(), b"%d" % mask, b"%d" % len(arguments)]
     environment = [name + b"=" + value for name, value in os.environb.items()]
     return b"\0".join([*head, *map(os.fsencode, arguments), *environment])
 

@@ -81,12 +81,12 @@ def _receive(connection: socket.socket) -> tuple[list[bytes], list[int]]:
 
 def _become(fields: list[bytes], identity: str) -> None:
     """Take on what the client has: its folder, environment, arguments, and mask for new files."""
-    theirs, folder, known, mask, count, *rest = fields
+    theirs, folder, inodes, mask, count, *rest = fields
     if theirs.decode("utf-8", "replace") != identity:
         raise _Declined("it is another version or installation; qrank serve stop ends it")
     os.chdir(folder)
     here, root = os.stat("."), os.stat("/")
-    if known != f"{here.st_dev} {here.st_ino} {root.st_dev} {root.st_ino}".encode():
+    if inodes != f"{here.st_dev} {here.st_ino} {root.st_dev} {root.st_ino}".encode():
         raise _Declined("it sees other files")  # it runs outside of a container, say
     os.umask(int(mask))
     sys.argv = ["qrank", *map(os.fsdecode, rest[: int(count)])]

@@ -56,9 +56,9 @@ class Host:
         """Answer what comes over a connection until it is closed."""
         wire.send(connection, self._about)
         while True:
-            asked, _ = wire.receive(connection)
+            question, _ = wire.receive(connection)
             try:
-                self._answer(connection, lambda: not wire.is_gone(connection), **asked)
+                self._answer(connection, lambda: not wire.is_gone(connection), **question)
             except OSError:
                 raise
             except Exception as error:
@@ -77,17 +77,17 @@ class Host:
 
         model = self._embedder
         model.require_dims(dims)
-        asked = model.prompted(texts, is_query, instruction)
-        outputs = list(chain.from_iterable(self._vectors.answers(asked, is_wanted)))
+        prompted = model.prompted(texts, is_query, instruction)
+        outputs = list(chain.from_iterable(self._vectors.answers(prompted, is_wanted)))
         if len(outputs) < len(texts):
             return  # nobody reads it
         made = embedded(outputs, dims or model.dims)
-        told = {
+        header = {
             "shape": list(made.vectors.shape),
             "truncated": made.truncated,
             "tokens": sum(output.tokens for output in outputs),
         }
-        wire.send(connection, told, made.vectors.astype("<f4").tobytes())
+        wire.send(connection, header, made.vectors.astype("<f4").tobytes())
 
     def _rerank(
         self,
@@ -102,13 +102,13 @@ class Host:
         self._reranker.require_instruction(instruction)
         # A client that was stopped by Ctrl-Z soon gets no more scores computed.
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
-        asked = [Question(query, text, instruction) for text in texts]
-        for scores in self._scores.answers(asked, is_wanted):
-            told = {
+        questions = [Question(query, text, instruction) for text in texts]
+        for scores in self._scores.answers(questions, is_wanted):
+            batch = {
                 "scores": [score.p_yes for score in scores],
                 "tokens": sum(score.tokens for score in scores),
             }
-            wire.send(connection, told)
+            wire.send(connection, batch)
         wire.send(connection, {"end": True})
 
 
@@ -117,20 +117,24 @@ def described(error: Exception) -> dict[str, str]:
     return {"kind": type(error).__name__, "said": str(error), "what": getattr(error, "what", "")}
 
 
-def raised(told: dict[str, str]) -> Exception:
+def raised(message: dict[str, str]) -> Exception:
     """The error that `described` told of."""
-    kind, said = told["kind"], told["said"]
-    known = getattr(errors, kind, None)
-    if isinstance(known, type) and issubclass(known, errors.QrankError):
-        error = known(told["what"])
-        error.args = (said,)
+    kind, text = message["kind"], message["said"]
+    error_class = getattr(errors, kind, None)
+    if isinstance(error_class, type) and issubclass(error_class, errors.QrankError):
+        error = error_class(message["what"])
+        error.args = (text,)
         return error
-    known = getattr(builtins, kind, RuntimeError)
-    known = known if isinstance(known, type) and issubclass(known, Exception) else RuntimeError
+    error_class = getattr(builtins, kind, RuntimeError)
+    error_class = (
+        error_class
+        if isinstance(error_class, type) and issubclass(error_class, Exception)
+        else RuntimeError
+    )
     try:
-        return known(said)
+        return error_class(text)
     except TypeError:  # it wants other arguments
-        return RuntimeError(said)
+        return RuntimeError(text)
 
 
 class _Notices(logging.Handler):

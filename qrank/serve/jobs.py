@@ -41,31 +41,31 @@ class Jobs(Generic[A, O]):
         self._changed = threading.Condition()
         self._worker: threading.Thread | None = None
 
-    def answers(self, asked: Sequence[A], is_wanted: Callable[[], bool]) -> Iterator[list[O]]:
+    def answers(self, questions: Sequence[A], is_wanted: Callable[[], bool]) -> Iterator[list[O]]:
         """Yield the answers to questions in order, some at a time, as they are there; fewer when
         they are not wanted any more. Raises what computing them raises."""
-        if not asked:
+        if not questions:
             return
-        job: _Job[A, O] = _Job(deque(asked), is_wanted)
+        job: _Job[A, O] = _Job(deque(questions), is_wanted)
         with self._changed:
             self._add(job)
             if self._worker is None:
                 self._worker = threading.Thread(target=self._run, daemon=True)
                 self._worker.start()
-        left = len(asked)
+        left = len(questions)
         try:
             while left:
-                found = job.answers.get()
+                answers = job.answers.get()
                 with self._changed:
                     if job.is_behind:
                         job.is_behind = False
                         self._add(job)
-                if isinstance(found, Exception):
-                    raise found
-                if not found:
+                if isinstance(answers, Exception):
+                    raise answers
+                if not answers:
                     return
-                left -= len(found)
-                yield found
+                left -= len(answers)
+                yield answers
         finally:
             self._drop(job)
 
@@ -120,8 +120,8 @@ class Jobs(Generic[A, O]):
     @staticmethod
     def _hand_out(pack: list[O], taken: deque[_Job[A, O]]) -> None:
         """Give each job its answers of a pack."""
-        found: dict[_Job[A, O], list[O]] = {}
+        by_job: dict[_Job[A, O], list[O]] = {}
         for answer in pack:
-            found.setdefault(taken.popleft(), []).append(answer)
-        for job, answers in found.items():
+            by_job.setdefault(taken.popleft(), []).append(answer)
+        for job, answers in by_job.items():
             job.answers.put(answers)

@@ -59,10 +59,10 @@ class Listening(Closing):
 
     def _identity(self) -> tuple[int, int] | None:
         try:
-            found = os.stat(self.path)
+            status = os.stat(self.path)
         except OSError:
             return None
-        return found.st_dev, found.st_ino
+        return status.st_dev, status.st_ino
 
     def is_current(self) -> bool:
         """Whether the socket is still where clients look for it."""

@@ -31,14 +31,14 @@ def fault(place: str) -> str:
     """What is wrong with a folder for sockets: it must be this user's, and closed to all others.
     Empty when nothing is."""
     try:
-        found = os.lstat(place)
+        status = os.lstat(place)
     except OSError as error:
         return f"{place}: {error.strerror}"
-    if found.st_mode & 0o170000 != 0o040000:
+    if status.st_mode & 0o170000 != 0o040000:
         return f"{place} is no folder"
-    if found.st_uid != os.geteuid():
+    if status.st_uid != os.geteuid():
         return f"{place} belongs to another user"
-    if found.st_mode & 0o077:
+    if status.st_mode & 0o077:
         return f"{place} is open to other users"
     return ""
 
@@ -54,10 +54,10 @@ def peer(connection: _socket.socket) -> int:
     """The user at the other end of a socket."""
     if sys.platform == "darwin":
         # struct xucred: its version, then the user's number.
-        told = connection.getsockopt(0, 1, 76)  # SOL_LOCAL, LOCAL_PEERCRED
-        return int.from_bytes(told[4:8], sys.byteorder)
-    told = connection.getsockopt(_socket.SOL_SOCKET, _socket.SO_PEERCRED, 12)  # struct ucred
-    return int.from_bytes(told[4:8], sys.byteorder)
+        credentials = connection.getsockopt(0, 1, 76)  # SOL_LOCAL, LOCAL_PEERCRED
+        return int.from_bytes(credentials[4:8], sys.byteorder)
+    credentials = connection.getsockopt(_socket.SOL_SOCKET, _socket.SO_PEERCRED, 12)  # struct ucred
+    return int.from_bytes(credentials[4:8], sys.byteorder)
 
 
 def connect(name: str, seconds: float) -> _socket.socket:

@@ -66,8 +66,8 @@ class Pool(Closing):
         if isinstance(named, Path):
             real = os.path.realpath(named)
             with suppress(OSError):
-                found = named.stat()
-                file = (found.st_dev, found.st_ino)
+                status = named.stat()
+                file = (status.st_dev, status.st_ino)
         place = ("index", real, embed_model, rerank_model)
 
         def make() -> Index:
@@ -106,8 +106,8 @@ class Pool(Closing):
         """Close everything, what is in use as soon as it is not."""
         self._closed.set()
         with self._lock:
-            for kept in self._kept.values():
-                kept.stale = True
+            for entry in self._kept.values():
+                entry.stale = True
             self._close_unused()
 
     @contextmanager
@@ -117,33 +117,33 @@ class Pool(Closing):
         """What is kept under key, made when nothing is. What is kept under a key that begins with
         `replaces` is out of date."""
         with self._lock:
-            kept = self._kept.get(key)
-            if kept is None:
+            entry = self._kept.get(key)
+            if entry is None:
                 for other, outdated in self._kept.items():
                     outdated.stale |= bool(replaces) and other[: len(replaces)] == replaces
                 self._close_unused()
-                kept = self._kept[key] = _Kept()
+                entry = self._kept[key] = _Kept()
                 self._start_sweeping()
-            kept.users += 1
+            entry.users += 1
         try:
-            with kept.opening:  # who wants something else does not wait for it
-                if kept.value is None:
-                    kept.value = make()
-            yield kept.value  # type: ignore[misc]
+            with entry.opening:  # who wants something else does not wait for it
+                if entry.value is None:
+                    entry.value = make()
+            yield entry.value  # type: ignore[misc]
         finally:
             with self._lock:
-                kept.users -= 1
-                kept.used = time.monotonic()
-                kept.stale |= self._closed.is_set()
+                entry.users -= 1
+                entry.used = time.monotonic()
+                entry.stale |= self._closed.is_set()
                 self._close_unused()
 
     def _close_unused(self) -> None:
-        for key, kept in list(self._kept.items()):
-            idle = self._idle and time.monotonic() - kept.used >= self._idle
-            if not kept.users and (kept.stale or idle or kept.value is None):
+        for key, entry in list(self._kept.items()):
+            idle = self._idle and time.monotonic() - entry.used >= self._idle
+            if not entry.users and (entry.stale or idle or entry.value is None):
                 del self._kept[key]
-                if kept.value is not None:
-                    kept.value.close()
+                if entry.value is not None:
+                    entry.value.close()
 
     def _start_sweeping(self) -> None:
         if self._sweeper is None and self._idle:

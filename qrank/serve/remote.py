@@ -84,8 +84,8 @@ def _spec(role: str, choice: ModelChoice, placement: Placement) -> dict[str, Any
     assert choice.path is not None
     path = choice.path.absolute()
     try:
-        found = path.stat()
-        file: list[Any] = [found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns]
+        status = path.stat()
+        file: list[Any] = [status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns]
     except OSError:  # loading it says what is wrong
         file = [str(path)]
     return {
@@ -222,13 +222,18 @@ class _RemoteEmbedder(_Remote[loading.Embedder]):
 
         from qrank.results import Embedded
 
-        asked = {"texts": [*texts], "is_query": is_query, "instruction": instruction, "dims": dims}
+        question = {
+            "texts": [*texts],
+            "is_query": is_query,
+            "instruction": instruction,
+            "dims": dims,
+        }
         with self._connected() as (connection, _):
-            wire.send(connection, asked)
-            told, data = _answer(connection)
-        self._count(told["tokens"])
-        vectors = np.frombuffer(data, dtype="<f4").reshape(told["shape"]).copy()
-        return Embedded(vectors, told["truncated"])
+            wire.send(connection, question)
+            header, data = _answer(connection)
+        self._count(header["tokens"])
+        vectors = np.frombuffer(data, dtype="<f4").reshape(header["shape"]).copy()
+        return Embedded(vectors, header["truncated"])
 
 
 class _RemoteReranker(_Remote[loading.Reranker]):
@@ -251,9 +256,9 @@ class _RemoteReranker(_Remote[loading.Reranker]):
     ) -> Iterator[list[float]]:
         with self._connected() as (connection, _):
             wire.send(connection, {"query": query, "texts": [*texts], "instruction": instruction})
-            while "scores" in (told := _answer(connection)[0]):
-                self._count(told["tokens"])
-                yield told["scores"]
+            while "scores" in (batch := _answer(connection)[0]):
+                self._count(batch["tokens"])
+                yield batch["scores"]
 
 
 def ask(request: dict[str, Any], seconds: float = SECONDS) -> socket.socket:
@@ -270,7 +275,7 @@ def ask(request: dict[str, Any], seconds: float = SECONDS) -> socket.socket:
 
 
 def _answer(connection: socket.socket) -> tuple[dict[str, Any], bytes]:
-    told, data = wire.receive(connection)
-    if "error" in told:
-        raise raised(told["error"])
-    return told, data
+    message, data = wire.receive(connection)
+    if "error" in message:
+        raise raised(message["error"])
+    return message, data

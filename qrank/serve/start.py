@@ -26,8 +26,8 @@ def status() -> dict[str, Any]:
     """What the process says of itself; {"running": False} when none answers."""
     try:
         with ask({"do": "status"}, 2.0) as connection:
-            told: dict[str, Any] = wire.receive(connection)[0]
-            return told
+            answer: dict[str, Any] = wire.receive(connection)[0]
+            return answer
     except (OSError, ValueError):
         return {"running": False}
 
@@ -63,21 +63,21 @@ def start(arguments: list[str]) -> dict[str, Any]:
     process = in_background(arguments)
     deadline = time.monotonic() + SECONDS
     while time.monotonic() < deadline:
-        told = status()
-        if told["running"]:
-            return told
+        answer = status()
+        if answer["running"]:
+            return answer
         if process.poll() is not None:
             lines = log_file().read_text("utf-8", "replace").splitlines()
-            said = lines[-1].removeprefix("qrank: ") if lines else "nothing was logged"
-            raise ServeError(f"the warm process did not start: {said}", hint=f"see {log_file()}")
+            reason = lines[-1].removeprefix("qrank: ") if lines else "nothing was logged"
+            raise ServeError(f"the warm process did not start: {reason}", hint=f"see {log_file()}")
         time.sleep(0.02)
     raise ServeError(f"the warm process does not answer after {SECONDS:g} seconds")
 
 
 def stop() -> bool:
     """End it, when the commands that it runs are done; returns whether there was one."""
-    told = status()
-    if not told["running"]:
+    answer = status()
+    if not answer["running"]:
         return False
     try:
         with ask({"do": "stop"}) as connection:
@@ -87,13 +87,13 @@ def stop() -> bool:
     deadline = time.monotonic() + SECONDS
     while time.monotonic() < deadline:
         try:
-            os.kill(told["pid"], 0)
+            os.kill(answer["pid"], 0)
         except ProcessLookupError:
             return True
-        if not _is_running(told["pid"]):
+        if not _is_running(answer["pid"]):
             return True
         time.sleep(0.02)
-    raise ServeError(f"the warm process {told['pid']} does not end", hint=f"kill {told['pid']}")
+    raise ServeError(f"the warm process {answer['pid']} does not end", hint=f"kill {answer['pid']}")
 
 
 def _is_running(pid: int) -> bool:

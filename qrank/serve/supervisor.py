@@ -228,15 +228,15 @@ class Supervisor:
     def _note(self, child: _Child) -> None:
         """Take in what a child tells."""
         try:
-            said = os.read(child.notes, 65536)
+            data = os.read(child.notes, 65536)
         except BlockingIOError:
             return
-        if not said:
+        if not data:
             self._selector.unregister(child.notes)
             os.close(child.notes)
             del self._children[child.notes]
             return
-        *lines, child.told = (child.told + said).split(b"\n")
+        *lines, child.told = (child.told + data).split(b"\n")
         for line in lines:
             self._used = time.monotonic()
             if line == b"b":
@@ -268,13 +268,13 @@ class Supervisor:
 
     def _read(self, asking: _Asking) -> None:
         try:
-            said = asking.connection.recv(65536)
+            data = asking.connection.recv(65536)
         except BlockingIOError:
             return
         except OSError:
-            said = b""
-        asking.data += said
-        if not said or len(asking.data) > 1 << 20:
+            data = b""
+        asking.data += data
+        if not data or len(asking.data) > 1 << 20:
             self._drop(asking).close()
             return
         if len(asking.data) < 8:
@@ -367,15 +367,15 @@ class Supervisor:
         """Take in that a model's process has closed connections, or has ended."""
         model = self._models[key]
         try:
-            said = model.control.recv(4096)
+            data = model.control.recv(4096)
         except BlockingIOError:
             return
         except OSError:
-            said = b""
-        if not said:
+            data = b""
+        if not data:
             self._forget(key)
             return
-        model.clients -= len(said)
+        model.clients -= len(data)
         self._used = model.used = time.monotonic()
 
     def _forget(self, key: str) -> None:
@@ -415,8 +415,8 @@ class Supervisor:
             for number in (signal.SIGTERM, signal.SIGCHLD):
                 signal.signal(number, signal.SIG_DFL)
             signal.signal(signal.SIGINT, signal.default_int_handler)
-            kept = {file if isinstance(file, int) else file.fileno() for file in keep}
-            self._close_all_but(kept)
+            numbers = {file if isinstance(file, int) else file.fileno() for file in keep}
+            self._close_all_but(numbers)
             run()
             status = 0
         except BaseException:
@@ -424,9 +424,9 @@ class Supervisor:
         finally:
             os._exit(status)
 
-    def _close_all_but(self, kept: set[int]) -> None:
+    def _close_all_but(self, numbers: set[int]) -> None:
         first = 3
-        for number in sorted(kept | {self._alive}):
+        for number in sorted(numbers | {self._alive}):
             os.closerange(first, number)
             first = max(first, number + 1)
         os.closerange(first, os.sysconf("SC_OPEN_MAX"))

@@ -18,17 +18,19 @@ EMBED = "run qrank index again"
 
 def check(connection: sqlite3.Connection, path: Path) -> list[Check]:
     """All checks of the index at path, through a connection that is open for reading."""
-    found = [Check("version", "ok", f"index version {schema.version(connection)}")]
+    result = [Check("version", "ok", f"index version {schema.version(connection)}")]
     for name, problems in _CHECKS.items():
         try:
-            said = list(problems(connection, path))
+            problems_seen = list(problems(connection, path))
         except sqlite3.DatabaseError as error:
-            said = [str(error)]
-        detail = "; ".join(said[:5]) + ("; and more" if len(said) > 5 else "")
-        found.append(Check(name, "fail", detail, REPAIR) if said else Check(name, "ok", "intact"))
-    if all(item.status == "ok" for item in found):
-        found.append(_unfinished(connection))
-    return found
+            problems_seen = [str(error)]
+        detail = "; ".join(problems_seen[:5]) + ("; and more" if len(problems_seen) > 5 else "")
+        result.append(
+            Check(name, "fail", detail, REPAIR) if problems_seen else Check(name, "ok", "intact")
+        )
+    if all(item.status == "ok" for item in result):
+        result.append(_unfinished(connection))
+    return result
 
 
 def engine() -> Check:
@@ -43,9 +45,9 @@ def engine() -> Check:
 
 
 def _pages(connection: sqlite3.Connection, path: Path) -> Iterator[str]:
-    for (said,) in connection.execute("PRAGMA integrity_check(5)"):
-        if said != "ok":
-            yield said
+    for (message,) in connection.execute("PRAGMA integrity_check(5)"):
+        if message != "ok":
+            yield message
 
 
 def _references(connection: sqlite3.Connection, path: Path) -> Iterator[str]:
@@ -141,13 +143,13 @@ def _segments(connection: sqlite3.Connection, path: Path) -> Iterator[str]:
         )
         for segment, code_bytes, *row in rows:
             try:
-                held = segments.slots(row, segment)[0].tolist()
+                slots = segments.slots(row, segment)[0].tolist()
             except decode.DamagedError as error:
                 yield str(error)
                 continue
-            if code_bytes != dims * len(held):
+            if code_bytes != dims * len(slots):
                 yield f"segment {segment} does not have the size of its slots"
-            taken = [(slot, text_id) for slot, text_id in enumerate(held) if text_id]
+            taken = [(slot, text_id) for slot, text_id in enumerate(slots) if text_id]
             wrong = sum(placed.pop((segment, slot), None) != text_id for slot, text_id in taken)
             if wrong:
                 yield f"{wrong} slots of segment {segment} have unknown vectors"
@@ -179,10 +181,10 @@ def _unfinished(connection: sqlite3.Connection) -> Check:
             for model, name in connection.execute("SELECT id, name FROM model").fetchall()
         ),
     )
-    said = "; ".join(left)
-    if not said:
+    reason = "; ".join(left)
+    if not reason:
         return Check("complete", "ok", "every chunk has its vectors")
-    return Check("complete", "warn", f"an interrupted run left {said}", EMBED)
+    return Check("complete", "warn", f"an interrupted run left {reason}", EMBED)
 
 
 def _counted(connection: sqlite3.Connection, what: str, sql: str) -> Iterator[str]:

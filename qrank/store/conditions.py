@@ -103,9 +103,9 @@ def _of_value(test: Test) -> tuple[str, list[object]]:
 
 
 def _of_text(column: str, test: Test | FileTest) -> tuple[list[str], list[object]]:
-    asked = (("{} = ?", test.text), ("instr({}, ?) > 0", test.part), ("says({}, ?)", test.word))
-    said = [(clause.format(column), value) for clause, value in asked if value is not None]
-    return [clause for clause, _ in said], [value for _, value in said]
+    tests = (("{} = ?", test.text), ("instr({}, ?) > 0", test.part), ("says({}, ?)", test.word))
+    clauses = [(clause.format(column), value) for clause, value in tests if value is not None]
+    return [clause for clause, _ in clauses], [value for _, value in clauses]
 
 
 _COLUMNS = {
@@ -144,7 +144,7 @@ def _of_suffix(suffixes: Sequence[str]) -> tuple[str, list[object]]:
     return f"({clause})" if clause else "", endings
 
 
-def _of_path(within: Sequence[str], wanted: Sequence[str]) -> tuple[str, list[object]]:
+def _of_path(within: Sequence[str], path_globs: Sequence[str]) -> tuple[str, list[object]]:
     """What a filter's names and paths say, as a condition on the table file and its arguments."""
     alternatives: list[str] = []
     arguments: list[object] = []
@@ -154,7 +154,7 @@ def _of_path(within: Sequence[str], wanted: Sequence[str]) -> tuple[str, list[ob
     if names:
         alternatives.append(names)
         arguments += values
-    paths, others = _matches(wanted)
+    paths, others = _matches(path_globs)
     if names and paths:  # (the query within is run once)
         alternatives.append(f"({paths} AND NOT EXISTS (SELECT 1 FROM file WHERE {names}))")
         arguments += [*others, *values]
@@ -210,8 +210,8 @@ def few(filter: Filter, connection: sqlite3.Connection) -> list[int] | None:
     listed before a search; None when they are many, or it takes long to tell."""
     condition, values = of_record(filter)
     for driver, arguments in _drivers(filter):
-        found = connection.execute(f"{driver} LIMIT {MOST_RECORDS + 1}", arguments)
-        records = {row[0] for row in decode.rows(found, (int,), "a record")}
+        cursor = connection.execute(f"{driver} LIMIT {MOST_RECORDS + 1}", arguments)
+        records = {row[0] for row in decode.rows(cursor, (int,), "a record")}
         if len(records) > MOST_RECORDS:
             continue
         rows = connection.execute(

@@ -174,14 +174,14 @@ def _version_to_upgrade(
     return 0
 
 
-def _upgrade_for_reading(path: Path, held: int) -> None:
+def _upgrade_for_reading(path: Path, version: int) -> None:
     try:
         _retried(lambda: _open_to_write(path)).close()
     except sqlite3.OperationalError as error:
         if "readonly" not in str(error) and "unable to open" not in str(error):
             raise
         raise IndexFileError(
-            f"{path} is an index of version {held}, which this qrank has to upgrade to "
+            f"{path} is an index of version {version}, which this qrank has to upgrade to "
             f"{schema.VERSION} first, but it can't be written",
             hint="copy it to a writable folder, and name the copy with --db",
         ) from error
@@ -223,31 +223,31 @@ def translate_sqlite_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.DatabaseError as error:
-        said = str(error)
-        if isinstance(error, DamagedError) or "UTF-8" in said or "too big" in said:
-            message, hint = f"the index {path} is damaged ({said})", DAMAGED
-        elif "locked" in said or "busy" in said:
+        reason = str(error)
+        if isinstance(error, DamagedError) or "UTF-8" in reason or "too big" in reason:
+            message, hint = f"the index {path} is damaged ({reason})", DAMAGED
+        elif "locked" in reason or "busy" in reason:
             holder = _writer(path)
             who = f" (process {holder})" if holder else ""
             message, hint = (
                 f"{path} is in use by another qrank{who}",
                 "try again when that one is done",
             )
-        elif "full" in said:
+        elif "full" in reason:
             message, hint = f"no space left to write {path}", "free some space and run it again"
-        elif "I/O error" in said:
+        elif "I/O error" in reason:
             message, hint = (
-                f"can't use {path} ({said})",
+                f"can't use {path} ({reason})",
                 "check whether its disk is full or failing",
             )
-        elif "readonly" in said or "unable to open" in said:
-            message, hint = f"can't open {path} ({said})", "check the permissions of its folder"
-        elif "not a database" in said:
+        elif "readonly" in reason or "unable to open" in reason:
+            message, hint = f"can't open {path} ({reason})", "check the permissions of its folder"
+        elif "not a database" in reason:
             message, hint = f"{path} is not an index file", "name another file with --db"
-        elif "malformed" in said or "corrupt" in said:
-            message, hint = f"the index {path} is damaged ({said})", DAMAGED
+        elif "malformed" in reason or "corrupt" in reason:
+            message, hint = f"the index {path} is damaged ({reason})", DAMAGED
         else:
-            message, hint = f"the index {path} can't be read ({said})", ""
+            message, hint = f"the index {path} can't be read ({reason})", ""
         raise IndexFileError(message, hint=hint) from error
     except UnicodeDecodeError as error:  # sqlite3's own, of names in a damaged schema
         message = f"the index {path} is damaged (a name is not UTF-8)"

@@ -17,8 +17,8 @@ from qrank.store.lookup import words
 GROUP = 1000  # chunks written at once: a document may be of any length
 
 
-def add(connection: sqlite3.Connection, document: NewDocument, known: set[bytes]) -> None:
-    """Put a document in, in place of what was there under the same path. known: see words.add."""
+def add(connection: sqlite3.Connection, document: NewDocument, names: set[bytes]) -> None:
+    """Put a document in, in place of what was there under the same path. names: see words.add."""
     run = connection.execute
     collection, path, member = document.collection, document.path, document.member
     find = "SELECT id FROM file WHERE collection = ? AND path = ? AND member = ?"
@@ -32,12 +32,12 @@ def add(connection: sqlite3.Connection, document: NewDocument, known: set[bytes]
     ids = count(decode.last_chunk(row) + 1)
     labels = lexical.labels(collection, document.language)
     chunks = iter(document.chunks)
-    held = records.Writer(connection, file_id, document.fields, document.signature.mtime_ns)
-    words.add(connection, [document.title, PurePath(member or path).name], known)
+    writer = records.Writer(connection, file_id, document.fields, document.signature.mtime_ns)
+    words.add(connection, [document.title, PurePath(member or path).name], names)
     while group := list(islice(chunks, GROUP)):
-        words.add(connection, [new.chunk.text for new in group], known)
-        _add_chunks(connection, file_id, labels, ids, group, held)
-    held.write()
+        words.add(connection, [new.chunk.text for new in group], names)
+        _add_chunks(connection, file_id, labels, ids, group, writer)
+    writer.write()
 
 
 def _add_file(connection: sqlite3.Connection, document: NewDocument) -> int:
@@ -68,7 +68,7 @@ def _add_chunks(
     labels: str,
     ids: Iterator[int],
     group: list[NewChunk],
-    held: records.Writer,
+    writer: records.Writer,
 ) -> None:
     chunk_rows: list[tuple[object, ...]] = []
     term_rows: list[tuple[object, ...]] = []
@@ -77,7 +77,7 @@ def _add_chunks(
         place = (c.start_byte, c.end_byte, c.start_line, c.end_line, c.page, c.heading)
         chunk_rows.append((chunk_id, file_id, new.unique_hash, *place, c.text, new.packed_terms))
         term_rows.append((chunk_id, new.body_terms, new.title_terms, labels))
-        held.add(chunk_id, new)
+        writer.add(chunk_id, new)
     run = connection.executemany
     hashes = ((new.unique_hash,) for new in group)
     run("INSERT OR IGNORE INTO passage (hash) VALUES (?)", hashes)

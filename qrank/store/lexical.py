@@ -134,15 +134,15 @@ def candidates(
         return _best(connection, connect, match, limit, "", within, [json.dumps(listed)], between)
     # Many chunks pass: most often there are enough among the best of all.
     best = _best(connection, connect, match, most)
-    found: list[tuple[int, float]] = []
+    result: list[tuple[int, float]] = []
     for at in range(0, len(best), CHECKED_AT_ONCE):
         part = best[at : at + CHECKED_AT_ONCE]
         passed = passing(filter, connection, [chunk for chunk, _ in part])
-        found += [hit for hit in part if hit[0] in passed]
-        if len(found) >= limit:
-            return found[:limit]
+        result += [hit for hit in part if hit[0] in passed]
+        if len(result) >= limit:
+            return result[:limit]
     if len(best) < most:
-        return found
+        return result
     # The match drives (CROSS JOIN), the record and the file are looked up for each hit.
     join = f"CROSS {WITH_RECORD.format('terms.rowid')} CROSS JOIN file ON file.id = record.file_id "
     return _best(connection, connect, match, limit, join, f"AND {condition} ", values)

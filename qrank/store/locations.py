@@ -44,8 +44,8 @@ def _files_at(connection: sqlite3.Connection, path: str, member: str, equal: str
     rows = connection.execute(
         f"{sql} ORDER BY collection, member", (path, member) if member else (path,)
     )
-    found = list(decode.rows(rows, (int, str), "a file"))
-    return [i for i, collection in found if collection == found[0][1]]
+    result = list(decode.rows(rows, (int, str), "a file"))
+    return [i for i, collection in result if collection == result[0][1]]
 
 
 def whole_files(connection: sqlite3.Connection, file_ids: list[int]) -> list[int]:
@@ -78,11 +78,11 @@ def named(key: str, filter: Filter) -> tuple[str, list[object]]:
 
 def roots(connection: sqlite3.Connection) -> dict[str, list[Root]]:
     """What was named to be indexed, by collection."""
-    found: dict[str, list[Root]] = {}
+    result: dict[str, list[Root]] = {}
     rows = connection.execute("SELECT collection, path, options FROM root ORDER BY 1, 2")
     for collection, path, options in decode.rows(rows, (str, str, str), "a root"):
-        found.setdefault(collection, []).append(Root(path, options))
-    return found
+        result.setdefault(collection, []).append(Root(path, options))
+    return result
 
 
 def set_roots(connection: sqlite3.Connection, collection: str, roots: Iterable[Root]) -> None:

@@ -67,14 +67,14 @@ def write(
     rows: list[tuple[int, int, int, int, int, str]] = []
     values: list[tuple[int, analysis.Value]] = []
     for record in records:
-        held = decode.json_object(record.fields) if record.fields else shared
-        own = analysis.own_date(held)
+        own_values = decode.json_object(record.fields) if record.fields else shared
+        own = analysis.own_date(own_values)
         date_ns = mtime_ns if own is None else round(own * 1e9)
         date_ns = max(-MOST_NS, min(date_ns, MOST_NS))
         rows.append(
             (record.first, record.last, record.file_id, date_ns, own is not None, record.fields)
         )
-        values += ((record.first, value) for value in analysis.values(held))
+        values += ((record.first, value) for value in analysis.values(own_values))
     run = connection.executemany
     run(
         "INSERT INTO record (first, last, file_id, date_ns, dated, fields) "
@@ -103,8 +103,10 @@ def remove(connection: sqlite3.Connection, file_ids: Sequence[int]) -> None:
     records = "SELECT first FROM record WHERE file_id = ?"
     values: set[int] = set()
     for file_id in file_ids:
-        held = run(f"SELECT value_id FROM record_value WHERE record IN ({records})", (file_id,))
-        values.update(row[0] for row in held)
+        value_ids = run(
+            f"SELECT value_id FROM record_value WHERE record IN ({records})", (file_id,)
+        )
+        values.update(row[0] for row in value_ids)
         run(f"DELETE FROM record_value WHERE record IN ({records})", (file_id,))
         run("DELETE FROM record WHERE file_id = ?", (file_id,))
     if values:
@@ -152,13 +154,13 @@ def examples(connection: sqlite3.Connection, name: str, limit: int) -> list[str]
 def facets(connection: sqlite3.Connection, filter: Filter) -> list[FieldCount]:
     """The fields of what passes a filter, the most frequent first, each with its most frequent
     values."""
-    found = []
-    for name, held in kinds(connection).items():
+    result = []
+    for name, own_kinds in kinds(connection).items():
         counted, different = values(connection, name, filter, FREQUENT)
         if different:
             records = _having(connection, name, filter)
-            found.append(FieldCount(name, held, records, different, counted))
-    return sorted(found, key=lambda field: (-field.records, field.name))
+            result.append(FieldCount(name, own_kinds, records, different, counted))
+    return sorted(result, key=lambda field: (-field.records, field.name))
 
 
 def _having(connection: sqlite3.Connection, name: str, filter: Filter) -> int:
@@ -185,8 +187,8 @@ def values(
         "GROUP BY field_value.id ORDER BY records DESC, folded LIMIT ?",
         (name, *arguments, limit),
     )
-    found = list(decode.rows(rows, (str, int, int), "a value"))
-    return [ValueCount(text, count) for text, count, _ in found], found[0][2] if found else 0
+    result = list(decode.rows(rows, (str, int, int), "a value"))
+    return [ValueCount(text, count) for text, count, _ in result], result[0][2] if result else 0
 
 
 def _among(filter: Filter) -> tuple[str, str, list[object]]:

@@ -216,17 +216,17 @@ def _room_for_a_million(connection: sqlite3.Connection) -> None:
         codes = np.frombuffer(blob, dtype="i1").reshape(len(ids), -1)
         size = max(64, min(4096, (1 << 20) // codes.shape[1]))
         for at in range(0, len(ids), size):
-            part, held = codes[at : at + size], ids[at : at + size]
+            part, part_ids = codes[at : at + size], ids[at : at + size]
             norms = np.linalg.norm(part.astype(np.float32), axis=1)
             scales = np.where(norms > 0, 1 / np.maximum(norms, 1), 0).astype("<f4")
             made = run(
                 "INSERT INTO segment (model_id, used, passages, scales) VALUES (?, ?, ?, ?)",
-                (model, len(held), held.tobytes(), scales.tobytes()),
+                (model, len(part_ids), part_ids.tobytes(), scales.tobytes()),
             ).lastrowid
             run("INSERT INTO code (segment_id, codes) VALUES (?, ?)", (made, part.tobytes()))
             connection.executemany(
                 "INSERT INTO vector (model_id, passage_id, segment_id, slot) VALUES (?, ?, ?, ?)",
-                [(model, int(text_id), made, slot) for slot, text_id in enumerate(held)],
+                [(model, int(text_id), made, slot) for slot, text_id in enumerate(part_ids)],
             )
     run("DROP TABLE old_segment")
 
@@ -339,14 +339,14 @@ def _words(connection: sqlite3.Connection) -> None:
     from qrank.store.lookup import words
 
     connection.execute("CREATE TABLE word (word TEXT PRIMARY KEY) WITHOUT ROWID")
-    known: set[bytes] = set()
+    stored: set[bytes] = set()
     for sql in (
         "SELECT text FROM chunk",
         "SELECT title || char(10) || coalesce(nullif(member, ''), path) FROM file",
     ):
         rows = connection.execute(sql)
         while texts := rows.fetchmany(1000):
-            words.add(connection, [str(text) for (text,) in texts], known)
+            words.add(connection, [str(text) for (text,) in texts], stored)
 
 
 def _collections(connection: sqlite3.Connection) -> None:

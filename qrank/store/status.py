@@ -70,7 +70,7 @@ def indexed_files(connection: sqlite3.Connection, path: str) -> list[IndexedFile
         values,
     )
     kinds = (str, str, str, int, int, int, bytes, str, int, str, int, int)
-    found: list[IndexedFile] = []
+    result: list[IndexedFile] = []
     for (
         place,
         collection,
@@ -83,10 +83,10 @@ def indexed_files(connection: sqlite3.Connection, path: str) -> list[IndexedFile
         chunks,
         vectors,
     ) in decode.rows(rows, kinds, "a file"):
-        if member and found and (found[-1].path, found[-1].collection) == (place, collection):
-            chunks, vectors = chunks + found[-1].chunks, vectors + found[-1].vectors
-            found[-1] = replace(found[-1], chunks=chunks, vectors=vectors)
+        if member and result and (result[-1].path, result[-1].collection) == (place, collection):
+            chunks, vectors = chunks + result[-1].chunks, vectors + result[-1].vectors
+            result[-1] = replace(result[-1], chunks=chunks, vectors=vectors)
         else:
             head = (place, collection, Signature(*signature), content, title, at, note)
-            found.append(IndexedFile(*head, chunks, vectors))
-    return found
+            result.append(IndexedFile(*head, chunks, vectors))
+    return result

@@ -80,18 +80,18 @@ def candidates(
     if listed is None and not filter.required:
         # Many chunks pass: most often there are enough among the nearest of all.
         near, floor = _nearest(connection, connect, ids, query, None, max(size, most))
-        found: list[tuple[int, float]] = []
+        result: list[tuple[int, float]] = []
         for at in range(0, len(near), CHECKED_AT_ONCE):
             part = near[at : at + CHECKED_AT_ONCE]
             passed = conditions.texts_among(filter, connection, [i for i, _ in part])
-            found += [hit for hit in part if hit[0] in passed]
-            if len(found) >= limit:
+            result += [hit for hit in part if hit[0] in passed]
+            if len(result) >= limit:
                 break
         if floor == -np.inf:  # there are no others
-            return found[:limit]
+            return result[:limit]
         # No other vector can be nearer than these, whatever is lost with the codes of the query.
-        if len(found) >= limit and found[limit - 1][1] > floor + ROUNDING:
-            return found[:limit]
+        if len(result) >= limit and result[limit - 1][1] > floor + ROUNDING:
+            return result[:limit]
     allowed = conditions.of_texts(filter, connection, listed)
     return _nearest(connection, connect, ids, query, allowed, size)[0][:limit]
 

@@ -66,8 +66,8 @@ def _guarded(name: str, check: Callable[..., Iterator[Check]], *given: object) -
     try:
         yield from check(*given)
     except QrankError as error:
-        said, _, hint = str(error).partition("; ")
-        yield Check(name, "fail", said, hint)
+        reason, _, hint = str(error).partition("; ")
+        yield Check(name, "fail", reason, hint)
     except (ImportError, OSError) as error:
         yield Check(name, "fail", f"can't be loaded ({error})", "reinstall llama-cpp-python")
 
@@ -84,12 +84,12 @@ def _llama() -> Iterator[Check]:
         yield Check("llama.cpp", "warn", detail, REBUILD)
     else:
         yield Check("llama.cpp", "ok", detail)
-    found = devices.devices()
-    for device in found:
+    all_devices = devices.devices()
+    for device in all_devices:
         memory = f", {device.free / 1e9:.1f} of {device.total / 1e9:.1f} GB free"
         detail = f"{device.description or device.name}{memory if device.total else ''}"
         yield Check(f"device {device.name}", "ok", detail)
-    gpus = [device for device in found if device.name.lower() != devices.CPU]
+    gpus = [device for device in all_devices if device.name.lower() != devices.CPU]
     if not gpus:
         yield Check(
             "gpu",
@@ -101,23 +101,23 @@ def _llama() -> Iterator[Check]:
 
 def _model(entry: Entry) -> Iterator[Check]:
     """What an installed model's file is; nothing of those that are not here."""
-    found = None if entry.server else entry.find()
-    if found is None:
+    place = None if entry.server else entry.find()
+    if place is None:
         return
-    header = gguf.read_header(found.path)
+    header = gguf.read_header(place.path)
     kind = ROLE_KINDS.get(header.kind, header.kind.value)
     name = f"model {entry.alias} ({entry.role})"
     if not kind.startswith(entry.role.value):
         hint = f"qrank models remove {entry.alias}, then pull it again"
-        yield Check(name, "fail", f"{found.path} is {kind}, not the {entry.role}", hint)
+        yield Check(name, "fail", f"{place.path} is {kind}, not the {entry.role}", hint)
         return
-    wanted = next((f.bytes for f in entry.files if f.find() == found), None)
-    size = found.path.stat().st_size
-    if wanted and wanted != size:
+    expected_size = next((f.bytes for f in entry.files if f.find() == place), None)
+    size = place.path.stat().st_size
+    if expected_size and expected_size != size:
         hint = f"qrank models verify {entry.alias} shows whether that matters"
-        yield Check(name, "warn", f"{found.path} has {size} bytes, published {wanted}", hint)
+        yield Check(name, "warn", f"{place.path} has {size} bytes, published {expected_size}", hint)
     else:
-        yield Check(name, "ok", f"{kind}; {size / 1e6:,.0f} MB, {found.path}")
+        yield Check(name, "ok", f"{kind}; {size / 1e6:,.0f} MB, {place.path}")
 
 
 def _self_test(models: Registry, role: Role, name: str, placement: Placement) -> Iterator[Check]:
@@ -143,19 +143,19 @@ def _by_embedder(choice: ModelChoice, placement: Placement) -> list[tuple[float,
     from qrank.inference.loading import load_embedder
 
     with closing(load_embedder(choice, placement)) as embedder:
-        asked = embedder.queries([query for query, _, _ in PAIRS]).vectors
+        queries = embedder.queries([query for query, _, _ in PAIRS]).vectors
         relevant = embedder.documents([text for _, text, _ in PAIRS]).vectors
         others = embedder.documents([text for _, _, text in PAIRS]).vectors
-    pairs = zip((asked * relevant).sum(axis=1), (asked * others).sum(axis=1), strict=True)
+    pairs = zip((queries * relevant).sum(axis=1), (queries * others).sum(axis=1), strict=True)
     return [(float(a), float(b)) for a, b in pairs]
 
 
 def _by_reranker(choice: ModelChoice, placement: Placement) -> list[tuple[float, float]]:
     from qrank.inference.loading import load_reranker
 
-    found = []
+    scores = []
     with closing(load_reranker(choice, placement)) as reranker:
         for query, relevant, other in PAIRS:
             first, second = chain.from_iterable(reranker.scores(query, [relevant, other]))
-            found.append((first, second))
-    return found
+            scores.append((first, second))
+    return scores

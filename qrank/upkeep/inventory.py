@@ -41,18 +41,18 @@ def known(models: Registry, role: Role | None = None) -> list[dict[str, Any]]:
 
 
 def _listed(entry: Entry, speeds: dict[str, float]) -> dict[str, Any]:
-    found = None if entry.server else entry.find()
-    held = found.path.stat().st_size if found else None
+    place = None if entry.server else entry.find()
+    size = place.path.stat().st_size if place else None
     return {
         "alias": entry.alias,
         "kind": entry.role.value,
         "installed": entry.installed,
-        "bytes": held,
+        "bytes": size,
         "download_bytes": entry.download_bytes,
         "source": entry.source,
-        "path": str(found.path) if found else None,
-        "owner": found.owner if found else None,
-        "tokens_per_second": speeds.get(str(found.path)) if found else None,
+        "path": str(place.path) if place else None,
+        "owner": place.owner if place else None,
+        "tokens_per_second": speeds.get(str(place.path)) if place else None,
         "license": entry.license,
         "published": dict(entry.published),
         "unsupported": entry.unsupported or None,
@@ -61,10 +61,10 @@ def _listed(entry: Entry, speeds: dict[str, float]) -> dict[str, Any]:
 
 def entry_of(models: Registry, name: str, role: Role | None = None) -> Entry:
     """As entries_of. Raises InputError for a name that is both when no role is given."""
-    found = entries_of(models, name, role)
-    if len(found) > 1:
+    entries = entries_of(models, name, role)
+    if len(entries) > 1:
         raise InputError(f"{name} is an embedder and a reranker", hint="choose one with --role")
-    return found[0]
+    return entries[0]
 
 
 def entries_of(models: Registry, name: str, role: Role | None = None) -> list[Entry]:
@@ -74,38 +74,38 @@ def entries_of(models: Registry, name: str, role: Role | None = None) -> list[En
     """
     if name == AUTO:
         return [models.resolve(each, name).entry for each in ([role] if role is not None else Role)]
-    found: list[Entry] = []
+    entries: list[Entry] = []
     for each in Role if role is None else [role]:
         try:
-            found.append(models.lookup(each, name) or Entry(each, name, files=(File(name),)))
+            entries.append(models.lookup(each, name) or Entry(each, name, files=(File(name),)))
         except ModelError:
             if role is not None or name.startswith("hf:"):
                 raise
-    if not found:
+    if not entries:
         names = ", ".join(dict.fromkeys(entry.alias for entry in models.entries))
         raise ModelError(f"unknown model {name!r}", hint=f"name one of: {names}")
-    known = [entry for entry in found if entry in models.entries or entry.alias != name]
-    if known or len(found) == 1:
-        return known or found
-    file = found[0].find()  # a path or a source without a name: what it is for, it tells itself
+    named = [entry for entry in entries if entry in models.entries or entry.alias != name]
+    if named or len(entries) == 1:
+        return named or entries
+    file = entries[0].find()  # a path or a source without a name: what it is for, it tells itself
     embeds = file is None or gguf.read_header(file.path).kind is gguf.Kind.embedder
-    return found[:1] if embeds else found[1:]
+    return entries[:1] if embeds else entries[1:]
 
 
 def show(entry: Entry) -> dict[str, Any]:
     """All that is known of a model: the registry's fields, and what its file says of itself."""
-    told = _listed(entry, {}) | {
+    about = _listed(entry, {}) | {
         field: getattr(entry, field)
         for field in ("dims", "context", "pooling", "query", "document", "fusion_weight")
         + ("rerank_weight", "preference", "brings")
     }
-    told["files"] = [
-        asdict(file) | {"path": str(found.path) if (found := file.find()) else None}
+    about["files"] = [
+        asdict(file) | {"path": str(place.path) if (place := file.find()) else None}
         for file in entry.files
     ]
-    if told["path"]:
-        header = gguf.read_header(Path(told["path"]))
-        told["file"] = {
+    if about["path"]:
+        header = gguf.read_header(Path(about["path"]))
+        about["file"] = {
             "architecture": header.architecture,
             "kind": ROLE_KINDS.get(header.kind, header.kind.value),
             "pooling": header.pooling,
@@ -114,7 +114,7 @@ def show(entry: Entry) -> dict[str, Any]:
             "layers": header.get("block_count"),
             "name": header.metadata.get("general.name"),
         }
-    return told
+    return about
 
 
 def of_index(models: Registry, entry: Entry, index: IndexPlace) -> Entry:
@@ -142,9 +142,9 @@ def pull(entry: Entry, progress: Progress) -> tuple[Path, bool]:
         raise ModelError(f"{entry.alias} can't be run: {entry.unsupported}")
     if entry.server:
         raise ModelError(f"{entry.alias} runs on a server: there is nothing to download")
-    found = entry.find()
-    if found:
-        return found.path, False
+    place = entry.find()
+    if place:
+        return place.path, False
     if entry.package:
         from qrank.models.package import make, work
 
@@ -212,18 +212,18 @@ def verify(models: Registry, entry: Entry) -> dict[str, Any]:
     if choice.path is None:
         raise ModelError(f"{entry.alias} runs on a server: there is no file to verify")
     header = gguf.read_header(choice.path)
-    found = gguf.sha256(choice.path)
-    wanted = _expected(entry, choice)
-    if wanted and wanted != found:
+    actual = gguf.sha256(choice.path)
+    expected = _expected(entry, choice)
+    if expected and expected != actual:
         raise ModelError(
-            f"{choice.path} is not the published file: SHA-256 {found}, not {wanted}",
+            f"{choice.path} is not the published file: SHA-256 {actual}, not {expected}",
             hint=f"qrank models remove {entry.alias}, then pull it again",
         )
     return {
         "alias": entry.alias,
         "path": str(choice.path),
-        "sha256": found,
-        "checked": bool(wanted),
+        "sha256": actual,
+        "checked": bool(expected),
         "kind": ROLE_KINDS.get(header.kind, header.kind.value),
     }
 
@@ -233,10 +233,10 @@ def _expected(entry: Entry, choice: ModelChoice) -> str | None:
     cache the one that the hub gave it as its name there."""
     assert choice.path is not None
     for file in entry.files:
-        found = file.find()
-        if found and found.path == choice.path:
-            blob = found.path.resolve().name
-            named = blob if found.owner == places.HUB_CACHE and len(blob) == 64 else None
+        place = file.find()
+        if place and place.path == choice.path:
+            blob = place.path.resolve().name
+            named = blob if place.owner == places.HUB_CACHE and len(blob) == 64 else None
             return file.sha256 or named
     return None
 
@@ -248,25 +248,25 @@ def remove(entry: Entry) -> Path:
     """
     if entry.bundled:
         raise ModelError(f"{entry.alias} comes with qrank and can't be removed")
-    found = entry.find()
-    if found is None:
+    place = entry.find()
+    if place is None:
         raise ModelError(f"{entry.alias} is not installed")
-    if found.owner not in (places.OWN, places.HUB_CACHE) or not _ours(found):
+    if place.owner not in (places.OWN, places.HUB_CACHE) or not _ours(place):
         raise ModelError(
-            f"{found.path} belongs to {found.owner if found.owner != places.OWN else 'you'}",
+            f"{place.path} belongs to {place.owner if place.owner != places.OWN else 'you'}",
             hint="remove it there",
         )
-    blob = found.path.resolve()
-    found.path.unlink()
-    if blob != found.path and not _still_named(blob):
+    blob = place.path.resolve()
+    place.path.unlink()
+    if blob != place.path and not _still_named(blob):
         blob.unlink(missing_ok=True)
-    return found.path
+    return place.path
 
 
-def _ours(found: Found) -> bool:
+def _ours(place: Found) -> bool:
     """Whether the file lies in a folder of models, and not somewhere the user keeps it."""
     own = places.models_folder()
-    return found.owner == places.HUB_CACHE or own in found.path.parents
+    return place.owner == places.HUB_CACHE or own in place.path.parents
 
 
 def _still_named(blob: Path) -> bool:
@@ -343,12 +343,12 @@ def on_disk(models: Registry, role: Role | None = None) -> list[Entry]:
 
 def path_of(entry: Entry) -> Path:
     """Where a model's file lies. Raises ModelError when there is none here."""
-    found = entry.find()
-    if found is None:
+    place = entry.find()
+    if place is None:
         raise ModelError(
             f"{entry.alias} is not installed", hint=f"get it with: qrank models pull {entry.alias}"
         )
-    return found.path
+    return place.path
 
 
 def engine_versions() -> list[str]:

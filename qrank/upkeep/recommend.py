@@ -31,9 +31,11 @@ class Machine:
 
 def this_machine() -> Machine:
     """The machine as this build of llama.cpp sees it: a GPU it was not built for is none."""
-    found = devices.devices()
-    memory = next((d.total for d in found if d.name.lower() == devices.CPU), 0)
-    gpus = tuple((d.description or d.name, d.total) for d in found if d.name.lower() != devices.CPU)
+    all_devices = devices.devices()
+    memory = next((d.total for d in all_devices if d.name.lower() == devices.CPU), 0)
+    gpus = tuple(
+        (d.description or d.name, d.total) for d in all_devices if d.name.lower() != devices.CPU
+    )
     return Machine(os.cpu_count() or 1, memory, gpus)
 
 
@@ -43,7 +45,7 @@ def recommend(models: Registry, machine: Machine) -> dict[str, Any]:
     from qrank.store.cache import Cache
 
     speeds = Cache().speeds()
-    told = []
+    rows = []
     for role in Role:
         offered = [e for e in models.of_role(role) if e.brings and not e.unsupported]
         offered.sort(key=lambda e: e.preference)
@@ -52,9 +54,9 @@ def recommend(models: Registry, machine: Machine) -> dict[str, Any]:
         )
         taken = models.best_installed(role)
         for entry in offered:
-            found = entry.find()
-            size = found.path.stat().st_size if found else entry.download_bytes
-            told.append(
+            place = entry.find()
+            size = place.path.stat().st_size if place else entry.download_bytes
+            rows.append(
                 {
                     "alias": entry.alias,
                     "kind": role.value,
@@ -64,7 +66,7 @@ def recommend(models: Registry, machine: Machine) -> dict[str, Any]:
                     "download_bytes": None if entry.installed else entry.download_bytes,
                     "memory_bytes": _needed(size) if size else None,
                     "fits": _place(size, machine),
-                    "tokens_per_second": speeds.get(str(found.path)) if found else None,
+                    "tokens_per_second": speeds.get(str(place.path)) if place else None,
                     "recommended": entry == best,
                     "command": command(entry),
                 }
@@ -75,7 +77,7 @@ def recommend(models: Registry, machine: Machine) -> dict[str, Any]:
             "memory_bytes": machine.memory,
             "gpus": [{"name": name, "memory_bytes": memory} for name, memory in machine.gpus],
         },
-        "models": told,
+        "models": rows,
     }
 
 
@@ -97,6 +99,6 @@ def _place(size: int | None, machine: Machine) -> str | None:
 
 def _quick(entry: Entry, machine: Machine) -> bool:
     """Whether a model fits, and answers in about a second or two."""
-    found = entry.find()
-    size = found.path.stat().st_size if found else entry.download_bytes
+    place = entry.find()
+    size = place.path.stat().st_size if place else entry.download_bytes
     return _place(size, machine) in ("gpu", "cpu")

@@ -102,25 +102,25 @@ def bench_types(
     from qrank.llama.quantize import quantize
 
     progress.stage(f"measuring {path.name}", None)
-    found = [bench(role, path, placement)]
+    rows = [bench(role, path, placement)]
     with tempfile.TemporaryDirectory(prefix="qrank-bench-") as folder:
         for kind in kinds:
-            if kind == found[0].quantization:
+            if kind == rows[0].quantization:
                 continue
             made = Path(folder) / f"{kind}.gguf"
             progress.stage(f"quantizing {path.name} to {kind}", None)
             quantize(path, made, kind, again=True)
             progress.stage(f"measuring {kind}", None)
-            found.append(bench(role, made, placement))
+            rows.append(bench(role, made, placement))
             made.unlink()
-    return found
+    return rows
 
 
 def recommended(speeds: Iterable[Speed]) -> Speed:
     """The most exact of those that are nearly as fast as the fastest."""
-    known = list(speeds)
-    fastest = max(speed.tokens_per_second for speed in known)
-    near = [s for s in known if s.tokens_per_second >= CLOSE * fastest]
+    threads = list(speeds)
+    fastest = max(speed.tokens_per_second for speed in threads)
+    near = [s for s in threads if s.tokens_per_second >= CLOSE * fastest]
     return min(near, key=lambda s: _rank(s.quantization))
 
 

@@ -38,13 +38,13 @@ def read_token(path: Path) -> str:
             _make(path)
         handle = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
         with os.fdopen(handle, encoding="ascii") as file:
-            found = os.fstat(handle)
+            status = os.fstat(handle)
             token = file.read(1000).strip()
     except (OSError, ValueError) as error:
-        said = reason(error) if isinstance(error, OSError) else "it is no text"
-        raise InputError(f"can't use the token in {path}: {said}") from error
+        why = reason(error) if isinstance(error, OSError) else "it is no text"
+        raise InputError(f"can't use the token in {path}: {why}") from error
     if hasattr(os, "geteuid") and (
-        found.st_uid != os.geteuid() or stat.S_IMODE(found.st_mode) & 0o077
+        status.st_uid != os.geteuid() or stat.S_IMODE(status.st_mode) & 0o077
     ):
         raise InputError(
             f"the token in {path} may be read by others", hint="delete the file: a new one is made"
@@ -107,15 +107,15 @@ class Access:
 
     def new_session(self) -> str:
         """The value of a cookie that lets in, as long as the token is the same."""
-        said = f"{int(time.time()) + SESSION_SECONDS}.{secrets.token_urlsafe(12)}"
-        return f"{said}.{self._signature(said)}"
+        text = f"{int(time.time()) + SESSION_SECONDS}.{secrets.token_urlsafe(12)}"
+        return f"{text}.{self._signature(text)}"
 
     def has_session(self, cookie: str) -> bool:
         """Whether a cookie's value is one of new_session, and not too old."""
-        said, _, signature = cookie.rpartition(".")
-        if not hmac.compare_digest(signature.encode(), self._signature(said).encode()):
+        text, _, signature = cookie.rpartition(".")
+        if not hmac.compare_digest(signature.encode(), self._signature(text).encode()):
             return False
-        return int(said.partition(".")[0]) > time.time()
+        return int(text.partition(".")[0]) > time.time()
 
-    def _signature(self, said: str) -> str:
-        return hmac.new(self._key, said.encode(), hashlib.sha256).hexdigest()
+    def _signature(self, text: str) -> str:
+        return hmac.new(self._key, text.encode(), hashlib.sha256).hexdigest()

@@ -43,91 +43,91 @@ class Answers:
         """db: which index is meant when a request names none."""
         self._pool, self._db = pool, db
 
-    def search(self, asked: dict[str, Any], progress: Cancellable) -> Any:
+    def search(self, body: dict[str, Any], progress: Cancellable) -> Any:
         """What `qrank search --json` prints."""
-        options = {name: asked[key] for key, name in _SEARCH_OPTIONS.items() if key in asked}
+        options = {name: body[key] for key, name in _SEARCH_OPTIONS.items() if key in body}
         for name in ("since", "until"):
-            if name in asked:
-                options[name] = _moment(name, asked[name])
-        models = {name: asked.get(name) for name in ("embed_model", "rerank_model")}
-        with self._pool.index(self.path(asked.get("db")), **models) as index:
-            answer = index.search(asked["query"], progress=progress, **options)
-            terms = index.bm25_terms(answer) if asked.get("explain") else None
+            if name in body:
+                options[name] = _moment(name, body[name])
+        models = {name: body.get(name) for name in ("embed_model", "rerank_model")}
+        with self._pool.index(self.path(body.get("db")), **models) as index:
+            answer = index.search(body["query"], progress=progress, **options)
+            terms = index.bm25_terms(answer) if body.get("explain") else None
         return json_form.answer(answer, terms=terms)
 
-    def similar(self, asked: dict[str, Any], progress: Cancellable) -> Any:
+    def similar(self, body: dict[str, Any], progress: Cancellable) -> Any:
         """What `qrank similar --json` prints."""
-        options = {name: asked[key] for key, name in _SIMILAR_OPTIONS.items() if key in asked}
-        with self.index(asked.get("db")) as index:
+        options = {name: body[key] for key, name in _SIMILAR_OPTIONS.items() if key in body}
+        with self.index(body.get("db")) as index:
             try:
-                return json_form.answer(index.similar(asked["place"], **options))
+                return json_form.answer(index.similar(body["place"], **options))
             except InputError as error:
                 raise ProblemError(404, str(error)) from error
 
-    def get(self, asked: dict[str, Any], progress: Cancellable) -> Any:
+    def get(self, body: dict[str, Any], progress: Cancellable) -> Any:
         """What `qrank get --json` prints."""
-        if ("ids" in asked) == ("path" in asked):
+        if ("ids" in body) == ("path" in body):
             raise ProblemError(400, "give either ids or path")
-        with self.index(asked.get("db")) as index:
+        with self.index(body.get("db")) as index:
             try:
-                if "ids" in asked:
-                    return json_form.indexed_chunks([index.get(i) for i in asked["ids"]])
-                chunks = index.file_chunks(asked["path"])
+                if "ids" in body:
+                    return json_form.indexed_chunks([index.get(i) for i in body["ids"]])
+                chunks = index.file_chunks(body["path"])
             except InputError as error:
                 raise ProblemError(404, str(error)) from error
-        first, last = asked.get("from_line", 1), asked.get("to_line", 10**9)
+        first, last = body.get("from_line", 1), body.get("to_line", 10**9)
         return json_form.indexed_chunks(
             chunk for chunk in chunks if chunk.end_line >= first and chunk.start_line <= last
         )
 
-    def status(self, asked: dict[str, Any], progress: Cancellable) -> Any:
+    def status(self, body: dict[str, Any], progress: Cancellable) -> Any:
         """What `qrank status --json` prints."""
-        with self.index(asked.get("db")) as index:
+        with self.index(body.get("db")) as index:
             return index.status()
 
-    def embeddings(self, asked: dict[str, Any], progress: Cancellable) -> Any:
+    def embeddings(self, body: dict[str, Any], progress: Cancellable) -> Any:
         """As OpenAI's; with input_type "query" the model's query prompt is put around."""
-        texts = [asked["input"]] if isinstance(asked["input"], str) else asked["input"]
+        texts = [body["input"]] if isinstance(body["input"], str) else body["input"]
         vectors: list[Any] = []
         before = tokens_read()
-        with self._pool.embedding(asked.get("model")) as embedding:
+        with self._pool.embedding(body.get("model")) as embedding:
             for at in range(0, len(texts), GROUP):
                 progress.advance()
                 vectors += list(
                     embedding(
                         texts[at : at + GROUP],
-                        query=asked.get("input_type") == "query",
-                        dims=asked.get("dimensions"),
+                        query=body.get("input_type") == "query",
+                        dims=body.get("dimensions"),
                     )
                 )
-        encode = _base64 if asked.get("encoding_format") == "base64" else list_of_floats
+        encode = _base64 if body.get("encoding_format") == "base64" else list_of_floats
         return {
             "object": "list",
             "data": [
                 {"object": "embedding", "index": i, "embedding": encode(vector)}
                 for i, vector in enumerate(vectors)
             ],
-            "model": asked.get("model") or "auto",
+            "model": body.get("model") or "auto",
             "usage": _usage(before),
         }
 
-    def rerank(self, asked: dict[str, Any], progress: Cancellable) -> Any:
+    def rerank(self, body: dict[str, Any], progress: Cancellable) -> Any:
         """As Jina's and Cohere's: P(relevant) of each document, best first."""
-        texts = [each if isinstance(each, str) else each["text"] for each in asked["documents"]]
+        texts = [each if isinstance(each, str) else each["text"] for each in body["documents"]]
         ranked: list[Any] = []
         before = tokens_read()
         if texts:
-            with self._pool.reranking(asked.get("model")) as reranking:
+            with self._pool.reranking(body.get("model")) as reranking:
                 ranked = reranking(
-                    asked["query"], texts, instruction=asked.get("instruction"), progress=progress
+                    body["query"], texts, instruction=body.get("instruction"), progress=progress
                 )
         results = [{"index": r.index, "relevance_score": r.score} for r in ranked]
-        if asked.get("return_documents"):
+        if body.get("return_documents"):
             for result in results:
                 result["document"] = {"text": texts[result["index"]]}
         return {
-            "model": asked.get("model") or "auto",
-            "results": results[: asked.get("top_n")],
+            "model": body.get("model") or "auto",
+            "results": results[: body.get("top_n")],
             "usage": _usage(before),
         }
 
@@ -142,10 +142,10 @@ class Answers:
             return self._db()
         path = Path(named)
         try:
-            found = path.stat()
+            status = path.stat()
         except (OSError, ValueError):
             raise ProblemError(404, f"there is no index {named}") from None
-        if hasattr(os, "geteuid") and found.st_uid != os.geteuid():
+        if hasattr(os, "geteuid") and status.st_uid != os.geteuid():
             raise ProblemError(403, f"{named} belongs to another user")
         return path
 

@@ -45,22 +45,22 @@ def make_app(
 
     def post(path: str, schema: dict[str, Any], answer: Answer) -> Route:
         async def endpoint(request: Request) -> Response:
-            asked = await _json(request)
-            schemas.check(asked, schema)
-            is_quick = asked.get("mode") == "bm25" or path in ("/v1/get", "/v1/similar")
-            found = await _work(request, partial(answer, asked), quick if is_quick else slow)
-            return Response(json_form.line(found), media_type="application/json")
+            body = await _json(request)
+            schemas.check(body, schema)
+            is_quick = body.get("mode") == "bm25" or path in ("/v1/get", "/v1/similar")
+            result = await _work(request, partial(answer, body), quick if is_quick else slow)
+            return Response(json_form.line(result), media_type="application/json")
 
         endpoint.__doc__ = answer.__doc__
         return Route(path, _answering(endpoint), methods=["POST"])
 
     async def status(request: Request) -> Response:
-        asked = dict(request.query_params)
-        if asked.keys() - {"db"}:
+        parameters = dict(request.query_params)
+        if parameters.keys() - {"db"}:
             raise ProblemError(400, "the only parameter is db")
-        if "db" in asked:
-            schemas.check(asked["db"], schemas.DB, "db")
-        return JSONResponse(await _work(request, partial(answers.status, asked), quick))
+        if "db" in parameters:
+            schemas.check(parameters["db"], schemas.DB, "db")
+        return JSONResponse(await _work(request, partial(answers.status, parameters), quick))
 
     async def health(_request: Request) -> Response:
         return JSONResponse({"ok": True})
@@ -105,10 +105,10 @@ def make_app(
 
 def _http_problem(_request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    said = {404: "there is nothing at this address", 405: "this method is not allowed here"}
-    found = problems.response(error.status_code, said.get(error.status_code, error.detail))
-    found.headers.update(error.headers or {})  # Allow
-    return found
+    details = {404: "there is nothing at this address", 405: "this method is not allowed here"}
+    problem = problems.response(error.status_code, details.get(error.status_code, error.detail))
+    problem.headers.update(error.headers or {})  # Allow
+    return problem
 
 
 def _answering(endpoint: Callable[[Request], Any]) -> Callable[[Request], Any]:
@@ -116,8 +116,8 @@ def _answering(endpoint: Callable[[Request], Any]) -> Callable[[Request], Any]:
 
     async def answer(request: Request) -> Response:
         try:
-            found: Response = await endpoint(request)
-            return found
+            response: Response = await endpoint(request)
+            return response
         except ProblemError as error:
             return problems.response(error.status, str(error))
         except (ClientDisconnect, CancelledError):
@@ -147,14 +147,14 @@ async def _json(request: Request) -> dict[str, Any]:
         raise ProblemError(415, "send JSON, as Content-Type: application/json")
     body = await request.body()
     try:
-        asked = json.loads(body, parse_float=_number)
+        value = json.loads(body, parse_float=_number)
     except (ValueError, RecursionError) as error:
         raise ProblemError(400, f"the body is not valid JSON: {error}") from None
-    if not isinstance(asked, dict):
+    if not isinstance(value, dict):
         raise ProblemError(400, "the body must be of type object")
     named = ("model", "embed_model", "rerank_model", "dimensions", "instruction")
-    request.state.names_model = any(name in asked for name in named)
-    return asked
+    request.state.names_model = any(name in value for name in named)
+    return value
 
 
 async def _work(

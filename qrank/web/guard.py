@@ -72,8 +72,8 @@ class Guard:
                 await self._app(scope, limited.receive, watched)
         except TimeoutError:
             if not started:
-                said = f"there was no answer within {SECONDS:g} seconds"
-                await problems.response(503, said)(scope, receive, watched)
+                detail = f"there was no answer within {SECONDS:g} seconds"
+                await problems.response(503, detail)(scope, receive, watched)
 
     def _refusal(self, scope: dict[str, Any], headers: dict[str, str]) -> tuple[int, str] | None:
         """The status and the reason for which a request is not let in."""
@@ -128,8 +128,8 @@ class _Limited:
             async with asyncio.timeout_at(self._deadline):
                 message = await self._receive()
         except TimeoutError:
-            said = f"the body did not come within {BODY_SECONDS:g} seconds"
-            raise HTTPException(408, said) from None
+            detail = f"the body did not come within {BODY_SECONDS:g} seconds"
+            raise HTTPException(408, detail) from None
         if message["type"] == "http.request":
             self._left -= len(message.get("body", b""))
             self._whole = not message.get("more_body", False)
@@ -141,17 +141,17 @@ class _Limited:
 def _headers(scope: dict[str, Any]) -> dict[str, str]:
     """The headers of a request; one that comes twice is none: who sends two of what decides here
     wants one of them overlooked."""
-    found: dict[str, str] = {}
+    result: dict[str, str] = {}
     for name, value in scope["headers"]:
         key = name.decode("latin-1").lower()
-        twice = key in found and key in ("host", "origin", "authorization", "content-length")
-        found[key] = "" if twice else value.decode("latin-1")
-    return found
+        twice = key in result and key in ("host", "origin", "authorization", "content-length")
+        result[key] = "" if twice else value.decode("latin-1")
+    return result
 
 
 def _cookie(header: str) -> str:
     try:
-        found = SimpleCookie(header).get(COOKIE)
+        morsel = SimpleCookie(header).get(COOKIE)
     except CookieError:
         return ""
-    return found.value if found else ""
+    return morsel.value if morsel else ""

@@ -45,8 +45,8 @@ def routes(
             return HTMLResponse((FOLDER / "index.html").read_text("utf-8"))
         if not access.takes_code(request.query_params.get("code", "")):
             return HTMLResponse(CLOSED, 401)
-        found = RedirectResponse("/", 303)
-        found.set_cookie(
+        response = RedirectResponse("/", 303)
+        response.set_cookie(
             COOKIE,
             access.new_session(),
             max_age=SESSION_SECONDS,
@@ -54,7 +54,7 @@ def routes(
             httponly=True,
             samesite="strict",
         )
-        return found
+        return response
 
     async def file(request: Request) -> Response:
         name = request.path_params["name"]
@@ -69,14 +69,14 @@ def routes(
         return JSONResponse(list(standalone.formats()))
 
     async def picture(request: Request) -> Response:
-        asked = request.query_params
-        number = asked.get("page", "")
-        if not number.isdecimal() or len(number) > 6 or "id" not in asked:
+        parameters = request.query_params
+        number = parameters.get("page", "")
+        if not number.isdecimal() or len(number) > 6 or "id" not in parameters:
             raise ProblemError(400, "give the id of a chunk, and the number of a page")
-        if "db" in asked:
-            schemas.check(asked["db"], schemas.DB, "db")
+        if "db" in parameters:
+            schemas.check(parameters["db"], schemas.DB, "db")
         drawn = await work(
-            request, partial(draw, answers, asked.get("db"), asked["id"], int(number))
+            request, partial(draw, answers, parameters.get("db"), parameters["id"], int(number))
         )
         return Response(drawn, media_type="image/png")
 

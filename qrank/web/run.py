@@ -92,18 +92,18 @@ def listen(host: str, port: int) -> socket.socket:
         family, kind, number, _, place = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
-        found = socket.socket(family, kind, number)
+        listening = socket.socket(family, kind, number)
         try:
             if os.name != "nt":
-                found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            found.bind(place)
-            found.listen(BACKLOG)
+                listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listening.bind(place)
+            listening.listen(BACKLOG)
         except OSError:
-            found.close()
+            listening.close()
             raise
     except OSError as error:
         raise InputError(f"can't listen on {host}:{port}: {reason(error)}") from error
-    return found
+    return listening
 
 
 def url(listening: socket.socket) -> str:
@@ -150,11 +150,11 @@ def _allow_files() -> None:
     import resource
 
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = FILES if hard == resource.RLIM_INFINITY else min(FILES, hard)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
+    limit = FILES if hard == resource.RLIM_INFINITY else min(FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < limit:
         with suppress(OSError, ValueError):
-            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-            soft = wanted
+            resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
+            soft = limit
     if soft != resource.RLIM_INFINITY:
         BACKLOG = min(BACKLOG, max(8, soft // 8))
         MOST_CONNECTIONS = min(MOST_CONNECTIONS, max(16, (soft - 3 * BACKLOG) // 2))

@@ -216,8 +216,8 @@ def _check_object(value: dict[str, Any], schema: Schema, name: str) -> None:
         if key in properties:
             check(inner, properties[key], key)
         elif not schema.get("additionalProperties", True):
-            known = ", ".join(sorted(properties))
-            raise ProblemError(400, f"there is no field {key[:100]!r}; use {known}")
+            names = ", ".join(sorted(properties))
+            raise ProblemError(400, f"there is no field {key[:100]!r}; use {names}")
 
 
 def _check_text(value: str, schema: Schema, name: str) -> None:
@@ -322,8 +322,8 @@ _HEALTH: Schema = {"type": "object", "required": ["ok"], "properties": {"ok": {"
 
 def openapi() -> dict[str, Any]:
     """The OpenAPI document."""
-    found = json_form.schema("search")
-    search = json.loads(found.replace("#/$defs/", "#/components/schemas/"))
+    text = json_form.schema("search")
+    search = json.loads(text.replace("#/$defs/", "#/components/schemas/"))
     definitions = search.pop("$defs")
     for name in ("$schema", "$id"):
         search.pop(name, None)
@@ -391,6 +391,6 @@ def _operation(summary: str, answer: Schema, statuses: dict[int, str]) -> dict[s
 
 
 def _post(summary: str, body: Schema, answer: Schema) -> dict[str, Any]:
-    asked = {"required": True, "content": {"application/json": {"schema": body}}}
+    request = {"required": True, "content": {"application/json": {"schema": body}}}
     statuses = _ALWAYS | _TOKEN | _INDEX | _BODY
-    return {"post": {**_operation(summary, answer, statuses), "requestBody": asked}}
+    return {"post": {**_operation(summary, answer, statuses), "requestBody": request}}

@@ -73,10 +73,10 @@ def page_address(url: str, token_file: Path) -> str:
         headers = {"Authorization": f"Bearer {read_token(token_file)}"}
         connection.request("POST", "/v1/open", b"{}", headers)
         answer = connection.getresponse()
-        said = answer.read()
+        body = answer.read()
         if answer.status != 200:
             raise InputError(f"{url} answers {answer.status}", hint="is the token another's?")
-        return f"{url}/?code={json.loads(said)['code']}"
+        return f"{url}/?code={json.loads(body)['code']}"
     except (OSError, ValueError, http.client.HTTPException) as error:
         raise InputError(f"{url} does not answer: {error}") from error
     finally:

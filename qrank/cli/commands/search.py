@@ -370,12 +370,12 @@ def similar(
     raise typer.Exit(0 if any_found else 1)
 
 
-def _refreshed(index: Index | Indexes, wanted: bool | None, deadline: float | None) -> list[str]:
+def _refreshed(index: Index | Indexes, flag: bool | None, deadline: float | None) -> list[str]:
     """Take in what changed, where that is wanted; returns what may still be stale."""
     from qrank.cli.input import file_options
 
     box = current().settings.seconds("refresh", None) or 0.0
-    if wanted is False or not (wanted or box):
+    if flag is False or not (flag or box):
         return []
     box = box or BOX
     return index.refresh(

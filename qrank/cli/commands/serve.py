@@ -178,31 +178,31 @@ def status(
     """
     from qrank.serve import start
 
-    told = start.status()
+    answer = start.status()
     if as_json:
         from qrank.cli.output import json_output
 
         keys = dict.fromkeys(("pid", "version", "socket", "http", "token_file"))
-        json_output.document({**keys, "commands": 0, "models": [], "indexes": []} | told)
-    elif not told["running"]:
+        json_output.document({**keys, "commands": 0, "models": [], "indexes": []} | answer)
+    elif not answer["running"]:
         print("not running")
     else:
-        _print(told)
-    raise typer.Exit(0 if told["running"] else 1)
+        _print(answer)
+    raise typer.Exit(0 if answer["running"] else 1)
 
 
-def _print(told: dict[str, object]) -> None:
-    print(f"running   process {told['pid']}, version {told['version']}")
+def _print(status: dict[str, object]) -> None:
+    print(f"running   process {status['pid']}, version {status['version']}")
     for name in ("socket", "http"):
-        if told[name]:
-            print(f"{name:<9} {escape_line(str(told[name]))}")
-    print(f"commands  {told['commands']}")
-    for model in told["models"]:  # type: ignore[attr-defined]
+        if status[name]:
+            print(f"{name:<9} {escape_line(str(status[name]))}")
+    print(f"commands  {status['commands']}")
+    for model in status["models"]:  # type: ignore[attr-defined]
         use = (
             f"{model['clients']} clients" if model["clients"] else f"idle {model['idle_seconds']} s"
         )
         print(f"model     {escape_line(model['path'])} ({model['role']}, {use})")
-    for index in told["indexes"]:  # type: ignore[attr-defined]
+    for index in status["indexes"]:  # type: ignore[attr-defined]
         print(f"index     {escape_line(index)}")
 
 

@@ -87,11 +87,11 @@ def import_(
         render.report(f"{documents} documents and {vectors} vectors imported")
 
 
-def _moved(said: str) -> tuple[str, str]:
+def _moved(text: str) -> tuple[str, str]:
     """(where documents of an export lay, where they are here). OLD need not be there."""
-    old, between, new = said.partition("=")
+    old, between, new = text.partition("=")
     if not (old and between and new):
-        raise InputError(f"--map takes OLD=NEW, not {said!r}")
+        raise InputError(f"--map takes OLD=NEW, not {text!r}")
     elsewhere = old.startswith("/") or old[1:2] == ":"
     return (shown_path(old) if elsewhere else named_path(old)), named_path(new)
 

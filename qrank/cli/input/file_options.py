@@ -136,8 +136,8 @@ def reading(
     )
 
 
-def _ocr(wanted: bool, language: str | None) -> str:
-    if not wanted:
+def _ocr(flag: bool, language: str | None) -> str:
+    if not flag:
         if language is not None:
             raise InputError("--ocr-language goes with --ocr")
         return ""

@@ -110,11 +110,11 @@ def file_texts(names: Sequence[Item], complain: Callable[[str], None]) -> Iterat
     told of those that can't be read."""
     from qrank import standalone
 
-    for item, found in zip(names, standalone.prefixes([item.text for item in names]), strict=True):
-        if found.reason:
-            complain(f"skipped {item.text}: {found.reason}")
+    for item, prefix in zip(names, standalone.prefixes([item.text for item in names]), strict=True):
+        if prefix.reason:
+            complain(f"skipped {item.text}: {prefix.reason}")
         else:
-            yield replace(item, text=found.text, fields=item.fields | {"path": item.text})
+            yield replace(item, text=prefix.text, fields=item.fields | {"path": item.text})
 
 
 def _is_of_ripgrep(fields: dict[str, Any]) -> bool:

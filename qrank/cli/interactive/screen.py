@@ -81,7 +81,7 @@ class Screen(App[None]):
         self._read: Result | None = None  # whose chunk is shown
         self._terms: list[str] = []
         self._searcher = Searcher(
-            index, collections, path, lambda *found: self.post_message(Found(*found))
+            index, collections, path, lambda *parts: self.post_message(Found(*parts))
         )
 
     def compose(self) -> ComposeResult:
@@ -116,20 +116,20 @@ class Screen(App[None]):
 
     def on_found(self, message: Found) -> None:
         """Show an answer, unless the query has been emptied meanwhile."""
-        found = message.answer
-        if isinstance(found, QrankError):
+        answer = message.answer
+        if isinstance(answer, QrankError):
             self._show([], [])
-            self._say(str(found))
-        elif isinstance(found, Exception):
-            raise found
+            self._say(str(answer))
+        elif isinstance(answer, Exception):
+            raise answer
         elif self.query_one(Input).value.strip():
-            self._show(found.results, found.terms)
-            said = message.note or "nothing found"
-            if found.results:
-                ms = f"{found.timings_ms['total']:.0f} ms"
-                said = f"{len(found.results)} results · {STAGES[message.stage]} · {ms}"
-                said += f" · {message.note}" if message.note else ""
-            self._say(said)
+            self._show(answer.results, answer.terms)
+            text = message.note or "nothing found"
+            if answer.results:
+                ms = f"{answer.timings_ms['total']:.0f} ms"
+                text = f"{len(answer.results)} results · {STAGES[message.stage]} · {ms}"
+                text += f" · {message.note}" if message.note else ""
+            self._say(text)
 
     def search(self) -> None:
         """Run until the user quits. What goes wrong is raised, not drawn as a traceback."""

@@ -90,8 +90,8 @@ class Searcher:
 class _Watch:
     """A qrank.progress.Progress that ends a search nobody waits for any more."""
 
-    def __init__(self, wanted: Callable[[], bool]) -> None:
-        self._wanted = wanted
+    def __init__(self, is_wanted: Callable[[], bool]) -> None:
+        self._wanted = is_wanted
 
     def stage(self, name: str, total: int | None) -> None:
         """Before a stage."""

@@ -132,10 +132,10 @@ def output(
         "--count": (count, Form.count),
         "--format": (template is not None, Form.template),
     }
-    asked = [name for name, (wanted, _) in named.items() if wanted]
-    if len(asked) > 1:
-        raise InputError(f"{asked[0]} and {asked[1]} can't be combined", hint="choose one")
-    form = named[asked[0]][1] if asked else Form.people
+    chosen = [name for name, (flag, _) in named.items() if flag]
+    if len(chosen) > 1:
+        raise InputError(f"{chosen[0]} and {chosen[1]} can't be combined", hint="choose one")
+    form = named[chosen[0]][1] if chosen else Form.people
     if null and form is Form.people and max_tokens is None:
         form = Form.paths
     if fields is not None and form is Form.people:
@@ -149,7 +149,7 @@ def output(
         ("--explain", explain, (Form.people, Form.json, Form.jsonl)),
     ):
         if given and form not in forms:
-            raise InputError(f"{option} can't be combined with {asked[0] if asked else '-0'}")
+            raise InputError(f"{option} can't be combined with {chosen[0] if chosen else '-0'}")
     if max_tokens is not None:
         whole = {"--fields": fields is not None, "-C": around is not None, "--full": full}
         for option in (option for option, given in whole.items() if given):
@@ -175,13 +175,14 @@ def _link_format(flag: str | None) -> str:
 def _checked_fields(names: str | None) -> tuple[str, ...]:
     if names is None:
         return ()
-    known = json_form.RESULT_FIELDS
-    wanted = tuple(name.strip() for name in names.split(",") if name.strip())
-    for name in wanted:
-        if name not in known:
+    all_fields = json_form.RESULT_FIELDS
+    fields = tuple(name.strip() for name in names.split(",") if name.strip())
+    for name in fields:
+        if name not in all_fields:
             raise InputError(
-                f"--fields: a result has no field {name!r}", hint=f"use some of: {', '.join(known)}"
+                f"--fields: a result has no field {name!r}",
+                hint=f"use some of: {', '.join(all_fields)}",
             )
-    if not wanted:
-        raise InputError("--fields is empty", hint=f"use some of: {', '.join(known)}")
-    return wanted
+    if not fields:
+        raise InputError("--fields is empty", hint=f"use some of: {', '.join(all_fields)}")
+    return fields

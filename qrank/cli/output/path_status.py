@@ -61,5 +61,5 @@ def _number(count: int, what: str) -> str:
     return f"{count} {what}{'s' * (count != 1)}"
 
 
-def _line(name: str, said: str) -> None:
-    print(f"{name:<12} {escape_line(said)}")
+def _line(name: str, text: str) -> None:
+    print(f"{name:<12} {escape_line(text)}")

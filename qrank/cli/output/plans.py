@@ -44,9 +44,9 @@ def show(
             for chunk in plan.chunks:
                 json_output.line(json_form.planned_chunk(plan, chunk))
         elif counts and not plan.reason:
-            held = sum(map(plan.tokens, plan.chunks))
-            render.file_count(plan, held)
-            tokens += held
+            total = sum(map(plan.tokens, plan.chunks))
+            render.file_count(plan, total)
+            tokens += total
         elif not plan.reason:
             render.file_plan(plan)
     render.secrets_skipped(secrets)

@@ -62,12 +62,12 @@ def skipped(path: str, reason: str, *, partly: bool = False) -> None:
     warning(f"skipped {'part of ' * partly}{name}: {reason}")
 
 
-def ranked(found: Sequence[tuple[Item, float | None]]) -> None:
+def ranked(results: Sequence[tuple[Item, float | None]]) -> None:
     """Reranked lines: the score (- for one that was not read), a tab, the text (of a file its
     path); ended as in the input."""
     from qrank.cli.output import json_output
 
-    for item, score in found:
+    for item, score in results:
         end = "\0" if item.form is Format.nul and not sys.stdout.isatty() else "\n"
         sys.stdout.write(f"{'-' if score is None else significant(score, 4)}\t")
         if "path" in item.fields:
@@ -76,13 +76,13 @@ def ranked(found: Sequence[tuple[Item, float | None]]) -> None:
             sys.stdout.write((escape_text(item.text) if sys.stdout.isatty() else item.text) + end)
 
 
-def chunks(found: Sequence[Sequence[IndexedChunk]]) -> None:
+def chunks(groups: Sequence[Sequence[IndexedChunk]]) -> None:
     """What is at some places, a list of chunks each, below its place when there are several; the
     lines between chunks of a file are blank ones. On a terminal inert."""
-    for chunks in found:
+    for chunks in groups:
         last = None
         for chunk in chunks:
-            if len(found) > 1 and last is None:
+            if len(groups) > 1 and last is None:
                 print(escape_line(f"{short_path(chunk.location)}:{chunk.start_line}"))
             elif last is not None and last.location != chunk.location:
                 print(escape_line(f"\n{short_path(chunk.location)}:{chunk.start_line}"))
@@ -91,7 +91,7 @@ def chunks(found: Sequence[Sequence[IndexedChunk]]) -> None:
                 print("\n" * min(max(gap, 0), MOST_BLANK), end="")
             print(escape_text(chunk.text) if sys.stdout.isatty() else chunk.text)
             last = chunk
-        if len(found) > 1:
+        if len(groups) > 1:
             print()
 
 
@@ -185,18 +185,18 @@ def index_report(done: IndexReport, path: IndexPlace) -> None:
     )
 
 
-def status(held: dict[str, Any]) -> None:
+def status(state: dict[str, Any]) -> None:
     """What the index holds."""
-    print(f"index        {escape_line(shown_place(held['db']))} ({size(held['bytes'])})")
-    print(f"files        {held['files']}")
-    print(f"chunks       {held['chunks']} ({held['unique_texts']} unique)")
-    print(f"cache        {held['cached']} scores and query vectors (--clear-cache)")
-    for collection in held["collections"]:
+    print(f"index        {escape_line(shown_place(state['db']))} ({size(state['bytes'])})")
+    print(f"files        {state['files']}")
+    print(f"chunks       {state['chunks']} ({state['unique_texts']} unique)")
+    print(f"cache        {state['cached']} scores and query vectors (--clear-cache)")
+    for collection in state["collections"]:
         about = f" ({escape_line(collection['description'])})" if collection["description"] else ""
         name = escape_line(collection["name"])
         print(f"collection   {name}{about}: {plural(collection['files'], 'file')}")
-    for place, model in enumerate(held["models"]):
-        name, of = escape_line(model["name"]), held["unique_texts"]
+    for place, model in enumerate(state["models"]):
+        name, of = escape_line(model["name"]), state["unique_texts"]
         print(f"vectors      {model['vectors']} of {of} by {name} ({model['dims']} dimensions)")
         if model["truncated"]:
             print(f"             {model['truncated']} truncated: longer than its context window")
@@ -204,28 +204,28 @@ def status(held: dict[str, Any]) -> None:
             print(f"             incomplete; finish with: qrank index --embed-model {name}")
         elif model["vectors"] < of:
             print("             incomplete; finish with: qrank index")
-    for role, used in held["in_use"].items():
+    for role, used in state["in_use"].items():
         print(escape_line(f"{role:<12} {used['model']} ({used.get('error', used['why'])})"))
         if better := used["better"]:
             word = "is installed and better" if better["installed"] else "would be better"
             print(f"             {better['model']} {word}: {better['command']}")
 
 
-def collections(found: Sequence[Collected]) -> None:
+def collections(rows: Sequence[Collected]) -> None:
     """The collections, each with what it is made of."""
-    for each in found:
+    for each in rows:
         about = f"  {escape_line(each.description)}" if each.description else ""
         print(f"{escape_line(each.name)}: {plural(each.files, 'file')}{about}")
         for root in each.roots:
             print(f"    {escape_line(short_path(root))}")
 
 
-def fields(found: Sequence[FieldCount]) -> None:
+def fields(counts: Sequence[FieldCount]) -> None:
     """Fields, a line each: name, kinds, how many have it, its most frequent values."""
-    if not found:
+    if not counts:
         warning("no document has fields (front matter, mail headers, columns)")
         return
-    rows = [(f.name, "/".join(f.kinds), str(f.records), _some_values(f)) for f in found]
+    rows = [(f.name, "/".join(f.kinds), str(f.records), _some_values(f)) for f in counts]
     widths = [max(len(row[i]) for row in rows) for i in range(3)]
     for name, kinds, count, some in rows:
         start = f"{name:<{widths[0]}}  {kinds:<{widths[1]}}  {count:>{widths[2]}}"
@@ -300,8 +300,8 @@ def hint_at_better_models(name: str | None) -> None:
     better = models.better_than(models.resolve(Role.embedder, name).entry)
     more = "qrank models recommend says what fits this machine"
     if better:
-        held = better.download_bytes
-        load = f" ({held / 1e6:,.0f} MB)" if held and not better.installed else ""
+        size = better.download_bytes
+        load = f" ({size / 1e6:,.0f} MB)" if size and not better.installed else ""
         more = f"{better.alias} is better: {in_use.command(better)}{load}"
     warning(f"embedded with {name}; {more}")
 

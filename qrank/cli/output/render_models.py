@@ -20,11 +20,11 @@ from qrank.progress import Progress
 QUALITY = "MTEB-eng-v2"  # the published benchmark that the list shows
 
 
-def table(known: Sequence[dict[str, Any]]) -> None:
+def table(models: Sequence[dict[str, Any]]) -> None:
     """The models by name: what is installed, how large, how fast here, how good by others."""
     rows = [("model", "kind", "installed", "size", "here", QUALITY, "from")]
-    for model in known:
-        held = model["bytes"] or model["download_bytes"]
+    for model in models:
+        bytes_ = model["bytes"] or model["download_bytes"]
         speed = model["tokens_per_second"]
         quality = model["published"].get(QUALITY)
         owner = model["owner"] if model["owner"] not in (None, "qrank") else "yes"
@@ -34,7 +34,7 @@ def table(known: Sequence[dict[str, Any]]) -> None:
                 model["alias"],
                 model["kind"],
                 "can't run" if model["unsupported"] else installed,
-                size(held) if held else "",
+                size(bytes_) if bytes_ else "",
                 f"{speed:,.0f} tok/s" if speed else "",
                 f"{quality:.1f}" if quality else "",
                 model["source"],
@@ -50,14 +50,14 @@ def table(known: Sequence[dict[str, Any]]) -> None:
     )
 
 
-def recommended(found: dict[str, Any]) -> None:
+def recommended(advice: dict[str, Any]) -> None:
     """The machine in a line, and of each model what it brings and what it costs here."""
-    machine = found["machine"]
+    machine = advice["machine"]
     gpus = [f"{gpu['name']} ({size(gpu['memory_bytes'])})" for gpu in machine["gpus"]]
     has = ", ".join(gpus) or "no GPU that this build of llama.cpp can use"
     cores = plural(machine["cores"], "processor")
     print(escape_line(f"this machine: {cores}, {size(machine['memory_bytes'])} of memory, {has}"))
-    for model in found["models"]:
+    for model in advice["models"]:
         mark = "*" if model["recommended"] else " "
         print()
         print(escape_line(f"{mark} {model['alias']} ({model['kind']}): {model['brings']}"))
@@ -80,16 +80,16 @@ def _download(count: int | None) -> str:
     return f"{size(count)} to download" if count else "size not known"
 
 
-def details(told: dict[str, Any]) -> None:
+def details(about: dict[str, Any]) -> None:
     """A model's fields, one a line; what is not known is skipped."""
-    for name, value in told.items():
+    for name, value in about.items():
         if value in (None, "", {}, []):
             continue
         if name == "files":
             for file in value:
-                known = {k: v for k, v in file.items() if v and k != "source"}
+                others = {k: v for k, v in file.items() if v and k != "source"}
                 _line("file", file["source"])
-                for key, of_file in known.items():
+                for key, of_file in others.items():
                     _line(f"  {key}", of_file)
         elif isinstance(value, dict):
             for key, inner in value.items():
@@ -107,8 +107,8 @@ def pulled(name: str, entry: Entry, path: Path, fetched: bool) -> None:
     with qrank."""
     from qrank.models import in_use
 
-    held = size(path.stat().st_size)
-    report(f"{name}: {'' if fetched else 'already installed, '}{held}, {path}")
+    bytes_ = size(path.stat().st_size)
+    report(f"{name}: {'' if fetched else 'already installed, '}{bytes_}, {path}")
     if not entry.bundled:
         warning(f"next: {in_use.command(replace(entry, alias=name))}")
 

@@ -37,7 +37,7 @@ def show(
     for heading, _ in _COLUMNS.values():
         table.add_column(heading, justify="right", no_wrap=True)
     for dataset, runs in scored.items():
-        rows = {config: found.numbers for config, found in runs.items()}
+        rows = {config: each.numbers for config, each in runs.items()}
         queries = next(iter(rows.values()))["queries"]
         _add(table, f"{escape_line(dataset)} ({queries:.0f})", rows)
     if len(scored) > 1:

@@ -88,9 +88,9 @@ def context(result: IndexedChunk, terms: Sequence[str], around: int) -> list[Lin
     start, end = _best_line(chunk_text, readable(result.text, result.location), terms)
     start, end = start + len(before), end + len(before)
     first, last = text.count("\n", 0, start), text.count("\n", 0, end)
-    wanted = range(max(0, first - around), min(text.count("\n"), last + around) + 1)
+    lines = range(max(0, first - around), min(text.count("\n"), last + around) + 1)
     offset = result.start_line - before.count("\n")
-    return list(_cut(text, terms, (start, end), wanted, offset))
+    return list(_cut(text, terms, (start, end), lines, offset))
 
 
 def best_place(result: IndexedChunk, terms: Sequence[str]) -> tuple[int, int]:
@@ -145,11 +145,11 @@ def best_sentence(text: str, terms: Sequence[str], *, lines: bool = False) -> Sp
     >>> best_sentence("Tea. Green tea is steeped.", ["tea", "green"])
     (5, 26)
     """
-    wanted = set(terms)
-    found = list(_hits(text, wanted))
+    stems = set(terms)
+    hits = list(_hits(text, stems))
     best, most = None, 0
     for start, end in _pieces(text, _LINE_END if lines or keeps_lines(text) else _SENTENCE_END):
-        distinct = set().union(*(terms for s, e, terms in found if s >= start and e <= end))
+        distinct = set().union(*(terms for s, e, terms in hits if s >= start and e <= end))
         if len(distinct) > most:
             best, most = (start, end), len(distinct)
     return best
@@ -165,10 +165,10 @@ def _pieces(text: str, separator: re.Pattern[str]) -> Iterator[Span]:
         yield at, at + len(text[at:].rstrip())
 
 
-def _hits(text: str, wanted: set[str]) -> Iterator[tuple[int, int, set[str]]]:
-    for start, end, found in analyser.tokens(text):
-        if wanted.intersection(found):
-            yield start, end, wanted.intersection(found)
+def _hits(text: str, stems: set[str]) -> Iterator[tuple[int, int, set[str]]]:
+    for start, end, own in analyser.tokens(text):
+        if stems.intersection(own):
+            yield start, end, stems.intersection(own)
 
 
 def _window(chunk_text: str, terms: Sequence[str], width: int) -> Line:
@@ -202,7 +202,7 @@ def _densest(hits: Sequence[tuple[int, int, set[str]]], width: int) -> int:
     """Where a window of width begins that holds the most distinct terms; the first such."""
     best, best_start = 0, 0
     for i, (start, _, _) in enumerate(hits):
-        inside = [found for _, end, found in hits[i:] if end <= start + width]
+        inside = [own for _, end, own in hits[i:] if end <= start + width]
         distinct = len(set().union(*inside))
         if distinct > best:
             best, best_start = distinct, start

@@ -44,72 +44,72 @@ class Row:
     break_at: int | None = None  # the piece that goes on a line of its own if not all fits
 
 
-def answer(found: Answer, view: View, terms: Terms) -> None:
+def answer(answer: Answer, view: View, terms: Terms) -> None:
     """Print an answer; terms: what each term adds to a result's BM25 score, for --explain."""
     if sys.stdout.isatty() or color_wanted(sys.stdout):
         screen = console_for(sys.stdout)
         line = max(40, min(screen.width, READABLE) - 2 * INDENT)
         width = line * ROWS if sys.stdout.isatty() else PIPE_WIDTH
-        for row in _rows(found, view, terms, width):
+        for row in _rows(answer, view, terms, width):
             _print_styled(screen, row)
     else:  # rich takes a third of a BM25 search's time to import
-        for row in _rows(found, view, terms, PIPE_WIDTH):
+        for row in _rows(answer, view, terms, PIPE_WIDTH):
             print(" " * row.indent + "".join(text for text, _ in row.pieces))
-    if found.truncated and found.results:
-        read = f"only {found.reranked} candidates were" if found.reranked else "nothing was"
+    if answer.truncated and answer.results:
+        read = f"only {answer.reranked} candidates were" if answer.reranked else "nothing was"
         warning(f"time limit reached: {read} reranked (--budget, --deadline)")
-    if found.promised is not None and not found.reranked:
-        seconds = f"about {found.needed:.0f} s" if found.needed else "too long"
+    if answer.promised is not None and not answer.reranked:
+        seconds = f"about {answer.needed:.0f} s" if answer.needed else "too long"
         warning(
             f"not reranked: reading all candidates takes {seconds} here "
             "(--candidates 30 reranks them; so does a higher answer_seconds)"
         )
 
 
-def draft(found: Answer, view: View) -> Text:
+def draft(answer: Answer, view: View) -> Text:
     """An answer that may still change, as lines for a terminal."""
     from rich.text import Text
 
     screen = console_for(sys.stdout)
     line = max(40, min(screen.width, READABLE) - 2 * INDENT)
     with screen.capture() as lines:
-        for row in _rows(found, replace(view, explain=False), {}, line * ROWS):
+        for row in _rows(answer, replace(view, explain=False), {}, line * ROWS):
             _print_styled(screen, row)
     return Text.from_ansi(lines.get().rstrip("\n"))
 
 
-def _rows(found: Answer, view: View, terms: Terms, width: int) -> Iterator[Row]:
+def _rows(answer: Answer, view: View, terms: Terms, width: int) -> Iterator[Row]:
     by_file: dict[str, list[Result]] = {}
-    for result in found.results:
+    for result in answer.results:
         by_file.setdefault(result.location, []).append(result)
     for results in by_file.values():
         for result in results:
             first = result is results[0]
-            lines = _lines(result, found, view, width if first else ALSO_WIDTH)
+            lines = _lines(result, answer, view, width if first else ALSO_WIDTH)
             if first:
-                yield _head(result, found, view)
+                yield _head(result, answer, view)
             else:
                 short = view.around is None and not view.full
-                yield _also(result, found, view, lines if short else [])
+                yield _also(result, answer, view, lines if short else [])
                 lines = [] if short else lines
             for line in lines:
                 yield _body(line)
             if result.copies:
                 yield _copies(result)
             if view.explain:
-                yield from _explained(result, found.mode, terms.get(result.id, {}))
+                yield from _explained(result, answer.mode, terms.get(result.id, {}))
         yield Row()
     if view.explain:
-        yield from _summary(found)
+        yield from _summary(answer)
 
 
-def _lines(result: Result, found: Answer, view: View, width: int) -> list[Line]:
+def _lines(result: Result, answer: Answer, view: View, width: int) -> list[Line]:
     if view.around is not None:
-        return context(result, found.terms, view.around)
+        return context(result, answer.terms, view.around)
     # The heading that a Markdown chunk begins with stands above it already.
     text = readable(result.text, result.location)
     text = without_headings(text) if result.heading else text
-    return whole(text, found.terms) if view.full else snippet(text, found.terms, width)
+    return whole(text, answer.terms) if view.full else snippet(text, answer.terms, width)
 
 
 def _span(result: Result, dash: str) -> str:
@@ -121,19 +121,19 @@ def _span(result: Result, dash: str) -> str:
     return f"{lines} ({page})" if page else lines
 
 
-def _url(result: Result, found: Answer, view: View) -> str:
+def _url(result: Result, answer: Answer, view: View) -> str:
     """The style of a link to the best line."""
     if not view.link:
         return ""
-    return f" link {link(view.link, result.path, *best_place(result, found.terms))}"
+    return f" link {link(view.link, result.path, *best_place(result, answer.terms))}"
 
 
-def _also(result: Result, found: Answer, view: View, lines: list[Line]) -> Row:
+def _also(result: Result, answer: Answer, view: View, lines: list[Line]) -> Row:
     """A further result in a file: one row with its rank, its lines, and what it says there."""
     pieces = [
         (f"{result.rank:>2}  ", "dim"),
         ("also ", "dim"),
-        (_span(result, "–"), "green" + _url(result, found, view)),
+        (_span(result, "–"), "green" + _url(result, answer, view)),
     ]
     best = next((line for line in lines if line.best), lines[0] if lines else None)
     if best and best.text.strip():
@@ -147,14 +147,14 @@ def _copies(result: Result) -> Row:
         f"{short_path(location(each.path, each.member))}:{each.start_line}-{each.end_line}"
         for each in result.copies
     ]
-    said = ", ".join(escape_line(place) for place in places[:SHOWN_COPIES])
+    listed = ", ".join(escape_line(place) for place in places[:SHOWN_COPIES])
     more = f" and {len(places) - SHOWN_COPIES} more" if len(places) > SHOWN_COPIES else ""
-    return Row([("copies: ", "dim"), (f"{said}{more}", "green")], INDENT, 8)
+    return Row([("copies: ", "dim"), (f"{listed}{more}", "green")], INDENT, 8)
 
 
-def _head(result: Result, found: Answer, view: View) -> Row:
+def _head(result: Result, answer: Answer, view: View) -> Row:
     """The first row of a file: its best result."""
-    url = _url(result, found, view)
+    url = _url(result, answer, view)
     path = escape_line(short_path(result.location))
     pieces = [
         (f"{result.rank:>2}  ", "dim"),
@@ -227,28 +227,31 @@ def _explained(result: Result, mode: str, terms: Mapping[str, float]) -> Iterato
             8,
         )
     if scores.rerank:
-        known = ", cached" if scores.rerank.cached else ""
+        cached = ", cached" if scores.rerank.cached else ""
         text = f"{significant(scores.rerank.score):>13}  P(yes) {significant(scores.rerank.p_yes)}"
-        text += known
+        text += cached
         yield Row([("rerank  ", "cyan"), (text, "")], INDENT, 8)
 
 
-def _summary(found: Answer) -> Iterator[Row]:
+def _summary(answer: Answer) -> Iterator[Row]:
     """How the answer as a whole came about."""
     models = ", ".join(
         f"{name} by {escape_line(model)}"
-        for name, model in (("vectors", found.models["embed"]), ("rerank", found.models["rerank"]))
+        for name, model in (
+            ("vectors", answer.models["embed"]),
+            ("rerank", answer.models["rerank"]),
+        )
         if model
     )
-    spent = ", ".join(f"{stage} {ms:.0f}" for stage, ms in found.timings_ms.items())
-    counts = f"{found.candidates} candidates, {found.reranked} reranked"
-    if found.promised is not None:
-        counts += f" in {found.promised:.0f} s (answer_seconds); all: about {found.needed:.0f} s"
+    spent = ", ".join(f"{stage} {ms:.0f}" for stage, ms in answer.timings_ms.items())
+    counts = f"{answer.candidates} candidates, {answer.reranked} reranked"
+    if answer.promised is not None:
+        counts += f" in {answer.promised:.0f} s (answer_seconds); all: about {answer.needed:.0f} s"
     facts = {
-        "mode": f"{found.mode} ({models})" if models else found.mode,
-        "terms": " ".join(escape_line(term) for term in found.terms) or "–",
-        "found": f"{counts}{', stopped by --budget' if found.truncated else ''}",
-        **({"also": ", ".join(map(escape_line, found.synonyms))} if found.synonyms else {}),
+        "mode": f"{answer.mode} ({models})" if models else answer.mode,
+        "terms": " ".join(escape_line(term) for term in answer.terms) or "–",
+        "found": f"{counts}{', stopped by --budget' if answer.truncated else ''}",
+        **({"also": ", ".join(map(escape_line, answer.synonyms))} if answer.synonyms else {}),
         "ms": spent,
     }
     for name, fact in facts.items():

@@ -98,10 +98,10 @@ def _roff(name: str, context: Any) -> str:
             records[kind].append(record)
     for sub in getattr(command, "commands", {}).values():
         records["COMMANDS"].append((f"{name} {sub.name}", sub.get_short_help_str(400)))
-    for heading, found in records.items():
-        if found:
+    for heading, rows in records.items():
+        if rows:
             lines.append(f".SH {heading}")
-        for term, text in found:
+        for term, text in rows:
             lines += [".TP", f".B {_escaped(term)}", _text(text)]
     if examples := EXAMPLES.get(command.name or ""):
         lines += [".SH EXAMPLES", ".nf", *(_text(example) for example in examples), ".fi"]

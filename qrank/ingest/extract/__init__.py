@@ -167,8 +167,8 @@ def is_picture(name: str) -> bool:
 def may_hold_files(name: str) -> bool:
     """Whether there may be other files in a file (attachments, say), by its name."""
     suffix = suffix_of(name)
-    known = BY_SUFFIX.get(suffix)
-    return known.holds if known else suffix not in _UNREAD
+    form = BY_SUFFIX.get(suffix)
+    return form.holds if form else suffix not in _UNREAD
 
 
 def is_archive(name: str) -> bool:
@@ -176,8 +176,8 @@ def is_archive(name: str) -> bool:
     suffix = suffix_of(name)
     if suffix in compressed.SUFFIXES:
         suffix = "tar" * (suffix_of(PurePath(name).stem) == "tar")
-    known = BY_SUFFIX.get(suffix)
-    return known is not None and known.name == "archive"
+    form = BY_SUFFIX.get(suffix)
+    return form is not None and form.name == "archive"
 
 
 def is_isolated(name: str, head: Callable[[], bytes]) -> bool:
@@ -188,8 +188,8 @@ def is_isolated(name: str, head: Callable[[], bytes]) -> bool:
     start = head()
     if compressed.suffix_by(start) and suffix not in _UNREAD:
         return True
-    known = _format(suffix, start, None)
-    return known is not None and known.isolated
+    form = _format(suffix, start, None)
+    return form is not None and form.isolated
 
 
 def is_text(name: str, head: bytes) -> bool:
@@ -197,33 +197,33 @@ def is_text(name: str, head: bytes) -> bool:
     suffix = suffix_of(name)
     if suffix in compressed.SUFFIXES or is_archive(name) or compressed.suffix_by(head):
         return False
-    known = _format(suffix, head, None)
-    return known is not None and (known.reads_text or known.records)
+    form = _format(suffix, head, None)
+    return form is not None and (form.reads_text or form.records)
 
 
 def _format(suffix: str, head: bytes, file: BinaryIO | None) -> Format | None:
     """The format of a file: what its suffix says, unless its first bytes show that it is another;
     None when it is of none that is read."""
-    known = BY_SUFFIX.get(suffix)
-    is_office = known is not None and known.function.startswith("office.")
+    form = BY_SUFFIX.get(suffix)
+    is_office = form is not None and form.function.startswith("office.")
     sure = _signed(head, file)
     # (Office files are looked into by their reader.)
     looked_into = head.startswith((b"PK", b"{\\rtf", _COMPOUND))
     if sure and not (is_office and looked_into):
         return sure
     is_plain = looks_text(head)
-    if known is not None and known.name in _NEVER_PLAIN:  # in any encoding
+    if form is not None and form.name in _NEVER_PLAIN:  # in any encoding
         is_plain = is_plain or head.startswith(_WIDE) or not _CONTROL.search(head or b"\0")
     if suffix in _UNREAD:
         return _sniffed(head) or (TEXT if is_plain and suffix not in _MARKED_UP else None)
-    if known is None:
+    if form is None:
         return _sniffed(head) or TEXT
-    if known.name in _NEVER_PLAIN and is_plain and b"%PDF-" not in head:
+    if form.name in _NEVER_PLAIN and is_plain and b"%PDF-" not in head:
         start = head.lstrip(b"\xef\xbb\xbf \t\r\n")
         if is_office and start.startswith((b"<", b"{\\rt")):
-            return known
-        return _sniffed(head) or (BY_SUFFIX["csv"] if known.name == "sheet" else TEXT)
-    return known
+            return form
+        return _sniffed(head) or (BY_SUFFIX["csv"] if form.name == "sheet" else TEXT)
+    return form
 
 
 def looks_text(head: bytes) -> bool:
@@ -244,14 +244,14 @@ def format_of(file: BinaryIO, name: str) -> str:
     file.seek(0)
     if suffix in compressed.SUFFIXES:
         return f"{format_of(io.BytesIO(), PurePath(name).stem)} in {suffix}"
-    known = _format(suffix, head, file)
-    return known.name if known else ""
+    form = _format(suffix, head, file)
+    return form.name if form else ""
 
 
 def takes_fields(name: str) -> bool:
     """Whether a file holds records."""
-    known = BY_SUFFIX.get(suffix_of(name))
-    return known is not None and known.records
+    form = BY_SUFFIX.get(suffix_of(name))
+    return form is not None and form.records
 
 
 def documents(file: BinaryIO, name: str, reading: Reading = READ_ALL) -> Iterator[Document]:
@@ -285,20 +285,20 @@ def documents(file: BinaryIO, name: str, reading: Reading = READ_ALL) -> Iterato
     if reading.ocr and is_picture(name) and not _signed(head, file):
         yield from _function("ocr:extract")(file, reading)
         return
-    known = _format(suffix, head, file)
-    if known is None:
+    form = _format(suffix, head, file)
+    if form is None:
         raise NoTextError(_UNREAD[suffix])
     pending: list[Document] = []  # what came before there was any text
-    is_sure = known.name not in _ELSE_PLAIN or not looks_text(head)
+    is_sure = form.name not in _ELSE_PLAIN or not looks_text(head)
     try:
-        for document in _read(file, known, suffix, reading):
+        for document in _read(file, form, suffix, reading):
             pending.append(document)
             is_sure = is_sure or bool(document.blocks)
             if is_sure:
                 yield from pending
                 pending.clear()
     except (NoTextError, ExtractError) as error:
-        if is_sure or (known.records and isinstance(error, NoTextError)):  # rows, but no text
+        if is_sure or (form.records and isinstance(error, NoTextError)):  # rows, but no text
             raise
         file.seek(0)
         yield from _read(file, TEXT, suffix, reading)
@@ -306,16 +306,16 @@ def documents(file: BinaryIO, name: str, reading: Reading = READ_ALL) -> Iterato
         yield from pending
 
 
-def _read(file: BinaryIO, known: Format, suffix: str, reading: Reading) -> Iterator[Document]:
+def _read(file: BinaryIO, form: Format, suffix: str, reading: Reading) -> Iterator[Document]:
     """Yield what is in a file of a format. Raises NoTextError when there is no text in it."""
-    function = _function(known.function)
-    if known.reads_text:
-        yield from _stretches(file, known, function, suffix)
-    elif known.records:
+    function = _function(form.function)
+    if form.reads_text:
+        yield from _stretches(file, form, function, suffix)
+    elif form.records:
         yield from function(file, reading.fields)
     else:
         empty, note = True, ""
-        for document in function(file, reading) if known.holds else function(file):
+        for document in function(file, reading) if form.holds else function(file):
             empty = empty and not document.blocks
             note = document.note or note
             yield document
@@ -326,8 +326,8 @@ def _read(file: BinaryIO, known: Format, suffix: str, reading: Reading) -> Itera
 @cache
 def _function(name: str) -> Callable[..., Any]:
     module, _, function = name.partition(":")
-    found: Callable[..., Any] = getattr(import_module(f"qrank.ingest.extract.{module}"), function)
-    return found
+    reader: Callable[..., Any] = getattr(import_module(f"qrank.ingest.extract.{module}"), function)
+    return reader
 
 
 def _signed(head: bytes, file: BinaryIO | None) -> Format | None:
@@ -386,14 +386,14 @@ def _zipped(file: BinaryIO) -> Format | None:
 
 
 def _stretches(
-    file: BinaryIO, known: Format, function: Callable[..., Any], suffix: str
+    file: BinaryIO, form: Format, function: Callable[..., Any], suffix: str
 ) -> Iterator[Document]:
     """A text file's document; of one longer than a window, a document a window, which ends
     between paragraphs where it can."""
     data = file.read(WINDOW)
     if len(data) < WINDOW:
         text, offset = decode(data)
-        if not offset and (label := _named_encoding(data, known)):
+        if not offset and (label := _named_encoding(data, form)):
             text = decode_labelled(data, label)
         yield _document(text, function, suffix, offset, 0)
         return
@@ -416,9 +416,9 @@ def _stretches(
         data = file.read(WINDOW)
 
 
-def _named_encoding(data: bytes, known: Format) -> str:
+def _named_encoding(data: bytes, form: Format) -> str:
     """The encoding that a text itself names; empty where it names none."""
-    if known.name == "latex" and (named := _INPUT_ENCODING.search(data)):
+    if form.name == "latex" and (named := _INPUT_ENCODING.search(data)):
         label = named[1].decode("ascii").lower()
         return _INPUT_ENCODINGS.get(label, label)
     declared = _XML.match(data)
@@ -428,25 +428,25 @@ def _named_encoding(data: bytes, known: Format) -> str:
 def _document(
     text: str, function: Callable[..., Any], suffix: str, offset: int, line: int
 ) -> Document:
-    found: tuple[str, list[Block]] | tuple[str, list[Block], Mapping[str, object]]
+    extracted: tuple[str, list[Block]] | tuple[str, list[Block], Mapping[str, object]]
     # A carriage return alone ends a line, too; of the same length, so that offsets hold.
-    found = function(_ALONE.sub("\n", text) if "\r" in text else text, suffix)
-    fields = found[2] if len(found) == 3 else {}
-    blocks = _without_data(found[1], text)
-    return Document(text, found[0], blocks, offset, line, fields=fields)
+    extracted = function(_ALONE.sub("\n", text) if "\r" in text else text, suffix)
+    fields = extracted[2] if len(extracted) == 3 else {}
+    blocks = _without_data(extracted[1], text)
+    return Document(text, extracted[0], blocks, offset, line, fields=fields)
 
 
 def _without_data(blocks: list[Block], text: str) -> list[Block]:
     """The blocks without the long base64 data in them, a picture say."""
     for start, end in long_data(text):
-        kept = []
+        blocks_left = []
         for block in blocks:
             if block.end <= start or end <= block.start:
-                kept.append(block)
+                blocks_left.append(block)
                 continue
             before = block._replace(end=max(block.start, start))
-            kept += [
+            blocks_left += [
                 b for b in (before, block._replace(start=min(block.end, end))) if b.end > b.start
             ]
-        blocks = kept
+        blocks = blocks_left
     return blocks

@@ -21,10 +21,10 @@ def open_zip(file: BinaryIO) -> zipfile.ZipFile:
     try:
         archive = zipfile.ZipFile(file)
     except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:
-        found = salvage(file)
-        if found is None:
+        salvaged = salvage(file)
+        if salvaged is None:
             raise ExtractError("damaged, or not what its extension says") from error
-        archive = found
+        archive = salvaged
     members = archive.infolist()
     if len(members) > MAX_MEMBERS or sum(m.file_size for m in members) > MAX_UNPACKED:
         raise ExtractError(f"unpacks to more than {MAX_UNPACKED >> 20} MiB or {MAX_MEMBERS} files")
@@ -49,8 +49,8 @@ def read(archive: zipfile.ZipFile, name: str) -> bytes:
             raise ExtractError(f"{name} in it unpacks to more than {MAX_XML >> 20} MiB")
         return archive.read(name)
     except KeyError as error:
-        said = cut_off(archive).partition(":")[0]
-        raise ExtractError(f"{said}, " * bool(said) + f"{name} in it is missing") from error
+        reason = cut_off(archive).partition(":")[0]
+        raise ExtractError(f"{reason}, " * bool(reason) + f"{name} in it is missing") from error
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, OSError) as error:
         raise ExtractError(f"{name} in it is damaged") from error
 

@@ -51,24 +51,24 @@ def properties(
     names = [author] if isinstance(author, str) else author
     authors = _different(names)
     words = _BETWEEN_KEYWORDS.split(keywords) if isinstance(keywords, str) else keywords
-    said: dict[str, object] = {
+    fields: dict[str, object] = {
         "author": authors[0] if len(authors) == 1 else authors,
         "subject": one_line(subject)[:MAX_PROPERTY],
         "keywords": _different(words),
     }
-    return {name: value for name, value in said.items() if value}
+    return {name: value for name, value in fields.items() if value}
 
 
 def _different(words: Iterable[str]) -> list[str]:
     """Words that say something, each once, MAX_PROPERTY characters at most together."""
-    found: dict[str, None] = {}
+    result: dict[str, None] = {}
     size = 0
     for word in words:
         word = one_line(word)[: MAX_PROPERTY - size]
-        if word and word not in found:
-            found[word] = None
+        if word and word not in result:
+            result[word] = None
             size += len(word)
-    return [*found]
+    return [*result]
 
 
 def truncated(byte: int) -> str:

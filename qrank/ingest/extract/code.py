@@ -79,12 +79,12 @@ def _parsed(parser: Parser, data: bytes) -> Tree | None:
     """The syntax tree, None when it takes too long, or too much memory, to make."""
     end = time.process_time() + SECONDS + SECONDS_A_MB * len(data) / (1 << 20)
     most = address_space() + MEMORY
-    asked = 0
+    calls = 0
 
     def too_much(*_: object) -> bool:
-        nonlocal asked
-        asked += 1
-        return time.process_time() > end or (asked % 64 == 0 and address_space() > most)
+        nonlocal calls
+        calls += 1
+        return time.process_time() > end or (calls % 64 == 0 and address_space() > most)
 
     try:
         return parser.parse(lambda at, _: data[at : at + _WINDOW], progress_callback=too_much)
@@ -133,17 +133,17 @@ def _name(node: Node) -> str | None:
         node = inner[-1]
     if not _DEFINITION.fullmatch(node.type):
         return None
-    found = node.child_by_field_name("type" if node.type == "impl_item" else "name")
+    part = node.child_by_field_name("type" if node.type == "impl_item" else "name")
     declarator = node.child_by_field_name("declarator")
-    while found is None and declarator is not None:  # C: the name lies within its type
+    while part is None and declarator is not None:  # C: the name lies within its type
         inner_declarator = declarator.child_by_field_name("declarator")
-        found, declarator = (None, inner_declarator) if inner_declarator else (declarator, None)
-    if found is None:  # const f = () => …
+        part, declarator = (None, inner_declarator) if inner_declarator else (declarator, None)
+    if part is None:  # const f = () => …
         first = node.named_children[0] if node.named_children else None
-        found = first.child_by_field_name("name") if first is not None else None
-    if found is None or found.text is None:
+        part = first.child_by_field_name("name") if first is not None else None
+    if part is None or part.text is None:
         return None
-    return " ".join(found.text.decode("utf-8", "replace").split())[:100] or None
+    return " ".join(part.text.decode("utf-8", "replace").split())[:100] or None
 
 
 def _body(node: Node) -> Node | None:

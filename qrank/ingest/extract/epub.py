@@ -59,7 +59,7 @@ def extract(file: BinaryIO) -> Iterator[Document]:
     locked = _locked(archive, names)
     unread: dict[str, list[str]] = {}  # reason -> chapters
     done: set[str] = set()  # a chapter that is named again is not read again
-    found = False
+    any_text = False
     for number, href in enumerate(order, 1):
         name = names.find(posixpath.join(posixpath.dirname(place), href))
         if name in done:
@@ -77,10 +77,10 @@ def extract(file: BinaryIO) -> Iterator[Document]:
             reason = str(error).removeprefix(f"{name} in it ").removeprefix("is ")
             unread.setdefault(reason, []).append(href or f"chapter {number}")
             continue
-        found = True
+        any_text = True
         yield builder.document(title, fields)
     note = ", ".join(filter(None, [cut_off(archive), _note(unread)]))
-    if not found:
+    if not any_text:
         if locked and list(unread) == ["encrypted (DRM)"]:
             raise ExtractError(f"encrypted (DRM: {_vendor(names)})")
         raise ExtractError(f"no chapter of it can be read: {note or 'it names none'}")
@@ -105,9 +105,9 @@ class _Names:
         whole, cut = name, name.partition("#")[0]
         for spelled in (whole, unquote(whole), cut, unquote(cut)):
             path = posixpath.normpath(spelled.replace("\\", "/")).lstrip("/")
-            found = path if path in self._exact else self._folded.get(_folded(path), "")
-            if found:
-                return found
+            actual = path if path in self._exact else self._folded.get(_folded(path), "")
+            if actual:
+                return actual
         return ""
 
 
@@ -131,10 +131,10 @@ def _package_place(archive: zipfile.ZipFile, names: _Names) -> str:
         for rootfile in _all(xml(archive, container), "rootfile"):
             if place := names.find(rootfile.get("full-path", "")):
                 return place
-    found = [name for name in names.all if name.lower().endswith(".opf")]
-    if not found:
+    names_of_packages = [name for name in names.all if name.lower().endswith(".opf")]
+    if not names_of_packages:
         raise ExtractError("damaged, or no e-book: it has no package document")
-    return found[0]
+    return names_of_packages[0]
 
 
 def _all(root: _Element, name: str) -> Iterator[_Element]:
@@ -184,9 +184,9 @@ def _opened(page: str) -> str:
 
 
 def _note(unread: dict[str, list[str]]) -> str:
-    said = []
+    notes = []
     for reason, chapters in unread.items():
         more = ", …" if len(chapters) > _NAMED else ""
         chapter = "1 chapter" if len(chapters) == 1 else f"{len(chapters)} chapters"
-        said.append(f"{chapter} {reason} ({', '.join(chapters[:_NAMED])}{more})")
-    return "; ".join(said)
+        notes.append(f"{chapter} {reason} ({', '.join(chapters[:_NAMED])}{more})")
+    return "; ".join(notes)

@@ -30,23 +30,23 @@ def read(text: str) -> tuple[Mapping[str, object], int]:
     """
     if not text.startswith(("---", "+++")):
         return {}, 0
-    found = (_YAML if text[0] == "-" else _TOML).match(text[:MAX_LENGTH])
-    if not found:
+    match = (_YAML if text[0] == "-" else _TOML).match(text[:MAX_LENGTH])
+    if not match:
         return {}, 0
     try:
-        inner = re.sub(_EOL, "\n", found[1])
+        inner = re.sub(_EOL, "\n", match[1])
         table = _yaml(inner) if text[0] == "-" else _toml(inner)
     except Exception:  # the parsers' own errors, and what they raise without meaning to
         table = {}
     fields = {clean(str(key)): _plain(value) for key, value in table.items()}
-    return {key: value for key, value in fields.items() if value is not None}, found.end()
+    return {key: value for key, value in fields.items() if value is not None}, match.end()
 
 
 def _too_deep(text: str) -> bool:
     """Whether more brackets are open somewhere than any front matter needs."""
     depth = 0
-    for found in _BRACKET.finditer(text):
-        depth += 1 if found[0] in "[{" else -1
+    for match in _BRACKET.finditer(text):
+        depth += 1 if match[0] in "[{" else -1
         if depth > MAX_DEPTH:
             return True
     return False

@@ -129,7 +129,7 @@ def _messages(lines: Iterable[bytes]) -> Iterator[tuple[bytes, int]]:
     """(message, line it begins on) of each; one begins after a line "From …", with a time when the
     first has one, that headers follow (RFC 4155); without a time a blank line is before it. A patch
     in a message begins so, too, with the name of a commit; a mailbox may be made of such."""
-    held: list[bytes] = []
+    message_lines: list[bytes] = []
     size = start = 0
     blank = True
     timed = commits = False
@@ -139,15 +139,15 @@ def _messages(lines: Iterable[bytes]) -> Iterator[tuple[bytes, int]]:
         begins = MBOX.match(line) if timed else blank and line.startswith(b"From ")
         headed = _HEADER_LINE.match(following) or (blank and not following.strip())
         if begins and (number == 1 or (headed and (commits or not _COMMIT.match(line)))):
-            if held:
-                yield b"".join(held), start
-            held, size, start = [], 0, number + 1
+            if message_lines:
+                yield b"".join(message_lines), start
+            message_lines, size, start = [], 0, number + 1
         elif start and size < MAX_MESSAGE:
-            held.append(line)
+            message_lines.append(line)
             size += len(line)
         blank = not line.strip()
-    if held:
-        yield b"".join(held), start
+    if message_lines:
+        yield b"".join(message_lines), start
 
 
 def _with_next(lines: Iterable[bytes]) -> Iterator[tuple[bytes, bytes]]:
@@ -186,12 +186,12 @@ class _Mails:
 
     def _note(self) -> str:
         """What of the messages so far was passed over."""
-        said = [self._passed_over]
+        notes = [self._passed_over]
         if self._encrypted:
-            said.append(f"{_parts_are(self._encrypted)} encrypted")
+            notes.append(f"{_parts_are(self._encrypted)} encrypted")
         if self._cut:
-            said.append(f"{_parts_are(self._cut)} cut: the end of it is missing")
-        return "; ".join(filter(None, said))
+            notes.append(f"{_parts_are(self._cut)} cut: the end of it is missing")
+        return "; ".join(filter(None, notes))
 
     def add(self, raw: bytes, line: int, *, own: bool = False) -> tuple[str, dict[str, object]]:
         """Add a message; returns its subject and its headers as fields, which are also those of its
@@ -344,10 +344,10 @@ def _wanted(part: EmailMessage) -> list[EmailMessage]:
     plain = [each for each in inner if any(map(_is_plain, each.walk()))]
     if not plain or plain[0] is inner[-1]:
         return plain[:1] or inner[-1:]
-    said, other = _words(plain[0], "text/plain"), _words(inner[-1], "text/html")
-    if 2 * len(said & other) >= len(other):
+    plain_words, other = _words(plain[0], "text/plain"), _words(inner[-1], "text/html")
+    if 2 * len(plain_words & other) >= len(other):
         return plain[:1]
-    return inner[-1:] if len(said) <= MAX_STUB else [plain[0], inner[-1]]
+    return inner[-1:] if len(plain_words) <= MAX_STUB else [plain[0], inner[-1]]
 
 
 def _words(part: EmailMessage, kind: str) -> set[str]:

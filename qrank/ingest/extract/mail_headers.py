@@ -16,8 +16,8 @@ _QUOTED = re.compile(rb"=([0-9A-Fa-f]{2})")
 
 def header(message: Message, name: str) -> str:
     """A header's text on one line; empty when there is none."""
-    for found, value in message.raw_items():
-        if found.lower() == name.lower():
+    for key, value in message.raw_items():
+        if key.lower() == name.lower():
             return words(str(value)[:MAX_HEADER])
     return ""
 

@@ -42,10 +42,10 @@ def add(builder: Builder, text: str) -> None:
     for block in blocks:
         start = block.start
         while headings and headings[0].end <= block.end:
-            found = headings.popleft()
-            builder.paragraph(text[start : found.start])
-            builder.heading(found.level, found.name)
-            start = found.end
+            heading = headings.popleft()
+            builder.paragraph(text[start : heading.start])
+            builder.heading(heading.level, heading.name)
+            start = heading.end
         builder.paragraph(text[start : block.end])
 
 

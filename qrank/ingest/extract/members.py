@@ -74,16 +74,16 @@ class Members:
     @property
     def note(self) -> str:
         """What was skipped of the file, and why; empty when nothing was."""
-        said = []
+        notes = []
         for reason, names in self._reasons.items():
             more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-            said.append(f"{', '.join(names[:NAMED])}{more}: {reason}")
-        return "; ".join(said + self._notes)
+            notes.append(f"{', '.join(names[:NAMED])}{more}: {reason}")
+        return "; ".join(notes + self._notes)
 
     def closing(self, note: str = "") -> Iterator[Document]:
         """What is said at the end of a file: note, of the file itself, and what was skipped."""
-        if said := self.note:
-            note = "; ".join(filter(None, (note, said)))
+        if notes := self.note:
+            note = "; ".join(filter(None, (note, notes)))
             yield Document("", "", [], note=note, member=self.last)
 
     def _check(self, name: str, file: BinaryIO) -> None:

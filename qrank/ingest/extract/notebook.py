@@ -41,8 +41,8 @@ def extract(file: BinaryIO) -> Iterator[Document]:
         builder.note = f"no JSON from byte {at:,} on: only the {len(cells)} cells before are read"
     missed = Missed()
     bad = sum(not _cell(builder, cell, missed) for cell in cells)
-    said = builder.note or (f"{bad} of {len(cells)} cells can't be read" if bad else "")
-    builder.note = "; ".join(filter(None, (said, missed.note())))
+    note = builder.note or (f"{bad} of {len(cells)} cells can't be read" if bad else "")
+    builder.note = "; ".join(filter(None, (note, missed.note())))
     yield builder.document(builder.first_heading)
 
 
@@ -51,10 +51,10 @@ def _cells(notebook: object) -> list[Any]:
     if not isinstance(notebook, dict):
         raise ExtractError("damaged, or not a notebook")
     sheets = notebook.get("worksheets") or [notebook]
-    found = [sheet.get("cells") for sheet in _list(sheets) if isinstance(sheet, dict)]
-    if not any(isinstance(each, list) for each in found):
+    lists = [sheet.get("cells") for sheet in _list(sheets) if isinstance(sheet, dict)]
+    if not any(isinstance(each, list) for each in lists):
         raise ExtractError("damaged, or not a notebook: it holds no list of cells")
-    return [cell for each in found for cell in _list(each)]
+    return [cell for each in lists for cell in _list(each)]
 
 
 def _whole_cells(text: str) -> Iterator[Any]:
@@ -92,8 +92,8 @@ def _output(builder: Builder, output: dict[str, Any], missed: Missed) -> None:
     """The text of an output; of what is shown in several forms the plain one, unless it only says
     that there is an object."""
     if "ename" in output or "evalue" in output:
-        said = (_text(output.get("ename")), _text(output.get("evalue")))
-        builder.paragraph(": ".join(filter(None, said))[:MAX_OUTPUT])
+        words = (_text(output.get("ename")), _text(output.get("evalue")))
+        builder.paragraph(": ".join(filter(None, words))[:MAX_OUTPUT])
         return
     data = output.get("data")
     data = data if isinstance(data, dict) else output

@@ -130,9 +130,9 @@ def _rows(source: Iterable[str], fields: tuple[str, ...]) -> Iterator[Document]:
     lines = _kept(source, recent)
     head = list(islice(lines, 50))
     skipped = 0
-    if head and (said := _SEPARATOR.fullmatch(head[0])):  # a line that Excel understands
+    if head and (match := _SEPARATOR.fullmatch(head[0])):  # a line that Excel understands
         head, skipped = head[1:], 1
-    delimiter = said[1] if skipped and said else _delimiter(head)
+    delimiter = match[1] if skipped and match else _delimiter(head)
     rows = csv.reader(
         chain(head, lines),
         delimiter=delimiter or NOWHERE,
@@ -235,22 +235,22 @@ def _fields(row: Mapping[str, object]) -> dict[str, object]:
     >>> _fields({"lang": "en", "by": {"name": "Ada", "age": 36}, "n": None, "tags": ["a", {}]})
     {'lang': 'en', 'tags': ['a'], 'by.name': 'Ada', 'by.age': 36}
     """
-    found: dict[str, object] = {}
+    result: dict[str, object] = {}
     pending = [("", row, MAX_NESTED)]
     while pending:
         above, values, depth = pending.pop()
         for name, value in values.items():
-            if len(found) == MAX_FIELDS:
-                return found
+            if len(result) == MAX_FIELDS:
+                return result
             if isinstance(value, list):
                 items = [item for item in value[:MAX_FIELDS] if _is_plain(item)]
                 if items:
-                    found[clean(above + name)] = [_cleaned(item) for item in items]
+                    result[clean(above + name)] = [_cleaned(item) for item in items]
             elif _is_plain(value):
-                found[clean(above + name)] = _cleaned(value)
+                result[clean(above + name)] = _cleaned(value)
             elif isinstance(value, dict) and depth:
                 pending.append((f"{above}{name}.", value, depth - 1))
-    return found
+    return result
 
 
 def _is_plain(value: object) -> bool:
@@ -319,13 +319,13 @@ class _Stretch:
     def add(
         self,
         row: Mapping[str, str],
-        wanted: tuple[str, ...],
+        fields: tuple[str, ...],
         lines: Sequence[int],
         own: Mapping[str, object],
     ) -> None:
         """A row: its texts, which of them to take, the lines of each line of those, its fields."""
         title = next((name for name in TITLES if name in row), "")
-        names = [name for name in wanted if row.get(name)]
+        names = [name for name in fields if row.get(name)]
         self._builder.part()
         self._builder.fields(own)
         self._builder.headings(row[title] if title else "")

@@ -35,21 +35,21 @@ def extract(text: str, _suffix: str = "") -> tuple[str, list[Block], Mapping[str
     """
     if "\r" in text:
         text = text.replace("\r\n", " \n").replace("\r", "\n")  # same length: offsets hold
-    titles = [found for found in _titles(text) if _long_enough(found)]
+    titles = [title for title in _titles(text) if _long_enough(title)]
     styles: list[tuple[str, bool]] = []
     path: list[str] = []
     blocks: list[Block] = []
     first = ""
-    starts = [*(found.start for found in titles), len(text)]
+    starts = [*(title.start for title in titles), len(text)]
     _add(blocks, text, 0, starts[0], ())
-    for found, end in zip(titles, starts[1:], strict=True):
-        style = (found.under[0], bool(found.over))
+    for title, end in zip(titles, starts[1:], strict=True):
+        style = (title.under[0], bool(title.over))
         if style not in styles:
             styles.append(style)
-        name = " ".join(found.name.split())[:MAX_HEADING]
+        name = " ".join(title.name.split())[:MAX_HEADING]
         path = [*path[: styles.index(style)], name]
         first = first or name
-        _add(blocks, text, found.start, end, tuple(path))
+        _add(blocks, text, title.start, end, tuple(path))
     return first, blocks, {}
 
 
@@ -73,17 +73,17 @@ def _titles(text: str) -> Iterator[_Title]:
 
 def _rule(line: str) -> str:
     """The punctuation of a line that is above or below a title; empty for any other line."""
-    found = _RULE.fullmatch(line)
-    return found[1] if found else ""
+    match = _RULE.fullmatch(line)
+    return match[1] if match else ""
 
 
-def _long_enough(found: _Title) -> bool:
-    return len(found.under) >= min(len(found.name), 200) and found.over in ("", found.under)
+def _long_enough(title: _Title) -> bool:
+    return len(title.under) >= min(len(title.name), 200) and title.over in ("", title.under)
 
 
 def _add(blocks: list[Block], text: str, start: int, end: int, heading: tuple[str, ...]) -> None:
     """The paragraphs between two titles; a title stays with the paragraph below it."""
-    found = plain.extract(text[start:end])[1]
-    if heading and len(found) > 1:
-        found = [found[0]._replace(end=found[1].end), *found[2:]]
-    blocks += [Block(start + b.start, start + b.end, heading) for b in found]
+    inner = plain.extract(text[start:end])[1]
+    if heading and len(inner) > 1:
+        inner = [inner[0]._replace(end=inner[1].end), *inner[2:]]
+    blocks += [Block(start + b.start, start + b.end, heading) for b in inner]

@@ -54,8 +54,8 @@ def _lines(text: str) -> Iterator[_Line]:
             time = latest = _clock(*begins.groups())
         elif begins := _DIALOGUE.match(line):
             for part in re.split(r"\\[Nn]", begins[4]):
-                if said := _TAG.sub("", part).replace("\\h", " ").strip():
-                    yield _Line(number, _clock(*begins.group(1, 2, 3)), said)
+                if spoken := _TAG.sub("", part).replace("\\h", " ").strip():
+                    yield _Line(number, _clock(*begins.group(1, 2, 3)), spoken)
         elif not line.strip():
             time, is_aside = "", False
         else:
@@ -66,9 +66,9 @@ def _lines(text: str) -> Iterator[_Line]:
                 _TIME.match(following)
                 or (line.strip().isdecimal() and following.strip() and not before.strip())
             )
-            said = "" if is_aside or is_name else unescape(_TAG.sub("", line)).strip()
-            if latest and said:
-                yield _Line(number, time or latest, said)
+            spoken = "" if is_aside or is_name else unescape(_TAG.sub("", line)).strip()
+            if latest and spoken:
+                yield _Line(number, time or latest, spoken)
         before = line
 
 
@@ -81,8 +81,8 @@ def _add(builder: Builder, stretch: list[_Line]) -> None:
         return
     builder.part()
     builder.headings(stretch[0].time)
-    said = [
+    lines = [
         line.text if i and line.time == stretch[i - 1].time else f"[{line.time}] {line.text}"
         for i, line in enumerate(stretch)
     ]
-    builder.paragraph("\n".join(said), lines=[line.number for line in stretch])
+    builder.paragraph("\n".join(lines), lines=[line.number for line in stretch])

@@ -67,9 +67,9 @@ def convert(path: Path, out: Path, name: str = "", *, half: bool = False) -> Non
                 chosen.append(("cls.output.weight", weight, answers))
             _write(writer, chosen, half)
     except _WRONG as error:
-        said = f"{error} is missing" if isinstance(error, KeyError) else str(error)
+        reason = f"{error} is missing" if isinstance(error, KeyError) else str(error)
         raise ModelError(
-            f"{path} is not a valid {folder.architecture} folder ({said})",
+            f"{path} is not a valid {folder.architecture} folder ({reason})",
             hint="download it again",
         ) from error
 

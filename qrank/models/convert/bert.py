@@ -33,7 +33,7 @@ def tensors(folder: Folder) -> dict[str, tuple[Tensor, int | None]]:
 
     names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.BERT, folder.number("num_hidden_layers"))
     heads = {"pooler.dense": "cls", "classifier": "cls.output"} if is_reranker(folder) else {}
-    found: dict[str, tuple[Tensor, int | None]] = {}
+    result: dict[str, tuple[Tensor, int | None]] = {}
     for name, weight in folder.weights.items():
         bare = name.removeprefix("bert.")
         layer, _, part = bare.rpartition(".")
@@ -46,8 +46,8 @@ def tensors(folder: Folder) -> dict[str, tuple[Tensor, int | None]]:
         if layer == "classifier" and weight.shape[0] != 1:
             raise ModelError(f"{folder.path} has {weight.shape[0]} labels; a reranker has one")
         rows = context(folder) if target == "position_embd" else None
-        found[f"{target}.{part}"] = (weight, rows)
-    return found
+        result[f"{target}.{part}"] = (weight, rows)
+    return result
 
 
 def context(folder: Folder) -> int:

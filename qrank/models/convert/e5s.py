@@ -152,16 +152,16 @@ def _tensors(reader: _Reader, out: gguf.GGUFWriter, shape: dict[str, int]) -> No
     import numpy as np
 
     (count,) = reader.read("i")
-    found: dict[str, _Tensor] = {}
+    result: dict[str, _Tensor] = {}
     for _ in range(count):
         (length,) = reader.read("H")
         if length > LONGEST_NAME:
             raise ValueError("a tensor's name is too long")
         name = reader.taken(length).decode("ascii")
-        found[name] = _Tensor(*reader.read("BIQQ"))
+        result[name] = _Tensor(*reader.read("BIQQ"))
     chosen = []
     for name, (target, dimensions) in _wanted(shape).items():
-        tensor = found.pop(name, None)
+        tensor = result.pop(name, None)
         if tensor is None:
             raise ValueError(f"it has no tensor {name}")
         values = int(np.prod(dimensions))
@@ -179,8 +179,8 @@ def _tensors(reader: _Reader, out: gguf.GGUFWriter, shape: dict[str, int]) -> No
             data = data.view("<f4").reshape(dimensions)
             data = data[:1] if name == "emb.type" else data
         chosen.append((target, data, gguf.GGMLQuantizationType.Q4_0 if tensor.kind else None))
-    if found:
-        raise ValueError(f"unexpected tensor {next(iter(found))}")
+    if result:
+        raise ValueError(f"unexpected tensor {next(iter(result))}")
     for target, data, raw in chosen:
         out.add_tensor_info(target, data.shape, data.dtype, data.nbytes, raw)
     out.write_header_to_file()
@@ -194,7 +194,7 @@ def _wanted(shape: dict[str, int]) -> dict[str, tuple[str, tuple[int, ...]]]:
     """Name -> (GGUF name, dimensions, the longest stride first)."""
     width, ffn = shape["width"], shape["ffn"]
     rows = {"emb.word": "vocabulary", "emb.pos": "positions", "emb.type": "token types"}
-    wanted: dict[str, tuple[str, tuple[int, ...]]] = {
+    result: dict[str, tuple[str, tuple[int, ...]]] = {
         name: (target, (shape[rows[name]], width) if name in rows else (width,))
         for name, target in _EMBEDDINGS.items()
     }
@@ -203,6 +203,6 @@ def _wanted(shape: dict[str, int]) -> dict[str, tuple[str, tuple[int, ...]]]:
         for part, target in _LAYER.items():
             matrix = (width,) if part.endswith("ln") else sizes.get(part, (width, width))
             to = f"blk.{layer}.{target}"
-            wanted[f"l{layer}.{part}.w"] = (f"{to}.weight", matrix)
-            wanted[f"l{layer}.{part}.b"] = (f"{to}.bias", matrix[:1])
-    return wanted
+            result[f"l{layer}.{part}.w"] = (f"{to}.weight", matrix)
+            result[f"l{layer}.{part}.b"] = (f"{to}.bias", matrix[:1])
+    return result

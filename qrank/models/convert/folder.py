@@ -70,30 +70,30 @@ def read(path: Path) -> Folder:
 def _max_tokens(path: Path) -> int | None:
     """Where sentence-transformers cuts a text: its own setting, else the tokenizer's."""
     own = _optional(path / "sentence_bert_config.json").get("max_seq_length")
-    said = own or _optional(path / "tokenizer_config.json").get("model_max_length")
-    return said if type(said) is int and 0 < said < _NO_LIMIT else None
+    length = own or _optional(path / "tokenizer_config.json").get("model_max_length")
+    return length if type(length) is int and 0 < length < _NO_LIMIT else None
 
 
 def _modules(path: Path) -> tuple[Module, ...]:
     """What modules.json lists, with each module's own configuration."""
     listing = path / "modules.json"
-    found = []
+    result = []
     for listed in _json(listing, list) if listing.is_file() else []:
         if not isinstance(listed, dict) or ".." in str(listed.get("path", "")).split("/"):
             raise ModelError(f"{listing} lists something that is not a module")
         kind = str(listed.get("type", "")).rpartition(".")[2]
         folder = path / str(listed.get("path", ""))
-        found.append(Module(kind, folder, _optional(folder / "config.json")))
-    return tuple(found)
+        result.append(Module(kind, folder, _optional(folder / "config.json")))
+    return tuple(result)
 
 
 def _pooling(path: Path, modules: tuple[Module, ...]) -> str | None:
     """How sentence-transformers pools, by the pooling module's own file."""
     for module in modules:
         if module.kind == "Pooling":
-            said = _json(module.path / "config.json")
-            named = said.get("pooling_mode") or next(
-                (key[len("pooling_mode_") :] for key, on in said.items() if on is True), ""
+            config = _json(module.path / "config.json")
+            named = config.get("pooling_mode") or next(
+                (key[len("pooling_mode_") :] for key, on in config.items() if on is True), ""
             )
             if named not in _POOLING:
                 raise ModelError(f"{path} uses {named!r} pooling, which llama.cpp does not support")
@@ -108,11 +108,11 @@ def _optional(path: Path) -> dict[str, Any]:
 def _json(path: Path, kind: type[Any] = dict) -> Any:
     """What a file holds, an object unless another kind is named."""
     try:
-        held = json.loads(path.read_text("utf-8"))
+        value = json.loads(path.read_text("utf-8"))
     except OSError as error:
         raise ModelError(f"can't read {path}: {files.reason(error)}") from error
     except (ValueError, RecursionError) as error:
         raise ModelError(f"{path} is not valid JSON: {error}") from error
-    if not isinstance(held, kind):
+    if not isinstance(value, kind):
         raise ModelError(f"{path} does not have the contents of a model folder")
-    return held
+    return value

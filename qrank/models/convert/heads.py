@@ -58,8 +58,8 @@ def of_classifier(folder: Folder) -> list[Step]:
     """The head of a ModernBertForSequenceClassification."""
 
     def layer(name: str, kind: str, **more: Any) -> Step:
-        found = folder.weights
-        return Step(kind, found[f"{name}.weight"], found.get(f"{name}.bias"), **more)
+        tensors = folder.weights
+        return Step(kind, tensors[f"{name}.weight"], tensors.get(f"{name}.bias"), **more)
 
     activation = _activation(folder, str(folder.config.get("classifier_activation", "gelu")))
     return [
@@ -75,16 +75,16 @@ def of_modules(folder: Folder) -> list[Step]:
 
 
 def _of_module(folder: Folder, module: Module) -> Step:
-    found = weights(module.path)
+    tensors = weights(module.path)
     if module.kind == "LayerNorm":
-        return Step("norm", found["norm.weight"], found.get("norm.bias"), epsilon=_NORM_EPSILON)
+        return Step("norm", tensors["norm.weight"], tensors.get("norm.bias"), epsilon=_NORM_EPSILON)
     config = module.config
-    said = str(config.get("activation_function", "torch.nn.modules.activation.Tanh"))
+    activation_name = str(config.get("activation_function", "torch.nn.modules.activation.Tanh"))
     reads = config.get("module_input_name", _POOLED)
-    if config.get("use_residual") or reads != _POOLED or not said.startswith("torch."):
+    if config.get("use_residual") or reads != _POOLED or not activation_name.startswith("torch."):
         raise ModelError(f"{module.path} is a layer of a kind that can't be converted")
-    activation = _activation(folder, said.rpartition(".")[2])
-    return Step("dense", found["linear.weight"], found.get("linear.bias"), activation)
+    activation = _activation(folder, activation_name.rpartition(".")[2])
+    return Step("dense", tensors["linear.weight"], tensors.get("linear.bias"), activation)
 
 
 def _activation(folder: Folder, name: str) -> str:

@@ -46,7 +46,7 @@ def tensors(folder: Folder) -> dict[str, tuple[Tensor, int | None]]:
 
     layers = folder.number("num_hidden_layers")
     names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.MODERN_BERT, layers)
-    found: dict[str, tuple[Tensor, int | None]] = {}
+    result: dict[str, tuple[Tensor, int | None]] = {}
     for name, weight in folder.weights.items():
         if name.startswith(_OF_HEAD):
             continue
@@ -56,10 +56,10 @@ def tensors(folder: Folder) -> dict[str, tuple[Tensor, int | None]]:
                 f"{folder.path}: unexpected tensor {name}"
                 + (" (llama.cpp's ModernBERT has no biases)" if name.endswith(".bias") else "")
             )
-        found[target] = (weight, None)
+        result[target] = (weight, None)
     if is_reranker(folder) and heads.in_graph(steps := _head(folder), _epsilon(folder)):
-        found |= {name: (tensor, None) for name, tensor in heads.tensors(steps).items()}
-    return found
+        result |= {name: (tensor, None) for name, tensor in heads.tensors(steps).items()}
+    return result
 
 
 def context(folder: Folder) -> int:
@@ -116,10 +116,10 @@ def _rotary(folder: Folder) -> tuple[float, float]:
         ("full_attention", "global_rope_theta", 160_000.0),
         ("sliding_attention", "local_rope_theta", 10_000.0),
     ):
-        said: dict[str, Any] = (config.get("rope_parameters") or {}).get(kind) or {}
-        if said.get("rope_type", "default") != "default" or config.get("rope_scaling"):
+        parameters: dict[str, Any] = (config.get("rope_parameters") or {}).get(kind) or {}
+        if parameters.get("rope_type", "default") != "default" or config.get("rope_scaling"):
             raise ModelError(f"{folder.path} scales its positions, which is not supported")
-        bases.append(float(said.get("rope_theta") or config.get(old) or default))
+        bases.append(float(parameters.get("rope_theta") or config.get(old) or default))
     return bases[0], bases[1]
 
 

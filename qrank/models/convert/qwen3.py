@@ -31,7 +31,7 @@ def tensors(folder: Folder) -> dict[str, tuple[Tensor, int | None]]:
     import gguf
 
     names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.QWEN3, folder.number("num_hidden_layers"))
-    found: dict[str, tuple[Tensor, int | None]] = {}
+    result: dict[str, tuple[Tensor, int | None]] = {}
     for name, weight in folder.weights.items():
         if name.startswith("lm_head."):
             continue  # an embedder has no use for it, a reranker only for two of its rows
@@ -39,8 +39,8 @@ def tensors(folder: Folder) -> dict[str, tuple[Tensor, int | None]]:
         target = names.get_name(full, try_suffixes=(".weight",))
         if target is None:
             raise ModelError(f"{folder.path}: unexpected tensor {name}")
-        found[target] = (weight, None)
-    return found
+        result[target] = (weight, None)
+    return result
 
 
 def head(folder: Folder) -> tuple[Weight, list[int]]:

@@ -87,11 +87,11 @@ def weights(folder: Path) -> dict[str, Weight]:
             f"there is no .safetensors file in {folder}",
             hint="name the folder of a published model",
         )
-    found: dict[str, Weight] = {}
+    result: dict[str, Weight] = {}
     for path in paths:
         for weight in _read(path):
-            found[weight.name] = weight
-    return found
+            result[weight.name] = weight
+    return result
 
 
 def _read(path: Path) -> Iterator[Weight]:
@@ -103,8 +103,8 @@ def _read(path: Path) -> Iterator[Weight]:
                 raise ValueError("the header ends after the end of the file, or is too long")
             header = json.loads(file.read(length))
         taken = 0
-        found = [(name, fields) for name, fields in header.items() if name != "__metadata__"]
-        for name, fields in sorted(found, key=lambda item: item[1]["data_offsets"]):
+        tensors = [(name, fields) for name, fields in header.items() if name != "__metadata__"]
+        for name, fields in sorted(tensors, key=lambda item: item[1]["data_offsets"]):
             start, end = fields["data_offsets"]
             shape, kind = tuple(fields["shape"]), fields["dtype"]
             if not all(type(n) is int and n >= 0 for n in (start, end, *shape)):

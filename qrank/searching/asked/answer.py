@@ -32,9 +32,9 @@ def answer(
     It has suggestions for words that no document has; with correct, these are searched for
     instead, and the answer's query says so.
     """
-    found = {} if query.unfinished else {text: suggestions(store, text) for text in texts}
+    by_text = {} if query.unfinished else {text: suggestions(store, text) for text in texts}
     if correct:
-        texts = [corrected(text, found.get(text, ())) for text in texts]
+        texts = [corrected(text, by_text.get(text, ())) for text in texts]
     if len(texts) == 1:
         made = search(
             store, models, replace(query, text=texts[0]), rerank=rerank, progress=progress
@@ -54,5 +54,5 @@ def answer(
             copies=query.copies,
             sort=query.sort,
         )
-    made.suggestions = list({each: None for own in found.values() for each in own})
+    made.suggestions = list({each: None for own in by_text.values() for each in own})
     return made

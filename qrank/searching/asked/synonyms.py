@@ -38,13 +38,13 @@ def widened(parsed: ParsedQuery, index: IndexPlace, languages: Sequence[str] = (
         return parsed
     except OSError as error:
         raise InputError(f"can't read {file}: {files.reason(error)}") from error
-    asked = _joined(parsed.plain)
+    words = _joined(parsed.plain)
     also: dict[str, str] = {}
     for group in groups:
-        held = [phrase for phrase in group if f" {_joined(phrase)} " in f" {asked} "]
-        if held:
-            others = (phrase for phrase in group if phrase not in held)
-            also |= {phrase: f"{held[0]} = {phrase}" for phrase in others}
+        in_query = [phrase for phrase in group if f" {_joined(phrase)} " in f" {words} "]
+        if in_query:
+            others = (phrase for phrase in group if phrase not in in_query)
+            also |= {phrase: f"{in_query[0]} = {phrase}" for phrase in others}
     if not also:
         return parsed
     phrases = list(also)[:MOST_ADDED]
@@ -83,10 +83,10 @@ def _groups(file: Path, mtime_ns: int, size: int) -> tuple[tuple[str, ...], ...]
     except UnicodeDecodeError as error:
         raise InputError(f"{file} is not UTF-8 text") from error
     for number, line in enumerate(lines, 1):
-        said = line.partition("#")[0] if line.lstrip().startswith("#") else line.partition(" #")[0]
-        if not said.strip():
+        text = line.partition("#")[0] if line.lstrip().startswith("#") else line.partition(" #")[0]
+        if not text.strip():
             continue
-        phrases = [" ".join(phrase.split()) for phrase in said.split("=")]
+        phrases = [" ".join(phrase.split()) for phrase in text.split("=")]
         if len(phrases) < 2 or not all(map(_joined, phrases)):
             raise InputError(
                 f"{file}, line {number}: {line.strip()[:80]!r} names no synonyms",

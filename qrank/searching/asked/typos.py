@@ -27,7 +27,7 @@ def suggestions(store: Store, query: str) -> list[Suggestion]:
     languages = store.languages()
     plain = parse(query, fields=Fields(store)).plain
     words = dict.fromkeys(plain[start:end] for start, end, _ in tokens(plain))
-    found = []
+    result = []
     for word in list(words)[:MOST_WORDS]:
         small = unicodedata.normalize("NFC", word.lower())
         if len(small) < SHORTEST or not small.isalpha() or is_unspaced(small):
@@ -35,8 +35,8 @@ def suggestions(store: Store, query: str) -> list[Suggestion]:
         if small in STOP_WORDS or store.count_holding(_terms(word, languages), 1):
             continue
         if instead := _nearest(store, small, languages):
-            found.append(Suggestion(word, instead))
-    return found
+            result.append(Suggestion(word, instead))
+    return result
 
 
 def corrected(query: str, suggestions: Sequence[Suggestion]) -> str:

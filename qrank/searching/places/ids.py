@@ -32,8 +32,8 @@ def find(store: Store, id: str) -> StoredChunk | None:
     spare = _BITS - 5 * _OF_TEXT
     low, high = number << spare, (number + 1) << spare
     ends = (low.to_bytes(_BITS // 8, "big"), min(high, (1 << _BITS) - 1).to_bytes(5, "big"))
-    found = [each for each in store.chunks_by_hash(*ends) if short_id(each) == id]
-    return min(found, key=lambda each: (each.collection, each.id)) if found else None
+    chunks = [each for each in store.chunks_by_hash(*ends) if short_id(each) == id]
+    return min(chunks, key=lambda each: (each.collection, each.id)) if chunks else None
 
 
 def _letters(data: bytes, count: int) -> str:

@@ -70,21 +70,21 @@ class Graph:
         self, here: str, *, mentions: bool = True
     ) -> tuple[list[FoundLink], list[Mention]]:
         name = PurePosixPath(here).name
-        found: dict[tuple[str, int, str], FoundLink] = {}
+        result: dict[tuple[str, int, str], FoundLink] = {}
         pages = (where for where in self._pages() if where != here)
         for source in {*self._holding(PurePosixPath(name).stem), *pages} - {here}:
             for link, line in self._links(source):
                 if self._may_mean(link, name) and self._target(source, link) == here:
                     key = (source, line, link.target)
-                    found[key] = FoundLink(source, line, link.target, link.heading, here)
-        order = sorted(found.values(), key=lambda link: (link.path, link.line))
+                    result[key] = FoundLink(source, line, link.target, link.heading, here)
+        order = sorted(result.values(), key=lambda link: (link.path, link.line))
         return order, self._mentions(here) if mentions else []
 
     def _mentions(self, here: str) -> list[Mention]:
         """Where the title, or the name, of a document stands in another, and in no link."""
         own = self._store.chunks_of_file(here)
         names = {own[0].title, PurePosixPath(here).stem} if own else set()
-        found: dict[tuple[str, int], Mention] = {}
+        result: dict[tuple[str, int], Mention] = {}
         for name in sorted(name for name in names if len(name_key(name)) > 2):
             pattern = re.compile(rf"(?<!\w){re.escape(name)}(?!\w)", re.IGNORECASE)
             quoted = name.replace('"', " ")
@@ -99,8 +99,8 @@ class Graph:
                 for match in pattern.finditer(text):
                     if not any(x.start < match.end() and match.start() < x.end for x in within):
                         line = stored.chunk.start_line + text.count("\n", 0, match.start())
-                        found[stored.location, line] = Mention(stored.location, line, match[0])
-        return [found[key] for key in sorted(found)]
+                        result[stored.location, line] = Mention(stored.location, line, match[0])
+        return [result[key] for key in sorted(result)]
 
     def _links(self, here: str) -> Iterator[tuple[Link, int]]:
         """The links of a document, each with its line."""
@@ -130,19 +130,19 @@ class Graph:
                         return self._held(start + end)
                 if os.path.isfile(disk_path(start)):  # noqa: PTH113
                     return start
-        found = self._ending(target)
+        linked = self._ending(target)
         if link.wiki:
-            return min(found, key=lambda path: _nearness(path, folder), default=None)
+            return min(linked, key=lambda path: _nearness(path, folder), default=None)
         name = PurePosixPath(target).name
-        return found[0] if len(found := self._ending(name)) == 1 else None
+        return linked[0] if len(linked := self._ending(name)) == 1 else None
 
     def _ending(self, target: str) -> list[str]:
         """The indexed documents whose path ends so, `.md` or another suffix of a note added."""
-        wanted = _folded(target.strip("/").removeprefix("./"))
+        ending = _folded(target.strip("/").removeprefix("./"))
         ends = (
-            {wanted}
-            if _suffix(wanted) in SUFFIXES
-            else {wanted, *(f"{wanted}.{s}" for s in SUFFIXES)}
+            {ending}
+            if _suffix(ending) in SUFFIXES
+            else {ending, *(f"{ending}.{s}" for s in SUFFIXES)}
         )
         name = PurePosixPath(target).name
         return [

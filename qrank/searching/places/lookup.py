@@ -41,13 +41,13 @@ def chunks_at(store: Store, text: str, around: int) -> list[IndexedChunk]:
     place = parse_place(text)
     if place.path != text and chunks_of(store, place.path):
         lines = place.first - around, place.last + around
-        found = within(_shown(store, place.path), Place(place.path, *lines, place.page))
-        if not found:
+        chunks = within(_shown(store, place.path), Place(place.path, *lines, place.page))
+        if not chunks:
             raise InputError(f"{place.path} has no text at {text.removeprefix(place.path)}")
-        return found
+        return chunks
     if any(sign in text for sign in "*?["):
-        wanted = build_filter(path=text)
-        if paths := store.locations(wanted):
+        filter = build_filter(path=text)
+        if paths := store.locations(filter):
             return [chunk for path in paths for chunk in _shown(store, path)]
         raise InputError(f"no indexed file matches {text}", hint="quote globs: 'notes/*.md'")
     if _LIKE_ID.fullmatch(text):

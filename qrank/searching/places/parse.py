@@ -33,11 +33,11 @@ def parse_place(text: str) -> Place:
     >>> parse_place("a.md:3-9")[:3], parse_place("a.md:3:7")[:3], parse_place("b.pdf#page=2").page
     (('a.md', 3, 9), ('a.md', 3, 3), 2)
     """
-    if found := _PAGE.fullmatch(text):
-        return Place(found["path"], page=int(found["page"]))
-    if found := _LINES.fullmatch(text):
-        first = int(found["first"])
-        return Place(found["path"], first, int(found["last"] or first))
+    if match := _PAGE.fullmatch(text):
+        return Place(match["path"], page=int(match["page"]))
+    if match := _LINES.fullmatch(text):
+        first = int(match["first"])
+        return Place(match["path"], first, int(match["last"] or first))
     return Place(text)
 
 

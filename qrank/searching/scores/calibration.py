@@ -28,12 +28,12 @@ def odds_for(semantic: Semantic | None, reranker: Rerank | None) -> list[Weights
     models have none."""
     if semantic is None:
         return None
-    known = semantic.choice.entry.calibration
+    parameters = semantic.choice.entry.calibration
     entry = reranker.choice.entry if reranker else None
     names = [ALONE, *([entry.alias] if entry else [])]
-    if not all(name in known for name in names) or (entry and not entry.bundled):
+    if not all(name in parameters for name in names) or (entry and not entry.bundled):
         return None
-    return [known[name] for name in names]
+    return [parameters[name] for name in names]
 
 
 def calibrate(
@@ -66,9 +66,9 @@ def evidence(
     lowest = min((c.cosine for c in candidates if c.cosine is not None), default=0.0)
     rare = math.log(1 + chunks)
     for candidate in candidates:
-        found, reranked = candidate.scores.bm25, candidate.scores.rerank
-        amount = max(0.0, found.score) / rare if found and rare else 0.0
-        known = {
+        bm25, reranked = candidate.scores.bm25, candidate.scores.rerank
+        amount = max(0.0, bm25.score) / rare if bm25 and rare else 0.0
+        features = {
             "cosine": lowest if candidate.cosine is None else candidate.cosine,
             "words": math.sqrt(amount / (1 + _K1) / terms) if terms else 0.0,
             "amount": min(amount, ENOUGH),
@@ -76,8 +76,8 @@ def evidence(
         }
         if reranked:
             p_yes = min(max(reranked.p_yes, CERTAIN), 1 - CERTAIN)
-            known["p_yes"] = math.log(p_yes / (1 - p_yes))
-        yield known
+            features["p_yes"] = math.log(p_yes / (1 - p_yes))
+        yield features
 
 
 def probability(evidence: Mapping[str, float], weights: Weights) -> float:

@@ -33,15 +33,15 @@ def _letters() -> bytes:
     )
 
 
-def add(connection: sqlite3.Connection, texts: Iterable[str], known: set[bytes]) -> None:
-    """Add the words of texts; known: those that are in already, to which theirs are added."""
-    if len(known) > KNOWN:
-        known.clear()
+def add(connection: sqlite3.Connection, texts: Iterable[str], stored: set[bytes]) -> None:
+    """Add the words of texts; stored: those that are in already, to which theirs are added."""
+    if len(stored) > KNOWN:
+        stored.clear()
     # Bytes are taken apart several times as fast as text.
-    found = set("\n".join(texts).encode("utf-8", "replace").translate(_letters()).split()) - known
-    known |= found
+    new = set("\n".join(texts).encode("utf-8", "replace").translate(_letters()).split()) - stored
+    stored |= new
     words: set[str] = set()
-    for each in found:
+    for each in new:
         if each.isascii():
             if SHORTEST <= len(each) <= LONGEST:
                 words.add(each.decode("ascii"))
@@ -63,8 +63,8 @@ def near(connection: sqlite3.Connection, word: str, most: int) -> list[tuple[int
         return []
     sql = "SELECT word FROM json_each(?) CROSS JOIN word ON word = value ORDER BY word"
     edits = _edits(word, _alphabet(word)) - {word}
-    found = [(1, each) for each in _words(connection, sql, json.dumps(sorted(edits)))]
-    return found if found or most < 2 else _at_two(connection, word)
+    words = [(1, each) for each in _words(connection, sql, json.dumps(sorted(edits)))]
+    return words if words or most < 2 else _at_two(connection, word)
 
 
 def _at_two(connection: sqlite3.Connection, word: str) -> list[tuple[int, str]]:
@@ -73,7 +73,7 @@ def _at_two(connection: sqlite3.Connection, word: str) -> list[tuple[int, str]]:
     size = "SELECT count(*) FROM (SELECT 1 FROM word LIMIT ?)"
     rows = connection.execute(size, (WHOLE + 1,))
     if next(decode.rows(rows, (int,), "the vocabulary"))[0] <= WHOLE:
-        found = _words(connection, sql, *lengths)
+        words = _words(connection, sql, *lengths)
     else:
         half = word[:STARTS]
         ranges: list[str] = []
@@ -85,10 +85,10 @@ def _at_two(connection: sqlite3.Connection, word: str) -> list[tuple[int, str]]:
             "WHERE length(word) BETWEEN ? AND ?"
         )
         starts = json.dumps(ranges)
-        found = _words(connection, sql, starts, _END, *lengths)
+        words = _words(connection, sql, starts, _END, *lengths)
     from qrank.analysis.spelling import within_two
 
-    return [(2, each) for each in sorted(within_two(word, found))]
+    return [(2, each) for each in sorted(within_two(word, words))]
 
 
 def _words(connection: sqlite3.Connection, sql: str, *arguments: object) -> list[str]:

@@ -88,8 +88,8 @@ class Engine(Closing):
                 if not again or attempt + 1 == tries:
                     return self._read(status, headers, data, accept)
                 problem = f"status {status}"
-                said = headers.get("retry-after", "")
-                wait = min(MOST_WAIT, float(said)) if said.isdecimal() else wait
+                seconds = headers.get("retry-after", "")
+                wait = min(MOST_WAIT, float(seconds)) if seconds.isdecimal() else wait
             if attempt + 1 >= (tries if self._answered else FIRST_TRIES):
                 break
             time.sleep(wait)

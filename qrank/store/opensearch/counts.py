@@ -36,34 +36,34 @@ def _distinct(field: str) -> dict[str, Any]:
 
 def field_kinds(reader: Reader, query: Query) -> dict[str, list[str]]:
     """The names of all fields, each with the kinds of its values."""
-    found: dict[str, list[str]] = {}
+    result: dict[str, list[str]] = {}
     groups = reader.groups(query, kinds=_terms("field_kinds"))
     for key in sorted(bucket["key"] for bucket in groups["kinds"]["buckets"]):
         name, _, kind = key.partition(BETWEEN)
-        found.setdefault(name, []).append(kind)
-    return found
+        result.setdefault(name, []).append(kind)
+    return result
 
 
 def fields(reader: Reader, query: Query) -> list[FieldCount]:
     """The fields of what matches, the most frequent first, with their most frequent values."""
     kinds = field_kinds(reader, query)
     names = reader.groups(query, names=_terms("facet_names"))["names"]["buckets"]
-    found = []
+    result = []
     for bucket in names:
         counted, distinct = values(reader, query, bucket["key"], FREQUENT)
-        held = kinds.get(bucket["key"], [])
-        found.append(FieldCount(bucket["key"], held, bucket["doc_count"], distinct, counted))
-    return sorted(found, key=lambda field: (-field.records, field.name))
+        own_kinds = kinds.get(bucket["key"], [])
+        result.append(FieldCount(bucket["key"], own_kinds, bucket["doc_count"], distinct, counted))
+    return sorted(result, key=lambda field: (-field.records, field.name))
 
 
 def values(reader: Reader, query: Query, name: str, limit: int) -> tuple[list[ValueCount], int]:
     """(the most frequent values of a field in what matches, how many there are: MOST at most)."""
     start = name + BETWEEN
-    asked = _terms("facets")
-    asked["terms"]["include"] = f"{escaped(start)}.*"
-    buckets = reader.groups(query, values=asked)["values"]["buckets"]
-    found = [ValueCount(b["key"].removeprefix(start), b["doc_count"]) for b in buckets]
-    return found[:limit], len(found)
+    facets = _terms("facets")
+    facets["terms"]["include"] = f"{escaped(start)}.*"
+    buckets = reader.groups(query, values=facets)["values"]["buckets"]
+    result = [ValueCount(b["key"].removeprefix(start), b["doc_count"]) for b in buckets]
+    return result[:limit], len(result)
 
 
 def indexed_files(reader: Reader, path: str, models: Sequence[StoredModel]) -> list[IndexedFile]:
@@ -73,21 +73,21 @@ def indexed_files(reader: Reader, path: str, models: Sequence[StoredModel]) -> l
     below: Query = {"term": {"above": {"value": composed(path.rstrip("/"))}}}
     vectors: dict[str, int] = {}
     if models:
-        held: Query = {"exists": {"field": f"v{models[0].id}"}}
-        groups = reader.groups(reader.visible("chunk", below, held), v=_terms("version"))
+        has_vector: Query = {"exists": {"field": f"v{models[0].id}"}}
+        groups = reader.groups(reader.visible("chunk", below, has_vector), v=_terms("version"))
         vectors = {b["key"]: b["doc_count"] for b in groups["v"]["buckets"]}
-    found: dict[tuple[str, str], IndexedFile] = {}
+    result: dict[tuple[str, str], IndexedFile] = {}
     hits = reader.all(reader.visible("file", below), ["version"], True)
     for source in sorted(
         (h["_source"] for h in hits), key=lambda s: (s["path"], s["collection"], s["member"])
     ):
         key = (source["path"], source["collection"])
         own = vectors.get(source["version"], 0)
-        if before := found.get(key):
+        if before := result.get(key):
             chunks = before.chunks + source["chunks"]
-            found[key] = replace(before, chunks=chunks, vectors=before.vectors + own)
+            result[key] = replace(before, chunks=chunks, vectors=before.vectors + own)
             continue
-        found[key] = IndexedFile(
+        result[key] = IndexedFile(
             source["path"],
             source["collection"],
             entries.signature(source),
@@ -98,20 +98,20 @@ def indexed_files(reader: Reader, path: str, models: Sequence[StoredModel]) -> l
             source["chunks"],
             own,
         )
-    return list(found.values())
+    return list(result.values())
 
 
 def status(reader: Reader, models: Sequence[StoredModel]) -> dict[str, Any]:
     """What the index holds, as `qrank status --json` says it."""
     own: Query = {"term": {"member": ""}}
     files = reader.groups(reader.visible("file", own), names=_terms("collection"))
-    asked = {"passages": _distinct("passage")}
+    aggregations = {"passages": _distinct("passage")}
     for model in models:
-        held = {"filter": {"exists": {"field": f"v{model.id}"}}}
-        asked[f"v{model.id}"] = held | {"aggs": {"n": _distinct("passage")}}
+        has_vector = {"filter": {"exists": {"field": f"v{model.id}"}}}
+        aggregations[f"v{model.id}"] = has_vector | {"aggs": {"n": _distinct("passage")}}
         cut = {"filter": {"term": {"truncated": model.id}}}
-        asked[f"cut{model.id}"] = cut | {"aggs": {"n": _distinct("passage")}}
-    chunks = reader.groups(reader.visible("chunk"), **asked)
+        aggregations[f"cut{model.id}"] = cut | {"aggs": {"n": _distinct("passage")}}
+    chunks = reader.groups(reader.visible("chunk"), **aggregations)
     name = reader.engine.place.name
     stats = reader.engine.ask("GET", f"/{name}/_stats/store")
     names = sorted(files["names"]["buckets"], key=lambda bucket: str(bucket["key"]))
@@ -138,37 +138,39 @@ def status(reader: Reader, models: Sequence[StoredModel]) -> dict[str, Any]:
 
 def check(reader: Reader, models: Sequence[StoredModel]) -> list[Check]:
     """Whether the engine has all that belongs together."""
-    found = [Check("version", "ok", f"index version {FORMAT} in a search engine")]
+    result = [Check("version", "ok", f"index version {FORMAT} in a search engine")]
     name = reader.engine.place.name
     try:
         health = reader.engine.ask("GET", f"/_cluster/health/{name},{name}-meta")
         colour = health["status"]
         detail = f"{health['number_of_nodes']} nodes, {health['active_shards']} shards active"
         if colour == "red":
-            found.append(Check("shards", "fail", f"some are missing: {detail}", "start all nodes"))
+            result.append(Check("shards", "fail", f"some are missing: {detail}", "start all nodes"))
         elif colour == "yellow":
             lacking = f"{health['unassigned_shards']} copies are missing: {detail}"
-            found.append(Check("shards", "warn", lacking, "start more nodes, or want fewer copies"))
+            result.append(
+                Check("shards", "warn", lacking, "start more nodes, or want fewer copies")
+            )
         else:
-            found.append(Check("shards", "ok", detail))
-        found.append(_chunks(reader))
-        found.append(_vectors(reader, models))
+            result.append(Check("shards", "ok", detail))
+        result.append(_chunks(reader))
+        result.append(_vectors(reader, models))
         state = reader.shared.read()
         left = len(state.pending)
         detail = f"{left} unfinished" if left else "none unfinished"
-        found.append(Check("transactions", "ok", detail))
+        result.append(Check("transactions", "ok", detail))
     except IndexFileError as error:
-        found.append(Check("engine", "fail", str(error)))
-    return found
+        result.append(Check("engine", "fail", str(error)))
+    return result
 
 
 def _chunks(reader: Reader) -> Check:
     announced = reader.groups(reader.visible("file"), n={"sum": {"field": "chunks"}})
-    held = reader.count(reader.visible("chunk"))
+    count = reader.count(reader.visible("chunk"))
     expected = int(announced["n"]["value"])
-    if held == expected:
+    if count == expected:
         return Check("chunks", "ok", "intact")
-    detail = f"{held} chunks of {expected} are there"
+    detail = f"{count} chunks of {expected} are there"
     return Check("chunks", "fail", detail, "run qrank index again, into a new index")
 
 
@@ -185,8 +187,8 @@ def tidy(reader: Reader, writer: Writer) -> None:
     """Drop the vectors of models that were taken out, what deleted entries take, and languages
     that no document is in any more."""
     name = reader.engine.place.name
-    held = reader.engine.ask("GET", f"/{name}/_mapping")
-    properties = next(iter(held.values()))["mappings"]["properties"]
+    mapping = reader.engine.ask("GET", f"/{name}/_mapping")
+    properties = next(iter(mapping.values()))["mappings"]["properties"]
     models = {f"v{model.id}" for model in reader.shared.read().models}
     for field in properties:
         if field.startswith("v") and field[1:].isdigit() and field not in models:

@@ -103,14 +103,14 @@ class Documents(Closing):
         if vectors:
             self._writer.show(force=True)
 
-    def _kind(self, kind: str, *asked: Query) -> Query:
+    def _kind(self, kind: str, *queries: Query) -> Query:
         self._before()
-        return self._reader.visible(kind, *asked)
+        return self._reader.visible(kind, *queries)
 
-    def _chunks_that(self, filter: Filter, *asked: Query) -> Query:
+    def _chunks_that(self, filter: Filter, *also: Query) -> Query:
         """What chunks that pass a filter match, phrases included."""
         passes = queries.of_chunk(filter, self._reader.exists)
-        query = self._kind("chunk", *asked, *passes, *map(phrase, filter.required))
+        query = self._kind("chunk", *also, *passes, *map(phrase, filter.required))
         query["bool"]["must_not"] += map(phrase, filter.excluded)
         return query
 
@@ -118,21 +118,24 @@ class Documents(Closing):
 
     def files(self, collection: str) -> dict[str, StoredFile]:
         """The files of a collection by path."""
-        asked: tuple[Query, ...] = ({"term": {"collection": collection}}, {"term": {"member": ""}})
+        queries: tuple[Query, ...] = (
+            {"term": {"collection": collection}},
+            {"term": {"member": ""}},
+        )
         names = ["file", "path", "hash", "extractor", "size", "mtime", "ctime"]
-        found: dict[str, StoredFile] = {}
+        result: dict[str, StoredFile] = {}
         with self._checked():
-            query = self._kind("file", *asked)
+            query = self._kind("file", *queries)
             for hit in self._reader.all(query, ["version"], names, size=MOST):
                 file = hit["_source"]
-                found[file["path"]] = StoredFile(
+                result[file["path"]] = StoredFile(
                     file["file"],
                     file["path"],
                     entries.signature(file),
                     bytes.fromhex(file["hash"]),
                     file["extractor"],
                 )
-        return found
+        return result
 
     def add_document(self, document: NewDocument) -> None:
         """Put a document in, in place of what was there under the same path."""
@@ -141,17 +144,17 @@ class Documents(Closing):
     def skipped_files(self, collection: str) -> dict[str, SkippedFile]:
         """The files of a collection that were skipped, by path."""
         query = self._kind("skipped", {"term": {"collection": collection}})
-        found: dict[str, SkippedFile] = {}
+        result: dict[str, SkippedFile] = {}
         with self._checked():
             for hit in self._reader.all(query, ["file"], True, size=MOST):
                 file = hit["_source"]
-                found[file["path"]] = SkippedFile(
+                result[file["path"]] = SkippedFile(
                     file["path"],
                     entries.signature(file),
                     file["extractor"],
                     Problem(file["skipped"], file["reason"]),
                 )
-        return found
+        return result
 
     def add_skipped(self, collection: str, file: SkippedFile) -> None:
         """Note that a file was skipped; what was there under the same path goes."""
@@ -181,12 +184,12 @@ class Documents(Closing):
     def set_roots(self, collection: str, roots: Iterable[Root]) -> None:
         """Note what was named, in place of all that was noted of the collection. It is visible at
         once."""
-        kept = sorted(roots, key=lambda root: root.path)
+        entries_by_path = sorted(roots, key=lambda root: root.path)
 
         def note(shared: state.State) -> None:
             shared.roots.pop(collection, None)
-            if kept:
-                shared.roots[collection] = kept
+            if entries_by_path:
+                shared.roots[collection] = entries_by_path
 
         self._shared.change(note)
 
@@ -251,7 +254,7 @@ class Documents(Closing):
         """Take a model out; its vectors' room is given back by vacuum."""
 
         def remove(shared: state.State) -> None:
-            shared.models = [held for held in shared.models if held.id != model]
+            shared.models = [stored for stored in shared.models if stored.id != model]
 
         self._writer.change(remove)
 
@@ -263,13 +266,13 @@ class Documents(Closing):
             query = self._kind("chunk", without)
             hits = self._reader.all(query, ["id"], ["passage"], size=MOST)
             return [*dict.fromkeys(hit["_source"]["passage"] for hit in hits)]
-        found: set[int] = set()
+        missing: set[int] = set()
         for at in range(0, len(text_ids), MOST):
-            wanted: Query = {"terms": {"passage": list(text_ids[at : at + MOST])}}
-            query = self._kind("chunk", wanted, without)
+            among: Query = {"terms": {"passage": list(text_ids[at : at + MOST])}}
+            query = self._kind("chunk", among, without)
             hits = self._reader.all(query, ["id"], ["passage"], size=MOST)
-            found.update(hit["_source"]["passage"] for hit in hits)
-        return [text_id for text_id in text_ids if text_id in found]
+            missing.update(hit["_source"]["passage"] for hit in hits)
+        return [text_id for text_id in text_ids if text_id in missing]
 
     @contextmanager
     def claims(self) -> Iterator[Claims]:
@@ -284,34 +287,34 @@ class Documents(Closing):
         count = {"cardinality": {"field": "passage", "precision_threshold": 40_000}}
         without = {"bool": {"must_not": [{"exists": {"field": f"v{model}"}}]}}
         missing = {"filter": without, "aggs": {"passages": count}}
-        found = self._reader.groups(self._kind("chunk"), passages=count, missing=missing)
-        lacking = int(found["missing"]["passages"]["value"])
-        return lacking, max(lacking, int(found["passages"]["value"]))
+        counts = self._reader.groups(self._kind("chunk"), passages=count, missing=missing)
+        lacking = int(counts["missing"]["passages"]["value"])
+        return lacking, max(lacking, int(counts["passages"]["value"]))
 
     def texts_to_embed(self, text_ids: Sequence[int]) -> list[ChunkText]:
         """What unique texts are made from, in the order of the ids, as far as they exist."""
-        found: dict[int, ChunkText] = {}
+        result: dict[int, ChunkText] = {}
         names = ["passage", "path", "member", "title", "heading", "text"]
         with self._checked():
             for at in range(0, len(text_ids), PAGE):
                 query = self._kind("chunk", {"terms": {"passage": list(text_ids[at : at + PAGE])}})
                 body = {"query": query, "_source": names, "size": MOST}
                 for hit in self._reader.hits(body | {"collapse": {"field": "passage"}}):
-                    held = hit["_source"]
-                    place = entries.place_of(held)
-                    text = (place, held["title"], held["heading"], held["text"])
-                    found[held["passage"]] = ChunkText(held["passage"], *text)
-        return [found[text_id] for text_id in text_ids if text_id in found]
+                    source = hit["_source"]
+                    place = entries.place_of(source)
+                    text = (place, source["title"], source["heading"], source["text"])
+                    result[source["passage"]] = ChunkText(source["passage"], *text)
+        return [result[text_id] for text_id in text_ids if text_id in result]
 
     def add_vectors(
         self, model: int, text_ids: Sequence[int], unit_vectors: NDArray[np.float32]
     ) -> None:
         """Add unit vectors of shape (len(text_ids), dims) for unique texts that have none yet."""
-        held = next((each for each in self.models() if each.id == model), None)
-        if held is None:
+        stored = next((each for each in self.models() if each.id == model), None)
+        if stored is None:
             raise IndexFileError(f"{self.path} has no model {model}")
         if len(text_ids):
-            self._writer.vectors(held, text_ids, unit_vectors)
+            self._writer.vectors(stored, text_ids, unit_vectors)
 
     def mark_truncated(self, model: int, text_ids: Iterable[int]) -> None:
         """Note that the model did not read the ends of unique texts."""

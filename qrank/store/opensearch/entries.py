@@ -66,11 +66,11 @@ def of_document(document: NewDocument, batch: str) -> Entry:
 
 def _above(path: str, place: str) -> list[str]:
     """A location, its file's path, and all folders that they are under."""
-    found = {composed(path), composed(place)}
+    result = {composed(path), composed(place)}
     for whole in (composed(path), composed(place)):
         parts = whole.split("/")
-        found.update("/".join(parts[:i]) for i in range(1, len(parts)))
-    return sorted(found - {""})
+        result.update("/".join(parts[:i]) for i in range(1, len(parts)))
+    return sorted(result - {""})
 
 
 def of_chunks(document: NewDocument, head: Entry) -> Iterator[Entry]:
@@ -80,7 +80,7 @@ def of_chunks(document: NewDocument, head: Entry) -> Iterator[Entry]:
     copies: Counter[bytes] = Counter()
     shared = _Record(document.fields, document.signature.mtime_ns)
     record, last = shared, None
-    held: Entry | None = None
+    current: Entry | None = None
     for place, new in enumerate(document.chunks):
         part = (new.fields, new.part if new.fields else 0)
         if is_first := part != last:
@@ -92,23 +92,23 @@ def of_chunks(document: NewDocument, head: Entry) -> Iterator[Entry]:
         copies[new.unique_hash] += 1
         if is_first:
             made |= record.facets
-        if held:
-            yield held
-        held = made
-    if held:
-        yield held | {"single": held["place"] == 0}
+        if current:
+            yield current
+        current = made
+    if current:
+        yield current | {"single": current["place"] == 0}
 
 
 class _Record:
     """The fields of a document, a row or a message, as they are indexed."""
 
     def __init__(self, fields: str, mtime_ns: int) -> None:
-        held = decode.json_object(fields)
-        own = analysis.own_date(held)
+        shared = decode.json_object(fields)
+        own = analysis.own_date(shared)
         date = mtime_ns if own is None else round(own * 1e9)
         self.indexed: Entry = {"date": max(-MOST_NS, min(date, MOST_NS)), "dated": own is not None}
         self.facets: Entry = {}
-        if values := analysis.values(held):
+        if values := analysis.values(shared):
             names = sorted({value.name for value in values})
             kinds = {f"{value.name}{BETWEEN}{value.kind}" for value in values}
             numbers = [

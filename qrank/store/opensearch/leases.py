@@ -40,18 +40,18 @@ class Lease:
         while True:
             answer = self._put("_create", {})
             if answer is None:
-                found = self._engine.ask("GET", f"{self._meta}/_doc/{self._id}", accept=(404,))
-                if not found.get("found"):
+                document = self._engine.ask("GET", f"{self._meta}/_doc/{self._id}", accept=(404,))
+                if not document.get("found"):
                     continue  # it has just been given back
-                held = found["_source"]
-                if float(held["until"]) > time.time() and held["owner"] != self._owner:
+                source = document["_source"]
+                if float(source["until"]) > time.time() and source["owner"] != self._owner:
                     raise HeldError(
                         f"{self._subject} of {self._engine.place} is being changed by "
-                        f"{held['who']}",
+                        f"{source['who']}",
                         hint="wait for its end; if it was killed, for a minute",
                     )
-                former = str(held["owner"])
-                self._seen = _seen(found)
+                former = str(source["owner"])
+                self._seen = _seen(document)
                 answer = self._put("_doc", self._seen)
             if answer is not None:
                 self._seen = _seen(answer)

@@ -122,8 +122,8 @@ class Dialect:
         """A query for the k entries whose vectors are nearest, of those that pass."""
         if self.opensearch:
             return {"knn": {field: {"vector": query, "k": k, "filter": filter}}}
-        asked = {"field": field, "query_vector": query, "k": k, "num_candidates": k}
-        return {"knn": asked | {"filter": filter}}
+        query_body = {"field": field, "query_vector": query, "k": k, "num_candidates": k}
+        return {"knn": query_body | {"filter": filter}}
 
     def compared(self, field: str, query: list[float], filter: Any) -> dict[str, Any]:
         """A query that compares each entry that passes with a vector; all have one."""

@@ -30,11 +30,11 @@ def any_of(queries: Sequence[Query]) -> Query:
     return {"bool": {"should": list(queries), "minimum_should_match": 1}}
 
 
-def phrase(asked: Phrase) -> Query:
+def phrase(phrase_: Phrase) -> Query:
     """What has a phrase, scored."""
-    field = "title_terms" if asked.title else "body" if asked.own else "terms"
-    queries = [_sequence(field, asked.terms, asked.open_end)]
-    return any_of(queries + [_sequence(field, terms, False) for terms in asked.variants])
+    field = "title_terms" if phrase_.title else "body" if phrase_.own else "terms"
+    queries = [_sequence(field, phrase_.terms, phrase_.open_end)]
+    return any_of(queries + [_sequence(field, terms, False) for terms in phrase_.variants])
 
 
 def _sequence(field: str, terms: Sequence[str], open_end: bool) -> Query:
@@ -74,21 +74,21 @@ def scored(
 def of_file(filter: Filter, exists: Callable[[Query], bool]) -> list[Query]:
     """What a filter asks of a document, but for dates and fields. exists: whether some document
     matches."""
-    found: list[Query] = []
+    result: list[Query] = []
     if filter.collections:
-        found.append({"terms": {"collection": list(filter.collections)}})
-    return found + _of_path(filter, exists)
+        result.append({"terms": {"collection": list(filter.collections)}})
+    return result + _of_path(filter, exists)
 
 
 def of_chunk(filter: Filter, exists: Callable[[Query], bool]) -> list[Query]:
     """What a filter asks of a chunk, but for phrases."""
-    found = of_file(filter, exists)
+    result = of_file(filter, exists)
     bounds = {"gte": filter.since_ns, "lt": filter.until_ns}
     if times := {sign: moment for sign, moment in bounds.items() if moment is not None}:
-        found.append({"range": {"date": times}})
+        result.append({"range": {"date": times}})
     for condition in filter.conditions:
-        found.append(_condition(condition, exists))
-    return found
+        result.append(_condition(condition, exists))
+    return result
 
 
 def _condition(condition: Condition, exists: Callable[[Query], bool]) -> Query:
@@ -99,19 +99,19 @@ def _condition(condition: Condition, exists: Callable[[Query], bool]) -> Query:
     return {"bool": {"must_not": [tests]}} if condition.negated else tests
 
 
-def _of_path(asked: Filter | FileTest, exists: Callable[[Query], bool]) -> list[Query]:
-    found: list[Query] = []
-    names = [composed(name.rstrip("/")) for name in asked.names]
+def _of_path(test: Filter | FileTest, exists: Callable[[Query], bool]) -> list[Query]:
+    result: list[Query] = []
+    names = [composed(name.rstrip("/")) for name in test.names]
     named: Query = {"terms": {"above": names}}
-    if names and (not asked.paths or exists(named)):
-        found.append(named)
-    elif asked.paths:
-        globs = [composed(glob) for glob in asked.paths]
-        found.append(any_of([_glob(f, glob) for glob in globs for f in ("composed", "location")]))
-    if asked.suffixes:
-        ends = [suffix.lower()[::-1] for suffix in asked.suffixes]
-        found.append(any_of([{"prefix": {"reversed": {"value": end}}} for end in ends]))
-    return found
+    if names and (not test.paths or exists(named)):
+        result.append(named)
+    elif test.paths:
+        globs = [composed(glob) for glob in test.paths]
+        result.append(any_of([_glob(f, glob) for glob in globs for f in ("composed", "location")]))
+    if test.suffixes:
+        ends = [suffix.lower()[::-1] for suffix in test.suffixes]
+        result.append(any_of([{"prefix": {"reversed": {"value": end}}} for end in ends]))
+    return result
 
 
 def _glob(field: str, pattern: str) -> Query:
@@ -129,8 +129,8 @@ def _glob(field: str, pattern: str) -> Query:
 def _bracket(part: str) -> str:
     inner = part[1:-1]
     negated = inner.startswith("^")
-    kept = "".join(char if char == "-" else escaped(char) for char in inner[negated:])
-    return f"[{'^' if negated else ''}{kept}]"
+    characters = "".join(char if char == "-" else escaped(char) for char in inner[negated:])
+    return f"[{'^' if negated else ''}{characters}]"
 
 
 def escaped(text: str) -> str:
@@ -144,16 +144,16 @@ def _wild(text: str) -> str:
 
 def _text(field: str, before: str, test: Test | FileTest) -> list[Query]:
     """What a text must be like that is indexed with something before it."""
-    found: list[Query] = []
+    result: list[Query] = []
     if test.text is not None:
-        found.append({"term": {field: {"value": before + test.text}}})
+        result.append({"term": {field: {"value": before + test.text}}})
     if test.part is not None:
-        found.append({"wildcard": {field: {"value": f"{_wild(before)}*{_wild(test.part)}*"}}})
+        result.append({"wildcard": {field: {"value": f"{_wild(before)}*{_wild(test.part)}*"}}})
     if test.word is not None:
         start, end = f"(.*[^{_LETTERS}])?", f"([^{_LETTERS}].*)?"
         words = f"{escaped(before)}{start}{escaped(test.word)}{end}"
-        found.append({"regexp": {field: {"value": words, "flags": "NONE"}}})
-    return found
+        result.append({"regexp": {field: {"value": words, "flags": "NONE"}}})
+    return result
 
 
 def _test(test: Test) -> Query:
@@ -161,30 +161,30 @@ def _test(test: Test) -> Query:
 
 
 def _of_field(name: str, test: Test) -> Query:
-    found = _text("field_values", name + BETWEEN, test)
+    result = _text("field_values", name + BETWEEN, test)
     before = f"{name}{BETWEEN}{test.kind}{BETWEEN}"
     signs = {"<": "lt", "<=": "lte", ">": "gt", ">=": "gte"}
     for sign, bound in test.bounds:
         # All numbers of the field are between these two.
         ends = {"gte": before} if sign.startswith("<") else {"lt": before + "g"}
-        found.append({"range": {"field_numbers": ends | {signs[sign]: before + sortable(bound)}}})
+        result.append({"range": {"field_numbers": ends | {signs[sign]: before + sortable(bound)}}})
     if test.kind and not test.bounds:
-        found.append({"term": {"field_kinds": {"value": f"{name}{BETWEEN}{test.kind}"}}})
-    return every(*found) if found else {"term": {"field_names": {"value": name}}}
+        result.append({"term": {"field_kinds": {"value": f"{name}{BETWEEN}{test.kind}"}}})
+    return every(*result) if result else {"term": {"field_names": {"value": name}}}
 
 
 def _file_test(test: FileTest, exists: Callable[[Query], bool]) -> Query:
-    found: list[Query] = []
+    result: list[Query] = []
     if test.column == "mtime":
         signs = {"<": "lt", "<=": "lte", ">": "gt", ">=": "gte"}
-        found += [{"range": {"mtime": {signs[s]: round(b * 1e9)}}} for s, b in test.bounds]
+        result += [{"range": {"mtime": {signs[s]: round(b * 1e9)}}} for s, b in test.bounds]
     elif test.column:
         column = _OF_FILE[test.column]
         signs = {"<": "lt", "<=": "lte", ">": "gt", ">=": "gte"}
-        found += _text(column, "", test)
-        found += [{"range": {column: {signs[s]: b}}} for s, b in test.bounds]
-    found += _of_path_test(test, exists)
-    return every(*found) if found else {"match_all": {}}
+        result += _text(column, "", test)
+        result += [{"range": {column: {signs[s]: b}}} for s, b in test.bounds]
+    result += _of_path_test(test, exists)
+    return every(*result) if result else {"match_all": {}}
 
 
 def _of_path_test(test: FileTest, exists: Callable[[Query], bool]) -> list[Query]:

@@ -31,12 +31,12 @@ class Reader:
         """What must not match."""
         state = self.shared.read()
         pending = [batch for batch in state.pending if batch != self.own_batch]
-        found: list[Query] = [*self.own_hidden]
+        result: list[Query] = [*self.own_hidden]
         if pending:
-            found.append({"terms": {"batch": pending}})
+            result.append({"terms": {"batch": pending}})
         if state.gone:
-            found.append({"terms": {"version": list(state.gone)}})
-        return found
+            result.append({"terms": {"version": list(state.gone)}})
+        return result
 
     def visible(self, kind: str, *queries: Query) -> Query:
         """What matches all queries, of one kind of entries, and may be seen."""
@@ -55,10 +55,8 @@ class Reader:
 
     def hits(self, body: dict[str, Any], **options: str) -> list[Hit]:
         """The hits of one search."""
-        found: list[Hit] = self.answer({"track_total_hits": False} | body, **options)["hits"][
-            "hits"
-        ]
-        return found
+        hits: list[Hit] = self.answer({"track_total_hits": False} | body, **options)["hits"]["hits"]
+        return hits
 
     def all(
         self,
@@ -76,11 +74,11 @@ class Reader:
         if view:
             body["pit"] = {"id": view, "keep_alive": KEEP_VIEW}
         while True:
-            found = self.hits(body)
-            yield from found
-            if len(found) < size:
+            hits = self.hits(body)
+            yield from hits
+            if len(hits) < size:
                 return
-            body["search_after"] = found[-1]["sort"]
+            body["search_after"] = hits[-1]["sort"]
 
     def count(self, query: Query) -> int:
         """How many entries match."""

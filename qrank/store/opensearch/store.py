@@ -80,10 +80,10 @@ class OpenSearchStore(Documents):
         filter: Filter,
         prefixes: Sequence[str],
         variants: Mapping[str, Sequence[str]],
-        *asked: Query,
+        *scoring: Query,
     ) -> list[tuple[int, float]]:
         self._before()
-        passes = [*asked, *queries.of_chunk(filter, self._reader.exists)]
+        passes = [*scoring, *queries.of_chunk(filter, self._reader.exists)]
         hidden = self._reader.hidden()
         body = {
             "size": min(limit, MOST),
@@ -118,8 +118,8 @@ class OpenSearchStore(Documents):
         k = min(MOST, max(2 * size, LOOKED_AT))
         passes = self._chunks_that(filter)
         dialect = self._shared.read().dialect
-        asked = dialect.nearest(f"v{model}", query.astype(float).tolist(), k, passes)
-        hits = self._reader.hits({"size": size, "query": asked, "_source": mapping.SHOWN})
+        search = dialect.nearest(f"v{model}", query.astype(float).tolist(), k, passes)
+        hits = self._reader.hits({"size": size, "query": search, "_source": mapping.SHOWN})
         self._keep(hits)
         cosines: dict[int, float] = {}
         chunks: dict[int, list[int]] = {}
@@ -127,11 +127,11 @@ class OpenSearchStore(Documents):
             source = hit["_source"]
             cosines.setdefault(source["passage"], mapping.cosine(hit["_score"]))
             chunks.setdefault(source["passage"], []).append(source["id"])
-        found = sorted(cosines.items(), key=lambda item: (-item[1], item[0]))
-        if len(found) > limit or len(hits) < size:  # all chunks of the first so many are there
-            kept = {(text_id, filter): chunks[text_id] for text_id, _ in found[:limit]}
-            self._found |= kept
-        return found[:limit]
+        ranked = sorted(cosines.items(), key=lambda item: (-item[1], item[0]))
+        if len(ranked) > limit or len(hits) < size:  # all chunks of the first so many are there
+            by_text = {(text_id, filter): chunks[text_id] for text_id, _ in ranked[:limit]}
+            self._found |= by_text
+        return ranked[:limit]
 
     def cosines(
         self, model: int, query: NDArray[np.float32], text_ids: Sequence[int]
@@ -139,15 +139,15 @@ class OpenSearchStore(Documents):
         """Cosines with a unit query, of those unique texts that have a vector."""
         self._before(vectors=True)
         dialect, name = self._shared.read().dialect, f"v{model}"
-        found: dict[int, float] = {}
+        result: dict[int, float] = {}
         for at in range(0, len(text_ids), PAGE):
-            wanted: Query = {"terms": {"passage": list(text_ids[at : at + PAGE])}}
-            among = self._kind("chunk", wanted, {"exists": {"field": name}})
-            asked = dialect.compared(name, query.astype(float).tolist(), among)
-            body = {"size": MOST, "query": asked, "_source": ["passage"]}
+            among_ids: Query = {"terms": {"passage": list(text_ids[at : at + PAGE])}}
+            among = self._kind("chunk", among_ids, {"exists": {"field": name}})
+            search = dialect.compared(name, query.astype(float).tolist(), among)
+            body = {"size": MOST, "query": search, "_source": ["passage"]}
             for hit in self._reader.hits(body | {"collapse": {"field": "passage"}}):
-                found[hit["_source"]["passage"]] = mapping.cosine(hit["_score"])
-        return found
+                result[hit["_source"]["passage"]] = mapping.cosine(hit["_score"])
+        return result
 
     def vectors(self, model: int, text_ids: Sequence[int]) -> tuple[list[int], NDArray[np.float32]]:
         """(those of unique texts that have a vector, their unit vectors, of shape (n, dims))."""
@@ -155,18 +155,18 @@ class OpenSearchStore(Documents):
 
         self._before(vectors=True)
         name = f"v{model}"
-        held: dict[int, list[float]] = {}
+        result: dict[int, list[float]] = {}
         for at in range(0, len(text_ids), PAGE):
-            wanted: Query = {"terms": {"passage": list(text_ids[at : at + PAGE])}}
-            query = self._kind("chunk", wanted, {"exists": {"field": name}})
+            among: Query = {"terms": {"passage": list(text_ids[at : at + PAGE])}}
+            query = self._kind("chunk", among, {"exists": {"field": name}})
             body = {"size": PAGE, "query": query, "_source": ["passage", name]}
             for hit in self._reader.hits(body | {"collapse": {"field": "passage"}}):
-                held[hit["_source"]["passage"]] = hit["_source"][name]
-        ids = [text_id for text_id in text_ids if text_id in held]
+                result[hit["_source"]["passage"]] = hit["_source"][name]
+        ids = [text_id for text_id in text_ids if text_id in result]
         if not ids:
             return [], np.empty((0, 0), dtype=np.float32)
         with self._checked():
-            rows = np.array([held[text_id] for text_id in ids], dtype=np.float32)
+            rows = np.array([result[text_id] for text_id in ids], dtype=np.float32)
         return ids, rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
     def near_words(self, word: str, most: int) -> list[tuple[int, str]]:
@@ -181,10 +181,10 @@ class OpenSearchStore(Documents):
     def siblings(self, chunks: Sequence[int]) -> dict[int, int]:
         """Of those chunks that are one of several in their document a number of that document."""
         self._fetch(chunks)
-        found = {chunk: self._versions[chunk] for chunk in chunks if chunk in self._versions}
+        result = {chunk: self._versions[chunk] for chunk in chunks if chunk in self._versions}
         return {
             chunk: entries.number(version)
-            for chunk, (version, single) in found.items()
+            for chunk, (version, single) in result.items()
             if not single
         }
 
@@ -212,14 +212,14 @@ class OpenSearchStore(Documents):
         if old or len(self._seen) > MOST_SEEN:
             self._forget()
             self._seen_at = time.monotonic()
-        found: list[StoredChunk] = []
+        result: list[StoredChunk] = []
         with self._checked():
             for hit in hits:
                 source = hit["_source"]
-                found.append(entries.stored_chunk(source))
-                self._seen[found[-1].id] = found[-1]
-                self._versions[found[-1].id] = (source["version"], source["single"])
-        return found
+                result.append(entries.stored_chunk(source))
+                self._seen[result[-1].id] = result[-1]
+                self._versions[result[-1].id] = (source["version"], source["single"])
+        return result
 
     def _fetch(self, ids: Sequence[int]) -> None:
         """Have chunks in what is kept."""
@@ -233,9 +233,9 @@ class OpenSearchStore(Documents):
 
     def chunks(self, ids: Iterable[int]) -> dict[int, StoredChunk]:
         """Chunks by id, of those ids that are still there."""
-        wanted = list(ids)
-        self._fetch(wanted)
-        return {i: self._seen[i] for i in wanted if i in self._seen}
+        numbers = list(ids)
+        self._fetch(numbers)
+        return {i: self._seen[i] for i in numbers if i in self._seen}
 
     def ids_in_order(self, filter: Filter) -> list[int]:
         """The ids of all chunks that pass a filter, by path and place."""
@@ -257,41 +257,41 @@ class OpenSearchStore(Documents):
 
     def chunks_of_texts(self, text_ids: Iterable[int], filter: Filter) -> dict[int, StoredChunk]:
         """The chunks that hold one of unique texts and pass the filter, by chunk id."""
-        wanted = list(text_ids)
-        known = [self._found.get((text_id, filter)) for text_id in wanted]
-        ids = [i for each in known if each for i in each]
-        if all(each is not None for each in known) and all(i in self._seen for i in ids):
+        numbers = list(text_ids)
+        cached = [self._found.get((text_id, filter)) for text_id in numbers]
+        ids = [i for each in cached if each for i in each]
+        if all(each is not None for each in cached) and all(i in self._seen for i in ids):
             return {i: self._seen[i] for i in ids}
-        found: dict[int, StoredChunk] = {}
-        for at in range(0, len(wanted), PAGE):
-            among: Query = {"terms": {"passage": wanted[at : at + PAGE]}}
+        result: dict[int, StoredChunk] = {}
+        for at in range(0, len(numbers), PAGE):
+            among: Query = {"terms": {"passage": numbers[at : at + PAGE]}}
             made = self._all_chunks(self._chunks_that(filter, among))
-            found |= {chunk.id: chunk for chunk in made}
-        return found
+            result |= {chunk.id: chunk for chunk in made}
+        return result
 
     def chunks_of_file(self, path: str) -> list[StoredChunk]:
         """The chunks of a file, or of a member at its location, in order."""
         place = composed(path)
         either = [{"term": {name: {"value": place}}} for name in ("composed", "location")]
-        found = self._all_chunks(self._kind("chunk", queries.any_of(either)))
-        if not found:
+        chunks = self._all_chunks(self._kind("chunk", queries.any_of(either)))
+        if not chunks:
             return []
-        first = min(chunk.collection for chunk in found)
-        held = [chunk for chunk in found if chunk.collection == first]
-        own = [chunk for chunk in held if composed(chunk.location) == place] or held
+        first = min(chunk.collection for chunk in chunks)
+        of_first = [chunk for chunk in chunks if chunk.collection == first]
+        own = [chunk for chunk in of_first if composed(chunk.location) == place] or of_first
         return sorted(own, key=lambda chunk: (chunk.member, chunk.chunk.start_byte, chunk.id))
 
     def text_ids(self, hashes: Sequence[bytes]) -> dict[bytes, int]:
         """The unique texts that have one of these hashes."""
         numbers = {entries.number(value): value for value in hashes}
-        known = self._writer.known(numbers) if self._writer.active else set()
-        others = [number for number in numbers if number not in known]
+        stored = self._writer.known(numbers) if self._writer.active else set()
+        others = [number for number in numbers if number not in stored]
         for at in range(0, len(others), PAGE):
             query = self._kind("chunk", {"terms": {"passage": others[at : at + PAGE]}})
             body = {"size": PAGE, "query": query, "_source": ["passage"]}
             hits = self._reader.hits(body | {"collapse": {"field": "passage"}})
-            known.update(hit["_source"]["passage"] for hit in hits)
-        return {value: number for number, value in numbers.items() if number in known}
+            stored.update(hit["_source"]["passage"] for hit in hits)
+        return {value: number for number, value in numbers.items() if number in stored}
 
     def documents(self, filter: Filter) -> Iterator[NewDocument]:
         """All documents whose files pass the filter, by collection and path, as they went in."""
@@ -305,9 +305,9 @@ class OpenSearchStore(Documents):
             yield made
 
     def _whole_chunks(self, version: str, view: str) -> Iterator[NewChunk]:
-        asked: Query = every({"term": {"kind": "chunk"}}, {"term": {"version": version}})
+        query: Query = every({"term": {"kind": "chunk"}}, {"term": {"version": version}})
         names = [*mapping.SHOWN, "body", "title_terms", "part"]
-        for hit in self._reader.all(asked, ["place"], names, view=view):
+        for hit in self._reader.all(query, ["place"], names, view=view):
             with self._checked():
                 made = entries.whole_chunk(hit["_source"])
             yield made
@@ -324,8 +324,8 @@ class OpenSearchStore(Documents):
 
     def field_examples(self, name: str, limit: int) -> list[str]:
         """Some values of a field."""
-        found, _ = self.field_values(name, EVERYTHING, limit)
-        return [value.value for value in found]
+        values, _ = self.field_values(name, EVERYTHING, limit)
+        return [value.value for value in values]
 
     def fields(self, filter: Filter) -> list[FieldCount]:
         """The fields of what passes a filter, with their most frequent values."""

@@ -162,8 +162,8 @@ class Writer:
     def remove(self, files: Sequence[int]) -> None:
         """Take documents out, with all that is in them."""
         query = self._reader.visible("file", {"terms": {"file": list(files)}})
-        found = self._reader.groups(query, c={"terms": {"field": "collection", "size": MOST}})
-        for bucket in found["c"]["buckets"]:
+        buckets = self._reader.groups(query, c={"terms": {"field": "collection", "size": MOST}})
+        for bucket in buckets["c"]["buckets"]:
             self._begin(bucket["key"])
         for file in files:
             self._forget(file, "")
@@ -226,16 +226,16 @@ class Writer:
                 others.append(text_id)
                 continue
             for entry, file in written:
-                if held := self._entries.get(entry):
-                    held.setdefault(name, row.tolist())
+                if pending := self._entries.get(entry):
+                    pending.setdefault(name, row.tolist())
                 else:
                     self._updates.append((entry, file, {name: row.tolist()}))
         if not others:
             return
         for at in range(0, len(others), MOST // 8):
-            wanted: Query = {"terms": {"passage": others[at : at + MOST // 8]}}
+            among: Query = {"terms": {"passage": others[at : at + MOST // 8]}}
             without: Query = {"bool": {"must_not": [{"exists": {"field": name}}]}}
-            query = self._reader.visible("chunk", wanted, without)
+            query = self._reader.visible("chunk", among, without)
             for hit in self._reader.all(query, ["id"], ["passage", "file"], size=MOST):
                 source = hit["_source"]
                 row = rows[source["passage"]]
@@ -347,19 +347,19 @@ class Writer:
                 if entry["kind"] == "chunk" and name not in entry
             ]
             text_ids = list({entry["passage"] for entry in lacking})
-            held: dict[int, list[float]] = {}
+            vectors: dict[int, list[float]] = {}
             for at in range(0, len(text_ids), MOST // 10):
-                wanted: Query = {"terms": {"passage": text_ids[at : at + MOST // 10]}}
+                among: Query = {"terms": {"passage": text_ids[at : at + MOST // 10]}}
                 body = {
                     "size": MOST // 10,
-                    "query": every(wanted, {"exists": {"field": name}}),
+                    "query": every(among, {"exists": {"field": name}}),
                     "_source": ["passage", name],
                     "collapse": {"field": "passage"},
                 }
                 for hit in self._reader.hits(body):
-                    held[hit["_source"]["passage"]] = hit["_source"][name]
+                    vectors[hit["_source"]["passage"]] = hit["_source"][name]
             for entry in lacking:
-                if vector := held.get(entry["passage"]):
+                if vector := vectors.get(entry["passage"]):
                     entry[name] = vector
 
     def commit(self) -> None:
@@ -406,7 +406,7 @@ class Writer:
 
     def _gone(self) -> list[str]:
         """The versions that this transaction replaces or removes."""
-        found = [*self._replaced]
+        result = [*self._replaced]
         files = list({file for file, _ in self._heads} | self._removed)
         for at in range(0, len(files), MOST):
             query = self._reader.visible("file", {"terms": {"file": files[at : at + MOST]}})
@@ -419,8 +419,8 @@ class Writer:
                 file, member = source["file"], source["member"]
                 new = (file, "") in self._heads or (file, member) in self._heads
                 if new or file in self._removed:
-                    found.append(source["version"])
-        return found
+                    result.append(source["version"])
+        return result
 
     def _shared_hidden(self) -> list[Query]:
         self._reader.own_hidden = []

@@ -27,7 +27,7 @@ def extract(text: str, _suffix: str = "") -> tuple[str, list[Block], Mapping[str
     ('Tea', ('Tea', 'Green'), {'author': 'Ada L.'})
     """
     headings: list[Heading] = []
-    said: dict[str, str] = {}
+    attributes: dict[str, str] = {}
     authors: list[str] = []
     title = within = ""
     lines = text.split("\n")
@@ -37,12 +37,12 @@ def extract(text: str, _suffix: str = "") -> tuple[str, list[Block], Mapping[str
         under = lines[number + 1] if number + 1 < len(lines) else ""
         if within:
             within = "" if line.rstrip() == within else within
-        elif found := _TITLE.match(line):
-            name = found[2].strip()
-            if name.endswith(f" {found[1]}"):
-                name = name[: -len(found[1])]
-            headings.append(Heading(start, len(found[1]), _name(name)))
-            if len(found[1]) == 1 and not title:
+        elif match := _TITLE.match(line):
+            name = match[2].strip()
+            if name.endswith(f" {match[1]}"):
+                name = name[: -len(match[1])]
+            headings.append(Heading(start, len(match[1]), _name(name)))
+            if len(match[1]) == 1 and not title:
                 title = headings[-1].name
                 authors = _authors(under)
         elif _is_underlined(line, under) and not (number and lines[number - 1].strip(" \t\r]")):
@@ -51,14 +51,20 @@ def extract(text: str, _suffix: str = "") -> tuple[str, list[Block], Mapping[str
             within = line.rstrip()
             within = within[:3] if within[0] == "`" else within
         elif attribute := _ATTRIBUTE.match(line):
-            said.setdefault(attribute[1].lower(), attribute[2])
+            attributes.setdefault(attribute[1].lower(), attribute[2])
     fields = properties(
-        authors or said.get("author", ""), said.get("description", ""), said.get("keywords", "")
+        authors or attributes.get("author", ""),
+        attributes.get("description", ""),
+        attributes.get("keywords", ""),
     )
-    if date := one_line(said.get("revdate", said.get("date", ""))):
+    if date := one_line(attributes.get("revdate", attributes.get("date", ""))):
         fields["date"] = date
     first = next((heading.name for heading in headings if heading.name), "")
-    return title or _name(said.get("doctitle", "")) or first, under_headings(text, headings), fields
+    return (
+        title or _name(attributes.get("doctitle", "")) or first,
+        under_headings(text, headings),
+        fields,
+    )
 
 
 def _is_underlined(line: str, under: str) -> bool:
@@ -77,5 +83,5 @@ def _name(title: str) -> str:
 
 def _authors(line: str) -> list[str]:
     """The authors that the line below the title names: Ada L. <a@b.c>; Bob M."""
-    found = [_AUTHOR.fullmatch(part.strip()) for part in line.strip().split(";")[:100]]
-    return [each[1].replace("_", " ") for each in found if each] if all(found) else []
+    matches = [_AUTHOR.fullmatch(part.strip()) for part in line.strip().split(";")[:100]]
+    return [each[1].replace("_", " ") for each in matches if each] if all(matches) else []

@@ -41,10 +41,10 @@ def extract(file: BinaryIO) -> Iterator[Document]:
     builder = Builder()
     strings: dict[str, str] = dict(_MONTHS)
     lines = _Lines(text)
-    found = [*_ENTRY.finditer(text)]
-    ends = [*(entry.start() for entry in found[1:]), len(text)]
-    _between(builder, text[: found[0].start() if found else len(text)], 1)
-    for entry, end in zip(found, ends, strict=True):
+    entries = [*_ENTRY.finditer(text)]
+    ends = [*(entry.start() for entry in entries[1:]), len(text)]
+    _between(builder, text[: entries[0].start() if entries else len(text)], 1)
+    for entry, end in zip(entries, ends, strict=True):
         kind = entry[1].lower()
         at = entry.end()
         if kind == "comment":
@@ -76,10 +76,10 @@ def _add(
     title = next((value for name, value, _ in fields if name.lower() == "title"), "")
     builder.part()
     builder.headings(title)
-    said = [f"{name.lower()}: {value}" for name, value, _ in fields if value]
+    rows = [f"{name.lower()}: {value}" for name, value, _ in fields if value]
     places = [lines.of(place) for _, value, place in fields if value]
     head = f"{entry[1].lower()} {key[1] if key else ''}".rstrip()
-    builder.paragraph("\n".join([head, *said]), lines=[lines.of(entry.start()), *places])
+    builder.paragraph("\n".join([head, *rows]), lines=[lines.of(entry.start()), *places])
     builder.part()
     builder.headings()
     return at
@@ -97,14 +97,14 @@ def _fields(
 ) -> tuple[list[tuple[str, str, int]], int]:
     """The fields of an entry as (name, value, place), and where it ends; text between them that
     is none is passed over."""
-    found: list[tuple[str, str, int]] = []
+    result: list[tuple[str, str, int]] = []
     while at < end:
         name = _NAME.match(text, at, end)
         if not name:
             blanks = _BLANKS.match(text, at, end)
             at = blanks.end() if blanks else at
             if at == end or text[at] in "})":
-                return found, min(end, at + 1)
+                return result, min(end, at + 1)
             comma = text.find(",", at + 1, end)
             line_end = text.find("\n", at + 1, end)
             at = min((place for place in (comma, line_end) if place >= 0), default=end)
@@ -112,12 +112,12 @@ def _fields(
         value = _value(text, name.end(), end, strings)
         lowered = name[1].lower()
         if lowered in _RAW:
-            said = one_line(value.text)
+            own_text = one_line(value.text)
         else:
-            said = one_line(readable(_PERCENT.sub(r"\\%", value.text)))
-        found.append((name[1], said, name.start(1)))
+            own_text = one_line(readable(_PERCENT.sub(r"\\%", value.text)))
+        result.append((name[1], own_text, name.start(1)))
         at = max(value.end, name.end())
-    return found, end
+    return result, end
 
 
 def _value(text: str, at: int, end: int, strings: Mapping[str, str]) -> _Value:
@@ -141,10 +141,10 @@ def _value(text: str, at: int, end: int, strings: Mapping[str, str]) -> _Value:
 def _quoted(text: str, start: int, end: int) -> _Value:
     closing = "}" if text[start] == "{" else '"'
     depth = 0
-    for found in _BRACE.finditer(text, start + 1, end):
-        if found[0] == closing and not depth:
-            return _Value(text[start + 1 : found.start()], found.end())
-        depth = max(0, depth + {"{": 1, "}": -1}.get(found[0], 0))
+    for brace in _BRACE.finditer(text, start + 1, end):
+        if brace[0] == closing and not depth:
+            return _Value(text[start + 1 : brace.start()], brace.end())
+        depth = max(0, depth + {"{": 1, "}": -1}.get(brace[0], 0))
     return _Value(text[start + 1 : end], end)  # it never ends: all of the entry is in it
 
 

@@ -53,8 +53,8 @@ def extract(file: BinaryIO) -> Iterator[Document]:
     Raises NoTextError when it begins no calendar and no card.
     """
     reader = _Reader()
-    for found in _properties(file.read()):
-        reader.add(found)
+    for each in _properties(file.read()):
+        reader.add(each)
     yield reader.document()
 
 
@@ -70,15 +70,15 @@ class _Reader:
         self._fields: dict[str, object] = {}
         self._began = False
 
-    def add(self, found: _Property) -> None:
-        kind = found.value.strip().upper()
-        if found.name == "BEGIN":
+    def add(self, prop: _Property) -> None:
+        kind = prop.value.strip().upper()
+        if prop.name == "BEGIN":
             self._began = True
             if kind in _ENTRIES:
                 self._close()
             if len(self._inside) < MAX_DEPTH:
                 self._inside.append(kind)
-        elif found.name == "END":
+        elif prop.name == "END":
             if kind in self._inside:
                 del self._inside[self._inside.index(kind) :]
             if kind in _ENTRIES:
@@ -86,11 +86,11 @@ class _Reader:
         elif "VTIMEZONE" in self._inside:
             pass
         elif any(kind in _ENTRIES for kind in self._inside):
-            self._entry.append(found)
-        elif found.name in ("X-WR-CALNAME", "NAME"):
-            self._title = self._title or _text(found)
-        elif found.name == "X-WR-CALDESC":
-            self._builder.paragraph(_text(found), found.line)
+            self._entry.append(prop)
+        elif prop.name in ("X-WR-CALNAME", "NAME"):
+            self._title = self._title or _text(prop)
+        elif prop.name == "X-WR-CALDESC":
+            self._builder.paragraph(_text(prop), prop.line)
 
     def document(self) -> Document:
         self._close()
@@ -105,21 +105,21 @@ class _Reader:
         entry, self._entry = self._entry, []
         if not entry:
             return
-        named = {found.name: found for found in reversed(entry)}
+        named = {each.name: each for each in reversed(entry)}
         name = next((_text(named[n]) for n in ("SUMMARY", "FN", "N", "ORG") if n in named), "")
         self._names.append(name)
         self._builder.part()
         self._builder.headings(name)
         lines, numbers = [], []
-        for found in entry:
-            if found.name in _LEFT_OUT or found.parameters.get("ENCODING", "")[:1] in ("B", "b"):
+        for each in entry:
+            if each.name in _LEFT_OUT or each.parameters.get("ENCODING", "")[:1] in ("B", "b"):
                 continue
-            value = _text(found)
-            if found.name == "N" and value == name:
+            value = _text(each)
+            if each.name == "N" and value == name:
                 continue
-            if value and not (found.value.startswith("data:") and len(value) > 500):
-                lines.append(value if value == name else f"{_label(found)}: {value}")
-                numbers += [found.line] * (value.count("\n") + 1)
+            if value and not (each.value.startswith("data:") and len(value) > 500):
+                lines.append(value if value == name else f"{_label(each)}: {value}")
+                numbers += [each.line] * (value.count("\n") + 1)
         self._builder.paragraph("\n".join(lines), lines=numbers)
         self._builder.part()
         self._builder.headings()
@@ -128,36 +128,36 @@ class _Reader:
                 self._fields[_NAMED.get(name, name.lower())] = _time(named[name].value)
 
 
-def _label(found: _Property) -> str:
-    return _NAMED.get(found.name, found.name.removeprefix("X-").lower())
+def _label(prop: _Property) -> str:
+    return _NAMED.get(prop.name, prop.name.removeprefix("X-").lower())
 
 
-def _text(found: _Property) -> str:
+def _text(prop: _Property) -> str:
     """A property's value for people.
 
     >>> _text(_Property("ADR", {}, ";;1 High St;Cork;;;Ireland", 1))
     '1 High St, Cork, Ireland'
     """
-    value = found.value
-    if found.name in _TIMES:
-        zone = found.parameters.get("TZID", "")
+    value = prop.value
+    if prop.name in _TIMES:
+        zone = prop.parameters.get("TZID", "")
         return ", ".join(map(_time, value.split(","))) + f" {zone}".rstrip()
-    if found.name in ("N", "ADR", "ORG", "GENDER"):
+    if prop.name in ("N", "ADR", "ORG", "GENDER"):
         parts = [_unescaped(part).strip() for part in re.split(r"(?<!\\);", value)]
-        if found.name == "N":
+        if prop.name == "N":
             family, given, *rest = [*parts, "", ""]
             parts = [" ".join(filter(None, [*rest[1:2], given, *rest[:1], family, *rest[2:3]]))]
         return ", ".join(part for part in parts if part)
     value = _unescaped(value)
     if value[:7].lower() == "mailto:":
         value = value[7:]
-    if name := found.parameters.get("CN"):
+    if name := prop.parameters.get("CN"):
         value = f"{name} <{value}>"
     return value.strip()
 
 
 def _unescaped(value: str) -> str:
-    return _ESCAPE.sub(lambda found: "\n" if found[1] in "nN" else found[1], value)
+    return _ESCAPE.sub(lambda match: "\n" if match[1] in "nN" else match[1], value)
 
 
 def _time(value: str) -> str:
@@ -166,44 +166,44 @@ def _time(value: str) -> str:
     >>> _time("20240503T093000Z"), _time("20240503"), _time("--0503")
     ('2024-05-03 09:30 UTC', '2024-05-03', '--0503')
     """
-    found = _TIME.match(value.strip())
-    if not found:
+    match = _TIME.match(value.strip())
+    if not match:
         return value.strip()
-    day = f"{found[1]}-{found[2]}-{found[3]}"
-    return f"{day} {found[4]}:{found[5]}{' UTC' if found[6] else ''}" if found[4] else day
+    day = f"{match[1]}-{match[2]}-{match[3]}"
+    return f"{day} {match[4]}:{match[5]}{' UTC' if match[6] else ''}" if match[4] else day
 
 
 def _properties(data: bytes) -> Iterator[_Property]:
     lines = _unfolded(data)
     text = decode(b"\n".join(line for _, line in lines))[0] if lines else ""
     numbers = [number for number, _ in lines]
-    held: list[str] = []
+    pending: list[str] = []
     start = 0
     for number, line in zip(numbers, text.split("\n"), strict=False):
-        start = start if held else number
+        start = start if pending else number
         # A quoted-printable value goes on where its line ends with "=".
-        quoted = held or "QUOTED-PRINTABLE" in line[:200].upper()
+        quoted = pending or "QUOTED-PRINTABLE" in line[:200].upper()
         if quoted and line.endswith("="):
-            held.append(line[:-1])
+            pending.append(line[:-1])
             continue
-        found = _PROPERTY.match("".join([*held, line]))
-        held = []
-        if found:
-            yield _property(found, start)
-    if held and (found := _PROPERTY.match("".join(held))):
-        yield _property(found, start)
+        match = _PROPERTY.match("".join([*pending, line]))
+        pending = []
+        if match:
+            yield _property(match, start)
+    if pending and (match := _PROPERTY.match("".join(pending))):
+        yield _property(match, start)
 
 
-def _property(found: re.Match[str], line: int) -> _Property:
+def _property(match: re.Match[str], line: int) -> _Property:
     parameters: dict[str, str] = {}
-    for name, value in _PARAMETER.findall(found["parameters"]):
+    for name, value in _PARAMETER.findall(match["parameters"]):
         # In vCard 2.1 a parameter may be a value alone.
         key = name.upper() if value else ("ENCODING" if name.upper() in _ENCODINGS else name)
         parameters[key] = (value or name).strip('"')
-    value = found["value"]
+    value = match["value"]
     if parameters.get("ENCODING", "").upper() == "QUOTED-PRINTABLE":
         value = _from_quoted(value, parameters.get("CHARSET", "utf-8"))
-    return _Property(found["name"].upper(), parameters, value, line)
+    return _Property(match["name"].upper(), parameters, value, line)
 
 
 _ENCODINGS = frozenset(("QUOTED-PRINTABLE", "BASE64", "B", "8BIT", "7BIT"))

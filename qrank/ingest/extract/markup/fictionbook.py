@@ -37,14 +37,14 @@ def extract(file: BinaryIO) -> Iterator[Document]:
 
 def _without_pictures(data: bytes) -> bytes:
     """The file without what <binary> elements hold, their line ends kept."""
-    kept, at = [], 0
+    parts, at = [], 0
     while (start := data.find(b"<binary", at)) >= 0:
         end = data.find(b"</binary>", start)
         if end < 0:
             break
-        kept += [data[at:start], b"\n" * data.count(b"\n", start, end)]
+        parts += [data[at:start], b"\n" * data.count(b"\n", start, end)]
         at = end + len(b"</binary>")
-    return b"".join([*kept, data[at:]])
+    return b"".join([*parts, data[at:]])
 
 
 class _Book:
@@ -100,8 +100,8 @@ class _Book:
                 ]
                 authors.append(" ".join(filter(None, names)) or _text(author.find("{*}nickname")))
             for name in ("date", "lang", "genre"):
-                if said := one_line(_text(info.find(f"{{*}}{name}"))):
-                    fields[{"lang": "language"}.get(name, name)] = said[:200]
+                if text := one_line(_text(info.find(f"{{*}}{name}"))):
+                    fields[{"lang": "language"}.get(name, name)] = text[:200]
         return self._builder.document(title, properties(authors, "", keywords) | fields)
 
 

@@ -49,17 +49,17 @@ class _Messages:
         if line.startswith("#"):
             if self._strings:
                 self._close()
-            if line[1:2] in ("", " ", ".") and (said := line[2:].strip()):
-                self._comments.append((said, number))
-        elif found := _LINE.match(line):
-            keyword = found[1] or ""
+            if line[1:2] in ("", " ", ".") and (comment := line[2:].strip()):
+                self._comments.append((comment, number))
+        elif match := _LINE.match(line):
+            keyword = match[1] or ""
             if keyword in ("msgctxt", "msgid") and self._begins(keyword):
                 self._close()
-            said = found[2].removesuffix('"')
+            comment = match[2].removesuffix('"')
             if keyword or not self._strings:
-                self._strings.append((keyword, [said], number))
+                self._strings.append((keyword, [comment], number))
             else:
-                self._strings[-1][1].append(said)
+                self._strings[-1][1].append(comment)
         elif line:
             if self._strings:
                 self._close()
@@ -78,47 +78,47 @@ class _Messages:
         )
 
     def _close(self) -> None:
-        strings = [(name, _unescaped("".join(said)), line) for name, said, line in self._strings]
+        strings = [(name, _unescaped("".join(parts)), line) for name, parts, line in self._strings]
         comments = self._comments
         self._strings, self._comments = [], []
-        if [name for name, said, _ in strings if name == "msgid" and not said]:
-            self._header(next((said for name, said, _ in strings if name == "msgstr"), ""))
+        if [name for name, parts, _ in strings if name == "msgid" and not parts]:
+            self._header(next((parts for name, parts, _ in strings if name == "msgstr"), ""))
             strings = []
         lines, numbers = [], []
-        for said, line in [
+        for parts, line in [
             *comments,
-            *((_plain(said, strings), line) for _, said, line in strings),
+            *((_plain(parts, strings), line) for _, parts, line in strings),
         ]:
-            if said.strip():
-                lines.append(said.strip())
-                numbers += [line] * (said.strip().count("\n") + 1)
+            if parts.strip():
+                lines.append(parts.strip())
+                numbers += [line] * (parts.strip().count("\n") + 1)
         self._builder.paragraph("\n".join(lines), lines=numbers)
 
-    def _header(self, said: str) -> None:
-        for name, value in _HEADER.findall(said):
+    def _header(self, text: str) -> None:
+        for name, value in _HEADER.findall(text):
             if name == "Project-Id-Version":
                 self._title = self._title or one_line(value)
             elif name in _KEPT and value.strip():
                 self._fields.setdefault(_KEPT[name], one_line(value)[:1000])
 
 
-def _unescaped(said: str) -> str:
-    if "\\" not in said:
-        return said
+def _unescaped(text: str) -> str:
+    if "\\" not in text:
+        return text
     return _ESCAPE.sub(
-        lambda found: _ESCAPED.get(found[1], found[1] if len(found[1]) == 1 else ""), said
+        lambda match: _ESCAPED.get(match[1], match[1] if len(match[1]) == 1 else ""), text
     )
 
 
-def _plain(said: str, strings: list[tuple[str, str, int]]) -> str:
+def _plain(text: str, strings: list[tuple[str, str, int]]) -> str:
     """A string without the mark of its key; a name with such a sign is the same in all of them.
 
     >>> _plain("E_xit", [("msgid", "E_xit", 1), ("msgstr", "Be_enden", 2)])
     'Exit'
     """
-    found = _KEY.findall(said)
-    if len(found) != 1:
-        return said
-    word = next(word for word in said.split() if _KEY.search(word))
-    others = [other for name, other, _ in strings if other != said and name != "msgctxt"]
-    return said if any(word in other for other in others) or not others else _KEY.sub("", said)
+    keys = _KEY.findall(text)
+    if len(keys) != 1:
+        return text
+    word = next(word for word in text.split() if _KEY.search(word))
+    others = [other for name, other, _ in strings if other != text and name != "msgctxt"]
+    return text if any(word in other for other in others) or not others else _KEY.sub("", text)

@@ -52,35 +52,35 @@ def extract(text: str, _suffix: str = "") -> tuple[str, list[Block], Mapping[str
     """
     argument_of = _Arguments(text)
     headings: list[Heading] = []
-    said: dict[str, list[str]] = {}
+    commands: dict[str, list[str]] = {}
     body = 0  # where the preamble ends
     at = 0
-    while found := _MARK.search(text, at):
-        at = found.end()
-        if found["verb"]:
+    while match := _MARK.search(text, at):
+        at = match.end()
+        if match["verb"]:
             mark = text[at : at + 1]
             end = text.find("}" if mark == "{" else mark, at + 1, at + 1000) if mark.strip() else -1
             at = end + 1 if end >= 0 else at
-        elif found["verbatim"]:
-            end = text.find(f"\\end{{{found['verbatim']}", at)
+        elif match["verbatim"]:
+            end = text.find(f"\\end{{{match['verbatim']}", at)
             at = end if end >= 0 else len(text)
-        elif found["begin"] == "document" and not body:
-            body = found.start()
-        elif found["begin"] == "abstract":
-            headings.append(Heading(found.start(), _LEVELS["section"], "Abstract"))
-        elif (name := found["section"] or found["field"] or found["begin"]) and (
+        elif match["begin"] == "document" and not body:
+            body = match.start()
+        elif match["begin"] == "abstract":
+            headings.append(Heading(match.start(), _LEVELS["section"], "Abstract"))
+        elif (name := match["section"] or match["field"] or match["begin"]) and (
             argument := argument_of(at)
         ):
-            if found["field"]:
-                said.setdefault(name, []).append(argument.text)
+            if match["field"]:
+                commands.setdefault(name, []).append(argument.text)
             else:
                 level = _LEVELS.get(name, _LEVELS["frametitle"])
-                headings.append(Heading(found.start(), level, _name(argument.text)))
+                headings.append(Heading(match.start(), level, _name(argument.text)))
             at = argument.end
     blocks = under_headings(text, headings, body)
-    titles = [title for each in said.pop("title", []) if (title := _name(each))]
+    titles = [title for each in commands.pop("title", []) if (title := _name(each))]
     first = next((heading.name for heading in headings if heading.name), "")
-    return titles[0] if titles else first, blocks, _fields(said)
+    return titles[0] if titles else first, blocks, _fields(commands)
 
 
 class _Arguments:
@@ -91,9 +91,9 @@ class _Arguments:
         self._unended = 0
 
     def __call__(self, at: int) -> _Argument | None:
-        found = _argument(self._text, at, MAX_ARGUMENT if self._unended < MAX_UNENDED else 200)
-        self._unended += found is None
-        return found
+        argument = _argument(self._text, at, MAX_ARGUMENT if self._unended < MAX_UNENDED else 200)
+        self._unended += argument is None
+        return argument
 
 
 def _argument(text: str, at: int, longest: int = MAX_ARGUMENT) -> _Argument | None:
@@ -117,18 +117,18 @@ def _name(argument: str) -> str:
 
 
 def _without_asides(argument: str) -> str:
-    kept, at = [], 0
-    for found in _ASIDE.finditer(argument):
-        if found.start() >= at:
-            kept.append(argument[at : found.start()])
-            aside = _argument(argument, found.end())
-            at = aside.end if aside else found.end()
-    return "".join([*kept, argument[at:]])
+    parts, at = [], 0
+    for match in _ASIDE.finditer(argument):
+        if match.start() >= at:
+            parts.append(argument[at : match.start()])
+            aside = _argument(argument, match.end())
+            at = aside.end if aside else match.end()
+    return "".join([*parts, argument[at:]])
 
 
-def _fields(said: Mapping[str, list[str]]) -> dict[str, object]:
+def _fields(commands: Mapping[str, list[str]]) -> dict[str, object]:
     fields: dict[str, object] = {}
-    for name, arguments in said.items():
+    for name, arguments in commands.items():
         values = arguments[-1:]
         if name == "author":  # the first line of each is the name, its address is below
             values = [
@@ -136,7 +136,7 @@ def _fields(said: Mapping[str, list[str]]) -> dict[str, object]:
                 for argument in arguments
                 for author in _NEXT_AUTHOR.split(_without_asides(argument))
             ]
-        kept = [text for value in values[:MAX_AUTHORS] if (text := _name(value).strip(" ,"))]
-        if kept:
-            fields[name] = kept if len(kept) > 1 else kept[0]
+        names = [text for value in values[:MAX_AUTHORS] if (text := _name(value).strip(" ,"))]
+        if names:
+            fields[name] = names if len(names) > 1 else names[0]
     return fields

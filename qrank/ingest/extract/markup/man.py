@@ -86,12 +86,12 @@ class _Page:
         lines = _joined(text)
         for number, line in lines:
             self._number = number
-            if found := _CONTROL.match(line):
-                name = found[1]
+            if match := _CONTROL.match(line):
+                name = match[1]
                 if name in ("de", "de1", "dei", "am", "ig"):
-                    self._definition(name, found[2], lines)
+                    self._definition(name, match[2], lines)
                     continue
-                if self._control(name, found[2], 0):
+                if self._control(name, match[2], 0):
                     continue
                 self._skip(line, lines)
             elif self._table:
@@ -105,8 +105,8 @@ class _Page:
         end = words[1 - (name == "ig")] if len(words) > 1 - (name == "ig") else "."
         body = []
         for _, line in lines:
-            found = _CONTROL.match(line)
-            if found and found[1] == end:
+            match = _CONTROL.match(line)
+            if match and match[1] == end:
                 break
             body.append(line)
         if name.startswith("de") and words:
@@ -116,10 +116,10 @@ class _Page:
         """Pass over what a condition that does not hold has in braces."""
         depth = _depth(line)
         while depth > 0:
-            found = next(lines, None)
-            if found is None:
+            next_line = next(lines, None)
+            if next_line is None:
                 return
-            depth += _depth(found[1])
+            depth += _depth(next_line[1])
 
     def _control(self, name: str, rest: str, depth: int) -> bool:
         """Follow a request or a macro. False when what it has in braces is to be skipped."""
@@ -166,8 +166,8 @@ class _Page:
         if not holds or name == "while":
             return False
         rest = rest.removeprefix("\\{").removeprefix("\\\n")
-        if found := _CONTROL.match(rest):
-            return depth >= MAX_DEPTH or self._control(found[1], found[2], depth + 1)
+        if match := _CONTROL.match(rest):
+            return depth >= MAX_DEPTH or self._control(match[1], match[2], depth + 1)
         if rest.strip() and not rest.startswith("\\}"):
             self._text(rest)
         return True
@@ -181,26 +181,28 @@ class _Page:
             holds, end = left == right, compared.end()
         else:
             end = len(re.match(r"[^ \t]*?(?=\\\{|[ \t]|\Z)", rest)[0])  # type: ignore[index]
-            said = rest[:end]
-            holds = said[:1] == "n" or self._positive(said)
-            if said[:1] in ("d", "r", "c", "m", "F", "S") and not said[1:]:  # is something known?
+            condition = rest[:end]
+            holds = condition[:1] == "n" or self._positive(condition)
+            if (
+                condition[:1] in ("d", "r", "c", "m", "F", "S") and not condition[1:]
+            ):  # is something known?
                 name = re.match(r"[ \t]*([^\s\\]*)", rest[1:])
                 end = 1 + (name.end() if name else 0)
                 holds = False
         return holds != negated, rest[end:].lstrip(" \t")
 
-    def _positive(self, said: str) -> bool:
+    def _positive(self, expression: str) -> bool:
         """Whether an expression is above 0, of those that pages have: a register, a comparison."""
-        said = _REGISTER.sub(self._register, said).strip("()")
+        expression = _REGISTER.sub(self._register, expression).strip("()")
         for sign in (">=", "<=", "==", "=", ">", "<"):
-            left, found, right = said.partition(sign)
-            if found and _WHOLE.fullmatch(left) and _WHOLE.fullmatch(right):
+            left, operator, right = expression.partition(sign)
+            if operator and _WHOLE.fullmatch(left) and _WHOLE.fullmatch(right):
                 a, b = int(left), int(right)
                 return {">=": a >= b, "<=": a <= b, ">": a > b, "<": a < b}.get(sign, a == b)
-        return bool(_WHOLE.fullmatch(said)) and int(said) > 0
+        return bool(_WHOLE.fullmatch(expression)) and int(expression) > 0
 
-    def _register(self, found: re.Match[str]) -> str:
-        return str(self._registers.get(found[1] or found[2] or found[3] or "", 0))
+    def _register(self, match: re.Match[str]) -> str:
+        return str(self._registers.get(match[1] or match[2] or match[3] or "", 0))
 
     def _set_register(self, rest: str) -> None:
         words = rest.split()
@@ -212,8 +214,8 @@ class _Page:
         name, section, *more = [*words, "", ""]
         self._title = f"{name}({section})" if section else name
         if not self._mdoc:
-            said = dict(zip(("date", "source", "manual"), more, strict=False))
-            self._fields |= {key: value for key, value in said.items() if value}
+            fields = dict(zip(("date", "source", "manual"), more, strict=False))
+            self._fields |= {key: value for key, value in fields.items() if value}
         if section:
             self._fields["section"] = section
 
@@ -343,7 +345,7 @@ class _Page:
 def _joined(text: str) -> Iterator[tuple[int, str]]:
     """The lines with their numbers, without comments; those that end with a backslash with the
     lines that follow."""
-    held: list[str] = []
+    pending: list[str] = []
     start = 0
     for number, line in enumerate(text.replace("\r\n", "\n").replace("\r", "\n").split("\n"), 1):
         if "\\" in line and (comment := _COMMENT.match(line)):
@@ -352,15 +354,15 @@ def _joined(text: str) -> Iterator[tuple[int, str]]:
                 continue
         elif line.endswith("\\") and not line.endswith("\\\\"):
             start = start or number
-            held.append(line[:-1])
+            pending.append(line[:-1])
             continue
-        if held:
-            yield start, "".join([*held, line])
-            held, start = [], 0
+        if pending:
+            yield start, "".join([*pending, line])
+            pending, start = [], 0
         elif not line.startswith("'''"):
             yield number, line
-    if held:
-        yield start, "".join(held)
+    if pending:
+        yield start, "".join(pending)
 
 
 def _split(rest: str) -> list[str]:
@@ -370,17 +372,17 @@ def _split(rest: str) -> list[str]:
     ['a', 'b "c" d', 'e']
     """
     return [
-        found[2] if found[2] is not None else found[1].replace('""', '"')
-        for found in _ARGUMENT.finditer(rest)
+        match[2] if match[2] is not None else match[1].replace('""', '"')
+        for match in _ARGUMENT.finditer(rest)
     ]
 
 
 def _prints_argument(line: str) -> bool:
     """Whether a line of a macro's body makes text of an argument."""
-    found = _CONTROL.match(line)
-    return "\\$" in line and (not found or found[1] in _FONTS | _ALTERNATING | {"SH", "SS", "IP"})
+    match = _CONTROL.match(line)
+    return "\\$" in line and (not match or match[1] in _FONTS | _ALTERNATING | {"SH", "SS", "IP"})
 
 
 def _depth(line: str) -> int:
     """How many braces of conditions a line opens more than it closes."""
-    return sum({"\\{": 1, "\\}": -1}.get(found[0], 0) for found in _BRACES.finditer(line))
+    return sum({"\\{": 1, "\\}": -1}.get(match[0], 0) for match in _BRACES.finditer(line))

@@ -28,35 +28,39 @@ def extract(text: str, _suffix: str = "") -> tuple[str, list[Block], Mapping[str
     >>> found[0], found[1][-1].heading, found[2]
     ('Tea', ('Steep',), {'tags': ['green']})
     """
-    said: dict[str, list[str]] = {}
-    for found in _KEYWORD.finditer(text):
-        if (key := found[1].lower()) in _SAID:
-            said.setdefault(key, []).append(found[2].strip())
+    keywords: dict[str, list[str]] = {}
+    for match in _KEYWORD.finditer(text):
+        if (key := match[1].lower()) in _SAID:
+            keywords.setdefault(key, []).append(match[2].strip())
     states = {"TODO", "DONE"}
     for key in ("todo", "seq_todo", "typ_todo"):
-        states.update(word.partition("(")[0] for line in said.get(key, []) for word in line.split())
-    tags = [tag for line in said.get("filetags", []) for tag in re.split(r"[:\s]+", line) if tag]
+        states.update(
+            word.partition("(")[0] for line in keywords.get(key, []) for word in line.split()
+        )
+    tags = [
+        tag for line in keywords.get("filetags", []) for tag in re.split(r"[:\s]+", line) if tag
+    ]
     headings = []
-    for found in _HEADLINE.finditer(text):
-        name = found[2]
+    for match in _HEADLINE.finditer(text):
+        name = match[2]
         if own := _TAGS.search(name):
             tags += own[1].split(":")
             name = name[: own.start()]
         first, _, rest = name.partition(" ")
         name = _PRIORITY.sub("", rest if first in states else name, count=1)
         shown = one_line(readable(name))[:MAX_HEADING]
-        headings.append(Heading(found.start(), len(found[1]), shown))
+        headings.append(Heading(match.start(), len(match[1]), shown))
     fields = _properties(text[: headings[0].start] if headings else text)
     fields |= properties(
-        said.get("author", []),
-        " ".join(said.get("description", [])),
-        ",".join(said.get("keywords", [])),
+        keywords.get("author", []),
+        " ".join(keywords.get("description", [])),
+        ",".join(keywords.get("keywords", [])),
     )
-    if date := "".join(said.get("date", [])[:1]):
+    if date := "".join(keywords.get("date", [])[:1]):
         fields["date"] = one_line(date)
     if tags:
         fields["tags"] = [*dict.fromkeys(filter(None, tags))][:MAX_TAGS]
-    title = one_line(readable(" ".join(said.get("title", []))))[:MAX_HEADING]
+    title = one_line(readable(" ".join(keywords.get("title", []))))[:MAX_HEADING]
     first_name = next((heading.name for heading in headings if heading.name), "")
     return title or first_name, under_headings(text, headings), fields
 
@@ -67,5 +71,5 @@ def _properties(text: str) -> dict[str, object]:
     end = text.find(":END:", start) if start >= 0 else -1
     if end < 0:
         return {}
-    found = [*_PROPERTY.finditer(text, start + 12, end)][:MAX_PROPERTIES]
-    return {each[1].lower(): one_line(each[2])[:MAX_HEADING] for each in found if each[2].strip()}
+    matches = [*_PROPERTY.finditer(text, start + 12, end)][:MAX_PROPERTIES]
+    return {each[1].lower(): one_line(each[2])[:MAX_HEADING] for each in matches if each[2].strip()}

@@ -41,8 +41,8 @@ def _add(
     if start < body < end:
         _add(blocks, text, start, body, names, body)
         start = body
-    found = plain.extract(text[start:end])[1]
-    if names and len(found) > 1:
-        found = [found[0]._replace(end=found[1].end), *found[2:]]
+    inner = plain.extract(text[start:end])[1]
+    if names and len(inner) > 1:
+        inner = [inner[0]._replace(end=inner[1].end), *inner[2:]]
     part = int(start >= body)
-    blocks += [Block(start + b.start, start + b.end, names, part=part) for b in found]
+    blocks += [Block(start + b.start, start + b.end, names, part=part) for b in inner]

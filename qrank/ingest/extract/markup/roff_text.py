@@ -73,17 +73,17 @@ class RoffText:
         """
         return _ESCAPE.sub(self._meant, line) if "\\" in line else line
 
-    def _meant(self, found: re.Match[str]) -> str:
-        if found["string"]:
-            name = (found[2] or found[3] or found[4] or "").strip()
+    def _meant(self, match: re.Match[str]) -> str:
+        if match["string"]:
+            name = (match[2] or match[3] or match[4] or "").strip()
             value = self._strings.get(name, "")
             self._left -= len(value)
             return value if self._left >= 0 else ""
-        if name := found["two"] or found["long"] or found["named"]:
+        if name := match["two"] or match["long"] or match["named"]:
             return character(name)
-        if found["code"]:
-            return _char(int(found["code"]))
-        return _SIGNS.get(found["sign"] or "", "")
+        if match["code"]:
+            return _char(int(match["code"]))
+        return _SIGNS.get(match["sign"] or "", "")
 
 
 def character(name: str) -> str:

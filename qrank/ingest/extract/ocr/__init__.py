@@ -58,13 +58,15 @@ def checked(language: str) -> str:
                     hint="install the program tesseract with that language",
                 )
         return language
-    held = {line.strip() for line in _told(program, "--list-langs")}
+    installed = {line.strip() for line in _told(program, "--list-langs")}
     for name in language.split("+"):
-        if name not in held:
-            known = sorted(name for name in held if _LANGUAGE.fullmatch(name) and name != "osd")
+        if name not in installed:
+            languages = sorted(
+                name for name in installed if _LANGUAGE.fullmatch(name) and name != "osd"
+            )
             raise InputError(
                 f"tesseract has not the language {name}",
-                hint=f"it has {', '.join(known) or 'none'}; others are packages of their own",
+                hint=f"it has {', '.join(languages) or 'none'}; others are packages of their own",
             )
     return language
 
@@ -91,21 +93,21 @@ def read(picture: bytes, reading: Reading, *, dpi: int = 0) -> str:
     """
     program = which("tesseract")
     if program:
-        said = f"{_version(program)} {reading.ocr} {dpi}\0".encode()
+        settings = f"{_version(program)} {reading.ocr} {dpi}\0".encode()
     elif _has_models():
-        said = f"{_models_version()}\0".encode()
+        settings = f"{_models_version()}\0".encode()
     else:
         raise ExtractError("OCR needs the program tesseract, or the extra ocr")
-    key = hashlib.blake2b(said + picture, digest_size=16).hexdigest()
-    kept = _folder() / key[:2] / key
+    key = hashlib.blake2b(settings + picture, digest_size=16).hexdigest()
+    cached = _folder() / key[:2] / key
     with suppress(OSError, UnicodeDecodeError):
-        return kept.read_text("utf-8")
+        return cached.read_text("utf-8")
     text = _read(_command(program, reading, dpi), picture, reading)
     with suppress(OSError):
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=kept.parent, delete=False) as file:
+        cached.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=cached.parent, delete=False) as file:
             file.write(text.encode("utf-8"))
-        os.replace(file.name, kept)  # noqa: PTH105
+        os.replace(file.name, cached)  # noqa: PTH105
     return text
 
 
@@ -129,7 +131,7 @@ def _read(command: list[str], picture: bytes, reading: Reading) -> str:
                 stderr=subprocess.PIPE,
             )
         try:
-            out, said = run.communicate(picture, reading.timeout)
+            out, errors = run.communicate(picture, reading.timeout)
         except BaseException:
             run.kill()
             run.wait()
@@ -139,7 +141,7 @@ def _read(command: list[str], picture: bytes, reading: Reading) -> str:
     except OSError as error:
         raise ExtractError(f"can't run {command[0]}: {error.strerror}") from error
     if run.returncode:
-        lines = said.decode("utf-8", "replace").strip().split("\n")
+        lines = errors.decode("utf-8", "replace").strip().split("\n")
         raise ExtractError(f"OCR failed: {lines[-1] or run.returncode}")
     return out.decode("utf-8", "replace").replace("\f", "").strip()
 

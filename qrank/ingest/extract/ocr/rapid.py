@@ -27,9 +27,9 @@ def main() -> None:
             "EngineConfig.onnxruntime.inter_op_num_threads": 1,
         }
     )
-    found = engine(data)
-    boxes = () if found.boxes is None else found.boxes
-    pieces = [(_place(box), text) for box, text in zip(boxes, found.txts or (), strict=True)]
+    result = engine(data)
+    boxes = () if result.boxes is None else result.boxes
+    pieces = [(_place(box), text) for box, text in zip(boxes, result.txts or (), strict=True)]
     out.write("\n".join(lines(pieces)).encode("utf-8", "replace"))
     out.flush()
     os._exit(0)  # (its threads are not worth waiting for)
@@ -55,15 +55,15 @@ def lines(pieces: list[tuple[tuple[float, float, float], str]]) -> list[str]:
             rows[-1].append(piece)
         else:
             rows.append([piece])
-    found: list[str] = []
+    result: list[str] = []
     last, tall = 0.0, 0.0
     for row in rows:
         _, middle, height = row[0][0]
-        if found and middle - last > 1.5 * (height + tall) / 2 + max(height, tall):
-            found.append("")
-        found.append(" ".join(text for _, text in sorted(row)))
+        if result and middle - last > 1.5 * (height + tall) / 2 + max(height, tall):
+            result.append("")
+        result.append(" ".join(text for _, text in sorted(row)))
         last, tall = middle, height
-    return found
+    return result
 
 
 if __name__ == "__main__":

@@ -60,10 +60,10 @@ def rows(book: CalamineWorkbook, name: str) -> Iterator[list[str]]:
         raise ExtractError("damaged") from error
 
 
-def documents(builder: Builder, found: Iterable[list[str]]) -> Iterator[Document]:
+def documents(builder: Builder, rows: Iterable[list[str]]) -> Iterator[Document]:
     """Add rows to a builder, each as a paragraph, its cells apart by a bar; yields what a long
     sheet has so far."""
-    for count, row in enumerate(found, 1):
+    for count, row in enumerate(rows, 1):
         line = " | ".join(row).rstrip(" |")
         if line:
             builder.paragraph(_GAP.sub(" |  | ", line) if _EMPTY in line else line)

@@ -40,9 +40,9 @@ def extract(file: BinaryIO, reading: Reading) -> Iterator[Document]:
     seen: set[str] = set()
     for name in package.targets(main, "header", "footer"):
         root = package.xml(name)
-        said = "" if root is None else " ".join("".join(map(str, root.itertext())).split())
-        if root is not None and said not in seen:  # (each section may have its own, all alike)
-            seen.add(said)
+        text = "" if root is None else " ".join("".join(map(str, root.itertext())).split())
+        if root is not None and text not in seen:  # (each section may have its own, all alike)
+            seen.add(text)
             story.read(root, name)
     title, fields = package.properties()
     builder.note = package.missed.note()
@@ -141,9 +141,9 @@ def _levels(styles: _Element | None) -> dict[str, int]:
             level = int(named[1] or 1)
         if level is not None:
             own[identity] = level
-    found = {}
+    result = {}
     for identity in based:
         each = basis(identity, own, based, MAX_BASED_ON)
         if own.get(each):
-            found[identity] = own[each]
-    return found
+            result[identity] = own[each]
+    return result

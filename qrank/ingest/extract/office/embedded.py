@@ -37,27 +37,27 @@ class Holder(Protocol):
 
 def members(holder: Holder, reading: Reading) -> Iterator[Document]:
     """Yield what is in the files that lie in a file, then what of all was passed over."""
-    found = _Files(reading)
+    files = _Files(reading)
     for place in holder.embedded:
         name = posixpath.basename(place)
         try:
             data = holder.data(place)
         except ExtractError as error:
-            found.members.say(str(error))
+            files.members.say(str(error))
             continue
         if data.startswith(MAGIC):
-            yield from found.inside(held(data), posixpath.splitext(name)[0])
+            yield from files.inside(held(data), posixpath.splitext(name)[0])
         else:
-            yield from found.members.read(name, io.BytesIO(data))
-    yield from found.closing(holder.missed.note())
+            yield from files.members.read(name, io.BytesIO(data))
+    yield from files.closing(holder.missed.note())
 
 
 def members_of(opened: Compound, reading: Reading, note: str = "") -> Iterator[Document]:
     """The same of a document or workbook of before 2007; note: what else was passed over of it."""
-    found = _Files(reading)
+    files = _Files(reading)
     for inside in objects(opened):
-        yield from found.inside(inside, "object")
-    yield from found.closing(note)
+        yield from files.inside(inside, "object")
+    yield from files.closing(note)
 
 
 class _Files:
@@ -65,12 +65,12 @@ class _Files:
         self.members = Members(reading)
         self._others = 0  # an equation, a picture, something of another program
 
-    def inside(self, held: tuple[str, str, bytes] | None, stem: str) -> Iterator[Document]:
+    def inside(self, file: tuple[str, str, bytes] | None, stem: str) -> Iterator[Document]:
         """Read what is in an object. stem: what it is called where it has no name."""
-        if held is None:
+        if file is None:
             self._others += 1
             return
-        name, suffix, data = held
+        name, suffix, data = file
         yield from self.members.read(name or stem + suffix, io.BytesIO(data))
 
     def closing(self, note: str) -> Iterator[Document]:

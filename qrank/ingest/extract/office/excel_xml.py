@@ -45,9 +45,9 @@ def _rows(sheet: _Element, comments: list[str]) -> Iterator[list[str]]:
             if index.isdecimal() and int(index[:6]) > len(texts) + 1:
                 texts.append("")
             for part in cell:
-                said = one_line("".join(map(str, part.itertext())))
+                text = one_line("".join(map(str, part.itertext())))
                 if local(part) == "Comment":
-                    comments.append(said)
+                    comments.append(text)
                 elif local(part) == "Data":
-                    texts.append(said.removesuffix("T00:00:00.000"))
+                    texts.append(text.removesuffix("T00:00:00.000"))
         yield texts

@@ -65,35 +65,35 @@ class Numbering:
         if own is not None:
             name = attribute(child(own, "numId"), "val", name)
             level = _integer(attribute(child(own, "ilvl"), "val"), level)
-        found = self._lists.get(name)
-        if found is None or level not in found.levels or _is_deleted(properties):
+        own_list = self._lists.get(name)
+        if own_list is None or level not in own_list.levels or _is_deleted(properties):
             return ""
-        counts = self._counts.setdefault(found.counts_with, {})
-        self._count(counts, found, name, level)
-        shown = found.levels[level]
+        counts = self._counts.setdefault(own_list.counts_with, {})
+        self._count(counts, own_list, name, level)
+        shown = own_list.levels[level]
         if shown.format in ("bullet", "none"):
             return ""
 
         def one(match: re.Match[str]) -> str:
             at = int(match[1]) - 1
-            each = found.levels.get(at, shown)
+            each = own_list.levels.get(at, shown)
             format = "decimal" if shown.legal else each.format
             return written(counts.get(at, each.start), format)
 
         return _PLACE.sub(one, shown.text).strip()
 
-    def _count(self, counts: dict[int, int], found: _List, name: str, level: int) -> None:
-        if level in found.starts and (name, level) not in self._begun:
+    def _count(self, counts: dict[int, int], own_list: _List, name: str, level: int) -> None:
+        if level in own_list.starts and (name, level) not in self._begun:
             self._begun.add((name, level))
-            counts[level] = found.starts[level]
+            counts[level] = own_list.starts[level]
         elif level in counts:
             counts[level] += 1
         else:
-            counts[level] = found.levels[level].start
+            counts[level] = own_list.levels[level].start
         for above in range(level):
-            if above in found.levels:
-                counts.setdefault(above, found.levels[above].start)
-        for below, how in found.levels.items():
+            if above in own_list.levels:
+                counts.setdefault(above, own_list.levels[above].start)
+        for below, how in own_list.levels.items():
             if below > level and (how.restart < 0 or level < how.restart):
                 counts.pop(below, None)
 
@@ -135,7 +135,7 @@ def _lists(numbering: _Element | None) -> dict[str, _List]:
         abstract[identity] = _levels(each)
         named[attribute(child(each, "styleLink"), "val")] = identity
         links[identity] = attribute(child(each, "numStyleLink"), "val")
-    found: dict[str, _List] = {}
+    result: dict[str, _List] = {}
     for each in () if numbering is None else numbering:
         if local(each) != "num":
             continue
@@ -150,16 +150,16 @@ def _lists(numbering: _Element | None) -> dict[str, _List]:
                 start = child(override, "startOverride")
                 if start is not None:
                     made.starts[level] = _integer(attribute(start, "val"), 1)
-        found[attribute(each, "numId")] = made
-    return found
+        result[attribute(each, "numId")] = made
+    return result
 
 
 def _levels(element: _Element) -> dict[int, _Level]:
-    found = {}
+    result = {}
     for each in element:
         if local(each) == "lvl":
             legal = child(each, "isLgl")
-            found[_integer(attribute(each, "ilvl"), 0)] = _Level(
+            result[_integer(attribute(each, "ilvl"), 0)] = _Level(
                 attribute(child(each, "numFmt"), "val", "decimal"),
                 attribute(child(each, "lvlText"), "val")[:MAX_TEXT],
                 _integer(attribute(child(each, "start"), "val"), 0),
@@ -167,7 +167,7 @@ def _levels(element: _Element) -> dict[int, _Level]:
                 attribute(child(each, "pStyle"), "val"),
                 legal is not None and attribute(legal, "val", "1") not in ("0", "false", "off"),
             )
-    return {level: how for level, how in found.items() if level < LEVELS}
+    return {level: how for level, how in result.items() if level < LEVELS}
 
 
 def _of_styles(styles: _Element | None, lists: dict[str, _List]) -> dict[str, tuple[str, int]]:
@@ -183,7 +183,7 @@ def _of_styles(styles: _Element | None, lists: dict[str, _List]) -> dict[str, tu
                 attribute(child(numbered, "numId"), "val"),
                 _integer(attribute(child(numbered, "ilvl"), "val"), -1),
             )
-    found = {}
+    result = {}
     for identity in based:
         each = basis(identity, own, based, LEVELS)
         if each in own:
@@ -193,8 +193,8 @@ def _of_styles(styles: _Element | None, lists: dict[str, _List]) -> dict[str, tu
             if level < 0:  # the level may name the style instead
                 levels = lists[name].levels if name in lists else {}
                 level = next((at for at, how in levels.items() if how.style == identity), 0)
-            found[identity] = (name, level)
-    return found
+            result[identity] = (name, level)
+    return result
 
 
 def _is_deleted(properties: _Element | None) -> bool:

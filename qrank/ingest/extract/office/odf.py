@@ -57,8 +57,8 @@ def extract(file: BinaryIO, reading: Reading) -> Iterator[Document]:
         root = archive.parse_xml(file.read(archive.MAX_XML + 1), "document")
         roots = {"content.xml": root, "styles.xml": root, "meta.xml": root}
     else:
-        if said := archive.cut_off(zipped):
-            missed.add(said)
+        if reason := archive.cut_off(zipped):
+            missed.add(reason)
         if _is_encrypted(zipped):
             raise ExtractError("encrypted")
         if _is_huge_sheet(zipped):
@@ -111,13 +111,13 @@ def _is_huge_sheet(zipped: zipfile.ZipFile) -> bool:
 
 def _properties(root: _Element | None) -> tuple[str, dict[str, object]]:
     meta = None if root is None else next(root.iter("{*}meta"), None)
-    said: dict[str, list[str]] = {}
+    values: dict[str, list[str]] = {}
     for each in () if meta is None else meta:
-        said.setdefault(local(each), []).append(each.text or "")
-    authors = said.get("initial-creator") or said.get("creator") or []
-    title = "".join(said.get("title", [])[:1])
-    subject = "".join(said.get("subject", [])[:1])
-    return title, properties(authors, subject, said.get("keyword", []))
+        values.setdefault(local(each), []).append(each.text or "")
+    authors = values.get("initial-creator") or values.get("creator") or []
+    title = "".join(values.get("title", [])[:1])
+    subject = "".join(values.get("subject", [])[:1])
+    return title, properties(authors, subject, values.get("keyword", []))
 
 
 class _Reader:
@@ -169,12 +169,12 @@ class _Reader:
 
     def _once(self, element: _Element) -> None:
         """Add a header or the like, unless the same was added; no numbers of pages."""
-        said = one_line("".join(map(str, element.itertext())))
-        if said not in self._said and attribute(element, "class") not in (
+        text = one_line("".join(map(str, element.itertext())))
+        if text not in self._said and attribute(element, "class") not in (
             "page-number",
             "date-time",
         ):
-            self._said.add(said)
+            self._said.add(text)
             self._blocks(element, aside=True)
 
     def _flush(self) -> None:
@@ -308,13 +308,13 @@ class _Reader:
                 self.builder.paragraph(line)
             self._flush()
 
-    def _inside(self, element: _Element, wanted: str) -> Iterator[_Element]:
+    def _inside(self, element: _Element, kind: str) -> Iterator[_Element]:
         """The rows of a table, those in groups, too; what else it holds follows it."""
         pending = [*element][::-1]
         while pending:
             each = pending.pop()
             name = local(each)
-            if name == wanted:
+            if name == kind:
                 yield each
             elif name.startswith("table-") and not name.endswith("-source"):
                 pending += reversed(each)

@@ -86,8 +86,8 @@ class Package:
         self.missed = Missed()
         self.embedded: dict[str, None] = {}  # the parts that are files of their own
         self._archive = archive.open_zip(file)
-        if said := archive.cut_off(self._archive):
-            self.missed.add(said)
+        if reason := archive.cut_off(self._archive):
+            self.missed.add(reason)
         # (Names of parts are equal whatever their case; some programs write them with \\.)
         self._names = {name.lower().replace("\\", "/"): name for name in self._archive.namelist()}
 
@@ -141,7 +141,7 @@ class Package:
         """A part's relationships by their ids; those of the whole file for the name ""."""
         folder, base = posixpath.split(name)
         root = self.xml(posixpath.join(folder, "_rels", f"{base}.rels"))
-        found: dict[str, Relation] = {}
+        result: dict[str, Relation] = {}
         for item in () if root is None else root:
             if local(item) != "Relationship":
                 continue
@@ -149,10 +149,10 @@ class Package:
             target = unquote(item.get("Target", "")).replace("\\", "/").partition("#")[0]
             target = posixpath.normpath(posixpath.join("/", folder, target)).lstrip("/")
             inside = item.get("TargetMode") != "External" and self.has(target)
-            found[item.get("Id", "")] = Relation(target if inside else "", kind)
-            if len(found) >= MAX_RELATIONS:
+            result[item.get("Id", "")] = Relation(target if inside else "", kind)
+            if len(result) >= MAX_RELATIONS:
                 break
-        return found
+        return result
 
     def targets(self, name: str, *kinds: str) -> list[str]:
         """The parts that a part names by relationships of some kinds, each once."""
@@ -168,8 +168,8 @@ class Package:
         """The title, and the fields: author, subject, keywords."""
         names = self.targets("", "core-properties")
         root = self.xml(names[0] if names else "docProps/core.xml")
-        said = {} if root is None else {local(each): each.text or "" for each in root}
+        values = {} if root is None else {local(each): each.text or "" for each in root}
         fields = properties(
-            said.get("creator", ""), said.get("subject", ""), said.get("keywords", "")
+            values.get("creator", ""), values.get("subject", ""), values.get("keywords", "")
         )
-        return said.get("title", ""), fields
+        return values.get("title", ""), fields

@@ -62,8 +62,8 @@ def _slides(package: Package, main: str) -> list[str]:
     named.pop("", None)
     if named:
         return [*named]
-    found = [name for name in package.names("ppt/slides/") if name.endswith(".xml")]
-    return sorted(found, key=lambda name: [*map(int, _NUMBER.findall(name[-12:]))])
+    names = [name for name in package.names("ppt/slides/") if name.endswith(".xml")]
+    return sorted(names, key=lambda name: [*map(int, _NUMBER.findall(name[-12:]))])
 
 
 class _Slides(Story):

@@ -115,9 +115,11 @@ def read(data: bytes) -> Document:
     for text in dict.fromkeys(reader.heads):
         builder.paragraph(text)
     builder.note = reader.note
-    said = {name: one_line(text) for name, text in reader.information.items()}
-    fields = properties(said.get("author", ""), said.get("subject", ""), said.get("keywords", ""))
-    return builder.document(said.get("title") or builder.first_heading, fields)
+    values = {name: one_line(text) for name, text in reader.information.items()}
+    fields = properties(
+        values.get("author", ""), values.get("subject", ""), values.get("keywords", "")
+    )
+    return builder.document(values.get("title") or builder.first_heading, fields)
 
 
 class _Reader:

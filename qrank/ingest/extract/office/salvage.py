@@ -54,9 +54,9 @@ def salvage(file: BinaryIO) -> Salvaged | None:
             at = data.find(_MARK, max(end, begin))
     if not count:
         return None
-    found = Salvaged(out)
-    found.size = len(data)
-    return found
+    salvaged = Salvaged(out)
+    salvaged.size = len(data)
+    return salvaged
 
 
 def _inflated(data: bytes, at: int, most: int) -> tuple[bytes, int]:

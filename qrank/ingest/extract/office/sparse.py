@@ -103,12 +103,12 @@ class Sheets:
             if local(cell) != "c":
                 continue
             text = self._cell(cell)
-            found = _REFERENCE.fullmatch(cell.get("r", ""))
-            column = _column(found[1]) if found else last + 1
+            match = _REFERENCE.fullmatch(cell.get("r", ""))
+            column = _column(match[1]) if match else last + 1
             if text:
                 texts += [""] * min(max(0, column - last - 1), 1) + [text]
                 last = column
-            elif not found:
+            elif not match:
                 last = column
         return texts
 

@@ -173,8 +173,8 @@ class Story:
         choices = [each for each in element if local(each) == "Choice"]
         fallbacks = [each for each in element if local(each) == "Fallback"]
         for choice in choices + fallbacks:
-            known = ("t", "chart", "relIds", "oleObj", "OLEObject", "oMath")
-            if any(local(each) in known for each in choice.iter()):
+            names = ("t", "chart", "relIds", "oleObj", "OLEObject", "oMath")
+            if any(local(each) in names for each in choice.iter()):
                 return [choice]
         return (choices + fallbacks)[:1]
 
@@ -185,8 +185,8 @@ class Story:
         if name in _ALTERNATIVE_TEXTS:
             self._say(element.get("title", ""), element.get("descr", ""))
         elif name == "tblPr":
-            for said in ("tblCaption", "tblDescription"):
-                self._say(attribute(child(element, said), "val"))
+            for key in ("tblCaption", "tblDescription"):
+                self._say(attribute(child(element, key), "val"))
             return True
         elif name == "textpath":
             self._say(element.get("string", ""))
@@ -218,7 +218,7 @@ class Story:
         for text in texts:
             if text.strip() and text not in self._said:
                 self._said.add(text)
-                self.aside(lambda said=text: self.builder.paragraph(said))  # type: ignore[misc]
+                self.aside(lambda text=text: self.builder.paragraph(text))  # type: ignore[misc]
 
     def _chart(self, identity: str) -> None:
         name = self._once(self.related(identity).target)
@@ -291,14 +291,14 @@ class Story:
         if any(line.strip(" |") for line in lines):
             self.builder.paragraph("\n".join(lines))
 
-    def _children(self, element: _Element, wanted: str) -> Iterator[_Element]:
+    def _children(self, element: _Element, kind: str) -> Iterator[_Element]:
         """The rows of a table or the cells of a row, those within controls and insertions, too;
         a table within is not looked into."""
         pending = [*element][::-1]
         while pending:
             each = pending.pop()
             name = local(each)
-            if name == wanted:
+            if name == kind:
                 yield each
             elif name not in SKIPPED and name not in ("tc", "tbl", "p") and not self.beside(each):
                 pending += reversed(self.within(each))

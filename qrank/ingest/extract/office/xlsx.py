@@ -153,14 +153,14 @@ class _Book:
 
     def _either(self, opened: CalamineWorkbook, name: str, part: str) -> Iterator[list[str]]:
         try:
-            found = cells.rows(opened, name)
-            first = next(found, None)
+            rows = cells.rows(opened, name)
+            first = next(rows, None)
         except ExtractError:
             yield from self._own.rows(part)
             return
         if first is not None:
             yield first
-            yield from found
+            yield from rows
 
     def _beside(self, builder: Builder, part: str, tail: bytes) -> None:
         """Add the comments, shapes, charts, page headers and files of a sheet."""

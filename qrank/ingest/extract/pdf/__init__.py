@@ -63,14 +63,14 @@ class _Unread:
 
     def note(self) -> str:
         """What was not read beside the text that was."""
-        said = []
+        notes = []
         if self.pictures:
-            said.append(f"no text layer: {_pages(self.pictures)} of pictures{self.hint}")
+            notes.append(f"no text layer: {_pages(self.pictures)} of pictures{self.hint}")
         if self.others:
-            said.append(f"{_pages(self.others)} without text")
+            notes.append(f"{_pages(self.others)} without text")
         if self.broken:
-            said.append(f"{_pages(self.broken)} damaged")
-        return "; ".join(said)
+            notes.append(f"{_pages(self.broken)} damaged")
+        return "; ".join(notes)
 
 
 class _Reader:
@@ -115,9 +115,9 @@ class _Reader:
             raise NoTextError(self._unread.reason())
 
     def _note(self) -> str:
-        said = [self._unread.note()]
-        said += [f"page {page}: {reason}" for page, reason in self._failed[:PAGES_NAMED]]
-        return "; ".join(filter(None, said))
+        notes = [self._unread.note()]
+        notes += [f"page {page}: {reason}" for page, reason in self._failed[:PAGES_NAMED]]
+        return "; ".join(filter(None, notes))
 
     def _read_picture(self, page: PdfPage, number: int) -> str:
         """The text of a page that is a picture; it is drawn as people see it."""

@@ -36,34 +36,34 @@ def overlay(pdf: PdfDocument, page: PdfPage, text: PdfTextPage) -> Overlay:
     import pypdfium2
     import pypdfium2.raw as pdfium
 
-    found = Overlay()
+    result = Overlay()
     for i in range(min(pdfium.FPDFPage_GetAnnotCount(page), MOST)):
         annotation = pdfium.FPDFPage_GetAnnot(page, i)
         if not annotation:
             continue
         kind = pdfium.FPDFAnnot_GetSubtype(annotation)
         if kind == pdfium.FPDF_ANNOT_WIDGET:
-            said = _field(pdf.formenv, annotation)
-            if said and said not in found.fields:
-                found.fields.append(said)
+            value = _field(pdf.formenv, annotation)
+            if value and value not in result.fields:
+                result.fields.append(value)
         elif kind != pdfium.FPDF_ANNOT_LINK:
-            said = _note(annotation, text)
-            if said and said not in found.notes:  # a popup repeats its note
-                found.notes.append(said)
+            value = _note(annotation, text)
+            if value and value not in result.notes:  # a popup repeats its note
+                result.notes.append(value)
         if kind == pdfium.FPDF_ANNOT_FILEATTACHMENT:
             file = pdfium.FPDFAnnot_GetFileAttachment(annotation)
             if file:
-                found.files.append(pypdfium2.PdfAttachment(file, pdf))
+                result.files.append(pypdfium2.PdfAttachment(file, pdf))
         pdfium.FPDFPage_CloseAnnot(annotation)
-    return found
+    return result
 
 
 def _note(annotation: Any, text: PdfTextPage) -> str:
     """The text of an annotation: its contents, its rich text, or what its appearance shows."""
-    said = _value(annotation, b"Contents") or _TAG.sub(" ", _value(annotation, b"RC"))
-    if not said.strip():
-        said = _shown(annotation, text)
-    return blanks_made_one(clean(said.replace("\r\n", "\n").replace("\r", "\n"))).strip()
+    comment = _value(annotation, b"Contents") or _TAG.sub(" ", _value(annotation, b"RC"))
+    if not comment.strip():
+        comment = _shown(annotation, text)
+    return blanks_made_one(clean(comment.replace("\r\n", "\n").replace("\r", "\n"))).strip()
 
 
 def _shown(annotation: Any, text: PdfTextPage) -> str:
@@ -85,21 +85,21 @@ def _field(forms: Any, annotation: Any) -> str:
         return one_line(_value(annotation, b"V"))
     kind = pdfium.FPDFAnnot_GetFormFieldType(forms, annotation)
     flags = pdfium.FPDFAnnot_GetFormFieldFlags(forms, annotation)
-    said = ""
+    text = ""
     if kind in (pdfium.FPDF_FORMFIELD_CHECKBOX, pdfium.FPDF_FORMFIELD_RADIOBUTTON):
         if pdfium.FPDFAnnot_IsChecked(forms, annotation):
             get = pdfium.FPDFAnnot_GetFormFieldExportValue
-            said = _string(lambda *to: get(forms, annotation, *to)) or "on"
+            text = _string(lambda *to: get(forms, annotation, *to)) or "on"
     elif kind in (pdfium.FPDF_FORMFIELD_COMBOBOX, pdfium.FPDF_FORMFIELD_LISTBOX):
-        said = ", ".join(_chosen(forms, annotation))
+        text = ", ".join(_chosen(forms, annotation))
     elif kind != pdfium.FPDF_FORMFIELD_TEXTFIELD or flags & _PASSWORD:
         return ""
-    if not said and kind not in (pdfium.FPDF_FORMFIELD_CHECKBOX, pdfium.FPDF_FORMFIELD_RADIOBUTTON):
+    if not text and kind not in (pdfium.FPDF_FORMFIELD_CHECKBOX, pdfium.FPDF_FORMFIELD_RADIOBUTTON):
         get = pdfium.FPDFAnnot_GetFormFieldValue
-        said = _string(lambda *to: get(forms, annotation, *to))
-    said = one_line(said)
-    label = said and _label(forms, annotation)
-    return f"{label}: {said}" if label else said
+        text = _string(lambda *to: get(forms, annotation, *to))
+    text = one_line(text)
+    label = text and _label(forms, annotation)
+    return f"{label}: {text}" if label else text
 
 
 def _chosen(forms: Any, annotation: Any) -> list[str]:
@@ -119,12 +119,12 @@ def _label(forms: Any, annotation: Any) -> str:
     import pypdfium2.raw as pdfium
 
     shown = pdfium.FPDFAnnot_GetFormFieldAlternateName
-    said = _string(lambda *to: shown(forms, annotation, *to))
-    if not said.strip():
+    text = _string(lambda *to: shown(forms, annotation, *to))
+    if not text.strip():
         own = pdfium.FPDFAnnot_GetFormFieldName
         name = _string(lambda *to: own(forms, annotation, *to))
-        said = re.sub(r"\[\d+\]$", "", name.rpartition(".")[2])
-    return one_line(said).rstrip(":")
+        text = re.sub(r"\[\d+\]$", "", name.rpartition(".")[2])
+    return one_line(text).rstrip(":")
 
 
 def _value(annotation: Any, key: bytes) -> str:

@@ -26,7 +26,7 @@ def data_of(files: Iterable[PdfAttachment], members: Members) -> list[tuple[str,
     """(name, data) of files."""
     import pypdfium2
 
-    found = []
+    result = []
     for file in files:
         name = "attachment"
         try:
@@ -38,5 +38,5 @@ def data_of(files: Iterable[PdfAttachment], members: Members) -> list[tuple[str,
         if len(data) > MAX_SIZE:
             members.skip(name, f"larger than {MAX_SIZE >> 20} MiB")
         else:
-            found.append((name, data))
-    return found
+            result.append((name, data))
+    return result

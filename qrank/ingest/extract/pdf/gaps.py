@@ -32,7 +32,7 @@ def apart(page: PdfTextPage, text: str) -> dict[str, str]:
     box = pdfium.FS_RECTF()
     place = byref(box)
     get = pdfium.FPDFText_GetLooseCharBox
-    found: dict[str, str] = {}
+    result: dict[str, str] = {}
     for match in _WORD.finditer(text):
         word = match[0]
         pieces, begin = [], 0
@@ -51,8 +51,8 @@ def apart(page: PdfTextPage, text: str) -> dict[str, str]:
                 begin = i
             last_right, last_top, last_bottom = box.right, top, bottom
         if pieces and 2 * len(pieces) < len(word):
-            found[word] = " ".join((*pieces, word[begin:]))
-    return found
+            result[word] = " ".join((*pieces, word[begin:]))
+    return result
 
 
 def part(text: str, words: dict[str, str]) -> str:

@@ -100,7 +100,7 @@ def _rows(boxes: Sequence[Box]) -> list[list[Box]]:
 def _side_by_side(rows: Sequence[list[Box]]) -> list[list[list[Box]]]:
     """The stretches of rows, one below the other, that have boxes to the left and to the right of
     the same gaps: for each its columns, from left to right, as the boxes in them."""
-    found: list[list[list[Box]]] = []
+    bands: list[list[list[Box]]] = []
     start = 0
     while start < len(rows):
         row = rows[start]
@@ -124,9 +124,9 @@ def _side_by_side(rows: Sequence[list[Box]]) -> list[list[list[Box]]]:
             wide += len(below) > 1
             end += 1
         if wide >= MIN_ROWS:
-            found.append(columns)
+            bands.append(columns)
         start = end
-    return found
+    return bands
 
 
 def _overlapped(spans: Sequence[tuple[float, float]], box: Box) -> int | None:
@@ -143,7 +143,7 @@ def _by_columns(
     pieces = []
     most_left, most_right = min(b.left for b in boxes) - 1, max(b.right for b in boxes) + 1
     top = max(box.top for box in boxes) + 1
-    found = False
+    is_split = False
     for columns in runs:
         if not all(map(_is_filled, columns)):
             continue
@@ -159,14 +159,14 @@ def _by_columns(
         ]
         if not all(map(_goes_on, texts)):
             continue
-        found = True
+        is_split = True
         upper = max(box.top for column in columns for box in column) + 1
         pieces += [_bounded(page, most_left, upper, most_right, top), *texts]
         top = min(box.bottom for column in columns for box in column) - 1
     lowest = min(box.bottom for box in boxes) - 1
     pieces.append(_bounded(page, most_left, lowest, most_right, top))
     text = "\n".join(piece for piece in pieces if piece)
-    return text if found and _letters(text) == _letters(whole) else ""
+    return text if is_split and _letters(text) == _letters(whole) else ""
 
 
 def _is_filled(column: Sequence[Box]) -> bool:
@@ -210,7 +210,7 @@ def _joined(text: str) -> str:
     """
     text = text.replace("\r\n", "\n")
     if "\ufffe" in text:
-        text = _PARTED.sub(lambda found: "-" * (not _goes_on_small(found[1])) + found[1], text)
+        text = _PARTED.sub(lambda match: "-" * (not _goes_on_small(match[1])) + match[1], text)
     text = _HYPHEN.sub(lambda found: "" if text[found.end()].islower() else "-\n", text)
     return clean(text)
 

@@ -33,18 +33,18 @@ def read(pdf: PdfDocument, file: BinaryIO) -> tuple[str, dict[str, object]]:
         _said(str(pdf.get_metadata_value(name)))
         for name in ("Title", "Author", "Subject", "Keywords")
     )
-    said = properties(author, subject, keywords)
-    if title and len(said) == 3:
-        return title, said
+    fields = properties(author, subject, keywords)
+    if title and len(fields) == 3:
+        return title, fields
     root = _xmp(file)
     if root is None:
-        return title, said
+        return title, fields
     titles, subjects = _texts(root, "title"), _texts(root, "description")
     words = _texts(root, "subject") or [root.findtext(f".//{_PDF}Keywords") or ""]
     if len(words) == 1:
         [keywords] = words
     more = properties(_texts(root, "creator"), "".join(subjects[:1]), keywords or words)
-    return title or "".join(titles[:1]), more | said
+    return title or "".join(titles[:1]), more | fields
 
 
 def _said(value: str) -> str:
@@ -56,10 +56,10 @@ def _xmp(file: BinaryIO) -> _Element | None:
     pdfium does not hand them out."""
     file.seek(0)
     data = file.read(MAX_SCANNED)
-    found = [*_STREAM.finditer(data)]
-    if len(found) != 1:
+    matches = [*_STREAM.finditer(data)]
+    if len(matches) != 1:
         return None
-    start = found[0].end()
+    start = matches[0].end()
     end = data.find(b"endstream", start, start + MAX_XMP)
     if end < 0:
         return None

@@ -30,15 +30,15 @@ def is_dynamic(pdf: PdfDocument) -> bool:
 def texts(pdf: PdfDocument) -> list[str]:
     """The captions and texts of the form, then the fields that hold something, "name: value"."""
     packets = _packets(pdf)
-    said: list[str] = []
+    lines: list[str] = []
     for element in packets["template"].iter() if "template" in packets else ():
         if _local(element) in ("text", "exData"):
-            said.append(one_line(" ".join(str(each) for each in element.itertext())))
+            lines.append(one_line(" ".join(str(each) for each in element.itertext())))
     for element in packets["datasets"].iter() if "datasets" in packets else ():
         value = one_line(element.text or "")
         if value and isinstance(element.tag, str) and not len(element):
-            said.append(f"{_local(element)}: {value}")
-    return [*dict.fromkeys(each for each in said if each)]
+            lines.append(f"{_local(element)}: {value}")
+    return [*dict.fromkeys(each for each in lines if each)]
 
 
 def _local(element: _Element) -> str:
@@ -48,7 +48,7 @@ def _local(element: _Element) -> str:
 def _packets(pdf: PdfDocument) -> dict[str, _Element]:
     import pypdfium2.raw as pdfium
 
-    found = {}
+    result = {}
     for i in range(min(pdfium.FPDF_GetXFAPacketCount(pdf), 100)):
         size = pdfium.FPDF_GetXFAPacketName(pdf, i, None, 0)
         name = ctypes.create_string_buffer(max(size, 1))
@@ -62,7 +62,7 @@ def _packets(pdf: PdfDocument) -> dict[str, _Element]:
         data = ctypes.create_string_buffer(length.value)
         pdfium.FPDF_GetXFAPacketContent(pdf, i, data, length.value, length)
         try:
-            found[name.value.decode()] = parse_xml(data.raw, name.value.decode())
+            result[name.value.decode()] = parse_xml(data.raw, name.value.decode())
         except ExtractError:
             continue
-    return found
+    return result

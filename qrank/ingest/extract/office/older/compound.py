@@ -68,14 +68,14 @@ class Compound:
             pieces = map(self._at, self._chain(start, self._table))
             return b"".join(pieces)[:size]
         step = self._mini_sector
-        found = self._chain(start, self._mini_table)
-        return b"".join(self._mini[at * step : (at + 1) * step] for at in found)[:size]
+        data = self._chain(start, self._mini_table)
+        return b"".join(self._mini[at * step : (at + 1) * step] for at in data)[:size]
 
     def properties(self) -> tuple[str, dict[str, object]]:
         """The title, and the fields: author, subject, keywords."""
-        said = _summary(self.read(_SUMMARY))
-        fields = properties(said.get(4, ""), said.get(3, ""), said.get(5, ""))
-        return said.get(2, ""), fields
+        values = _summary(self.read(_SUMMARY))
+        fields = properties(values.get(4, ""), values.get(3, ""), values.get(5, ""))
+        return values.get(2, ""), fields
 
     def _at(self, number: int) -> bytes:
         start = (number + 1) * self._sector
@@ -87,23 +87,23 @@ class Compound:
 
     def _table_sectors(self, more: int) -> list[int]:
         """Where the table of sectors lies: the first 109 parts are named in the header."""
-        found = [*struct.unpack_from("<109I", self._data, 76)]
+        sectors = [*struct.unpack_from("<109I", self._data, 76)]
         seen: set[int] = set()
         while more < _END and more not in seen:
             seen.add(more)
             part = self._numbers([more])
-            found += part[:-1]
+            sectors += part[:-1]
             more = part[-1] if part else _END
         most = len(self._data) // self._sector
-        return [number for number in dict.fromkeys(found) if number < most]
+        return [number for number in dict.fromkeys(sectors) if number < most]
 
     def _chain(self, start: int, table: list[int]) -> list[int]:
         """The sectors of a stream; a chain that comes back to itself ends there."""
-        found: dict[int, None] = {}
-        while start < len(table) and start not in found:
-            found[start] = None
+        chain: dict[int, None] = {}
+        while start < len(table) and start not in chain:
+            chain[start] = None
             start = table[start]
-        return [*found]
+        return [*chain]
 
     def _directory(self, data: bytes) -> None:
         count = len(data) // 128
@@ -184,7 +184,7 @@ def _wide_name(packed: bytes, at: int) -> str:
 
 def _summary(data: bytes) -> dict[int, str]:
     """The texts of a set of properties, by their numbers."""
-    found: dict[int, str] = {}
+    result: dict[int, str] = {}
     try:
         [offset] = struct.unpack_from("<I", data, 44)
         [count] = struct.unpack_from("<I", data, offset + 4)
@@ -199,13 +199,13 @@ def _summary(data: bytes) -> dict[int, str]:
                 pages[1] = length & 0xFFFF
             elif kind == 30:
                 codec = "utf-16-le" if pages.get(1) == 1200 else codec_of(pages.get(1, 1252))
-                found[number] = data[at : at + length].decode(codec, "replace").strip("\0")
+                result[number] = data[at : at + length].decode(codec, "replace").strip("\0")
             elif kind == 31:
                 raw = data[at : at + 2 * length]
-                found[number] = raw.decode("utf-16-le", "replace").strip("\0")
+                result[number] = raw.decode("utf-16-le", "replace").strip("\0")
     except struct.error:
         pass  # (what was read of it is enough)
-    return found
+    return result
 
 
 def codec_of(page: int) -> str:

@@ -89,31 +89,31 @@ def _read(word: bytes, opened: Compound) -> Builder:
 def _without_deleted(pieces: list[tuple[int, int, str]], gone: list[tuple[int, int]]) -> str:
     """The text of the pieces. What was deleted, but is still there to be looked over, is made
     marks, which are not shown; so all places stay right."""
-    found = []
+    result = []
     starts = [start for start, _ in gone]
     for place, width, text in pieces:
         at = max(0, bisect_right(starts, place) - 1)
         done = 0
         while at < len(gone) and gone[at][0] < place + width * len(text):
             start, end = (max(done, (each - place) // width) for each in gone[at])
-            found.append(text[done:start])
-            found.append("".join("\x07" if each == "\x07" else "\x01" for each in text[start:end]))
+            result.append(text[done:start])
+            result.append("".join("\x07" if each == "\x07" else "\x01" for each in text[start:end]))
             done = end
             at += 1
-        found.append(text[done:])
-    return "".join(found)
+        result.append(text[done:])
+    return "".join(result)
 
 
 def _deleted(word: bytes, data: bytes) -> list[tuple[int, int]]:
     """Where in the file lie stretches of text that were deleted, in order: [MS-DOC] 2.9.33."""
-    found = []
+    result = []
     for block in _blocks(word, data):
         count = min(block[511], 101)
         for i in range(count):
             offset = block[4 * (count + 1) + i] * 2
             if offset and _is_deleted(block[offset + 1 : offset + 1 + block[offset]]):
-                found.append(struct.unpack_from("<2I", block, 4 * i))
-    return sorted((start, end) for start, end in found if start < end)
+                result.append(struct.unpack_from("<2I", block, 4 * i))
+    return sorted((start, end) for start, end in result if start < end)
 
 
 def _is_deleted(properties: bytes) -> bool:
@@ -177,7 +177,7 @@ def _add(builder: Builder, text: str, styles: _Styles) -> None:
     """Add the body. A cell ends with a mark, a row with one more."""
     cells: list[str] = []
     rows: list[str] = []
-    held = ""  # paragraphs of a cell
+    cell = ""  # paragraphs of a cell
     at = 0
     for match in re.finditer("[^\r\x07\x0c]*[\r\x07\x0c]?", text):
         raw = match[0]
@@ -186,16 +186,16 @@ def _add(builder: Builder, text: str, styles: _Styles) -> None:
         end = raw[-1]
         content = _clean(raw.rstrip("\r\x07\x0c"))
         if end == "\x07":
-            if content or held or not cells:
-                cells.append(one_line(f"{held} {content}"))
-                held = ""
+            if content or cell or not cells:
+                cells.append(one_line(f"{cell} {content}"))
+                cell = ""
             elif match.start() == at and cells:  # the second mark
                 rows.append(" | ".join(cells))
                 cells = []
             at = match.end()
             continue
         if cells:
-            held = f"{held} {content}"
+            cell = f"{cell} {content}"
             continue
         if rows:
             builder.paragraph("\n".join(rows))
@@ -220,7 +220,7 @@ class _Styles:
         for _, _, text in pieces:
             self._starts.append(at)
             at += len(text)
-        found: list[tuple[int, int]] = []  # (where in the file its paragraphs begin, style)
+        starts: list[tuple[int, int]] = []  # (where in the file its paragraphs begin, style)
         for block in _blocks(word, data):
             runs = min(block[511], 29)
             for i in range(runs):
@@ -228,12 +228,12 @@ class _Styles:
                 offset = block[4 * (runs + 1) + 13 * i] * 2
                 if 0 < offset < 508:
                     offset += 1 if block[offset] else 2
-                    found.append((start, struct.unpack_from("<H", block, offset)[0]))
+                    starts.append((start, struct.unpack_from("<H", block, offset)[0]))
                 else:
-                    found.append((start, 0))
-        found.sort()
-        self._places = [start for start, _ in found]
-        self._numbers = [number for _, number in found]
+                    starts.append((start, 0))
+        starts.sort()
+        self._places = [start for start, _ in starts]
+        self._numbers = [number for _, number in starts]
 
     def level(self, at: int) -> int:
         """The level of the heading that the paragraph around a character is; 0 for others."""

@@ -122,12 +122,12 @@ def _body(message: Compound, folder: str, text: Callable[[str], str], codec: str
 
 def _folders(message: Compound, folder: str, beginning: str) -> list[str]:
     """The folders within one whose names begin so, each with a `/` at its end."""
-    found: dict[str, None] = {}
+    result: dict[str, None] = {}
     for name in message.names:
         rest = name.removeprefix(folder)
         if name.startswith(folder) and rest.startswith(beginning) and "/" in rest:
-            found[rest.partition("/")[0] + "/"] = None
-    return sorted(found)
+            result[rest.partition("/")[0] + "/"] = None
+    return sorted(result)
 
 
 def _numbers(data: bytes, start: int) -> dict[int, int]:

@@ -25,15 +25,15 @@ class _Record(NamedTuple):
 def beside(opened: Compound) -> dict[str, list[str]]:
     """The texts beside the cells, by the names of the sheets."""
     book = opened.read("Workbook")
-    found: dict[str, list[str]] = {}
+    result: dict[str, list[str]] = {}
     places = []
     for record in _records(book, 0):
         if record.kind == _SHEET and len(record.data) > 8:
             [place] = struct.unpack_from("<I", record.data)
             places.append((_string(record.data[6:]), place))
     for name, place in places[:MAX_SHEETS]:
-        found[name] = [text for text in _texts(book, place) if text.strip()]
-    return found
+        result[name] = [text for text in _texts(book, place) if text.strip()]
+    return result
 
 
 def _texts(book: bytes, place: int) -> Iterator[str]:
