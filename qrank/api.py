@@ -333,7 +333,7 @@ class Index(Filling):
         status = self._open().status() | {"cached": self._cache.count()}
         for collection in status["collections"]:
             collection["description"] = described.get(collection["name"], "")
-        return status | in_use.said(
+        return status | in_use.about(
             self.models, self._embed_name, self._rerank_name, status["models"]
         )
 

@@ -430,7 +430,7 @@ class IndexReport:
         return json_form.index_report(self)
 
     @property
-    def held(self) -> int:
+    def file_count(self) -> int:
         """How many files it had to do with that are, or were, in the index."""
         return self.added + self.updated + self.unchanged + self.removed
 

@@ -31,7 +31,7 @@ class Web:
 
     def is_busy(self) -> bool:
         """Whether something uses an index or a model."""
-        return any(kept.users for kept in [*self.pool._kept.values()])
+        return any(entry.users for entry in [*self.pool._entries.values()])
 
     def ask(
         self,

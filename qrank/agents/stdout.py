@@ -12,7 +12,7 @@ class Stdout:
 
     def __init__(self) -> None:
         sys.stdout.flush()
-        self._kept = os.dup(1)
+        self._descriptor = os.dup(1)
         os.dup2(2, 1)
 
     def divert(self) -> None:
@@ -22,4 +22,4 @@ class Stdout:
     def give_back(self) -> None:
         """Let fd 1 be what it was."""
         sys.stdout.flush()  # what was printed in the meantime
-        os.dup2(self._kept, 1)
+        os.dup2(self._descriptor, 1)

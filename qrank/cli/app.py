@@ -181,7 +181,7 @@ def _usage(error: ClickException) -> str:
     """What was wrong with the command line, and where its help is."""
     message = error.format_message()
     if "unexpected extra argument" in message:
-        message += _meant(error) or "; quote arguments that contain spaces, and globs"
+        message += _correction(error) or "; quote arguments that contain spaces, and globs"
     if re.match("No such option: -[^-]", message):
         message += "; put arguments that begin with - after --"
     for text, meant in _PLAINLY.items():
@@ -191,7 +191,7 @@ def _usage(error: ClickException) -> str:
     return f"{message} (see {path} --help)"
 
 
-def _meant(error: ClickException) -> str:
+def _correction(error: ClickException) -> str:
     """What was meant by a search with a second argument, as grep takes one."""
     extra = re.search(r" \((.+)\)$", error.format_message())
     command = getattr(getattr(error, "ctx", None), "info_name", "")

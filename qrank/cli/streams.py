@@ -28,13 +28,13 @@ class _Stdin(io.FileIO):
         try:
             return super().readinto(buffer)
         except OSError as error:
-            raise InputError(f"can't read stdin: {_said(error)}") from error
+            raise InputError(f"can't read stdin: {_reason(error)}") from error
 
     def readall(self) -> bytes:
         try:
             return super().readall()
         except OSError as error:
-            raise InputError(f"can't read stdin: {_said(error)}") from error
+            raise InputError(f"can't read stdin: {_reason(error)}") from error
 
 
 class _Stdout(io.FileIO):
@@ -44,7 +44,7 @@ class _Stdout(io.FileIO):
         except BrokenPipeError:
             raise
         except OSError as error:
-            raise OutputError(f"can't write to stdout: {_said(error)}") from error
+            raise OutputError(f"can't write to stdout: {_reason(error)}") from error
 
 
 class _Stderr(io.FileIO):
@@ -55,7 +55,7 @@ class _Stderr(io.FileIO):
         return memoryview(data).nbytes
 
 
-def _said(error: OSError) -> str:
+def _reason(error: OSError) -> str:
     return "it is closed" if error.errno == errno.EBADF else reason(error)
 
 

@@ -76,7 +76,7 @@ def load(
             )
     if topics is None:
         rows = _rows(path / "queries.jsonl")
-        queries = {_text(row, "_id", at): _asked(row, "text", at) for at, row in rows}
+        queries = {_text(row, "_id", at): _required(row, "text", at) for at, row in rows}
     else:
         queries = trec.topics(topics)
     judgements = _judgements(qrels or _split_file(path / "qrels", split))
@@ -128,7 +128,7 @@ def _queries_file(path: Path) -> Dataset:
     places: dict[str, Place] = {}
     for at, row in _rows(path):
         name = str(row.get("id") or at.rpartition(":")[2])
-        queries[name] = _asked(row, "query", at)
+        queries[name] = _required(row, "query", at)
         relevant = row.get("relevant") or []
         names = [relevant] if isinstance(relevant, str) else relevant
         if not isinstance(names, list) or not all(isinstance(item, str) for item in names):
@@ -172,7 +172,7 @@ def _rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         yield at, row
 
 
-def _asked(row: Mapping[str, Any], key: str, at: str) -> str:
+def _required(row: Mapping[str, Any], key: str, at: str) -> str:
     query = _text(row, key, at)
     if not query.strip():
         raise InputError(f"{at}: the query is empty")

@@ -136,7 +136,7 @@ class _Update:
         self._store, self._collection, self._box = store, collection, box
         self._report, self._progress = report, progress
         self._walking, self._reading = walking, reading
-        self._known = store.files(collection)
+        self._stored = store.files(collection)
         self._skipped = store.skipped_files(collection)
         self._named: set[str] = set()  # what the user named: its reason is always said
         self._seen: set[str] = set()  # found on disk, and in the index or skipped from now on
@@ -166,7 +166,7 @@ class _Update:
         def is_gone(path: str) -> bool:
             return path not in self._seen and within(path) and not is_under(path, spared)
 
-        gone = [file.id for path, file in self._known.items() if is_gone(path)]
+        gone = [file.id for path, file in self._stored.items() if is_gone(path)]
         forgotten = [path for path in self._skipped if is_gone(path)]
         self._report.removed += len(gone)
         for at in range(0, len(gone), COMMIT_FILES):
@@ -190,7 +190,7 @@ class _Update:
             if path in self._seen or path in own:
                 continue
             self._progress.advance()
-            old, before = self._known.get(path), self._skipped.get(path)
+            old, before = self._stored.get(path), self._skipped.get(path)
             made = old.extractor if old else before.extractor if before else ""
             reading = as_before(self._reading, made)
             version = extractor(path, reading)
@@ -285,7 +285,7 @@ class _Update:
 
     def _write(self, outcome: Outcome) -> None:
         task = outcome.task
-        old = self._known.get(task.path)
+        old = self._stored.get(task.path)
         version = extractor(task.path, task.reading or self._reading)
         if outcome.problem:
             skipped = SkippedFile(task.path, task.signature, version, outcome.problem)
@@ -320,7 +320,7 @@ class _Update:
             self._report.errors.append(FileError(outcome.task.path, outcome.note, partly=True))
         if outcome.unchanged:
             self._report.unchanged += 1
-        elif outcome.task.path in self._known:
+        elif outcome.task.path in self._stored:
             self._report.updated += 1
         else:
             self._report.added += 1
@@ -333,7 +333,7 @@ class _Update:
             self._report.skipped += 1
         error = FileError(path, reason, known, named=path in self._named)
         if kind == "secret":
-            before, was_held = self._skipped.get(path), path in self._known
+            before, was_held = self._skipped.get(path), path in self._stored
             known = before is not None and before.problem.kind == kind and not was_held
             self._report.removed += was_held
             reason = secrets.reason(reason)

@@ -26,7 +26,7 @@ def remove_paths(store: Store, paths: Sequence[Path], collections: Sequence[str]
     if not paths:
         file_ids = {file.id for file in files}
     else:
-        file_ids = _found(files, [str(path) for path in paths])
+        file_ids = _ids_of(files, [str(path) for path in paths])
     ids = sorted(file_ids)
     for at in range(0, len(ids), GROUP_FILES):
         with store.transaction():
@@ -40,7 +40,7 @@ def remove_paths(store: Store, paths: Sequence[Path], collections: Sequence[str]
     return len(ids)
 
 
-def _found(files: Sequence[StoredFile], paths: Sequence[str]) -> set[int]:
+def _ids_of(files: Sequence[StoredFile], paths: Sequence[str]) -> set[int]:
     """The files at or below paths. Raises InputError for a path that has none."""
     ids: set[int] = set()
     by_key = {folder_key(name): path for path in paths for name in spellings(path)}

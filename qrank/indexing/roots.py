@@ -25,11 +25,11 @@ _NARROW = ("globs", "types")  # a run with these looks only for some of the file
 
 def options_of(walking: Walking, reading: Reading) -> str:
     """What is kept of the options of a run, as JSON; empty when they are the defaults."""
-    options = _said(_WALKING, walking, WALK_ALL) | _said(_READING, reading, READ_ALL)
+    options = _differences(_WALKING, walking, WALK_ALL) | _differences(_READING, reading, READ_ALL)
     return json.dumps(options, ensure_ascii=False, sort_keys=True) if options else ""
 
 
-def _said(names: Sequence[str], given: object, default: object) -> dict[str, Any]:
+def _differences(names: Sequence[str], given: object, default: object) -> dict[str, Any]:
     values = {name: getattr(given, name) for name in names}
     return {name: value for name, value in values.items() if value != getattr(default, name)}
 

@@ -165,7 +165,7 @@ class _Workers:
     """A thread for each worker process, which feeds it and collects what it says."""
 
     def __init__(self, reading: Reading, on_page: Callable[[str], None] | None = None) -> None:
-        self._reading, self._told = reading, on_page
+        self._reading, self._on_page = reading, on_page
         self._closed = threading.Event()
         self._threads: ThreadPoolExecutor | None = None
         self._local = threading.local()
@@ -228,10 +228,10 @@ class _Workers:
                     seconds += time.monotonic() - started
                     if kind != protocol.PAGE:
                         reply.put(kind, data, self._closed)
-                    elif self._told:
+                    elif self._on_page:
                         page, count = pickle.loads(data)
                         name = PurePath(reply.task.path).name
-                        self._told(f"{name}, page {page} of {count}")
+                        self._on_page(f"{name}, page {page} of {count}")
                         paged = True
             except EOFError:
                 reason = process.end(self._reading.timeout)
@@ -242,8 +242,8 @@ class _Workers:
                 return batch[number + 1 :]
             finally:
                 process.deadline = float("inf")
-                if paged and self._told:
-                    self._told("")
+                if paged and self._on_page:
+                    self._on_page("")
                 if seconds >= SLOW:
                     log.info("read %s in %.1f s", reply.task.path, seconds)
         return []

@@ -52,7 +52,7 @@ def walk(
     itself; so is what can't be read. on_skipped is told of each.
     """
     seen: set[str] = set()  # one root may lie in another
-    for file in _each(roots, _Wanted(walking), on_skipped):
+    for file in _each(roots, _Selection(walking), on_skipped):
         if len(roots) > 1:
             if file.path in seen:
                 continue
@@ -60,11 +60,11 @@ def walk(
         yield file
 
 
-def _each(roots: Sequence[Path], wanted_files: _Wanted, on_skipped: OnSkipped) -> Iterator[Task]:
+def _each(roots: Sequence[Path], selection: _Selection, on_skipped: OnSkipped) -> Iterator[Task]:
     for root in roots:
         path = windows_slashes(str(root)) if WINDOWS else str(root)
         if root.is_dir():
-            yield from _folder(path, wanted_files, on_skipped)
+            yield from _folder(path, selection, on_skipped)
             continue
         file = _regular_file(path, on_skipped)
         if file:
@@ -75,12 +75,12 @@ def _each(roots: Sequence[Path], wanted_files: _Wanted, on_skipped: OnSkipped) -
 
 def _folder(
     top: str,
-    wanted_files: _Wanted,
+    selection: _Selection,
     on_skipped: OnSkipped,
     above: Rules | None = None,
 ) -> Iterator[Task]:
     """Depth first with a stack of our own: a tree may be deeper than Python's."""
-    pending = [(top, above or rules_above(top, wanted_files.walking), True)]
+    pending = [(top, above or rules_above(top, selection.walking), True)]
     cut = len(folder_key(top)) + 1
     while pending:
         path, rules, is_folder = pending.pop()
@@ -103,7 +103,7 @@ def _folder(
         for entry in entries:
             below = entry.is_dir(follow_symlinks=False)
             place = prefix + entry.name  # not entry.path: on Windows that has a backslash
-            why = wanted_files.why_not(entry, place, place[cut:], inner)
+            why = selection.why_not(entry, place, place[cut:], inner)
             if why:
                 on_skipped(Skipped(shown_path(place), below, why[0], str(why[1])))
             else:
@@ -114,7 +114,7 @@ def on_the_way(path: str, top: str, start: str, walking: Walking) -> tuple[Skipp
     """(what of a path a walk of top would pass over: the path itself or a folder that it is in, the
     rules that hold for it). The folders down to start are taken to be walked, whatever their
     names."""
-    wanted_files = _Wanted(walking)
+    selection = _Selection(walking)
     rules = rules_above(top, walking)
     folder, first = folder_key(top), len(folder_key(start))
     cut = len(folder) + 1
@@ -130,7 +130,7 @@ def on_the_way(path: str, top: str, start: str, walking: Walking) -> tuple[Skipp
         rules = inner
         place = f"{folder}/{base}"
         if len(place) > first and base in entries:
-            why = wanted_files.why_not(entries[base], place, place[cut:], rules)
+            why = selection.why_not(entries[base], place, place[cut:], rules)
             if why:
                 is_folder = entries[base].is_dir(follow_symlinks=False)
                 return Skipped(shown_path(place), is_folder, why[0], str(why[1])), rules
@@ -140,10 +140,10 @@ def on_the_way(path: str, top: str, start: str, walking: Walking) -> tuple[Skipp
 
 def walk_below(folder: str, rules: Rules, on_skipped: OnSkipped) -> Iterator[Task]:
     """As walk, of a folder whose rules are known."""
-    yield from _folder(folder, _Wanted(rules.walking), on_skipped, rules)
+    yield from _folder(folder, _Selection(rules.walking), on_skipped, rules)
 
 
-class _Wanted:
+class _Selection:
     """Whether what a walk comes upon is wanted."""
 
     def __init__(self, walking: Walking) -> None:
@@ -191,11 +191,11 @@ class Within:
 
     def __init__(self, roots: Sequence[Path], walking: Walking) -> None:
         self._roots = {folder_key(shown_path(str(root))) for root in roots}
-        self._wanted = _Wanted(walking)
+        self._selection = _Selection(walking)
 
     def __call__(self, path: str) -> bool:
         return any(
-            path == root or self._wanted.asked_for(path[len(root) + 1 :])
+            path == root or self._selection.asked_for(path[len(root) + 1 :])
             for root in over(path, self._roots)
         )
 

@@ -80,11 +80,11 @@ def _serve(task: tuple[object, ...], reading: object, out: BinaryIO) -> None:
 def _tell_pages(out: BinaryIO) -> None:
     from qrank.ingest.extract.ocr import pages
 
-    def tell(page: int, count: int) -> None:
+    def send_page(page: int, count: int) -> None:
         _send(out, PAGE, (page, count))
         out.flush()
 
-    pages.told = tell
+    pages.on_page = send_page
 
 
 def _send(out: BinaryIO, kind: bytes, value: object) -> None:

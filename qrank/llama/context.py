@@ -153,7 +153,7 @@ class DecoderContext(_Context):
 
     def __init__(self, model: Model, threads: int, **settings: Any) -> None:
         super().__init__(model, threads, **settings)
-        self._held: dict[Prefix, int] = {}  # prefixes in the cache, and their sequence ids
+        self._cached: dict[Prefix, int] = {}  # prefixes in the cache, and their sequence ids
         self._call: object = None  # what the prefixes are held for
 
     def last_outputs(self, pack: Pack, read: Read, call: object) -> list[Output]:
@@ -163,17 +163,17 @@ class DecoderContext(_Context):
         A sequence holds at least one token. read(context, sequence id, row) copies an output out.
         """
         if self._call is not call:
-            self._held.clear()
+            self._cached.clear()
             self._call = call
         try:
-            new = self._hold(self._held, pack)
+            new = self._hold(self._cached, pack)
             memory = llama.llama_get_memory(self._handle)
             for i, (prefix, _) in enumerate(pack, MOST_PREFIXES):
                 if prefix:
-                    llama.llama_memory_seq_cp(memory, self._held[prefix], i, -1, -1)
+                    llama.llama_memory_seq_cp(memory, self._cached[prefix], i, -1, -1)
             outputs = self._pack_outputs(pack, read)
         except BaseException:
-            self._held.clear()  # then the cache is cleared, too
+            self._cached.clear()  # then the cache is cleared, too
             raise
         for i in range(MOST_PREFIXES, MOST_PREFIXES + len(pack)):
             llama.llama_memory_seq_rm(memory, i, -1, -1)

@@ -46,11 +46,11 @@ def of_windows(processors: int) -> int:
 
 def of_linux(allowed: Set[int], devices: Path = DEVICES) -> int:
     """From the processors that this process may use, and what the kernel says of them."""
-    files = {cpu: _said(devices / f"system/cpu/cpu{cpu}/cpu_capacity") for cpu in allowed}
+    files = {cpu: _content(devices / f"system/cpu/cpu{cpu}/cpu_capacity") for cpu in allowed}
     capacities = {cpu: int(text) for cpu, text in files.items() if text.isdecimal()}
-    of_intel = processors(_said(devices / "cpu_core/cpus"))
+    of_intel = processors(_content(devices / "cpu_core/cpus"))
     siblings = {
-        cpu: _said(devices / f"system/cpu/cpu{cpu}/topology/thread_siblings_list")
+        cpu: _content(devices / f"system/cpu/cpu{cpu}/topology/thread_siblings_list")
         for cpu in allowed
     }
     return count(fast(allowed, of_intel, capacities), siblings)
@@ -97,7 +97,7 @@ def processors(listed: str) -> set[int]:
     return result
 
 
-def _said(path: Path) -> str:
+def _content(path: Path) -> str:
     """The kernel's answer; nothing where there is none."""
     try:
         return path.read_text("ascii").strip()

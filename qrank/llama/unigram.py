@@ -44,7 +44,7 @@ class Unigram:
         self._longest = max(map(len, pieces))
         self._unknown, self._unknown_score = unknown, min(scores) - _UNKNOWN_PENALTY
         self._replaced = replaced
-        self._known: dict[str, list[int]] = {}
+        self._cache: dict[str, list[int]] = {}
 
     def tokens(self, text: str) -> list[int]:
         """The ids of a text, nothing before or after it."""
@@ -53,16 +53,16 @@ class Unigram:
         return list(chain.from_iterable(map(self._word, text.split())))
 
     def _word(self, word: str) -> list[int]:
-        tokens = self._known.get(word)
+        tokens = self._cache.get(word)
         if tokens is not None:
             return tokens
         marked = word if word.startswith(SPACE) else SPACE + word
         parts = _WORD.findall(marked) if SPACE in word else [marked]
         ids = list(chain.from_iterable(map(self._segmented, parts)))
         if len(word) <= _LONGEST_KNOWN:
-            if len(self._known) >= _MOST_KNOWN:
-                self._known.clear()
-            self._known[word] = ids
+            if len(self._cache) >= _MOST_KNOWN:
+                self._cache.clear()
+            self._cache[word] = ids
         return ids
 
     def _segmented(self, word: str) -> list[int]:

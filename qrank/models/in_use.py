@@ -15,7 +15,7 @@ MADE_WITH, BEST, NAMED = (
 )
 
 
-def said(
+def about(
     models: Registry, embed_name: str, rerank_name: str, held: Sequence[Mapping[str, Any]]
 ) -> dict[str, Any]:
     """What `qrank status --json` says of the models in use; held: those that made the index's

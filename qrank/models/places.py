@@ -19,7 +19,7 @@ HUB_CACHE = "Hugging Face cache"
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class LocalFile:
     """A model file, and whose store it is in."""
 
     path: Path
@@ -58,7 +58,7 @@ def split_source(source: str) -> tuple[str, str]:
     return f"{owner}/{name}", file
 
 
-def find(source: str, size: int | None = None, sha256: str | None = None) -> Found | None:
+def find(source: str, size: int | None = None, sha256: str | None = None) -> LocalFile | None:
     """The file that source names, wherever it lies. In other tools' stores one of another size is
     not it; what the user put into qrank's own folder is taken as it is."""
     for file in _candidates(source, sha256):
@@ -71,24 +71,24 @@ def find(source: str, size: int | None = None, sha256: str | None = None) -> Fou
     return None
 
 
-def _candidates(source: str, sha256: str | None) -> Iterator[Found]:
+def _candidates(source: str, sha256: str | None) -> Iterator[LocalFile]:
     repository, file = split_source(source)
     flat = file.rpartition("/")[2]
-    yield Found(models_folder() / flat, OWN)
+    yield LocalFile(models_folder() / flat, OWN)
     for snapshot in _listed(repository_folder(repository) / "snapshots"):
-        yield Found(snapshot / file, HUB_CACHE)
+        yield LocalFile(snapshot / file, HUB_CACHE)
     llama = Path(os.environ.get("LLAMA_CACHE") or _cache_home() / "llama.cpp").expanduser()
-    yield Found(llama / f"{repository.replace('/', '_')}_{flat}", "llama.cpp")
-    yield Found(llama / flat, "llama.cpp")
+    yield LocalFile(llama / f"{repository.replace('/', '_')}_{flat}", "llama.cpp")
+    yield LocalFile(llama / flat, "llama.cpp")
     for studio in (Path("~/.lmstudio/models"), Path("~/.cache/lm-studio/models")):
-        yield Found(studio.expanduser() / repository / file, "LM Studio")
+        yield LocalFile(studio.expanduser() / repository / file, "LM Studio")
     yield from _in_ollama(repository, flat, sha256)
 
 
-def _in_ollama(repository: str, file: str, sha256: str | None) -> Iterator[Found]:
+def _in_ollama(repository: str, file: str, sha256: str | None) -> Iterator[LocalFile]:
     store = Path(os.environ.get("OLLAMA_MODELS") or "~/.ollama/models").expanduser()
     if sha256:  # a blob is named by what it holds
-        yield Found(store / "blobs" / f"sha256-{sha256}", "Ollama")
+        yield LocalFile(store / "blobs" / f"sha256-{sha256}", "Ollama")
         return
     for tag in _listed(store / "manifests" / "hf.co" / repository):
         if tag.name.lower() not in file.lower():
@@ -99,7 +99,7 @@ def _in_ollama(repository: str, file: str, sha256: str | None) -> Iterator[Found
         except (OSError, ValueError, KeyError, TypeError):
             continue
         for digest in models:
-            yield Found(store / "blobs" / digest.replace(":", "-"), "Ollama")
+            yield LocalFile(store / "blobs" / digest.replace(":", "-"), "Ollama")
 
 
 def _listed(folder: Path) -> list[Path]:

@@ -12,7 +12,7 @@ from typing import Any
 
 from qrank.errors import InputError, ModelError
 from qrank.models import places
-from qrank.models.places import Found, models_folder
+from qrank.models.places import LocalFile, models_folder
 from qrank.settings import NO_SETTINGS, Settings
 from qrank.urls import is_url, parse_all
 
@@ -38,12 +38,12 @@ class File:
     bytes: int | None = None
     sha256: str | None = None
 
-    def find(self) -> Found | None:
+    def find(self) -> LocalFile | None:
         """The file on this machine, wherever it lies."""
         if self.source.startswith("hf:"):
             return places.find(self.source, self.bytes, self.sha256)
         path = Path(self.source).expanduser()
-        return Found(path, places.OWN) if path.is_file() else None
+        return LocalFile(path, places.OWN) if path.is_file() else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,11 +107,11 @@ class Entry:
             return self.files[0].bytes
         return self.package.bytes if self.package else None
 
-    def find(self) -> Found | None:
+    def find(self) -> LocalFile | None:
         """The best of its files that is on this machine: the first of its list."""
         if self.bundled or self.package or self.repository:
             path = _HERE / self.bundled if self.bundled else self.made
-            return Found(path, places.OWN) if path.is_file() else None
+            return LocalFile(path, places.OWN) if path.is_file() else None
         return next((place for file in self.files if (place := file.find())), None)
 
     @property

@@ -15,7 +15,7 @@ from qrank.urls import parse_all
 
 def remember(entry: Entry) -> None:
     """Note that the user named an entry's servers."""
-    before, new = _known(), _hosts(entry)
+    before, new = _known_hosts(), _hosts(entry)
     if new <= before:
         return
     files.write_text(_notes(), json.dumps(sorted(before | new)))
@@ -23,7 +23,7 @@ def remember(entry: Entry) -> None:
 
 def require(entry: Entry) -> None:
     """Raise InputError unless the user named all of an entry's servers before."""
-    strangers = _hosts(entry) - _known()
+    strangers = _hosts(entry) - _known_hosts()
     if strangers:
         raise InputError(
             f"the index would send texts to {', '.join(sorted(strangers))}, a server that you have "
@@ -36,7 +36,7 @@ def _hosts(entry: Entry) -> set[str]:
     return {url.origin for url in parse_all(entry.server)}
 
 
-def _known() -> set[str]:
+def _known_hosts() -> set[str]:
     try:
         return set(json.loads(_notes().read_text("utf-8")))
     except (OSError, ValueError, TypeError):

@@ -90,7 +90,7 @@ def parse(
             before = len(part["minus"] or "") + len(part["field"])
             value = quoted[1:-1] if quoted else part[0][before:]
             name = part["field"][:-1]
-            if condition := fields.said(name, value, negated=bool(part["minus"])):
+            if condition := fields.from_query(name, value, negated=bool(part["minus"])):
                 plain.append(query[at : part.start()])
                 at = part.end()
                 conditions.append(condition)

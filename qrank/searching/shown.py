@@ -115,9 +115,9 @@ class Folding:
     def _are_copies(self, first: Shape, other: Shape) -> bool:
         if first.equals(other):
             return True
-        return first.is_near(other) and self._asked(other) <= self._asked(first)
+        return first.is_near(other) and self._query_words(other) <= self._asked(first)
 
-    def _asked(self, shape: Shape) -> frozenset[str]:
+    def _query_words(self, shape: Shape) -> frozenset[str]:
         terms = (term for _, _, own in tokens(" ".join(shape.text.words)) for term in own)
         return self._terms.intersection(terms)
 

@@ -84,7 +84,7 @@ class Fields:
             tests += [*of_file, *fitting]
         return Condition(tuple(tests), negated=sign == "!=")
 
-    def said(self, name: str, value: str, *, negated: bool = False) -> Condition | None:
+    def from_query(self, name: str, value: str, *, negated: bool = False) -> Condition | None:
         """The condition for `name:value` in a query: the value as a whole, or words of a text; None
         when there can be no such value."""
         key = field_name(name)

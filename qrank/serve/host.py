@@ -142,11 +142,11 @@ class _Notices(logging.Handler):
 
     def __init__(self) -> None:
         super().__init__()
-        self.said: list[str] = []
+        self.messages: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
         if record.levelno >= logging.WARNING:
-            self.said.append(record.getMessage())
+            self.messages.append(record.getMessage())
 
 
 def run(spec: dict[str, Any], control: socket.socket, first: socket.socket) -> None:
@@ -165,7 +165,7 @@ def run(spec: dict[str, Any], control: socket.socket, first: socket.socket) -> N
     except Exception as error:
         wire.send(first, {"error": described(error)})
         return
-    host = Host(model, notices.said)
+    host = Host(model, notices.messages)
     _start(host, first, control)
     while True:
         try:

@@ -23,7 +23,7 @@ class _Job(Generic[A, O]):
     """The questions of one client. is_wanted: whether it still waits for them. is_behind: it gets
     no turn until it has read some answers."""
 
-    asked: deque[A]
+    questions: deque[A]
     is_wanted: Callable[[], bool]
     answers: queue.SimpleQueue[list[O] | Exception] = field(default_factory=queue.SimpleQueue)
     is_behind: bool = False
@@ -99,23 +99,25 @@ class Jobs(Generic[A, O]):
         with self._changed:
             while self._waiting:
                 job = self._waiting.popleft()
-                if job.asked and not job.is_wanted():
-                    job.asked.clear()
+                if job.questions and not job.is_wanted():
+                    job.questions.clear()
                     job.answers.put([])
-                if not job.asked:
+                if not job.questions:
                     continue
                 if job.answers.qsize() >= MOST_UNREAD:
                     job.is_behind = True
                     continue
                 self._waiting.append(job)
-                questions = [job.asked.popleft() for _ in range(min(AT_ONCE, len(job.asked)))]
+                questions = [
+                    job.questions.popleft() for _ in range(min(AT_ONCE, len(job.questions)))
+                ]
                 taken.extend([job] * len(questions))
                 return questions
             return []
 
     def _drop(self, job: _Job[A, O]) -> None:
         with self._changed:
-            job.asked.clear()
+            job.questions.clear()
 
     @staticmethod
     def _hand_out(pack: list[O], taken: deque[_Job[A, O]]) -> None:

@@ -23,7 +23,7 @@ T = TypeVar("T", bound=Closing)
 
 
 @dataclass
-class _Kept:
+class _Entry:
     """Something that is open once it has a value. Without users it is closed when it is stale, or
     idle for long."""
 
@@ -46,7 +46,7 @@ class Pool(Closing):
     def __init__(self, settings: Settings = NO_SETTINGS, *, idle: float = IDLE) -> None:
         self._settings, self._idle = settings, idle
         self._lock = threading.Lock()
-        self._kept: dict[tuple[Any, ...], _Kept] = {}
+        self._entries: dict[tuple[Any, ...], _Entry] = {}
         self._closed = threading.Event()
         self._sweeper: threading.Thread | None = None
 
@@ -100,13 +100,13 @@ class Pool(Closing):
     def indexes(self) -> list[str]:
         """The index files that are open."""
         with self._lock:
-            return sorted({key[1] for key in self._kept if key[0] == "index"})
+            return sorted({key[1] for key in self._entries if key[0] == "index"})
 
     def close(self) -> None:
         """Close everything, what is in use as soon as it is not."""
         self._closed.set()
         with self._lock:
-            for entry in self._kept.values():
+            for entry in self._entries.values():
                 entry.stale = True
             self._close_unused()
 
@@ -117,12 +117,12 @@ class Pool(Closing):
         """What is kept under key, made when nothing is. What is kept under a key that begins with
         `replaces` is out of date."""
         with self._lock:
-            entry = self._kept.get(key)
+            entry = self._entries.get(key)
             if entry is None:
-                for other, outdated in self._kept.items():
+                for other, outdated in self._entries.items():
                     outdated.stale |= bool(replaces) and other[: len(replaces)] == replaces
                 self._close_unused()
-                entry = self._kept[key] = _Kept()
+                entry = self._entries[key] = _Entry()
                 self._start_sweeping()
             entry.users += 1
         try:
@@ -138,10 +138,10 @@ class Pool(Closing):
                 self._close_unused()
 
     def _close_unused(self) -> None:
-        for key, entry in list(self._kept.items()):
+        for key, entry in list(self._entries.items()):
             idle = self._idle and time.monotonic() - entry.used >= self._idle
             if not entry.users and (entry.stale or idle or entry.value is None):
-                del self._kept[key]
+                del self._entries[key]
                 if entry.value is not None:
                     entry.value.close()
 

@@ -208,14 +208,14 @@ class _RemoteEmbedder(_Remote[loading.Embedder]):
         self, texts: Sequence[str], is_query: bool, instruction: str | None, dims: int | None
     ) -> Embedded:
         try:
-            return self._asked(texts, is_query, instruction, dims)
+            return self._request(texts, is_query, instruction, dims)
         except EndedError as error:
             model = self._load_here(error)
             if is_query:
                 return model.queries(texts, instruction, dims)
             return model.documents(texts, dims)
 
-    def _asked(
+    def _request(
         self, texts: Sequence[str], is_query: bool, instruction: str | None, dims: int | None
     ) -> Embedded:
         import numpy as np
@@ -245,13 +245,13 @@ class _RemoteReranker(_Remote[loading.Reranker]):
         """Yield P(relevant) of texts in order, a list a batch, as each batch is done."""
         done = 0
         try:
-            for batch in self._asked(query, texts, instruction):
+            for batch in self._request(query, texts, instruction):
                 done += len(batch)
                 yield batch
         except EndedError as error:
             yield from self._load_here(error).scores(query, texts[done:], instruction)
 
-    def _asked(
+    def _request(
         self, query: str, texts: Sequence[str], instruction: str | None
     ) -> Iterator[list[float]]:
         with self._connected() as (connection, _):

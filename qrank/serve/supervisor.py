@@ -47,7 +47,7 @@ class _Child:
     pid: int
     notes: int  # where it tells what it is at
     busy: bool = False
-    told: bytes = b""
+    unread: bytes = b""
 
 
 @dataclass
@@ -236,7 +236,7 @@ class Supervisor:
             os.close(child.notes)
             del self._children[child.notes]
             return
-        *lines, child.told = (child.told + data).split(b"\n")
+        *lines, child.unread = (child.unread + data).split(b"\n")
         for line in lines:
             self._used = time.monotonic()
             if line == b"b":

@@ -14,7 +14,7 @@ from typing import Any
 from qrank.errors import InputError, ModelError, QrankError
 from qrank.llama import gguf
 from qrank.models import places
-from qrank.models.places import Found
+from qrank.models.places import LocalFile
 from qrank.models.registry import AUTO, Entry, File, ModelChoice, Registry, Role
 from qrank.progress import Progress
 from qrank.urls import IndexPlace
@@ -27,7 +27,7 @@ ROLE_KINDS = {
 }
 
 
-def known(models: Registry, role: Role | None = None) -> list[dict[str, Any]]:
+def all_models(models: Registry, role: Role | None = None) -> list[dict[str, Any]]:
     """All models of the registry, as `qrank models list --json` says them."""
     from qrank.store.cache import Cache
 
@@ -93,7 +93,7 @@ def entries_of(models: Registry, name: str, role: Role | None = None) -> list[En
 
 
 def show(entry: Entry) -> dict[str, Any]:
-    """All that is known of a model: the registry's fields, and what its file says of itself."""
+    """What a model is: the registry's fields, and what its file says of itself."""
     about = _listed(entry, {}) | {
         field: getattr(entry, field)
         for field in ("dims", "context", "pooling", "query", "document", "fusion_weight")
@@ -172,12 +172,12 @@ def _downloading(progress: Progress, source: str, size: int) -> Callable[[int], 
     progress.stage(f"downloading {_size(size)} of {source}", size)
     at = 0
 
-    def tell(there: int) -> None:
+    def report_bytes(there: int) -> None:
         nonlocal at
         progress.advance(there - at)
         at = there
 
-    return tell
+    return report_bytes
 
 
 def _size(count: int) -> str:
@@ -263,7 +263,7 @@ def remove(entry: Entry) -> Path:
     return place.path
 
 
-def _ours(place: Found) -> bool:
+def _ours(place: LocalFile) -> bool:
     """Whether the file lies in a folder of models, and not somewhere the user keeps it."""
     own = places.models_folder()
     return place.owner == places.HUB_CACHE or own in place.path.parents

@@ -112,7 +112,7 @@ def index(
             render.not_updated(report, index_file.collections())
         return report
 
-    def say(report: IndexReport) -> None:
+    def print_report(report: IndexReport) -> None:
         if as_json:
             json_output.document(json_form.index_report(report))
         else:
@@ -126,7 +126,7 @@ def index(
             else iter(())
         )
         report = run()
-        say(report)
+        print_report(report)
         if report.replaced:
             render.warning(f"{report.model} replaced {', '.join(report.replaced)}")
         if report.embedded and report.added and not (report.unchanged or report.updated):
@@ -137,6 +137,6 @@ def index(
             for _ in changes:
                 report = run()
                 if report.changed:
-                    say(report)
-    if not report.held and (report.failed or report.skipped):
+                    print_report(report)
+    if not report.file_count and (report.failed or report.skipped):
         raise typer.Exit(2)

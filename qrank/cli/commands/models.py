@@ -65,7 +65,7 @@ def list_models(role: RoleOption = None, as_json: Json = False) -> None:
     from qrank.cli.output import json_output, render_models
     from qrank.upkeep import inventory
 
-    models = inventory.known(current().models, role)
+    models = inventory.all_models(current().models, role)
     if as_json:
         json_output.document(models)
     else:

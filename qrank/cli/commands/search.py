@@ -285,7 +285,7 @@ def search(
                 render.warning(notice)
             any_found = _run_all(queries, form, resume, output.fields, run)
         else:
-            text = "" if lists else _asked(query, more)
+            text = "" if lists else _query(query, more)
             typed = text if isinstance(text, str) else "\n".join(text)
             if deadline is None:
                 answer = run(text)
@@ -392,7 +392,7 @@ def _limit(output: forms.Output, mode: Mode, candidates: int) -> int:
     return current().settings.count("limit", None, LIMIT)
 
 
-def _asked(query: str | None, more: list[str] | None) -> str | list[str]:
+def _query(query: str | None, more: list[str] | None) -> str | list[str]:
     if query is not None and more:
         raise InputError("give one QUERY, or several with -e, not both")
     if more:

@@ -86,12 +86,12 @@ def serve(
     if state["running"]:
         if (http or open_page) and not state["http"]:
             raise InputError("it runs without HTTP", hint="end it first: qrank serve stop")
-        _say(f"already running, process {state['pid']}")
+        _notice(f"already running, process {state['pid']}")
     else:
         state = start.start([*_options(idle, model_idle), *_http_options(http, open_page)])
-        _say(f"running in the background, process {state['pid']}; it logs to {start.log_file()}")
+        _notice(f"running in the background, process {state['pid']}; it logs to {start.log_file()}")
     if state["http"]:
-        _say(f"HTTP on {state['http']}, with the token in {state['token_file']}")
+        _notice(f"HTTP on {state['http']}, with the token in {state['token_file']}")
     if open_page:
         _open(state["http"], state["token_file"])
 
@@ -153,7 +153,7 @@ def _in_foreground(idle: float | None, model_idle: float | None, http: str | Non
             model_idle=seconds("serve_model_idle", model_idle),
             services=services,
         )
-        _say(f"listening on {listening.path}")
+        _notice(f"listening on {listening.path}")
         supervisor.serve()
 
 
@@ -164,7 +164,7 @@ def _http_service(address: str) -> Service:
 
     db = current().settings.index_path(current().db).absolute()
     made = service.prepare(address, load_settings, db)
-    _say(f"HTTP on {made.about['http']}, with the token in {made.about['token_file']}")
+    _notice(f"HTTP on {made.about['http']}, with the token in {made.about['token_file']}")
     return Service("HTTP", made.run, made.about, made.listening)
 
 
@@ -215,7 +215,7 @@ def stop() -> None:
     from qrank.serve import start
 
     if not start.stop():
-        _say("none was running")
+        _notice("none was running")
         raise typer.Exit(1)
 
 
@@ -233,7 +233,7 @@ def unit(
     print(made(chosen, program, _options(idle, model_idle)), end="")
 
 
-def _say(message: str) -> None:
+def _notice(message: str) -> None:
     from qrank.cli.output import render
 
     render.warning(message)

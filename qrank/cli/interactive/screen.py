@@ -31,7 +31,7 @@ from qrank.results import Answer, Result
 STAGES = {"words": "words", "meaning": "words and meaning", "reranked": "reranked"}
 
 
-class Found(Message):
+class NewResults(Message):
     """The searching thread has an answer, or an error."""
 
     def __init__(self, answer: Answer | Exception, stage: str, note: str) -> None:
@@ -81,7 +81,7 @@ class Screen(App[None]):
         self._read: Result | None = None  # whose chunk is shown
         self._terms: list[str] = []
         self._searcher = Searcher(
-            index, collections, path, lambda *parts: self.post_message(Found(*parts))
+            index, collections, path, lambda *parts: self.post_message(NewResults(*parts))
         )
 
     def compose(self) -> ComposeResult:
@@ -112,14 +112,14 @@ class Screen(App[None]):
             self._searcher.ask(event.value)
         else:
             self._show([], [])
-            self._say("")
+            self._notice("")
 
-    def on_found(self, message: Found) -> None:
+    def on_new_results(self, message: NewResults) -> None:
         """Show an answer, unless the query has been emptied meanwhile."""
         answer = message.answer
         if isinstance(answer, QrankError):
             self._show([], [])
-            self._say(str(answer))
+            self._notice(str(answer))
         elif isinstance(answer, Exception):
             raise answer
         elif self.query_one(Input).value.strip():
@@ -129,7 +129,7 @@ class Screen(App[None]):
                 ms = f"{answer.timings_ms['total']:.0f} ms"
                 text = f"{len(answer.results)} results · {STAGES[message.stage]} · {ms}"
                 text += f" · {message.note}" if message.note else ""
-            self._say(text)
+            self._notice(text)
 
     def search(self) -> None:
         """Run until the user quits. What goes wrong is raised, not drawn as a traceback."""
@@ -140,7 +140,7 @@ class Screen(App[None]):
     def _fatal_error(self) -> None:
         self._close_messages_no_wait()
 
-    def _say(self, text: str) -> None:
+    def _notice(self, text: str) -> None:
         self.query_one("#status", Static).update(escape_line(text), layout=False)  # always a line
 
     def _show(self, results: list[Result], terms: list[str]) -> None:
@@ -208,7 +208,7 @@ class Screen(App[None]):
             with self.suspend():
                 editor.edit(place, self._cli_run)
         except QrankError as error:
-            self._say(str(error))
+            self._notice(str(error))
 
 
 def _entry(result: Result, working_folder: str | None) -> Content:

@@ -91,7 +91,7 @@ class _Watch:
     """A qrank.progress.Progress that ends a search nobody waits for any more."""
 
     def __init__(self, is_wanted: Callable[[], bool]) -> None:
-        self._wanted = is_wanted
+        self._is_wanted = is_wanted
 
     def stage(self, name: str, total: int | None) -> None:
         """Before a stage."""
@@ -99,5 +99,5 @@ class _Watch:
 
     def advance(self, amount: int = 1) -> None:
         """After a step of it."""
-        if not self._wanted():
+        if not self._is_wanted():
             raise _SupersededError

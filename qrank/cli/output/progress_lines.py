@@ -25,7 +25,7 @@ class Lines(Counting):
         clock: seconds that pass."""
         super().__init__()
         self._say, self._times, self._clock = say, times, clock
-        self._began = self._said = clock()
+        self._began = self._printed_at = clock()
 
     def stage(self, name: str, total: int | None) -> None:
         """A stage begins, and the one before ends."""
@@ -49,8 +49,8 @@ class Lines(Counting):
 
     def _say_at_times(self) -> None:
         now = self._clock()
-        if now - self._said >= EVERY:
-            self._said = now
+        if now - self._printed_at >= EVERY:
+            self._printed_at = now
             self._say(f"{escape_line(self.name)}: {self.steps}".rstrip(": "))
 
     def _end(self) -> None:

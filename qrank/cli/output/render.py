@@ -100,7 +100,7 @@ def errors(report: IndexReport) -> None:
     those of the last run are counted, unless there is nothing else to say. --verbose: all by
     name."""
     verbose = current().verbose
-    all_of_them = verbose or not report.held
+    all_of_them = verbose or not report.file_count
     news = [e for e in report.errors if all_of_them or e.named or not e.known]
     secrets = [error for error in news if error.secret]
     news = [error for error in news if not error.secret]

@@ -332,10 +332,10 @@ def _parts(message: EmailMessage) -> Iterator[EmailMessage]:
         if part.get_content_maintype() == "text" or (part is not message and _headers(part)):
             yield part
         if part.is_multipart():
-            pending += reversed(_wanted(part))
+            pending += reversed(_text_parts(part))
 
 
-def _wanted(part: EmailMessage) -> list[EmailMessage]:
+def _text_parts(part: EmailMessage) -> list[EmailMessage]:
     """What to read within a part: of alternatives the first with plain text, else the last. Plain
     text that does not say what the last does gives way to it, or both are read when it is long."""
     inner = [each for each in part.get_payload() if isinstance(each, EmailMessage)]

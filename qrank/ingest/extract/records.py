@@ -99,7 +99,7 @@ def extract_csv(file: BinaryIO, fields: tuple[str, ...] = ()) -> Iterator[Docume
         yield from _with_size(_rows(lines, fields), file)
 
 
-def _kept(lines: Iterable[str], recent: deque[str]) -> Iterator[str]:
+def _remembering(lines: Iterable[str], recent: deque[str]) -> Iterator[str]:
     for line in lines:
         line = line.replace("\0", "")
         recent.append(line)
@@ -127,7 +127,7 @@ def _ends_early(row: Sequence[str], delimiter: str, cells: int, usual: int) -> b
 
 def _rows(source: Iterable[str], fields: tuple[str, ...]) -> Iterator[Document]:
     recent: deque[str] = deque(maxlen=MAX_ROW)
-    lines = _kept(source, recent)
+    lines = _remembering(source, recent)
     head = list(islice(lines, 50))
     skipped = 0
     if head and (match := _SEPARATOR.fullmatch(head[0])):  # a line that Excel understands

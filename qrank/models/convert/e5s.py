@@ -160,7 +160,7 @@ def _tensors(reader: _Reader, out: gguf.GGUFWriter, shape: dict[str, int]) -> No
         name = reader.taken(length).decode("ascii")
         result[name] = _Tensor(*reader.read("BIQQ"))
     chosen = []
-    for name, (target, dimensions) in _wanted(shape).items():
+    for name, (target, dimensions) in _shapes(shape).items():
         tensor = result.pop(name, None)
         if tensor is None:
             raise ValueError(f"it has no tensor {name}")
@@ -190,7 +190,7 @@ def _tensors(reader: _Reader, out: gguf.GGUFWriter, shape: dict[str, int]) -> No
         out.write_tensor_data(data)
 
 
-def _wanted(shape: dict[str, int]) -> dict[str, tuple[str, tuple[int, ...]]]:
+def _shapes(shape: dict[str, int]) -> dict[str, tuple[str, tuple[int, ...]]]:
     """Name -> (GGUF name, dimensions, the longest stride first)."""
     width, ffn = shape["width"], shape["ffn"]
     rows = {"emb.word": "vocabulary", "emb.pos": "positions", "emb.type": "token types"}

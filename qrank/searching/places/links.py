@@ -127,7 +127,7 @@ class Graph:
             for start in (path, target) if target.startswith("/") else (path,):
                 for end in _ENDS:
                     if self._is_held(start + end):
-                        return self._held(start + end)
+                        return self._indexed_path(start + end)
                 if os.path.isfile(disk_path(start)):  # noqa: PTH113
                     return start
         linked = self._ending(target)
@@ -152,9 +152,9 @@ class Graph:
         ]
 
     def _is_held(self, path: str) -> bool:
-        return self._held(path) is not None
+        return self._indexed_path(path) is not None
 
-    def _held(self, path: str) -> str | None:
+    def _indexed_path(self, path: str) -> str | None:
         same = _folded(path)
         named = self._named(name_key(PurePosixPath(path).name))
         exact = [each for each in named if each == path]

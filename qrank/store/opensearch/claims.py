@@ -17,14 +17,14 @@ class Claims:
     """All unique texts, when this run has the lease, else none."""
 
     def __init__(self, lease: Lease) -> None:
-        self._lease, self.held = lease, False
+        self._lease, self.is_held = lease, False
 
     def take(self, text_ids: Sequence[int]) -> list[int]:
         """Claim unique texts; returns those that no other run has claimed."""
-        if not self.held:
+        if not self.is_held:
             try:
                 self._lease.take()
-                self.held = True
+                self.is_held = True
             except HeldError:
                 time.sleep(LOOK_SECONDS)
                 return []
@@ -43,5 +43,5 @@ def open_claims(engine: Engine) -> Iterator[Claims]:
     try:
         yield claims
     finally:
-        if claims.held:
+        if claims.is_held:
             lease.release()

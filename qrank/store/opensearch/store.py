@@ -55,7 +55,7 @@ class OpenSearchStore(Documents):
         super().__init__(place, write=write)
         self._seen: dict[int, StoredChunk] = {}
         self._versions: dict[int, tuple[str, bool]] = {}  # of chunks: version, whether it is alone
-        self._found: dict[tuple[int, Filter], list[int]] = {}  # all chunks of unique texts
+        self._chunks_by_text: dict[tuple[int, Filter], list[int]] = {}  # all chunks of unique texts
         self._seen_at = 0.0
 
     # Candidates
@@ -130,7 +130,7 @@ class OpenSearchStore(Documents):
         ranked = sorted(cosines.items(), key=lambda item: (-item[1], item[0]))
         if len(ranked) > limit or len(hits) < size:  # all chunks of the first so many are there
             by_text = {(text_id, filter): chunks[text_id] for text_id, _ in ranked[:limit]}
-            self._found |= by_text
+            self._chunks_by_text |= by_text
         return ranked[:limit]
 
     def cosines(
@@ -204,7 +204,7 @@ class OpenSearchStore(Documents):
     def _forget(self) -> None:
         self._seen.clear()
         self._versions.clear()
-        self._found.clear()
+        self._chunks_by_text.clear()
 
     def _keep(self, hits: Sequence[Hit]) -> list[StoredChunk]:
         """Chunks from hits; a search fetches what it has just found."""
@@ -258,7 +258,7 @@ class OpenSearchStore(Documents):
     def chunks_of_texts(self, text_ids: Iterable[int], filter: Filter) -> dict[int, StoredChunk]:
         """The chunks that hold one of unique texts and pass the filter, by chunk id."""
         numbers = list(text_ids)
-        cached = [self._found.get((text_id, filter)) for text_id in numbers]
+        cached = [self._chunks_by_text.get((text_id, filter)) for text_id in numbers]
         ids = [i for each in cached if each for i in each]
         if all(each is not None for each in cached) and all(i in self._seen for i in ids):
             return {i: self._seen[i] for i in ids}
@@ -284,7 +284,7 @@ class OpenSearchStore(Documents):
     def text_ids(self, hashes: Sequence[bytes]) -> dict[bytes, int]:
         """The unique texts that have one of these hashes."""
         numbers = {entries.number(value): value for value in hashes}
-        stored = self._writer.known(numbers) if self._writer.active else set()
+        stored = self._writer.stored_texts(numbers) if self._writer.active else set()
         others = [number for number in numbers if number not in stored]
         for at in range(0, len(others), PAGE):
             query = self._kind("chunk", {"terms": {"passage": others[at : at + PAGE]}})

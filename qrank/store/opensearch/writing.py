@@ -258,7 +258,7 @@ class Writer:
         path = f"{self._path}/_update_by_query"
         self._engine.ask("POST", path, body, options={"conflicts": "proceed", "refresh": True})
 
-    def known(self, text_ids: Iterable[int]) -> set[int]:
+    def stored_texts(self, text_ids: Iterable[int]) -> set[int]:
         """Those of unique texts that this transaction has written."""
         return {text_id for text_id in text_ids if text_id in self._passages}
 

@@ -71,9 +71,9 @@ class RoffText:
         >>> RoffText().plain(r"\\fB\\-\\-all\\fR caf\\('e \\(lqtea\\(rq")
         '--all café “tea”'
         """
-        return _ESCAPE.sub(self._meant, line) if "\\" in line else line
+        return _ESCAPE.sub(self._replacement, line) if "\\" in line else line
 
-    def _meant(self, match: re.Match[str]) -> str:
+    def _replacement(self, match: re.Match[str]) -> str:
         if match["string"]:
             name = (match[2] or match[3] or match[4] or "").strip()
             value = self._strings.get(name, "")

@@ -58,7 +58,7 @@ def checked(language: str) -> str:
                     hint="install the program tesseract with that language",
                 )
         return language
-    installed = {line.strip() for line in _told(program, "--list-langs")}
+    installed = {line.strip() for line in _output_lines(program, "--list-langs")}
     for name in language.split("+"):
         if name not in installed:
             languages = sorted(
@@ -158,10 +158,10 @@ def _models_version() -> str:
 
 @cache
 def _version(program: str) -> str:
-    return _told(program, "--version")[0].strip()
+    return _output_lines(program, "--version")[0].strip()
 
 
-def _told(program: str, option: str) -> list[str]:
+def _output_lines(program: str, option: str) -> list[str]:
     """The lines that tesseract prints about itself, on stdout or stderr."""
     run = subprocess.run(
         [program, option],

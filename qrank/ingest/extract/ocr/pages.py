@@ -9,4 +9,4 @@ def _nobody(page: int, count: int) -> None:
     pass
 
 
-told: Callable[[int, int], None] = _nobody  # page, counted from 1, of how many
+on_page: Callable[[int, int], None] = _nobody  # page, counted from 1, of how many

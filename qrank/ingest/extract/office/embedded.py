@@ -13,7 +13,7 @@ from qrank.errors import ExtractError
 from qrank.ingest.extract import documents
 from qrank.ingest.extract.building import Builder, Missed
 from qrank.ingest.extract.members import Members
-from qrank.ingest.extract.office.older.compound import MAGIC, Compound, held, objects
+from qrank.ingest.extract.office.older.compound import MAGIC, Compound, embedded_file, objects
 from qrank.ingest.problems import STOPS, problem_of
 from qrank.results import Document
 from qrank.settings import Reading
@@ -46,7 +46,7 @@ def members(holder: Holder, reading: Reading) -> Iterator[Document]:
             files.members.say(str(error))
             continue
         if data.startswith(MAGIC):
-            yield from files.inside(held(data), posixpath.splitext(name)[0])
+            yield from files.inside(embedded_file(data), posixpath.splitext(name)[0])
         else:
             yield from files.members.read(name, io.BytesIO(data))
     yield from files.closing(holder.missed.note())

@@ -134,7 +134,7 @@ class _Reader:
         # What follows the block that is being read: something to do, and the folder it is of.
         self._aside: deque[tuple[str, int, Callable[[], None]]] = deque()
         self._unread = set() if zipped is None else set(zipped.namelist())
-        self._said: set[str] = set()  # in headers and footers
+        self._once_texts: set[str] = set()  # in headers and footers
 
     def data(self, name: str) -> bytes:
         """A file that lies in this one. Raises ExtractError."""
@@ -170,11 +170,11 @@ class _Reader:
     def _once(self, element: _Element) -> None:
         """Add a header or the like, unless the same was added; no numbers of pages."""
         text = one_line("".join(map(str, element.itertext())))
-        if text not in self._said and attribute(element, "class") not in (
+        if text not in self._once_texts and attribute(element, "class") not in (
             "page-number",
             "date-time",
         ):
-            self._said.add(text)
+            self._once_texts.add(text)
             self._blocks(element, aside=True)
 
     def _flush(self) -> None:
@@ -220,7 +220,7 @@ class _Reader:
             elif name == "object-ole":
                 self._embed(posixpath.normpath(attribute(element, "href")))
             else:
-                self._say(element)
+                self._add_text(element)
                 pending += reversed(element)
                 continue
             if not aside:
@@ -345,7 +345,7 @@ class _Reader:
             elif name not in _SKIPPED:
                 self._later(lambda e=each: self._blocks([e], aside=True))  # type: ignore[misc]
 
-    def _say(self, element: _Element) -> None:
+    def _add_text(self, element: _Element) -> None:
         """What the controls of a form are called and hold."""
         if str(element.tag).startswith(_FORM) and local(element) not in _PASSWORDS:
             texts = {attribute(element, name): None for name in _FORM_TEXTS}

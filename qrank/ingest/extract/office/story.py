@@ -60,7 +60,7 @@ class Story:
         self._read: set[str] = set()  # the charts, diagrams and files that were read
         # What follows the block that is being read: something to do, and the part it is of.
         self._aside: deque[tuple[str, Callable[[], None]]] = deque()
-        self._said: set[str] = set()  # the alternative texts of this block
+        self._alternatives: set[str] = set()  # the alternative texts of this block
 
     def read(self, root: _Element, part: str) -> None:
         """Add all that is in a part."""
@@ -89,7 +89,7 @@ class Story:
                 pending += reversed(self.within(element))
             if self._aside and not aside:
                 self.flush()
-        self._said.clear()
+        self._alternatives.clear()
 
     def flush(self) -> None:
         """Add what was set aside."""
@@ -98,7 +98,7 @@ class Story:
             self.part, action = self._aside.popleft()
             action()
         self.part = own
-        self._said.clear()
+        self._alternatives.clear()
 
     def paragraph(self, element: _Element, *, aside: bool = False) -> None:
         """Add a paragraph."""
@@ -183,15 +183,15 @@ class Story:
         that is all it holds."""
         name = local(element)
         if name in _ALTERNATIVE_TEXTS:
-            self._say(element.get("title", ""), element.get("descr", ""))
+            self._alternative(element.get("title", ""), element.get("descr", ""))
         elif name == "tblPr":
             for key in ("tblCaption", "tblDescription"):
-                self._say(attribute(child(element, key), "val"))
+                self._alternative(attribute(child(element, key), "val"))
             return True
         elif name == "textpath":
-            self._say(element.get("string", ""))
+            self._alternative(element.get("string", ""))
         elif name in _VML_SHAPES:
-            self._say(element.get("alt", ""))
+            self._alternative(element.get("alt", ""))
         elif name == "chart":
             self._chart(relation_id(element))
             return True
@@ -214,10 +214,10 @@ class Story:
             self._relations[self.part] = self.package.related(self.part)
         return self._relations[self.part].get(identity, Relation("", ""))
 
-    def _say(self, *texts: str) -> None:
+    def _alternative(self, *texts: str) -> None:
         for text in texts:
-            if text.strip() and text not in self._said:
-                self._said.add(text)
+            if text.strip() and text not in self._alternatives:
+                self._alternatives.add(text)
                 self.aside(lambda text=text: self.builder.paragraph(text))  # type: ignore[misc]
 
     def _chart(self, identity: str) -> None:

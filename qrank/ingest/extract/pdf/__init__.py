@@ -84,7 +84,7 @@ class _Reader:
         self._members = Members(reading)
         self._unread = _Unread(hint="" if reading.ocr else " (--ocr reads them)")
         self._files: list[tuple[str, bytes]] = []  # of annotations
-        self._found = False
+        self._has_text = False
         self._failed: list[tuple[int, str]] = []  # pages with what went wrong with OCR
         with suppress(pypdfium2.PdfiumError):  # else what the fields say by themselves is read
             pdf.init_forms()
@@ -102,7 +102,7 @@ class _Reader:
             builder.headings("Form")
             for text in xfa.texts(self._pdf):
                 builder.paragraph(text)
-                self._found = True
+                self._has_text = True
         if self._by_ocr:
             self._fields[ocr.PAGES] = self._by_ocr
         builder.note = self._note()
@@ -111,7 +111,7 @@ class _Reader:
         for name, data in dict.fromkeys(attached):
             yield from self._members.read(name, io.BytesIO(data))
         yield from self._members.closing(self._note())
-        if not self._found and not self._members.read_any:
+        if not self._has_text and not self._members.read_any:
             raise NoTextError(self._unread.reason())
 
     def _note(self) -> str:
@@ -131,7 +131,7 @@ class _Reader:
         )
         picture = b"P5 %d %d 255\n" % (bitmap.width, bitmap.height) + b"".join(lines)
         bitmap.close()
-        pages.told(number, len(self._pdf))
+        pages.on_page(number, len(self._pdf))
         try:
             text = ocr.read(picture, self._reading, dpi=round(scale * 72))
         except ExtractError as error:
@@ -166,7 +166,7 @@ class _Reader:
         builder.headings(*trail)
         for paragraph in (body, "\n".join(over.fields), *over.notes):
             builder.paragraph(paragraph)
-            self._found = self._found or bool(paragraph.strip())
+            self._has_text = self._has_text or bool(paragraph.strip())
 
 
 def _is_scan(page: PdfPage, letters: int) -> bool:

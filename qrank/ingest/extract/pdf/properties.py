@@ -30,7 +30,7 @@ _XML_LANG = "{http://www.w3.org/XML/1998/namespace}lang"
 def read(pdf: PdfDocument, file: BinaryIO) -> tuple[str, dict[str, object]]:
     """(title, fields). file: the PDF's bytes; where it is afterwards means nothing."""
     title, author, subject, keywords = (
-        _said(str(pdf.get_metadata_value(name)))
+        _cleaned(str(pdf.get_metadata_value(name)))
         for name in ("Title", "Author", "Subject", "Keywords")
     )
     fields = properties(author, subject, keywords)
@@ -47,7 +47,7 @@ def read(pdf: PdfDocument, file: BinaryIO) -> tuple[str, dict[str, object]]:
     return title or "".join(titles[:1]), more | fields
 
 
-def _said(value: str) -> str:
+def _cleaned(value: str) -> str:
     return "" if value.strip("() ").lower() in _NOTHING else value
 
 

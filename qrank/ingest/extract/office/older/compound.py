@@ -131,7 +131,7 @@ class Compound:
                 self._streams[folder + name] = (start, size)
 
 
-def held(data: bytes) -> tuple[str, str, bytes] | None:
+def embedded_file(data: bytes) -> tuple[str, str, bytes] | None:
     """(name, suffix, content) of the file that an embedded object is or holds, as far as the object
     says its name or its suffix; None for other objects."""
     try:
