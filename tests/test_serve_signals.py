@@ -253,8 +253,7 @@ def test_a_stopped_command_ends_with_its_client(
     job.wait_for(STOPPED)
     [client] = [int(pid) for pid in children(job.shell.pid)]
     os.kill(client, number)
-    if number == signal.SIGTERM:
-        job.type(b"\n")  # fg
+    job.type(b"\n")  # fg
     job.wait_for(b"ended with %d\r\n" % (143 if number == signal.SIGTERM else -number))
     wait_until(lambda: status(environment)["models"][0]["clients"] == 0)
 
