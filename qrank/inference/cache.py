@@ -29,9 +29,9 @@ def query_vector(
 ) -> NDArray[np.float32]:
     """The unit vector of a query, of shape (dims,); the model is used only when it
     is not cached."""
-    known = known_vector(cache, model_hash, query, dims)
-    if known is not None:
-        return known
+    cached = known_vector(cache, model_hash, query, dims)
+    if cached is not None:
+        return cached
     with use() as embedder:
         vector: NDArray[np.float32] = embedder.queries([query]).vectors[0]
     if cache:

@@ -198,7 +198,7 @@ class DecoderContext(_Context):
             if needed > self._cells:
                 # A query alone takes a quarter of the cache that a full pack does, which is 117 MB
                 # with the 28 layers of Qwen3-0.6B.
-                alone = len(pack) == 1 and not wanted and not self._cells
+                alone = len(pack) == 1 and not prefixes and not self._cells
                 cells = _rounded(needed if alone else max(needed, 2 * self.pack_tokens))
                 self._reserve(cells, min(cells, self.pack_tokens), _SEQUENCES)
             llama.llama_memory_clear(llama.llama_get_memory(self._handle), False)

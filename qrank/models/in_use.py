@@ -16,11 +16,11 @@ MADE_WITH, BEST, NAMED = (
 
 
 def about(
-    models: Registry, embed_name: str, rerank_name: str, held: Sequence[Mapping[str, Any]]
+    models: Registry, embed_name: str, rerank_name: str, status: Sequence[Mapping[str, Any]]
 ) -> dict[str, Any]:
-    """What `qrank status --json` says of the models in use; held: those that made the index's
+    """What `qrank status --json` says of the models in use; status: those that made the index's
     vectors, as it says them."""
-    stored = str(held[0]["name"]) if held else None
+    stored = str(status[0]["name"]) if status else None
     return {
         "in_use": {
             "embedder": of_role(models, Role.embedder, embed_name, stored),

@@ -22,8 +22,8 @@ T = TypeVar("T")
 def may_be_enough(cache: Cache, model: str, seconds: float) -> bool:
     """Whether so many seconds are likely to be enough for a reranker, before the candidates are
     known: True where its rate is not known either."""
-    known = cache.reading_rate(model)
-    return known is None or (seconds - known[1]) * known[0] >= FEWEST * USUAL_SIZE
+    rate = cache.reading_rate(model)
+    return rate is None or (seconds - rate[1]) * rate[0] >= FEWEST * USUAL_SIZE
 
 
 class Promise:

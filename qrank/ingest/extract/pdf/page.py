@@ -211,7 +211,7 @@ def _joined(text: str) -> str:
     text = text.replace("\r\n", "\n")
     if "\ufffe" in text:
         text = _PARTED.sub(lambda match: "-" * (not _goes_on_small(match[1])) + match[1], text)
-    text = _HYPHEN.sub(lambda found: "" if text[found.end()].islower() else "-\n", text)
+    text = _HYPHEN.sub(lambda match: "" if text[match.end()].islower() else "-\n", text)
     return clean(text)
 
 
