@@ -455,8 +455,10 @@ class Supervisor:
         for child in self._children.values():
             if child.busy:
                 with suppress(ProcessLookupError):
+                    # Ctrl-Z may have stopped it. It goes on first: of a process that stands still any
+                    # thread may get the signal, and only the main thread's calls are interrupted.
+                    os.kill(child.pid, signal.SIGCONT)
                     os.kill(child.pid, signal.SIGTERM)
-                    os.kill(child.pid, signal.SIGCONT)  # Ctrl-Z may have stopped it
         for pid in self._service_pids:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGTERM)
