@@ -114,21 +114,21 @@ def _require_embedder(choice: ModelChoice) -> None:
 
 def _resolve_stored(store: Store, models: Registry, stored: StoredModel) -> ModelChoice:
     """The index's model; of a model with several files the one that made the vectors."""
-    found = file_of_index(models, stored)
+    file = file_of_index(models, stored)
     try:
-        if found:
-            choice = models.resolve(Role.embedder, f"{found[0].alias}:{found[1].quantization}")
+        if file:
+            choice = models.resolve(Role.embedder, f"{file[0].alias}:{file[1].quantization}")
             return replace(choice, name=stored.name)
         choice = models.resolve(Role.embedder, stored.name)
         if choice.path is None:
             trust.require(choice.entry)
         return choice
     except ModelError as error:
-        name = f"{found[0].alias}:{found[1].quantization}" if found else ""
+        name = f"{file[0].alias}:{file[1].quantization}" if file else ""
         raise ModelError(
             f"the index {store.path} was made with the embedding model {stored.name}, "
             f"which can't be found",
-            hint=(f"qrank models pull {name} gets it; or " if found else "restore it, ")
+            hint=(f"qrank models pull {name} gets it; or " if file else "restore it, ")
             + "name its file with --embed-model, or search with --mode bm25",
         ) from error
 

@@ -187,8 +187,8 @@ def identity(cache: Cache, choice: ModelChoice) -> str:
         what = "server:" + (" ".join(sorted(named)) or entry.server)
     else:
         what = file_hash(cache, choice.path)
-    told = identity_of(what, entry)
-    return _digest(what) if choice.path is None and told == what else told
+    result = identity_of(what, entry)
+    return _digest(what) if choice.path is None and result == what else result
 
 
 def identity_of(sha256: str, entry: Entry) -> str:
@@ -202,7 +202,9 @@ def file_with(identity: str, entry: Entry) -> File | None:
     """The file of an entry that vectors of that identity were made with, where it is known by its
     hash."""
     hashes = ((file, file.sha256) for file in entry.files)
-    return next((f for f, known in hashes if known and identity_of(known, entry) == identity), None)
+    return next(
+        (f for f, digest in hashes if digest and identity_of(digest, entry) == identity), None
+    )
 
 
 def _digest(text: str) -> str:

@@ -115,7 +115,7 @@ class Folding:
     def _are_copies(self, first: Shape, other: Shape) -> bool:
         if first.equals(other):
             return True
-        return first.is_near(other) and self._query_words(other) <= self._asked(first)
+        return first.is_near(other) and self._query_words(other) <= self._query_words(first)
 
     def _query_words(self, shape: Shape) -> frozenset[str]:
         terms = (term for _, _, own in tokens(" ".join(shape.text.words)) for term in own)

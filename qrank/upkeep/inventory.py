@@ -127,9 +127,9 @@ def of_index(models: Registry, entry: Entry, index: IndexPlace) -> Entry:
         return entry
     with suppress(QrankError), closing(open_store(index)) as store:
         for stored in store.models()[:1]:
-            found = file_of_index(models, stored)
-            if found and found[0] == entry:
-                return replace(entry, files=(found[1],))
+            file = file_of_index(models, stored)
+            if file and file[0] == entry:
+                return replace(entry, files=(file[1],))
     return entry
 
 
