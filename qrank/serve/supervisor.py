@@ -455,8 +455,8 @@ class Supervisor:
         for child in self._children.values():
             if child.busy:
                 with suppress(ProcessLookupError):
-                    # Ctrl-Z may have stopped it. It continues first: in a stopped process any thread
-                    # may get the signal, but only the main thread's calls are to be interrupted.
+                    # Ctrl-Z may have stopped it. First it continues: in a stopped process any
+                    # thread may get the signal, and only calls of the main one are to end.
                     os.kill(child.pid, signal.SIGCONT)
                     os.kill(child.pid, signal.SIGTERM)
         for pid in self._service_pids:
