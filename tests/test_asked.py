@@ -149,10 +149,10 @@ def test_the_vocabulary_of_an_interrupted_transaction_is_not_taken_for_written(
         with pytest.raises(RuntimeError), store.transaction():
             store.add_document(document)
             raise RuntimeError
-        assert store.near_words("wonderfull", 2) == []
+        assert store.vocabulary.near("wonderfull", 2) == []
         with store.transaction():
             store.add_document(document)
-        assert store.near_words("wonderfull", 2) == [(1, "wonderful")]
+        assert store.vocabulary.near("wonderfull", 2) == [(1, "wonderful")]
 
 
 def edit_distance(one: str, other: str) -> int:

@@ -16,24 +16,11 @@ MOST = 2  # edits
 
 @dataclass(frozen=True, slots=True)
 class Suggestion:
-    """A word of a query that no document has, and the nearest that one has."""
+    """A word of a query that no document has, and the nearest that one has; edits: how far."""
 
     word: str
     instead: str
-
-
-def is_one_edit(word: str, other: str) -> bool:
-    """Whether one letter inserted, deleted or replaced, or two neighbours swapped make other.
-
-    >>> is_one_edit("recieve", "receive"), is_one_edit("screeches", "stretches")
-    (True, False)
-    """
-    start = 0
-    while start < min(len(word), len(other)) and word[start] == other[start]:
-        start += 1
-    left, right = word[start:], other[start:]
-    swapped = left[1:2] + left[:1] == right[:2] and left[2:] == right[2:]
-    return swapped or left[1:] == right[1:] or left[1:] == right or left == right[1:]
+    edits: int = MOST
 
 
 def within_two(word: str, others: Iterable[str]) -> list[str]:

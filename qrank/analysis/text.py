@@ -393,17 +393,27 @@ def variants(text: str, languages: Iterable[str]) -> dict[str, list[str]]:
     >>> variants("policies", ["english", "french"]), variants("what are the policies", ["french"])
     ({'french': ['polic']}, {})
     """
-    words = {text[start:end].lower() for start, end, _ in tokens(text)}
     english = set(query_terms(text))
-    function_words = words & (STOP_WORDS | frequent_words(ENGLISH))
     result = {}
-    for latin in languages:
-        own = frequent_words(latin)
-        if len(function_words - own) >= 2 and not words & own:
-            continue
+    for latin in languages_of(text, languages):
         if terms := [term for term in query_terms(text, latin) if term not in english]:
             result[latin] = terms
     return result
+
+
+def languages_of(text: str, languages: Iterable[str]) -> list[str]:
+    """Those of some languages that a query may be in: see `variants`.
+
+    >>> languages_of("what are the policies", ["english", "french"]), languages_of("tea", ["dutch"])
+    (['english'], ['dutch'])
+    """
+    words = {text[start:end].lower() for start, end, _ in tokens(text)}
+    function_words = words & (STOP_WORDS | frequent_words(ENGLISH))
+    return [
+        latin
+        for latin in languages
+        if words & (own := frequent_words(latin)) or len(function_words - own) < 2
+    ]
 
 
 def is_unspaced(term: str) -> bool:

@@ -73,6 +73,8 @@ def answer(answer: Answer, fields: Sequence[str] = (), terms: Terms | None = Non
     hidden = ("terms", "parts", "promised", "needed", *([] if terms is not None else ["synonyms"]))
     for own in hidden:
         del value[own]
+    for suggestion in value["suggestions"]:
+        del suggestion["edits"]
     value["timings_ms"] = {stage: _rounded(ms) for stage, ms in answer.timings_ms.items()}
     value["results"] = results(answer, fields, terms)
     return {"schema": SCHEMA, **value}

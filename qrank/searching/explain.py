@@ -6,8 +6,9 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from qrank.results import Answer
-from qrank.searching.asked.synonyms import widened
-from qrank.searching.query import ParsedQuery, parse
+from qrank.searching.asked.meaning import meaning
+from qrank.searching.asked.parts import WHOLE
+from qrank.searching.query import ParsedQuery
 from qrank.store.filters import Filter
 from qrank.store.interface import Store
 
@@ -22,7 +23,7 @@ def bm25_terms(store: Store, answer: Answer) -> dict[str, dict[str, float]]:
     languages = store.languages()
     for text, scored in queries:
         ids = [number for i, number in numbers.items() if i in scored]
-        query = widened(parse(text, languages), store.path, languages)
+        query = meaning(store, text, languages)
         for term, scores in _scores(store, query, ids):
             for chunk, score in scores.items():
                 terms = added[shown[chunk]]
@@ -46,6 +47,10 @@ def _scores(
     for language, terms in query.variants.items():
         for term in terms:
             yield term, store.term_scores((), ids, variants={language: [term]})
+    for language, parts in query.parts.items():
+        for part in parts:
+            scores = store.term_scores((), ids, variants={language: [part]})
+            yield part, {chunk: score / WHOLE for chunk, score in scores.items()}
     for phrase in query.required:  # it counts beside its terms
         shown = f'{"title:" * phrase.title}"{" ".join(phrase.terms)}"'
         yield shown, store.term_scores((), ids, filter=Filter(required=(phrase,)))

@@ -16,8 +16,8 @@ too.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from qrank.analysis import text
@@ -43,7 +43,8 @@ class ParsedQuery:
     variants, prefixes, and compounds (terms that follow one another, separated by blanks): what
     BM25 scores, any of them. required and excluded: what must, and must not, be there; demands:
     those as they were typed. conditions: what fields must have. also, synonyms: what it was widened
-    with (asked/synonyms.py), and that with the words it is for."""
+    with (asked/synonyms.py), and that with the words it is for. parts, marks: by language the terms
+    of compounds (asked/parts.py), and terms of those compounds, to show where they stand."""
 
     plain: str
     terms: tuple[str, ...]
@@ -56,6 +57,8 @@ class ParsedQuery:
     conditions: tuple[Condition, ...] = ()
     also: tuple[str, ...] = ()
     synonyms: tuple[str, ...] = ()
+    parts: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    marks: tuple[str, ...] = ()
 
     @property
     def for_models(self) -> str:

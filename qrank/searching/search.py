@@ -24,14 +24,15 @@ from qrank.results import (
     Stale,
     StoredChunk,
 )
-from qrank.searching.asked.synonyms import marked, widened
+from qrank.searching.asked.meaning import meaning
+from qrank.searching.asked.parts import scored
+from qrank.searching.asked.synonyms import marked
 from qrank.searching.definitions import defines, symbol
 from qrank.searching.freshness import is_stale, limited
 from qrank.searching.fusion import fuse, shifts
-from qrank.searching.query import ParsedQuery, parse
+from qrank.searching.query import ParsedQuery
 from qrank.searching.scores.calibration import FEWEST, calibrate, odds_for
 from qrank.searching.shown import Candidate, Folding, copy_of, result_of
-from qrank.searching.where import Fields
 from qrank.store.filters import EVERYTHING, Filter
 from qrank.store.interface import Store
 
@@ -119,10 +120,12 @@ def search(
     *,
     rerank: bool,
     progress: Progress | None = None,
+    parsed: ParsedQuery | None = None,
 ) -> Answer:
     """Answer a query. The models are asked for only when a stage needs them.
 
-    rerank: whether the reranker orders the candidates; without it the order stays their own.
+    parsed: the query's text taken apart, when it is already. rerank: whether the reranker orders
+    the candidates; without it the order stays their own.
     progress is told of stages and of what is reranked; an exception from it ends the search.
     Where it has a method draft, that is given the answer so far before anything is reranked, and
     after each batch.
@@ -138,14 +141,14 @@ def search(
             f"the index {store.path} has no vectors", hint="run qrank index without --no-embed"
         )
     clock = Clock(progress or Silent())
-    languages = store.languages()
-    parsed = parse(query.text, languages, syntax=query.syntax, fields=Fields(store))
-    parsed = widened(parsed, store.path, languages) if query.syntax else parsed
+    parsed = parsed or meaning(
+        store, query.text, store.languages(), syntax=query.syntax, unfinished=query.unfinished
+    )
     if not parsed.plain.strip():
         if query.matcher or query.filter.conditions or parsed.conditions:
             return _listed(store, query, _narrowed(query.filter, parsed))
         raise QueryError("the query only excludes words", hint="add words to search for")
-    terms = list(dict.fromkeys([*parsed.terms, *parsed.prefixes, *marked(parsed)]))
+    terms = list(dict.fromkeys([*parsed.terms, *parsed.prefixes, *marked(parsed), *parsed.marks]))
     folding = None if query.copies else Folding(terms)
     answer = Answer(query.text, query.mode.value, {"embed": None, "rerank": None}, [], terms=terms)
     answer.synonyms = list(parsed.synonyms)
@@ -400,7 +403,7 @@ def _candidates(
                 prefixes = (*prefixes, parsed.terms[-1])
             whole = [term for term in parsed.terms if term not in prefixes]
             whole += parsed.compounds
-            lexical = store.bm25(whole, depth, filter, prefixes, parsed.variants)
+            lexical = scored(store, whole, prefixes, parsed, depth, filter)
             lower = shifts(lexical, store.siblings([chunk for chunk, _ in lexical]), DEPTH)
             lexical = [(chunk, score - lower.get(chunk, 0.0)) for chunk, score in lexical]
             lexical.sort(key=lambda pair: (-pair[1], pair[0]))

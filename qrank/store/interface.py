@@ -116,6 +116,21 @@ class Claims(Protocol):
         """Let others have unique texts, by default all that were claimed."""
 
 
+class Vocabulary(Protocol):
+    """The words that documents were ever found to have, in small letters; of some no document may
+    be left."""
+
+    def near(self, word: str, most: int) -> list[tuple[int, str]]:
+        """(distance, word) of those that are most (1 or 2) edits from one in small letters: the
+        nearest alone."""
+
+    def known(self, asked: Iterable[str]) -> set[str]:
+        """Those of some words that are in it."""
+
+    def beginning(self, start: str, most: int) -> list[str]:
+        """The first most words, in order, that begin with start and are longer."""
+
+
 class Store(AbstractContextManager["Store"], Protocol):
     """Documents cut into chunks, their terms, and vectors of their texts. Left as a context, it
     is closed."""
@@ -125,9 +140,6 @@ class Store(AbstractContextManager["Store"], Protocol):
 
     exhaustive: bool
     """Whether `nearest` compares every vector, so that none that is nearer is missed."""
-
-    has_vocabulary: bool
-    """Whether it knows the words of documents as they are written, for `near_words`."""
 
     @property
     def path(self) -> IndexPlace:
@@ -238,8 +250,9 @@ class Store(AbstractContextManager["Store"], Protocol):
     ) -> list[tuple[int, float]]:
         """The limit best (chunk id, BM25 score) of those that pass the filter and hold any of
         terms, or a term that starts with one of prefixes, or, in documents of a language, one of
-        its variants; best first, ties by id. A term that is given twice counts twice. Without any
-        of them the filter's required phrases are what is scored."""
+        its variants (with a * at its end: a term that starts so); best first, ties by id. A term
+        that is given twice counts twice. Without any of them the filter's required phrases are
+        what is scored."""
 
     def siblings(self, chunks: Sequence[int]) -> dict[int, int]:
         """Of those chunks that are one of several in their document a number of that document."""
@@ -270,12 +283,12 @@ class Store(AbstractContextManager["Store"], Protocol):
     ) -> dict[int, float]:
         """Cosines with a unit query, of those unique texts that have a vector."""
 
-    def near_words(self, word: str, most: int) -> list[tuple[int, str]]:
-        """(distance, word) of words in the vocabulary of documents that are most (1 or 2) edits
-        from one in small letters: the nearest alone. Of some no document may be left."""
+    @property
+    def vocabulary(self) -> Vocabulary | None:
+        """The words of documents as they are written; None where the store holds terms alone."""
 
-    def count_holding(self, terms: Sequence[str], most: int) -> int:
-        """How many chunks hold any of terms, counted up to most."""
+    def count_holding(self, groups: Sequence[Sequence[str]], most: int) -> list[int]:
+        """Of each group of terms how many chunks hold any of them, counted up to most."""
 
     # Fetching
 

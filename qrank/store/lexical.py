@@ -19,7 +19,7 @@ from itertools import chain, pairwise
 from qrank.analysis.language import LANGUAGES
 from qrank.store import decode
 from qrank.store.conditions import WITH_RECORD, expression, of_record, passing, plan, quoted
-from qrank.store.filters import Filter
+from qrank.store.filters import EVERYTHING, Filter
 from qrank.store.parallel import gather, threads_for
 
 CHECKED_AT_ONCE = 256  # hits
@@ -76,6 +76,20 @@ def remove(connection: sqlite3.Connection, file_ids: Iterable[int]) -> None:
         )
 
 
+def count_holding(
+    connection: sqlite3.Connection, groups: Sequence[Sequence[str]], most: int
+) -> list[int]:
+    """Of each group of terms how many chunks hold any of them, counted up to most."""
+    sql = (
+        "SELECT (SELECT count(*) FROM (SELECT 1 FROM terms WHERE terms MATCH asked.value LIMIT ?)) "
+        "FROM json_each(?) AS asked ORDER BY asked.key"
+    )
+    asked = [match_expression(terms, (), {}, EVERYTHING) for terms in groups if terms]
+    counted = decode.rows(connection.execute(sql, (most, json.dumps(asked))), (int,), "a count")
+    counts = iter([count for (count,) in counted])
+    return [next(counts) if terms else 0 for terms in groups]
+
+
 def match_expression(
     terms: Sequence[str],
     prefixes: Sequence[str],
@@ -83,19 +97,21 @@ def match_expression(
     filter: Filter,
 ) -> str:
     """The FTS5 query for any of terms, a term that starts with one of prefixes, or any of a
-    language's variants in documents of that language; and what a filter asks of terms and
-    collection. FTS5 counts a repeated phrase repeatedly.
+    language's variants in documents of that language (with a * at its end: all terms that start
+    so); and what a filter asks of terms and collection. FTS5 counts a repeated phrase repeatedly.
 
     >>> match_expression(["tea", 'a"b', 'a"b'], [], {}, Filter())
     '(({body title} : ("tea" OR "a""b" OR "a""b")))'
     >>> match_expression(["polici"], [], {"french": ["polic"]}, Filter())
     '(({body title} : ("polici")) OR (collection : "lfrench" AND {body title} : ("polic")))'
+    >>> match_expression([], [], {"german": ["datei*"]}, Filter())
+    '((collection : "lgerman" AND {body title} : ("datei" *)))'
     """
     parts = [f"({expression(phrase)})" for phrase in filter.required]
     phrases = [quoted(term) for term in terms] + [f"{quoted(term)} *" for term in prefixes]
     any_of = [_any(phrases)] if phrases else []
     for name, own in variants.items():
-        any_of.append(f"{language_expression(name)} AND {_any(map(quoted, own))}")
+        any_of.append(f"{language_expression(name)} AND {_any(map(_variant, own))}")
     if any_of:
         parts.append("(" + " OR ".join(f"({part})" for part in any_of) + ")")
     if filter.collections:
@@ -107,6 +123,10 @@ def match_expression(
             f"({match}) NOT (" + " OR ".join(f"({expression(p)})" for p in filter.excluded) + ")"
         )
     return match
+
+
+def _variant(term: str) -> str:
+    return f"{quoted(term[:-1])} *" if term.endswith("*") else quoted(term)
 
 
 def _any(words: Iterable[str]) -> str:

@@ -32,7 +32,7 @@ from qrank.store.interface import (
     StoredFile,
     StoredModel,
 )
-from qrank.store.lookup import words
+from qrank.store.lookup.words import Vocabulary
 
 if TYPE_CHECKING:
     import numpy as np
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 class SQLiteStore(Closing):
     """An open index file. Every method may raise IndexFileError; readers never block writers."""
 
-    exact_bm25 = exhaustive = has_vocabulary = True
+    exact_bm25 = exhaustive = True
 
     def __init__(self, path: Path, *, write: bool = False) -> None:
         """Open the index at path; with write, make it when it is missing."""
@@ -329,16 +329,15 @@ class SQLiteStore(Closing):
         with translate_sqlite_errors(self.path):
             return lexical.scores(self._connection, terms, prefixes, variants, chunks, filter)
 
-    def near_words(self, word: str, most: int) -> list[tuple[int, str]]:
-        """(distance, word) of words in the vocabulary that are most (1 or 2) edits from one."""
-        with translate_sqlite_errors(self.path):
-            return words.near(self._connection, word, most)
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """The words of documents as they are written."""
+        return Vocabulary(self._connection, self.path)
 
-    def count_holding(self, terms: Sequence[str], most: int) -> int:
-        """How many chunks hold any of terms, counted up to most."""
-        sql = "SELECT count(*) FROM (SELECT 1 FROM terms WHERE terms MATCH ? LIMIT ?)"
-        match = lexical.match_expression(terms, (), {}, EVERYTHING)
-        return int(self._rows(sql, (match, most), types=(int,))[0][0]) if terms else 0
+    def count_holding(self, groups: Sequence[Sequence[str]], most: int) -> list[int]:
+        """Of each group of terms how many chunks hold any of them, counted up to most."""
+        with translate_sqlite_errors(self.path):
+            return lexical.count_holding(self._connection, groups, most)
 
     # Fetching
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from qrank.results import Answer
+from qrank.searching.asked.meaning import meaning
 from qrank.searching.asked.typos import corrected, suggestions
 from qrank.searching.multi_query import fuse_answers, one_of
 from qrank.searching.search import Query, search
 
 if TYPE_CHECKING:
+    from qrank.analysis.spelling import Suggestion
     from qrank.progress import Progress
     from qrank.searching.models import SearchModels
     from qrank.store.interface import Store
@@ -32,18 +35,22 @@ def answer(
     It has suggestions for words that no document has; with correct, these are searched for
     instead, and the answer's query says so.
     """
-    by_text = {} if query.unfinished else {text: suggestions(store, text) for text in texts}
+    languages = store.languages()
+    read = partial(
+        meaning, store, languages=languages, syntax=query.syntax, unfinished=query.unfinished
+    )
+    parsed = {text: read(text) for text in texts}
+    by_text: dict[str, list[Suggestion]] = {}
+    if not query.unfinished:
+        by_text = {text: suggestions(store, parsed[text].plain, languages) for text in texts}
     if correct:
         texts = [corrected(text, by_text.get(text, ())) for text in texts]
+        parsed |= {text: read(text) for text in texts if text not in parsed}
+    ask = partial(search, store, models, rerank=rerank, progress=progress)
     if len(texts) == 1:
-        made = search(
-            store, models, replace(query, text=texts[0]), rerank=rerank, progress=progress
-        )
+        made = ask(replace(query, text=texts[0]), parsed=parsed[texts[0]])
     else:
-        answers = [
-            search(store, models, one_of(query, text, len(texts)), rerank=rerank, progress=progress)
-            for text in texts
-        ]
+        answers = [ask(one_of(query, text, len(texts)), parsed=parsed[text]) for text in texts]
         made = fuse_answers(
             answers,
             limit=query.limit,

@@ -6,37 +6,38 @@ import re
 import unicodedata
 from collections.abc import Sequence
 
-from qrank.analysis.spelling import Suggestion, is_one_edit
+from qrank.analysis.spelling import Suggestion
 from qrank.analysis.text import STOP_WORDS, is_unspaced, tokens
-from qrank.searching.query import parse
-from qrank.searching.where import Fields
-from qrank.store.interface import Store
+from qrank.store.interface import Store, Vocabulary
 
 SHORTEST = 4  # letters of a word that is looked at
 TWO_EDITS = 6  # letters from which a word may have two wrong
-MOST_WORDS = 32  # of a query
+MOST_WORDS, MOST_TOKENS = 32, 1000  # of a query
 MOST_NEAR = 20  # words whose frequency is looked up
 COUNTED = 1000  # chunks, up to which a frequency is counted
 
 
-def suggestions(store: Store, query: str) -> list[Suggestion]:
+def suggestions(store: Store, plain: str, languages: Sequence[str]) -> list[Suggestion]:
     """For each word of a query that no document has the nearest one that some document has: by
-    edit distance, then by how many chunks have it."""
-    if not store.has_vocabulary:
+    edit distance, then by how many chunks have it. plain: the query without
+    its syntax; languages: those that documents are in."""
+    vocabulary = store.vocabulary
+    if vocabulary is None:
         return []
-    languages = store.languages()
-    plain = parse(query, fields=Fields(store)).plain
-    words = dict.fromkeys(plain[start:end] for start, end, _ in tokens(plain))
-    result = []
-    for word in list(words)[:MOST_WORDS]:
-        small = unicodedata.normalize("NFC", word.lower())
-        if len(small) < SHORTEST or not small.isalpha() or is_unspaced(small):
-            continue
-        if small in STOP_WORDS or store.count_holding(_terms(word, languages), 1):
-            continue
-        if instead := _nearest(store, small, languages):
-            result.append(Suggestion(word, instead))
-    return result
+    small: dict[str, str] = {}
+    for start, end, _ in list(tokens(plain))[:MOST_TOKENS]:
+        word = unicodedata.normalize("NFC", plain[start:end].lower())
+        asked = len(word) >= SHORTEST and word.isalpha() and word not in STOP_WORDS
+        if asked and not is_unspaced(word):
+            small[plain[start:end]] = word
+    words = list(small)[:MOST_WORDS]
+    held = store.count_holding([_terms(word, languages) for word in words], 1)
+    found = []
+    for word, count in zip(words, held, strict=True):
+        if not count and (near := _nearest(store, vocabulary, small[word], languages)):
+            edits, instead = near
+            found.append(Suggestion(word, instead, edits))
+    return found
 
 
 def corrected(query: str, suggestions: Sequence[Suggestion]) -> str:
@@ -45,30 +46,30 @@ def corrected(query: str, suggestions: Sequence[Suggestion]) -> str:
     Beside words that documents have, only what is surely a typo is replaced: a long word with one
     letter wrong. Others may well be right and mean something to the embedding model.
 
-    >>> corrected("recieve mail -recieve", [Suggestion("recieve", "receive")])
+    >>> corrected("recieve mail -recieve", [Suggestion("recieve", "receive", 1)])
     'receive mail -recieve'
-    >>> corrected("brakes that screeches", [Suggestion("screeches", "stretches")])
+    >>> corrected("brakes that screeches", [Suggestion("screeches", "stretches", 2)])
     'brakes that screeches'
     """
     words = {query[start:end] for start, end, _ in tokens(query)}
     words = {word for word in words if word.lower() not in STOP_WORDS}
     alone = words <= {each.word for each in suggestions}
     for each in suggestions:
-        sure = len(each.word) >= TWO_EDITS and is_one_edit(each.word.lower(), each.instead)
+        sure = len(each.word) >= TWO_EDITS and each.edits == 1
         if not (alone or sure):
             continue
         query = re.sub(rf"(?<![\w-]){re.escape(each.word)}(?!\w)", each.instead, query)
     return query
 
 
-def _nearest(store: Store, word: str, languages: Sequence[str]) -> str:
-    near = store.near_words(word, 2 if len(word) >= TWO_EDITS else 1)
-    counts = {
-        other: store.count_holding(_terms(other, languages), COUNTED)
-        for _, other in near[:MOST_NEAR]
-    }
-    best = max(counts, key=lambda other: counts[other], default="")
-    return best if best and counts[best] else ""
+def _nearest(
+    store: Store, vocabulary: Vocabulary, word: str, languages: Sequence[str]
+) -> tuple[int, str] | None:
+    """The nearest word that some document has, after its distance."""
+    near = vocabulary.near(word, 2 if len(word) >= TWO_EDITS else 1)[:MOST_NEAR]
+    counts = store.count_holding([_terms(other, languages) for _, other in near], COUNTED)
+    most = max(counts, default=0)
+    return near[counts.index(most)] if most else None
 
 
 def _terms(word: str, languages: Sequence[str]) -> list[str]:

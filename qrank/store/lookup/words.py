@@ -1,5 +1,6 @@
 """The vocabulary: all words that documents were ever found to have, to look up those near to
-another by edit distance (insert, delete or replace a letter, or swap two neighbours).
+another by edit distance (insert, delete or replace a letter, or swap two neighbours), and the
+parts of compounds.
 
 A word of which no document is left stays; whoever asks counts the documents that have it.
 """
@@ -12,9 +13,11 @@ import sqlite3
 import unicodedata
 from collections.abc import Iterable
 from functools import cache
+from pathlib import Path
 
 from qrank.analysis.characters import UNSPACED
 from qrank.store import decode
+from qrank.store.connection import translate_sqlite_errors
 
 SHORTEST, LONGEST = 3, 24  # letters
 KNOWN = 200_000  # words that a writer keeps in memory, so as not to look each up again
@@ -22,6 +25,7 @@ WHOLE = 30_000  # words, up to which all of a vocabulary is compared
 STARTS = 4  # letters at the beginning of a word, of which one at most is wrong where it is larger
 _WORD = rf"(?:(?![{UNSPACED}])[^\W\d_]){{{SHORTEST},{LONGEST}}}"
 _END = "\U0010ffff"  # after any letter
+_AMONG = "SELECT word FROM json_each(?) CROSS JOIN word ON word = value ORDER BY word"
 
 
 @cache
@@ -52,19 +56,42 @@ def add(connection: sqlite3.Connection, texts: Iterable[str], stored: set[bytes]
     )
 
 
+class Vocabulary:
+    """The words of an open index. Every method may raise IndexFileError."""
+
+    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
+        self._connection = connection
+        self._path = path
+
+    def near(self, word: str, most: int) -> list[tuple[int, str]]:
+        """See `near`."""
+        with translate_sqlite_errors(self._path):
+            return near(self._connection, word, most)
+
+    def known(self, asked: Iterable[str]) -> set[str]:
+        """Those of some words, in small letters, that are in the vocabulary."""
+        with translate_sqlite_errors(self._path):
+            return set(_words(self._connection, _AMONG, json.dumps(list(asked))))
+
+    def beginning(self, start: str, most: int) -> list[str]:
+        """The first most words, in order, that begin with start and are longer."""
+        sql = "SELECT word FROM word WHERE word > ? AND word < ? || ? ORDER BY word LIMIT ?"
+        with translate_sqlite_errors(self._path):
+            return _words(self._connection, sql, start, start, _END, most)
+
+
 def near(connection: sqlite3.Connection, word: str, most: int) -> list[tuple[int, str]]:
     """(distance, word) of the words at a distance of 1 to most (1 or 2) from a word in small
-    letters, the nearest first; those at 2 only when there are none at 1.
+    letters, by word; those at 2 only when there are none at 1.
 
     In a vocabulary of more than WHOLE words those at 2 have one of the two edits at most in their
     first STARTS letters.
     """
     if len(word) > LONGEST + most:
         return []
-    sql = "SELECT word FROM json_each(?) CROSS JOIN word ON word = value ORDER BY word"
     edits = _edits(word, _alphabet(word)) - {word}
-    words = [(1, each) for each in _words(connection, sql, json.dumps(sorted(edits)))]
-    return words if words or most < 2 else _at_two(connection, word)
+    found = [(1, each) for each in _words(connection, _AMONG, json.dumps(list(edits)))]
+    return found if found or most < 2 else _at_two(connection, word)
 
 
 def _at_two(connection: sqlite3.Connection, word: str) -> list[tuple[int, str]]:

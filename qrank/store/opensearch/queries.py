@@ -62,7 +62,10 @@ def scored(
     should += [_prefix("terms", start) for start in prefixes]
     for language, own in variants.items():
         spoken: Query = {"term": {"language": language}}
-        words = [{"term": {"terms": {"value": term}}} for term in own]
+        words = [
+            _prefix("terms", term[:-1]) if term[-1] == "*" else {"term": {"terms": {"value": term}}}
+            for term in own
+        ]
         should.append({"bool": {"filter": spoken, "should": words, "minimum_should_match": 1}})
     must = [phrase(each) for each in filter.required]
     if should:

@@ -48,7 +48,8 @@ class OpenSearchStore(Documents):
     """An index that an engine holds. Every method may raise IndexFileError."""
 
     # The engine rounds the lengths of texts to a byte, and looks for vectors along a graph.
-    exact_bm25 = exhaustive = has_vocabulary = False
+    exact_bm25 = exhaustive = False
+    vocabulary = None  # the engine holds terms alone
 
     def __init__(self, place: IndexUrl, *, write: bool = False) -> None:
         """Open the index at place; with write, make it when it is missing."""
@@ -169,14 +170,10 @@ class OpenSearchStore(Documents):
             rows = np.array([result[text_id] for text_id in ids], dtype=np.float32)
         return ids, rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
-    def near_words(self, word: str, most: int) -> list[tuple[int, str]]:
-        """None: the engine holds terms alone."""
-        return []
-
-    def count_holding(self, terms: Sequence[str], most: int) -> int:
-        """How many chunks hold any of terms, counted up to most."""
-        query = self._kind("chunk", {"terms": {"terms": list(terms)}})
-        return min(most, self._reader.count(query))
+    def count_holding(self, groups: Sequence[Sequence[str]], most: int) -> list[int]:
+        """Of each group of terms how many chunks hold any of them, counted up to most."""
+        queries = [self._kind("chunk", {"terms": {"terms": list(terms)}}) for terms in groups]
+        return [min(most, self._reader.count(query)) for query in queries]
 
     def siblings(self, chunks: Sequence[int]) -> dict[int, int]:
         """Of those chunks that are one of several in their document a number of that document."""
