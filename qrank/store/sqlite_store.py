@@ -32,7 +32,7 @@ from qrank.store.interface import (
     StoredFile,
     StoredModel,
 )
-from qrank.store.lookup.words import Vocabulary
+from qrank.store.lookup.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     import numpy as np

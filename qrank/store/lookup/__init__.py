@@ -1,1 +1,2 @@
-"""What is looked up beside candidates: words.py  words near to one that no document has."""
+"""What is looked up beside candidates: words.py vocabulary.py  words near to one that no document
+has, and parts of compounds."""

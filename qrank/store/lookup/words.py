@@ -13,11 +13,9 @@ import sqlite3
 import unicodedata
 from collections.abc import Iterable
 from functools import cache
-from pathlib import Path
 
 from qrank.analysis.characters import UNSPACED
 from qrank.store import decode
-from qrank.store.connection import translate_sqlite_errors
 
 SHORTEST, LONGEST = 3, 24  # letters
 KNOWN = 200_000  # words that a writer keeps in memory, so as not to look each up again
@@ -56,28 +54,15 @@ def add(connection: sqlite3.Connection, texts: Iterable[str], stored: set[bytes]
     )
 
 
-class Vocabulary:
-    """The words of an open index. Every method may raise IndexFileError."""
+def known(connection: sqlite3.Connection, asked: Iterable[str]) -> set[str]:
+    """Those of some words, in small letters, that are in the vocabulary."""
+    return set(_words(connection, _AMONG, json.dumps(list(asked))))
 
-    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
-        self._connection = connection
-        self._path = path
 
-    def near(self, word: str, most: int) -> list[tuple[int, str]]:
-        """See `near`."""
-        with translate_sqlite_errors(self._path):
-            return near(self._connection, word, most)
-
-    def known(self, asked: Iterable[str]) -> set[str]:
-        """Those of some words, in small letters, that are in the vocabulary."""
-        with translate_sqlite_errors(self._path):
-            return set(_words(self._connection, _AMONG, json.dumps(list(asked))))
-
-    def beginning(self, start: str, most: int) -> list[str]:
-        """The first most words, in order, that begin with start and are longer."""
-        sql = "SELECT word FROM word WHERE word > ? AND word < ? || ? ORDER BY word LIMIT ?"
-        with translate_sqlite_errors(self._path):
-            return _words(self._connection, sql, start, start, _END, most)
+def beginning(connection: sqlite3.Connection, start: str, most: int) -> list[str]:
+    """The first most words, in order, that begin with start and are longer."""
+    sql = "SELECT word FROM word WHERE word > ? AND word < ? || ? ORDER BY word LIMIT ?"
+    return _words(connection, sql, start, start, _END, most)
 
 
 def near(connection: sqlite3.Connection, word: str, most: int) -> list[tuple[int, str]]:
