@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from qrank.errors import ModelError
 from qrank.llama.binding import errors, interrupts_held, llama
 from qrank.llama.engine import Model
+from qrank.llama.opening import Opening
 from qrank.llama.token_types import TypedInputs
 
 # A pack's tokens attend over all of its cache, so on a CPU a large pack costs more than it saves:
@@ -151,8 +152,12 @@ class _Context:
 class DecoderContext(_Context):
     """For causal models: a cache, in which sequences share what they start with."""
 
-    def __init__(self, model: Model, threads: int, **settings: Any) -> None:
+    def __init__(
+        self, model: Model, threads: int, *, opening: Opening | None = None, **settings: Any
+    ) -> None:
+        """opening: what most prefixes begin with, which a file may have."""
         super().__init__(model, threads, **settings)
+        self._opening = opening
         self._cached: dict[Prefix, int] = {}  # prefixes in the cache, and their sequence ids
         self._call: object = None  # what the prefixes are held for
 
@@ -205,9 +210,25 @@ class DecoderContext(_Context):
         new = prefixes - sequences.keys()
         for prefix in new:
             sequences[prefix] = len(sequences)
-            tokens, positions, owners, _ = _flat([prefix], sequences[prefix])
-            self._decode(tokens, positions, owners, np.zeros(len(prefix), dtype=np.bool_))
+            self._decode_prefix(prefix, sequences[prefix])
         return {prefix: len(prefix) for prefix in new}
+
+    def _decode_prefix(self, prefix: Prefix, sequence: int) -> None:
+        """Have a prefix in the cache, as that sequence. Its opening is computed by itself, so that
+        scores are the same to the bit, whether or not a file had it."""
+        opening, known = self._opening, 0
+        if opening and prefix[: len(opening.tokens)] == opening.tokens:
+            known = len(opening.tokens)
+            if not opening.read(self._handle, sequence):
+                self._decode_part(opening.tokens, sequence, 0)
+                opening.keep(self._handle, sequence)
+        if prefix[known:]:
+            self._decode_part(prefix[known:], sequence, known)
+
+    def _decode_part(self, part: Sequence[int], sequence: int, first: int) -> None:
+        """Have tokens in the cache, as that sequence from that position on."""
+        tokens, positions, owners, _ = _flat([part], sequence)
+        self._decode(tokens, positions + np.int32(first), owners, np.zeros(len(part), np.bool_))
 
     def _pack_outputs(self, pack: Pack, read: Read) -> list[NDArray[np.float32]]:
         sequences = [sequence for _, sequence in pack]

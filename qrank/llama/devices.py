@@ -42,8 +42,12 @@ def build() -> str:
     """Which llama.cpp this is: the versions of its package and of ggml, and ggml's commit."""
     from llama_cpp import __version__
 
-    ggml, commit = _version().decode(), _commit().decode()
-    return f"llama.cpp of llama-cpp-python {__version__}, ggml {ggml} ({commit})"
+    return f"llama.cpp of llama-cpp-python {__version__}, {library()}"
+
+
+def library() -> str:
+    """The version of ggml, and its commit."""
+    return f"ggml {_version().decode()} ({_commit().decode()})"
 
 
 _size = ctypes.POINTER(ctypes.c_size_t)

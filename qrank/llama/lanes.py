@@ -110,6 +110,9 @@ class Lanes(Generic[L]):
 
 def lanes_for(model: Model) -> int:
     """How many contexts are best: one where a device computes, or the model is large."""
-    if model.on_gpu or model.file.weights_a_token > SMALL:
-        return 1
-    return min(model.threads, MOST)
+    return 1 if model.on_gpu or is_large(model) else min(model.threads, MOST)
+
+
+def is_large(model: Model) -> bool:
+    """Whether each token takes long on a CPU."""
+    return model.file.weights_a_token > SMALL

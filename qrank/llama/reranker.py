@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from functools import partial
+from itertools import takewhile
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -35,7 +36,8 @@ from qrank.llama.conversions import require_head
 from qrank.llama.engine import MAX_TOKENS, Frame, Model
 from qrank.llama.gguf import HEAD, Kind, ModelFile
 from qrank.llama.head import OwnHead
-from qrank.llama.lanes import Lanes
+from qrank.llama.lanes import Lanes, is_large
+from qrank.llama.opening import Opening
 from qrank.llama.token_types import typed_inputs
 from qrank.processors import count_tokens
 from qrank.prompts import clean
@@ -135,11 +137,13 @@ class PromptReranker:
     def __init__(self, model: Model) -> None:
         self._model = model
         self._head = _HEADS[model.file.kind](model)
-        make = partial(DecoderContext, embeddings=self._head.embeddings)
-        self.lanes: Lanes[DecoderContext] = Lanes(model, make)
         self._limit = min(MAX_TOKENS, model.file.context_length)
         self._opening = model.tokens(prompts.RERANK_PREFIX, special=True)
         self._closing = model.tokens(prompts.RERANK_SUFFIX, special=True)
+        kept = is_large(model) and not model.on_gpu  # else it is computed as fast as read
+        opening = Opening(model, self._of_all_queries()) if kept else None
+        make = partial(DecoderContext, embeddings=self._head.embeddings, opening=opening)
+        self.lanes: Lanes[DecoderContext] = Lanes(model, make)
 
     def outputs(self, questions: Iterable[Question]) -> Generator[list[Score], None, None]:
         """As LlamaReranker.outputs."""
@@ -168,6 +172,11 @@ class PromptReranker:
     def _prefix(self, query: str, instruction: str | None) -> Prefix:
         room = self._limit - len(self._opening) - len(self._closing)
         return (*self._opening, *self._question(query, instruction, room // 2))
+
+    def _of_all_queries(self) -> Prefix:
+        """What the prefixes of all queries begin with, where no instruction is given."""
+        both = zip(self._prefix("a", None), self._prefix("0", None), strict=False)
+        return tuple(a for a, _ in takewhile(lambda pair: pair[0] == pair[1], both))
 
     def _question(self, query: str, instruction: str | None, most: int) -> list[int]:
         """The ids of the question; one that leaves the document no room is cut, the template
