@@ -15,6 +15,7 @@ from qrank.errors import IndexFileError, NoIndexError
 from qrank.names import composed
 from qrank.store import schema
 from qrank.store.decode import LONGEST_VALUE, DamagedError
+from qrank.store.lookup import home
 
 _log = logging.getLogger("qrank")
 BUSY_SECONDS = 10.0
@@ -53,7 +54,21 @@ def _connect(path: Path, *, create: bool) -> sqlite3.Connection:
             connection.close()
             _upgrade_for_reading(path, version)
             connection = open_to_read(path)
-        return connection
+        return _following(connection, path)
+
+
+def open_beside(path: Path) -> sqlite3.Connection:
+    """Open for another thread an index that is open for reading."""
+    return _following(open_to_read(path), path)
+
+
+def _following(connection: sqlite3.Connection, path: Path) -> sqlite3.Connection:
+    try:
+        home.follow(connection, path)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
 
 
 def _open_to_write(path: Path) -> sqlite3.Connection:
@@ -74,6 +89,7 @@ def _open_to_write(path: Path) -> sqlite3.Connection:
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute("PRAGMA cache_size = -32768")  # kB: hashes of texts come in any order
         connection.execute("PRAGMA wal_autocheckpoint = 4000")  # pages: 64 MB
+        home.settle(connection, path)
     except BaseException:
         connection.close()
         raise

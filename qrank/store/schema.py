@@ -17,7 +17,9 @@ record   the chunks (from first to last) that have fields in common: those of a 
          a message in it, whose fields are here; their date: one of the fields (dated), else mtime
 field_name, field_value, record_value   which fields there are, their values, and who has them
 word     the vocabulary: the words that documents were ever found to have (lookup/words.py)
-collection  what is said of collections (described); a collection needs no row
+collection  what is said of collections (described), and their own settings: lines of ignore rules,
+         what a model is told of their queries; a collection needs no row
+home     the folder that the index stood in when it was last written (lookup/home.py)
 root     the files and folders that were named to be indexed, and with which options
 segment  the slots of some vectors of a model: their texts (0: free) and scales
 code     the int8 codes of a segment's slots, read and written in place
@@ -363,6 +365,14 @@ def _collections(connection: sqlite3.Connection) -> None:
     )
 
 
+def _homes(connection: sqlite3.Connection) -> None:
+    """10 -> 11: the folder that the index stands in, so that it can be moved with its files;
+    settings of collections."""
+    connection.execute("CREATE TABLE home (path TEXT PRIMARY KEY) WITHOUT ROWID")
+    for column in ("ignored", "instruction"):
+        connection.execute(f"ALTER TABLE collection ADD COLUMN {column} TEXT NOT NULL DEFAULT ''")
+
+
 # What turns version i into version i + 1. A step that was released is never changed: a later one
 # changes what it made, and tests/indexes/ keeps a file of each version to open.
 STEPS: tuple[Callable[[sqlite3.Connection], None], ...] = (
@@ -376,5 +386,6 @@ STEPS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     _records,
     _words,
     _collections,
+    _homes,
 )
 VERSION = len(STEPS)

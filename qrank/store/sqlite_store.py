@@ -20,7 +20,7 @@ from qrank.results import (
     ValueCount,
 )
 from qrank.store import conditions, decode, documents, lexical, locations, records, skipped
-from qrank.store.connection import connect, open_to_read, snapshot, translate_sqlite_errors
+from qrank.store.connection import connect, open_beside, snapshot, translate_sqlite_errors
 from qrank.store.filters import EVERYTHING, Filter
 from qrank.store.interface import (
     NO_VARIANTS,
@@ -288,7 +288,7 @@ class SQLiteStore(Closing):
 
     def _another(self) -> sqlite3.Connection:
         """A connection for another thread."""
-        return open_to_read(self.path)
+        return open_beside(self.path)
 
     def cosines(
         self, model: int, query: NDArray[np.float32], text_ids: Sequence[int]
