@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from types import NoneType
 from typing import TYPE_CHECKING, Any, Unpack
@@ -328,11 +329,13 @@ class Index(Filling):
     def status(self) -> dict[str, Any]:
         """What the index holds: files, chunks, bytes, collections, models (also those in use)."""
         from qrank.models import in_use
+        from qrank.store.interface import CollectionSettings
 
-        described = self._open().descriptions()
+        settings = self._open().collection_settings()
         status = self._open().status() | {"cached": self._cache.count()}
         for collection in status["collections"]:
-            collection["description"] = described.get(collection["name"], "")
+            own = settings.get(collection["name"], CollectionSettings())
+            collection |= asdict(own) | {"ignore": list(own.ignore)}
         return status | in_use.about(
             self.models, self._embed_name, self._rerank_name, status["models"]
         )

@@ -141,10 +141,11 @@ class Walking:
     max_filesize: int = MAX_FILESIZE  # bytes; larger files are skipped
     include_secrets: bool = False  # also files that hold keys or passwords (ingest/secrets.py)
     home: Path | None = None  # neither this folder nor one above it may be a root
+    rules: tuple[str, ...] = ()  # ignore rules for what is below each root, over those of files
 
     def __post_init__(self) -> None:
         """Raises TypeError or ValueError for a value that makes no sense; a text alone is one."""
-        for name in ("globs", "types"):
+        for name in ("globs", "types", "rules"):
             _set_texts(self, name)
         for name in ("ignore", "ignore_case", "hidden", "include_secrets"):
             require_type(name, getattr(self, name), bool)

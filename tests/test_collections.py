@@ -9,7 +9,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from support import Run, complaint
+from support import ROOT, Run, complaint
 
 Qrank = Callable[..., Run]
 NO_VECTORS = ("--no-embed", "--json")
@@ -145,14 +145,87 @@ def test_a_description_is_shown(qrank: Qrank, notes: Path) -> None:
     qrank("collections", "set", "default", "description", "what I  drink\n")
     assert qrank("collections").stdout == "default: 2 files  what I drink\n    notes\n"
     [shown] = qrank("status", "--json").json()["collections"]
-    assert shown == {"name": "default", "files": 2, "description": "what I drink"}
+    said = {"description": "what I drink", "ignore": [], "instruction": ""}
+    assert shown == {"name": "default", "files": 2, **said}
     assert "default (what I drink): 2 files" in qrank("status").stdout
     assert "there is no collection x" in complaint(
         qrank("collections", "set", "x", "description", "y")
     )
-    assert "it has: description" in complaint(qrank("collections", "set", "default", "y", "z"))
+    assert "it has: description, ignore, instruction" in complaint(
+        qrank("collections", "set", "default", "y", "z")
+    )
     qrank("collections", "set", "default", "description", "")
     assert qrank("collections").stdout.startswith("default: 2 files\n")
+
+
+def test_a_collection_has_ignore_rules_of_its_own(
+    qrank: Qrank, notes: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "work").mkdir()
+    (tmp_path / "work" / "b.txt").write_text("beans\n")
+    qrank("init")
+    qrank("index", "notes", *NO_VECTORS)
+    qrank("index", "work", "--collection", "work", *NO_VECTORS)
+    qrank("collections", "set", "default", "ignore", "*.txt", "/a.md", "!build/\n# c.md stays\n")
+    [default, work] = qrank("collections", "--json").json()["collections"]
+    assert default["ignore"] == ["*.txt", "/a.md", "!build/", "# c.md stays"]
+    assert work["ignore"] == []
+    assert "    ignores *.txt, /a.md, !build/, # c.md stays\n" in qrank("collections").stdout
+    assert "ignores *.txt" in qrank("status").stdout
+    dry = qrank("index", "notes", "--dry-run", "--json").lines()
+    assert [os.path.relpath(line["path"], notes) for line in dry if "path" in line] == [
+        "build/c.md"
+    ]
+    files = qrank("index", *NO_VECTORS).json()["files"]
+    assert [files[name] for name in ("added", "removed", "unchanged")] == [1, 2, 1]
+    assert held(qrank, tmp_path) == ["notes/build/c.md", "work/b.txt"]
+    said = qrank("status", "notes/sub/b.txt").stdout
+    assert "ignored by the rules of its collection:1: *.txt" in said
+    # What is named is taken, as with ignore files; and a search that refreshes knows the rules.
+    qrank("index", "notes", *NO_VECTORS)
+    (notes / "sub" / "new.txt").write_text("beans, ground\n")
+    (notes / "new.md").write_text("beans, whole\n")
+    found = qrank("search", "beans", "--refresh", "--mode", "bm25", "-l").stdout.splitlines()
+    assert found == ["notes/new.md", "work/b.txt"]
+    assert "still there" not in qrank("remove", "notes/build", "--collection", "work").stderr
+    for wrong in ("[z", "!", "/"):
+        said = complaint(qrank("collections", "set", "default", "ignore", wrong))
+        assert f"{wrong!r} is no ignore rule; rules are as in a .gitignore" in said
+    qrank("collections", "set", "default", "ignore", "")
+    assert qrank("index", *NO_VECTORS).json()["files"]["added"] == 3
+    assert held(qrank, notes) == ["a.md", "new.md", "sub/b.txt", "sub/new.txt", "../work/b.txt"]
+
+
+def test_a_collection_has_an_instruction_for_models(
+    qrank: Qrank, notes: Path, tmp_path: Path
+) -> None:
+    tiny = ROOT / "qrank" / "models" / "tiny" / "tiny-embedding.gguf"
+    config = tmp_path / "config" / "qrank" / "config.toml"
+    config.parent.mkdir(parents=True)
+    config.write_text(
+        f'[[embedder]]\nalias = "mine"\nsource = "{tiny}"\nquery = "{{task}} {{text}}"\n'
+    )
+    user = {"XDG_CONFIG_HOME": str(config.parents[1])}
+    qrank("init")
+    model = ("--embed-model", "mine")
+    for folder, name in (("notes/sub", "one"), ("notes/build", "two")):
+        assert qrank("index", folder, "--collection", name, *model, **user).returncode == 0
+
+    def cosine(*words: str) -> float:
+        ask = ("search", "something to drink", "--mode", "vector", "-n", "1", "--json", "--copies")
+        run = qrank(*ask, "--path", "notes/sub", *words, **user)
+        return float(run.json()["results"][0]["scores"]["vector"]["score"])
+
+    own = cosine()
+    qrank("collections", "set", "one", "instruction", "Find coffee,  please:")
+    assert "instruction: Find coffee, please:" in qrank("status", **user).stdout
+    assert cosine("--collection", "one") != own
+    assert cosine() == own  # of two collections, which have not the same
+    qrank("collections", "set", "two", "instruction", "Find", "coffee,", "please:")
+    assert cosine() == cosine("--collection", "one") != own
+    for name in ("one", "two"):
+        qrank("collections", "set", name, "instruction", "")
+    assert cosine("--collection", "one") == own
 
 
 def test_an_export_of_a_folder_that_moved_is_read_again_by_nobody(
@@ -167,5 +240,8 @@ def test_an_export_of_a_folder_that_moved_is_read_again_by_nobody(
     assert qrank(*words, "--map", f"{notes}=elsewhere/mine").returncode == 0
     files = qrank("index", there, "--db", "new.db", *NO_VECTORS).json()["files"]
     assert (files["unchanged"], files["added"], files["removed"]) == (2, 0, 0)
+    run = qrank(*words, "--map", f"{notes}x=elsewhere", "--map", f"{notes / 'sub'}=elsewhere/sub")
+    assert (run.returncode, run.stderr.count("no document")) == (0, 1)
+    assert f"no document of the export lay in {notes}x; they lay in {notes}\n" in run.stderr
     for wrong in ("x", "=x", "x="):
         assert "--map takes OLD=NEW" in complaint(qrank(*words, "--map", wrong))

@@ -19,7 +19,7 @@ FILES = {
     "notes/tea.md": "# Tea\n\nSteep green tea for two minutes.\n",
     "notes/été/café.md": "Grind coffee beans.\n",
     "more.md": "Kestrels hover.\n",
-    "empty.txt": "",
+    "binary.txt": "\0" * 9,
 }
 INDEX = ".qrank/index.db"
 
@@ -71,10 +71,10 @@ def test_a_project_that_was_moved_goes_on(
     there.parent.mkdir(parents=True, exist_ok=True)
     (tmp_path / "between").rename(there)
     said = check_goes_on(qrank, there)
-    assert said.count("was in") == 1
-    assert f"{there} was in {project}: " in said
+    assert said.count("moved with") == 1
+    assert f"moved with its files from {project} to {there}" in said
     assert roots(qrank, there) == [str(there)]
-    assert "was in" not in qrank("index", cwd=there).stderr
+    assert "moved with" not in qrank("index", cwd=there).stderr
     # And back.
     there.rename(tmp_path / "between")
     project.parent.mkdir(exist_ok=True)
@@ -106,12 +106,12 @@ def test_an_index_that_can_t_be_written_is_about_where_it_is_now(
         for words in (
             ("search", "steep", *ask, "--path", "notes"),
             ("search", "steep", *ask, "--where", "path=notes/tea.md"),
-            ("get", "notes/tea.md", "--format", "{path}"),
             ("similar", "notes/tea.md", "-n", "1", "--format", "{path}"),
         ):
             run = qrank(*words, cwd=there, prefix=prefix)
             assert (run.returncode, run.stderr) == (0, ""), run
             assert run.stdout.startswith("notes/")
+        assert "Steep" in qrank("get", "notes/tea.md", cwd=there, prefix=prefix).stdout
         assert qrank("search", "tea", "--stale", "fail", cwd=there, prefix=prefix).returncode == 0
         assert roots(qrank, there) == [str(there)]
         assert qrank("status", "notes/tea.md", cwd=there, prefix=prefix).returncode == 0
@@ -170,13 +170,13 @@ def test_a_link_to_an_index_or_its_folder_moves_nothing(
     (tmp_path / "x" / "link.db").symlink_to(project / INDEX)
     (tmp_path / "y").symlink_to(project)
     for index in (tmp_path / "x" / "link.db", tmp_path / "y" / INDEX):
-        assert check_goes_on(qrank, project, str(index)).count("was in") == 0
+        assert check_goes_on(qrank, project, str(index)).count("moved with") == 0
     # A project whose .qrank is kept elsewhere.
     (project / ".qrank").rename(tmp_path / "kept")
     (project / ".qrank").symlink_to(tmp_path / "kept")
     check_goes_on(qrank, project)
     project.rename(tmp_path / "there")
-    assert "was in" in check_goes_on(qrank, tmp_path / "there")
+    assert "moved with" in check_goes_on(qrank, tmp_path / "there")
 
 
 def test_what_the_new_place_had_before_is_replaced(

@@ -8,12 +8,13 @@ from pathlib import Path
 
 from qrank.errors import InputError, NoTextError
 from qrank.indexing.plan import plan
+from qrank.indexing.roots import with_rules
 from qrank.ingest import secrets
 from qrank.ingest.content import has_changed, open_regular
 from qrank.ingest.extract import format_of
 from qrank.ingest.ignore import Rules
 from qrank.ingest.walk import UNREAD, Skipped, on_the_way, secret, too_large, walk, walk_below
-from qrank.names import absolute, disk_path, folder_key, shown_path, spellings
+from qrank.names import absolute, disk_path, folder_key, lies_below, shown_path, spellings
 from qrank.results import PathStatus, SkipReason, Task
 from qrank.settings import READ_ALL, Walking
 from qrank.store.interface import SkippedFile, Store
@@ -40,7 +41,13 @@ def path_status(store: Store, path: str, walking: Walking) -> PathStatus:
     status.stale = {f.path for f in indexed if has_changed(f.path, f.signature, f.hash)}
     if not is_there:
         return status
-    above, rules = on_the_way(place, *_walked(place, [*stored, *skipped]), walking)
+    top, start = _walked(place, [*stored, *skipped])
+    for name, roots in store.roots().items():
+        own = with_rules(store, name, walking)
+        for root in roots if own.rules else ():
+            if lies_below(shown, root.path):  # rules are read from its folder on
+                walking, top, start = own, disk_path(root.path), disk_path(root.path)
+    above, rules = on_the_way(place, top, start, walking)
     if above and not indexed:
         status.reason = _reason(above, shown)
     if is_folder:

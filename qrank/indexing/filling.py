@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from qrank.arguments import path_list, require_number, require_progress, require_type, text_list
 from qrank.closing import Closing
-from qrank.errors import IndexFileError, InputError
+from qrank.errors import IndexFileError, InputError, NoIndexError
 from qrank.names import absolute
 from qrank.results import IndexReport
 from qrank.settings import READ_ALL, WALK_ALL, Placement, Reading, Settings, Walking
@@ -76,6 +76,7 @@ class Filling(Closing):
         name = collection or self._settings.get("collection") or DEFAULT_COLLECTION
         with self._writing, open_store(self.path, write=True) as store:
             model = self._model_for_indexing(store) if embed else None
+            walking = noted.with_rules(store, name, walking)
             with store.transaction():
                 noted.note(store, name, roots, walking, reading or READ_ALL)
             return index_paths(
@@ -90,6 +91,16 @@ class Filling(Closing):
                 former=links(paths),
                 others=noted.named_below(store.roots().get(name, ()), roots),
             )
+
+    def walking(self, collection: str | None = None, walking: Walking | None = None) -> Walking:
+        """How a run finds the files of a collection: by the collection's own ignore rules, too."""
+        from qrank.indexing.roots import with_rules
+
+        name = collection or self._settings.get("collection") or DEFAULT_COLLECTION
+        try:
+            return with_rules(self._open(), name, walking or WALK_ALL)
+        except NoIndexError:
+            return walking or WALK_ALL
 
     def update(
         self,
@@ -144,16 +155,25 @@ class Filling(Closing):
 
         return collections(self._open())
 
-    def describe(self, collection: str, description: str) -> None:
-        """Say what a collection is about, to people and agents; empty: nothing. Raises InputError
-        when there is no such collection."""
-        from qrank.indexing.update import require_known
+    def set_collection(
+        self,
+        name: str,
+        *,
+        description: str | None = None,
+        ignore: Sequence[str] | None = None,
+        instruction: str | None = None,
+    ) -> None:
+        """Say what a collection is about, to people and agents; which rules, as in a .gitignore in
+        each of its folders, keep files out from the next run on; what embedding models that take an
+        instruction are told with a query of it. Empty: nothing; None: as it was. Raises InputError
+        when there is no such collection, or for what is no rule."""
+        from qrank.indexing.update import set_collection
 
-        require_type("description", description, str)
+        require_type("description", description, str, NoneType)
+        require_type("instruction", instruction, str, NoneType)
+        rules = None if ignore is None else text_list("ignore", ignore)
         with self._write() as store:
-            require_known(store, [collection])
-            with store.transaction():
-                store.describe(collection, " ".join(description.split()))
+            set_collection(store, name, description, rules, instruction)
 
     def remove(
         self,

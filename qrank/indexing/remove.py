@@ -9,7 +9,7 @@ from qrank.errors import InputError
 from qrank.indexing import roots
 from qrank.indexing.update import require_known
 from qrank.names import composed, folder_key, named_path, over, spellings
-from qrank.store.interface import Store, StoredFile
+from qrank.store.interface import CollectionSettings, Store, StoredFile
 
 GROUP_FILES = 64  # of one transaction
 
@@ -36,7 +36,7 @@ def remove_paths(store: Store, paths: Sequence[Path], collections: Sequence[str]
         names = [name for path in paths for name in spellings(str(path))]
         roots.forget(store, names, collections)
         for name in () if paths else collections:
-            store.describe(name, "")
+            store.set_collection(name, CollectionSettings())
     return len(ids)
 
 

@@ -50,6 +50,12 @@ def with_options(options: str, walking: Walking, reading: Reading) -> tuple[Walk
         ) from error
 
 
+def with_rules(store: Store, collection: str, walking: Walking) -> Walking:
+    """How the files of a collection are found: by its own ignore rules, too."""
+    settings = store.collection_settings().get(collection)
+    return replace(walking, rules=settings.ignore) if settings and settings.ignore else walking
+
+
 def note(
     store: Store, collection: str, paths: Sequence[Path], walking: Walking, reading: Reading
 ) -> None:

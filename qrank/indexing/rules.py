@@ -9,14 +9,15 @@ from pathlib import Path
 
 from qrank.errors import InputError
 from qrank.files import reason
-from qrank.indexing.roots import with_options
-from qrank.ingest.ignore import IGNORE_FILES
+from qrank.indexing.roots import with_options, with_rules
+from qrank.ingest.ignore import IGNORE_FILES, parse
 from qrank.ingest.walk import on_the_way
 from qrank.names import disk_path, folder_key, lies_below, over, shown_path
 from qrank.settings import READ_ALL, Walking
 from qrank.store.interface import Store
 
 OWN = IGNORE_FILES[-1]
+MOST_RULES = 100_000  # characters, of a collection's own rules
 _SPECIAL = re.compile(r"([\\*?\[\]!#])")
 
 
@@ -39,17 +40,36 @@ def ignore(store: Store, paths: Sequence[str]) -> list[tuple[Path, str]]:
     return written
 
 
+def require_rules(texts: Sequence[str]) -> list[str]:
+    """Ignore rules from lines of texts, those that are not empty. Raises InputError for what is
+    none."""
+    rules = [line for text in texts for line in text.splitlines() if line.strip()]
+    if sum(map(len, rules)) > MOST_RULES:
+        raise InputError(f"the rules have more than {MOST_RULES:,} characters")
+    for rule in rules:
+        if not rule.startswith("#") and parse(os.fsencode(rule), 1) is None:
+            raise InputError(
+                f"{rule!r} is no ignore rule",
+                hint="rules are as in a .gitignore: drafts/, *.log, !keep.log",
+            )
+    return rules
+
+
 def coming_back(store: Store, paths: Sequence[str], walking: Walking) -> dict[str, str]:
     """Those of some absolute paths that are there, and that the next run comes to; each with the
     folder that it does so from."""
-    all_roots = [root for roots in store.roots().values() for root in roots]
+    all_roots = [
+        (root, with_rules(store, name, walking))
+        for name, roots in store.roots().items()
+        for root in roots
+    ]
     result: dict[str, str] = {}
     for path in paths:
-        for root in all_roots:
+        for root, own in all_roots:
             if not (os.path.lexists(path) and lies_below(shown_path(path), root.path)):
                 continue
             top = disk_path(root.path)
-            if on_the_way(path, top, top, with_options(root.options, walking, READ_ALL)[0])[0]:
+            if on_the_way(path, top, top, with_options(root.options, own, READ_ALL)[0])[0]:
                 continue
             result[path] = root.path
     return result

@@ -7,9 +7,10 @@ line with "text" for each of its chunks; the last is {"end": documents}. docs/st
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
-from itertools import count, islice
+from itertools import count, islice, takewhile
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+_log = logging.getLogger("qrank")
 DECIMALS = 5  # of a vector's numbers: its codes come out the same again, for all dims to 4096
 CHUNKS = 256  # whose vectors are read at once
 GROUP_CHUNKS = 512  # of one transaction
@@ -61,6 +63,15 @@ def export(store: Store, filter: Filter, *, vectors: bool = True) -> Iterator[di
                     **({"fields": json.loads(new.fields), "part": new.part} if new.fields else {}),
                 }
     yield {"end": documents}
+
+
+def _common(folder: str | None, path: str) -> str:
+    """The folder that a path, and all below a folder, lies in; folder None: the path's own."""
+    parts = path.split("/")[:-1]
+    if folder is None:
+        return "/".join(parts)
+    both = takewhile(lambda pair: pair[0] == pair[1], zip(folder.split("/"), parts, strict=False))
+    return "/".join(part for part, _ in both)
 
 
 def _without_id(model: StoredModel) -> dict[str, Any]:
@@ -104,6 +115,8 @@ class Importer:
         """moved: by the stored paths of files and folders where what lies there is now."""
         self._store = store
         self._moved = {folder_key(old): folder_key(new) for old, new in moved.items()}
+        self._unmet = dict.fromkeys(self._moved)  # old places where no document lay so far
+        self._folder: str | None = None  # that all documents lay below
         self._models: dict[str, StoredModel] = {}
         self._documents: list[_Document] = []
         self._chunks = 0
@@ -140,6 +153,9 @@ class Importer:
                 hint=what,
             ) from error
         self._write()
+        for old in self._unmet:
+            there = f"; they lay in {self._folder or '/'}" if self._read else ""
+            _log.warning("no document of the export lay in %s%s", old or "/", there)
 
     def _line(self, item: dict[str, Any], *, first: bool) -> None:
         if first:
@@ -161,8 +177,10 @@ class Importer:
             if self._chunks >= GROUP_CHUNKS or len(self._documents) >= GROUP_CHUNKS:
                 self._write()
             document = exported.document(item)
+            self._folder = _common(self._folder, document.path)
             old = next(over(document.path, self._moved.keys()), None)
             if old is not None:
+                self._unmet.pop(old, None)
                 place = self._moved[old] + folder_key(document.path)[len(old) :]
                 document = replace(document, path=place)
             self._documents.append(_Document(document))

@@ -4,30 +4,34 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
 from qrank.errors import InputError
 from qrank.indexing import roots
 from qrank.indexing.index import Box, existing, index_paths, look_at
+from qrank.indexing.rules import require_rules
 from qrank.inference.index_model import IndexModel
 from qrank.names import disk_path
 from qrank.progress import Progress
 from qrank.results import IndexReport
 from qrank.settings import Placement, Reading, Walking
-from qrank.store.interface import Root, Store
+from qrank.store.interface import CollectionSettings, Root, Store
 
 
 @dataclass(frozen=True, slots=True)
 class Collected:
-    """A collection: what it is about, as the user described it, how many files it has, and the
-    files and folders it was made of."""
+    """A collection: what it is about, as the user described it, how many files it has, the files
+    and folders it was made of, its own ignore rules, and what models that take an instruction are
+    told with a query."""
 
     name: str
     description: str
     files: int
     roots: list[str]
+    ignore: list[str]
+    instruction: str
 
 
 class _Walk(NamedTuple):
@@ -44,16 +48,14 @@ class _Walk(NamedTuple):
 def collections(store: Store) -> list[Collected]:
     """The collections of an index, with what they are about and made of, by name."""
     files = {row["name"]: row["files"] for row in store.status()["collections"]}
-    named, described = store.roots(), store.descriptions()
-    return [
-        Collected(
-            name,
-            described.get(name, ""),
-            files.get(name, 0),
-            [root.path for root in named.get(name, ())],
-        )
-        for name in sorted({*files, *named, *described})
-    ]
+    named, settings = store.roots(), store.collection_settings()
+    result: list[Collected] = []
+    for name in sorted({*files, *named, *settings}):
+        own = settings.get(name, CollectionSettings())
+        places = [root.path for root in named.get(name, ())]
+        row = (name, own.description, files.get(name, 0), places)
+        result.append(Collected(*row, list(own.ignore), own.instruction))
+    return result
 
 
 def require_known(store: Store, names: Sequence[str]) -> None:
@@ -64,6 +66,26 @@ def require_known(store: Store, names: Sequence[str]) -> None:
             raise InputError(
                 f"there is no collection {name}", hint=f"there are {', '.join(existing) or 'none'}"
             )
+
+
+def set_collection(
+    store: Store,
+    name: str,
+    description: str | None,
+    ignore: Sequence[str] | None,
+    instruction: str | None,
+) -> None:
+    """Say something of a collection; None leaves it as it was. Raises InputError."""
+    require_known(store, [name])
+    said = store.collection_settings().get(name, CollectionSettings())
+    if description is not None:
+        said = replace(said, description=" ".join(description.split()))
+    if instruction is not None:
+        said = replace(said, instruction=" ".join(instruction.split()))
+    if ignore is not None:
+        said = replace(said, ignore=tuple(require_rules(ignore)))
+    with store.transaction():
+        store.set_collection(name, said)
 
 
 def update(
@@ -89,7 +111,7 @@ def update(
     total = IndexReport()
     walks = [(name, options) for name in chosen for options in _options(all_roots[name])]
     for number, (name, options) in enumerate(walks, 1):
-        walk = _walk(options, all_roots[name], walking, reading)
+        walk = _walk(options, all_roots[name], roots.with_rules(store, name, walking), reading)
         total.missing += walk.missing
         done = index_paths(
             store,
@@ -112,8 +134,9 @@ def refresh(store: Store, seconds: float, walking: Walking, reading: Reading) ->
     box = Box(seconds)
     all_roots = store.roots()
     for name, of_name in all_roots.items():
+        own = roots.with_rules(store, name, walking)
         for options in _options(of_name):
-            walk = _walk(options, of_name, walking, reading)
+            walk = _walk(options, of_name, own, reading)
             look_at(store, walk.paths, name, box, walk.walking, walk.reading, walk.others)
     notices = []
     if not all_roots:

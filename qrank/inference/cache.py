@@ -25,15 +25,21 @@ _SCORE = struct.Struct("<d")
 
 
 def query_vector(
-    cache: Cache | None, model_hash: str, query: str, dims: int, use: Callable[[], Use[Embedder]]
+    cache: Cache | None,
+    model_hash: str,
+    query: str,
+    dims: int,
+    use: Callable[[], Use[Embedder]],
+    instruction: str = "",
 ) -> NDArray[np.float32]:
     """The unit vector of a query, of shape (dims,); the model is used only when it
-    is not cached."""
+    is not cached. instruction: for a model that takes one; model_hash tells it, too."""
     cached = known_vector(cache, model_hash, query, dims)
     if cached is not None:
         return cached
     with use() as embedder:
-        vector: NDArray[np.float32] = embedder.queries([query]).vectors[0]
+        said = instruction if instruction and embedder.takes_instruction else None
+        vector: NDArray[np.float32] = embedder.queries([query], said).vectors[0]
     if cache:
         cache.put({_key("vector", model_hash, query): vector.astype("<f4").tobytes()})
     return vector

@@ -17,6 +17,7 @@ from qrank.settings import Walking
 
 OF_GIT = ".gitignore"
 IGNORE_FILES = (OF_GIT, ".ignore", ".qrankignore")  # a later one overrules an earlier one
+OF_COLLECTION = "the rules of its collection"  # in place of a file's path
 MAX_BYTES = 1 << 20  # of an ignore file
 MAX_PATTERN = 1 << 15  # no path is so long
 _BOM = b"\xef\xbb\xbf"
@@ -98,18 +99,20 @@ class Verdict(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class Rules:
     """What is ignored in a folder; files: a later one overrules an earlier one; repositories: the
-    common folders of those that the folder lies in."""
+    common folders of those that the folder lies in; own: the collection's rules, which overrule
+    all files."""
 
     walking: Walking
     files: tuple[RuleFile, ...] = ()
     repositories: frozenset[str] = frozenset()
     fold: bool = False
+    own: RuleFile | None = None
 
     def verdict(self, path: str, is_folder: bool) -> Verdict | None:
         """The rule that decides on what is in the folder; None when none speaks of it."""
-        if self.files:
+        if self.files or self.own:
             raw = encoded(path)
-            for file in reversed(self.files):
+            for file in filter(None, (self.own, *reversed(self.files))):
                 rule = file.last_match(raw, is_folder)
                 if rule:
                     return Verdict(file, rule)
@@ -140,7 +143,7 @@ class Rules:
             if name in names and not (name == OF_GIT and os.path.islink(prefix + name)):  # noqa: PTH114
                 read = _read(prefix + name, folder, of_git=name == OF_GIT, fold=fold)
                 files += (read,) if read else ()
-        return Rules(self.walking, files, repositories, fold)
+        return replace(self, files=files, repositories=repositories, fold=fold)
 
 
 def rules_above(root: str, walking: Walking) -> Rules:
@@ -159,7 +162,9 @@ def rules_above(root: str, walking: Walking) -> Rules:
     fold = walking.ignore_case
     files = [_git_excludes(top, walking, None, fold)]
     files += [_read(str(path), top, of_git=False, fold=fold) for path in walking.global_ignores]
-    rules = Rules(walking, tuple(f for f in files if f) if walking.ignore else (), fold=fold)
+    own = _parsed(OF_COLLECTION, root, [os.fsencode(rule) for rule in walking.rules], fold=fold)
+    held = tuple(f for f in files if f) if walking.ignore else ()
+    rules = Rules(walking, held, fold=fold, own=own)
     for place in reversed(above):
         try:
             rules = rules.within(place, os.listdir(place), is_root=True) or rules  # noqa: PTH208
@@ -191,8 +196,14 @@ def _read(path: str, folder: str, *, of_git: bool, fold: bool) -> RuleFile | Non
         return None
     if len(data) == MAX_BYTES:  # the last line may be half of one
         data = data[: data.rfind(b"\n") + 1]
-    lines = enumerate(data.removeprefix(_BOM).split(b"\n"), 1)
-    rules = [rule for number, line in lines if (rule := parse(line, number, fold=fold))]
+    lines = data.removeprefix(_BOM).split(b"\n")
+    return _parsed(path, folder, lines, of_git=of_git, fold=fold)
+
+
+def _parsed(
+    path: str, folder: str, lines: Iterable[bytes], *, of_git: bool = False, fold: bool
+) -> RuleFile | None:
+    rules = [rule for n, line in enumerate(lines, 1) if (rule := parse(line, n, fold=fold))]
     return RuleFile(path, folder, rules, of_git=of_git, fold=fold) or None
 
 

@@ -33,11 +33,13 @@ class Semantic:
     choice: ModelChoice
     use: Callable[[], AbstractContextManager[Embedder]]
     begin: Callable[[], None]  # loading it, in a thread of its own
+    instruction: str = ""  # that goes with the query, where the model takes one
 
     @property
     def key(self) -> str:
         """What a query's vector depends on beside the query."""
-        return self.stored.sha256 + (self.choice.entry.query or "")
+        said = f"\n{self.instruction}" if self.instruction else ""
+        return self.stored.sha256 + (self.choice.entry.query or "") + said
 
 
 @dataclass(frozen=True, slots=True)

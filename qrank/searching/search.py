@@ -24,6 +24,7 @@ from qrank.results import (
     Stale,
     StoredChunk,
 )
+from qrank.searching.asked.instruction import instruction
 from qrank.searching.asked.meaning import meaning
 from qrank.searching.asked.parts import scored
 from qrank.searching.asked.synonyms import marked
@@ -140,6 +141,8 @@ def search(
         raise IndexFileError(
             f"the index {store.path} has no vectors", hint="run qrank index without --no-embed"
         )
+    if semantic:
+        semantic = replace(semantic, instruction=instruction(store, query.filter))
     clock = Clock(progress or Silent())
     parsed = parsed or meaning(
         store, query.text, store.languages(), syntax=query.syntax, unfinished=query.unfinished
@@ -424,6 +427,7 @@ def _candidates(
                 parsed.for_models,
                 model.stored.dims,
                 model.use,
+                model.instruction,
             )
         with clock.stage("vector"):
             near = store.nearest(model.stored.id, vector_of_query, depth, filter)

@@ -63,6 +63,16 @@ class Root:
 
 
 @dataclass(frozen=True, slots=True)
+class CollectionSettings:
+    """What a user said of a collection: what it is about; ignore rules (as lines of an ignore
+    file) for its folders; the instruction for models that take one with a query."""
+
+    description: str = ""
+    ignore: tuple[str, ...] = ()
+    instruction: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class NewDocument:
     """A document with its chunks, as it goes in and comes out.
 
@@ -185,11 +195,11 @@ class Store(AbstractContextManager["Store"], Protocol):
     def set_roots(self, collection: str, roots: Iterable[Root]) -> None:
         """Note what was named, in place of all that was noted of the collection. Writes."""
 
-    def descriptions(self) -> dict[str, str]:
-        """What collections are about, by their names; not all need have one."""
+    def collection_settings(self) -> dict[str, CollectionSettings]:
+        """What was said of collections, by their names; not all need have settings."""
 
-    def describe(self, collection: str, description: str) -> None:
-        """Note what a collection is about; empty: nothing. Writes."""
+    def set_collection(self, collection: str, settings: CollectionSettings) -> None:
+        """Note what is said of a collection, in place of what was. Writes."""
 
     def remove_skipped(self, collection: str, paths: Iterable[str]) -> None:
         """Forget that files were skipped. Writes."""

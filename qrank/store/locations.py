@@ -10,7 +10,7 @@ from qrank.analysis.names import name_keys
 from qrank.results import IN_ARCHIVE
 from qrank.store import conditions, decode
 from qrank.store.filters import Filter
-from qrank.store.interface import Root
+from qrank.store.interface import CollectionSettings, Root
 
 # Of some chunks (a JSON list of ids) those that are one of several in their document.
 SIBLINGS = (
@@ -94,10 +94,24 @@ def set_roots(connection: sqlite3.Connection, collection: str, roots: Iterable[R
     )
 
 
-def describe(connection: sqlite3.Connection, collection: str, description: str) -> None:
-    """Note what a collection is about."""
+def collection_settings(connection: sqlite3.Connection) -> dict[str, CollectionSettings]:
+    """What was said of collections, by their names."""
+    rows = connection.execute("SELECT name, description, ignored, instruction FROM collection")
+    return {
+        name: CollectionSettings(description, tuple(ignored.splitlines()), instruction)
+        for name, description, ignored, instruction in decode.rows(
+            rows, (str, str, str, str), "a collection"
+        )
+    }
+
+
+def set_collection(
+    connection: sqlite3.Connection, collection: str, settings: CollectionSettings
+) -> None:
+    """Note what is said of a collection, in place of what was."""
     connection.execute("DELETE FROM collection WHERE name = ?", (collection,))
-    if description:
+    if settings != CollectionSettings():
         connection.execute(
-            "INSERT INTO collection (name, description) VALUES (?, ?)", (collection, description)
+            "INSERT INTO collection (name, description, ignored, instruction) VALUES (?, ?, ?, ?)",
+            (collection, settings.description, "\n".join(settings.ignore), settings.instruction),
         )

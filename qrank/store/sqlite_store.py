@@ -26,6 +26,7 @@ from qrank.store.interface import (
     NO_VARIANTS,
     ChunkText,
     Claims,
+    CollectionSettings,
     NewDocument,
     Root,
     SkippedFile,
@@ -142,13 +143,14 @@ class SQLiteStore(Closing):
         """Note what was named, in place of all that was noted of the collection."""
         locations.set_roots(self._connection, collection, roots)
 
-    def descriptions(self) -> dict[str, str]:
-        """What collections are about, by their names."""
-        return dict(self._rows("SELECT name, description FROM collection", types=(str, str)))
+    def collection_settings(self) -> dict[str, CollectionSettings]:
+        """What was said of collections, by their names."""
+        with translate_sqlite_errors(self.path):
+            return locations.collection_settings(self._connection)
 
-    def describe(self, collection: str, description: str) -> None:
-        """Note what a collection is about."""
-        locations.describe(self._connection, collection, description)
+    def set_collection(self, collection: str, settings: CollectionSettings) -> None:
+        """Note what is said of a collection, in place of what was."""
+        locations.set_collection(self._connection, collection, settings)
 
     def remove_skipped(self, collection: str, paths: Iterable[str]) -> None:
         """Forget that files were skipped."""

@@ -91,6 +91,8 @@ def index(
     if not paths and (dry_run or watch):
         raise InputError(f"{'--dry-run' if dry_run else '--watch'} needs a PATH")
     if dry_run:
+        with current().open_index() as index_file:
+            walking = index_file.walking(collection, walking)
         planned = standalone.plan(paths or (), walking=walking, reading=reading)
         raise typer.Exit(plans.show(planned, as_json=as_json, counts=True))
     index_file = current().open_index(embed_model=embed_model)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -15,7 +15,7 @@ from qrank.errors import InputError
 from qrank.names import named_path, shown_path
 
 app = typer.Typer(cls=Group, invoke_without_command=True, rich_markup_mode=None)
-KEYS = ("description",)  # of a collection
+KEYS = ("description", "ignore", "instruction")  # of a collection
 
 
 def remove(
@@ -109,14 +109,33 @@ def collections(
 @app.command("set", cls=Command)
 def set_(
     name: Annotated[str, typer.Argument(help="A collection.", autocompletion=complete.collections)],
-    key: Annotated[str, typer.Argument(metavar="KEY", help="What to set: description.")],
-    value: Annotated[str, typer.Argument(help="Its value; empty removes it.")],
+    key: Annotated[
+        str,
+        typer.Argument(
+            metavar="KEY",
+            help="description, ignore or instruction.",
+            autocompletion=complete.collection_keys,
+        ),
+    ],
+    value: Annotated[
+        list[str], typer.Argument(metavar="VALUE...", help="Its value; '' removes it.")
+    ],
 ) -> None:
-    """Set what a collection is about. qrank status shows it, and agents see it over MCP."""
+    """Set a description of a collection, its own ignore rules, or its instruction.
+
+    description: what it is about. qrank status shows it, and agents see it over MCP.
+
+    ignore: rules as in a .gitignore in each of its folders, a VALUE each. They overrule ignore
+    files, and hold from the next qrank index on.
+
+    instruction: what an embedding model that takes one (Qwen3-Embedding) is told with queries of
+    this collection.
+    """
     from qrank.cli.output import render
 
     if key not in KEYS:
         raise InputError(f"a collection has no {key!r}", hint=f"it has: {', '.join(KEYS)}")
     with current().open_index() as index:
-        index.describe(name, value)
-    render.report(f"{name}: {key} {'set' if value.strip() else 'removed'}")
+        said: Any = {key: value if key == "ignore" else " ".join(value)}
+        index.set_collection(name, **said)
+    render.report(f"{name}: {key} {'set' if ''.join(value).strip() else 'removed'}")

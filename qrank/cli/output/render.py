@@ -195,6 +195,7 @@ def status(state: dict[str, Any]) -> None:
         about = f" ({escape_line(collection['description'])})" if collection["description"] else ""
         name = escape_line(collection["name"])
         print(f"collection   {name}{about}: {plural(collection['files'], 'file')}")
+        _collection_settings(collection["ignore"], collection["instruction"], " " * 13)
     for place, model in enumerate(state["models"]):
         name, of = escape_line(model["name"]), state["unique_texts"]
         print(f"vectors      {model['vectors']} of {of} by {name} ({model['dims']} dimensions)")
@@ -218,6 +219,15 @@ def collections(rows: Sequence[Collected]) -> None:
         print(f"{escape_line(each.name)}: {plural(each.files, 'file')}{about}")
         for root in each.roots:
             print(f"    {escape_line(short_path(root))}")
+        _collection_settings(each.ignore, each.instruction, " " * 4)
+
+
+def _collection_settings(rules: Sequence[str], instruction: str, margin: str) -> None:
+    """A collection's own settings, a line each."""
+    if rules:
+        print(margin + escape_line(f"ignores {', '.join(rules)}"))
+    if instruction:
+        print(margin + escape_line(f"instruction: {instruction}"))
 
 
 def fields(counts: Sequence[FieldCount]) -> None:

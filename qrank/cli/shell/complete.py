@@ -91,6 +91,13 @@ def commands(context: typer.Context, incomplete: str) -> list[str]:
     return _beginning(incomplete, (name[0] for name in words if len(name) == 1))
 
 
+def collection_keys(incomplete: str) -> list[str]:
+    """What can be set of a collection."""
+    from qrank.cli.commands.maintain import KEYS
+
+    return _beginning(incomplete, KEYS)
+
+
 def schemas(incomplete: str) -> list[str]:
     """The names of JSON schemas."""
     from qrank import json_form

@@ -79,7 +79,7 @@ def settle(connection: sqlite3.Connection, index: Path) -> None:
             connection.execute("ROLLBACK")
         raise
     if move and move.is_any:
-        _log.warning("%s was in %s: what the index holds of that is here now", here, before)
+        _log.warning("the index was moved with its files from %s to %s", before, here)
 
 
 def follow(connection: sqlite3.Connection, index: Path) -> None:

@@ -18,6 +18,7 @@ from qrank.store.filters import Filter
 from qrank.store.interface import (
     ChunkText,
     Claims,
+    CollectionSettings,
     NewDocument,
     Root,
     SkippedFile,
@@ -193,17 +194,17 @@ class Documents(Closing):
 
         self._shared.change(note)
 
-    def descriptions(self) -> dict[str, str]:
-        """What collections are about, by their names."""
-        return self._shared.read().descriptions
+    def collection_settings(self) -> dict[str, CollectionSettings]:
+        """What was said of collections, by their names."""
+        return self._shared.read().collections
 
-    def describe(self, collection: str, description: str) -> None:
-        """Note what a collection is about. It is visible at once."""
+    def set_collection(self, collection: str, settings: CollectionSettings) -> None:
+        """Note what is said of a collection, in place of what was. It is visible at once."""
 
         def note(shared: state.State) -> None:
-            shared.descriptions.pop(collection, None)
-            if description:
-                shared.descriptions[collection] = description
+            shared.collections.pop(collection, None)
+            if settings != CollectionSettings():
+                shared.collections[collection] = settings
 
         self._shared.change(note)
 

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from qrank.errors import IndexFileError, NoIndexError
-from qrank.store.interface import Root, StoredModel
+from qrank.store.interface import CollectionSettings, Root, StoredModel
 from qrank.store.opensearch.client import Engine
 from qrank.store.opensearch.mapping import FIELDS, Dialect
 
@@ -34,7 +34,7 @@ class State:
     pending: dict[str, str] = field(default_factory=dict)
     gone: dict[str, float] = field(default_factory=dict)
     roots: dict[str, list[Root]] = field(default_factory=dict)  # by collection
-    descriptions: dict[str, str] = field(default_factory=dict)
+    collections: dict[str, CollectionSettings] = field(default_factory=dict)
 
     @property
     def dialect(self) -> Dialect:
@@ -60,10 +60,24 @@ def _parsed(source: Any, place: object) -> State:
                 str(name): [Root(str(root["path"]), str(root["options"])) for root in roots]
                 for name, roots in source.get("roots", {}).items()
             },
-            descriptions={str(n): str(d) for n, d in source.get("descriptions", {}).items()},
+            collections={
+                str(name): CollectionSettings(
+                    str(held["description"]),
+                    tuple(str(rule) for rule in held["ignore"]),
+                    str(held["instruction"]),
+                )
+                for name, held in _collections(source).items()
+            },
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise IndexFileError(f"{place} is not an index of qrank", hint="name another") from error
+
+
+def _collections(source: Any) -> dict[Any, Any]:
+    """What is said of collections; of some only what they are about, by an older version."""
+    described = source.get("descriptions", {}).items()
+    older = {n: {"description": text, "ignore": [], "instruction": ""} for n, text in described}
+    return {**older, **source.get("collections", {})}
 
 
 class Shared:
