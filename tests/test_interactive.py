@@ -9,7 +9,7 @@ from pathlib import Path
 import model_server
 import pexpect
 import pytest
-from support import COMMAND, Run, complaint
+from support import COMMAND, ROOT, Run, complaint
 from textual.pilot import Pilot
 from textual.widgets import Input, OptionList, Static
 
@@ -67,6 +67,17 @@ def test_a_stale_result_says_so(qrank: Qrank, tmp_path: Path) -> None:
         await until(lambda: "changed since indexed" in shown(screen, "chunk"))
 
     drive(tmp_path / "i.db", "green", steps)
+
+
+def test_a_format_with_pages_shows_pages(qrank: Qrank, tmp_path: Path) -> None:
+    (tmp_path / "water.pdf").write_bytes((ROOT / "tests" / "files" / "water.pdf").read_bytes())
+    assert qrank("index", "water.pdf", "--no-embed", "--db", "i.db").returncode == 0
+
+    async def steps(screen: Screen, pilot: Pilot[None]) -> None:
+        await until(lambda: "water.pdf#page=1\n" in shown(screen, "chunk"))
+        assert "water.pdf#page=1" in entries(screen)[0]
+
+    drive(tmp_path / "i.db", "chapel", steps)
 
 
 def test_results_come_as_one_types(sample_db: Path) -> None:

@@ -86,6 +86,20 @@ def test_a_pasted_place_is_opened_and_compared(qrank: Qrank, note: Path) -> None
     assert same.stdout == "notes/birds.md\n"
 
 
+def test_places_in_formats_with_pages_are_pages(qrank: Qrank, note: Path, tmp_path: Path) -> None:
+    (tmp_path / "pages.txt").write_text("One of kestrels.\n\fTwo, of falcons.\n", "utf-8")
+    qrank("index", "pages.txt", "--no-embed", "--db", "i.db")
+    ask = ("search", "chapel", "--mode", "bm25", "--db", "i.db")
+    found = qrank(*ask, "--max-tokens", "900").stdout
+    assert "[water.pdf#page=1]" in found
+    assert "water.pdf:" not in found
+    several = qrank("get", "water.pdf", "notes/b.md", "pages.txt", "--db", "i.db").stdout
+    for head in ("water.pdf#page=1\n", "notes/b.md:1\n", "pages.txt:1\n"):
+        assert head in several
+    place = several.splitlines()[0]
+    assert qrank("get", place, "--db", "i.db").returncode == 0
+
+
 def test_citations_are_verified(qrank: Qrank, note: Path, tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("name,city\ntram,Porto\nbus,Lisbon\n", "utf-8")
     qrank("index", "t.csv", "--no-embed", "--db", "i.db")

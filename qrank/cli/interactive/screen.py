@@ -18,7 +18,7 @@ from textual.widgets.option_list import Option
 from qrank.api import Index
 from qrank.cli.interactive.searcher import Searcher
 from qrank.cli.output.escape import escape_line
-from qrank.cli.output.render import significant
+from qrank.cli.output.render import significant, with_place
 from qrank.cli.output.snippet import best_place, whole
 from qrank.cli.output.text_output import marked, stale_note
 from qrank.cli.shell import editor
@@ -174,8 +174,9 @@ class Screen(App[None]):
         self._read = result
         text = Text()
         if result:
-            path = escape_line(path_from(result.location, self._cli_run.folder))
-            text.append(f"{path}:{result.start_line}\n", "bold green")
+            path = path_from(result.location, self._cli_run.folder)
+            place = with_place(path, result.start_line, None, result.page)
+            text.append(f"{escape_line(place)}\n", "bold green")
             if result.stale:
                 text.append(f"{stale_note(result)}\n", "yellow")
             if result.heading:
@@ -205,6 +206,7 @@ class Screen(App[None]):
         line, column = best_place(result, self._terms)
         try:
             place = editor.place(f"{result.location}:{line}:{column}", self._cli_run)
+            place = place._replace(page=result.page)
             with self.suspend():
                 editor.edit(place, self._cli_run)
         except QrankError as error:
@@ -214,10 +216,11 @@ class Screen(App[None]):
 def _entry(result: Result, working_folder: str | None) -> Content:
     """A result in the list: where it is, and what it is about."""
     folder, name = os.path.split(path_from(result.path, working_folder))
+    within = with_place(name, result.start_line, None, result.page).removeprefix(name)
     return Content.assemble(
         (f"{significant(result.score)} ", "ansi_cyan"),
         (escape_line(name), "bold"),
-        f":{result.start_line}",
+        within,
         (f"  {escape_line(folder)}" if folder else "", "dim"),
         "\n     ",
         (escape_line(result.heading or " ".join(result.text.split())[:80]), "dim"),

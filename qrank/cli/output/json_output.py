@@ -79,8 +79,11 @@ def path(value: str, end: str) -> None:
 
 def packed_text(packed: Packed) -> None:
     """Print the packed chunks as text, each under a line that says where it is from."""
+    from qrank.cli.output.render import with_place
+
     for chunk in packed.chunks:
-        place = f"{path_from(chunk.location, current().folder)}:{chunk.start_line}-{chunk.end_line}"
+        path = path_from(chunk.location, current().folder)
+        place = with_place(path, chunk.start_line, chunk.end_line, chunk.page)
         text(f"[{place}] {chunk.heading}".rstrip(), "\n")
         body = escape_text(chunk.text) if sys.stdout.isatty() else chunk.text
         sys.stdout.buffer.write(f"{body}\n\n".encode("utf-8", "replace"))

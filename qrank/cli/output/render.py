@@ -53,6 +53,18 @@ def short_path(path: str) -> str:
     return path_from(path, current().folder)
 
 
+def with_place(path: str, first: int, last: int | None, page: int | None) -> str:
+    """A place in a file as it can be pasted: PATH#page=N in a format with pages, whose lines are
+    only those of the text that was made of it; else PATH:FROM-TO, or PATH:LINE without a last."""
+    if page is not None:
+        from qrank.ingest.extract import BY_SUFFIX, suffix_of
+
+        known = BY_SUFFIX.get(suffix_of(path))
+        if known and not known.reads_text:
+            return f"{path}#page={page}"
+    return f"{path}:{first}" if last is None else f"{path}:{first}-{last}"
+
+
 def skipped(path: str, reason: str, *, partly: bool = False) -> None:
     """A line on a file that was skipped, or of which something was; of a very long path only both
     ends."""
@@ -83,9 +95,9 @@ def chunks(groups: Sequence[Sequence[IndexedChunk]]) -> None:
         last = None
         for chunk in chunks:
             if len(groups) > 1 and last is None:
-                print(escape_line(f"{short_path(chunk.location)}:{chunk.start_line}"))
+                print(escape_line(_start(chunk)))
             elif last is not None and last.location != chunk.location:
-                print(escape_line(f"\n{short_path(chunk.location)}:{chunk.start_line}"))
+                print("\n" + escape_line(_start(chunk)))
             elif last is not None:
                 gap = chunk.start_line - last.end_line - 1 if chunk.page is None else 1
                 print("\n" * min(max(gap, 0), MOST_BLANK), end="")
@@ -93,6 +105,10 @@ def chunks(groups: Sequence[Sequence[IndexedChunk]]) -> None:
             last = chunk
         if len(groups) > 1:
             print()
+
+
+def _start(chunk: IndexedChunk) -> str:
+    return with_place(short_path(chunk.location), chunk.start_line, None, chunk.page)
 
 
 def errors(report: IndexReport) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from qrank.cli.output.escape import escape_line
 from qrank.cli.output.hyperlinks import link
-from qrank.cli.output.render import short_path, significant, warning
+from qrank.cli.output.render import short_path, significant, warning, with_place
 from qrank.cli.output.snippet import Line, best_place, context, snippet, whole, without_headings
 from qrank.cli.output.terminal import color_wanted, console_for
 from qrank.cli.output.view import View
@@ -144,7 +144,9 @@ def _also(result: Result, answer: Answer, view: View, lines: list[Line]) -> Row:
 def _copies(result: Result) -> Row:
     """Where the near copies of a result are."""
     places = [
-        f"{short_path(location(each.path, each.member))}:{each.start_line}-{each.end_line}"
+        with_place(
+            short_path(location(each.path, each.member)), each.start_line, each.end_line, each.page
+        )
         for each in result.copies
     ]
     listed = ", ".join(escape_line(place) for place in places[:SHOWN_COPIES])
