@@ -196,7 +196,8 @@ class Index(Filling):
             progress=progress,
         )
         if not (unfinished and mode is Mode.bm25):  # not at every key that is pressed
-            answer.notices = notices(self._open(), answer, filter, min_score)
+            wanted = (*text_list("regex", regex), *text_list("literal", literal))
+            answer.notices = notices(self._open(), answer, filter, min_score, texts=wanted)
         return answer
 
     def answer(self, query: Query, *, rerank: bool, progress: Progress | None = None) -> Answer:

@@ -238,6 +238,14 @@ def test_fields_are_listed_with_their_values(qrank: Qrank, folder: Path, index: 
         (("search", "tram", "--where", "tags="), "has no value"),
         (("search", "tram", "--where", "author>2026-06"), "has texts"),
         (("search", "tram", "--where", "date>=soon"), "'soon' is no date; date has: "),
+        (("search", "tram", "--where", "date=2026-13"), "'2026-13' is no date; date has: "),
+        (("search", "tram", "--where", "date!=soon|2026"), "'soon' is no date; date has: "),
+        (("search", "tram", "--where", "date=2026-07..2026-02"), "2026-07 comes after 2026-02"),
+        (("search", "tram", "--where", "rating=4..2"), "4 comes after 2; a range goes from the"),
+        (("search", "tram", "--where", "size=2k..1k"), "2k comes after 1k"),
+        (("search", "tram", "--where", "mtime=today..yesterday"), "comes after yesterday"),
+        (("search", "tram", "--since", "2026-07", "--until", "2026-01"), "nothing is dated from"),
+        (("search", "tram", "--where", "rating=high"), "'high' is no number; rating has: "),
         (("search", "tram", "--where", "rating>=high"), "'high' is no number; rating has: "),
         (("search", "tram", "--where", "size>big"), "'big' is not a size such as 10k"),
         (("search", "tram", "--where", "type>pdf"), "type is not compared by >"),
@@ -250,6 +258,20 @@ def test_bad_conditions_are_explained(
     qrank: Qrank, folder: Path, index: Index, words: tuple[str, ...], said: str
 ) -> None:
     assert said in complaint(qrank(*words, "--db", folder / "i.db"))
+
+
+def test_a_condition_that_nothing_meets_says_what_there_is(
+    qrank: Qrank, folder: Path, index: Index
+) -> None:
+    for condition, said in (
+        ("city=Paris", "nothing indexed has --where 'city=Paris'; city has: Lisbon, Porto"),
+        ("date=1999", "; date has: 2026-"),
+        ("size>1g", "nothing indexed has --where 'size>1g'\n"),
+    ):
+        run = qrank("search", "tram", "--where", condition, "--db", folder / "i.db")
+        assert (run.returncode, run.stdout) == (1, "")
+        assert said in run.stderr
+        assert len(run.stderr.splitlines()) == 1
 
 
 def test_fields_follow_their_files(qrank: Qrank, tmp_path: Path) -> None:

@@ -131,6 +131,25 @@ def test_the_command_lists_links(qrank: Qrank, folder: Path) -> None:
     assert "nothing.md is not in the index" in said
     said = complaint(qrank("search", "x", "--links-to", "no.md", "--db", "i.db", cwd=folder))
     assert "no.md is not in the index" in said
+    assert "sub is a folder; name an" in complaint(
+        qrank("links", "sub", "--db", "i.db", cwd=folder)
+    )
+    ask = ("search", "x", "--db", "i.db", "--mode", "bm25")
+    for option, name, said in (
+        ("--links-to", "r.rst", "no indexed file links to r.rst (qrank links r.rst)"),
+        ("--linked-from", "r2.rst", "r2.rst links to no indexed file"),
+    ):
+        run = qrank(*ask, option, name, cwd=folder)
+        assert (run.returncode, run.stdout) == (1, "")
+        assert said in run.stderr
+
+
+def test_a_file_without_links_says_so(qrank: Qrank, tmp_path: Path) -> None:
+    (tmp_path / "alone.md").write_text("Nothing but words.\n", "utf-8")
+    qrank("index", "alone.md", "--no-embed", "--db", "i.db")
+    run = qrank("links", "alone.md", "--db", "i.db")
+    assert (run.returncode, run.stdout) == (1, "")
+    assert "alone.md has no links" in run.stderr
 
 
 @pytest.mark.parametrize(

@@ -33,6 +33,10 @@ def test_without_a_query_it_is_a_grep(qrank: Qrank, words: tuple[object, ...]) -
     assert len(qrank("search", "-F", "Tea", "-l", *words).stdout.splitlines()) == 300
     nothing = qrank("search", "-F", "t-1", *words)
     assert (nothing.returncode, nothing.stdout) == (1, "")
+    assert nothing.stderr == "qrank: nothing in the index matches t-1\n"
+    said = qrank("search", "tea", "-F", "t-1", "-E", "x{2}", *words).stderr
+    assert said == "qrank: nothing that was found matches x{2} and t-1\n"
+    assert "nothing found with any of: zzz" in qrank("search", "zzz", "-F", "t-1", *words).stderr
     pdf = qrank("search", "-E", "(?i)water", "--type", "pdf", "--jsonl", *words).lines()
     assert {Path(hit["path"]).name for hit in pdf} == {"water.pdf"}
     for hit in pdf:
@@ -58,6 +62,7 @@ def test_no_pattern_hangs(qrank: Qrank, words: tuple[object, ...], tmp_path: Pat
     ("flags", "said"),
     [
         (("-E", "["), "--regex '[' is no regular expression: missing ]"),
+        (("-E", "("), "regular expression: missing ): (;"),
         (("-E", r"(a)\1"), "without backreferences and lookaround"),
         (("-E", "(?=a)"), "without backreferences and lookaround"),
         (("-E", ""), "--regex is empty or too long"),

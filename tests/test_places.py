@@ -69,7 +69,10 @@ def test_lines_pages_and_globs(qrank: Qrank, note: Path) -> None:
     assert "Line 1 " in got("notes/birds.md", "--max-tokens", "300")
     assert "Line 30" not in got("notes/birds.md", "notes/birds.md", "--max-tokens", "20")
     for place, said in (
-        ("notes/birds.md:900-901", "has no text at :900-901"),
+        ("notes/birds.md:900-901", "has no text at :900-901; it has lines 1 to "),
+        ("notes/birds.md:9-3", "line 3 comes before line 9"),
+        ("notes/birds.md#page=2", "has no text at #page=2; it has no pages"),
+        ("water.pdf#page=99", "it has pages 1 to "),
         ("notes/none*.md", "no indexed file matches"),
         ("notes/none.md:3", "is not in the index"),
         ("caaaaaaaaaaa", "there is no chunk"),

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from qrank.analysis.fields import seconds
 from qrank.arguments import require_type, text_list
+from qrank.errors import InputError
 from qrank.names import path_globs, path_names
 from qrank.searching.file_types import suffixes_of
 from qrank.searching.where import conditions as parsed
@@ -53,6 +54,12 @@ def build_filter(
     if len(paths) > 1:
         any_of = [FileTest(names=path_names(each), paths=path_globs(each)) for each in paths]
         conditions = (Condition(tuple(any_of)), *conditions)
+    if since and until and _ns(since) >= _ns(until):
+        raise InputError(
+            f"nothing is dated from {since:%Y-%m-%d} on (--since) and before {until:%Y-%m-%d} "
+            "(--until)",
+            hint="--since takes the earlier date",
+        )
     one = paths[0] if len(paths) == 1 else ""
     return Filter(
         collections=tuple(text_list("collections", collections)),

@@ -58,6 +58,7 @@ def _regex(pattern: str) -> Callable[[str], Iterator[Span]]:
         compiled: Any = re2.compile(f"(?m){pattern}", options)
     except re2.error as error:
         reason = error.args[0].decode() if isinstance(error.args[0], bytes) else str(error)
+        reason = reason.replace("(?m)", "", 1)
         raise InputError(
             f"--regex {pattern!r} is no regular expression: {reason}",
             hint="RE2's are understood, without backreferences and lookaround; -F takes plain text",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeGuard
 
@@ -39,15 +39,17 @@ def notices(
     min_score: float | None,
     *,
     of_query: bool = True,
+    texts: Sequence[str] = (),
 ) -> list[str]:
     """What a user should know about this answer, to a query or (similar) to a place; none when it
-    is a good one. filter and min_score: what was searched with."""
+    is a good one. filter and min_score: what was searched with; texts: what
+    the text of a result had to match."""
     unfinished = _unfinished(store, answer)
     excluded = [_exclusion(answer.query)] if of_query and not answer.parts else []
     if answer.results:
         result = [unfinished or _why_weak(store, answer), *excluded]
     else:
-        why = _why_nothing(store, answer, filter, min_score, of_query=of_query)
+        why = _why_nothing(store, answer, filter, min_score, texts, of_query=of_query)
         result = [why, unfinished, *excluded]
     return [notice for notice in result if notice]
 
@@ -126,7 +128,13 @@ def _decides(score: RerankScore | None) -> TypeGuard[RerankScore]:
 
 
 def _why_nothing(
-    store: Store, answer: Answer, filter: FilterOptions, min_score: float | None, *, of_query: bool
+    store: Store,
+    answer: Answer,
+    filter: FilterOptions,
+    min_score: float | None,
+    texts: Sequence[str],
+    *,
+    of_query: bool,
 ) -> str:
     status = store.status()
     if not status["chunks"]:
@@ -140,7 +148,9 @@ def _why_nothing(
     if not of_query:
         return "nothing found: the index has no chunk beside it to compare"
     if not answer.query.strip():
-        return "nothing in the index matches"
+        return f"nothing in the index matches{' ' * bool(texts)}{' and '.join(texts)}"
+    if texts and (answer.mode != Mode.bm25 or store.count_holding(answer.terms, 1)):
+        return f"nothing that was found matches {' and '.join(texts)}"
     demands = () if answer.parts else parse(answer.query, fields=Fields(store)).demands
     if demands and (answer.mode != Mode.bm25 or any(demand[0] != "-" for demand in demands)):
         return f"nothing matches all of: {', '.join(demands)}"
@@ -185,7 +195,13 @@ def _no_file(store: Store, status: Mapping[str, Any], filter: FilterOptions) -> 
     where = text_list("where", filter.get("where", ()))
     for condition in where:
         if not store.count_chunks(build_filter(where=condition, store=store)):
-            return f"nothing indexed has --where {condition!r}"
+            some = Fields(store).examples(condition)
+            return f"nothing indexed has --where {condition!r}{some}"
+    links_to, linked_from = filter.get("links_to"), filter.get("linked_from")
+    if links_to and not store.count_chunks(build_filter(links_to=links_to, store=store)):
+        return f"no indexed file links to {links_to} (qrank links {links_to})"
+    if linked_from and not store.count_chunks(build_filter(linked_from=linked_from, store=store)):
+        return f"{linked_from} links to no indexed file (qrank links {linked_from})"
     if any(filter.values()) and not store.count_chunks(build_filter(**filter, store=store)):
         options = [f"--{_OPTIONS.get(name, name)}" for name, value in filter.items() if value]
         return f"no indexed file matches {', '.join(options[:-1])} and {options[-1]}"

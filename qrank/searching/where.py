@@ -79,10 +79,38 @@ class Fields:
         values = [part.replace("\\|", "|").strip() for part in _BAR.split(value)]
         tests: list[Test | FileTest] = []
         for each in values:
+            self._require_order(name, own, sign, each, text)
             of_file = _file_tests(name, sign, each, text, lenient=bool(own))
             fitting = self._tests(own, sign, each, text, lenient=bool(of_file)) if own else []
             tests += [*of_file, *fitting]
         return Condition(tuple(tests), negated=sign == "!=")
+
+    def _require_order(
+        self, name: str, own: tuple[str, ...], sign: str, value: str, text: str
+    ) -> None:
+        """Raise InputError for a range that ends before it begins."""
+        low, between, high = value.partition("..")
+        if sign not in ("=", "!=") or not (between and low.strip() and high.strip()):
+            return
+        kinds = {kind for each in own for kind in self.kinds[each]} & {NUMBER, DATE}
+        kinds |= {"size": {"size"}, "mtime": {DATE}}.get(name, set())
+        for kind in kinds:
+            first, last = _span(kind, low), _span(kind, high)
+            if first and last and first[0] > last[0]:
+                raise InputError(
+                    f"--where {text!r}: {low.strip()} comes after {high.strip()}",
+                    hint="a range goes from the least to the most",
+                )
+
+    def examples(self, text: str) -> str:
+        """What the fields that a condition asks for have, for a message; empty for those of every
+        file."""
+        operator = _OPERATOR.search(text)
+        own = self._own(field_name(text[: operator.start()])) if operator else ()
+        if not own:
+            return ""
+        some = ", ".join(self._store.field_examples(own[0], 3))
+        return f"; {own[0]} has: {some} (qrank fields {own[0]} lists more)"
 
     def from_query(self, name: str, value: str, *, negated: bool = False) -> Condition | None:
         """The condition for `name:value` in a query: the value as a whole, or words of a text; None
@@ -121,7 +149,8 @@ class Fields:
             bounds = _bounds(kind, sign, value) if kind in kinds else ()
             if bounds:
                 tests.append(Test(names, kind=kind, bounds=bounds))
-        if sign in ("=", "!=") and not (tests and ".." in value):
+        text_too = lenient or not kinds <= {NUMBER, DATE}
+        if sign in ("=", "!=") and (tests or text_too) and not (tests and ".." in value):
             tests.append(Test(names, text=folded(value)))
         if tests or lenient:
             return tests

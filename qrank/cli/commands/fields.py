@@ -81,7 +81,7 @@ def links(
 
     Exit status: 0 there is something of it, 1 there is nothing, 2 an error.
     """
-    from qrank.cli.output import json_output
+    from qrank.cli.output import json_output, render
 
     with current().open_index() as index:
         linked = index.links(file)
@@ -90,7 +90,10 @@ def links(
     else:
         for line in _lines(linked):
             print(escape_line(line))
-    raise typer.Exit(0 if linked.outgoing or linked.incoming or linked.mentions else 1)
+    found = bool(linked.outgoing or linked.incoming or linked.mentions)
+    if not found:
+        render.warning(f"{file} has no links, and no indexed file links to it or mentions it")
+    raise typer.Exit(0 if found else 1)
 
 
 def _lines(linked: Links) -> Iterator[str]:

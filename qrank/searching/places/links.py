@@ -48,6 +48,8 @@ class Graph:
         for each in spellings(path):
             if chunks := self._store.chunks_of_file(each):
                 return chunks[0].location
+        if os.path.isdir(path):  # noqa: PTH112
+            raise InputError(f"{path} is a folder", hint="name an indexed file in it")
         raise InputError(f"{path} is not in the index", hint="qrank status PATH says why")
 
     def of(self, path: str) -> Links:

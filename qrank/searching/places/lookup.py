@@ -40,10 +40,15 @@ def chunks_at(store: Store, text: str, around: int) -> list[IndexedChunk]:
         return _shown(store, text)
     place = parse_place(text)
     if place.path != text and chunks_of(store, place.path):
+        if place.last < place.first:
+            raise InputError(f"{text}: line {place.last} comes before line {place.first}")
         lines = place.first - around, place.last + around
         chunks = within(_shown(store, place.path), Place(place.path, *lines, place.page))
         if not chunks:
-            raise InputError(f"{place.path} has no text at {text.removeprefix(place.path)}")
+            raise InputError(
+                f"{place.path} has no text at {text.removeprefix(place.path)}",
+                hint=f"it has {_extent(_shown(store, place.path), place)}",
+            )
         return chunks
     if any(sign in text for sign in "*?["):
         filter = build_filter(path=text)
@@ -53,6 +58,14 @@ def chunks_at(store: Store, text: str, around: int) -> list[IndexedChunk]:
     if _LIKE_ID.fullmatch(text):
         by_id(store, text)
     raise not_held(store, place.path)
+
+
+def _extent(chunks: list[IndexedChunk], place: Place) -> str:
+    """What of a file's pages, or lines, has text."""
+    if place.page is None:
+        return f"lines {chunks[0].start_line} to {max(chunk.end_line for chunk in chunks)}"
+    pages = sorted({chunk.page for chunk in chunks if chunk.page is not None})
+    return f"pages {pages[0]} to {pages[-1]}" if pages else "no pages"
 
 
 def _shown(store: Store, path: str) -> list[IndexedChunk]:
