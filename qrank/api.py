@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict
 from pathlib import Path
 from types import NoneType
@@ -36,6 +37,7 @@ from qrank.urls import IndexUrl, index_place
 
 if TYPE_CHECKING:
     from qrank.analysis.links import Links
+    from qrank.inference.loading import Embedder
     from qrank.progress import Progress
     from qrank.searching.search import Query
     from qrank.store.filters import Filter
@@ -197,7 +199,9 @@ class Index(Filling):
         )
         if not (unfinished and mode is Mode.bm25):  # not at every key that is pressed
             wanted = (*text_list("regex", regex), *text_list("literal", literal))
-            answer.notices = notices(self._open(), answer, filter, min_score, texts=wanted)
+            answer.notices = notices(
+                self._open(), answer, filter, min_score, texts=wanted, offset=offset
+            )
         return answer
 
     def answer(self, query: Query, *, rerank: bool, progress: Progress | None = None) -> Answer:
@@ -421,6 +425,13 @@ class Index(Filling):
         are): an embedding run that was cut off left them. (0, 0) without any vectors."""
         models = self._open().models()
         return self._open().count_missing(models[0].id) if models else (0, 0)
+
+    def _bundled_embedder(
+        self, store: Store
+    ) -> tuple[int, Callable[[], AbstractContextManager[Embedder]]] | None:
+        """The model of the index's vectors where it is the small one that comes with qrank."""
+        model = self._search_models.bundled(store)
+        return (model.stored.id, model.use) if model else None
 
     def _open(self) -> Store:
         """The index opened to read, by this thread: an SQLite connection is for one at a time."""

@@ -55,13 +55,16 @@ class Indexes(Closing):
         for index in self._indexes.values():
             index.close()
 
-    def refresh(self, seconds: float = 0.5, *, walking: Walking | None = None) -> list[str]:
+    def refresh(
+        self, seconds: float = 0.5, *, vectors: bool = False, walking: Walking | None = None
+    ) -> list[str]:
         """As `Index.refresh`: each gets its share of the time."""
         share = seconds / len(self._indexes)
-        reason = (
-            (path, index.refresh(share, walking=walking)) for path, index in self._indexes.items()
+        notices_of = (
+            (path, index.refresh(share, vectors=vectors, walking=walking))
+            for path, index in self._indexes.items()
         )
-        return [f"{path}: {notice}" for path, notices in reason for notice in notices]
+        return [f"{path}: {notice}" for path, notices in notices_of for notice in notices]
 
     def search(
         self,

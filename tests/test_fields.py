@@ -266,12 +266,22 @@ def test_a_condition_that_nothing_meets_says_what_there_is(
     for condition, said in (
         ("city=Paris", "nothing indexed has --where 'city=Paris'; city has: Lisbon, Porto"),
         ("date=1999", "; date has: 2026-"),
+        ("type=foo", "; type is one of archive, "),
+        ("language=xx", "; language is one of "),
         ("size>1g", "nothing indexed has --where 'size>1g'\n"),
     ):
         run = qrank("search", "tram", "--where", condition, "--db", folder / "i.db")
         assert (run.returncode, run.stdout) == (1, "")
         assert said in run.stderr
         assert len(run.stderr.splitlines()) == 1
+
+
+def test_results_that_were_all_passed_over(qrank: Qrank, folder: Path, index: Index) -> None:
+    ask = ("search", "--mode", "bm25", "--db", folder / "i.db", "--offset")
+    said = qrank(*ask, "5", "river").stderr
+    assert said == "qrank: no result comes after the first 5: there are 1 (--offset)\n"
+    assert "--offset" in qrank(*ask, "999", "--where", "size>0").stderr
+    assert "is empty; name an indexed" in complaint(qrank(*ask, "0", "river", "--links-to", ""))
 
 
 def test_fields_follow_their_files(qrank: Qrank, tmp_path: Path) -> None:

@@ -59,6 +59,36 @@ def test_what_is_left_is_said(qrank: Qrank, notes: Path) -> None:
         assert index.status()["files"] == 2
 
 
+def test_vectors_are_made_in_the_time_that_is_left(qrank: Qrank, tmp_path: Path) -> None:
+    folder = tmp_path / "notes"
+    folder.mkdir()
+    (folder / "a.md").write_text("kestrels hover\n")
+    qrank("init")
+    qrank("index", "notes", "--embed-model", "tiny")
+    (folder / "b.md").write_text("owls call at night\n")
+    (folder / "c.md").write_text("owls sleep by day\n")
+
+    def vectors() -> int:
+        [model] = qrank("status", "--json").json()["models"]
+        return int(model["vectors"])
+
+    ask = ("search", "owls", "--no-rerank", "--json")
+    qrank(*ask, "--mode", "bm25", QRANK_REFRESH="60")
+    assert vectors() == 1  # no model is loaded for a search by words
+    (folder / "b.md").write_text("owls call\n")
+    answer = qrank(*ask, QRANK_REFRESH="60").json()
+    assert vectors() == 2  # of what was read just now
+    found = {Path(r["path"]).name: r["scores"]["vector"] for r in answer["results"]}
+    assert found["b.md"] is not None
+    with package.Index(tmp_path / ".qrank" / "index.db") as index:
+        (folder / "b.md").write_text("owls call again\n")
+        index.refresh(0, vectors=True)
+        assert index.missing_vectors()[0] == 1
+        index.refresh(60, vectors=True)
+        assert index.missing_vectors()[0] == 1
+        assert index.search("owls call again", mode="vector").results[0].path.endswith("b.md")
+
+
 def test_an_index_that_can_t_be_written_is_searched_as_it_is(qrank: Qrank, notes: Path) -> None:
     (notes / "c.md").write_text("kestrels\n")
     with read_only(notes.parent / ".qrank") as prefix:

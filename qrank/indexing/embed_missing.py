@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
 from qrank.chunk_text import model_text
@@ -15,7 +16,7 @@ from qrank.inference.loading import Embedder, group_size, load_embedder
 from qrank.markup import readable
 from qrank.progress import Progress
 from qrank.settings import Placement
-from qrank.store.interface import Claims, Store
+from qrank.store.interface import ChunkText, Claims, Store
 
 if TYPE_CHECKING:
     import numpy as np
@@ -49,6 +50,37 @@ def embed_missing(
     finally:
         embedder.close()
     return embedded, switch(store, row) if model.settles else []
+
+
+def embed_texts(
+    store: Store,
+    model: int,
+    use: Callable[[], AbstractContextManager[Embedder]],
+    hashes: Sequence[bytes],
+    left: Callable[[], float],
+) -> None:
+    """Embed the unique texts with these hashes, one by one, as long as there is time. model: its id
+    in the store; use loads it; left: the seconds that are left."""
+    missing = store.missing_vectors(model, [*store.text_ids(hashes).values()])
+    if not missing or left() <= 0:
+        return
+    with use() as embedder:
+        most = 0.0
+        for text_id in missing:
+            started = time.monotonic()
+            if left() <= most:
+                return
+            chunks = store.texts_to_embed([text_id])
+            made = embedder.documents([_text(chunk) for chunk in chunks])
+            with store.transaction():
+                ids = [chunk.id for chunk in chunks]
+                store.add_vectors(model, ids, made.vectors)
+                store.mark_truncated(model, [ids[i] for i in made.truncated])
+            most = max(most, time.monotonic() - started)
+
+
+def _text(chunk: ChunkText) -> str:
+    return model_text(chunk.title, chunk.heading, readable(chunk.text, chunk.path))
 
 
 class _Run:
@@ -102,7 +134,7 @@ class _Run:
                 chunks = self._store.texts_to_embed(group)
                 if chunks:  # another run may have taken them out
                     sent.append([chunk.id for chunk in chunks])
-                    yield [model_text(c.title, c.heading, readable(c.text, c.path)) for c in chunks]
+                    yield [_text(chunk) for chunk in chunks]
 
         def write() -> None:
             nonlocal ids, vectors, truncated

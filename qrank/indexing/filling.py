@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from types import NoneType
 from typing import TYPE_CHECKING
@@ -20,6 +20,7 @@ from qrank.urls import IndexPlace
 if TYPE_CHECKING:
     from qrank.indexing.update import Collected
     from qrank.inference.index_model import IndexModel
+    from qrank.inference.loading import Embedder
     from qrank.models.registry import Registry
     from qrank.progress import Progress
     from qrank.store.cache import Cache
@@ -42,6 +43,13 @@ class Filling(Closing):
 
     def _open(self) -> Store:
         """The index opened to read, by this thread."""
+        raise NotImplementedError
+
+    def _bundled_embedder(
+        self, store: Store
+    ) -> tuple[int, Callable[[], AbstractContextManager[Embedder]]] | None:
+        """The model of the index's vectors where it is the small one that comes with qrank, with
+        its id in the store."""
         raise NotImplementedError
 
     def add(
@@ -134,18 +142,23 @@ class Filling(Closing):
                 reading or READ_ALL,
             )
 
-    def refresh(self, seconds: float = 0.5, *, walking: Walking | None = None) -> list[str]:
+    def refresh(
+        self, seconds: float = 0.5, *, vectors: bool = False, walking: Walking | None = None
+    ) -> list[str]:
         """Look for changes below the folders that `add` was given, for so many seconds, and take
-        in those of plain texts, without vectors; returns what may still be stale, in sentences.
+        in those of plain texts; vectors: in the time that is left their vectors are made, too, by
+        the model that comes with qrank. Returns what may still be stale, in sentences.
         An index that can't be written is said to be as it was. Raises NoIndexError without one."""
         from qrank.indexing.update import refresh
 
         require_number("seconds", seconds, least=0)
+        require_type("vectors", vectors, bool)
         require_type("walking", walking, Walking, NoneType)
         self._open()
         try:
             with self._write() as store:
-                return refresh(store, seconds, walking or WALK_ALL, READ_ALL)
+                model = self._bundled_embedder(store) if vectors else None
+                return refresh(store, seconds, walking or WALK_ALL, READ_ALL, model)
         except (IndexFileError, InputError) as error:
             return [f"not refreshed: {error.what}"]
 

@@ -105,10 +105,16 @@ class Box:
         self._bytes = 0
         self.cut = False  # whether not all folders were looked at
         self.unread = 0  # files that changed, and were not read
+        self.texts: list[bytes] = []  # hashes of unique texts of what was read
+
+    @property
+    def left(self) -> float:
+        """Seconds until the time is up."""
+        return self._end - time.monotonic()
 
     def is_over(self) -> bool:
         """Whether the time is up."""
-        return time.monotonic() > self._end
+        return self.left < 0
 
     def takes(self, task: Task, reading: Reading) -> bool:
         """Whether a file that changed is to be read; it is counted when it is not."""
@@ -294,6 +300,8 @@ class _Update:
             self._store.touch_document(old.id, outcome.signature)
         else:
             for first, chunks in _documents(outcome):
+                if self._box:
+                    chunks = _noted(chunks, self._box.texts)
                 self._store.add_document(
                     NewDocument(
                         collection=self._collection,
@@ -376,6 +384,12 @@ def _chunks(parts: Iterable[Part], outcome: Outcome) -> Iterator[NewChunk]:
     for part in parts:
         yield from part.chunks
         outcome.note = part.note or outcome.note
+
+
+def _noted(chunks: Iterator[NewChunk], texts: list[bytes]) -> Iterator[NewChunk]:
+    for new in chunks:
+        texts.append(new.unique_hash)
+        yield new
 
 
 def remove_orphans(store: Store) -> None:

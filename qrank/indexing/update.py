@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
 from qrank.errors import InputError
 from qrank.indexing import roots
+from qrank.indexing.embed_missing import embed_texts
 from qrank.indexing.index import Box, existing, index_paths, look_at
 from qrank.indexing.rules import require_rules
 from qrank.inference.index_model import IndexModel
+from qrank.inference.loading import Embedder
 from qrank.names import disk_path
 from qrank.progress import Progress
 from qrank.results import IndexReport
@@ -128,9 +131,16 @@ def update(
     return total
 
 
-def refresh(store: Store, seconds: float, walking: Walking, reading: Reading) -> list[str]:
+def refresh(
+    store: Store,
+    seconds: float,
+    walking: Walking,
+    reading: Reading,
+    model: tuple[int, Callable[[], AbstractContextManager[Embedder]]] | None,
+) -> list[str]:
     """Take in what changed below the roots, for so many seconds; returns what may still be stale,
-    in sentences for people."""
+    in sentences for people. model: a quick one, with its id in the store, that embeds in the time
+    that is left what was read."""
     box = Box(seconds)
     all_roots = store.roots()
     for name, of_name in all_roots.items():
@@ -138,6 +148,8 @@ def refresh(store: Store, seconds: float, walking: Walking, reading: Reading) ->
         for options in _options(of_name):
             walk = _walk(options, of_name, own, reading)
             look_at(store, walk.paths, name, box, walk.walking, walk.reading, walk.others)
+    if model and box.texts:
+        embed_texts(store, *model, box.texts, lambda: box.left)
     notices = []
     if not all_roots:
         notices.append("not refreshed: name the indexed folders once (qrank index PATH)")

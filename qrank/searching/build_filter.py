@@ -49,6 +49,8 @@ def build_filter(
     conditions: tuple[Condition, ...] = ()
     if texts and store:
         conditions = parsed(store, texts)
+    if "" in (links_to, linked_from):
+        raise InputError("--links-to or --linked-from is empty", hint="name an indexed file")
     if store and (links_to or linked_from):
         conditions += _linked(store, links_to, linked_from)
     if len(paths) > 1:

@@ -106,6 +106,14 @@ class SearchModels:
             log.warning("searched by keywords only: %s", error)
             return None
 
+    def bundled(self, store: Store) -> Semantic | None:
+        """The model of an index's vectors where it is the one that comes with qrank."""
+        rows = store.models()
+        with suppress(QrankError, OSError):  # which the search itself tells of
+            found = self._of_vectors(store, rows[0]) if rows else None
+            return found if found and found.choice.entry.bundled else None
+        return None
+
     def _of_vectors(self, store: Store, row: StoredModel) -> Semantic:
         from qrank.inference.index_model import model_for_search
         from qrank.inference.loading import load_embedder

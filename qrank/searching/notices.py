@@ -40,18 +40,29 @@ def notices(
     *,
     of_query: bool = True,
     texts: Sequence[str] = (),
+    offset: int = 0,
 ) -> list[str]:
     """What a user should know about this answer, to a query or (similar) to a place; none when it
     is a good one. filter and min_score: what was searched with; texts: what
-    the text of a result had to match."""
+    the text of a result had to match; offset: how many of the best were passed over."""
     unfinished = _unfinished(store, answer)
     excluded = [_exclusion(answer.query)] if of_query and not answer.parts else []
     if answer.results:
         result = [unfinished or _why_weak(store, answer), *excluded]
     else:
-        why = _why_nothing(store, answer, filter, min_score, texts, of_query=of_query)
+        why = _after(answer, offset) or _why_nothing(
+            store, answer, filter, min_score, texts, of_query=of_query
+        )
         result = [why, unfinished, *excluded]
     return [notice for notice in result if notice]
+
+
+def _after(answer: Answer, offset: int) -> str:
+    """That all there is was passed over."""
+    if not offset or not answer.candidates:
+        return ""
+    few = f": there are {answer.candidates}" if answer.candidates <= offset else ""
+    return f"no result comes after the first {offset}{few} (--offset)"
 
 
 def _exclusion(query: str) -> str:

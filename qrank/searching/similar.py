@@ -11,7 +11,7 @@ from qrank.markup import readable
 from qrank.progress import Silent
 from qrank.results import Answer, Mode, Scores, StageScore, StoredChunk
 from qrank.searching.places.ids import find
-from qrank.searching.places.lookup import chunks_of, not_held
+from qrank.searching.places.lookup import chunks_of, not_held, require_order
 from qrank.searching.places.parse import parse_place
 from qrank.searching.search import (
     PASSAGES_A_FILE,
@@ -109,6 +109,7 @@ def chunks_at(store: Store, place: str) -> list[StoredChunk]:
         if not chunks:
             raise InputError(f"{meant.path} has no text on page {meant.page}")
         return chunks
+    require_order(meant)
     before = [stored for stored in chunks if stored.chunk.start_line <= meant.first]
     return before[-1:] or chunks[:1]
 

@@ -18,7 +18,7 @@ from qrank.analysis.fields import DATE, NUMBER, OF_FILE, date_span, field_name, 
 from qrank.errors import InputError
 from qrank.names import path_globs, path_names
 from qrank.results import FieldCount
-from qrank.searching.file_types import known_type, suffixes_of
+from qrank.searching.file_types import formats, known_type, suffixes_of
 from qrank.store.filters import Bound, Condition, FileTest, Filter, Test
 
 if TYPE_CHECKING:
@@ -103,12 +103,14 @@ class Fields:
                 )
 
     def examples(self, text: str) -> str:
-        """What the fields that a condition asks for have, for a message; empty for those of every
-        file."""
+        """What the fields that a condition asks for have, for a message; empty where that is not
+        known."""
         operator = _OPERATOR.search(text)
-        own = self._own(field_name(text[: operator.start()])) if operator else ()
+        name = field_name(text[: operator.start()]) if operator else ""
+        own = self._own(name)
         if not own:
-            return ""
+            there = {"type": sorted(formats()), "language": self._store.languages()}.get(name)
+            return f"; {name} is one of {', '.join(there)}" if there else ""
         some = ", ".join(self._store.field_examples(own[0], 3))
         return f"; {own[0]} has: {some} (qrank fields {own[0]} lists more)"
 

@@ -265,7 +265,7 @@ def search(
 
         from qrank.cli.output import render
 
-        unfresh = _refreshed(index, refresh, deadline)
+        unfresh = _refreshed(index, refresh, deadline, vectors=not lists and mode != Mode.bm25)
         if interactive:
             from qrank.cli.commands.tui import start
 
@@ -370,7 +370,9 @@ def similar(
     raise typer.Exit(0 if any_found else 1)
 
 
-def _refreshed(index: Index | Indexes, flag: bool | None, deadline: float | None) -> list[str]:
+def _refreshed(
+    index: Index | Indexes, flag: bool | None, deadline: float | None, *, vectors: bool
+) -> list[str]:
     """Take in what changed, where that is wanted; returns what may still be stale."""
     from qrank.cli.input import file_options
 
@@ -379,7 +381,9 @@ def _refreshed(index: Index | Indexes, flag: bool | None, deadline: float | None
         return []
     box = box or BOX
     return index.refresh(
-        box if deadline is None else min(box, deadline / 4), walking=file_options.walking()
+        box if deadline is None else min(box, deadline / 4),
+        vectors=vectors,
+        walking=file_options.walking(),
     )
 
 

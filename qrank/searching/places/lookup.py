@@ -40,8 +40,7 @@ def chunks_at(store: Store, text: str, around: int) -> list[IndexedChunk]:
         return _shown(store, text)
     place = parse_place(text)
     if place.path != text and chunks_of(store, place.path):
-        if place.last < place.first:
-            raise InputError(f"{text}: line {place.last} comes before line {place.first}")
+        require_order(place)
         lines = place.first - around, place.last + around
         chunks = within(_shown(store, place.path), Place(place.path, *lines, place.page))
         if not chunks:
@@ -58,6 +57,12 @@ def chunks_at(store: Store, text: str, around: int) -> list[IndexedChunk]:
     if _LIKE_ID.fullmatch(text):
         by_id(store, text)
     raise not_held(store, place.path)
+
+
+def require_order(place: Place) -> None:
+    """Raise InputError for lines of which the last comes first."""
+    if place.last < place.first:
+        raise InputError(f"{place.path}: line {place.last} comes before line {place.first}")
 
 
 def _extent(chunks: list[IndexedChunk], place: Place) -> str:
