@@ -115,6 +115,7 @@ def test_an_index_that_can_t_be_written_is_about_where_it_is_now(
         assert qrank("search", "tea", "--stale", "fail", cwd=there, prefix=prefix).returncode == 0
         assert roots(qrank, there) == [str(there)]
         assert qrank("status", "notes/tea.md", cwd=there, prefix=prefix).returncode == 0
+        assert qrank("doctor", "--index", cwd=there, prefix=prefix).returncode == 0
         exported = qrank("export", "--no-vectors", cwd=there, prefix=prefix).lines()
     assert next(line["path"] for line in exported if "path" in line) == str(there / "more.md")
 
