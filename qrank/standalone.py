@@ -278,6 +278,14 @@ def formats() -> dict[str, list[str]]:
     return formats()
 
 
+def has_lines(path: str) -> bool:
+    """Whether the lines of a file's chunks are those of the file, by its name: it is read as text,
+    and none is extracted."""
+    from qrank.searching.file_types import has_lines
+
+    return has_lines(path)
+
+
 def prefixes(paths: Sequence[str]) -> list[Prefix]:
     """How files begin, as text, or why they have none."""
     from qrank.indexing.prefixes import prefixes

@@ -44,3 +44,11 @@ def formats() -> dict[str, list[str]]:
 
     result = {one.name: one.suffixes.split() for one in FORMATS}
     return result | {name: suffixes.split() for name, suffixes in FAMILIES.items()}
+
+
+def has_lines(path: str) -> bool:
+    """Whether a file of that name is read as text, so that its chunks' lines are its own."""
+    from qrank.ingest.extract import BY_SUFFIX, suffix_of
+
+    format = BY_SUFFIX.get(suffix_of(path))
+    return format is None or format.reads_text

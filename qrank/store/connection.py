@@ -7,7 +7,7 @@ import re
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from qrank.analysis.fields import folded
@@ -201,20 +201,6 @@ def _upgrade_for_reading(path: Path, version: int) -> None:
             f"{schema.VERSION} first, but it can't be written",
             hint="copy it to a writable folder, and name the copy with --db",
         ) from error
-
-
-@contextmanager
-def snapshot(connection: sqlite3.Connection) -> Iterator[None]:
-    """What is read inside is of one moment."""
-    if connection.in_transaction:
-        yield
-        return
-    connection.execute("BEGIN")
-    try:
-        yield
-    finally:
-        with suppress(sqlite3.Error):  # closed before who read it was done, or damaged
-            connection.execute("COMMIT")
 
 
 def _writer(path: Path) -> int | None:

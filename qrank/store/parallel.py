@@ -5,16 +5,29 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Callable, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
 from typing import TypeVar
 
 from qrank.processors import usable_processors
-from qrank.store.connection import snapshot
 
 MOST_THREADS = 4
 
 T = TypeVar("T")
+
+
+@contextmanager
+def snapshot(connection: sqlite3.Connection) -> Iterator[None]:
+    """What is read inside is of one moment."""
+    if connection.in_transaction:
+        yield
+        return
+    connection.execute("BEGIN")
+    try:
+        yield
+    finally:
+        with suppress(sqlite3.Error):  # closed before who read it was done, or damaged
+            connection.execute("COMMIT")
 
 
 def threads_for(connection: sqlite3.Connection, most: int) -> int:

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qrank.store import decode
-from qrank.store.connection import snapshot
+from qrank.store.parallel import snapshot
 
 SEGMENT_BYTES, MOST_SLOTS, FIRST_SLOTS = 1 << 20, 4096, 64
 ID, SCALE, CODE = np.dtype("<i8"), np.dtype("<f4"), np.dtype("i1")

@@ -20,7 +20,7 @@ from qrank.results import (
     ValueCount,
 )
 from qrank.store import conditions, decode, documents, lexical, locations, records, skipped
-from qrank.store.connection import connect, open_beside, snapshot, translate_sqlite_errors
+from qrank.store.connection import connect, open_beside, translate_sqlite_errors
 from qrank.store.filters import EVERYTHING, Filter
 from qrank.store.interface import (
     NO_VARIANTS,
@@ -34,6 +34,7 @@ from qrank.store.interface import (
     StoredModel,
 )
 from qrank.store.lookup.vocabulary import Vocabulary
+from qrank.store.parallel import snapshot
 
 if TYPE_CHECKING:
     import numpy as np
@@ -312,8 +313,7 @@ class SQLiteStore(Closing):
         return dict(self._rows(locations.SIBLINGS, ids, types=(int, int), row="a chunk"))
 
     def named_chunks(self, key: str, filter: Filter, limit: int) -> list[int]:
-        """The chunks of documents that have this name key (analysis/names.py) and pass the filter,
-        by document and place, limit at most."""
+        """The chunks of documents with a name key that pass the filter, by document and place."""
         sql, values = locations.named(key, filter)
         rows = self._rows(sql, (*values, limit), types=(int,), row="a chunk")
         return [chunk for (chunk,) in rows]
@@ -326,8 +326,7 @@ class SQLiteStore(Closing):
         variants: Mapping[str, Sequence[str]] = NO_VARIANTS,
         filter: Filter = EVERYTHING,
     ) -> dict[int, float]:
-        """What some terms, as `bm25` takes them, and the phrases that a filter requires, add to
-        the scores of chunks that have them."""
+        """What terms, as for `bm25`, and a filter's required phrases add to scores of chunks."""
         with translate_sqlite_errors(self.path):
             return lexical.scores(self._connection, terms, prefixes, variants, chunks, filter)
 
@@ -487,8 +486,7 @@ class SQLiteStore(Closing):
             return check(self._connection, self.path)
 
     def vacuum(self) -> None:
-        """Give back the room of what was removed. Waits for other writers; needs as much room
-        again as the index takes."""
+        """Give back the room of what was removed. Waits for writers; needs as much room again."""
         from qrank.store import segments
 
         with self.transaction():

@@ -15,7 +15,6 @@ from qrank.errors import InputError
 from qrank.names import named_path, shown_path
 
 app = typer.Typer(cls=Group, invoke_without_command=True, rich_markup_mode=None)
-KEYS = ("description", "ignore", "instruction")  # of a collection
 
 
 def remove(
@@ -133,8 +132,9 @@ def set_(
     """
     from qrank.cli.output import render
 
-    if key not in KEYS:
-        raise InputError(f"a collection has no {key!r}", hint=f"it has: {', '.join(KEYS)}")
+    if key not in complete.COLLECTION_KEYS:
+        keys = ", ".join(complete.COLLECTION_KEYS)
+        raise InputError(f"a collection has no {key!r}", hint=f"it has: {keys}")
     with current().open_index() as index:
         said: Any = {key: value if key == "ignore" else " ".join(value)}
         index.set_collection(name, **said)

@@ -18,9 +18,10 @@ from textual.widgets.option_list import Option
 from qrank.api import Index
 from qrank.cli.interactive.searcher import Searcher
 from qrank.cli.output.escape import escape_line
-from qrank.cli.output.render import significant, with_place
+from qrank.cli.output.render import significant
 from qrank.cli.output.snippet import best_place, whole
 from qrank.cli.output.text_output import marked, stale_note
+from qrank.cli.output.view import with_place
 from qrank.cli.shell import editor
 from qrank.cli.state import Run
 from qrank.errors import QrankError

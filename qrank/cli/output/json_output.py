@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from qrank import json_form
 from qrank.cli.output.escape import escape_line, escape_text
+from qrank.cli.output.view import with_place
 from qrank.cli.state import current
 from qrank.names import disk_bytes, path_from
 
@@ -79,8 +80,6 @@ def path(value: str, end: str) -> None:
 
 def packed_text(packed: Packed) -> None:
     """Print the packed chunks as text, each under a line that says where it is from."""
-    from qrank.cli.output.render import with_place
-
     for chunk in packed.chunks:
         path = path_from(chunk.location, current().folder)
         place = with_place(path, chunk.start_line, chunk.end_line, chunk.page)

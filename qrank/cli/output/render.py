@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from qrank.cli.input.records import Format, Item
 from qrank.cli.output.escape import escape_line, escape_text
 from qrank.cli.output.terminal import animates, console_for
+from qrank.cli.output.view import with_place
 from qrank.cli.state import current
 from qrank.errors import Terminated
 from qrank.names import named_path, path_from
@@ -51,18 +52,6 @@ def notice(message: str) -> None:
 def short_path(path: str) -> str:
     """A path as seen from this folder when it lies below it, else whole."""
     return path_from(path, current().folder)
-
-
-def with_place(path: str, first: int, last: int | None, page: int | None) -> str:
-    """A place in a file as it can be pasted: PATH#page=N in a format with pages, whose lines are
-    only those of the text that was made of it; else PATH:FROM-TO, or PATH:LINE without a last."""
-    if page is not None:
-        from qrank.ingest.extract import BY_SUFFIX, suffix_of
-
-        known = BY_SUFFIX.get(suffix_of(path))
-        if known and not known.reads_text:
-            return f"{path}#page={page}"
-    return f"{path}:{first}" if last is None else f"{path}:{first}-{last}"
 
 
 def skipped(path: str, reason: str, *, partly: bool = False) -> None:

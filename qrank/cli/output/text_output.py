@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 from qrank.cli.output.escape import escape_line
 from qrank.cli.output.hyperlinks import link
-from qrank.cli.output.render import short_path, significant, warning, with_place
+from qrank.cli.output.render import short_path, significant, warning
 from qrank.cli.output.snippet import Line, best_place, context, snippet, whole, without_headings
 from qrank.cli.output.terminal import color_wanted, console_for
-from qrank.cli.output.view import View
+from qrank.cli.output.view import View, with_place
 from qrank.markup import readable
 from qrank.names import disk_path
 from qrank.results import Answer, Mode, Result, StageScore, location, page_label

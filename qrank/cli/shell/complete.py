@@ -9,6 +9,8 @@ import typer
 
 from qrank.errors import QrankError
 
+COLLECTION_KEYS = ("description", "ignore", "instruction")  # what can be set of a collection
+
 
 def candidates(command: Any, run: Any) -> Iterator[tuple[str, str]]:
     """(what may stand for the word that is being typed, its help), for what a script of
@@ -93,9 +95,7 @@ def commands(context: typer.Context, incomplete: str) -> list[str]:
 
 def collection_keys(incomplete: str) -> list[str]:
     """What can be set of a collection."""
-    from qrank.cli.commands.maintain import KEYS
-
-    return _beginning(incomplete, KEYS)
+    return _beginning(incomplete, COLLECTION_KEYS)
 
 
 def schemas(incomplete: str) -> list[str]:

@@ -9,7 +9,7 @@ import sqlite3
 from pathlib import Path
 from typing import NamedTuple
 
-from qrank.names import disk_path, folder_key, named_path
+from qrank.names import disk_path, folder_key, named_path, on_disk
 from qrank.store import decode, documents
 
 _log = logging.getLogger("qrank")
@@ -53,7 +53,7 @@ def _text(value: str) -> str:
 def folder_of(index: Path) -> str:
     """The folder that an index stands in, as paths are stored: that of its file, or the one around
     a project's .qrank."""
-    file = os.path.realpath(index) if index.is_symlink() else os.path.abspath(index)  # noqa: PTH100
+    file = os.path.realpath(index) if index.is_symlink() else on_disk(str(index))
     folder, name = os.path.split(os.path.dirname(file))  # noqa: PTH120
     return named_path(folder if name == OWN_FOLDER else os.path.dirname(file))  # noqa: PTH120
 
