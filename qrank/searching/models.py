@@ -6,13 +6,15 @@ import logging
 import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 from qrank.errors import QrankError
 from qrank.models.registry import AUTO, Role
 from qrank.results import Mode
+from qrank.searching.asked.instruction import instruction
+from qrank.store.filters import EVERYTHING, Filter
 
 if TYPE_CHECKING:  # a search by words does without
     from qrank.inference.loading import Embedder, Reranker
@@ -90,16 +92,19 @@ class SearchModels:
                     model.give_up()
             self._semantic = self._rerank = self._embedder = self._reranker = None
 
-    def semantic(self, store: Store, mode: Mode) -> Semantic | None:
-        """The model of an index's vectors; None where there are none that can be searched: those
-        of another version of qrank cost a hybrid search a warning, a vector search its answer."""
-        rows = store.models()
+    def semantic(self, store: Store, mode: Mode, filter: Filter = EVERYTHING) -> Semantic | None:
+        """The model of an index's vectors, with the instruction for queries of what passes a
+        filter; None for a search by words, and where there are no vectors that can be searched:
+        those of another version of qrank cost a hybrid search a warning, a vector search its
+        answer."""
+        rows = [] if mode is Mode.bm25 else store.models()
         if not rows:
             return None
         from qrank.inference.index_model import OutdatedVectors
 
         try:
-            return self._of_vectors(store, rows[0])
+            model = self._of_vectors(store, rows[0])
+            return replace(model, instruction=instruction(store, filter))
         except OutdatedVectors as error:
             if mode is Mode.vector:
                 raise

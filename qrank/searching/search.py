@@ -24,7 +24,6 @@ from qrank.results import (
     Stale,
     StoredChunk,
 )
-from qrank.searching.asked.instruction import instruction
 from qrank.searching.asked.meaning import meaning
 from qrank.searching.asked.parts import scored
 from qrank.searching.asked.synonyms import marked
@@ -136,13 +135,11 @@ def search(
         if query.matcher or query.filter.conditions:
             return _listed(store, query, query.filter)
         raise QueryError("the query is empty", hint="give some words to search for")
-    semantic = models.semantic(store, query.mode) if query.mode is not Mode.bm25 else None
+    semantic = models.semantic(store, query.mode, query.filter)
     if query.mode is Mode.vector and semantic is None:
         raise IndexFileError(
             f"the index {store.path} has no vectors", hint="run qrank index without --no-embed"
         )
-    if semantic:
-        semantic = replace(semantic, instruction=instruction(store, query.filter))
     clock = Clock(progress or Silent())
     parsed = parsed or meaning(
         store, query.text, store.languages(), syntax=query.syntax, unfinished=query.unfinished
