@@ -265,7 +265,7 @@ def test_a_condition_that_nothing_meets_says_what_there_is(
 ) -> None:
     for condition, said in (
         ("city=Paris", "nothing indexed has --where 'city=Paris'; city has: Lisbon, Porto"),
-        ("date=1999", "; date has: 2026-"),
+        ("date=1999", "; date has: "),
         ("type=foo", "; type is one of archive, "),
         ("language=xx", "; language is one of "),
         ("size>1g", "nothing indexed has --where 'size>1g'\n"),
