@@ -80,15 +80,15 @@ def set_collection(
 ) -> None:
     """Say something of a collection; None leaves it as it was. Raises InputError."""
     require_known(store, [name])
-    said = store.collection_settings().get(name, CollectionSettings())
+    settings = store.collection_settings().get(name, CollectionSettings())
     if description is not None:
-        said = replace(said, description=" ".join(description.split()))
+        settings = replace(settings, description=" ".join(description.split()))
     if instruction is not None:
-        said = replace(said, instruction=" ".join(instruction.split()))
+        settings = replace(settings, instruction=" ".join(instruction.split()))
     if ignore is not None:
-        said = replace(said, ignore=tuple(require_rules(ignore)))
+        settings = replace(settings, ignore=tuple(require_rules(ignore)))
     with store.transaction():
-        store.set_collection(name, said)
+        store.set_collection(name, settings)
 
 
 def update(

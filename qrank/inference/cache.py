@@ -38,8 +38,8 @@ def query_vector(
     if cached is not None:
         return cached
     with use() as embedder:
-        said = instruction if instruction and embedder.takes_instruction else None
-        vector: NDArray[np.float32] = embedder.queries([query], said).vectors[0]
+        task = instruction if instruction and embedder.takes_instruction else None
+        vector: NDArray[np.float32] = embedder.queries([query], task).vectors[0]
     if cache:
         cache.put({_key("vector", model_hash, query): vector.astype("<f4").tobytes()})
     return vector

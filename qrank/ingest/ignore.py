@@ -163,8 +163,8 @@ def rules_above(root: str, walking: Walking) -> Rules:
     files = [_git_excludes(top, walking, None, fold)]
     files += [_read(str(path), top, of_git=False, fold=fold) for path in walking.global_ignores]
     own = _parsed(OF_COLLECTION, root, [os.fsencode(rule) for rule in walking.rules], fold=fold)
-    held = tuple(f for f in files if f) if walking.ignore else ()
-    rules = Rules(walking, held, fold=fold, own=own)
+    outer = tuple(f for f in files if f) if walking.ignore else ()
+    rules = Rules(walking, outer, fold=fold, own=own)
     for place in reversed(above):
         try:
             rules = rules.within(place, os.listdir(place), is_root=True) or rules  # noqa: PTH208

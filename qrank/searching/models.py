@@ -40,8 +40,8 @@ class Semantic:
     @property
     def key(self) -> str:
         """What a query's vector depends on beside the query."""
-        said = f"\n{self.instruction}" if self.instruction else ""
-        return self.stored.sha256 + (self.choice.entry.query or "") + said
+        end = f"\n{self.instruction}" if self.instruction else ""
+        return self.stored.sha256 + (self.choice.entry.query or "") + end
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,8 +115,8 @@ class SearchModels:
         """The model of an index's vectors where it is the one that comes with qrank."""
         rows = store.models()
         with suppress(QrankError, OSError):  # which the search itself tells of
-            found = self._of_vectors(store, rows[0]) if rows else None
-            return found if found and found.choice.entry.bundled else None
+            model = self._of_vectors(store, rows[0]) if rows else None
+            return model if model and model.choice.entry.bundled else None
         return None
 
     def _of_vectors(self, store: Store, row: StoredModel) -> Semantic:

@@ -90,10 +90,10 @@ def links(
     else:
         for line in _lines(linked):
             print(escape_line(line))
-    found = bool(linked.outgoing or linked.incoming or linked.mentions)
-    if not found:
+    any_found = bool(linked.outgoing or linked.incoming or linked.mentions)
+    if not any_found:
         render.warning(f"{file} has no links, and no indexed file links to it or mentions it")
-    raise typer.Exit(0 if found else 1)
+    raise typer.Exit(0 if any_found else 1)
 
 
 def _lines(linked: Links) -> Iterator[str]:

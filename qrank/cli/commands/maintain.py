@@ -136,6 +136,6 @@ def set_(
         keys = ", ".join(complete.COLLECTION_KEYS)
         raise InputError(f"a collection has no {key!r}", hint=f"it has: {keys}")
     with current().open_index() as index:
-        said: Any = {key: value if key == "ignore" else " ".join(value)}
-        index.set_collection(name, **said)
+        setting: Any = {key: value if key == "ignore" else " ".join(value)}
+        index.set_collection(name, **setting)
     render.report(f"{name}: {key} {'set' if ''.join(value).strip() else 'removed'}")

@@ -26,7 +26,7 @@ class Move(NamedTuple):
     new: str
 
     @property
-    def is_any(self) -> bool:
+    def moves_paths(self) -> bool:
         """Whether the paths are others now."""
         return self.old != self.new
 
@@ -68,7 +68,7 @@ def settle(connection: sqlite3.Connection, index: Path) -> None:
     try:
         before = _noted(connection)  # another run may have been first
         move = _move(connection, here)
-        if move and move.is_any:
+        if move and move.moves_paths:
             _rewrite(connection, move)
         if move or not before:
             connection.execute("DELETE FROM home")
@@ -78,7 +78,7 @@ def settle(connection: sqlite3.Connection, index: Path) -> None:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
-    if move and move.is_any:
+    if move and move.moves_paths:
         _log.warning("the index was moved with its files from %s to %s", before, here)
 
 
@@ -86,7 +86,7 @@ def follow(connection: sqlite3.Connection, index: Path) -> None:
     """Let a connection for reading see the paths where they are now, also of an index that can't
     be written."""
     move = _move(connection, folder_of(index))
-    if not (move and move.is_any):
+    if not (move and move.moves_paths):
         return
     # Another run may rewrite the paths meanwhile, and the new folder may be below the old one.
     moved = (
@@ -122,9 +122,11 @@ def _move(connection: sqlite3.Connection, here: str) -> Move | None:
         return move if connection.execute(sql).fetchone() else stays
     before = [(_size(path), size) for path, _, size in files]
     now = [(_size(path), size) for _, path, size in files]
-    if not any(found is not None for found, _ in before):
-        return move if any(found is not None for found, _ in now) else None
-    same_before, same_now = (sum(found == size for found, size in place) for place in (before, now))
+    if not any(actual is not None for actual, _ in before):
+        return move if any(actual is not None for actual, _ in now) else None
+    same_before, same_now = (
+        sum(actual == size for actual, size in place) for place in (before, now)
+    )
     return move if same_now and 2 * same_now >= same_before else stays
 
 
@@ -144,11 +146,11 @@ def _rewrite(connection: sqlite3.Connection, move: Move) -> None:
             f"WHERE {move.is_below()} OR path = {_text(move.old)}"
         )
     marked = f"substr(moved.path, 1, 1) = '{_MARK}'"
-    held = connection.execute(
+    replaced = connection.execute(
         "SELECT file.id FROM file AS moved JOIN file ON file.collection = moved.collection "
         f"AND file.path = substr(moved.path, 2) WHERE {marked} AND moved.member = ''"
     ).fetchall()
-    documents.remove(connection, [row[0] for row in held])
+    documents.remove(connection, [row[0] for row in replaced])
     for table in _TABLES:
         connection.execute(
             f"UPDATE OR REPLACE {table} AS moved SET path = substr(path, 2) WHERE {marked}"

@@ -62,11 +62,11 @@ def _parsed(source: Any, place: object) -> State:
             },
             collections={
                 str(name): CollectionSettings(
-                    str(held["description"]),
-                    tuple(str(rule) for rule in held["ignore"]),
-                    str(held["instruction"]),
+                    str(entry["description"]),
+                    tuple(str(rule) for rule in entry["ignore"]),
+                    str(entry["instruction"]),
                 )
-                for name, held in _collections(source).items()
+                for name, entry in _collections(source).items()
             },
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
