@@ -198,9 +198,9 @@ class Index(Filling):
             progress=progress,
         )
         if not (unfinished and mode is Mode.bm25):  # not at every key that is pressed
-            wanted = (*text_list("regex", regex), *text_list("literal", literal))
+            patterns = (*text_list("regex", regex), *text_list("literal", literal))
             answer.notices = notices(
-                self._open(), answer, filter, min_score, texts=wanted, offset=offset
+                self._open(), answer, filter, min_score, texts=patterns, offset=offset
             )
         return answer
 
