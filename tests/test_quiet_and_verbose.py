@@ -62,7 +62,7 @@ def test_verbose_says_what_takes_long(qrank: Qrank, tmp_path: Path) -> None:
     slow.chmod(0o755)
     words = ("index", "a.md", "b.txt", "--db", "i.db", "--pre", f"{slow}", "--pre-glob", "b.txt")
     said = qrank(*words, "-v").stderr
-    for part in (f"qrank: read {tmp_path}/b.txt in 1.", "qrank: reading: 2, ", "qrank: embedding"):
+    for part in (f"qrank: read {tmp_path}/b.txt in ", "qrank: reading: 2, ", "qrank: embedding"):
         assert part in said
     assert "qrank: loaded the embedder tiny in " in said
     found = qrank("search", "tea", "--db", "i.db", "-v")
