@@ -160,7 +160,7 @@ def _why_nothing(
         return "nothing found: the index has no chunk beside it to compare"
     if not answer.query.strip():
         return f"nothing in the index matches{' ' * bool(texts)}{' and '.join(texts)}"
-    if texts and (answer.mode != Mode.bm25 or store.count_holding(answer.terms, 1)):
+    if texts and (answer.mode != Mode.bm25 or any(store.count_holding([answer.terms], 1))):
         return f"nothing that was found matches {' and '.join(texts)}"
     demands = () if answer.parts else parse(answer.query, fields=Fields(store)).demands
     if demands and (answer.mode != Mode.bm25 or any(demand[0] != "-" for demand in demands)):
