@@ -30,7 +30,7 @@ LINKS = ("", "s", "n", "en", "es", "er", "e", "ns")
 SHORTEST, LONGEST = 4, 40  # letters: of a part; of a word that is taken apart
 SURE = 8  # letters from which a word is another's beginning by chance so seldom as not to ask
 SHARE = 0.6  # of the longer words that begin as a shorter word that have to be its compounds
-MOST_WORDS = 32  # of a query
+LOOKED_AT, MOST_WORDS = 2000, 32  # characters from the start of a query, and words in them
 MOST_COMPOUNDS = 500  # that are looked at for a word
 MOST_MARKED = 32  # of them that are shown where they stand
 WHOLE = 2  # times as much as a part a whole word counts
@@ -41,11 +41,12 @@ def with_parts(
 ) -> ParsedQuery:
     """A query with the parts of its compounds, and the beginnings of those that its words are in;
     languages: those that documents are in."""
-    asked = languages_of(parsed.plain, [each for each in languages if each in LANGUAGES])
+    text = parsed.plain[:LOOKED_AT]
+    asked = languages_of(text, [each for each in languages if each in LANGUAGES])
     if vocabulary is None or not asked:
         return parsed
     common = STOP_WORDS.union(*map(frequent_words, asked))
-    plain = unicodedata.normalize("NFC", parsed.plain.lower())
+    plain = unicodedata.normalize("NFC", text.lower())
     words = dict.fromkeys(plain[start:end] for start, end, _ in tokens(plain))
     kept = [
         word

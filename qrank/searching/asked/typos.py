@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Sequence
+from itertools import islice
 
 from qrank.analysis.spelling import Suggestion
 from qrank.analysis.text import STOP_WORDS, is_unspaced, tokens
@@ -25,7 +26,7 @@ def suggestions(store: Store, plain: str, languages: Sequence[str]) -> list[Sugg
     if vocabulary is None:
         return []
     small: dict[str, str] = {}
-    for start, end, _ in list(tokens(plain))[:MOST_TOKENS]:
+    for start, end, _ in islice(tokens(plain), MOST_TOKENS):
         word = unicodedata.normalize("NFC", plain[start:end].lower())
         asked = len(word) >= SHORTEST and word.isalpha() and word not in STOP_WORDS
         if asked and not is_unspaced(word):
