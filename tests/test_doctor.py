@@ -11,6 +11,7 @@ import pytest
 from support import PARITY, Run
 
 from qrank.llama.instructions import missing
+from qrank.upkeep.speeds import BATCH, SECONDS, rates
 
 Qrank = Callable[..., Run]
 
@@ -90,3 +91,23 @@ def test_models_are_measured_and_the_fast_one_recommended(
     assert all(speed["tokens_per_second"] > 0 for speed in report["speeds"])
     assert report["recommended"] in ("F32", "F16")
     assert "unknown type 'Q9'" in qrank("models", "bench", "--types", "Q9").stderr
+
+
+class Slow:
+    """A model that takes so many seconds by its own clock for a text of 200 tokens."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds, self.now, self.decoded = seconds, 0.0, 0
+
+    def run(self, count: int) -> None:
+        assert 1 <= count <= BATCH
+        self.now += count * self.seconds
+        self.decoded += count * 200
+
+
+@pytest.mark.parametrize("seconds", [0.001, 0.1, 1.0, 2.9, 20.0])
+def test_a_slow_model_is_measured_within_a_minute(seconds: float) -> None:
+    model = Slow(seconds)
+    tokens, texts = rates(model, lambda: model.now)
+    assert (tokens, texts) == (pytest.approx(200 / seconds), pytest.approx(1 / seconds))
+    assert model.now <= max(2 * seconds, 3 * SECONDS)

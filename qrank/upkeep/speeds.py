@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from qrank.llama import gguf
 from qrank.models.registry import Role
@@ -15,7 +16,7 @@ from qrank.progress import Progress
 from qrank.settings import Placement
 from qrank.store.cache import Cache
 
-SECONDS = 3.0  # of measuring a file, after one batch to warm up
+SECONDS = 3.0  # of measuring a file, after one text to warm up
 BATCH = 8
 CLOSE = 0.9  # of the fastest: near enough for the more exact file to be recommended
 PRECISION = ("F32", "BF16", "F16", "Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M", "Q4_0")  # best first
@@ -41,25 +42,40 @@ def bench(role: Role, path: Path, placement: Placement) -> Speed:
     """Measure a file for a few seconds and keep the result. Raises ModelError."""
     header = gguf.read_header(path)
     with closing(_Runner(role, header, placement)) as runner:
-        runner.run()
-        runs, before, started = 0, runner.decoded, time.perf_counter()
-        while (spent := time.perf_counter() - started) < SECONDS:
-            runner.run()
-            runs += 1
-        tokens = runner.decoded - before
+        tokens, chunks = rates(runner)
     speed = Speed(
-        path,
-        quantization(header),
-        path.stat().st_size,
-        round(tokens / spent, 1),
-        round(runs * BATCH / spent, 2),
+        path, quantization(header), path.stat().st_size, round(tokens, 1), round(chunks, 2)
     )
     Cache().put_speed(str(path), speed.tokens_per_second)
     return speed
 
 
+class Texts(Protocol):
+    """A model, and texts for it."""
+
+    @property
+    def decoded(self) -> int:
+        """How many tokens the model has computed."""
+
+    def run(self, count: int) -> None:
+        """Put so many texts through the model, BATCH at most."""
+
+
+def rates(model: Texts, clock: Callable[[], float] = time.perf_counter) -> tuple[float, float]:
+    """(tokens, texts) a second, measured for SECONDS, or by one text where that takes longer: a
+    model of 8B reads one in twenty seconds on two cores."""
+    started = clock()
+    model.run(1)
+    count = max(1, min(BATCH, int(SECONDS / max(clock() - started, 1e-6))))
+    texts, before, started = 0, model.decoded, clock()
+    while (spent := clock() - started) < SECONDS:
+        model.run(count)
+        texts += count
+    return (model.decoded - before) / spent, texts / spent
+
+
 class _Runner:
-    """A loaded model, and one batch of texts for it."""
+    """A loaded model, and a batch of texts for it."""
 
     def __init__(self, role: Role, header: gguf.ModelFile, placement: Placement) -> None:
         from qrank.llama.embedder import LlamaEmbedder
@@ -77,14 +93,15 @@ class _Runner:
         """How many tokens the model has computed."""
         return self._model.decoded
 
-    def run(self) -> None:
-        """Put the batch through the model."""
+    def run(self, count: int) -> None:
+        """As Texts.run."""
         from qrank.llama.embedder import LlamaEmbedder
 
+        texts = self._texts[:count]
         if isinstance(self._model, LlamaEmbedder):
-            self._model.documents(self._texts)
+            self._model.documents(texts)
         else:
-            for _ in self._model.scores("how much water was moved", self._texts):
+            for _ in self._model.scores("how much water was moved", texts):
                 pass
 
     def close(self) -> None:
