@@ -71,9 +71,7 @@ def _common_options() -> list[TyperOption]:
         ),
         _option("--color", metavar=colors, help="When to use color. [default: auto]"),
         _option("-q", "--quiet", is_flag=True, help="Print only results and errors."),
-        _option(
-            "-v", "--verbose", is_flag=True, help="Say what takes long, and name what is skipped."
-        ),
+        _option("-v", "--verbose", is_flag=True, help="Report slow steps, and name skipped files."),
         _option("--debug", is_flag=True, help="Show the traceback of an error."),
         _option("--no-serve", is_flag=True, help="Do not use the process of qrank serve."),
     ]
@@ -159,8 +157,8 @@ Where = Annotated[
     list[str] | None,
     typer.Option(
         metavar="CONDITION",
-        help="Only what has a field: tags=travel, date>=2026-06, author~smith, size<10k, due?"
-        " (may be repeated: all must hold).",
+        help="Only documents whose fields match: tags=travel, date>=2026-06, author~smith,"
+        " size<10k, due? (may be repeated: all must match).",
         autocompletion=complete.fields,
     ),
 ]
@@ -175,7 +173,7 @@ Regex = Annotated[
 ]
 Literal = Annotated[
     list[str] | None,
-    typer.Option("-F", "--literal", metavar="TEXT", help="The same with a text as it stands."),
+    typer.Option("-F", "--literal", metavar="TEXT", help="Like -E, with a literal text."),
 ]
 LinksTo = Annotated[
     str | None,
@@ -185,9 +183,7 @@ LinkedFrom = Annotated[
     str | None,
     typer.Option(metavar="FILE", help="Only documents that this indexed file links to."),
 ]
-Offset = Annotated[
-    int, typer.Option(min=0, max=MOST, metavar="N", help="Pass over the best N results.")
-]
+Offset = Annotated[int, typer.Option(min=0, max=MOST, metavar="N", help="Skip the best N results.")]
 SortBy = Annotated[
     Sort | None, typer.Option("--sort", help="The order of the results. [default: best first]")
 ]
@@ -227,7 +223,7 @@ Since = Annotated[
     typer.Option(
         parser=_date("--since", end=False),
         metavar="DATE",
-        help=f"Only what is of DATE or later, {_DATED}.",
+        help=f"Only documents from DATE or later, {_DATED}.",
     ),
 ]
 Until = Annotated[
@@ -235,7 +231,7 @@ Until = Annotated[
     typer.Option(
         parser=_date("--until", end=True),
         metavar="DATE",
-        help="Only what is of DATE, all of that day, month or year, or before.",
+        help="Only documents from DATE (all of that day, month or year) or earlier.",
     ),
 ]
 StaleOption = Annotated[
@@ -252,18 +248,18 @@ MinScore = Annotated[
 ]
 Copies = Annotated[
     bool,
-    typer.Option("--copies", help="Show near copies of a result as results, too."),
+    typer.Option("--copies", help="Show near-duplicates as results of their own."),
 ]
 Exact = Annotated[
     bool,
-    typer.Option("--exact", help="On a terminal, too, do not correct words that no document has."),
+    typer.Option("--exact", help="Do not correct query words that occur in no document."),
 ]
 Deadline = Annotated[
     float | None,
     typer.Option(
         parser=number("--deadline", 0, MOST_SECONDS),
         metavar="SECONDS",
-        help="Answer after this time, with the best that was found by then.",
+        help="Print the best results found within this time.",
     ),
 ]
 PerFile = Annotated[
@@ -277,7 +273,7 @@ PathsOnly = Annotated[
     bool, typer.Option("-l", "--files-with-matches", help="Print only the paths of files.")
 ]
 Null = Annotated[
-    bool, typer.Option("-0", "--null", help="Like -l or --format, ended by NUL bytes.")
+    bool, typer.Option("-0", "--null", help="Like -l or --format, but end each with NUL.")
 ]
 Count = Annotated[bool, typer.Option("--count", help="Print only the number of results.")]
 Fields = Annotated[

@@ -40,15 +40,15 @@ def evaluate(
     ] = None,
     topics: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Ask these TREC topics, not the folder's queries."),
+        typer.Option(metavar="FILE", help="Use these TREC topics as queries, not the folder's."),
     ] = None,
     qrels: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Judge by this TREC file, not the folder's qrels."),
+        typer.Option(metavar="FILE", help="Use this TREC qrels file, not the folder's."),
     ] = None,
     identical_ids: Annotated[
         bool,
-        typer.Option("--keep-identical-ids", help="Count a document with the query's own id."),
+        typer.Option("--keep-identical-ids", help="Keep documents that have the query's own id."),
     ] = False,
     candidates: Annotated[
         int, typer.Option(min=1, max=MOST, help="How many candidates to rerank.")
@@ -75,7 +75,7 @@ def evaluate(
     "query" and "relevant" (a path, path:line, or a list of them) for the index that --db names.
     Settings of a configuration follow it: hybrid+rerank:candidates=100:rerank_weight=0.5.
 
-    As in BEIR, a document that has the id of the query is no answer to it.
+    As in BEIR, a document with the query's own id is ignored.
     """
     from qrank.cli.output import json_output, render, scoreboard
     from qrank.evaluation import plot as plotting

@@ -40,9 +40,9 @@ def fields(
 ) -> None:
     """List the fields of documents: front matter, mail headers, columns of tables.
 
-    Each with the kinds of its values, how many documents (or rows, or messages) have it, and its
-    most frequent values. qrank search --where asks for them; path, type, ext, size, mtime, title,
-    collection and language can be asked for, too.
+    For each: the kinds of its values, how many documents (or rows, or messages) have it, and its
+    most frequent values. qrank search --where filters by them, and by path, type, ext, size,
+    mtime, title, collection and language.
     """
     from qrank.cli.output import json_output, render
 
@@ -72,14 +72,14 @@ def links(
     file: Annotated[str, typer.Argument(metavar="FILE", help="An indexed file.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """List the links of a file, and those to it.
+    """List the links in a file, and the links to it.
 
-    Of Markdown with wiki-links ([[Note|alias]], [[Note#Heading]], embeds), HTML, Org and
-    reStructuredText: where each link leads, those that lead nowhere, what links to the file, and
-    where its title stands in another without a link. qrank search has --links-to FILE and
+    Reads Markdown with wiki-links ([[Note|alias]], [[Note#Heading]], embeds), HTML, Org and
+    reStructuredText. Shows where each link leads, broken links, what links to the file, and where
+    its title is mentioned without a link. To search along links: qrank search --links-to FILE and
     --linked-from FILE.
 
-    Exit status: 0 there is something of it, 1 there is nothing, 2 an error.
+    Exit status: 0 there are links or mentions, 1 there are none, 2 an error.
     """
     from qrank.cli.output import json_output, render
 

@@ -93,7 +93,7 @@ def _fitting(groups: list[list[IndexedChunk]], most: int) -> list[list[IndexedCh
                 passed_over += 1
     if passed_over:
         render.warning(
-            f"{passed_over} chunks do not fit into {most} tokens (--max-tokens) and were left out"
+            f"{passed_over} chunks do not fit into {most} tokens (--max-tokens) and were skipped"
         )
     return [each for each in fitting if each]
 
@@ -107,12 +107,12 @@ def open_(
         ),
     ],
 ) -> None:
-    """Open a chunk in $VISUAL or $EDITOR, at its line; of what is no text, in its viewer.
+    """Open a chunk in $VISUAL or $EDITOR, at its line.
 
-    An editor with {path} in it, and maybe {line}, {column} or {page}, is started as it stands.
-    Without a terminal to edit on, the place is printed. Of a file within a file (in an archive,
-    a mailbox, a PDF), and of a PDF where there is no viewer, the editor gets the text that was
-    indexed, as a temporary copy.
+    Files that are not text open in the system's viewer. An editor command may contain {path},
+    {line}, {column} and {page}; they are filled in. Without a terminal, only the place is printed.
+    For a file within a file (in an archive, a mailbox, a PDF), or a PDF without a viewer, the
+    editor opens a temporary copy of the indexed text.
     """
     from qrank.cli.output import json_output, render
     from qrank.cli.shell import editor

@@ -28,14 +28,14 @@ def remove(
     ] = None,
     ignore: Annotated[
         bool,
-        typer.Option("--ignore", help="Write a rule for PATH to .qrankignore: it stays out."),
+        typer.Option("--ignore", help="Also add PATH to .qrankignore, so that it stays out."),
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Remove files and folders, or whole collections, from the index. No file is touched.
+    """Remove files and folders, or whole collections, from the index.
 
-    What is still there, in a folder that is indexed, comes back with the next qrank index, unless
-    it is ignored.
+    The files themselves are not deleted. A file that still exists in an indexed folder is added
+    again by the next qrank index, unless it is ignored.
     """
     from qrank.cli.input import file_options
     from qrank.cli.output import json_output

@@ -91,10 +91,10 @@ def show(name: Name, role: RoleOption = None, as_json: Json = False) -> None:
 
 @app.command(cls=Command)
 def recommend(as_json: Json = False) -> None:
-    """Show which models fit this machine, what each brings and what it costs.
+    """Show which models fit this machine, with their quality and cost.
 
-    What counts is memory, a GPU that llama.cpp was built for, and the speed that `qrank models
-    bench` measured here.
+    This depends on memory, on a GPU that llama.cpp was built for, and on the speed that
+    `qrank models bench` measured here.
     """
     from qrank.cli.output import json_output, render_models
     from qrank.upkeep import recommend as upkeep
@@ -238,7 +238,7 @@ def bench(
 ) -> None:
     """Measure how many tokens per second models process on this machine.
 
-    With --types Q4_0,BF16 also the same model in other quantizations; which one is fastest depends
+    --types Q4_0,BF16 also measures the model in these quantizations; which one is fastest depends
     on the processor. The most precise of the fast ones is recommended.
     """
     from qrank.cli.output import json_output, render_models

@@ -35,7 +35,7 @@ def rerank(
         typer.Option(
             parser=number("--budget", 0, MOST_SECONDS),
             metavar="SECONDS",
-            help="Stop reranking after so long.",
+            help="Stop reranking after this time.",
         ),
     ] = None,
     min_score: MinScore = None,
@@ -43,7 +43,10 @@ def rerank(
         Format | None, typer.Option("--input", help="The format of stdin. [default: detected]")
     ] = None,
     files: Annotated[
-        bool, typer.Option("--files", help="stdin lists files; rank them by their beginnings.")
+        bool,
+        typer.Option(
+            "--files", help="Read file names from stdin; rank the files by how they begin."
+        ),
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
     as_jsonl: Annotated[

@@ -130,7 +130,7 @@ def search(
         bool | None,
         typer.Option(
             "--refresh/--no-refresh",
-            help="First look for changed files, for half a second. [default: as the setting]",
+            help="First update changed files, for half a second at most. [default: as the setting]",
         ),
     ] = None,
     stale: StaleOption = Stale.warn,

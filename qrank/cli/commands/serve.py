@@ -54,7 +54,7 @@ def serve(
     ] = False,
     http: Annotated[
         str | None,
-        typer.Option("--http", metavar="[HOST:]PORT", help="Also answer over HTTP."),
+        typer.Option("--http", metavar="[HOST:]PORT", help="Also serve HTTP."),
     ] = None,
     open_page: Annotated[
         bool,
@@ -63,10 +63,10 @@ def serve(
     idle: Idle = None,
     model_idle: ModelIdle = None,
 ) -> None:
-    """Keep models loaded and everything imported, for the commands that follow.
+    """Keep models loaded in one process for the commands that follow.
 
-    While it runs, search, rerank, embed, similar and get use it. It ends by itself, unless it
-    answers over HTTP.
+    While it runs, search, rerank, embed, similar and get use it. It stops when it has been idle,
+    unless it serves HTTP.
     """
     if context.invoked_subcommand:
         return
@@ -75,7 +75,7 @@ def serve(
     if foreground and open_page:
         raise InputError(
             "--open and --foreground can't be combined",
-            hint="run qrank serve --open when it runs",
+            hint="start it first, then run qrank serve --open",
         )
     if foreground:
         _in_foreground(idle, model_idle, http)
@@ -172,9 +172,9 @@ def _http_service(address: str) -> Service:
 def status(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Say whether it runs, and what it holds.
+    """Show whether it is running, and what it has loaded.
 
-    Exit status: 0 it runs, 1 it does not.
+    Exit status: 0 it is running, 1 it is not.
     """
     from qrank.serve import start
 
@@ -208,14 +208,14 @@ def _print(status: dict[str, object]) -> None:
 
 @app.command("stop", cls=Command)
 def stop() -> None:
-    """End it, once the commands that it runs are done.
+    """Stop it when its running commands are done.
 
-    Exit status: 0 it has ended, 1 none was running.
+    Exit status: 0 it has stopped, 1 it was not running.
     """
     from qrank.serve import start
 
     if not start.stop():
-        _notice("none was running")
+        _notice("not running")
         raise typer.Exit(1)
 
 

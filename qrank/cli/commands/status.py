@@ -12,7 +12,7 @@ from qrank.cli.state import current
 
 def status(
     path: Annotated[
-        str | None, typer.Argument(metavar="PATH", help="A file or folder: what became of it.")
+        str | None, typer.Argument(metavar="PATH", help="Show what became of this file or folder.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
     clear_cache: Annotated[
@@ -20,10 +20,10 @@ def status(
         typer.Option("--clear-cache", help="First delete the cached scores and query vectors."),
     ] = False,
 ) -> None:
-    """Show which index is used here and what is in it.
+    """Show which index is used here, and what is in it.
 
-    With PATH: when and as what a file was indexed, or which ignore rule, size, type or error keeps
-    it out; of a folder how many files, by reason.
+    With PATH: when a file was indexed and as what, or why it was not: an ignore rule, its size, its
+    type or an error. For a folder: how many files, by reason.
     """
     from qrank.cli.input import file_options
     from qrank.cli.output import json_output, path_status, render

@@ -65,7 +65,7 @@ def import_(
         typer.Option(
             "--map",
             metavar="OLD=NEW",
-            help="What was in the folder OLD is in NEW here (may be repeated).",
+            help="Replace the folder OLD with NEW in paths (may be repeated).",
         ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,

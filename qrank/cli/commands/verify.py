@@ -15,7 +15,7 @@ from qrank.errors import InputError
 
 
 def verify() -> None:
-    """Tell whether cited texts are still what their files say.
+    """Check whether cited texts still match their files.
 
     Reads JSON Lines from stdin with path, start_byte, end_byte and hash, as qrank get --jsonl and
     qrank search --jsonl print them, and prints each with its status: same, moved (start_byte and
@@ -36,7 +36,7 @@ def verify() -> None:
         except (ValueError, KeyError, RecursionError) as error:
             reason = f"{error} is missing" if isinstance(error, KeyError) else str(error)
             raise InputError(
-                f"stdin, line {number}: no citation: {reason}",
+                f"stdin, line {number}: not a citation: {reason}",
                 hint="qrank get --jsonl prints some",
             ) from error
         verdict = standalone.verify(citation)
@@ -55,7 +55,7 @@ def _citation(item: object) -> Citation:
     if not isinstance(path, str) or not isinstance(digest, str) or not isinstance(member, str):
         raise ValueError("path, member and hash are strings")
     if "\0" in path or end < start:
-        raise ValueError("path or bytes make no sense")
+        raise ValueError("path or byte range is not valid")
     return Citation(path, start, end, digest, member)
 
 

@@ -43,13 +43,17 @@ MaxFilesize = Annotated[
     typer.Option("--max-filesize", metavar="SIZE", help="Skip larger files. [default: 32M]"),
 ]
 Archives = Annotated[
-    bool, typer.Option("--archives", help="Documents in zip and tar archives, too.")
+    bool, typer.Option("--archives", help="Also read documents in zip and tar archives.")
 ]
 Ocr = Annotated[
-    bool, typer.Option("--ocr", help="Text in pictures and scanned pages, too (by tesseract).")
+    bool,
+    typer.Option("--ocr", help="Also read text in pictures and scanned pages (with tesseract)."),
 ]
 OcrLanguage = Annotated[
-    str | None, typer.Option("--ocr-language", metavar="LANG", help="As in deu+fra. [eng]")
+    str | None,
+    typer.Option(
+        "--ocr-language", metavar="LANG", help="Languages, such as deu+fra. [default: eng]"
+    ),
 ]
 Fields = Annotated[
     str | None,
@@ -57,7 +61,7 @@ Fields = Annotated[
         "--fields",
         rich_help_panel="What to read",
         metavar="NAME,…",
-        help="The fields of JSONL and CSV to read.",
+        help="The fields of JSONL and CSV files to read.",
     ),
 ]
 Pre = Annotated[

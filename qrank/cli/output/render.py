@@ -313,7 +313,7 @@ def hint_at_better_models(name: str | None) -> None:
         return
     models = current().models
     better = models.better_than(models.resolve(Role.embedder, name).entry)
-    more = "qrank models recommend says what fits this machine"
+    more = "qrank models recommend shows what fits this machine"
     if better:
         size = better.download_bytes
         load = f" ({size / 1e6:,.0f} MB)" if size and not better.installed else ""
