@@ -347,8 +347,8 @@ class Index(Filling):
 
     def path_status(self, path: str | Path, *, walking: Walking | None = None) -> PathStatus:
         """When and as what a file was indexed, or what keeps it out; of a folder how many files, by
-        reason. walking: which files a run takes. Raises InputError for a path that is neither there
-        nor in the index."""
+        reason. walking: which files a run takes. Raises InputError for a path that does not exist
+        and is not in the index."""
         from qrank.indexing.file_status import path_status
 
         require_type("path", path, str, os.PathLike)

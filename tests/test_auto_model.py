@@ -86,7 +86,7 @@ def test_a_new_index_is_made_with_it(
 ) -> None:
     e5s_files.install(Path(environment["HOME"]))
     run = qrank("index", notes)
-    assert "embedded with e5-small; qrank models recommend says what fits" in run.stderr
+    assert "embedded with e5-small; qrank models recommend shows what fits" in run.stderr
     assert model_of(qrank) == "e5-small"
     told = qrank("models", "pull", "e5-small")
     assert "already installed" in told.stdout

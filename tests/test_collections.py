@@ -70,7 +70,7 @@ def test_a_folder_that_is_not_there_keeps_its_documents(qrank: Qrank, notes: Pat
     notes.rename(notes.with_name("elsewhere"))
     run = qrank("index", *NO_VECTORS)
     assert run.json()["missing"] == [str(notes)]
-    assert "notes is not there now" in run.stderr
+    assert "notes does not exist now" in run.stderr
     assert qrank("status", "--json").json()["files"] == 2
     assert qrank("remove", "notes").returncode == 0
     assert roots(qrank, notes) == {}

@@ -61,7 +61,7 @@ def test_no_pattern_hangs(qrank: Qrank, words: tuple[object, ...], tmp_path: Pat
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
-        (("-E", "["), "--regex '[' is no regular expression: missing ]"),
+        (("-E", "["), "--regex '[' is not a valid regular expression: missing ]"),
         (("-E", "("), "regular expression: missing ): (;"),
         (("-E", r"(a)\1"), "without backreferences and lookaround"),
         (("-E", "(?=a)"), "without backreferences and lookaround"),

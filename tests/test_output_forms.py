@@ -340,7 +340,7 @@ def test_hints_say_why(qrank: Qrank, sample_db: Path, tmp_path: Path) -> None:
     for more, reason in (
         (
             ["zzz", *BM25],
-            "nothing found with any of: zzz (without --mode bm25 meaning counts, too)",
+            "nothing found with any of: zzz (to find by meaning, too, leave out --mode bm25)",
         ),
         (["tides", "--collection", "nope"], "there is no collection nope; there are: default"),
         (["tides", "--path", "*.nope"], "no indexed file matches --path *.nope"),
@@ -362,13 +362,13 @@ def test_hints_say_why(qrank: Qrank, sample_db: Path, tmp_path: Path) -> None:
         assert reason in qrank(*words, *more).stderr, more
     answer = qrank(*words, "zzz", *BM25, "--json").json()
     assert answer["notices"] == [
-        "nothing found with any of: zzz (without --mode bm25 meaning counts, too)"
+        "nothing found with any of: zzz (to find by meaning, too, leave out --mode bm25)"
     ]
     assert qrank(*words, "tides", *BM25, "--json").json()["notices"] == []
     (tmp_path / "a.md").write_text("green tea\n", "utf-8")
     qrank("index", "a.md", "--no-embed", "--db", "i.db")
     assert "no vectors" in qrank("search", "tea", "--no-rerank", "--db", "i.db").stderr
-    assert "makes vectors" in qrank("search", "zzz", *BM25, "--db", "i.db").stderr
+    assert "to find by meaning, too" in qrank("search", "zzz", *BM25, "--db", "i.db").stderr
 
 
 def test_a_query_that_asks_for_nothing_costs_the_others_nothing(

@@ -28,7 +28,7 @@ def test_similar_has_nothing_to_compare_with(qrank: Qrank, tmp_path: Path) -> No
     qrank("index", "one.md", "--no-embed", "--db", "i.db")
     run = qrank("similar", "one.md", "--mode", "bm25", "--db", "i.db")
     assert (run.returncode, run.stdout) == (1, "")
-    assert "no chunk beside it" in run.stderr
+    assert "no other chunk to compare" in run.stderr
 
 
 def test_similar_is_by_vectors_and_leaves_the_file_out(qrank: Qrank, sample_db: Path) -> None:

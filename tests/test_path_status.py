@@ -102,7 +102,7 @@ def test_what_a_rule_keeps_and_what_is_new(qrank: Qrank, notes: Path) -> None:
     elsewhere.write_text("Tea.\n", "utf-8")
     assert status(qrank, "notes/link.md")["path"] == str(elsewhere)
     said = complaint(qrank("status", "notes/none.md", "--db", "i.db"))
-    assert "notes/none.md is neither there nor in the index" in said
+    assert "notes/none.md does not exist and is not in the index" in said
 
 
 def test_a_folder_counts_by_reason(qrank: Qrank, notes: Path) -> None:

@@ -128,7 +128,7 @@ def test_citations_are_verified(qrank: Qrank, note: Path, tmp_path: Path) -> Non
         '{"path": "a"}',
         '{"path": 1, "start_byte": 0, "end_byte": 1, "hash": ""}',
     ):
-        assert "stdin, line 1: no citation" in complaint(qrank("verify", stdin=bad + "\n"))
+        assert "stdin, line 1: not a citation" in complaint(qrank("verify", stdin=bad + "\n"))
 
 
 def test_results_say_where_the_words_are(qrank: Qrank, note: Path) -> None:

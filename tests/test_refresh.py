@@ -50,12 +50,12 @@ def test_what_is_left_is_said(qrank: Qrank, notes: Path) -> None:
     (notes / "d.md").write_text("terns\n")
     answer = qrank("search", "terns", "--refresh", "--mode", "bm25", "--json").json()
     assert [Path(r["path"]).name for r in answer["results"]] == ["d.md"]
-    assert "1 changed file was not read (qrank index does)" in answer["notices"]
+    assert "1 changed file was not read (run qrank index)" in answer["notices"]
     with package.Index(notes.parent / ".qrank" / "index.db") as index:
         (notes / "d.md").unlink()
-        assert index.refresh(0.0) == ["not all folders were looked at in 0 s (qrank index does)"]
+        assert index.refresh(0.0) == ["not all folders were checked in 0 s (run qrank index)"]
         assert index.status()["files"] == 3  # nothing is gone that was not looked for
-        assert index.refresh(60) == ["1 changed file was not read (qrank index does)"]
+        assert index.refresh(60) == ["1 changed file was not read (run qrank index)"]
         assert index.status()["files"] == 2
 
 

@@ -186,7 +186,7 @@ class Tools:
         return self._pages.first("get", "", blocks, max_tokens)
 
     def status(self, *, index: str = "") -> str:
-        """What the index holds."""
+        """What is in the index."""
         with self._opened(self._path(index)) as opened:
             status = opened.status()
         names = [

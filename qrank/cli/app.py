@@ -192,7 +192,7 @@ def _usage(error: ClickException) -> str:
 
 
 def _correction(error: ClickException) -> str:
-    """What was meant by a search with a second argument, as grep takes one."""
+    """The correction for a search with a second argument, as grep takes one."""
     extra = re.search(r" \((.+)\)$", error.format_message())
     command = getattr(getattr(error, "ctx", None), "info_name", "")
     if command not in ("search", "tui") or extra is None or not os.path.exists(extra[1]):  # noqa: PTH110
@@ -270,7 +270,7 @@ def _show_notices(run: Run) -> None:
 
 
 def _of_system(error: OSError) -> str:
-    """What to say of an error of the operating system that nothing below has explained."""
+    """The message for an error of the operating system that nothing below has explained."""
     if working_folder() is None:
         return GONE
     name = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else ""

@@ -1,4 +1,4 @@
-"""The results of the last search in a terminal, so that `qrank open 1` knows what 1 is."""
+"""The results of the last search in a terminal, so that `qrank open 1` can find the first."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ def _option(*names: str, **settings: Any) -> TyperOption:
 
 
 def _preset(key: str) -> Callable[[str], int]:
-    """A parser of a number that can be preset, too."""
+    """A parser of a number that settings can preset."""
     return lambda value: checked_number(key, "--" + key.replace("_", "-"), value)
 
 
@@ -100,7 +100,7 @@ class Group(TyperGroup):
 
 
 class ModelGroup(Group):
-    """A group that runs models itself when no command of it is named."""
+    """A group that can be run as a command itself, with the options of models."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

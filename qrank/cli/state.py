@@ -74,7 +74,7 @@ class Run:
 
     @cached_property
     def settings(self) -> Settings:
-        """What is preset where this run takes place, read when it is first asked for."""
+        """The settings of the working folder, read when first needed."""
         from qrank.config import load_settings
 
         return load_settings()
@@ -101,13 +101,13 @@ class Run:
     def open_index(
         self, *, embed_model: str | None = None, rerank_model: str | None = None
     ) -> Index:
-        """The index that this run is about."""
+        """The index of this run."""
         return self._opened(self.db, embed_model, rerank_model)
 
     def open_indexes(
         self, *, embed_model: str | None = None, rerank_model: str | None = None
     ) -> Index | Indexes:
-        """The index, or the several, that a search is about."""
+        """The index, or the indexes, that a search uses."""
         files = list(dict.fromkeys(self.dbs))
         if len(files) < 2:
             return self.open_index(embed_model=embed_model, rerank_model=rerank_model)

@@ -1,4 +1,4 @@
-"""What the warm process needs of the command line: everything imported, and a command run."""
+"""The command line inside the warm process: its imports, and running a command."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ USED = (
 
 
 def up(root: Callable[[str], Any]) -> None:
-    """Import and make what commands need."""
+    """Import and create what commands need."""
     from qrank.models.registry import Registry
     from qrank.serve.client import SERVED
 

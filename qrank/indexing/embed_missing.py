@@ -116,7 +116,9 @@ class _Run:
             if missing and not done:  # nothing is claimed here now: no two runs wait for each other
                 looks += 1
                 if looks == SILENT_LOOKS:
-                    log.warning("waiting for another qrank that embeds %d texts", len(missing))
+                    log.warning(
+                        "waiting for another qrank process that is embedding %d texts", len(missing)
+                    )
                 time.sleep(WAIT_SECONDS)
         return embedded
 

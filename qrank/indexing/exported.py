@@ -1,4 +1,4 @@
-"""A line of an export, checked: an export may come from anywhere.
+"""Validating the lines of an export, which may come from anywhere.
 
 Everything here raises ValueError with the reason that a line is none that qrank writes.
 """

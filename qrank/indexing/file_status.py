@@ -1,4 +1,4 @@
-"""When and as what a file was indexed, or what keeps it out; of a folder how many, by reason."""
+"""When and as what a file was indexed, or why it was not; for a folder, counts by reason."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ EXAMPLES = 3  # files that are named for a reason
 
 
 def path_status(store: Store, path: str, walking: Walking) -> PathStatus:
-    """What became of a file or folder. Raises InputError for one that is neither there nor in the
-    index."""
+    """What became of a file or folder. Raises InputError for one that does not exist and is not in
+    the index."""
     place = absolute(disk_path(path))
     candidates = (store.indexed_files(name) for name in spellings(path))
     indexed = next((files for files in candidates if files), [])
     is_there = os.path.lexists(place)
     if not is_there and not indexed:
-        raise InputError(f"{path} is neither there nor in the index {store.path}")
+        raise InputError(f"{path} does not exist and is not in the index {store.path}")
     shown = shown_path(place)
     names = dict.fromkeys(["default", *(c["name"] for c in store.status()["collections"])])
     stored = {other for name in names for other in store.files(name)}

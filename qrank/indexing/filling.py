@@ -1,4 +1,4 @@
-"""What goes into an index and out of it: the part of the API that writes files' documents."""
+"""Adding documents to an index and removing them: the part of the API that writes."""
 
 from __future__ import annotations
 

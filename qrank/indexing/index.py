@@ -185,7 +185,7 @@ class _Update:
         remove_orphans(self._store)
 
     def _changed(self, roots: Sequence[Path]) -> Iterator[Task]:
-        """The files that are not as the index knows them; the others are counted."""
+        """The files that changed since they were indexed; the others are counted."""
         own_path = named_path(str(self._store.path))
         own = {f"{own_path}{suffix}" for suffix in ("", "-wal", "-shm", "-journal", "-claims")}
         for file in walk(roots, self._walking, self._walk_skipped):
@@ -247,7 +247,7 @@ class _Update:
             self._take(Outcome(Task(skipped.path, Signature(0, 0)), problem))
 
     def _take(self, outcome: Outcome) -> None:
-        """Keep an outcome for the next transaction, or give it one of its own."""
+        """Queue an outcome for the next transaction, or write it in one of its own."""
         path = outcome.task.path
         if outcome.problem:
             if outcome.problem.kind == "unread":

@@ -1,4 +1,4 @@
-"""What an index run would make of files, without an index: their chunks, or why there are none."""
+"""A dry run of indexing: the chunks of files, or why there are none."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def plan(paths: Sequence[Path], walking: Walking, reading: Reading) -> Iterator[
 
 
 def planned(outcome: Outcome) -> list[FilePlan]:
-    """What a file that was read becomes, read to its end, and the files in it after that."""
+    """The plans of a file that was read, and of the files in it after that."""
     own = FilePlan(outcome.task.path)
     if outcome.problem:
         own.reason = outcome.problem.reason

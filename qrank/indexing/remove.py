@@ -1,4 +1,4 @@
-"""Taking documents out of the index, whether or not their files are still there."""
+"""Removing documents from the index, whether or not their files still exist."""
 
 from __future__ import annotations
 

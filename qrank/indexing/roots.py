@@ -1,5 +1,5 @@
-"""Which files and folders a collection is made of, so that it can be brought up to date without
-naming them again, with the options of the runs that named them."""
+"""The files and folders of a collection, with the options of the runs that named them, so that it
+can be updated without naming them again."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _NARROW = ("globs", "types")  # a run with these looks only for some of the file
 
 
 def options_of(walking: Walking, reading: Reading) -> str:
-    """What is kept of the options of a run, as JSON; empty when they are the defaults."""
+    """The stored options of a run, as JSON; empty when they are the defaults."""
     options = _differences(_WALKING, walking, WALK_ALL) | _differences(_READING, reading, READ_ALL)
     return json.dumps(options, ensure_ascii=False, sort_keys=True) if options else ""
 

@@ -1,4 +1,4 @@
-"""Writing ignore rules, for what is not to come back into an index."""
+"""Writing ignore rules for what is to stay out of an index."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Collections as a whole: bringing them up to date without naming their folders again."""
+"""Updating whole collections, without naming their folders again."""
 
 from __future__ import annotations
 
@@ -155,9 +155,9 @@ def refresh(
         notices.append("not refreshed: name the indexed folders once (qrank index PATH)")
     if box.unread:
         files = "1 changed file was" if box.unread == 1 else f"{box.unread} changed files were"
-        notices.append(f"{files} not read (qrank index does)")
+        notices.append(f"{files} not read (run qrank index)")
     if box.cut:
-        notices.append(f"not all folders were looked at in {seconds:g} s (qrank index does)")
+        notices.append(f"not all folders were checked in {seconds:g} s (run qrank index)")
     return notices
 
 

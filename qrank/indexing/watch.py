@@ -1,4 +1,4 @@
-"""Noticing that files change, for an index that is kept up to date."""
+"""Watching files for changes, to keep an index up to date."""
 
 from __future__ import annotations
 

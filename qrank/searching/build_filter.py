@@ -1,4 +1,4 @@
-"""What a user says of the files to search -> the store's filter."""
+"""The options that select files -> the store's filter."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether results are still what their files say, and what becomes of those that are not."""
+"""Whether results still match their files, and what happens to those that do not."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 def is_stale(stored: StoredChunk) -> bool:
-    """Whether the file is gone, or its content is another than what was indexed."""
+    """Whether the file is gone, or its content has changed since indexing."""
     from qrank.ingest.content import has_changed
 
     return has_changed(stored.path, stored.signature, stored.hash)

@@ -1,4 +1,4 @@
-"""How the stages' scores become one order. Pure functions.
+"""Fusing the scores of the stages into one order. Pure functions.
 
 Scores are combined, not ranks: with a weak embedder equal-weight reciprocal rank fusion is worse
 than BM25 alone, while a low share of the cosine gains (docs/ranking.md has the measurements).

@@ -1,4 +1,4 @@
-"""Texts that must be in a chunk: literal ones, and regular expressions.
+"""Matching chunks against literal texts and regular expressions.
 
 Regular expressions are matched by RE2, in time linear in the text whatever the pattern: Python's
 own backtrack, so that a short one could hang for years.
@@ -25,7 +25,7 @@ class Matcher:
             finders.append(_regex(pattern))
         for literal in literals:
             if not literal:
-                raise InputError("--literal is empty", hint="give a text to look for")
+                raise InputError("--literal is empty", hint="give a text to search for")
             finders.append(_literal(literal))
         self._finders = finders
 
@@ -60,8 +60,8 @@ def _regex(pattern: str) -> Callable[[str], Iterator[Span]]:
         reason = error.args[0].decode() if isinstance(error.args[0], bytes) else str(error)
         reason = reason.replace("(?m)", "", 1)
         raise InputError(
-            f"--regex {pattern!r} is no regular expression: {reason}",
-            hint="RE2's are understood, without backreferences and lookaround; -F takes plain text",
+            f"--regex {pattern!r} is not a valid regular expression: {reason}",
+            hint="use RE2's syntax (no backreferences, no lookaround), or -F for plain text",
         ) from None
 
     def find(text: str) -> Iterator[Span]:

@@ -39,7 +39,7 @@ class Semantic:
 
     @property
     def key(self) -> str:
-        """What a query's vector depends on beside the query."""
+        """What a query's vector depends on, besides the query."""
         end = f"\n{self.instruction}" if self.instruction else ""
         return self.stored.sha256 + (self.choice.entry.query or "") + end
 
@@ -162,7 +162,7 @@ class SearchModels:
                     reranker.begin()
 
     def reranker_helps(self, store: Store) -> bool:
-        """Whether a search reranks when nobody says: not by a model that does not help behind the
+        """Whether a search reranks by default: not by a model that does not help behind the
         embedder of the index, unless the user named it."""
         best = self._registry.best_installed(Role.reranker)
         if self._rerank_model != AUTO or best is None:

@@ -42,9 +42,9 @@ def notices(
     texts: Sequence[str] = (),
     offset: int = 0,
 ) -> list[str]:
-    """What a user should know about this answer, to a query or (similar) to a place; none when it
-    is a good one. filter and min_score: what was searched with; texts: what
-    the text of a result had to match; offset: how many of the best were passed over."""
+    """What a user should know about this answer to a query, or (similar) to a place; nothing when
+    it is a good one. filter and min_score: what was searched with; texts: what the text of a result
+    had to match; offset: how many of the best were passed over."""
     unfinished = _unfinished(store, answer)
     excluded = [_exclusion(answer.query)] if of_query and not answer.parts else []
     if answer.results:
@@ -97,8 +97,8 @@ def _doubt(answer: Answer) -> str:
 
 
 def far_off(store: Store, models: Registry, answer: Answer) -> str:
-    """What to say of an answer whose words, and meaning, are hardly the query's, as far as that can
-    be known of the embedder; for people alone, who see by the results whether it is so."""
+    """The notice for an answer with little of the query's words and meaning, as far as the embedder
+    tells; for people alone, who see by the results whether it is so."""
     name = answer.models["embed"]
     if not name or not answer.results:
         return ""
@@ -123,7 +123,7 @@ def far_off(store: Store, models: Registry, answer: Answer) -> str:
 
 
 def _unfinished(store: Store, answer: Answer) -> str:
-    """What a search by meaning did not see, because embedding was cut off."""
+    """The chunks that a search by meaning misses, because embedding was interrupted."""
     models = store.models()
     if answer.mode == Mode.bm25 or not models:
         return ""
@@ -154,10 +154,10 @@ def _why_nothing(
         return why
     if min_score is not None and answer.candidates:
         return f"no result has a score of {min_score:g} or more (--min-score)"
-    if answer.candidates:  # they were all left out by --stale
+    if answer.candidates:  # they were all dropped by --stale
         return "all results are in files that changed since indexing (--stale drop)"
     if not of_query:
-        return "nothing found: the index has no chunk beside it to compare"
+        return "nothing found: the index has no other chunk to compare"
     if not answer.query.strip():
         return f"nothing in the index matches{' ' * bool(texts)}{' and '.join(texts)}"
     if texts and (answer.mode != Mode.bm25 or any(store.count_holding([answer.terms], 1))):
@@ -169,14 +169,16 @@ def _why_nothing(
         return "nothing found: the query contains no words"
     words = ", ".join(_words(answer)[:8])
     if answer.mode == Mode.bm25 and store.models():
-        return f"nothing found with any of: {words} (without --mode bm25 meaning counts, too)"
+        return (
+            f"nothing found with any of: {words} (to find by meaning, too, leave out --mode bm25)"
+        )
     if not store.models():
-        return f"nothing found with any of: {words} (qrank index makes vectors, for the meaning)"
+        return f"nothing found with any of: {words} (run qrank index to find by meaning, too)"
     return "nothing found"
 
 
 def _words(answer: Answer) -> list[str]:
-    """The words that were looked for, as they were typed."""
+    """The words that were searched for, as typed."""
     query = searchable(parse(answer.query).plain)
     terms = set(answer.terms)
     typed = (query[start:end] for start, end, own in tokens(query) if terms.intersection(own))
@@ -220,5 +222,5 @@ def _no_file(store: Store, status: Mapping[str, Any], filter: FilterOptions) -> 
 
 
 def _shown(moment: datetime) -> str:
-    """A moment as people write it: the day alone when it is its beginning."""
+    """A time for people; only the day when it is midnight."""
     return moment.isoformat(" ").removesuffix(" 00:00:00")

@@ -1,4 +1,5 @@
-"""What a query says beside its words: "phrases", -excluded words, title:words, field:values.
+"""The syntax of queries, besides plain words: "phrases", -excluded words, title:words,
+field:values.
 
     "boiling water"   the words must follow one another, in a chunk's text, title or headings;
                       “ ” „ “ « » 「 」 『 』 are quotation marks, too

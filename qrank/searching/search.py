@@ -50,7 +50,7 @@ PREFIX_LENGTH = 3  # characters from which an unfinished word is looked up by it
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """What to search for and how."""
+    """A query and its options."""
 
     text: str
     mode: Mode = Mode.hybrid
@@ -217,7 +217,7 @@ def search(
 
 
 def _listed(store: Store, query: Query, filter: Filter) -> Answer:
-    """All that passes a filter and has the query's texts, in order of path and line, up to the
+    """Everything that passes a filter and matches the query's texts, by path and line, up to the
     query's limit: an answer without a ranking."""
     answer = Answer(query.text, Mode.bm25.value, {"embed": None, "rerank": None}, [])
     ids = store.ids_in_order(filter)
@@ -243,7 +243,7 @@ def _listed(store: Store, query: Query, filter: Filter) -> Answer:
 
 
 def _narrowed(filter: Filter, parsed: ParsedQuery) -> Filter:
-    """A filter with what a query demands beside its words."""
+    """A filter with the requirements of a query, besides its words."""
     return replace(
         filter,
         required=parsed.required,

@@ -1,4 +1,5 @@
-"""What is like a file, or a place in it: by the vectors the index holds, so no model is run."""
+"""Finding what is similar to a file, or a place in it, by the vectors in the index; no model is
+run."""
 
 from __future__ import annotations
 
@@ -36,7 +37,7 @@ WORDS = 60  # of a chunk, the most frequent first, are looked for where there ar
 def similar(store: Store, place: str, query: Query, model: StoredModel | None) -> Answer:
     """The chunks that are most like place: a path, or PATH:LINE for one chunk of it.
 
-    Those of the same file are left out, or that one chunk. They are ordered by cosine with the
+    Those of the same file, or that one chunk, are skipped. They are ordered by cosine with the
     middle of the place's vectors; in mode bm25, or when the index has no vectors (model None),
     by BM25 for the place's words. Of query its limit, per_file, min_score, stale, filter and mode
     count.

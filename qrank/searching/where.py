@@ -1,4 +1,4 @@
-"""What a user asks of fields (`tags=travel`, `date>=2026-06`) -> conditions of the store's filter.
+"""Conditions on fields (`tags=travel`, `date>=2026-06`) -> the store's filter.
 
     =  !=  <  <=  >  >=   compared with a value;  ~  contains a text;  ?  the field exists
     a..b                  from a to b, both included;  a|b  either (\\| is a bar)
@@ -64,7 +64,7 @@ class Fields:
         operator = _OPERATOR.search(text)
         if not operator or not text[: operator.start()].strip():
             raise InputError(
-                f"--where {text!r} is no condition",
+                f"--where {text!r} is not a valid condition",
                 hint="write FIELD=VALUE, or another of != < <= > >= ~, or FIELD? (it exists)",
             )
         name, sign = field_name(text[: operator.start()]), operator[0].strip()
@@ -163,7 +163,7 @@ class Fields:
                 f"--where {text!r}: {value!r} is no {what}", hint=f"{names[0]} has: {some}"
             )
         raise InputError(
-            f"--where {text!r}: {names[0]} has texts, which are not compared by {sign}",
+            f"--where {text!r}: {names[0]} has texts, which can't be compared by {sign}",
             hint=f"use = or ~; it has: {some}",
         )
 
@@ -212,7 +212,7 @@ def _file_tests(
             raise InputError(f"--where {condition!r}: {value!r} is not {what}")
     if name in OF_FILE and not lenient:
         raise InputError(
-            f"--where {condition!r}: {name} is not compared by {sign}",
+            f"--where {condition!r}: {name} can't be compared by {sign}",
             hint="use = or ~" if name in ("path", *_TEXTS) else "use = or !=",
         )
     return []

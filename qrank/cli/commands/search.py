@@ -373,7 +373,7 @@ def similar(
 def _refreshed(
     index: Index | Indexes, flag: bool | None, deadline: float | None, *, vectors: bool
 ) -> list[str]:
-    """Take in what changed, where that is wanted; returns what may still be stale."""
+    """Update changed files if asked to; returns notices on what may still be stale."""
     from qrank.cli.input import file_options
 
     box = current().settings.seconds("refresh", None) or 0.0
@@ -388,7 +388,7 @@ def _refreshed(
 
 
 def _limit(output: forms.Output, mode: Mode, candidates: int) -> int:
-    """How many results a run without -n asks for."""
+    """The number of results of a run without -n."""
     if output.max_tokens is not None:
         return candidates
     if output.form is Form.count:
@@ -428,7 +428,7 @@ def _within(
 
 
 def _print(output: forms.Output, answer: Answer, index: Index | Indexes) -> bool:
-    """Print an answer and what is to be said of it; returns whether there was anything to print."""
+    """Print an answer and its notices; returns whether there was anything to print."""
     from qrank.cli.output import render
 
     remember(answer.results, index.path)
@@ -451,7 +451,7 @@ def _run_all(
     fields: tuple[str, ...],
     run: Callable[[str], Answer],
 ) -> bool:
-    """Answer each query of a file; each answer is a line, written as it is known."""
+    """Answer each query of a file; each answer is one line, written when it is ready."""
     from qrank.cli.input import records
     from qrank.cli.output import batch, render
 

@@ -107,7 +107,7 @@ def _http_options(http: str | None, open_page: bool) -> list[str]:
 
 
 def _open(url: str, token_file: str) -> None:
-    """Show the page in the browser; without one, say its address."""
+    """Show the page in the browser, or print its address if there is none."""
     import webbrowser
 
     from qrank.web import service

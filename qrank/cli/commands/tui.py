@@ -35,7 +35,7 @@ def tui(
 
 
 def start(index: Index, query: str, collections: Sequence[str], path: Sequence[str]) -> None:
-    """Run the interactive search on the terminal. Raises InputError when there is none."""
+    """Run the interactive search on the terminal. Raises InputError when there is no terminal."""
     from qrank.cli.output.terminal import is_dumb
 
     if not (sys.stdin.isatty() and sys.stdout.isatty()) or is_dumb():

@@ -92,7 +92,7 @@ def walking(
     max_filesize: str | None = None,
     whole_home: bool = False,
 ) -> Walking:
-    """Which files the options ask for."""
+    """The files that the options select."""
     size = MAX_FILESIZE if max_filesize is None else _bytes(max_filesize)
     return Walking(
         ignore=not no_ignore,
@@ -119,7 +119,7 @@ def reading(
     ocr: bool = False,
     ocr_language: str | None = None,
 ) -> Reading:
-    """How the options ask for files to be read."""
+    """How the options say that files are read."""
     try:
         command = tuple(words.split(pre or ""))
     except ValueError as error:

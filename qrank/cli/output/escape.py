@@ -1,4 +1,4 @@
-"""Control characters of documents, names and queries: shown, not obeyed by a terminal."""
+"""Control characters in documents, names and queries are escaped for the terminal."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ _CONTROL = {
 
 
 def escape_control_chars(text: str) -> str:
-    """Text whose control characters are shown instead of obeyed: no document drives a terminal.
+    """Text with its control characters replaced by symbols, so that no document controls the
+    terminal.
 
     >>> escape_control_chars("\\x1b[31mred")
     '␛[31mred'
@@ -23,7 +24,7 @@ def escape_control_chars(text: str) -> str:
 
 
 def escape_text(text: str) -> str:
-    """The same for a chunk, without what is not meant to be seen: colours, soft hyphens.
+    """The same for a chunk, without invisible parts: colours, soft hyphens.
 
     >>> escape_text("\\x1b[31mred\\x07")
     'red␇'

@@ -1,4 +1,4 @@
-"""Printing for programs: JSON, paths, plain text. UTF-8 without ASCII escapes, on stdout."""
+"""Output for programs: JSON, paths, plain text. UTF-8 without ASCII escapes, on stdout."""
 
 from __future__ import annotations
 
@@ -63,14 +63,14 @@ def _write(text: str) -> None:
 
 
 def text(value: str, end: str) -> None:
-    """Print a value as it is, on a terminal inert."""
+    """Print a value as it is; on a terminal, escaped."""
     shown = escape_line(value) if sys.stdout.isatty() else value
     sys.stdout.flush()
     sys.stdout.buffer.write((shown + end).encode("utf-8", "replace"))
 
 
 def path(value: str, end: str) -> None:
-    """Print a path, on a terminal inert, for other programs the bytes it has on disk."""
+    """Print a path: on a terminal escaped, for other programs its bytes on disk."""
     if sys.stdout.isatty():
         text(value, end)
         return

@@ -1,4 +1,4 @@
-"""What became of a file or folder, for people."""
+"""The status of a file or folder, for people."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def show(status: PathStatus) -> None:
-    """Print when and as what it was indexed, or what keeps it out."""
+    """Print when and as what it was indexed, or why it was not."""
     _line("path", short_path(status.path))
     if status.is_folder:
         _folder(status)

@@ -60,7 +60,7 @@ class Bar(Counting):
         self._task = self._progress.add_task(name, total=total)
 
     def detail(self, text: str) -> None:
-        """Show it behind the stage."""
+        """Show a detail after the stage's name."""
         super().detail(text)
         if self._task is not None:
             self._progress.update(self._task, description=escape(escape_line(self.name)))

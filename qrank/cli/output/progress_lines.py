@@ -1,4 +1,4 @@
-"""How far a long run is, where no line can be redrawn: a line a minute."""
+"""The progress of a long run where no line can be redrawn: one line per minute."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""People's output: results on stdout, everything else on stderr, colour only where wanted."""
+"""Output for people: results on stdout, everything else on stderr, colour where it is allowed."""
 
 from __future__ import annotations
 
@@ -43,14 +43,14 @@ def report(message: str) -> None:
 
 
 def notice(message: str) -> None:
-    """A line on stderr, a terminal, that does not press itself upon anybody; none if empty."""
+    """A dimmed line on stderr, where that is a terminal; none if empty."""
     if message:
         text = f"qrank: {escape_line(message)}"
         console_for(sys.stderr).print(text, style="dim", soft_wrap=True)
 
 
 def short_path(path: str) -> str:
-    """A path as seen from this folder when it lies below it, else whole."""
+    """A path relative to this folder where it lies below it, else absolute."""
     return path_from(path, current().folder)
 
 
@@ -78,7 +78,7 @@ def ranked(results: Sequence[tuple[Item, float | None]]) -> None:
 
 
 def chunks(groups: Sequence[Sequence[IndexedChunk]]) -> None:
-    """What is at some places, a list of chunks each, below its place when there are several; the
+    """The chunks at some places, below their place when there are several; the
     lines between chunks of a file are blank ones. On a terminal inert."""
     for chunks in groups:
         last = None
@@ -122,10 +122,10 @@ def errors(report: IndexReport) -> None:
 
 
 def not_updated(report: IndexReport, collections: Sequence[Collected]) -> None:
-    """Say what a run that named nothing could not bring up to date, of these collections."""
+    """Report which folders of these collections a run without PATH could not update."""
     for path in report.missing:
         warning(
-            f"{short_path(path)} is not there now: what is indexed of it stays "
+            f"{short_path(path)} does not exist now: its documents stay indexed "
             "(qrank remove takes it out)"
         )
     for each in collections:
@@ -170,12 +170,12 @@ def file_count(plan: FilePlan, tokens: int) -> None:
 
 
 def shown_place(place: str) -> str:
-    """Where an index is, as people read it."""
+    """The location of an index, for people."""
     return place if is_url(place) else short_path(named_path(place))
 
 
 def index_report(done: IndexReport, path: IndexPlace) -> None:
-    """One line on what an index run did."""
+    """One line on the result of an index run."""
     counts = {
         "added": done.added,
         "updated": done.updated,
@@ -191,7 +191,7 @@ def index_report(done: IndexReport, path: IndexPlace) -> None:
 
 
 def status(state: dict[str, Any]) -> None:
-    """What the index holds."""
+    """What is in the index."""
     print(f"index        {escape_line(shown_place(state['db']))} ({size(state['bytes'])})")
     print(f"files        {state['files']}")
     print(f"chunks       {state['chunks']} ({state['unique_texts']} unique)")
@@ -254,7 +254,7 @@ def _some_values(field: FieldCount) -> str:
 
 
 def shortened(value: str) -> str:
-    """A value that a line has room for."""
+    """A value, shortened to fit in a line."""
     return value if len(value) <= SHOWN_VALUE else value[: SHOWN_VALUE - 1] + "…"
 
 
@@ -267,7 +267,7 @@ def field_values(field: FieldCount) -> None:
 
 
 def checks(done: Sequence[Check]) -> None:
-    """What was checked, a line each, and below what is not well what to do."""
+    """The checks, one per line, each failure with its hint."""
     for check in done:
         print(f"{check.status:<4}  {check.name}: {escape_line(check.detail)}")
         if check.hint:
@@ -295,7 +295,7 @@ def significant(value: float, digits: int = 3) -> str:
 
 
 def size(count: int) -> str:
-    """A number of bytes as people say it."""
+    """A number of bytes for people."""
     amount = float(count)
     for unit in ("B", "kB", "MB"):
         if amount < 1000:

@@ -1,4 +1,4 @@
-"""A sign of life during a search: the stage it is in, and the order before it is settled."""
+"""The progress of a search: its stage, and the results so far."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Spinner(Closing):
         self._sign.update(text=f"{self._name}…")
 
     def advance(self, amount: int = 1) -> None:
-        """Say how far it is."""
+        """Show the progress within the stage."""
         self._done += amount
         self._sign.update(text=f"{self._name} {self._done}/{self._total}…")
 

@@ -1,4 +1,4 @@
-"""What the terminal, the flags and the environment allow: colour, and lines that are redrawn."""
+"""Whether the terminal, the flags and the environment allow colour and redrawn lines."""
 
 from __future__ import annotations
 

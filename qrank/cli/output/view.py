@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What people see of each result."""
+    """How each result is shown."""
 
     around: int | None = None  # lines of context
     full: bool = False

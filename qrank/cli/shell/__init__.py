@@ -1,1 +1,1 @@
-"""What a shell and an editor are given: completions, manual pages, places."""
+"""Output for shells and editors: completions, manual pages, places."""

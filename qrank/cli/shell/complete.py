@@ -1,4 +1,4 @@
-"""What a shell may complete: names of collections, models, types. It never fails, it only knows."""
+"""What a shell may complete: names of collections, models, types. Errors complete nothing."""
 
 from __future__ import annotations
 

@@ -1,2 +1,2 @@
-"""What a query is taken to mean: answer.py  from a caller's words to an answer;  typos.py  words
-that no document has;  synonyms.py  the user's own."""
+"""Interpreting a query: answer.py takes a caller's words to an answer; typos.py corrects words that
+no document has; synonyms.py has the user's synonyms."""

@@ -1,4 +1,4 @@
-"""From what a caller asks, in one query or several, to one answer."""
+"""One answer to one or several queries of a caller."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Words of a query that no document has, and the nearest that some have."""
+"""Query words that occur in no document, and the nearest ones that do."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def suggestions(store: Store, plain: str, languages: Sequence[str]) -> list[Sugg
 
 
 def corrected(query: str, suggestions: Sequence[Suggestion]) -> str:
-    """A query with what is suggested in place of its words, but for those it excludes.
+    """A query with the suggestions in place of its words, except those it excludes.
 
     Beside words that documents have, only what is surely a typo is replaced: a long word with one
     letter wrong. Others may well be right and mean something to the embedding model.

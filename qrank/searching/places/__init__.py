@@ -1,1 +1,1 @@
-"""How a hit is named (ids, places in files), found again, and verified."""
+"""Ids of chunks and places in files: naming a hit, finding it again, verifying it."""

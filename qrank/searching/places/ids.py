@@ -1,4 +1,4 @@
-"""The ids of chunks that are shown: the same for the same text in the same place, in any index."""
+"""Short ids of chunks: the same for the same text in the same place, in any index."""
 
 from __future__ import annotations
 

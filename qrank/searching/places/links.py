@@ -1,4 +1,4 @@
-"""Where the links of documents lead, and which documents link to one.
+"""Links between documents: where they lead, and which documents link to one.
 
 A wiki-link names a note as Obsidian has it: by the end of its path, `.md` may be left out; of
 several the one beside the link, else the one with the shortest path. Any other link is a path from

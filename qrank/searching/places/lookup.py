@@ -1,4 +1,4 @@
-"""What the index holds under an id or a path, without a search."""
+"""Getting chunks by id or path, without a search."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def chunks_of_path(store: Store, path: str) -> list[StoredChunk]:
 
 
 def not_held(store: Store, path: str) -> InputError:
-    """What to say of a path that the index does not hold."""
+    """The message for a path that is not in the index."""
     return InputError(
         f"{path} is not in the index {store.path}",
         hint="index it first with: qrank index PATH (a file without text has no chunks)",

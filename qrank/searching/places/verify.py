@@ -1,4 +1,4 @@
-"""Whether a citation still holds: what a file has between two bytes, known by its hash."""
+"""Verifying a citation: whether the bytes of a file still have its hash."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MOST_HASHED = 256 << 20  # bytes in all, when a chunk that moved is looked for
 
 
 def verify_text(citation: Citation) -> Verdict | None:
-    """What has become of a citation, as far as the bytes of its file tell; None where they do not:
+    """The status of a citation, by the bytes of its file; None where they do not tell:
     it was changed, or the file's text is extracted."""
     path = Path(disk_path(citation.path))
     if not path.is_file():

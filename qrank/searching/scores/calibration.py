@@ -1,4 +1,4 @@
-"""Scores that mean something: the probability that a result is relevant.
+"""Calibrated scores: the probability that a result is relevant.
 
 A logistic model of what the stages said of a candidate, with a set of weights for each pair of an
 embedder and a reranker that was measured (`calibration` in models/registry.toml; made by
@@ -54,7 +54,7 @@ def calibrate(
 def evidence(
     candidates: Sequence[Candidate], terms: int, chunks: int
 ) -> Iterator[dict[str, float]]:
-    """What is known of each candidate, by its name in the registry.
+    """The features of each candidate, by their names in the registry.
 
     cosine: of its vector to the query's; where it has none, the lowest of the others.
     words: the square root of its BM25 score's share of what it would be if the chunk had all of
