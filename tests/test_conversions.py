@@ -176,7 +176,7 @@ def test_a_head_without_yes_is_refused(
     rewrite(PARITY / "cls.gguf", tmp_path / "m.gguf", {LABELS: labels})
     line = complaint(qrank("rerank", "q", "--rerank-model", "./m.gguf", stdin="a"))
     assert "m.gguf has a head with" in line
-    assert "which row says yes is not known" in line
+    assert "it is unknown which row means yes" in line
 
 
 def untied(arrays: Arrays) -> Arrays:

@@ -140,7 +140,7 @@ ROWS_AT, PIECES_AT = 8 + 4 * 4, 44
         (put("<i", ROWS_AT, len(e5s_files.PIECES) + 12), "emb.word does not have the size"),
         (put("<i", 12, 0), "its shape can't be"),
         (put("<i", PIECES_AT, 2**31 - 1), "rows for"),
-        (put("<i", PIECES_AT + 8, -5), "makes no sense"),
+        (put("<i", PIECES_AT + 8, -5), "is not valid"),
         (lambda data: data.__delitem__(slice(-100, None)), "ends after the end"),
         (lambda data: data.__delitem__(slice(2000, None)), "damaged"),
         (lambda data: data.__delitem__(slice(None)), "ends too early"),

@@ -41,7 +41,7 @@ def test_the_token_is_the_users_alone(tmp_path: Path) -> None:
         read_token(path)
     path.chmod(0o600)
     path.write_text("short")
-    with pytest.raises(InputError, match="holds no token"):
+    with pytest.raises(InputError, match="contains no token"):
         read_token(path)
     path.unlink()
     other = tmp_path / "other"

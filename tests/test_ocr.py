@@ -146,7 +146,7 @@ def test_models_read_pictures_where_there_is_no_tesseract(
     (tmp_path / "scan.pdf").write_bytes(scan())
     options = {"QRANK_DB": "i.db", "PATH": str(tmp_path)}
     said = complaint(qrank("index", ".", "--ocr", "--ocr-language", "rus", **options))
-    assert "have not the language rus" in said
+    assert "do not have the language rus" in said
     report = qrank("index", ".", "--ocr", "--no-embed", "--json", **options).json()
     assert report["errors"] == []
     found = qrank("search", "vinegar pump", "--mode", "bm25", "--jsonl", **options).lines()
@@ -157,7 +157,7 @@ def test_models_read_pictures_where_there_is_no_tesseract(
 def test_what_ocr_can_t_do_is_said(tmp_path: Path, qrank: Callable[..., Run]) -> None:
     (tmp_path / "a.png").write_bytes(png())
     said = complaint(qrank("index", "a.png", "--ocr", "--ocr-language", "xyz", QRANK_DB="i.db"))
-    assert "tesseract has not the language xyz" in said
+    assert "tesseract does not have the language xyz" in said
     said = complaint(qrank("index", "a.png", "--ocr", "--ocr-language", "-x", QRANK_DB="i.db"))
     assert "--ocr-language" in said
     said = complaint(qrank("index", "a.png", "--ocr-language", "eng", QRANK_DB="i.db"))

@@ -128,7 +128,7 @@ def _resolve_stored(store: Store, models: Registry, stored: StoredModel) -> Mode
         raise ModelError(
             f"the index {store.path} was made with the embedding model {stored.name}, "
             f"which can't be found",
-            hint=(f"qrank models pull {name} gets it; or " if file else "restore it, ")
+            hint=(f"qrank models pull {name} downloads it; or " if file else "restore it, ")
             + "name its file with --embed-model, or search with --mode bm25",
         ) from error
 

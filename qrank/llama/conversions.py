@@ -39,7 +39,7 @@ def require_head(file: ModelFile) -> None:
     if file.kind is Kind.classifier and "yes" not in labels:
         labelled = f"the labels {labels}" if labels else "no labels"
         raise ModelError(
-            f"{file.path} has a head with {labelled}: which row says yes is not known",
+            f"{file.path} has a head with {labelled}: it is unknown which row means yes",
             hint="convert it with: qrank models import, or use a file with labels",
         )
     if file.kind is not Kind.cross_encoder or "cls.output.weight" not in file.tensors:

@@ -150,7 +150,7 @@ class Supervisor:
         if busy or any(model.clients for model in self._models.values()):
             self._used = now
         if self._idle and not self._services and now - self._used >= self._idle:
-            log.info("nobody has asked for %g seconds: ending", self._idle)
+            log.info("idle for %g seconds: stopping", self._idle)
             return True
         return not self._is_listened_to()
 

@@ -50,7 +50,7 @@ def read_token(path: Path) -> str:
             f"the token in {path} may be read by others", hint="delete the file: a new one is made"
         )
     if len(token) < 32:
-        raise InputError(f"{path} holds no token", hint="delete the file: a new one is made")
+        raise InputError(f"{path} contains no token", hint="delete the file: a new one is made")
     return token
 
 

@@ -75,7 +75,7 @@ def page_address(url: str, token_file: Path) -> str:
         answer = connection.getresponse()
         body = answer.read()
         if answer.status != 200:
-            raise InputError(f"{url} answers {answer.status}", hint="is the token another's?")
+            raise InputError(f"{url} answers {answer.status}", hint="was the token replaced?")
         return f"{url}/?code={json.loads(body)['code']}"
     except (OSError, ValueError, http.client.HTTPException) as error:
         raise InputError(f"{url} does not answer: {error}") from error

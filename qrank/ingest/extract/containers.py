@@ -66,12 +66,12 @@ def extract(file: BinaryIO, reading: Reading) -> Iterator[Document]:
                 members.say(f"from {name} on: more than {MAX_MEMBERS} files, or too much unpacked")
                 break
             if _seconds() > stop:
-                members.say(f"from {name} on: time was up (--timeout)")
+                members.say(f"from {name} on: the time limit was reached (--timeout)")
                 break
             yield from _member(packed, name, members)
     except _BROKEN as error:
         if not count:
-            raise ExtractError("damaged, or no archive") from error
+            raise ExtractError("damaged, or not an archive") from error
         members.say(f"damaged: what follows file {count} is lost")
     if not members.read_any:
         raise NoTextError(members.note or "an empty archive")

@@ -83,7 +83,7 @@ def extract(file: BinaryIO) -> Iterator[Document]:
     if not any_text:
         if locked and list(unread) == ["encrypted (DRM)"]:
             raise ExtractError(f"encrypted (DRM: {_vendor(names)})")
-        raise ExtractError(f"no chapter of it can be read: {note or 'it names none'}")
+        raise ExtractError(f"none of its chapters can be read: {note or 'it names none'}")
     if note:
         yield Document("", title, [], fields=fields, note=note)
 
@@ -133,7 +133,7 @@ def _package_place(archive: zipfile.ZipFile, names: _Names) -> str:
                 return place
     names_of_packages = [name for name in names.all if name.lower().endswith(".opf")]
     if not names_of_packages:
-        raise ExtractError("damaged, or no e-book: it has no package document")
+        raise ExtractError("damaged, or not an e-book: it has no package document")
     return names_of_packages[0]
 
 

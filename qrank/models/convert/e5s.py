@@ -123,7 +123,7 @@ def _vocabulary(reader: _Reader, out: gguf.GGUFWriter, rows: int) -> None:
         piece.decode("utf-8")
     control = sorted({start, end, pad, unknown, count - 1})
     if control[0] < 0 or control[-1] >= count or any(b" " in piece for piece in pieces):
-        raise ValueError("its vocabulary makes no sense")
+        raise ValueError("its vocabulary is not valid")
     entries, length = reader.read("iI")
     ends = reader.at + length
     replaced: dict[str, str] = {}
@@ -131,7 +131,7 @@ def _vocabulary(reader: _Reader, out: gguf.GGUFWriter, rows: int) -> None:
         character, many = reader.read("IB")
         replaced[chr(character)] = "".join(map(chr, reader.read(f"{many}I")))
     if reader.at != ends or any("\n" in to for to in replaced.values()):
-        raise ValueError("its normalisation makes no sense")
+        raise ValueError("its normalisation is not valid")
     out.add_tokenizer_model("none")
     out.add_vocab_size(rows)
     out.add_token_type_count(1)

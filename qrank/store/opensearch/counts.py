@@ -149,7 +149,7 @@ def check(reader: Reader, models: Sequence[StoredModel]) -> list[Check]:
         elif colour == "yellow":
             lacking = f"{health['unassigned_shards']} copies are missing: {detail}"
             result.append(
-                Check("shards", "warn", lacking, "start more nodes, or want fewer copies")
+                Check("shards", "warn", lacking, "start more nodes, or use fewer replicas")
             )
         else:
             result.append(Check("shards", "ok", detail))

@@ -93,7 +93,7 @@ class Documents(Closing):
             yield
         except (KeyError, TypeError, ValueError, AttributeError, sqlite3.DatabaseError) as error:
             raise IndexFileError(
-                f"{self.path} holds what qrank does not write: {error}",
+                f"{self.path} contains data that qrank did not write: {error}",
                 hint="index the files into a new one",
             ) from error
 

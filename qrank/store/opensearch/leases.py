@@ -48,7 +48,7 @@ class Lease:
                     raise HeldError(
                         f"{self._subject} of {self._engine.place} is being changed by "
                         f"{source['who']}",
-                        hint="wait for its end; if it was killed, for a minute",
+                        hint="wait until it has finished; if it was killed, for a minute",
                     )
                 former = str(source["owner"])
                 self._seen = _seen(document)

@@ -95,7 +95,7 @@ class _Reader:
     def document(self) -> Document:
         self._close()
         if not self._began:
-            raise NoTextError("no calendar and no card begins in it")
+            raise NoTextError("it contains no calendar and no card")
         alone = len(self._names) == 1
         title = self._title or (self._names[0] if alone else "")
         return self._builder.document(title, self._fields if alone else None)

@@ -25,7 +25,7 @@ def extract(file: BinaryIO) -> Iterator[Document]:
         members = archive.open_zip(file)
         name = next((n for n in members.namelist() if n.lower().endswith((".fb2", ".fbz"))), "")
         if not name:
-            raise ExtractError("there is no book (.fb2) in it")
+            raise ExtractError("it contains no book (.fb2)")
         data = archive.read(members, name)
     root = archive.parse_xml(_without_pictures(data), "the book")
     if _name(root) != "FictionBook":

@@ -54,7 +54,7 @@ def checked(language: str) -> str:
         for name in language.split("+"):
             if name not in _OF_MODELS:
                 raise InputError(
-                    f"the models of the extra ocr have not the language {name}",
+                    f"the models of the extra ocr do not have the language {name}",
                     hint="install the program tesseract with that language",
                 )
         return language
@@ -65,7 +65,7 @@ def checked(language: str) -> str:
                 name for name in installed if _LANGUAGE.fullmatch(name) and name != "osd"
             )
             raise InputError(
-                f"tesseract has not the language {name}",
+                f"tesseract does not have the language {name}",
                 hint=f"it has {', '.join(languages) or 'none'}; others are packages of their own",
             )
     return language

@@ -33,7 +33,7 @@ def workbook(file: BinaryIO) -> CalamineWorkbook:
     except python_calamine.PasswordError as error:
         raise ExtractError("encrypted") from error
     except (python_calamine.CalamineError, ValueError, OSError) as error:
-        raise ExtractError("damaged, or no spreadsheet") from error
+        raise ExtractError("damaged, or not a spreadsheet") from error
 
 
 def has_password(file: BinaryIO) -> bool:

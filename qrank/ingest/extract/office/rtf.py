@@ -101,7 +101,7 @@ def extract(file: BinaryIO) -> Iterator[Document]:
 def read(data: bytes) -> Document:
     """The document that is written so. Raises ExtractError when it is none."""
     if not data.lstrip().startswith(b"{\\rt"):
-        raise ExtractError("damaged, or no RTF")
+        raise ExtractError("damaged, or not RTF")
     reader = _Reader()
     reader.read(data)
     builder = Builder()

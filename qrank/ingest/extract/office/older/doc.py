@@ -45,7 +45,7 @@ def extract(file: BinaryIO, reading: Reading) -> Iterator[Document]:
     try:
         builder = _read(word, opened)
     except struct.error as error:
-        raise ExtractError("damaged, or no Word document") from error
+        raise ExtractError("damaged, or not a Word document") from error
     title, fields = opened.properties()
     yield builder.document(title or builder.first_heading, fields)
     yield from members_of(opened, reading)
@@ -56,7 +56,7 @@ def _read(word: bytes, opened: Compound) -> Builder:
     if flags & _ENCRYPTED:
         raise ExtractError("encrypted")
     if version < _WORD_97:
-        raise ExtractError("of a version before Word 97, which is not read")
+        raise ExtractError("older than Word 97, which is not supported")
     table = opened.read("1Table" if flags & _TABLE_1 else "0Table")
     counts = struct.unpack_from("<8I", word, 0x4C)
     body, footnotes, heads, _, comments, endnotes, boxes, head_boxes = counts

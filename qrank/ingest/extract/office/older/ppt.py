@@ -40,7 +40,7 @@ def extract(file: BinaryIO) -> Iterator[Document]:
     try:
         builder = _read(opened.read(_STREAM), opened.read("Current User"))
     except struct.error as error:
-        raise ExtractError("damaged, or no presentation") from error
+        raise ExtractError("damaged, or not a presentation") from error
     title, fields = opened.properties()
     yield builder.document(title or builder.first_heading, fields)
 
@@ -142,7 +142,7 @@ def _places(data: bytes, user: bytes) -> tuple[dict[int, int], int]:
             break
         at = before
     if main < 0:
-        raise ExtractError("damaged, or no presentation")
+        raise ExtractError("damaged, or not a presentation")
     return places, main
 
 
