@@ -154,7 +154,7 @@ class Index(Filling):
         so far, before and after each batch. filter: which documents (see FilterOptions).
         Raises InputError, IndexFileError, ModelError.
         """
-        from qrank.searching.asked.answer import answer as answer_to
+        from qrank.searching.interpret.answer import answer as answer_to
         from qrank.searching.matching import matcher
         from qrank.searching.notices import notices
         from qrank.searching.search import Query

@@ -12,7 +12,7 @@ from qrank.closing import Closing
 from qrank.errors import InputError
 from qrank.progress import Silent
 from qrank.results import Answer, Mode, Result, Sort, Stale
-from qrank.searching.asked.typos import corrected
+from qrank.searching.interpret.typos import corrected
 from qrank.searching.multi_query import ranked, sums, total
 from qrank.urls import IndexPlace
 

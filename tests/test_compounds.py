@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from support import Run, write_files
 
 from qrank import Index
-from qrank.searching.asked.parts import SHORTEST, split
+from qrank.searching.interpret.parts import SHORTEST, split
 
 Qrank = Callable[..., Run]
 FILES = {

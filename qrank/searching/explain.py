@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from qrank.results import Answer
-from qrank.searching.asked.meaning import meaning
-from qrank.searching.asked.parts import WHOLE
+from qrank.searching.interpret.meaning import meaning
+from qrank.searching.interpret.parts import WHOLE
 from qrank.searching.query import ParsedQuery
 from qrank.store.filters import Filter
 from qrank.store.interface import Store

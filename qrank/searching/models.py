@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from qrank.errors import QrankError
 from qrank.models.registry import AUTO, Role
 from qrank.results import Mode
-from qrank.searching.asked.instruction import instruction
+from qrank.searching.interpret.instruction import instruction
 from qrank.store.filters import EVERYTHING, Filter
 
 if TYPE_CHECKING:  # a search by words does without

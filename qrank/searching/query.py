@@ -44,8 +44,8 @@ class ParsedQuery:
     variants, prefixes, and compounds (terms that follow one another, separated by blanks): what
     BM25 scores, any of them. required and excluded: what must, and must not, be there; demands:
     those as they were typed. conditions: what fields must have. also, synonyms: what it was widened
-    with (asked/synonyms.py), and that with the words it is for. parts, marks: by language the terms
-    of compounds (asked/parts.py), and terms of those compounds, to show where they stand."""
+    with (interpret/synonyms.py), and that with the words it is for. parts, marks: by language the terms
+    of compounds (interpret/parts.py), and terms of those compounds, to show where they stand."""
 
     plain: str
     terms: tuple[str, ...]

@@ -24,12 +24,12 @@ from qrank.results import (
     Stale,
     StoredChunk,
 )
-from qrank.searching.asked.meaning import meaning
-from qrank.searching.asked.parts import scored
-from qrank.searching.asked.synonyms import marked
 from qrank.searching.definitions import defines, symbol
 from qrank.searching.freshness import is_stale, limited
 from qrank.searching.fusion import fuse, shifts
+from qrank.searching.interpret.meaning import meaning
+from qrank.searching.interpret.parts import scored
+from qrank.searching.interpret.synonyms import marked
 from qrank.searching.query import ParsedQuery
 from qrank.searching.scores.calibration import FEWEST, calibrate, odds_for
 from qrank.searching.shown import Candidate, Folding, copy_of, result_of

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from qrank.searching.asked.parts import with_parts
-from qrank.searching.asked.synonyms import widened
+from qrank.searching.interpret.parts import with_parts
+from qrank.searching.interpret.synonyms import widened
 from qrank.searching.query import ParsedQuery, parse
 from qrank.searching.where import Fields
 

@@ -8,8 +8,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from qrank.results import Answer
-from qrank.searching.asked.meaning import meaning
-from qrank.searching.asked.typos import corrected, suggestions
+from qrank.searching.interpret.meaning import meaning
+from qrank.searching.interpret.typos import corrected, suggestions
 from qrank.searching.multi_query import fuse_answers, one_of
 from qrank.searching.search import Query, search
 
