@@ -401,7 +401,7 @@ class Index(Filling):
 
     def examine(self, progress: Progress | None = None) -> Iterator[Check]:
         """Whether this machine, and the models in use here, are fit, a Check each; progress is
-        told which one is being made."""
+        notified of each."""
         from qrank.progress import Silent
         from qrank.upkeep.doctor import examine
 
@@ -422,7 +422,7 @@ class Index(Filling):
 
     def missing_vectors(self) -> tuple[int, int]:
         """(how many chunks have no vector of the model that is searched with, how many there
-        are): an embedding run that was cut off left them. (0, 0) without any vectors."""
+        are): an interrupted embedding run left them. (0, 0) without any vectors."""
         models = self._open().models()
         return self._open().count_missing(models[0].id) if models else (0, 0)
 

@@ -98,6 +98,6 @@ def require_number(name: str, value: float | None, *, least: float = -math.inf) 
 
 
 def require_progress(value: object) -> None:
-    """Raise TypeError unless value is None or can be told of progress (`qrank.Progress`)."""
+    """Raise TypeError unless value is None or can be notified of progress (`qrank.Progress`)."""
     if value is not None and not (hasattr(value, "stage") and hasattr(value, "advance")):
         raise TypeError(f"progress must have the methods stage and advance, not be {value!r}")

@@ -141,7 +141,7 @@ def write(path: Path, key: str, value: str | None) -> None:
         check(key, value)
     models: Models = {role: [] for role in MODELS}
     if path == user_file():
-        _read(path, models)  # what is there is right, or is said to be wrong
+        _read(path, models)  # what is there is right, or is reported as wrong
     else:
         _require_harmless({key: value} if value is not None else {}, models, path)
         _read_project(path, models)

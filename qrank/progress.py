@@ -8,9 +8,9 @@ from qrank.closing import Closing
 
 
 class Progress(Protocol):
-    """Told of each stage as it begins, and of each step in it. One that has `detail(text)`, too, is
-    told what within a step takes long (a page of a scan), and by an empty text that it is over; it
-    may be called by any thread."""
+    """Is notified of each stage as it begins, and of each step in it. One that has `detail(text)`,
+    too, is called with what takes long within a step (a page of a scan), and by an empty text that
+    it is over; it may be called by any thread."""
 
     def stage(self, name: str, total: int | None) -> None:
         """A stage begins; total is in the unit that advance counts, None when unknown."""

@@ -124,7 +124,7 @@ class Signature(NamedTuple):
 
     @classmethod
     def of(cls, info: os.stat_result) -> Signature:
-        """The signature of a file from what `os.stat` says of it."""
+        """The signature of a file from `os.stat`."""
         # Windows gives the time of creation under this name.
         return cls(info.st_size, info.st_mtime_ns, 0 if os.name == "nt" else info.st_ctime_ns)
 

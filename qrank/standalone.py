@@ -251,7 +251,7 @@ def tokens(text: str) -> int:
 
 def verify(citation: Citation) -> Verdict:
     """What has become of a cited text: the file's bytes are compared, then its text, extracted
-    anew."""
+    again."""
     from qrank.chunk_text import text_hash
     from qrank.indexing.plan import plan
     from qrank.searching.places.verify import verify_text

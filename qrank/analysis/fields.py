@@ -102,7 +102,7 @@ def number(text: str) -> float | None:
 
 
 def date_span(text: str, now: datetime | None = None) -> tuple[float, float] | None:
-    """(start, end) of what a text says of a date, in seconds since 1970, the end not included: a
+    """(start, end) of a date in a text, in seconds since 1970, the end not included: a
     day, a month or a year as a whole. Where it has no time zone, that of this machine counts.
     None when it is no date. now: what `2w` (two weeks ago), `today` and `yesterday` start from;
     without it they are no dates.

@@ -97,7 +97,7 @@ def _root(
 
 def run(opened: Callable[[str], None] | None = None) -> int:
     """Run the command line and return its exit status; an error becomes one line on stderr.
-    opened is told of each index that the command opens."""
+    opened is called with each index that the command opens."""
     state = Run(root, run, opened)
     _show_notices(state)
     signal.signal(signal.SIGTERM, _terminate)
@@ -113,7 +113,7 @@ def run(opened: Callable[[str], None] | None = None) -> int:
 
 
 def _answered(state: Run) -> int:
-    """The command's exit status. What a signal raises is raised, also while an error is said."""
+    """The command's exit status. What a signal raises is raised, also while an error is printed."""
     try:
         status = _command(state, sys.argv[1:])
         sys.stdout.flush()

@@ -58,7 +58,7 @@ def _index_place(value: str) -> IndexPlace:
 
 
 def _common_options() -> list[TyperOption]:
-    """Made anew for each command: their values land in the run's state, not in its arguments."""
+    """Made again for each command: their values land in the run's state, not in its arguments."""
     colors = "|".join(COLOR_CHOICES)
     return [
         _option(

@@ -36,8 +36,8 @@ class Run:
     """
 
     root: Callable[..., Any]  # makes qrank's own command, with all commands below it
-    main: Callable[..., int]  # runs the command line anew, for sys.argv (app.run)
-    opened: Callable[[str], None] | None = None  # is told of each index that is opened
+    main: Callable[..., int]  # runs the command line again, for sys.argv (app.run)
+    opened: Callable[[str], None] | None = None  # is called with each index that is opened
     dbs: tuple[IndexPlace, ...] = ()  # the indexes that --db names
     recalled: bool = False  # whether that is the index of the last search, which nobody named
     color: str | None = None

@@ -60,7 +60,7 @@ def why_not() -> str:
 
 def run(main: Callable[..., int], opened: Callable[[str], None]) -> int:
     """Run sys.argv as the command line does, with models in processes of their own. opened is
-    told of the indexes."""
+    called with the indexes."""
     import logging
 
     from qrank.cli import streams

@@ -44,7 +44,7 @@ def index_corpus(
     path = cache_folder() / f"{_identity(corpus, models, embed_model)}.db"
     if not path.exists():
         part = path.with_suffix(".part")
-        for left in path.parent.glob(f"{part.name}*"):  # of a run that was cut off
+        for left in path.parent.glob(f"{part.name}*"):  # of an interrupted run
             left.unlink()
         with open_store(part, write=True) as store:
             add_records(store, records(corpus), COLLECTION, progress)

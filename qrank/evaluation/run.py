@@ -70,7 +70,7 @@ def run(
 ) -> Iterator[tuple[Config, dict[str, Outcome]]]:
     """Yield each configuration with its outcome for each of queries (ids of the dataset's).
 
-    What an earlier run that was cut off has answered is taken over; when all configurations are
+    The answers of an earlier, interrupted run are reused; when all configurations are
     done, it is forgotten. The first query is asked twice, so that no time holds a model's load.
     """
     unfinished: list[Path] = []
@@ -231,6 +231,6 @@ def _read(file: Path) -> dict[str, Outcome]:
             try:
                 name, fields = json.loads(line)
             except ValueError:
-                continue  # cut off in the middle
+                continue  # truncated in the middle
             outcomes[name] = Outcome(**fields)
     return outcomes

@@ -181,7 +181,7 @@ class _Run:
             some = missing[at : at + self._size]
             claimed = self._claims.take(some)
             self._others += set(some).difference(claimed)
-            # Another run may have embedded some since they were looked for.
+            # Another run may have embedded some since they were searched for.
             lacking = self._store.missing_vectors(self._model, claimed)
             self._progress.advance(len(claimed) - len(lacking))
             group += lacking

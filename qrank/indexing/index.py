@@ -103,7 +103,7 @@ class Box:
     def __init__(self, seconds: float) -> None:
         self._end = time.monotonic() + seconds
         self._bytes = 0
-        self.cut = False  # whether not all folders were looked at
+        self.cut = False  # whether not all folders were examined
         self.unread = 0  # files that changed, and were not read
         self.texts: list[bytes] = []  # hashes of unique texts of what was read
 
@@ -127,7 +127,7 @@ class Box:
 
 
 class _Update:
-    """One run over the files of a collection: what changed is read and written anew."""
+    """One run over the files of a collection: what changed is read and written again."""
 
     def __init__(
         self,
@@ -165,7 +165,7 @@ class _Update:
         if self._box and self._box.cut:
             return
         # What was indexed under a root and is not there now is gone; what only failed to be read
-        # (a folder without permission, say), or was not looked for this time, stays.
+        # (a folder without permission, say), or was not searched for this time, stays.
         within = Within([*roots, *former], self._walking)
         spared = self._unread | {folder_key(path) for path in others}
 

@@ -81,7 +81,7 @@ def note(
 
 def _both(before: Root, now: Root) -> Root:
     """A root that was named a second time: a run that looked only for some of its files leaves the
-    others in, and they are to be looked for, too."""
+    others in, so that they are to be searched for, too."""
     old, new = json.loads(before.options or "{}"), json.loads(now.options or "{}")
     narrow = [name for name in _NARROW if name in new]
     if not narrow:

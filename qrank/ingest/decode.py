@@ -1,4 +1,4 @@
-"""Bytes -> text: by a byte order mark, else UTF-8, else a guess; or by what they are said to be."""
+"""Bytes -> text: by a byte order mark, else UTF-8, else a guess; or by a declared encoding."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ class Globs:
         self._only = any(not glob.startswith("!") for glob in globs)
 
     def verdict(self, name: str, is_folder: bool) -> bool | None:
-        """True: wanted whatever ignore files say; False: skipped; None: nothing is said."""
+        """True: wanted whatever ignore files say; False: skipped; None: undecided."""
         if not self._rules:
             return None
         rule = self._rules.last_match(b"/" + encoded(name), is_folder)

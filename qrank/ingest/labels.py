@@ -9,7 +9,7 @@ from __future__ import annotations
 import codecs
 import re
 
-_SUPERSETS = {  # Python's codec of what is said: of what is meant
+_SUPERSETS = {  # declared encoding: Python's codec of the one that is meant
     "ascii": "cp1252", "iso8859-1": "cp1252", "iso8859-9": "cp1254", "iso8859-11": "cp874",
     "tis-620": "cp874", "gb2312": "gb18030", "gbk": "gb18030", "euc_kr": "cp949",
     "shift_jis": "cp932", "big5": "big5hkscs", "cp950": "big5hkscs", "iso2022_jp": "iso2022_jp_ext",

@@ -36,7 +36,7 @@ def preprocessed(command: tuple[str, ...], path: str, timeout: float) -> BinaryI
             with open(disk, "rb") as content, _sigterm_held_back():  # noqa: PTH123
                 process = _start([*command, disk], content, out, stderr)
             why = _waited(process, (out, stderr), timeout)
-        finally:  # also when this process is told to end
+        finally:  # also when this process is asked to end
             if process and process.returncode is None:
                 _end(process)
         if why:

@@ -17,7 +17,7 @@ STOPS = (KeyboardInterrupt, SystemExit, GeneratorExit, Terminated)
 
 
 def problem_of(error: BaseException) -> Problem:
-    """What an error that was raised while a file was read says of the file.
+    """The problem of a file, for an error that was raised while it was read.
 
     >>> problem_of(IndexError("pop from empty list"))
     Problem(kind='failed', reason='possibly damaged: IndexError: pop from empty list')

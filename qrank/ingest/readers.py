@@ -125,7 +125,7 @@ _ENDED = pickle.dumps(("unread", "reading was ended before"))
 
 
 class _Reply:
-    """What a worker says of a task, put in by one thread and taken by another."""
+    """The messages of a worker on a task, put in by one thread and taken by another."""
 
     def __init__(self, task: Task) -> None:
         self.task = task

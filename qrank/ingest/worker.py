@@ -32,7 +32,7 @@ LAST = (WHOLE, END, PROBLEM)
 def main() -> None:
     """Serve until stdin ends."""
     if hasattr(signal, "SIGINT"):
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent is told, and ends this one
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent gets it, too, and ends this one
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # a user's command ends with this one
     tasks_in = sys.stdin.buffer
     out = os.fdopen(os.dup(1), "wb")

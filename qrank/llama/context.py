@@ -43,7 +43,7 @@ if _madvise is not None:
 
 
 class Output(NamedTuple):
-    """What a model says of a sequence, and how many tokens it computed for that."""
+    """A model's output for a sequence, and how many tokens it computed for that."""
 
     values: NDArray[np.float32]
     tokens: int

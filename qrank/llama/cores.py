@@ -45,7 +45,7 @@ def of_windows(processors: int) -> int:
 
 
 def of_linux(allowed: Set[int], devices: Path = DEVICES) -> int:
-    """From the processors that this process may use, and what the kernel says of them."""
+    """From the processors that this process may use, and the kernel's data on them."""
     files = {cpu: _content(devices / f"system/cpu/cpu{cpu}/cpu_capacity") for cpu in allowed}
     capacities = {cpu: int(text) for cpu, text in files.items() if text.isdecimal()}
     of_intel = processors(_content(devices / "cpu_core/cpus"))

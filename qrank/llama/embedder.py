@@ -31,8 +31,8 @@ from qrank.settings import Placement
 
 
 class TextOutput(NamedTuple):
-    """A text's vector as the model makes it, the number of its tokens, and whether its end was cut
-    off because it is longer than the model's window."""
+    """A text's vector as the model makes it, the number of its tokens, and whether its end was
+    truncated because it is longer than the model's window."""
 
     vector: NDArray[np.float32]
     tokens: int
@@ -147,7 +147,7 @@ class LlamaEmbedder:
         return [self._around.of_document(text) for text in texts]
 
     def outputs(self, texts: Iterable[str]) -> Generator[list[TextOutput], None, None]:
-        """Yield what the model says of texts as `prompted` gives them, in order, pack by pack. The
+        """Yield the model's outputs for texts as `prompted` gives them, in order, pack by pack. The
         next texts are asked for while packs are computed."""
         truncated: deque[bool] = deque()
         self._model.require_open()
@@ -156,7 +156,7 @@ class LlamaEmbedder:
                 yield [TextOutput(*output, truncated.popleft()) for output in outputs]
 
     def _packs(self, texts: Iterable[str], truncated: deque[bool]) -> Iterator[Pack]:
-        """The texts' tokens. truncated is told of each text whether it was cut."""
+        """The texts' tokens. truncated is called for each text with whether it was cut."""
 
         def sequences() -> Iterator[Prefixed]:
             for text in texts:

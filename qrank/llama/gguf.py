@@ -77,7 +77,7 @@ class ModelFile:
         return POOLING[number] if number in range(len(POOLING)) else f"type {number}"
 
     def pooled_by(self, pooling: str) -> ModelFile:
-        """The same file, whose conversion left out how it pools; as it is when it names a pooling,
+        """The same file, whose conversion omitted how it pools; as it is when it names a pooling,
         or is a reranker."""
         if self.pooling != "none" or self.kind not in (Kind.causal, Kind.other):
             return self

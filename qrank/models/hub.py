@@ -1,7 +1,7 @@
 """Downloading a file from the Hugging Face hub, or a mirror of it, into the hub's own cache.
 
 huggingface-hub knows where the hub is (HF_ENDPOINT), who the user is (tokens), what proxies there
-are and whether to stay offline (HF_HUB_OFFLINE). Its own download begins anew when it is cut, so
+are and whether to stay offline (HF_HUB_OFFLINE). Its own download restarts when it is cut, so
 the bytes are fetched here: into a file that is continued, and checked before it gets its name.
 """
 
@@ -39,7 +39,7 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 @dataclass(slots=True)
 class Remote:
-    """What the hub says of a file; url may change, what it leads to does not."""
+    """The hub's metadata of a file; url may change, what it leads to does not."""
 
     url: str
     revision: str
@@ -123,7 +123,7 @@ def download(file: File, remote: Remote, tell: Callable[[int], None]) -> Path:
 
 def _fetch(part: Path, file: File, remote: Remote, tell: Callable[[int], None]) -> None:
     """Append what is missing to part. Raises _Again when the connection breaks, or when the link
-    to the bytes has run out, as signed links do: it is asked for anew then."""
+    to the bytes has run out, as signed links do: it is asked for again then."""
     from huggingface_hub import get_session
 
     have = _size(part)

@@ -9,7 +9,7 @@ from itertools import pairwise
 from qrank.results import StoredChunk
 
 _SYMBOL = re.compile(r"(?:[\w$]+(?:\.|::|->|#))*([^\W\d][\w$]*)(?:\(\))?")
-MAX_LINE = 300  # characters that are looked at as they stand
+MAX_LINE = 300  # characters that are examined as they stand
 MAX_PIECES = 20
 _KEYWORDS = (
     "class const def define enum fn fun func function impl interface let macro macro_rules! mod "

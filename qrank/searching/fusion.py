@@ -44,7 +44,7 @@ def shifts(
     A document of which much is relevant goes before one with a single chunk that is.
 
     scores: (chunk, score), best first. document: of each chunk that is one of several in its
-    document. seen: how many of the scores are looked at for the second best one, 0 when it is not
+    document. seen: how many of the scores are examined for the second best one, 0 when it is not
     among them, so that the result does not depend on how many candidates were asked for.
     Measured: nDCG@10 +.005 on 17 sets it was tuned on, +.014 on 13 others.
 

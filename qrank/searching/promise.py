@@ -68,8 +68,8 @@ class Promise:
             yield model
 
     def after(self, places: Collection[int]) -> bool:
-        """Told of a batch that was read, says whether there is time for another one like it, and,
-        where no rate was known, whether enough of them will fit."""
+        """Takes note of a batch that was read, and returns whether there is time for another one
+        like it, and, where no rate was known, whether enough of them will fit."""
         now = time.monotonic()
         before, self._reading = self._reading, now - self._started
         self._read += sum(self._sizes[place] for place in places)

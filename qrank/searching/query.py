@@ -75,7 +75,7 @@ def parse(
     fields: Fields | None = None,
 ) -> ParsedQuery:
     """Take a query apart; without syntax all of it is plain words. languages: those that documents
-    are in, beside English. fields: those of the index; without them none is looked for.
+    are in, beside English. fields: those of the index; without them none is searched for.
 
     >>> parse('green tea -"black tea" title:menu').plain
     'green tea menu'

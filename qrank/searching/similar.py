@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-WORDS = 60  # of a chunk, the most frequent first, are looked for where there are no vectors
+WORDS = 60  # of a chunk, the most frequent first, are searched for where there are no vectors
 
 
 def similar(store: Store, place: str, query: Query, model: StoredModel | None) -> Answer:
@@ -80,7 +80,7 @@ def similar(store: Store, place: str, query: Query, model: StoredModel | None) -
 
 
 def _middle(store: Store, model: int, text_ids: list[int]) -> NDArray[np.float32] | None:
-    """The unit vector amid those of chunks, of shape (dims,); None when they have none."""
+    """The mean of chunks' vectors as a unit vector, of shape (dims,); None without any."""
     import numpy as np
 
     with_vector, unit_vectors = store.vectors(model, text_ids)

@@ -1,1 +1,1 @@
-"""The warm process: answers commands and other programs without loading anything anew."""
+"""The warm process: answers commands and other programs without loading anything again."""

@@ -118,7 +118,7 @@ def described(error: Exception) -> dict[str, str]:
 
 
 def raised(message: dict[str, str]) -> Exception:
-    """The error that `described` told of."""
+    """The error that a message of `described` stands for."""
     kind, text = message["kind"], message["said"]
     error_class = getattr(errors, kind, None)
     if isinstance(error_class, type) and issubclass(error_class, errors.QrankError):

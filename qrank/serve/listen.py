@@ -22,7 +22,7 @@ class AlreadyRunningError(Exception):
 
 
 class Listening(Closing):
-    """Both sockets, made anew. Whatever was left of a process that was killed is no hindrance: its
+    """Both sockets, newly created. The remains of a killed process do no harm: its
     lock went with it, and who has the lock may remove its sockets."""
 
     def __init__(self) -> None:
@@ -82,7 +82,7 @@ class Listening(Closing):
 
 
 def make_folder() -> Path:
-    """The folder for sockets, for this user alone. Raises InputError when it can't be had."""
+    """The folder for sockets, for this user alone. Raises InputError when it is not available."""
     folder = Path(places.folder())
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)

@@ -59,7 +59,7 @@ class Pool(Closing):
         rerank_model: str | None = None,
     ) -> Iterator[Index]:
         """The index at path (by default the one that the settings name), as it is now: one whose
-        file was replaced is opened anew, one that was removed raises IndexFileError when it is
+        file was replaced is opened again, one that was removed raises IndexFileError when it is
         used, as qrank.Index does."""
         named = self._settings.index_path(Path(path) if isinstance(path, str) else path)
         real, file = str(named), (0, 0)

@@ -15,7 +15,7 @@ from qrank.serve.listen import make_folder
 from qrank.serve.remote import ask
 
 SECONDS = 30.0  # until one that was started answers
-LOG_BYTES = 1 << 20  # at which the log is begun anew
+LOG_BYTES = 1 << 20  # at which the log is restarted
 
 
 class ServeError(QrankError):
@@ -23,7 +23,7 @@ class ServeError(QrankError):
 
 
 def status() -> dict[str, Any]:
-    """What the process says of itself; {"running": False} when none answers."""
+    """The status of the process; {"running": False} when none answers."""
     try:
         with ask({"do": "status"}, 2.0) as connection:
             answer: dict[str, Any] = wire.receive(connection)[0]
@@ -59,7 +59,7 @@ def in_background(arguments: list[str]) -> subprocess.Popen[bytes]:
 
 
 def start(arguments: list[str]) -> dict[str, Any]:
-    """Start it and wait until it answers; returns what it says of itself. Raises ServeError."""
+    """Start it and wait until it answers; returns its status. Raises ServeError."""
     process = in_background(arguments)
     deadline = time.monotonic() + SECONDS
     while time.monotonic() < deadline:

@@ -76,7 +76,7 @@ class Service:
 
     name: str
     run: Callable[[], None]
-    about: dict[str, Any] = field(default_factory=dict)  # what status says of it
+    about: dict[str, Any] = field(default_factory=dict)  # what status shows of it
     listening: socket.socket | None = None  # the child has it; this process closes it
 
 

@@ -36,7 +36,7 @@ CREATE TABLE IF NOT EXISTS reading_rate (
 
 class Cache:
     """The cache in the file at path, by default in the user's cache folder. Threads may share it:
-    each call opens the file anew, which takes a fifth of a millisecond."""
+    each call opens the file again, which takes a fifth of a millisecond."""
 
     def __init__(self, path: Path | None = None) -> None:
         self._path = path

@@ -280,7 +280,7 @@ def of_texts(
     filter: Filter, connection: sqlite3.Connection, listed: Sequence[int] | None
 ) -> NDArray[np.bool_]:
     """For each text id whether one of its chunks passes, the last False; listed: the chunks that
-    are to be looked at, None for all."""
+    are to be examined, None for all."""
     condition, values = of_chunk(filter)
     last = connection.execute("SELECT max(id) FROM passage").fetchone()[0] or 0
     if last > decode.MOST_TEXTS:

@@ -328,7 +328,7 @@ class Store(AbstractContextManager["Store"], Protocol):
         """(the ids of texts that have a vector, their unit vectors, of shape (n, dims))."""
 
     def documents(self, filter: Filter) -> Iterator[NewDocument]:
-        """All documents whose files pass the filter (its phrases are not looked at), by
+        """All documents whose files pass the filter (its phrases are not examined), by
         collection and path, as they went in."""
 
     def count_chunks(self, filter: Filter = EVERYTHING) -> int:
@@ -342,7 +342,7 @@ class Store(AbstractContextManager["Store"], Protocol):
         """Some values of a field."""
 
     def fields(self, filter: Filter) -> list[FieldCount]:
-        """The fields of what passes a filter (its phrases are not looked at), each with its most
+        """The fields of what passes a filter (its phrases are not examined), each with its most
         frequent values; the most frequent first."""
 
     def field_values(self, name: str, filter: Filter, limit: int) -> tuple[list[ValueCount], int]:

@@ -212,7 +212,7 @@ def scores(
 ) -> dict[int, float]:
     """The BM25 score of terms, and of what a filter requires, for some chunks; those that hold
     none of them are missing."""
-    # The + keeps SQLite from running the query anew, with its idf, for every single row.
+    # The + keeps SQLite from running the query again, with its idf, for every single row.
     sql = (
         f"SELECT terms.rowid, -{_SCORE} FROM terms WHERE terms MATCH ? "
         f"AND +rowid IN ({', '.join('?' * len(chunks))})"

@@ -45,8 +45,8 @@ FLAT = 1e-6  # scores that differ by less tell nothing
 def examine(
     models: Registry, embed_name: str, rerank_name: str, placement: Placement, progress: Progress
 ) -> Iterator[Check]:
-    """All checks, each as it is done; the names are those of the models in use. progress is told
-    of each before it begins."""
+    """All checks, each as it is done; the names are those of the models in use. progress is
+    notified of each before it begins."""
     from qrank.store.check import engine
 
     yield Check("python", "ok", f"{platform.python_version()} ({sys.executable})")

@@ -93,7 +93,7 @@ def entries_of(models: Registry, name: str, role: Role | None = None) -> list[En
 
 
 def show(entry: Entry) -> dict[str, Any]:
-    """What a model is: the registry's fields, and what its file says of itself."""
+    """What a model is: the registry's fields, and the metadata in its file."""
     about = _listed(entry, {}) | {
         field: getattr(entry, field)
         for field in ("dims", "context", "pooling", "query", "document", "fusion_weight")

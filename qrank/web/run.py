@@ -46,7 +46,7 @@ class _Patient(H11Protocol):  # type: ignore[misc]  # of an extra
         super().connection_made(transport)
         if len(self.connections) > MOST_CONNECTIONS:
             oldest = next(iter(self.waiting), self)
-            oldest._stop_waiting()  # now: further ones come before it is told that it is closed
+            oldest._stop_waiting()  # now: further ones come before it hears that it is closed
             oldest._give_up()
             if oldest is self:
                 return
@@ -87,7 +87,7 @@ def address(text: str) -> tuple[str, int]:
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A socket that listens. Raises InputError when it can't be had."""
+    """A socket that listens. Raises InputError when it can't be opened."""
     try:
         family, kind, number, _, place = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE

@@ -106,9 +106,8 @@ def _checked(key: str, value: str | None) -> str | None:
         hyperlinks.checked(value)
     roles = {"embed_model": Role.embedder, "rerank_model": Role.reranker}
     if key in roles and value != AUTO:
-        current().models.lookup(
-            roles[key], value
-        )  # a name that means nothing is said now, not in every search
+        # An unknown name is reported now, not in every search.
+        current().models.lookup(roles[key], value)
     # In the file a relative path counts from there; here it was meant from this folder.
     return str(index_place(value).expanduser().absolute()) if key == "db" else value
 

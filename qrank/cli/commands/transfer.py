@@ -18,7 +18,7 @@ HEADER = 1 << 20  # bytes that are read of the first line: a file of another kin
 
 STDIO = Path("-")
 LONGEST_LINE = 16 << 20  # bytes, of an import: one of 4096 dims for each of ten models has 400 kB
-STDOUT = Path("/dev/stdout")  # opened by this name, a file that it leads to would begin anew
+STDOUT = Path("/dev/stdout")  # opened by name, a file behind it would be truncated
 
 
 def export(

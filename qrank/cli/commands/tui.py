@@ -40,7 +40,7 @@ def start(index: Index, query: str, collections: Sequence[str], path: Sequence[s
 
     if not (sys.stdin.isatty() and sys.stdout.isatty()) or is_dumb():
         raise InputError("the interactive search needs a terminal", hint="use qrank search QUERY")
-    index.status()  # a missing index is said before the screen is taken
+    index.status()  # a missing index is reported before the screen is taken
     index.close()  # it is the searching thread's from here on
     # textual draws 60 times a second unless told otherwise: up to 17 ms that a key waits.
     os.environ.setdefault("TEXTUAL_FPS", "120")

@@ -107,7 +107,7 @@ def _items(
 
 def file_texts(names: Sequence[Item], complain: Callable[[str], None]) -> Iterator[Item]:
     """The files that items name, each with its path and the beginning of its text; complain is
-    told of those that can't be read."""
+    called with those that can't be read."""
     from qrank import standalone
 
     for item, prefix in zip(names, standalone.prefixes([item.text for item in names]), strict=True):

@@ -1,1 +1,1 @@
-"""What is printed: for people, for programs, and what else is said."""
+"""What is printed: for people, for programs, and everything else."""

@@ -27,7 +27,7 @@ def key(fields: Mapping[str, Any]) -> str:
 def output(file: Path | None) -> Iterator[tuple[Counter[str], Write]]:
     """(how many answers each query has already, a function that writes an answer); None is stdout.
 
-    A last line that was cut off by a crash is dropped, and answered again. Raises InputError when
+    A last line that a crash truncated is dropped, and answered again. Raises InputError when
     the file can't be written, or holds other things than answers; it is left as it is then.
     """
     if file is None:

@@ -53,7 +53,7 @@ def link(template: str, path: str, line: int, column: int = 1) -> str:
 
 
 def url_path(path: str) -> str:
-    """A stored path as it stands in a URL: it begins with a slash, before a drive, too, and what
+    """A stored path as it is in a URL: it begins with a slash, before a drive, too, and what
     is no letter of a URL is escaped. (file:////server/share is RFC 8089's appendix E.3.2.)
 
     >>> url_path("C:/a b.md"), url_path("//server/share/a.md")

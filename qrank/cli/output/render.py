@@ -342,8 +342,8 @@ def _lines() -> Lines:
 
 @contextmanager
 def progress() -> Iterator[Progress]:
-    """A progress bar on a terminal, elsewhere a line a minute; where an interrupted run was is
-    said everywhere."""
+    """A progress bar on a terminal, elsewhere a line a minute; where an interrupted run stopped is
+    reported everywhere."""
     counting: Counting = _lines()
     if animates():
         from qrank.cli.output.progress_bar import Bar

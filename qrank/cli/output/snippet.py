@@ -68,7 +68,7 @@ def snippet(chunk_text: str, terms: Sequence[str], width: int) -> list[Line]:
 
 
 def _as_words(heading: re.Match[str]) -> str:
-    """A heading as it stands within a line."""
+    """A heading, escaped for one line."""
     name = heading[1]
     return f"{name}:" if name[-1:].isalnum() else name
 
@@ -94,7 +94,7 @@ def context(result: IndexedChunk, terms: Sequence[str], around: int) -> list[Lin
 
 
 def best_place(result: IndexedChunk, terms: Sequence[str]) -> tuple[int, int]:
-    """(line, column) in the file where a chunk says most of what was looked for: its line with
+    """(line, column) in the file where a chunk says most of what was searched for: its line with
     the most of the terms, and the first of them in it. Both count from 1, columns in bytes of
     UTF-8, as in `rg --column`. Where a chunk has none of them (it was found by meaning), or its
     lines are not one by one those of the file (a mail, subtitles), its first line."""
@@ -254,7 +254,8 @@ def _cut(
 
 def _surroundings(result: IndexedChunk, around: int) -> tuple[str, str]:
     """Up to so many lines of the file before and after a chunk, all of the chunk's own lines
-    included; nothing when they can't be had any more. No more of the file is read than that."""
+    included; nothing when they are not available any more. No more of the file is read than that.
+    """
     if result.stale or result.member:
         return "", ""
     try:

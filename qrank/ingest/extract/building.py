@@ -72,7 +72,7 @@ def _different(words: Iterable[str]) -> list[str]:
 
 
 def truncated(byte: int) -> str:
-    """What is said of a file that ends too early."""
+    """The note of a file that ends too early."""
     return f"truncated at byte {byte}"
 
 

@@ -54,7 +54,7 @@ def extract(file: BinaryIO) -> Iterator[Document]:
 
 def _is_cut(text: str) -> bool:
     """Whether a page ends within a tag, a comment or a script. (Elements that are open say nothing:
-    many end tags may be left out.)
+    many end tags may be omitted.)
 
     >>> [_is_cut(text) for text in ("<p>a <a href='x", "<!-- a", "<p>a < b", "<p>1 <b>2", "<p")]
     [True, True, False, False, True]

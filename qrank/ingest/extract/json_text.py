@@ -65,7 +65,7 @@ def _document(texts: list[str], lines: list[int]) -> Document:
 
 
 def _unescaped(string: re.Match[str]) -> str:
-    """A string's value in its quotes; as it stands when it is no string of JSON.
+    """A string's value in its quotes; as it is when it is no string of JSON.
 
     >>> _STRING.sub(_unescaped, r'{"a": "\\u0160koda\\n\\"x\\""}')
     '{"a": "Škoda\\n"x""}'

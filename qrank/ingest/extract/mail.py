@@ -351,7 +351,7 @@ def _text_parts(part: EmailMessage) -> list[EmailMessage]:
 
 
 def _words(part: EmailMessage, kind: str) -> set[str]:
-    """The words of the texts of a kind in a part, addresses left out."""
+    """The words of the texts of a kind in a part, without addresses."""
     texts = [_text(each) for each in part.walk() if each.get_content_type() == kind]
     text = "\n".join(texts) if kind == "text/plain" else "\n".join(_of_html(t)[0] for t in texts)
     return set(_WORDS.findall(_ADDRESS.sub(" ", text).lower()))

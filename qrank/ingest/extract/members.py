@@ -17,7 +17,7 @@ from qrank.settings import Reading
 MAX_DEPTH = 3  # of files within files
 MAX_TEXT = 64 << 20  # characters of all members of a file
 MAX_NAME = 500  # characters of a member's path
-NAMED = 3  # members that are said to be skipped for a reason
+NAMED = 3  # members that are named for each reason
 _depth = 0  # of the file that is being read now
 
 
@@ -81,7 +81,7 @@ class Members:
         return "; ".join(notes + self._notes)
 
     def closing(self, note: str = "") -> Iterator[Document]:
-        """What is said at the end of a file: note, of the file itself, and what was skipped."""
+        """The notes at the end of a file: note, of the file itself, and what was skipped."""
         if notes := self.note:
             note = "; ".join(filter(None, (note, notes)))
             yield Document("", "", [], note=note, member=self.last)

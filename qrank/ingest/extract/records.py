@@ -30,8 +30,8 @@ MAX_NAMED = 20  # fields that a reason lists
 MAX_FIELDS = 200  # of a row, of the values of a list
 MAX_NESTED = 3  # objects within each other whose values are fields
 NOWHERE = "\x1f"  # separates cells where there is but one in a line
-MAX_ROW = 200  # lines of the last row that are looked at again
-_CUT = "\0"  # stands for what is said of a file that is cut off
+MAX_ROW = 200  # lines of the last row that are examined again
+_CUT = "\0"  # stands for the note of a file that is truncated
 _SEPARATOR = re.compile(r"sep=(.)\r?\n")
 
 
@@ -44,7 +44,7 @@ def extract_jsonl(file: BinaryIO, fields: tuple[str, ...] = ()) -> Iterator[Docu
 
 
 def _with_size(documents: Iterable[Document], file: BinaryIO) -> Iterator[Document]:
-    """Documents, and in the note of one that is cut off how long the file is. Only then is the file
+    """Documents, and in the note of a truncated one how long the file is. Only then is the file
     read to its end: before, its position must stay."""
     for document in documents:
         if _CUT in document.note:

@@ -14,7 +14,7 @@ from qrank.ingest.extract import plain
 from qrank.ingest.extract.building import MAX_HEADING
 from qrank.results import Block
 
-# A line above or below a title (possessive: a long one that is none is looked at once).
+# A line above or below a title (possessive: a long one that is none is examined once).
 _RULE = re.compile(r"(([!-/:-@\[-`{-~])\2{2,}+)[ \t]*+")
 
 

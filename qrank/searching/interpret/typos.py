@@ -11,7 +11,7 @@ from qrank.analysis.spelling import Suggestion
 from qrank.analysis.text import STOP_WORDS, is_unspaced, tokens
 from qrank.store.interface import Store, Vocabulary
 
-SHORTEST = 4  # letters of a word that is looked at
+SHORTEST = 4  # letters of a word that is examined
 TWO_EDITS = 6  # letters from which a word may have two wrong
 MOST_WORDS, MOST_TOKENS = 32, 1000  # of a query
 MOST_NEAR = 20  # words whose frequency is looked up

@@ -1,6 +1,6 @@
 """Links between documents: where they lead, and which documents link to one.
 
-A wiki-link names a note as Obsidian has it: by the end of its path, `.md` may be left out; of
+A wiki-link names a note as Obsidian has it: by the end of its path, `.md` may be omitted; of
 several the one beside the link, else the one with the shortest path. Any other link is a path from
 its file's folder; where there is no such file any more, one of the same name is taken for it,
 moved, if the index has one alone.
@@ -27,7 +27,7 @@ from qrank.searching.query import parse
 from qrank.store.filters import EVERYTHING, Filter
 from qrank.store.interface import Store
 
-MOST = 100_000  # chunks that are looked at for links to a document
+MOST = 100_000  # chunks that are examined for links to a document
 MOST_NAMED = 1000  # chunks of documents of one name
 MOST_BYTES = 16 << 20  # of a page that is read
 _ENDS = (  # of a path, that a link may leave out

@@ -10,7 +10,7 @@ from qrank.ingest.extract import HEAD, is_text
 from qrank.names import disk_path
 
 MOST_BYTES = 64 << 20  # of a file that is looked through
-MOST_HASHED = 256 << 20  # bytes in all, when a chunk that moved is looked for
+MOST_HASHED = 256 << 20  # bytes in all, when a chunk that moved is searched for
 
 
 def verify_text(citation: Citation) -> Verdict | None:

@@ -26,7 +26,7 @@ class Lease:
     """A lease on one thing, by one owner. It is renewed by a thread of its own."""
 
     def __init__(self, engine: Engine, subject: str, owner: str) -> None:
-        """subject: what it is on, as people are told it. owner: names this run."""
+        """subject: what it is on, as shown to people. owner: names this run."""
         self._engine, self._subject, self._owner = engine, subject, owner
         key = hashlib.blake2b(subject.encode(), digest_size=12).hexdigest()
         self._meta, self._id = f"/{engine.place.name}-meta", f"lease-{key}"

@@ -87,7 +87,7 @@ class _Book:
             self._builder.paragraph(blanks_made_one(_text(element)), line)
 
     def document(self, root: _Element) -> Document:
-        """The book with what its description says of it."""
+        """The book with the metadata of its description."""
         info = root.find("{*}description/{*}title-info")
         title, authors, keywords = "", [], ""
         fields: dict[str, object] = {}

@@ -44,7 +44,7 @@ class _Argument(NamedTuple):
 
 
 def extract(text: str, _suffix: str = "") -> tuple[str, list[Block], Mapping[str, object]]:
-    """Return (title, blocks, fields): author, date, keywords and subject as far as they are said.
+    """Return (title, blocks, fields): author, date, keywords and subject, where given.
 
     >>> found = extract("\\\\title{Tea}\\n\\\\section{Gr\\\\\\"un}\\nSteep.")
     >>> found[0], [block.heading for block in found[1]]

@@ -66,7 +66,7 @@ def extract(text: str, _suffix: str = "") -> tuple[str, list[Block], Mapping[str
 
 
 def _properties(text: str) -> dict[str, object]:
-    """What a drawer above the first headline says of the file."""
+    """The properties of the file, in a drawer above the first headline."""
     start = text.find(":PROPERTIES:")
     end = text.find(":END:", start) if start >= 0 else -1
     if end < 0:

@@ -74,7 +74,7 @@ class _Files:
         yield from self.members.read(name or stem + suffix, io.BytesIO(data))
 
     def closing(self, note: str) -> Iterator[Document]:
-        """What is said at the end of the file."""
+        """The note at the end of the file."""
         if self._others:
             self.members.say(f"{self._others} embedded object{'s' * (self._others > 1)}")
         yield from self.members.closing(note)

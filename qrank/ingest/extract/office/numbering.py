@@ -31,7 +31,7 @@ class _Level:
     format: str = "decimal"
     text: str = ""
     start: int = 1
-    restart: int = -1  # after which level it begins anew, from 1; 0: never; -1: after any above it
+    restart: int = -1  # after which level it restarts, from 1; 0: never; -1: after any above it
     style: str = ""  # whose paragraphs it is for
     legal: bool = False  # all numbers are decimal
 
@@ -42,7 +42,7 @@ class _List:
 
     counts_with: str
     levels: dict[int, _Level] = field(default_factory=dict)
-    starts: dict[int, int] = field(default_factory=dict)  # of levels that begin anew in it
+    starts: dict[int, int] = field(default_factory=dict)  # of levels that restart in it
 
 
 class Numbering:
@@ -52,7 +52,7 @@ class Numbering:
         self._lists = _lists(numbering)
         self._styles = _of_styles(styles, self._lists)
         self._counts: dict[str, dict[int, int]] = {}
-        self._begun: set[tuple[str, int]] = set()  # (list, level) that began anew
+        self._begun: set[tuple[str, int]] = set()  # (list, level) that restarted
 
     def number(self, paragraph: _Element) -> str:
         """What is shown before a paragraph; empty for one that has no number."""

@@ -71,5 +71,5 @@ def _inflated(data: bytes, at: int, most: int) -> tuple[bytes, int]:
             pieces.append(step)
             size += len(step)
     except zlib.error:
-        at -= _STEP - 1  # (what follows is looked for from the last step on)
+        at -= _STEP - 1  # (what follows is searched for from the last step on)
     return b"".join(pieces)[:most], min(at, len(data)) - len(unpacker.unused_data)

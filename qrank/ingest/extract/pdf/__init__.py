@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pypdfium2 import PdfDocument, PdfPage
 
 MAX_BOOKMARKS = 10_000
-MAX_OBJECTS = 1000  # of a page without text, that are looked at
+MAX_OBJECTS = 1000  # of a page without text, that are examined
 OF_A_STAMP = 60  # letters and digits, at most: a page number, a date, who scanned it
 FILLED = 0.5  # of a page by its pictures
 PAGES_A_PART = 200  # what is handed on at once

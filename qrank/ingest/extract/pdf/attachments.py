@@ -16,7 +16,7 @@ MAX_SIZE = 64 << 20  # bytes of one
 
 def of_document(pdf: PdfDocument, members: Members) -> list[tuple[str, bytes]]:
     """(name, data) of the files of the document as a whole; members: where it is noted which of
-    them can't be had."""
+    them is not available."""
     return data_of(
         [pdf.get_attachment(i) for i in range(min(pdf.count_attachments(), MOST))], members
     )

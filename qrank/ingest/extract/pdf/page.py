@@ -1,7 +1,7 @@
 """The text of a PDF's page, in the order in which people read it.
 
 pdfium gives text in the order in which the file draws it. A program that draws line by line across
-two columns would make one line of both, so lines that lie side by side are looked at: where they
+two columns would make one line of both, so lines that lie side by side are examined: where they
 are columns of prose, each column is read to its end. Cells of a table stay in their row.
 """
 

@@ -1,4 +1,4 @@
-"""What a PDF says of itself: its document information dictionary, else its XMP metadata.
+"""The metadata of a PDF: its document information dictionary, else its XMP metadata.
 
 The formats: ISO 32000-2, 14.3 (metadata); XMP, ISO 16684-1.
 """

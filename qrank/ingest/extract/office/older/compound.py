@@ -1,6 +1,6 @@
 """Compound files (OLE), which older Office files and Outlook messages are: streams in folders.
 
-The format: [MS-CFB]; of what a file says of itself: [MS-OLEPS].
+The format: [MS-CFB]; of its metadata: [MS-OLEPS].
 """
 
 from __future__ import annotations
@@ -222,6 +222,6 @@ def codec_of(page: int) -> str:
 
 
 def records(data: bytes, size: int, start: int = 0) -> Iterator[bytes]:
-    """Stretches of the same size, the last one whole or left out."""
+    """Stretches of the same size, the last one whole or missing."""
     for at in range(start, len(data) - size + 1, size):
         yield data[at : at + size]
