@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import shutil
 import socket
 import subprocess
 import sys
@@ -18,10 +19,13 @@ import pytest
 from support import COMMAND, Run, wait_until
 from warm_process import status, tide_index, warm_process
 
+from qrank import models
+
 if os.name == "nt":
     pytest.skip("it does not run on Windows", allow_module_level=True)
 
 Qrank = Callable[..., Run]
+TINY = Path(models.__file__).with_name("tiny")
 FILES = 256  # descriptors that the server may have
 
 
@@ -61,6 +65,21 @@ def test_searches_of_eight_clients_leave_nothing_behind(
         assert told["commands"] >= 81
         assert [model["pid"] for model in told["models"]] == models
         wait_until(lambda: [files_open(pid) for pid in (process.pid, *models)] <= before)
+
+
+def test_copies_of_a_model_file_are_one_model(
+    environment: dict[str, str], qrank: Qrank, tmp_path: Path
+) -> None:
+    with warm_process(environment):
+        for name in ("a.gguf", "b.gguf"):
+            shutil.copy(TINY / "tiny-reranker.gguf", tmp_path / name)
+            run = qrank("rerank", "tide", "--rerank-model", name, "--debug", stdin="a tide\n")
+            assert (run.returncode, run.stderr) == (0, "")
+            assert len(status(environment)["models"]) == 1
+        shutil.copy(TINY / "tiny-embedding.gguf", tmp_path / "b.gguf")
+        run = qrank("embed", "--embed-model", "b.gguf", stdin="a tide\n")
+        assert run.returncode == 0
+        assert len(status(environment)["models"]) == 2
 
 
 def limited() -> None:

@@ -221,3 +221,10 @@ def file_hash(cache: Cache, path: Path) -> str:
         digest = sha256(path)
         cache.put_model_hash(str(path), signature, digest)
     return digest
+
+
+def hash_of_file(path: Path) -> str:
+    """As file_hash, with the cache of this user. Raises OSError when the file can't be read."""
+    from qrank.store.cache import Cache
+
+    return file_hash(Cache(), path)

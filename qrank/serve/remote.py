@@ -84,10 +84,9 @@ def _spec(role: str, choice: ModelChoice, placement: Placement) -> dict[str, Any
     assert choice.path is not None
     path = choice.path.absolute()
     try:
-        status = path.stat()
-        file: list[Any] = [status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns]
+        file = loading.hash_of_file(path)  # copies of a file are one model
     except OSError:  # loading it says what is wrong
-        file = [str(path)]
+        file = str(path)
     return {
         "role": role,
         "path": os.fsencode(path).hex(),
