@@ -1,4 +1,4 @@
-"""What callers of the Python API pass, checked; a single value means a list of one. An error names
+"""Checking the arguments of the Python API; a single value means a list of one. An error names
 the argument."""
 
 from __future__ import annotations

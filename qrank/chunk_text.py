@@ -1,4 +1,4 @@
-"""What a model is given of a chunk: the headings it stands under, then its text; and citations."""
+"""The text of a chunk for models: its headings, then its text; and citations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `with` closes."""
+"""A base class for what `with` closes."""
 
 from __future__ import annotations
 

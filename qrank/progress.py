@@ -1,4 +1,4 @@
-"""How a long run tells where it is; the command line draws it, a library call need not."""
+"""The progress of a long run; the command line draws it, a library call need not."""
 
 from __future__ import annotations
 

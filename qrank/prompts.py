@@ -1,4 +1,4 @@
-"""What the models are given around the text. Change PROMPT_VERSION with any of it.
+"""Prompts around the texts for models. Change PROMPT_VERSION with any of them.
 
 Sources: the model cards of Qwen3-Embedding and Qwen3-Reranker (Qwen, Apache-2.0), EmbeddingGemma
 and nomic-embed-text.

@@ -1,5 +1,5 @@
-"""What can be set, as records: how files are found and read, where models run, the presets of a
-user. Nothing is read from anywhere here: config.py does that."""
+"""Records of settings: how files are found and read, where models run, the presets of a user.
+Nothing is read from anywhere here: config.py does that."""
 
 from __future__ import annotations
 

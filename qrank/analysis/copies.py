@@ -1,4 +1,4 @@
-"""Which texts are near copies of one another: versions of a document, a page stored twice."""
+"""Finding near-duplicates: versions of a document, a page stored twice."""
 
 from __future__ import annotations
 

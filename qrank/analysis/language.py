@@ -1,4 +1,4 @@
-"""Which language a text in Latin script is in, by its most frequent words.
+"""Detecting the language of a text in Latin script, by its most frequent words.
 
 Only to choose a Snowball stemmer: a wrong guess costs some matches of inflected words, no more.
 """

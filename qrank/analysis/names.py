@@ -1,4 +1,4 @@
-"""What a document is called: names that people type in one of several ways."""
+"""Name keys of documents: one key for the several ways in which people type a name."""
 
 from __future__ import annotations
 

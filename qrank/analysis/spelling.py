@@ -1,4 +1,4 @@
-"""What is suggested for a word, and edit distances of many words at once."""
+"""Spelling suggestions, and edit distances of many words at once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What --help shows beyond click's own: options under headings, and examples."""
+"""Additions to click's --help: options under headings, and examples."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What quality is measured on: a collection in BEIR layout, or queries for an index one has.
+"""Datasets to measure quality: a collection in BEIR layout, or queries for an existing index.
 
 BEIR layout (Thakur et al. 2021, https://github.com/beir-cellar/beir): corpus.jsonl of `_id`,
 `title`, `text`; queries.jsonl of `_id`, `text`; qrels/SPLIT.tsv of query, document and grade,

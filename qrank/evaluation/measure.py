@@ -1,4 +1,4 @@
-"""What a run is worth: measures by ir-measures (trec_eval's), and how sure differences are."""
+"""Measures of a run by ir-measures (trec_eval's), and the significance of differences."""
 
 from __future__ import annotations
 

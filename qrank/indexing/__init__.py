@@ -1,1 +1,1 @@
-"""From files to an index that is up to date, and from index to index."""
+"""Indexing: from files to an up-to-date index, and export and import."""

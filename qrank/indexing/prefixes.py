@@ -1,4 +1,4 @@
-"""How files begin, as text, for a model that reads no more of them."""
+"""The beginnings of files as text, for a model that reads no more of them."""
 
 from __future__ import annotations
 

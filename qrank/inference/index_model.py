@@ -1,4 +1,4 @@
-"""Which embedding model an index goes with, and moving it to another one.
+"""The embedding model of an index, and changing it.
 
 The first model of an index is the one that it is searched with. A second one is on its way in: its
 vectors are made beside the first one's, and when none is missing the first goes.

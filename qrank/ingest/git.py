@@ -1,4 +1,4 @@
-"""What of a git repository says which files are ignored: where it is, and its configuration.
+"""The parts of a git repository that decide on ignored files: its place and its configuration.
 
 Only files are read; git itself is not run, which in a repository from elsewhere could run anything.
 """

@@ -1,4 +1,4 @@
-"""What `-g` asks for, as ripgrep has it."""
+"""The globs of `-g`, as in ripgrep."""
 
 from __future__ import annotations
 

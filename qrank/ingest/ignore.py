@@ -1,4 +1,4 @@
-"""What ignore files leave out of a walk, as git reads them (its dir.c)."""
+"""Ignore files, read as git does (its dir.c)."""
 
 from __future__ import annotations
 

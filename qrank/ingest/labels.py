@@ -1,4 +1,4 @@
-"""What encodings are called in pages, mails and books, and the codec that reads what is so called.
+"""Labels of encodings in pages, mails and books, and the codecs for them.
 
 As browsers do (encoding.spec.whatwg.org), a label stands for the superset that programs write:
 iso-8859-1 for cp1252, gb2312 for gb18030. Most labels are names or aliases of Python's codecs.

@@ -1,4 +1,4 @@
-"""What a process takes, and the soft limits it had before it limited itself.
+"""Resource limits of a process, and the soft limits it had before.
 
 A worker gives itself little address space and processor time; a user's command that inherits that
 may not even start (Java reserves gigabytes).

@@ -1,4 +1,4 @@
-"""Why a file was skipped: what its readers raise, as a kind and a reason for people.
+"""Why a file was skipped: the errors of its readers as a kind and a reason for people.
 
 The same in the main process and in the workers, so that a file's problem does not depend on who
 read it.

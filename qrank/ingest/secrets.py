@@ -1,4 +1,4 @@
-"""Which files hold keys or passwords, and are skipped for that unless they are asked for.
+"""Detecting files with keys or passwords, which are skipped by default.
 
 Two rules: what a file is called, and how it begins. A copy (`id_rsa.bak`, `.env.gz`) is what it is
 a copy of; what is named as an example (`.env.example`) is none.

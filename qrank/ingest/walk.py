@@ -1,4 +1,4 @@
-"""Which files lie under a path: folders in order, ignore rules honoured, links never followed."""
+"""Walking folders: files in order, ignore rules honoured, links never followed."""
 
 from __future__ import annotations
 

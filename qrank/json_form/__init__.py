@@ -1,4 +1,4 @@
-"""What qrank prints as JSON: every document and line, for whoever prints or sends it.
+"""The JSON forms of all output, for printing and for HTTP.
 
 Nothing is printed here, so that the command line and a server give the same bytes. Each function
 returns what `json` can write; `document` and `line` write it.

@@ -1,4 +1,4 @@
-"""What conversions of published models leave out or get wrong, so that nothing is silently wrong:
+"""Errors and omissions in conversions of published models, so that nothing is silently wrong:
 it is put right where the file tells enough, else the file is refused in a line."""
 
 from __future__ import annotations

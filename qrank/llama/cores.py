@@ -1,4 +1,4 @@
-"""How many threads a model gets by default: one for each fast physical core.
+"""The default number of threads: one for each fast physical core.
 
 Every layer waits for its slowest thread, so a thread on an efficiency core slows all others down,
 and two threads on one core share its arithmetic.

@@ -1,4 +1,4 @@
-"""What llama.cpp can run on here: the devices of its build, by the names it gives them."""
+"""The devices that this build of llama.cpp can use, by its own names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a GGUF file is, read from its header: which kind of model, and whether it is whole.
+"""Reading the header of a GGUF file: its kind of model, and whether it is complete.
 
 Format: the GGUF specification in ggml's docs/gguf.md, versions 2 and 3, little-endian.
 """

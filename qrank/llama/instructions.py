@@ -1,5 +1,5 @@
-"""What the processor can do that this build of llama.cpp does not use: a build for any processor,
-such as a prebuilt wheel, can be several times slower than one made on the machine."""
+"""Instructions of the processor that this build of llama.cpp does not use: a build for any
+processor, such as a prebuilt wheel, can be several times slower than one made on the machine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Whether a GGUF header can be true: what llama.cpp would end the process for, is refused here.
+"""Validating a GGUF header: llama.cpp would end the process on some errors, so they are refused
+here.
 
 llama.cpp refuses most damaged files itself, but asserts the rest (GGML_ASSERT ends the process),
 and reads beside some arrays whose lengths it takes for granted.

@@ -1,4 +1,4 @@
-"""What markup means: a chunk without it, as people read it.
+"""Removing markup from a chunk, for reading and searching.
 
 A chunk's text stays what the file holds between its offsets. Its terms, what models are given of
 it, and what is shown on a screen are made of its readable form.

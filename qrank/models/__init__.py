@@ -1,1 +1,1 @@
-"""Which model files there are, and which one a name means."""
+"""Model files and their names."""

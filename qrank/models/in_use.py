@@ -1,4 +1,4 @@
-"""Which models work here, why these, and what would be better."""
+"""The models in use, the reason for them, and better ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where model files lie on this machine: qrank's own folder, and the stores of other tools.
+"""The places of model files on this machine: qrank's own folder, and the stores of other tools.
 
 Layouts: Hugging Face's cache (`models--OWNER--REPO/snapshots/REVISION/FILE`), llama.cpp's
 (`OWNER_REPO_FILE`; newer versions use Hugging Face's), LM Studio's (`OWNER/REPO/FILE`), Ollama's

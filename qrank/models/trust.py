@@ -1,4 +1,4 @@
-"""Which servers the user has named: an index file that came from elsewhere must not choose where
+"""The servers that the user has named: an index file that came from elsewhere must not choose where
 queries, documents and keys are sent."""
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""From a query to ranked results."""
+"""Searching: from a query to ranked results."""

@@ -1,4 +1,4 @@
-"""Where source code defines what a query names."""
+"""Finding the definitions of a name in source code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Why BM25 scored a result as it did: what each term of the query adds."""
+"""Explaining BM25 scores: what each term of the query adds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How many candidates a reranker reads in the seconds that a search may take.
+"""Estimating how many candidates a reranker can read within a time limit.
 
 How fast it reads them is known from the searches before on this machine: bytes a second, since
 these tell more of the number of tokens than characters do, in any script.

@@ -1,5 +1,5 @@
-"""What several clients want of one model, a pack at a time: whatever is asked at the same time is
-computed together, and nobody waits until somebody else has all."""
+"""The queue of one model: requests of several clients are packed together, and each gets its turn,
+so that none waits until another is done."""
 
 from __future__ import annotations
 

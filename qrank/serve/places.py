@@ -1,4 +1,4 @@
-"""Where the warm process listens, and who may talk to whom.
+"""The sockets of the warm process, and checks of who is at the other end.
 
 The client imports this before every command, so it needs next to nothing: no socket, no typing.
 """

@@ -1,5 +1,5 @@
-"""What goes over the sockets between the warm process, its models and who uses them: JSON with its
-length in front, and arrays of numbers after it."""
+"""The protocol between the warm process, its models and their users: JSON with its length in front,
+and arrays of numbers after it."""
 
 from __future__ import annotations
 

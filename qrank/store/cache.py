@@ -1,5 +1,5 @@
-"""What only saves time, in one SQLite file of this machine for all indexes: answers of models to
-what they were asked before, hashes of model files, and how fast those run.
+"""The cache, one SQLite file of this machine for all indexes; losing it costs only time. It holds
+earlier answers of models, hashes of model files, and how fast those run.
 
 It never fails: what can't be read is as good as not there, what can't be written is not kept.
 """

@@ -1,4 +1,4 @@
-"""Whether an index file is whole: what SQLite says, and that what belongs together is there."""
+"""Checking an index file: by SQLite's own check, and for missing or dangling data."""
 
 from __future__ import annotations
 

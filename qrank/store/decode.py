@@ -1,4 +1,4 @@
-"""What rows of an index file hold, checked before it is used.
+"""Checking the values of rows before they are used: an index file may be damaged or forged.
 
 SQLite puts any type into any column, and a file may come from anywhere: nothing that is read is
 taken for what our own writing would have put there.

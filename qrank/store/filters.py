@@ -1,4 +1,4 @@
-"""Which chunks a query is answered from: plain records, which each store carries out its own way
+"""Filters of chunks as plain records, which each store carries out its own way
 (the SQLite store in `conditions.py`)."""
 
 from __future__ import annotations

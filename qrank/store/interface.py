@@ -1,5 +1,5 @@
-"""What indexing and searching ask of a store, whatever engine is behind it. Its promises are in
-docs/store.md.
+"""The interface of stores for indexing and searching, whatever engine is behind it. Its promises
+are in docs/store.md.
 
 Every method may raise IndexFileError. What is written inside `transaction` becomes visible to
 others together, or not at all; methods that write say so, and belong into one.

@@ -1,4 +1,4 @@
-"""Where vectors lie: int8 codes in segments of slots, that are filled, freed and filled again.
+"""Storage of vectors: int8 codes in segments of slots, which are filled, freed and reused.
 
 A unit vector v is stored as codes round(127 v / max|v|), and is read as codes / |codes|: each
 vector has a scale of its own (one for all loses half of the recall), and stays a unit vector.

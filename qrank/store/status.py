@@ -1,4 +1,4 @@
-"""What an index file holds, counted."""
+"""Counts of an index file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether this machine and its models are fit for the work: `qrank doctor`."""
+"""Checks of this machine and its models: `qrank doctor`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which models fit this machine, what each brings, and what it costs."""
+"""Recommending models that fit this machine, with their quality and cost."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How fast model files run on this machine: measured once, remembered, compared."""
+"""The speed of model files on this machine: measured once, cached, compared."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who is let in: a token for programs, a one-time code and then a cookie for the page."""
+"""Access control: a token for programs, a one-time code and then a cookie for the page."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From a request's JSON to an answer's: what each endpoint does, in a thread of its own."""
+"""The endpoints: from a request's JSON to an answer's, in a thread of its own."""
 
 from __future__ import annotations
 

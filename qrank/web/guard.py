@@ -1,4 +1,4 @@
-"""What every request has to pass, before anything else looks at it."""
+"""Checks that every request has to pass first."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What requests may say, as JSON Schemas; the same tables check them and make the OpenAPI page."""
+"""JSON Schemas of requests; the same tables check them and make the OpenAPI document."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What describes the command line itself: JSON schemas, completions, manual pages."""
+"""Commands about the command line itself: JSON schemas, completions, manual pages."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What is read from the command line and from stdin."""
+"""Input from the command line and from stdin."""

@@ -1,4 +1,4 @@
-"""What the filters read: lines, JSONL or NUL-separated texts, from stdin or a file."""
+"""Input of the filters: lines, JSONL or NUL-separated texts, from stdin or a file."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What is printed: for people, for programs, and everything else."""
+"""Output for people, for programs, and messages."""

@@ -1,4 +1,4 @@
-"""Where the answers to many queries go: to stdout, or onto the end of a file that has some."""
+"""Output of batch searches: to stdout, or appended to a file of earlier answers."""
 
 from __future__ import annotations
 

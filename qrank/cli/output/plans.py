@@ -1,4 +1,4 @@
-"""What indexing would make of files, as it is printed."""
+"""Printing the result of a dry run."""
 
 from __future__ import annotations
 

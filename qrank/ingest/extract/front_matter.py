@@ -1,4 +1,4 @@
-"""What stands between `---` (YAML) or `+++` (TOML) at the top of a Markdown file."""
+"""Front matter: the block between `---` (YAML) or `+++` (TOML) at the top of a Markdown file."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What scores mean."""
+"""Calibration of scores."""

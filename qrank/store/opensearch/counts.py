@@ -1,4 +1,4 @@
-"""What an index in an engine holds, counted: fields, files, and whether all is there."""
+"""Counts and checks of an index in an engine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What of the store in a search engine opens it, puts documents in and takes them out."""
+"""The part of the engine's store that opens it, and adds and removes documents."""
 
 from __future__ import annotations
 

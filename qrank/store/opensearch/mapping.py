@@ -1,4 +1,4 @@
-"""How an index lies in an engine: its settings, its fields, and where the two engines differ."""
+"""The mapping of an index in an engine: settings, fields, and where the two engines differ."""
 
 from __future__ import annotations
 

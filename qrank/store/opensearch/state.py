@@ -1,4 +1,4 @@
-"""What all who use an index in an engine share: one entry, changed as a whole or not at all.
+"""The shared state of an index in an engine: one entry, changed atomically.
 
 It says which transactions are not finished, and which versions of documents they replaced: who
 searches leaves both out. So all that a transaction wrote becomes visible with one change of it.

@@ -1,4 +1,4 @@
-"""Who is told which page of a file is being read, where each takes long (OCR)."""
+"""The progress by pages of a file whose pages take long (OCR)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which reader an office file is for: by what it is, for programs and people name them wrongly."""
+"""Choosing the reader of an office file by its content, for file names are often wrong."""
 
 from __future__ import annotations
 

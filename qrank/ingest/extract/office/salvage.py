@@ -1,4 +1,4 @@
-"""What is left of a zip file whose list of contents, at its end, is missing or damaged."""
+"""Recovering a zip file whose list of contents, at its end, is missing or damaged."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What lies over a page of a PDF: values of form fields, notes, free text, attached files.
+"""Annotations of PDF pages: values of form fields, notes, free text, attached files.
 
 pdfium's text of a page has none of it. The formats: ISO 32000-2, 12.5 (annotations), 12.7 (forms).
 """

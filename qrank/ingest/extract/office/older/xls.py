@@ -1,4 +1,4 @@
-"""What stands beside the cells of a workbook of before 2007: its comments, text boxes and buttons.
+"""Texts outside the cells of a workbook of before 2007: comments, text boxes and buttons.
 
 The format: [MS-XLS]. A workbook is records, one after the other: a list of sheets first, then each
 sheet between a first and a last record; a chart in a sheet has such, too.
