@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
 
 class Index(Filling):
-    """An index file: what is under some folders, searchable.
+    """An index: the searchable content of some folders.
 
     Several threads may use one Index: searches run at the same time, but take turns at a model;
     what writes takes turns, too, and no search waits for it. close() only when all are done.
@@ -140,19 +140,19 @@ class Index(Filling):
         """The chunks that answer query, best first; several queries are fused.
 
         rerank: by default only in mode hybrid. candidates: how many of the fused order are
-        reranked. budget: seconds after which reranking stops. min_score: results below are left
-        out. per_file: at most so many from one file. offset: how many of the best are passed over.
-        sort: the order of the results that are left. stale: what becomes of results whose file
-        changed since it was indexed: marked (warn), dropped (drop), or an IndexFileError (fail).
-        regex (of RE2), literal: what a chunk's text must match, all of them; with the query "" all
-        that match, or pass the filter, are listed by path and line. copies: near copies of a result
-        are results, too; else it names them. correct: for a word that no document has the nearest
-        one is searched for, which answer.suggestions has in any case.
-        unfinished: the last word is still being typed. answer_seconds: about how long the search
-        may take: as many are reranked as fit, none when not five do. progress: told of each stage;
-        an exception from it ends the search; where it has a method draft, that is given the answer
-        so far, before and after each batch. filter: which documents (see FilterOptions).
-        Raises InputError, IndexFileError, ModelError.
+        reranked. budget: seconds after which reranking stops. min_score: results below are skipped.
+        per_file: at most this many from one file. offset: how many of the best are skipped. sort:
+        the order of the results that are left. stale: what becomes of results whose file changed
+        since it was indexed: marked (warn), dropped (drop), or an IndexFileError (fail). regex (of
+        RE2), literal: what a chunk's text must match, all of them; with the query "" all that
+        match, or pass the filter, are listed by path and line. copies: near copies of a result are
+        results, too; else it names them. correct: for a word that no document has the nearest one
+        is searched for, which answer.suggestions has in any case. unfinished: the last word is
+        still being typed. answer_seconds: about how long the search may take: as many are reranked
+        as fit, none when not five do. progress: told of each stage; an exception from it ends the
+        search; where it has a method draft, that is given the answer so far, before and after each
+        batch. filter: which documents (see FilterOptions). Raises InputError, IndexFileError,
+        ModelError.
         """
         from qrank.searching.interpret.answer import answer as answer_to
         from qrank.searching.matching import matcher
@@ -221,10 +221,9 @@ class Index(Filling):
         stale: Stale | str = Stale.warn,
         **filter: Unpack[FilterOptions],
     ) -> Answer:
-        """The chunks most like a file, or like the chunk at PATH:LINE.
-
-        By the vectors the index holds; in mode bm25, or without vectors, by their words. Raises
-        InputError when the index does not hold the place.
+        """The chunks most similar to a file, or to the chunk at PATH:LINE, by the vectors in the
+        index; in mode bm25, or without vectors, by their words. Raises InputError when the place is
+        not in the index.
         """
         from qrank.searching.notices import notices
         from qrank.searching.search import Query
@@ -260,8 +259,8 @@ class Index(Filling):
         return content(by_id(self._open(), id))
 
     def at(self, place: str, *, around: int = 0) -> list[IndexedChunk]:
-        """What the index has at a place: an id, PATH, PATH:FROM-TO, PATH:LINE, PATH#page=N, or a
-        glob of paths; cut to its lines. around: so many lines more before and after it. Raises
+        """The chunks at a place: an id, PATH, PATH:FROM-TO, PATH:LINE, PATH#page=N, or a
+        glob of paths; cut to its lines. around: with this many lines before and after it. Raises
         InputError when there is nothing."""
         from qrank.searching.places.lookup import chunks_at
 
@@ -285,21 +284,21 @@ class Index(Filling):
         return bm25_terms(self._open(), answer)
 
     def far_off(self, answer: Answer) -> str:
-        """What to say of results that have hardly a word or the meaning of the query; empty for
-        others. It is a guess, for people who see the results beside it."""
+        """A notice for results that share few words and little meaning with the query; empty for
+        others. It is a guess, for people who also see the results."""
         from qrank.searching.notices import far_off
 
         require_type("answer", answer, Answer)
         return far_off(self._open(), self.models, answer)
 
     def count(self, **filter: Unpack[FilterOptions]) -> int:
-        """How many chunks search would look at with these: collections, path, types, since, until,
-        where."""
+        """How many chunks a search with these options would cover: collections, path, types, since,
+        until, where."""
         return self._open().count_chunks(self._filter(filter))
 
     def fields(self, **filter: Unpack[FilterOptions]) -> list[FieldCount]:
         """The fields of documents, rows and messages (front matter, headers, columns), of those
-        that search would look at with these options; the most frequent first."""
+        that a search with these options would cover; the most frequent first."""
         return self._open().fields(self._filter(filter))
 
     def field_values(
@@ -315,7 +314,7 @@ class Index(Filling):
 
     def links(self, path: str) -> Links:
         """The links of an indexed document (Markdown, wiki-links, HTML, Org, rST), those to it, and
-        where its title stands without one. Raises InputError when the index does not hold it."""
+        where its title stands without one. Raises InputError when it is not in the index."""
         from qrank.searching.places.links import Graph
 
         require_type("path", path, str)
@@ -332,7 +331,7 @@ class Index(Filling):
         return self._search_models.decoded
 
     def status(self) -> dict[str, Any]:
-        """What the index holds: files, chunks, bytes, collections, models (also those in use)."""
+        """What is in the index: files, chunks, bytes, collections, models (also those in use)."""
         from qrank.models import in_use
         from qrank.store.interface import CollectionSettings
 
@@ -346,7 +345,7 @@ class Index(Filling):
         )
 
     def path_status(self, path: str | Path, *, walking: Walking | None = None) -> PathStatus:
-        """When and as what a file was indexed, or what keeps it out; of a folder how many files, by
+        """When a file was indexed and as what, or why it was not; for a folder, how many files by
         reason. walking: which files a run takes. Raises InputError for a path that does not exist
         and is not in the index."""
         from qrank.indexing.file_status import path_status
@@ -356,11 +355,11 @@ class Index(Filling):
         return path_status(self._open(), str(path), walking or Walking())
 
     def check(self) -> list[Check]:
-        """Whether the index file is whole, and complete; one Check each."""
+        """Check whether the index file is intact and complete; one Check each."""
         return self._open().check()
 
     def vacuum(self) -> None:
-        """Give back the room of what was removed; needs as much again while it works."""
+        """Reclaim the space of removed documents; needs as much free space meanwhile."""
         with self._write() as store:
             store.vacuum()
 
@@ -382,7 +381,7 @@ class Index(Filling):
     def import_lines(
         self, lines: Iterable[str], name: str = "", *, moved: Mapping[str, str] | None = None
     ) -> tuple[int, int]:
-        """Take in what export gave, as JSON Lines; returns how many (documents, vectors). moved: by
+        """Import the JSON Lines of an export; returns how many (documents, vectors). moved: by
         paths of files and folders, as the lines have them, where what lies there is now.
 
         Raises InputError for a line of another kind, which says that it is of name; what came
@@ -400,7 +399,7 @@ class Index(Filling):
         return importer.files, importer.vectors
 
     def examine(self, progress: Progress | None = None) -> Iterator[Check]:
-        """Whether this machine, and the models in use here, are fit, a Check each; progress is
+        """Check this machine and the models in use here; one Check each; progress is
         notified of each."""
         from qrank.progress import Silent
         from qrank.upkeep.doctor import examine
@@ -411,7 +410,7 @@ class Index(Filling):
         )
 
     def clear_cache(self) -> int:
-        """Forget the models' answers to earlier searches, of all indexes; returns how many."""
+        """Delete the cached answers of models, of all indexes; returns how many."""
         count = self._cache.count()
         self._cache.clear()
         return count

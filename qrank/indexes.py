@@ -25,7 +25,7 @@ K = 60  # of reciprocal rank fusion, as everywhere
 
 
 class Indexes(Closing):
-    """Some indexes, which need not have the same models, searched as one.
+    """Several indexes, which need not have the same models, searched as one.
 
     >>> import qrank, tempfile, pathlib
     >>> folder = pathlib.Path(tempfile.mkdtemp())
@@ -313,8 +313,8 @@ def _parts(answers: Sequence[Answer]) -> list[tuple[str, frozenset[str]]]:
 
 
 def _notices(answers: Mapping[str, Answer], shown: set[str | None]) -> list[str]:
-    """What is to be said of the indexes that results are shown of, or of all where there are none:
-    once where they all say the same, else with the index that says it."""
+    """The notices of the indexes that results are from, or of all without any: once where they
+    agree, else with the index's name."""
     searched = [path for path in answers if path in shown or not shown]
     lines: dict[str, list[str]] = {}
     for path in searched:

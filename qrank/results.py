@@ -1,4 +1,4 @@
-"""The records that cross the borders between qrank's parts. Nothing heavy is imported here."""
+"""The records that qrank's parts exchange. Nothing heavy is imported here."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _SLIDES = frozenset("pptx pptm ppsx ppsm potx potm ppt pps pot odp otp fodp".split())
 _SHEETS = frozenset("xlsx xlsm xlsb xltx xltm xls ods ots fods".split())
-IN_ARCHIVE = "!/"  # between the path of an archive and that of a file in it
+IN_ARCHIVE = "!/"  # between the path of an archive and that of a member
 
 
 class Mode(StrEnum):
@@ -32,14 +32,14 @@ class Mode(StrEnum):
 
 
 class Sort(StrEnum):
-    """The order of results, other than by their score."""
+    """Orders of results other than by score."""
 
     date = "date"
     path = "path"
 
 
 class Stale(StrEnum):
-    """What becomes of results whose file changed since it was indexed."""
+    """How to treat results whose file has changed since indexing."""
 
     warn = "warn"
     drop = "drop"
@@ -73,7 +73,7 @@ class Document(NamedTuple):
     line: int = 0  # lines of the file before the text
     lines: Sequence[int] | None = None  # of each line of text the line of the file it is from
     fields: Mapping[str, object] = MappingProxyType({})  # front matter, a mail's date and sender
-    note: str = ""  # what of the file up to here was passed over, and why
+    note: str = ""  # what of the file up to here was skipped, and why
     member: str = ""
     part_fields: Mapping[int, Mapping[str, object]] = MappingProxyType({})  # of parts that are rows
 
@@ -136,7 +136,7 @@ class Signature(NamedTuple):
 
 
 def location(path: str, member: str | None) -> str:
-    """How a file is named to people; a member of another after that.
+    """The location of a file for people; a member comes after its file.
 
     >>> location("/a.zip", "b/c.docx"), location("/a.md", None)
     ('/a.zip!/b/c.docx', '/a.md')
@@ -200,7 +200,7 @@ class RerankScore:
 
 @dataclass(slots=True)
 class Scores:
-    """What each stage said of a result; None where the stage did not see it."""
+    """The scores of a result by stage; None where the stage did not see it."""
 
     bm25: StageScore | None = None
     vector: StageScore | None = None
@@ -245,7 +245,7 @@ class IndexedChunk:
         return text_hash(self.text)
 
     def to_dict(self) -> dict[str, Any]:
-        """It as `qrank get --jsonl` prints it."""
+        """This object as `qrank get --jsonl` prints it."""
         from qrank import json_form
 
         return json_form.indexed_chunk(self)
@@ -261,11 +261,11 @@ class Result(IndexedChunk):
     scores: Scores
     calibrated: bool = False
     matches: list[tuple[int, int]] = field(default_factory=list)  # of query words, in the text
-    copies: list[Copy] = field(default_factory=list)  # near copies, which are no results
+    copies: list[Copy] = field(default_factory=list)  # near-duplicates
     index: str | None = None  # the index file it is from, where several were searched
 
     def to_dict(self) -> dict[str, Any]:
-        """It as `qrank search --jsonl` prints it."""
+        """This object as `qrank search --jsonl` prints it."""
         from qrank import json_form
 
         return json_form.result(self)
@@ -301,7 +301,7 @@ class Answer:
         return len(self.results)
 
     def to_dict(self) -> dict[str, Any]:
-        """It as `qrank search --json` prints it."""
+        """This object as `qrank search --json` prints it."""
         from qrank import json_form
 
         return json_form.answer(self)
@@ -359,8 +359,8 @@ class FileError:
 
 @dataclass(frozen=True, slots=True)
 class IndexedFile:
-    """A file with all that is in it, as it was indexed. vectors: how many of its chunks have one of
-    the model that the index is searched with; note: what of it was passed over, and why."""
+    """A file as it was indexed, with all its parts. vectors: how many of its chunks have one of
+    the model that the index is searched with; note: what of it was skipped, and why."""
 
     path: str
     collection: str
@@ -392,9 +392,9 @@ class SkipReason:
 
 @dataclass(slots=True)
 class PathStatus:
-    """What the index has of a file or folder, and what keeps the rest out. reason: why the path
+    """The indexed files at a path, and why others are not indexed. reason: why the path
     itself is not in the index, though it is there; empty when it is. stale, partly: files that
-    changed since, or of which something was passed over."""
+    changed since, or of which something was skipped."""
 
     path: str
     is_folder: bool
@@ -407,7 +407,7 @@ class PathStatus:
 
 @dataclass(slots=True)
 class IndexReport:
-    """What an index run did."""
+    """The result of an index run."""
 
     added: int = 0
     updated: int = 0
@@ -424,7 +424,7 @@ class IndexReport:
     missing: list[str] = field(default_factory=list)  # roots of collections, not there now
 
     def to_dict(self) -> dict[str, Any]:
-        """It as `qrank index --json` prints it."""
+        """This object as `qrank index --json` prints it."""
         from qrank import json_form
 
         return json_form.index_report(self)
@@ -443,7 +443,7 @@ class IndexReport:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """What one check of `qrank doctor` found; hint: what to do about it."""
+    """The result of one check of `qrank doctor`; hint: what to do."""
 
     name: str
     status: Literal["ok", "warn", "fail"]
@@ -481,7 +481,7 @@ class RankedText:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A document that is no file of its own."""
+    """A document that is not a file."""
 
     id: str
     title: str
@@ -489,7 +489,7 @@ class Record:
 
 
 class Task(NamedTuple):
-    """A regular file that the walk came upon, to be read; its path is absolute, and fit to be
+    """A regular file found by the walk, to be read; its path is absolute, and fit to be
     shown. known_hash: what its content hashed to when it was last indexed; secret: it is read even
     if it holds a key; reading: how, where that is not how the others are."""
 

@@ -1,4 +1,4 @@
-"""The Python API for what is in no index: rerank and embed texts, see how files are cut."""
+"""The Python API without an index: rerank and embed texts, see how files are split."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def _require_model(model: str | None, placement: Placement, settings: Settings) 
 
 
 class Reranking(Closing):
-    """A reranking model, loaded: a query and texts in, the texts with their relevance out."""
+    """A loaded reranking model: takes a query and texts, returns the texts with their relevance."""
 
     def __init__(
         self,
@@ -128,7 +128,7 @@ class Reranking(Closing):
 
     @property
     def takes_instruction(self) -> bool:
-        """Whether the model's prompt has a place for an instruction."""
+        """Whether the model's prompt takes an instruction."""
         return self._reranker.takes_instruction
 
     def close(self) -> None:
@@ -137,7 +137,7 @@ class Reranking(Closing):
 
 
 class Embedding(Closing):
-    """An embedding model, loaded: texts in, unit vectors out."""
+    """A loaded embedding model: takes texts, returns unit vectors."""
 
     def __init__(
         self,
@@ -162,7 +162,7 @@ class Embedding(Closing):
         instruction: str | None = None,
         dims: int | None = None,
     ) -> NDArray[np.float32]:
-        """Unit vectors of shape (len(texts), dims); with query, the query prompt is put around."""
+        """Unit vectors of shape (len(texts), dims); with query, embedded as queries."""
         return self.embed(texts, query=query, instruction=instruction, dims=dims).vectors
 
     def embed(
@@ -189,7 +189,7 @@ class Embedding(Closing):
 
     @property
     def takes_instruction(self) -> bool:
-        """Whether the model's query prompt has a place for an instruction."""
+        """Whether the model's query prompt takes an instruction."""
         return self._embedder.takes_instruction
 
     def close(self) -> None:
@@ -231,7 +231,7 @@ def plan(
     walking: Walking | None = None,
     reading: Reading | None = None,
 ) -> Iterator[FilePlan]:
-    """What `Index.add` would make of files and folders: their chunks, or why they are skipped.
+    """A dry run of `Index.add`: the chunks of files and folders, or why files are skipped.
 
     Raises InputError for a path that does not exist.
     """
@@ -250,8 +250,7 @@ def tokens(text: str) -> int:
 
 
 def verify(citation: Citation) -> Verdict:
-    """What has become of a cited text: the file's bytes are compared, then its text, extracted
-    again."""
+    """The status of a cited text: the file's bytes are compared, then its text, extracted again."""
     from qrank.chunk_text import text_hash
     from qrank.indexing.plan import plan
     from qrank.searching.places.verify import verify_text
@@ -287,7 +286,7 @@ def has_lines(path: str) -> bool:
 
 
 def prefixes(paths: Sequence[str]) -> list[Prefix]:
-    """How files begin, as text, or why they have none."""
+    """The beginnings of files as text, or why they have none."""
     from qrank.indexing.prefixes import prefixes
 
     return prefixes(paths)
@@ -299,7 +298,7 @@ def changes(
     walking: Walking | None = None,
     but: IndexPlace | None = None,
 ) -> Iterator[None]:
-    """Watch from this call on; yield each time that something below paths has changed, but for
+    """Watch from this call on; yield each time that something below paths has changed, except for
     the index file."""
     from qrank.indexing.watch import changes
 

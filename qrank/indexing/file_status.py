@@ -1,4 +1,4 @@
-"""When and as what a file was indexed, or why it was not; for a folder, counts by reason."""
+"""When a file was indexed and as what, or why it was not; for a folder, counts by reason."""
 
 from __future__ import annotations
 

@@ -143,7 +143,7 @@ def packed(packed: Packed) -> Object:
 
 
 def index_report(report: IndexReport) -> Object:
-    """What an index run did."""
+    """The result of an index run."""
     names = ("added", "updated", "unchanged", "removed", "skipped", "failed")
     return {
         "schema": SCHEMA,

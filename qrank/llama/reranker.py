@@ -255,7 +255,7 @@ class LlamaReranker:
 
     @property
     def takes_instruction(self) -> bool:
-        """Whether the model's prompt has a place for an instruction."""
+        """Whether the model's prompt takes an instruction."""
         return isinstance(self._ranker, PromptReranker)
 
     @property

@@ -41,7 +41,7 @@ def similar(store: Store, place: str, query: Query, model: StoredModel | None) -
     middle of the place's vectors; in mode bm25, or when the index has no vectors (model None),
     by BM25 for the place's words. Of query its limit, per_file, min_score, stale, filter and mode
     count.
-    Raises InputError when the index does not hold the place.
+    Raises InputError when the place is not in the index.
     """
     own = chunks_at(store, place)
     clock = Clock(Silent())
@@ -94,7 +94,7 @@ def chunks_at(store: Store, place: str) -> list[StoredChunk]:
     """The chunks of a file or of a page, or the one at PATH:LINE (else the last before that line),
     or with an id.
 
-    Raises InputError when the index does not hold it.
+    Raises InputError when it is not in the index.
     """
     chunks = chunks_of(store, place)
     if chunks:

@@ -95,8 +95,7 @@ def content(stored: StoredChunk) -> bytes:
 
 
 def chunks_of_path(store: Store, path: str) -> list[StoredChunk]:
-    """The chunks of a file that the user named. Raises InputError when the index does not hold
-    it."""
+    """The chunks of a file that the user named. Raises InputError when it is not in the index."""
     chunks = chunks_of(store, path)
     if not chunks:
         raise not_held(store, path)
