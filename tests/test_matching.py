@@ -63,8 +63,8 @@ def test_no_pattern_hangs(qrank: Qrank, words: tuple[object, ...], tmp_path: Pat
     [
         (("-E", "["), "--regex '[' is not a valid regular expression: missing ]"),
         (("-E", "("), "regular expression: missing ): (;"),
-        (("-E", r"(a)\1"), "without backreferences and lookaround"),
-        (("-E", "(?=a)"), "without backreferences and lookaround"),
+        (("-E", r"(a)\1"), "no backreferences, no lookaround"),
+        (("-E", "(?=a)"), "no backreferences, no lookaround"),
         (("-E", ""), "--regex is empty or too long"),
         (("-F", ""), "--literal is empty"),
     ],

@@ -123,7 +123,7 @@ def test_damaged_and_encrypted_word_documents() -> None:
     locked = data[:at] + bytes([data[at], data[at + 1] | 1]) + data[at + 2 :]
     with pytest.raises(ExtractError, match=r"^encrypted$"):
         extract("a.doc", locked)
-    with pytest.raises(ExtractError, match="before Word 97"):
+    with pytest.raises(ExtractError, match="older than Word 97"):
         extract("a.doc", compound({"WordDocument": b"\xdb\xa5\x2d\0" + bytes(5000)}))
     for start in range(0, len(data), 97):
         for made in (data[:start], data[:start] + b"\xff\x7f\0\xff" + data[start + 4 :]):

@@ -40,11 +40,11 @@ MOST_TERMS = 1024  # different ones of a query, its first
 
 @dataclass(frozen=True, slots=True)
 class ParsedQuery:
-    """plain: its words, without syntax and excluded words. terms, by language
-    variants, prefixes, and compounds (terms that follow one another, separated by blanks): what
-    BM25 scores, any of them. required and excluded: what must, and must not, be there; demands:
-    those as they were typed. conditions: what fields must have. also, synonyms: what it was widened
-    with (interpret/synonyms.py), and that with the words it is for. parts, marks: by language the terms
+    """plain: its words, without syntax and excluded words. terms, by language variants, prefixes,
+    and compounds (terms that follow one another, separated by blanks): what BM25 scores, any of
+    them. required and excluded: what must, and must not, be there; demands: those as they were
+    typed. conditions: what fields must have. also, synonyms: what it was widened with
+    (interpret/synonyms.py), and that with the words it is for. parts, marks: by language the terms
     of compounds (interpret/parts.py), and terms of those compounds, to show where they stand."""
 
     plain: str

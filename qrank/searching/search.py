@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 DEPTH = 100  # candidates that each stage may bring, at least
-PASSAGES_A_FILE = 10  # looked at for each file that is wanted, when --per-file limits them
+PASSAGES_A_FILE = 10  # examined for each file that is wanted, when --per-file limits them
 READ_AT_ONCE = 500  # chunks, when all are gone through
 WIDER = 8  # times as many candidates, when too few of them match
 PREFIX_LENGTH = 3  # characters from which an unfinished word is looked up by its beginning
@@ -86,7 +86,7 @@ class Query:
 
 
 class Clock:
-    """Milliseconds by stage; progress is told of each."""
+    """Milliseconds by stage; progress is notified of each."""
 
     def __init__(self, progress: Progress) -> None:
         self.spent: dict[str, float] = {}
@@ -126,7 +126,7 @@ def search(
 
     parsed: the query's text taken apart, when it is already. rerank: whether the reranker orders
     the candidates; without it the order stays their own.
-    progress is told of stages and of what is reranked; an exception from it ends the search.
+    progress is notified of stages and of what is reranked; an exception from it ends the search.
     Where it has a method draft, that is given the answer so far before anything is reranked, and
     after each batch.
     Raises QueryError for an empty query, IndexFileError for mode vector without vectors.
@@ -262,7 +262,7 @@ def _matching(
     clock: Clock,
     folding: Folding | None,
 ) -> list[Candidate]:
-    """The candidates in their order, those whose text matches; so many more are looked at as it
+    """The candidates in their order, those whose text matches; so many more are examined as it
     takes to find as many as are wanted, near copies not counted."""
     seen, wider = -1, query
     while True:

@@ -23,7 +23,7 @@ def meaning(
     unfinished: bool = False,
 ) -> ParsedQuery:
     """A query taken apart for an index whose documents are in these languages. unfinished: its
-    last word is still being typed, so no compound is looked for."""
+    last word is still being typed, so no compound is searched for."""
     parsed = parse(text, languages, syntax=syntax, fields=Fields(store))
     if syntax:
         parsed = widened(parsed, store.path, languages)

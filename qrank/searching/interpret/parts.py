@@ -31,7 +31,7 @@ SHORTEST, LONGEST = 4, 40  # letters: of a part; of a word that is taken apart
 SURE = 8  # letters from which a word is another's beginning by chance so seldom as not to ask
 SHARE = 0.6  # of the longer words that begin as a shorter word that have to be its compounds
 LOOKED_AT, MOST_WORDS = 2000, 32  # characters from the start of a query, and words in them
-MOST_COMPOUNDS = 500  # that are looked at for a word
+MOST_COMPOUNDS = 500  # that are examined for a word
 MOST_MARKED = 32  # of them that are shown where they stand
 WHOLE = 2  # times as much as a part a whole word counts
 
@@ -123,7 +123,7 @@ def split(word: str, known: set[str]) -> list[str]:
 
 
 def _without_link(part: str) -> Iterator[str]:
-    """A part, as it stands and without each letters that may link it to the next."""
+    """A part, as it is and without each letters that may link it to the next."""
     return (part[: len(part) - len(link)] for link in LINKS if part.endswith(link))
 
 

@@ -14,7 +14,7 @@ from qrank.store import decode, documents
 
 _log = logging.getLogger("qrank")
 OWN_FOLDER = ".qrank"  # of a project: its index is about the folder around it
-SAMPLE = 50  # files from the first and from the last on, that are looked for on the disk
+SAMPLE = 50  # files from the first and from the last on, that are searched for on the disk
 _TABLES = ("file", "left_out", "root")  # that have paths
 _MARK = ":"  # before a path that is being rewritten; no absolute path begins so
 
