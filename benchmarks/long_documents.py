@@ -48,11 +48,15 @@ def converted(page: str) -> tuple[str, dict[str, int]]:
     page = _HEADING.sub(lambda h: f"<p>{'#' * int(h[1])} {' '.join(h[2].split())}<p>", page)
     lines: list[str] = []
     anchors: dict[str, int] = {}
+    waiting: list[str] = []  # for a line with text
     for line in html.unescape(_TAG.sub("", _BREAK.sub("\n\n", page))).split("\n"):
         text = " ".join(_MARK.sub("", line).replace("¶", "").split())
-        anchors |= {name: len(lines) + 1 for name in _MARK.findall(line)}
+        waiting += _MARK.findall(line)
         if text or (lines and lines[-1]):
             lines.append(text)
+        if text:
+            anchors |= dict.fromkeys(waiting, len(lines))
+            waiting.clear()
     return "\n".join(lines), anchors
 
 

@@ -187,9 +187,11 @@ def _candidate(
     return SimpleNamespace(path=path, final=final, cosine=cosine, scores=scores)
 
 
-def fit(shown: list[Shown]) -> dict[str, float]:
+def fit(shown: list[Shown], doubt: int = 1) -> dict[str, float]:
     """The weights that make what was judged most likely, each set weighing the same, each query of
-    it the same. No evidence counts against relevance: what would is left out."""
+    it the same; one without an answer doubt times as much. No evidence counts against relevance:
+    what would is left out."""
+    shown = shown + [one for one in shown if one.kind == "none"] * (doubt - 1)
     names, weights = list(shown[0].evidence[0]), _fit(shown, list(shown[0].evidence[0]))
     while min(weights[name] for name in names) < 0:
         names.remove(min(names, key=lambda name: weights[name]))
@@ -269,6 +271,8 @@ def main() -> None:
     other.add_argument("file", type=Path, help="what collect wrote")
     other.add_argument("--learn", nargs="+", required=True, help="sets to learn from")
     other.add_argument("--rerank-weight", type=float, help="default: that of the bundled reranker")
+    said = "how often a query without an answer counts"
+    other.add_argument("--doubt", type=int, default=1, help=said)
     other.set_defaults(run=learn)
     args = parser.parse_args()
     args.run(args)
@@ -283,7 +287,7 @@ def learn(args: argparse.Namespace) -> None:
     reranked = all(row["candidates"][0][-1] is not None for row in rows)
     for name, weight in [(calibration.ALONE, None), *([("tiny", share)] if reranked else [])]:
         shown = [Shown(row, weight) for row in rows]
-        weights = fit([one for one in shown if one.set in args.learn])
+        weights = fit([one for one in shown if one.set in args.learn], args.doubt)
         print(f"[embedder.calibration.{name}]")
         print("\n".join(f"{key} = {value}" for key, value in weights.items()), "\n")
         print("Sets that it was learnt from:\n")
