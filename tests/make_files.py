@@ -1,6 +1,6 @@
 """Makes tests/files/: a small real file of each format, by a program or library of that format.
 
-Run it where LibreOffice (soffice) is, after:
+Run it where LibreOffice (soffice) and qpdf are, after:
 pip install python-pptx openpyxl nbformat pysubs2 reportlab ebooklib
 The text is that of PAGES below: each file has its sentence on a known page, slide, sheet or line
 (tests/test_formats.py knows which).
@@ -126,6 +126,15 @@ def other_pdfs() -> None:
                 canvas.drawString(40, 480, text)
             canvas.showPage()
         canvas.save()
+    encrypted("owner.pdf", "", "owner", "--extract=n", "--print=none", "--modify=none")
+    encrypted("empty_owner.pdf", "secret", "", "--allow-insecure")
+    encrypted("empty_owner_5.pdf", "secret", "", "--allow-insecure", "--force-R5")
+
+
+def encrypted(name: str, user: str, owner: str, *more: str) -> None:
+    """AES-256 with these passwords, by qpdf."""
+    command = ["qpdf", "--allow-weak-crypto", "--encrypt", user, owner, "256", *more, "--"]
+    subprocess.run([*command, FILES / "reportlab.pdf", FILES / name], check=True)
 
 
 def books() -> None:

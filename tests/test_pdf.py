@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -12,8 +13,9 @@ import pytest
 from pdf_files import Pdf, stream, text
 from support import Run, extract
 
-from qrank.errors import NoTextError
+from qrank.errors import ExtractError, NoTextError
 
+FILES = Path(__file__).parent / "files"
 LEFT = """The garden pump draws water from the old well
 behind the chapel and fills the long stone
 trough where the horses drink in the even-
@@ -276,3 +278,36 @@ def test_files_in_a_pdf_are_its_members(tmp_path: Path, qrank: Callable[..., Run
         qrank("index", ".", "--no-embed", "--json", QRANK_DB="t.db").json()["files"]["removed"] == 1
     )
     assert qrank("search", "harrier", "--mode", "bm25", QRANK_DB="t.db").returncode == 1
+
+
+def test_a_pdf_that_only_its_owner_may_change_is_read() -> None:
+    document = extract("a.pdf", (FILES / "owner.pdf").read_bytes())
+    assert "A stuck brass valve" in document.text
+    assert document.title == "Water works"
+
+
+@pytest.mark.parametrize("name", ["empty_owner.pdf", "empty_owner_5.pdf"])
+def test_a_pdf_with_an_empty_owner_password_is_read(name: str) -> None:
+    data = (FILES / name).read_bytes()
+    assert "A stuck brass valve" in extract("a.pdf", data).text
+
+    def literal(match: re.Match[bytes]) -> bytes:
+        """The same string in parentheses, some of it escaped as octal digits."""
+        value = re.sub(rb"([()\\\r])", rb"\\\1", bytes.fromhex(match[2].decode()))
+        value = value.replace(b"\\\r", b"\\015").replace(value[-1:], b"\\%03o" % value[-1], 1)
+        return b"%b(%b)" % (match[1], value) + b" " * (len(match[2]) - len(value))
+
+    written = re.sub(rb"(/(?:OE?|UE?) )<([0-9a-f]+)>", literal, data)
+    assert len(written) == len(data)
+    assert "A stuck brass valve" in extract("a.pdf", written).text
+
+
+def test_a_pdf_that_takes_a_password_or_a_certificate_is_called_encrypted() -> None:
+    locked = (FILES / "locked.pdf").read_bytes()
+    assert b"/Filter /Standard" in locked
+    other = (FILES / "empty_owner.pdf").read_bytes()
+    changed = re.sub(rb"(/O <)..", rb"\g<1>00", other)
+    certificates = locked.replace(b"/Filter /Standard", b"/Filter /AdbPbSec")
+    for data in (locked, certificates, changed, other.replace(b"/UE", b"/XX")):
+        with pytest.raises(ExtractError, match=r"^encrypted$"):
+            extract("a.pdf", data)

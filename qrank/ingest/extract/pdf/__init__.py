@@ -4,6 +4,7 @@ the files embedded in it."""
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Iterator
 from contextlib import suppress
 from ctypes import byref, c_float
@@ -15,7 +16,7 @@ from qrank.ingest.extract import ocr
 from qrank.ingest.extract.building import Builder
 from qrank.ingest.extract.members import Members
 from qrank.ingest.extract.ocr import pages
-from qrank.ingest.extract.pdf import attachments, properties, xfa
+from qrank.ingest.extract.pdf import attachments, properties, protected, xfa
 from qrank.ingest.extract.pdf.annotations import overlay
 from qrank.ingest.extract.pdf.page import page_text
 from qrank.results import Document
@@ -40,8 +41,14 @@ def extract(file: BinaryIO, reading: Reading) -> Iterator[Document]:
     try:
         pdf = pypdfium2.PdfDocument(file)
     except pypdfium2.PdfiumError as error:
-        encrypted = "password" in str(error).lower()
-        raise ExtractError("encrypted" if encrypted else "damaged, or not a PDF") from error
+        if not re.search("password|security", str(error), re.IGNORECASE):
+            raise ExtractError("damaged, or not a PDF") from error
+        file.seek(0)
+        copy = protected.with_empty_password(file.read())
+        if copy is None:
+            raise ExtractError("encrypted") from error
+        file = io.BytesIO(copy)
+        pdf = pypdfium2.PdfDocument(file)
     try:
         yield from _Reader(pdf, file, reading).documents()
     finally:
