@@ -89,6 +89,8 @@ def older(work: Path) -> None:
     for kind in ("doc", "rtf"):
         convert(work, FILES / "birds.docx", kind)
         shutil.copy(work / f"birds.{kind}", FILES / f"birds.{kind}")
+    convert(work, FILES / "birds.docx", "xml:MS Word 2003 XML")
+    shutil.copy(work / "birds.xml", FILES / "birds.xml")
     # By hand: words and a whole paragraph that were deleted while changes were recorded.
     convert(work, FILES / "changed.docx", "doc")
     shutil.copy(work / "changed.doc", FILES / "changed.doc")

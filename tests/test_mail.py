@@ -4,6 +4,7 @@ what is encrypted."""
 from __future__ import annotations
 
 import base64
+import binascii
 import io
 from collections.abc import Callable
 from email.message import EmailMessage
@@ -198,3 +199,46 @@ def test_a_message_of_apple_mail_ends_before_what_the_program_knows_of_it() -> N
     document = extract("1.emlx", data)
     assert document.text == "From: a@example.org\nSubject: Emlx\n\nA kestrel.\n".rstrip()
     assert (document.title, document.lines) == ("Emlx", [2, 2, 2, 5])
+
+
+def uuencoded(name: str, data: bytes) -> bytes:
+    lines = [binascii.b2a_uu(data[at : at + 45]) for at in range(0, len(data), 45)]
+    return b"begin 644 %b\n%b`\nend\n" % (name.encode(), b"".join(lines))
+
+
+def yencoded(name: str, data: bytes) -> bytes:
+    out = bytearray()
+    for at, byte in enumerate(data):
+        shifted = (byte + 42) & 0xFF
+        out += bytes([61, (shifted + 64) & 0xFF] if shifted in b"\0\n\r=" else [shifted])
+        out += b"\r\n" if at % 128 == 127 else b""
+    head = b"=ybegin line=128 size=%d name=%b\r\n" % (len(data), name.encode())
+    return head + out + b"\r\n=yend size=%d\r\n" % len(data)
+
+
+@pytest.mark.parametrize("encoded", [uuencoded, yencoded])
+def test_files_encoded_in_the_text_are_members(encoded: Callable[[str, bytes], bytes]) -> None:
+    data = (FILES / "water.docx").read_bytes()
+    head = b"From: a@example.org\nSubject: Water\nMessage-ID: <1@x>\n\nA kestrel first.\n\n"
+    mail = head + encoded("notes.txt", b"A harrier.\n") + b"\nThen a merlin.\n"
+    mail += encoded("water.docx", data) + b"Yours\n"
+    for name, raw in (("a.eml", mail), ("a.mbox", b"From a@b Wed May  1 10:00:00 2024\n" + mail)):
+        found = list(documents(io.BytesIO(raw), name))
+        own = "\n".join(c.text for c in chunk(found[0]))
+        assert own.partition("\n\n")[2] == (
+            "A kestrel first.\n\nThen a merlin.\nYours\n\nAttachments: notes.txt, water.docx"
+        )
+        members = {each.member: each.text for each in found[1:] if each.text}
+        assert members["notes.txt"].strip() == "A harrier."
+        assert "Drain every pipe" in members["water.docx"]
+        assert not found[-1].note
+
+
+def test_damaged_files_in_the_text_are_said_and_sentences_are_none() -> None:
+    head = b"From: a@example.org\nSubject: s\nMessage-ID: <1@x>\n\n"
+    cut = uuencoded("cut.txt", b"A harrier was seen by the pond.\n" * 9)[:200]
+    part = yencoded("big.rar", b"abc").replace(b"=ybegin ", b"=ybegin part=1 total=9 ")
+    found = list(documents(io.BytesIO(head + b"One.\n" + part + cut), "a.eml"))
+    assert found[-1].note == "big.rar, cut.txt: damaged, or in several mails"
+    text = text_of(head + b"We\nbegin 100 metres\nFurther on.\n=ybegin is a word, name=x\n")
+    assert text.endswith("We\nbegin 100 metres\nFurther on.\n=ybegin is a word, name=x")

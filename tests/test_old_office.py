@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+import zlib
 from pathlib import Path
 
 import pytest
@@ -96,6 +97,22 @@ def test_the_newest_slides_with_their_comments() -> None:
     document = extract("a.ppt", ppt(first, second, edits=3))
     assert document.text.split("\n\n") == ["# Żółw line", "Too long", "body"]
     assert [block.page for block in document.blocks] == [1, 2]
+
+
+def test_files_in_a_presentation_are_its_members() -> None:
+    word = compound({"Package": (FILES / "water.docx").read_bytes()})
+    small = zlib.compress(word)
+    objects = [
+        struct.pack("<2HI", 0x0010, 0x1011, 4 + len(small)) + struct.pack("<I", len(word)) + small,
+        record(0x1011, compound({"WordDocument": b"?" * 5000})),
+        record(0x1011, compound({"Equation Native": b"?" * 50})),
+        record(0x1011, compound({"_VBA_PROJECT_CUR/dir": b"?" * 50})),
+    ]
+    data = ppt(record(0x03EE, text("body"), True), *objects)
+    found = list(documents(io.BytesIO(data), "a.ppt"))
+    assert found[0].text == "body"
+    assert {each.member for each in found[1:] if "Drain every pipe" in each.text} == {"object"}
+    assert found[-1].note == "object.doc: damaged, or no Word document; 1 embedded object"
 
 
 def test_damaged_and_encrypted_presentations() -> None:

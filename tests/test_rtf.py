@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import io
+import struct
+from pathlib import Path
+
 import pytest
+from compound_files import compound
 from support import extract
 
 from qrank.errors import ExtractError
+from qrank.ingest.extract import documents
+
+FILES = Path(__file__).parent / "files"
 
 HEAD = r"{\rtf1\ansi\ansicpg1252\deff0{\fonttbl{\f0\fcharset0 Arial;}{\f1\fcharset204 Arial Cyr;}"
 HEAD += r"{\f2\fcharset128 Mincho;}{\f3\fcharset2 Symbol;}}{\colortbl;\red0;}"
@@ -127,3 +135,38 @@ def test_rtf_by_other_names_is_rtf() -> None:
 def test_a_million_groups_take_linear_time() -> None:
     assert extract("a.rtf", b"{\\rtf1 " + b"{" * 1_000_000 + b"x" + b"}" * 1_000_000).text == "x"
     assert extract("a.rtf", b"{\\rtf1 " + b"}" * 1_000_000 + b"x").text == "x"
+
+
+def packed(name: bytes, data: bytes) -> bytes:
+    """A file as Windows' packager embeds it."""
+    place = b"C:\\" + name + b"\0"
+    head = b"\2\0" + name + b"\0" + place + struct.pack("<HHI", 0, 3, len(place)) + place
+    return head + struct.pack("<I", len(data)) + data
+
+
+def embedded(data: bytes, kind: int = 2) -> str:
+    """An object with this content, its digits over several lines."""
+    head = struct.pack("<III8sII", 0x501, kind, 8, b"Package\0", 0, 0)
+    digits = (head + struct.pack("<I", len(data)) + data).hex()
+    lines = "\r\n".join(digits[at : at + 100] for at in range(0, len(digits), 100))
+    return r"{\object\objemb{\*\objclass Package}{\*\objdata " + lines + r"}{\result shown}}"
+
+
+def test_files_in_a_document_are_its_members() -> None:
+    word = compound({"Package": (FILES / "water.docx").read_bytes()})
+    body = "Before " + embedded(packed(b"notes.txt", b"A harrier.")) + embedded(word) + " after"
+    body += embedded(b"?" * 40) + embedded(b"", kind=1)
+    found = list(documents(io.BytesIO(f"{HEAD}{body}}}".encode("latin-1")), "a.rtf"))
+    assert found[0].text == "Before shownshown aftershownshown"
+    members = {each.member: each.text for each in found[1:] if each.text}
+    assert members["notes.txt"] == "A harrier."
+    assert "Drain every pipe" in members["object"]
+    assert found[-1].note == "2 embedded objects"
+
+
+def test_an_object_may_be_written_in_bytes() -> None:
+    content = packed(b"a.txt", b"A harrier.")
+    head = struct.pack("<IIIIII", 0x501, 2, 0, 0, 0, len(content))
+    written = HEAD.encode() + b"x{\\object{\\*\\objdata \\bin%d " % len(head + content)
+    found = list(documents(io.BytesIO(written + head + content + b"}}y}"), "a.rtf"))
+    assert [each.text for each in found] == ["xy", "A harrier."]

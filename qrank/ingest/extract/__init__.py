@@ -28,7 +28,7 @@ from qrank.markup.visible import long_data
 from qrank.results import Block, Document
 from qrank.settings import READ_ALL, Reading
 
-VERSION = 25  # part of the index: a change makes every file be extracted and chunked again
+VERSION = 26  # part of the index: a change makes every file be extracted and chunked again
 WINDOW = 4 << 20  # bytes of a text file that are read at once
 
 
@@ -138,6 +138,13 @@ _INPUT_ENCODINGS = {  # LaTeX's names that are no labels elsewhere
 }
 HEAD = 1024  # bytes that show what a file is
 _COMPOUND = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"  # files of Microsoft Office before 2007
+# Office files that are one XML file, which is called .xml as often as not.
+_OFFICE_XML = (
+    (b"http://schemas.microsoft.com/office/2006/xmlPackage", "docx"),
+    (b"http://schemas.microsoft.com/office/word/2003/wordml", "docx"),
+    (b"urn:schemas-microsoft-com:office:spreadsheet", "xlsx"),
+    (b"<office:document ", "odt"),
+)
 _CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
 # What is never plain text itself, though plain text is found under its suffixes (exports, say).
 _NEVER_PLAIN = ("pdf", "docx", "pptx", "sheet", "odf", "rtf", "outlook", "epub")
@@ -340,6 +347,10 @@ def _signed(head: bytes, file: BinaryIO | None) -> Format | None:
         return BY_SUFFIX["docx"] if file is None else _zipped(file)
     if head.startswith(_COMPOUND):
         return BY_SUFFIX["msg"]  # or what else it turns out to be
+    if head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith((b"<?xml", b"<office:", b"<pkg:", b"<w:")):
+        for mark, suffix in _OFFICE_XML:
+            if mark in head:
+                return BY_SUFFIX[suffix]
     return None
 
 

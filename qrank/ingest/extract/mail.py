@@ -17,7 +17,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from qrank.ingest.decode import decode_labelled
-from qrank.ingest.extract import MBOX, html, is_picture
+from qrank.ingest.extract import MBOX, html, is_picture, mail_encoded
 from qrank.ingest.extract.building import Builder
 from qrank.ingest.extract.mail_headers import header, words
 from qrank.results import Document
@@ -208,6 +208,7 @@ class _Mails:
         unseparated = any(isinstance(d, MissingHeaderBodySeparatorDefect) for d in message.defects)
         places = _Places(raw, line, has_headers=not unseparated)
         attached = ""  # the name of the text that is read
+        names: list[str] = []
         for part in _parts(message):
             attached = _file_name(part)
             if attached:
@@ -215,10 +216,9 @@ class _Mails:
             builder.headings(subject, attached)
             if part is not message:
                 builder.paragraph(_shown(_headers(part)), places.last)
-            text = "" if part.is_multipart() else self._shown_text(part)
+            text = "" if part.is_multipart() else self._shown_text(part, names)
             for paragraph in text.replace("\r\n", "\n").split("\n\n"):
                 builder.paragraph(paragraph, lines=places.of(paragraph))
-        names = []
         locked: set[int] = set()  # parts of what is encrypted
         for part in message.walk():
             if name := _file_name(part):
@@ -234,9 +234,17 @@ class _Mails:
             builder.paragraph("Attachments: " + ", ".join(names), places.last)
         return subject, fields
 
-    def _shown_text(self, part: EmailMessage) -> str:
-        """A part's text without markup, and without what is encrypted or signs it."""
-        text = _text(part)
+    def _shown_text(self, part: EmailMessage, names: list[str]) -> str:
+        """A part's text without markup, and without what is encrypted or signs it.
+
+        names: where those of files that are encoded in it go.
+        """
+        data, files, damaged = mail_encoded.taken_out(_payload(part))
+        for name, content in files:
+            names.append(name)
+            self._keep(name, content)
+        self._left_out += [(name, "damaged, or in several mails") for name in damaged]
+        text = _text(part, data)
         if part.get_content_type() == "text/html":
             text, note = _of_html(text)
             self._passed_over = self._passed_over or note
@@ -261,11 +269,14 @@ class _Mails:
             least = OF_A_LOGO if main == "image" else 1
             name = _picture_name(part, name) if main == "image" else name or _NAMES.get(kind, "")
             if name and isinstance(data, bytes) and len(data) >= least:
-                self._size += len(data)
-                if self._size > MAX_ATTACHED:
-                    self._left_out.append((name, f"more than {MAX_ATTACHED >> 20} MiB attached"))
-                else:
-                    self._files[name, data] = None
+                self._keep(name, data)
+
+    def _keep(self, name: str, data: bytes) -> None:
+        self._size += len(data)
+        if self._size > MAX_ATTACHED:
+            self._left_out.append((name, f"more than {MAX_ATTACHED >> 20} MiB attached"))
+        else:
+            self._files[name, data] = None
 
 
 def _picture_name(part: EmailMessage, name: str) -> str:
@@ -305,11 +316,17 @@ def _file_name(part: EmailMessage) -> str:
         return ""
 
 
-def _text(part: EmailMessage) -> str:
-    """A part's text in the encoding that it names, else in the one it seems to have."""
+def _payload(part: EmailMessage) -> bytes:
     data = part.get_payload(decode=True)
-    if not isinstance(data, bytes):
-        return ""
+    return data if isinstance(data, bytes) else b""
+
+
+def _text(part: EmailMessage, data: bytes | None = None) -> str:
+    """A part's text in the encoding that it names, else in the one it seems to have.
+
+    data: what is left of it, else all is read.
+    """
+    data = _payload(part) if data is None else data
     named = deleted = ""
     try:
         named = part.get_content_charset() or ""

@@ -8,7 +8,7 @@ from typing import BinaryIO
 
 from qrank.errors import ExtractError, NoTextError
 from qrank.ingest.extract import archive, documents
-from qrank.ingest.extract.office import excel_xml, protected
+from qrank.ingest.extract.office import excel_xml, one_file, protected
 from qrank.ingest.extract.office.older.compound import MAGIC, Compound
 from qrank.results import Document
 from qrank.settings import Reading
@@ -30,9 +30,17 @@ _STREAMS = {  # of compound files
 }
 # What may hold files that are members.
 _HOLDING = frozenset(
-    f"office.{name}" for name in ("docx", "pptx", "xlsx", "odf", "older.doc", "older.msg")
+    f"office.{name}"
+    for name in ("docx", "pptx", "xlsx", "odf", "rtf", "older.doc", "older.ppt", "older.msg")
 )
-_ENCRYPTED = "encrypted"
+_ENCRYPTED, _ONE_FILE = "encrypted", "one file"
+# By the namespaces of what is one XML file.
+_NAMESPACES = {
+    one_file.FLAT: _ONE_FILE,
+    one_file.WORD_2003: _ONE_FILE,
+    excel_xml.NAMESPACE: "office.excel_xml",
+    b"office:document": "office.odf",
+}
 HEAD = 2048  # bytes
 
 
@@ -79,6 +87,10 @@ def _read(file: BinaryIO, called: str, reading: Reading) -> Iterator[Document]:
     if module == _ENCRYPTED:
         file = protected.decrypted(file)
         module = "office.xlsx"  # (Excel alone has such a password)
+    elif module == _ONE_FILE:
+        file = one_file.as_zip(file)
+        module = _by_parts(file) or called
+        file.seek(0)
     if module != "text":
         extract = import_module(f"qrank.ingest.extract.{module}").extract
         yield from extract(file, reading) if module in _HOLDING else extract(file)
@@ -98,20 +110,26 @@ def _reader(head: bytes, file: BinaryIO) -> str | None:
     if head.startswith(MAGIC):
         return _compound(Compound(file))
     if head.startswith(b"PK"):
-        try:
-            names = archive.open_zip(file).namelist()[:1000]
-            names = [name.replace("\\", "/") for name in names]
-        except ExtractError:  # (whoever reads it will say so)
-            return None
-        for mark, module in _PARTS.items():
-            if any(name.startswith(mark) for name in names):
+        return _by_parts(file)
+    if start.startswith(b"<"):
+        for mark, module in _NAMESPACES.items():
+            if mark in head:
                 return module
-    elif excel_xml.NAMESPACE in head and start.startswith(b"<?xml"):
-        return "office.excel_xml"
-    elif b"office:document" in head and start.startswith(b"<"):
-        return "office.odf"
-    elif start.startswith((b"<!doctype html", b"<html", b"mime-version:")):
+    if start.startswith((b"<!doctype html", b"<html", b"mime-version:")):
         return "text"
+    return None
+
+
+def _by_parts(file: BinaryIO) -> str | None:
+    """The module for a zip file."""
+    try:
+        names = archive.open_zip(file).namelist()[:1000]
+    except ExtractError:  # (whoever reads it will say so)
+        return None
+    names = [name.replace("\\", "/") for name in names]
+    for mark, module in _PARTS.items():
+        if any(name.startswith(mark) for name in names):
+            return module
     return None
 
 

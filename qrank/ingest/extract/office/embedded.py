@@ -54,9 +54,16 @@ def members(holder: Holder, reading: Reading) -> Iterator[Document]:
 
 def members_of(opened: Compound, reading: Reading, note: str = "") -> Iterator[Document]:
     """The same of a document or workbook of before 2007; note: what else was passed over of it."""
+    yield from members_in(objects(opened), reading, note)
+
+
+def members_in(
+    files_found: Iterable[tuple[str, str, bytes] | None], reading: Reading, note: str = ""
+) -> Iterator[Document]:
+    """The same of objects, each as `embedded_file` has it."""
     files = _Files(reading)
-    for inside in objects(opened):
-        yield from files.inside(inside, "object")
+    for file in files_found:
+        yield from files.inside(file, "object")
     yield from files.closing(note)
 
 

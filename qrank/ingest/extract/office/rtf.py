@@ -8,13 +8,17 @@ by whoever does not know its first word.
 from __future__ import annotations
 
 import re
+import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import BinaryIO
 
 from qrank.errors import ExtractError
 from qrank.ingest.extract.building import Builder, one_line, properties
+from qrank.ingest.extract.office import embedded
+from qrank.ingest.extract.office.older import compound
 from qrank.results import Document
+from qrank.settings import Reading
 
 MAX_SIZE = 256 << 20  # bytes
 _TOKEN = re.compile(
@@ -34,7 +38,7 @@ _SILENT = frozenset("pict object upr sp do shp shpgrp info mmathPict".split())
 # Groups of which nothing is read.
 _SKIPPED = frozenset(
     "colortbl listtable listoverridetable rsidtbl revtbl xmlnstbl filetbl fldinst datafield xe rxe "
-    "txe tc tcn nonshppict shprslt objdata objclass objname blipuid template themedata "
+    "txe tc tcn nonshppict shprslt objclass objname blipuid template themedata "
     "colorschememapping latentstyles datastore ftnsep ftnsepc ftncn aftnsep aftnsepc aftncn "
     "nonesttables private mmathPict pgdsctbl bkmkstart bkmkend atnid atnauthor atndate atnref "
     "generator userprops pn pntxta pntxtb listpicture falt panose fontemb fname revtim "
@@ -61,6 +65,8 @@ _CHARSETS = {
 _PAGES = {10000: "mac_roman", 65001: "utf-8", 936: "gb18030", 950: "big5hkscs", 1361: "johab"}
 _HEADING = re.compile(r"(?:heading|title|titre|überschrift)\s*(\d?)(?:[,;].*)?", re.IGNORECASE)
 _DEFAULT = "cp1252"
+_EMBEDDED = 2  # kind of an object
+_NO_DIGITS = bytes(set(range(256)) - set(b"0123456789abcdefABCDEF"))
 
 
 @dataclass(slots=True)
@@ -90,20 +96,48 @@ class _Target:
         self.done: list[tuple[int, str]] = []  # (level of a heading, text) of each paragraph
 
 
-def extract(file: BinaryIO) -> Iterator[Document]:
-    """Yield the document; its title is the one it names, else its first heading."""
+def extract(file: BinaryIO, reading: Reading) -> Iterator[Document]:
+    """Yield the document, whose title is the one it names, else its first heading; then the files
+    in it."""
     data = file.read(MAX_SIZE + 1)
     if len(data) > MAX_SIZE:
         raise ExtractError(f"larger than {MAX_SIZE >> 20} MiB")
-    yield read(data)
+    objects: list[bytes] = []
+    document = read(data, objects)
+    yield document
+    yield from embedded.members_in(map(_embedded_file, objects), reading, document.note)
 
 
-def read(data: bytes) -> Document:
-    """The document that is written so. Raises ExtractError when it is none."""
+def _embedded_file(packed: bytes) -> tuple[str, str, bytes] | None:
+    """The file in an object ([MS-OLEDS] 2.2.5): a compound file, or what was packed as it is."""
+    try:
+        _, kind = struct.unpack_from("<2I", packed)
+        at = 8
+        for _ in range(3):  # the program, a topic, an item
+            [length] = struct.unpack_from("<I", packed, at)
+            at += 4 + length
+        [size] = struct.unpack_from("<I", packed, at)
+    except struct.error:
+        return None
+    content = packed[at + 4 : at + 4 + size]
+    if kind != _EMBEDDED:
+        return None
+    if content.startswith(compound.MAGIC):
+        return compound.embedded_file(content)
+    return compound.unpacked(struct.pack("<I", len(content)) + content)
+
+
+def read(data: bytes, objects: list[bytes] | None = None) -> Document:
+    """The document that is written so. Raises ExtractError when it is none.
+
+    objects: where the objects of other programs go.
+    """
     if not data.lstrip().startswith(b"{\\rt"):
         raise ExtractError("damaged, or not RTF")
     reader = _Reader()
     reader.read(data)
+    if objects is not None:
+        objects += reader.objects()
     builder = Builder()
     for level, text in reader.body.done:
         if level:
@@ -143,6 +177,13 @@ class _Reader:
         self._levels: dict[int, int] = {}  # of styles that make headings
         self._starred = False
         self._shape = ""  # the name of a property of a shape
+        self._objects: list[bytearray] = []  # hexadecimal digits
+
+    def objects(self) -> Iterator[bytes]:
+        """The objects of other programs that were read."""
+        for written in self._objects:
+            digits = written.translate(None, _NO_DIGITS)
+            yield bytes.fromhex(digits[: len(digits) // 2 * 2].decode())
 
     def read(self, data: bytes) -> None:
         """Read all of it."""
@@ -161,11 +202,15 @@ class _Reader:
                 name = word.decode("ascii")
                 value = int(number) if number else None
                 if name == "bin":
-                    at += max(0, value or 0)
+                    end = at + max(0, value or 0)
+                    if self._state.kind == "objdata":
+                        self._objects[-1] += data[at:end].hex().encode()
+                    at = end
                 elif not self._state.skip:
                     self._word(name, value)
             elif self._state.skip:
-                continue
+                if text and self._state.kind == "objdata":
+                    self._objects[-1] += text
             elif text:
                 self._starred = False
                 passed = min(self._left, len(text))
@@ -208,7 +253,10 @@ class _Reader:
         self._flush()
         starred, self._starred = self._starred, False
         state = self._state
-        if name in _SKIPPED or name.endswith("Pr") or (starred and name not in _KNOWN):
+        if name == "objdata":
+            state.kind, state.skip = name, True
+            self._objects.append(bytearray())
+        elif name in _SKIPPED or name.endswith("Pr") or (starred and name not in _KNOWN):
             state.skip = True
         elif name in _READ:
             self._open(name)

@@ -115,4 +115,4 @@ def _aes(key: bytes, start: bytes, data: bytes, decrypt: bool = False) -> bytes:
 
     cipher = Cipher(algorithms.AES(key), modes.CBC(start))
     context = cipher.decryptor() if decrypt else cipher.encryptor()
-    return context.update(data) + context.finalize()
+    return bytes(context.update(data) + context.finalize())

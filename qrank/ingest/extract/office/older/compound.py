@@ -155,9 +155,12 @@ def _object(opened: Compound, folder: str) -> tuple[str, str, bytes] | None:
     for name in ("Package", "CONTENTS"):
         if opened.has(folder + name):
             return "", "", opened.read(folder + name)
-    packed = opened.read(f"{folder}\x01Ole10Native")
-    if not packed:
-        return None
+    return unpacked(opened.read(f"{folder}\x01Ole10Native"))
+
+
+def unpacked(packed: bytes) -> tuple[str, str, bytes] | None:
+    """The same of what Windows' packager makes of a file ([MS-OLEDS] 2.3.6); None for nothing and
+    for what is damaged."""
     try:
         end = packed.index(b"\0", 6)
         at = packed.index(b"\0", end + 1) + 5  # after its name and its path

@@ -7,13 +7,17 @@ directory tells (2.3.4), which begins at the last edit.
 from __future__ import annotations
 
 import struct
+import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import BinaryIO, NamedTuple
 
 from qrank.errors import ExtractError
 from qrank.ingest.extract.building import Builder
-from qrank.ingest.extract.office.older.compound import Compound
+from qrank.ingest.extract.office import embedded
+from qrank.ingest.extract.office.older.compound import Compound, embedded_file
 from qrank.results import Document
+from qrank.settings import Reading
 
 _STREAM = "PowerPoint Document"
 _ENCRYPTED = 0xF3D1C4DF
@@ -23,7 +27,10 @@ _KIND, _WIDE, _NARROW, _NAME = 0x0F9F, 0x0FA0, 0x0FA8, 0x0FBA
 _COMMENT, _CLIENT_TEXT, _NOTES_ATOM = 0x2EE0, 0xF00D, 0x03F1
 _TITLES = (0, 6)  # kinds of text
 _SLIDES, _NOTES = 0, 2  # lists of the document
+_OBJECT = 0x1011
+_MACROS = "_VBA_PROJECT".encode("utf-16-le")
 MAX_EDITS = 10_000
+MAX_OBJECT = 64 << 20  # bytes of one, unpacked
 _BREAKS = str.maketrans({"\r": "\n", "\v": "\n"})
 
 
@@ -34,19 +41,38 @@ class _Record(NamedTuple):
     depth: int
 
 
-def extract(file: BinaryIO) -> Iterator[Document]:
-    """Yield the document; its title is that of its properties, else of the first slide."""
+def extract(file: BinaryIO, reading: Reading) -> Iterator[Document]:
+    """Yield the document, whose title is that of its properties, else of the first slide; then the
+    files in it."""
     opened = Compound(file)
+    data = opened.read(_STREAM)
     try:
-        builder = _read(opened.read(_STREAM), opened.read("Current User"))
+        places, main = _places(data, opened.read("Current User"))
+        builder = _read(data, places, main)
     except struct.error as error:
         raise ExtractError("damaged, or not a presentation") from error
     title, fields = opened.properties()
     yield builder.document(title or builder.first_heading, fields)
+    yield from embedded.members_in(map(embedded_file, _objects(data, places)), reading)
 
 
-def _read(data: bytes, user: bytes) -> Builder:
-    places, main = _places(data, user)
+def _objects(data: bytes, places: dict[int, int]) -> Iterator[bytes]:
+    """The objects of other programs, which are compound files, mostly packed (2.10.34)."""
+    for place in sorted(places.values()):
+        if not 0 <= place <= len(data) - 8:
+            continue
+        head, kind, size = struct.unpack_from("<2HI", data, place)
+        if kind != _OBJECT:
+            continue
+        content = data[place + 8 : place + 8 + size]
+        if head >> 4:
+            with suppress(zlib.error):
+                content = zlib.decompressobj().decompress(content[4:], MAX_OBJECT)
+        if _MACROS not in content:  # which are kept as an object, too
+            yield content
+
+
+def _read(data: bytes, places: dict[int, int], main: int) -> Builder:
     # (place, number, the texts of its outline) of each
     slides: list[tuple[int, int, list[tuple[int, str]]]] = []
     notes: dict[int, int] = {}  # by the numbers of slides: where they are
