@@ -97,9 +97,30 @@ def older(work: Path) -> None:
     # By hand: comments of cells, one of more characters than a record holds, and a text box.
     convert(work, FILES / "comments.fods", "xls")
     shutil.copy(work / "comments.xls", FILES / "comments.xls")
+    charts(work)
     convert(work, FILES / "water.pptx", "ppt")
     packed = gzip.compress((work / "water.ppt").read_bytes(), 9, mtime=0)
     (FILES / "water.ppt.gz").write_bytes(packed)
+
+
+def charts(work: Path) -> None:
+    import openpyxl
+    from openpyxl.chart import BarChart, Reference
+
+    book = openpyxl.Workbook()
+    for name in ("Tides", "Winds"):
+        sheet = book.create_sheet(name)
+        sheet.append(["kestrel", 3])
+        sheet.oddHeader.left.text = '&"Arial,Bold"Case &14 ZQ-4711'
+        sheet.oddFooter.center.text = "Page &P"
+        chart = BarChart()
+        chart.title = f"{name} of the żuraw"
+        chart.add_data(Reference(sheet, min_col=2, min_row=1, max_row=1))
+        sheet.add_chart(chart, "F1")
+    del book["Sheet"]
+    book.save(work / "charts.xlsx")
+    convert(work, work / "charts.xlsx", "xls")
+    shutil.copy(work / "charts.xls", FILES / "charts.xls")
 
 
 def convert(work: Path, source: Path, kind: str, *more: str) -> None:

@@ -116,3 +116,12 @@ def test_what_is_said_outside_of_a_cue_is_kept() -> None:
     aside = "NOTE no\nnor this\n\nsecond\n00:09.000 --> 00:10.000\nThe end\n"
     [made] = chunk(extract("a.vtt", (head + first.replace(",", ".") + aside).encode()))
     assert made.text == "[00:00:01] The kestrel\nhovers.\n[00:00:09] The end"
+
+
+def test_cdata_is_text_in_xhtml_and_a_comment_in_html() -> None:
+    body = "<p>one <![CDATA[kestrel & <b>merlin</b>]]> two</p><script>//<![CDATA[\nx //]]></script>"
+    page = f'<html xmlns="http://www.w3.org/1999/xhtml"><body>{body}</body></html>'
+    wanted = "one kestrel & <b>merlin</b> two"
+    for head in ("", '<?xml version="1.0"?>\n'):
+        assert extract("a.xhtml", (head + page).encode()).text == wanted
+    assert "kestrel" not in extract("a.html", f"<body>{body}</body>".encode()).text

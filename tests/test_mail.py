@@ -242,3 +242,20 @@ def test_damaged_files_in_the_text_are_said_and_sentences_are_none() -> None:
     assert found[-1].note == "big.rar, cut.txt: damaged, or in several mails"
     text = text_of(head + b"We\nbegin 100 metres\nFurther on.\n=ybegin is a word, name=x\n")
     assert text.endswith("We\nbegin 100 metres\nFurther on.\n=ybegin is a word, name=x")
+
+
+def test_reports_of_servers_and_attachments_without_a_name_are_read() -> None:
+    head = b"From: a@example.org\nSubject: s\nMessage-ID: <1@x>\nMIME-Version: 1.0\n"
+    mail = head + (
+        b"Content-Type: multipart/report; report-type=delivery-status; boundary=b\n\n--b\n\n"
+        b"Could not deliver.\n--b\nContent-Type: message/delivery-status\n\n"
+        b"Reporting-MTA: dns; kestrel.example\n\nDiagnostic-Code: smtp; 550 No merlin here\n\n"
+        b"--b\nContent-Type: application/x-unheard-of\n\nA harrier.\n"
+        b"--b\nContent-Type: application/octet-stream\n\n\0\1\2\n--b--\n"
+    )
+    own, *others = documents(io.BytesIO(mail), "a.eml")
+    assert "Reporting-MTA: dns; kestrel.example\n\nDiagnostic-Code: smtp; 550 No" in own.text
+    assert [(each.member, each.text) for each in others if each.text] == [
+        ("attachment", "A harrier.")
+    ]
+    assert others[-1].note == "attachment: binary file"

@@ -104,7 +104,7 @@ def test_files_in_a_presentation_are_its_members() -> None:
     small = zlib.compress(word)
     objects = [
         struct.pack("<2HI", 0x0010, 0x1011, 4 + len(small)) + struct.pack("<I", len(word)) + small,
-        record(0x1011, compound({"WordDocument": b"?" * 5000})),
+        record(0x1011, compound({"WordDocument": bytes(5000)})),
         record(0x1011, compound({"Equation Native": b"?" * 50})),
         record(0x1011, compound({"_VBA_PROJECT_CUR/dir": b"?" * 50})),
     ]
@@ -112,7 +112,10 @@ def test_files_in_a_presentation_are_its_members() -> None:
     found = list(documents(io.BytesIO(data), "a.ppt"))
     assert found[0].text == "body"
     assert {each.member for each in found[1:] if "Drain every pipe" in each.text} == {"object"}
-    assert found[-1].note == "object.doc: damaged, or no Word document; 1 embedded object"
+    assert (
+        found[-1].note
+        == "object.doc: of a version before Word 97, which is not read; 1 embedded object"
+    )
 
 
 def test_damaged_and_encrypted_presentations() -> None:

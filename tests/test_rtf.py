@@ -21,7 +21,8 @@ HEAD += r"{\stylesheet{\ql Normal;}{\s1 heading 1;}{\s2\outlinelevel1 Otsikko;}{
 
 
 def blocks(body: str, head: str = HEAD) -> list[str]:
-    return extract("a.rtf", (head + body + "}").encode("latin-1")).text.split("\n\n")
+    data = io.BytesIO((head + body + "}").encode("latin-1"))
+    return next(iter(documents(data, "a.rtf"))).text.split("\n\n")
 
 
 @pytest.mark.parametrize(

@@ -236,3 +236,12 @@ def test_comments_and_shapes_of_workbooks_of_before_2007() -> None:
         "cell one | five", "A comment on dunlins\nsecond line", "żółw comment",
     ]  # fmt: skip
     assert second.text.split("\n\n") == ["other", "Z" * 9000 + " end", "In a text box"]
+
+
+def test_charts_and_page_headers_of_workbooks_of_before_2007() -> None:
+    """Written by LibreOffice; of the headers each is read once."""
+    first, second = documents(io.BytesIO((FILES / "charts.xls").read_bytes()), "a.xls")
+    assert set(first.text.split("\n\n")) == {
+        "kestrel | 3", "Case ZQ-4711", "Page", "Tides of the żuraw",
+    }  # fmt: skip
+    assert second.text.split("\n\n") == ["kestrel | 3", "Winds of the żuraw"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from html import escape
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from qrank.errors import ExtractError
@@ -34,6 +35,7 @@ _BLOCKS = frozenset(
 _HEADINGS = {f"h{level}": level for level in range(1, 7)}
 MAX_TAG, MAX_SCRIPT = 65_536, 1 << 20  # characters
 _OPEN_TAG = re.compile(r"<[a-zA-Z/!][^<>]*$")
+_XHTML = re.compile(r"^\s*<\?xml|xmlns\s*=\s*[\"']http://www\.w3\.org/1999/xhtml")
 _CHARSET = re.compile(
     rb"(?:<meta[^>]{0,200}charset|^\s{0,9}<\?xml[^>]{0,100}encoding)"
     rb"\s{0,9}=\s{0,9}[\"']?\s{0,9}([\w.:-]{1,40})",
@@ -83,6 +85,8 @@ def add(builder: Builder, text: str, line: int | None = 0) -> str:
         return ""
     if "\r" in text:
         text = re.sub(r"\r\n?", "\n", text)  # libxml2 counts newlines alone
+    if "<![CDATA[" in text and _XHTML.search(text[:4096]):  # (a comment in HTML, text in XML)
+        text = _without_cdata(text)
     parser = etree.HTMLParser(encoding="utf-8", huge_tree=True, remove_comments=True)
     try:
         root = etree.fromstring(text.encode("utf-8", "replace"), parser)
@@ -99,6 +103,20 @@ def add(builder: Builder, text: str, line: int | None = 0) -> str:
             builder.paragraph(meta.get("content") or "", _source_line(meta, line))
     _Reader(builder, line).read(root)
     return one_line(root.findtext(".//title") or "")
+
+
+def _without_cdata(text: str) -> str:
+    """A page with its CDATA sections written as other text is.
+
+    >>> _without_cdata("<p>a <![CDATA[<b> & c]]>d <![CDATA[e")
+    '<p>a &lt;b&gt; &amp; cd <![CDATA[e'
+    """
+    pieces = []
+    at = 0
+    while (start := text.find("<![CDATA[", at)) >= 0 and (end := text.find("]]>", start)) >= 0:
+        pieces += [text[at:start], escape(text[start + 9 : end], quote=False)]
+        at = end + 3
+    return "".join((*pieces, text[at:]))
 
 
 def _source_line(element: _Element, before: int | None) -> int:

@@ -51,6 +51,8 @@ _ENTRIES = {
     "text/vcard": "card.vcf", "text/x-vcard": "card.vcf", "text/directory": "card.vcf",
 }  # fmt: skip
 _NAMES = {"application/pdf": "attached.pdf"} | _ENTRIES  # of what is attached without a name
+# What a mail server says of a mail that it did not deliver, or that was read: fields.
+_REPORTS = ("message/delivery-status", "message/disposition-notification")
 OF_A_LOGO = 4 << 10  # bytes: a smaller picture is not read by OCR
 _SHOWN = ("From", "To", "Cc", "Date", "Subject")
 
@@ -216,7 +218,10 @@ class _Mails:
             builder.headings(subject, attached)
             if part is not message:
                 builder.paragraph(_shown(_headers(part)), places.last)
-            text = "" if part.is_multipart() else self._shown_text(part, names)
+            if part.get_content_type() in _REPORTS:
+                text = _report(part)
+            else:
+                text = "" if part.is_multipart() else self._shown_text(part, names)
             for paragraph in text.replace("\r\n", "\n").split("\n\n"):
                 builder.paragraph(paragraph, lines=places.of(paragraph))
         locked: set[int] = set()  # parts of what is encrypted
@@ -267,7 +272,8 @@ class _Mails:
         ):
             data = part.get_payload(decode=True)
             least = OF_A_LOGO if main == "image" else 1
-            name = _picture_name(part, name) if main == "image" else name or _NAMES.get(kind, "")
+            unnamed = _NAMES.get(kind, "attachment")
+            name = _picture_name(part, name) if main == "image" else name or unnamed
             if name and isinstance(data, bytes) and len(data) >= least:
                 self._keep(name, data)
 
@@ -316,6 +322,13 @@ def _file_name(part: EmailMessage) -> str:
         return ""
 
 
+def _report(part: EmailMessage) -> str:
+    """The fields of a report, which Python takes for headers of messages in it."""
+    inner = [each for each in part.get_payload() if isinstance(each, EmailMessage)]
+    groups = ("\n".join(f"{n}: {v}" for n, v in each.raw_items()) for each in inner)
+    return "\n\n".join(filter(None, groups))
+
+
 def _payload(part: EmailMessage) -> bytes:
     data = part.get_payload(decode=True)
     return data if isinstance(data, bytes) else b""
@@ -345,6 +358,9 @@ def _parts(message: EmailMessage) -> Iterator[EmailMessage]:
     while pending:
         part = pending.pop()
         if part.get_content_type() in _ENTRIES:
+            continue
+        if part.get_content_type() in _REPORTS:
+            yield part
             continue
         if part.get_content_maintype() == "text" or (part is not message and _headers(part)):
             yield part

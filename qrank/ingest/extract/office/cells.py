@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 ROWS_A_PART = 10_000  # what is handed on at once
 _EMPTY = " | " * 6
 _GAP = re.compile(r"(?: \| ){6,}")  # of empty cells
+# In page headers: three columns, fonts, sizes, colours, numbers of pages and the like.
+_COLUMN = re.compile(r"&[LCR]")
+_CODE = re.compile(r'&"[^"]*"|&K(?:[0-9A-Fa-f]{6}|\d\d[+-]\d{3})|&\d+|&[A-Z]')
 _text = lru_cache(10_000)(one_line)  # (much is said in many cells)
 
 
@@ -107,3 +110,15 @@ def shown(cell: object) -> str:
     if kind is bool:
         return "TRUE" if cell else "FALSE"
     return one_line(str(cell))
+
+
+def page_header(text: str) -> str:
+    """A page header without the codes in it.
+
+    >>> page_header('&L&"Arial,Bold"Case &14ZQ-4711&CA && B&RPage &P')
+    'Case ZQ-4711 A & B Page'
+    """
+    texts = [
+        _CODE.sub("", part) for part in _COLUMN.sub("\0", text.replace("&&", "\1")).split("\0")
+    ]
+    return one_line(" ".join(texts).replace("\1", "&"))

@@ -24,9 +24,6 @@ if TYPE_CHECKING:
     from python_calamine import CalamineWorkbook
 
 _HEADER = re.compile(rb"<(?:\w+:)?(?:odd|even|first)(?:Header|Footer)\b[^>]*>([^<]{1,4000})</")
-# In page headers: three columns, fonts, sizes, colours, numbers of pages and the like.
-_COLUMN = re.compile(r"&[LCR]")
-_CODE = re.compile(r'&"[^"]*"|&K(?:[0-9A-Fa-f]{6}|\d\d[+-]\d{3})|&\d+|&[A-Z]')
 
 
 def extract(file: BinaryIO, reading: Reading) -> Iterator[Document]:
@@ -175,7 +172,7 @@ class _Book:
                 builder.paragraph(each.text or "")
         _drawn(package, builder, part)
         for match in _HEADER.finditer(tail):
-            text = _header(html.unescape(match[1].decode("utf-8", "replace")))
+            text = cells.page_header(html.unescape(match[1].decode("utf-8", "replace")))
             if text and text not in self._headers:
                 self._headers.add(text)
                 builder.paragraph(text)
@@ -217,15 +214,3 @@ def _controls(root: _Element | None) -> Iterator[str]:
         for box in shape:
             if local(box) == "textbox":
                 yield one_line(" ".join(map(str, box.itertext())))
-
-
-def _header(text: str) -> str:
-    """A page header without the codes in it.
-
-    >>> _header('&L&"Arial,Bold"Case &14ZQ-4711&CA && B&RPage &P')
-    'Case ZQ-4711 A & B Page'
-    """
-    texts = [
-        _CODE.sub("", part) for part in _COLUMN.sub("\0", text.replace("&&", "\1")).split("\0")
-    ]
-    return one_line(" ".join(texts).replace("\1", "&"))

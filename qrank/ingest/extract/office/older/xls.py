@@ -1,4 +1,5 @@
-"""Texts outside the cells of a workbook of before 2007: comments, text boxes and buttons.
+"""Texts outside the cells of a workbook of before 2007: comments, text boxes, buttons, charts and
+page headers.
 
 The format: [MS-XLS]. A workbook is records, one after the other: a list of sheets first, then each
 sheet between a first and a last record; a chart in a sheet has such, too.
@@ -10,10 +11,11 @@ import struct
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from qrank.ingest.extract.office import cells
 from qrank.ingest.extract.office.older.compound import Compound
 
 _BEGIN, _END, _SHEET = 0x0809, 0x000A, 0x0085
-_TEXT, _CONTINUED = 0x01B6, 0x003C
+_TEXT, _CONTINUED, _CHART_TEXT, _HEADERS = 0x01B6, 0x003C, 0x100D, (0x0014, 0x0015)
 MAX_SHEETS = 10_000
 
 
@@ -26,18 +28,22 @@ def beside(opened: Compound) -> dict[str, list[str]]:
     """The texts beside the cells, by the names of the sheets."""
     book = opened.read("Workbook")
     result: dict[str, list[str]] = {}
+    heads: set[str] = set()  # of all sheets, which are mostly alike
     places = []
     for record in _records(book, 0):
         if record.kind == _SHEET and len(record.data) > 8:
             [place] = struct.unpack_from("<I", record.data)
             places.append((_string(record.data[6:]), place))
     for name, place in places[:MAX_SHEETS]:
-        result[name] = [text for text in _texts(book, place) if text.strip()]
+        result[name] = [text for text in _texts(book, place, heads) if text.strip()]
     return result
 
 
-def _texts(book: bytes, place: int) -> Iterator[str]:
-    """The texts of the shapes of a sheet; what follows the record of one are its pieces."""
+def _texts(book: bytes, place: int, heads: set[str]) -> Iterator[str]:
+    """The texts beside the cells of a sheet; what follows the record of a shape's are its pieces.
+
+    heads: the page headers that were read already.
+    """
     left = 0  # characters
     pieces: list[str] = []
     for record in _records(book, place):
@@ -50,7 +56,14 @@ def _texts(book: bytes, place: int) -> Iterator[str]:
         if pieces:
             yield "".join(pieces)
         pieces, left = [], 0
-        if record.kind == _TEXT and len(record.data) >= 12:
+        if record.kind == _CHART_TEXT and len(record.data) > 3:
+            yield _string(record.data[2:])
+        elif record.kind in _HEADERS and len(record.data) > 3:  # (its length takes two bytes)
+            head = cells.page_header(_string(record.data[:1] + record.data[2:]))
+            if head not in heads:
+                heads.add(head)
+                yield head
+        elif record.kind == _TEXT and len(record.data) >= 12:
             [left] = struct.unpack_from("<H", record.data, 10)
     if pieces:
         yield "".join(pieces)
