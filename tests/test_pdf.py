@@ -237,7 +237,7 @@ def test_files_in_a_pdf_are_its_members(tmp_path: Path, qrank: Callable[..., Run
     assert problem["partly"]
     assert "logo.png: binary file" in problem["reason"]
     assert "id_rsa: an SSH key" in problem["reason"]
-    assert "broken.pdf: damaged, or not a PDF" in problem["reason"]
+    assert "broken.pdf: truncated at byte 22" in problem["reason"]
     assert "inner.pdf: 1 page (1) without text" in problem["reason"]
 
     def found(word: str) -> dict[str, Any]:
@@ -311,3 +311,21 @@ def test_a_pdf_that_takes_a_password_or_a_certificate_is_called_encrypted() -> N
     for data in (locked, certificates, changed, other.replace(b"/UE", b"/XX")):
         with pytest.raises(ExtractError, match=r"^encrypted$"):
             extract("a.pdf", data)
+
+
+def test_what_is_left_of_a_pdf_that_is_cut_off_is_read() -> None:
+    data = (FILES / "reportlab.pdf").read_bytes()
+    at = data.index(b"xref\n")
+    document = extract("a.pdf", data[:at])
+    assert "The garden pump" in document.text
+    assert "Drain every pipe" in document.text
+    assert document.note == f"truncated at byte {at}"
+    for size in range(50, len(data), 97):  # wherever it ends
+        try:
+            note = extract("a.pdf", data[:size]).note
+        except (ExtractError, NoTextError) as error:
+            note = str(error)
+        assert f"truncated at byte {size}" in note or size > at
+    locked = (FILES / "owner.pdf").read_bytes()
+    with pytest.raises(ExtractError, match=r"^truncated at byte 3000$"):
+        extract("a.pdf", locked[:3000])

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from qrank.errors import ExtractError, NoTextError
 from qrank.ingest.extract import ocr
-from qrank.ingest.extract.building import Builder
+from qrank.ingest.extract.building import Builder, truncated
 from qrank.ingest.extract.members import Members
 from qrank.ingest.extract.ocr import pages
-from qrank.ingest.extract.pdf import attachments, properties, protected, xfa
+from qrank.ingest.extract.pdf import attachments, cut, properties, protected, xfa
 from qrank.ingest.extract.pdf.annotations import overlay
 from qrank.ingest.extract.pdf.page import page_text
 from qrank.results import Document
@@ -36,23 +36,35 @@ PAGES_NAMED = 10  # that a note lists
 def extract(file: BinaryIO, reading: Reading) -> Iterator[Document]:
     """Yield the document, a long one in stretches, then what is attached to it. Raises ExtractError
     for what is no PDF or is encrypted, NoTextError where there is no text (scans)."""
+    pdf, file, cut_off = _opened(file)
+    try:
+        yield from _Reader(pdf, file, reading, cut_off).documents()
+    finally:
+        pdf.close()
+
+
+def _opened(file: BinaryIO) -> tuple[PdfDocument, BinaryIO, str]:
+    """The PDF, its bytes, and what is said of an end that is missing. Raises ExtractError."""
     import pypdfium2
 
     try:
-        pdf = pypdfium2.PdfDocument(file)
+        return pypdfium2.PdfDocument(file), file, ""
     except pypdfium2.PdfiumError as error:
-        if not re.search("password|security", str(error), re.IGNORECASE):
-            raise ExtractError("damaged, or not a PDF") from error
+        is_locked = re.search("password|security", str(error), re.IGNORECASE)
         file.seek(0)
-        copy = protected.with_empty_password(file.read())
+        data = file.read()
+        said = truncated(len(data)) if cut.is_cut(data) else "damaged, or not a PDF"
+        if is_locked:
+            copy, said = protected.with_empty_password(data), "encrypted"
+        else:
+            copy = cut.with_trailer(data)
         if copy is None:
-            raise ExtractError("encrypted") from error
+            raise ExtractError(said) from error
         file = io.BytesIO(copy)
-        pdf = pypdfium2.PdfDocument(file)
-    try:
-        yield from _Reader(pdf, file, reading).documents()
-    finally:
-        pdf.close()
+        try:
+            return pypdfium2.PdfDocument(file), file, "" if is_locked else said
+        except pypdfium2.PdfiumError:
+            raise ExtractError(said) from error
 
 
 @dataclass(slots=True)
@@ -81,7 +93,7 @@ class _Unread:
 
 
 class _Reader:
-    def __init__(self, pdf: PdfDocument, file: BinaryIO, reading: Reading) -> None:
+    def __init__(self, pdf: PdfDocument, file: BinaryIO, reading: Reading, cut_off: str) -> None:
         import pypdfium2
 
         self._pdf = pdf
@@ -92,6 +104,7 @@ class _Reader:
         self._unread = _Unread(hint="" if reading.ocr else " (--ocr reads them)")
         self._files: list[tuple[str, bytes]] = []  # of annotations
         self._has_text = False
+        self._cut_off = cut_off  # what is missing of the file
         self._failed: list[tuple[int, str]] = []  # pages with what went wrong with OCR
         with suppress(pypdfium2.PdfiumError):  # else what the fields say by themselves is read
             pdf.init_forms()
@@ -119,10 +132,10 @@ class _Reader:
             yield from self._members.read(name, io.BytesIO(data))
         yield from self._members.closing(self._note())
         if not self._has_text and not self._members.read_any:
-            raise NoTextError(self._unread.reason())
+            raise NoTextError(self._cut_off or self._unread.reason())
 
     def _note(self) -> str:
-        notes = [self._unread.note()]
+        notes = [self._cut_off, self._unread.note()]
         notes += [f"page {page}: {reason}" for page, reason in self._failed[:PAGES_NAMED]]
         return "; ".join(filter(None, notes))
 
