@@ -165,7 +165,7 @@ def test_what_can_t_be_read_of_an_archive_is_said_and_costs_nothing_else() -> No
     assert list(named(found)) == ["a.md"]
     said = note_of(found)
     assert "locked.md: encrypted" in said
-    assert "broken.pdf: damaged, or not a PDF" in said
+    assert "broken.pdf: truncated at byte 12" in said
     assert "id_rsa: an SSH key" in said
     with pytest.raises(NoTextError, match=r"x\.bin: binary file"):
         read("a.zip", zipped({"x.bin": b"\0"}))
