@@ -327,5 +327,6 @@ def test_what_is_left_of_a_pdf_that_is_cut_off_is_read() -> None:
             note = str(error)
         assert f"truncated at byte {size}" in note or size > at
     locked = (FILES / "owner.pdf").read_bytes()
-    with pytest.raises(ExtractError, match=r"^truncated at byte 3000$"):
-        extract("a.pdf", locked[:3000])
+    locked = locked[: locked.index(b"xref\n")]
+    with pytest.raises(ExtractError, match=f"^truncated at byte {len(locked)}$"):
+        extract("a.pdf", locked)
