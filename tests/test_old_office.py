@@ -114,7 +114,7 @@ def test_files_in_a_presentation_are_its_members() -> None:
     assert {each.member for each in found[1:] if "Drain every pipe" in each.text} == {"object"}
     assert (
         found[-1].note
-        == "object.doc: of a version before Word 97, which is not read; 1 embedded object"
+        == "object.doc: older than Word 97, which is not supported; 1 embedded object"
     )
 
 

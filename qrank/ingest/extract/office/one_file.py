@@ -69,7 +69,7 @@ def _word(root: _Element) -> Iterator[tuple[str, bytes]]:
 
     body = child(root, "body")
     if body is None:
-        raise ExtractError("damaged, or no Word document")
+        raise ExtractError("damaged, or not a Word document")
     _rename(root)
     heads = [each for each in root.iter("{*}hdr", "{*}ftr") if len(each)]
     relations = etree.Element("Relationships")
