@@ -27,6 +27,8 @@ FILES = {
     "er ook niet beter op.",
     "swedish.md": "Det är en sjukförsäkring som inte är för den som har en annan försäkring, och "
     "den kan inte sägas upp av den som är med.",
+    "swedish-2.md": "Det är sjukt kallt i den här staden, och det är inte för att den ligger "
+    "vid ett hav.",
     "english.md": "The therapist is in the house that was built by the owner, and it is not for "
     "sale. Interesting things are to be found by those who are there.",
 }
@@ -60,6 +62,14 @@ def test_words_find_compounds_and_compounds_their_parts(
 ) -> None:
     with Index(folder / "i.db") as index:
         assert [Path(each.path).name for each in index.search(query, mode="bm25")] == found
+
+
+def test_a_word_with_compounds_or_parts_is_no_typo(folder: Path) -> None:
+    with Index(folder / "i.db") as index:
+        answer = index.search("sjuk", mode="bm25", correct=True)  # not "sjukt", a letter away
+        assert (answer.query, answer.suggestions) == ("sjuk", [])
+        assert {Path(each.path).name for each in answer} == {"swedish.md", "swedish-2.md"}
+        assert index.search("sjukx", mode="bm25").suggestions
 
 
 def test_where_a_compound_stands_is_shown(folder: Path) -> None:

@@ -44,8 +44,9 @@ class ParsedQuery:
     and compounds (terms that follow one another, separated by blanks): what BM25 scores, any of
     them. required and excluded: what must, and must not, be there; demands: those as they were
     typed. conditions: what fields must have. also, synonyms: what it was widened with
-    (interpret/synonyms.py), and that with the words it is for. parts, marks: by language the terms
-    of compounds (interpret/parts.py), and terms of those compounds, to show where they stand."""
+    (interpret/synonyms.py), and that with the words it is for. parts, compounded, marks: by
+    language the terms of compounds (interpret/parts.py), the words of the query that have some, in
+    small letters, and terms of those compounds, to show where they stand."""
 
     plain: str
     terms: tuple[str, ...]
@@ -59,6 +60,7 @@ class ParsedQuery:
     also: tuple[str, ...] = ()
     synonyms: tuple[str, ...] = ()
     parts: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    compounded: frozenset[str] = frozenset()
     marks: tuple[str, ...] = ()
 
     @property

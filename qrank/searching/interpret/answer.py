@@ -42,7 +42,7 @@ def answer(
     parsed = {text: read(text) for text in texts}
     by_text: dict[str, list[Suggestion]] = {}
     if not query.unfinished:
-        by_text = {text: suggestions(store, parsed[text].plain, languages) for text in texts}
+        by_text = {text: suggestions(store, parsed[text], languages) for text in texts}
     if correct:
         texts = [corrected(text, by_text.get(text, ())) for text in texts]
         parsed |= {text: read(text) for text in texts if text not in parsed}

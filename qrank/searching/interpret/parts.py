@@ -58,13 +58,15 @@ def with_parts(
     pieces |= {rest for word in kept for each in longer[word] for rest in _rests(each, word)}
     known = vocabulary.known(sorted(pieces))
     starts = [word for word in kept if _is_part(word, longer[word], known)]
-    parts = [part for word in kept for part in split(word, known)]
-    if not starts and not parts:
+    split_up = {word: found for word in kept if (found := split(word, known))}
+    if not starts and not split_up:
         return parsed
+    parts = [part for found in split_up.values() for part in found]
     shown = [*parts, *(each for word in starts for each in longer[word][:MOST_MARKED])]
     return replace(
         parsed,
         parts={latin: _terms(starts, parts, latin) for latin in asked},
+        compounded=frozenset([*starts, *split_up]),
         marks=tuple(dict.fromkeys(term for word in shown for term in index_terms(word))),
     )
 

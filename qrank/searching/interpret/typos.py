@@ -9,6 +9,7 @@ from itertools import islice
 
 from qrank.analysis.spelling import Suggestion
 from qrank.analysis.text import STOP_WORDS, is_unspaced, tokens
+from qrank.searching.query import ParsedQuery
 from qrank.store.interface import Store, Vocabulary
 
 SHORTEST = 4  # letters of a word that is examined
@@ -18,18 +19,19 @@ MOST_NEAR = 20  # words whose frequency is looked up
 COUNTED = 1000  # chunks, up to which a frequency is counted
 
 
-def suggestions(store: Store, plain: str, languages: Sequence[str]) -> list[Suggestion]:
+def suggestions(store: Store, parsed: ParsedQuery, languages: Sequence[str]) -> list[Suggestion]:
     """For each word of a query that no document has the nearest one that some document has: by
-    edit distance, then by how many chunks have it. plain: the query without
-    its syntax; languages: those that documents are in."""
+    edit distance, then by how many chunks have it. None for a word that compounds begin
+    with, or that is made of known words. languages: those that documents are in."""
     vocabulary = store.vocabulary
     if vocabulary is None:
         return []
+    plain = parsed.plain
     small: dict[str, str] = {}
     for start, end, _ in islice(tokens(plain), MOST_TOKENS):
         word = unicodedata.normalize("NFC", plain[start:end].lower())
         asked = len(word) >= SHORTEST and word.isalpha() and word not in STOP_WORDS
-        if asked and not is_unspaced(word):
+        if asked and word not in parsed.compounded and not is_unspaced(word):
             small[plain[start:end]] = word
     words = list(small)[:MOST_WORDS]
     held = store.count_holding([_terms(word, languages) for word in words], 1)
