@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 from urllib.request import Request, urlopen
 
 import engine
@@ -147,6 +148,18 @@ def test_an_index_moves_to_an_engine_and_back(
     assert "0 chunks embedded" in qrank("index", folder, "--db", url).stdout
 
 
+def test_a_chunk_is_written_once_with_its_vector(
+    qrank: Callable[..., Run], folder: Path, url: str
+) -> None:
+    done = qrank("index", folder, "--db", url)
+    assert done.returncode == 0, done.stderr
+    found: Any = ask(f"{url}/_search?size=99&version=true&q=kind:chunk")
+    hits = found["hits"]["hits"]
+    assert f"{len(hits)} chunks embedded" in done.stdout
+    assert {hit["_version"] for hit in hits} == {1}
+    assert all("v1" in hit["_source"] for hit in hits)
+
+
 def test_what_goes_wrong_is_one_line(qrank: Callable[..., Run], url: str, tmp_path: Path) -> None:
     base = url.rpartition("/")[0]
     said = complaint(qrank("search", "tea", "--db", "http://127.0.0.1:1/notes"))
@@ -207,7 +220,7 @@ def test_the_second_run_on_a_collection_says_who_holds_it(
 def test_nothing_of_a_transaction_is_seen_before_its_end(
     url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("qrank.store.opensearch.writing.BULK_ENTRIES", 10)
+    monkeypatch.setattr("qrank.store.opensearch.writing.HELD_ENTRIES", 10)
     monkeypatch.setattr("qrank.store.opensearch.state.FRESH_SECONDS", 0.0)
     place = index_place(url)
     with closing(open_store(place, write=True)) as store, closing(open_store(place)) as reader:
@@ -241,7 +254,7 @@ from qrank.store.opensearch import leases, writing
 from qrank.urls import index_place
 import test_store
 leases.SECONDS = 4.0
-writing.BULK_ENTRIES = 10
+writing.HELD_ENTRIES = 10
 store = open_store(index_place(sys.argv[1]), write=True)
 test_store.add(store, "/kept", ["kept"])
 commit = writing.Writer._flip

@@ -12,6 +12,7 @@ from qrank.indexing.embed_missing import embed_missing
 from qrank.indexing.index import EXTRACTOR
 from qrank.indexing.records import add_records
 from qrank.inference.index_model import model_for_indexing
+from qrank.inference.loading import LazyEmbedder
 from qrank.models.registry import Registry, Role
 from qrank.progress import Progress
 from qrank.store import open_store
@@ -52,7 +53,8 @@ def index_corpus(
     if embed_model is not None:
         with open_store(path, write=True) as store:
             model = model_for_indexing(store, Cache(), models, embed_model)
-            embed_missing(store, model, placement, progress)
+            with LazyEmbedder(model.choice, placement) as embedder:
+                embed_missing(store, model, embedder, progress)
     return path
 
 

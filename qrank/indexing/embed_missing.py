@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING
 from qrank.chunk_text import model_text
 from qrank.errors import IndexFileError
 from qrank.inference.index_model import IndexModel, record, switch
-from qrank.inference.loading import Embedder, group_size, load_embedder
+from qrank.inference.loading import Embedder, LazyEmbedder, group_size
 from qrank.markup import readable
 from qrank.progress import Progress
-from qrank.settings import Placement
 from qrank.store.interface import ChunkText, Claims, Store
 
 if TYPE_CHECKING:
@@ -31,7 +30,7 @@ log = logging.getLogger("qrank")
 
 
 def embed_missing(
-    store: Store, model: IndexModel, placement: Placement, progress: Progress
+    store: Store, model: IndexModel, lazy: LazyEmbedder, progress: Progress
 ) -> tuple[int, list[str]]:
     """Embed every unique text that has no vector yet, then make the model the only one. What
     another run is embedding is left to it, and waited for: it is embedded here when that run ends
@@ -41,14 +40,11 @@ def embed_missing(
         return 0, []
     if model.stored and not store.missing_vectors(model.stored.id):
         return 0, switch(store, model.stored) if model.settles else []
-    embedder = load_embedder(model.choice, placement)
-    try:
-        row = record(store, model, embedder.dims)
-        with store.claims() as claims:
-            run = _Run(store, row.id, embedder, group_size(model.choice), claims, progress)
-            embedded = run.embed_all()
-    finally:
-        embedder.close()
+    embedder = lazy.get()
+    row = record(store, model, embedder.dims)
+    with store.claims() as claims:
+        run = _Run(store, row.id, embedder, group_size(model.choice), claims, progress)
+        embedded = run.embed_all()
     return embedded, switch(store, row) if model.settles else []
 
 

@@ -10,8 +10,10 @@ from pathlib import Path
 from qrank import chunk_text
 from qrank.analysis import text
 from qrank.errors import ExtractError, InputError, Problem
+from qrank.indexing.embed_first import EmbedFirst
 from qrank.indexing.embed_missing import embed_missing
 from qrank.inference.index_model import IndexModel
+from qrank.inference.loading import LazyEmbedder
 from qrank.ingest import chunk as chunking
 from qrank.ingest import extract, secrets
 from qrank.ingest.extract import ocr
@@ -87,10 +89,16 @@ def index_paths(
     report = IndexReport()
     store.hold(collection)
     progress.stage("reading", None)
-    _Update(store, collection, report, progress, walking, reading).run(roots, former, others)
-    if model:
+    update = _Update(store, collection, report, progress, walking, reading)
+    if model is None:
+        update.run(roots, former, others)
+    else:
         report.model = model.choice.name
-        report.embedded, report.replaced = embed_missing(store, model, placement, progress)
+        with LazyEmbedder(model.choice, placement) as embedder:
+            first = EmbedFirst(store, model, embedder) if store.adds_vectors_anew else None
+            update.run(roots, former, others, first)
+            report.embedded, report.replaced = embed_missing(store, model, embedder, progress)
+        report.embedded += first.embedded if first else 0
     report.chunks = store.count_chunks()
     report.seconds = round(time.monotonic() - started, 3)
     return report
@@ -152,11 +160,17 @@ class _Update:
         # Unchanged files whose ctime an older version of the index did not note.
         self._without_ctime: list[tuple[int, Signature]] = []
         self._written = time.monotonic()
+        self._first: EmbedFirst | None = None
 
     def run(
-        self, roots: Sequence[Path], former: Sequence[Path], others: Collection[str] = ()
+        self,
+        roots: Sequence[Path],
+        former: Sequence[Path],
+        others: Collection[str] = (),
+        first: EmbedFirst | None = None,
     ) -> None:
-        """Read, write, and remove what is gone."""
+        """Read, write, and remove what is gone. first: embeds what is written before it is."""
+        self._first = first
         self._named = {shown_path(str(root)) for root in roots}
         detail = getattr(self._progress, "detail", None)
         for outcome in read_all(self._changed(roots), self._reading, detail):
@@ -282,9 +296,13 @@ class _Update:
         group, self._group, self._group_chunks = self._group, [], 0
         if not group:
             return
+        if self._first:
+            self._first.prepare(group)
         with self._store.transaction():
             for outcome in group:
                 self._write(outcome)
+            if self._first:
+                self._first.write()
         self._written = time.monotonic()
         for outcome in group:
             self._count_written(outcome)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger("qrank")
 DECIMALS = 5  # of a vector's numbers: its codes come out the same again, for all dims to 4096
 CHUNKS = 256  # whose vectors are read at once
-GROUP_CHUNKS = 512  # of one transaction
+GROUP_CHUNKS = 2048  # of one transaction
 
 
 def export(store: Store, filter: Filter, *, vectors: bool = True) -> Iterator[dict[str, Any]]:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from qrank.closing import Closing
 from qrank.models.registry import Entry, File, ModelChoice, Registry, Role
 from qrank.prompts import templates
 from qrank.results import Embedded, Signature
@@ -134,6 +135,24 @@ def embedder_file(path: Path, entry: Entry) -> ModelFile:
             if alike and sha256(path) in alike:
                 pooling = entry_of_file.pooling
     return header.pooled_by(pooling) if pooling in EMBEDDING_POOLING else header
+
+
+class LazyEmbedder(Closing):
+    """An embedder that is loaded when it is first wanted."""
+
+    def __init__(self, choice: ModelChoice, placement: Placement) -> None:
+        self._choice, self._placement = choice, placement
+        self._loaded: Embedder | None = None
+
+    def get(self) -> Embedder:
+        """The embedder. Raises ModelError."""
+        self._loaded = self._loaded or load_embedder(self._choice, self._placement)
+        return self._loaded
+
+    def close(self) -> None:
+        """Free what it holds."""
+        if self._loaded:
+            self._loaded.close()
 
 
 def load_reranker(choice: ModelChoice, placement: Placement) -> Reranker:

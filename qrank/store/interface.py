@@ -151,6 +151,9 @@ class Store(AbstractContextManager["Store"], Protocol):
     exhaustive: bool
     """Whether `nearest` compares every vector, so that none that is nearer is missed."""
 
+    adds_vectors_anew: bool
+    """Whether a chunk is written as a whole again when its vector comes in a later transaction."""
+
     @property
     def path(self) -> IndexPlace:
         """Where it is."""

@@ -45,6 +45,7 @@ class SQLiteStore(Closing):
     """An open index file. Every method may raise IndexFileError; readers never block writers."""
 
     exact_bm25 = exhaustive = True
+    adds_vectors_anew = False
 
     def __init__(self, path: Path, *, write: bool = False) -> None:
         """Open the index at path; with write, make it when it is missing."""

@@ -6,7 +6,7 @@ import json
 import ssl
 import time
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from qrank.closing import Closing
@@ -18,8 +18,13 @@ TRIES = 7
 FIRST_TRIES = 3  # of an engine that has not answered yet: its name may be wrong
 WAIT, MOST_WAIT = 0.5, 15.0  # seconds before the second try, doubled each time; at most
 CONNECT_SECONDS, ANSWER_SECONDS = 10.0, 120.0
+DECIMALS = 6  # of the numbers of vectors
 LONGEST_ANSWER = 256 << 20  # bytes
 AGAIN = (408, 429, 500, 502, 503, 504)  # 500: a node that hangs is being left behind
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
 Lines = Iterable[Mapping[str, Any]]
 Options = Mapping[str, str | int | bool]
 
@@ -180,11 +185,18 @@ def _headers(key: str | None) -> dict[str, str]:
 
 def _content(body: Any, lines: Lines | None) -> tuple[bytes | None, str]:
     if lines is not None:
-        text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+        encode = json.JSONEncoder(ensure_ascii=False, default=_numbers).encode
+        text = "".join(encode(line) + "\n" for line in lines)
         return text.encode("utf-8", "backslashreplace"), "application/x-ndjson"
     if body is None:
         return None, ""
     return json.dumps(body).encode(), "application/json"
+
+
+def _numbers(vector: NDArray[np.float32]) -> list[float]:
+    """A vector for JSON; before, it takes a fraction of the memory."""
+    made: list[float] = vector.astype(float).round(DECIMALS).tolist()
+    return made
 
 
 def _query(options: Options) -> str:

@@ -50,6 +50,7 @@ class OpenSearchStore(Documents):
     # The engine rounds the lengths of texts to a byte, and looks for vectors along a graph.
     exact_bm25 = exhaustive = False
     vocabulary = None  # the engine holds terms alone
+    adds_vectors_anew = True
 
     def __init__(self, place: IndexUrl, *, write: bool = False) -> None:
         """Open the index at place; with write, make it when it is missing."""

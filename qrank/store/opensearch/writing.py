@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-BULK_BYTES, BULK_ENTRIES = 4 << 20, 2000  # of one request
+BULK_BYTES = 8 << 20  # of one request
+HELD_BYTES, HELD_ENTRIES = 16 << 20, 4000  # that wait for the end of a transaction
 SHOWN_SECONDS = 5.0  # between two times that vectors are made visible
 GONE_SECONDS = 5.0  # after which no search sees an older state any more
-DECIMALS = 6  # of the numbers of vectors
 TOUCH = (
     "def s = params.files[ctx._source.file.toString()]; ctx._source.size = s[0]; "
     "ctx._source.mtime = s[1]; ctx._source.ctime = s[2]; "
@@ -49,7 +49,8 @@ class Writer:
 
     def _reset(self) -> None:
         self._entries: dict[str, Entry] = {}  # to be written
-        self._updates: list[tuple[str, int, Entry]] = []  # (id, file, what is changed)
+        self._updates: dict[str, tuple[int, Entry]] = {}  # by id: (file, what is changed)
+        self._marked: dict[str, list[int]] = {}  # "truncated" of entries that are there already
         self._deleted: list[tuple[str, int]] = []  # (id, file)
         self._bytes = 0
         self._heads: dict[tuple[int, str], Entry] = {}  # documents by (file, member)
@@ -126,7 +127,7 @@ class Writer:
             self._entries[name] = entry
             self._passages.setdefault(entry["passage"], []).append((name, head["file"]))
             self._bytes += entries.size_of(entry)
-            if self._bytes >= BULK_BYTES or len(self._entries) >= BULK_ENTRIES:
+            if self._bytes >= HELD_BYTES or len(self._entries) >= HELD_ENTRIES:
                 self._send()
         head |= {"kind": "file", "chunks": count, "indexed": time.time_ns(), "note": ""}
 
@@ -217,40 +218,40 @@ class Writer:
         self, model: StoredModel, text_ids: Sequence[int], unit_vectors: NDArray[np.float32]
     ) -> None:
         """Add vectors to the entries of unique texts that have none."""
-        rows = dict(zip(text_ids, unit_vectors.astype(float).round(DECIMALS), strict=True))
+        rows = dict(zip(text_ids, unit_vectors, strict=True))
         name = f"v{model.id}"
-        others = []
+        self._find([i for i in rows if i not in self._passages], name)
         for text_id, row in rows.items():
-            written = self._passages.get(text_id)
-            if written is None:
-                others.append(text_id)
-                continue
-            for entry, file in written:
-                if pending := self._entries.get(entry):
-                    pending.setdefault(name, row.tolist())
-                else:
-                    self._updates.append((entry, file, {name: row.tolist()}))
-        if not others:
-            return
-        for at in range(0, len(others), MOST // 8):
-            among: Query = {"terms": {"passage": others[at : at + MOST // 8]}}
-            without: Query = {"bool": {"must_not": [{"exists": {"field": name}}]}}
-            query = self._reader.visible("chunk", among, without)
-            for hit in self._reader.all(query, ["id"], ["passage", "file"], size=MOST):
-                source = hit["_source"]
-                row = rows[source["passage"]]
-                self._updates.append((hit["_id"], source["file"], {name: row.tolist()}))
+            for entry, file in self._passages.get(text_id, ()):
+                self._part_of(entry, file).setdefault(name, row)
+
+    def _find(self, text_ids: Sequence[int], without: str = "") -> None:
+        """Get to know entries of unique texts that are there already; without: a field that they
+        do not have."""
+        for at in range(0, len(text_ids), MOST // 8):
+            among: Query = {"terms": {"passage": list(text_ids[at : at + MOST // 8])}}
+            query = self._reader.visible("chunk", among)
+            if without:
+                query["bool"]["must_not"].append({"exists": {"field": without}})
+            for hit in self._reader.all(query, ["id"], ["passage", "file", "truncated"], size=MOST):
+                source, entry = hit["_source"], hit["_id"]
+                self._passages.setdefault(source["passage"], []).append((entry, source["file"]))
+                self._marked[entry] = source.get("truncated", [])
+
+    def _part_of(self, entry: str, file: int) -> Entry:
+        """What is to be changed of an entry: all of it, when it has not been sent yet."""
+        if pending := self._entries.get(entry):
+            return pending
+        return self._updates.setdefault(entry, (file, {}))[1]
 
     def truncated(self, model: int, text_ids: Sequence[int]) -> None:
         """Note that a model did not read the ends of unique texts."""
-        if text_ids:
-            self.show(force=True)
-            script = "if (ctx._source.truncated == null) { ctx._source.truncated = []; } "
-            script += "ctx._source.truncated.add(params.model)"
-            already: Query = {"term": {"truncated": model}}
-            query = self._reader.visible("chunk", {"terms": {"passage": list(text_ids)}})
-            query["bool"]["must_not"].append(already)
-            self.update(query, script, {"model": model})
+        self._find([i for i in text_ids if i not in self._passages])
+        for text_id in text_ids:
+            for entry, file in self._passages.get(text_id, ()):
+                part = self._part_of(entry, file)
+                before = part.get("truncated", self._marked.get(entry, []))
+                part["truncated"] = sorted({*before, model})
 
     def update(self, query: Query, script: str, params: dict[str, Any]) -> None:
         """Change entries by a script."""
@@ -296,7 +297,7 @@ class Writer:
         lines: list[dict[str, Any]] = []
         size = 0
         made = [({"index": (entry, body["file"])}, body) for entry, body in self._entries.items()]
-        changed = [({"update": (e, file)}, {"doc": part}) for e, file, part in self._updates]
+        changed = [({"update": (e, f)}, {"doc": part}) for e, (f, part) in self._updates.items()]
         gone = [({"delete": deleted}, None) for deleted in self._deleted]
         for action, body in [*made, *changed, *gone]:
             [(verb, (entry, file))] = action.items()
@@ -312,7 +313,7 @@ class Writer:
         self._written = self._written or bool(made)
         self._stale = self._stale or bool(made or gone)
         self._unshown = self._unshown or bool(changed)
-        self._entries, self._updates, self._deleted, self._bytes = {}, [], [], 0
+        self._entries, self._updates, self._deleted, self._bytes = {}, {}, [], 0
 
     def _bulk(self, lines: list[dict[str, Any]], tries: int = 6) -> None:
         """Send lines; what the engine was too busy for is sent again."""
