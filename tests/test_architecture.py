@@ -141,6 +141,7 @@ READERS = {
     "models/registry.py": "~ in the path of a model",
     "models/places.py": "where other programs keep models, by their own variables",
     "model_servers/keys.py": "keys stand in variables that the settings name",
+    "store/opensearch/client.py": "the file of authorities, which Python does not check",
     "ingest/git.py": "~ in git's configuration",
     "models/hub.py": "sets what huggingface-hub reads",
     "llama/binding.py": "sets what llama.cpp reads",

@@ -14,6 +14,7 @@ from typing import Any
 from urllib.request import Request, urlopen
 
 import engine
+import engine_proxy
 import pytest
 from support import Run, complaint
 from test_store import add
@@ -180,6 +181,55 @@ def test_what_goes_wrong_is_one_line(qrank: Callable[..., Run], url: str, tmp_pa
     assert "too full" in said
     ask(f"{url}/_settings", "PUT", {"index.blocks.read_only_allow_delete": None})
     assert qrank("index", "a.md", "--no-embed", "--db", url).returncode == 0
+
+
+@pytest.mark.parametrize("status", [401, 403])
+@pytest.mark.parametrize(
+    ("right", "header"),
+    [
+        ("me:secret-word", "Basic bWU6c2VjcmV0LXdvcmQ="),
+        ("secret-word", "ApiKey secret-word"),
+        ("Bearer secret-word", "Bearer secret-word"),
+    ],
+)
+def test_a_key_that_is_wrong_is_one_line(
+    qrank: Callable[..., Run], folder: Path, url: str, right: str, header: str, status: int
+) -> None:
+    base, _, name = url.rpartition("/")
+    with engine_proxy.proxy(base, header, status) as address:
+        db = f"{address}/{name}"
+        for key in ({}, {"QRANK_INDEX_KEY": right.replace("word", "other")}):
+            for words in (("search", "tea"), ("index", folder, "--no-embed"), ("init",)):
+                said = complaint(qrank(*words, "--db", db, **key))
+                assert f"{address} rejected the user or the key ({status})" in said
+                assert "QRANK_INDEX_KEY" in said
+                assert "secret" not in said
+        done = qrank("index", folder, "--no-embed", "--db", db, QRANK_INDEX_KEY=right)
+        assert done.returncode == 0, done.stderr
+        assert "secret" not in done.stdout + done.stderr
+
+
+def test_a_certificate_is_trusted_when_its_authority_is_named(
+    qrank: Callable[..., Run], folder: Path, url: str, tmp_path: Path
+) -> None:
+    base, _, name = url.rpartition("/")
+    own = engine_proxy.certificate(tmp_path)
+    with engine_proxy.proxy(base, tls=own) as address:
+        db = f"{address}/{name}"
+        said = complaint(qrank("search", "tea", "--db", db))
+        assert f"the certificate of {address} can't be trusted" in said
+        assert "SSL_CERT_FILE" in said
+        done = qrank("index", folder, "--no-embed", "--db", db, SSL_CERT_FILE=own[0])
+        assert done.returncode == 0, done.stderr
+        words = ("search", "coffee", "--json", "--mode", "bm25", "--db", db)
+        assert names(qrank(*words, SSL_CERT_FILE=own[0])) == ["coffee.txt"]
+        for file in (tmp_path / "nowhere.pem", own[1]):
+            said = complaint(qrank("search", "tea", "--db", db, SSL_CERT_FILE=file))
+            assert f"SSL_CERT_FILE names {file}, which can't be used" in said
+        plain = complaint(qrank("search", "tea", "--db", db.replace("https:", "http:")))
+        assert "can't be reached" in plain
+    said = complaint(qrank("search", "tea", "--db", url.replace("http:", "https:")))
+    assert "TLS" in said
 
 
 def test_a_newer_version_s_index_is_refused(qrank: Callable[..., Run], url: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import ssl
 import time
 from collections.abc import Iterable, Mapping
@@ -19,6 +20,7 @@ FIRST_TRIES = 3  # of an engine that has not answered yet: its name may be wrong
 WAIT, MOST_WAIT = 0.5, 15.0  # seconds before the second try, doubled each time; at most
 CONNECT_SECONDS, ANSWER_SECONDS = 10.0, 120.0
 DECIMALS = 6  # of the numbers of vectors
+AUTHORITIES = "SSL_CERT_FILE"
 LONGEST_ANSWER = 256 << 20  # bytes
 AGAIN = (408, 429, 500, 502, 503, 504)  # 500: a node that hangs is being left behind
 if TYPE_CHECKING:
@@ -46,7 +48,7 @@ class Engine(Closing):
         self.place, self._answered = place, False
         self._client = httpx2.Client(
             headers=_headers(keys.of_index(place.host)),
-            verify=ssl.create_default_context() if place.base.startswith("https") else True,
+            verify=_authorities() if place.base.startswith("https") else True,
             timeout=httpx2.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS),
             trust_env=True,
         )
@@ -86,7 +88,11 @@ class Engine(Closing):
                 if "certificate" in problem.lower():
                     raise IndexFileError(
                         f"the certificate of {self.place.base} can't be trusted: {problem}",
-                        hint="name the file of the authority that signed it in SSL_CERT_FILE",
+                        hint=f"name the file of the authority that signed it in {AUTHORITIES}",
+                    ) from error
+                if "WRONG_VERSION_NUMBER" in problem:
+                    raise IndexFileError(
+                        f"{self.place.base} does not speak TLS", hint="write http:// for this one"
                     ) from error
             else:
                 again = status in AGAIN and status not in accept and not _is_blocked(data)
@@ -168,6 +174,21 @@ class Engine(Closing):
                 hint="check that all its nodes run",
             )
         return EngineError(f"{place} answers {status}: {reason or kind}", status=status, kind=kind)
+
+
+def _authorities() -> ssl.SSLContext:
+    """Who may vouch for a server: whom the system or SSL_CERT_FILE names. Python passes over a file
+    that it can't use."""
+    made = ssl.create_default_context()
+    if file := os.environ.get(AUTHORITIES):
+        try:
+            made.load_verify_locations(file)
+        except OSError as error:
+            raise IndexFileError(
+                f"{AUTHORITIES} names {file}, which can't be used: {_short(str(error))}",
+                hint="name a file of certificates in PEM",
+            ) from error
+    return made
 
 
 def _headers(key: str | None) -> dict[str, str]:
