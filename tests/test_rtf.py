@@ -123,7 +123,7 @@ def test_a_file_that_is_cut_off_is_read_as_far_as_it_goes() -> None:
     document = extract("a.rtf", (HEAD + r"first\par second {\b third").encode())
     assert document.text == "first\n\nsecond third"
     assert document.note == "it is cut off"
-    with pytest.raises(ExtractError, match="no RTF"):
+    with pytest.raises(ExtractError, match="not RTF"):
         extract("a.rtf", b"\0\1\2")
 
 
