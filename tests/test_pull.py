@@ -95,7 +95,7 @@ def test_the_file_that_made_the_vectors_of_an_index_is_the_one_for_it(
     (tmp_path / "a.txt").write_text("a tide comes in")
     assert qrank("index", "a.txt", "--embed-model", "mine").returncode == 0
     shutil.rmtree(Path(environment["HOME"]) / ".cache" / "huggingface")
-    assert "qrank models pull mine:F32 gets it" in complaint(search())
+    assert "qrank models pull mine:F32 downloads it" in complaint(search())
     assert pull("mine") == "F32.gguf"
     assert search().json()["results"]
     assert pull("mine:Q8_0") == "Q8_0.gguf"  # now the default file is here, too

@@ -32,6 +32,8 @@ if job == 0:
     os.tcsetpgrp(2, os.getpid())
     signal.signal(signal.SIGTTOU, signal.SIG_DFL)
     os.execv(sys.argv[1], sys.argv[1:])
+os.close(0)
+os.close(1)
 while True:
     _, state = os.waitpid(job, os.WUNTRACED)
     if not os.WIFSTOPPED(state):
@@ -42,6 +44,7 @@ while True:
     os.tcsetpgrp(2, job)
     os.killpg(job, signal.SIGCONT)
 print(f"ended with {os.waitstatus_to_exitcode(state)}", file=sys.stderr, flush=True)
+signal.pause()  # its end would take what the terminal shows with it
 """
 STOPPED = b"stopped by %d\r\n" % signal.SIGTSTP
 

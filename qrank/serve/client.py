@@ -119,6 +119,15 @@ def _request(arguments: list[str], identity: str) -> bytes:
     return b"\0".join([*head, *map(os.fsencode, arguments), *environment])
 
 
+def _send(connection: _socket.socket, message: bytes) -> None:
+    """Send a message to the process that runs the command. Where that has just ended, its status
+    is there to be read."""
+    try:
+        connection.send(message)
+    except OSError:
+        return
+
+
 def _status(connection: _socket.socket) -> int:
     """Wait for the exit status; signals that come meanwhile go to the process that runs the
     command."""
@@ -129,10 +138,7 @@ def _status(connection: _socket.socket) -> int:
     }
 
     def forward(number: int, _frame: object) -> None:
-        try:
-            connection.send(messages[number])
-        except OSError:
-            return  # it has just ended
+        _send(connection, messages[number])
 
     before = {number: _signal.getsignal(number) for number in messages}
     for number, handler in before.items():
@@ -152,7 +158,7 @@ def _status(connection: _socket.socket) -> int:
                 _signal.signal(_signal.SIGTSTP, _signal.SIG_DFL)
                 _signal.raise_signal(_signal.SIGTSTP)  # returns on fg or bg
                 _signal.signal(_signal.SIGTSTP, forward)
-                connection.send(CONTINUE)
+                _send(connection, CONTINUE)
             last = connection.recv(1) if answer == DONE else b""
         except ConnectionError:
             last = b""

@@ -99,6 +99,10 @@ def _become(fields: list[bytes], identity: str) -> None:
 def _watch(connection: socket.socket, done: threading.Event) -> None:
     """Hand on the signals that the client got; end when it has gone."""
     signals = {INTERRUPT: signal.SIGINT, TERMINATE: signal.SIGTERM}
+    # The main thread has to get them, or it waits on in what it was reading: after a stop the
+    # system may give them to any thread.
+    signal.pthread_sigmask(signal.SIG_BLOCK, signals.values())
+    main = threading.main_thread().ident or 0
     while True:
         select.select([connection], [], [])
         try:
@@ -108,12 +112,12 @@ def _watch(connection: socket.socket, done: threading.Event) -> None:
         if not message:
             break
         if message in signals:
-            os.kill(os.getpid(), signals[message])
+            signal.pthread_kill(main, signals[message])
         elif message == PAUSE:
             _pause(connection)
     if done.is_set():
         return
-    os.kill(os.getpid(), signal.SIGTERM)
+    signal.pthread_kill(main, signal.SIGTERM)
     time.sleep(GRACE)
     os._exit(1)
 
