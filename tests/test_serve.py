@@ -420,6 +420,29 @@ def test_what_is_imported_beforehand_exists() -> None:
     assert all(find_spec(name) for name in warm.USED)
 
 
+@pytest.mark.parametrize(
+    "words", [["tide"], ["tide", "--json"], ["a tide", "--mode", "bm25", "-l"]]
+)
+def test_a_search_imports_nothing_more(
+    environment: dict[str, str], db: Path, words: list[str]
+) -> None:
+    """But what models in this process need, which are in another one there."""
+    script = (
+        "import sys\n"
+        "from qrank.cli import warm\n"
+        "from qrank.cli.app import root, run\n"
+        "warm.up(root)\n"
+        "before = set(sys.modules)\n"
+        f"sys.argv = ['qrank', 'search', '--db', {str(db)!r}, '--no-serve', *{words!r}]\n"
+        "assert run() == 0\n"
+        "new = {name for name in set(sys.modules) - before if name.startswith('qrank.')}\n"
+        "print(sorted(name for name in new if not name.startswith('qrank.llama')))\n"
+    )
+    command = [sys.executable, "-c", script]
+    run = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert run.stdout.splitlines()[-1] == "[]"
+
+
 def test_a_model_s_process_can_be_a_program_of_its_own(
     environment: dict[str, str], qrank: Qrank, db: Path
 ) -> None:

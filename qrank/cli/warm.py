@@ -13,6 +13,8 @@ USED = (
     *("qrank.api", "qrank.standalone", "qrank.config", "qrank.json_form", "qrank.store"),
     *("qrank.store.lexical", "qrank.store.vectors", "qrank.searching.search"),
     *("qrank.searching.models", "qrank.searching.notices", "qrank.searching.similar"),
+    *("qrank.searching.interpret.answer", "qrank.searching.interpret.typos"),
+    *("qrank.searching.matching", "qrank.searching.promise", "qrank.searching.reranking"),
     *(
         "qrank.searching.multi_query",
         "qrank.searching.explain",
@@ -22,7 +24,8 @@ USED = (
     *("qrank.inference.index_model", "qrank.inference.shared", "qrank.inference.cache"),
     *("qrank.cli.output.text_output", "qrank.cli.output.json_output", "qrank.cli.output.spinner"),
     *("qrank.cli.output.progress_lines",),
-    *("qrank.cli.input.records", "qrank.cli.streams", "qrank.store.sqlite_store"),
+    *("qrank.cli.input.records", "qrank.cli.input.file_options", "qrank.cli.streams"),
+    *("qrank.ingest.extract", "qrank.store.sqlite_store"),
     *(
         "qrank.store.locations",
         "qrank.store.documents",
@@ -36,6 +39,7 @@ USED = (
 
 def up(root: Callable[[str], Any]) -> None:
     """Import and create what commands need."""
+    from qrank.analysis.text import tokens
     from qrank.models.registry import Registry
     from qrank.serve.client import SERVED
 
@@ -44,6 +48,8 @@ def up(root: Callable[[str], Any]) -> None:
             import_module(name)
     for name in SERVED:
         root(name)
+    for text in ("tea", "café"):  # what finds words is compiled at the first text
+        next(tokens(text))
     assert Registry().entries
 
 
