@@ -145,8 +145,12 @@ def best_sentence(text: str, terms: Sequence[str], *, lines: bool = False) -> Sp
     >>> best_sentence("Tea. Green tea is steeped.", ["tea", "green"])
     (5, 26)
     """
-    stems = set(terms)
-    hits = list(_hits(text, stems))
+    return _best_piece(text, list(_hits(text, set(terms))), lines=lines)
+
+
+def _best_piece(
+    text: str, hits: Sequence[tuple[int, int, set[str]]], *, lines: bool = False
+) -> Span | None:
     best, most = None, 0
     for start, end in _pieces(text, _LINE_END if lines or keeps_lines(text) else _SENTENCE_END):
         distinct = set().union(*(terms for s, e, terms in hits if s >= start and e <= end))
@@ -175,8 +179,8 @@ def _window(chunk_text: str, terms: Sequence[str], width: int) -> Line:
     """About width characters on one line, with as much of the best sentence as fits."""
     # What a carriage return or a newline separates is one line here; the rest is made inert.
     line = escape_control_chars(re.sub(r"\s+", " ", chunk_text).strip())
-    best = best_sentence(line, terms)
     hits = list(_hits(line, set(terms)))
+    best = _best_piece(line, hits)
     start, end = 0, len(line)
     if len(line) > width:
         first, last = best or (0, 0)
