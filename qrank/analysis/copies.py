@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from heapq import nsmallest
 from typing import NamedTuple
 
 SAME = 8  # words, from which two equal texts are copies whatever is above them
@@ -40,7 +39,7 @@ class Words(NamedTuple):
         trigrams = zip(words, words[1:], words[2:], strict=False)
         runs = frozenset(map(hash, trigrams)) if len(words) >= NEAR else frozenset()
         # Near copies have most of their runs in common, so that some of the smallest are the same.
-        return cls(words, runs, (*nsmallest(_SKETCH, runs), words))
+        return cls(words, runs, (*sorted(runs)[:_SKETCH], words))
 
 
 class Shape(NamedTuple):

@@ -81,6 +81,7 @@ class Folding:
         self._terms = frozenset(terms)
         self._words: dict[str, Words] = {}  # of a text: its copies are the same to the letter
         self._shapes: dict[object, Shape] = {}
+        self._copies: dict[tuple[int, int], bool] = {}  # groups are made several times
 
     def groups(
         self, items: Iterable[T], chunk: Callable[[T], IndexedChunk | StoredChunk]
@@ -113,9 +114,12 @@ class Folding:
         return self._shapes[chunk.id]
 
     def _are_copies(self, first: Shape, other: Shape) -> bool:
-        if first.equals(other):
-            return True
-        return first.is_near(other) and self._query_words(other) <= self._query_words(first)
+        pair = (id(first), id(other))  # the same objects each time: _shapes keeps them
+        if pair not in self._copies:
+            self._copies[pair] = first.equals(other) or (
+                first.is_near(other) and self._query_words(other) <= self._query_words(first)
+            )
+        return self._copies[pair]
 
     def _query_words(self, shape: Shape) -> frozenset[str]:
         terms = (term for _, _, own in tokens(" ".join(shape.text.words)) for term in own)
