@@ -245,15 +245,21 @@ def test_ctrl_z_stops_a_command_and_fg_goes_on_with_it(
     job.wait_for(b"ended with 0\r\n")
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-def test_a_stopped_command_ends_with_its_client(
-    environment: dict[str, str], start_job: Callable[..., Job], number: int
-) -> None:
+def stopped_job(start_job: Callable[..., Job]) -> Job:
+    """A command that Ctrl-Z has stopped while it writes."""
     job = start_job("embed")
     job.write(b"tide\n" * 32)
     job.stdout.readline()
     job.type(b"\x1a")
     job.wait_for(STOPPED)
+    return job
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_stopped_command_ends_with_its_client(
+    environment: dict[str, str], start_job: Callable[..., Job], number: int
+) -> None:
+    job = stopped_job(start_job)
     [client] = [int(pid) for pid in children(job.shell.pid)]
     os.kill(client, number)
     job.type(b"\n")  # fg
@@ -264,11 +270,7 @@ def test_a_stopped_command_ends_with_its_client(
 def test_a_stopped_command_does_not_keep_the_process_from_ending(
     server: subprocess.Popen[bytes], start_job: Callable[..., Job]
 ) -> None:
-    job = start_job("embed")
-    job.write(b"tide\n" * 32)
-    job.stdout.readline()
-    job.type(b"\x1a")
-    job.wait_for(STOPPED)
+    job = stopped_job(start_job)
     server.terminate()
     server.wait(60)
     job.type(b"\n")

@@ -8,7 +8,7 @@ from contextlib import suppress
 from importlib import import_module
 from typing import Any
 
-# What the commands that it runs import on their way; no model's library, and nothing of indexing.
+# What the commands that it runs import on their way, but for the libraries of models.
 USED = (
     *("qrank.api", "qrank.standalone", "qrank.config", "qrank.json_form", "qrank.store"),
     *("qrank.store.lexical", "qrank.store.vectors", "qrank.searching.search"),

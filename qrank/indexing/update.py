@@ -181,8 +181,7 @@ def _walk(options: str, all_roots: Sequence[Root], walking: Walking, reading: Re
     group = [root.path for root in all_roots if root.options == options]
     there = [path for path in group if os.path.lexists(disk_path(path))]
     walk_options, read = roots.with_options(options, walking, reading)
-    paths = existing(
-        [Path(disk_path(path)) for path in there], walk_options
-    )  # not all of home unasked
+    # (existing refuses the whole home folder, unless its options allow it.)
+    paths = existing([Path(disk_path(path)) for path in there], walk_options)
     missing = [path for path in group if path not in there]
     return _Walk(paths, walk_options, read, roots.named_below(all_roots, paths), missing)
