@@ -245,3 +245,58 @@ def test_charts_and_page_headers_of_workbooks_of_before_2007() -> None:
         "kestrel | 3", "Case ZQ-4711", "Page", "Tides of the żuraw",
     }  # fmt: skip
     assert second.text.split("\n\n") == ["kestrel | 3", "Winds of the żuraw"]
+
+
+EXCEL_2003 = (
+    '<?xml version="1.0"?><Workbook xmlns="urn:schemas-microsoft-com:office:spreadsheet" '
+    'xmlns:ss="urn:schemas-microsoft-com:office:spreadsheet"><Worksheet ss:Name="S"><Table><Row>'
+    '<Cell><Data ss:Type="String">tea</Data></Cell><Cell ss:Formula="=CONCAT(1,2)"/>'
+    '<Cell ss:Formula="=X()"><Data ss:Type="String"></Data></Cell></Row></Table></Worksheet>'
+    "</Workbook>"
+)
+SHEET_OF_CALC = (
+    '<?xml version="1.0"?><office:document xmlns:office="urn:oasis:names:tc:opendocument:xmlns:'
+    'office:1.0" xmlns:table="urn:oasis:names:tc:opendocument:xmlns:table:1.0" xmlns:text="urn:'
+    'oasis:names:tc:opendocument:xmlns:text:1.0"><office:body><office:spreadsheet><table:table '
+    'table:name="S"><table:table-row><table:table-cell><text:p>tea</text:p></table:table-cell>'
+    '<table:table-cell table:formula="of:=CONCAT(1,2)"/><table:table-cell table:formula="of:=X()" '
+    'office:value-type="string" office:string-value=""/></table:table-row></table:table>'
+    "</office:spreadsheet></office:body></office:document>"
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        (
+            "a.xlsx",
+            xlsx(
+                sheet(
+                    '<x:row r="1"><x:c r="A1" t="inlineStr"><x:is><x:t>tea</x:t></x:is></x:c>'
+                    '<x:c r="B1"><x:f>_xlfn.CONCAT(1,2)</x:f><x:v></x:v></x:c>'
+                    '<x:c r="C1" t="str"><x:f>X()</x:f><x:v></x:v></x:c></x:row>'
+                )
+            ),
+        ),
+        ("a.xml", EXCEL_2003.encode()),
+        ("a.fods", SHEET_OF_CALC.encode()),
+    ],
+)
+def test_formulas_without_values_are_read_as_written_and_counted(name: str, data: bytes) -> None:
+    """Programs that do not calculate write such; the value of C1 is a text that is empty."""
+    made = list(documents(io.BytesIO(data), name))
+    assert made[0].text == "tea | =CONCAT(1,2)"
+    assert made[-1].note.startswith("1 formula without a stored value, read as written (")
+
+
+def test_values_of_formulas_need_no_note() -> None:
+    cell = '<x:row r="1"><x:c r="A1"><x:f>1+1</x:f><x:v>2</x:v></x:c></x:row>'
+    [made] = documents(io.BytesIO(xlsx(sheet(cell))), "a.xlsx")
+    assert (made.text, made.note) == ("2", "")
+
+
+def test_formulas_without_values_in_workbooks_of_before_2007_are_counted() -> None:
+    """Written by xlwt."""
+    made = list(documents(io.BytesIO((FILES / "formulas.xls").read_bytes()), "a.xls"))
+    assert made[0].text == "Tea"
+    assert made[-1].note.startswith("2 formulas without stored values (")

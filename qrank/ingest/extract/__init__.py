@@ -28,7 +28,7 @@ from qrank.markup.visible import long_data
 from qrank.results import Block, Document
 from qrank.settings import READ_ALL, Reading
 
-VERSION = 26  # part of the index: a change makes every file be extracted and chunked again
+VERSION = 27  # part of the index: a change makes every file be extracted and chunked again
 WINDOW = 4 << 20  # bytes of a text file that are read at once
 
 

@@ -23,6 +23,9 @@ _GAP = re.compile(r"(?: \| ){6,}")  # of empty cells
 # In page headers: three columns, fonts, sizes, colours, numbers of pages and the like.
 _COLUMN = re.compile(r"&[LCR]")
 _CODE = re.compile(r'&"[^"]*"|&K(?:[0-9A-Fa-f]{6}|\d\d[+-]\d{3})|&\d+|&[A-Z]')
+# Before functions that are newer than the format, which people do not see.
+_GRAMMAR = re.compile(r"\A(?:\w+:)?=")  # what a formula of OpenDocument begins with
+_NEWER = re.compile(r"\b_xl(?:fn|ws|udf|pm)\.")
 _text = lru_cache(10_000)(one_line)  # (much is said in many cells)
 
 
@@ -110,6 +113,27 @@ def shown(cell: object) -> str:
     if kind is bool:
         return "TRUE" if cell else "FALSE"
     return one_line(str(cell))
+
+
+def shown_formula(text: str) -> str:
+    """A formula as a sheet shows it, for a cell without a value.
+
+    >>> shown_formula("_xlfn.CONCAT(A1, 2)"), shown_formula("of:=SUM([.A1:.B2])")
+    ('=CONCAT(A1, 2)', '=SUM([.A1:.B2])')
+    """
+    text = one_line(_NEWER.sub("", _GRAMMAR.sub("", text, count=1)))
+    return f"={text}" if text else ""
+
+
+def without_values(count: int, *, are_read: bool = True) -> str:
+    """The note of so many formulas whose values were not saved. are_read: their texts."""
+    if not count:
+        return ""
+    what = (
+        f"formula{'s' * (count > 1)} without {'stored values' if count > 1 else 'a stored value'}"
+    )
+    read = ", read as written" * are_read
+    return f"{count} {what}{read} (a spreadsheet program adds them when it saves the file)"
 
 
 def page_header(text: str) -> str:

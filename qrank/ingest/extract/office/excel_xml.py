@@ -22,20 +22,25 @@ def extract(file: BinaryIO) -> Iterator[Document]:
     root = archive.parse_xml(file.read(archive.MAX_XML + 1), "workbook")
     named = child(root, "DocumentProperties", "Title")
     title = "" if named is None else named.text or ""
+    formulas: list[str] = []
     for number, sheet in enumerate(root.iterfind("{*}Worksheet"), 1):
         builder = Builder()
         builder.page(number)
         builder.headings(attribute(sheet, "Name"))
         comments: list[str] = []
-        for document in cells.documents(builder, _rows(sheet, comments)):
+        for document in cells.documents(builder, _rows(sheet, comments, formulas)):
             yield document._replace(title=title)
         for text in comments:
             builder.paragraph(text)
+        builder.note = cells.without_values(len(formulas))
         yield builder.document(title)
 
 
-def _rows(sheet: _Element, comments: list[str]) -> Iterator[list[str]]:
-    """The texts of the cells of each row, an empty one for a gap; comments: where those go."""
+def _rows(sheet: _Element, comments: list[str], formulas: list[str]) -> Iterator[list[str]]:
+    """The texts of the cells of each row, an empty one for a gap.
+
+    comments: where those go; formulas: where those go that have no value, which are read, too.
+    """
     for row in sheet.iter("{*}Row"):
         texts: list[str] = []
         for cell in row:
@@ -44,10 +49,21 @@ def _rows(sheet: _Element, comments: list[str]) -> Iterator[list[str]]:
             index = attribute(cell, "Index")
             if index.isdecimal() and int(index[:6]) > len(texts) + 1:
                 texts.append("")
+            formula = cells.shown_formula(attribute(cell, "Formula"))
+            has_value = not formula
             for part in cell:
                 text = one_line("".join(map(str, part.itertext())))
                 if local(part) == "Comment":
                     comments.append(text)
-                elif local(part) == "Data":
+                elif local(part) == "Data" and (text or not formula or _is_text(part)):
                     texts.append(text.removesuffix("T00:00:00.000"))
+                    has_value = True
+            if not has_value:
+                texts.append(formula)
+                formulas.append(formula)
         yield texts
+
+
+def _is_text(data: _Element) -> bool:
+    """Whether a value is a text, which may be empty."""
+    return attribute(data, "Type") == "String"

@@ -39,6 +39,7 @@ _GIVEN_NAME = re.compile(r"(?:page|slide|seite|folie|diapo)\s*\d+", re.IGNORECAS
 # What slides repeat.
 _FURNITURE = frozenset("header footer page-number date-time".split())
 _VALUES = ("string-value", "date-value", "time-value", "boolean-value", "value")
+_NONE = "\0"  # stands for an attribute that is not there
 _HEADERS = frozenset("header footer header-left footer-left header-first footer-first".split())
 _FORM_TEXTS = ("label", "current-value", "value")
 _PASSWORDS = frozenset({"password"})
@@ -83,6 +84,8 @@ def extract(file: BinaryIO, reading: Reading) -> Iterator[Document]:
             yield builder.document(title, fields)
     else:
         reader.read(body)
+    if lacking := cells.without_values(reader.formulas):
+        missed.add(lacking)
     builder = reader.builder
     builder.headings()
     builder.part()
@@ -126,6 +129,7 @@ class _Reader:
     def __init__(self, zipped: zipfile.ZipFile | None, missed: Missed) -> None:
         self.builder = Builder()
         self.embedded: list[str] = []  # the files of other formats
+        self.formulas = 0  # without a value, so far
         self._zip = zipped
         self.missed = missed
         self._folder = ""  # of the document that is being read within the file
@@ -328,6 +332,13 @@ class _Reader:
             texts = [*self._paragraphs(cell)]
             if not texts:
                 texts = [attribute(cell, name) for name in _VALUES if attribute(cell, name)][:1]
+            if not texts and attribute(cell, "string-value", _NONE) == _NONE:
+                texts = (
+                    [formula]
+                    if (formula := cells.shown_formula(attribute(cell, "formula")))
+                    else []
+                )
+                self.formulas += len(texts)
             text = one_line(" ".join(texts))
             if text or local(cell) == "table-cell":
                 yield text

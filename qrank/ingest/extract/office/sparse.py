@@ -15,7 +15,7 @@ from zipfile import BadZipFile
 
 from qrank.errors import ExtractError
 from qrank.ingest.extract.building import one_line
-from qrank.ingest.extract.office.cells import shown
+from qrank.ingest.extract.office.cells import shown, shown_formula
 from qrank.ingest.extract.office.package import Package, attribute, child, local
 
 if TYPE_CHECKING:
@@ -31,6 +31,11 @@ _ANY = (
     re.compile(rb"<(?:\w+:)?row\b[^>]*?\br=[\"'](\d{1,7})[\"']"),
     re.compile(rb"\br=[\"']([A-Z]{2,3})\d"),
 )
+# A formula without the value that it had when the file was saved.
+_NO_VALUE = re.compile(
+    rb"</(?:\w+:)?f>\s*(?:</(?:\w+:)?c>|<(?:\w+:)?v\s*/>|<(?:\w+:)?v>\s*</(?:\w+:)?v>)"
+)
+_OF_TEXT = re.compile(rb"\bt=[\"']str[\"']")
 _REFERENCE = re.compile(r"([A-Z]{1,3})\d+")
 # Formats of numbers that are dates: by number, and by their letters (outside quotes and brackets).
 _DATES = frozenset([*range(14, 23), *range(27, 37), *range(45, 48), *range(50, 59)])
@@ -39,10 +44,12 @@ _EPOCHS = (datetime.datetime(1899, 12, 30), datetime.datetime(1904, 1, 1))
 
 
 def look(package: Package, name: str) -> tuple[bool, bytes]:
-    """Whether a sheet is mostly empty, and how its XML ends. Raises ExtractError."""
+    """Whether a sheet is mostly empty, or has formulas without values, and how its XML ends.
+    Raises ExtractError."""
     cells = last_row = 0
     columns: set[bytes] = {b"Z"}
     tail = b""
+    has_values = True
     row, column = _ANY
     try:
         with package.open(name) as file:
@@ -53,11 +60,23 @@ def look(package: Package, name: str) -> tuple[bool, bytes]:
                 window = tail[-64:] + window  # what lies across two windows
                 last_row = max(last_row, *map(int, row.findall(window)), 0)
                 columns.update(column.findall(window))
+                has_values = has_values and not _lacks_value(window)
                 tail = window[-TAIL:]
     except (BadZipFile, zlib.error, EOFError, NotImplementedError, OSError, ValueError) as error:
         raise ExtractError(f"{name} in it is damaged") from error
     table = last_row * max(_column(each.decode()) for each in columns)
-    return table > MAX_TABLE + MAX_EMPTY * cells, tail
+    return table > MAX_TABLE + MAX_EMPTY * cells or not has_values, tail
+
+
+def _lacks_value(xml: bytes) -> bool:
+    """Whether there is a formula without a value; that of one whose text is empty is there."""
+    if b"f>" not in xml:
+        return False
+    for match in _NO_VALUE.finditer(xml):
+        cell = max(xml.rfind(b"<c ", 0, match.start()), xml.rfind(b":c ", 0, match.start()))
+        if not _OF_TEXT.search(xml, cell, xml.find(b">", cell)):
+            return True
+    return False
 
 
 class Sheets:
@@ -71,6 +90,7 @@ class Sheets:
         self._names = (strings, styles)
         self._strings: list[str] | None = None
         self._dates: list[bool] = []
+        self.formulas = 0  # without a value, so far
 
     def rows(self, name: str) -> Iterator[list[str]]:
         """The rows of a sheet that hold something: the texts of their cells, with an empty one for
@@ -118,6 +138,10 @@ class Sheets:
             return _rich(child(cell, "is"))
         value = child(cell, "v")
         text = "" if value is None else value.text or ""
+        formula = None if text or kind == "str" else child(cell, "f")
+        if formula is not None:
+            self.formulas += 1
+            return shown_formula(formula.text or "")
         if kind == "s" and self._strings is not None:
             at = int(text) if text.isdecimal() and len(text) < 9 else -1
             return self._strings[at] if 0 <= at < len(self._strings) else ""

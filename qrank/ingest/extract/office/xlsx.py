@@ -56,6 +56,7 @@ def _older(file: BinaryIO, reading: Reading) -> Iterator[Document]:
     try:
         opened = Compound(file)
         texts = xls.beside(opened)
+        lacking = cells.without_values(xls.formulas_without_values(opened), are_read=False)
     except (ExtractError, struct.error):  # (calamine reads what is no compound file, too)
         yield from cells.every_sheet(book)
         return
@@ -65,7 +66,9 @@ def _older(file: BinaryIO, reading: Reading) -> Iterator[Document]:
             builder.paragraph(text)
 
     yield from cells.every_sheet(book, beside)
-    yield from embedded.members_of(opened, reading)
+    if lacking:
+        yield Document("", "", [], note=lacking)
+    yield from embedded.members_of(opened, reading, lacking)
 
 
 class _Binary:
@@ -116,6 +119,7 @@ class _Book:
         """opened: what reads most sheets, the quicker way."""
         title, fields = self._package.properties()
         seen: set[str] = set()
+        lacking = ""  # what is said of formulas without values
         for number, (name, relation) in enumerate(self._sheets, 1):
             if relation is None or not relation.target or relation.target in seen:
                 continue
@@ -133,8 +137,11 @@ class _Book:
                 except ExtractError:
                     self._package.missed.add(f"{part} (damaged)")
             self._beside(builder, part, tail)
-            builder.note = self._package.missed.note()
+            lacking = cells.without_values(self._own.formulas)
+            builder.note = "; ".join(filter(None, (self._package.missed.note(), lacking)))
             yield builder.document(title, fields)
+        if lacking:
+            self._package.missed.add(lacking)
 
     def _rows(
         self, opened: CalamineWorkbook | None, name: str, part: str

@@ -16,6 +16,8 @@ from qrank.ingest.extract.office.older.compound import Compound
 
 _BEGIN, _END, _SHEET = 0x0809, 0x000A, 0x0085
 _TEXT, _CONTINUED, _CHART_TEXT, _HEADERS = 0x01B6, 0x003C, 0x100D, (0x0014, 0x0015)
+_FORMULA = 0x0006
+_EMPTY = b"\3"  # the value of a formula whose text is empty: [MS-XLS] 2.5.133
 MAX_SHEETS = 10_000
 
 
@@ -37,6 +39,22 @@ def beside(opened: Compound) -> dict[str, list[str]]:
     for name, place in places[:MAX_SHEETS]:
         result[name] = [text for text in _texts(book, place, heads) if text.strip()]
     return result
+
+
+def formulas_without_values(opened: Compound) -> int:
+    """How many formulas a program wrote without their values, as texts that are empty: all of them,
+    or none."""
+    book = opened.read("Workbook")
+    at = count = 0
+    while at + 4 <= len(book):
+        kind, size = struct.unpack_from("<HH", book, at)
+        if kind == _FORMULA and size >= 14:
+            value = book[at + 10 : at + 18]
+            if value[:1] != _EMPTY or value[6:] != b"\xff\xff":
+                return 0
+            count += 1
+        at += 4 + size
+    return count
 
 
 def _texts(book: bytes, place: int, heads: set[str]) -> Iterator[str]:
