@@ -1,27 +1,27 @@
-"""Characters: which make words, which are written for one another, which nobody sees.
+"""Character classes of the analyser: letters of words, folding of variants, invisible characters.
 
-The classes are the insides of a character set of a regular expression.
+UNSPACED, MARKS and INVISIBLE go between the brackets of a regular expression's character set.
 """
 
 from __future__ import annotations
 
 import unicodedata
 
-MAX_TERM = 64  # characters; longer runs are hashes and base64, cut so that they stay findable
-# Characters that are normalised at once: that takes the square of a run of combining marks.
-NORMALISED = 512
+MAX_TERM = 64  # characters; longer terms (hashes, base64) are truncated, in queries as well
+# Characters normalised in one call: the time is quadratic in a run of combining marks.
+NORMALISE_AT_ONCE = 512
 
 # Han, kana, Thai, Lao, Myanmar, Khmer, New Tai Lue, Tai Tham, Balinese, Javanese and Tai Viet are
-# written without spaces between words; a Korean word has its particles attached, so that its
-# bigrams match where the whole does not. Decomposed Hangul and half-width forms are of them.
+# written without spaces between words. Korean is included because particles are attached to its
+# words: bigrams match where the whole word does not. So are decomposed Hangul and half-width kana.
 UNSPACED = (
     "\u0e00-\u0eff\u1000-\u109f\u1100-\u11ff\u1780-\u17ff\u1980-\u19df\u1a20-\u1aaf"
     "\u1b00-\u1b7f\u3005\u3007\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff"
     "\ua960-\ua97f\ua980-\ua9ff\uaa60-\uaadf\uac00-\ud7ff\uf900-\ufaff\uff66-\uffdc"
     "\U00020000-\U0003ffff"
 )
-# `re` counts no combining mark as \w, though a Hindi or Hebrew word is full of them: the blocks
-# and parts of blocks that hold marks (Unicode 16, General_Category Mn and Mc), but for UNSPACED.
+# In `re`, \w does not match combining marks, which Hindi and Hebrew words are full of. These
+# ranges hold marks (Unicode 16, General_Category Mn and Mc), without those in UNSPACED.
 MARKS = (
     "\u0300-\u036f\u0483-\u0489\u0591-\u05bd\u05bf\u05c1\u05c2\u05c4\u05c5\u05c7\u0610-\u061a"
     "\u0640\u064b-\u065f\u0670\u06d6-\u06dc\u06df-\u06e8\u06ea-\u06ed\u0711\u0730-\u074a"
@@ -42,13 +42,13 @@ MARKS = (
     "\U0001e130-\U0001e136\U0001e2ae\U0001e2ec-\U0001e2ef\U0001e4ec-\U0001e4ef\U0001e5ee"
     "\U0001e5ef\U0001e8d0-\U0001e8d6\U0001e944-\U0001e94a"
 )
-# Nobody sees these: soft hyphens, joiners, directions, variation selectors.
-UNSEEN = (
+# Soft hyphens, joiners, marks of direction, variation selectors.
+INVISIBLE = (
     "\u00ad\u034f\u061c\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff"
     "\U000e0100-\U000e01ef"
 )
-# Letters with a stroke, and ligatures, as they are typed where a keyboard has none.
-_PLAIN = {
+# Letters with a stroke, and ligatures, as typed on keyboards without them.
+_LATIN_FOLDS = {
     **dict(zip("łøđðıħŧŋɓɗƙ", "loddihtnbdk", strict=True)),
     "\u02bc": "'",
     "æ": "ae",
@@ -56,22 +56,24 @@ _PLAIN = {
     "þ": "th",
     "ß": "ss",
 }
-# Letters of the Arabic script that look alike and are typed for one another.
-_ARABIC = dict(zip("ىیېکڪہۀھٱ", "يييككههها", strict=True))
+# Letters of the Arabic script that look alike, and are typed in place of each other.
+_ARABIC_FOLDS = dict(zip("ىیېکڪہۀھٱ", "يييككههها", strict=True))
 _HEBREW_POINTS = (*range(0x0591, 0x05BE), 0x05BF, 0x05C1, 0x05C2, 0x05C4, 0x05C5, 0x05C7)
 _ARABIC_VOWELS = (
     *(0x0640, 0x0670, *range(0x0610, 0x061B), *range(0x064B, 0x0660)),  # 0640: tatweel
     *(*range(0x06D6, 0x06DD), *range(0x06DF, 0x06E5), 0x06E7, 0x06E8, *range(0x06EA, 0x06EE)),
 )
-_FOLDED = str.maketrans(
-    _PLAIN | _ARABIC | dict.fromkeys(map(chr, (*_HEBREW_POINTS, *_ARABIC_VOWELS)))
+_FOLD_TABLE = str.maketrans(
+    _LATIN_FOLDS | _ARABIC_FOLDS | dict.fromkeys(map(chr, (*_HEBREW_POINTS, *_ARABIC_VOWELS)))
 )
 
 
 def fold(word: str) -> str:
-    """A word without what people leave out or type in another way, its first characters only.
+    """Fold a word: case, accents, vowel points, ligatures, digits of other scripts. Truncates it to
+    MAX_TERM characters.
 
-    Accents go from Latin and Greek letters, not from Cyrillic ones (й is no и), but ё is е.
+    Accents are removed from Latin and Greek letters, not from Cyrillic ones (й is not и); only ё
+    becomes е.
 
     >>> fold("Þórshöfn"), fold("CŒUR"), fold("Ёлка"), fold("۲۰۲۶")
     ('thorshofn', 'coeur', 'елка', '2026')
@@ -80,10 +82,10 @@ def fold(word: str) -> str:
         return word[:MAX_TERM].lower()
     letters: list[str] = []
     base = ""
-    decomposed = unicodedata.normalize("NFKD", word[:NORMALISED]).casefold()
-    for char in decomposed.translate(_FOLDED):
+    decomposed = unicodedata.normalize("NFKD", word[:NORMALISE_AT_ONCE]).casefold()
+    for char in decomposed.translate(_FOLD_TABLE):
         if char.isspace() or (unicodedata.combining(char) and base < "\u0400"):
-            continue  # compatibility forms may hold blanks
+            continue  # isspace: compatibility forms may contain spaces
         if char == "\u0308" and base == "е":
             continue
         base = char

@@ -10,13 +10,13 @@ from datetime import MAXYEAR, UTC, date, datetime, time, timedelta
 from typing import NamedTuple
 
 TEXT, NUMBER, DATE, TRUTH = "text", "number", "date", "truth"
-LONGEST = 200  # characters of a value that can be asked for; what is longer is text to search
+LONGEST = 200  # characters of a value that filters can match; longer ones are text to search
 MOST_VALUES = 200  # of one document or row
 LONGEST_NAME = 100  # characters
-# The date of a document, the first of these that is one.
+# Fields that may hold a document's date; the first that holds a valid date counts.
 OWN_DATES = ("date", "published", "created", "updated", "modified", "lastmod")
 
-# What every file has, and can be asked for as fields can.
+# Properties of every file that filters can name like fields.
 OF_FILE = ("path", "type", "ext", "size", "mtime", "title", "collection", "language")
 
 _ISO = re.compile(
@@ -33,8 +33,8 @@ _AGO = re.compile(r"(\d{1,5})\s*(h|hours?|d|days?|w|weeks?|m|months?|y|years?)(?
 
 
 class Value(NamedTuple):
-    """A value of a field. folded: its text as it is compared; number: of a number, or the seconds
-    of a date since 1970, else None."""
+    """A value of a field. folded: its text as compared; number: a number's value, a date's seconds
+    since 1970, else None."""
 
     name: str
     kind: str
@@ -44,7 +44,7 @@ class Value(NamedTuple):
 
 
 def field_name(name: str) -> str:
-    """The name of a field as it is compared.
+    """The name of a field as compared: case folded, whitespace collapsed, truncated.
 
     >>> field_name(" Order  Date")
     'order date'
@@ -53,7 +53,7 @@ def field_name(name: str) -> str:
 
 
 def folded(text: str) -> str:
-    """A value's text as it is compared: without case, runs of blanks as one.
+    """A value's text as compared: case folded, whitespace collapsed.
 
     >>> folded(" Jane  SMITH ")
     'jane smith'
@@ -62,7 +62,8 @@ def folded(text: str) -> str:
 
 
 def values(fields: Mapping[str, object]) -> list[Value]:
-    """All values of a document's fields, each once; those of a list one by one.
+    """All values of a document's fields without duplicates, at most MOST_VALUES; lists are
+    flattened.
 
     >>> [(v.name, v.kind, v.text) for v in values({"tags": ["a", "b"], "Rating": 4})]
     [('tags', 'text', 'a'), ('tags', 'text', 'b'), ('rating', 'number', '4')]
@@ -71,14 +72,14 @@ def values(fields: Mapping[str, object]) -> list[Value]:
     for name, value in fields.items():
         key = field_name(name)
         for item in _items(value):
-            made = _value(key, item)
-            if key and made and len(result) < MOST_VALUES:
-                result.setdefault((key, made.folded), made)
+            parsed = _value(key, item)
+            if key and parsed and len(result) < MOST_VALUES:
+                result.setdefault((key, parsed.folded), parsed)
     return [*result.values()]
 
 
 def own_date(fields: Mapping[str, object]) -> float | None:
-    """The date of a document by its fields, in seconds since 1970; None when they say none.
+    """The date of a document by its fields (OWN_DATES), in seconds since 1970; None without one.
 
     >>> own_date({"title": "Tea"}), own_date({"created": "no", "updated": "1970-01-01T00:00:09Z"})
     (None, 9.0)
@@ -93,7 +94,7 @@ def own_date(fields: Mapping[str, object]) -> float | None:
 
 
 def number(text: str) -> float | None:
-    """The number that a text is; None when it is none.
+    """The number that a text consists of; None when it is not a number.
 
     >>> number("-1.5"), number("1,5"), number("nan")
     (-1.5, None, None)
@@ -102,10 +103,10 @@ def number(text: str) -> float | None:
 
 
 def date_span(text: str, now: datetime | None = None) -> tuple[float, float] | None:
-    """(start, end) of a date in a text, in seconds since 1970, the end not included: a
-    day, a month or a year as a whole. Where it has no time zone, that of this machine counts.
-    None when it is no date. now: what `2w` (two weeks ago), `today` and `yesterday` start from;
-    without it they are no dates.
+    """(start, end) in seconds since 1970 of a date, the end exclusive: a day, month or year is the
+    whole span. A date without a time zone is in this machine's. None when the text is not a date.
+    now: the base of relative dates (`2w`, two weeks ago; `today`; `yesterday`); without it they
+    are not accepted.
 
     >>> start, end = date_span("2026-02-01")
     >>> end - start == 86400
@@ -121,7 +122,7 @@ def date_span(text: str, now: datetime | None = None) -> tuple[float, float] | N
             year = int(text)
             return seconds(datetime(year, 1, 1)), _first_of(year + 1, 1)
         if _MAIL.match(text):
-            from email.utils import parsedate_to_datetime  # 10 ms that few need
+            from email.utils import parsedate_to_datetime  # takes 10 ms to import
 
             start = parsedate_to_datetime(text).timestamp()
             return start, start + 1
@@ -131,15 +132,15 @@ def date_span(text: str, now: datetime | None = None) -> tuple[float, float] | N
 
 
 def seconds(moment: datetime) -> float:
-    """A moment in seconds since 1970; by this machine's time zone where it has none of its own."""
+    """A moment in seconds since 1970; one without a time zone is in this machine's."""
     try:
         return moment.timestamp()
-    except (ValueError, OverflowError, OSError):  # years that the system's calendar does not reach
+    except (ValueError, OverflowError, OSError):  # a year outside the range of the C library
         return moment.replace(tzinfo=moment.tzinfo or UTC).timestamp()
 
 
 def _later(moment: datetime, by: timedelta) -> float:
-    """Seconds since 1970 of a moment and some more; the last there is where the calendar ends."""
+    """moment + by, in seconds since 1970; the last datetime where that overflows."""
     try:
         return seconds(moment + by)
     except OverflowError:
@@ -188,7 +189,7 @@ def _relative(text: str, now: datetime) -> tuple[float, float] | None:
 
 
 def _months_before(day: date, count: int) -> date:
-    """The same day so many months before, the last of its month where it has none.
+    """The same day, count months earlier; the last day of a month that is too short.
 
     >>> _months_before(date(2026, 3, 31), 1)
     datetime.date(2026, 2, 28)

@@ -1,6 +1,6 @@
 """Detecting the language of a text in Latin script, by its most frequent words.
 
-Only to choose a Snowball stemmer: a wrong guess costs some matches of inflected words, no more.
+It only chooses the Snowball stemmer: a wrong guess costs some matches of inflected words.
 """
 
 from __future__ import annotations
@@ -10,14 +10,15 @@ from collections import Counter
 from functools import cache
 
 ENGLISH = "english"
-_LOOKED_AT = 4_000  # characters from the start
-_DISTINCT = 4  # of a language's words have to be there
-_DENSITY = 0.08  # share of all words that they have to be: prose has 0.12 to 0.5, code little
-_CLEAR = 1.25  # times as many as English ones
+_SAMPLE = 4_000  # characters from the start that are examined
+_MIN_DISTINCT = 4  # different frequent words of the language
+_MIN_SHARE = 0.08  # of all words; measured: 0.12 to 0.5 in prose, near 0 in code
+_MARGIN = 1.25  # times the count of English frequent words
 _WORD = re.compile(r"[^\W\d_]+")
 _ASCII_WORDS = bytes(code if chr(code).isalpha() else 32 for code in range(256))
 
-# The commonest function words of each but single letters; one that several share counts for each.
+# The most frequent function words of each language, without single letters. A word of several
+# languages counts for each.
 _FREQUENT = {
     "danish": "og det at en den til er som på de med han af for der var ikke et har jeg også "
     "blev men eller efter ved fra hun deres hvor kan ud være nogle denne",
@@ -61,20 +62,20 @@ LANGUAGES = tuple(_FREQUENT)
 
 @cache
 def frequent_words(language: str) -> frozenset[str]:
-    """A language's most frequent words; none of one that is not known."""
+    """A language's most frequent words; empty for a language that is not in LANGUAGES."""
     return frozenset(_FREQUENT.get(language, "").split())
 
 
 def language(text: str) -> str:
-    """The Snowball name of the language of text; English where nothing speaks for another.
+    """The Snowball name of a text's language; English unless the text clearly is in another.
 
     >>> language("Der Hund und die Katze sind in dem Haus, das nicht auf dem Berg ist.")
     'german'
     >>> language("def main() -> int: return 0")
     'english'
     """
-    start = text[:_LOOKED_AT].lower()
-    if start.isascii():  # the same words, by a quicker way
+    start = text[:_SAMPLE].lower()
+    if start.isascii():  # gives the same words, faster
         words = start.encode().translate(_ASCII_WORDS).decode().split()
     else:
         words = _WORD.findall(start)
@@ -86,5 +87,5 @@ def language(text: str) -> str:
             hits[name] += count
             distinct[name] += 1
     best = max(hits, key=hits.__getitem__)
-    least = max(_DENSITY * len(words), _CLEAR * hits[ENGLISH])
-    return best if distinct[best] >= _DISTINCT and hits[best] >= least else ENGLISH
+    least = max(_MIN_SHARE * len(words), _MARGIN * hits[ENGLISH])
+    return best if distinct[best] >= _MIN_DISTINCT and hits[best] >= least else ENGLISH

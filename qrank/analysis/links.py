@@ -1,6 +1,6 @@
-"""The links in a text to other files, by its markup: Markdown with wiki-links, Org, rST, HTML.
+"""Links to other files in Markdown (with wiki-links), Org, reStructuredText and HTML.
 
-Links to the web, to mail addresses and within a document are none of these.
+Links to the web, to mail addresses and within the same document are ignored.
 """
 
 from __future__ import annotations
@@ -43,8 +43,9 @@ _NO_MARK = re.compile(r"[^\n]")
 
 
 class Link(NamedTuple):
-    """A link to another file. target: as it is written, without what follows # in it; wiki: it
-    names a note, wherever that is; start and end: where it stands, in characters."""
+    """A link to another file. target: as written, without the fragment (#…); heading: the fragment;
+    wiki: a wiki-link, whose target is a note's name and not a path; start, end: character offsets
+    of the link in the text."""
 
     target: str
     wiki: bool
@@ -55,8 +56,8 @@ class Link(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class FoundLink:
-    """A link in a document at path, on a line from 1. target, heading: as they are written; to:
-    where it leads, an indexed document or another file; None when there is none."""
+    """A link in the document at path; line counts from 1. target, heading: as written; to: the
+    location of the indexed document or file it resolves to, None when it is broken."""
 
     path: str
     line: int
@@ -67,7 +68,7 @@ class FoundLink:
 
 @dataclass(frozen=True, slots=True)
 class Mention:
-    """Where a document is named, without a link to it."""
+    """A line that names a document without linking to it; line counts from 1."""
 
     path: str
     line: int
@@ -76,7 +77,7 @@ class Mention:
 
 @dataclass(frozen=True, slots=True)
 class Links:
-    """The links of a document (outgoing), those to it, and where it is named without one."""
+    """The links of a document, those to it, and where it is mentioned without a link."""
 
     path: str
     outgoing: list[FoundLink]
@@ -85,7 +86,8 @@ class Links:
 
 
 def links(text: str, suffix: str) -> list[Link]:
-    """The links of a text in a file with this suffix, in order.
+    """The links of a text in order; suffix (without the dot) selects the syntax. Empty for a
+    suffix that is not in SUFFIXES.
 
     >>> [(x.target, x.heading) for x in links("[a](b%20c.md#d) [[Note#Top|n]] `[[x]]`", "md")]
     [('b c.md', 'd'), ('Note', 'Top')]
@@ -135,32 +137,33 @@ def _rst(text: str) -> Iterator[Link]:
 
 
 def _plain(pattern: re.Pattern[str], text: str, first: int = 1) -> Iterator[Link]:
-    """Links by a path or an address, which is in any of a pattern's groups from the first on."""
+    """Links whose target, a path or URL, is the first group that matched, from group first on."""
     for match in pattern.finditer(text):
-        written = next((group for group in match.groups()[first - 1 :] if group), "").strip()
-        if written.lower().startswith("file:"):
-            written = re.sub(r"^file:(?://(?:localhost)?(?=/))?", "", written, flags=re.I)
-        elif _ELSEWHERE.match(written):
+        target = next((group for group in match.groups()[first - 1 :] if group), "").strip()
+        if target.lower().startswith("file:"):
+            target = re.sub(r"^file:(?://(?:localhost)?(?=/))?", "", target, flags=re.I)
+        elif _ELSEWHERE.match(target):
             continue
-        path, _, heading = written.partition("#")
+        path, _, heading = target.partition("#")
         path = unquote(path.partition("?")[0]).strip()
         if path and "\n" not in path:
             yield Link(path, False, *match.span(), unquote(heading))
 
 
 def _without_code(text: str) -> str:
-    """A text with its code spans blank: from some backticks to as many in the same line."""
+    """Replace code spans by spaces, which keeps offsets. A span ends at the next run of as many
+    backticks in the same line."""
     pieces: list[str] = []
     done = 0
-    opened: dict[int, int] = {}  # where backticks of a length were last left open in the line
     runs = [(match.start(), match.end()) for match in _TICKS.finditer(text)]
-    closing: dict[tuple[int, int], int] = {}  # (a run, its length) -> the next one as long
+    next_end: dict[int, int] = {}  # by length: the end of the next run in the line
+    closing: dict[tuple[int, int], int] = {}  # (start, length) of a run -> the end of its span
     for start, end in reversed(runs):
         if text[start] == "\n":
-            opened.clear()
+            next_end.clear()
         else:
-            closing[start, end - start] = opened.get(end - start, -1)
-            opened[end - start] = end
+            closing[start, end - start] = next_end.get(end - start, -1)
+            next_end[end - start] = end
     for start, end in runs:
         last = closing.get((start, end - start), -1)
         if start >= done and last > 0:
@@ -170,7 +173,7 @@ def _without_code(text: str) -> str:
 
 
 def _without_hidden(text: str) -> str:
-    """A page's source with its comments, scripts and styles blank."""
+    """Replace comments, scripts and styles of HTML by spaces, which keeps offsets."""
     pieces: list[str] = []
     done = 0
     small = text.lower()

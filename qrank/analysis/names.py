@@ -9,7 +9,7 @@ LONGEST = 200  # characters of a key
 
 
 def name_key(name: str) -> str:
-    """A name without case, accents, blanks and signs: equal for all ways to write it.
+    """The letters and digits of a name without case and accents: equal for all spellings of it.
 
     >>> name_key("Budget_Review-2025"), name_key("budget review 2025"), name_key("Café.md")
     ('budgetreview2025', 'budgetreview2025', 'cafemd')
@@ -19,8 +19,7 @@ def name_key(name: str) -> str:
 
 
 def name_keys(path: str, title: str) -> set[str]:
-    """The keys of all that a document is called: its file's name, with and without the suffix,
-    and its title.
+    """The keys of a document's names: its file name with and without the suffix, and its title.
 
     >>> sorted(name_keys("/notes/TeaPot.md", "On tea"))
     ['ontea', 'teapot', 'teapotmd']
@@ -30,8 +29,8 @@ def name_keys(path: str, title: str) -> set[str]:
 
 
 def asks_for(query: str, path: str) -> bool:
-    """Whether a query that has a key of a document may mean the one at path: all of it that is a
-    path must be the end of that.
+    """Whether a query may name the document at path: the folders in the query, if any, must be the
+    last ones of path. (That the names match is known: they have the same key.)
 
     >>> asks_for("src/tea.py", "/home/src/tea.py"), asks_for("lib/tea.py", "/home/src/tea.py")
     (True, False)

@@ -1,4 +1,4 @@
-"""Spelling suggestions, and edit distances of many words at once."""
+"""Spelling suggestions; edit distances of many words at once."""
 
 from __future__ import annotations
 
@@ -11,21 +11,22 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-MOST = 2  # edits
+MAX_EDITS = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Suggestion:
-    """A word of a query that no document has, and the nearest that one has; edits: how far."""
+    """A word of a query that no document has, and the nearest one that some document has; edits:
+    their distance."""
 
     word: str
     instead: str
-    edits: int = MOST
+    edits: int = MAX_EDITS
 
 
 def within_two(word: str, others: Iterable[str]) -> list[str]:
-    """Those of other words that two edits make of a word: a letter inserted, deleted or replaced,
-    or two neighbours swapped.
+    """The other words at most two edits from word: a letter inserted, deleted or replaced, or two
+    adjacent letters swapped (optimal string alignment distance).
 
     >>> within_two("recieve", ["receive", "receiver", "relieved", "derive", "believe"])
     ['receive', 'believe', 'receiver', 'relieved']
@@ -34,7 +35,7 @@ def within_two(word: str, others: Iterable[str]) -> list[str]:
 
     by_length: dict[int, list[str]] = defaultdict(list)
     for other in others:
-        if abs(len(other) - len(word)) <= MOST:
+        if abs(len(other) - len(word)) <= MAX_EDITS:
             by_length[len(other)].append(other)
     near: list[str] = []
     for length, group in by_length.items():
@@ -44,22 +45,23 @@ def within_two(word: str, others: Iterable[str]) -> list[str]:
 
 
 def _near(word: str, letters: NDArray[np.uint32]) -> list[int]:
-    """Which of some words of one length are near; letters: of shape (length, words)."""
+    """The indices of those words, all of one length, that are near; letters: their code points, of
+    shape (length, words)."""
     import numpy as np
 
     length, count = letters.shape
-    far = MOST + 1
+    far = MAX_EDITS + 1
     codes = [ord(letter) for letter in word]
-    left = np.arange(count)
-    # Rows of the table of distances, each of shape (length + 1, words): of what comes before a
-    # letter of the word. Only those next to its diagonal can be small enough.
+    indices = np.arange(count)  # of the words that may still be near
+    # A row of the dynamic programming table is of shape (length + 1, words). Only cells next to
+    # the diagonal can be small enough.
     row = np.full((length + 1, count), far, np.uint8)
-    for j in range(min(length, MOST) + 1):
+    for j in range(min(length, MAX_EDITS) + 1):
         row[j] = j
     before = row
     for i in range(1, len(word) + 1):
         new = np.full_like(row, far)
-        low, high = max(0, i - MOST), min(length, i + MOST)
+        low, high = max(0, i - MAX_EDITS), min(length, i + MAX_EDITS)
         for j in range(low, high + 1):
             if j == 0:
                 new[0] = i
@@ -72,11 +74,11 @@ def _near(word: str, letters: NDArray[np.uint32]) -> list[int]:
                 np.minimum(best, np.where(swapped, before[j - 2] + 1, far), out=best)
             new[j] = best
         before, row = row, new
-        near = row[low : high + 1].min(axis=0) <= MOST
+        near = row[low : high + 1].min(axis=0) <= MAX_EDITS
         if near.mean() < 0.5:
-            rows = np.flatnonzero(near)
-            left, letters = left[rows], letters[:, rows]
-            row, before = row[:, rows], before[:, rows]
-            if not len(left):
+            columns = np.flatnonzero(near)
+            indices, letters = indices[columns], letters[:, columns]
+            row, before = row[:, columns], before[:, columns]
+            if not len(indices):
                 return []
-    return [int(i) for i in left[row[length] <= MOST]]
+    return [int(i) for i in indices[row[length] <= MAX_EDITS]]
