@@ -385,14 +385,15 @@ class Index(Filling):
         paths of files and folders, as the lines have them, where what lies there is now.
 
         Raises InputError for a line of another kind, which says that it is of name; what came
-        before it is in.
+        before it is in, and no index is made for a file that is no export.
         """
-        from qrank.indexing.transfer import Importer
+        from qrank.indexing.transfer import Importer, checked
         from qrank.store import open_store
 
         require_type("lines", lines, Iterable)
         if isinstance(lines, str | bytes):
             raise TypeError("lines must be several lines, not one text")
+        lines = checked(lines, name)
         with self._writing, open_store(self.path, write=True) as store:
             importer = Importer(store, moved or {})
             importer.read(lines, name)

@@ -224,7 +224,8 @@ def test_what_is_no_export_is_not_taken_in(qrank: Qrank, place: Path) -> None:
         "empty": "line 1 of empty is not a valid line of an export: it is empty; ",
         "/dev/null": "line 1 of /dev/null is not a valid line of an export: it is empty; ",
     }.items():
-        assert complaint(qrank("import", name, "--db", "i.db")).startswith(f"qrank: {reason}")
+        assert complaint(qrank("import", name, "--db", "new.db")).startswith(f"qrank: {reason}")
+        assert not (place / "new.db").exists()
     header, *rest = (place / "export.jsonl").read_text("utf-8").splitlines(keepends=True)
     (place / "mixed.jsonl").write_text(header + rest[0] + rest[1] + "Tea.\n", "utf-8")
     said = complaint(qrank("import", "mixed.jsonl", "--db", "i.db"))

@@ -10,7 +10,7 @@ import json
 import logging
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
-from itertools import count, islice, takewhile
+from itertools import chain, count, islice, takewhile
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -107,6 +107,29 @@ class _Document:
         return location(self.head.path, self.head.member)
 
 
+def checked(lines: Iterable[str], name: str = "") -> Iterator[str]:
+    """The same lines; the first is read here. name: where they are from. Raises InputError when
+    it is not the first line of an export, so that no index is made for a file of another kind."""
+    left = iter(lines)
+    try:
+        first = next(left, None)
+        if first is None:
+            raise ValueError("it is empty")
+        exported.models(exported.parsed(first))
+    except (ValueError, KeyError) as error:
+        raise _invalid(1, name, error) from error
+    return chain((first,), left)
+
+
+def _invalid(number: int, name: str, error: ValueError | KeyError) -> InputError:
+    """The error for line number of an export; error: what is wrong with it."""
+    reason = f"{error} is missing" if isinstance(error, KeyError) else str(error)
+    return InputError(
+        f"line {number} {f'of {name} ' if name else ''}is not a valid line of an export: {reason}",
+        hint="is it an export?" if number == 1 else "the documents before it were imported",
+    )
+
+
 class Importer:
     """Takes the lines of an export into a store; documents that are there are replaced, vectors
     that are there are kept."""
@@ -130,7 +153,7 @@ class Importer:
         of an export's, or when the last is missing; the documents that were read whole before are
         kept."""
         left = iter(lines)
-        line: str | None = None
+        number = 1
         try:
             for number in count(1):  # before the line is asked for: it may be too long
                 line = next(left, None)
@@ -143,15 +166,7 @@ class Importer:
             if self._open:
                 del self._documents[-1:]
             self._write()
-            reason = f"{error} is missing" if isinstance(error, KeyError) else str(error)
-            if line is None and number == 1:
-                reason = "it is empty"
-            what = "is it an export?" if number == 1 else "the documents before it were imported"
-            raise InputError(
-                f"line {number} {f'of {name} ' if name else ''}is not a valid line of an export: "
-                f"{reason}",
-                hint=what,
-            ) from error
+            raise _invalid(number, name, error) from error
         self._write()
         for old in self._unmet:
             there = f"; they lay in {self._folder or '/'}" if self._read else ""
