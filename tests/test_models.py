@@ -163,6 +163,15 @@ def test_the_registry_is_sound() -> None:
         assert Registry().better_than(tiny.entry) is not None
 
 
+def test_a_reranker_is_pulled_as_q8_0_or_better() -> None:
+    checked = 0
+    for entry in Registry().of_role(Role.reranker):
+        for file in entry.files[:1]:  # the one that is taken where none is named
+            assert file.quantization in ("F32", "BF16", "F16", "Q8_0"), entry.alias
+            checked += 1
+    assert checked > 3
+
+
 def test_users_add_models_of_their_own(qrank: Qrank, environment: dict[str, str]) -> None:
     config = Path(environment["HOME"]) / ".config" / "qrank" / "config.toml"
     config.parent.mkdir(parents=True)

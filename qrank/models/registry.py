@@ -36,6 +36,7 @@ class File:
     quantization: str = ""
     revision: str | None = None
     bytes: int | None = None
+    about_bytes: int | None = None
     sha256: str | None = None
 
     def find(self) -> LocalFile | None:
@@ -102,9 +103,9 @@ class Entry:
 
     @property
     def download_bytes(self) -> int | None:
-        """What is to be fetched to get it; None where that is not known."""
+        """About what is to be fetched to get it; None where that is not known."""
         if self.files:
-            return self.files[0].bytes
+            return self.files[0].bytes or self.files[0].about_bytes
         return self.package.bytes if self.package else None
 
     def find(self) -> LocalFile | None:
