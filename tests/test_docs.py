@@ -119,6 +119,20 @@ def test_every_command_and_option_has_help() -> None:
             assert record is None or record[1].strip(), (context.command_path, parameter.name)
 
 
+def test_examples_of_a_help_page_are_of_that_command() -> None:
+    shown = {name: context.command.get_help(context) for name, context in manual.commands(root())}
+    with_examples = {name: page for name, page in shown.items() if "\nExamples:\n" in page}
+    assert len(with_examples) >= 8
+    for name, page in with_examples.items():
+        for line in page.partition("\nExamples:\n")[2].strip().splitlines():
+            assert name in line, (name, line)
+
+
+def test_help_shows_no_range_without_limits() -> None:
+    for name, context in manual.commands(root()):
+        assert "1000000" not in context.command.get_help(context), name
+
+
 def test_links_between_pages_lead_somewhere() -> None:
     for page in PAGES:
         text = re.sub(r"(?ms)^```.*?^```$", "", page.read_text("utf-8"))

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
+
+from qrank.settings import MOST
 
 # An option stands under the first heading that names it, unless it says its own (rich_help_panel).
 _PANELS = {
@@ -24,6 +27,7 @@ _PANELS = {
     "Models": "embed_model rerank_model embed threads gpu_layers device",
     "General": "db color quiet debug verbose no_serve help",
 }
+_ANY_NUMBER = re.compile(rf"\[[01]<=x<={MOST}\]$|; [01]<=x<={MOST}(?=\]$)")
 _MANY = 12  # options; fewer need no headings
 
 EXAMPLES = {
@@ -52,25 +56,40 @@ EXAMPLES = {
 }
 
 
+def record(parameter: Any, context: Any) -> tuple[str, str] | None:
+    """(names, help) of a parameter, None if it is hidden. A range without limits is not shown."""
+    shown = parameter.get_help_record(context)
+    return shown and (shown[0], _ANY_NUMBER.sub("", shown[1]).strip())
+
+
 def write_options(command: Any, context: Any, formatter: Any) -> None:
     """Write the arguments of a command, then its options, under headings where they are many."""
     records: dict[str, list[tuple[str, str]]] = {"Arguments": []}
     options = [p for p in command.get_params(context) if p.param_type_name == "option"]
     for parameter in command.get_params(context):
-        if record := parameter.get_help_record(context):
+        if row := record(parameter, context):
             heading = "Options"
             if parameter.param_type_name != "option":
                 heading = "Arguments"
             elif len(options) > _MANY:
                 heading = parameter.rich_help_panel or _panel(parameter.opts)
-            records.setdefault(heading, []).append(record)
+            records.setdefault(heading, []).append(row)
     for heading in ("Arguments", "Options", *_PANELS):
         if rows := records.get(heading):
             with formatter.section(heading):
                 formatter.write_dl(rows)
-    if examples := EXAMPLES.get(command.name):
+    if examples := EXAMPLES.get(_name(context)):
         with formatter.section("Examples"):
             formatter.write("".join(f"  {example}\n" for example in examples))
+
+
+def _name(context: Any) -> str:
+    """The command as it is typed, without the program: serve status."""
+    words: list[str] = []
+    while context.parent:
+        words.insert(0, context.command.name)
+        context = context.parent
+    return " ".join(words)
 
 
 def _panel(names: Sequence[str]) -> str:

@@ -71,23 +71,27 @@ def _common_options() -> list[TyperOption]:
         ),
         _option("--color", metavar=colors, help="When to use color. [default: auto]"),
         _option("-q", "--quiet", is_flag=True, help="Print only results and errors."),
-        _option("-v", "--verbose", is_flag=True, help="Report slow steps, and name skipped files."),
+        _option("-v", "--verbose", is_flag=True, help="Report slow steps and all skipped files."),
         _option("--debug", is_flag=True, help="Show the traceback of an error."),
-        _option("--no-serve", is_flag=True, help="Do not use the process of qrank serve."),
+        _option("--no-serve", is_flag=True, help="Run without the process of qrank serve."),
     ]
 
 
 def _model_options() -> list[TyperOption]:
-    layers_help = "Model layers on the GPU. [default: all]"
+    layers_help = "Number of model layers on the GPU. [default: all]"
     return [
         _option(
             "--threads",
             type=_preset("threads"),
             metavar="N",
-            help="[default: one per physical core]",
+            help="Number of CPU threads. [default: one per core]",
         ),
         _option("--gpu-layers", type=_preset("gpu_layers"), metavar="N", help=layers_help),
-        _option("--device", metavar="NAME", help="Run on this llama.cpp device, or cpu."),
+        _option(
+            "--device",
+            metavar="NAME",
+            help="Run models on this device, or on cpu.",
+        ),
     ]
 
 
@@ -135,12 +139,15 @@ MOST, MOST_SECONDS = presets.MOST, presets.MOST_SECONDS
 MOST_SCORE = 100_000.0
 Limit = Annotated[
     int | None,
-    typer.Option("-n", "--limit", min=1, max=MOST, help="Show at most N results. [default: 10]"),
+    typer.Option(
+        "-n", "--limit", min=1, max=MOST, metavar="N", help="Show at most N results. [default: 10]"
+    ),
 ]
 Collections = Annotated[
     list[str] | None,
     typer.Option(
         "--collection",
+        metavar="NAME",
         help="Only this collection (may be repeated).",
         autocompletion=complete.collections,
     ),
@@ -168,12 +175,14 @@ Regex = Annotated[
         "-E",
         "--regex",
         metavar="PATTERN",
-        help="Only chunks whose text matches; without QUERY all of them, by path and line.",
+        help="Only chunks whose text matches; without QUERY list all of them, by path and line.",
     ),
 ]
 Literal = Annotated[
     list[str] | None,
-    typer.Option("-F", "--literal", metavar="TEXT", help="Like -E, with a literal text."),
+    typer.Option(
+        "-F", "--literal", metavar="TEXT", help="Only chunks whose text contains TEXT, as typed."
+    ),
 ]
 LinksTo = Annotated[
     str | None,
@@ -217,7 +226,7 @@ def _date(option: str, *, end: bool) -> Callable[[str], datetime]:
     return parse
 
 
-_DATED = "by their own date (front matter, mail), else the time of modification"
+_DATED = "by their own date (front matter, mail), or else by modification time"
 Since = Annotated[
     datetime | None,
     typer.Option(
@@ -231,7 +240,7 @@ Until = Annotated[
     typer.Option(
         parser=_date("--until", end=True),
         metavar="DATE",
-        help="Only documents from DATE (all of that day, month or year) or earlier.",
+        help="Only documents from DATE or earlier; a day, month or year is included whole.",
     ),
 ]
 StaleOption = Annotated[
@@ -252,14 +261,14 @@ Copies = Annotated[
 ]
 Exact = Annotated[
     bool,
-    typer.Option("--exact", help="Do not correct query words that occur in no document."),
+    typer.Option("--exact", help="Search for the words as typed; do not correct spelling."),
 ]
 Deadline = Annotated[
     float | None,
     typer.Option(
         parser=number("--deadline", 0, MOST_SECONDS),
         metavar="SECONDS",
-        help="Print the best results found within this time.",
+        help="Stop after this time, and print the best results so far.",
     ),
 ]
 PerFile = Annotated[
@@ -268,12 +277,15 @@ PerFile = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 AsJsonl = Annotated[bool, typer.Option("--jsonl", help="Print one JSON object per result.")]
-AsCsv = Annotated[bool, typer.Option("--csv", help="Print a table: a line per result.")]
+AsCsv = Annotated[bool, typer.Option("--csv", help="Print a CSV table, one row per result.")]
 PathsOnly = Annotated[
     bool, typer.Option("-l", "--files-with-matches", help="Print only the paths of files.")
 ]
 Null = Annotated[
-    bool, typer.Option("-0", "--null", help="Like -l or --format, but end each with NUL.")
+    bool,
+    typer.Option(
+        "-0", "--null", help="Print paths like -l, or lines of --format, each ended by NUL."
+    ),
 ]
 Count = Annotated[bool, typer.Option("--count", help="Print only the number of results.")]
 Fields = Annotated[
@@ -312,7 +324,7 @@ Hyperlinks = Annotated[
     typer.Option(
         "--hyperlink-format",
         metavar="FORMAT",
-        help="Link results: file, vscode, …",
+        help="Print results as links: file, vscode, …",
         autocompletion=complete.links,
     ),
 ]

@@ -15,12 +15,14 @@ from qrank.errors import InputError
 from qrank.models.registry import AUTO, Role
 from qrank.urls import index_place
 
-app = typer.Typer(help="The settings.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(help="Show and change settings.", no_args_is_help=True, rich_markup_mode=None)
 Project = Annotated[
     bool,
     typer.Option("--project", help="Use the project's file, beside its index, not the user's."),
 ]
-Key = Annotated[str, typer.Argument(help="A setting.", autocompletion=complete.settings)]
+Key = Annotated[
+    str, typer.Argument(metavar="KEY", help="A setting.", autocompletion=complete.settings)
+]
 
 
 @app.callback()
@@ -32,10 +34,12 @@ def _config() -> None:
 def get(
     key: Annotated[
         str | None,
-        typer.Argument(help="A setting. [default: all]", autocompletion=complete.settings),
+        typer.Argument(
+            metavar="[KEY]", help="A setting. [default: all]", autocompletion=complete.settings
+        ),
     ] = None,
 ) -> None:
-    """Print the value of KEY that applies here, or all settings that do.
+    """Print the value of a setting in this folder, or of all that are set.
 
     The environment overrides the project's file, which overrides the user's.
 
@@ -60,9 +64,9 @@ def get(
 def list_(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """List all settings with their value here, and where it comes from.
+    """List all settings with their value in this folder, and where it comes from.
 
-    That is the environment, a settings file, or qrank's default.
+    A value comes from the environment, a settings file, or is qrank's default.
     """
     from qrank import config, json_form
     from qrank.cli.output import json_output
@@ -80,10 +84,15 @@ def list_(
 @app.command("set", cls=Command)
 def set_(
     key: Key,
-    value: Annotated[str | None, typer.Argument(help="The new value. [default: unset KEY]")] = None,
+    value: Annotated[
+        str | None, typer.Argument(metavar="[VALUE]", help="The new value. [default: remove KEY]")
+    ] = None,
     project: Project = False,
 ) -> None:
-    """Write KEY to the user's settings file, or the project's; without VALUE remove it."""
+    """Write a setting to the user's settings file, or the project's.
+
+    Without VALUE the setting is removed from the file.
+    """
     from qrank import config
 
     if key not in config.KEYS:

@@ -17,16 +17,32 @@ GROUP = 32  # texts that are read, embedded and written together
 def embed(
     embed_model: NewEmbedModel = None,
     query: Annotated[
-        bool, typer.Option("--query", help="Embed the texts as queries, not as documents.")
+        bool,
+        typer.Option(
+            "--query",
+            rich_help_panel="Options",
+            help="Embed the texts as queries, not as documents.",
+        ),
     ] = False,
     instruct: Annotated[
-        str | None, typer.Option(metavar="TEXT", help="The task instruction, for queries.")
+        str | None,
+        typer.Option(
+            metavar="TEXT",
+            rich_help_panel="Options",
+            help="The instruction for the model, with --query.",
+        ),
     ] = None,
     dims: Annotated[
-        int | None, typer.Option(min=1, max=MOST, help="Keep this many dimensions (Matryoshka).")
+        int | None,
+        typer.Option(
+            min=1, max=MOST, metavar="N", help="Keep the first N dimensions (Matryoshka models)."
+        ),
     ] = None,
     form: Annotated[
-        Format | None, typer.Option("--input", help="The format of stdin. [default: detected]")
+        Format | None,
+        typer.Option(
+            "--input", rich_help_panel="Options", help="The format of stdin. [default: detected]"
+        ),
     ] = None,
 ) -> None:
     """Embed the texts on stdin.

@@ -51,7 +51,7 @@ def evaluate(
         typer.Option("--keep-identical-ids", help="Keep documents that have the query's own id."),
     ] = False,
     candidates: Annotated[
-        int, typer.Option(min=1, max=MOST, help="How many candidates to rerank.")
+        int, typer.Option(min=1, max=MOST, metavar="N", help="Rerank the best N.")
     ] = 30,
     embed_model: NewEmbedModel = None,
     rerank_model: RerankModel = None,
@@ -61,7 +61,7 @@ def evaluate(
     ] = None,
     run_dir: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Write the rankings there, as TREC run files."),
+        typer.Option(metavar="DIR", help="Write rankings as TREC run files into DIR."),
     ] = None,
     plot: Annotated[
         Path | None,

@@ -28,7 +28,8 @@ def fields(
         ),
     ] = None,
     limit: Annotated[
-        int, typer.Option("-n", "--limit", min=1, max=MOST, help="Show at most N values.")
+        int,
+        typer.Option("-n", "--limit", min=1, max=MOST, metavar="N", help="Show at most N values."),
     ] = 20,
     collection: Collections = None,
     path: PathGlob = None,

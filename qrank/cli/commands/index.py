@@ -26,7 +26,8 @@ def index(
     collection: Annotated[
         str | None,
         typer.Option(
-            help="Add them to this collection; without PATH update this one. [default: default]"
+            metavar="NAME",
+            help="Add PATH to this collection; without PATH, update this one. [default: default]",
         ),
     ] = None,
     embed_model: NewEmbedModel = None,
@@ -36,7 +37,7 @@ def index(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
     dry_run: Annotated[
         bool,
-        typer.Option("--dry-run", help="Show how files would be split; write nothing."),
+        typer.Option("--dry-run", help="Show what would be indexed; write nothing."),
     ] = False,
     watch: Annotated[
         bool, typer.Option("--watch", help="Keep the index up to date until interrupted.")

@@ -24,7 +24,10 @@ def remove(
     ] = None,
     collection: Annotated[
         list[str] | None,
-        typer.Option(help="Only from this collection; without PATH all of it (may be repeated)."),
+        typer.Option(
+            metavar="NAME",
+            help="Only from this collection; without PATH, all of it (may be repeated).",
+        ),
     ] = None,
     ignore: Annotated[
         bool,
@@ -88,9 +91,9 @@ def collections(
     context: typer.Context,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """List the collections of the index, what they are about, and the folders they are made of.
+    """List the collections in the index and their folders.
 
-    qrank index without PATH brings all of them up to date.
+    qrank index without PATH updates all of them.
     """
     if context.invoked_subcommand:
         return
@@ -107,7 +110,10 @@ def collections(
 
 @app.command("set", cls=Command)
 def set_(
-    name: Annotated[str, typer.Argument(help="A collection.", autocompletion=complete.collections)],
+    name: Annotated[
+        str,
+        typer.Argument(metavar="NAME", help="A collection.", autocompletion=complete.collections),
+    ],
     key: Annotated[
         str,
         typer.Argument(
@@ -120,7 +126,7 @@ def set_(
         list[str], typer.Argument(metavar="VALUE...", help="Its value; '' removes it.")
     ],
 ) -> None:
-    """Set a description of a collection, its own ignore rules, or its instruction.
+    """Set the description, the ignore rules or the instruction of a collection.
 
     description: what it is about. qrank status shows it, and agents see it over MCP.
 

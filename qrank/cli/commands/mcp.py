@@ -64,7 +64,9 @@ def serve(
 
 @app.command("install", cls=Command)
 def install(
-    client: Annotated[str, typer.Argument(help="Which program, for example claude or vscode.")],
+    client: Annotated[
+        str, typer.Argument(metavar="CLIENT", help="The program, for example claude or vscode.")
+    ],
     user: Annotated[
         bool, typer.Option("--user", help="Write the user's config, not that of this folder.")
     ] = False,

@@ -15,10 +15,14 @@ from qrank.cli.state import current
 from qrank.errors import InputError, QrankError
 from qrank.models.registry import Entry, Role
 
-app = typer.Typer(help="The models that qrank knows.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(
+    help="List, download, convert and measure models.", no_args_is_help=True, rich_markup_mode=None
+)
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
-RoleOption = Annotated[Role | None, typer.Option(help="Which role, if a model has both.")]
+RoleOption = Annotated[
+    Role | None, typer.Option(help="The embedder or the reranker, if a name has both.")
+]
 Name = Annotated[
     str,
     typer.Argument(
@@ -46,14 +50,16 @@ PulledNames = Annotated[
 SomeNames = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="[MODEL...]", help="[default: all installed]", autocompletion=complete.models
+        metavar="[MODEL...]",
+        help="Aliases or paths. [default: all installed]",
+        autocompletion=complete.models,
     ),
 ]
 
 
 @app.callback()
 def _models() -> None:
-    """The models that qrank knows."""
+    """List, download, convert and measure models."""
 
 
 @app.command("list", cls=Command)
@@ -194,10 +200,13 @@ def remove(names: Names, role: RoleOption = None, as_json: Json = False) -> None
 
 @app.command("import", cls=Command)
 def import_folder(
-    folder: Annotated[Path, typer.Argument(help="A published model: safetensors, tokenizer.json.")],
+    folder: Annotated[
+        Path,
+        typer.Argument(metavar="FOLDER", help="A published model: safetensors, tokenizer.json."),
+    ],
     out: Annotated[Path, typer.Argument(metavar="FILE", help="The .gguf file to write.")],
     kind: Annotated[
-        str | None, typer.Option("--type", metavar="TYPE", help="Also quantize it: Q8_0, Q4_0, …")
+        str | None, typer.Option("--type", metavar="TYPE", help="Also quantize it to Q8_0, Q4_0, …")
     ] = None,
 ) -> None:
     """Convert a Qwen3-Embedding, Qwen3-Reranker, BERT or ModernBERT folder to GGUF.
@@ -214,9 +223,13 @@ def import_folder(
 
 @app.command(cls=Command)
 def quantize(
-    source: Annotated[Path, typer.Argument(help="A .gguf file in F32, F16 or BF16.")],
+    source: Annotated[
+        Path, typer.Argument(metavar="SOURCE", help="A .gguf file in F32, F16 or BF16.")
+    ],
     out: Annotated[Path, typer.Argument(metavar="FILE", help="The .gguf file to write.")],
-    kind: Annotated[str, typer.Option("--type", metavar="TYPE", help="Q8_0, Q4_0, …")] = "Q8_0",
+    kind: Annotated[
+        str, typer.Option("--type", metavar="TYPE", help="The quantization: Q8_0, Q4_0, …")
+    ] = "Q8_0",
 ) -> None:
     """Quantize a model file with llama.cpp."""
     from qrank.cli.output import render_models

@@ -40,7 +40,7 @@ def schema(
 ) -> None:
     """Print the JSON Schema of a command's output.
 
-    Without a command: list the schemas that there are. A line of --jsonl is in the schema of
+    Without a command: list the schemas. A line of --jsonl is in the schema of
     --json: $defs/result (search), $defs/chunk (get, chunks) or $defs/document (rerank).
     """
     from qrank.cli.output import json_output
@@ -60,7 +60,10 @@ def schema(
 
 
 def completions(
-    shell: Annotated[Shell, typer.Argument(help="Your shell; fzf or fzf-fish: a widget.")],
+    shell: Annotated[
+        Shell,
+        typer.Argument(metavar="SHELL", help="bash, zsh or fish; or fzf, fzf-fish for the widget."),
+    ],
 ) -> None:
     """Print the completion script for a shell.
 
@@ -96,7 +99,7 @@ def man(
 ) -> None:
     """Print a manual page: qrank man search | man -l -
 
-    Without a command it is qrank's own. --dir writes all pages: qrank man --dir
+    Without a command: the page of qrank itself. --dir writes all pages: qrank man --dir
     ~/.local/share/man/man1
     """
     from qrank.cli.output import json_output

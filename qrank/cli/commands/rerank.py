@@ -18,17 +18,22 @@ FIELDS = ("rank", "score", "text", "line", "path")  # of a document, for --forma
 
 
 def rerank(
-    query: Annotated[str, typer.Argument(help="The query to score documents against.")],
+    query: Annotated[
+        str, typer.Argument(metavar="QUERY", help="What the documents should answer.")
+    ],
     rerank_model: RerankModel = None,
     instruct: Annotated[
-        str | None, typer.Option(metavar="TEXT", help="The task instruction. [default: web search]")
+        str | None,
+        typer.Option(metavar="TEXT", help="The instruction for the model. [default: web search]"),
     ] = None,
     candidates: Annotated[
-        str, typer.Option(metavar="K|all", help="Rerank only BM25's best K.")
+        str, typer.Option(metavar="K|all", help="Rerank only the best K by BM25.")
     ] = str(DEFAULT_CANDIDATES),
     limit: Annotated[
         int | None,
-        typer.Option("-n", "--limit", min=1, max=MOST, help="Print at most N documents."),
+        typer.Option(
+            "-n", "--limit", min=1, max=MOST, metavar="N", help="Print at most N documents."
+        ),
     ] = None,
     budget: Annotated[
         float | None,
@@ -40,12 +45,15 @@ def rerank(
     ] = None,
     min_score: MinScore = None,
     form: Annotated[
-        Format | None, typer.Option("--input", help="The format of stdin. [default: detected]")
+        Format | None,
+        typer.Option(
+            "--input", rich_help_panel="Options", help="The format of stdin. [default: detected]"
+        ),
     ] = None,
     files: Annotated[
         bool,
         typer.Option(
-            "--files", help="Read file names from stdin; rank the files by how they begin."
+            "--files", help="Read file names from stdin; rank the files by their beginnings."
         ),
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,

@@ -76,11 +76,17 @@ COUNTED = 100  # results that --count goes through where every chunk has some sc
 
 def search(
     query: Annotated[
-        str | None, typer.Argument(help="What to look for; - reads it from stdin.")
+        str | None,
+        typer.Argument(metavar="[QUERY]", help="What to look for; - reads it from stdin."),
     ] = None,
     more: Annotated[
         list[str] | None,
-        typer.Option("-e", "--query", metavar="QUERY", help="A query; several are fused."),
+        typer.Option(
+            "-e",
+            "--query",
+            metavar="QUERY",
+            help="A query; may be repeated, to search for several at once.",
+        ),
     ] = None,
     interactive: Annotated[
         bool, typer.Option("-i", "--interactive", help="Search as you type, like qrank tui.")
@@ -89,18 +95,25 @@ def search(
     offset: Offset = 0,
     sort: SortBy = None,
     mode: Annotated[
-        Mode | None, typer.Option(help="How to find candidates. [default: hybrid]")
+        Mode | None,
+        typer.Option(
+            help="Find candidates by words (bm25), by meaning (vector) or both. [default: hybrid]"
+        ),
     ] = None,
     rerank: Annotated[
         bool | None,
-        typer.Option("--rerank/--no-rerank", help="Whether to rerank. [default: yes if hybrid]"),
+        typer.Option(
+            "--rerank/--no-rerank", help="Whether to rerank. [default: yes in hybrid mode]"
+        ),
     ] = None,
     candidates: Annotated[
         int | None,
         typer.Option(
             min=1,
             max=MOST,
-            help="How many to rerank. [default: 30; on a terminal what fits into answer_seconds]",
+            metavar="N",
+            help="Rerank the best N. [default: 30; on a terminal as many as the setting"
+            " answer_seconds allows]",
         ),
     ] = None,
     budget: Annotated[
@@ -130,7 +143,8 @@ def search(
         bool | None,
         typer.Option(
             "--refresh/--no-refresh",
-            help="First update changed files, for half a second at most. [default: as the setting]",
+            help="First read changed files again, for at most half a second. [default: the setting"
+            " refresh]",
         ),
     ] = None,
     stale: StaleOption = Stale.warn,
@@ -149,11 +163,13 @@ def search(
     max_tokens: MaxTokens = None,
     queries: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Run many queries (lines or JSONL); print JSONL."),
+        typer.Option(metavar="FILE", help="Run the queries in FILE (lines or JSONL); print JSONL."),
     ] = None,
     resume: Annotated[
         Path | None,
-        typer.Option(metavar="OUT", help="With --queries: append missing answers to OUT."),
+        typer.Option(
+            metavar="OUT", help="With --queries: append the answers that OUT lacks to it."
+        ),
     ] = None,
     form: Annotated[
         InputFormat | None,

@@ -6,7 +6,7 @@ import shutil
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -29,20 +29,24 @@ class Kind(StrEnum):
     launchd = "launchd"
 
 
-def _seconds(name: str, help: str) -> typer.models.OptionInfo:
-    parser = number(name, 0, MOST_SECONDS)
-    option: typer.models.OptionInfo = typer.Option(
-        name, parser=parser, metavar="SECONDS", help=help
+def _seconds(name: str, help: str) -> Any:
+    return typer.Option(
+        name, parser=number(name, 0, MOST_SECONDS), metavar="SECONDS", help=help, show_default=False
     )
-    return option
 
 
 Idle = Annotated[
-    float | None, _seconds("--idle", "End after this time without use; 0: never. [default: 1800]")
+    float | None,
+    _seconds("--idle", "Stop after this time without use; 0: never. [default: 1800]"),
+]
+UnitIdle = Annotated[
+    float, _seconds("--idle", "Stop after this time without use; 0: never. [default: 0]")
 ]
 ModelIdle = Annotated[
     float | None,
-    _seconds("--model-idle", "Unload a model after this time; 0: never. [default: 600]"),
+    _seconds(
+        "--model-idle", "Unload a model after this time without use; 0: never. [default: 600]"
+    ),
 ]
 
 
@@ -63,7 +67,7 @@ def serve(
     idle: Idle = None,
     model_idle: ModelIdle = None,
 ) -> None:
-    """Keep models loaded in one process for the commands that follow.
+    """Keep models loaded in the background, to make commands faster.
 
     While it runs, search, rerank, embed, similar and get use it. It stops when it has been idle,
     unless it serves HTTP.
@@ -172,7 +176,7 @@ def _http_service(address: str) -> Service:
 def status(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Show whether it is running, and what it has loaded.
+    """Show whether the process is running, and which models it has loaded.
 
     Exit status: 0 it is running, 1 it is not.
     """
@@ -208,7 +212,7 @@ def _print(status: dict[str, object]) -> None:
 
 @app.command("stop", cls=Command)
 def stop() -> None:
-    """Stop it when its running commands are done.
+    """Stop the process, after the commands that it is running.
 
     Exit status: 0 it has stopped, 1 it was not running.
     """
@@ -221,8 +225,13 @@ def stop() -> None:
 
 @app.command("unit", cls=Command)
 def unit(
-    kind: Annotated[Kind | None, typer.Argument(help="[default: what this system has]")] = None,
-    idle: Idle = 0,
+    kind: Annotated[
+        Kind | None,
+        typer.Argument(
+            metavar="[KIND]", help="systemd or launchd. [default: what this system has]"
+        ),
+    ] = None,
+    idle: UnitIdle = 0,
     model_idle: ModelIdle = None,
 ) -> None:
     """Print a file that makes systemd or launchd start it at login."""

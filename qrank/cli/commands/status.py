@@ -12,7 +12,10 @@ from qrank.cli.state import current
 
 def status(
     path: Annotated[
-        str | None, typer.Argument(metavar="PATH", help="Show what became of this file or folder.")
+        str | None,
+        typer.Argument(
+            metavar="PATH", help="Show whether this file or folder is indexed, and why not."
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
     clear_cache: Annotated[

@@ -22,9 +22,12 @@ STDOUT = Path("/dev/stdout")  # opened by name, a file behind it would be trunca
 
 
 def export(
-    file: Annotated[Path, typer.Argument(help="The file to write; - is stdout.")] = STDIO,
+    file: Annotated[
+        Path, typer.Argument(metavar="[FILE]", help="The file to write; - is stdout.")
+    ] = STDIO,
     collection: Annotated[
-        list[str] | None, typer.Option(help="Only this collection (may be repeated).")
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Only this collection (may be repeated)."),
     ] = None,
     path: Annotated[
         str | None, typer.Option(metavar="GLOB", help="Only files whose path matches.")
@@ -35,7 +38,7 @@ def export(
 ) -> None:
     """Write the index as JSON Lines: models, documents, chunks and their vectors.
 
-    qrank import adds it to another index without embedding again.
+    qrank import adds it to another index without embedding the texts again.
     """
     from qrank.cli.output import json_output
 
@@ -59,7 +62,9 @@ def export(
 
 
 def import_(
-    file: Annotated[Path, typer.Argument(help="A file from qrank export; - is stdin.")],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="A file from qrank export; - is stdin.")
+    ],
     moved: Annotated[
         list[str] | None,
         typer.Option(
@@ -70,7 +75,10 @@ def import_(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Import an export into the index; documents already in it are replaced."""
+    """Add the output of qrank export to the index.
+
+    Documents that the index has already are replaced.
+    """
     from qrank.cli.output import json_output, render
 
     places = dict(_moved(each) for each in moved or ())

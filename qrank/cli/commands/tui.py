@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def tui(
-    query: Annotated[str, typer.Argument(help="The first query.")] = "",
+    query: Annotated[str, typer.Argument(metavar="[QUERY]", help="The first query.")] = "",
     collection: Collections = None,
     path: PathGlob = None,
     embed_model: EmbedModel = None,

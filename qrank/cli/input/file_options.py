@@ -47,12 +47,14 @@ Archives = Annotated[
 ]
 Ocr = Annotated[
     bool,
-    typer.Option("--ocr", help="Also read text in pictures and scanned pages (with tesseract)."),
+    typer.Option("--ocr", help="Also read text in pictures and scanned pages, with tesseract."),
 ]
 OcrLanguage = Annotated[
     str | None,
     typer.Option(
-        "--ocr-language", metavar="LANG", help="Languages, such as deu+fra. [default: eng]"
+        "--ocr-language",
+        metavar="LANG",
+        help="Languages for --ocr, such as deu+fra. [default: eng]",
     ),
 ]
 Fields = Annotated[
@@ -61,15 +63,18 @@ Fields = Annotated[
         "--fields",
         rich_help_panel="What to read",
         metavar="NAME,…",
-        help="The fields of JSONL and CSV files to read.",
+        help="Read only these fields of JSONL and CSV files.",
     ),
 ]
 Pre = Annotated[
     str | None,
-    typer.Option("--pre", metavar="COMMAND", help="Read the output of COMMAND FILE instead."),
+    typer.Option(
+        "--pre", metavar="COMMAND", help="Index what COMMAND FILE prints, instead of each file."
+    ),
 ]
 PreGlobs = Annotated[
-    list[str] | None, typer.Option("--pre-glob", metavar="GLOB", help="Use --pre only for these.")
+    list[str] | None,
+    typer.Option("--pre-glob", metavar="GLOB", help="Use --pre only for files that match."),
 ]
 Timeout = Annotated[
     float | None,

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from qrank import __version__
-from qrank.cli.help import EXAMPLES
+from qrank.cli.help import EXAMPLES, record
 from qrank.errors import InputError
 
 ENVIRONMENT = {
@@ -40,7 +40,7 @@ def pages(root: Any) -> Iterator[tuple[str, str]]:
 
 def markdown(root: Any) -> str:
     """The reference of commands as a page of the documentation: their --help as it is printed."""
-    parts = ["# Commands\n\nTo look up a command or an option: the `--help` of every command.\n"]
+    parts = ["# Commands\n\nTo look up a command or an option: the `--help` of each command.\n"]
     for name, context in commands(root):
         with context.scope():
             shown = context.command.get_help(context)
@@ -92,10 +92,9 @@ def _roff(name: str, context: Any) -> str:
         lines += [".PP", *(_text(line.strip()) for line in paragraph.splitlines())]
     records: dict[str, list[tuple[str, str]]] = {"ARGUMENTS": [], "OPTIONS": [], "COMMANDS": []}
     for parameter in command.get_params(context):
-        record = parameter.get_help_record(context)
-        if record:
+        if row := record(parameter, context):
             kind = "OPTIONS" if parameter.param_type_name == "option" else "ARGUMENTS"
-            records[kind].append(record)
+            records[kind].append(row)
     for sub in getattr(command, "commands", {}).values():
         records["COMMANDS"].append((f"{name} {sub.name}", sub.get_short_help_str(400)))
     for heading, rows in records.items():
@@ -103,7 +102,7 @@ def _roff(name: str, context: Any) -> str:
             lines.append(f".SH {heading}")
         for term, text in rows:
             lines += [".TP", f".B {_escaped(term)}", _text(text)]
-    if examples := EXAMPLES.get(command.name or ""):
+    if examples := EXAMPLES.get(name.removeprefix("qrank ")):
         lines += [".SH EXAMPLES", ".nf", *(_text(example) for example in examples), ".fi"]
     lines += [".SH ENVIRONMENT"]
     for variable, text in ENVIRONMENT.items():
