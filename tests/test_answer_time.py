@@ -16,7 +16,7 @@ from qrank import Answer, Index
 from qrank.llama.gguf import sha256
 from qrank.models.registry import Registry, Role
 from qrank.progress import Silent
-from qrank.searching.promise import FEWEST, Promise
+from qrank.searching.time_limit import FEWEST, TimeLimit
 from qrank.store.cache import Cache
 
 Qrank = Callable[..., Run]
@@ -65,15 +65,15 @@ def test_what_fits(
     cache = Cache(tmp_path / "cache.db")
     if rate:
         cache.put_reading_rate("model", *rate)
-    promise = Promise(cache, "model", seconds, [100] * 20)
-    assert promise.fitting(known) == fitting
+    limit = TimeLimit(cache, "model", seconds, [100] * 20)
+    assert limit.fitting(known) == fitting
 
 
 def test_a_damaged_rate_is_no_rate(tmp_path: Path) -> None:
     cache = Cache(tmp_path / "cache.db")
     for rate in (0.0, -5.0, float("inf")):
         cache.put_reading_rate("model", rate, 0.0)
-        assert Promise(cache, "model", 3, [100] * 20).fitting(()) == 20
+        assert TimeLimit(cache, "model", 3, [100] * 20).fitting(()) == 20
 
 
 def test_as_many_as_fit_are_read(index: Callable[[], Index], reranker: str) -> None:

@@ -17,7 +17,7 @@ from qrank.inference.shared import Shared
 from qrank.llama.gguf import sha256
 from qrank.models.registry import Registry, Role
 from qrank.progress import Silent
-from qrank.searching.promise import FEWEST, USUAL_SIZE
+from qrank.searching.time_limit import FEWEST, USUAL_SIZE
 from qrank.store.cache import Cache
 
 Qrank = Callable[..., Run]

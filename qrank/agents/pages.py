@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from qrank.errors import InputError
-from qrank.searching.pack import BYTES_A_TOKEN, estimate
+from qrank.searching.pack import BYTES_PER_TOKEN, estimate
 
 DEFAULT_TOKENS = 4_000
 MOST_TOKENS = 20_000  # Claude Code refuses answers over 25,000
@@ -112,7 +112,7 @@ def _cut(text: str, tokens: int) -> int:
     >>> _cut("one two three", 3), _cut("one\\ntwo three", 3), _cut("abcdefghijkl", 3)
     (8, 8, 9)
     """
-    size = int(tokens * BYTES_A_TOKEN)
+    size = int(tokens * BYTES_PER_TOKEN)
     most = max(1, len(text[:size].encode("utf-8", "replace")[:size].decode("utf-8", "ignore")))
     for separator in ("\n", " "):
         cut = text.rfind(separator, most // 2, most)

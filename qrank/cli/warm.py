@@ -14,7 +14,7 @@ USED = (
     *("qrank.store.lexical", "qrank.store.vectors", "qrank.searching.search"),
     *("qrank.searching.models", "qrank.searching.notices", "qrank.searching.similar"),
     *("qrank.searching.interpret.answer", "qrank.searching.interpret.typos"),
-    *("qrank.searching.matching", "qrank.searching.promise", "qrank.searching.reranking"),
+    *("qrank.searching.matching", "qrank.searching.time_limit", "qrank.searching.reranking"),
     *(
         "qrank.searching.multi_query",
         "qrank.searching.explain",

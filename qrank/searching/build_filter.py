@@ -33,10 +33,12 @@ def build_filter(
     linked_from: str | None = None,
     store: Store | None = None,
 ) -> Filter:
-    """The filter; types are names of formats or families of them, or suffixes of files with or
-    without a dot; path: a file, a folder or a glob, or several. where: conditions on fields, which
-    need the store that has them. Raises TypeError for an argument of another type, InputError for
-    a condition that can't be understood.
+    """Build the store's filter from the options that select files.
+
+    path: a file, a folder or a glob, or several. types: names of formats, families of formats, or
+    suffixes with or without a dot. where: conditions on fields (where.py); these and the links
+    need a store. Raises TypeError for an argument of another type, InputError for a condition that
+    can't be parsed, and for a time range that is empty.
 
     >>> build_filter(types=["html", ".Foo"]).suffixes
     ('.html', '.htm', '.xhtml', '.Foo')
@@ -75,7 +77,7 @@ def build_filter(
 
 
 def _linked(store: Store, to: str | None, by: str | None) -> tuple[Condition, ...]:
-    """The conditions that a document links to one, and that it is linked from one."""
+    """The conditions for --links-to and --linked-from."""
     from qrank.searching.places.links import Graph
 
     graph = Graph(store)
@@ -92,8 +94,7 @@ def _linked(store: Store, to: str | None, by: str | None) -> tuple[Condition, ..
 
 
 def _ns(moment: datetime) -> int:
-    """A time in ns since 1970. One before 1678 or after 2262 becomes the first or the last that
-    the store can compare with: no file is older, or newer.
+    """A time in ns since 1970, clipped to what fits into 64 bits (years 1678 to 2262).
 
     >>> _ns(datetime(9999, 12, 31)) == MOST_NS, _ns(datetime(1, 1, 1)) == -MOST_NS
     (True, True)

@@ -9,8 +9,8 @@ from itertools import pairwise
 from qrank.results import StoredChunk
 
 _SYMBOL = re.compile(r"(?:[\w$]+(?:\.|::|->|#))*([^\W\d][\w$]*)(?:\(\))?")
-MAX_LINE = 300  # characters that are examined as they stand
-MAX_PIECES = 20
+MAX_LINE = 300  # characters; of a longer line, only what is around the name is examined
+MAX_PIECES = 20  # of one long line
 _KEYWORDS = (
     "class const def define enum fn fun func function impl interface let macro macro_rules! mod "
     "module namespace object package proc protocol record static struct sub trait type typedef "
@@ -20,7 +20,7 @@ _DEFINES = "|".join(map(re.escape, _KEYWORDS.split()))
 
 
 def symbol(query: str) -> str:
-    """The name that a query consists of, when it is one as source code has them; else "".
+    """The last identifier of a query that is a single name, as in source code; else "".
 
     >>> symbol("add"), symbol("Store.add()"), symbol("std::sort"), symbol("two words")
     ('add', 'add', 'sort', '')
@@ -31,7 +31,7 @@ def symbol(query: str) -> str:
 
 def defines(stored: StoredChunk, name: str) -> bool:
     """Whether a chunk of source code defines a name."""
-    from qrank.ingest.extract import BY_SUFFIX, suffix_of  # few searches are for a name
+    from qrank.ingest.extract import BY_SUFFIX, suffix_of  # slow to import, seldom needed
 
     format = BY_SUFFIX.get(suffix_of(stored.location))
     if format is None or format.name != "code" or name not in stored.chunk.text:
@@ -48,7 +48,8 @@ def defines(stored: StoredChunk, name: str) -> bool:
 
 
 def _pieces(line: str, name: str) -> Iterator[str]:
-    """A line; of a long one (what follows takes quadratic time) what is around the name each time.
+    """The line, or if it is long, what is around each occurrence of the name: the regular
+    expressions of _is_definition take quadratic time.
 
     >>> long = "def " + "a.b:" * 50_000 + "add();" * 50_000 + "function add(x){}"
     >>> any(_is_definition(piece, "add") for piece in _pieces(long, "add"))
@@ -63,15 +64,15 @@ def _pieces(line: str, name: str) -> Iterator[str]:
     for _ in range(MAX_PIECES):
         if at < 0:
             return
-        # (Where it is not the beginning of the line a sign says so.)
+        # A ; in front says that this is not the beginning of the line.
         before = line[:at] if at <= MAX_LINE // 2 else f";{line[at - MAX_LINE // 2 : at]}"
         yield before + line[at : at + MAX_LINE // 2]
         at = line.find(name, at + len(name))
 
 
 def _is_definition(line: str, name: str, follows: str = "") -> bool:
-    """Whether a line of code, with the one that follows, defines a name: behind a keyword, by an
-    assignment that is not indented, or as a function with its type in front and a { behind it.
+    """Whether a line of code, with the one that follows, defines a name: after a keyword, by an
+    assignment that is not indented, or as a C-like function (type, name, parentheses, {).
 
     >>> [_is_definition(line, "add") for line in ("def add(x):", "add = 1", "int add(int x) {")]
     [True, True, True]

@@ -1,4 +1,4 @@
-"""Explaining BM25 scores: what each term of the query adds."""
+"""Explaining BM25 scores: the contribution of each query term (`--explain`)."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from qrank.store.interface import Store
 
 
 def bm25_terms(store: Store, answer: Answer) -> dict[str, dict[str, float]]:
-    """What each of the query's terms adds to the BM25 score of each result, by result id; of
-    several queries that were fused, to the mean of their scores."""
+    """The contribution of each query term to the BM25 score of each result: {result id: {term:
+    score}}. With several fused queries, the contributions to the mean of their scores."""
     added: dict[str, dict[str, float]] = {result.id: {} for result in answer.results}
     numbers = {result.id: result.number for result in answer.results}
     shown = {number: id for id, number in numbers.items()}
@@ -37,7 +37,8 @@ def bm25_terms(store: Store, answer: Answer) -> dict[str, dict[str, float]]:
 def _scores(
     store: Store, query: ParsedQuery, ids: Sequence[int]
 ) -> Iterator[tuple[str, dict[int, float]]]:
-    """What a query is scored by, each as it is shown, with what it adds by chunk."""
+    """Each scored part of a query (term, compound, prefix, phrase) as it is shown, with its
+    contribution by chunk id."""
     for term, times in Counter(query.terms).items():  # FTS5 counts a repeated term repeatedly
         yield term, store.term_scores([term] * times, ids)
     for compound in query.compounds:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-# What people call several formats, or some files of one; each format has its own name, too.
+# Names for several formats, or for some suffixes of one, besides the names of the formats.
 FAMILIES = {
     "mail": "eml emlx mbox mbx msg",
     "word": "docx docm dotx dotm doc dot rtf odt ott odm fodt",
@@ -20,8 +20,8 @@ FAMILIES = {
 
 
 def suffixes_of(types: Sequence[str], *, families: bool = True) -> tuple[str, ...]:
-    """The suffixes, with their dots, of files of any of some types; families: whether names of
-    formats and families mean all of theirs, else a type is a suffix.
+    """The suffixes, with dots, of any of some types. families: whether a name of a format or a
+    family stands for all its suffixes; otherwise each type is itself a suffix.
 
     >>> suffixes_of(["mail"]), suffixes_of(["text"], families=False)
     (('.eml', '.emlx', '.mbox', '.mbx', '.msg'), ('.text',))
@@ -31,23 +31,24 @@ def suffixes_of(types: Sequence[str], *, families: bool = True) -> tuple[str, ..
     return tuple(dict.fromkeys("." + suffix.lstrip(".") for suffix in suffixes))
 
 
-def known_type(name: str) -> bool:
-    """Whether a name is that of a format, of a family of them, or a suffix that one has."""
+def is_type(name: str) -> bool:
+    """Whether a name is that of a format or a family, or a suffix of one."""
     by_name = formats()
     suffix = name.lower().lstrip(".")
     return suffix in by_name or any(suffix in suffixes for suffixes in by_name.values())
 
 
 def formats() -> dict[str, list[str]]:
-    """The names of formats and families of them, each with its suffixes."""
-    from qrank.ingest.extract import FORMATS  # 20 ms that most searches need not wait
+    """The names of formats and families, each with its suffixes (without dots)."""
+    from qrank.ingest.extract import FORMATS  # takes 20 ms, and most searches don't need it
 
     result = {one.name: one.suffixes.split() for one in FORMATS}
     return result | {name: suffixes.split() for name, suffixes in FAMILIES.items()}
 
 
 def has_lines(path: str) -> bool:
-    """Whether a file of that name is read as text, so that its chunks' lines are its own."""
+    """Whether a file with this name is read as plain text, so that line numbers of its chunks are
+    line numbers of the file."""
     from qrank.ingest.extract import BY_SUFFIX, suffix_of
 
     format = BY_SUFFIX.get(suffix_of(path))

@@ -1,4 +1,4 @@
-"""Whether results still match their files, and what happens to those that do not."""
+"""Whether results still match their files, and what to do with those that don't (--stale)."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ def limited(
     is_stale: Callable[[T], bool],
     path: Callable[[T], str],
 ) -> list[T]:
-    """The first limit of items, without stale ones where they are to be dropped.
+    """The first `limit` items; Stale.drop skips stale ones.
 
-    Raises IndexFileError when one of them is stale and that is to fail.
+    Raises IndexFileError when one of them is stale and stale is Stale.fail.
     """
     if stale is Stale.drop:
         return list(islice((item for item in items if not is_stale(item)), limit))

@@ -1,7 +1,7 @@
 """Fusing the scores of the stages into one order. Pure functions.
 
-Scores are combined, not ranks: with a weak embedder equal-weight reciprocal rank fusion is worse
-than BM25 alone, while a low share of the cosine gains (docs/ranking.md has the measurements).
+Scores are combined, not ranks: with a weak embedder, reciprocal rank fusion with equal weights is
+worse than BM25 alone, while a low weight of the cosine is better (measured in docs/ranking.md).
 """
 
 from __future__ import annotations
@@ -15,11 +15,12 @@ def fuse(
     cosine_share: float,
     scale: Collection[int],
 ) -> dict[int, float]:
-    """A score from 0 to 1 for the candidates of either stage, higher is better.
+    """Fuse BM25 scores and cosines, both by chunk id, into one score from 0 to 1 per candidate.
 
-    Each stage is scaled first: BM25 scores by the highest, cosines from the lowest to the
-    highest of those candidates that are in scale (others may lie below 0). A candidate without a
-    score in a stage has 0 there. A stage without any candidate leaves the other one alone.
+    Each stage is normalized first: BM25 scores are divided by the highest; cosines are scaled so
+    that the lowest and the highest of the candidates in `scale` become 0 and 1 (others may be
+    below 0). A candidate without a score in a stage has 0 there. cosine_share: the weight of the
+    cosine, from 0 to 1; if one stage has no candidates, the other has all the weight.
 
     >>> fuse({1: 8.0, 2: 4.0}, {2: 0.9, 3: 0.5}, 0.5, {1, 2, 3})
     {1: 0.5, 2: 0.75, 3: 0.0}
@@ -33,20 +34,20 @@ def fuse(
     }
 
 
-SHIFT = 0.15
+SHIFT = 0.15  # tuned, see `shifts`
 
 
 def shifts(
     scores: Sequence[tuple[int, float]], document: Mapping[int, Hashable], seen: int
 ) -> dict[int, float]:
-    """By how much BM25 scores are lowered: all of a document's by the same, so that its chunks
-    keep their distances, and the more the less its second best chunk has of what the best one has.
-    A document of which much is relevant goes before one with a single chunk that is.
+    """How much to subtract from BM25 scores, so that documents with several relevant chunks rank
+    above those with only one: SHIFT times (best - second best score) of the document. All chunks
+    of a document are shifted alike.
 
-    scores: (chunk, score), best first. document: of each chunk that is one of several in its
-    document. seen: how many of the scores are examined for the second best one, 0 when it is not
-    among them, so that the result does not depend on how many candidates were asked for.
-    Measured: nDCG@10 +.005 on 17 sets it was tuned on, +.014 on 13 others.
+    scores: (chunk id, score), best first. document: the document of each chunk, without those
+    that are the only one of their document. seen: the second best is looked for among so many
+    scores, else it is 0; so the result does not depend on how many candidates were requested.
+    Measured: nDCG@10 +.005 on the 17 data sets it was tuned on, +.014 on 13 others.
 
     >>> shifts([(1, 4.0), (2, 3.0), (3, 2.0)], {1: "a", 3: "a"}, 3)
     {1: 0.3, 3: 0.3}
@@ -68,7 +69,8 @@ def shifts(
 
 
 def blend(fused: float, relevance: float, rerank_share: float) -> float:
-    """The final score of a reranked candidate: with a share of 1, P(relevant) alone."""
+    """The final score of a reranked candidate: the mean of its fused score and P(relevant), which
+    has the weight rerank_share; all from 0 to 1."""
     return (1 - rerank_share) * fused + rerank_share * relevance
 
 

@@ -1,7 +1,7 @@
-"""Matching chunks against literal texts and regular expressions.
+"""Matching chunks against literal texts and regular expressions (--literal, --regex).
 
-Regular expressions are matched by RE2, in time linear in the text whatever the pattern: Python's
-own backtrack, so that a short one could hang for years.
+Regular expressions are matched by RE2, in time linear in the length of the text. Python's `re`
+backtracks, so a short pattern could take exponential time.
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ MOST_PATTERN = 10_000  # characters
 
 
 class Matcher:
-    """Finds where a text has all of some regular expressions and literal texts."""
+    """Finds the matches of regular expressions and literal texts in a text that has them all."""
 
     def __init__(self, patterns: Sequence[str], literals: Sequence[str]) -> None:
-        """Raises InputError for what is no regular expression, or matches the empty text."""
+        """Raises InputError for an empty literal or pattern, one that is too long or not a valid
+        regular expression, and when google-re2 is not installed."""
         finders: list[Callable[[str], Iterator[Span]]] = []
         for pattern in patterns:
             finders.append(_regex(pattern))
@@ -30,7 +31,7 @@ class Matcher:
         self._finders = finders
 
     def __call__(self, text: str) -> list[Span]:
-        """The spans, in characters, of all that is found; none when one of them is not there."""
+        """The (start, end) of all matches, in characters; [] unless every pattern matches."""
         all_spans: list[Span] = []
         for finder in self._finders:
             spans = list(finder(text))
@@ -41,7 +42,7 @@ class Matcher:
 
 
 def matcher(patterns: Sequence[str], literals: Sequence[str]) -> Matcher | None:
-    """A matcher for some patterns and texts; None without any."""
+    """A Matcher, or None without patterns and literals."""
     return Matcher(patterns, literals) if patterns or literals else None
 
 

@@ -1,4 +1,4 @@
-"""The models that an index is searched with, loaded when they are first needed."""
+"""The models that an index is searched with. They are loaded on first use."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from qrank.results import Mode
 from qrank.searching.interpret.instruction import instruction
 from qrank.store.filters import EVERYTHING, Filter
 
-if TYPE_CHECKING:  # a search by words does without
+if TYPE_CHECKING:
     from qrank.inference.loading import Embedder, Reranker
     from qrank.inference.shared import Shared
     from qrank.models.registry import ModelChoice, Registry
@@ -29,24 +29,24 @@ log = logging.getLogger("qrank")
 
 @dataclass(frozen=True, slots=True)
 class Semantic:
-    """The model of the index's vectors; use loads it when it is first needed."""
+    """The embedding model of the index's vectors; use() loads it on first use."""
 
     stored: StoredModel
     choice: ModelChoice
     use: Callable[[], AbstractContextManager[Embedder]]
-    begin: Callable[[], None]  # loading it, in a thread of its own
-    instruction: str = ""  # that goes with the query, where the model takes one
+    begin: Callable[[], None]  # begins to load it, in a thread of its own
+    instruction: str = ""  # for the query, where the model takes one; "": the model's default
 
     @property
     def key(self) -> str:
-        """What a query's vector depends on, besides the query."""
+        """The cache key of a query's vector, besides the query itself."""
         end = f"\n{self.instruction}" if self.instruction else ""
         return self.stored.sha256 + (self.choice.entry.query or "") + end
 
 
 @dataclass(frozen=True, slots=True)
 class Rerank:
-    """A reranker; use loads it when it is first needed."""
+    """A reranker; use() loads it on first use. sha256: of its file, or its id at a server."""
 
     choice: ModelChoice
     sha256: str
@@ -55,7 +55,7 @@ class Rerank:
 
 
 class SearchModels:
-    """An embedder and a reranker, which several threads share. `cache` holds their answers."""
+    """An embedder and a reranker, shared between threads. `cache` has their cached results."""
 
     def __init__(
         self,
@@ -67,13 +67,13 @@ class SearchModels:
         rerank_model: str,
         insists: bool = False,
     ) -> None:
-        """Models are named as on the command line. insists: an index that was made with another
-        model than embed_model is not searched."""
+        """Models are named as on the command line. insists: refuse to search an index whose
+        vectors are of another model than embed_model."""
         self.cache = cache
         self._registry, self._placement = registry, placement
         self._embed_model, self._rerank_model = embed_model, rerank_model
         self._insists = insists
-        self._lock = threading.Lock()  # a search by words must not wait for a model that loads
+        self._lock = threading.Lock()  # held while choosing a model, not while loading it
         self._semantic: Semantic | None = None
         self._rerank: Rerank | None = None
         self._embedder: Shared[Embedder] | None = None
@@ -81,7 +81,7 @@ class SearchModels:
 
     @property
     def decoded(self) -> int:
-        """How many tokens the models have computed since they were loaded."""
+        """How many tokens the models have decoded since they were loaded."""
         return sum(model.decoded for model in (self._embedder, self._reranker) if model)
 
     def close(self) -> None:
@@ -93,10 +93,12 @@ class SearchModels:
             self._semantic = self._rerank = self._embedder = self._reranker = None
 
     def semantic(self, store: Store, mode: Mode, filter: Filter = EVERYTHING) -> Semantic | None:
-        """The model of an index's vectors, with the instruction for queries of what passes a
-        filter; None for a search by words, and where there are no vectors that can be searched:
-        those of another version of qrank cost a hybrid search a warning, a vector search its
-        answer."""
+        """The model of an index's vectors, with the instruction for the collections in filter.
+
+        None for mode bm25, and for an index without vectors. Vectors of another version of qrank
+        can't be searched: mode hybrid logs a warning and gets None, mode vector raises
+        OutdatedVectors.
+        """
         rows = [] if mode is Mode.bm25 else store.models()
         if not rows:
             return None
@@ -112,9 +114,9 @@ class SearchModels:
             return None
 
     def bundled(self, store: Store) -> Semantic | None:
-        """The model of an index's vectors where it is the one that comes with qrank."""
+        """The model of an index's vectors if it is the one that comes with qrank, else None."""
         rows = store.models()
-        with suppress(QrankError, OSError):  # which the search itself tells of
+        with suppress(QrankError, OSError):  # the search itself reports them
             model = self._of_vectors(store, rows[0]) if rows else None
             return model if model and model.choice.entry.bundled else None
         return None
@@ -131,7 +133,7 @@ class SearchModels:
                     store, self.cache, self._registry, self._embed_model, insists=self._insists
                 )
                 assert model.stored is not None
-                # A search that has begun with the model of before may go on with it.
+                # Searches that already use the previous model finish with it.
                 if self._embedder:
                     self._embedder.give_up()
                 self._embedder = Shared(partial(load_embedder, model.choice, self._placement))
@@ -143,10 +145,11 @@ class SearchModels:
     def begin(
         self, semantic: Semantic, query: str, *, cached: bool, rerank: bool, seconds: float | None
     ) -> None:
-        """Begin to load what a query will need, in threads of their own: nothing where its vector
-        is cached, since then its scores mostly are, too. seconds: what the search may take."""
+        """Begin to load the models that a query will need, in the background. Nothing is loaded if
+        the query's vector is cached, since then its scores mostly are, too. rerank: whether the
+        reranker will be needed; seconds: the time limit of the search."""
         from qrank.inference.cache import known_vector
-        from qrank.searching.promise import may_be_enough
+        from qrank.searching.time_limit import may_be_enough
 
         cache = self.cache if cached else None
         if known_vector(cache, semantic.key, query, semantic.stored.dims) is not None:
@@ -154,7 +157,7 @@ class SearchModels:
         if semantic.choice.path:
             semantic.begin()
         if rerank:
-            # An error is raised when it is certain that the reranker is needed.
+            # Errors are ignored here: they are raised once the reranker is really needed.
             with suppress(QrankError, OSError):
                 reranker = self.reranker()
                 enough = seconds is None or may_be_enough(self.cache, reranker.sha256, seconds)
@@ -162,15 +165,15 @@ class SearchModels:
                     reranker.begin()
 
     def reranker_helps(self, store: Store) -> bool:
-        """Whether a search reranks by default: not by a model that does not help behind the
-        embedder of the index, unless the user named it."""
+        """Whether a search reranks by default: not if the registry says that the default reranker
+        does not improve the results of the index's embedder; a reranker the user chose always."""
         best = self._registry.best_installed(Role.reranker)
         if self._rerank_model != AUTO or best is None:
             return True
         return not any(row.name in best.not_behind for row in store.models()[:1])
 
     def reranker(self) -> Rerank:
-        """The reranker. Raises ModelError when there is none of that name."""
+        """The reranker. Raises ModelError when there is no model of that name."""
         from qrank.inference.loading import identity, load_reranker
         from qrank.inference.shared import Shared
 

@@ -1,4 +1,4 @@
-"""One answer to several queries: each is searched for by itself, then their answers are fused."""
+"""Fusing the answers to several queries, each of which was searched for by itself."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from qrank.searching.shown import Folding
 
 
 def one_of(query: Query, text: str, count: int) -> Query:
-    """One of so many queries that are fused: it gets its share of the time, and as many results as
-    can matter."""
+    """The query for one of `count` texts whose answers are fused: its time limits are divided by
+    count; the options that concern the fused results (offset, sort, min_score…) are unset."""
     return replace(
         query,
         text=text,
@@ -40,11 +40,11 @@ def fuse_answers(
     sort: Sort | None = None,
     copies: bool = True,
 ) -> Answer:
-    """Fuse the answers to several queries, each without a limit of its own.
+    """Fuse the answers to several queries, made with `one_of`.
 
-    A chunk that was reranked has its best relevance to any of the queries. The others follow
-    by the mean of their scores, 0 where a query did not find them: what several phrasings find
-    goes up.
+    Reranked chunks come first, each with its highest relevance to any of the queries. The others
+    follow by the mean of their scores, 0 where a query did not find them, so that chunks found by
+    several queries move up.
     """
     parts = [
         (answer.query, frozenset(r.id for r in answer.results if r.scores.bm25))
@@ -103,8 +103,8 @@ def ranked(
     sort: Sort | None,
     copies: bool,
 ) -> list[Result]:
-    """Of fused results, best first, those that are asked for, with their ranks; terms: those of
-    the queries."""
+    """Apply the options that limit and sort results to fused ones, which come best first, and set
+    their ranks. terms: those of the queries. copies: whether near-duplicates are results."""
     if not copies:
         results = _folded(results, terms)
     if per_file is not None:
@@ -115,7 +115,7 @@ def ranked(
 
 
 def _folded(results: Sequence[Result], terms: Sequence[str]) -> list[Result]:
-    """Results, near copies as one that names the others; terms: those of the query."""
+    """Fold near-duplicate results into the first of each, which lists the others."""
     groups = Folding(terms).groups(results, lambda result: result)
     return [
         replace(
@@ -126,18 +126,18 @@ def _folded(results: Sequence[Result], terms: Sequence[str]) -> list[Result]:
 
 
 def _copies(result: Result) -> list[Copy]:
-    place = (result.start_line, result.end_line, result.page)
-    return [Copy(result.id, result.path, result.member, *place), *result.copies]
+    lines = (result.start_line, result.end_line, result.page)
+    return [Copy(result.id, result.path, result.member, *lines), *result.copies]
 
 
 def total(seconds: Iterable[float | None]) -> float | None:
-    """All seconds; None where there are none."""
-    known_seconds = [value for value in seconds if value is not None]
-    return sum(known_seconds) if known_seconds else None
+    """The sum of the values that are not None; None when there are none."""
+    values = [value for value in seconds if value is not None]
+    return sum(values) if values else None
 
 
 def _fused(results: list[Result], queries: int) -> Result:
-    """One chunk's results for different queries as one; ranks are set later."""
+    """Fuse the results that different queries have for one chunk; ranks are set later."""
     best = max(results, key=lambda r: (r.scores.rerank is not None, r.score))
 
     def mean(stage: str) -> StageScore | None:
@@ -159,9 +159,9 @@ def _rank(results: list[Result], stage: str) -> None:
 
 
 def sums(timings: Iterable[Mapping[str, float]]) -> dict[str, float]:
-    """Milliseconds by stage, all together."""
-    spent: dict[str, float] = {}
+    """The sums of milliseconds by stage."""
+    result: dict[str, float] = {}
     for each in timings:
         for stage, milliseconds in each.items():
-            spent[stage] = round(spent.get(stage, 0.0) + milliseconds, 2)
-    return spent
+            result[stage] = round(result.get(stage, 0.0) + milliseconds, 2)
+    return result

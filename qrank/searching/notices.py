@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from qrank.models.registry import Registry
     from qrank.store.interface import Store
 
-FEW = 1 / 3  # of a query's words, at most, that a result far off has
-WEAK = 0.1  # P(yes), of a reranker that decides alone, below which a best result is a poor one
-DOUBTFUL = 0.3  # probability of relevance below which a best result is a poor one
+FEW = 1 / 3  # of a query's words: an irrelevant result has no more of them
+WEAK = 0.1  # P(yes) of the best result, below which results are called weak
+DOUBTFUL = 0.3  # calibrated score of the best result, below which results are called weak
 _OPTIONS = {
     "collections": "collection",
     "types": "type",
@@ -42,23 +42,25 @@ def notices(
     texts: Sequence[str] = (),
     offset: int = 0,
 ) -> list[str]:
-    """What a user should know about this answer to a query, or (similar) to a place; nothing when
-    it is a good one. filter and min_score: what was searched with; texts: what the text of a result
-    had to match; offset: how many of the best were passed over."""
-    unfinished = _unfinished(store, answer)
+    """What a user should know about an answer: why it is empty or weak; [] for a good one.
+
+    filter, min_score, offset: the options of the search. texts: the --literal and --regex texts
+    that results had to match. of_query: False for `qrank similar`, which has no query.
+    """
+    missing = _missing_vectors(store, answer)
     excluded = [_exclusion(answer.query)] if of_query and not answer.parts else []
     if answer.results:
-        result = [unfinished or _why_weak(store, answer), *excluded]
+        result = [missing or _why_weak(store, answer), *excluded]
     else:
         why = _after(answer, offset) or _why_nothing(
             store, answer, filter, min_score, texts, of_query=of_query
         )
-        result = [why, unfinished, *excluded]
+        result = [why, missing, *excluded]
     return [notice for notice in result if notice]
 
 
 def _after(answer: Answer, offset: int) -> str:
-    """That all there is was passed over."""
+    """The notice for an --offset beyond the last result."""
     if not offset or not answer.candidates:
         return ""
     few = f": there are {answer.candidates}" if answer.candidates <= offset else ""
@@ -66,7 +68,7 @@ def _after(answer: Answer, offset: int) -> str:
 
 
 def _exclusion(query: str) -> str:
-    """That a word with a dash, which may be a pasted option of a command, excludes results."""
+    """The notice that a word after a dash, maybe an option of a pasted command, is excluded."""
     words = [typed for typed in parse(query).demands if typed[0] == "-" and typed[1:].isalnum()]
     if not words:
         return ""
@@ -87,7 +89,7 @@ def _why_weak(store: Store, answer: Answer) -> str:
 
 
 def _doubt(answer: Answer) -> str:
-    """That results are probably not relevant, where their scores tell."""
+    """The notice that calibrated scores are low."""
     best = answer.results[0].score
     if not answer.results[0].calibrated or best >= DOUBTFUL:
         return ""
@@ -97,8 +99,9 @@ def _doubt(answer: Answer) -> str:
 
 
 def far_off(store: Store, models: Registry, answer: Answer) -> str:
-    """The notice for an answer with little of the query's words and meaning, as far as the embedder
-    tells; for people alone, who see by the results whether it is so."""
+    """The notice for results that share few words with the query and whose cosines are below the
+    embedder's threshold for unrelated texts. It is a guess, so it is only shown to people, who can
+    judge by the results; it is not in JSON."""
     name = answer.models["embed"]
     if not name or not answer.results:
         return ""
@@ -122,8 +125,8 @@ def far_off(store: Store, models: Registry, answer: Answer) -> str:
     return "probably not relevant: no result shares many words or much meaning with the query"
 
 
-def _unfinished(store: Store, answer: Answer) -> str:
-    """The chunks that a search by meaning misses, because embedding was interrupted."""
+def _missing_vectors(store: Store, answer: Answer) -> str:
+    """The notice that some chunks have no vector, because embedding was interrupted."""
     models = store.models()
     if answer.mode == Mode.bm25 or not models:
         return ""
@@ -134,7 +137,7 @@ def _unfinished(store: Store, answer: Answer) -> str:
 
 
 def _decides(score: RerankScore | None) -> TypeGuard[RerankScore]:
-    """Whether a reranker's answer alone made a result's score: it knows better than a rule."""
+    """Whether a result's score is the reranker's P(yes) alone, not mixed with the fused score."""
     return score is not None and score.p_yes == score.score
 
 
@@ -186,7 +189,7 @@ def _words(answer: Answer) -> list[str]:
 
 
 def _no_file(store: Store, status: Mapping[str, Any], filter: FilterOptions) -> str:
-    """Which option leaves no file to search; empty when some are left."""
+    """The notice for the option that no indexed file matches; "" when some file does."""
     collections = text_list("collections", filter.get("collections", ()))
     path, types = filter.get("path"), text_list("types", filter.get("types", ()))
     since, until = filter.get("since"), filter.get("until")
@@ -222,5 +225,5 @@ def _no_file(store: Store, status: Mapping[str, Any], filter: FilterOptions) -> 
 
 
 def _shown(moment: datetime) -> str:
-    """A time for people; only the day when it is midnight."""
+    """A time as text; only the day when it is midnight."""
     return moment.isoformat(" ").removesuffix(" 00:00:00")

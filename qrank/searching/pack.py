@@ -7,25 +7,26 @@ from itertools import pairwise
 
 from qrank.results import Packed, PackedChunk, Result
 
-BYTES_A_TOKEN = 3.0  # Qwen's tokenizer: 4.2 in English, 3.6 in code, 3.1 in French, 2.7 in Hindi
-_LABEL_TOKENS = 4  # the brackets, blanks and line ends around a chunk
+BYTES_PER_TOKEN = 3.0  # Qwen's tokenizer: 4.2 in English, 3.6 in code, 3.1 French, 2.7 Hindi
+_LABEL_TOKENS = 4  # for the brackets, spaces and line ends around a chunk
 
 
 def estimate(text: str) -> int:
-    """About how many tokens a text is for most models, more often too many than too few.
+    """About how many tokens a text has for most models; an overestimate for most languages.
 
     >>> estimate("seven words of English are estimated as"), estimate("")
     (13, 0)
     """
-    return -int(-len(text.encode("utf-8", "replace")) // BYTES_A_TOKEN)
+    return -int(-len(text.encode("utf-8", "replace")) // BYTES_PER_TOKEN)
 
 
 def pack(query: str, results: Sequence[Result], max_tokens: int) -> Packed:
-    """The best results that fit into max_tokens together with their places, neighbours merged.
+    """Select the best results that fit into max_tokens, locations included, and merge adjacent
+    chunks.
 
-    Best first as long as they fit; one that does not is passed over. When even the best is too
-    long, its beginning is all there is. Files come in the order of their best chunk, the
-    chunks of one in its own order.
+    Results are tried best first; one that does not fit is skipped. If even the best one is too
+    long, it is truncated and the only one. Files are ordered by their best chunk, the chunks of a
+    file by position.
     """
     chosen: list[Result] = []
     packed: list[PackedChunk] = []
@@ -35,7 +36,7 @@ def pack(query: str, results: Sequence[Result], max_tokens: int) -> Packed:
             chosen.append(result)
             packed = longer
     if results and not packed:
-        packed = _beginning(results[0], max_tokens)
+        packed = _truncated(results[0], max_tokens)
     best = _chunk(results[:1]).tokens if results else 0
     return Packed(query, max_tokens, sum(chunk.tokens for chunk in packed), packed, best)
 
@@ -55,7 +56,7 @@ def _merged(results: Sequence[Result]) -> list[PackedChunk]:
 
 
 def _follows(before: Result, result: Result) -> bool:
-    """Whether only blanks lie between two chunks: those of a file are numbered in their order."""
+    """Whether result is the next chunk of the same file: chunks are numbered in file order."""
     same_file = (before.location, before.collection) == (result.location, result.collection)
     return same_file and result.number == before.number + 1
 
@@ -88,8 +89,8 @@ def _packed(run: Sequence[Result], text: str, end_line: int, end_byte: int) -> P
     )
 
 
-def _beginning(result: Result, max_tokens: int) -> list[PackedChunk]:
-    """As much of a chunk as fits, whole lines or else whole words; nothing if not even that."""
+def _truncated(result: Result, max_tokens: int) -> list[PackedChunk]:
+    """A chunk truncated to what fits: whole lines, or else whole words; [] if nothing fits."""
     for separator in ("\n", " "):
         cuts = [i for i, char in enumerate(result.text) if char == separator]
         for cut in reversed(cuts):

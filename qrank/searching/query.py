@@ -1,17 +1,15 @@
-"""The syntax of queries, besides plain words: "phrases", -excluded words, title:words,
-field:values.
+"""Parsing queries: plain words, "phrases", -excluded words, title:words and field:values.
 
-    "boiling water"   the words must follow one another, in a chunk's text, title or headings;
+    "boiling water"   the words must occur in this order, in a chunk's text, title or headings;
                       “ ” „ “ « » 「 」 『 』 are quotation marks, too
-    -decaf            no such word may be there; -"black tea", -title:draft
+    -decaf            the word must not occur; also -"black tea", -title:draft
     title:handbook    the word must be in the title, the headings above or the file's name
 
-    tag:travel        a field of the index (`where.py`) has this value; author:"Jane Smith",
-                      -tag:draft, ext:pdf, path:notes/; with a name that is no field, plain words
+    tag:travel        a field of the index (`where.py`) has this value; also author:"Jane Smith",
+                      -tag:draft, ext:pdf, path:notes/; if there is no such field, plain words
 
-All else is plain words, of which any may match. A - inside a word, before another - (an option
-such as --dry-run), before a blank or alone, and a quotation mark that is never closed, are plain,
-too.
+Anything else is plain words, of which any may match: also a - inside a word, before another - (an
+option such as --dry-run), before a space or alone, and a quotation mark that is not closed.
 """
 
 from __future__ import annotations
@@ -35,37 +33,34 @@ _SYNTAX = r"""(?:(?<=\s)|^|(?=[«“„「『]))
 _FLAGS = re.VERBOSE | re.IGNORECASE
 _PART = re.compile(_SYNTAX.replace("NAMES", "(?!)"), _FLAGS)
 _NAME = re.compile(r"(?:(?<=\s)|^)-?([^\W\d_][\w.-]{0,60}):(?=[^\s:])")
-MOST_TERMS = 1024  # different ones of a query, its first
+MOST_TERMS = 1024  # different terms of a query; the first ones are used
 
 
 @dataclass(frozen=True, slots=True)
 class ParsedQuery:
-    """plain: its words, without syntax and excluded words. terms, by language variants, prefixes,
-    and compounds (terms that follow one another, separated by blanks): what BM25 scores, any of
-    them. required and excluded: what must, and must not, be there; demands: those as they were
-    typed. conditions: what fields must have. also, synonyms: what it was widened with
-    (interpret/synonyms.py), and that with the words it is for. parts, compounded, marks: by
-    language the terms of compounds (interpret/parts.py), the words of the query that have some, in
-    small letters, and terms of those compounds, to show where they stand."""
+    """A parsed query. BM25 scores chunks with any of terms, variants, prefixes, compounds, parts;
+    they must also match required and conditions, and not match excluded."""
 
-    plain: str
-    terms: tuple[str, ...]
-    variants: dict[str, list[str]]
+    plain: str  # its words, without syntax and excluded words
+    terms: tuple[str, ...]  # as English
+    variants: dict[str, list[str]]  # terms by other languages, where they differ
     prefixes: tuple[str, ...]
-    compounds: tuple[str, ...]
+    compounds: tuple[str, ...]  # several terms in this order, separated by spaces
     required: tuple[Phrase, ...]
     excluded: tuple[Phrase, ...]
-    demands: tuple[str, ...]
-    conditions: tuple[Condition, ...] = ()
-    also: tuple[str, ...] = ()
-    synonyms: tuple[str, ...] = ()
+    demands: tuple[str, ...]  # required, excluded and conditions as they were typed
+    conditions: tuple[Condition, ...] = ()  # on fields
+    also: tuple[str, ...] = ()  # the synonyms that were added (interpret/synonyms.py)
+    synonyms: tuple[str, ...] = ()  # those as "word = synonym", for people
     parts: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    compounded: frozenset[str] = frozenset()
-    marks: tuple[str, ...] = ()
+    """By language, the terms of parts of compounds, and prefixes of compounds
+    (interpret/parts.py)."""
+    compounded: frozenset[str] = frozenset()  # query words with such parts or prefixes, lowercase
+    marks: tuple[str, ...] = ()  # terms of these compounds and parts, to highlight them
 
     @property
     def for_models(self) -> str:
-        """What models are asked."""
+        """The text that is embedded, and given to the reranker."""
         return f"{self.plain} ({', '.join(self.also)})" if self.also else self.plain
 
 
@@ -76,8 +71,10 @@ def parse(
     syntax: bool = True,
     fields: Fields | None = None,
 ) -> ParsedQuery:
-    """Take a query apart; without syntax all of it is plain words. languages: those that documents
-    are in, beside English. fields: those of the index; without them none is searched for.
+    """Parse a query; with syntax=False all of it is plain words.
+
+    languages: those of the index's documents, besides English. fields: those of the index; without
+    them, field:value is plain words.
 
     >>> parse('green tea -"black tea" title:menu').plain
     'green tea menu'
@@ -135,7 +132,7 @@ def parse(
 
 
 def _parts(query: str, fields: Fields | None) -> re.Pattern[str]:
-    """What finds the parts of a query: with the names of those fields that it may ask for."""
+    """The pattern that finds the parts of a query, with the field names that occur in it."""
     if fields is None or ":" not in query:
         return _PART
     names = {match[1].casefold() for match in _NAME.finditer(query)} - {"title"}
@@ -148,7 +145,7 @@ def _parts(query: str, fields: Fields | None) -> re.Pattern[str]:
 
 
 def _first(terms: list[str]) -> list[str]:
-    """The first different ones, as often as they are there: a query may be a whole document."""
+    """The terms limited to the first MOST_TERMS different ones: a query may be a whole document."""
     if len(terms) <= MOST_TERMS:
         return terms
     first = set(list(dict.fromkeys(terms))[:MOST_TERMS])
@@ -156,7 +153,7 @@ def _first(terms: list[str]) -> list[str]:
 
 
 def _phrase(words: str, languages: Sequence[str], *, title: bool) -> Phrase | None:
-    """The phrase of some words, all of them, stop words too; None when there are none."""
+    """The phrase of some words, stop words included; None when there are no words."""
     terms, open_end = text.phrase_terms(words)
     if not terms:
         return None

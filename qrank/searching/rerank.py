@@ -1,4 +1,4 @@
-"""Reranking texts that are in no index: a BM25 shortlist in memory, then the model."""
+"""Reranking texts without an index (`qrank rerank`): BM25 in memory, then the model."""
 
 from __future__ import annotations
 
@@ -29,12 +29,13 @@ def rerank_texts(
     budget: float | None = None,
     progress: Progress | None = None,
 ) -> list[RankedText]:
-    """The texts with their relevance, best first, ties in input order; after them, by BM25, those
-    that were not read.
+    """Rank texts by relevance to query, best first, ties in input order; texts that were not
+    scored follow in BM25 order, with relevance None.
 
-    When there are more than candidates, only BM25's best so many are read; None reads all. After
-    budget seconds no more are read, but one batch always is. A reranker with a share below 1 is
-    mixed with BM25, as in a search; else the relevance is P(relevant).
+    candidates: only so many of BM25's best are scored by the model; None: all. budget: seconds,
+    after which no further batch is scored; one always is. share: the weight of P(yes), from 0 to
+    1; below 1 it is averaged with the BM25 score divided by the highest one, as in a search.
+    instruction: None for the model's default.
     """
     by_words = (candidates is not None and len(texts) > candidates) or budget is not None
     words = bm25_scores(query, texts) if by_words or share < 1 else [0.0] * len(texts)
@@ -59,7 +60,7 @@ def rerank_texts(
 
 
 def bm25_scores(query: str, texts: Sequence[str]) -> list[float]:
-    """BM25 of each text among all of them; 0 where none of the query's terms is in it."""
+    """The BM25 score of each text, with idf computed over these texts; 0 without a query term."""
     from rank_bm25 import BM25Okapi
 
     languages = [language(item) for item in texts]

@@ -1,4 +1,4 @@
-"""The reranker's part of a search: which candidates it reads, and their scores."""
+"""The reranking stage of a search: which candidates are reranked, and their new scores."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from qrank.inference.cache import relevance
 from qrank.markup import readable
 from qrank.results import Answer, RerankScore, StoredChunk
 from qrank.searching.fusion import blend
-from qrank.searching.promise import Promise
+from qrank.searching.time_limit import TimeLimit
 
 if TYPE_CHECKING:
     from qrank.searching.models import Rerank
@@ -32,10 +32,11 @@ def reranked(
     clock: Clock,
     show: Callable[[list[Candidate]], None],
 ) -> list[Candidate]:
-    """The candidates with the reranked ones, answer.reranked many, before the others.
+    """Rerank the first query.candidates; returns all candidates, the reranked ones first.
 
-    show is given them after each batch. With answer_seconds only as many are read as fit into
-    them, and none where those are too few to be worth it: answer.promised tells of it.
+    plain: the query for the model. show is called with the candidates after each batch. With
+    query.answer_seconds only as many are reranked as fit into the time, or none if those would be
+    too few. Sets reranked, truncated, promised, needed and models["rerank"] of answer.
     """
     head, tail = candidates[: query.candidates], candidates[query.candidates :]
     share = rerank.choice.entry.rerank_weight
@@ -43,18 +44,18 @@ def reranked(
         share = query.rerank_weight
     texts = [_model_text(c.chunk) for c in head]
     score_cache = cache if query.cached else None
-    use, promise = rerank.use, None
+    use, time_limit = rerank.use, None
     if query.answer_seconds is not None:
         sizes = [len(text.encode("utf-8", "replace")) for text in texts]
         seconds = query.answer_seconds - clock.seconds
-        promise = Promise(cache, rerank.sha256, seconds, sizes)
+        time_limit = TimeLimit(cache, rerank.sha256, seconds, sizes)
         _, from_cache = next(relevance(score_cache, rerank.sha256, plain, texts, use))
-        fitting = promise.fitting(from_cache)
-        if not promise.enough(fitting):
-            answer.promised, answer.needed = query.answer_seconds, promise.needed()
+        fitting = time_limit.fitting(from_cache)
+        if not time_limit.enough(fitting):
+            answer.promised, answer.needed = query.answer_seconds, time_limit.needed()
             return candidates
-        texts, use = texts[:fitting], partial(promise.loading, use)
-    # The order so far as a score from 0 to 1; only cosines can be below 0.
+        texts, use = texts[:fitting], partial(time_limit.loading, use)
+    # The scores so far are normalized to 0 to 1; only cosines can be negative.
     low = min(0.0, *(c.final for c in head))
     span = max(c.final for c in head) - low or 1.0
     before = [c.final for c in head]
@@ -74,26 +75,26 @@ def reranked(
             clock.progress.advance(len(scores))
             if cached:
                 continue
-            # What was cached took no time: one batch at least is always computed.
+            # Cached scores don't count: at least one batch is always computed.
             if query.budget is not None and time.monotonic() - started >= query.budget:
                 break
-            if promise and not promise.after(scores):
+            if time_limit and not time_limit.after(scores):
                 break
             show(order())
     settled = order()
-    if promise:
-        promise.keep()
+    if time_limit:
+        time_limit.keep()
         if answer.reranked < len(head):
-            answer.promised, answer.needed = query.answer_seconds, promise.needed()
-        if not promise.enough(answer.reranked):
-            return _unread(head, before, answer) + tail
+            answer.promised, answer.needed = query.answer_seconds, time_limit.needed()
+        if not time_limit.enough(answer.reranked):
+            return _reset(head, before, answer) + tail
     else:
         answer.truncated = answer.reranked < len(head)
     return settled
 
 
-def _unread(head: Sequence[Candidate], before: Sequence[float], answer: Answer) -> list[Candidate]:
-    """The candidates as they were: too few were read to say anything of the others."""
+def _reset(head: Sequence[Candidate], before: Sequence[float], answer: Answer) -> list[Candidate]:
+    """The candidates as before reranking: too few were scored in time."""
     for candidate, final in zip(head, before, strict=True):
         candidate.final, candidate.scores.rerank = final, None
     answer.reranked, answer.models["rerank"] = 0, None

@@ -1,4 +1,4 @@
-"""Searching: analyse -> candidates -> fuse -> rerank -> results."""
+"""Searching: parse the query -> find candidates -> fuse -> rerank -> results."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from qrank.searching.freshness import is_stale, limited
 from qrank.searching.fusion import fuse, shifts
 from qrank.searching.interpret.meaning import meaning
 from qrank.searching.interpret.parts import scored
-from qrank.searching.interpret.synonyms import marked
+from qrank.searching.interpret.synonyms import synonym_terms
 from qrank.searching.query import ParsedQuery
 from qrank.searching.scores.calibration import FEWEST, calibrate, odds_for
 from qrank.searching.shown import Candidate, Folding, copy_of, result_of
@@ -41,11 +41,11 @@ if TYPE_CHECKING:
     from qrank.store.cache import Cache
 
 T = TypeVar("T")
-DEPTH = 100  # candidates that each stage may bring, at least
-PASSAGES_A_FILE = 10  # examined for each file that is wanted, when --per-file limits them
-READ_AT_ONCE = 500  # chunks, when all are gone through
+DEPTH = 100  # candidates of each stage, at least
+CHUNKS_PER_FILE = 10  # with --per-file, so many times the limit are examined
+BATCH = 500  # chunks read at once when all are listed
 WIDER = 8  # times as many candidates, when too few of them match
-PREFIX_LENGTH = 3  # characters from which an unfinished word is looked up by its beginning
+PREFIX_LENGTH = 3  # characters from which an unfinished word is searched for as a prefix
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,26 +55,26 @@ class Query:
     text: str
     mode: Mode = Mode.hybrid
     limit: int = 10
-    offset: int = 0  # how many of the best are passed over
-    candidates: int = 30  # how many of the fused order are reranked
-    budget: float | None = None  # seconds for reranking; at least one batch is always done
+    offset: int = 0  # how many of the best results are skipped
+    candidates: int = 30  # how many of the fused candidates are reranked
+    budget: float | None = None  # seconds for reranking; at least one batch is always scored
     answer_seconds: float | None = None  # for the search; only what fits is reranked, or nothing
     min_score: float | None = None
     stale: Stale = Stale.warn
-    per_file: int | None = None  # at most so many results from one file
+    per_file: int | None = None  # at most so many results of one file
     unfinished: bool = False  # the last word is still being typed
     filter: Filter = EVERYTHING
-    fusion_weight: float | None = None  # share of the cosine; None: the embedder's own
-    rerank_weight: float | None = None  # share of P(yes); None: the reranker's own
-    syntax: bool = True  # whether "phrases", -words and title:words are more than words
-    sort: Sort | None = None  # the order of the results that were found; None: the best first
-    matcher: Callable[[str], list[tuple[int, int]]] | None = None  # where a text must match
-    copies: bool = True  # whether near copies of a result are results of their own
-    cached: bool = True  # whether the models' answers may come from, and go to, the cache
-    calibrated: bool = False  # whether scores are probabilities of relevance, where they can be
+    fusion_weight: float | None = None  # of the cosine, 0 to 1; None: the embedder's default
+    rerank_weight: float | None = None  # of P(yes), 0 to 1; None: the reranker's default
+    syntax: bool = True  # whether "phrases", -words, title:words and field:values are parsed
+    sort: Sort | None = None  # order of the results; None: best first
+    matcher: Callable[[str], list[tuple[int, int]]] | None = None  # spans in a text; [] drops it
+    copies: bool = True  # whether near-duplicates of a result are results of their own
+    cached: bool = True  # whether the cache of vectors and scores is used
+    calibrated: bool = False  # whether scores become probabilities of relevance, if possible
 
     def __post_init__(self) -> None:
-        """Raises ValueError for a number that makes no sense, TypeError for what is none."""
+        """Raises TypeError for an option of another type, ValueError for a number out of range."""
         require_type("query", self.text, str)
         require_count("limit", self.limit)
         require_count("offset", self.offset, least=0)
@@ -86,31 +86,31 @@ class Query:
 
 
 class Clock:
-    """Milliseconds by stage; progress is notified of each."""
+    """Measures the milliseconds of each stage, and notifies progress of it."""
 
     def __init__(self, progress: Progress) -> None:
-        self.spent: dict[str, float] = {}
+        self.timings: dict[str, float] = {}
         self.progress = progress
         self._started = time.perf_counter()
 
     @contextmanager
     def stage(self, name: str, total: int | None = None) -> Iterator[None]:
-        """What runs inside is a stage, of total steps when that is known."""
+        """Measure the body of a `with` as a stage; total: its number of steps, if known."""
         self.progress.stage(name, total)
         started = time.perf_counter()
         try:
             yield
         finally:
-            self.spent[name] = round((time.perf_counter() - started) * 1000, 2)
+            self.timings[name] = round((time.perf_counter() - started) * 1000, 2)
 
     @property
     def seconds(self) -> float:
-        """Seconds so far."""
+        """Seconds since the clock was made."""
         return time.perf_counter() - self._started
 
     def total(self) -> dict[str, float]:
-        """Milliseconds by stage, and all together."""
-        return self.spent | {"total": round(self.seconds * 1000, 2)}
+        """Milliseconds by stage, and as "total" since the clock was made."""
+        return self.timings | {"total": round(self.seconds * 1000, 2)}
 
 
 def search(
@@ -122,14 +122,14 @@ def search(
     progress: Progress | None = None,
     parsed: ParsedQuery | None = None,
 ) -> Answer:
-    """Answer a query. The models are asked for only when a stage needs them.
+    """Answer a query. Models are only loaded when a stage needs them.
 
-    parsed: the query's text taken apart, when it is already. rerank: whether the reranker orders
-    the candidates; without it the order stays their own.
-    progress is notified of stages and of what is reranked; an exception from it ends the search.
-    Where it has a method draft, that is given the answer so far before anything is reranked, and
-    after each batch.
-    Raises QueryError for an empty query, IndexFileError for mode vector without vectors.
+    rerank: whether candidates are reranked. parsed: query.text parsed, if it already is.
+    progress is notified of stages and reranked candidates; an exception from it ends the search.
+    If it has a method draft, that is called with the answer so far before reranking and after each
+    batch.
+    Raises QueryError for a query without words (unless it only filters), IndexFileError for mode
+    vector without vectors and for stale results with Stale.fail.
     """
     if not query.text.replace('"', "").strip():
         if query.matcher or query.filter.conditions:
@@ -146,9 +146,11 @@ def search(
     )
     if not parsed.plain.strip():
         if query.matcher or query.filter.conditions or parsed.conditions:
-            return _listed(store, query, _narrowed(query.filter, parsed))
+            return _listed(store, query, _with_query(query.filter, parsed))
         raise QueryError("the query only excludes words", hint="add words to search for")
-    terms = list(dict.fromkeys([*parsed.terms, *parsed.prefixes, *marked(parsed), *parsed.marks]))
+    terms = list(
+        dict.fromkeys([*parsed.terms, *parsed.prefixes, *synonym_terms(parsed), *parsed.marks])
+    )
     folding = None if query.copies else Folding(terms)
     answer = Answer(query.text, query.mode.value, {"embed": None, "rerank": None}, [], terms=terms)
     answer.synonyms = list(parsed.synonyms)
@@ -170,7 +172,7 @@ def search(
             candidate.scores.fused = StageScore(rank, candidate.final)
 
     reranker = models.reranker() if rerank and matching else None
-    # An engine's BM25 is another than the one that the weights were learnt of.
+    # The weights were fitted to FTS5's BM25; a search engine's scores differ.
     calibrating = query.calibrated and query.mode is Mode.hybrid and isinstance(store.path, Path)
     odds = odds_for(semantic, reranker) if calibrating else None
     chunks = store.count_chunks(EVERYTHING) if odds else 0
@@ -181,7 +183,7 @@ def search(
         if odds:
             calibrate(candidates, odds, len({*parsed.terms, *parsed.prefixes}), chunks)
         elif query.min_score is not None and answer.reranked:
-            # A threshold on relevance says nothing of a fused score.
+            # min_score is a threshold for relevance, so it can't be applied to fused scores.
             candidates = candidates[: answer.reranked]
         candidates = select(candidates, query, folding)
         first = 1 + query.offset
@@ -217,23 +219,23 @@ def search(
 
 
 def _listed(store: Store, query: Query, filter: Filter) -> Answer:
-    """Everything that passes a filter and matches the query's texts, by path and line, up to the
-    query's limit: an answer without a ranking."""
+    """All chunks that pass a filter and query.matcher, by path and line, up to query.limit: the
+    answer to a query without words."""
     answer = Answer(query.text, Mode.bm25.value, {"embed": None, "rerank": None}, [])
     ids = store.ids_in_order(filter)
     most = query.limit + query.offset
-    by_text: dict[tuple[str, int, int], Candidate] = {}  # one that is in two collections once
-    for at in range(0, len(ids), READ_AT_ONCE):
-        part = ids[at : at + READ_AT_ONCE]
-        chunks = store.chunks(part)
-        for stored in (chunks[i] for i in part if i in chunks):
+    by_place: dict[tuple[str, int, int], Candidate] = {}  # a file may be in two collections
+    for at in range(0, len(ids), BATCH):
+        batch = ids[at : at + BATCH]
+        chunks = store.chunks(batch)
+        for stored in (chunks[i] for i in batch if i in chunks):
             place = (stored.location, stored.chunk.start_byte, stored.chunk.end_byte)
             if query.matcher is None or query.matcher(stored.chunk.text):
-                by_text.setdefault(place, Candidate(stored, Scores(), 1.0))
-        if len(by_text) >= most and query.per_file is None:
+                by_place.setdefault(place, Candidate(stored, Scores(), 1.0))
+        if len(by_place) >= most and query.per_file is None:
             break
-    answer.candidates = len(by_text)
-    chosen = select([*by_text.values()], query)
+    answer.candidates = len(by_place)
+    chosen = select([*by_place.values()], query)
     results = [
         result_of(rank, each, "match", matcher=query.matcher)
         for rank, each in enumerate(chosen, 1 + query.offset)
@@ -242,8 +244,8 @@ def _listed(store: Store, query: Query, filter: Filter) -> Answer:
     return answer
 
 
-def _narrowed(filter: Filter, parsed: ParsedQuery) -> Filter:
-    """A filter with the requirements of a query, besides its words."""
+def _with_query(filter: Filter, parsed: ParsedQuery) -> Filter:
+    """A filter with the phrases, exclusions and conditions of a query added."""
     return replace(
         filter,
         required=parsed.required,
@@ -262,27 +264,27 @@ def _matching(
     clock: Clock,
     folding: Folding | None,
 ) -> list[Candidate]:
-    """The candidates in their order, those whose text matches; so many more are examined as it
-    takes to find as many as are wanted, near copies not counted."""
-    seen, wider = -1, query
+    """The candidates that match query.matcher, in order. If they are fewer than the limit, not
+    counting near-duplicates, more candidates are examined, until there are no more."""
+    examined, wider = -1, query
     while True:
         candidates = _candidates(store, cache, wider, parsed, semantic, answer, clock)
         candidates = distinct(sorted(candidates, key=in_order))
         matcher = query.matcher
         matching = [c for c in candidates if matcher is None or matcher(c.chunk.chunk.text)]
         count = len(folding.groups(matching, chunk_of)) if folding else len(matching)
-        enough = count >= query.limit + query.offset or len(candidates) == seen
+        enough = count >= query.limit + query.offset or len(candidates) == examined
         if enough or count == len(candidates):
             return matching
-        seen = len(candidates)
+        examined = len(candidates)
         wider = replace(wider, limit=WIDER * max(DEPTH, wider.limit))
 
 
 def select(
     candidates: list[Candidate], query: Query, folding: Folding | None = None
 ) -> list[Candidate]:
-    """The results among the candidates: what the query's min_score, per_file, stale and limit
-    leave; those with near copies name them."""
+    """Apply the query's min_score, per_file, stale, offset and limit to candidates, best first.
+    With folding, near-duplicates are listed as copies of the best one."""
     if query.min_score is not None:
         candidates = [c for c in candidates if c.score >= query.min_score]
     copies: dict[int, list[Candidate]] = {}
@@ -306,7 +308,7 @@ def select(
 
 
 def in_sort(results: list[Result], sort: Sort | None) -> list[Result]:
-    """Results in another order: the newest first, or by path."""
+    """Sort results: newest first, or by path; None: leave them as they are."""
     if sort is None:
         return results
     by_path = sorted(results, key=lambda result: (result.location, result.start_byte))
@@ -316,19 +318,22 @@ def in_sort(results: list[Result], sort: Sort | None) -> list[Result]:
 
 
 def chunk_of(candidate: Candidate) -> StoredChunk:
-    """A candidate's chunk."""
+    """A candidate's chunk, as a key function."""
     return candidate.chunk
 
 
 def in_order(candidate: Candidate) -> tuple[float, str, int]:
-    """A sort key: the best first, ties by path and position."""
+    """A sort key: best first, ties by path and position."""
     return (-candidate.final, candidate.chunk.location, candidate.chunk.chunk.start_byte)
 
 
 def by_rules(candidates: list[Candidate], own: Collection[int] | None) -> list[Candidate]:
-    """Candidates in their order, but for two rules: chunks of documents that the query is the name
-    of come first; chunks that have the query's phrases in their own text (own; None: there are no
-    phrases) come before those that only have them in their title. No score rises down the list.
+    """Reorder candidates by two rules: chunks of documents whose name is the query come first;
+    chunks with the query's phrases in their own text come before those that only have them in
+    title or headings.
+
+    own: the ids of the former; None when the query has no phrases. Scores are raised or lowered
+    so that none is higher than the one before.
     """
     named = [c for c in candidates if c.scores.named]
     others = [c for c in candidates if not c.scores.named]
@@ -336,19 +341,19 @@ def by_rules(candidates: list[Candidate], own: Collection[int] | None) -> list[C
     for candidate in named:
         candidate.final = max(candidate.final, top)
     if own is not None:
-        within = [c for c in others if c.chunk.id in own]
-        beside = [c for c in others if c.chunk.id not in own]
-        lowest = min((c.final for c in within), default=top)
-        for candidate in beside:
+        in_text = [c for c in others if c.chunk.id in own]
+        in_title = [c for c in others if c.chunk.id not in own]
+        lowest = min((c.final for c in in_text), default=top)
+        for candidate in in_title:
             candidate.final = min(candidate.final, lowest)
-        others = within + beside
+        others = in_text + in_title
     return sorted(named, key=in_order) + others
 
 
 def _with_phrases(
     store: Store, parsed: ParsedQuery, candidates: list[Candidate]
 ) -> set[int] | None:
-    """The candidates whose own text has all phrases of the query; None when it has no phrase."""
+    """The ids of candidates whose own text has all phrases of the query; None without phrases."""
     phrases = [replace(phrase, own=True) for phrase in parsed.required if not phrase.title]
     if not phrases or not candidates:
         return None
@@ -357,7 +362,7 @@ def _with_phrases(
 
 
 def distinct(candidates: list[Candidate]) -> list[Candidate]:
-    """A place that is in several collections once."""
+    """Candidates without duplicates: a file may be in several collections."""
     places: dict[tuple[str, int, int], Candidate] = {}
     for candidate in candidates:
         place = candidate.chunk.chunk
@@ -366,7 +371,7 @@ def distinct(candidates: list[Candidate]) -> list[Candidate]:
 
 
 def capped(items: Iterable[T], most: int, key: Callable[[T], str]) -> list[T]:
-    """The first most of each key, in the order they were.
+    """The first `most` items with each key, in their order.
 
     >>> capped(["a1", "a2", "b1", "a3"], 2, lambda item: item[0])
     ['a1', 'a2', 'b1']
@@ -389,11 +394,12 @@ def _candidates(
     answer: Answer,
     clock: Clock,
 ) -> list[Candidate]:
-    """The candidates of the mode's stages with their fused score, in no order."""
+    """The candidates of BM25 and vector search, as the mode has them, with their fused score;
+    unsorted."""
     most = query.limit + query.offset
-    most = most if query.per_file is None else most * PASSAGES_A_FILE
+    most = most if query.per_file is None else most * CHUNKS_PER_FILE
     depth = max(DEPTH, most, query.candidates)
-    filter = _narrowed(query.filter, parsed)
+    filter = _with_query(query.filter, parsed)
     lexical: list[tuple[int, float]] = []
     lower: dict[int, float] = {}
     if query.mode is not Mode.vector:
@@ -431,11 +437,11 @@ def _candidates(
             chunks |= store.chunks_of_texts((text_id for text_id, _ in near), filter)
             by_text = dict(near)
             vector = [(i, by_text[c.text_id]) for i, c in chunks.items() if c.text_id in by_text]
-            # BM25's candidates get their cosine too, however far down it is.
+            # BM25's candidates need their cosine, too, even if they are not among the nearest.
             others = {c.text_id for c in chunks.values()} - by_text.keys()
             by_text |= store.cosines(model.stored.id, vector_of_query, sorted(others))
             cosines = {i: by_text[c.text_id] for i, c in chunks.items() if c.text_id in by_text}
-        # Scores must not depend on how many results were asked for.
+        # The scale must not depend on the limit, or scores would.
         nearest = {text_id for text_id, _ in near[:DEPTH]}
         scale = {i for i, _ in lexical[:DEPTH]} | {
             i for i, c in chunks.items() if c.text_id in nearest
@@ -471,7 +477,7 @@ def _candidates(
 
 
 def _named(store: Store, name: str, filter: Filter) -> dict[int, StoredChunk]:
-    """The chunks of documents whose file's name, or title, a query is as a whole, by id."""
+    """The chunks, by id, of documents whose file name or title is the whole query."""
     key = name_key(name.replace("\\", "/").rpartition("/")[2])
     if not key:
         return {}
@@ -480,7 +486,7 @@ def _named(store: Store, name: str, filter: Filter) -> dict[int, StoredChunk]:
 
 
 def _best_of_each(scores: Mapping[int, float], named: Mapping[int, StoredChunk]) -> set[int]:
-    """Of each document's chunks the one with the best score, its first one when none has any."""
+    """The id of each document's chunk with the best score, or of its first chunk."""
     best: dict[tuple[str, str], int] = {}
     for i, chunk in sorted(named.items()):
         document = (chunk.collection, chunk.location)
@@ -492,7 +498,7 @@ def _best_of_each(scores: Mapping[int, float], named: Mapping[int, StoredChunk])
 def stage_scores(
     scores: list[tuple[int, float]], chunks: dict[int, StoredChunk]
 ) -> dict[int, StageScore]:
-    """Each chunk's rank and score in a stage; ties go by path and position."""
+    """Each chunk's rank (from 1) and score in a stage; ties are broken by path and position."""
     order = [(i, score) for i, score in scores if i in chunks]
     order.sort(
         key=lambda pair: (-pair[1], chunks[pair[0]].location, chunks[pair[0]].chunk.start_byte)

@@ -19,19 +19,18 @@ T = TypeVar("T")
 
 @dataclass(slots=True)
 class Candidate:
-    """A chunk on its way to being a result; final is the score that orders it; cosine: to the
-    query, also where it is not among the nearest; relevance: its probability, where it is known."""
+    """A chunk that may become a result."""
 
     chunk: StoredChunk
     scores: Scores
-    final: float
-    copies: list[Copy] = field(default_factory=list)  # near copies that are lower down
-    cosine: float | None = None
-    relevance: float | None = None
+    final: float  # the score that candidates are sorted by
+    copies: list[Copy] = field(default_factory=list)  # near-duplicates that rank lower
+    cosine: float | None = None  # of chunk and query, also if it is not among the nearest
+    relevance: float | None = None  # calibrated probability
 
     @property
     def score(self) -> float:
-        """What is shown as its score."""
+        """The score that is shown: relevance if there is one, else final."""
         return self.final if self.relevance is None else self.relevance
 
 
@@ -42,8 +41,8 @@ def result_of(
     terms: Collection[str] = (),
     matcher: Callable[[str], list[tuple[int, int]]] | None = None,
 ) -> Result:
-    """A candidate as the result of that rank; kind: what its score is, unless it was reranked or
-    calibrated; terms: those of the query; matcher: what its text has to match."""
+    """Make a Result of a candidate. kind: the kind of its score, unless it was reranked or
+    calibrated. terms: those of the query, to mark in the text. matcher: finds further spans."""
     text = candidate.chunk.chunk.text
     calibrated = candidate.relevance is not None
     if candidate.scores.rerank:
@@ -62,7 +61,7 @@ def result_of(
 
 
 def matches(text: str, terms: Collection[str]) -> list[tuple[int, int]]:
-    """Where words of a text are terms of the query: (start, end) in characters, in order.
+    """The spans of words that are terms of the query: (start, end) in characters, in order.
 
     >>> matches("Green teas, and tea", ["tea"])
     [(6, 10), (16, 19)]
@@ -75,21 +74,22 @@ def matches(text: str, terms: Collection[str]) -> list[tuple[int, int]]:
 
 
 class Folding:
-    """What puts near copies of one text together, in an order. terms: those of the query."""
+    """Groups near-duplicate chunks. terms: those of the query."""
 
     def __init__(self, terms: Collection[str]) -> None:
         self._terms = frozenset(terms)
-        self._words: dict[str, Words] = {}  # of a text: its copies are the same to the letter
-        self._shapes: dict[object, Shape] = {}
-        self._copies: dict[tuple[int, int], bool] = {}  # groups are made several times
+        # Caches, since the same chunks are grouped several times.
+        self._words: dict[str, Words] = {}  # by text
+        self._shapes: dict[object, Shape] = {}  # by chunk id
+        self._copies: dict[tuple[int, int], bool] = {}  # by pair of shapes
 
     def groups(
         self, items: Iterable[T], chunk: Callable[[T], IndexedChunk | StoredChunk]
     ) -> list[list[T]]:
-        """Items in their order, each with those after it that are near copies of its chunk, and
-        have no word of the query that it has not."""
+        """Group items in their order: each group is an item and later ones that are
+        near-duplicates of its chunk, with no query term that it does not have."""
         groups: list[list[T]] = []
-        heads: list[Shape] = []  # of the first of each group
+        heads: list[Shape] = []  # of the first item of each group
         by_key: dict[object, list[int]] = {}
         for item in items:
             shape = self._shape(chunk(item))
@@ -114,7 +114,7 @@ class Folding:
         return self._shapes[chunk.id]
 
     def _are_copies(self, first: Shape, other: Shape) -> bool:
-        pair = (id(first), id(other))  # the same objects each time: _shapes keeps them
+        pair = (id(first), id(other))  # valid as keys: _shapes keeps the objects alive
         if pair not in self._copies:
             self._copies[pair] = first.equals(other) or (
                 first.is_near(other) and self._query_words(other) <= self._query_words(first)
@@ -127,10 +127,10 @@ class Folding:
 
 
 def copy_of(stored: StoredChunk) -> Copy:
-    """Where a near copy of a result is."""
+    """The location of a near-duplicate of a result."""
     c = stored.chunk
-    place = (c.start_line, c.end_line, c.page)
-    return Copy(short_id(stored), stored.path, stored.member or None, *place)
+    lines = (c.start_line, c.end_line, c.page)
+    return Copy(short_id(stored), stored.path, stored.member or None, *lines)
 
 
 def indexed_chunk(stored: StoredChunk) -> IndexedChunk:

@@ -1,5 +1,5 @@
-"""Finding what is similar to a file, or a place in it, by the vectors in the index; no model is
-run."""
+"""Finding chunks similar to a file, or to a place in it, by the vectors in the index (`qrank
+similar`). No model is run."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from qrank.markup import readable
 from qrank.progress import Silent
 from qrank.results import Answer, Mode, Scores, StageScore, StoredChunk
 from qrank.searching.places.ids import find
-from qrank.searching.places.lookup import chunks_of, not_held, require_order
+from qrank.searching.places.lookup import chunks_of, not_indexed, require_order
 from qrank.searching.places.parse import parse_place
 from qrank.searching.search import (
-    PASSAGES_A_FILE,
+    CHUNKS_PER_FILE,
     Clock,
     Query,
     distinct,
@@ -31,24 +31,23 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-WORDS = 60  # of a chunk, the most frequent first, are searched for where there are no vectors
+WORDS = 60  # of the place, the most frequent ones: the BM25 query where there are no vectors
 
 
 def similar(store: Store, place: str, query: Query, model: StoredModel | None) -> Answer:
-    """The chunks that are most like place: a path, or PATH:LINE for one chunk of it.
+    """The chunks most similar to place: a path, or PATH:LINE for one chunk of it.
 
-    Those of the same file, or that one chunk, are skipped. They are ordered by cosine with the
-    middle of the place's vectors; in mode bm25, or when the index has no vectors (model None),
-    by BM25 for the place's words. Of query its limit, per_file, min_score, stale, filter and mode
-    count.
+    Chunks of the same file, or that one chunk, are skipped. Results are sorted by cosine to the
+    mean of the place's vectors; in mode bm25, or without vectors (model None), by BM25 for the
+    place's words. query: its text is not used, nor the options for models.
     Raises InputError when the place is not in the index.
     """
     own = chunks_at(store, place)
     clock = Clock(Silent())
     answer = Answer(place, Mode.vector.value, {"embed": None, "rerank": None}, [])
     by_vector = model and query.mode is not Mode.bm25
-    vector = _middle(store, model.id, [c.text_id for c in own]) if model and by_vector else None
-    depth = (query.limit + query.offset + len(own)) * (PASSAGES_A_FILE if query.per_file else 1)
+    vector = _mean(store, model.id, [c.text_id for c in own]) if model and by_vector else None
+    depth = (query.limit + query.offset + len(own)) * (CHUNKS_PER_FILE if query.per_file else 1)
     if model and vector is not None:
         answer.models["embed"] = model.name
         with clock.stage("vector"):
@@ -79,20 +78,20 @@ def similar(store: Store, place: str, query: Query, model: StoredModel | None) -
     return answer
 
 
-def _middle(store: Store, model: int, text_ids: list[int]) -> NDArray[np.float32] | None:
-    """The mean of chunks' vectors as a unit vector, of shape (dims,); None without any."""
+def _mean(store: Store, model: int, text_ids: list[int]) -> NDArray[np.float32] | None:
+    """The mean of the texts' vectors as a unit vector of shape (dims,); None without vectors."""
     import numpy as np
 
     with_vector, unit_vectors = store.vectors(model, text_ids)
     if not with_vector:
         return None
-    middle: NDArray[np.float32] = unit_vectors.mean(axis=0)
-    return middle / (float(np.linalg.norm(middle)) or 1.0)
+    mean: NDArray[np.float32] = unit_vectors.mean(axis=0)
+    return mean / (float(np.linalg.norm(mean)) or 1.0)
 
 
 def chunks_at(store: Store, place: str) -> list[StoredChunk]:
-    """The chunks of a file or of a page, or the one at PATH:LINE (else the last before that line),
-    or with an id.
+    """The chunks of a file (PATH) or a page (PATH#page=N), or one chunk: the one with an id, or
+    the last that starts at or before PATH:LINE.
 
     Raises InputError when it is not in the index.
     """
@@ -101,17 +100,17 @@ def chunks_at(store: Store, place: str) -> list[StoredChunk]:
         return chunks
     if stored := find(store, place):
         return [stored]
-    meant = parse_place(place)
-    chunks = chunks_of(store, meant.path) if meant.path != place else []
+    parsed = parse_place(place)
+    chunks = chunks_of(store, parsed.path) if parsed.path != place else []
     if not chunks:
-        raise not_held(store, meant.path)
-    if meant.page is not None:
-        chunks = [stored for stored in chunks if stored.chunk.page == meant.page]
+        raise not_indexed(store, parsed.path)
+    if parsed.page is not None:
+        chunks = [stored for stored in chunks if stored.chunk.page == parsed.page]
         if not chunks:
-            raise InputError(f"{meant.path} has no text on page {meant.page}")
+            raise InputError(f"{parsed.path} has no text on page {parsed.page}")
         return chunks
-    require_order(meant)
-    before = [stored for stored in chunks if stored.chunk.start_line <= meant.first]
+    require_order(parsed)
+    before = [stored for stored in chunks if stored.chunk.start_line <= parsed.first]
     return before[-1:] or chunks[:1]
 
 
@@ -120,7 +119,7 @@ def _scores(mode: str, score: StageScore) -> Scores:
 
 
 def _is_own(stored: StoredChunk, own: list[StoredChunk]) -> bool:
-    """Whether a chunk is the place itself: its file, or when it is one chunk, that one."""
+    """Whether a chunk belongs to the place: is of its file or, if the place is one chunk, is it."""
     if len(own) > 1:
         return stored.location == own[0].location
     return (stored.location, stored.chunk.start_byte) == (own[0].location, own[0].chunk.start_byte)

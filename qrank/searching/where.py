@@ -1,10 +1,11 @@
 """Conditions on fields (`tags=travel`, `date>=2026-06`) -> the store's filter.
 
-    =  !=  <  <=  >  >=   compared with a value;  ~  contains a text;  ?  the field exists
-    a..b                  from a to b, both included;  a|b  either (\\| is a bar)
+    =  !=  <  <=  >  >=   compare with a value;  ~  contains a text;  ?  the field exists
+    a..b                  from a to b, both included;  a|b  either (\\| is a literal |)
 
-Dates hold as precisely as they are given: `date=2026-06` is all of June, `date<=2026` ends with the
-year. `2w` (two weeks ago), `today` and `yesterday` are dates, too. A list has all of its values.
+A date without day or month stands for the whole month or year: `date=2026-06` is all of June,
+`date<=2026` includes 31 December. `2w` (two weeks ago), `today` and `yesterday` are dates, too.
+A field with a list of values matches if one of them does.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from qrank.analysis.fields import DATE, NUMBER, OF_FILE, date_span, field_name, 
 from qrank.errors import InputError
 from qrank.names import path_globs, path_names
 from qrank.results import FieldCount
-from qrank.searching.file_types import formats, known_type, suffixes_of
+from qrank.searching.file_types import formats, is_type, suffixes_of
 from qrank.store.filters import Bound, Condition, FileTest, Filter, Test
 
 if TYPE_CHECKING:
@@ -28,21 +29,21 @@ _OPERATOR = re.compile(r"!=|>=|<=|=|<|>|~|\?\s*$")
 _BAR = re.compile(r"(?<!\\)\|")
 _SIZE = re.compile(r"([\d.]+)\s*([kmgt]?)i?b?", re.IGNORECASE)
 _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
-# Names of one thing: whichever is asked for, a document may have it under any.
-_SAME = (
+# Synonymous field names: a condition on one applies to all of them.
+_SYNONYMS = (
     ("tag", "tags"),
     ("author", "authors", "from", "creator"),
     ("keyword", "keywords"),
     ("category", "categories"),
 )
 _TEXTS = ("title", "collection", "language")
-_SAID = 12  # fields that a message names
-# Fields whose values are labels, each a whole: part of one is another.
+_MOST_NAMED = 12  # fields that a message lists
+# Fields whose values are labels: they match as a whole, never by a part.
 _LABELS = {"tag", "tags", "keyword", "keywords", "category", "categories"}
 
 
 class Fields:
-    """The fields of an index, to ask for them. The store is read when there is something to ask."""
+    """The fields of an index, and conditions on them. The store is read on first use."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -50,7 +51,7 @@ class Fields:
 
     @property
     def kinds(self) -> dict[str, list[str]]:
-        """The fields of documents, each with the kinds of its values."""
+        """The fields of documents, each with the kinds of its values ("text", "number", "date")."""
         if self._kinds is None:
             self._kinds = self._store.field_kinds()
         return self._kinds
@@ -60,7 +61,7 @@ class Fields:
         return key in OF_FILE or bool(self._own(key))
 
     def condition(self, text: str) -> Condition:
-        """The condition for what a user asked. Raises InputError when it can't be understood."""
+        """Parse one --where condition. Raises InputError when it is not valid."""
         operator = _OPERATOR.search(text)
         if not operator or not text[: operator.start()].strip():
             raise InputError(
@@ -103,8 +104,7 @@ class Fields:
                 )
 
     def examples(self, text: str) -> str:
-        """What the fields that a condition asks for have, for a message; empty where that is not
-        known."""
+        """Values that the field of a condition has, for a message; "" for an unknown field."""
         operator = _OPERATOR.search(text)
         name = field_name(text[: operator.start()]) if operator else ""
         own = self._own(name)
@@ -115,8 +115,8 @@ class Fields:
         return f"; {own[0]} has: {some} (qrank fields {own[0]} lists more)"
 
     def from_query(self, name: str, value: str, *, negated: bool = False) -> Condition | None:
-        """The condition for `name:value` in a query: the value as a whole, or words of a text; None
-        when there can be no such value."""
+        """The condition for `name:value` in a query: the field equals the value or, unless it is a
+        label, contains its words. None when the field can't have such a value."""
         key = field_name(name)
         own = self._own(key)
         tests: list[Test | FileTest] = []
@@ -129,20 +129,20 @@ class Fields:
         return Condition(tuple(tests), negated=negated) if tests else None
 
     def _own(self, name: str) -> tuple[str, ...]:
-        """The fields of documents that a name means."""
-        same = next((names for names in _SAME if name in names), (name,))
-        return tuple(each for each in same if each in self.kinds)
+        """The fields of documents that a name stands for."""
+        names = next((names for names in _SYNONYMS if name in names), (name,))
+        return tuple(each for each in names if each in self.kinds)
 
     def _there_are(self) -> str:
-        names = [*self.kinds][:_SAID]
-        more = ", …" if len(self.kinds) > _SAID else ""
+        names = [*self.kinds][:_MOST_NAMED]
+        more = ", …" if len(self.kinds) > _MOST_NAMED else ""
         return f"there are: {', '.join([*names, *OF_FILE])}{more}; qrank fields lists them"
 
     def _tests(
         self, names: tuple[str, ...], sign: str, value: str, text: str, *, lenient: bool
     ) -> list[Test]:
-        """The tests of own fields. Raises InputError, unless lenient, for what none of their values
-        can be compared with."""
+        """The tests for fields of documents. Unless lenient, raises InputError for a value that
+        none of their values can be compared with."""
         if sign == "~":
             return [Test(names, part=folded(value))]
         kinds = {kind for name in names for kind in self.kinds[name]}
@@ -169,8 +169,8 @@ class Fields:
 
 
 def field_values(store: Store, name: str, filter: Filter, limit: int) -> FieldCount:
-    """A field with its most frequent values in what passes a filter. Raises InputError when no
-    document has it."""
+    """A field with its most frequent values in the documents that pass a filter. Raises InputError
+    when no document has the field."""
     key = field_name(name)
     kinds = Fields(store).kinds
     if key not in kinds:
@@ -182,7 +182,7 @@ def field_values(store: Store, name: str, filter: Filter, limit: int) -> FieldCo
 
 
 def conditions(store: Store, texts: Sequence[str]) -> tuple[Condition, ...]:
-    """The conditions for all that a user asked. Raises InputError."""
+    """Parse --where conditions. Raises InputError when one is not valid."""
     fields = Fields(store)
     return tuple(fields.condition(each) for each in texts)
 
@@ -190,14 +190,15 @@ def conditions(store: Store, texts: Sequence[str]) -> tuple[Condition, ...]:
 def _file_tests(
     name: str, sign: str, value: str, condition: str, *, lenient: bool
 ) -> list[Test | FileTest]:
-    """The tests of a field that every file has; lenient: none when the value does not fit."""
+    """The tests for a field that every file has (path, size, type…); lenient: return [] for a
+    value that does not fit instead of raising InputError."""
     equal = sign in ("=", "!=")
     if name == "path" and equal:
         return [FileTest(names=path_names(value), paths=path_globs(value))]
     if name == "path" and sign == "~":
         return [FileTest(column="path", part=folded(value))]
     if name in ("type", "ext") and equal:
-        if lenient and not known_type(value):
+        if lenient and not is_type(value):
             return []
         return [FileTest(suffixes=suffixes_of([value], families=name == "type"))]
     if name in _TEXTS and sign in ("=", "!=", "~"):
@@ -219,7 +220,7 @@ def _file_tests(
 
 
 def _bounds(kind: str, sign: str, value: str) -> tuple[Bound, ...]:
-    """Between what a number or a date must be; () when value is none."""
+    """The bounds that a comparison sets for a number, date or size; () when value is none."""
     if sign in ("=", "!=") and ".." in value:
         low, _, high = value.partition("..")
         least, most = (_span(kind, part) if part.strip() else None for part in (low, high))
@@ -253,7 +254,7 @@ def _at_most(span: tuple[float, float] | None) -> tuple[Bound, ...]:
 
 
 def _span(kind: str, value: str) -> tuple[float, float] | None:
-    """(start, end) of a value, the end not included unless it is the start."""
+    """The (start, end) of a value. end is exclusive, except where it equals start."""
     if kind == DATE:
         return date_span(value, datetime.now())
     value_number = number(value)

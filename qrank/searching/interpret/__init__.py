@@ -1,2 +1,2 @@
-"""Interpreting a query: answer.py takes a caller's words to an answer; typos.py corrects words that
-no document has; synonyms.py has the user's synonyms."""
+"""Interpreting a query: meaning.py parses it and adds synonyms (synonyms.py) and the parts of
+compounds (parts.py); typos.py corrects words; answer.py answers one query or several."""

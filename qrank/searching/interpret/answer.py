@@ -1,4 +1,4 @@
-"""One answer to one or several queries of a caller."""
+"""Answering one query, or several whose answers are fused."""
 
 from __future__ import annotations
 
@@ -30,28 +30,30 @@ def answer(
     correct: bool = False,
     progress: Progress | None = None,
 ) -> Answer:
-    """The answer to texts, each asked as query but for its own text; several are fused.
+    """Search for each of texts with query's options; the answers to several are fused.
 
-    It has suggestions for words that no document has; with correct, these are searched for
-    instead, and the answer's query says so.
+    The answer has suggestions for words that occur in no document. With correct, the suggestions
+    are searched for instead, and the answer's query has them. Raises what `search` raises.
     """
     languages = store.languages()
-    read = partial(
+    parse = partial(
         meaning, store, languages=languages, syntax=query.syntax, unfinished=query.unfinished
     )
-    parsed = {text: read(text) for text in texts}
+    parsed = {text: parse(text) for text in texts}
     by_text: dict[str, list[Suggestion]] = {}
     if not query.unfinished:
         by_text = {text: suggestions(store, parsed[text], languages) for text in texts}
     if correct:
         texts = [corrected(text, by_text.get(text, ())) for text in texts]
-        parsed |= {text: read(text) for text in texts if text not in parsed}
-    ask = partial(search, store, models, rerank=rerank, progress=progress)
+        parsed |= {text: parse(text) for text in texts if text not in parsed}
+    search_for = partial(search, store, models, rerank=rerank, progress=progress)
     if len(texts) == 1:
-        made = ask(replace(query, text=texts[0]), parsed=parsed[texts[0]])
+        result = search_for(replace(query, text=texts[0]), parsed=parsed[texts[0]])
     else:
-        answers = [ask(one_of(query, text, len(texts)), parsed=parsed[text]) for text in texts]
-        made = fuse_answers(
+        answers = [
+            search_for(one_of(query, text, len(texts)), parsed=parsed[text]) for text in texts
+        ]
+        result = fuse_answers(
             answers,
             limit=query.limit,
             offset=query.offset,
@@ -61,5 +63,5 @@ def answer(
             copies=query.copies,
             sort=query.sort,
         )
-    made.suggestions = list({each: None for own in by_text.values() for each in own})
-    return made
+    result.suggestions = list({each: None for own in by_text.values() for each in own})
+    return result

@@ -1,4 +1,4 @@
-"""What an embedding model that takes an instruction is told with a query."""
+"""The instruction that goes with a query, for embedding models that take one."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from qrank.store.interface import Store
 
 
 def instruction(store: Store, filter: Filter) -> str:
-    """The instruction that was set for the collections that are searched, when it is the same for
-    all of them; else empty, which stands for the model's own."""
+    """The instruction that is set for the collections that the filter selects, if it is the same
+    for all of them; else "", which stands for the model's default instruction."""
     own = {name: each.instruction for name, each in store.collection_settings().items()}
     if not any(own.values()):
         return ""

@@ -1,12 +1,12 @@
-"""What a query means in an index: its words and demands, synonyms, and parts of compounds."""
+"""What a query means in one index: its words and phrases, synonyms, and parts of compounds."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from qrank.searching.interpret.parts import with_parts
-from qrank.searching.interpret.synonyms import widened
+from qrank.searching.interpret.parts import add_compounds
+from qrank.searching.interpret.synonyms import add_synonyms
 from qrank.searching.query import ParsedQuery, parse
 from qrank.searching.where import Fields
 
@@ -22,9 +22,12 @@ def meaning(
     syntax: bool = True,
     unfinished: bool = False,
 ) -> ParsedQuery:
-    """A query taken apart for an index whose documents are in these languages. unfinished: its
-    last word is still being typed, so no compound is searched for."""
+    """Parse a query for an index whose documents are in languages.
+
+    syntax: whether "phrases", -words and field:values are understood; otherwise all is plain
+    words. unfinished: the last word is still being typed, so compounds are not looked up.
+    """
     parsed = parse(text, languages, syntax=syntax, fields=Fields(store))
     if syntax:
-        parsed = widened(parsed, store.path, languages)
-    return parsed if unfinished else with_parts(parsed, store.vocabulary, languages)
+        parsed = add_synonyms(parsed, store.path, languages)
+    return parsed if unfinished else add_compounds(parsed, store.vocabulary, languages)

@@ -1,11 +1,12 @@
-"""Compounds, which German, Dutch and the Nordic languages write as one word.
+"""Compound words, which German, Dutch and the Nordic languages write without a space.
 
-    Reisekosten            finds Reisekostenabrechnung: a word that begins so
-    Reisekostenabrechnung  finds "Abrechnung der Reisekosten": its parts
+    Reisekosten            also finds Reisekostenabrechnung, a compound that begins with it
+    Reisekostenabrechnung  also finds "Abrechnung der Reisekosten", its parts
 
-Both in documents of these languages alone, and by the index's own vocabulary: a part is a word of
-it, with a linking s, n, en… between two. A word's beginning counts where most words that begin so
-are it and another word; a long one does in any case.
+Only documents in these languages are searched this way. A part has to be a word of the index's
+vocabulary; between two parts there may be linking letters (s, n, en…). A short query word is
+searched for as a prefix only if most longer words with that prefix are compounds of it; a long
+query word always is.
 """
 
 from __future__ import annotations
@@ -26,48 +27,52 @@ if TYPE_CHECKING:
     from qrank.store.interface import Store, Vocabulary
 
 LANGUAGES = frozenset({"danish", "dutch", "german", "norwegian", "swedish"})
-LINKS = ("", "s", "n", "en", "es", "er", "e", "ns")
-SHORTEST, LONGEST = 4, 40  # letters: of a part; of a word that is taken apart
-SURE = 8  # letters from which a word is another's beginning by chance so seldom as not to ask
-SHARE = 0.6  # of the longer words that begin as a shorter word that have to be its compounds
-LOOKED_AT, MOST_WORDS = 2000, 32  # characters from the start of a query, and words in them
-MOST_COMPOUNDS = 500  # that are examined for a word
-MOST_MARKED = 32  # of them that are shown where they stand
-WHOLE = 2  # times as much as a part a whole word counts
+LINKS = ("", "s", "n", "en", "es", "er", "e", "ns")  # linking letters between two parts
+SHORTEST = 4  # letters of a part, at least
+LONGEST = 40  # letters of a word that is split, at most
+# A word of so many letters is always searched for as a prefix: that a longer word begins with it
+# by chance is rare.
+LONG_PREFIX = 8
+SHARE = 0.6  # of the longer words with a short word as prefix, that have to be compounds of it
+MOST_CHARACTERS, MOST_WORDS = 2000, 32  # of a query that are examined
+MOST_COMPOUNDS = 500  # examined per query word
+MOST_MARKED = 32  # compounds per query word that are highlighted in results
+WHOLE = 2  # weight of a whole word relative to a part of one
 
 
-def with_parts(
+def add_compounds(
     parsed: ParsedQuery, vocabulary: Vocabulary | None, languages: Sequence[str]
 ) -> ParsedQuery:
-    """A query with the parts of its compounds, and the beginnings of those that its words are in;
-    languages: those that documents are in."""
-    text = parsed.plain[:LOOKED_AT]
-    asked = languages_of(text, [each for each in languages if each in LANGUAGES])
-    if vocabulary is None or not asked:
+    """Add to a query the parts of its compounds, and the prefixes of compounds that begin with
+    its words. languages: those of the index's documents. Without a vocabulary, or when no
+    language of the query forms compounds, the query is returned unchanged."""
+    text = parsed.plain[:MOST_CHARACTERS]
+    query_languages = languages_of(text, [each for each in languages if each in LANGUAGES])
+    if vocabulary is None or not query_languages:
         return parsed
-    common = STOP_WORDS.union(*map(frequent_words, asked))
+    common = STOP_WORDS.union(*map(frequent_words, query_languages))
     plain = unicodedata.normalize("NFC", text.lower())
-    words = dict.fromkeys(plain[start:end] for start, end, _ in tokens(plain))
-    kept = [
+    unique = dict.fromkeys(plain[start:end] for start, end, _ in tokens(plain))
+    words = [
         word
-        for word in list(words)[:MOST_WORDS]
+        for word in list(unique)[:MOST_WORDS]
         if SHORTEST <= len(word) <= LONGEST and word.isalpha() and word not in common
     ]
-    longer = {word: vocabulary.beginning(word, MOST_COMPOUNDS) for word in kept}
-    pieces = {piece for word in kept for piece in _pieces(word)}
-    pieces |= {rest for word in kept for each in longer[word] for rest in _rests(each, word)}
-    known = vocabulary.known(sorted(pieces))
-    starts = [word for word in kept if _is_part(word, longer[word], known)]
-    split_up = {word: found for word in kept if (found := split(word, known))}
-    if not starts and not split_up:
+    longer = {word: vocabulary.beginning(word, MOST_COMPOUNDS) for word in words}
+    substrings = {piece for word in words for piece in _substrings(word)}
+    substrings |= {rest for word in words for each in longer[word] for rest in _rests(each, word)}
+    word_list = vocabulary.known(sorted(substrings))
+    prefixes = [word for word in words if _begins_compounds(word, longer[word], word_list)]
+    compounds = {word: parts for word in words if (parts := split(word, word_list))}
+    if not prefixes and not compounds:
         return parsed
-    parts = [part for found in split_up.values() for part in found]
-    shown = [*parts, *(each for word in starts for each in longer[word][:MOST_MARKED])]
+    parts = [part for word_parts in compounds.values() for part in word_parts]
+    marked = [*parts, *(each for word in prefixes for each in longer[word][:MOST_MARKED])]
     return replace(
         parsed,
-        parts={latin: _terms(starts, parts, latin) for latin in asked},
-        compounded=frozenset([*starts, *split_up]),
-        marks=tuple(dict.fromkeys(term for word in shown for term in index_terms(word))),
+        parts={latin: _terms(prefixes, parts, latin) for latin in query_languages},
+        compounded=frozenset([*prefixes, *compounds]),
+        marks=tuple(dict.fromkeys(term for word in marked for term in index_terms(word))),
     )
 
 
@@ -79,26 +84,26 @@ def scored(
     limit: int,
     filter: Filter,
 ) -> list[tuple[int, float]]:
-    """The limit best (chunk id, BM25 score) for terms and prefixes, a query's variants and, at a
-    lower weight, its parts."""
+    """The limit best (chunk id, BM25 score), best first, for terms, prefixes and the query's
+    language variants, and at a lower weight for the parts of its compounds."""
     if not parsed.parts:
         return store.bm25(terms, limit, filter, prefixes, parsed.variants)
-    # A term that is given twice counts twice: what is whole is, and all is halved.
+    # BM25 counts a repeated term repeatedly: whole terms are repeated, then all scores divided.
     variants = {latin: [*own] * WHOLE for latin, own in parsed.variants.items()}
     for latin, parts in parsed.parts.items():
         variants.setdefault(latin, []).extend(parts)
-    found = store.bm25(
+    scores = store.bm25(
         [*terms] * WHOLE,
         limit,
         replace(filter, required=filter.required * WHOLE),
         [*prefixes] * WHOLE,
         variants,
     )
-    return [(chunk, score / WHOLE) for chunk, score in found]
+    return [(chunk, score / WHOLE) for chunk, score in scores]
 
 
-def split(word: str, known: set[str]) -> list[str]:
-    """The parts of a compound, each of them known; none of what is no compound.
+def split(word: str, word_list: set[str]) -> list[str]:
+    """Split a compound into parts that are all in word_list; [] when word is no compound.
 
     >>> split("reisekostenabrechnung", {"reisekosten", "reise", "kosten", "abrechnung"})
     ['reisekosten', 'abrechnung']
@@ -112,60 +117,61 @@ def split(word: str, known: set[str]) -> list[str]:
     def parts(word: str) -> tuple[str, ...]:
         for at in range(len(word) - SHORTEST, SHORTEST - 1, -1):
             last = word[at:]
-            if last not in known:
+            if last not in word_list:
                 continue
-            befores = [before for before in _without_link(word[:at]) if len(before) >= SHORTEST]
-            if whole := next((before for before in befores if before in known), ""):
+            fronts = [front for front in _without_link(word[:at]) if len(front) >= SHORTEST]
+            if whole := next((front for front in fronts if front in word_list), ""):
                 return (whole, last)
-            if several := next((found for before in befores if (found := parts(before))), ()):
-                return (*several, last)
+            if front_parts := next((some for front in fronts if (some := parts(front))), ()):
+                return (*front_parts, last)
         return ()
 
     return [*parts(word)]
 
 
 def _without_link(part: str) -> Iterator[str]:
-    """A part, as it is and without each letters that may link it to the next."""
+    """A part as it is, and without each of the linking letters that it may end with."""
     return (part[: len(part) - len(link)] for link in LINKS if part.endswith(link))
 
 
-def _pieces(word: str) -> Iterator[str]:
-    """All that may be a part of a word."""
+def _substrings(word: str) -> Iterator[str]:
+    """The substrings of a word that are long enough to be a part of it."""
     for start in range(len(word) - SHORTEST + 1):
         for end in range(start + SHORTEST, len(word) + 1):
             yield word[start:end]
 
 
 def _rests(compound: str, start: str) -> Iterator[str]:
-    """What a compound has after its start and a link."""
+    """What may follow a compound's first part: without each of the linking letters."""
     rest = compound[len(start) :]
     for link in LINKS:
         if rest.startswith(link) and len(rest) - len(link) >= SHORTEST:
             yield rest[len(link) :]
 
 
-def _is_part(word: str, longer: Sequence[str], known: set[str]) -> bool:
-    """Whether words that begin as a word are mostly compounds of it."""
-    long = [each for each in longer if len(each) - len(word) >= SHORTEST]
-    if not long or len(word) >= SURE:
-        return bool(long)
-    compounds = sum(not known.isdisjoint(_rests(each, word)) for each in long)
-    return compounds >= SHARE * len(long)
+def _begins_compounds(word: str, longer: Sequence[str], word_list: set[str]) -> bool:
+    """Whether most of the longer words that begin with word are compounds of it."""
+    candidates = [each for each in longer if len(each) - len(word) >= SHORTEST]
+    if not candidates or len(word) >= LONG_PREFIX:
+        return bool(candidates)
+    compounds = sum(not word_list.isdisjoint(_rests(each, word)) for each in candidates)
+    return compounds >= SHARE * len(candidates)
 
 
-def _terms(starts: Sequence[str], parts: Sequence[str], latin: str) -> list[str]:
-    """What is searched for in a language: see Store.bm25."""
-    found = [f"{_beginning(word, latin)}*" for word in starts]
-    found += [term for part in parts for term in index_terms(part, latin)]
-    return list(dict.fromkeys(found))
+def _terms(prefixes: Sequence[str], parts: Sequence[str], latin: str) -> list[str]:
+    """The terms to search for in one language; a trailing * marks a prefix (see Store.bm25)."""
+    terms = [f"{_prefix(word, latin)}*" for word in prefixes]
+    terms += [term for part in parts for term in index_terms(part, latin)]
+    return list(dict.fromkeys(terms))
 
 
-def _beginning(word: str, latin: str) -> str:
-    """What the terms of a word's compounds begin with: its stem, where that is how it begins.
+def _prefix(word: str, latin: str) -> str:
+    """The prefix of the indexed terms of word's compounds: its stem if word begins with it, else
+    word itself.
 
-    >>> _beginning("Dateien", "german"), _beginning("verzekering", "dutch")
+    >>> _prefix("Dateien", "german"), _prefix("verzekering", "dutch")
     ('datei', 'verzekering')
     """
-    [whole, *_] = index_terms(word, latin) or [word]
+    [stem, *_] = index_terms(word, latin) or [word]
     folded = fold(word)
-    return whole if folded.startswith(whole) else folded
+    return stem if folded.startswith(stem) else folded

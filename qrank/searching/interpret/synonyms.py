@@ -1,9 +1,9 @@
-"""The user's own synonyms and acronyms: a file `synonyms.txt` beside the index, a line each.
+"""The user's synonyms and acronyms: `synonyms.txt` beside the index, one group per line.
 
     k8s = kubernetes
-    ML = machine learning = statistical learning   # any of them stands for all
+    ML = machine learning = statistical learning   # a comment
 
-A query that has one of them is searched for the others, too.
+A query that contains a phrase of a group is searched for the group's other phrases, too.
 """
 
 from __future__ import annotations
@@ -21,13 +21,16 @@ from qrank.urls import IndexPlace
 
 NAME = "synonyms.txt"
 MOST_BYTES = 1 << 20
-MOST_ADDED = 16  # phrases to a query
+MOST_ADDED = 16  # phrases added to one query
 
 
-def widened(parsed: ParsedQuery, index: IndexPlace, languages: Sequence[str] = ()) -> ParsedQuery:
-    """A query with the synonyms of its words. Raises InputError for a file that can't be used."""
+def add_synonyms(
+    parsed: ParsedQuery, index: IndexPlace, languages: Sequence[str] = ()
+) -> ParsedQuery:
+    """Add the synonyms of a query's words to it. index: where the index is; one in a search engine
+    has no folder, so no synonyms. Raises InputError for a file that can't be read or parsed."""
     if not isinstance(index, Path):
-        return parsed  # what an engine holds has no folder
+        return parsed
     file = index.with_name(NAME)
     try:
         info = file.stat()
@@ -65,8 +68,8 @@ def widened(parsed: ParsedQuery, index: IndexPlace, languages: Sequence[str] = (
     )
 
 
-def marked(parsed: ParsedQuery) -> list[str]:
-    """The terms of the phrases that a query was widened with."""
+def synonym_terms(parsed: ParsedQuery) -> list[str]:
+    """The terms of the synonyms that were added to a query, to highlight them."""
     return [terms[0] for phrase in parsed.also for _, _, terms in tokens(phrase)]
 
 
@@ -76,7 +79,7 @@ def _joined(phrase: str, latin: str = "english") -> str:
 
 @lru_cache(maxsize=4)
 def _groups(file: Path, mtime_ns: int, size: int) -> tuple[tuple[str, ...], ...]:
-    """The phrases that mean the same, as the file says, which has this time and size."""
+    """The file's groups of synonyms; cached until its time or size changes."""
     groups = []
     try:
         lines = file.read_bytes().decode("utf-8-sig").splitlines()

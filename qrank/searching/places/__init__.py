@@ -1,1 +1,1 @@
-"""Ids of chunks and places in files: naming a hit, finding it again, verifying it."""
+"""Ids of chunks and places in files: how a result is named, found again and verified."""

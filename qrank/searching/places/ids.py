@@ -1,4 +1,4 @@
-"""Short ids of chunks: the same for the same text in the same place, in any index."""
+"""Short ids of chunks. The same text in the same file has the same id in every index."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ import re
 from qrank.results import StoredChunk
 from qrank.store.interface import Store
 
-_LETTERS = "abcdefghijkmnpqrstuvwxyz23456789"  # none that is read as another
-_OF_TEXT, _OF_PLACE = 7, 4  # letters, of five bits each
+_LETTERS = "abcdefghijkmnpqrstuvwxyz23456789"  # without l, o, 0, 1, which look alike
+_OF_TEXT, _OF_PLACE = 7, 4  # letters of 5 bits each: for the text's hash, for its location's
 _ID = re.compile(f"c[{_LETTERS}]{{{_OF_TEXT + _OF_PLACE}}}")
-_BITS = 40  # of a hash, that the letters are taken of
+_BITS = 40  # of a hash that the letters are taken from, the first ones
 
 
 def short_id(stored: StoredChunk) -> str:
-    """The id of a chunk: of what it says, and where (its file, and which of equal ones it is)."""
+    """The id of a chunk: "c", 7 letters of its text's hash and 4 of the hash of its location and
+    its number among chunks with the same text there."""
     import hashlib  # 3 ms
 
     place = f"{stored.location}\0{stored.copy}".encode("utf-8", "surrogateescape")
@@ -37,6 +38,6 @@ def find(store: Store, id: str) -> StoredChunk | None:
 
 
 def _letters(data: bytes, count: int) -> str:
-    """The first bits of data as so many letters."""
+    """The first 5 * count bits of data as letters."""
     number = int.from_bytes(data[: _BITS // 8].ljust(_BITS // 8, b"\0"), "big")
     return "".join(_LETTERS[number >> (_BITS - 5 * i) & 31] for i in range(1, count + 1))

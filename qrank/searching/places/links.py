@@ -1,12 +1,12 @@
 """Links between documents: where they lead, and which documents link to one.
 
-A wiki-link names a note as Obsidian has it: by the end of its path, `.md` may be omitted; of
-several the one beside the link, else the one with the shortest path. Any other link is a path from
-its file's folder; where there is no such file any more, one of the same name is taken for it,
-moved, if the index has one alone.
+A wiki-link is resolved as in Obsidian: it is the end of a note's path, and `.md` may be omitted; if
+several match, the note in the same folder is taken, else the one with the shortest path. Any other
+link is a path relative to its file's folder; if no such file exists, the only indexed file with
+that name, if there is just one, is taken to be the same file, moved.
 
-No links are stored: those of a document are read in its text, and what links to one is among the
-chunks that have the words of its name.
+Links are not stored: those of a document are parsed from its text; documents that link to it are
+looked for among the chunks that contain the words of its name.
 """
 
 from __future__ import annotations
@@ -29,22 +29,22 @@ from qrank.store.interface import Store
 
 MOST = 100_000  # chunks that are examined for links to a document
 MOST_NAMED = 1000  # chunks of documents of one name
-MOST_BYTES = 16 << 20  # of a page that is read
-_ENDS = (  # of a path, that a link may leave out
+MOST_BYTES = 16 << 20  # of an HTML file
+_ENDS = (  # what a link may omit at the end of a path
     *("", ".md", ".markdown", ".rst", ".org", ".html"),
     *("/index.md", "/README.md", "/index.html", "/index.rst"),
 )
 
 
 class Graph:
-    """The links of an index's documents, found when they are asked for."""
+    """The links between the documents of an index, looked up on demand."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self._named = lru_cache(maxsize=4096)(self._locations)
 
     def location(self, path: str) -> str:
-        """An indexed document that the user named. Raises InputError when there is none."""
+        """The location of an indexed document. Raises InputError when path is not indexed."""
         for each in spellings(path):
             if chunks := self._store.chunks_of_file(each):
                 return chunks[0].location
@@ -53,19 +53,20 @@ class Graph:
         raise InputError(f"{path} is not in the index", hint="qrank status PATH says why")
 
     def of(self, path: str) -> Links:
-        """The links of a document, those to it, and where its title is named without a link."""
+        """The links of a document, the links to it, and unlinked mentions of its title. Raises
+        InputError when path is not indexed."""
         here = self.location(path)
         return Links(here, self.outgoing(here), *self._incoming(here))
 
     def outgoing(self, here: str) -> list[FoundLink]:
-        """The links of a document in order; path is None of those that lead nowhere."""
+        """The links of a document in order; `to` is None for broken links."""
         return [
             FoundLink(here, line, link.target, link.heading, self._target(here, link))
             for link, line in self._links(here)
         ]
 
     def sources(self, here: str) -> set[str]:
-        """The documents that link to one at this location."""
+        """The locations of the documents that link to the one here."""
         return {link.path for link in self._incoming(here, mentions=False)[0]}
 
     def _incoming(
@@ -73,8 +74,8 @@ class Graph:
     ) -> tuple[list[FoundLink], list[Mention]]:
         name = PurePosixPath(here).name
         result: dict[tuple[str, int, str], FoundLink] = {}
-        pages = (where for where in self._pages() if where != here)
-        for source in {*self._holding(PurePosixPath(name).stem), *pages} - {here}:
+        pages = (where for where in self._html_files() if where != here)
+        for source in {*self._containing(PurePosixPath(name).stem), *pages} - {here}:
             for link, line in self._links(source):
                 if self._may_mean(link, name) and self._target(source, link) == here:
                     key = (source, line, link.target)
@@ -83,7 +84,7 @@ class Graph:
         return order, self._mentions(here) if mentions else []
 
     def _mentions(self, here: str) -> list[Mention]:
-        """Where the title, or the name, of a document stands in another, and in no link."""
+        """Where the title or file name of a document occurs in another, outside of links."""
         own = self._store.chunks_of_file(here)
         names = {own[0].title, PurePosixPath(here).stem} if own else set()
         result: dict[tuple[str, int], Mention] = {}
@@ -109,8 +110,8 @@ class Graph:
         suffix = _suffix(here)
         if suffix not in SUFFIXES:
             return
-        if suffix in HTML:  # whose indexed text has none
-            text = _page(here)
+        if suffix in HTML:  # its indexed text has no links any more
+            text = _html_source(here)
             for link in links(text, suffix):
                 yield link, 1 + text.count("\n", 0, link.start)
             return
@@ -121,15 +122,15 @@ class Graph:
                     yield link, stored.chunk.start_line + text.count("\n", 0, link.start)
 
     def _target(self, here: str, link: Link) -> str | None:
-        """Where a link leads: an indexed document, or a file; None when there is neither."""
+        """The indexed document or the file that a link leads to; None when there is neither."""
         target = link.target.replace("\\", "/")
         folder = os.path.dirname(here)  # noqa: PTH120
         if not link.wiki or target.startswith(("./", "../")):
             path = os.path.normpath(os.path.join(folder, target.lstrip("/") or "."))  # noqa: PTH118
             for start in (path, target) if target.startswith("/") else (path,):
                 for end in _ENDS:
-                    if self._is_held(start + end):
-                        return self._indexed_path(start + end)
+                    if indexed := self._indexed_path(start + end):
+                        return indexed
                 if os.path.isfile(disk_path(start)):  # noqa: PTH113
                     return start
         linked = self._ending(target)
@@ -139,7 +140,7 @@ class Graph:
         return linked[0] if len(linked := self._ending(name)) == 1 else None
 
     def _ending(self, target: str) -> list[str]:
-        """The indexed documents whose path ends so, `.md` or another suffix of a note added."""
+        """The indexed documents whose path ends with target, with or without a note's suffix."""
         ending = _folded(target.strip("/").removeprefix("./"))
         ends = (
             {ending}
@@ -153,25 +154,23 @@ class Graph:
             if any(_folded(path) == end or _folded(path).endswith(f"/{end}") for end in ends)
         ]
 
-    def _is_held(self, path: str) -> bool:
-        return self._indexed_path(path) is not None
-
     def _indexed_path(self, path: str) -> str | None:
-        same = _folded(path)
+        """The indexed document at a path, spelled exactly so or else but for case."""
+        folded = _folded(path)
         named = self._named(name_key(PurePosixPath(path).name))
         exact = [each for each in named if each == path]
-        return next(iter(exact or [each for each in named if _folded(each) == same]), None)
+        return next(iter(exact or [each for each in named if _folded(each) == folded]), None)
 
     def _locations(self, key: str) -> list[str]:
-        """The documents of which a name, or the title, has this key."""
+        """The documents whose file name or title has this `name_key`."""
         if not key:
             return []
         ids = self._store.named_chunks(key, EVERYTHING, MOST_NAMED)
         chunks = self._store.chunks(ids).values()
         return sorted({stored.location for stored in chunks})
 
-    def _holding(self, name: str) -> set[str]:
-        """The documents with a chunk that has all words of a name."""
+    def _containing(self, name: str) -> set[str]:
+        """The documents with a chunk that contains all words of a name."""
         words = " ".join(f'"{word}"' for word in re.findall(r"\w+", name))
         required = parse(words, self._store.languages()).required
         if not required:
@@ -184,13 +183,14 @@ class Graph:
             if _suffix(stored.location) in SUFFIXES - HTML
         }
 
-    def _pages(self) -> list[str]:
+    def _html_files(self) -> list[str]:
         """The indexed HTML files."""
         return self._store.locations(Filter(suffixes=tuple(f".{suffix}" for suffix in HTML)))
 
     @staticmethod
     def _may_mean(link: Link, name: str) -> bool:
-        """Whether a link may lead to a file of this name; by a folder, to what it begins with."""
+        """Whether a link may lead to a file of this name: it has that name, maybe without suffix,
+        or is the folder of an index or README file."""
         last, own = _folded(PurePosixPath(link.target).name), _folded(name)
         return own.startswith((last, "index.", "readme."))
 
@@ -204,12 +204,12 @@ def _folded(path: str) -> str:
 
 
 def _nearness(path: str, folder: str) -> tuple[bool, int, int, str]:
-    """A sort key: what lies in a folder first, then the shortest path."""
+    """A sort key: files in the folder first, then those with the shortest path."""
     return (os.path.dirname(path) != folder, path.count("/"), len(path), path)  # noqa: PTH120
 
 
-def _page(path: str) -> str:
-    """The source of an HTML file; empty when it can't be read, or is within another file."""
+def _html_source(path: str) -> str:
+    """The source of an HTML file; "" when it can't be read or is inside an archive."""
     from qrank.ingest.content import open_regular
     from qrank.ingest.extract.html import decode_html
 

@@ -15,11 +15,11 @@ from qrank.searching.shown import indexed_chunk
 from qrank.store.interface import Store
 
 _LIKE_ID = re.compile(r"[\w-]{1,40}")
-MOST_BYTES = 256 << 20  # of a file that is read whole
+MOST_BYTES = 256 << 20  # of a file
 
 
 def by_id(store: Store, id: str) -> StoredChunk:
-    """A chunk by the id that a result gives. Raises InputError when there is none."""
+    """The chunk with an id as results have it. Raises InputError when there is none."""
     require_type("id", id, str)
     if stored := find(store, id):
         return stored
@@ -30,7 +30,10 @@ def by_id(store: Store, id: str) -> StoredChunk:
 
 
 def chunks_at(store: Store, text: str, around: int) -> list[IndexedChunk]:
-    """What the index has at a place (`Index.at`)."""
+    """The chunks at a place (`Index.at`): an id, or a path, maybe with lines or a page, or a glob.
+
+    around: so many lines before and after, for an id or lines. Raises InputError when nothing is
+    indexed there."""
     if stored := find(store, text):
         if not around:
             return [indexed_chunk(stored)]
@@ -56,17 +59,17 @@ def chunks_at(store: Store, text: str, around: int) -> list[IndexedChunk]:
         raise InputError(f"no indexed file matches {text}", hint="quote globs: 'notes/*.md'")
     if _LIKE_ID.fullmatch(text):
         by_id(store, text)
-    raise not_held(store, place.path)
+    raise not_indexed(store, place.path)
 
 
 def require_order(place: Place) -> None:
-    """Raise InputError for lines of which the last comes first."""
+    """Raise InputError for a line range that ends before it starts."""
     if place.last < place.first:
         raise InputError(f"{place.path}: line {place.last} comes before line {place.first}")
 
 
 def _extent(chunks: list[IndexedChunk], place: Place) -> str:
-    """What of a file's pages, or lines, has text."""
+    """The range of pages, or else lines, in which a file has text, for a message."""
     if place.page is None:
         return f"lines {chunks[0].start_line} to {max(chunk.end_line for chunk in chunks)}"
     pages = sorted({chunk.page for chunk in chunks if chunk.page is not None})
@@ -78,8 +81,8 @@ def _shown(store: Store, path: str) -> list[IndexedChunk]:
 
 
 def content(stored: StoredChunk) -> bytes:
-    """The content of a chunk's file, as it was indexed. Raises InputError when it is another now,
-    or can't be read."""
+    """The bytes of a chunk's file. Raises InputError when the file can't be read, or has changed
+    since it was indexed."""
     from qrank.ingest.content import data_hash, open_regular
 
     try:
@@ -98,12 +101,12 @@ def chunks_of_path(store: Store, path: str) -> list[StoredChunk]:
     """The chunks of a file that the user named. Raises InputError when it is not in the index."""
     chunks = chunks_of(store, path)
     if not chunks:
-        raise not_held(store, path)
+        raise not_indexed(store, path)
     return chunks
 
 
-def not_held(store: Store, path: str) -> InputError:
-    """The message for a path that is not in the index."""
+def not_indexed(store: Store, path: str) -> InputError:
+    """The error for a path that is not in the index."""
     return InputError(
         f"{path} is not in the index {store.path}",
         hint="index it first with: qrank index PATH (a file without text has no chunks)",
@@ -111,6 +114,6 @@ def not_held(store: Store, path: str) -> InputError:
 
 
 def chunks_of(store: Store, path: str) -> list[StoredChunk]:
-    """The chunks of a file that the user named; none when the index does not hold it."""
+    """The chunks of a file that the user named; [] when it is not in the index."""
     files = (store.chunks_of_file(name) for name in spellings(path))
     return next((chunks for chunks in files if chunks), [])

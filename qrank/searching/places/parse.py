@@ -1,5 +1,5 @@
-"""Places as they are printed and pasted (`notes/todo.md:1-6`, `a.pdf#page=2`), and what an index
-has there."""
+"""Parsing places as qrank and other tools print them (`notes/todo.md:1-6`, `a.pdf#page=2`), and
+selecting the chunks of a file that are there."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LAST = 10**9
 
 
 class Place(NamedTuple):
-    """A file, and which lines or which page of it are meant."""
+    """A file, and lines (from 1, first and last included) or a page of it."""
 
     path: str
     first: int = 1
@@ -27,8 +27,8 @@ class Place(NamedTuple):
 
 
 def parse_place(text: str) -> Place:
-    """The place that a text names: PATH, PATH:LINE, PATH:LINE:COLUMN, PATH:FROM-TO, PATH#page=N, or
-    what a search prints.
+    """Parse PATH, PATH:LINE, PATH:LINE:COLUMN, PATH:FROM-TO, PATH#page=N, or a place as a search
+    prints it.
 
     >>> parse_place("a.md:3-9")[:3], parse_place("a.md:3:7")[:3], parse_place("b.pdf#page=2").page
     (('a.md', 3, 9), ('a.md', 3, 3), 2)
@@ -42,14 +42,14 @@ def parse_place(text: str) -> Place:
 
 
 def within(chunks: Sequence[IndexedChunk], place: Place) -> list[IndexedChunk]:
-    """Of a file's chunks what lies in a place: those of its page, or cut to its lines, where their
-    lines are those of the file."""
+    """The chunks of a file that are on the place's page, or overlap its lines; the latter without
+    their other lines, if their lines are lines of the file (not of a PDF, for instance)."""
     if place.page is not None:
         return [chunk for chunk in chunks if chunk.page == place.page]
-    return list(_cut(chunks, place.first, place.last))
+    return list(_clipped(chunks, place.first, place.last))
 
 
-def _cut(chunks: Sequence[IndexedChunk], first: int, last: int) -> Iterator[IndexedChunk]:
+def _clipped(chunks: Sequence[IndexedChunk], first: int, last: int) -> Iterator[IndexedChunk]:
     for chunk in chunks:
         start, end = chunk.start_line, chunk.end_line
         if end < first or start > last:

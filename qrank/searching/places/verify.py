@@ -1,4 +1,4 @@
-"""Verifying a citation: whether the bytes of a file still have its hash."""
+"""Verifying a citation: whether the cited bytes of the file still have the cited hash."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ from qrank.chunk_text import Citation, Verdict, hash_of
 from qrank.ingest.extract import HEAD, is_text
 from qrank.names import disk_path
 
-MOST_BYTES = 64 << 20  # of a file that is looked through
-MOST_HASHED = 256 << 20  # bytes in all, when a chunk that moved is searched for
+MOST_BYTES = 64 << 20  # of a file that are searched
+MOST_HASHED = 256 << 20  # bytes hashed in all, when looking for a chunk that moved
 
 
 def verify_text(citation: Citation) -> Verdict | None:
-    """The status of a citation, by the bytes of its file; None where they do not tell:
-    it was changed, or the file's text is extracted."""
+    """The status of a citation by the bytes of its file: "same", "moved" or "gone" (no file).
+
+    None when the bytes don't tell: the text has changed, or is extracted from another format or an
+    archive. Raises OSError when the file can't be read."""
     path = Path(disk_path(citation.path))
     if not path.is_file():
         return Verdict("gone")
@@ -41,7 +43,7 @@ def verify_text(citation: Citation) -> Verdict | None:
 
 
 def _starts(data: bytes) -> Iterator[int]:
-    """Where a chunk may begin: each line, and what is in it after its blanks."""
+    """The offsets where a chunk may begin: each line's start, and its first non-blank."""
     at = 0
     while at < len(data):
         yield at

@@ -1,1 +1,1 @@
-"""Calibration of scores."""
+"""Calibration of scores: how they become probabilities."""
