@@ -96,10 +96,10 @@ def turns(jobs: dict[str, Callable[[], object]], least: int, seconds: float) -> 
 
 def settle(lanes: Any, pack: int, flash: bool) -> None:
     """Give qrank's contexts another size of pack and another attention."""
-    lanes.pack_tokens = pack
-    for context in lanes._lanes:
+    lanes.batch_tokens = pack
+    for context in lanes._contexts:
         context.close()
-        context.pack_tokens, context.flash_attention = pack, flash
+        context.batch_tokens, context.flash_attention = pack, flash
 
 
 def beside_raw(
@@ -142,7 +142,7 @@ def embedding(report: Report, name: str, path: Path, count: int, until: float) -
         for pack, flash in SETTINGS:
             if report.spent > until:
                 return
-            settle(embedder._lanes, pack, flash)
+            settle(embedder._contexts, pack, flash)
             setting = {"model": name, "role": "embed", "pack": pack, "flash": flash}
             jobs = {"qrank": lambda: embedder.documents(documents)}
             seconds = beside_raw(report, setting, path, embedder._model, sequences, jobs)
@@ -180,7 +180,7 @@ def reranking(report: Report, name: str, path: Path, count: int, until: float) -
         for pack, flash in SETTINGS:
             if report.spent > until:
                 return
-            settle(reranker._ranker.lanes, pack, flash)
+            settle(reranker._ranker.contexts, pack, flash)
             setting = {"model": name, "role": "rerank", "pack": pack, "flash": flash}
             jobs = {
                 "qrank": lambda: list(reranker.scores(QUERY, documents)),
@@ -212,13 +212,13 @@ def agreement(report: Report, name: str, embed: Path | None, rerank: Path | None
         if embed:
             with closing(LlamaEmbedder(read_header(embed), placement)) as embedder:
                 documents = texts(embedder._model, 16, 50, 400)
-                settle(embedder._lanes, embedder._lanes.pack_tokens, flash)
+                settle(embedder._contexts, embedder._contexts.batch_tokens, flash)
                 answers[place] = embedder.documents(documents).vectors
         if rerank:
             with closing(LlamaReranker(read_header(rerank), placement)) as reranker:
                 documents = texts(reranker._model, 16, 150, 300)
-                lanes = reranker._ranker.lanes
-                settle(lanes, lanes.pack_tokens, flash)
+                lanes = reranker._ranker.contexts
+                settle(lanes, lanes.batch_tokens, flash)
                 scored = [s for batch in reranker.scores(QUERY, documents) for s in batch]
                 answers[place] = np.array(scored)
         answers[place + "_s"] = time.perf_counter() - begun

@@ -29,7 +29,7 @@ from bench_models import BERT_SHAPES, QUANTS, SHAPES, bert_model, model
 
 from qrank import prompts
 from qrank.llama.binding import llama
-from qrank.llama.context import PACK_SEQUENCES, PACK_TOKENS, _batch, _flat
+from qrank.llama.context import BATCH_SEQUENCES, BATCH_TOKENS, _flat, _llama_batch
 from qrank.llama.embedder import LlamaEmbedder
 from qrank.llama.engine import Frame, Model
 from qrank.llama.gguf import read_header
@@ -61,7 +61,7 @@ class Raw:
     def __init__(
         self,
         path: Path,
-        pack: int = PACK_TOKENS,
+        pack: int = BATCH_TOKENS,
         flash: bool = False,
         *,
         model: Model | None = None,
@@ -89,7 +89,7 @@ class Raw:
         pack: list[list[int]] = []
         for sequence in [*sequences, None]:
             full = sequence is None or sum(map(len, pack)) + len(sequence) > self.pack
-            if pack and (full or len(pack) == PACK_SEQUENCES):
+            if pack and (full or len(pack) == BATCH_SEQUENCES):
                 self._decode_pack(pack)
                 pack = []
             pack.append(sequence or [])
@@ -99,7 +99,7 @@ class Raw:
         llama.llama_memory_clear(llama.llama_get_memory(self.context), False)
         tokens, positions, owners, _ = _flat(pack, first_owner=0)
         outputs = np.full(len(tokens), not self.model.file.causal, dtype=np.bool_)
-        batch, _alive = _batch(tokens, positions, owners, outputs, None)
+        batch, _alive = _llama_batch(tokens, positions, owners, outputs, None)
         if llama.llama_decode(self.context, batch):
             raise SystemExit("llama_decode failed")
 
@@ -124,7 +124,7 @@ def embedding(path: Path, count: int, runs: int, clock: Callable[[], float]) -> 
     from llama_cpp import Llama
 
     raw = Raw(path, flash=True)
-    limit = min(PACK_TOKENS, raw.model.file.context_length)
+    limit = min(BATCH_TOKENS, raw.model.file.context_length)
     embedder = LlamaEmbedder(read_header(path), ANYWHERE)
     documents = texts(raw.model, count, 50, 400)
     frame = Frame(raw.model)

@@ -1,4 +1,4 @@
-"""Packs of one model that are computed beside each other: the same answers, whoever asks."""
+"""Batches that several contexts of one model compute at the same time: the results are equal."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from qrank.errors import ModelError
-from qrank.llama import lanes
+from qrank.llama import context_pool
 from qrank.llama.embedder import LlamaEmbedder
 from qrank.llama.gguf import read_header
 from qrank.llama.reranker import LlamaReranker
@@ -33,24 +33,24 @@ def bundled(role: Role) -> Path:
 def test_vectors_are_the_same_to_the_bit_with_any_number_of_threads(name: str) -> None:
     path = bundled(Role.embedder) if name == "tiny" else PARITY / f"{name}.gguf"
     groups = [TEXTS[:20], [], TEXTS[20:21], TEXTS[21:], []]
-    made = []
+    results = []
     for threads in (1, 2, 5):
         with closing(LlamaEmbedder(read_header(path), Placement(threads=threads))) as embedder:
-            assert lanes.lanes_for(embedder._model) == threads
+            assert context_pool.contexts_for(embedder._model) == threads
             streamed = [group.vectors for group in embedder.stream(groups)]
             assert [len(vectors) for vectors in streamed] == [len(group) for group in groups]
-            made.append(np.concatenate(streamed))
+            results.append(np.concatenate(streamed))
             by_group = [embedder.documents(group).vectors for group in groups]
-            assert np.array_equal(np.concatenate(by_group), made[-1])
-    assert all(np.array_equal(made[0], vectors) for vectors in made)
+            assert np.array_equal(np.concatenate(by_group), results[-1])
+    assert all(np.array_equal(results[0], vectors) for vectors in results)
 
 
 def test_a_large_model_has_one_context_with_all_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     header = read_header(bundled(Role.embedder))
-    assert header.weights_a_token == 4 * (4 * 256 * 256 + 3 * 256 * 512 + 2 * 256 + 2 * 64)
-    monkeypatch.setattr(lanes, "SMALL", header.weights_a_token - 1)
+    assert header.weights_per_token == 4 * (4 * 256 * 256 + 3 * 256 * 512 + 2 * 256 + 2 * 64)
+    monkeypatch.setattr(context_pool, "SMALL", header.weights_per_token - 1)
     with closing(LlamaEmbedder(header, Placement(threads=2))) as embedder:
-        assert lanes.lanes_for(embedder._model) == 1
+        assert context_pool.contexts_for(embedder._model) == 1
         large = embedder.documents(TEXTS).vectors
     monkeypatch.undo()
     with closing(LlamaEmbedder(header, Placement(threads=2))) as embedder:
@@ -68,11 +68,11 @@ def test_two_rerankings_with_one_model_at_the_same_time(path: Path) -> None:
 
         alone = [list(scores(query)) for query in ("the tide", "carts on a road")]
         together = zip(scores("the tide"), scores("carts on a road"), strict=True)
-        for found, wanted in zip(zip(*together, strict=True), alone, strict=True):
-            assert found == pytest.approx(wanted, abs=1e-4)
+        for actual, expected in zip(zip(*together, strict=True), alone, strict=True):
+            assert actual == pytest.approx(expected, abs=1e-4)
 
 
-def test_a_model_that_is_closed_while_it_is_used_says_so() -> None:
+def test_closing_a_model_in_use_raises_an_error() -> None:
     embedder = LlamaEmbedder(read_header(bundled(Role.embedder)), Placement(threads=2))
     stream = embedder.stream([TEXTS] * 50)
     assert len(next(stream).vectors) == len(TEXTS)
@@ -83,17 +83,17 @@ def test_a_model_that_is_closed_while_it_is_used_says_so() -> None:
         embedder.queries(["tide"])
 
 
-def test_a_query_alone_takes_a_small_cache_which_grows() -> None:
+def test_a_single_query_allocates_a_small_kv_cache_which_grows() -> None:
     header = read_header(bundled(Role.embedder))
     with closing(LlamaEmbedder(header, Placement(threads=1))) as embedder:
-        wanted = embedder.documents(TEXTS).vectors
-        full = embedder._lanes._lanes[0]._cells
+        expected = embedder.documents(TEXTS).vectors
+        full = embedder._contexts._contexts[0]._cells
     with closing(LlamaEmbedder(header, Placement(threads=1))) as embedder:
-        [lane] = embedder._lanes._lanes
+        [context] = embedder._contexts._contexts
         query = embedder.queries(["when does the tide come in"]).vectors
-        assert lane._cells <= full // 4
+        assert context._cells <= full // 4
         long = embedder.documents(["the tide comes in " * 200]).vectors
-        assert np.array_equal(embedder.documents(TEXTS).vectors, wanted)
-        assert lane._cells >= full
+        assert np.array_equal(embedder.documents(TEXTS).vectors, expected)
+        assert context._cells >= full
         assert np.array_equal(embedder.queries(["when does the tide come in"]).vectors, query)
         assert np.array_equal(embedder.documents(["the tide comes in " * 200]).vectors, long)

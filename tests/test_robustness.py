@@ -194,7 +194,7 @@ def test_ctrl_c_while_a_model_loads_is_not_lost() -> None:
         "import os, signal, sys\n"
         "from qrank.llama import binding\n"
         "try:\n"
-        "    with binding.interrupts_held():\n"
+        "    with binding.delayed_signals():\n"
         "        os.kill(os.getpid(), signal.SIGINT)\n"
         "        print('held')\n"
         "except KeyboardInterrupt:\n"

@@ -21,7 +21,7 @@ from support import PARITY, Run, complaint
 from test_convert import publish
 
 from qrank.errors import ModelError
-from qrank.llama import sound
+from qrank.llama import validation
 from qrank.llama.gguf import read_header
 from qrank.models import package
 from qrank.models.registry import Package
@@ -145,7 +145,7 @@ def test_any_header_is_read_or_refused(
 
 
 def test_sizes_of_blocks_are_ggml_s() -> None:
-    for kind, sizes in sound.BLOCKS.items():
+    for kind, sizes in validation.BLOCKS.items():
         assert gguf.GGML_QUANT_SIZES[gguf.GGMLQuantizationType(kind)] == sizes
 
 

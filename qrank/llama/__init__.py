@@ -1,1 +1,1 @@
-"""Inference with llama.cpp. The one place that knows it; knows neither files of text nor SQL."""
+"""Inference with llama.cpp, which only this package imports. It reads no documents, and no SQL."""

@@ -1,9 +1,9 @@
-"""Packs through a model, several beside each other where that is faster than with all threads.
+"""A pool of contexts of one model, which compute batches in parallel where that is faster.
 
-With several threads a context waits at every operation for its slowest thread. A small model's
-operations take microseconds: the waiting costs a third of the time on an idle machine, and nearly
-all of it beside other busy programs, which hold one of the threads up again and again. So a small
-model gets several contexts of one thread each, which wait for nobody.
+A context with several threads waits at every operation for the slowest one. A small model's
+operations take microseconds, so a third of the time is spent waiting on an idle machine, and nearly
+all of it beside other busy programs, which delay one thread or another. So a small model gets
+several contexts of one thread each.
 """
 
 from __future__ import annotations
@@ -14,105 +14,108 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from typing import Generic, Protocol, TypeVar
 
-from qrank.llama.context import Pack, Prefixed, pack_tokens, packs
+from qrank.llama.context import Batch, Prefixed, batch_tokens, batches
 from qrank.llama.engine import Model
 
-SMALL = 100_000_000  # weights that every token goes through: more are faster with all threads
-MOST = 16  # lanes: each has buffers of its own
+SMALL = 100_000_000  # weights per token: larger models are faster with all threads in one context
+MOST = 16  # contexts, since each has its own buffers
 
 
-class Lane(Protocol):
-    """A context."""
+class Context(Protocol):
+    """A context, as the pool uses it."""
 
     @property
     def decoded(self) -> int:
-        """How many tokens it has computed."""
+        """How many tokens it has decoded."""
 
     def close(self) -> None:
         """Free its memory."""
 
 
-L = TypeVar("L", bound=Lane)
+C = TypeVar("C", bound=Context)
 T = TypeVar("T")
 
 
-class Lanes(Generic[L]):
-    """The contexts of one model. Several threads may use them: a pack is in one context alone."""
+class ContextPool(Generic[C]):
+    """The contexts of one model. Thread-safe; each batch is computed by one context."""
 
-    def __init__(self, model: Model, make: Callable[[Model, int], L]) -> None:
-        """make: a context for the model and so many threads, which takes its memory only when it
-        gets a pack."""
+    def __init__(self, model: Model, make: Callable[[Model, int], C]) -> None:
+        """make(model, threads) returns a context, which must not allocate memory before its first
+        batch."""
         self._model = model
-        self.pack_tokens = pack_tokens(model)
-        count = lanes_for(model)
-        self._lanes = [make(model, max(1, model.threads // count)) for _ in range(count)]
-        self._idle = list(self._lanes)  # the last one used comes first
+        self.batch_tokens = batch_tokens(model)
+        count = contexts_for(model)
+        self._contexts = [make(model, max(1, model.threads // count)) for _ in range(count)]
+        self._idle = list(self._contexts)  # a stack: the last one used is taken first
         self._workers = ThreadPoolExecutor(count, "qrank-model")
         self._closed = False
         self._changed = threading.Condition()
 
     @property
     def decoded(self) -> int:
-        """How many tokens the model has computed."""
-        return sum(lane.decoded for lane in self._lanes)
+        """How many tokens have been decoded."""
+        return sum(context.decoded for context in self._contexts)
 
-    def packs(self, sequences: Iterable[Prefixed]) -> Iterator[Pack]:
-        """The sequences, in order, in packs of a size that is good for the model."""
-        return packs(sequences, self.pack_tokens)
+    def batches(self, sequences: Iterable[Prefixed]) -> Iterator[Batch]:
+        """Split sequences, in order, into batches of the best size for the model."""
+        return batches(sequences, self.batch_tokens)
 
-    def run(self, coming: Iterable[Pack], work: Callable[[L, Pack], T]) -> Generator[T, None, None]:
-        """Yield what work returns for each pack, in order, as soon as it is there. Packs are taken
-        from the iterable in this thread, while those before them are at work.
+    def run(
+        self, batches: Iterable[Batch], work: Callable[[C, Batch], T]
+    ) -> Generator[T, None, None]:
+        """Yield work(context, batch) for each batch, in order. Batches are taken from the iterable
+        in the calling thread, while earlier ones are computed.
 
         Raises ModelError when the model is closed meanwhile.
         """
-        waiting: deque[Future[T]] = deque()
+        futures: deque[Future[T]] = deque()
 
-        def at_work(lane_pack: Pack) -> T:
+        def compute(one: Batch) -> T:
             with self._changed:
                 if self._closed:
                     raise CancelledError
-                lane = self._idle.pop()
+                context = self._idle.pop()
             try:
-                return work(lane, lane_pack)
+                return work(context, one)
             finally:
                 with self._changed:
-                    self._idle.append(lane)
+                    self._idle.append(context)
                     self._changed.notify_all()
 
         try:
-            for pack in coming:
-                waiting.append(self._workers.submit(at_work, pack))
-                # One more than there are lanes: who is done finds a next pack waiting.
-                while len(waiting) > len(self._lanes) + 1 or (waiting and waiting[0].done()):
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
+            for batch in batches:
+                futures.append(self._workers.submit(compute, batch))
+                # One more than there are contexts, so that a free one has its next batch at once.
+                while len(futures) > len(self._contexts) + 1 or (futures and futures[0].done()):
+                    yield futures.popleft().result()
+            while futures:
+                yield futures.popleft().result()
         except (CancelledError, RuntimeError) as error:
             if self._closed:
-                raise self._model.was_closed() from error
+                raise self._model.closed_error() from error
             raise
         finally:
-            for job in waiting:
-                job.cancel()
+            for future in futures:
+                future.cancel()
 
     def close(self) -> None:
-        """Free the contexts, when what they are at is done; the model must still be there."""
+        """Free the contexts, after the batches that are being computed; call it before the model
+        is freed."""
         self._workers.shutdown(wait=False, cancel_futures=True)
-        # Not by waiting for the workers: the executor does not know of a thread in whose start a
-        # signal has come.
+        # shutdown(wait=True) is not enough: if a signal interrupts the start of a thread, the
+        # executor does not know of that thread.
         with self._changed:
             self._closed = True
-            self._changed.wait_for(lambda: len(self._idle) == len(self._lanes))
-        for lane in self._lanes:
-            lane.close()
+            self._changed.wait_for(lambda: len(self._idle) == len(self._contexts))
+        for context in self._contexts:
+            context.close()
 
 
-def lanes_for(model: Model) -> int:
-    """How many contexts are best: one where a device computes, or the model is large."""
+def contexts_for(model: Model) -> int:
+    """How many contexts are fastest: one for a large model, and on a GPU."""
     return 1 if model.on_gpu or is_large(model) else min(model.threads, MOST)
 
 
 def is_large(model: Model) -> bool:
-    """Whether each token takes long on a CPU."""
-    return model.file.weights_a_token > SMALL
+    """Whether the model has more than SMALL weights per token."""
+    return model.file.weights_per_token > SMALL

@@ -1,5 +1,5 @@
-"""Errors and omissions in conversions of published models, so that nothing is silently wrong:
-it is put right where the file tells enough, else the file is refused in a line."""
+"""Known errors and omissions in GGUF conversions of published models: they are corrected where the
+file has enough information, else the file is refused, so that no score is silently wrong."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import logging
 from qrank.errors import ModelError
 from qrank.llama.gguf import Kind, ModelFile
 
-END_OF_TEXT = "<|endoftext|>"  # what ends a text of Qwen3-Embedding
+END_OF_TEXT = "<|endoftext|>"  # the end-of-text token of Qwen3-Embedding
 PRE = "tokenizer.ggml.pre"
 _TOKENS = "tokenizer.ggml.tokens"
 _QWEN3_TOKENS = 152_064  # rows at most; the vocabulary of Qwen3.5 has 248 thousand
@@ -17,9 +17,8 @@ log = logging.getLogger("qrank")
 
 
 def overrides(file: ModelFile) -> dict[str, str]:
-    """Metadata that llama.cpp is to read otherwise than the file has it: how texts are split before
-    the merges. Without a word on it llama.cpp splits in a way that no such model does, and Qwen3's
-    vocabulary is not split as Qwen3.5's is."""
+    """Metadata that llama.cpp has to override, by key: the pre-tokenizer. If the file names none,
+    llama.cpp's default is wrong for these models; some conversions of Qwen3 name Qwen3.5's."""
     tokenizer = file.metadata.get(PRE, "default")
     count = file.arrays.get(_TOKENS, (0, 0, 0))[1]
     if (
@@ -34,7 +33,7 @@ def overrides(file: ModelFile) -> dict[str, str]:
 
 
 def require_head(file: ModelFile) -> None:
-    """Raise ModelError for a reranker whose head can't give the scores that were published."""
+    """Raise ModelError for a reranker whose head is incomplete, or whose labels are unknown."""
     labels = file.get("classifier.output_labels") or []
     if file.kind is Kind.classifier and "yes" not in labels:
         labelled = f"the labels {labels}" if labels else "no labels"

@@ -1,7 +1,7 @@
 """The default number of threads: one for each fast physical core.
 
 Every layer waits for its slowest thread, so a thread on an efficiency core slows all others down,
-and two threads on one core share its arithmetic.
+and two threads on one core share its arithmetic units.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from pathlib import Path
 
 DEVICES = Path("/sys/devices")
 SYSCTL = ("/usr/sbin/sysctl", "hw.perflevel0.physicalcpu", "hw.physicalcpu")
-FAST = 2 / 3  # of the fastest core's capacity, and more: a core of a phone's middle cluster is not
+FAST = 2 / 3  # of the fastest core's capacity: a core with less is not used
 
 
 def default_threads() -> int:
-    """How many threads are the fastest here, before anything is known of the model; at least 1."""
+    """The number of threads that is fastest on this machine for most models; at least 1."""
     if sys.platform == "darwin":
-        return of_macos(_said_by_sysctl()) or os.cpu_count() or 1
+        return of_macos(_sysctl()) or os.cpu_count() or 1
     if sys.platform == "win32":
         return of_windows(os.cpu_count() or 1)
     if hasattr(os, "sched_getaffinity"):
@@ -29,7 +29,7 @@ def default_threads() -> int:
 
 
 def of_macos(text: str) -> int:
-    """From what sysctl says: the performance cores, else all physical ones; 0 when it says none.
+    """The number of performance cores in sysctl's output, else of physical cores, else 0.
 
     >>> of_macos("hw.perflevel0.physicalcpu: 8\\nhw.physicalcpu: 10\\n")
     8
@@ -40,12 +40,13 @@ def of_macos(text: str) -> int:
 
 
 def of_windows(processors: int) -> int:
-    """From the number of processors: mostly each core is two of them."""
+    """Half the number of logical processors: most cores have two."""
     return max(1, processors // 2)
 
 
 def of_linux(allowed: Set[int], devices: Path = DEVICES) -> int:
-    """From the processors that this process may use, and the kernel's data on them."""
+    """The number of fast physical cores among the processors that this process may use, by the
+    kernel's data under devices."""
     files = {cpu: _content(devices / f"system/cpu/cpu{cpu}/cpu_capacity") for cpu in allowed}
     capacities = {cpu: int(text) for cpu, text in files.items() if text.isdecimal()}
     of_intel = processors(_content(devices / "cpu_core/cpus"))
@@ -57,10 +58,10 @@ def of_linux(allowed: Set[int], devices: Path = DEVICES) -> int:
 
 
 def fast(allowed: Set[int], of_intel: Set[int], capacities: Mapping[int, int]) -> Set[int]:
-    """The processors of allowed that are not efficiency cores'; all when it has only such.
+    """The allowed processors that are not on efficiency cores; all when there are no others.
 
-    of_intel: those of performance cores, where a hybrid processor of Intel's tells them.
-    capacities: how fast each is by the kernel's measure, on ARM and newer kernels.
+    of_intel: the processors of performance cores, on Intel's hybrid processors.
+    capacities: the kernel's cpu_capacity by processor, on ARM and newer kernels.
 
     >>> sorted(fast({0, 1, 2, 3}, {0, 1}, {})), sorted(fast({2, 3}, {0, 1}, {}))
     ([0, 1], [2, 3])
@@ -74,8 +75,8 @@ def fast(allowed: Set[int], of_intel: Set[int], capacities: Mapping[int, int]) -
 
 
 def count(chosen: Set[int], siblings: Mapping[int, str]) -> int:
-    """How many physical cores the processors are of. siblings: the list of those that share a
-    core with each; one of which nothing is told counts as a core.
+    """The number of physical cores of processors. siblings: by processor, the kernel's list of
+    those on the same core; a processor without an entry counts as a core.
 
     >>> count({0, 1, 4, 5}, {0: "0,4", 1: "1,5", 4: "0,4", 5: "1,5"}), count({0, 1}, {})
     (2, 2)
@@ -84,7 +85,7 @@ def count(chosen: Set[int], siblings: Mapping[int, str]) -> int:
 
 
 def processors(listed: str) -> set[int]:
-    """The numbers of a list as the kernel writes it.
+    """Parse the kernel's format for lists of processors.
 
     >>> sorted(processors("0-2,7"))
     [0, 1, 2, 7]
@@ -98,15 +99,15 @@ def processors(listed: str) -> set[int]:
 
 
 def _content(path: Path) -> str:
-    """The kernel's answer; nothing where there is none."""
+    """The content of a file in /sys; "" when there is none."""
     try:
         return path.read_text("ascii").strip()
     except (OSError, UnicodeDecodeError):
         return ""
 
 
-def _said_by_sysctl() -> str:
-    try:  # it goes on after a name that this machine does not have
+def _sysctl() -> str:
+    try:  # sysctl skips names that this machine does not have
         run = subprocess.run(SYSCTL, capture_output=True, text=True, check=False, timeout=5)
     except (OSError, subprocess.SubprocessError):
         return ""

@@ -1,4 +1,4 @@
-"""The devices that this build of llama.cpp can use, by its own names."""
+"""The devices that this build of llama.cpp can use, by llama.cpp's names."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ CPU = "cpu"
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """A device: llama.cpp's name (CUDA0, Vulkan0, CPU), ggml's handle, what the hardware calls
-    itself, and its memory in bytes (0: not told)."""
+    """A device: llama.cpp's name (CUDA0, Vulkan0, CPU), ggml's handle, the hardware's own name,
+    and its memory in bytes (0: unknown)."""
 
     name: str
     handle: int
@@ -39,7 +39,7 @@ _commit = _function("ggml_commit", result=ctypes.c_char_p)
 
 
 def build() -> str:
-    """Which llama.cpp this is: the versions of its package and of ggml, and ggml's commit."""
+    """The versions of llama-cpp-python and of ggml, and ggml's commit, for people."""
     from llama_cpp import __version__
 
     return f"llama.cpp of llama-cpp-python {__version__}, {library()}"
@@ -60,15 +60,15 @@ def devices() -> list[Device]:
     for handle in (_get(i) for i in range(_count())):
         free, total = ctypes.c_size_t(), ctypes.c_size_t()
         _memory(handle, ctypes.byref(free), ctypes.byref(total))
-        name, text = (say(handle).decode("utf-8", "replace") for say in (_name, _description))
+        name, text = (get(handle).decode("utf-8", "replace") for get in (_name, _description))
         result.append(Device(name, handle, text, free.value, total.value))
     return result
 
 
 def selection(name: str) -> Any:
-    """The device of that name as llama.cpp wants it: a NULL-terminated array of handles.
+    """The device of that name in the form of llama.cpp's parameter: a NULL-terminated array.
 
-    Raises InputError when there is none.
+    Raises InputError when there is no such device.
     """
     all_devices = devices()
     for device in all_devices:

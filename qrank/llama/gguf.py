@@ -1,4 +1,4 @@
-"""Reading the header of a GGUF file: its kind of model, and whether it is complete.
+"""Reading the header of a GGUF file: what kind of model it is, and whether it is complete.
 
 Format: the GGUF specification in ggml's docs/gguf.md, versions 2 and 3, little-endian.
 """
@@ -18,17 +18,17 @@ from typing import Any
 
 from qrank import files
 from qrank.errors import ModelError
-from qrank.llama import sound
+from qrank.llama import validation
 
 _SCALARS = {0: "<B", 1: "<b", 2: "<H", 3: "<h", 4: "<I", 5: "<i", 6: "<f", 7: "<?"}
 _SCALARS |= {10: "<Q", 11: "<q", 12: "<d"}
 _STRING, _ARRAY = 8, 9
 _TOKENS = "tokenizer.ggml.tokens"
 HEAD = "qrank.head.steps"  # the layers of a head that qrank computes itself (qrank/llama/head.py)
-_PACKAGE = Path(__file__).parents[1]  # what came with qrank is as it should be
+_PACKAGE = Path(__file__).parents[1]  # bundled models are not checked for duplicate tokens
 MOST_ENTRIES = 1 << 17  # values, or tensors: the largest models have ten thousand
-LONGEST_STRING = 64 << 20  # bytes: a template has ten thousand
-_KEPT_ITEMS = 64  # longer arrays are vocabularies: only their length is kept
+LONGEST_STRING = 64 << 20  # bytes: a chat template has ten thousand
+_MOST_ITEMS = 64  # of an array that is read; longer ones are vocabularies and the like
 POOLING = ("none", "mean", "cls", "last", "rank")  # llama.cpp's enum llama_pooling_type
 
 EMBEDDING_POOLING = ("mean", "cls", "last")
@@ -46,13 +46,12 @@ class Kind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class ModelFile:
-    """A GGUF file's header: metadata (of long arrays only where they lie: the type of an item, how
-    many, the first one's place in the file) and the names of its tensors."""
+    """A GGUF file's header."""
 
     path: Path
-    metadata: dict[str, Any]
-    tensors: dict[str, tuple[int, tuple[int, ...], int]]  # ggml's type, shape, first byte
-    arrays: dict[str, tuple[int, int, int]]
+    metadata: dict[str, Any]  # without the values of long arrays
+    tensors: dict[str, tuple[int, tuple[int, ...], int]]  # ggml's type, shape, byte offset
+    arrays: dict[str, tuple[int, int, int]]  # GGUF's type of an item, count, byte offset
 
     @property
     def architecture(self) -> str:
@@ -60,11 +59,11 @@ class ModelFile:
         return str(self.metadata.get("general.architecture", ""))
 
     def get(self, key: str, default: Any = None) -> Any:
-        """A value whose key starts with the architecture's name."""
+        """The metadata value of ARCHITECTURE.key."""
         return self.metadata.get(f"{self.architecture}.{key}", default)
 
     def number(self, key: str, default: int) -> int:
-        """A whole number under such a key. Raises ModelError when it is something else."""
+        """The integer of ARCHITECTURE.key. Raises ModelError when it is something else."""
         value = self.get(key, default)
         if not isinstance(value, int):
             raise ModelError(f"the model file {self.path} is damaged ({key} is {value!r})")
@@ -72,13 +71,13 @@ class ModelFile:
 
     @property
     def pooling(self) -> str:
-        """How the file says its token vectors become one: none, mean, cls, last or rank."""
+        """The pooling that the file names: none, mean, cls, last, rank, or "type N"."""
         number = self.number("pooling_type", 0)
         return POOLING[number] if number in range(len(POOLING)) else f"type {number}"
 
     def pooled_by(self, pooling: str) -> ModelFile:
-        """The same file, whose conversion omitted how it pools; as it is when it names a pooling,
-        or is a reranker."""
+        """This file with a pooling, for conversions that omit it; unchanged if it names one, or is
+        a reranker."""
         if self.pooling != "none" or self.kind not in (Kind.causal, Kind.other):
             return self
         key = f"{self.architecture}.pooling_type"
@@ -86,33 +85,33 @@ class ModelFile:
 
     @property
     def causal(self) -> bool:
-        """Whether a token sees only those before it; in the BERT family it sees all."""
+        """Whether attention is causal; it is bidirectional in the BERT family."""
         return bool(self.get("attention.causal", self.architecture != "gemma-embedding"))
 
     @property
     def kind(self) -> Kind:
-        """The kind, by metadata and tensors; a file's name tells nothing."""
+        """The kind, by metadata and tensors; the file's name is not used."""
         if HEAD in self.metadata:
             return Kind.cross_encoder
         if "cls.output.weight" in self.tensors or (
             "cls.weight" in self.tensors and not self.causal
         ):
-            # Conversions of cross-encoders often name no pooling; a head is for ranking.
+            # Conversions of cross-encoders often have no pooling type, but the head says enough.
             return Kind.classifier if self.causal else Kind.cross_encoder
         if self.pooling in EMBEDDING_POOLING:
             return Kind.embedder
         return Kind.causal if self.pooling == "none" and self.causal else Kind.other
 
     @property
-    def weights_a_token(self) -> int:
-        """How many weights a token is multiplied by: those of the layers."""
+    def weights_per_token(self) -> int:
+        """How many weights are used for each token: those of the layers."""
         layers = (shape for name, (_, shape, _) in self.tensors.items() if name.startswith("blk."))
         return sum(math.prod(shape) for shape in layers)
 
     def array(self, key: str, form: str) -> array[Any]:
-        """The numbers of an array, by Python's letter for their type: I, i or f.
+        """Read an array of numbers from the file; form: type code of the array module: I, i or f.
 
-        Raises ModelError when there is no such array.
+        Raises ModelError when there is no such array of this type, OSError when it can't be read.
         """
         kind, count, start = self.arrays.get(key, (-1, 0, 0))
         values: array[Any] = array(form)
@@ -127,14 +126,15 @@ class ModelFile:
 
     @property
     def context_length(self) -> int:
-        """The longest sequence the model was trained on, in tokens."""
+        """The longest sequence of the model, in tokens; 512 if the file does not say."""
         return self.number("context_length", 512)
 
 
 def read_header(path: Path) -> ModelFile:
     """Read a GGUF file's header.
 
-    Raises ModelError when it is missing, no GGUF, of an unknown version, cut short, or damaged.
+    Raises ModelError for a file that is missing, not GGUF, of an unknown version, truncated or
+    damaged.
     """
     try:
         if not path.stat().st_size:
@@ -191,10 +191,10 @@ class _Reader:
         if metadata_count > MOST_ENTRIES or tensor_count > MOST_ENTRIES:
             raise ValueError("too many entries for a model")
         metadata: dict[str, Any] = {}
-        contents = sound.Contents()
+        contents = validation.Contents()
         arrays: dict[str, tuple[int, int, int]] = {}
         for _ in range(metadata_count):
-            key = self.string(sound.LONGEST_KEY)
+            key = self.string(validation.LONGEST_KEY)
             if key in metadata:
                 raise ValueError(f"{key} is there twice")
             kind = self.scalar("<I")
@@ -206,24 +206,24 @@ class _Reader:
             if key == _TOKENS and kind == _ARRAY and not self.path.is_relative_to(_PACKAGE):
                 self.require_distinct(before, contents.arrays[key])
         for _ in range(tensor_count):
-            name = self.string(sound.LONGEST_NAME)
+            name = self.string(validation.LONGEST_NAME)
             if name in contents.tensors:
                 raise ValueError(f"{name} is there twice")
             dimensions = self.scalar("<I")
-            if dimensions > sound.MOST_DIMENSIONS:
+            if dimensions > validation.MOST_DIMENSIONS:
                 raise ValueError(f"{name} has {dimensions} dimensions")
             shape = tuple(self.scalar("<Q") for _ in range(dimensions))
             contents.tensors[name] = (self.scalar("<I"), shape, self.scalar("<Q"))
-        sound.check(metadata, contents, self.at, len(self.data))
-        start = sound.data_start(metadata, self.at)
+        validation.check(metadata, contents, self.at, len(self.data))
+        start = validation.data_start(metadata, self.at)
         tensors = {
             name: (k, shape, start + at) for name, (k, shape, at) in contents.tensors.items()
         }
         return ModelFile(self.path, metadata, tensors, arrays)
 
     def require_distinct(self, start: int, array: tuple[int, int]) -> None:
-        """Raise ValueError for an array with two equal strings: for a token that is there twice
-        llama.cpp ends the process. About a microsecond a token."""
+        """Raise ValueError for an array with two equal strings: llama.cpp aborts on a duplicate
+        token. Takes about a microsecond per token."""
         item, count = array
         data, at = self.data[start : self.at], 12
         unpack = struct.Struct("<Q").unpack_from
@@ -232,7 +232,7 @@ class _Reader:
             begin = at + 8
             at = begin + unpack(data, at)[0]
             tokens.append(data[begin:at])
-        # As llama.cpp has them: up to the first NUL; empty ones it gives names of their own.
+        # llama.cpp truncates tokens at the first NUL, and gives empty ones unique names.
         named = [token.partition(b"\0")[0] for token in tokens if b"\0" in token]
         named += [token for token in tokens if b"\0" not in token]
         if len(set(named)) != len(named) - max(0, named.count(b"") - 1):
@@ -261,7 +261,7 @@ class _Reader:
         item, count = self.scalar("<I"), self.scalar("<Q")
         if item == _ARRAY:
             self.unknown(item)  # arrays of arrays: no file has them
-        if count <= _KEPT_ITEMS:
+        if count <= _MOST_ITEMS:
             return [self.value(item) for _ in range(count)]
         if item == _STRING:
             unpack, data, at = struct.Struct("<Q").unpack_from, self.data, self.at

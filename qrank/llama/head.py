@@ -1,8 +1,9 @@
-"""The head of a cross-encoder that llama.cpp has no graph for: computed here, on the pooled state.
+"""The head of a cross-encoder whose form llama.cpp can't compute: it is computed here, on the
+pooled state.
 
 `qrank models import` writes it into a file's metadata (qrank/models/convert/heads.py):
-`qrank.head.steps` names its layers (`dense:gelu`, `norm`, `dense:identity`), `qrank.head.N.weight`
-and `.bias` hold their values as float32, `qrank.head.N.epsilon` that of a norm.
+`qrank.head.steps` lists its layers (`dense:gelu`, `norm`, `dense:identity`), `qrank.head.N.weight`
+and `.bias` have their values as float32, `qrank.head.N.epsilon` the epsilon of a layer norm.
 """
 
 from __future__ import annotations
@@ -28,11 +29,11 @@ _ACTIVATIONS: dict[str, Callable[[Values], Values]] = {
 
 
 class OwnHead:
-    """Dense layers and layer norms, one after another, that end in one logit."""
+    """A sequence of dense layers and layer norms whose output is one logit."""
 
     def __init__(self, file: ModelFile, dims: int) -> None:
-        """Read the head of a file whose states have so many dims. Raises ModelError when its layers
-        do not fit."""
+        """Read the head. dims: the size of the pooled state. Raises ModelError when a layer is
+        missing, or the sizes of layers do not match."""
         self.dims = dims
         self._steps: list[Callable[[Values], Values]] = []
         size = dims
@@ -49,8 +50,8 @@ class OwnHead:
             )
 
     def _add(self, file: ModelFile, key: str, step: str, size: int) -> int:
-        """Add a layer for states of a size; returns the size of what it gives."""
-        kind, _, named = step.partition(":")
+        """Add a layer with inputs of the given size; returns the size of its outputs."""
+        kind, _, activation_name = step.partition(":")
         weight = _values(file, f"{key}.weight")
         bias = _values(file, f"{key}.bias") if f"{key}.bias" in file.arrays else None
         if kind == "norm":
@@ -59,7 +60,7 @@ class OwnHead:
                 raise ValueError(f"{key} has {len(weight)} values, not {size}")
             self._steps.append(lambda x: _norm(x, epsilon) * weight + (0 if bias is None else bias))
             return size
-        activation = _ACTIVATIONS[named]
+        activation = _ACTIVATIONS[activation_name]
         matrix = weight.reshape(-1, size)
         if bias is not None and len(bias) != len(matrix):
             raise ValueError(f"{key} has {len(bias)} values, not {len(matrix)}")

@@ -1,5 +1,5 @@
-"""Instructions of the processor that this build of llama.cpp does not use: a build for any
-processor, such as a prebuilt wheel, can be several times slower than one made on the machine."""
+"""Instruction sets of the processor that this build of llama.cpp does not use: a generic build,
+such as a prebuilt wheel, can be several times slower than one compiled on the machine."""
 
 from __future__ import annotations
 
@@ -28,7 +28,8 @@ NAMES = {
 
 
 def missing(built: str, has: Set[str]) -> list[str]:
-    """What the processor has (Linux's names) and the build (llama.cpp's system info) lacks.
+    """The instruction sets, by llama.cpp's names, that the processor has but the build lacks.
+    built: llama.cpp's system info; has: Linux's names.
 
     >>> missing("CPU : SSE3 AVX F16C", {"sse3", "avx", "avx2", "f16c", "fma"})
     ['AVX2', 'FMA']
@@ -38,7 +39,7 @@ def missing(built: str, has: Set[str]) -> list[str]:
 
 
 def of_this_processor() -> set[str]:
-    """What the processor can do, as Linux says it; nothing elsewhere."""
+    """The processor's instruction sets by Linux's names; empty on other systems."""
     try:
         lines = CPUINFO.read_text("utf-8", "replace").splitlines()
     except OSError:

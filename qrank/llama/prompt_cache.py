@@ -1,7 +1,7 @@
-"""What all prompts of a model begin with, computed once and kept in a file.
+"""A file with the KV cache of the tokens that all prompts of a model begin with.
 
-64 tokens of a reranker's prompt are the same for every query. Computing them takes Qwen3's 0.6B
-shape half a second or more on two cores, reading its cells (114 kB a token) a few milliseconds.
+The first 64 tokens of Qwen3-Reranker's prompt are the same for every query. Decoding them takes the
+0.6B model half a second or more on two cores, reading the file (114 kB per token) milliseconds.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from qrank.llama.devices import library
 from qrank.llama.engine import Model
 
 MOST_FILES = 4  # 4 to 10 MB each
-_DIGEST = 16  # bytes of a checksum before the cells
+_DIGEST = 16  # bytes of the checksum in front of the KV cache
 
 
-class Opening:
-    """The first tokens of a model's prompts; a file has their cells once they were computed."""
+class PromptCache:
+    """The tokens that a model's prompts begin with, and the file with their KV cache."""
 
     def __init__(self, model: Model, tokens: Sequence[int]) -> None:
         self.tokens = tuple(tokens)
@@ -31,17 +31,19 @@ class Opening:
 
     @property
     def path(self) -> Path:
-        """Its file, by all that the cells depend on. Raises OSError when the model's is gone."""
+        """The file; its name is a hash of all that the content depends on. Raises OSError when the
+        model file is gone."""
         from platformdirs import user_cache_path
 
-        held = self._model.file.path.stat()
-        file = (self._model.file.path.resolve(), held.st_size, held.st_mtime_ns, held.st_ctime_ns)
-        told = (library(), system_info(), file, self.tokens)
-        name = hashlib.blake2b(repr(told).encode("utf-8", "replace"), digest_size=16).hexdigest()
+        info = self._model.file.path.stat()
+        file = (self._model.file.path.resolve(), info.st_size, info.st_mtime_ns, info.st_ctime_ns)
+        key = (library(), system_info(), file, self.tokens)
+        name = hashlib.blake2b(repr(key).encode("utf-8", "replace"), digest_size=16).hexdigest()
         return user_cache_path("qrank", appauthor=False) / "openings" / f"{name}.state"
 
     def read(self, context: Any, sequence: int) -> bool:
-        """Put the cells into an empty sequence of a context; whether they were there, and fit."""
+        """Restore the tokens into an empty sequence of a context. Returns False when there is no
+        file, or it is damaged."""
         try:
             data = self.path.read_bytes()
         except OSError:
@@ -51,16 +53,16 @@ class Opening:
             return False
         memory = llama.llama_get_memory(context)
         array = (ctypes.c_uint8 * len(cells)).from_buffer_copy(cells)
-        taken = llama.llama_state_seq_set_data(context, array, len(cells), sequence)
+        size = llama.llama_state_seq_set_data(context, array, len(cells), sequence)
         last = llama.llama_memory_seq_pos_max(memory, sequence)
-        if taken == len(cells) and last == len(self.tokens) - 1:
+        if size == len(cells) and last == len(self.tokens) - 1:
             return True
         llama.llama_memory_seq_rm(memory, sequence, -1, -1)
         return False
 
-    def keep(self, context: Any, sequence: int) -> None:
-        """Write the cells of a sequence that holds these tokens and nothing else; the oldest files
-        of other models go. It only saves time: what can't be written is not kept."""
+    def write(self, context: Any, sequence: int) -> None:
+        """Write the file from a sequence that has these tokens and no others; the oldest files are
+        deleted. Errors are ignored: the file only saves time."""
         size = llama.llama_state_seq_get_size(context, sequence)
         array = (ctypes.c_uint8 * size)()
         count = llama.llama_state_seq_get_data(context, array, size, sequence)
@@ -72,6 +74,6 @@ class Opening:
             path.parent.mkdir(parents=True, exist_ok=True)
             with files.replacing(path) as part:
                 part.write_bytes(hashlib.blake2b(cells, digest_size=_DIGEST).digest() + cells)
-            kept = sorted(path.parent.glob("*.state"), key=lambda each: each.stat().st_mtime_ns)
-            for old in kept[:-MOST_FILES]:
+            by_age = sorted(path.parent.glob("*.state"), key=lambda each: each.stat().st_mtime_ns)
+            for old in by_age[:-MOST_FILES]:
                 old.unlink()

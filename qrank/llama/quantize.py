@@ -1,4 +1,4 @@
-"""Another precision of a model file, by llama.cpp's own quantiser."""
+"""Quantizing a model file with llama.cpp's quantizer."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from qrank import files
 from qrank.errors import ModelError
-from qrank.llama.binding import errors, interrupts_held, llama
+from qrank.llama.binding import delayed_signals, errors, llama
 
 TYPES = {  # name -> llama.cpp's LLAMA_FTYPE_…
     "F32": llama.LLAMA_FTYPE_ALL_F32,
@@ -23,17 +23,17 @@ TYPES = {  # name -> llama.cpp's LLAMA_FTYPE_…
 
 
 def quantize(source: Path, out: Path, kind: str, *, again: bool = False) -> None:
-    """Write source with its matrices as kind, one of TYPES; out appears whole or not at all.
+    """Write source to out, with its matrices as kind, one of TYPES; out is replaced atomically.
 
-    A file that is quantised already loses more than one made from F16, BF16 or F32, so llama.cpp
-    refuses it unless again is set. Raises ModelError when it can't be done.
+    Quantizing a quantized file again loses more precision than quantizing F16, BF16 or F32, so it
+    is an error unless `again` is set. Raises ModelError when llama.cpp fails.
     """
     parameters = llama.llama_model_quantize_default_params()
     parameters.ftype = TYPES[kind]
     parameters.allow_requantize = again
     errors.clear()
     with files.replacing(out) as part:
-        with interrupts_held():
+        with delayed_signals():
             failed = llama.llama_model_quantize(
                 os.fsencode(source), os.fsencode(part), ctypes.byref(parameters)
             )

@@ -1,9 +1,9 @@
-"""(query, texts) -> P(relevant).
+"""Scoring texts with a GGUF reranker: (query, texts) -> P(relevant).
 
-Three kinds of file hold a reranker. Two are Qwen3-Reranker: a plain causal language model, whose
-answer is read off the logits of "yes" and "no", and llama.cpp's own conversion, which keeps only
-these two rows as a classification head; prompt and schedule are the same, the head differs. The
-third is a cross-encoder of the BERT family.
+There are three kinds of files. Two are Qwen3-Reranker, with the same prompt: a plain causal
+language model, of which the logits of "yes" and "no" are used, and llama.cpp's own conversion,
+which has only these two rows of the output matrix, as a classification head. The third is a
+cross-encoder of the BERT family.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ from qrank.llama.context import (
     MOST_PREFIXES,
     POOLING_OF_FILE,
     POOLING_RANK,
+    Batch,
     DecoderContext,
     EncoderContext,
     Output,
-    Pack,
     Prefix,
     Prefixed,
     logits,
     pooled,
 )
+from qrank.llama.context_pool import ContextPool, is_large
 from qrank.llama.conversions import require_head
-from qrank.llama.engine import MAX_TOKENS, Frame, Model
+from qrank.llama.engine import MAX_TOKENS, Model, SpecialTokens
 from qrank.llama.gguf import HEAD, Kind, ModelFile
 from qrank.llama.head import OwnHead
-from qrank.llama.lanes import Lanes, is_large
-from qrank.llama.opening import Opening
+from qrank.llama.prompt_cache import PromptCache
 from qrank.llama.token_types import typed_inputs
 from qrank.processors import count_tokens
 from qrank.prompts import clean
@@ -45,10 +45,10 @@ from qrank.settings import Placement
 
 
 def p_yes(answers: NDArray[np.float32]) -> float:
-    """P(relevant) from the logits of (no, yes): the softmax over these two alone.
+    """P(relevant) from the logits of (no, yes), shape (2,): the softmax over these two.
 
-    Source: the Qwen3 Embedding report, arXiv 2506.05176; through logaddexp, so that no
-    exponential overflows.
+    Source: the Qwen3 Embedding report, arXiv 2506.05176; computed with logaddexp, so that the
+    exponential can't overflow.
 
     >>> p_yes(np.array([0.0, 0.0], dtype=np.float32)), p_yes(np.array([0.0, 200.0]))
     (0.5, 1.0)
@@ -57,7 +57,7 @@ def p_yes(answers: NDArray[np.float32]) -> float:
 
 
 class Question(NamedTuple):
-    """Whether a text answers a query."""
+    """A query and a text to score."""
 
     query: str
     text: str
@@ -65,22 +65,22 @@ class Question(NamedTuple):
 
 
 class Score(NamedTuple):
-    """P(relevant), and how many tokens the model computed for it."""
+    """P(relevant), from 0 to 1, and how many tokens were decoded for it."""
 
     p_yes: float
     tokens: int
 
 
 class Head(Protocol):
-    """How a kind of file answers."""
+    """How the output of a kind of file is read and turned into a score."""
 
     embeddings: bool
 
     def read(self, context: Any, sequence: int, row: int) -> NDArray[np.float32]:
-        """Copy a sequence's raw answer out of llama.cpp."""
+        """Copy a sequence's output out of llama.cpp."""
 
     def score(self, answer: NDArray[np.float32]) -> float:
-        """Turn the raw answer into P(relevant)."""
+        """Turn the output into P(relevant)."""
 
 
 class LogitsHead:
@@ -107,12 +107,12 @@ class LogitsHead:
 
 
 class ClassifierHead:
-    """A `cls.output` head with labelled rows; llama.cpp has applied the softmax already."""
+    """A `cls.output` head with labels; llama.cpp applies the softmax."""
 
     embeddings = True
 
     def __init__(self, model: Model) -> None:
-        labels = model.file.get("classifier.output_labels")  # with "yes": require_head
+        labels = model.file.get("classifier.output_labels")  # require_head has checked for "yes"
         self._size = len(labels)
         self._yes = labels.index("yes")
 
@@ -132,28 +132,28 @@ _HEADS: dict[Kind, Callable[[Model], Head]] = {
 
 
 class PromptReranker:
-    """Qwen3-Reranker: a prompt asks for yes or no, a head reads the answer off the last token."""
+    """Qwen3-Reranker: a prompt asks for yes or no; the head gets the output of the last token."""
 
     def __init__(self, model: Model) -> None:
         self._model = model
         self._head = _HEADS[model.file.kind](model)
         self._limit = min(MAX_TOKENS, model.file.context_length)
-        self._opening = model.tokens(prompts.RERANK_PREFIX, special=True)
-        self._closing = model.tokens(prompts.RERANK_SUFFIX, special=True)
-        kept = is_large(model) and not model.on_gpu  # else it is computed as fast as read
-        opening = Opening(model, self._of_all_queries()) if kept else None
-        make = partial(DecoderContext, embeddings=self._head.embeddings, opening=opening)
-        self.lanes: Lanes[DecoderContext] = Lanes(model, make)
+        self._template_start = model.tokens(prompts.RERANK_PREFIX, special=True)
+        self._template_end = model.tokens(prompts.RERANK_SUFFIX, special=True)
+        cached = is_large(model) and not model.on_gpu  # else decoding is as fast as reading
+        cache = PromptCache(model, self._common_prefix()) if cached else None
+        make = partial(DecoderContext, embeddings=self._head.embeddings, prompt_cache=cache)
+        self.contexts: ContextPool[DecoderContext] = ContextPool(model, make)
 
     def outputs(self, questions: Iterable[Question]) -> Generator[list[Score], None, None]:
         """As LlamaReranker.outputs."""
         call = object()
 
-        def work(context: DecoderContext, pack: Pack) -> list[Output]:
-            return context.last_outputs(pack, self._head.read, call)
+        def work(context: DecoderContext, batch: Batch) -> list[Output]:
+            return context.last_outputs(batch, self._head.read, call)
 
-        coming = self.lanes.packs(self._sequences(questions))
-        with closing(self.lanes.run(coming, work)) as done:
+        coming = self.contexts.batches(self._sequences(questions))
+        with closing(self.contexts.run(coming, work)) as done:
             for outputs in done:
                 yield [Score(self._head.score(values), tokens) for values, tokens in outputs]
 
@@ -165,46 +165,47 @@ class PromptReranker:
                     del prefixes[next(iter(prefixes))]
                 prefixes[query, instruction] = self._prefix(query, instruction)
             prefix = prefixes[query, instruction]
-            room = self._limit - len(prefix) - len(self._closing)
+            room = self._limit - len(prefix) - len(self._template_end)
             ids = self._model.tokens(clean(prompts.rerank_document(text)))
-            yield prefix, ids[:room] + self._closing
+            yield prefix, ids[:room] + self._template_end
 
     def _prefix(self, query: str, instruction: str | None) -> Prefix:
-        room = self._limit - len(self._opening) - len(self._closing)
-        return (*self._opening, *self._question(query, instruction, room // 2))
+        room = self._limit - len(self._template_start) - len(self._template_end)
+        return (*self._template_start, *self._question(query, instruction, room // 2))
 
-    def _of_all_queries(self) -> Prefix:
-        """What the prefixes of all queries begin with, where no instruction is given."""
+    def _common_prefix(self) -> Prefix:
+        """The tokens that the prefixes of all queries without an instruction begin with."""
         both = zip(self._prefix("a", None), self._prefix("0", None), strict=False)
         return tuple(a for a, _ in takewhile(lambda pair: pair[0] == pair[1], both))
 
     def _question(self, query: str, instruction: str | None, most: int) -> list[int]:
-        """The ids of the question; one that leaves the document no room is cut, the template
-        around it never."""
+        """The token ids of instruction and query; the query is truncated so that there are at most
+        `most` tokens, the template around it never is."""
         start, end = prompts.rerank_question(clean(query), clean(instruction or "") or None)
-        whole = self._model.tokens(start + end)  # at once: a query's last newline may join the end
+        # Both parts at once: a newline at the end of the query may be one token with the next one.
+        whole = self._model.tokens(start + end)
         if len(whole) <= most:
             return whole
-        closing = self._model.tokens(end)
-        return self._model.tokens(start)[: most - len(closing)] + closing
+        end_tokens = self._model.tokens(end)
+        return self._model.tokens(start)[: most - len(end_tokens)] + end_tokens
 
     def close(self) -> None:
         """Free the contexts."""
-        self.lanes.close()
+        self.contexts.close()
 
 
 class PairReranker:
-    """A classic cross-encoder of the BERT family: it reads query and document as a pair and gives
+    """A cross-encoder of the BERT family: its input is the pair of query and document, its output
     one logit, whose sigmoid is the probability."""
 
     def __init__(self, model: Model) -> None:
         self._model = model
-        self._frame = Frame(model)
+        self._special = SpecialTokens(model)
         self._head = OwnHead(model.file, model.dims) if HEAD in model.file.metadata else None
         pooling = POOLING_RANK if self._head is None else POOLING_OF_FILE
-        inputs = typed_inputs(model.file, self._frame.between[-1])
+        inputs = typed_inputs(model.file, self._special.between[-1])
         make = partial(EncoderContext, embeddings=True, pooling=pooling, inputs=inputs)
-        self.lanes: Lanes[EncoderContext] = Lanes(model, make)
+        self.contexts: ContextPool[EncoderContext] = ContextPool(model, make)
         self._limit = min(MAX_TOKENS, model.file.context_length)
 
     def outputs(self, questions: Iterable[Question]) -> Generator[list[Score], None, None]:
@@ -212,11 +213,11 @@ class PairReranker:
         head = self._head
         size = 1 if head is None else head.dims
 
-        def work(context: EncoderContext, pack: Pack) -> list[Output]:
-            return context.pooled_outputs(pack, size)
+        def work(context: EncoderContext, batch: Batch) -> list[Output]:
+            return context.pooled_outputs(batch, size)
 
-        coming = self.lanes.packs(self._sequences(questions))
-        with closing(self.lanes.run(coming, work)) as done:
+        coming = self.contexts.batches(self._sequences(questions))
+        with closing(self.contexts.run(coming, work)) as done:
             for outputs in done:
                 yield [
                     Score(self._p_yes(values[0] if head is None else head.logit(values)), tokens)
@@ -224,25 +225,25 @@ class PairReranker:
                 ]
 
     def _sequences(self, questions: Iterable[Question]) -> Iterator[Prefixed]:
-        last, query = "", self._model.tokens("")
-        for own_query, text, _ in questions:
-            if own_query != last:
-                last, query = own_query, self._model.tokens(clean(own_query))
-            yield (), self._frame.pair(query, self._model.tokens(clean(text)), self._limit)
+        last, ids = "", self._model.tokens("")
+        for query, text, _ in questions:
+            if query != last:
+                last, ids = query, self._model.tokens(clean(query))
+            yield (), self._special.pair(ids, self._model.tokens(clean(text)), self._limit)
 
     def _p_yes(self, logit: float) -> float:
         return p_yes(np.array([0.0, logit]))
 
     def close(self) -> None:
         """Free the contexts."""
-        self.lanes.close()
+        self.contexts.close()
 
 
 class LlamaReranker:
-    """A reranking model of any kind that qrank can run."""
+    """A reranking model of any kind that qrank can run. Thread-safe."""
 
     def __init__(self, file: ModelFile, placement: Placement) -> None:
-        """Load the model. Raises ModelError when the file is no reranker."""
+        """Load the model. Raises ModelError when the file is not a reranker that qrank can run."""
         if file.kind not in (*_HEADS, Kind.cross_encoder):
             raise ModelError(
                 f"{file.path} is {file.kind.value}, not a reranker",
@@ -250,8 +251,8 @@ class LlamaReranker:
             )
         require_head(file)
         self._model = Model(file, placement)
-        made = PairReranker if file.kind is Kind.cross_encoder else PromptReranker
-        self._ranker: PairReranker | PromptReranker = made(self._model)
+        kind = PairReranker if file.kind is Kind.cross_encoder else PromptReranker
+        self._ranker: PairReranker | PromptReranker = kind(self._model)
 
     @property
     def takes_instruction(self) -> bool:
@@ -260,23 +261,23 @@ class LlamaReranker:
 
     @property
     def decoded(self) -> int:
-        """How many tokens the model has computed."""
-        return self._ranker.lanes.decoded
+        """How many tokens have been decoded."""
+        return self._ranker.contexts.decoded
 
     def scores(
         self, query: str, texts: Sequence[str], instruction: str | None = None
     ) -> Iterator[list[float]]:
-        """Yield P(relevant) of texts in order, a list a batch, as each batch is done.
+        """Yield lists of P(relevant), batch by batch, for the texts in order.
 
-        Query and text are data: nothing in them is read as a control token. A text longer than
-        the model's window is cut. Raises InputError for an instruction where the model's prompt has
-        no place for one.
+        Control tokens in query and texts are not parsed. A text longer than the model's context is
+        truncated. Raises InputError for an instruction if the model's prompt takes none, ModelError
+        for a closed model.
         """
         self.require_instruction(instruction)
-        with closing(self.outputs(Question(query, text, instruction) for text in texts)) as packs:
-            for pack in packs:
-                count_tokens(sum(score.tokens for score in pack))
-                yield [score.p_yes for score in pack]
+        with closing(self.outputs(Question(query, text, instruction) for text in texts)) as batches:
+            for batch in batches:
+                count_tokens(sum(score.tokens for score in batch))
+                yield [score.p_yes for score in batch]
 
     def require_instruction(self, instruction: str | None) -> None:
         """Raise InputError for an instruction that the model does not take."""
@@ -284,8 +285,8 @@ class LlamaReranker:
             raise InputError(f"{self._model.file.path} takes no instruction (--instruct)")
 
     def outputs(self, questions: Iterable[Question]) -> Generator[list[Score], None, None]:
-        """Yield the answers to questions, which may differ in all they say, in order, pack by pack.
-        The next questions are asked for while packs are computed."""
+        """Yield the scores of questions, in order, batch by batch; their queries may differ.
+        Further questions are taken from the iterable while batches are computed."""
         self._model.require_open()
         yield from self._ranker.outputs(questions)
 

@@ -1,6 +1,7 @@
-"""BERT's cross-encoders know a pair's two texts apart by the type of their tokens, which llama.cpp
-has no place for: it gives every token the type 0. So they are given the tokens' vectors instead of
-their ids, with what type 1 has more than type 0 added to those of the second text.
+"""Token types (segment embeddings) for BERT cross-encoders: type 0 for the query, 1 for the text.
+
+llama.cpp gives every token type 0. So it gets input vectors instead of token ids: the token
+embeddings, and for the second text the difference between the embeddings of types 1 and 0 added.
 """
 
 from __future__ import annotations
@@ -15,29 +16,30 @@ _FLOATS = {0: "<f4", 1: "<f2"}  # ggml's types that numpy has
 
 
 class TypedInputs:
-    """The input vectors of the tokens of pairs."""
+    """Computes the input vectors of the tokens of pairs."""
 
     def __init__(self, file: ModelFile, separator: int) -> None:
-        """separator: the token that ends each text of a pair."""
+        """separator: the token id that ends each text of a pair. Raises ModelError when the file's
+        embeddings can't be read."""
         self._separator = separator
         self._file = file
         first, second = _rows(file, "token_types.weight", np.arange(2))
-        self._more = second - first
+        self._difference = second - first
 
     def vectors(self, tokens: NDArray[np.int32], owners: NDArray[np.int32]) -> NDArray[np.float32]:
-        """The vectors, of shape (count, dims), of tokens of several sequences, one after another;
-        owners: whose they are. What follows a sequence's first separator is its second text."""
-        seen = np.cumsum(tokens == self._separator) - (tokens == self._separator)
+        """The input vectors, shape (tokens, dims), of concatenated sequences. owners: each token's
+        sequence id. The second text of a sequence starts after its first separator."""
+        separators = np.cumsum(tokens == self._separator) - (tokens == self._separator)  # before it
         begins = np.flatnonzero(np.diff(owners, prepend=-1))
         lengths = np.diff(begins, append=len(tokens))
-        of_second = seen > seen[begins].repeat(lengths)
-        rows = _rows(self._file, "token_embd.weight", tokens)  # indexing copies them
-        rows[of_second] += self._more
+        in_second = separators > separators[begins].repeat(lengths)
+        rows = _rows(self._file, "token_embd.weight", tokens)  # a copy
+        rows[in_second] += self._difference
         return rows
 
 
 def typed_inputs(file: ModelFile, separator: int) -> TypedInputs | None:
-    """The inputs of a BERT cross-encoder with types; None for other models."""
+    """The TypedInputs of a BERT cross-encoder with token types; None for other models."""
     shape = file.tensors.get("token_types.weight", (0, (0, 0), 0))[1]
     has_types = len(shape) == 2 and shape[1] > 1
     typed = file.architecture == "bert" and file.kind is Kind.cross_encoder and has_types
@@ -45,7 +47,7 @@ def typed_inputs(file: ModelFile, separator: int) -> TypedInputs | None:
 
 
 def _rows(file: ModelFile, name: str, numbers: NDArray[np.integer]) -> NDArray[np.float32]:
-    """Rows of a matrix of the file, as float32, of shape (count, dims)."""
+    """Rows of a matrix in the file as float32, shape (rows, dims); dequantized if needed."""
     kind, shape, start = file.tensors[name]
     dims, rows = shape
     if kind in _FLOATS:

@@ -1,9 +1,9 @@
-"""The tokeniser of XLM-R and its like (SentencePiece's Unigram), for files that carry a vocabulary
-for qrank alone.
+"""A Unigram tokenizer (SentencePiece, as in XLM-R), for files with a vocabulary in qrank's own
+metadata.
 
-llama.cpp needs a second and 400 MB to load 250,000 pieces; as a dict they are there in a tenth of
-that. A word becomes the pieces whose scores have the highest sum. The ids are those of HF
-`tokenizers` with the same pieces (benchmarks/e5_package.py compares).
+llama.cpp needs a second and 400 MB to load 250,000 pieces, a Python dict a tenth of that. A word is
+split into the pieces with the highest sum of scores. The token ids are equal to those of Hugging
+Face's `tokenizers` (benchmarks/e5_package.py compares them).
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from qrank.errors import ModelError
 from qrank.llama.gguf import ModelFile
 
 KEY = "qrank.unigram"
-SPACE = "▁"  # what a word begins with
-_UNKNOWN_PENALTY = 10.0  # below the lowest score, as SentencePiece has it
-_MOST_KNOWN = 1 << 16  # words that are remembered
-_LONGEST_KNOWN = 32  # characters of a word that may come again
+SPACE = "▁"  # stands for the space before a word
+_UNKNOWN_PENALTY = 10.0  # an unknown character's score is so far below the lowest (SentencePiece)
+_MOST_CACHED = 1 << 16  # words in the cache
+_LONGEST_CACHED = 32  # characters: longer words rarely recur
 _WORD = re.compile(f"{SPACE}[^{SPACE}]*")
 
 
 class Unigram:
-    """Text -> token ids, by a vocabulary."""
+    """Tokenizes text with a Unigram vocabulary."""
 
     def __init__(
         self,
@@ -35,8 +35,8 @@ class Unigram:
         unknown: int,
         replaced: dict[int, str],
     ) -> None:
-        """replaced: what stands for a character, by its code point. control: tokens that no text
-        can produce. A piece's id is its place."""
+        """pieces, scores: by token id. control: ids that no text can produce. unknown: the id for
+        unknown characters. replaced: the normalization of single characters, by code point."""
         self._ids = dict(zip(pieces, range(len(pieces)), strict=True))
         for i in control:
             self._ids.pop(pieces[i], None)
@@ -47,8 +47,8 @@ class Unigram:
         self._cache: dict[str, list[int]] = {}
 
     def tokens(self, text: str) -> list[int]:
-        """The ids of a text, nothing before or after it."""
-        # Single characters by the table (NFKC and more), then sequences: "e" and an accent.
+        """Tokenize a text, without special tokens around it."""
+        # First single characters (NFKC and more), then sequences, such as "e" and an accent.
         text = unicodedata.normalize("NFC", text.translate(self._replaced))
         return list(chain.from_iterable(map(self._word, text.split())))
 
@@ -56,17 +56,17 @@ class Unigram:
         tokens = self._cache.get(word)
         if tokens is not None:
             return tokens
-        marked = word if word.startswith(SPACE) else SPACE + word
-        parts = _WORD.findall(marked) if SPACE in word else [marked]
-        ids = list(chain.from_iterable(map(self._segmented, parts)))
-        if len(word) <= _LONGEST_KNOWN:
-            if len(self._cache) >= _MOST_KNOWN:
+        spaced = word if word.startswith(SPACE) else SPACE + word
+        parts = _WORD.findall(spaced) if SPACE in word else [spaced]
+        ids = list(chain.from_iterable(map(self._best_pieces, parts)))
+        if len(word) <= _LONGEST_CACHED:
+            if len(self._cache) >= _MOST_CACHED:
                 self._cache.clear()
             self._cache[word] = ids
         return ids
 
-    def _segmented(self, word: str) -> list[int]:
-        """The best pieces of a word (Viterbi); adjacent unknown characters are one token."""
+    def _best_pieces(self, word: str) -> list[int]:
+        """Split a word by the Viterbi algorithm; adjacent unknown characters are one token."""
         find, scores, longest = self._ids.get, self._scores, self._longest
         length = len(word)
         best = list(repeat(float("-inf"), length + 1))
@@ -96,13 +96,13 @@ class Unigram:
         return ids
 
 
-def carried(file: ModelFile) -> bool:
-    """Whether a file carries a vocabulary for this tokeniser."""
+def has_vocabulary(file: ModelFile) -> bool:
+    """Whether a file has a vocabulary for this tokenizer."""
     return f"{KEY}.pieces" in file.metadata
 
 
 def ends(file: ModelFile) -> tuple[int, int]:
-    """The tokens at a text's beginning and end; -1 for one that the file does not name."""
+    """The ids of the tokens at a text's start and end; -1 for one that the file does not have."""
     names = ("bos", "eos")
     ids = [file.metadata.get(f"tokenizer.ggml.{name}_token_id", -1) for name in names]
     start, end = (i if type(i) is int else -1 for i in ids)
@@ -110,7 +110,7 @@ def ends(file: ModelFile) -> tuple[int, int]:
 
 
 def read(file: ModelFile) -> Unigram:
-    """The tokeniser that a file carries. Raises ModelError when its parts don't fit together."""
+    """Load the tokenizer from a file's metadata. Raises ModelError when that is damaged."""
     try:
         pieces = str(file.metadata[f"{KEY}.pieces"]).split(" ")
         replacements = str(file.metadata[f"{KEY}.replacements"]).split("\n")

@@ -1,8 +1,7 @@
-"""Validating a GGUF header: llama.cpp would end the process on some errors, so they are refused
-here.
+"""Validating a GGUF header before llama.cpp loads the file.
 
-llama.cpp refuses most damaged files itself, but asserts the rest (GGML_ASSERT ends the process),
-and reads beside some arrays whose lengths it takes for granted.
+llama.cpp reports most damaged files, but aborts the process on others (GGML_ASSERT), and reads out
+of bounds of some arrays whose length it does not check.
 """
 
 from __future__ import annotations
@@ -34,16 +33,16 @@ _PER_TOKEN = {"scores": FLOAT32, "token_type": INT32}
 
 @dataclass(slots=True)
 class Contents:
-    """What a header says beside its values: of arrays (type of an item, count), of tensors (type,
-    shape, offset)."""
+    """The arrays of a header as (type of an item, count), and the tensors as (type, shape, offset
+    from the start of the data), by name."""
 
     arrays: dict[str, tuple[int, int]] = field(default_factory=dict)
     tensors: dict[str, tuple[int, tuple[int, ...], int]] = field(default_factory=dict)
 
 
 def check(metadata: Mapping[str, Any], contents: Contents, header: int, size: int) -> None:
-    """Raise ValueError, with the reason, for what can't be true of a file of size bytes whose
-    header has so many."""
+    """Raise ValueError, with the reason, for an invalid header. header, size: bytes of the header
+    and of the file."""
     _tensors(metadata, contents, header, size)
     architecture = metadata.get("general.architecture")
     if not isinstance(architecture, str):
@@ -72,7 +71,8 @@ def _tensors(metadata: Mapping[str, Any], contents: Contents, header: int, size:
     if type(alignment) is not int or alignment < 1 or alignment & (alignment - 1):
         raise ValueError(f"its alignment is {alignment}")
     start = data_start(metadata, header)
-    following: int | None = 0  # tensors follow one another; None after one of an unknown type
+    # Where the next tensor must begin; None after one of an unknown type.
+    following: int | None = 0
     for name, (kind, shape, offset) in contents.tensors.items():
         if not 0 < len(shape) <= MOST_DIMENSIONS or not all(0 < n < MOST_DIMENSION for n in shape):
             raise ValueError(f"{name} has the shape {shape}")
@@ -86,7 +86,7 @@ def _tensors(metadata: Mapping[str, Any], contents: Contents, header: int, size:
 
 
 def data_start(metadata: Mapping[str, Any], header: int) -> int:
-    """Where the tensors begin in a file whose header has so many bytes."""
+    """The byte offset of the tensor data in a file whose header has `header` bytes."""
     return _rounded(header, metadata.get("general.alignment", 32))
 
 
@@ -95,7 +95,7 @@ def _rounded(size: int, alignment: int) -> int:
 
 
 def _layers(own: Mapping[str, Any], contents: Contents) -> None:
-    """As many as there are tensors for."""
+    """Check that the number of layers covers all tensors."""
     numbers = {
         int(number)
         for name in contents.tensors
