@@ -101,7 +101,7 @@ def _named(models: Registry, requested: str) -> ModelChoice:
     """The model that the user named."""
     choice = models.resolve(Role.embedder, requested)
     if choice.path is None:
-        trust.remember(choice.entry)
+        trust.add(choice.entry)
     return choice
 
 

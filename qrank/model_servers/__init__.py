@@ -1,1 +1,1 @@
-"""The one place that knows servers of models: the same two jobs as `llama`, over HTTP."""
+"""Embedding and reranking by model servers over HTTP: the counterpart of `qrank.llama`."""

@@ -1,4 +1,4 @@
-"""Texts -> unit vectors, by servers with OpenAI's /v1/embeddings."""
+"""Embedding texts by servers with OpenAI's /v1/embeddings: texts -> unit vectors."""
 
 from __future__ import annotations
 
@@ -15,37 +15,37 @@ from qrank.prompts import Templates, escape_control_tokens
 from qrank.results import Embedded
 
 BATCH = 64  # texts in a request
-MOST_DIMS = 1 << 16  # that an index takes
-IN_FLIGHT = 2  # requests a server: the next one is there when it is done with one
+MOST_DIMS = 1 << 16  # of an index
+IN_FLIGHT = 2  # requests per server, so that it has the next one when it finishes one
 PROBE = "The tide is high twice a day."
-ALIKE = 0.98  # cosine of the probe by servers that run the same model, however quantised
-_SPLIT = (413, 422)  # too many texts at once, for TEI and others
+SAME = 0.98  # least cosine of the probe's vectors by servers with the same model, also quantized
+_SPLIT = (413, 422)  # the status for too many texts in a request, of TEI and others
 
 
 class ServerEmbedder:
-    """An embedding model that servers run: the same as `llama.embedder.LlamaEmbedder`. What they
-    truncate and how much they compute is not seen from here."""
+    """An embedding model on servers, with the interface of `llama.embedder.LlamaEmbedder`. Which
+    texts they truncate and how many tokens they decode is unknown."""
 
-    decoded = 0
-    window = 0
+    decoded = 0  # on this machine
+    window = 0  # unknown
 
     def __init__(self, servers: Sequence[Server], around: Templates) -> None:
-        """Ask each server for a first vector.
+        """Connect to the servers, and request a first vector from each. around: the prompts.
 
-        Raises ModelError when one can't be used, or when they do not run the same model.
+        Raises ServerError when one can't be used, or they do not run the same model.
         """
         self._around = around
-        self._paths: dict[int, str] = {}
-        probed: dict[str, NDArray[np.float32]] = {}
+        self._paths: dict[int, str] = {}  # of the endpoint, by the server's id()
+        vectors: dict[str, NDArray[np.float32]] = {}
 
         def connect(server: Server) -> None:
             server.model = server.model or server.served_model()
-            probed[server.url] = self._probe(server)
+            vectors[server.url] = self._probe(server)
 
         self._servers = reachable(servers, connect)
-        (url, first), *others = probed.items()
+        (url, first), *others = vectors.items()
         for other, vector in others:
-            if len(vector) != len(first) or float(vector @ first) < ALIKE:
+            if len(vector) != len(first) or float(vector @ first) < SAME:
                 raise ServerError(
                     f"{url} and {other} do not run the same model",
                     hint="use only servers that run the same model",
@@ -68,9 +68,9 @@ class ServerEmbedder:
         return self._embed([self._around.of_query(text, instruction) for text in texts], dims)
 
     def stream(self, groups: Iterable[Sequence[str]]) -> Iterator[Embedded]:
-        """As LlamaEmbedder.stream; groups are asked for ahead, a request each."""
+        """As LlamaEmbedder.stream, with one request per group."""
         tasks = ([self._around.of_document(text) for text in group] for group in groups)
-        for vectors in spread(self._servers, tasks, self._ask, IN_FLIGHT):
+        for vectors in spread(self._servers, tasks, self._request, IN_FLIGHT):
             yield Embedded(vectors, [])
 
     def _embed(self, texts: list[str], dims: int | None) -> Embedded:
@@ -78,35 +78,36 @@ class ServerEmbedder:
         if not 1 <= width <= self.dims:
             raise InputError(f"--dims {width} is out of range: the model has {self.dims}")
         batches = (texts[at : at + BATCH] for at in range(0, len(texts), BATCH))
-        made = list(spread(self._servers, batches, self._ask, IN_FLIGHT))
-        whole = np.concatenate(made) if made else np.zeros((0, self.dims), dtype=np.float32)
+        parts = list(spread(self._servers, batches, self._request, IN_FLIGHT))
+        whole = np.concatenate(parts) if parts else np.zeros((0, self.dims), dtype=np.float32)
         return Embedded(_unit(whole[:, :width]), [])
 
     def _probe(self, server: Server) -> NDArray[np.float32]:
-        """Find the endpoint, and what it answers."""
+        """Find the server's endpoint; returns the vector of PROBE, of shape (dims,)."""
         paths = server.paths("embeddings")
         for path in paths:
             self._paths[id(server)] = path
             try:
-                probed = _read(server, server.ask(path, _body(server, [PROBE]), tries=2), 1)
-                vector: NDArray[np.float32] = probed[0]
+                response = server.request(path, _body(server, [PROBE]), tries=2)
+                vector: NDArray[np.float32] = _parse(server, response, 1)[0]
                 return vector
             except ServerError as error:
                 if error.status_code not in (404, 405) or path == paths[-1]:
                     raise
         raise AssertionError
 
-    def _ask(self, server: Server, texts: list[str]) -> NDArray[np.float32]:
+    def _request(self, server: Server, texts: list[str]) -> NDArray[np.float32]:
+        """The unit vectors of texts; a request that is too large is split."""
         try:
-            answer = server.ask(self._paths[id(server)], _body(server, texts))
+            response = server.request(self._paths[id(server)], _body(server, texts))
         except ServerError as error:
             if error.status_code not in _SPLIT or len(texts) == 1:
                 raise
             half = len(texts) // 2
             return np.concatenate(
-                [self._ask(server, texts[:half]), self._ask(server, texts[half:])]
+                [self._request(server, texts[:half]), self._request(server, texts[half:])]
             )
-        vectors = _read(server, answer, len(texts))
+        vectors = _parse(server, response, len(texts))
         if vectors.shape[1] != self.dims:
             raise ServerError(
                 f"{server.url} returns vectors with {vectors.shape[1]} dimensions, "
@@ -122,19 +123,20 @@ class ServerEmbedder:
 
 
 def _body(server: Server, texts: Sequence[str]) -> dict[str, Any]:
-    named = {"model": server.model} if server.model else {}
-    return {**named, "input": [escape_control_tokens(text) or " " for text in texts]}
+    model = {"model": server.model} if server.model else {}
+    return {**model, "input": [escape_control_tokens(text) or " " for text in texts]}
 
 
-def _read(server: Server, answer: Any, count: int) -> NDArray[np.float32]:
-    """The unit vectors of an answer, of shape (count, dims), in the order asked."""
+def _parse(server: Server, response: Any, count: int) -> NDArray[np.float32]:
+    """The unit vectors in a response, of shape (count, dims), in the order of the texts. Raises
+    ServerError for a response of another form."""
     try:
-        rows = sorted(answer["data"], key=lambda row: row["index"])
-        places = [row["index"] for row in rows]
+        rows = sorted(response["data"], key=lambda row: row["index"])
+        indices = [row["index"] for row in rows]
         vectors = np.array([row["embedding"] for row in rows], dtype=np.float32)
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise ServerError(f"{server.url} did not answer with vectors") from error
-    if places != list(range(count)):
+    if indices != list(range(count)):
         raise ServerError(f"{server.url} returned {len(rows)} vectors for {count} texts")
     if vectors.ndim != 2 or not vectors.shape[1]:
         raise ServerError(f"{server.url} returned vectors of different lengths")

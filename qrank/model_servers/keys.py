@@ -1,4 +1,4 @@
-"""The key that a server wants: from the environment or a keyring, never from a file or a URL."""
+"""API keys of servers: from the environment or a keyring, never from a file or a URL."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ SERVICE = "qrank"  # in a keyring; the user name there is the server's host
 
 
 def find(host: str, variable: str = "", default: str | None = None) -> str | None:
-    """The key for a host: of the named variable, the default (QRANK_API_KEY's), or the keyring's.
+    """The key for a host: from the environment variable if one is named, else the default (that of
+    QRANK_API_KEY), else from the keyring.
 
-    Raises InputError when the named variable is not set.
+    Raises InputError when variable is named but not set.
     """
     if variable:
         if not os.environ.get(variable):
@@ -26,14 +27,15 @@ def find(host: str, variable: str = "", default: str | None = None) -> str | Non
 
 
 def _in_keyring(host: str) -> str | None:
-    """What the user put there with: keyring set qrank HOST. Nothing without the package."""
+    """The key that the user stored with `keyring set qrank HOST`; None without one, or without the
+    keyring package."""
     try:
         import keyring
     except ImportError:
         return None
     try:
         key = keyring.get_password(SERVICE, host)
-    except Exception:  # no backend, or a locked one: as good as no key
+    except Exception:  # there is no backend, or it is locked
         return None
     return str(key) if key else None
 
@@ -42,6 +44,6 @@ INDEX_VARIABLE = "QRANK_INDEX_KEY"
 
 
 def of_index(host: str) -> str | None:
-    """The key for the engine of an index: QRANK_INDEX_KEY's, else the keyring's. That of model
-    servers is never sent there."""
+    """The key for the search engine of an index: QRANK_INDEX_KEY, else from the keyring. The key of
+    model servers is never sent there."""
     return os.environ.get(INDEX_VARIABLE) or _in_keyring(host)

@@ -1,4 +1,4 @@
-"""Several servers sharing the work: each takes the next task when it is free."""
+"""Distributing requests over several servers: each gets the next task when it is free."""
 
 from __future__ import annotations
 
@@ -18,62 +18,63 @@ log = logging.getLogger("qrank")
 
 
 def reachable(servers: Iterable[Server], connect: Callable[[Server], None]) -> list[Server]:
-    """The servers that connect gets an answer from. One that does not answer is skipped with a
-    warning when there are others; what one answers wrongly is raised."""
-    servers_up: list[Server] = []
-    silent: list[ServerError] = []
+    """The servers that respond to connect(server). If some do not respond, they are skipped with a
+    warning. Raises ServerError when none responds, and for an error in a response."""
+    available: list[Server] = []
+    unreachable: list[ServerError] = []
     for server in servers:
         try:
             connect(server)
-            servers_up.append(server)
+            available.append(server)
         except ServerError as error:
             if error.status_code is not None:
                 raise
-            silent.append(error)
-    if not servers_up:
-        raise silent[0]
-    for gone in silent:
-        log.warning("%s; continuing with the other servers", gone)
-    return servers_up
+            unreachable.append(error)
+    if not available:
+        raise unreachable[0]
+    for failure in unreachable:
+        log.warning("%s; continuing with the other servers", failure)
+    return available
 
 
 def spread(
     servers: list[Server],
     tasks: Iterable[T],
-    ask: Callable[[Server, T], R],
+    request: Callable[[Server, T], R],
     in_flight: int,
 ) -> Iterator[R]:
-    """Yield ask(server, task) of all tasks, in order; up to in_flight tasks a server at once.
+    """Yield request(server, task) of all tasks, in order, with up to in_flight requests per server
+    at a time.
 
-    A server that fails is skipped, and its tasks go to the others; the last one's error is
-    raised. Tasks are taken as they are needed, by the calling thread. The workers are daemons:
-    an interrupt does not wait for answers.
+    If a server does not respond, its tasks go to the others; the error of the last one is raised,
+    and any error in a response. Tasks are taken from the iterable in the calling thread, as they
+    are needed. The workers are daemon threads, so that Ctrl-C does not wait for responses.
     """
-    waiting: SimpleQueue[tuple[int, T] | None] = SimpleQueue()
-    answers: SimpleQueue[tuple[int, T, R | None, Exception | None]] = SimpleQueue()
-    gone: set[int] = set()
+    queue: SimpleQueue[tuple[int, T] | None] = SimpleQueue()
+    results: SimpleQueue[tuple[int, R | None, Exception | None]] = SimpleQueue()
+    failed: set[int] = set()
     lock = threading.Lock()
 
     def work(server: Server) -> None:
-        while (given := waiting.get()) is not None:
-            place, task = given
+        while (item := queue.get()) is not None:
+            number, task = item
             try:
-                answers.put((place, task, ask(server, task), None))
+                results.put((number, request(server, task), None))
             except ServerError as error:
-                if error.status_code is not None:  # it answered: the others would, too
-                    answers.put((place, task, None, error))
+                if error.status_code is not None:  # other servers would respond the same
+                    results.put((number, None, error))
                     continue
                 with lock:
-                    gone.add(id(server))
-                    last = len(gone) == len(servers)
+                    failed.add(id(server))
+                    last = len(failed) == len(servers)
                 if last:
-                    answers.put((place, task, None, error))
+                    results.put((number, None, error))
                 else:
                     log.warning("%s; continuing with the other servers", error)
-                    waiting.put(given)
+                    queue.put(item)
                 return
             except Exception as error:
-                answers.put((place, task, None, error))
+                results.put((number, None, error))
 
     workers = [
         threading.Thread(target=work, args=(server,), daemon=True)
@@ -83,37 +84,38 @@ def spread(
     for worker in workers:
         worker.start()
     try:
-        yield from _in_order(tasks, waiting, answers, 2 * len(workers))
+        yield from _in_order(tasks, queue, results, 2 * len(workers))
     finally:
         for _ in workers:
-            waiting.put(None)
+            queue.put(None)
 
 
 def _in_order(
     tasks: Iterable[T],
-    waiting: SimpleQueue[tuple[int, T] | None],
-    answers: SimpleQueue[tuple[int, T, R | None, Exception | None]],
-    most: int,
+    queue: SimpleQueue[tuple[int, T] | None],
+    results: SimpleQueue[tuple[int, R | None, Exception | None]],
+    ahead: int,
 ) -> Iterator[R]:
-    """Hand out tasks, most of them ahead of what was yielded; yield the answers in order."""
+    """Put tasks into the queue, at most `ahead` more than results were yielded; yield the results
+    in the order of the tasks."""
     source = enumerate(tasks)
     done: dict[int, R] = {}
-    given = next_number = 0
+    queued = next_number = 0
     exhausted = False
     while True:
-        while not exhausted and given - next_number < most:
-            following = next(source, None)
-            if following is None:
+        while not exhausted and queued - next_number < ahead:
+            item = next(source, None)
+            if item is None:
                 exhausted = True
             else:
-                waiting.put(following)
-                given += 1
-        if next_number == given:
+                queue.put(item)
+                queued += 1
+        if next_number == queued:
             return
         while next_number not in done:
-            place, _, answer, error = answers.get()
+            number, result, error = results.get()
             if error is not None:
                 raise error if isinstance(error, QrankError) else RuntimeError(str(error))
-            done[place] = answer  # type: ignore[assignment]
+            done[number] = result  # type: ignore[assignment]
         yield done.pop(next_number)
         next_number += 1

@@ -1,1 +1,1 @@
-"""Model files and their names."""
+"""The registry of models, and getting, finding and converting their files."""

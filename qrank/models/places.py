@@ -1,9 +1,9 @@
-"""The places of model files on this machine: qrank's own folder, and the stores of other tools.
+"""Finding model files on this machine: in qrank's own folder, and in the caches of other tools.
 
 Layouts: Hugging Face's cache (`models--OWNER--REPO/snapshots/REVISION/FILE`), llama.cpp's
 (`OWNER_REPO_FILE`; newer versions use Hugging Face's), LM Studio's (`OWNER/REPO/FILE`), Ollama's
-(`blobs/sha256-…`, named in `manifests/hf.co/OWNER/REPO/TAG`). Only looks: nothing is read but
-Ollama's small manifests.
+(`blobs/sha256-…`, listed in `manifests/hf.co/OWNER/REPO/TAG`). Nothing is written, and only
+Ollama's manifests are read.
 """
 
 from __future__ import annotations
@@ -20,24 +20,24 @@ HUB_CACHE = "Hugging Face cache"
 
 @dataclass(frozen=True, slots=True)
 class LocalFile:
-    """A model file, and whose store it is in."""
+    """A model file, and the tool in whose folder it is."""
 
     path: Path
     owner: str
 
 
 def models_folder() -> Path:
-    """The user's folder of model files."""
+    """qrank's folder of model files in the user's data folder."""
     from platformdirs import user_data_path
 
     return user_data_path("qrank", appauthor=False) / "models"
 
 
 def hub_cache() -> Path:
-    """Hugging Face's cache, where its own variables say it is."""
-    named = os.environ.get("HF_HUB_CACHE")
-    if named:
-        return Path(named).expanduser()
+    """The folder of Hugging Face's cache, by the same variables as its own tools."""
+    folder = os.environ.get("HF_HUB_CACHE")
+    if folder:
+        return Path(folder).expanduser()
     home = os.environ.get("HF_HOME") or str(_cache_home() / "huggingface")
     return Path(home).expanduser() / "hub"
 
@@ -48,7 +48,7 @@ def repository_folder(repository: str) -> Path:
 
 
 def split_source(source: str) -> tuple[str, str]:
-    """(OWNER/REPOSITORY, FILE) of a source; the file may lie in a folder of the repository.
+    """Split a source hf:OWNER/REPOSITORY/FILE; FILE may contain folders.
 
     >>> split_source("hf:Qwen/Qwen3-Embedding-0.6B-GGUF/Qwen3-Embedding-0.6B-Q8_0.gguf")
     ('Qwen/Qwen3-Embedding-0.6B-GGUF', 'Qwen3-Embedding-0.6B-Q8_0.gguf')
@@ -59,8 +59,11 @@ def split_source(source: str) -> tuple[str, str]:
 
 
 def find(source: str, size: int | None = None, sha256: str | None = None) -> LocalFile | None:
-    """The file that source names, wherever it lies. In other tools' stores one of another size is
-    not it; what the user put into qrank's own folder is taken as it is."""
+    """Find the file of a source hf:OWNER/REPOSITORY/FILE; None when it is not on this machine.
+
+    size, sha256: of the file, if they are known. In the folders of other tools, the size must
+    match; a file in qrank's own folder is taken as it is.
+    """
     for file in _candidates(source, sha256):
         try:
             file_size = file.path.stat().st_size
@@ -87,7 +90,7 @@ def _candidates(source: str, sha256: str | None) -> Iterator[LocalFile]:
 
 def _in_ollama(repository: str, file: str, sha256: str | None) -> Iterator[LocalFile]:
     store = Path(os.environ.get("OLLAMA_MODELS") or "~/.ollama/models").expanduser()
-    if sha256:  # a blob is named by what it holds
+    if sha256:  # blobs are named by their hash
         yield LocalFile(store / "blobs" / f"sha256-{sha256}", "Ollama")
         return
     for tag in _listed(store / "manifests" / "hf.co" / repository):
@@ -103,7 +106,7 @@ def _in_ollama(repository: str, file: str, sha256: str | None) -> Iterator[Local
 
 
 def _listed(folder: Path) -> list[Path]:
-    """A folder's content, in order; nothing when it is not there."""
+    """The paths in a folder, sorted; [] when it can't be read."""
     try:
         return sorted(folder.iterdir())
     except OSError:

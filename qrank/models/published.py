@@ -1,5 +1,5 @@
-"""The folder of a model as its publisher keeps it on the hub, for models of which there is no GGUF
-file that is right: `qrank models pull` makes one of it (docs/models.md)."""
+"""Downloading a model's published folder (safetensors) from the hub, for models without a correct
+GGUF file: `qrank models pull` converts the folder (docs/models.md)."""
 
 from __future__ import annotations
 
@@ -14,16 +14,17 @@ from qrank.models import hub
 from qrank.models.registry import Entry, File
 
 _PATH = re.compile(r"[0-9A-Za-z_][0-9A-Za-z_.-]*")
-_PERHAPS = ("tokenizer_config.json", "sentence_bert_config.json", "modules.json")
+_OPTIONAL = ("tokenizer_config.json", "sentence_bert_config.json", "modules.json")
 _WEIGHTS = "model.safetensors"
 _WITHOUT_WEIGHTS = ("Transformer", "Pooling", "Normalize", "LogitScore")
 
-Stage = Callable[[str, int], Callable[[int], None]]  # (what, bytes) -> tell, as hub.download has it
+Stage = Callable[[str, int], Callable[[int], None]]  # (source, bytes) -> progress of hub.download
 
 
 def fetch(entry: Entry, stage: Stage) -> Path:
-    """Fetch what a converter reads of an entry's repository into the hub's cache, all of one
-    revision; returns the folder. stage: called before each file. Raises ModelError."""
+    """Download the files of an entry's repository that a converter reads into the hub's cache, all
+    of the same revision. Returns their folder. stage: called before each file. Raises
+    ModelError."""
     revision = entry.revision
 
     def get(name: str) -> Path:
@@ -35,19 +36,19 @@ def fetch(entry: Entry, stage: Stage) -> Path:
 
     folder = get("config.json").parent
     get("tokenizer.json")
-    for name in _PERHAPS:
+    for name in _OPTIONAL:
         with suppress(hub.NoSuchFile):
             get(name)
     for kind, path in _modules(folder / "modules.json"):
         get(f"{path}/config.json")
         if kind not in _WITHOUT_WEIGHTS:
             get(f"{path}/{_WEIGHTS}")
-    get(_WEIGHTS)  # last: a repository of another kind is noticed before
+    get(_WEIGHTS)  # last, since it is large: other kinds of repositories fail before
     return folder
 
 
 def _modules(listing: Path) -> list[tuple[str, str]]:
-    """(kind, folder) of the modules that have a folder of their own."""
+    """(kind, folder) of the sentence-transformers modules that have a folder of their own."""
     if not listing.is_file():
         return []
     try:
@@ -57,7 +58,7 @@ def _modules(listing: Path) -> list[tuple[str, str]]:
         ]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ModelError(f"{listing} is not valid: {error}", hint="pull it again") from error
-    named = [(kind, path) for kind, path in modules if path]
-    if not all(_PATH.fullmatch(path) for _, path in named):
+    in_folders = [(kind, path) for kind, path in modules if path]
+    if not all(_PATH.fullmatch(path) for _, path in in_folders):
         raise ModelError(f"{listing} names folders that a model does not have")
-    return [(kind, path) for kind, path in named if kind != "Normalize"]
+    return [(kind, path) for kind, path in in_folders if kind != "Normalize"]

@@ -1,4 +1,4 @@
-"""The models known by name (registry.toml, and the user's own), and what a name means."""
+"""The registry of models (registry.toml and the user's own), and resolving a model's name."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PACKAGED = "registry.toml"
 
 
 class Role(StrEnum):
-    """What a model is wanted for."""
+    """What a model is used for."""
 
     embedder = "embedder"
     reranker = "reranker"
@@ -30,7 +30,7 @@ class Role(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """A file that a model can be had as. None: not known."""
+    """A file of a model; bytes, sha256 and revision are None where they are not known."""
 
     source: str
     quantization: str = ""
@@ -40,7 +40,8 @@ class File:
     sha256: str | None = None
 
     def find(self) -> LocalFile | None:
-        """The file on this machine, wherever it lies."""
+        """The file on this machine, in qrank's folder or another tool's; None when it is not
+        there."""
         if self.source.startswith("hf:"):
             return places.find(self.source, self.bytes, self.sha256)
         path = Path(self.source).expanduser()
@@ -49,7 +50,7 @@ class File:
 
 @dataclass(frozen=True, slots=True)
 class Package:
-    """A Python package that carries a model's folder; sha256: of the weights in it."""
+    """A Python package that contains a model's folder; sha256: of the file of weights in it."""
 
     name: str
     version: str
@@ -61,8 +62,8 @@ class Package:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A model of the registry; registry.toml explains the fields at its top. 0.5 and 1.0 stand
-    for models that nobody has measured."""
+    """A model of the registry. The fields are described at the top of registry.toml; the default
+    weights, 0.5 and 1.0, are for models that were not measured."""
 
     role: Role
     alias: str
@@ -93,8 +94,8 @@ class Entry:
 
     @property
     def source(self) -> str:
-        """Where it comes from: `bundled`, the default file's, a package of the index, a repository,
-        or a server."""
+        """Where it comes from: the default file's source, a server's URL, `package:NAME`,
+        `hf:REPOSITORY`, or `bundled`; "" when none is known."""
         if self.files:
             return self.files[0].source
         package = f"package:{self.package.name}" if self.package else ""
@@ -103,13 +104,13 @@ class Entry:
 
     @property
     def download_bytes(self) -> int | None:
-        """About what is to be fetched to get it; None where that is not known."""
+        """The size of its download, maybe approximate; None when it is not known."""
         if self.files:
             return self.files[0].bytes or self.files[0].about_bytes
         return self.package.bytes if self.package else None
 
     def find(self) -> LocalFile | None:
-        """The best of its files that is on this machine: the first of its list."""
+        """Its file on this machine: of several, the first in its list; None when there is none."""
         if self.bundled or self.package or self.repository:
             path = _HERE / self.bundled if self.bundled else self.made
             return LocalFile(path, places.OWN) if path.is_file() else None
@@ -117,19 +118,19 @@ class Entry:
 
     @property
     def made(self) -> Path:
-        """Where the file lies that is made here, of a package or a repository."""
+        """The path of the file that is converted from a package or a repository."""
         return models_folder() / f"{self.alias}.gguf"
 
     @property
     def installed(self) -> bool:
-        """Whether it can be used at once."""
+        """Whether it can be used without downloading anything."""
         return bool(self.server) or self.find() is not None
 
 
 @dataclass(frozen=True, slots=True)
 class ModelChoice:
-    """A model that was found: the name it goes by, its registry entry, and its file; the file is
-    None when a server runs it (entry.server). api_key: for servers without a key of their own."""
+    """A resolved model: its name, its registry entry, and its file, which is None when a server
+    runs it (entry.server). api_key: for servers without a key of their own."""
 
     name: str
     path: Path | None
@@ -143,16 +144,16 @@ def _packaged() -> Mapping[str, list[dict[str, Any]]]:
 
 
 class Registry:
-    """The models known by name: those of the package, and those that settings name."""
+    """The models with a name: those of registry.toml, and those in the settings."""
 
     def __init__(self, settings: Settings = NO_SETTINGS) -> None:
         self._settings = settings
 
     @cached_property
     def entries(self) -> tuple[Entry, ...]:
-        """All models by role, the user's own after those of the package.
+        """All models, by role; the user's own after those of registry.toml.
 
-        Raises InputError when a config file has an entry that makes no sense.
+        Raises InputError when a config file has an invalid entry.
         """
         aliases = {
             (role, line["alias"]): _entry(role, line, PACKAGED)
@@ -169,29 +170,29 @@ class Registry:
         return [entry for entry in self.entries if entry.role is role]
 
     def resolve(self, role: Role, name: str) -> ModelChoice:
-        """Find what name means: `auto`, an alias, `alias:QUANTIZATION`, a path, a server's URL, or
+        """Resolve a name: `auto`, an alias, `alias:QUANTIZATION`, a path, a server's URL, or
         `hf:OWNER/REPO/FILE.gguf`.
 
-        Raises ModelError when it is unknown or not installed.
+        Raises ModelError when it is unknown, not installed, or can't be run.
         """
         if name == AUTO:
             best = self.best_installed(role)
             if best is None:
                 raise ModelError(f"no {role} is installed", hint="reinstall qrank")
-            return self._chosen(best.alias, best)
+            return self._choice(best.alias, best)
         entry = self.lookup(role, name)
         if entry is not None:
-            return self._chosen(name, entry)
+            return self._choice(name, entry)
         path = Path(name).expanduser().absolute()
         if not path.is_file():
             raise ModelError(f"there is no model file {path}")
         return ModelChoice(str(path), path, self._same_file(role, path) or Entry(role, str(path)))
 
     def lookup(self, role: Role, name: str) -> Entry | None:
-        """The entry that name means, installed or not; one of its own for a source or a server that
-        the registry does not know, and None for a path.
+        """The entry of a name, installed or not; a new one for a source or a server that is not in
+        the registry; None for a path.
 
-        Raises ModelError for a name that means nothing.
+        Raises ModelError for an unknown name.
         """
         entries = self.of_role(role)
         alias, _, quantization = name.partition(":")
@@ -220,13 +221,13 @@ class Registry:
         )
 
     def _server(self, role: Role, url: str) -> Entry:
-        """An entry for a server's URL. Weights and prompts are those of the registry's model whose
-        name the served one's begins with (URL#MODEL)."""
+        """An entry for a server's URL. If the name of the served model (URL#MODEL) begins with an
+        alias of the registry, weights and prompts are those of that entry."""
         served = (parse_all(url)[-1].model or "").rpartition("/")[2].lower()
-        like = [
+        matches = [
             e for e in self.of_role(role) if not e.server and served.startswith(e.alias.lower())
         ]
-        best = max(like, key=lambda e: len(e.alias), default=Entry(role, url))
+        best = max(matches, key=lambda e: len(e.alias), default=Entry(role, url))
         return replace(
             best,
             alias=url,
@@ -240,14 +241,14 @@ class Registry:
         )
 
     def _same_file(self, role: Role, path: Path) -> Entry | None:
-        """The entry whose file this is, by whatever path."""
+        """The entry of a file, which may be given by another path."""
         for entry in self.of_role(role):
             place = entry.find()
             if place and place.path.samefile(path):
                 return entry
         return None
 
-    def _chosen(self, name: str, entry: Entry) -> ModelChoice:
+    def _choice(self, name: str, entry: Entry) -> ModelChoice:
         if entry.unsupported:
             raise ModelError(f"{entry.alias} can't be run: {entry.unsupported}")
         if entry.server:
@@ -260,13 +261,13 @@ class Registry:
         return ModelChoice(name, place.path, entry)
 
     def best_installed(self, role: Role) -> Entry | None:
-        """The model that `auto` takes."""
+        """The installed model with the highest preference, which `auto` means."""
         candidates = [e for e in self.of_role(role) if e.preference >= 0 and e.installed]
         return max(candidates, key=lambda e: e.preference, default=None)
 
     def better_than(self, entry: Entry) -> Entry | None:
-        """A model that `auto` would prefer to one: the best that is installed, else for a bundled
-        one the next that is recommended."""
+        """A model that `auto` prefers to entry: the best installed one; else, if entry is bundled,
+        the next recommended one."""
         better = [e for e in self.of_role(entry.role) if e.preference > entry.preference >= 0]
         installed = [e for e in better if e.installed]
         if installed:
@@ -276,7 +277,7 @@ class Registry:
 
 
 def how_to_install(entry: Entry, name: str = "") -> str:
-    """One phrase that tells how to get a model."""
+    """How to install a model, as a hint in an error message."""
     if entry.files and not entry.files[0].source.startswith("hf:"):
         return f"there is no file {entry.files[0].source}"
     return f"get it with: qrank models pull {name or entry.alias}"
@@ -287,7 +288,7 @@ _FIELDS = {f.name for f in fields(Entry)} - {"role"} - _PACKAGED_ONLY
 
 
 def _entry(role: Role, line: Mapping[str, Any], origin: str) -> Entry:
-    """An entry from its table. `source` is short for one file, or a server."""
+    """Parse an entry. `source` is short for one file, or a server. Raises InputError."""
     table = dict(line)
     alias = table.get("alias")
     source = table.pop("source", None)

@@ -1,5 +1,5 @@
-"""The servers that the user has named: an index file that came from elsewhere must not choose where
-queries, documents and keys are sent."""
+"""The model servers that the user has named before. An index file may come from someone else, and
+must not decide where queries, documents and keys are sent."""
 
 from __future__ import annotations
 
@@ -13,35 +13,35 @@ from qrank.models.registry import Entry
 from qrank.urls import parse_all
 
 
-def remember(entry: Entry) -> None:
-    """Note that the user named an entry's servers."""
-    before, new = _known_hosts(), _hosts(entry)
-    if new <= before:
+def add(entry: Entry) -> None:
+    """Record that the user named an entry's servers."""
+    trusted, new = _trusted(), _origins(entry)
+    if new <= trusted:
         return
-    files.write_text(_notes(), json.dumps(sorted(before | new)))
+    files.write_text(_file(), json.dumps(sorted(trusted | new)))
 
 
 def require(entry: Entry) -> None:
-    """Raise InputError unless the user named all of an entry's servers before."""
-    strangers = _hosts(entry) - _known_hosts()
-    if strangers:
+    """Raise InputError unless the user has named all of an entry's servers before."""
+    unknown = _origins(entry) - _trusted()
+    if unknown:
         raise InputError(
-            f"the index would send texts to {', '.join(sorted(strangers))}, a server that you have "
+            f"the index would send texts to {', '.join(sorted(unknown))}, a server that you have "
             "not used before",
             hint=f"to allow it, use --embed-model {entry.server}",
         )
 
 
-def _hosts(entry: Entry) -> set[str]:
+def _origins(entry: Entry) -> set[str]:
     return {url.origin for url in parse_all(entry.server)}
 
 
-def _known_hosts() -> set[str]:
+def _trusted() -> set[str]:
     try:
-        return set(json.loads(_notes().read_text("utf-8")))
+        return set(json.loads(_file().read_text("utf-8")))
     except (OSError, ValueError, TypeError):
         return set()
 
 
-def _notes() -> Path:
+def _file() -> Path:
     return models_folder() / "servers.json"

@@ -124,10 +124,9 @@ def search(
 ) -> Answer:
     """Answer a query. Models are only loaded when a stage needs them.
 
-    rerank: whether candidates are reranked. parsed: query.text parsed, if it already is.
-    progress is notified of stages and reranked candidates; an exception from it ends the search.
-    If it has a method draft, that is called with the answer so far before reranking and after each
-    batch.
+    rerank: whether candidates are reranked. parsed: query.text parsed, if it already is. progress
+    is notified of stages and reranked candidates; an exception from it ends the search. If it has a
+    method draft, that gets the answer so far before reranking and after each batch.
     Raises QueryError for a query without words (unless it only filters), IndexFileError for mode
     vector without vectors and for stale results with Stale.fail.
     """
@@ -283,8 +282,8 @@ def _matching(
 def select(
     candidates: list[Candidate], query: Query, folding: Folding | None = None
 ) -> list[Candidate]:
-    """Apply the query's min_score, per_file, stale, offset and limit to candidates, best first.
-    With folding, near-duplicates are listed as copies of the best one."""
+    """Apply the query's min_score, per_file, stale, offset and limit to candidates, best first;
+    folding: list near-duplicates as copies of the best one."""
     if query.min_score is not None:
         candidates = [c for c in candidates if c.score >= query.min_score]
     copies: dict[int, list[Candidate]] = {}
@@ -329,12 +328,8 @@ def in_order(candidate: Candidate) -> tuple[float, str, int]:
 
 def by_rules(candidates: list[Candidate], own: Collection[int] | None) -> list[Candidate]:
     """Reorder candidates by two rules: chunks of documents whose name is the query come first;
-    chunks with the query's phrases in their own text come before those that only have them in
-    title or headings.
-
-    own: the ids of the former; None when the query has no phrases. Scores are raised or lowered
-    so that none is higher than the one before.
-    """
+    chunks with the query's phrases in their own text (own: their ids; None: there are no phrases)
+    come before those with them in title or headings. Scores are changed to match the order."""
     named = [c for c in candidates if c.scores.named]
     others = [c for c in candidates if not c.scores.named]
     top = max((c.final for c in others), default=0.0)
@@ -394,8 +389,7 @@ def _candidates(
     answer: Answer,
     clock: Clock,
 ) -> list[Candidate]:
-    """The candidates of BM25 and vector search, as the mode has them, with their fused score;
-    unsorted."""
+    """The candidates of BM25 and vector search with their fused score; unsorted."""
     most = query.limit + query.offset
     most = most if query.per_file is None else most * CHUNKS_PER_FILE
     depth = max(DEPTH, most, query.candidates)

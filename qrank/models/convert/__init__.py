@@ -1,4 +1,4 @@
-"""A published folder of safetensors -> one GGUF file, at the precision it was published in."""
+"""Converting a published folder of safetensors to a GGUF file, at its precision."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ _FAMILIES = {
     "Qwen3ForCausalLM": (qwen3, "qwen3"),
     "Qwen3Model": (qwen3, "qwen3"),
 }
-_MODULES = ("Transformer", "Pooling", "Normalize")  # of sentence-transformers, that all have
-_ADDED = ("position_embd.weight", "token_types.weight")  # llama.cpp adds float32 only
-# What configurations and vocabularies of other types and lengths than expected raise.
+_MODULES = ("Transformer", "Pooling", "Normalize")  # of sentence-transformers, in all families
+_FLOAT32 = ("position_embd.weight", "token_types.weight")  # llama.cpp can only add these in float32
+# What is raised for configurations and vocabularies with unexpected types and lengths.
 _WRONG = (KeyError, IndexError, TypeError, AttributeError, ValueError, OverflowError, StructError)
 _FTYPES = {"F32": 0, "F16": 1, "BF16": 32}  # llama.cpp's LLAMA_FTYPE_…
 
 
 def convert(path: Path, out: Path, name: str = "", *, half: bool = False) -> None:
-    """Write the model in the folder path as a GGUF file; matrices keep their precision, or with
-    half become float16 where they were float32.
+    """Convert the model in the folder path to a GGUF file. Matrices keep their precision; with
+    half, float32 becomes float16. name: in the metadata, by default the folder's.
 
-    out appears whole or not at all. Raises ModelError for what can't be converted.
+    out is replaced atomically. Raises ModelError for a folder that can't be converted.
     """
     import gguf
 
@@ -58,14 +58,14 @@ def convert(path: Path, out: Path, name: str = "", *, half: bool = False) -> Non
             kind = next((w.kind for w in folder.weights.values() if len(w.shape) == 2), "F32")
             writer.add_file_type(_FTYPES["F16" if half and kind == "F32" else kind])
             family.describe(writer, folder)
-            chosen: list[tuple[str, Tensor, slice | list[int]]] = [
+            tensors: list[tuple[str, Tensor, slice | list[int]]] = [
                 (target, weight, slice(rows))
                 for target, (weight, rows) in family.tensors(folder).items()
             ]
             if family is qwen3 and qwen3.is_reranker(folder):
                 weight, answers = qwen3.head(folder)
-                chosen.append(("cls.output.weight", weight, answers))
-            _write(writer, chosen, half)
+                tensors.append(("cls.output.weight", weight, answers))
+            _write(writer, tensors, half)
     except _WRONG as error:
         reason = f"{error} is missing" if isinstance(error, KeyError) else str(error)
         raise ModelError(
@@ -75,19 +75,19 @@ def convert(path: Path, out: Path, name: str = "", *, half: bool = False) -> Non
 
 
 def _write(
-    writer: gguf.GGUFWriter, chosen: list[tuple[str, Tensor, slice | list[int]]], half: bool
+    writer: gguf.GGUFWriter, tensors: list[tuple[str, Tensor, slice | list[int]]], half: bool
 ) -> None:
-    """Announce all tensors, then copy them one by one: memory holds one at a time."""
+    """Write the headers of all tensors, then copy the tensors one by one, to save memory."""
     import gguf
 
-    for target, weight, rows in chosen:
+    for target, weight, rows in tensors:
         data = _stored(target, weight, rows, half)
         raw = gguf.GGMLQuantizationType.BF16 if data.dtype == "<u2" else None
         writer.add_tensor_info(target, data.shape, data.dtype, data.nbytes, raw)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_ti_data_to_file()
-    for target, weight, rows in chosen:
+    for target, weight, rows in tensors:
         writer.write_tensor_data(_stored(target, weight, rows, half))
     writer.close()
 
@@ -95,10 +95,10 @@ def _write(
 def _stored(
     target: str, weight: Tensor, rows: slice | list[int], half: bool
 ) -> NDArray[np.generic]:
-    """The values as GGUF keeps them: what is added as float32, matrices as convert says."""
+    """The values to store: vectors and _FLOAT32 as float32, matrices as `convert` says."""
     import numpy as np
 
-    if len(weight.shape) < 2 or target in _ADDED:
+    if len(weight.shape) < 2 or target in _FLOAT32:
         return np.ascontiguousarray(weight.values()[rows])
     data = np.ascontiguousarray(weight.raw()[rows])
     return data.astype(np.float16) if half and weight.kind == "F32" else data

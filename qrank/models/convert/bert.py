@@ -1,7 +1,8 @@
-"""BERT with WordPiece (MiniLM and its like) -> GGUF: an embedder, or a cross-encoder.
+"""BERT with WordPiece (such as MiniLM) -> GGUF: an embedder or a cross-encoder.
 
-Source of names and fields: llama.cpp's conversion/bert.py and gguf-py. Unlike there, a
-cross-encoder keeps its pooler, and the position table ends where sentence-transformers cuts.
+Source of names and fields: llama.cpp's conversion/bert.py and gguf-py. Unlike there, the pooler of
+a cross-encoder is converted, too, and the position table is truncated to the length at which
+sentence-transformers truncates texts.
 """
 
 from __future__ import annotations
@@ -20,14 +21,14 @@ _ROLES = {"[UNK]": "unk", "[SEP]": "sep", "[PAD]": "pad", "[CLS]": "cls", "[MASK
 
 
 def is_reranker(folder: Folder) -> bool:
-    """Whether the folder holds a cross-encoder."""
+    """Whether the model is a cross-encoder."""
     return folder.architecture == "BertForSequenceClassification"
 
 
 def tensors(folder: Folder) -> dict[str, tuple[Tensor, int | None]]:
-    """GGUF name -> (tensor, how many of its first rows are kept; None for all).
+    """GGUF name -> (tensor, how many of its first rows are converted; None for all).
 
-    Raises ModelError for a tensor that has no place, or a head with more than one label.
+    Raises ModelError for an unexpected tensor, or a head with more than one label.
     """
     import gguf
 
@@ -39,7 +40,7 @@ def tensors(folder: Folder) -> dict[str, tuple[Tensor, int | None]]:
         layer, _, part = bare.rpartition(".")
         part = {"gamma": "weight", "beta": "bias"}.get(part, part)
         if not heads and layer == "pooler.dense":
-            continue  # sentence embeddings do not use it
+            continue  # not used for sentence embeddings
         target = heads.get(layer) or names.get_name(layer)
         if target is None:
             raise ModelError(f"{folder.path}: unexpected tensor {name}")
@@ -51,12 +52,13 @@ def tensors(folder: Folder) -> dict[str, tuple[Tensor, int | None]]:
 
 
 def context(folder: Folder) -> int:
-    """How many tokens a text may have."""
+    """The longest sequence of the model, in tokens."""
     return min(folder.number("max_position_embeddings"), folder.max_tokens or 1 << 30)
 
 
 def describe(out: gguf.GGUFWriter, folder: Folder) -> None:
-    """Write the metadata: shape, pooling, vocabulary."""
+    """Write the metadata: shape, pooling, vocabulary. Raises ModelError for what llama.cpp does not
+    support."""
     import gguf
 
     config = folder.config
@@ -75,7 +77,7 @@ def describe(out: gguf.GGUFWriter, folder: Folder) -> None:
         out.add_pooling_type(gguf.PoolingType.RANK)
         out.add_classifier_output_labels(["LABEL_0"])
     else:
-        # Without a word on pooling, the first token's state is BERT's own choice.
+        # CLS pooling is BERT's default.
         pooling = {"mean": gguf.PoolingType.MEAN, "cls": gguf.PoolingType.CLS}
         if folder.pooling not in (*pooling, None):
             raise ModelError(f"{folder.path}: {folder.pooling} pooling is not supported for BERT")
@@ -84,7 +86,8 @@ def describe(out: gguf.GGUFWriter, folder: Folder) -> None:
 
 
 def _vocabulary(out: gguf.GGUFWriter, folder: Folder) -> None:
-    """WordPiece as llama.cpp keeps it: a word's first piece begins with ▁, the others bare."""
+    """Write WordPiece as llama.cpp has it: a word's first piece begins with ▁, others have no
+    ##."""
     import gguf
 
     model: dict[str, Any] = folder.tokenizer.get("model") or {}

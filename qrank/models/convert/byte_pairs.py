@@ -1,4 +1,4 @@
-"""Byte-level BPE as GGUF keeps it: a list of tokens as long as the matrix of their vectors."""
+"""Byte-level BPE -> GGUF: a list with a token for each row of the embedding matrix."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class BytePairs:
     ids: dict[str, int]
 
     def write(self, out: gguf.GGUFWriter, pre: str) -> None:
-        """Write it; pre: llama.cpp's name for how it splits a text before the merges."""
+        """Write it; pre: llama.cpp's name of the pre-tokenizer."""
         out.add_tokenizer_model("gpt2")
         out.add_tokenizer_pre(pre)
         out.add_token_list(self.tokens)
@@ -31,8 +31,8 @@ class BytePairs:
 
 
 def read(folder: Folder, rows: int) -> BytePairs:
-    """The folder's vocabulary, for a matrix of so many rows: those without a token get a
-    placeholder. Raises ModelError when it is of another kind, or has tokens without a row."""
+    """Read the folder's vocabulary for an embedding matrix of so many rows; rows without a token
+    get a placeholder. Raises ModelError for another kind of vocabulary, or ids beyond the rows."""
     import gguf
 
     model = folder.tokenizer.get("model") or {}
@@ -50,7 +50,7 @@ def read(folder: Folder, rows: int) -> BytePairs:
             f"matrix has {rows} rows",
             hint="tokenizer.json and the weights are not of the same model",
         )
-    tokens = [f"[PAD{i}]" for i in range(rows)]  # the matrix is often larger than the list
+    tokens = [f"[PAD{i}]" for i in range(rows)]  # the matrix often has more rows than tokens
     types = [int(gguf.TokenType.UNUSED)] * rows
     for token, i in ids.items():
         tokens[i], types[i] = token, int(kinds[token])

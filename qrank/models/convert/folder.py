@@ -1,4 +1,4 @@
-"""A model's folder as it is published: its configuration, its tokenizer, how it pools."""
+"""Reading a model's published folder: configuration, tokenizer, pooling, weights."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from qrank.models.convert.weights import Weight, weights
 
 _POOLING = {"mean": "mean", "cls": "cls", "lasttoken": "last", "mean_tokens": "mean"}
 _LIMITS = {"num_hidden_layers": 512, "vocab_size": 1 << 24}  # LLAMA_MAX_LAYERS
-_NO_LIMIT = 1 << 24  # tokenizers without one say 10^30
+_NO_LIMIT = 1 << 24  # tokenizers without a limit have 10^30
 _POOLING |= {"cls_token": "cls"}
 
 
 @dataclass(frozen=True, slots=True)
 class Module:
-    """A step of sentence-transformers: what its class is called, its folder, its configuration."""
+    """A module of sentence-transformers: its class name, folder and configuration."""
 
     kind: str
     path: Path
@@ -28,23 +28,23 @@ class Module:
 
 @dataclass(frozen=True, slots=True)
 class Folder:
-    """What a converter needs to know of a published model."""
+    """A published model, as the converters need it."""
 
     path: Path
     config: dict[str, Any]
     tokenizer: dict[str, Any]
     weights: dict[str, Weight] = field(repr=False)
-    pooling: str | None  # mean, cls or last where the folder names one
-    max_tokens: int | None  # where sentence-transformers would cut a text
-    modules: tuple[Module, ...] = ()  # the steps of sentence-transformers, where they are listed
+    pooling: str | None  # mean, cls or last; None: the folder names none
+    max_tokens: int | None  # at which sentence-transformers truncates a text
+    modules: tuple[Module, ...] = ()  # of sentence-transformers, in order
 
     @property
     def architecture(self) -> str:
-        """The class that the weights belong to, such as BertModel."""
+        """The class of the model, such as BertModel."""
         return str((self.config.get("architectures") or ["unknown"])[0])
 
     def number(self, key: str) -> int:
-        """A whole number of the configuration. Raises ModelError when it is missing or no size."""
+        """A positive integer of config.json. Raises ModelError when it is missing or too large."""
         value = self.config.get(key)
         if type(value) is not int or not 0 < value <= _LIMITS.get(key, 1 << 31):
             raise ModelError(f"{self.path / 'config.json'} has no valid number {key!r}")
@@ -68,36 +68,37 @@ def read(path: Path) -> Folder:
 
 
 def _max_tokens(path: Path) -> int | None:
-    """Where sentence-transformers cuts a text: its own setting, else the tokenizer's."""
+    """The length at which sentence-transformers truncates: its own setting, else the
+    tokenizer's."""
     own = _optional(path / "sentence_bert_config.json").get("max_seq_length")
     length = own or _optional(path / "tokenizer_config.json").get("model_max_length")
     return length if type(length) is int and 0 < length < _NO_LIMIT else None
 
 
 def _modules(path: Path) -> tuple[Module, ...]:
-    """What modules.json lists, with each module's own configuration."""
+    """The modules that modules.json lists, with their configurations."""
     listing = path / "modules.json"
     result = []
-    for listed in _json(listing, list) if listing.is_file() else []:
-        if not isinstance(listed, dict) or ".." in str(listed.get("path", "")).split("/"):
+    for item in _json(listing, list) if listing.is_file() else []:
+        if not isinstance(item, dict) or ".." in str(item.get("path", "")).split("/"):
             raise ModelError(f"{listing} lists something that is not a module")
-        kind = str(listed.get("type", "")).rpartition(".")[2]
-        folder = path / str(listed.get("path", ""))
+        kind = str(item.get("type", "")).rpartition(".")[2]
+        folder = path / str(item.get("path", ""))
         result.append(Module(kind, folder, _optional(folder / "config.json")))
     return tuple(result)
 
 
 def _pooling(path: Path, modules: tuple[Module, ...]) -> str | None:
-    """How sentence-transformers pools, by the pooling module's own file."""
+    """The pooling in the configuration of the pooling module; None without such a module."""
     for module in modules:
         if module.kind == "Pooling":
             config = _json(module.path / "config.json")
-            named = config.get("pooling_mode") or next(
+            name = config.get("pooling_mode") or next(
                 (key[len("pooling_mode_") :] for key, on in config.items() if on is True), ""
             )
-            if named not in _POOLING:
-                raise ModelError(f"{path} uses {named!r} pooling, which llama.cpp does not support")
-            return _POOLING[named]
+            if name not in _POOLING:
+                raise ModelError(f"{path} uses {name!r} pooling, which llama.cpp does not support")
+            return _POOLING[name]
     return None
 
 
@@ -106,7 +107,7 @@ def _optional(path: Path) -> dict[str, Any]:
 
 
 def _json(path: Path, kind: type[Any] = dict) -> Any:
-    """What a file holds, an object unless another kind is named."""
+    """Parse a JSON file. Raises ModelError when its value is not of the type kind."""
     try:
         value = json.loads(path.read_text("utf-8"))
     except OSError as error:

@@ -1,10 +1,10 @@
-"""The head of a cross-encoder: what makes one logit of the pooled state.
+"""The head of a cross-encoder, which turns the pooled state into one logit.
 
 Two layouts are read: `ModernBertForSequenceClassification`, whose head is part of the model, and
-sentence-transformers' modules after its pooling (Dense, LayerNorm, Dense, as in the Ettin
-rerankers). llama.cpp computes one form of it for ModernBERT: dense without a bias, GELU, a norm
-with the model's own epsilon, one row. Any other form is kept in the file's metadata under
-`qrank.head.`, and computed by qrank on the pooled state (qrank/llama/head.py).
+modules of sentence-transformers after the pooling (Dense, LayerNorm, Dense, as in the Ettin
+rerankers). llama.cpp supports one form for ModernBERT: a dense layer without bias, GELU, a layer
+norm with the model's epsilon, a dense layer with one output. Any other head is stored in the
+file's metadata under `qrank.head.`, and computed by qrank (qrank/llama/head.py).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from qrank.models.convert.weights import Tensor
 
 HEAD_MODULES = ("Dense", "LayerNorm")
-# As sentence-transformers and transformers name them -> as qrank/llama/head.py does.
+# Names in sentence-transformers and transformers -> names in qrank/llama/head.py.
 _ACTIVATIONS = {
     "gelu": "gelu",
     "GELU": "gelu",
@@ -34,8 +34,8 @@ _ACTIVATIONS = {
     "SiLU": "silu",
     "Identity": "identity",
 }
-_POOLED = "sentence_embedding"  # what modules hand on
-_NORM_EPSILON = 1e-5  # torch's, which the LayerNorm module takes
+_POOLED = "sentence_embedding"  # the name of the modules' input
+_NORM_EPSILON = 1e-5  # torch's default, which the LayerNorm module uses
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class Step:
 
     @property
     def name(self) -> str:
-        """As it is written into a file: `norm`, `dense:gelu`."""
+        """The step's name in the metadata, such as `norm` or `dense:gelu`."""
         return self.kind if self.kind == "norm" else f"dense:{self.activation}"
 
 
@@ -70,7 +70,7 @@ def of_classifier(folder: Folder) -> list[Step]:
 
 
 def of_modules(folder: Folder) -> list[Step]:
-    """The head that sentence-transformers' modules after the pooling make."""
+    """The head that consists of sentence-transformers' modules after the pooling."""
     return [_of_module(folder, module) for module in folder.modules if module.kind in HEAD_MODULES]
 
 
@@ -94,21 +94,24 @@ def _activation(folder: Folder, name: str) -> str:
 
 
 def require_whole(folder: Folder, steps: list[Step], size: int) -> None:
-    """Raise ModelError unless the steps fit one another, and end in one logit."""
-    wide = size
+    """Raise ModelError unless the sizes of the steps match, and the output is one logit. size: of
+    the pooled state."""
+    width = size
     for step in steps:
         out = step.weight.shape[0]
-        shape = (wide,) if step.kind == "norm" else (out, wide)
+        shape = (width,) if step.kind == "norm" else (out, width)
         if step.weight.shape != shape or (step.bias and step.bias.shape != (out,)):
             raise ModelError(f"{folder.path}: the layers of its head do not fit one another")
-        wide = out
+        width = out
     last = steps[-1]
-    if wide != 1 or last.kind != "dense" or last.activation != "identity":
-        raise ModelError(f"{folder.path}: its head ends in {wide} values; a reranker has one logit")
+    if width != 1 or last.kind != "dense" or last.activation != "identity":
+        raise ModelError(
+            f"{folder.path}: its head ends in {width} values; a reranker has one logit"
+        )
 
 
 def in_graph(steps: list[Step], epsilon: float) -> bool:
-    """Whether llama.cpp computes such a head for ModernBERT; epsilon: that of the model's norms."""
+    """Whether llama.cpp supports this head for ModernBERT. epsilon: of the model's layer norms."""
     if [step.name for step in steps] != ["dense:gelu", "norm", "dense:identity"]:
         return False
     first, norm, _ = steps
@@ -117,8 +120,8 @@ def in_graph(steps: list[Step], epsilon: float) -> bool:
 
 
 def tensors(steps: list[Step]) -> dict[str, Tensor]:
-    """The tensors that llama.cpp has for a head. It has none for the norm's bias, which therefore
-    becomes part of the last layer's: W (n + b) + c = W n + (W b + c)."""
+    """llama.cpp's tensors for a head, by name. There is none for the bias of the norm, which is
+    added to the bias of the last layer: W (n + b) + c = W n + (W b + c)."""
     import numpy as np
 
     first, norm, last = steps

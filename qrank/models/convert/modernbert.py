@@ -1,7 +1,7 @@
 """ModernBERT -> GGUF: an embedder, or a cross-encoder (gte-reranker, Ettin, Granite).
 
 Source of names and fields: llama.cpp's conversion/bert.py and src/models/modern-bert.cpp. Unlike
-there, the head that sentence-transformers' modules make is kept (qrank/models/convert/heads.py).
+there, a head of sentence-transformers' modules is converted, too (qrank/models/convert/heads.py).
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 MODULES = heads.HEAD_MODULES
 _ROLES = {"[CLS]": "bos", "[SEP]": "eos", "[UNK]": "unk", "[PAD]": "pad", "[MASK]": "mask"}
-_OF_HEAD = ("head.", "classifier.", "decoder.")  # "decoder.": what a masked word was
+_OF_HEAD = ("head.", "classifier.", "decoder.")  # "decoder.": for masked language modelling
 
 
 def is_reranker(folder: Folder) -> bool:
-    """Whether the folder holds a cross-encoder, by its class or by its modules."""
+    """Whether the model is a cross-encoder, by its class or its modules."""
     return folder.architecture == "ModernBertForSequenceClassification" or any(
         module.kind in heads.HEAD_MODULES for module in folder.modules
     )
@@ -41,7 +41,7 @@ def _epsilon(folder: Folder) -> float:
 
 
 def tensors(folder: Folder) -> dict[str, tuple[Tensor, int | None]]:
-    """GGUF name -> (tensor, None: all of its rows). Raises ModelError for one without a place."""
+    """GGUF name -> (tensor, None: all of its rows). Raises ModelError for an unexpected tensor."""
     import gguf
 
     layers = folder.number("num_hidden_layers")
@@ -63,12 +63,13 @@ def tensors(folder: Folder) -> dict[str, tuple[Tensor, int | None]]:
 
 
 def context(folder: Folder) -> int:
-    """How many tokens a text may have."""
+    """The longest sequence of the model, in tokens."""
     return min(folder.number("max_position_embeddings"), folder.max_tokens or 1 << 30)
 
 
 def describe(out: gguf.GGUFWriter, folder: Folder) -> None:
-    """Write the metadata: shape, attention, pooling, head, vocabulary."""
+    """Write the metadata: shape, attention, pooling, head, vocabulary. Raises ModelError for what
+    llama.cpp does not support."""
     config = folder.config
     layers = folder.number("num_hidden_layers")
     out.add_context_length(context(folder))
@@ -88,7 +89,7 @@ def describe(out: gguf.GGUFWriter, folder: Folder) -> None:
 
 
 def _attention(out: gguf.GGUFWriter, folder: Folder, layers: int) -> None:
-    """Which layers look only at their neighbours, how far, and both kinds' rotary bases."""
+    """Write which layers have a sliding window, its size, and the rotary bases."""
     import gguf
 
     config = folder.config
@@ -102,14 +103,14 @@ def _attention(out: gguf.GGUFWriter, folder: Folder, layers: int) -> None:
         raise ModelError(f"{folder.path}: layer_types names {len(local)} layers of {layers}")
     out.add_sliding_window(folder.number("local_attention"))
     out.add_array("modern-bert.attention.sliding_window_pattern", [int(each) for each in local])
-    of_all, of_local = _rotary(folder)
-    out.add_rope_freq_base(of_all)
-    out.add_rope_freq_base_swa(of_local)
+    global_base, local_base = _rotary(folder)
+    out.add_rope_freq_base(global_base)
+    out.add_rope_freq_base_swa(local_base)
     out.add_rope_scaling_type(gguf.RopeScalingType.NONE)
 
 
 def _rotary(folder: Folder) -> tuple[float, float]:
-    """The rotary bases of layers that see everything, and of those that see their neighbours."""
+    """The rotary bases of layers with global attention, and of those with a sliding window."""
     config = folder.config
     bases: list[float] = []
     for kind, old, default in (
@@ -128,30 +129,30 @@ def _pooling(out: gguf.GGUFWriter, folder: Folder) -> None:
 
     kinds = {"mean": gguf.PoolingType.MEAN, "cls": gguf.PoolingType.CLS}
     reranks = is_reranker(folder)
-    named = folder.pooling
-    if named is None and reranks:
-        named = str(folder.config.get("classifier_pooling", "cls"))
-    if named not in kinds:
+    pooling = folder.pooling
+    if pooling is None and reranks:
+        pooling = str(folder.config.get("classifier_pooling", "cls"))
+    if pooling not in kinds:
         raise ModelError(
-            f"{folder.path}: {named} pooling is not supported for ModernBERT"
-            if named
+            f"{folder.path}: {pooling} pooling is not supported for ModernBERT"
+            if pooling
             else f"{folder.path} does not say how it pools, so it is no embedder"
         )
     if not reranks:
-        out.add_pooling_type(kinds[named])
+        out.add_pooling_type(kinds[pooling])
         return
     steps = _head(folder)
     if not heads.in_graph(steps, _epsilon(folder)):
-        out.add_pooling_type(kinds[named])
+        out.add_pooling_type(kinds[pooling])
         heads.write(out, steps)
         return
     out.add_pooling_type(gguf.PoolingType.RANK)
-    out.add_uint32("modern-bert.classifier.pooling_type", int(kinds[named]))
+    out.add_uint32("modern-bert.classifier.pooling_type", int(kinds[pooling]))
     out.add_classifier_output_labels(["LABEL_0"])
 
 
 def _vocabulary(out: gguf.GGUFWriter, folder: Folder) -> None:
-    """Byte-level BPE that splits texts as GPT-2 does; [CLS] begins a text and [SEP] ends it."""
+    """Write byte-level BPE with GPT-2's pre-tokenizer; a text is [CLS] text [SEP]."""
     splits = folder.tokenizer.get("pre_tokenizer") or {}
     normal = (folder.tokenizer.get("normalizer") or {}).get("type")
     plain = splits.get("type") == "ByteLevel" and splits.get("use_regex", True)

@@ -1,7 +1,7 @@
 """Qwen3-Embedding and Qwen3-Reranker -> GGUF.
 
-Source of names and fields: llama.cpp's conversion/qwen.py and gguf-py. A reranker becomes the kind
-with a classification head: the rows of "yes" and "no" out of the output matrix.
+Source of names and fields: llama.cpp's conversion/qwen.py and gguf-py. A reranker gets a
+classification head: the rows of "yes" and "no" of the output matrix.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ ANSWERS = ("yes", "no")  # the order of the rows in the head
 
 
 def is_reranker(folder: Folder) -> bool:
-    """Whether it is a reranker: what names a pooling is an embedder."""
+    """Whether the model is a reranker; embedders have a pooling."""
     return folder.pooling is None
 
 
 def tensors(folder: Folder) -> dict[str, tuple[Tensor, int | None]]:
-    """GGUF name -> (tensor, None: all of its rows). Raises ModelError for one without a place."""
+    """GGUF name -> (tensor, None: all of its rows). Raises ModelError for an unexpected tensor."""
     import gguf
 
     names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.QWEN3, folder.number("num_hidden_layers"))
     result: dict[str, tuple[Tensor, int | None]] = {}
     for name, weight in folder.weights.items():
         if name.startswith("lm_head."):
-            continue  # an embedder has no use for it, a reranker only for two of its rows
+            continue  # embedders don't need it, rerankers only two of its rows: see head
         full = name if name.startswith("model.") else f"model.{name}"
         target = names.get_name(full, try_suffixes=(".weight",))
         if target is None:
@@ -44,7 +44,8 @@ def tensors(folder: Folder) -> dict[str, tuple[Tensor, int | None]]:
 
 
 def head(folder: Folder) -> tuple[Weight, list[int]]:
-    """The output matrix of a reranker, and the rows that answer yes and no."""
+    """The output matrix of a reranker, and its rows for "yes" and "no". Raises ModelError when the
+    vocabulary lacks one of them."""
     vocabulary = folder.tokenizer["model"]["vocab"]
     missing = [word for word in ANSWERS if word not in vocabulary]
     if missing:
@@ -54,7 +55,7 @@ def head(folder: Folder) -> tuple[Weight, list[int]]:
 
 
 def _embeddings(folder: Folder) -> Weight:
-    """The matrix of the tokens' vectors. Raises ModelError when there is none."""
+    """The embedding matrix. Raises ModelError when there is none."""
     for name in ("model.embed_tokens.weight", "embed_tokens.weight"):
         if name in folder.weights:
             return folder.weights[name]
@@ -62,7 +63,8 @@ def _embeddings(folder: Folder) -> Weight:
 
 
 def describe(out: gguf.GGUFWriter, folder: Folder) -> None:
-    """Write the metadata: shape, pooling, vocabulary, and a reranker's prompt."""
+    """Write the metadata: shape, pooling, vocabulary, a reranker's labels. Raises ModelError for
+    what llama.cpp does not support."""
     import gguf
 
     config = folder.config

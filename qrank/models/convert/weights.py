@@ -1,8 +1,8 @@
 """Reading a folder of safetensors files, one tensor at a time.
 
 Format: an 8-byte length, a JSON header with each tensor's type, shape and offsets, then the data,
-all little-endian. Source: the format section of the safetensors README. Its own package has no
-bfloat16 for numpy, which is what most Qwen3 weights are.
+all little-endian. Source: the format section of the safetensors README. The safetensors package
+can't read bfloat16 into numpy, and most Qwen3 weights are bfloat16.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ _STORED_AS = {"F32": "<f4", "F16": "<f2", "BF16": "<u2"}
 
 @dataclass(frozen=True, slots=True)
 class Weight:
-    """A tensor's place in a file."""
+    """A tensor in a safetensors file."""
 
     name: str
     path: Path
     kind: str  # F32, F16 or BF16
     shape: tuple[int, ...]
-    start: int  # bytes from the beginning of the file
+    start: int  # byte offset in the file
 
     def raw(self) -> NDArray[np.generic]:
-        """The values as stored, mapped from the file; bfloat16 as its 16-bit patterns."""
+        """The values as stored, memory-mapped; bfloat16 as uint16."""
         import numpy as np
 
         return np.memmap(
@@ -54,7 +54,7 @@ class Weight:
 
 @dataclass(frozen=True, slots=True)
 class Computed:
-    """A tensor that is made from others; float32."""
+    """A tensor that is computed from others; float32."""
 
     array: NDArray[np.float32]
     kind: str = "F32"
@@ -79,7 +79,7 @@ Tensor = Weight | Computed
 def weights(folder: Path) -> dict[str, Weight]:
     """The tensors of all safetensors files in a folder, by name.
 
-    Raises ModelError when there are none, or one is damaged or of a type that is no float.
+    Raises ModelError when there are none, or one is damaged or not F32, F16 or BF16.
     """
     paths = sorted(folder.glob("*.safetensors"))
     if not paths:
@@ -102,20 +102,20 @@ def _read(path: Path) -> Iterator[Weight]:
             if length > min(size - 8, LONGEST_HEADER):
                 raise ValueError("the header ends after the end of the file, or is too long")
             header = json.loads(file.read(length))
-        taken = 0
+        last_end = 0
         tensors = [(name, fields) for name, fields in header.items() if name != "__metadata__"]
         for name, fields in sorted(tensors, key=lambda item: item[1]["data_offsets"]):
             start, end = fields["data_offsets"]
             shape, kind = tuple(fields["shape"]), fields["dtype"]
             if not all(type(n) is int and n >= 0 for n in (start, end, *shape)):
                 raise ValueError(f"{name} has offsets that are not valid")
-            if start < taken or end < start or 8 + length + end > size:
+            if start < last_end or end < start or 8 + length + end > size:
                 raise ValueError(
                     f"{name} overlaps another tensor, or ends after the end of the file"
                 )
-            taken = end
+            last_end = end
             if kind == "I64":
-                continue  # a table of positions, no weight
+                continue  # position ids, not weights
             if kind not in _STORED_AS:
                 raise ModelError(f"{path}: {name} is {kind}, not F32, F16 or BF16")
             if math.prod(shape) * (4 if kind == "F32" else 2) != end - start or start == end:
