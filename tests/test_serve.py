@@ -448,7 +448,7 @@ def test_a_model_s_process_can_be_a_program_of_its_own(
 ) -> None:
     """As on macOS."""
     script = (
-        "import sys; from qrank.serve import supervisor; supervisor.ANEW = True\n"
+        "import sys; from qrank.serve import supervisor; supervisor.EXEC_MODELS = True\n"
         "sys.argv = ['qrank', 'serve', '--foreground', '--model-idle', '1']\n"
         "from qrank.__main__ import main; main()"
     )
@@ -480,7 +480,7 @@ def test_a_library_s_models_outlive_the_server(
     texts = ["the tide", "a bicycle"]
     with package.Embedding("tiny") as embedding, package.Reranking("tiny") as reranking:
         vectors, ranked = embedding(texts), reranking("tide", texts)
-    remote.use(or_here=True)
+    remote.use(fallback=True)
     with warm_process(environment) as process:
         embedding, reranking = package.Embedding("tiny"), package.Reranking("tiny")
         assert (embedding(texts) == vectors).all()

@@ -1,1 +1,1 @@
-"""The warm process: answers commands and other programs without loading anything again."""
+"""The warm process (`qrank serve`): a daemon that runs commands with everything loaded."""

@@ -1,8 +1,8 @@
-"""The command line's side of the warm process: hand a command over, and wait for its exit status.
+"""The client of the warm process: sends it a command, and waits for the exit status.
 
-The process that runs the command gets this one's own stdin, stdout and stderr: it reads and writes
-them itself, so that not a byte differs. Here next to nothing is imported: that is what makes it
-quick. Before the command has begun, whatever fails leads back to running it here.
+The process that runs the command gets this process's stdin, stdout and stderr as file descriptors,
+so that the output is the same to the byte. To start quickly, hardly anything is imported here. If
+anything fails before the command has begun, it is run in this process instead.
 """
 
 from __future__ import annotations
@@ -13,28 +13,30 @@ import os
 import sys
 
 SERVED = ("search", "rerank", "embed", "similar", "get")
-COMMANDS, CONTROL = ".sock", ".control"  # ends of the sockets' names
+COMMANDS, CONTROL = ".sock", ".control"  # suffixes of the sockets' names
+# Messages of one byte: from the server,
 HELLO, ACCEPTED, DECLINED, DONE = b"H", b"A", b"D", b"S"
+# and from the client, but for PAUSED: on Ctrl-Z, when the command is stopped, on fg.
 INTERRUPT, TERMINATE = b"I", b"T"
-PAUSE, PAUSED, CONTINUE = b"Z", b"P", b"C"  # on Ctrl-Z; when the command stands still; on fg
-SECONDS = 1.0  # to the first byte
+PAUSE, PAUSED, CONTINUE = b"Z", b"P", b"C"
+SECONDS = 1.0  # timeout for the first byte
 
 _WITH_VALUE = ("--db", "--color")
 _FLAGS = ("-q", "--quiet", "-v", "--verbose", "--debug")
 
 
-class _Here(Exception):
-    """The command is to run in this process; why."""
+class _NotServedError(Exception):
+    """The command has to run in this process, with the reason."""
 
 
 def run(arguments: list[str]) -> int | None:
-    """The exit status of a command that the warm process has run; None when there is none that
-    would: then nothing has happened, and it is to run here."""
+    """Have the warm process run a command; returns its exit status. None when it was not run,
+    because there is no such process or it declined: then it has to run in this process."""
     if os.name != "posix" or not is_served(arguments):
         return None
     try:
         return _run(arguments)
-    except (_Here, OSError) as error:
+    except (_NotServedError, OSError) as error:
         options = arguments[: arguments.index("--")] if "--" in arguments else arguments
         if "--debug" in options:
             reason = str(error) or type(error).__name__
@@ -43,7 +45,7 @@ def run(arguments: list[str]) -> int | None:
 
 
 def is_served(arguments: list[str]) -> bool:
-    """Whether a command is one that the warm process runs, and nothing asks for it to run here."""
+    """Whether the warm process can run this command, and no option or variable forbids it."""
     if os.environ.get("QRANK_SERVE") == "off" or "_QRANK_COMPLETE" in os.environ:
         return False
     at = 0
@@ -59,7 +61,7 @@ def is_served(arguments: list[str]) -> bool:
         if argument == "--":
             break
         short = argument.startswith("-") and not argument.startswith("--")
-        # The search as you type takes the terminal over.
+        # The interactive search controls the terminal, which only works in this process.
         if argument in ("--no-serve", "--interactive") or (short and "i" in argument):
             return False
     return True
@@ -75,21 +77,21 @@ def _run(arguments: list[str]) -> int:
         try:
             os.fstat(number)
         except OSError:
-            raise _Here("a standard stream is closed") from None
+            raise _NotServedError("a standard stream is closed") from None
     if os.isatty(0) and _reads_stdin(arguments):
-        # In the background another process would take from the terminal what the shell is to get.
-        raise _Here("it reads from the terminal")
+        # A command in the background would read input meant for the shell.
+        raise _NotServedError("it reads from the terminal")
     request = _request(arguments, places.identity())
     try:
         connection = places.connect(places.NAME + COMMANDS, SECONDS)
     except (FileNotFoundError, ConnectionRefusedError):
-        raise _Here("none is running") from None
+        raise _NotServedError("none is running") from None
     try:
         try:
             if connection.recv(1) != HELLO:
-                raise _Here("it ended")
+                raise _NotServedError("it ended")
         except TimeoutError:
-            raise _Here("it does not answer") from None
+            raise _NotServedError("it does not answer") from None
         connection.settimeout(None)
         streams = b"".join(number.to_bytes(4, sys.byteorder) for number in (0, 1, 2))
         rights = [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, streams)]
@@ -106,11 +108,12 @@ def _reads_stdin(arguments: list[str]) -> bool:
 
 
 def _request(arguments: list[str], identity: str) -> bytes:
-    """The command, and all of this process that its answer depends on."""
+    """The request: arguments, working folder, umask and environment, separated by NUL. identity:
+    see places.identity."""
     try:
         folder, here, root = os.getcwdb(), os.stat("."), os.stat("/")
     except OSError:
-        raise _Here("the working folder no longer exists") from None
+        raise _NotServedError("the working folder no longer exists") from None
     mask = os.umask(0o077)
     os.umask(mask)
     inodes = f"{here.st_dev} {here.st_ino} {root.st_dev} {root.st_ino}"
@@ -120,8 +123,8 @@ def _request(arguments: list[str], identity: str) -> bytes:
 
 
 def _send(connection: _socket.socket, message: bytes) -> None:
-    """Send a message to the process that runs the command. Where that has just ended, its status
-    is there to be read."""
+    """Send a message to the process that runs the command. Errors are ignored: if it has just
+    ended, its status can still be read."""
     try:
         connection.send(message)
     except OSError:
@@ -129,8 +132,7 @@ def _send(connection: _socket.socket, message: bytes) -> None:
 
 
 def _status(connection: _socket.socket) -> int:
-    """Wait for the exit status; signals that come meanwhile go to the process that runs the
-    command."""
+    """Wait for the exit status, and forward signals to the process that runs the command."""
     messages = {
         _signal.SIGINT: INTERRUPT,
         _signal.SIGTERM: TERMINATE,
@@ -150,9 +152,9 @@ def _status(connection: _socket.socket) -> int:
             reason = b""
             while part := connection.recv(1000):
                 reason += part
-            raise _Here(reason.decode("utf-8", "replace"))
+            raise _NotServedError(reason.decode("utf-8", "replace"))
         if answer != ACCEPTED:
-            raise _Here("it ended")
+            raise _NotServedError("it ended")
         try:
             while (answer := connection.recv(1)) == PAUSED:
                 _signal.signal(_signal.SIGTSTP, _signal.SIG_DFL)

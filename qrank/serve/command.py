@@ -1,5 +1,5 @@
-"""One command of one client, run in a process of its own: a fork of the warm process that takes on
-the client's folder, environment and standard streams, and ends with the command."""
+"""Running one command of a client, in a fork of the warm process with the client's working folder,
+environment and standard streams. The fork exits after the command."""
 
 from __future__ import annotations
 
@@ -25,24 +25,25 @@ from qrank.serve.client import (
     TERMINATE,
 )
 
-MOST = 64 << 20  # bytes of arguments and environment
-PATIENCE = 10.0  # seconds for a request to come
-GRACE = 2.0  # seconds to end in, when the client has gone
+MOST = 64 << 20  # bytes of a request
+REQUEST_SECONDS = 10.0  # timeout for receiving a request
+GRACE = 2.0  # seconds between SIGTERM and exit, after the client has gone
 
 
-class _Declined(Exception):
-    """The client is to run the command itself; why."""
+class _DeclinedError(Exception):
+    """The client has to run the command itself, with the reason."""
 
 
 def answer(
     connection: socket.socket, identity: str, prepare: Callable[[], str], run: Callable[[], int]
 ) -> None:
-    """Run the command that comes over a connection.
+    """Receive a command from a connection, run it, and send its exit status.
 
-    prepare is called as the client: it says why the client should run the command itself, if it
-    should. run is called with sys.argv and the standard streams set.
+    identity: this process's own, which the client's has to equal. prepare is called with the
+    client's environment, and returns "" or the reason to decline. run is called with sys.argv and
+    the standard streams set, and returns the exit status.
     """
-    connection.settimeout(PATIENCE)
+    connection.settimeout(REQUEST_SECONDS)
     if places.peer(connection) != os.geteuid():
         return
     try:
@@ -51,10 +52,10 @@ def answer(
     except (OSError, ValueError):
         return
     try:
-        _become(fields, identity)
+        _apply(fields, identity)
         if reason := prepare():
-            raise _Declined(reason)
-    except (_Declined, OSError, ValueError) as error:
+            raise _DeclinedError(reason)
+    except (_DeclinedError, OSError, ValueError) as error:
         connection.sendall(DECLINED + str(error).encode("utf-8", "replace"))
         return
     for number, stream in enumerate(streams):
@@ -79,15 +80,16 @@ def _receive(connection: socket.socket) -> tuple[list[bytes], list[int]]:
     return wire.exactly(connection, length).split(b"\0"), streams
 
 
-def _become(fields: list[bytes], identity: str) -> None:
-    """Take on what the client has: its folder, environment, arguments, and mask for new files."""
-    theirs, folder, inodes, mask, count, *rest = fields
-    if theirs.decode("utf-8", "replace") != identity:
-        raise _Declined("it is another version or installation; qrank serve stop ends it")
+def _apply(fields: list[bytes], identity: str) -> None:
+    """Set the client's working folder, umask, arguments and environment in this process. Raises
+    _DeclinedError when the client has another installation or root folder."""
+    client_identity, folder, inodes, mask, count, *rest = fields
+    if client_identity.decode("utf-8", "replace") != identity:
+        raise _DeclinedError("it is another version or installation; qrank serve stop ends it")
     os.chdir(folder)
     here, root = os.stat("."), os.stat("/")
     if inodes != f"{here.st_dev} {here.st_ino} {root.st_dev} {root.st_ino}".encode():
-        raise _Declined("it sees other files")  # it runs outside of a container, say
+        raise _DeclinedError("it sees other files")  # for instance, one of them is in a container
     os.umask(int(mask))
     sys.argv = ["qrank", *map(os.fsdecode, rest[: int(count)])]
     pairs = [pair.partition(b"=") for pair in rest[int(count) :] if pair]
@@ -97,10 +99,11 @@ def _become(fields: list[bytes], identity: str) -> None:
 
 
 def _watch(connection: socket.socket, done: threading.Event) -> None:
-    """Hand on the signals that the client got; end when it has gone."""
+    """Raise the signals that the client forwards in the main thread; exit when the client has
+    gone."""
     signals = {INTERRUPT: signal.SIGINT, TERMINATE: signal.SIGTERM}
-    # The main thread has to get them, or it waits on in what it was reading: after a stop the
-    # system may give them to any thread.
+    # Only the main thread may get them, so that a blocking read there is interrupted; after a stop
+    # the kernel may deliver them to any thread.
     signal.pthread_sigmask(signal.SIG_BLOCK, signals.values())
     main = threading.main_thread().ident or 0
     while True:
@@ -123,20 +126,20 @@ def _watch(connection: socket.socket, done: threading.Event) -> None:
 
 
 def _pause(connection: socket.socket) -> None:
-    """Stand still, all threads of this process, until the client goes on or has gone.
+    """Stop this process until the client continues or has gone.
 
-    A process that is stopped can't continue itself, so a fork does that.
+    A stopped process can't continue itself, so a fork does that.
     """
-    stopped = os.getpid()
+    parent = os.getpid()
     pid = os.fork()
     if pid:
-        os.waitpid(pid, 0)  # stopped in here
+        os.waitpid(pid, 0)  # it is stopped here
         return
     try:
-        os.kill(stopped, signal.SIGSTOP)
+        os.kill(parent, signal.SIGSTOP)
         connection.sendall(PAUSED)
         select.select([connection], [], [])
     finally:
-        if os.getppid() == stopped:
-            os.kill(stopped, signal.SIGCONT)
+        if os.getppid() == parent:
+            os.kill(parent, signal.SIGCONT)
         os._exit(0)

@@ -1,7 +1,7 @@
-"""A process that holds one model, for all commands and services that ask it.
+"""A process that runs one model for all commands and services.
 
-Models are in no other process of the server: so memory is really given back when one is unloaded,
-llama.cpp can end nothing but its own process, and a search by words never waits for a rerank.
+Each model has its own process, so that unloading it really frees the memory, a crash in llama.cpp
+ends only that process, and keyword searches never wait for a model.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ if TYPE_CHECKING:
     from qrank.llama.embedder import LlamaEmbedder
     from qrank.llama.reranker import LlamaReranker
 
-CLOSED = b"c"  # told to the server: a connection was closed
+CLOSED = b"c"  # the message to the supervisor when a connection was closed
 
 
 class Host:
-    """A loaded model, for all who ask it at once."""
+    """Answers requests to a loaded model, from several connections at once."""
 
     def __init__(self, model: LlamaEmbedder | LlamaReranker, notices: list[str]) -> None:
-        """notices: what was said while the model was loaded."""
+        """notices: warnings that were logged while the model was loaded, for the clients."""
         from qrank.llama.reranker import LlamaReranker
 
         self._about: dict[str, Any] = {
@@ -53,12 +53,12 @@ class Host:
             self._about |= {"dims": model.dims, "window": model.window}
 
     def answer(self, connection: socket.socket) -> None:
-        """Answer what comes over a connection until it is closed."""
+        """Answer the requests on a connection until it is closed. Raises OSError then."""
         wire.send(connection, self._about)
         while True:
-            question, _ = wire.receive(connection)
+            request, _ = wire.receive(connection)
             try:
-                self._answer(connection, lambda: not wire.is_gone(connection), **question)
+                self._answer(connection, lambda: not wire.is_gone(connection), **request)
             except OSError:
                 raise
             except Exception as error:
@@ -67,7 +67,7 @@ class Host:
     def _embed(
         self,
         connection: socket.socket,
-        is_wanted: Callable[[], bool],
+        is_connected: Callable[[], bool],
         texts: list[str],
         is_query: bool,
         instruction: str | None,
@@ -78,21 +78,21 @@ class Host:
         model = self._embedder
         model.require_dims(dims)
         prompted = model.prompted(texts, is_query, instruction)
-        outputs = list(chain.from_iterable(self._vectors.answers(prompted, is_wanted)))
+        outputs = list(chain.from_iterable(self._vectors.answers(prompted, is_connected)))
         if len(outputs) < len(texts):
-            return  # nobody reads it
-        made = embedded(outputs, dims or model.dims)
+            return  # the client has gone
+        result = embedded(outputs, dims or model.dims)
         header = {
-            "shape": list(made.vectors.shape),
-            "truncated": made.truncated,
+            "shape": list(result.vectors.shape),
+            "truncated": result.truncated,
             "tokens": sum(output.tokens for output in outputs),
         }
-        wire.send(connection, header, made.vectors.astype("<f4").tobytes())
+        wire.send(connection, header, result.vectors.astype("<f4").tobytes())
 
     def _rerank(
         self,
         connection: socket.socket,
-        is_wanted: Callable[[], bool],
+        is_connected: Callable[[], bool],
         query: str,
         texts: list[str],
         instruction: str | None,
@@ -100,10 +100,10 @@ class Host:
         from qrank.llama.reranker import Question
 
         self._reranker.require_instruction(instruction)
-        # A client that was stopped by Ctrl-Z soon gets no more scores computed.
+        # A small buffer: if the client is stopped by Ctrl-Z, sending blocks, and so scoring stops.
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
         questions = [Question(query, text, instruction) for text in texts]
-        for scores in self._scores.answers(questions, is_wanted):
+        for scores in self._scores.answers(questions, is_connected):
             batch = {
                 "scores": [score.p_yes for score in scores],
                 "tokens": sum(score.tokens for score in scores),
@@ -113,12 +113,12 @@ class Host:
 
 
 def described(error: Exception) -> dict[str, str]:
-    """An error as its kind and what it says."""
+    """An error as JSON: its class name, message, and the `what` of a QrankError."""
     return {"kind": type(error).__name__, "said": str(error), "what": getattr(error, "what", "")}
 
 
 def raised(message: dict[str, str]) -> Exception:
-    """The error that a message of `described` stands for."""
+    """The error that `described` made message of; RuntimeError for other classes."""
     kind, text = message["kind"], message["said"]
     error_class = getattr(errors, kind, None)
     if isinstance(error_class, type) and issubclass(error_class, errors.QrankError):
@@ -133,12 +133,12 @@ def raised(message: dict[str, str]) -> Exception:
     )
     try:
         return error_class(text)
-    except TypeError:  # it wants other arguments
+    except TypeError:  # the class takes other arguments
         return RuntimeError(text)
 
 
 class _Notices(logging.Handler):
-    """Keeps what is logged while the model loads, for those who use it."""
+    """Collects the warnings that are logged while the model loads."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -150,8 +150,11 @@ class _Notices(logging.Handler):
 
 
 def run(spec: dict[str, Any], control: socket.socket, first: socket.socket) -> None:
-    """Load the model of a specification, and answer the connections that the server hands over,
-    until it hands over no more."""
+    """Load a model, and answer on the connections that the supervisor sends over control, until
+    that is closed.
+
+    spec: see remote._spec. first: the first connection, to which an error in loading is sent.
+    """
     os.environ.update(spec["environment"])
     notices = _Notices()
     logging.getLogger("qrank").handlers[:] = [notices]
@@ -169,16 +172,16 @@ def run(spec: dict[str, Any], control: socket.socket, first: socket.socket) -> N
     _start(host, first, control)
     while True:
         try:
-            _, handed, _, _ = socket.recv_fds(control, 1, 1)
+            _, descriptors, _, _ = socket.recv_fds(control, 1, 1)
         except OSError:
             return
-        if not handed:
-            return  # the server has ended, or lets this model go
-        _start(host, socket.socket(fileno=handed[0]), control)
+        if not descriptors:
+            return  # the supervisor has ended, or unloads this model
+        _start(host, socket.socket(fileno=descriptors[0]), control)
 
 
-def run_anew(spec: dict[str, Any], control: socket.socket, first: socket.socket) -> None:
-    """As run, in a program that takes this process's place."""
+def run_with_exec(spec: dict[str, Any], control: socket.socket, first: socket.socket) -> None:
+    """As run, but replaces this process by a new program (exec)."""
     for connection in (control, first):
         connection.set_inheritable(True)
     numbers = [str(connection.fileno()) for connection in (control, first)]

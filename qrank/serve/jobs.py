@@ -1,5 +1,5 @@
-"""The queue of one model: requests of several clients are packed together, and each gets its turn,
-so that none waits until another is done."""
+"""The queue of one model: the requests of several clients are computed in common batches, in turn,
+so that no client waits until another's request is done."""
 
 from __future__ import annotations
 
@@ -11,42 +11,44 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-A = TypeVar("A")  # what is asked
-O = TypeVar("O")  # noqa: E741  # what is answered
+A = TypeVar("A")  # a question
+O = TypeVar("O")  # noqa: E741  # an answer
 
-AT_ONCE = 4  # questions that a client gets computed before the next client has its turn
-MOST_UNREAD = 16  # packs of answers that wait for a client; it may have been stopped by Ctrl-Z
+PER_TURN = 4  # questions of a job that are computed before it is the next job's turn
+MOST_UNREAD = 16  # batches of answers that a client has not read; it may be stopped by Ctrl-Z
 
 
 @dataclass(eq=False)
 class _Job(Generic[A, O]):
-    """The questions of one client. is_wanted: whether it still waits for them. is_behind: it gets
-    no turn until it has read some answers."""
+    """The questions of one client. is_connected: whether it still waits for the answers.
+    is_behind: whether it has too many unread answers, and so gets no turn until it reads some."""
 
     questions: deque[A]
-    is_wanted: Callable[[], bool]
+    is_connected: Callable[[], bool]
     answers: queue.SimpleQueue[list[O] | Exception] = field(default_factory=queue.SimpleQueue)
     is_behind: bool = False
 
 
 class Jobs(Generic[A, O]):
-    """Answers questions of several threads, those of the oldest job first, AT_ONCE of them; then
-    the next job has its turn."""
+    """Answers questions of several threads in turn: PER_TURN questions of a job, then as many of
+    the next. Thread-safe."""
 
     def __init__(self, compute: Callable[[Iterable[A]], Generator[list[O], None, None]]) -> None:
-        """compute: answers to questions, in order, pack by pack; it takes the next ones while a
-        pack is computed."""
+        """compute: yields the answers to questions, in order, batch by batch; it may take further
+        questions from the iterable while a batch is computed."""
         self._compute = compute
         self._waiting: deque[_Job[A, O]] = deque()
         self._changed = threading.Condition()
         self._worker: threading.Thread | None = None
 
-    def answers(self, questions: Sequence[A], is_wanted: Callable[[], bool]) -> Iterator[list[O]]:
-        """Yield the answers to questions in order, some at a time, as they are there; fewer when
-        they are not wanted any more. Raises what computing them raises."""
+    def answers(
+        self, questions: Sequence[A], is_connected: Callable[[], bool]
+    ) -> Iterator[list[O]]:
+        """Yield lists of answers to questions, in order, as they are computed. Ends early when
+        is_connected() is false. Raises what computing them raises."""
         if not questions:
             return
-        job: _Job[A, O] = _Job(deque(questions), is_wanted)
+        job: _Job[A, O] = _Job(deque(questions), is_connected)
         with self._changed:
             self._add(job)
             if self._worker is None:
@@ -70,7 +72,7 @@ class Jobs(Generic[A, O]):
             self._drop(job)
 
     def _add(self, job: _Job[A, O]) -> None:
-        """Let a job have its turns. The lock is held."""
+        """Queue a job. The lock must be held."""
         self._waiting.append(job)
         self._changed.notify()
 
@@ -79,27 +81,27 @@ class Jobs(Generic[A, O]):
             with self._changed:
                 while not self._waiting:
                     self._changed.wait()
-            taken: deque[_Job[A, O]] = deque()  # whose the answers will be that are not there yet
+            owners: deque[_Job[A, O]] = deque()  # the jobs of the questions without an answer yet
             try:
-                with closing(self._compute(self._questions(taken))) as packs:
-                    for pack in packs:
-                        self._hand_out(pack, taken)
-            except Exception as error:  # of the model, and so of all who wait for this pack
-                for job in set(taken):
+                with closing(self._compute(self._questions(owners))) as batches:
+                    for batch in batches:
+                        self._distribute(batch, owners)
+            except Exception as error:  # of the model: it concerns all jobs of the batch
+                for job in set(owners):
                     self._drop(job)
                     job.answers.put(error)
 
-    def _questions(self, taken: deque[_Job[A, O]]) -> Iterator[A]:
-        """The questions in the order in which they are answered, until there is none."""
-        while questions := self._turn(taken):
+    def _questions(self, owners: deque[_Job[A, O]]) -> Iterator[A]:
+        """The questions in the order in which they are computed, until there are none."""
+        while questions := self._turn(owners):
             yield from questions
 
-    def _turn(self, taken: deque[_Job[A, O]]) -> list[A]:
-        """The next questions of the job whose turn it is."""
+    def _turn(self, owners: deque[_Job[A, O]]) -> list[A]:
+        """The next questions of the job whose turn it is; owners is extended by their job."""
         with self._changed:
             while self._waiting:
                 job = self._waiting.popleft()
-                if job.questions and not job.is_wanted():
+                if job.questions and not job.is_connected():
                     job.questions.clear()
                     job.answers.put([])
                 if not job.questions:
@@ -109,9 +111,9 @@ class Jobs(Generic[A, O]):
                     continue
                 self._waiting.append(job)
                 questions = [
-                    job.questions.popleft() for _ in range(min(AT_ONCE, len(job.questions)))
+                    job.questions.popleft() for _ in range(min(PER_TURN, len(job.questions)))
                 ]
-                taken.extend([job] * len(questions))
+                owners.extend([job] * len(questions))
                 return questions
             return []
 
@@ -120,10 +122,10 @@ class Jobs(Generic[A, O]):
             job.questions.clear()
 
     @staticmethod
-    def _hand_out(pack: list[O], taken: deque[_Job[A, O]]) -> None:
-        """Give each job its answers of a pack."""
+    def _distribute(batch: list[O], owners: deque[_Job[A, O]]) -> None:
+        """Put the answers of a batch into the queues of their jobs."""
         by_job: dict[_Job[A, O], list[O]] = {}
-        for answer in pack:
-            by_job.setdefault(taken.popleft(), []).append(answer)
+        for answer in batch:
+            by_job.setdefault(owners.popleft(), []).append(answer)
         for job, answers in by_job.items():
             job.answers.put(answers)

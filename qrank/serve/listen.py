@@ -1,4 +1,4 @@
-"""The sockets of the warm process, and the lock that lets only one listen."""
+"""The listening sockets of the warm process, and the lock that only one process can have."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ BACKLOG = 256
 
 
 class AlreadyRunningError(Exception):
-    """Another process listens."""
+    """Another process is listening."""
 
 
 class Listening(Closing):
-    """Both sockets, newly created. The remains of a killed process do no harm: its
-    lock went with it, and who has the lock may remove its sockets."""
+    """Both sockets, newly created. Sockets of a killed process are replaced: it no longer has the
+    lock."""
 
     def __init__(self) -> None:
         """Raises AlreadyRunningError, or InputError when the folder can't be used."""
@@ -43,19 +43,19 @@ class Listening(Closing):
             raise AlreadyRunningError from None
         return lock
 
-    def _listen(self, end: str) -> socket.socket:
-        made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    def _listen(self, suffix: str) -> socket.socket:
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         here = os.open(".", os.O_RDONLY)
         try:
-            os.chdir(self.folder)  # a socket's path may be no longer than 100 bytes
+            os.chdir(self.folder)  # the path of a socket is limited to 100 bytes
             with suppress(FileNotFoundError):
-                os.unlink(places.NAME + end)
-            made.bind(places.NAME + end)
+                os.unlink(places.NAME + suffix)
+            listener.bind(places.NAME + suffix)
         finally:
             os.fchdir(here)
             os.close(here)
-        made.listen(BACKLOG)
-        return made
+        listener.listen(BACKLOG)
+        return listener
 
     def _identity(self) -> tuple[int, int] | None:
         try:
@@ -65,11 +65,11 @@ class Listening(Closing):
         return status.st_dev, status.st_ino
 
     def is_current(self) -> bool:
-        """Whether the socket is still where clients look for it."""
+        """Whether the socket's file is still the one that this process made."""
         return self._file is not None and self._identity() == self._file
 
     def close(self) -> None:
-        """Stop listening, and let another process do so."""
+        """Close and remove the sockets, and release the lock."""
         if not self._open:
             return
         self._open = False
@@ -82,7 +82,8 @@ class Listening(Closing):
 
 
 def make_folder() -> Path:
-    """The folder for sockets, for this user alone. Raises InputError when it is not available."""
+    """Create the folder for sockets, readable by this user only, if needed. Raises InputError when
+    that fails, or the folder is not safe to use."""
     folder = Path(places.folder())
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -90,8 +91,8 @@ def make_folder() -> Path:
             folder.mkdir(0o700)
     except OSError as error:
         raise InputError(f"can't make the folder {folder}: {reason(error)}") from error
-    if wrong := places.fault(str(folder)):
+    if problem := places.problem(str(folder)):
         raise InputError(
-            f"{wrong}, so nothing can listen there", hint=f"remove it, or: chmod 700 {folder}"
+            f"{problem}, so nothing can listen there", hint=f"remove it, or: chmod 700 {folder}"
         )
     return folder

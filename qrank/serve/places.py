@@ -1,6 +1,6 @@
-"""The sockets of the warm process, and checks of who is at the other end.
+"""The folder and names of the warm process's sockets, and connecting to them safely.
 
-The client imports this before every command, so it needs next to nothing: no socket, no typing.
+The client imports this before every command, so it hardly imports anything: no socket, no typing.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ import sys
 
 import qrank
 
-PROTOCOL = 1  # of what client and server say to each other
-NAME = f"qrank-{qrank.__version__}-{PROTOCOL}"  # another version finds nothing, and starts its own
-LONGEST = 100  # bytes of a socket's path that every system takes
+PROTOCOL = 1  # the version of the messages between client and server
+NAME = f"qrank-{qrank.__version__}-{PROTOCOL}"  # each version has its own sockets
+LONGEST = 100  # bytes of a socket's path that every system allows
 
 
 def folder() -> str:
@@ -27,15 +27,15 @@ def folder() -> str:
     return os.path.join(caches, "qrank", "run")
 
 
-def fault(place: str) -> str:
-    """What is wrong with a folder for sockets: it must be this user's, and closed to all others.
-    Empty when nothing is."""
+def problem(place: str) -> str:
+    """Why a folder can't be used for sockets: it must be this user's, and not accessible by
+    others. "" when it can be used."""
     try:
         status = os.lstat(place)
     except OSError as error:
         return f"{place}: {error.strerror}"
     if status.st_mode & 0o170000 != 0o040000:
-        return f"{place} is no folder"
+        return f"{place} is not a folder"
     if status.st_uid != os.geteuid():
         return f"{place} belongs to another user"
     if status.st_mode & 0o077:
@@ -44,16 +44,17 @@ def fault(place: str) -> str:
 
 
 def identity() -> str:
-    """What a command's answer depends on beside what it is asked: the program that gives it."""
+    """What identifies this installation of qrank and Python: client and server must have the
+    same, or a command's output could differ."""
     package = os.path.dirname(os.path.abspath(qrank.__file__))
     changed = os.stat(os.path.join(package, "__init__.py")).st_mtime_ns
     return f"{package} {changed} {sys.prefix} {sys.hexversion:x} {sys.getfilesystemencoding()}"
 
 
 def peer(connection: _socket.socket) -> int:
-    """The user at the other end of a socket."""
+    """The user id of the process at the other end of a socket."""
     if sys.platform == "darwin":
-        # struct xucred: its version, then the user's number.
+        # struct xucred: its version, then the user id.
         credentials = connection.getsockopt(0, 1, 76)  # SOL_LOCAL, LOCAL_PEERCRED
         return int.from_bytes(credentials[4:8], sys.byteorder)
     credentials = connection.getsockopt(_socket.SOL_SOCKET, _socket.SO_PEERCRED, 12)  # struct ucred
@@ -61,11 +62,11 @@ def peer(connection: _socket.socket) -> int:
 
 
 def connect(name: str, seconds: float) -> _socket.socket:
-    """A connection to a socket of this user's in the folder. Raises OSError when there is none, or
-    who listens is another user."""
+    """Connect to a socket in the folder; seconds: the timeout of the connection. Raises OSError
+    when there is none, or another user's process listens."""
     place = folder()
-    if wrong := fault(place):
-        raise OSError(wrong)
+    if reason := problem(place):
+        raise OSError(reason)
     connection = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
     try:
         connection.settimeout(seconds)
@@ -83,7 +84,7 @@ def connect(name: str, seconds: float) -> _socket.socket:
 
 
 def _connect_from(place: str, name: str, connection: _socket.socket) -> None:
-    """Connect by a name that is relative, because the whole path is too long for a socket."""
+    """Connect by a relative name, because the whole path is too long for a socket."""
     here = os.open(".", os.O_RDONLY)
     try:
         os.chdir(place)

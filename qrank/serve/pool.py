@@ -1,4 +1,4 @@
-"""Indexes that stay open and models that stay loaded, for a process that answers many requests."""
+"""A pool of open indexes and loaded models, for a process that answers many requests."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from qrank.settings import NO_SETTINGS, Settings
 from qrank.standalone import Embedding, Reranking
 from qrank.urls import IndexPlace
 
-IDLE = 600.0  # seconds after which what nobody used is closed
+IDLE = 600.0  # seconds after which an unused object is closed
 
 T = TypeVar("T", bound=Closing)
 
 
 @dataclass
 class _Entry:
-    """Something that is open once it has a value. Without users it is closed when it is stale, or
-    idle for long."""
+    """An object of the pool; value is None until it is opened. Without users it is closed when it
+    is stale or was idle for too long."""
 
     opening: threading.Lock = field(default_factory=threading.Lock)
     value: Closing | None = None
@@ -35,8 +35,8 @@ class _Entry:
 
 
 class Pool(Closing):
-    """Hands out what several threads use at once: each `with` gets what is open already, or opens
-    it. What nobody used for `idle` seconds is closed; 0 keeps it.
+    """A pool of indexes and models: each `with` gets the one that is already open, or opens it.
+    Objects that were not used for `idle` seconds are closed; 0: never. Thread-safe.
 
     >>> with Pool() as pool, pool.index("notes.db") as index:
     ...     index.path.name
@@ -58,21 +58,21 @@ class Pool(Closing):
         embed_model: str | None = None,
         rerank_model: str | None = None,
     ) -> Iterator[Index]:
-        """The index at path (by default the one that the settings name), as it is now: one whose
-        file was replaced is opened again, one that was removed raises IndexFileError when it is
-        used, as qrank.Index does."""
-        named = self._settings.index_path(Path(path) if isinstance(path, str) else path)
-        real, file = str(named), (0, 0)
-        if isinstance(named, Path):
-            real = os.path.realpath(named)
+        """The index at path, by default that of the settings. If the file was replaced, it is
+        opened again; if it was removed, using the index raises IndexFileError, as qrank.Index
+        does."""
+        location = self._settings.index_path(Path(path) if isinstance(path, str) else path)
+        real, file = str(location), (0, 0)
+        if isinstance(location, Path):
+            real = os.path.realpath(location)
             with suppress(OSError):
-                status = named.stat()
+                status = location.stat()
                 file = (status.st_dev, status.st_ino)
         place = ("index", real, embed_model, rerank_model)
 
         def make() -> Index:
             return Index(
-                named,
+                location,
                 embed_model=embed_model,
                 rerank_model=rerank_model,
                 settings=self._settings,
@@ -103,7 +103,7 @@ class Pool(Closing):
             return sorted({key[1] for key in self._entries if key[0] == "index"})
 
     def close(self) -> None:
-        """Close everything, what is in use as soon as it is not."""
+        """Close everything; objects in use as soon as they are not used any more."""
         self._closed.set()
         with self._lock:
             for entry in self._entries.values():
@@ -114,8 +114,8 @@ class Pool(Closing):
     def _lend(
         self, key: tuple[Any, ...], make: Callable[[], T], replaces: tuple[Any, ...] = ()
     ) -> Iterator[T]:
-        """What is kept under key, made when nothing is. What is kept under a key that begins with
-        `replaces` is out of date."""
+        """The object with a key, made if there is none. A new object makes those whose keys begin
+        with `replaces` stale."""
         with self._lock:
             entry = self._entries.get(key)
             if entry is None:
@@ -126,7 +126,7 @@ class Pool(Closing):
                 self._start_sweeping()
             entry.users += 1
         try:
-            with entry.opening:  # who wants something else does not wait for it
+            with entry.opening:  # not self._lock: other objects can be used meanwhile
                 if entry.value is None:
                     entry.value = make()
             yield entry.value  # type: ignore[misc]

@@ -1,4 +1,5 @@
-"""Models that another process holds: what uses them does not know the difference."""
+"""Embedders and rerankers that run in the processes of the warm process, with the same interface as
+local ones."""
 
 from __future__ import annotations
 
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
     from qrank.results import Embedded
     from qrank.settings import Placement
 
-SECONDS = 10.0  # for the server to take a connection
-# What llama.cpp and its libraries read when they are loaded.
+SECONDS = 10.0  # timeout for connecting to the server
+# Prefixes of the environment variables that llama.cpp and its libraries read when loaded.
 _READ_BY_LIBRARIES = (
     *("OMP_", "GOMP_", "KMP_", "GGML_", "LLAMA_", "CUDA_", "HIP_", "ROCR_", "HSA_", "VK_"),
     *("ONEAPI_", "SYCL_", "LD_LIBRARY_PATH", "METAL_"),
@@ -33,20 +34,20 @@ log = logging.getLogger("qrank")
 
 
 class EndedError(ModelError):
-    """Nothing runs that would hold a model."""
+    """The warm process, or a model's process, has ended."""
 
 
-def use(*, or_here: bool = False) -> None:
-    """From now on models are loaded in the server's processes instead of this one. or_here: in
-    this one after all, when no server answers, or the one that did has ended."""
-    loading.elsewhere = _Elsewhere(or_here)
+def use(*, fallback: bool = False) -> None:
+    """From now on, load models in the warm process instead of this one. fallback: load them in
+    this one when there is no warm process, or it has ended."""
+    loading.elsewhere = _Remotes(fallback)
 
 
-class _Elsewhere:
-    """Where models are loaded, in place of this process."""
+class _Remotes:
+    """Loads models in the warm process (`loading.elsewhere`)."""
 
-    def __init__(self, or_here: bool) -> None:
-        self._or_here = or_here
+    def __init__(self, fallback: bool) -> None:
+        self._fallback = fallback
 
     def embedder(self, choice: ModelChoice, placement: Placement) -> loading.Embedder:
         """As loading.load_embedder."""
@@ -57,9 +58,9 @@ class _Elsewhere:
 
         try:
             spec = _spec("embedder", choice, placement)
-            return _RemoteEmbedder(spec, here if self._or_here else None)
+            return _RemoteEmbedder(spec, here if self._fallback else None)
         except EndedError:
-            if not self._or_here:
+            if not self._fallback:
                 raise
             return here()
 
@@ -72,20 +73,21 @@ class _Elsewhere:
 
         try:
             spec = _spec("reranker", choice, placement)
-            return _RemoteReranker(spec, here if self._or_here else None)
+            return _RemoteReranker(spec, here if self._fallback else None)
         except EndedError:
-            if not self._or_here:
+            if not self._fallback:
                 raise
             return here()
 
 
 def _spec(role: str, choice: ModelChoice, placement: Placement) -> dict[str, Any]:
-    """All that tells a loaded model from another."""
+    """All that the outputs of a loaded model depend on, as JSON: requests with the same spec use
+    the same process."""
     assert choice.path is not None
     path = choice.path.absolute()
     try:
-        file = loading.hash_of_file(path)  # copies of a file are one model
-    except OSError:  # loading it says what is wrong
+        file = loading.hash_of_file(path)  # copies of a file are the same model
+    except OSError:  # the error is reported when it is loaded
         file = str(path)
     return {
         "role": role,
@@ -105,14 +107,14 @@ M = TypeVar("M", bound=loading.Embedder | loading.Reranker)
 
 
 class _Remote(Generic[M]):
-    """A model in a process of its own, or loaded here when that has ended and it may be."""
+    """A model in another process; if that ends, it is loaded by here(), if given."""
 
     def __init__(self, spec: dict[str, Any], here: Callable[[], M] | None) -> None:
         self._spec, self._here = spec, here
         self._lock = threading.Lock()
         self._loaded: M | None = None
         self.decoded = 0
-        self._first: socket.socket | None = None  # for the first question
+        self._first: socket.socket | None = None  # the connection for the first request
         with self._connected() as (connection, about):
             self._about = about
             self._first = connection.dup()
@@ -121,13 +123,13 @@ class _Remote(Generic[M]):
 
     @property
     def takes_instruction(self) -> bool:
-        """Whether the prompt has a place for an instruction."""
+        """Whether the model's prompt takes an instruction."""
         return bool(self._about["instruction"])
 
     @contextmanager
     def _connected(self) -> Iterator[tuple[socket.socket, dict[str, Any]]]:
-        """A connection to the model's process, which loads it first when it has to, and what it
-        tells of the model. Closing it ends what is being computed."""
+        """A connection to the model's process, which loads the model if needed, and the model's
+        properties. Closing the connection stops the computation. Raises EndedError."""
         with self._lock:
             first, self._first = self._first, None
         try:
@@ -145,13 +147,13 @@ class _Remote(Generic[M]):
             ) from error
 
     def _open(self, *, again: bool = True) -> tuple[socket.socket, dict[str, Any]]:
-        connection = ask({"do": "model", "model": self._spec})
+        connection = request({"do": "model", "model": self._spec})
         try:
             connection.settimeout(None)
-            return connection, _answer(connection)[0]
+            return connection, _response(connection)[0]
         except BaseException as error:
             connection.close()
-            if again and isinstance(error, OSError):  # it was about to be unloaded
+            if again and isinstance(error, OSError):  # the process was just ending
                 return self._open(again=False)
             raise
 
@@ -168,7 +170,7 @@ class _Remote(Generic[M]):
         count_tokens(tokens)
 
     def close(self) -> None:
-        """Free what is held here."""
+        """Close the connection, and free the model if it was loaded in this process."""
         if self._first:
             self._first.close()
         if self._loaded:
@@ -176,30 +178,30 @@ class _Remote(Generic[M]):
 
 
 class _RemoteEmbedder(_Remote[loading.Embedder]):
-    """loading.Embedder in another process."""
+    """A loading.Embedder in another process."""
 
     @property
     def dims(self) -> int:
-        """The length of a whole vector."""
+        """As LlamaEmbedder.dims."""
         return int(self._about["dims"])
 
     @property
     def window(self) -> int:
-        """How many tokens of a text the model reads."""
+        """The longest sequence of the model, in tokens."""
         return int(self._about["window"])
 
     def documents(self, texts: Sequence[str], dims: int | None = None) -> Embedded:
-        """The vectors of document texts."""
+        """As LlamaEmbedder.documents."""
         return self._embed(texts, False, None, dims)
 
     def queries(
         self, texts: Sequence[str], instruction: str | None = None, dims: int | None = None
     ) -> Embedded:
-        """The vectors of queries."""
+        """As LlamaEmbedder.queries."""
         return self._embed(texts, True, instruction, dims)
 
     def stream(self, groups: Iterable[Sequence[str]]) -> Iterator[Embedded]:
-        """The vectors of groups of documents, in order, as each is done."""
+        """As LlamaEmbedder.stream."""
         for texts in groups:
             yield self.documents(texts)
 
@@ -221,27 +223,27 @@ class _RemoteEmbedder(_Remote[loading.Embedder]):
 
         from qrank.results import Embedded
 
-        question = {
+        message = {
             "texts": [*texts],
             "is_query": is_query,
             "instruction": instruction,
             "dims": dims,
         }
         with self._connected() as (connection, _):
-            wire.send(connection, question)
-            header, data = _answer(connection)
+            wire.send(connection, message)
+            header, data = _response(connection)
         self._count(header["tokens"])
         vectors = np.frombuffer(data, dtype="<f4").reshape(header["shape"]).copy()
         return Embedded(vectors, header["truncated"])
 
 
 class _RemoteReranker(_Remote[loading.Reranker]):
-    """loading.Reranker in another process."""
+    """A loading.Reranker in another process."""
 
     def scores(
         self, query: str, texts: Sequence[str], instruction: str | None = None
     ) -> Iterator[list[float]]:
-        """Yield P(relevant) of texts in order, a list a batch, as each batch is done."""
+        """As LlamaReranker.scores."""
         done = 0
         try:
             for batch in self._request(query, texts, instruction):
@@ -255,25 +257,27 @@ class _RemoteReranker(_Remote[loading.Reranker]):
     ) -> Iterator[list[float]]:
         with self._connected() as (connection, _):
             wire.send(connection, {"query": query, "texts": [*texts], "instruction": instruction})
-            while "scores" in (batch := _answer(connection)[0]):
+            while "scores" in (batch := _response(connection)[0]):
                 self._count(batch["tokens"])
                 yield batch["scores"]
 
 
-def ask(request: dict[str, Any], seconds: float = SECONDS) -> socket.socket:
-    """A connection to the server on which a request was sent. Raises OSError when none listens."""
+def request(message: dict[str, Any], seconds: float = SECONDS) -> socket.socket:
+    """Connect to the warm process and send a request; returns the connection for the response.
+    Raises OSError when there is no such process."""
     raw = places.connect(places.NAME + CONTROL, seconds)
     connection = socket.socket(fileno=raw.detach())
     connection.settimeout(seconds)
     try:
-        wire.send(connection, request)
+        wire.send(connection, message)
     except BaseException:
         connection.close()
         raise
     return connection
 
 
-def _answer(connection: socket.socket) -> tuple[dict[str, Any], bytes]:
+def _response(connection: socket.socket) -> tuple[dict[str, Any], bytes]:
+    """Receive a response. Raises the error that it contains, if any, and OSError."""
     message, data = wire.receive(connection)
     if "error" in message:
         raise raised(message["error"])

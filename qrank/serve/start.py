@@ -1,4 +1,4 @@
-"""Starting the warm process in the background, asking about it, and ending it."""
+"""Starting and stopping the warm process in the background, and its status."""
 
 from __future__ import annotations
 
@@ -12,20 +12,21 @@ from typing import Any
 from qrank.errors import QrankError
 from qrank.serve import places, wire
 from qrank.serve.listen import make_folder
-from qrank.serve.remote import ask
+from qrank.serve.remote import request
 
-SECONDS = 30.0  # until one that was started answers
-LOG_BYTES = 1 << 20  # at which the log is restarted
+SECONDS = 30.0  # timeout for starting and for stopping
+LOG_BYTES = 1 << 20  # of a log that is truncated at the next start
 
 
 class ServeError(QrankError):
-    """The warm process does not start, or does not end."""
+    """The warm process does not start or stop."""
 
 
 def status() -> dict[str, Any]:
-    """The status of the process; {"running": False} when none answers."""
+    """The status as `qrank serve status --json` has it; {"running": False} when there is no
+    process."""
     try:
-        with ask({"do": "status"}, 2.0) as connection:
+        with request({"do": "status"}, 2.0) as connection:
             answer: dict[str, Any] = wire.receive(connection)[0]
             return answer
     except (OSError, ValueError):
@@ -33,17 +34,18 @@ def status() -> dict[str, Any]:
 
 
 def log_file() -> Path:
-    """Where what it logs goes, when it runs in the background."""
+    """The log file of the process in the background."""
     return Path(places.folder()) / f"{places.NAME}.log"
 
 
 def in_background(arguments: list[str]) -> subprocess.Popen[bytes]:
-    """Start `qrank serve --foreground` with these arguments, apart from this terminal."""
+    """Start `qrank serve --foreground` with these arguments in a new session. Raises InputError
+    when the folder of sockets can't be used."""
     make_folder()
     path = log_file()
-    fresh = not path.exists() or path.stat().st_size > LOG_BYTES
+    truncate = not path.exists() or path.stat().st_size > LOG_BYTES
     number = os.open(
-        path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | (os.O_TRUNC if fresh else 0), 0o600
+        path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | (os.O_TRUNC if truncate else 0), 0o600
     )
     try:
         return subprocess.Popen(
@@ -59,7 +61,7 @@ def in_background(arguments: list[str]) -> subprocess.Popen[bytes]:
 
 
 def start(arguments: list[str]) -> dict[str, Any]:
-    """Start it and wait until it answers; returns its status. Raises ServeError."""
+    """Start the process and wait until it responds; returns its status. Raises ServeError."""
     process = in_background(arguments)
     deadline = time.monotonic() + SECONDS
     while time.monotonic() < deadline:
@@ -75,12 +77,13 @@ def start(arguments: list[str]) -> dict[str, Any]:
 
 
 def stop() -> bool:
-    """End it, when the commands that it runs are done; returns whether there was one."""
+    """Stop the process after the commands that it is running; returns whether there was one.
+    Raises ServeError when it does not end."""
     answer = status()
     if not answer["running"]:
         return False
     try:
-        with ask({"do": "stop"}) as connection:
+        with request({"do": "stop"}) as connection:
             wire.receive(connection)
     except OSError:
         pass
@@ -97,7 +100,7 @@ def stop() -> bool:
 
 
 def _is_running(pid: int) -> bool:
-    """Whether a process does something: one that has ended stays until its parent looks."""
+    """Whether a process has not ended: one that has ended is a zombie until its parent reaps it."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text("ascii", "replace").rpartition(")")[2].split()
     except OSError:

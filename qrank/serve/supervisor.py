@@ -1,8 +1,8 @@
-"""The warm process itself: it has everything imported, and forks.
+"""The main process of the daemon: it has everything imported, and forks children.
 
-It holds no model and opens no index. Each command is run by a child that ends with it, a model is
-held by a child that ends when nobody has used it for a while. So what one of them does wrong, or
-leaves behind, ends with it, and this process needs one thread and little memory.
+It loads no model and opens no index. Each command runs in a child, which exits after it; each model
+in a child that exits when the model was not used for a while. So errors and leaks end with a child,
+and this process has a single thread and needs little memory.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ from qrank import __version__
 from qrank.serve import command, host, places, wire
 from qrank.serve.listen import Listening
 
-SPARES = 2  # children that wait for the next command
-MOST_COMMANDS = 48  # at once; further clients run theirs themselves
-MOST_ASKING = 64  # connections whose request has not come yet; then the oldest is closed
-PATIENCE = 10.0  # seconds for it to come
-DRAINING = 10.0  # seconds that running commands get when the process ends
-CHECKED = 60.0  # seconds after which it is looked whether the socket is still this process's
-MOST_INDEXES = 50  # that status names
+SPARES = 2  # idle children that wait for the next command
+MOST_COMMANDS = 48  # at a time; further clients run their commands themselves
+MOST_PENDING = 64  # connections without a complete request; beyond, the oldest is closed
+REQUEST_SECONDS = 10.0  # timeout for receiving a request
+DRAIN_SECONDS = 10.0  # timeout for running commands when the process ends
+CHECK_SECONDS = 60.0  # how often to check that the socket's file is still this process's
+MOST_INDEXES = 50  # in the status
 
-# What a model runs on may not work in a fork: Metal asks services that a fork cannot reach.
-ANEW = sys.platform == "darwin"
+# On macOS models need a new program: Metal uses services that do not work after a fork.
+EXEC_MODELS = sys.platform == "darwin"
 
 log = logging.getLogger("qrank.serve")
 
@@ -45,14 +45,14 @@ class _Child:
     """A process that runs one command, or waits for one."""
 
     pid: int
-    notes: int  # where it tells what it is at
+    reports: int  # the pipe from which its reports are read
     busy: bool = False
-    unread: bytes = b""
+    unparsed: bytes = b""
 
 
 @dataclass
 class _Model:
-    """A process that holds a model."""
+    """A process that has loaded a model."""
 
     pid: int
     control: socket.socket
@@ -62,8 +62,8 @@ class _Model:
 
 
 @dataclass(eq=False)
-class _Asking:
-    """A connection on which a request comes."""
+class _Pending:
+    """A connection whose request is not complete yet."""
 
     connection: socket.socket
     data: bytearray = field(default_factory=bytearray)
@@ -72,12 +72,12 @@ class _Asking:
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """Something that runs beside, in a child of its own, as long as the process does."""
+    """A service, such as HTTP, that runs in a child as long as this process does."""
 
     name: str
     run: Callable[[], None]
-    about: dict[str, Any] = field(default_factory=dict)  # what status shows of it
-    listening: socket.socket | None = None  # the child has it; this process closes it
+    about: dict[str, Any] = field(default_factory=dict)  # is added to the status
+    listening: socket.socket | None = None  # for the child; this process closes it
 
 
 class Supervisor:
@@ -93,38 +93,38 @@ class Supervisor:
         model_idle: float,
         services: Iterable[Service] = (),
     ) -> None:
-        """run: runs sys.argv as a command, and tells of each index that it opens. prepare: why
-        the client should run its command itself. idle, model_idle: seconds without use after
-        which this process and a model's end; 0: never."""
+        """run: runs sys.argv as a command, calls its argument with the path of each index that it
+        opens, and returns the exit status. prepare: see command.answer. idle, model_idle: seconds
+        without use after which this process, or a model's, ends; 0: never."""
         self._listening, self._run, self._prepare = listening, run, prepare
         self._idle, self._model_idle = idle, model_idle
         self._identity = places.identity()
         self._children: dict[int, _Child] = {}
         self._models: dict[str, _Model] = {}
-        self._asking: dict[_Asking, None] = {}  # the oldest first
+        self._pending: dict[_Pending, None] = {}  # oldest first
         self._services = list(services)
         self._service_pids: dict[int, Service] = {}
-        self._indexes: dict[str, float] = {}
-        self._commands = 0  # so far
+        self._indexes: dict[str, float] = {}  # when each was opened last
+        self._commands = 0  # run so far
         self._used = self._checked = time.monotonic()
         self._ending: float | None = None
         self._selector = selectors.DefaultSelector()
-        self._alive, self._lifeline = os.pipe()  # the children's end reads EOF when this one ends
-        self._woken, self._waking = os.pipe()
-        os.set_blocking(self._woken, False)
-        os.set_blocking(self._waking, False)
+        self._alive, self._lifeline = os.pipe()  # children read EOF when this process ends
+        self._wake_reader, self._wake_writer = os.pipe()  # gets a byte for each signal
+        os.set_blocking(self._wake_reader, False)
+        os.set_blocking(self._wake_writer, False)
 
     def serve(self) -> None:
-        """Answer until told to end, or nobody has asked for long."""
-        os.chdir("/")  # no folder is kept from being unmounted
-        signal.set_wakeup_fd(self._waking, warn_on_full_buffer=False)
+        """Serve requests until told to end, or idle for too long."""
+        os.chdir("/")  # so that no file system is kept mounted
+        signal.set_wakeup_fd(self._wake_writer, warn_on_full_buffer=False)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self._end())
         signal.signal(signal.SIGCHLD, lambda *_: None)
-        self._selector.register(self._woken, selectors.EVENT_READ, self._wake)
+        self._selector.register(self._wake_reader, selectors.EVENT_READ, self._wake)
         self._selector.register(self._listening.control, selectors.EVENT_READ, self._accept)
         gc.collect()
-        gc.freeze()  # the collector of a child need not touch, and so copy, what is here already
+        gc.freeze()  # so that garbage collection in a child does not copy this process's memory
         for service in self._services:
             self._start_service(service)
         try:
@@ -145,26 +145,26 @@ class Supervisor:
         busy = any(child.busy for child in self._children.values())
         if self._ending is not None:
             self._listening.close()
-            return not busy or time.monotonic() - self._ending > DRAINING
+            return not busy or time.monotonic() - self._ending > DRAIN_SECONDS
         now = time.monotonic()
         if busy or any(model.clients for model in self._models.values()):
             self._used = now
         if self._idle and not self._services and now - self._used >= self._idle:
             log.info("idle for %g seconds: stopping", self._idle)
             return True
-        return not self._is_listened_to()
+        return not self._is_reachable()
 
-    def _is_listened_to(self) -> bool:
-        """Whether clients still find this process: its folder may have been removed."""
+    def _is_reachable(self) -> bool:
+        """Whether clients can still connect: the folder may have been removed."""
         now = time.monotonic()
-        if now - self._checked < CHECKED:
+        if now - self._checked < CHECK_SECONDS:
             return True
         self._checked = now
         return self._listening.is_current()
 
     def _wait(self) -> float:
         now = time.monotonic()
-        ends = [CHECKED]
+        ends = [CHECK_SECONDS]
         if self._ending is not None:
             ends.append(0.2)
         if self._idle:
@@ -172,7 +172,7 @@ class Supervisor:
         if self._model_idle:
             idle = (model.used for model in self._models.values() if not model.clients)
             ends += [used + self._model_idle - now for used in idle]
-        ends += [asking.since + PATIENCE - now for asking in self._asking]
+        ends += [pending.since + REQUEST_SECONDS - now for pending in self._pending]
         return max(0.01, min(ends))
 
     # children that run commands
@@ -185,24 +185,24 @@ class Supervisor:
         try:
             for _ in range(min(SPARES - waiting, MOST_COMMANDS - busy - waiting)):
                 self._add_spare()
-        except OSError as error:  # of files, processes or memory: until a command has ended
+        except OSError as error:  # out of files, processes or memory, until a command has ended
             log.warning("no process for the next command: %s", error)
 
     def _add_spare(self) -> None:
-        notes, end = os.pipe()
-        os.set_blocking(notes, False)
+        reader, writer = os.pipe()
+        os.set_blocking(reader, False)
         try:
-            pid = self._fork(lambda: self._run_one(end), keep=(self._listening.commands, end))
+            pid = self._fork(lambda: self._run_one(writer), keep=(self._listening.commands, writer))
         except OSError:
-            os.close(notes)
+            os.close(reader)
             raise
         finally:
-            os.close(end)
-        child = self._children[notes] = _Child(pid, notes)
-        self._selector.register(notes, selectors.EVENT_READ, lambda: self._note(child))
+            os.close(writer)
+        child = self._children[reader] = _Child(pid, reader)
+        self._selector.register(reader, selectors.EVENT_READ, lambda: self._read_reports(child))
 
-    def _run_one(self, notes: int) -> None:
-        """Wait for a command, and run it. In the child."""
+    def _run_one(self, reports: int) -> None:
+        """In a child: wait for a command, and run it. reports: the pipe to the parent."""
         commands = self._listening.commands
         commands.setblocking(False)
         while True:
@@ -216,27 +216,27 @@ class Supervisor:
                 connection.close()
             except (BlockingIOError, ConnectionError):  # another child was quicker
                 continue
-        os.write(notes, b"b\n")
+        os.write(reports, b"b\n")
         commands.close()
 
         def opened(path: str) -> None:
             with suppress(OSError):
-                os.write(notes, b"i" + os.fsencode(path) + b"\n")
+                os.write(reports, b"i" + os.fsencode(path) + b"\n")
 
         command.answer(connection, self._identity, self._prepare, lambda: self._run(opened))
 
-    def _note(self, child: _Child) -> None:
-        """Take in what a child tells."""
+    def _read_reports(self, child: _Child) -> None:
+        """Read a child's reports: "b" for a command begun, "iPATH" for an index opened."""
         try:
-            data = os.read(child.notes, 65536)
+            data = os.read(child.reports, 65536)
         except BlockingIOError:
             return
         if not data:
-            self._selector.unregister(child.notes)
-            os.close(child.notes)
-            del self._children[child.notes]
+            self._selector.unregister(child.reports)
+            os.close(child.reports)
+            del self._children[child.reports]
             return
-        *lines, child.unread = (child.unread + data).split(b"\n")
+        *lines, child.unparsed = (child.unparsed + data).split(b"\n")
         for line in lines:
             self._used = time.monotonic()
             if line == b"b":
@@ -249,7 +249,7 @@ class Supervisor:
                 while len(self._indexes) > MOST_INDEXES:
                     del self._indexes[next(iter(self._indexes))]
 
-    # requests of others: for a model, or about the process
+    # control requests: for a model, the status, or to stop
 
     def _accept(self) -> None:
         try:
@@ -259,32 +259,32 @@ class Supervisor:
         if places.peer(connection) != os.geteuid():
             connection.close()
             return
-        if len(self._asking) >= MOST_ASKING:
-            self._drop(next(iter(self._asking))).close()
+        if len(self._pending) >= MOST_PENDING:
+            self._drop(next(iter(self._pending))).close()
         connection.setblocking(False)
-        asking = _Asking(connection)
-        self._asking[asking] = None
-        self._selector.register(connection, selectors.EVENT_READ, lambda: self._read(asking))
+        pending = _Pending(connection)
+        self._pending[pending] = None
+        self._selector.register(connection, selectors.EVENT_READ, lambda: self._read(pending))
 
-    def _read(self, asking: _Asking) -> None:
+    def _read(self, pending: _Pending) -> None:
         try:
-            data = asking.connection.recv(65536)
+            data = pending.connection.recv(65536)
         except BlockingIOError:
             return
         except OSError:
             data = b""
-        asking.data += data
-        if not data or len(asking.data) > 1 << 20:
-            self._drop(asking).close()
+        pending.data += data
+        if not data or len(pending.data) > 1 << 20:
+            self._drop(pending).close()
             return
-        if len(asking.data) < 8:
+        if len(pending.data) < 8:
             return
-        length = int.from_bytes(asking.data[:4], "big")
-        if len(asking.data) < 8 + length:
+        length = int.from_bytes(pending.data[:4], "big")
+        if len(pending.data) < 8 + length:
             return
-        connection = self._drop(asking)
+        connection = self._drop(pending)
         try:
-            request = json.loads(asking.data[8 : 8 + length])
+            request = json.loads(pending.data[8 : 8 + length])
             self._used = time.monotonic()
             self._answer(connection, request)
         except (OSError, ValueError, LookupError, TypeError) as error:
@@ -292,14 +292,14 @@ class Supervisor:
         finally:
             connection.close()
 
-    def _drop(self, asking: _Asking) -> socket.socket:
-        self._asking.pop(asking, None)
-        self._selector.unregister(asking.connection)
-        return asking.connection
+    def _drop(self, pending: _Pending) -> socket.socket:
+        self._pending.pop(pending, None)
+        self._selector.unregister(pending.connection)
+        return pending.connection
 
     def _answer(self, connection: socket.socket, request: dict[str, Any]) -> None:
         if request["do"] == "model":
-            self._hand_over(connection, request["model"])
+            self._connect_to_model(connection, request["model"])
         elif request["do"] == "status":
             wire.send(connection, self.status())
         elif request["do"] == "stop":
@@ -307,7 +307,7 @@ class Supervisor:
             wire.send(connection, {"pid": os.getpid()})
 
     def status(self) -> dict[str, Any]:
-        """What `qrank serve status --json` prints."""
+        """The JSON that `qrank serve status --json` prints."""
         now = time.monotonic()
         about: dict[str, Any] = {
             "running": True,
@@ -334,10 +334,10 @@ class Supervisor:
             "indexes": [*self._indexes],
         }
 
-    # children that hold models
+    # children that run models
 
-    def _hand_over(self, connection: socket.socket, spec: dict[str, Any]) -> None:
-        """Give a connection to the process that holds the model, which is started if need be."""
+    def _connect_to_model(self, connection: socket.socket, spec: dict[str, Any]) -> None:
+        """Send a connection to the process of a model, which is started if needed."""
         key = json.dumps({name: value for name, value in spec.items() if name != "path"})
         model = self._models.get(key)
         if model is None:
@@ -346,9 +346,9 @@ class Supervisor:
         try:
             socket.send_fds(model.control, [b"m"], [connection.fileno()])
         except BlockingIOError:
-            return  # hundreds wait for it
-        except OSError:  # it has just ended
-            self._forget(key)
+            return  # hundreds of connections are waiting
+        except OSError:  # the process has just ended
+            self._unload(key)
             self._load(key, spec, connection)
             return
         model.clients += 1
@@ -356,15 +356,15 @@ class Supervisor:
     def _load(self, key: str, spec: dict[str, Any], connection: socket.socket) -> None:
         ours, theirs = socket.socketpair()
         connection.setblocking(True)
-        hold = host.run_anew if ANEW else host.run
-        pid = self._fork(lambda: hold(spec, theirs, connection), keep=(theirs, connection))
+        run = host.run_with_exec if EXEC_MODELS else host.run
+        pid = self._fork(lambda: run(spec, theirs, connection), keep=(theirs, connection))
         theirs.close()
         ours.setblocking(False)
         self._models[key] = _Model(pid, ours, spec)
         self._selector.register(ours, selectors.EVENT_READ, lambda: self._released(key))
 
     def _released(self, key: str) -> None:
-        """Take in that a model's process has closed connections, or has ended."""
+        """Handle that a model's process has closed connections, or has ended."""
         model = self._models[key]
         try:
             data = model.control.recv(4096)
@@ -373,27 +373,29 @@ class Supervisor:
         except OSError:
             data = b""
         if not data:
-            self._forget(key)
+            self._unload(key)
             return
         model.clients -= len(data)
         self._used = model.used = time.monotonic()
 
-    def _forget(self, key: str) -> None:
-        """Let a model's process end: it does when this end is closed."""
+    def _unload(self, key: str) -> None:
+        """End a model's process: it exits when this socket is closed."""
         model = self._models.pop(key)
         self._selector.unregister(model.control)
         model.control.close()
 
     def _sweep(self) -> None:
         now = time.monotonic()
-        for asking in [asking for asking in self._asking if now - asking.since > PATIENCE]:
-            self._drop(asking).close()
+        for pending in [
+            pending for pending in self._pending if now - pending.since > REQUEST_SECONDS
+        ]:
+            self._drop(pending).close()
         if not self._model_idle:
             return
         for key, model in list(self._models.items()):
             if not model.clients and now - model.used >= self._model_idle:
                 log.info("unloaded %s", os.fsdecode(bytes.fromhex(model.spec["path"])))
-                self._forget(key)
+                self._unload(key)
 
     # processes
 
@@ -404,8 +406,8 @@ class Supervisor:
             service.listening.close()
 
     def _fork(self, run: Callable[[], None], keep: Iterable[socket.socket | int]) -> int:
-        """Start a child; it ends when run does. It keeps these files, and what tells it that this
-        process has ended; all others are closed, the lock above all."""
+        """Fork a child that calls run and exits. Of the open files it keeps only `keep` and the
+        pipe that tells it when this process ends; the lock above all must be closed."""
         pid = os.fork()
         if pid:
             return pid
@@ -433,7 +435,7 @@ class Supervisor:
 
     def _wake(self) -> None:
         with suppress(BlockingIOError):
-            os.read(self._woken, 4096)
+            os.read(self._wake_reader, 4096)
 
     def _reap(self) -> None:
         while True:
@@ -450,18 +452,18 @@ class Supervisor:
                 self._services.remove(service)
 
     def _stop_all(self) -> None:
-        """End what still runs: the children that wait see it from their lifeline."""
+        """Stop all children; idle ones exit by themselves when the lifeline is closed."""
         self._listening.close()
         for child in self._children.values():
             if child.busy:
                 with suppress(ProcessLookupError):
-                    # Ctrl-Z may have stopped it. First it continues: in a stopped process any
-                    # thread may get the signal, and only calls of the main one are to end.
+                    # It may be stopped by Ctrl-Z. It has to continue first: in a stopped process
+                    # any thread may get SIGTERM, but it has to interrupt the main one.
                     os.kill(child.pid, signal.SIGCONT)
                     os.kill(child.pid, signal.SIGTERM)
         for pid in self._service_pids:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGTERM)
         for key in list(self._models):
-            self._forget(key)
+            self._unload(key)
         os.close(self._lifeline)

@@ -1,4 +1,4 @@
-"""Files that make systemd or launchd start the warm process when the user logs in."""
+"""Unit files for systemd and launchd, which start the warm process when the user logs in."""
 
 from __future__ import annotations
 
@@ -36,11 +36,12 @@ LAUNCHD = """\
 
 
 def unit(kind: str, program: str, options: list[str]) -> str:
-    """The file for systemd or launchd; options: of qrank serve."""
+    """The content of the file. kind: systemd or launchd; program: the path of qrank; options: of
+    `qrank serve`."""
     words = [program, "serve", "--foreground", *options]
     if kind == "launchd":
         lines = (f"    <string>{escape(word)}</string>" for word in words)
         return LAUNCHD.format(words="\n".join(lines))
-    # systemd takes % and $ in words as its own.
+    # % and $ are special in systemd's files.
     command = shlex.join(words).replace("%", "%%").replace("$", "$$")
     return SYSTEMD.format(command=command)

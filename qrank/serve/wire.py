@@ -1,5 +1,5 @@
-"""The protocol between the warm process, its models and their users: JSON with its length in front,
-and arrays of numbers after it."""
+"""The messages between the warm process, its model processes and their clients: two lengths of 4
+bytes, big-endian, then a JSON value, then data such as vectors."""
 
 from __future__ import annotations
 
@@ -15,14 +15,15 @@ class Ended(OSError):
 
 
 def send(connection: socket.socket, message: Any, data: bytes = b"") -> None:
-    """Send a message, and bytes that belong to it."""
+    """Send a JSON value, and the data that belongs to it. Raises OSError."""
     text = json.dumps(message).encode("ascii")
     head = len(text).to_bytes(4, "big") + len(data).to_bytes(4, "big")
     connection.sendall(head + text + data)
 
 
 def receive(connection: socket.socket) -> tuple[Any, bytes]:
-    """The next message, and its bytes. Raises Ended when none comes any more."""
+    """Receive the next JSON value and its data. Raises Ended when the connection is closed,
+    OSError for other errors, ValueError for invalid JSON."""
     head = exactly(connection, 8)
     lengths = int.from_bytes(head[:4], "big"), int.from_bytes(head[4:], "big")
     if max(lengths) > MOST:
@@ -31,7 +32,7 @@ def receive(connection: socket.socket) -> tuple[Any, bytes]:
 
 
 def exactly(connection: socket.socket, length: int) -> bytes:
-    """So many bytes. Raises Ended when they do not come."""
+    """Receive exactly `length` bytes. Raises Ended when the connection is closed before."""
     parts = bytearray()
     while len(parts) < length:
         part = connection.recv(min(length - len(parts), 1 << 20))

@@ -48,7 +48,7 @@ def serve(
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda which, _frame: os._exit(128 + which))
     if os.name == "posix" and run.settings.get("serve") != "off" and not run.no_serve:
-        remote.use(or_here=True)  # several clients share what is loaded
+        remote.use(fallback=True)  # several clients share the loaded models
     tools = Tools(
         Pool(run.settings_with_placement()),
         load_settings,
