@@ -376,7 +376,7 @@ def test_clients_that_are_slow_or_half_open_are_left(
     web: Web, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(guard, "BODY_SECONDS", 0.3)
-    monkeypatch.setattr(run, "PATIENCE", 0.3)
+    monkeypatch.setattr(run, "REQUEST_SECONDS", 0.3)
     with raw(web, head(web, "Content-Length: 100")) as connection:
         assert connection.recv(4096).startswith(b"HTTP/1.1 408 ")
     for begun in (b"", b"POST /v1/search HTTP/1.1\r\nHost: local"):

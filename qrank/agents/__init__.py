@@ -1,1 +1,1 @@
-"""qrank for coding agents: four tools, spoken to by MCP."""
+"""qrank for coding agents: four tools over MCP (`qrank mcp`)."""

@@ -1,4 +1,4 @@
-"""The config files of programs that speak MCP, and what to write into them."""
+"""The config files of MCP clients, and the entry for qrank's server in them."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ A result that is marked STALE has changed since it was indexed: read the file it
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """A program that starts MCP servers. project, user: where its config is, below the project's
-    folder and below the home; keys: the table of servers in it; entry: a server, from its
-    command."""
+    """A program that starts MCP servers. project, user: its config file, relative to the project's
+    folder and to the home folder; keys: of the table of servers in it; entry: makes a server's
+    entry from its command."""
 
     title: str
     keys: tuple[str, ...]
@@ -89,20 +89,20 @@ CLIENTS: Mapping[str, Client] = {
 
 def config_file(client: Client, folder: Path, home: Path, *, user: bool) -> Path:
     """The config file to write to. Raises InputError when the client has none of that kind."""
-    place = client.user if user else client.project
-    if place is None:
+    path = client.user if user else client.project
+    if path is None:
         kinds = ("project", "user") if user else ("user", "project")
         raise InputError(
             f"{client.title} has no config file of a {kinds[1]}",
             hint=f"use {'--user' if kinds[0] == 'user' else 'it without --user'}",
         )
-    return (home if user else folder) / place
+    return (home if user else folder) / path
 
 
 def with_server(client: Client, path: Path, command: Sequence[str]) -> str:
-    """The text of a config file with qrank's server in it; all else in it stays.
+    """The text of a config file with qrank's server added or replaced; the rest is unchanged.
 
-    Raises InputError for a file that is not what it should be.
+    Raises InputError for a file that can't be read or parsed.
     """
     try:
         text = path.read_text("utf-8-sig")
@@ -121,11 +121,11 @@ def with_server(client: Client, path: Path, command: Sequence[str]) -> str:
 def _json(client: Client, path: Path, text: str, entry: dict[str, Any]) -> str:
     try:
         config = json.loads(text) if text.strip() else {}
-    except (ValueError, RecursionError) as error:  # Zed's and others' may have comments
+    except (ValueError, RecursionError) as error:  # for instance comments, in Zed's file
         raise InputError(
             f"{path} is not plain JSON: {error}", hint="add it by hand: --print"
         ) from None
-    _put(client, path, config, entry)
+    _add(client, path, config, entry)
     return json.dumps(config, ensure_ascii=False, indent=2) + "\n"
 
 
@@ -139,11 +139,11 @@ def _toml(client: Client, path: Path, text: str, entry: dict[str, Any]) -> str:
         raise InputError(f"{path} is not valid TOML: {error}") from error
     if client.keys[0] not in config:
         config[client.keys[0]] = tomlkit.table(is_super_table=True)
-    _put(client, path, config, entry)
+    _add(client, path, config, entry)
     return tomlkit.dumps(config)
 
 
-def _put(client: Client, path: Path, config: Any, entry: dict[str, Any]) -> None:
+def _add(client: Client, path: Path, config: Any, entry: dict[str, Any]) -> None:
     table = config
     for key in client.keys:
         if not isinstance(table, dict) or not isinstance(table.setdefault(key, {}), dict):
@@ -153,14 +153,14 @@ def _put(client: Client, path: Path, config: Any, entry: dict[str, Any]) -> None
 
 
 def snippet(client: Client, command: Sequence[str], *, toml: bool) -> str:
-    """What the config file must hold, alone."""
+    """A config file with nothing but qrank's server, to add by hand."""
     path = Path("config.toml" if toml else "config.json")
     entry = client.entry(command)
     return _toml(client, path, "", entry) if toml else _json(client, path, "", entry)
 
 
 def with_advice(text: str) -> str:
-    """AGENTS.md with the paragraph on qrank's tools, in place of the one that was there.
+    """The text of AGENTS.md with the section on qrank's tools added or replaced.
 
     >>> with_advice("# Rules\\n").startswith("# Rules\\n\\n<!-- qrank")
     True
@@ -176,7 +176,7 @@ def with_advice(text: str) -> str:
 
 
 def write(path: Path, text: str) -> None:
-    """Write a file whole. Raises InputError."""
+    """Write a file atomically. Raises InputError."""
     try:
         files.write_text(path, text)
     except OSError as error:

@@ -1,4 +1,4 @@
-"""A search that must have answered after some seconds, if need be in a plainer order."""
+"""Searching with a deadline: if an attempt takes too long, a simpler one is tried."""
 
 from __future__ import annotations
 
@@ -13,39 +13,39 @@ T = TypeVar("T")
 
 
 class CancelledError(Exception):
-    """Nobody waits for the search any more."""
+    """The search was cancelled."""
 
 
 class Cancellable:
-    """A progress (`qrank.Progress`) that ends the search at its next step once it is cancelled."""
+    """A progress (`qrank.Progress`) with which a search can be cancelled. Thread-safe."""
 
     def __init__(self, *others: Cancellable) -> None:
-        """others: when one of them is cancelled, this is, too."""
+        """others: when one of them is cancelled, this one is, too."""
         self._event = threading.Event()
         self._others = others
 
     def cancel(self) -> None:
-        """End the search at its next step."""
+        """Cancel the search: it ends at its next step."""
         self._event.set()
 
     @property
     def cancelled(self) -> bool:
-        """Whether it is to end."""
+        """Whether it was cancelled."""
         return self._event.is_set() or any(other.cancelled for other in self._others)
 
     def stage(self, name: str, total: int | None) -> None:
-        """A stage begins. Raises CancelledError."""
+        """Raises CancelledError if it was cancelled."""
         self.advance()
 
     def advance(self, amount: int = 1) -> None:
-        """So much more of it is done. Raises CancelledError."""
+        """Raises CancelledError if it was cancelled."""
         if self.cancelled:
             raise CancelledError
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """A way to answer, and how many seconds are waited for it; None: until it has."""
+    """A function to run in an executor, and its timeout in seconds; None: no timeout."""
 
     run: Callable[[Cancellable], object]
     seconds: float | None
@@ -53,9 +53,9 @@ class Attempt:
 
 
 def first_in_time(attempts: Sequence[Attempt], outer: Cancellable) -> tuple[int, object]:
-    """The answer of the first attempt that comes in its time, and which one that was; what takes
-    longer is cancelled and goes on to its next step beside the following attempt. Raises what an
-    attempt raises that was in time."""
+    """The (index, result) of the first attempt that finishes within its timeout. One that takes
+    longer is cancelled, and may still run until its next step. Raises what an attempt raises within
+    its timeout; outer: cancels all. The last attempt must have no timeout."""
     for number, attempt in enumerate(attempts):
         progress = Cancellable(outer)
         job: Future[object] = attempt.executor.submit(attempt.run, progress)

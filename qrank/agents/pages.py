@@ -1,4 +1,4 @@
-"""Answers of bounded length: texts with their places, and what did not fit by a cursor."""
+"""Pagination of answers: texts with their locations, and a cursor for what did not fit."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from qrank.searching.pack import BYTES_PER_TOKEN, estimate
 DEFAULT_TOKENS = 4_000
 MOST_TOKENS = 20_000  # Claude Code refuses answers over 25,000
 LEAST_TOKENS = 100
-KEPT = 200  # answers whose rest can still be asked for
+MOST_CURSORS = 200  # that are valid; older ones expire
 _FOOTER_TOKENS = 70
-_BLOCK_TOKENS = 4  # the blanks and line ends around a block
+_BLOCK_TOKENS = 4  # for the spaces and line ends around a block
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A text with the line that says where it is from. line: where in the file it begins; None
-    where its lines are not those of a file."""
+    """A text with a label that has its location. line: its first line in the file; None if it has
+    no line numbers."""
 
     label: str
     text: str
@@ -31,7 +31,7 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class _Rest:
-    """What of an answer was not shown yet: from this character of this block on."""
+    """The rest of an answer, from this character of this block on."""
 
     blocks: Sequence[Block]
     block: int
@@ -39,18 +39,19 @@ class _Rest:
 
 
 class Pages:
-    """Answers a page at a time. Threads may share it."""
+    """Splits answers into pages. Thread-safe."""
 
     def __init__(self) -> None:
         self._rests: OrderedDict[str, _Rest] = OrderedDict()
         self._lock = threading.Lock()
 
     def first(self, tool: str, head: str, blocks: Sequence[Block], tokens: int) -> str:
-        """The beginning of an answer, in about so many tokens."""
+        """The first page of an answer, of about so many tokens. tool: named in the footer as the
+        one to call with the cursor; head: the text above the blocks."""
         return self._page(tool, head, _Rest(blocks, 0, 0), tokens)
 
     def next(self, tool: str, cursor: str, tokens: int) -> str:
-        """What follows the page that gave this cursor. Raises InputError for an unknown one."""
+        """The page of a cursor. Raises InputError for one that is unknown or has expired."""
         with self._lock:
             rest = self._rests.get(cursor.strip().strip("\"'"))
         if rest is None:
@@ -74,13 +75,13 @@ class Pages:
                 left = room - estimate(text)
                 at, char, shown = at + 1, 0, shown + 1
                 continue
-            if not shown:  # not even the first fits: its beginning
-                cut = _cut(text, max(room, 1))
-                parts.append(f"{label}\n{text[:cut]}")
-                char += cut
+            if not shown:  # a page must not be empty, so this block is split
+                length = _split_at(text, max(room, 1))
+                parts.append(f"{label}\n{text[:length]}")
+                char += length
             break
         if at < len(rest.blocks):
-            cursor = self._keep(_Rest(rest.blocks, at, char))
+            cursor = self._new_cursor(_Rest(rest.blocks, at, char))
             left_over = f"{len(rest.blocks) - at} of {len(rest.blocks)} texts"
             parts.append(
                 f'[{left_over} not shown yet. Call {tool} again with cursor "{cursor}" for them; '
@@ -88,34 +89,34 @@ class Pages:
             )
         return "\n\n".join(parts)
 
-    def _keep(self, rest: _Rest) -> str:
+    def _new_cursor(self, rest: _Rest) -> str:
         cursor = secrets.token_hex(4)
         with self._lock:
             self._rests[cursor] = rest
-            while len(self._rests) > KEPT:
+            while len(self._rests) > MOST_CURSORS:
                 self._rests.popitem(last=False)
         return cursor
 
 
 def _labelled(block: Block, char: int) -> tuple[str, str]:
-    """The label and the text of what is left of a block."""
+    """The label and the text of a block from this character on."""
     if not char:
         return block.label, block.text
     at = f" from line {block.line + block.text.count(chr(10), 0, char)}" if block.line else ""
     return f"{block.label} (continued{at})", block.text[char:]
 
 
-def _cut(text: str, tokens: int) -> int:
-    """After how many characters to cut a text that is longer than tokens: at the end of a line or
-    else of a word, if there is one in the second half.
+def _split_at(text: str, tokens: int) -> int:
+    """Where to split a text so that its first part has at most so many tokens: at the last line
+    end, else space, in the second half of these; else anywhere.
 
-    >>> _cut("one two three", 3), _cut("one\\ntwo three", 3), _cut("abcdefghijkl", 3)
+    >>> _split_at("one two three", 3), _split_at("one\\ntwo three", 3), _split_at("abcdefghijkl", 3)
     (8, 8, 9)
     """
     size = int(tokens * BYTES_PER_TOKEN)
     most = max(1, len(text[:size].encode("utf-8", "replace")[:size].decode("utf-8", "ignore")))
     for separator in ("\n", " "):
-        cut = text.rfind(separator, most // 2, most)
-        if cut >= 0:
-            return cut + 1
+        at = text.rfind(separator, most // 2, most)
+        if at >= 0:
+            return at + 1
     return most

@@ -1,4 +1,4 @@
-"""The tools over MCP, by its official SDK (extra `qrank[mcp]`)."""
+"""The MCP server, with the official SDK (extra `qrank[mcp]`)."""
 
 from __future__ import annotations
 
@@ -41,24 +41,24 @@ MaxTokens = Annotated[
     int,
     Field(
         ge=1,
-        description=f"About how many tokens the answer may have; {MOST_TOKENS} at most. What does "
-        "not fit is there by cursor.",
+        description=f"The most tokens of the answer, approximately; {MOST_TOKENS} at most. If "
+        "there is more, the answer ends with a cursor.",
     ),
 ]
 Cursor = Annotated[
     str,
-    Field(description="From the end of an earlier answer: continues it. Repeat what you asked."),
+    Field(description="From the end of an earlier answer, to continue it. Repeat the arguments."),
 ]
-Named = Annotated[
+IndexName = Annotated[
     str,
     Field(
-        description="An index file, or a folder of a project that has one. Leave it out for the "
+        description="An index file, or the folder of a project with an index. Omit it to use the "
         "index of the current project."
     ),
 ]
 PathGlob = Annotated[
     str,
-    Field(description="Only files whose path matches: a folder, a file name, or a glob as *.md."),
+    Field(description="Only files whose path matches: a folder, a file name, or a glob: *.md."),
 ]
 Collections = Annotated[
     list[str], Field(description="Only these collections, as `status` lists them.")
@@ -67,10 +67,10 @@ NONE: list[str] = []
 
 
 def make_server(tools: Tools) -> MCPServer:
-    """An MCP server with these tools."""
+    """An MCP server with the four tools."""
     handlers = list(logging.root.handlers)
     server = MCPServer("qrank", instructions=INSTRUCTIONS, version=__version__, log_level="WARNING")
-    logging.root.handlers[:] = handlers  # without the SDK's, which draws boxes
+    logging.root.handlers[:] = handlers  # remove the handler that the SDK has installed
 
     def add(function: Callable[..., Any], title: str) -> None:
         server.add_tool(
@@ -78,7 +78,7 @@ def make_server(tools: Tools) -> MCPServer:
             title=title,
             description=cleandoc(function.__doc__ or ""),
             annotations=_READS,
-            structured_output=False,  # clients would send the model both
+            structured_output=False,  # clients would send the model text and JSON
         )
 
     async def search(
@@ -86,16 +86,16 @@ def make_server(tools: Tools) -> MCPServer:
             str,
             Field(
                 description="What to look for: a question or some words, in any language. "
-                '"several words" are a phrase, -word leaves chunks with it out, title:word asks '
-                "for a word of the title."
+                '"several words" is a phrase, -word excludes chunks with the word, title:word '
+                "requires a word in the title."
             ),
         ],
         limit: Limit = 10,
         mode: Annotated[
             Literal["hybrid", "bm25", "vector"],
             Field(
-                description="hybrid: by keywords and meaning, reranked; bm25: keywords only, at "
-                "once; vector: meaning only."
+                description="hybrid: keywords and meaning, reranked; bm25: keywords only, fast; "
+                "vector: meaning only."
             ),
         ] = "hybrid",
         rerank: Annotated[
@@ -109,21 +109,21 @@ def make_server(tools: Tools) -> MCPServer:
             list[str],
             Field(
                 description="Only documents whose fields (front matter, mail headers, table "
-                "columns) are so: tags=travel, author~smith, date>=2026-06."
+                "columns) match: tags=travel, author~smith, date>=2026-06."
             ),
         ] = NONE,
         collections: Collections = NONE,
         since: Annotated[
-            str, Field(description="Only files changed at this date or later: 2026-01-31.")
+            str, Field(description="Only files changed on this date or later: 2026-01-31.")
         ] = "",
         until: Annotated[str, Field(description="Only files changed before this date.")] = "",
         max_tokens: MaxTokens = DEFAULT_TOKENS,
         cursor: Cursor = "",
-        index: Named = "",
+        index: IndexName = "",
     ) -> CallToolResult:
         """Find chunks of the user's indexed files that answer a query, best first, each with its
-        path, lines and id. A search answers within about 10 seconds; where the reranker takes
-        longer, the order is that of the search without it, and the answer says so."""
+        path, lines and id. A search takes at most about 10 seconds: if the reranker takes longer,
+        results are not reranked, and a note says so."""
         progress = Cancellable()
         return await _answer(
             partial(
@@ -154,11 +154,11 @@ def make_server(tools: Tools) -> MCPServer:
             str, Field(description="Or the path of an indexed file, as search prints it.")
         ] = "",
         lines: Annotated[
-            str, Field(description="With path: only these lines, as 12-80. Default: all of them.")
+            str, Field(description="With path: only these lines, such as 12-80. Default: all.")
         ] = "",
         max_tokens: MaxTokens = DEFAULT_TOKENS,
         cursor: Cursor = "",
-        index: Named = "",
+        index: IndexName = "",
     ) -> CallToolResult:
         """Read text from the index: a chunk by its id, or a file (also a PDF or an Office
         document, as text) whole or by lines. Only indexed files can be read."""
@@ -183,10 +183,10 @@ def make_server(tools: Tools) -> MCPServer:
         collections: Collections = NONE,
         max_tokens: MaxTokens = DEFAULT_TOKENS,
         cursor: Cursor = "",
-        index: Named = "",
+        index: IndexName = "",
     ) -> CallToolResult:
-        """Find the chunks that are most like a file or a place in it: related notes, duplicated
-        code, other reports of the same. Runs no model."""
+        """Find the chunks most similar to a file or a place in it: related notes, duplicated code,
+        other reports of the same issue. Runs no model."""
         return await _answer(
             partial(
                 tools.similar,
@@ -200,8 +200,8 @@ def make_server(tools: Tools) -> MCPServer:
             )
         )
 
-    async def status(index: Named = "") -> CallToolResult:
-        """Which index is searched, how many files and chunks it holds, its collections."""
+    async def status(index: IndexName = "") -> CallToolResult:
+        """Show which index is searched, its numbers of files and chunks, and its collections."""
         return await _answer(partial(tools.status, index=index))
 
     add(search, "Search indexed documents")
@@ -212,8 +212,7 @@ def make_server(tools: Tools) -> MCPServer:
 
 
 async def _answer(call: Callable[[], str], progress: Cancellable | None = None) -> CallToolResult:
-    """What a tool says, from a thread; a client that goes away, or cancels, ends a search at its
-    next step."""
+    """Call a tool in a thread; when the client disconnects or cancels, a search is cancelled."""
     try:
         text, failed = await anyio.to_thread.run_sync(call, abandon_on_cancel=True), False
     except (QrankError, ValueError, TypeError) as error:
@@ -226,8 +225,8 @@ async def _answer(call: Callable[[], str], progress: Cancellable | None = None) 
 
 
 def http_routes(tools: Tools) -> tuple[list[Any], Callable[[], Any]]:
-    """Routes that serve the tools at /mcp, each request by itself, and what has to run beside
-    them. Who may ask, from where, is checked before."""
+    """Routes that serve the tools at /mcp, statelessly, and the context manager that has to run
+    meanwhile. Access is checked elsewhere (qrank/web/guard.py)."""
     server = make_server(tools)
     app = server.streamable_http_app(
         stateless_http=True,
@@ -240,8 +239,8 @@ def http_routes(tools: Tools) -> tuple[list[Any], Callable[[], Any]]:
 def serve_stdio(tools: Tools, stdout: Stdout) -> None:
     """Serve one client on stdin and stdout until it closes stdin."""
     server = make_server(tools)
-    stdout.give_back()
+    stdout.restore()
     try:
-        anyio.run(server.run_stdio_async)  # which takes fd 1 for itself, and gives others stderr
+        anyio.run(server.run_stdio_async)  # it uses fd 1, and redirects other output to stderr
     finally:
         stdout.divert()

@@ -1,4 +1,4 @@
-"""Keeping stdout for messages alone."""
+"""Reserving stdout for MCP messages."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import sys
 
 
 class Stdout:
-    """What else than messages writes to file descriptor 1 (llama.cpp, a library while it is
-    imported, a child process) writes to stderr."""
+    """Redirects file descriptor 1 to stderr, for anything that writes to stdout besides messages:
+    llama.cpp, libraries at import, child processes."""
 
     def __init__(self) -> None:
         sys.stdout.flush()
@@ -16,10 +16,10 @@ class Stdout:
         os.dup2(2, 1)
 
     def divert(self) -> None:
-        """Let fd 1 be stderr."""
+        """Redirect fd 1 to stderr."""
         os.dup2(2, 1)
 
-    def give_back(self) -> None:
-        """Let fd 1 be what it was."""
-        sys.stdout.flush()  # what was printed in the meantime
+    def restore(self) -> None:
+        """Let fd 1 be stdout again."""
+        sys.stdout.flush()  # to stderr, while it is redirected
         os.dup2(self._descriptor, 1)

@@ -1,4 +1,4 @@
-"""The tools that agents are given, as functions that return text; server.py tells MCP of them."""
+"""The tools for agents, as methods that return text; server.py registers them with MCP."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from qrank.serve.pool import Pool
     from qrank.settings import Settings
 
-BUDGET = 10.0  # seconds after which a search answers without its reranker
-WITHOUT_RERANKER = 3.0  # seconds more after which it answers by keywords alone
+BUDGET = 10.0  # seconds for a search with reranking; then it is done without
+WITHOUT_RERANKER = 3.0  # seconds for that; then only keywords are searched
 MOST_RESULTS = 100
 _LINES = re.compile(r"(\d{1,9})?(-)?(\d{1,9})?")
 SHOWN_COPIES = 3  # of a result
@@ -35,9 +35,9 @@ _DATES = "YYYY-MM-DD or YYYY-MM-DDThh:mm:ss"
 
 
 class Tools:
-    """What agents can ask. Threads may share it; each call answers in its own thread.
+    """The tools. Thread-safe.
 
-    Every function raises QrankError, and CancelledError once its progress is cancelled.
+    Every method raises QrankError, and CancelledError when its progress is cancelled.
     """
 
     def __init__(
@@ -51,13 +51,13 @@ class Tools:
         rerank_model: str | None = None,
         budget: float = BUDGET,
     ) -> None:
-        """settings: what is preset in a folder; db: the index unless a call names another; folder:
-        paths below it are given from there on; budget: seconds."""
+        """settings: returns the settings for a folder. db: the default index. folder: paths below
+        it are shown relative to it. budget: seconds for a search with reranking."""
         self._pool, self._settings = pool, settings
         self._db, self._folder, self._budget = db, folder, budget
         self._models = {"embed_model": embed_model, "rerank_model": rerank_model}
         self._pages = Pages()
-        # A search without the reranker must not wait for those with it.
+        # Two executors, so that searches without reranking never wait for those with it.
         self._slow = ThreadPoolExecutor(8, "qrank-rerank")
         self._quick = ThreadPoolExecutor(8, "qrank-search")
 
@@ -82,7 +82,7 @@ class Tools:
         """The chunks that answer a query, best first."""
         if cursor:
             return self._pages.next("search", cursor, max_tokens)
-        how = Mode(mode)
+        search_mode = Mode(mode)
         run = partial(
             self._search,
             self._path(index),
@@ -96,16 +96,16 @@ class Tools:
             until=_moment("until", until),
         )
         attempts = []
-        if rerank and how is Mode.hybrid:
-            own = 0.8 * self._budget  # a reranker that is slow, not stuck, gives what it has
-            slow = partial(run, mode=how, rerank=True, budget=own)
+        if rerank and search_mode is Mode.hybrid:
+            # Less than the whole budget, so that a slow reranker returns a partial result in time.
+            slow = partial(run, mode=search_mode, rerank=True, budget=0.8 * self._budget)
             attempts.append(Attempt(slow, self._budget, self._slow))
-        if how is Mode.hybrid:
+        if search_mode is Mode.hybrid:
             attempts.append(
-                Attempt(partial(run, mode=how, rerank=False), WITHOUT_RERANKER, self._quick)
+                Attempt(partial(run, mode=search_mode, rerank=False), WITHOUT_RERANKER, self._quick)
             )
-            how = Mode.bm25
-        attempts.append(Attempt(partial(run, mode=how, rerank=False), None, self._quick))
+            search_mode = Mode.bm25
+        attempts.append(Attempt(partial(run, mode=search_mode, rerank=False), None, self._quick))
         number, result = first_in_time(attempts, progress or Cancellable())
         answer: Answer = result  # type: ignore[assignment]
         notes = list(answer.notices)
@@ -143,11 +143,11 @@ class Tools:
         cursor: str = "",
         index: str = "",
     ) -> str:
-        """The chunks most like a file, or like the chunk at PATH:LINE."""
+        """The chunks most similar to a file, or to the chunk at PATH:LINE."""
         if cursor:
             return self._pages.next("similar", cursor, max_tokens)
         match = _PLACE.fullmatch(place.strip())
-        if match:  # a printed place has its last line, too
+        if match:  # PATH:FIRST-LAST, as search prints it
             place = f"{match[1]}:{match[2].partition('-')[0]}"
         with self._opened(self._path(index)) as opened:
             answer = opened.similar(
@@ -166,7 +166,7 @@ class Tools:
         cursor: str = "",
         index: str = "",
     ) -> str:
-        """Chunks by id, or a file's text as it was indexed, whole or some lines of it."""
+        """Chunks by id, or the indexed text of a file, all of it or some lines."""
         if cursor:
             return self._pages.next("get", cursor, max_tokens)
         if bool(id) == bool(path):
@@ -186,7 +186,7 @@ class Tools:
         return self._pages.first("get", "", blocks, max_tokens)
 
     def status(self, *, index: str = "") -> str:
-        """What is in the index."""
+        """The numbers of files and chunks, the collections and the models of an index."""
         with self._opened(self._path(index)) as opened:
             status = opened.status()
         names = [
@@ -205,20 +205,20 @@ class Tools:
         )
 
     def close(self) -> None:
-        """Take no more calls; what still runs is not waited for."""
+        """Take no more calls, without waiting for those that are running."""
         self._slow.shutdown(wait=False, cancel_futures=True)
         self._quick.shutdown(wait=False, cancel_futures=True)
 
-    def _path(self, named: str) -> IndexPlace:
-        """The index that a call is about: the one it names (a file, or a folder whose index is
-        used), else the one of this process."""
-        if not named:
+    def _path(self, name: str) -> IndexPlace:
+        """The index for a call: name is a file, or a folder whose settings say which one; "" is the
+        default index."""
+        if not name:
             return self._settings(None).index_path(self._db).absolute()
-        place = Path(named).expanduser().absolute()
-        if place.is_dir():
-            return self._settings(place).index_path().absolute()
-        _require_own(place)
-        return place
+        path = Path(name).expanduser().absolute()
+        if path.is_dir():
+            return self._settings(path).index_path().absolute()
+        _require_own(path)
+        return path
 
     def _opened(self, path: IndexPlace) -> AbstractContextManager[Index]:
         return self._pool.index(path, **self._models)
@@ -239,7 +239,7 @@ class Tools:
         ]
 
     def _copies(self, result: Result) -> str:
-        """Where the near copies of a result are, the first of them."""
+        """The locations of near-duplicates of a result; at most SHOWN_COPIES of them."""
         places = [
             f"{path_from(location(c.path, c.member), self._folder)}:{c.start_line}-{c.end_line}"
             for c in result.copies[:SHOWN_COPIES]
@@ -253,14 +253,14 @@ class Tools:
         return f"{location}:{chunk.start_line}-{chunk.end_line} {page}".rstrip()
 
     def _lines_of(self, chunks: Sequence[IndexedChunk], first: int, last: int) -> list[Block]:
-        """A file's chunks that lie in some of its lines, without the lines around them."""
+        """A file's chunks that overlap some of its lines, without their other lines."""
         blocks = []
         for chunk in chunks:
             text, start, end = chunk.text, chunk.start_line, chunk.end_line
             if end < first or start > last:
                 continue
             rows = text.splitlines(keepends=True)
-            if len(rows) == end - start + 1:  # else its lines are not those of the file
+            if len(rows) == end - start + 1:  # else its lines are not lines of the file
                 rows = rows[max(0, first - start) : last - start + 1]
                 start, end = max(start, first), min(end, last)
                 text = "".join(rows).rstrip("\n")
@@ -271,8 +271,8 @@ class Tools:
 
 
 def _chunks_at(index: Index, path: str, lines: str) -> tuple[str, str, list[IndexedChunk]]:
-    """The path of a file, which lines of it are meant, and its chunks; a place as it is printed
-    (a.md:12-31) is a path with lines."""
+    """(path, lines, the file's chunks); path may have its lines, as search prints it
+    (a.md:12-31)."""
     try:
         return path, lines, index.file_chunks(path)
     except InputError:
@@ -298,7 +298,7 @@ def _moment(name: str, value: str) -> datetime | None:
 
 
 def _line_range(lines: str) -> tuple[int, int]:
-    """The first and the last line that "12-80", "12", "12-" or "-80" mean; all for an empty one.
+    """Parse a range of lines, as (first, last): "12-80", "12", "12-" or "-80"; "" is all lines.
 
     >>> _line_range("12-80"), _line_range("7"), _line_range("7-")[0], _line_range("-80")
     ((12, 80), (7, 7), 7, (1, 80))
@@ -315,7 +315,7 @@ def _line_range(lines: str) -> tuple[int, int]:
 
 
 def _require_own(path: Path) -> None:
-    """Raise InputError for an index file of another user, or none at all."""
+    """Raise InputError unless the index file exists and belongs to this user."""
     try:
         owner = path.stat().st_uid
     except (OSError, ValueError):
@@ -327,9 +327,9 @@ def _require_own(path: Path) -> None:
 
 
 def _about(chunk: IndexedChunk) -> str:
-    """What else to say of a chunk, on the line of its place."""
-    named = chunk.heading or chunk.title
-    parts = [f" ({named})" if named else "", f", id {chunk.id}"]
+    """The rest of a chunk's label, after its location."""
+    title = chunk.heading or chunk.title
+    parts = [f" ({title})" if title else "", f", id {chunk.id}"]
     if chunk.collection != "default":
         parts.append(f", collection {chunk.collection}")
     if chunk.stale:
@@ -338,7 +338,7 @@ def _about(chunk: IndexedChunk) -> str:
 
 
 def _head(answer: Answer, what: str, notes: Sequence[str]) -> str:
-    how = answer.mode + (f", {answer.reranked} reranked" if answer.reranked else "")
+    mode = answer.mode + (f", {answer.reranked} reranked" if answer.reranked else "")
     count = len(answer.results)
-    first = f"{count} result{'s' * (count != 1)} {what} ({how})" if count else f"No result {what}"
+    first = f"{count} result{'s' * (count != 1)} {what} ({mode})" if count else f"No result {what}"
     return "\n".join([first, *(f"Note: {note}" for note in notes)])

@@ -16,21 +16,22 @@ from qrank.files import reason
 
 CODE_SECONDS = 60
 SESSION_SECONDS = 7 * 24 * 3600
-MOST_CODES = 100  # that wait to be used
+MOST_CODES = 100  # unused ones
 COOKIE = "qrank"
 
 
 def token_file() -> Path:
-    """Where this user's token is."""
+    """The path of this user's token."""
     from platformdirs import user_state_path
 
     return user_state_path("qrank", appauthor=False) / "http-token"
 
 
 def read_token(path: Path) -> str:
-    """The token in a file, which is made when it is not there, for this user alone.
+    """Read the token from a file, which is created, readable by this user only, if it does not
+    exist.
 
-    Raises InputError when it can't be used, or others may read it.
+    Raises InputError when the file can't be used, or others can read it.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -41,7 +42,7 @@ def read_token(path: Path) -> str:
             status = os.fstat(handle)
             token = file.read(1000).strip()
     except (OSError, ValueError) as error:
-        why = reason(error) if isinstance(error, OSError) else "it is no text"
+        why = reason(error) if isinstance(error, OSError) else "it is not text"
         raise InputError(f"can't use the token in {path}: {why}") from error
     if hasattr(os, "geteuid") and (
         status.st_uid != os.geteuid() or stat.S_IMODE(status.st_mode) & 0o077
@@ -55,7 +56,7 @@ def read_token(path: Path) -> str:
 
 
 def _make(path: Path) -> None:
-    """Write a new token; when another process does so at the same time, one of them wins."""
+    """Write a new token; if another process does so at the same time, one token wins."""
     part = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
@@ -67,14 +68,14 @@ def _make(path: Path) -> None:
             os.link(part, path)
         except FileExistsError:
             pass
-        except OSError:  # a disk without hard links
+        except OSError:  # the file system has no hard links
             part.replace(path)
     finally:
         part.unlink(missing_ok=True)
 
 
 class Access:
-    """What requests must show."""
+    """Checks tokens, one-time codes and session cookies. Thread-safe."""
 
     def __init__(self, token: str) -> None:
         self._token = token
@@ -83,14 +84,14 @@ class Access:
         self._lock = threading.Lock()
 
     def has_token(self, authorization: str) -> bool:
-        """Whether an Authorization header is that of this server."""
+        """Whether an Authorization header has this server's token."""
         scheme, _, token = authorization.partition(" ")
         return scheme.lower() == "bearer" and hmac.compare_digest(
             token.strip().encode(), self._token.encode()
         )
 
     def new_code(self) -> str:
-        """A code that lets in once, soon."""
+        """A code that can be used once, within CODE_SECONDS."""
         code = secrets.token_urlsafe(24)
         now = time.monotonic()
         with self._lock:
@@ -100,18 +101,18 @@ class Access:
             self._codes[code] = now + CODE_SECONDS
         return code
 
-    def takes_code(self, code: str) -> bool:
-        """Whether a code lets in; it does so no more afterwards."""
+    def use_code(self, code: str) -> bool:
+        """Whether a code is valid; it is not valid any more afterwards."""
         with self._lock:
             return self._codes.pop(code, 0.0) > time.monotonic()
 
     def new_session(self) -> str:
-        """The value of a cookie that lets in, as long as the token is the same."""
+        """The value of a session cookie; it is valid for SESSION_SECONDS, and for this token."""
         text = f"{int(time.time()) + SESSION_SECONDS}.{secrets.token_urlsafe(12)}"
         return f"{text}.{self._signature(text)}"
 
     def has_session(self, cookie: str) -> bool:
-        """Whether a cookie's value is one of new_session, and not too old."""
+        """Whether a cookie's value was made by new_session and has not expired."""
         text, _, signature = cookie.rpartition(".")
         if not hmac.compare_digest(signature.encode(), self._signature(text).encode()):
             return False

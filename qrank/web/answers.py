@@ -1,4 +1,4 @@
-"""The endpoints: from a request's JSON to an answer's, in a thread of its own."""
+"""The endpoints: functions from a request's JSON to a response's, which run in threads."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from qrank.web.problems import ProblemError
 if TYPE_CHECKING:
     from qrank.api import Index
 
-GROUP = 32  # texts that are embedded before it is looked whether anybody still waits
-_SEARCH_OPTIONS = {  # by their names in a request: what Index.search calls them
+GROUP = 32  # texts that are embedded between two checks whether the client is still connected
+_SEARCH_OPTIONS = {  # name in a request -> argument of Index.search
     **{name: name for name in ("mode", "rerank", "limit", "candidates", "budget", "path")},
     **{name: name for name in ("per_file", "min_score", "stale", "unfinished")},
     **{name: name for name in ("offset", "sort", "where")},
@@ -37,14 +37,15 @@ _SIMILAR_OPTIONS = {
 
 
 class Answers:
-    """Answers requests that have been checked against their schemas. Threads may share it."""
+    """Answers requests that were checked against their schemas. Thread-safe. Every method raises
+    ProblemError, QrankError and CancelledError."""
 
     def __init__(self, pool: Pool, db: Callable[[], IndexPlace]) -> None:
-        """db: which index is meant when a request names none."""
+        """db: returns the default index."""
         self._pool, self._db = pool, db
 
     def search(self, body: dict[str, Any], progress: Cancellable) -> Any:
-        """What `qrank search --json` prints."""
+        """The JSON that `qrank search --json` prints."""
         options = {name: body[key] for key, name in _SEARCH_OPTIONS.items() if key in body}
         for name in ("since", "until"):
             if name in body:
@@ -56,7 +57,7 @@ class Answers:
         return json_form.answer(answer, terms=terms)
 
     def similar(self, body: dict[str, Any], progress: Cancellable) -> Any:
-        """What `qrank similar --json` prints."""
+        """The JSON that `qrank similar --json` prints."""
         options = {name: body[key] for key, name in _SIMILAR_OPTIONS.items() if key in body}
         with self.index(body.get("db")) as index:
             try:
@@ -65,7 +66,7 @@ class Answers:
                 raise ProblemError(404, str(error)) from error
 
     def get(self, body: dict[str, Any], progress: Cancellable) -> Any:
-        """What `qrank get --json` prints."""
+        """The JSON that `qrank get --json` prints."""
         if ("ids" in body) == ("path" in body):
             raise ProblemError(400, "give either ids or path")
         with self.index(body.get("db")) as index:
@@ -81,12 +82,12 @@ class Answers:
         )
 
     def status(self, body: dict[str, Any], progress: Cancellable) -> Any:
-        """What `qrank status --json` prints."""
+        """The JSON that `qrank status --json` prints."""
         with self.index(body.get("db")) as index:
             return index.status()
 
     def embeddings(self, body: dict[str, Any], progress: Cancellable) -> Any:
-        """As OpenAI's; with input_type "query" the model's query prompt is put around."""
+        """OpenAI's embeddings; with input_type "query" the model's query prompt is used."""
         texts = [body["input"]] if isinstance(body["input"], str) else body["input"]
         vectors: list[Any] = []
         before = tokens_read()
@@ -112,7 +113,7 @@ class Answers:
         }
 
     def rerank(self, body: dict[str, Any], progress: Cancellable) -> Any:
-        """As Jina's and Cohere's: P(relevant) of each document, best first."""
+        """Jina's and Cohere's rerank: P(relevant) of each document, best first."""
         texts = [each if isinstance(each, str) else each["text"] for each in body["documents"]]
         ranked: list[Any] = []
         before = tokens_read()
@@ -131,34 +132,34 @@ class Answers:
             "usage": _usage(before),
         }
 
-    def index(self, named: str | None) -> AbstractContextManager[Index]:
-        """The index that a request means, opened."""
-        return self._pool.index(self.path(named))
+    def index(self, db: str | None) -> AbstractContextManager[Index]:
+        """The open index of a request; db: see path."""
+        return self._pool.index(self.path(db))
 
-    def path(self, named: str | None) -> IndexPlace:
-        """The file of the index that a request means. Raises ProblemError for one that is not this
-        user's, or not there."""
-        if not named:
+    def path(self, db: str | None) -> IndexPlace:
+        """The index of a request: the file that its field db names, else the default. Raises
+        ProblemError for a file that does not exist or belongs to another user."""
+        if not db:
             return self._db()
-        path = Path(named)
+        path = Path(db)
         try:
             status = path.stat()
         except (OSError, ValueError):
-            raise ProblemError(404, f"there is no index {named}") from None
+            raise ProblemError(404, f"there is no index {db}") from None
         if hasattr(os, "geteuid") and status.st_uid != os.geteuid():
-            raise ProblemError(403, f"{named} belongs to another user")
+            raise ProblemError(403, f"{db} belongs to another user")
         return path
 
 
 def _usage(before: int) -> dict[str, int]:
-    """How many tokens were read for this thread since it had read so many; models of other servers
-    do not tell."""
+    """The tokens read by models for this thread since there were `before`; those of models on
+    other servers are not counted."""
     tokens = tokens_read() - before
     return {"prompt_tokens": tokens, "total_tokens": tokens}
 
 
 def list_of_floats(vector: Any) -> list[float]:
-    """A vector as JSON has it."""
+    """A vector as a list, for JSON."""
     return [float(value) for value in vector]
 
 

@@ -1,4 +1,4 @@
-"""The HTTP application: its addresses, and how a request becomes work in a thread."""
+"""The HTTP application: its routes, and running requests in threads."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from qrank.web.answers import Answers
 from qrank.web.guard import Guard
 from qrank.web.problems import ProblemError
 
-QUICK, SLOW = 8, 32  # requests at once: of those that run no model, and of the others
+QUICK, SLOW = 8, 32  # requests at a time: those that run no model, and the others
 NO_MCP = 'MCP needs the package mcp; install it with: pip install "qrank[mcp]"'
 
 log = logging.getLogger("qrank.serve")
@@ -38,9 +38,9 @@ Mcp = tuple[list[BaseRoute], Callable[[], AbstractAsyncContextManager[None]]]
 def make_app(
     answers: Answers, access: Access, names: frozenset[str], mcp: Mcp | None = None
 ) -> Guard:
-    """The application. names: those of this server; mcp: its routes, and what has to run beside
-    them."""
-    # A search by words must not wait for rerankings.
+    """Make the application. names: the host names of this server; mcp: routes for MCP, and the
+    context manager that has to run meanwhile."""
+    # Two limiters, so that keyword searches never wait for reranking.
     quick, slow = anyio.CapacityLimiter(QUICK), anyio.CapacityLimiter(SLOW)
 
     def post(path: str, schema: dict[str, Any], answer: Answer) -> Route:
@@ -87,12 +87,12 @@ def make_app(
 
         routes.append(Route("/mcp", missing, methods=["GET", "POST", "DELETE"]))
     else:
-        more, beside = mcp
-        routes += more
+        mcp_routes, session = mcp
+        routes += mcp_routes
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
-        async with beside():
+        async with session():
             yield
 
     app = Starlette(
@@ -112,7 +112,7 @@ def _http_problem(_request: Request, error: Exception) -> Response:
 
 
 def _answering(endpoint: Callable[[Request], Any]) -> Callable[[Request], Any]:
-    """The endpoint with its errors as problem documents."""
+    """Wrap an endpoint so that its errors become problem documents."""
 
     async def answer(request: Request) -> Response:
         try:
@@ -121,7 +121,7 @@ def _answering(endpoint: Callable[[Request], Any]) -> Callable[[Request], Any]:
         except ProblemError as error:
             return problems.response(error.status, str(error))
         except (ClientDisconnect, CancelledError):
-            return Response(status_code=499)  # nobody reads it
+            return Response(status_code=499)  # the client has gone
         except (QrankError, ValueError) as error:
             named = request.state._state.get("names_model", False)
             return problems.response(problems.status_of(error, named=named), str(error))
@@ -135,15 +135,15 @@ def _answering(endpoint: Callable[[Request], Any]) -> Callable[[Request], Any]:
 
 
 def _number(text: str) -> float:
-    """A number as JSON Schema understands it: 1.0 is an integer, too."""
+    """Parse a number as JSON Schema does: 1.0 is an integer, too."""
     value = float(text)
     return int(value) if value.is_integer() else value
 
 
 async def _json(request: Request) -> dict[str, Any]:
-    """The object that a request's body is. Raises ProblemError."""
+    """Parse a request's body, which has to be a JSON object. Raises ProblemError."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind != "application/json":  # what a page of another site can send without being asked
+    if kind != "application/json":  # other types can be sent by any site without a CORS preflight
         raise ProblemError(415, "send JSON, as Content-Type: application/json")
     body = await request.body()
     try:
@@ -152,26 +152,26 @@ async def _json(request: Request) -> dict[str, Any]:
         raise ProblemError(400, f"the body is not valid JSON: {error}") from None
     if not isinstance(value, dict):
         raise ProblemError(400, "the body must be of type object")
-    named = ("model", "embed_model", "rerank_model", "dimensions", "instruction")
-    request.state.names_model = any(name in value for name in named)
+    model_fields = ("model", "embed_model", "rerank_model", "dimensions", "instruction")
+    request.state.names_model = any(name in value for name in model_fields)
     return value
 
 
 async def _work(
     request: Request, call: Callable[[Cancellable], Any], limiter: anyio.CapacityLimiter
 ) -> Any:
-    """What a call returns, made in a thread; it ends at its next step when the client goes away,
-    or too much time has passed."""
+    """Run a call in a thread and return its result; it is cancelled when the client disconnects or
+    the request times out."""
     progress = Cancellable()
 
     async def watch() -> None:
-        while not await request.is_disconnected():  # the server tells in no other way
+        while not await request.is_disconnected():  # there is no event for it
             await asyncio.sleep(0.1)
         progress.cancel()
 
     watching = asyncio.create_task(watch())
     try:
-        # A thread that waits for a model can't be ended, so it isn't waited for.
+        # A thread that is waiting for a model can't be cancelled, so it is abandoned.
         return await anyio.to_thread.run_sync(
             call, progress, limiter=limiter, abandon_on_cancel=True
         )

@@ -1,4 +1,4 @@
-"""Checks that every request has to pass first."""
+"""Checks of every request: Host, Origin, credentials, and limits of size and time."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[dict[str, Any], Receive, Send], Awaitable[None]]
 
 MOST_BYTES = 16 << 20  # of a body
-BODY_SECONDS = 30.0  # for it to come
-SECONDS = 900.0  # for a request in all, its answer with it
-OPEN_TO_ALL = ("/healthz",)
+BODY_SECONDS = 30.0  # timeout for receiving it
+SECONDS = 900.0  # timeout for a request, its response included
+PUBLIC = ("/healthz",)  # paths that need no credentials
 _HEADERS = [
     (
         b"content-security-policy",
@@ -38,23 +38,23 @@ _HEADERS = [
 
 
 class Guard:
-    """Lets through what comes from this machine's user: the right Host and Origin, a token or a
-    cookie, a body of bounded length and duration."""
+    """ASGI middleware that only passes on requests of this user: with the right Host and Origin,
+    and a token or cookie. It limits the size and time of bodies, and adds security headers."""
 
     def __init__(self, app: App, access: Access, names: frozenset[str]) -> None:
-        """names: by which this server may be called, beside IP addresses of its own."""
+        """names: the allowed host names, besides IP addresses."""
         self._app, self._access, self._names = app, access, names
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
-        """Answer a request, or pass it on."""
+        """Handle a request (ASGI)."""
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
-        if scope["type"] != "http":  # there are no web sockets here
+        if scope["type"] != "http":  # WebSockets are not supported
             return
         started = False
 
-        async def watched(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             nonlocal started
             if message["type"] == "http.response.start":
                 started = True
@@ -64,19 +64,19 @@ class Guard:
         headers = _headers(scope)
         refused = self._refusal(scope, headers)
         if refused:
-            await problems.response(*refused)(scope, receive, watched)
+            await problems.response(*refused)(scope, receive, send_with_headers)
             return
         limited = _Limited(receive, headers.get("content-length", ""))
         try:
             async with asyncio.timeout(SECONDS):
-                await self._app(scope, limited.receive, watched)
+                await self._app(scope, limited.receive, send_with_headers)
         except TimeoutError:
             if not started:
                 detail = f"there was no answer within {SECONDS:g} seconds"
-                await problems.response(503, detail)(scope, receive, watched)
+                await problems.response(503, detail)(scope, receive, send_with_headers)
 
     def _refusal(self, scope: dict[str, Any], headers: dict[str, str]) -> tuple[int, str] | None:
-        """The status and the reason for which a request is not let in."""
+        """The status and reason for refusing a request; None when it is allowed."""
         host = headers.get("host", "")
         if not self._is_here(host):
             return 421, f"this server is not called {host[:100]!r}"
@@ -86,17 +86,17 @@ class Guard:
         navigates = scope["method"] == "GET" and headers.get("sec-fetch-mode") == "navigate"
         if headers.get("sec-fetch-site") in ("cross-site", "same-site") and not navigates:
             return 403, "a page of another site may not ask"
-        if scope["path"] in OPEN_TO_ALL or self._access.has_token(headers.get("authorization", "")):
+        if scope["path"] in PUBLIC or self._access.has_token(headers.get("authorization", "")):
             return None
         if self._access.has_session(_cookie(headers.get("cookie", ""))):
             return None
         if scope["path"] == "/" and scope["method"] == "GET":
-            return None  # which looks for a code itself
+            return None  # the page checks the code itself
         return 401, "send the token as: Authorization: Bearer TOKEN (see qrank serve status --json)"
 
     def _is_here(self, host: str) -> bool:
-        """Whether a Host header names this server. A name that an attacker's DNS points here does
-        not; an IP address can't be pointed."""
+        """Whether a Host header names this server. Unknown names are refused because of DNS
+        rebinding, which is not possible with IP addresses."""
         name = host.rpartition("]")[0][1:] if host.startswith("[") else host.partition(":")[0]
         if name.lower().rstrip(".") in self._names:
             return True
@@ -108,7 +108,7 @@ class Guard:
 
 
 class _Limited:
-    """A body that is read no further, and waited for no longer, than it may be."""
+    """Receives a body with limits of size and time."""
 
     def __init__(self, receive: Receive, length: str) -> None:
         self._receive = receive
@@ -119,10 +119,10 @@ class _Limited:
             self._left = -1
 
     async def receive(self) -> Message:
-        """The next part of it. Raises HTTPException."""
+        """The next message. Raises HTTPException: 413 or 408."""
         if self._left < 0:
             raise HTTPException(413, f"a body may have at most {MOST_BYTES} bytes")
-        if self._whole:  # it waits for the client to go away
+        if self._whole:  # the next message is that the client disconnects: no timeout
             return await self._receive()
         try:
             async with asyncio.timeout_at(self._deadline):
@@ -139,8 +139,8 @@ class _Limited:
 
 
 def _headers(scope: dict[str, Any]) -> dict[str, str]:
-    """The headers of a request; one that comes twice is none: who sends two of what decides here
-    wants one of them overlooked."""
+    """The headers of a request by lowercase name. A header that is used for access control counts
+    as empty if it is repeated: one of them may be meant for another server in front."""
     result: dict[str, str] = {}
     for name, value in scope["headers"]:
         key = name.decode("latin-1").lower()

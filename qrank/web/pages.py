@@ -1,4 +1,4 @@
-"""The page for people: its files, what lets it in, and pictures of pages of PDFs."""
+"""The web page: its files, opening it with a one-time code, and images of PDF pages."""
 
 from __future__ import annotations
 
@@ -36,14 +36,15 @@ def routes(
     answering: Callable[[Any], Any],
     work: Callable[[Request, Callable[[Cancellable], Any]], Any],
 ) -> list[BaseRoute]:
-    """The page's addresses."""
+    """The page's routes. answering: wraps endpoints so that errors become problem documents; work:
+    runs a function in a thread."""
 
     async def page(request: Request) -> Response:
         if access.has_session(request.cookies.get(COOKIE, "")):
-            if request.url.query:  # no code stays in the history
+            if request.url.query:  # so that the code is not in the browser's history
                 return RedirectResponse("/", 303)
             return HTMLResponse((FOLDER / "index.html").read_text("utf-8"))
-        if not access.takes_code(request.query_params.get("code", "")):
+        if not access.use_code(request.query_params.get("code", "")):
             return HTMLResponse(CLOSED, 401)
         response = RedirectResponse("/", 303)
         response.set_cookie(
@@ -75,10 +76,10 @@ def routes(
             raise ProblemError(400, "give the id of a chunk, and the number of a page")
         if "db" in parameters:
             schemas.check(parameters["db"], schemas.DB, "db")
-        drawn = await work(
+        png = await work(
             request, partial(draw, answers, parameters.get("db"), parameters["id"], int(number))
         )
-        return Response(drawn, media_type="image/png")
+        return Response(png, media_type="image/png")
 
     return [
         Route("/", answering(page), methods=["GET"]),
@@ -90,10 +91,10 @@ def routes(
 
 
 def draw(answers: Answers, db: str | None, chunk: str, page: int, progress: Cancellable) -> bytes:
-    """A page of the PDF that a chunk is from, as PNG. Raises ProblemError.
+    """Draw a page, counted from 1, of a chunk's PDF, as PNG. Raises ProblemError (404).
 
-    The file is read only when its content is what was indexed, so that nothing else is ever shown;
-    and in a process of its own, because a PDF may be made to break its reader.
+    Only files whose content has not changed since indexing are drawn, so that no other data can be
+    read this way. The PDF is parsed in its own process, because a malicious one may crash it.
     """
     with answers.index(db) as index:
         try:
@@ -101,7 +102,7 @@ def draw(answers: Answers, db: str | None, chunk: str, page: int, progress: Canc
         except QrankError as error:
             raise ProblemError(404, str(error)) from error
     try:
-        drawn = subprocess.run(
+        process = subprocess.run(
             [sys.executable, "-m", "qrank.web.picture", str(page)],
             input=data,
             capture_output=True,
@@ -110,6 +111,6 @@ def draw(answers: Answers, db: str | None, chunk: str, page: int, progress: Canc
         )
     except subprocess.TimeoutExpired:
         raise ProblemError(404, "the page takes too long to draw") from None
-    if drawn.returncode or not drawn.stdout:
+    if process.returncode or not process.stdout:
         raise ProblemError(404, "the file has no such page that can be drawn")
-    return drawn.stdout
+    return process.stdout

@@ -8,17 +8,17 @@ import zlib
 from typing import Any
 
 MOST_PIXELS = 1600  # on the longer side
-DPI_SCALE = 2.0  # pixels a point, for small pages
+DPI_SCALE = 2.0  # pixels per point, at most
 
 
 def main() -> None:
-    """Draw it. The status is not 0 when it can't be drawn."""
+    """Draw the page to stdout; the exit status is not 0 when that fails."""
     data = sys.stdin.buffer.read()
-    sys.stdout.buffer.write(drawn(data, int(sys.argv[1])))
+    sys.stdout.buffer.write(draw(data, int(sys.argv[1])))
 
 
-def drawn(data: bytes, number: int) -> bytes:
-    """A page, counted from 1, as PNG. Raises IndexError, or pypdfium2's error."""
+def draw(data: bytes, number: int) -> bytes:
+    """Draw a page, counted from 1, as PNG. Raises IndexError, or pypdfium2's error."""
     import pypdfium2
 
     document = pypdfium2.PdfDocument(data)
@@ -31,7 +31,7 @@ def drawn(data: bytes, number: int) -> bytes:
 
 
 def png(pixels: Any) -> bytes:
-    """Pixels of shape (height, width, 3), 8 bits each, as PNG (RFC 2083).
+    """Encode pixels, an array of uint8 of shape (height, width, 3), as PNG (RFC 2083).
 
     >>> import numpy
     >>> png(numpy.zeros((1, 1, 3), numpy.uint8))[:8]

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class ProblemError(Exception):
-    """A request that can't be answered, with the status that says so."""
+    """An error with its HTTP status."""
 
     def __init__(self, status: int, detail: str) -> None:
         super().__init__(detail)
@@ -25,7 +25,7 @@ def response(status: int, detail: str) -> Response:
 
     headers = {"WWW-Authenticate": "Bearer"} if status == 401 else {}
     if status in (408, 413):
-        headers["Connection"] = "close"  # the rest of the body is not wanted
+        headers["Connection"] = "close"  # the rest of the body is not read
     return JSONResponse(
         {
             "type": "about:blank",
@@ -40,7 +40,8 @@ def response(status: int, detail: str) -> Response:
 
 
 def status_of(error: Exception, *, named: bool) -> int:
-    """The status for an error of qrank's. named: the request names the model that it needs."""
+    """The HTTP status for an error. named: whether the request names the model: then a model that
+    is missing is the client's error."""
     if isinstance(error, ModelError) and not named:
         return 503
     if isinstance(error, IndexFileError | ModelError):

@@ -1,4 +1,4 @@
-"""The HTTP server: its socket, and running it."""
+"""Running the HTTP server (uvicorn), and its socket."""
 
 from __future__ import annotations
 
@@ -28,39 +28,39 @@ from qrank.web.guard import Guard
 
 PORT = 8420
 LOCAL = frozenset({"localhost"})
-PATIENCE = 10.0  # seconds for a request to begin
+REQUEST_SECONDS = 10.0  # timeout for the head of a request
 MOST_CONNECTIONS = 400
-FILES = 2048  # that the process wants to have open at once, when it may
-BACKLOG = 128  # connections that are accepted at once
+FILES = 2048  # open at a time: the limit that is set, if that is allowed
+BACKLOG = 128  # connections that wait to be accepted
 
 
-class _Patient(H11Protocol):  # type: ignore[misc]  # of an extra
-    """A connection on which a request has to come soon; when there are too many, those that have
-    none yet are closed, the oldest first."""
+class _Limited(H11Protocol):  # type: ignore[misc]  # of an extra
+    """A connection with a timeout for its next request. If there are too many connections, those
+    without a request are closed, oldest first."""
 
-    waiting: dict[_Patient, None]  # of this server; the oldest first
+    waiting: dict[_Limited, None]  # connections without a request, oldest first
     _timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:
-        """A client has connected."""
+        """A client has connected (asyncio)."""
         super().connection_made(transport)
         if len(self.connections) > MOST_CONNECTIONS:
             oldest = next(iter(self.waiting), self)
-            oldest._stop_waiting()  # now: further ones come before it hears that it is closed
-            oldest._give_up()
+            oldest._stop_waiting()  # before the next connection, unlike connection_lost
+            oldest._abort()
             if oldest is self:
                 return
         self.waiting[self] = None
-        self._timer = self.loop.call_later(PATIENCE, self._give_up)
+        self._timer = self.loop.call_later(REQUEST_SECONDS, self._abort)
 
     def data_received(self, data: bytes) -> None:
-        """Something has come."""
+        """Data has been received (asyncio)."""
         super().data_received(data)
-        if self.cycle is not None:  # a whole request's head; what follows is limited elsewhere
+        if self.cycle is not None:  # the head is complete; the body is limited by guard.py
             self._stop_waiting()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """It is closed."""
+        """The connection was closed (asyncio)."""
         self._stop_waiting()
         super().connection_lost(exc)
 
@@ -70,12 +70,12 @@ class _Patient(H11Protocol):  # type: ignore[misc]  # of an extra
             self._timer.cancel()
             self._timer = None
 
-    def _give_up(self) -> None:
+    def _abort(self) -> None:
         self.transport.abort()
 
 
 def address(text: str) -> tuple[str, int]:
-    """The host and the port of [HOST:]PORT. Raises InputError.
+    """Parse [HOST:]PORT; the default host is 127.0.0.1. Raises InputError.
 
     >>> address("8420"), address("0.0.0.0:80"), address("[::1]:80"), address("localhost:0")
     (('127.0.0.1', 8420), ('0.0.0.0', 80), ('::1', 80), ('localhost', 0))
@@ -87,7 +87,7 @@ def address(text: str) -> tuple[str, int]:
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A socket that listens. Raises InputError when it can't be opened."""
+    """Open a listening TCP socket. Raises InputError."""
     try:
         family, kind, number, _, place = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -107,7 +107,7 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def url(listening: socket.socket) -> str:
-    """The address of a server, as a program on this machine asks it."""
+    """The base URL of a server for clients on this machine."""
     host, port = listening.getsockname()[:2]
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
@@ -121,28 +121,28 @@ def run(
     db: IndexPlace,
     pool: Pool | None = None,
 ) -> None:
-    """Serve until SIGTERM, or until the process that started this one has ended. host: as it was
-    named; settings: what is preset in a folder; db: the index unless a request names another."""
-    _allow_files()
+    """Serve until SIGTERM, or until the parent process ends. host: as in --http, an allowed host
+    name; settings: returns the settings for a folder; db: the default index."""
+    _set_limits()
     pool = pool or Pool(settings(None))
-    tools, made = assemble(host, token, settings, db, pool)
-    server = uvicorn.Server(configuration(made))
+    tools, application = assemble(host, token, settings, db, pool)
+    server = uvicorn.Server(configuration(application))
     if sys.platform != "win32":
-        server.config.callback_notify = _ending_with(os.getppid())
+        server.config.callback_notify = _end_with(os.getppid())
         server.config.timeout_notify = 1
     try:
         server.run(sockets=[listening])
     finally:
         tools.close()
     sys.stderr.flush()
-    os._exit(0)  # a thread may be in a model
+    os._exit(0)  # without waiting for threads, which may be running a model
 
 
-def _allow_files() -> None:
-    """Let this process have enough files open for MOST_CONNECTIONS, or take fewer connections.
+def _set_limits() -> None:
+    """Raise the limit of open files to what MOST_CONNECTIONS needs, or else lower that.
 
-    Those that are too many are closed a turn or two of the event loop after they were accepted, so
-    that up to three BACKLOGs are open beside those that may be.
+    Excess connections are closed one or two iterations of the event loop after they were accepted,
+    so up to 3 * BACKLOG connections may be open in addition.
     """
     global MOST_CONNECTIONS, BACKLOG
     if sys.platform == "win32":
@@ -163,17 +163,17 @@ def _allow_files() -> None:
 def assemble(
     host: str, token: str, settings: Callable[[Path | None], Settings], db: IndexPlace, pool: Pool
 ) -> tuple[Tools, Guard]:
-    """The tools of MCP, to be closed at the end, and the application."""
+    """The MCP tools, which have to be closed, and the application."""
     names = LOCAL | {host.lower(), socket.gethostname().lower()} - {"0.0.0.0", "::", ""}
     tools = Tools(pool, settings, db=db)
     return tools, app.make_app(Answers(pool, lambda: db), Access(token), names, _mcp(tools))
 
 
-def configuration(made: Any) -> uvicorn.Config:
-    """How uvicorn serves an application."""
-    protocol = type("_Connection", (_Patient,), {"waiting": {}})
+def configuration(application: Any) -> uvicorn.Config:
+    """The configuration of uvicorn for an application."""
+    protocol = type("_Connection", (_Limited,), {"waiting": {}})
     return uvicorn.Config(
-        made,
+        application,
         http=protocol,
         ws="none",
         lifespan="on",
@@ -196,8 +196,8 @@ def _mcp(tools: Tools) -> Any:
     return server.http_routes(tools)
 
 
-def _ending_with(parent: int) -> Callable[[], Any]:
-    """What ends this process when its parent has ended, however it did."""
+def _end_with(parent: int) -> Callable[[], Any]:
+    """A callback that ends this process when its parent has ended."""
 
     async def check() -> None:
         if os.getppid() != parent:

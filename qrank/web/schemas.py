@@ -1,4 +1,4 @@
-"""JSON Schemas of requests; the same tables check them and make the OpenAPI document."""
+"""JSON Schemas of requests: they are used to check requests, and for the OpenAPI document."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "array": (list,),
     "object": (dict,),
 }
-# An alias, perhaps with a type of quantisation: no path and no URL, which a web page may not name.
+# An alias, maybe with a quantization; no path or URL, which a web page must not be able to use.
 _ALIAS = r"^[A-Za-z0-9][A-Za-z0-9_.+-]*(:[A-Za-z0-9_]+)?$"
 _DATE = r"^\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d)?)?$"
 _ABSOLUTE = r"^(/|[A-Za-z]:[/\\])"
@@ -63,14 +63,14 @@ def _object(required: list[str], **properties: Schema) -> Schema:
 DB = _text(
     "the index: the absolute path of an index file of this user; default: the server's",
     pattern=_ABSOLUTE,
-) | {"maxLength": 4096}  # it may stand in an address
+) | {"maxLength": 4096}  # it may be in a URL
 MODEL = _text("an alias, as `qrank models list` has it; default: auto", pattern=_ALIAS)
 _FILTERS: dict[str, Schema] = {
     "collection": _texts("only this collection, or these"),
     "path": _texts("only this file or folder, or files whose path matches a glob; or several"),
     "per_file": _count("at most so many results of one file"),
     "min_score": {"type": "number", "description": "results below are skipped"},
-    "stale": _choice("what becomes of results whose file has changed", *Stale),
+    "stale": _choice("how to treat results whose file has changed since indexing", *Stale),
     "db": DB,
 }
 _QUERY: Schema = {
@@ -93,13 +93,13 @@ SEARCH = _object(
     limit=_count("at most so many results; default: 10"),
     candidates=_count("how many to rerank; default: 30"),
     budget={"type": "number", "minimum": 0, "description": "seconds after which reranking stops"},
-    offset={"type": "integer", "minimum": 0, "maximum": 1000, "description": "pass over so many"},
-    sort=_choice("the order of the results that are left", *Sort),
+    offset={"type": "integer", "minimum": 0, "maximum": 1000, "description": "skip so many"},
+    sort=_choice("the order of the results", *Sort),
     where=_texts("conditions on fields, as `qrank search --where` has them"),
     type=_texts("only files of this type, or these: pdf, markdown, md"),
     since=_text("only files modified at this date or later", pattern=_DATE),
     until=_text("only files modified before this date", pattern=_DATE),
-    explain=_switch("whether results say what each term added to their score"),
+    explain=_switch("whether results have the contribution of each term to their score"),
     unfinished=_switch("whether the last word is still being typed"),
     embed_model=MODEL,
     rerank_model=MODEL,
@@ -161,14 +161,14 @@ RERANK = _object(
     },
     model=MODEL,
     top_n=_count("at most so many results", 10**6),
-    return_documents=_switch("whether results hold their text"),
-    instruction=_text("the task, for a model that takes one"),
+    return_documents=_switch("whether results contain their text"),
+    instruction=_text("the instruction, for a model that takes one"),
 )
 
 
 def check(value: Any, schema: Schema, name: str = "the body") -> None:
-    """Raise ProblemError (400) for a value that is not as a schema says, as far as the schemas
-    here go.
+    """Raise ProblemError (400) for a value that does not match a schema. Only the keywords used in
+    this module are supported.
 
     >>> check({"query": "tea", "limit": 3}, SEARCH)
     """
@@ -229,7 +229,7 @@ def _check_text(value: str, schema: Schema, name: str) -> None:
         raise ProblemError(400, f"{name} must match {schema['pattern']}")
     try:
         value.encode()
-    except UnicodeEncodeError:  # half of a pair, as JSON can say it
+    except UnicodeEncodeError:  # a lone surrogate, which JSON can contain
         raise ProblemError(400, f"{name} is not valid Unicode") from None
 
 
@@ -250,8 +250,8 @@ _USAGE: Schema = {
     "type": "object",
     "required": ["prompt_tokens", "total_tokens"],
     "properties": {"prompt_tokens": _TOKENS, "total_tokens": _TOKENS},
-    "description": "tokens that the model read, what is put around the texts with them; 0 when "
-    "another server runs the model",
+    "description": "tokens that the model read, its prompt included; 0 when another server runs "
+    "the model",
 }
 _EMBEDDED: Schema = {
     "type": "object",
@@ -333,18 +333,18 @@ def openapi() -> dict[str, Any]:
         "security": [{"token": []}],
         "paths": {
             "/healthz": {
-                "get": {**_operation("whether it answers", _HEALTH, _ALWAYS), "security": []}
+                "get": {**_operation("whether it responds", _HEALTH, _ALWAYS), "security": []}
             },
             "/v1/search": _post("search", SEARCH, {"$ref": "#/components/schemas/search"}),
             "/v1/similar": _post(
-                "what is like a place", SIMILAR, {"$ref": "#/components/schemas/search"}
+                "chunks similar to a place", SIMILAR, {"$ref": "#/components/schemas/search"}
             ),
             "/v1/get": _post("chunks by id, or of a file", GET, _CHUNKS),
-            "/v1/embeddings": _post("texts to vectors, as OpenAI's", EMBEDDINGS, _EMBEDDED),
-            "/v1/rerank": _post("relevance of texts, as Jina's", RERANK, _RERANKED),
+            "/v1/embeddings": _post("embed texts (OpenAI's API)", EMBEDDINGS, _EMBEDDED),
+            "/v1/rerank": _post("score texts (Jina's API)", RERANK, _RERANKED),
             "/v1/status": {
                 "get": {
-                    **_operation("what the index holds", _STATUS, _ALWAYS | _TOKEN | _INDEX),
+                    **_operation("what is in the index", _STATUS, _ALWAYS | _TOKEN | _INDEX),
                     "parameters": [{"name": "db", "in": "query", "schema": DB}],
                 }
             },
@@ -356,10 +356,10 @@ def openapi() -> dict[str, Any]:
     }
 
 
-# What an operation may answer instead; which of them depends on what it takes.
+# The errors of operations, by status.
 _ALWAYS = {
-    403: "a page of another origin asks, or the index belongs to another user",
-    405: "another method is needed",
+    403: "the request is from another origin, or the index belongs to another user",
+    405: "the method is not allowed",
     421: "the Host header does not name this server",
     500: "an error in the server; its log says more",
     503: "a model can't be used now, or the answer took too long",

@@ -1,4 +1,4 @@
-"""HTTP as a part of the warm process, and opening the page that it serves."""
+"""HTTP as a service of the warm process, and the URL of its web page."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from qrank.settings import Settings
 
 ADDRESS = "127.0.0.1:8420"  # without --http
-SECONDS = 10.0  # for the server to answer
+SECONDS = 10.0  # timeout for a request to the server
 
 
 @dataclass(frozen=True, slots=True)
 class HttpService:
-    """A server that listens, and will answer once `run` is called, in a process of its own."""
+    """A listening HTTP server; `run`, in a child process, answers requests."""
 
     listening: socket.socket
     host: str
@@ -32,7 +32,7 @@ class HttpService:
     db: IndexPlace
 
     def run(self) -> None:
-        """Serve until SIGTERM."""
+        """Serve until SIGTERM, with the models of the warm process."""
         from qrank.serve import remote
         from qrank.web.run import run
 
@@ -41,8 +41,8 @@ class HttpService:
 
 
 def prepare(text: str, settings: Callable[[Path | None], Settings], db: IndexPlace) -> HttpService:
-    """Listen on [HOST:]PORT. db: the index unless a request names another. Raises InputError when
-    that can't be, or the extra is not installed."""
+    """Listen on text, [HOST:]PORT. settings: returns the settings for a folder; db: the default
+    index. Raises InputError when that fails, or the extra `qrank[http]` is not installed."""
     try:
         from qrank.web import run
     except ImportError as error:
@@ -61,7 +61,8 @@ def prepare(text: str, settings: Callable[[Path | None], Settings], db: IndexPla
 
 
 def page_address(url: str, token_file: Path) -> str:
-    """The address of the page, with a code that opens it once. Raises InputError."""
+    """The URL of the page with a one-time code, which the server at url is asked for. Raises
+    InputError."""
     import http.client
     from urllib.parse import urlsplit
 
@@ -72,10 +73,10 @@ def page_address(url: str, token_file: Path) -> str:
     try:
         headers = {"Authorization": f"Bearer {read_token(token_file)}"}
         connection.request("POST", "/v1/open", b"{}", headers)
-        answer = connection.getresponse()
-        body = answer.read()
-        if answer.status != 200:
-            raise InputError(f"{url} answers {answer.status}", hint="was the token replaced?")
+        response = connection.getresponse()
+        body = response.read()
+        if response.status != 200:
+            raise InputError(f"{url} answers {response.status}", hint="was the token replaced?")
         return f"{url}/?code={json.loads(body)['code']}"
     except (OSError, ValueError, http.client.HTTPException) as error:
         raise InputError(f"{url} does not answer: {error}") from error
