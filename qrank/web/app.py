@@ -79,7 +79,7 @@ def make_app(
         post("/v1/rerank", schemas.RERANK, answers.rerank),
         *pages.routes(access, answers, _answering, partial(_work, limiter=quick)),
     ]
-    beside: Callable[[], Any] = nullcontext
+    session: Callable[[], Any] = nullcontext
     if mcp is None:
 
         async def missing(_request: Request) -> Response:
