@@ -127,18 +127,17 @@ class Claims(Protocol):
 
 
 class Vocabulary(Protocol):
-    """The words that documents were ever found to have, in small letters; of some no document may
-    be left."""
+    """The words that indexed documents have had, in lower case; some may have no document left."""
 
-    def near(self, word: str, most: int) -> list[tuple[int, str]]:
-        """(distance, word) of those that are most (1 or 2) edits from one in small letters: the
-        nearest alone."""
+    def near(self, word: str, max_edits: int) -> list[tuple[int, str]]:
+        """(distance, word) of the nearest words, at most max_edits (1 or 2) from word, which is in
+        lower case; word itself is left out."""
 
-    def known(self, asked: Iterable[str]) -> set[str]:
-        """Those of some words that are in it."""
+    def intersection(self, lowercase_words: Iterable[str]) -> set[str]:
+        """Those of some words that are in the vocabulary."""
 
-    def beginning(self, start: str, most: int) -> list[str]:
-        """The first most words, in order, that begin with start and are longer."""
+    def with_prefix(self, prefix: str, limit: int) -> list[str]:
+        """The first limit words, in order, that start with prefix and are longer."""
 
 
 class Store(AbstractContextManager["Store"], Protocol):

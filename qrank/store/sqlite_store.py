@@ -51,7 +51,7 @@ class SQLiteStore(Closing):
         """Open the index at path; with write, make it when it is missing."""
         self.path: Path = path
         self._connection = connect(path, create=write)
-        self._known_words: set[bytes] = set()  # that are in the vocabulary
+        self._cached_words: set[bytes] = set()  # that are in the vocabulary
 
     def close(self) -> None:
         """Close the file; what was not committed is undone."""
@@ -66,7 +66,7 @@ class SQLiteStore(Closing):
                 yield
                 self._connection.execute("COMMIT")
             except BaseException:
-                self._known_words.clear()
+                self._cached_words.clear()
                 if self._connection.in_transaction:
                     self._connection.execute("ROLLBACK")
                 raise
@@ -104,7 +104,7 @@ class SQLiteStore(Closing):
 
     def add_document(self, document: NewDocument) -> None:
         """Put a document in, in place of what was there under the same path."""
-        documents.add(self._connection, document, self._known_words)
+        documents.add(self._connection, document, self._cached_words)
 
     def skipped_files(self, collection: str) -> dict[str, SkippedFile]:
         """The files of a collection that were skipped, by path."""

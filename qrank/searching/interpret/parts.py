@@ -58,10 +58,10 @@ def add_compounds(
         for word in list(unique)[:MOST_WORDS]
         if SHORTEST <= len(word) <= LONGEST and word.isalpha() and word not in common
     ]
-    longer = {word: vocabulary.beginning(word, MOST_COMPOUNDS) for word in words}
+    longer = {word: vocabulary.with_prefix(word, MOST_COMPOUNDS) for word in words}
     substrings = {piece for word in words for piece in _substrings(word)}
     substrings |= {rest for word in words for each in longer[word] for rest in _rests(each, word)}
-    word_list = vocabulary.known(sorted(substrings))
+    word_list = vocabulary.intersection(sorted(substrings))
     prefixes = [word for word in words if _begins_compounds(word, longer[word], word_list)]
     compounds = {word: parts for word in words if (parts := split(word, word_list))}
     if not prefixes and not compounds:

@@ -1,2 +1,2 @@
-"""What is looked up beside candidates: words.py vocabulary.py  words near to one that no document
-has, and parts of compounds; home.py  where files are now that were moved with their index."""
+"""Lookups beside candidates. words.py, vocabulary.py: the vocabulary, for spelling suggestions and
+compounds; home.py: the paths of files that were moved together with their index."""

@@ -17,17 +17,17 @@ class Vocabulary:
         self._connection = connection
         self._path = path
 
-    def near(self, word: str, most: int) -> list[tuple[int, str]]:
+    def near(self, word: str, max_edits: int) -> list[tuple[int, str]]:
         """See `words.near`."""
         with translate_sqlite_errors(self._path):
-            return words.near(self._connection, word, most)
+            return words.near(self._connection, word, max_edits)
 
-    def known(self, asked: Iterable[str]) -> set[str]:
-        """Those of some words, in small letters, that are in the vocabulary."""
+    def intersection(self, lowercase_words: Iterable[str]) -> set[str]:
+        """Those of some words, in lower case, that are in the vocabulary."""
         with translate_sqlite_errors(self._path):
-            return words.known(self._connection, asked)
+            return words.intersection(self._connection, lowercase_words)
 
-    def beginning(self, start: str, most: int) -> list[str]:
-        """The first most words, in order, that begin with start and are longer."""
+    def with_prefix(self, prefix: str, limit: int) -> list[str]:
+        """See `words.with_prefix`."""
         with translate_sqlite_errors(self._path):
-            return words.beginning(self._connection, start, most)
+            return words.with_prefix(self._connection, prefix, limit)

@@ -1,8 +1,7 @@
-"""The vocabulary: all words that documents were ever found to have, to look up those near to
-another by edit distance (insert, delete or replace a letter, or swap two neighbours), and the
-parts of compounds.
+"""The vocabulary: all words that indexed documents have had, to look up words by edit distance (a
+letter inserted, deleted or replaced, or two adjacent letters swapped) and parts of compounds.
 
-A word of which no document is left stays; whoever asks counts the documents that have it.
+Words are never removed, so callers check that a word still has documents.
 """
 
 from __future__ import annotations
@@ -18,30 +17,30 @@ from qrank.analysis.characters import UNSPACED
 from qrank.store import decode
 
 SHORTEST, LONGEST = 3, 24  # letters
-KNOWN = 200_000  # words that a writer keeps in memory, so as not to look each up again
-WHOLE = 30_000  # words, up to which all of a vocabulary is compared
-STARTS = 4  # letters at the beginning of a word, of which one at most is wrong where it is larger
+MAX_CACHED = 200_000  # words that a writer keeps in memory, so as not to insert them again
+MAX_SCANNED = 30_000  # words: a larger vocabulary is not compared as a whole
+PREFIX = 4  # letters at the start of a word that may contain one edit in a larger vocabulary
 _WORD = rf"(?:(?![{UNSPACED}])[^\W\d_]){{{SHORTEST},{LONGEST}}}"
 _END = "\U0010ffff"  # after any letter
-_AMONG = "SELECT word FROM json_each(?) CROSS JOIN word ON word = value ORDER BY word"
+_INTERSECTION = "SELECT word FROM json_each(?) CROSS JOIN word ON word = value ORDER BY word"
 
 
 @cache
 def _letters() -> bytes:
-    """A table for bytes.translate: small letters of ASCII, blanks for its other characters."""
+    """A table for bytes.translate: lowers ASCII letters, and replaces other ASCII by spaces."""
     return bytes(
         ord(chr(code).lower()) if chr(code).isalpha() and code < 128 else code if code > 127 else 32
         for code in range(256)
     )
 
 
-def add(connection: sqlite3.Connection, texts: Iterable[str], stored: set[bytes]) -> None:
-    """Add the words of texts; stored: those that are in already, to which theirs are added."""
-    if len(stored) > KNOWN:
-        stored.clear()
-    # Bytes are taken apart several times as fast as text.
-    new = set("\n".join(texts).encode("utf-8", "replace").translate(_letters()).split()) - stored
-    stored |= new
+def add(connection: sqlite3.Connection, texts: Iterable[str], cached: set[bytes]) -> None:
+    """Add the words of texts. cached: words that are stored already, as UTF-8; updated. Writes."""
+    if len(cached) > MAX_CACHED:
+        cached.clear()
+    # Splitting bytes is several times as fast as splitting str.
+    new = set("\n".join(texts).encode("utf-8", "replace").translate(_letters()).split()) - cached
+    cached |= new
     words: set[str] = set()
     for each in new:
         if each.isascii():
@@ -54,50 +53,49 @@ def add(connection: sqlite3.Connection, texts: Iterable[str], stored: set[bytes]
     )
 
 
-def known(connection: sqlite3.Connection, asked: Iterable[str]) -> set[str]:
-    """Those of some words, in small letters, that are in the vocabulary."""
-    return set(_words(connection, _AMONG, json.dumps(list(asked))))
+def intersection(connection: sqlite3.Connection, lowercase_words: Iterable[str]) -> set[str]:
+    """Those of some words, in lower case, that are in the vocabulary."""
+    return set(_words(connection, _INTERSECTION, json.dumps(list(lowercase_words))))
 
 
-def beginning(connection: sqlite3.Connection, start: str, most: int) -> list[str]:
-    """The first most words, in order, that begin with start and are longer."""
+def with_prefix(connection: sqlite3.Connection, prefix: str, limit: int) -> list[str]:
+    """The first limit words, in order, that start with prefix and are longer."""
     sql = "SELECT word FROM word WHERE word > ? AND word < ? || ? ORDER BY word LIMIT ?"
-    return _words(connection, sql, start, start, _END, most)
+    return _words(connection, sql, prefix, prefix, _END, limit)
 
 
-def near(connection: sqlite3.Connection, word: str, most: int) -> list[tuple[int, str]]:
-    """(distance, word) of the words at a distance of 1 to most (1 or 2) from a word in small
-    letters, by word; those at 2 only when there are none at 1.
+def near(connection: sqlite3.Connection, word: str, max_edits: int) -> list[tuple[int, str]]:
+    """(distance, word) of the words at distance 1 from word (lower case), ordered by word; when
+    there are none, and max_edits is 2, those at distance 2.
 
-    In a vocabulary of more than WHOLE words those at 2 have one of the two edits at most in their
-    first STARTS letters.
+    In a vocabulary of more than MAX_SCANNED words, distance 2 is only found for words with at most
+    one of the edits in the first PREFIX letters.
     """
-    if len(word) > LONGEST + most:
+    if len(word) > LONGEST + max_edits:
         return []
     edits = _edits(word, _alphabet(word)) - {word}
-    found = [(1, each) for each in _words(connection, _AMONG, json.dumps(list(edits)))]
-    return found if found or most < 2 else _at_two(connection, word)
+    at_one = [(1, each) for each in _words(connection, _INTERSECTION, json.dumps(list(edits)))]
+    return at_one if at_one or max_edits < 2 else _at_two(connection, word)
 
 
 def _at_two(connection: sqlite3.Connection, word: str) -> list[tuple[int, str]]:
     lengths = (max(SHORTEST, len(word) - 2), len(word) + 2)
     sql = "SELECT word FROM word WHERE length(word) BETWEEN ? AND ?"
     size = "SELECT count(*) FROM (SELECT 1 FROM word LIMIT ?)"
-    rows = connection.execute(size, (WHOLE + 1,))
-    if next(decode.rows(rows, (int,), "the vocabulary"))[0] <= WHOLE:
+    rows = connection.execute(size, (MAX_SCANNED + 1,))
+    if next(decode.rows(rows, (int,), "the vocabulary"))[0] <= MAX_SCANNED:
         words = _words(connection, sql, *lengths)
     else:
-        half = word[:STARTS]
-        ranges: list[str] = []
-        for start in sorted({half} | _edits(half, _alphabet(word))):
-            if not (ranges and start.startswith(ranges[-1])):
-                ranges.append(start)
+        start = word[:PREFIX]
+        prefixes: list[str] = []  # none starts with another, so that their ranges are disjoint
+        for prefix in sorted({start} | _edits(start, _alphabet(word))):
+            if not (prefixes and prefix.startswith(prefixes[-1])):
+                prefixes.append(prefix)
         sql = (
             "SELECT word FROM json_each(?) CROSS JOIN word ON word BETWEEN value AND value || ? "
             "WHERE length(word) BETWEEN ? AND ?"
         )
-        starts = json.dumps(ranges)
-        words = _words(connection, sql, starts, _END, *lengths)
+        words = _words(connection, sql, json.dumps(prefixes), _END, *lengths)
     from qrank.analysis.spelling import within_two
 
     return [(2, each) for each in sorted(within_two(word, words))]
@@ -108,7 +106,7 @@ def _words(connection: sqlite3.Connection, sql: str, *arguments: object) -> list
 
 
 def _edits(word: str, alphabet: str) -> set[str]:
-    """What one edit makes of a word."""
+    """All strings one edit away from a word."""
     cuts = [(word[:i], word[i:]) for i in range(len(word) + 1)]
     return (
         {a + b[1:] for a, b in cuts if b}
@@ -119,8 +117,7 @@ def _edits(word: str, alphabet: str) -> set[str]:
 
 
 def _alphabet(word: str) -> str:
-    """The small letters of the scripts that a word is written in, by their blocks of code
-    points."""
+    """The lowercase letters of a word's scripts: those in the same blocks of 128 code points."""
     letters = set("abcdefghijklmnopqrstuvwxyz") if word[0] < "\u0250" else set()
     for letter in set(word) - letters:
         block = ord(letter) & ~0x7F
