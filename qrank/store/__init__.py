@@ -1,5 +1,5 @@
-"""The index, whatever holds it. `interface.py` says what is asked of a store, `open_store` makes
-one. The one place that knows SQL; knows neither files' formats nor models."""
+"""Stores of the index: `interface.py` defines what a store does, `open_store` opens one. The only
+package with SQL; it knows neither file formats nor models."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ __all__ = ["Layout", "create_store", "open_store"]
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """How a search engine is to spread a new index: into so many shards, with so many copies of
-    each beside the first. None: as it is by default, one of each."""
+    """The numbers of shards and replicas of a new index in a search engine; None: the default,
+    one."""
 
     shards: int | None = None
     replicas: int | None = None
 
 
 def open_store(where: IndexPlace, *, write: bool = False) -> Store:
-    """Open the index at where; with write, make it when it is missing. The one place that says
-    what kind of store an index is kept in.
+    """Open the index at where: a path is an index file, else the URL of an engine's index. write:
+    for writing, creating it when it is missing. The only place that chooses the kind of store.
 
     Raises IndexFileError.
     """
@@ -41,18 +41,18 @@ def open_store(where: IndexPlace, *, write: bool = False) -> Store:
 
 
 def create_store(where: IndexPlace, layout: Layout) -> bool:
-    """Make the index at where, empty, unless it is there; returns whether it was made.
+    """Create an empty index at where unless it exists; returns whether it was created.
 
-    Raises IndexFileError, and InputError for a layout of a file.
+    Raises IndexFileError, and InputError for a layout of an index file.
     """
     if isinstance(where, Path):
         if layout != Layout():
             raise InputError(
                 "an index file has no shards or replicas", hint="name an engine's index with --db"
             )
-        made = not where.exists()
+        is_new = not where.exists()
         open_store(where, write=True).close()
-        return made
+        return is_new
     from qrank.store.opensearch.store import create
 
     return create(where, layout)

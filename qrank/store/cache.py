@@ -1,7 +1,7 @@
-"""The cache, one SQLite file of this machine for all indexes; losing it costs only time. It holds
-earlier answers of models, hashes of model files, and how fast those run.
+"""The user's cache, one SQLite file for all indexes: answers of models, hashes of model files and
+measured speeds. Deleting it costs only time.
 
-It never fails: what can't be read is as good as not there, what can't be written is not kept.
+Its methods never raise: a cache that can't be read is empty, and failed writes are ignored.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from qrank.results import Signature
 
 MOST_ANSWERS = 20_000  # 1 MB of scores; 80 MB if all were query vectors of 1024 dims
 KEYS_AT_ONCE = 500
-BUSY_SECONDS = 0.2  # how long a search waits to keep what only saves time
+BUSY_SECONDS = 0.2  # how long to wait for a lock
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS answer (
@@ -36,14 +36,14 @@ CREATE TABLE IF NOT EXISTS reading_rate (
 
 class Cache:
     """The cache in the file at path, by default in the user's cache folder. Threads may share it:
-    each call opens the file again, which takes a fifth of a millisecond."""
+    each call opens its own connection, which takes 0.2 ms."""
 
     def __init__(self, path: Path | None = None) -> None:
         self._path = path
 
     @property
     def path(self) -> Path:
-        """Where it is, whether or not it exists."""
+        """The path of the file, which need not exist."""
         if self._path is None:
             from platformdirs import user_cache_path
 
@@ -51,7 +51,7 @@ class Cache:
         return self._path
 
     def get(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
-        """The values that were put under keys, as far as there are any."""
+        """The stored values of keys; missing keys are left out."""
         values: dict[bytes, bytes] = {}
         for at in range(0, len(keys), KEYS_AT_ONCE):
             some = keys[at : at + KEYS_AT_ONCE]
@@ -61,7 +61,7 @@ class Cache:
         return values
 
     def put(self, values: Mapping[bytes, bytes]) -> None:
-        """Keep values under their keys; beyond MOST_ANSWERS the oldest go."""
+        """Store values by key; deletes the oldest beyond MOST_ANSWERS."""
         self._write(
             "INSERT OR REPLACE INTO answer (key, value) VALUES (?, ?)",
             list(values.items()),
@@ -69,37 +69,38 @@ class Cache:
         )
 
     def count(self) -> int:
-        """How many answers are kept."""
+        """The number of stored answers."""
         rows = self._rows("SELECT count(*) FROM answer")
         return rows[0][0] if rows else 0
 
     def clear(self) -> None:
-        """Forget all answers."""
+        """Delete all answers."""
         self._write("DELETE FROM answer", [()])
 
     def model_hash(self, path: str, signature: Signature) -> str | None:
-        """The SHA-256 of a model file that looked the same when it was last hashed."""
+        """The stored SHA-256 of a model file, if its signature is unchanged."""
         sql = "SELECT sha256 FROM model_file WHERE (path, size, mtime_ns, ctime_ns) = (?, ?, ?, ?)"
         rows = self._rows(sql, (path, *signature))
         return rows[0][0] if rows else None
 
     def put_model_hash(self, path: str, signature: Signature, sha256: str) -> None:
-        """Keep a model file's SHA-256."""
+        """Store a model file's SHA-256."""
         self._write(
             "INSERT OR REPLACE INTO model_file VALUES (?, ?, ?, ?, ?)",
             [(path, *signature, sha256)],
         )
 
     def speeds(self) -> dict[str, float]:
-        """Tokens a second of model files by path, as far as they were measured here."""
+        """Measured tokens per second of model files, by path."""
         return dict(self._rows("SELECT path, tokens_per_second FROM speed"))
 
     def put_speed(self, path: str, tokens_per_second: float) -> None:
-        """Keep how fast a model file runs here."""
+        """Store the measured speed of a model file."""
         self._write("INSERT OR REPLACE INTO speed VALUES (?, ?)", [(path, tokens_per_second)])
 
     def reading_rate(self, model: str) -> tuple[float, float] | None:
-        """(bytes of candidates a second, seconds to load) of a reranker, where it has run here."""
+        """(bytes of candidates per second, seconds to load) measured of a reranker; None when it
+        was not."""
         sql = "SELECT bytes_per_second, load_seconds FROM reading_rate WHERE model = ?"
         rows = self._rows(sql, (model,))
         if not rows or not all(isinstance(n, float) and math.isfinite(n) for n in rows[0]):
@@ -108,7 +109,7 @@ class Cache:
         return (rate, max(load, 0.0)) if rate > 0 else None
 
     def put_reading_rate(self, model: str, bytes_per_second: float, load_seconds: float) -> None:
-        """Keep how fast a reranker, by its identity, reads candidates here."""
+        """Store the measured speed of a reranker; model: its identity."""
         self._write(
             "INSERT OR REPLACE INTO reading_rate VALUES (?, ?, ?)",
             [(model, bytes_per_second, load_seconds)],
@@ -126,15 +127,15 @@ class Cache:
         if not rows:
             return
         try:
-            self._written(sql, rows, after)
+            self._try_write(sql, rows, after)
         except sqlite3.OperationalError:  # busy, read-only, full
             return
-        except (sqlite3.DatabaseError, OSError):  # damaged: it holds nothing that would be missed
+        except (sqlite3.DatabaseError, OSError):  # damaged: start anew
             with suppress(OSError, sqlite3.Error):
                 self.path.unlink(missing_ok=True)
-                self._written(sql, rows, after)
+                self._try_write(sql, rows, after)
 
-    def _written(self, sql: str, rows: Sequence[Sequence[object]], after: str) -> None:
+    def _try_write(self, sql: str, rows: Sequence[Sequence[object]], after: str) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with closing(sqlite3.connect(self.path, timeout=BUSY_SECONDS, isolation_level=None)) as db:
             db.executescript(f"PRAGMA journal_mode = WAL; PRAGMA synchronous = OFF; {_TABLES}")

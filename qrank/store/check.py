@@ -17,16 +17,16 @@ EMBED = "run qrank index again"
 
 
 def check(connection: sqlite3.Connection, path: Path) -> list[Check]:
-    """All checks of the index at path, through a connection that is open for reading."""
+    """Run all checks of the index at path, which connection has open for reading."""
     result = [Check("version", "ok", f"index version {schema.version(connection)}")]
-    for name, problems in _CHECKS.items():
+    for name, find_problems in _CHECKS.items():
         try:
-            problems_seen = list(problems(connection, path))
+            problems = list(find_problems(connection, path))
         except sqlite3.DatabaseError as error:
-            problems_seen = [str(error)]
-        detail = "; ".join(problems_seen[:5]) + ("; and more" if len(problems_seen) > 5 else "")
+            problems = [str(error)]
+        detail = "; ".join(problems[:5]) + ("; and more" if len(problems) > 5 else "")
         result.append(
-            Check(name, "fail", detail, REPAIR) if problems_seen else Check(name, "ok", "intact")
+            Check(name, "fail", detail, REPAIR) if problems else Check(name, "ok", "intact")
         )
     if all(item.status == "ok" for item in result):
         result.append(_unfinished(connection))
@@ -34,7 +34,7 @@ def check(connection: sqlite3.Connection, path: Path) -> list[Check]:
 
 
 def engine() -> Check:
-    """Whether this Python's SQLite can do what an index needs."""
+    """Check whether this Python's SQLite has FTS5."""
     detail = f"SQLite {sqlite3.sqlite_version}"
     try:
         with closing(sqlite3.connect(":memory:")) as connection:
@@ -63,7 +63,7 @@ def _references(connection: sqlite3.Connection, path: Path) -> Iterator[str]:
 
 
 def _terms(connection: sqlite3.Connection, path: Path) -> Iterator[str]:
-    # terms_docsize is FTS5's own table of what it holds.
+    # terms_docsize is an internal table of FTS5, with a row for each row of terms.
     for what, one, other in (
         ("chunks without terms", "chunk", "terms_docsize"),
         ("terms without a chunk", "terms_docsize", "chunk"),
@@ -77,7 +77,7 @@ def _terms(connection: sqlite3.Connection, path: Path) -> Iterator[str]:
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True)) as writer:
             hardened(writer)
             writer.execute("INSERT INTO terms (terms) VALUES ('integrity-check')")
-    except sqlite3.OperationalError:  # only who may write can ask FTS5, and not while others do
+    except sqlite3.OperationalError:  # read-only or locked: FTS5 checks itself only when writable
         return
     except sqlite3.DatabaseError as error:
         yield f"the full-text index is inconsistent ({error})"
@@ -93,7 +93,7 @@ def _packed_terms(connection: sqlite3.Connection, path: Path) -> Iterator[str]:
 
 
 def _values(connection: sqlite3.Connection, path: Path) -> Iterator[str]:
-    """Values of other types than their columns', which SQLite lets in; what makes no sense."""
+    """Values that do not have the type of their column, which SQLite allows, or are invalid."""
     kinds = {"INTEGER": "integer", "TEXT": "text", "BLOB": "blob", "REAL": "real"}
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as fresh:
         schema.upgrade(fresh)
@@ -118,7 +118,7 @@ def _values(connection: sqlite3.Connection, path: Path) -> Iterator[str]:
             )
     for row in connection.execute("SELECT dims FROM model"):
         decode.dims(decode.row(row, (int,), "a model")[0])
-    # What a search would make of them.
+    # Read each chunk as a search would.
     for row in connection.execute(
         f"SELECT {decode.STORED_CHUNK} FROM chunk {decode.OF_STORED_CHUNK}"
     ):
@@ -168,7 +168,7 @@ _CHECKS: dict[str, Callable[[sqlite3.Connection, Path], Iterator[str]]] = {
 
 
 def _unfinished(connection: sqlite3.Connection) -> Check:
-    """What an interrupted run left to do, which is no damage."""
+    """Check for work that an interrupted run left, which is not damage."""
     left = chain(
         _counted(connection, "unused texts to delete", "SELECT count(*) FROM loose"),
         *(

@@ -1,8 +1,8 @@
-"""Claims on unique texts: what one run embeds, another that goes on at the same time leaves alone.
+"""Claims on unique texts, so that processes that embed at the same time do not repeat work.
 
-A claim is a lock on a byte of a file beside the index, as far into it as the unique text's id. The
-system drops it when the process ends, however it ends: no claim outlives a killed run, and none
-has to be renewed. The file stays empty; who leaves it last removes it.
+A claim is a lock on one byte of a file beside the index; the offset is the unique text's id. The
+operating system releases it when the process ends, also when it is killed, so that claims need no
+renewal. The file stays empty; the last process that uses it removes it.
 """
 
 from __future__ import annotations
@@ -15,29 +15,30 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-ENDING = "-claims"  # of the file's name, after the index's
-_PRESENT = 0  # this byte is locked, shared, as long as the file is used; unique texts count from 1
-_TAKEN = (errno.EACCES, errno.EAGAIN, errno.EDEADLK)  # by another process
+SUFFIX = "-claims"  # appended to the index's file name
+_IN_USE = 0  # this byte has a shared lock while the file is used; ids of unique texts start at 1
+_LOCKED = (errno.EACCES, errno.EAGAIN, errno.EDEADLK)  # by another process
 
-# Locks belong to a process, not to a thread: within one, runs on the same index take turns.
-_turns: dict[str, threading.Lock] = {}
+# These locks belong to the process, not to a thread: threads with the same index take turns.
+_thread_locks: dict[str, threading.Lock] = {}
 
 
 class Claims:
-    """What this run has claimed. Without a file, where none can be made or locked, it has all."""
+    """The claims of this process. Without a file (none can be created or locked) every claim
+    succeeds."""
 
     def __init__(self, file: int | None) -> None:
         self._file = file
         self._claimed: set[int] = set()
 
     def take(self, text_ids: Sequence[int]) -> list[int]:
-        """Claim unique texts; returns those that no other run has claimed."""
+        """Claim unique texts; returns those that no other process has claimed."""
         free = [text_id for text_id in text_ids if self._file is None or _lock(self._file, text_id)]
         self._claimed.update(free)
         return free
 
     def release(self, text_ids: Sequence[int] | None = None) -> None:
-        """Let others have unique texts, by default all that were claimed."""
+        """Release claims, by default all."""
         released = self._claimed if text_ids is None else self._claimed.intersection(text_ids)
         if self._file is not None:
             for text_id in released:
@@ -47,9 +48,9 @@ class Claims:
 
 @contextmanager
 def open_claims(index: Path) -> Iterator[Claims]:
-    """Claims on unique texts of an index, which end with the context."""
-    path = os.path.realpath(index) + ENDING
-    with _turns.setdefault(path, threading.Lock()):
+    """Claims on unique texts of an index; released at the end of the context."""
+    path = os.path.realpath(index) + SUFFIX
+    with _thread_locks.setdefault(path, threading.Lock()):
         file = _open(path, index)
         try:
             claims = Claims(file)
@@ -61,7 +62,7 @@ def open_claims(index: Path) -> Iterator[Claims]:
 
 
 def _open(path: str, index: Path) -> int | None:
-    """The file, made when there is none; None where it can't be used."""
+    """Open the file, creating it when it is missing; None where it can't be used."""
     flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
     while True:
         try:
@@ -70,7 +71,7 @@ def _open(path: str, index: Path) -> int | None:
             return None
         try:
             _share(file)
-            # Another run may have removed it between the two calls above.
+            # Another process may have removed it between the two calls above.
             if os.path.samestat(os.fstat(file), os.stat(path)):  # noqa: PTH116
                 return file
         except FileNotFoundError:
@@ -85,12 +86,12 @@ if sys.platform == "win32":
     import msvcrt
 
     def _lock(file: int, byte: int) -> bool:
-        """Lock a byte for this process alone; whether it is now."""
+        """Lock a byte exclusively; returns whether that succeeded (or locks do not work)."""
         os.lseek(file, byte, os.SEEK_SET)
         try:
             msvcrt.locking(file, msvcrt.LK_NBLCK, 1)
         except OSError as error:
-            return error.errno not in _TAKEN
+            return error.errno not in _LOCKED
         return True
 
     def _unlock(file: int, byte: int) -> None:
@@ -99,7 +100,7 @@ if sys.platform == "win32":
             msvcrt.locking(file, msvcrt.LK_UNLCK, 1)
 
     def _share(file: int) -> None:
-        """Nothing to do: who has a file open keeps others from removing it."""
+        """Nothing to do: Windows does not remove files that are open."""
 
     def _close(file: int, path: str) -> None:
         os.close(file)
@@ -110,11 +111,11 @@ else:
     import fcntl
 
     def _lock(file: int, byte: int) -> bool:
-        """Lock a byte for this process alone; whether it is now."""
+        """Lock a byte exclusively; returns whether that succeeded (or locks do not work)."""
         try:
             fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, byte)
         except OSError as error:
-            return error.errno not in _TAKEN
+            return error.errno not in _LOCKED
         return True
 
     def _unlock(file: int, byte: int) -> None:
@@ -122,12 +123,12 @@ else:
             fcntl.lockf(file, fcntl.LOCK_UN, 1, byte)
 
     def _share(file: int) -> None:
-        """Note that the file is used, as long as it is open."""
-        fcntl.lockf(file, fcntl.LOCK_SH, 1, _PRESENT)
+        """Mark the file as in use while it is open."""
+        fcntl.lockf(file, fcntl.LOCK_SH, 1, _IN_USE)
 
     def _close(file: int, path: str) -> None:
-        """Close the file, and remove it unless another run uses it."""
+        """Close the file, and remove it unless another process uses it."""
         with suppress(OSError):
-            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, _PRESENT)
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, _IN_USE)
             os.unlink(path)  # noqa: PTH108
         os.close(file)

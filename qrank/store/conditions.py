@@ -18,26 +18,27 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-# The path of a file, of a member with that of the file it is in before it; and the name alone.
+# SQL for a document's location: the path of its file, followed by a member's path.
 LOCATION = (
     f"CASE file.member WHEN '' THEN file.path ELSE file.path || '{IN_ARCHIVE}' || file.member END"
 )
 
 
-# The record that a chunk is of (store/records.py), joined to a query of the table chunk.
+# Joins a chunk's record (store/records.py) to a query of the table chunk.
 WITH_RECORD = (
     "JOIN record ON record.first = (SELECT max(r.first) FROM record AS r WHERE r.first <= {0})"
 )
 OF_CHUNK = WITH_RECORD.format("chunk.id")
-MOST_RECORDS, MOST_CHUNKS = 4096, 16_384  # that are listed for a filter, before a search
-SAMPLE, MANY = 256, 0.1  # chunks that a filter is tried on first, and the share that is many
-MOST_TRIED = 16_384  # hits that a filter is tried on after a search
+MOST_RECORDS, MOST_CHUNKS = 4096, 16_384  # listed for a selective filter before a search
+SAMPLE = 256  # chunks from which the share that passes a filter is estimated
+MANY = 0.1  # the share from which a filter is not selective
+MOST_TRIED = 16_384  # hits to which a filter is applied after a search
 
 
 def of_file(filter: Filter, *, collections: bool = True) -> tuple[str, list[object]]:
-    """A condition on the table file and its arguments; an empty one lets everything pass.
-    collections: whether the filter's collections are part of it. Its dates and its conditions on
-    fields are not: they are about records.
+    """A condition on the table file and its arguments; empty when all files pass. collections:
+    whether to include the filter's collections. Dates and conditions on fields are not included, as
+    they depend on the record.
 
     >>> of_file(Filter(("notes",), suffixes=(".md",)))[1]
     ['notes', '*.md']
@@ -58,7 +59,7 @@ def of_file(filter: Filter, *, collections: bool = True) -> tuple[str, list[obje
 
 
 def of_record(filter: Filter, *, collections: bool = True) -> tuple[str, list[object]]:
-    """The same on the tables record and file, with dates and fields.
+    """A condition on the tables record and file, with dates and fields, as of_file.
 
     >>> of_record(Filter(("notes",), since_ns=5))
     ('(file.collection = ?) AND record.date_ns >= ?', ['notes', 5])
@@ -83,8 +84,8 @@ def _tested(test: Test | FileTest) -> tuple[str, list[object]]:
     clause, values = _of_value(test)
     names = ", ".join("?" * len(test.names))
     sql = (
-        "EXISTS (SELECT 1 FROM record_value AS held CROSS JOIN field_value "
-        "ON field_value.id = held.value_id WHERE held.record = record.first AND "
+        "EXISTS (SELECT 1 FROM record_value AS link CROSS JOIN field_value "
+        "ON field_value.id = link.value_id WHERE link.record = record.first AND "
         f"name_id IN (SELECT id FROM field_name WHERE name IN ({names}))"
     )
     return f"{sql} AND {clause})" if clause else f"{sql})", [*test.names, *values]
@@ -138,14 +139,14 @@ def _of_file_test(test: FileTest) -> tuple[str, list[object]]:
 
 
 def _of_suffix(suffixes: Sequence[str]) -> tuple[str, list[object]]:
-    """A condition that a file's name ends in one of suffixes."""
+    """A condition that a file name ends in one of suffixes, and its arguments."""
     clause = " OR ".join([f"lower({LOCATION}) GLOB ?"] * len(suffixes))
     endings: list[object] = ["*" + glob_of(suffix.lower()) for suffix in suffixes]
     return f"({clause})" if clause else "", endings
 
 
 def _of_path(within: Sequence[str], path_globs: Sequence[str]) -> tuple[str, list[object]]:
-    """What a filter's names and paths say, as a condition on the table file and its arguments."""
+    """A filter's names and paths as a condition on the table file, and its arguments."""
     alternatives: list[str] = []
     arguments: list[object] = []
     named = [name.rstrip("/") for name in within]
@@ -155,7 +156,7 @@ def _of_path(within: Sequence[str], path_globs: Sequence[str]) -> tuple[str, lis
         alternatives.append(names)
         arguments += values
     paths, others = _matches(path_globs)
-    if names and paths:  # (the query within is run once)
+    if names and paths:  # (SQLite runs the inner query once)
         alternatives.append(f"({paths} AND NOT EXISTS (SELECT 1 FROM file WHERE {names}))")
         arguments += [*others, *values]
     elif paths:
@@ -165,21 +166,22 @@ def _of_path(within: Sequence[str], path_globs: Sequence[str]) -> tuple[str, lis
 
 
 def _matches(globs: Sequence[str]) -> tuple[str, list[object]]:
-    """A condition that a file's path matches one of globs; its path may be that of a member, or of
-    what it is in."""
+    """A condition that a file's path, or its location with the member, matches one of globs, and
+    its arguments."""
     clauses: list[str] = []
     values: list[object] = []
     for glob in globs:
-        # What is written with one character in one form of Unicode may be two in another.
+        # ? and [ match one character: é may be stored as two.
         plain = glob.isascii() and not any(wildcard in glob for wildcard in "?[")
-        compared = ("file.path", LOCATION) if plain else ("nfc(file.path)", f"nfc({LOCATION})")
-        clauses += [f"{path} GLOB ?" for path in compared]
+        paths = ("file.path", LOCATION) if plain else ("nfc(file.path)", f"nfc({LOCATION})")
+        clauses += [f"{path} GLOB ?" for path in paths]
         values += [composed(glob)] * 2
     return f"({' OR '.join(clauses)})" if clauses else "", values
 
 
 def of_chunk(filter: Filter) -> tuple[str, list[object]]:
-    """A condition on the tables chunk, record and file, phrases included, and its arguments."""
+    """A condition on the tables chunk, record and file, with the filter's phrases, and its
+    arguments."""
     condition, values = of_record(filter)
     clauses = [condition] if condition else []
     if filter.required:
@@ -194,9 +196,9 @@ def of_chunk(filter: Filter) -> tuple[str, list[object]]:
 def plan(
     filter: Filter, connection: sqlite3.Connection, limit: int
 ) -> tuple[list[int] | None, int]:
-    """How to search with a filter: (the ids of all chunks that pass it, but for phrases, None where
-    they are many; then how many of the best hits of a search without it hold, most likely, the
-    limit of those that pass). By a sample of chunks spread over the index."""
+    """How to search with a filter, by a sample of chunks spread over the index: (the ids of all
+    chunks that pass, ignoring phrases, None where they are many; how many hits of a search without
+    the filter probably include limit that pass)."""
     last = connection.execute("SELECT max(id) FROM chunk").fetchone()[0] or 0
     step = max(1, last // SAMPLE)
     sample = range(1 + step // 2, last + 1, step)
@@ -206,8 +208,8 @@ def plan(
 
 
 def few(filter: Filter, connection: sqlite3.Connection) -> list[int] | None:
-    """The ids of the chunks that pass, but for phrases, in order, when they are few enough to be
-    listed before a search; None when they are many, or it takes long to tell."""
+    """The ids of the chunks that pass, ignoring phrases, in order; None when there are too many to
+    list before a search, or finding out takes too long."""
     condition, values = of_record(filter)
     for driver, arguments in _drivers(filter):
         cursor = connection.execute(f"{driver} LIMIT {MOST_RECORDS + 1}", arguments)
@@ -226,7 +228,8 @@ def few(filter: Filter, connection: sqlite3.Connection) -> list[int] | None:
 
 
 def _drivers(filter: Filter) -> Iterator[tuple[str, list[object]]]:
-    """Queries for the first chunks of records that hold all that pass a filter, and others."""
+    """Queries, with arguments, for the ids of supersets of the records that pass a filter; each
+    uses an index for some of the filter's conditions."""
     for each in filter.conditions:
         tests = [test for test in each.tests if isinstance(test, Test)]
         if each.negated or len(tests) < len(each.tests):
@@ -257,14 +260,14 @@ def _drivers(filter: Filter) -> Iterator[tuple[str, list[object]]]:
 
 
 def _of_files(filter: Filter) -> tuple[Condition, ...]:
-    """The conditions that are about files alone."""
+    """The conditions that only test files."""
     return tuple(
         each for each in filter.conditions if all(isinstance(t, FileTest) for t in each.tests)
     )
 
 
 def passing(filter: Filter, connection: sqlite3.Connection, chunks: Sequence[int]) -> set[int]:
-    """Those of chunks that pass a filter, but for phrases."""
+    """Those of chunks that pass a filter, ignoring phrases."""
     condition, values = of_record(filter)
     if not condition:
         return {*chunks}
@@ -279,8 +282,8 @@ def passing(filter: Filter, connection: sqlite3.Connection, chunks: Sequence[int
 def of_texts(
     filter: Filter, connection: sqlite3.Connection, listed: Sequence[int] | None
 ) -> NDArray[np.bool_]:
-    """For each text id whether one of its chunks passes, the last False; listed: the chunks that
-    are to be examined, None for all."""
+    """Flags by text id, of shape (ids + 1,) with a last False: whether a chunk of the text passes.
+    listed: the chunks to examine, None for all. Raises DamagedError."""
     condition, values = of_chunk(filter)
     last = connection.execute("SELECT max(id) FROM passage").fetchone()[0] or 0
     if last > decode.MOST_TEXTS:
@@ -293,7 +296,7 @@ def of_texts(
         )
         arguments = [json.dumps(list(listed)), *values]
     sql = f"SELECT chunk.passage_id FROM {start} WHERE {condition}"
-    if listed is not None and not (filter.required or filter.excluded):  # they have passed already
+    if listed is not None and not (filter.required or filter.excluded):  # all listed chunks pass
         sql = "SELECT passage_id FROM json_each(?) AS ids CROSS JOIN chunk ON chunk.id = ids.value"
         arguments = arguments[:1]
     checked = decode.rows(connection.execute(sql, arguments), (int,), "a chunk")
@@ -301,7 +304,7 @@ def of_texts(
 
 
 def texts_among(filter: Filter, connection: sqlite3.Connection, among: Sequence[int]) -> set[int]:
-    """Those of the texts that have a chunk which passes."""
+    """Those text ids of among that have a chunk which passes."""
     condition, values = of_chunk(filter)
     rows = connection.execute(
         "SELECT DISTINCT ids.value FROM json_each(?) AS ids "
@@ -341,7 +344,7 @@ def quoted(term: str) -> str:
 
 
 def glob_of(text: str) -> str:
-    """A GLOB that matches text alone.
+    """An SQLite GLOB pattern that matches exactly text.
 
     >>> glob_of("a[1]*.md")
     'a[[]1][*].md'

@@ -1,4 +1,4 @@
-"""Opening the index file, and turning SQLite's complaints into ours."""
+"""Opening the index file, and translating SQLite's errors."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ DAMAGED = "restore a copy, or move it away and run qrank index again"
 
 
 def connect(path: Path, *, create: bool) -> sqlite3.Connection:
-    """Open an index file, making it first when create is set and nothing is there.
+    """Open an index file, for reading; create: for writing, creating it when it is missing.
 
-    One of an older version is upgraded first, also for reading. Raises IndexFileError when it is
-    missing, no index of ours, of a newer version, too old for where it lies, or damaged.
+    An index of an older version is upgraded first, also for reading. Raises IndexFileError when it
+    is missing, not an index, of a newer version, of an older one but read-only, or damaged.
     """
     try:
-        path.absolute()  # a relative one is nowhere when the working folder was deleted
+        path.absolute()  # raises OSError for a relative path when the working folder was deleted
         return _connect(path, create=create)
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
         reason = str(getattr(error, "strerror", None) or error)
@@ -58,7 +58,7 @@ def _connect(path: Path, *, create: bool) -> sqlite3.Connection:
 
 
 def open_beside(path: Path) -> sqlite3.Connection:
-    """Open for another thread an index that is open for reading."""
+    """Open another connection, for a thread, to an index that is open for reading."""
     return _following(open_to_read(path), path)
 
 
@@ -97,9 +97,9 @@ def _open_to_write(path: Path) -> sqlite3.Connection:
 
 
 def open_to_read(path: Path) -> sqlite3.Connection:
-    """Open a file that is there, for reading alone, also where nothing can be written."""
+    """Open an existing file read-only, also on read-only media. Raises sqlite3.Error."""
     uri = f"{path.absolute().as_uri()}?mode=ro"
-    # Another thread than the one that reads may close it.
+    # check_same_thread: another thread may close it.
     connection = sqlite3.connect(
         uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
     )
@@ -109,7 +109,7 @@ def open_to_read(path: Path) -> sqlite3.Connection:
         connection.close()
         if _has_uncommitted_log(path):
             raise
-        # A read-only folder has no room for WAL's side files: read the file as it is.
+        # In a read-only folder the -wal and -shm files can't be created: read the file alone.
         connection = sqlite3.connect(
             f"{uri}&immutable=1", uri=True, isolation_level=None, check_same_thread=False
         )
@@ -117,8 +117,9 @@ def open_to_read(path: Path) -> sqlite3.Connection:
 
 
 def hardened(connection: sqlite3.Connection) -> sqlite3.Connection:
-    """The connection, ready for a file from elsewhere: its schema runs nothing, and a value of
-    gigabytes is refused instead of read. (SQLite's "Defense Against The Dark Arts".)"""
+    """Prepare a connection for an untrusted file: its schema can't run functions, and values of
+    gigabytes are refused (see SQLite's "Defense Against The Dark Arts"). Adds our SQL functions;
+    returns the connection."""
     connection.execute("PRAGMA trusted_schema = OFF")
     connection.execute("PRAGMA cell_size_check = ON")
     connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, LONGEST_VALUE)
@@ -133,12 +134,13 @@ def _folded(value: object) -> str:
 
 
 def _says(value: object, words: str) -> bool:
-    """Whether a folded value has these words, as whole ones."""
+    """Whether a folded value contains words as whole words."""
     return isinstance(value, str) and bool(re.search(rf"(?<!\w){re.escape(words)}(?!\w)", value))
 
 
 def _retried(attempt: Callable[[], sqlite3.Connection]) -> sqlite3.Connection:
-    """Turning WAL on does not wait for another run that is making the same file: we do."""
+    """Retry for BUSY_SECONDS while the file is locked: switching to WAL ignores the busy timeout,
+    which matters when two processes create the same file."""
     deadline = time.monotonic() + BUSY_SECONDS
     while True:
         try:
@@ -150,7 +152,7 @@ def _retried(attempt: Callable[[], sqlite3.Connection]) -> sqlite3.Connection:
 
 
 def _has_uncommitted_log(path: Path) -> bool:
-    """Whether a WAL holds what is not in the file itself yet."""
+    """Whether there is a write-ahead log with content, which the file itself may not have yet."""
     log = Path(f"{path}-wal")
     return log.exists() and log.stat().st_size > 0
 
@@ -160,18 +162,18 @@ def _version_to_upgrade(
 ) -> int | None:
     """The version of a file that is to be upgraded (0 when it is empty), None when it is current.
 
-    Raises IndexFileError when it is no index of ours, or of a newer version.
+    Raises IndexFileError when it is not an index, or of a newer version.
     """
-    # In this order: another run may be making it just now.
+    # In this order, as another process may be creating it.
     tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
     application = connection.execute("PRAGMA application_id").fetchone()[0]
     if application == schema.APPLICATION_ID:
         version = schema.version(connection)
-        stranger = schema.stranger(connection)
-        if stranger or (tables and version < 1):
+        foreign = schema.foreign_object(connection)
+        if foreign or (tables and version < 1):
             raise IndexFileError(
                 f"{path} contains things that no qrank index has "
-                f"({stranger or f'version {version}'})",
+                f"({foreign or f'version {version}'})",
                 hint="do not use it, or ask its author for a qrank export",
             )
         if version > schema.VERSION:
@@ -204,7 +206,7 @@ def _upgrade_for_reading(path: Path, version: int) -> None:
 
 
 def _writer(path: Path) -> int | None:
-    """The process that is writing path, where the system tells (Linux)."""
+    """The id of the process that is writing path, on Linux; None when unknown."""
     try:
         inode = Path(f"{path}-shm").stat().st_ino
         locks = Path("/proc/locks").read_text("ascii").splitlines()
@@ -212,7 +214,7 @@ def _writer(path: Path) -> int | None:
         return None
     for line in locks:  # "1: POSIX  ADVISORY  WRITE 1234 fe:00:5678 120 120"
         fields = line.split()
-        # SQLite's documentation of WAL: who writes holds byte 120 of the shared memory's file.
+        # By SQLite's documentation of WAL, the writer has a lock on byte 120 of the -shm file.
         if fields[3:4] == ["WRITE"] and fields[5].endswith(f":{inode}") and fields[6] == "120":
             return int(fields[4])
     return None
@@ -220,8 +222,8 @@ def _writer(path: Path) -> int | None:
 
 @contextmanager
 def translate_sqlite_errors(path: Path) -> Iterator[None]:
-    """Raise what SQLite says about path as an IndexFileError of one sentence. Other errors pass:
-    what runs inside may read files that have nothing to do with the index."""
+    """Raise errors of SQLite as an IndexFileError about path, with a hint. Other errors are not
+    translated: code inside may read files that have nothing to do with the index."""
     try:
         yield
     except sqlite3.DatabaseError as error:
@@ -229,8 +231,8 @@ def translate_sqlite_errors(path: Path) -> Iterator[None]:
         if isinstance(error, DamagedError) or "UTF-8" in reason or "too big" in reason:
             message, hint = f"the index {path} is damaged ({reason})", DAMAGED
         elif "locked" in reason or "busy" in reason:
-            holder = _writer(path)
-            who = f" (process {holder})" if holder else ""
+            writer = _writer(path)
+            who = f" (process {writer})" if writer else ""
             message, hint = (
                 f"{path} is in use by another qrank{who}",
                 "try again when that one is done",
@@ -251,6 +253,6 @@ def translate_sqlite_errors(path: Path) -> Iterator[None]:
         else:
             message, hint = f"the index {path} can't be read ({reason})", ""
         raise IndexFileError(message, hint=hint) from error
-    except UnicodeDecodeError as error:  # sqlite3's own, of names in a damaged schema
+    except UnicodeDecodeError as error:  # raised by sqlite3 for names in a damaged schema
         message = f"the index {path} is damaged (a name is not UTF-8)"
         raise IndexFileError(message, hint=DAMAGED) from error

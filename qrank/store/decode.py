@@ -1,7 +1,6 @@
-"""Checking the values of rows before they are used: an index file may be damaged or forged.
+"""Checking the values of rows before they are used: an index file may be damaged or malicious.
 
-SQLite puts any type into any column, and a file may come from anywhere: nothing that is read is
-taken for what our own writing would have put there.
+SQLite allows any type in any column, so neither types nor ranges of values can be relied on.
 """
 
 from __future__ import annotations
@@ -19,17 +18,17 @@ Types = Sequence[Any]  # of a row's values, each a type or a union of types
 LONGEST_TEXT = 1 << 20  # characters of a title, a heading, a unique text, the fields of a document
 LONGEST_VALUE = 64 << 20  # bytes of one value, or of a row: SQLite refuses to read a longer one
 MOST_DIMS = 1 << 16
-DEEPEST = 64  # lists and objects in one another, in the fields of a document
+DEEPEST = 64  # levels of nested lists and objects in the fields of a document
 MOST_TEXTS = 1 << 31
 MOST_CHUNKS = 1 << 53
 
 
 class DamagedError(sqlite3.DatabaseError):
-    """A value that an index of ours does not hold; `translate_sqlite_errors` names the file."""
+    """A value that qrank never writes to an index; `translate_sqlite_errors` names the file."""
 
 
 def rows(cursor: Iterable[Any], types: Types, what: str = "a row") -> Iterator[Any]:
-    """The rows of a result, whose values must be of these types. what: what a row is.
+    """Yield the rows of a result, whose values must have these types. what: a row, for the message.
 
     Raises DamagedError.
     """
@@ -40,13 +39,13 @@ def rows(cursor: Iterable[Any], types: Types, what: str = "a row") -> Iterator[A
 
 
 def row(values: Any, types: Types, what: str) -> Any:
-    """The one row of a result, as `rows`; None, where there is no row, is damage, too."""
+    """The one row of a result, as `rows`. Raises DamagedError, also for None (no row)."""
     if values is None:
         raise DamagedError(f"{what} is missing")
     return next(rows([values], types, what))
 
 
-# A chunk with its file, as stored_chunk wants it; the tables are to be joined.
+# The columns of a chunk with its file, for stored_chunk; OF_STORED_CHUNK joins their tables.
 STORED_CHUNK = (
     "chunk.id, chunk.passage_id, file.path, file.collection, file.title, "
     "file.size, file.mtime_ns, file.ctime_ns, file.hash, "
@@ -64,11 +63,11 @@ OF_STORED_CHUNK = (
 _FILE = (int, int, str, str, str, int, int, int, bytes, str, str, int, bytes, int)
 CHUNK = (str, str, int, int, int, int, int | None)
 
-WHOLE_CHUNK = (*CHUNK, bytes, bytes, str, int)  # packed terms, hash, own fields, their number
+WHOLE_CHUNK = (*CHUNK, bytes, bytes, str, int)  # packed terms, hash, own fields, record id
 
 
 def stored_chunk(values: Any) -> StoredChunk:
-    """A chunk with its file, from a row of STORED_CHUNK."""
+    """A chunk with its file, from a row of STORED_CHUNK. Raises DamagedError."""
     what = f"chunk {values[0]}"
     row(values, (*_FILE, *CHUNK), what)
     chunk_id, text_id, path, collection, title, size, mtime_ns, ctime_ns, *others = values
@@ -96,17 +95,19 @@ def stored_chunk(values: Any) -> StoredChunk:
 
 
 def chunk(values: Sequence[Any], what: str) -> Chunk:
-    """A chunk from a row of its values, whose types were checked."""
-    made = Chunk(*values)
-    if len(made.text) > LONGEST_TEXT or len(made.heading) > LONGEST_TEXT:
+    """A chunk from values whose types were checked. what: as in `rows`. Raises DamagedError."""
+    result = Chunk(*values)
+    if len(result.text) > LONGEST_TEXT or len(result.heading) > LONGEST_TEXT:
         raise DamagedError(f"{what} is too long")
-    if not (0 <= made.start_byte <= made.end_byte and 0 < made.start_line <= made.end_line):
+    lines_valid = 0 < result.start_line <= result.end_line
+    if not (lines_valid and 0 <= result.start_byte <= result.end_byte):
         raise DamagedError(f"{what} has a position outside its file")
-    return made
+    return result
 
 
 def last_chunk(values: Any) -> int:
-    """The highest number that a chunk ever had, from the row of sqlite_sequence; 0 without one."""
+    """The highest chunk id ever used, from the row of sqlite_sequence; 0 without one. Raises
+    DamagedError."""
     number: int = row(values, (int,), "the number of chunks")[0] if values else 0
     if not 0 <= number < MOST_CHUNKS:
         raise DamagedError(f"a chunk has the number {number}")
@@ -114,30 +115,30 @@ def last_chunk(values: Any) -> int:
 
 
 def whole_chunk(values: Any) -> NewChunk:
-    """A chunk with its terms, from a row of WHOLE_CHUNK."""
-    *place, packed_terms, unique_hash, fields, part = values
+    """A chunk with its terms, from a row of WHOLE_CHUNK. Raises DamagedError."""
+    *chunk_values, packed_terms, unique_hash, fields, part = values
     json_object(fields)
-    made = chunk(place, "a chunk")
-    body_terms, title_terms = terms(packed_terms, made.text, "a chunk")
-    return NewChunk(made, body_terms, title_terms, unique_hash, packed_terms, fields, part)
+    plain = chunk(chunk_values, "a chunk")
+    body_terms, title_terms = terms(packed_terms, plain.text, "a chunk")
+    return NewChunk(plain, body_terms, title_terms, unique_hash, packed_terms, fields, part)
 
 
 def name(path: str) -> str:
-    """A path, which the system can be asked for."""
+    """A path that can be passed to the operating system. Raises DamagedError."""
     if "\0" in path or len(path) > LONGEST_TEXT:
         raise DamagedError("a path that is not valid")
     return path
 
 
 def json_object(text: str) -> dict[str, Any]:
-    """The fields of a document: a JSON object, {} for an empty text."""
+    """The fields of a document, a JSON object; {} for an empty text. Raises DamagedError."""
     if not text:
         return {}
     try:
         if len(text) > LONGEST_TEXT:
             raise ValueError("too long")
         value = json.loads(text, parse_constant=_refuse_constant)
-        json.dumps(value, allow_nan=False)  # 1e999 is read as infinity
+        json.dumps(value, allow_nan=False)  # json reads 1e999 as infinity
         if not isinstance(value, dict) or _depth(value) > DEEPEST:
             raise ValueError("not an object")
     except (ValueError, RecursionError) as error:
@@ -163,7 +164,7 @@ def _depth(value: object) -> int:
 
 
 def terms(packed: bytes, text: str, what: str) -> tuple[str, str]:
-    """(body, title): the terms of a chunk, as `qrank.terms.unpack`."""
+    """(body, title): the terms of a chunk, see `qrank.terms.unpack`. Raises DamagedError."""
     try:
         return unpack(packed, text)
     except (zlib.error, ValueError) as error:
@@ -171,7 +172,7 @@ def terms(packed: bytes, text: str, what: str) -> tuple[str, str]:
 
 
 def dims(count: int) -> int:
-    """The dims of a model's vectors."""
+    """The dims of a model's vectors. Raises DamagedError when they are out of range."""
     if not 0 < count <= MOST_DIMS:
         raise DamagedError(f"a model has vectors of {count} dims")
     return count

@@ -1,4 +1,4 @@
-"""Documents with their chunks, terms and records: putting them in, taking them out."""
+"""Adding and removing documents with their chunks, terms and records."""
 
 from __future__ import annotations
 
@@ -17,31 +17,33 @@ from qrank.store.lookup import words
 GROUP = 1000  # chunks written at once: a document may be of any length
 
 
-def add(connection: sqlite3.Connection, document: NewDocument, names: set[bytes]) -> None:
-    """Put a document in, in place of what was there under the same path. names: see words.add."""
+def add(connection: sqlite3.Connection, document: NewDocument, cached_words: set[bytes]) -> None:
+    """Add a document, replacing the one with the same path and member. cached_words: see words.add.
+    Writes. Raises DamagedError."""
     run = connection.execute
     collection, path, member = document.collection, document.path, document.member
     find = "SELECT id FROM file WHERE collection = ? AND path = ? AND member = ?"
     if old := run(find, (collection, path, member)).fetchone():
         remove(connection, [old[0]])
-    if member and not run(find, (collection, path, "")).fetchone():  # imported without it
+    if member and not run(find, (collection, path, "")).fetchone():  # an import of the member only
         _add_file(connection, replace(document, member="", title="", language="", fields=""))
     file_id = _add_file(connection, document)
-    # Ids are given out here, above all that ever were (AUTOINCREMENT), to write in one go.
+    # Ids continue after the highest ever used (AUTOINCREMENT). They are assigned here, so that all
+    # tables can be written with executemany.
     row = run("SELECT seq FROM sqlite_sequence WHERE name = 'chunk'").fetchone()
     ids = count(decode.last_chunk(row) + 1)
     labels = lexical.labels(collection, document.language)
     chunks = iter(document.chunks)
     writer = records.Writer(connection, file_id, document.fields, document.signature.mtime_ns)
-    words.add(connection, [document.title, PurePath(member or path).name], names)
+    words.add(connection, [document.title, PurePath(member or path).name], cached_words)
     while group := list(islice(chunks, GROUP)):
-        words.add(connection, [new.chunk.text for new in group], names)
+        words.add(connection, [new.chunk.text for new in group], cached_words)
         _add_chunks(connection, file_id, labels, ids, group, writer)
     writer.write()
 
 
 def _add_file(connection: sqlite3.Connection, document: NewDocument) -> int:
-    """Add the rows of a document alone; returns its id."""
+    """Add a document's row and name keys, without chunks; returns its id."""
     file_id = connection.execute(
         "INSERT INTO file (collection, path, member, size, mtime_ns, ctime_ns, hash, title, "
         "extractor, language, fields, indexed_ns) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -74,8 +76,8 @@ def _add_chunks(
     term_rows: list[tuple[object, ...]] = []
     for new, chunk_id in zip(group, ids, strict=False):
         c = new.chunk
-        place = (c.start_byte, c.end_byte, c.start_line, c.end_line, c.page, c.heading)
-        chunk_rows.append((chunk_id, file_id, new.unique_hash, *place, c.text, new.packed_terms))
+        span = (c.start_byte, c.end_byte, c.start_line, c.end_line, c.page, c.heading)
+        chunk_rows.append((chunk_id, file_id, new.unique_hash, *span, c.text, new.packed_terms))
         term_rows.append((chunk_id, new.body_terms, new.title_terms, labels))
         writer.add(chunk_id, new)
     run = connection.executemany
@@ -91,7 +93,7 @@ def _add_chunks(
 
 
 def touch(connection: sqlite3.Connection, file_id: int, signature: Signature) -> None:
-    """Note a file's new signature when its content is the same."""
+    """Store a new signature for a file, and its members, with unchanged content. Writes."""
     same = (
         "SELECT id FROM file WHERE (collection, path) = "
         "(SELECT collection, path FROM file WHERE id = ?)"
@@ -104,7 +106,7 @@ def touch(connection: sqlite3.Connection, file_id: int, signature: Signature) ->
 
 
 def remove(connection: sqlite3.Connection, file_ids: list[int]) -> None:
-    """Take documents and their chunks out; their vectors go with remove_orphans."""
+    """Remove documents, their members and chunks; remove_orphans removes their vectors. Writes."""
     whole = locations.whole_files(connection, file_ids)
     ids = [(i,) for i in whole]
     lexical.remove(connection, whole)
@@ -116,8 +118,9 @@ def remove(connection: sqlite3.Connection, file_ids: list[int]) -> None:
 
 
 def remove_orphans(connection: sqlite3.Connection, most: int) -> bool:
-    """Drop texts that no chunk has any more, and their vectors, looking at most of those that
-    lost a chunk (-1: all). Returns whether there may be more."""
+    """Remove unique texts without a chunk, and their vectors. Examines at most most of the texts
+    that lost a chunk (-1: all); returns whether it examined any, so that there may be more. Writes.
+    """
     cursor = connection.execute(
         "SELECT passage_id, NOT EXISTS "
         "(SELECT 1 FROM chunk WHERE chunk.passage_id = loose.passage_id) "

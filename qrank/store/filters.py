@@ -1,5 +1,5 @@
-"""Filters of chunks as plain records, which each store carries out its own way
-(the SQLite store in `conditions.py`)."""
+"""Filters of chunks, as plain records that each store translates (the SQLite store in
+`conditions.py`)."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ Bound = tuple[Literal["<", "<=", ">", ">="], float]
 
 @dataclass(frozen=True, slots=True)
 class Phrase:
-    """Terms that follow one another, in a chunk's text or title, or in its title alone.
+    """Consecutive terms in a chunk's text or title.
 
-    open_end: the last term may be the beginning of a longer one. variants: the same words as
-    they are indexed in documents of other languages; any of them will do.
+    open_end: the last term is a prefix. variants: alternatives, the same words as indexed in
+    documents of other languages.
     """
 
     terms: tuple[str, ...]
-    title: bool = False
-    own: bool = False  # in the chunk's own text alone
+    title: bool = False  # only in the title
+    own: bool = False  # only in the text
     open_end: bool = False
     variants: tuple[tuple[str, ...], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Test:
-    """What a value of a field must be like; nothing is asked where all is empty: it exists.
+    """A test of a field's value; without any condition, that the field exists.
 
-    names: of fields, any of them. text: the value's text (qrank.analysis.fields.folded); part:
-    text that it contains, word: as whole words. kind and bounds: a number, or a date in seconds
-    since 1970, that is within them.
+    names: fields, of which any may pass. text: the value (qrank.analysis.fields.folded); part: a
+    substring of it; word: whole words in it. kind: see qrank.analysis.fields; bounds: of a number,
+    or of a date in seconds since 1970.
     """
 
     names: tuple[str, ...]
@@ -43,9 +43,9 @@ class Test:
 
 @dataclass(frozen=True, slots=True)
 class FileTest:
-    """What the file of a chunk must be like. column: "size" (bytes), "mtime" (seconds since 1970),
-    "title", "path", "name", "collection", "language". names, paths, suffixes: as in Filter; the
-    rest as in Test."""
+    """A test of the file of a chunk. column: "size" (bytes), "mtime" (seconds since 1970), "title",
+    "path", "collection" or "language". names, paths, suffixes: as in Filter; the rest as in
+    Test."""
 
     column: str = ""
     text: str | None = None
@@ -59,7 +59,7 @@ class FileTest:
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """Any of some tests holds; negated: none of them."""
+    """At least one of some tests passes; negated: none does."""
 
     tests: tuple[Test | FileTest, ...]
     negated: bool = False
@@ -67,14 +67,14 @@ class Condition:
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """What a chunk must be like; nothing is asked where a field is empty.
+    """Conditions on a chunk; an empty field is no condition, the others must all be met.
 
-    collections: its file is in any of these. names: its file is, or lies under, any of these paths;
-    where the store has no such file, paths: its file's whole path matches any of these globs, in
-    which * and ? stand for slashes, too. Forms of Unicode are not told apart in either. suffixes:
-    so ends its file's name (".md"), in any case. since_ns, until_ns: its own date, else when its
-    file was last modified, in ns since 1970, the end not included. conditions: all of them hold.
-    required: it has all of these; excluded: none of these.
+    collections: its file is in one of these. names: its file is one of these paths, or below one;
+    paths: globs for the whole path, in which * and ? match slashes, too, used where the store has
+    no file for names. Both ignore differences of Unicode normalisation. suffixes: endings of the
+    file name (".md"), ignoring case. since_ns, until_ns: its own date, else the file's mtime, in ns
+    since 1970, until_ns exclusive. conditions: all pass. required: it has all of these phrases;
+    excluded: none of these.
     """
 
     collections: tuple[str, ...] = ()

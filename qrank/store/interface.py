@@ -1,8 +1,8 @@
-"""The interface of stores for indexing and searching, whatever engine is behind it. Its promises
-are in docs/store.md.
+"""The interface of stores, for indexing and searching. docs/store.md specifies it for authors of
+stores.
 
-Every method may raise IndexFileError. What is written inside `transaction` becomes visible to
-others together, or not at all; methods that write say so, and belong into one.
+Every method may raise IndexFileError. Methods whose docstring ends in "Writes." must be called
+inside `transaction`, which makes all changes visible together or not at all.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ NO_VARIANTS: Mapping[str, Sequence[str]] = {}
 
 @dataclass(frozen=True, slots=True)
 class StoredFile:
-    """A file as the index last saw it."""
+    """An indexed file, as it was when it was last read."""
 
     id: int
     path: str
@@ -46,7 +46,7 @@ class StoredFile:
 
 @dataclass(frozen=True, slots=True)
 class SkippedFile:
-    """A file that was skipped, as it looked then, and why."""
+    """A file that was skipped, its signature then, and the reason."""
 
     path: str
     signature: Signature
@@ -56,7 +56,7 @@ class SkippedFile:
 
 @dataclass(frozen=True, slots=True)
 class Root:
-    """A file or folder that was named to be indexed; options: how, as JSON."""
+    """A file or folder that was given to be indexed; options: of that run, as JSON."""
 
     path: str
     options: str
@@ -64,8 +64,8 @@ class Root:
 
 @dataclass(frozen=True, slots=True)
 class CollectionSettings:
-    """What a user said of a collection: what it is about; ignore rules (as lines of an ignore
-    file) for its folders; the instruction for models that take one with a query."""
+    """A user's settings of a collection. description: its subject; ignore: rules for its folders,
+    as lines of an ignore file; instruction: for models that take one with a query."""
 
     description: str = ""
     ignore: tuple[str, ...] = ()
@@ -74,11 +74,12 @@ class CollectionSettings:
 
 @dataclass(frozen=True, slots=True)
 class NewDocument:
-    """A document with its chunks, as it goes in and comes out.
+    """A document with its chunks, to be added or exported.
 
-    extractor: what it was made by. chunks can be read once. language: the one whose stems its terms
-    in Latin script are. fields: its own (front matter), as a JSON object or empty. member: the path
-    of a file within the file at path.
+    extractor: identifies the code and options it was extracted with. chunks may be an iterator,
+    consumed once. language: of the stemmer for its terms in Latin script. fields: of the document
+    (front matter), as a JSON object or empty. member: its path within the file at path, if that is
+    an archive or mailbox.
     """
 
     collection: str
@@ -95,7 +96,7 @@ class NewDocument:
 
 @dataclass(frozen=True, slots=True)
 class StoredModel:
-    """An embedding model whose vectors the index holds."""
+    """An embedding model whose vectors the index has."""
 
     id: int
     name: str
@@ -106,7 +107,7 @@ class StoredModel:
 
 @dataclass(frozen=True, slots=True)
 class ChunkText:
-    """What the text that a model is given is made from."""
+    """The parts that a chunk's text for a model is made from; id: of the unique text."""
 
     id: int
     path: str
@@ -116,14 +117,14 @@ class ChunkText:
 
 
 class Claims(Protocol):
-    """Which texts a run embeds, so that others which go on at the same time leave them alone. A
-    claim ends with the process that made it, however that ends."""
+    """Claims on texts, so that runs at the same time do not embed the same ones. A claim ends with
+    the process that made it, also when that is killed."""
 
     def take(self, text_ids: Sequence[int]) -> list[int]:
         """Claim unique texts; returns those that no other run has claimed."""
 
     def release(self, text_ids: Sequence[int] | None = None) -> None:
-        """Let others have unique texts, by default all that were claimed."""
+        """Release claims, by default all."""
 
 
 class Vocabulary(Protocol):
@@ -141,31 +142,32 @@ class Vocabulary(Protocol):
 
 
 class Store(AbstractContextManager["Store"], Protocol):
-    """Documents cut into chunks, their terms, and vectors of their texts. Left as a context, it
-    is closed."""
+    """Documents split into chunks, their terms, and vectors of their texts. A context manager that
+    closes it."""
 
     exact_bm25: bool
-    """Whether BM25 scores are those of rank-bm25's formula, to the last bits."""
+    """Whether BM25 scores are those of rank-bm25's formula, up to rounding."""
 
     exhaustive: bool
-    """Whether `nearest` compares every vector, so that none that is nearer is missed."""
+    """Whether `nearest` compares every vector, so that its result is exact."""
 
     adds_vectors_anew: bool
-    """Whether a chunk is written as a whole again when its vector comes in a later transaction."""
+    """Whether adding a vector in a later transaction writes its chunks again as a whole."""
 
     @property
     def path(self) -> IndexPlace:
-        """Where it is."""
+        """The index file's path, or the URL of an engine's index."""
 
     def close(self) -> None:
-        """Let go of it; what was not committed is undone."""
+        """Close it; what was not committed is rolled back."""
 
     def transaction(self) -> AbstractContextManager[None]:
-        """All that is written inside becomes visible together at the end, or not at all."""
+        """A context whose changes become visible together at the end, or not at all."""
 
     def hold(self, collection: str) -> None:
-        """Keep other runs from changing a collection until this is closed, where two can't go on
-        at the same time; where they can, nothing. Raises IndexFileError that says who holds it."""
+        """Lock a collection against changes by other runs until the store is closed; does nothing
+        where runs can write at the same time. Raises IndexFileError that names the run that has
+        the lock."""
 
     # Adding and removing
 
@@ -173,84 +175,85 @@ class Store(AbstractContextManager["Store"], Protocol):
         """The files of a collection by path, without their members."""
 
     def add_document(self, document: NewDocument) -> None:
-        """Put a document in, in place of what was there under the same path. A member is put in
-        after its file; what replaces the file, or removes it, takes its members out. Writes."""
+        """Add a document, replacing the one with the same path and member. Members are added after
+        their file; replacing or removing the file removes its members. Writes."""
 
     def skipped_files(self, collection: str) -> dict[str, SkippedFile]:
-        """The files of a collection that were skipped, by path."""
+        """The skipped files of a collection, by path."""
 
     def add_skipped(self, collection: str, file: SkippedFile) -> None:
-        """Note that a file was skipped; what was there under the same path goes. Writes."""
+        """Store that a file was skipped, and remove the document of that path. Writes."""
 
     def add_note(self, collection: str, path: str, note: str) -> None:
-        """Keep what of a file was passed over, and why. Writes."""
+        """Store which part of an indexed file was skipped, and why. Writes."""
 
     def locations(self, filter: Filter) -> list[str]:
-        """Where the documents are that pass a filter (which asks for files alone), in order."""
+        """The locations of the documents that pass a filter (which only tests files), in order."""
 
     def indexed_files(self, path: str) -> list[IndexedFile]:
-        """The files at and below a path, by path and collection."""
+        """The files at and below a path, ordered by path and collection."""
 
     def roots(self) -> dict[str, list[Root]]:
-        """What was named to be indexed, by collection, in the order of paths."""
+        """The roots of each collection, ordered by path."""
 
     def set_roots(self, collection: str, roots: Iterable[Root]) -> None:
-        """Note what was named, in place of all that was noted of the collection. Writes."""
+        """Replace the roots of a collection. Writes."""
 
     def collection_settings(self) -> dict[str, CollectionSettings]:
-        """What was said of collections, by their names; not all need have settings."""
+        """The settings of collections by name; those without settings are left out."""
 
     def set_collection(self, collection: str, settings: CollectionSettings) -> None:
-        """Note what is said of a collection, in place of what was. Writes."""
+        """Replace the settings of a collection. Writes."""
 
     def remove_skipped(self, collection: str, paths: Iterable[str]) -> None:
-        """Forget that files were skipped. Writes."""
+        """Delete the entries of skipped files. Writes."""
 
     def touch_document(self, file_id: int, signature: Signature) -> None:
-        """Note a file's new signature when its content is the same. Writes."""
+        """Store a new signature of a file with unchanged content. Writes."""
 
     def remove_documents(self, file_ids: Iterable[int]) -> None:
-        """Take documents and their chunks out; their vectors stay until remove_orphans, for a
-        file that was only moved. Writes."""
+        """Remove documents and their chunks. Their vectors stay until remove_orphans, so that a
+        file that was only moved keeps them. Writes."""
 
     def remove_orphans(self, most: int = -1) -> bool:
-        """Drop unique texts that no chunk has any more, and their vectors, looking at most of those
-        that lost a chunk (-1: all). Returns whether there may be more. Writes."""
+        """Remove unique texts without a chunk, and their vectors. Examines at most most of the
+        texts that lost a chunk (-1: all); returns whether there may be more. Writes."""
 
     def models(self) -> list[StoredModel]:
-        """The embedding models whose vectors are held: first the one that the index is searched
-        with, then those that are on their way in."""
+        """The embedding models of the stored vectors: first the one used for searching, then those
+        whose vectors are still being added."""
 
     def add_model(self, model: StoredModel) -> StoredModel:
-        """Note a model (its id is ignored) and return it with the id it got. Writes."""
+        """Add a model (its id is ignored), and return it with its new id. Writes."""
 
     def remove_model(self, model: int) -> None:
-        """Take a model and all its vectors out. Writes."""
+        """Remove a model and all its vectors. Writes."""
 
     def missing_vectors(self, model: int, text_ids: Sequence[int] | None = None) -> list[int]:
-        """The texts, of all or of these, without a vector of the model, in the order they were
-        indexed."""
+        """The ids of texts without a vector of the model, of all texts or of these, in the order
+        they were indexed."""
 
     def claims(self) -> AbstractContextManager[Claims]:
-        """What this process has claimed of the unique texts to embed, as long as the context lasts.
-        Another one in the same process waits for its end."""
+        """This process's claims on texts to embed, released at the end of the context. A second one
+        in the same process waits for the first."""
 
     def count_missing(self, model: int) -> tuple[int, int]:
-        """(unique texts without a vector of the model, all): quick enough for each search."""
+        """(unique texts without a vector of the model, all unique texts). Fast enough to be called
+        for each search."""
 
     def add_vectors(
         self, model: int, text_ids: Sequence[int], unit_vectors: NDArray[np.float32]
     ) -> None:
-        """Add unit vectors of shape (len(text_ids), dims) for texts that have none yet; those
-        that are gone, or have one, are skipped. Writes."""
+        """Add unit vectors of shape (len(text_ids), dims). Texts that were removed, or have a
+        vector already, are skipped. Writes."""
 
     def mark_truncated(self, model: int, text_ids: Iterable[int]) -> None:
-        """Note that the model did not read the ends of texts that have a vector. Writes."""
+        """Store that texts with a vector were truncated to the model's window. Writes."""
 
     # Candidates
 
     def languages(self) -> list[str]:
-        """The languages that documents are in, of those that qrank.analysis tells apart."""
+        """The languages of documents, of those that qrank.analysis.language detects."""
 
     def bm25(
         self,
@@ -260,18 +263,17 @@ class Store(AbstractContextManager["Store"], Protocol):
         prefixes: Sequence[str] = (),
         variants: Mapping[str, Sequence[str]] = NO_VARIANTS,
     ) -> list[tuple[int, float]]:
-        """The limit best (chunk id, BM25 score) of those that pass the filter and hold any of
-        terms, or a term that starts with one of prefixes, or, in documents of a language, one of
-        its variants (with a * at its end: a term that starts so); best first, ties by id. A term
-        that is given twice counts twice. Without any of them the filter's required phrases are
-        what is scored."""
+        """The limit best (chunk id, BM25 score) of chunks that pass the filter, best first, ties by
+        id. A chunk matches by any of terms, by a term that starts with one of prefixes, or, in
+        documents of a language, by one of its variants (a trailing * makes it a prefix). A repeated
+        term counts repeatedly. Without any of these, the filter's required phrases are scored."""
 
     def siblings(self, chunks: Sequence[int]) -> dict[int, int]:
-        """Of those chunks that are one of several in their document a number of that document."""
+        """Those chunks whose document has more than one, each with an id of its document."""
 
     def named_chunks(self, key: str, filter: Filter, limit: int) -> list[int]:
-        """The chunks of documents that have this name key (analysis/names.py) and pass the filter,
-        by document and place, limit at most."""
+        """The first limit chunks of documents with this name key (analysis/names.py) that pass the
+        filter, in order of document and position."""
 
     def term_scores(
         self,
@@ -281,81 +283,81 @@ class Store(AbstractContextManager["Store"], Protocol):
         variants: Mapping[str, Sequence[str]] = NO_VARIANTS,
         filter: Filter = EVERYTHING,
     ) -> dict[int, float]:
-        """What some terms, as `bm25` takes them, and the phrases that a filter requires, add to
-        the scores of chunks that have them."""
+        """The part of BM25 scores, by chunk id, that comes from some terms, as in `bm25`, and the
+        phrases that a filter requires; chunks with none of them are left out."""
 
     def nearest(
         self, model: int, query: NDArray[np.float32], limit: int, filter: Filter
     ) -> list[tuple[int, float]]:
-        """The limit best (text id, cosine) for a unit query of shape (dims,) of those with a
-        chunk that passes the filter, best first, ties by id."""
+        """The limit best (text id, cosine) for a unit query of shape (dims,), of texts with a chunk
+        that passes the filter; best first, ties by id."""
 
     def cosines(
         self, model: int, query: NDArray[np.float32], text_ids: Sequence[int]
     ) -> dict[int, float]:
-        """Cosines with a unit query, of those unique texts that have a vector."""
+        """Cosines with a unit query of shape (dims,), of those texts that have a vector."""
 
     @property
     def vocabulary(self) -> Vocabulary | None:
-        """The words of documents as they are written; None where the store holds terms alone."""
+        """The words of documents before stemming; None where the store only has terms."""
 
     def count_holding(self, groups: Sequence[Sequence[str]], most: int) -> list[int]:
-        """Of each group of terms how many chunks hold any of them, counted up to most."""
+        """For each group of terms, the number of chunks that have any of them, up to most."""
 
     # Fetching
 
     def chunks(self, ids: Iterable[int]) -> dict[int, StoredChunk]:
-        """Chunks by id, of those ids that are still there."""
+        """Chunks by id; ids that do not exist are left out."""
 
     def ids_in_order(self, filter: Filter) -> list[int]:
-        """The ids of all chunks that pass a filter, by path and place."""
+        """The ids of all chunks that pass a filter, in order of path and position."""
 
     def chunks_by_hash(self, low: bytes, high: bytes) -> list[StoredChunk]:
-        """The chunks whose unique text's hash is from low to high."""
+        """The chunks whose unique text's hash is between low and high, both inclusive."""
 
     def chunks_of_texts(self, text_ids: Iterable[int], filter: Filter) -> dict[int, StoredChunk]:
-        """The chunks that have one of these unique texts and pass the filter, by chunk id."""
+        """The chunks of unique texts that pass the filter, by chunk id."""
 
     def chunks_of_file(self, path: str) -> list[StoredChunk]:
-        """The chunks of a file in order, of the first collection that holds it; path may be the
-        location of a member. Those of all members when the file has none of its own."""
+        """The chunks of a file in order, from the first collection that has it; path may be the
+        location of a member. For a file without chunks of its own, those of all its members."""
 
     def texts_to_embed(self, text_ids: Sequence[int]) -> list[ChunkText]:
-        """What unique texts are made from, in the order of the ids, as far as they exist."""
+        """The parts of unique texts, in the order of the ids; ids that do not exist are skipped."""
 
     def text_ids(self, hashes: Sequence[bytes]) -> dict[bytes, int]:
-        """The unique texts that have one of these hashes."""
+        """The ids of unique texts by hash; hashes that do not exist are left out."""
 
     def vectors(self, model: int, text_ids: Sequence[int]) -> tuple[list[int], NDArray[np.float32]]:
-        """(the ids of texts that have a vector, their unit vectors, of shape (n, dims))."""
+        """(ids of those texts that have a vector, their unit vectors of shape (n, dims))."""
 
     def documents(self, filter: Filter) -> Iterator[NewDocument]:
-        """All documents whose files pass the filter (its phrases are not examined), by
-        collection and path, as they went in."""
+        """All documents whose files pass the filter (its phrases are ignored), ordered by
+        collection and path."""
 
     def count_chunks(self, filter: Filter = EVERYTHING) -> int:
-        """How many chunks the index holds, of those that pass the filter."""
+        """The number of chunks that pass the filter."""
 
     def field_kinds(self) -> dict[str, list[str]]:
-        """The names of all fields of documents, rows and messages (qrank.analysis.fields has how
-        they are compared), each with the kinds of its values."""
+        """The names of all fields of documents, rows and messages, each with the kinds of its
+        values (see qrank.analysis.fields)."""
 
     def field_examples(self, name: str, limit: int) -> list[str]:
-        """Some values of a field."""
+        """Up to limit values of a field, in no particular order."""
 
     def fields(self, filter: Filter) -> list[FieldCount]:
-        """The fields of what passes a filter (its phrases are not examined), each with its most
-        frequent values; the most frequent first."""
+        """The fields of records that pass a filter (its phrases are ignored), the most frequent
+        first, each with its most frequent values."""
 
     def field_values(self, name: str, filter: Filter, limit: int) -> tuple[list[ValueCount], int]:
-        """(the limit most frequent values of a field, in what passes a filter, how many values
-        there are)."""
+        """(the limit most frequent values of a field in records that pass a filter, the number of
+        distinct values)."""
 
     def status(self) -> dict[str, Any]:
-        """What the index holds, as `qrank status --json` says it."""
+        """Counts of the index, in the form of `qrank status --json`."""
 
     def check(self) -> list[Check]:
-        """Whether all that belongs together is there, for `qrank doctor --index`."""
+        """Check the consistency of the index, for `qrank doctor --index`."""
 
     def vacuum(self) -> None:
-        """Give back the room of what was removed. Writes, in its own transactions."""
+        """Reclaim unused space. Runs its own transactions."""

@@ -1,11 +1,11 @@
 """BM25 candidates: FTS5 over analysed terms.
 
-FTS5's bm25() is Okapi BM25 with k1 = 1.2 and b = 0.75 (SQLite's FTS5 documentation), its idf
-kept above zero. The collection and the language are terms too, in a column of weight 0, so that
-a filter by collection costs one posting list instead of a join.
+FTS5's bm25() is Okapi BM25 with k1 = 1.2 and b = 0.75, and an idf above zero (SQLite's FTS5
+documentation). The collection and the language are terms, too, in a column of weight 0, so that a
+filter by collection costs one posting list instead of a join.
 
-FTS5 keeps no copy of the terms, and wants to be told them again when a chunk goes: the chunk has
-them, packed (terms.py).
+The table is contentless: FTS5 keeps no copy of the terms, and needs them again to delete a row.
+They are stored packed with the chunk (terms.py).
 """
 
 from __future__ import annotations
@@ -24,41 +24,41 @@ from qrank.store.parallel import gather, threads_for
 
 CHECKED_AT_ONCE = 256  # hits
 CHUNKS_A_THREAD = 100_000  # fewer are not worth another thread with its connection
-_SCORE = "bm25(terms, 1.0, 2.0, 0.0)"  # body, title, collection: a title tells more
+_SCORE = "bm25(terms, 1.0, 2.0, 0.0)"  # weights of body, title, collection
 
 
 def collection_term(name: str) -> str:
-    """A collection's name as one term, whatever characters it holds."""
+    """A collection's name as one term, whatever characters it contains."""
     return "x" + name.encode("utf-8").hex()
 
 
 def labels(collection: str, language: str) -> str:
-    """What the third column holds of a chunk: its collection's and its language's terms."""
+    """The value of the column collection for a chunk: its collection's and its language's term."""
     return f"{collection_term(collection)} {language_term(language)}".rstrip()
 
 
 def language_term(name: str) -> str:
-    """A language as one term; nothing for a document that was indexed before there was one."""
+    """A language as one term; empty for a document whose language was not stored (version 1)."""
     return name and f"l{name}"
 
 
 def language_expression(name: str) -> str:
-    """The FTS5 query for what is in a language."""
+    """The FTS5 query for chunks in a language."""
     return f"collection : {quoted(language_term(name))}"
 
 
 def languages(connection: sqlite3.Connection) -> list[str]:
-    """The languages that some chunk is in."""
-    holds = "SELECT 1 FROM terms WHERE terms MATCH ? LIMIT 1"
+    """The languages of LANGUAGES that some chunk is in."""
+    exists = "SELECT 1 FROM terms WHERE terms MATCH ? LIMIT 1"
     return [
         name
         for name in LANGUAGES
-        if connection.execute(holds, (language_expression(name),)).fetchone()
+        if connection.execute(exists, (language_expression(name),)).fetchone()
     ]
 
 
 def remove(connection: sqlite3.Connection, file_ids: Iterable[int]) -> None:
-    """Take the terms of files' chunks out."""
+    """Delete the terms of files' chunks, which must still be there. Writes."""
     for file_id in file_ids:
         rows = connection.execute(
             "SELECT chunk.id, text, packed_terms, collection, language FROM chunk "
@@ -79,14 +79,14 @@ def remove(connection: sqlite3.Connection, file_ids: Iterable[int]) -> None:
 def count_holding(
     connection: sqlite3.Connection, groups: Sequence[Sequence[str]], most: int
 ) -> list[int]:
-    """Of each group of terms how many chunks hold any of them, counted up to most."""
+    """For each group of terms, the number of chunks that have any of them, counted up to most."""
     sql = (
-        "SELECT (SELECT count(*) FROM (SELECT 1 FROM terms WHERE terms MATCH asked.value LIMIT ?)) "
-        "FROM json_each(?) AS asked ORDER BY asked.key"
+        "SELECT (SELECT count(*) FROM (SELECT 1 FROM terms WHERE terms MATCH query.value LIMIT ?)) "
+        "FROM json_each(?) AS query ORDER BY query.key"
     )
-    asked = [match_expression(terms, (), {}, EVERYTHING) for terms in groups if terms]
-    counted = decode.rows(connection.execute(sql, (most, json.dumps(asked))), (int,), "a count")
-    counts = iter([count for (count,) in counted])
+    queries = [match_expression(terms, (), {}, EVERYTHING) for terms in groups if terms]
+    rows = decode.rows(connection.execute(sql, (most, json.dumps(queries))), (int,), "a count")
+    counts = iter([count for (count,) in rows])
     return [next(counts) if terms else 0 for terms in groups]
 
 
@@ -96,9 +96,9 @@ def match_expression(
     variants: Mapping[str, Sequence[str]],
     filter: Filter,
 ) -> str:
-    """The FTS5 query for any of terms, a term that starts with one of prefixes, or any of a
-    language's variants in documents of that language (with a * at its end: all terms that start
-    so); and what a filter asks of terms and collection. FTS5 counts a repeated phrase repeatedly.
+    """The FTS5 query for any of terms, for terms that start with one of prefixes, or for any of a
+    language's variants in documents of that language (a trailing * makes one a prefix), restricted
+    to the filter's phrases and collections. FTS5 counts a repeated term repeatedly.
 
     >>> match_expression(["tea", 'a"b', 'a"b'], [], {}, Filter())
     '(({body title} : ("tea" OR "a""b" OR "a""b")))'
@@ -152,7 +152,7 @@ def candidates(
         within = "AND +terms.rowid IN (SELECT value FROM json_each(?)) "
         between = (listed[0], listed[-1]) if listed else (1, 0)
         return _best(connection, connect, match, limit, "", within, [json.dumps(listed)], between)
-    # Many chunks pass: most often there are enough among the best of all.
+    # Many chunks pass: usually enough of the best hits do.
     best = _best(connection, connect, match, most)
     result: list[tuple[int, float]] = []
     for at in range(0, len(best), CHECKED_AT_ONCE):
@@ -163,7 +163,7 @@ def candidates(
             return result[:limit]
     if len(best) < most:
         return result
-    # The match drives (CROSS JOIN), the record and the file are looked up for each hit.
+    # CROSS JOIN keeps the match as the outer loop; record and file are looked up for each hit.
     join = f"CROSS {WITH_RECORD.format('terms.rowid')} CROSS JOIN file ON file.id = record.file_id "
     return _best(connection, connect, match, limit, join, f"AND {condition} ", values)
 
@@ -178,8 +178,8 @@ def _best(
     values: Sequence[object] = (),
     between: tuple[int, int] | None = None,
 ) -> list[tuple[int, float]]:
-    """The limit best (chunk id, score) of what matches, and meets a condition of SQL with its
-    arguments; between: the first and the last chunk that may."""
+    """The limit best (chunk id, score) that match, and meet an SQL condition with its arguments;
+    between: the first and last chunk id that can."""
     first, last = between or (
         0,
         connection.execute("SELECT max(id) FROM chunk").fetchone()[0] or -1,
@@ -210,9 +210,9 @@ def scores(
     chunks: Sequence[int],
     filter: Filter,
 ) -> dict[int, float]:
-    """The BM25 score of terms, and of what a filter requires, for some chunks; those that hold
-    none of them are missing."""
-    # The + keeps SQLite from running the query again, with its idf, for every single row.
+    """BM25 scores, by chunk id, of terms and of the phrases a filter requires; chunks with none of
+    them are left out."""
+    # The + prevents a lookup by rowid, which would run the FTS5 query again for each row.
     sql = (
         f"SELECT terms.rowid, -{_SCORE} FROM terms WHERE terms MATCH ? "
         f"AND +rowid IN ({', '.join('?' * len(chunks))})"

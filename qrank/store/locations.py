@@ -1,5 +1,5 @@
-"""Which rows a location means, a file's path, or a member's after that of what it is in; and which
-a name means, by which documents are found; where collections are from, and what about."""
+"""Lookups of rows by location (a path, with the member's path after it for a file in an archive)
+and by document name; roots and settings of collections."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from qrank.store import conditions, decode
 from qrank.store.filters import Filter
 from qrank.store.interface import CollectionSettings, Root
 
-# Of some chunks (a JSON list of ids) those that are one of several in their document.
+# Of some chunks (a JSON list of ids) those whose document has more than one chunk.
 SIBLINGS = (
     "SELECT chunk.id, file_id FROM json_each(?) AS ids CROSS JOIN chunk ON chunk.id = ids.value "
     "WHERE EXISTS (SELECT 1 FROM chunk AS other "
@@ -21,8 +21,8 @@ SIBLINGS = (
 
 
 def find(connection: sqlite3.Connection, location: str) -> tuple[list[int], str]:
-    """(ids, member): of a file with all its members, or of one of them; of the first collection
-    that holds it. ([], "") when none does."""
+    """(file ids, member): the rows of a file with all its members, or of one member, in the first
+    collection that has it; ([], "") when there is none."""
     forms = ("{0} = {1}",) if location.isascii() else ("{0} = {1}", "nfc({0}) = nfc({1})")
     for equal in forms:
         path, member = location, ""
@@ -37,7 +37,8 @@ def find(connection: sqlite3.Connection, location: str) -> tuple[list[int], str]
 
 
 def _files_at(connection: sqlite3.Connection, path: str, member: str, equal: str) -> list[int]:
-    """equal: the condition that two paths are the same."""
+    """The ids of rows with a path, in the first collection that has it. equal: an SQL template
+    that compares two paths."""
     sql = f"SELECT id, collection FROM file WHERE {equal.format('path', '?')} "
     if member:
         sql += f"AND {equal.format('member', '?')} "
@@ -49,7 +50,7 @@ def _files_at(connection: sqlite3.Connection, path: str, member: str, equal: str
 
 
 def whole_files(connection: sqlite3.Connection, file_ids: list[int]) -> list[int]:
-    """The rows of files, those of all that is in them with them."""
+    """The ids of files and of all their members; of a member its own."""
     sql = (
         "SELECT inner.id FROM file JOIN file AS inner ON inner.collection = file.collection AND "
         "inner.path = file.path AND (file.member = '' OR inner.id = file.id) WHERE file.id = ?"
@@ -58,14 +59,14 @@ def whole_files(connection: sqlite3.Connection, file_ids: list[int]) -> list[int
 
 
 def add_names(connection: sqlite3.Connection, file_id: int | None, path: str, title: str) -> None:
-    """Note the keys of a document's name and title."""
+    """Store the name keys of a document. Writes."""
     rows = [(key, file_id) for key in name_keys(path, title)]
     connection.executemany("INSERT INTO name (key, file_id) VALUES (?, ?)", rows)
 
 
 def named(key: str, filter: Filter) -> tuple[str, list[object]]:
-    """A query for the ids of chunks of documents that have a key and pass a filter, by document
-    and place; its last argument is how many at most."""
+    """(SQL, arguments) for the ids of chunks of documents with a name key that pass a filter, in
+    order of document and position; the caller appends the limit to the arguments."""
     condition, values = conditions.of_chunk(filter)
     sql = (
         "SELECT chunk.id FROM name CROSS JOIN file ON file.id = name.file_id "
@@ -77,7 +78,7 @@ def named(key: str, filter: Filter) -> tuple[str, list[object]]:
 
 
 def roots(connection: sqlite3.Connection) -> dict[str, list[Root]]:
-    """What was named to be indexed, by collection."""
+    """The roots of each collection."""
     result: dict[str, list[Root]] = {}
     rows = connection.execute("SELECT collection, path, options FROM root ORDER BY 1, 2")
     for collection, path, options in decode.rows(rows, (str, str, str), "a root"):
@@ -86,7 +87,7 @@ def roots(connection: sqlite3.Connection) -> dict[str, list[Root]]:
 
 
 def set_roots(connection: sqlite3.Connection, collection: str, roots: Iterable[Root]) -> None:
-    """Note what was named, in place of all that was noted of the collection."""
+    """Replace the roots of a collection. Writes."""
     connection.execute("DELETE FROM root WHERE collection = ?", (collection,))
     connection.executemany(
         "INSERT INTO root (collection, path, options) VALUES (?, ?, ?)",
@@ -95,7 +96,7 @@ def set_roots(connection: sqlite3.Connection, collection: str, roots: Iterable[R
 
 
 def collection_settings(connection: sqlite3.Connection) -> dict[str, CollectionSettings]:
-    """What was said of collections, by their names."""
+    """The settings of collections by name; those without settings are left out."""
     rows = connection.execute("SELECT name, description, ignored, instruction FROM collection")
     return {
         name: CollectionSettings(description, tuple(ignored.splitlines()), instruction)
@@ -108,7 +109,7 @@ def collection_settings(connection: sqlite3.Connection) -> dict[str, CollectionS
 def set_collection(
     connection: sqlite3.Connection, collection: str, settings: CollectionSettings
 ) -> None:
-    """Note what is said of a collection, in place of what was."""
+    """Replace the settings of a collection. Writes."""
     connection.execute("DELETE FROM collection WHERE name = ?", (collection,))
     if settings != CollectionSettings():
         connection.execute(

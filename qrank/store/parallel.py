@@ -1,5 +1,5 @@
-"""Reading with several threads, each on a connection of its own. SQLite and numpy let go of the
-interpreter's lock while they work."""
+"""Reading with several threads, each on its own connection. SQLite and numpy release the GIL while
+they work."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 @contextmanager
 def snapshot(connection: sqlite3.Connection) -> Iterator[None]:
-    """What is read inside is of one moment."""
+    """Everything read inside is of one snapshot of the database."""
     if connection.in_transaction:
         yield
         return
@@ -26,13 +26,13 @@ def snapshot(connection: sqlite3.Connection) -> Iterator[None]:
     try:
         yield
     finally:
-        with suppress(sqlite3.Error):  # closed before who read it was done, or damaged
+        with suppress(sqlite3.Error):  # closed before the context was left, or damaged
             connection.execute("COMMIT")
 
 
 def threads_for(connection: sqlite3.Connection, most: int) -> int:
-    """How many threads are worth it when there is work for so many."""
-    if connection.in_transaction:  # only this connection sees what it has written
+    """How many threads to use where there is work for most."""
+    if connection.in_transaction:  # only this connection sees uncommitted changes
         return 1
     return max(1, min(usable_processors(), MOST_THREADS, most))
 
@@ -42,8 +42,8 @@ def gather(
     connect: Callable[[], sqlite3.Connection],
     parts: Sequence[Callable[[sqlite3.Connection], T]],
 ) -> list[T]:
-    """What each of parts returns, the first on this connection, each other in a thread with one
-    that connect opens. An exception of any of them is raised when all are done."""
+    """The results of parts, in order: the first runs on this connection, each of the others in a
+    thread on a connection that connect opens. An exception is raised after all have ended."""
     results: dict[int, T] = {}
     failures: list[BaseException] = []
 

@@ -1,7 +1,7 @@
 """Fields of documents, and of rows and messages in them: writing, removing, listing.
 
-A record is a run of chunks that have their fields in common. Each value of a field is kept once,
-with a link to the records that have it.
+A record is a range of consecutive chunks with the same fields. Each value of a field is stored
+once, and linked to the records that have it.
 """
 
 from __future__ import annotations
@@ -17,13 +17,14 @@ from qrank.store import conditions, decode
 from qrank.store.filters import Filter
 
 GROUP = 1000  # records written at once
-FREQUENT = 5  # values of each field that a list of fields names
+FREQUENT = 5  # values shown for each field in a list of fields
 MOST_NS = (1 << 63) - 1
 
 
 @dataclass(slots=True)
 class Record:
-    """The chunks from first to last; fields: their own as JSON, empty where they are the file's."""
+    """The chunks with ids from first to last. fields: their own as JSON, empty when they have the
+    file's; part: tells records with equal fields apart."""
 
     first: int
     last: int
@@ -33,7 +34,7 @@ class Record:
 
 
 class Writer:
-    """The records of a document, from its chunks in order."""
+    """Groups the chunks of a document, added in order, into records."""
 
     def __init__(
         self, connection: sqlite3.Connection, file_id: int, fields: str, mtime_ns: int
@@ -43,7 +44,7 @@ class Writer:
         self._records: list[Record] = []
 
     def add(self, chunk_id: int, chunk: NewChunk) -> None:
-        """The next chunk."""
+        """Add the next chunk; writes records when there are GROUP of them."""
         part = chunk.part if chunk.fields else 0
         last = self._records[-1] if self._records else None
         if last and (last.fields, last.part) == (chunk.fields, part):
@@ -54,7 +55,7 @@ class Writer:
         self._records.append(Record(chunk_id, chunk_id, self._file_id, chunk.fields, part))
 
     def write(self) -> None:
-        """Write what was added."""
+        """Write the records that were not written yet."""
         write(self._connection, self._records, self._fields, self._mtime_ns)
         self._records = []
 
@@ -62,7 +63,7 @@ class Writer:
 def write(
     connection: sqlite3.Connection, records: Sequence[Record], fields: str, mtime_ns: int
 ) -> None:
-    """Write records of one file; fields, mtime_ns: the file's."""
+    """Add records of one file; fields (JSON), mtime_ns: the file's. Writes. Raises DamagedError."""
     shared = decode.json_object(fields)
     rows: list[tuple[int, int, int, int, int, str]] = []
     values: list[tuple[int, analysis.Value]] = []
@@ -98,7 +99,7 @@ def write(
 
 
 def remove(connection: sqlite3.Connection, file_ids: Sequence[int]) -> None:
-    """Take the records of files out, and what only they had of fields."""
+    """Remove the records of files, and fields and values that no other record has. Writes."""
     run = connection.execute
     records = "SELECT first FROM record WHERE file_id = ?"
     values: set[int] = set()
@@ -122,8 +123,8 @@ def remove(connection: sqlite3.Connection, file_ids: Sequence[int]) -> None:
 
 
 def touch(connection: sqlite3.Connection, file_ids: str, value: int, mtime_ns: int) -> None:
-    """Note when files were modified, which is the date of those that say none of their own.
-    file_ids: a query for them, with value as its argument."""
+    """Store a new mtime of files as the date of those records that have no date of their own.
+    file_ids: a query for the files, with value as its argument. Writes."""
     connection.execute(
         f"UPDATE record SET date_ns = ? WHERE NOT dated AND file_id IN ({file_ids})",
         (mtime_ns, value),
@@ -131,7 +132,7 @@ def touch(connection: sqlite3.Connection, file_ids: str, value: int, mtime_ns: i
 
 
 def kinds(connection: sqlite3.Connection) -> dict[str, list[str]]:
-    """The names of all fields, each with the kinds of its values."""
+    """The names of all fields, each with the kinds of its values (see analysis.fields)."""
     rows = connection.execute(
         "SELECT name, group_concat(value) FROM field_name CROSS JOIN json_each(?) AS kinds "
         "WHERE EXISTS (SELECT 1 FROM field_value WHERE name_id = field_name.id AND kind = value) "
@@ -142,7 +143,7 @@ def kinds(connection: sqlite3.Connection) -> dict[str, list[str]]:
 
 
 def examples(connection: sqlite3.Connection, name: str, limit: int) -> list[str]:
-    """Some values of a field."""
+    """Up to limit values of a field, in no particular order."""
     rows = connection.execute(
         "SELECT text FROM field_name JOIN field_value ON name_id = field_name.id "
         "WHERE name = ? LIMIT ?",
@@ -152,24 +153,24 @@ def examples(connection: sqlite3.Connection, name: str, limit: int) -> list[str]
 
 
 def facets(connection: sqlite3.Connection, filter: Filter) -> list[FieldCount]:
-    """The fields of what passes a filter, the most frequent first, each with its most frequent
-    values."""
+    """The fields of records that pass a filter, the most frequent first, each with its FREQUENT
+    most frequent values."""
     result = []
     for name, own_kinds in kinds(connection).items():
-        counted, different = values(connection, name, filter, FREQUENT)
-        if different:
-            records = _having(connection, name, filter)
-            result.append(FieldCount(name, own_kinds, records, different, counted))
+        frequent, distinct = values(connection, name, filter, FREQUENT)
+        if distinct:
+            records = _count_records(connection, name, filter)
+            result.append(FieldCount(name, own_kinds, records, distinct, frequent))
     return sorted(result, key=lambda field: (-field.records, field.name))
 
 
-def _having(connection: sqlite3.Connection, name: str, filter: Filter) -> int:
+def _count_records(connection: sqlite3.Connection, name: str, filter: Filter) -> int:
     """How many records that pass a filter have a field."""
-    among, condition, arguments = _among(filter)
+    joins, condition, arguments = _restriction(filter)
     count: int = connection.execute(
         "SELECT count(DISTINCT record) FROM field_name "
         "CROSS JOIN field_value ON name_id = field_name.id "
-        f"CROSS JOIN record_value ON value_id = field_value.id {among} WHERE name = ?{condition}",
+        f"CROSS JOIN record_value ON value_id = field_value.id {joins} WHERE name = ?{condition}",
         (name, *arguments),
     ).fetchone()[0]
     return count
@@ -178,12 +179,13 @@ def _having(connection: sqlite3.Connection, name: str, filter: Filter) -> int:
 def values(
     connection: sqlite3.Connection, name: str, filter: Filter, limit: int
 ) -> tuple[list[ValueCount], int]:
-    """(the most frequent values of a field, in what passes a filter, and how many there are)."""
-    among, condition, arguments = _among(filter)
+    """(the limit most frequent values of a field in records that pass a filter, the number of
+    distinct values)."""
+    joins, condition, arguments = _restriction(filter)
     rows = connection.execute(
         "SELECT text, count(*) AS records, count(*) OVER () FROM field_name "
         "CROSS JOIN field_value ON name_id = field_name.id "
-        f"CROSS JOIN record_value ON value_id = field_value.id {among} WHERE name = ?{condition} "
+        f"CROSS JOIN record_value ON value_id = field_value.id {joins} WHERE name = ?{condition} "
         "GROUP BY field_value.id ORDER BY records DESC, folded LIMIT ?",
         (name, *arguments, limit),
     )
@@ -191,8 +193,8 @@ def values(
     return [ValueCount(text, count) for text, count, _ in result], result[0][2] if result else 0
 
 
-def _among(filter: Filter) -> tuple[str, str, list[object]]:
-    """(joins to a query of record_value, a condition to add, its arguments) for a filter."""
+def _restriction(filter: Filter) -> tuple[str, str, list[object]]:
+    """(joins, condition, arguments) that restrict a query of record_value to a filter."""
     condition, arguments = conditions.of_record(filter)
     if not condition:
         return "", "", []

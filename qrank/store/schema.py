@@ -1,27 +1,27 @@
 """Tables of the index file, their version, and the steps from one version to the next.
 
-file     one row a document: where it lies, how it looked when it was read; member: its path within
-         that file, for what an archive holds; the archive has a row without one
-name     what each document is called, its file's name and its title, as keys to find it by
-left_out files that hold no text, or could not be read, as they looked then, and why
-chunk    its chunks, with their place in the file
-terms    FTS5 over the analysed terms of each chunk (rowid = chunk.id), which keeps no copy of them:
-         chunk.packed_terms has them, for when they are to be taken out again
-passage  a unique text: what a model is given of a chunk, known by its hash: equal ones share a row,
-         so that a moved, copied or half-changed file keeps its vectors
-loose    texts that lost a chunk, until the end of a run: then those without any are dropped
-model    the embedding models whose vectors the file holds, known by their files' hash
-vector   where the vector of a text by a model is: the segment and the slot in it; cut: whether
-         the text was longer than the model's window, so that its end counts for nothing
-record   the chunks (from first to last) that have fields in common: those of a file, or of a row or
-         a message in it, whose fields are here; their date: one of the fields (dated), else mtime
-field_name, field_value, record_value   which fields there are, their values, and who has them
-word     the vocabulary: the words that documents were ever found to have (lookup/words.py)
-collection  what is said of collections (described), and their own settings: lines of ignore rules,
-         what a model is told of their queries; a collection needs no row
-home     the folder that the index stood in when it was last written (lookup/home.py)
-root     the files and folders that were named to be indexed, and with which options
-segment  the slots of some vectors of a model: their texts (0: free) and scales
+file     one row per document: its path, and its signature when it was read; member: its path within
+         that file, if that is an archive or mailbox, which has a row of its own without a member
+name     keys for finding documents by file name and title (analysis/names.py)
+left_out skipped files: those without text or with errors; their signatures, and why
+chunk    the chunks of documents, with their positions in the file
+terms    FTS5 over the analysed terms of each chunk (rowid = chunk.id). Contentless: packed_terms of
+         chunk has the terms, which are needed to delete a row
+passage  unique texts: the text that a model embeds for a chunk, identified by its hash. Equal ones
+         share a row, so that a moved, copied or partly changed file keeps its vectors
+loose    texts that lost a chunk; those without any other are deleted at the end of a run
+model    the embedding models of the stored vectors, identified by the hash of their files
+vector   the segment and slot of a text's vector by a model; cut: whether the text was truncated
+         because it was longer than the model's window
+record   ranges of chunks (first to last) with the same fields: a file, or a row or message in it,
+         whose own fields are stored here; date_ns: one of the fields (dated), else the mtime
+field_name, field_value, record_value   the names of fields, their values, and links to records
+word     the vocabulary: words that documents have had (lookup/words.py)
+collection  descriptions and settings of collections: lines of ignore rules, the instruction for
+         queries; collections without settings have no row
+home     the folder that the index was in when it was last written (lookup/home.py)
+root     the files and folders that were given to be indexed, and the options of those runs
+segment  the text id (0: free) and scale of each slot of a block of vectors of a model
 code     the int8 codes of a segment's slots, read and written in place
 """
 
@@ -35,7 +35,7 @@ from qrank.analysis.names import name_keys
 
 APPLICATION_ID = 0x71726E6B  # "qrnk"
 
-# Terms are separated by blanks; everything else that the analyser lets through is a token char.
+# Terms are separated by spaces; tokenchars are the other ASCII characters that terms contain.
 _FIRST_TERMS = """CREATE VIRTUAL TABLE terms USING fts5(
     body, title, collection, tokenize = "ascii tokenchars '_+#'''"
 )"""
@@ -43,13 +43,13 @@ _TERMS = _FIRST_TERMS.replace(")", ", content = '')")
 
 
 def version(connection: sqlite3.Connection) -> int:
-    """The version of the tables in a file of ours, 0 when it is empty."""
+    """The version of an index file, 0 when it is empty."""
     return int(connection.execute("PRAGMA user_version").fetchone()[0])
 
 
-def stranger(connection: sqlite3.Connection) -> str:
-    """The first thing in a file's schema that could run something, and that no index of ours has:
-    a trigger, a view, a virtual table; "" when there is none."""
+def foreign_object(connection: sqlite3.Connection) -> str:
+    """The first object in the schema that could run code, and that no qrank index has: a trigger,
+    a view, a virtual table; "" when there is none."""
     for kind, name, sql in connection.execute("SELECT type, name, sql FROM sqlite_master"):
         plain = kind == "index" or (kind == "table" and str(sql)[:13].upper() == "CREATE TABLE ")
         if not plain and (name, sql) not in (("terms", _TERMS), ("terms", _FIRST_TERMS)):
@@ -58,12 +58,12 @@ def stranger(connection: sqlite3.Connection) -> str:
 
 
 def upgrade(connection: sqlite3.Connection) -> None:
-    """Bring the tables to VERSION, from whatever version they are of, each step a transaction.
+    """Upgrade the tables from any version to VERSION, each step in a transaction.
 
     Several processes may do so at once: each step is done by one of them.
     """
     run = connection.execute
-    run("PRAGMA foreign_keys = OFF")  # steps may put a table in another's place
+    run("PRAGMA foreign_keys = OFF")  # steps may replace tables
     while (current := version(connection)) < VERSION:
         run("BEGIN IMMEDIATE")
         try:
@@ -102,7 +102,7 @@ def _tables(connection: sqlite3.Connection) -> None:
     db["file"].create_index(["collection", "path"], unique=True)  # type: ignore[union-attr]
     make("passage", {"id": int, "hash": bytes}, pk="id", not_null={"hash"})
     db["passage"].create_index(["hash"], unique=True)  # type: ignore[union-attr]
-    # Plain SQL where AUTOINCREMENT matters: an id that was shown must never mean another chunk.
+    # AUTOINCREMENT: an id that was shown to a user must never be used for another chunk.
     connection.execute(
         """CREATE TABLE chunk (
             id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -158,21 +158,21 @@ def _tables(connection: sqlite3.Connection) -> None:
 
 
 def _room_for_a_million(connection: sqlite3.Connection) -> None:
-    """1 -> 2: vectors in slots of segments, codes apart, float16 copies gone; the terms of a chunk
-    kept packed beside its text, and FTS5 without a copy of its own; the language of a file."""
+    """1 -> 2: vectors in slots of segments, their codes in a table of their own, without float16
+    copies; terms packed in the chunk, and a contentless FTS5 table; the language of a file."""
     import numpy as np
 
     from qrank.terms import pack
 
     run = connection.execute
-    # Empty: from before there was one, without a term for it.
+    # Empty for old documents, which have no term for their language.
     run("ALTER TABLE file ADD COLUMN language TEXT NOT NULL DEFAULT ''")
     run("ALTER TABLE chunk ADD COLUMN packed_terms BLOB NOT NULL DEFAULT x''")
     run("ALTER TABLE terms RENAME TO old_terms")
     run(_TERMS)
-    # Postings gathered in memory before FTS5 writes them as a segment, to be merged with others:
-    # a quarter less time than with its default of 1 MB. (Merging less, automerge 8, was measured
-    # to save 2 % more, and to cost queries a fifth.)
+    # Bytes of postings that FTS5 collects in memory before it writes a segment: takes a quarter
+    # less time than the default of 1 MB. (Less merging, automerge 8, was measured to save another
+    # 2 %, and to make queries a fifth slower.)
     run("INSERT INTO terms (terms, rank) VALUES ('hashsize', ?)", (8 << 20,))
     last = 0
     while rows := run(
@@ -221,21 +221,21 @@ def _room_for_a_million(connection: sqlite3.Connection) -> None:
             part, part_ids = codes[at : at + size], ids[at : at + size]
             norms = np.linalg.norm(part.astype(np.float32), axis=1)
             scales = np.where(norms > 0, 1 / np.maximum(norms, 1), 0).astype("<f4")
-            made = run(
+            segment = run(
                 "INSERT INTO segment (model_id, used, passages, scales) VALUES (?, ?, ?, ?)",
                 (model, len(part_ids), part_ids.tobytes(), scales.tobytes()),
             ).lastrowid
-            run("INSERT INTO code (segment_id, codes) VALUES (?, ?)", (made, part.tobytes()))
+            run("INSERT INTO code (segment_id, codes) VALUES (?, ?)", (segment, part.tobytes()))
             connection.executemany(
                 "INSERT INTO vector (model_id, passage_id, segment_id, slot) VALUES (?, ?, ?, ?)",
-                [(model, int(text_id), made, slot) for slot, text_id in enumerate(part_ids)],
+                [(model, int(text_id), segment, slot) for slot, text_id in enumerate(part_ids)],
             )
     run("DROP TABLE old_segment")
 
 
 def _left_out(connection: sqlite3.Connection) -> None:
-    """2 -> 3: files that were skipped, so that they are not read again; fields of documents;
-    which unique texts were longer than the model's window."""
+    """2 -> 3: skipped files, so that they are not read again; fields of documents; which unique
+    texts were truncated to the model's window."""
     connection.execute("ALTER TABLE vector ADD COLUMN cut INTEGER NOT NULL DEFAULT 0")
     connection.execute("ALTER TABLE file ADD COLUMN fields TEXT NOT NULL DEFAULT ''")
     connection.execute(
@@ -249,19 +249,19 @@ def _left_out(connection: sqlite3.Connection) -> None:
 
 
 def _signatures(connection: sqlite3.Connection) -> None:
-    """3 -> 4: the time of a file's last change of any kind (0: not known), which also tells an edit
-    that keeps its size and mtime; vectors can be found by their unique text, to remove them."""
+    """3 -> 4: the ctime of files (0: unknown), to detect edits that keep size and mtime; an index
+    to find vectors by unique text."""
     for table in ("file", "left_out"):
         connection.execute(f"ALTER TABLE {table} ADD COLUMN ctime_ns INTEGER NOT NULL DEFAULT 0")
     connection.execute("CREATE INDEX idx_vector_passage_id ON vector (passage_id)")
-    # What belongs to a machine and not to an index is in the machine's own cache.
+    # Replaced by the user's cache (cache.py).
     connection.execute("DROP TABLE cache")
     connection.execute("DROP TABLE model_file")
 
 
 def _members(connection: sqlite3.Connection) -> None:
-    """4 -> 5: files within files, each with a row of its own after the file's, whose path and
-    signature it has."""
+    """4 -> 5: members, files within files, each with a row of its own that has the path and
+    signature of the file."""
     connection.execute("ALTER TABLE file ADD COLUMN member TEXT NOT NULL DEFAULT ''")
     connection.execute("DROP INDEX idx_file_collection_path")
     connection.execute(
@@ -270,13 +270,13 @@ def _members(connection: sqlite3.Connection) -> None:
 
 
 def _indexed(connection: sqlite3.Connection) -> None:
-    """5 -> 6: when a file was indexed (0: not known), and what of it was passed over."""
+    """5 -> 6: when a file was indexed (0: unknown), and which parts of it were skipped."""
     connection.execute("ALTER TABLE file ADD COLUMN indexed_ns INTEGER NOT NULL DEFAULT 0")
     connection.execute("ALTER TABLE file ADD COLUMN note TEXT NOT NULL DEFAULT ''")
 
 
 def _names(connection: sqlite3.Connection) -> None:
-    """6 -> 7: what documents are called, to find them by it."""
+    """6 -> 7: name keys, to find documents by name."""
     connection.execute(
         """CREATE TABLE name (
             key TEXT NOT NULL, file_id INTEGER NOT NULL REFERENCES file(id) ON DELETE CASCADE,
@@ -294,7 +294,7 @@ def _names(connection: sqlite3.Connection) -> None:
 
 
 def _records(connection: sqlite3.Connection) -> None:
-    """7 -> 8: fields that can be asked for, also of single rows and messages of a file."""
+    """7 -> 8: fields that filters can test, also of single rows and messages of a file."""
     from qrank.store import records
 
     run = connection.execute
@@ -325,35 +325,35 @@ def _records(connection: sqlite3.Connection) -> None:
         ) WITHOUT ROWID"""
     )
     run("CREATE INDEX idx_record_value_value_id ON record_value (value_id)")
-    # A file's chunks follow one another, but for some that old versions wrote beside other runs.
-    stretches = run(
+    # The chunk ids of a file are consecutive, except when old versions indexed in parallel.
+    ranges = run(
         "SELECT file_id, min(id), max(id), mtime_ns, fields FROM (SELECT file_id, chunk.id AS id, "
-        "chunk.id - row_number() OVER (PARTITION BY file_id ORDER BY chunk.id) AS stretch, "
-        "mtime_ns, fields FROM chunk JOIN file ON file.id = file_id) GROUP BY file_id, stretch"
+        "chunk.id - row_number() OVER (PARTITION BY file_id ORDER BY chunk.id) AS island, "
+        "mtime_ns, fields FROM chunk JOIN file ON file.id = file_id) GROUP BY file_id, island"
     )
-    for file_id, first, last, mtime_ns, fields in stretches.fetchall():
-        made = records.Record(first, last, file_id, "")
-        records.write(connection, [made], fields, mtime_ns)
+    for file_id, first, last, mtime_ns, fields in ranges.fetchall():
+        record = records.Record(first, last, file_id, "")
+        records.write(connection, [record], fields, mtime_ns)
 
 
 def _words(connection: sqlite3.Connection) -> None:
-    """8 -> 9: the vocabulary, to find the words near to one that no document has."""
+    """8 -> 9: the vocabulary, for spelling suggestions."""
     from qrank.store.lookup import words
 
     connection.execute("CREATE TABLE word (word TEXT PRIMARY KEY) WITHOUT ROWID")
-    stored: set[bytes] = set()
+    cached: set[bytes] = set()
     for sql in (
         "SELECT text FROM chunk",
         "SELECT title || char(10) || coalesce(nullif(member, ''), path) FROM file",
     ):
         rows = connection.execute(sql)
         while texts := rows.fetchmany(1000):
-            words.add(connection, [str(text) for (text,) in texts], stored)
+            words.add(connection, [str(text) for (text,) in texts], cached)
 
 
 def _collections(connection: sqlite3.Connection) -> None:
-    """9 -> 10: what was named to be indexed, to be brought up to date without naming it again;
-    descriptions of collections."""
+    """9 -> 10: roots, so that collections can be updated without naming their folders; descriptions
+    of collections."""
     connection.execute(
         "CREATE TABLE collection (name TEXT PRIMARY KEY, description TEXT NOT NULL) WITHOUT ROWID"
     )
@@ -366,15 +366,15 @@ def _collections(connection: sqlite3.Connection) -> None:
 
 
 def _homes(connection: sqlite3.Connection) -> None:
-    """10 -> 11: the folder that the index stands in, so that it can be moved with its files;
-    settings of collections."""
+    """10 -> 11: the folder that the index is in, so that it can be moved with its files; settings
+    of collections."""
     connection.execute("CREATE TABLE home (path TEXT PRIMARY KEY) WITHOUT ROWID")
     for column in ("ignored", "instruction"):
         connection.execute(f"ALTER TABLE collection ADD COLUMN {column} TEXT NOT NULL DEFAULT ''")
 
 
-# What turns version i into version i + 1. A step that was released is never changed: a later one
-# changes what it made, and tests/indexes/ keeps a file of each version to open.
+# Step i upgrades version i to i + 1. A released step is never changed: later steps change its
+# tables. tests/indexes/ has a file of each version.
 STEPS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     _tables,
     _room_for_a_million,

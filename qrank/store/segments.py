@@ -1,9 +1,9 @@
 """Storage of vectors: int8 codes in segments of slots, which are filled, freed and reused.
 
-A unit vector v is stored as codes round(127 v / max|v|), and is read as codes / |codes|: each
-vector has a scale of its own (one for all loses half of the recall), and stays a unit vector.
-A segment is up to `capacity(dims)` slots, about a megabyte of codes. A slot whose text id is 0
-is free. Codes are a blob of their own, read and written in place. Little-endian throughout.
+A unit vector v is stored as codes round(127 v / max|v|), and read as codes / |codes|: each vector
+has its own scale (one scale for all was measured to lose half of the recall), and stays a unit
+vector. A segment has up to `capacity(dims)` slots, about a megabyte of codes. A slot with text id
+0 is free. The codes are one blob, read and written in place. All numbers are little-endian.
 """
 
 from __future__ import annotations
@@ -58,12 +58,13 @@ def dims_of(connection: sqlite3.Connection, model: int) -> int:
 
 
 def capacity(dims: int) -> int:
-    """How many slots a full-grown segment of vectors of dims has."""
+    """The maximal number of slots of a segment for vectors of dims."""
     return max(FIRST_SLOTS, min(MOST_SLOTS, SEGMENT_BYTES // dims))
 
 
 def encode(vectors: NDArray[np.float32]) -> NDArray[np.int8]:
-    """Codes of shape (n, dims) of vectors of shape (n, dims); of decoded vectors, the same again.
+    """Codes of shape (n, dims) for vectors of shape (n, dims). Encoding decoded vectors gives the
+    same codes.
 
     >>> encode(np.array([[0.6, -0.8], [0.0, 0.0]], dtype=np.float32)).tolist()
     [[95, -127], [0, 0]]
@@ -73,7 +74,7 @@ def encode(vectors: NDArray[np.float32]) -> NDArray[np.int8]:
 
 
 def scales(codes: NDArray[np.int8]) -> NDArray[np.float32]:
-    """What codes of shape (n, dims) are multiplied by to be unit vectors; 0 where all are 0."""
+    """Factors of shape (n,) that make codes of shape (n, dims) unit vectors; 0 for zero codes."""
     wide = codes.astype(np.float32)
     norms: NDArray[np.float32] = np.sqrt(np.einsum("ij,ij->i", wide, wide))
     return np.where(norms > 0, 1 / np.maximum(norms, 1), 0).astype(SCALE)
@@ -85,9 +86,9 @@ def add(
     text_ids: Sequence[int],
     vectors: NDArray[np.float32],
 ) -> None:
-    """Put unit vectors of shape (len(text_ids), dims) into free slots.
+    """Store unit vectors of shape (len(text_ids), dims) in free slots. Writes.
 
-    Texts that are gone, or have a vector already, are skipped: another run was there.
+    Texts that were removed, or have got a vector, by another process are skipped.
     """
     lacking = {
         row[0]
@@ -135,7 +136,7 @@ def _place(
 
 
 def compact(connection: sqlite3.Connection, model: int) -> None:
-    """Move the vectors of half-empty segments together."""
+    """Merge partly filled segments, so that at most one is left. Writes."""
     dims = dims_of(connection, model)
     partial = connection.execute(
         "SELECT id FROM segment WHERE model_id = ? AND used < ? ORDER BY used",
@@ -148,7 +149,7 @@ def compact(connection: sqlite3.Connection, model: int) -> None:
             (segment,),
         ).fetchone()
         slot_ids, _ = slots(row and row[:3], segment)
-        if np.count_nonzero(slot_ids) == capacity(dims):  # filled up by those before
+        if np.count_nonzero(slot_ids) == capacity(dims):  # filled by vectors moved before
             continue
         _drop(connection, segment)
         codes = codes_of(row[3], segment, len(slot_ids), dims)
@@ -158,7 +159,8 @@ def compact(connection: sqlite3.Connection, model: int) -> None:
 def _with_room(
     connection: sqlite3.Connection, model: int, dims: int, room: int
 ) -> tuple[int, NDArray[np.int64], NDArray[np.float32]]:
-    """(id, text id of each slot, scales) of a segment with a free slot; made when none has one."""
+    """(id, text id of each slot, scales) of the fullest segment with a free slot, or of a new one;
+    enlarged for up to room more vectors."""
     most = capacity(dims)
     row = connection.execute(
         "SELECT id, used, passages, scales FROM segment WHERE model_id = ? AND used < ? "
@@ -176,7 +178,7 @@ def _with_room(
     size = max(len(slot_ids), FIRST_SLOTS)
     while size < most and size - np.count_nonzero(slot_ids) < room:
         size = min(most, 2 * size)
-    if size > len(slot_ids):  # grown by doubling: small indexes stay small
+    if size > len(slot_ids):  # grown by doubling, so that small indexes stay small
         more = size - len(slot_ids)
         slot_ids = np.pad(slot_ids, (0, more))
         slot_scales = np.pad(slot_scales, (0, more))
@@ -200,7 +202,7 @@ def _update(
 
 
 def _runs(slots: NDArray[np.intp]) -> Iterable[tuple[int, int]]:
-    """(first, end) of the stretches of ascending slots that follow one another.
+    """(first, end) index ranges of consecutive slots; slots are ascending.
 
     >>> list(_runs(np.array([3, 4, 5, 9, 11])))
     [(0, 3), (3, 4), (4, 5)]
@@ -210,7 +212,7 @@ def _runs(slots: NDArray[np.intp]) -> Iterable[tuple[int, int]]:
 
 
 def remove(connection: sqlite3.Connection, text_ids: Iterable[int]) -> None:
-    """Free the slots of unique texts, of every model."""
+    """Remove the vectors of unique texts, of all models. Writes. Raises DamagedError."""
     places: list[tuple[int, int, int]] = []
     for text_id in text_ids:
         places += decode.rows(
@@ -238,7 +240,7 @@ def remove(connection: sqlite3.Connection, text_ids: Iterable[int]) -> None:
 
 
 def remove_model(connection: sqlite3.Connection, model: int) -> None:
-    """Take a model out, with all its vectors."""
+    """Remove a model and all its vectors. Writes."""
     connection.execute("DELETE FROM vector WHERE model_id = ?", (model,))
     for (segment,) in connection.execute(
         "SELECT id FROM segment WHERE model_id = ?", (model,)
@@ -255,7 +257,10 @@ def _drop(connection: sqlite3.Connection, segment: int) -> None:
 def read(
     connection: sqlite3.Connection, model: int, text_ids: Sequence[int]
 ) -> tuple[list[int], NDArray[np.float32]]:
-    """(the ids of texts that have a vector, their unit vectors of shape (n, dims))."""
+    """(ids of those texts that have a vector, their unit vectors of shape (n, dims)).
+
+    Raises DamagedError.
+    """
     places: list[tuple[int, int, int]] = []
     ids: list[int] = []
     rows: list[bytes] = []

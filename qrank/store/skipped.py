@@ -1,4 +1,4 @@
-"""Files that were skipped, and why: not read again until they, or their readers, change."""
+"""Files that were skipped, and why: not read again until they or their extractor change."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def of_collection(connection: sqlite3.Connection, collection: str) -> dict[str, 
 
 
 def add(connection: sqlite3.Connection, collection: str, file: SkippedFile) -> None:
-    """Note that a file was skipped; what was there under the same path goes."""
+    """Store that a file was skipped, and remove the document of that path. Writes."""
     sql = "SELECT id FROM file WHERE collection = ? AND path = ? AND member = ''"
     old = decode.rows(connection.execute(sql, (collection, file.path)), (int,), "a file")
     documents.remove(connection, [row[0] for row in old])
@@ -45,7 +45,7 @@ def add(connection: sqlite3.Connection, collection: str, file: SkippedFile) -> N
 
 
 def remove(connection: sqlite3.Connection, collection: str, paths: Iterable[str]) -> None:
-    """Forget that files were skipped."""
+    """Delete the entries of skipped files. Writes."""
     connection.executemany(
         "DELETE FROM left_out WHERE collection = ? AND path = ?",
         [(collection, path) for path in paths],

@@ -48,18 +48,18 @@ class SQLiteStore(Closing):
     adds_vectors_anew = False
 
     def __init__(self, path: Path, *, write: bool = False) -> None:
-        """Open the index at path; with write, make it when it is missing."""
+        """Open the index at path; write: for writing, creating it when it is missing."""
         self.path: Path = path
         self._connection = connect(path, create=write)
-        self._cached_words: set[bytes] = set()  # that are in the vocabulary
+        self._cached_words: set[bytes] = set()  # see words.add
 
     def close(self) -> None:
-        """Close the file; what was not committed is undone."""
+        """Close the file; what was not committed is rolled back."""
         self._connection.close()
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """All that is written inside becomes visible together at the end, or not at all."""
+        """A context whose changes become visible together at the end, or not at all."""
         with translate_sqlite_errors(self.path):
             self._connection.execute("BEGIN IMMEDIATE")
             try:
@@ -72,7 +72,7 @@ class SQLiteStore(Closing):
                 raise
 
     def hold(self, collection: str) -> None:
-        """Nothing: two runs take turns at each transaction."""
+        """Does nothing: runs can write at the same time, in turn for each transaction."""
 
     def _rows(
         self,
@@ -82,7 +82,7 @@ class SQLiteStore(Closing):
         types: decode.Types,
         row: str = "a row",
     ) -> list[Any]:
-        """All rows, whose values must be of these types; row: what a row is, for an error."""
+        """All rows, checked for types. row: a row, for the message of an error."""
         with translate_sqlite_errors(self.path):
             return list(decode.rows(self._connection.execute(sql, arguments), types, row))
 
@@ -103,78 +103,78 @@ class SQLiteStore(Closing):
         }
 
     def add_document(self, document: NewDocument) -> None:
-        """Put a document in, in place of what was there under the same path."""
+        """Add a document, replacing the one with the same path and member."""
         documents.add(self._connection, document, self._cached_words)
 
     def skipped_files(self, collection: str) -> dict[str, SkippedFile]:
-        """The files of a collection that were skipped, by path."""
+        """The skipped files of a collection, by path."""
         with translate_sqlite_errors(self.path):
             return skipped.of_collection(self._connection, collection)
 
     def add_skipped(self, collection: str, file: SkippedFile) -> None:
-        """Note that a file was skipped; what was there under the same path goes."""
+        """Store that a file was skipped, and remove the document of that path."""
         skipped.add(self._connection, collection, file)
 
     def add_note(self, collection: str, path: str, note: str) -> None:
-        """Keep what of a file was passed over, and why."""
+        """Store which part of an indexed file was skipped, and why."""
         self._connection.execute(
             "UPDATE file SET note = ? WHERE collection = ? AND path = ? AND member = ''",
             (note, collection, path),
         )
 
     def locations(self, filter: Filter) -> list[str]:
-        """Where the documents are that pass a filter, in order."""
+        """The locations of the documents that pass a filter, in order."""
         condition, values = conditions.of_file(filter)
         sql = f"SELECT DISTINCT {conditions.LOCATION} AS place FROM file"
         sql += f" WHERE {condition}" if condition else ""
         return [row[0] for row in self._rows(f"{sql} ORDER BY place", values, types=(str,))]
 
     def indexed_files(self, path: str) -> list[IndexedFile]:
-        """The files at and below a path, by path and collection."""
+        """The files at and below a path, ordered by path and collection."""
         from qrank.store.status import indexed_files
 
         with translate_sqlite_errors(self.path):
             return indexed_files(self._connection, path)
 
     def roots(self) -> dict[str, list[Root]]:
-        """What was named to be indexed, by collection, in the order of paths."""
+        """The roots of each collection, ordered by path."""
         with translate_sqlite_errors(self.path):
             return locations.roots(self._connection)
 
     def set_roots(self, collection: str, roots: Iterable[Root]) -> None:
-        """Note what was named, in place of all that was noted of the collection."""
+        """Replace the roots of a collection."""
         locations.set_roots(self._connection, collection, roots)
 
     def collection_settings(self) -> dict[str, CollectionSettings]:
-        """What was said of collections, by their names."""
+        """The settings of collections by name; those without settings are left out."""
         with translate_sqlite_errors(self.path):
             return locations.collection_settings(self._connection)
 
     def set_collection(self, collection: str, settings: CollectionSettings) -> None:
-        """Note what is said of a collection, in place of what was."""
+        """Replace the settings of a collection."""
         locations.set_collection(self._connection, collection, settings)
 
     def remove_skipped(self, collection: str, paths: Iterable[str]) -> None:
-        """Forget that files were skipped."""
+        """Delete the entries of skipped files."""
         skipped.remove(self._connection, collection, paths)
 
     def touch_document(self, file_id: int, signature: Signature) -> None:
-        """Note a file's new signature when its content is the same."""
+        """Store a new signature of a file with unchanged content."""
         documents.touch(self._connection, file_id, signature)
 
     def remove_documents(self, file_ids: Iterable[int]) -> None:
-        """Take documents and their chunks out; their vectors go with remove_orphans."""
+        """Remove documents and their chunks; remove_orphans removes their vectors."""
         documents.remove(self._connection, list(file_ids))
 
     def remove_orphans(self, most: int = -1) -> bool:
-        """Drop unique texts that no chunk has any more, and their vectors."""
+        """Remove unique texts without a chunk, and their vectors."""
         with translate_sqlite_errors(self.path):
             return documents.remove_orphans(self._connection, most)
 
     # Models and vectors
 
     def models(self) -> list[StoredModel]:
-        """The embedding models whose vectors are held, the one that is searched with first."""
+        """The embedding models of the stored vectors, the one used for searching first."""
         sql = "SELECT id, name, sha256, dims, prompt_version FROM model ORDER BY id"
         rows = self._rows(sql, types=(int, str, str, int, int), row="a model")
         with translate_sqlite_errors(self.path):
@@ -183,7 +183,7 @@ class SQLiteStore(Closing):
         return [StoredModel(*row) for row in rows]
 
     def add_model(self, model: StoredModel) -> StoredModel:
-        """Note a model (its id is ignored) and return it with the id it got."""
+        """Add a model (its id is ignored), and return it with its new id."""
         fields = (model.name, model.sha256, decode.dims(model.dims), model.prompt_version)
         row_id = self._connection.execute(
             "INSERT INTO model (name, sha256, dims, prompt_version) VALUES (?, ?, ?, ?)", fields
@@ -191,20 +191,20 @@ class SQLiteStore(Closing):
         return StoredModel(row_id or 0, *fields)
 
     def remove_model(self, model: int) -> None:
-        """Take a model and all its vectors out."""
+        """Remove a model and all its vectors."""
         from qrank.store import segments
 
         segments.remove_model(self._connection, model)
 
     def missing_vectors(self, model: int, text_ids: Sequence[int] | None = None) -> list[int]:
-        """The unique texts without a vector of the model, in the order they were indexed."""
-        among = (
+        """The ids of texts without a vector of the model, in the order they were indexed."""
+        table = (
             "passage"
             if text_ids is None
             else "json_each(?) CROSS JOIN passage ON passage.id = value"
         )
         rows = self._rows(
-            f"SELECT passage.id FROM {among} WHERE NOT EXISTS "
+            f"SELECT passage.id FROM {table} WHERE NOT EXISTS "
             "(SELECT 1 FROM vector WHERE model_id = ? AND passage_id = passage.id) "
             "ORDER BY passage.id",
             (model,) if text_ids is None else (json.dumps(list(text_ids)), model),
@@ -213,14 +213,14 @@ class SQLiteStore(Closing):
         return [row[0] for row in rows]
 
     def claims(self) -> AbstractContextManager[Claims]:
-        """What this process has claimed of the unique texts to embed."""
+        """This process's claims on texts to embed, released at the end of the context."""
         from qrank.store.claims import open_claims
 
         return open_claims(self.path)
 
     def count_missing(self, model: int) -> tuple[int, int]:
-        """(unique texts without a vector of the model, all): quick enough for each search."""
-        # Both are answered from a few pages; a count of vectors would read each row.
+        """(unique texts without a vector of the model, all unique texts)."""
+        # Both counts read few pages; counting vectors would read each row.
         [(texts, vectors)] = self._rows(
             "SELECT (SELECT count(*) FROM passage), "
             "(SELECT coalesce(sum(used), 0) FROM segment WHERE model_id = ?)",
@@ -230,7 +230,7 @@ class SQLiteStore(Closing):
         return max(0, texts - vectors), texts
 
     def texts_to_embed(self, text_ids: Sequence[int]) -> list[ChunkText]:
-        """What unique texts are made from, in the order of the ids, as far as they exist."""
+        """The parts of unique texts, in the order of the ids; ids that do not exist are skipped."""
         rows = []
         for text_id in text_ids:
             rows += self._rows(
@@ -246,20 +246,20 @@ class SQLiteStore(Closing):
     def add_vectors(
         self, model: int, text_ids: Sequence[int], unit_vectors: NDArray[np.float32]
     ) -> None:
-        """Add unit vectors of shape (len(text_ids), dims) for unique texts that have none yet."""
+        """Add unit vectors of shape (len(text_ids), dims) for texts that have none."""
         from qrank.store import segments
 
         segments.add(self._connection, model, text_ids, unit_vectors)
 
     def mark_truncated(self, model: int, text_ids: Iterable[int]) -> None:
-        """Note that the model did not read the ends of unique texts."""
+        """Store that texts with a vector were truncated to the model's window."""
         self._connection.executemany(
             "UPDATE vector SET cut = 1 WHERE model_id = ? AND passage_id = ?",
             [(model, text_id) for text_id in text_ids],
         )
 
     def languages(self) -> list[str]:
-        """The languages that documents are in, of those that qrank.analysis tells apart."""
+        """The languages of documents, of those that qrank.analysis.language detects."""
         with translate_sqlite_errors(self.path):
             return lexical.languages(self._connection)
 
@@ -278,7 +278,7 @@ class SQLiteStore(Closing):
             return []
         with translate_sqlite_errors(self.path):
             return lexical.candidates(
-                self._connection, self._another, terms, prefixes, variants, limit, filter
+                self._connection, self._connect, terms, prefixes, variants, limit, filter
             )
 
     def nearest(
@@ -288,33 +288,33 @@ class SQLiteStore(Closing):
         from qrank.store import vectors
 
         with translate_sqlite_errors(self.path):
-            return vectors.candidates(self._connection, self._another, model, query, limit, filter)
+            return vectors.candidates(self._connection, self._connect, model, query, limit, filter)
 
-    def _another(self) -> sqlite3.Connection:
-        """A connection for another thread."""
+    def _connect(self) -> sqlite3.Connection:
+        """Open a connection for another thread."""
         return open_beside(self.path)
 
     def cosines(
         self, model: int, query: NDArray[np.float32], text_ids: Sequence[int]
     ) -> dict[int, float]:
-        """Cosines with a unit query, of those unique texts that have a vector."""
+        """Cosines with a unit query of shape (dims,), of those texts that have a vector."""
         ids, unit_vectors = self.vectors(model, text_ids)
         return dict(zip(ids, (unit_vectors @ query).tolist(), strict=True)) if ids else {}
 
     def vectors(self, model: int, text_ids: Sequence[int]) -> tuple[list[int], NDArray[np.float32]]:
-        """(the ids of texts that have a vector, their unit vectors, of shape (n, dims))."""
+        """(ids of those texts that have a vector, their unit vectors of shape (n, dims))."""
         from qrank.store import segments
 
         with translate_sqlite_errors(self.path):
             return segments.read(self._connection, model, text_ids)
 
     def siblings(self, chunks: Sequence[int]) -> dict[int, int]:
-        """Of those chunks that are one of several in their document a number of that document."""
+        """Those chunks whose document has more than one, each with an id of its document."""
         ids = (json.dumps(list(chunks)),)
         return dict(self._rows(locations.SIBLINGS, ids, types=(int, int), row="a chunk"))
 
     def named_chunks(self, key: str, filter: Filter, limit: int) -> list[int]:
-        """The chunks of documents with a name key that pass the filter, by document and place."""
+        """The first limit chunks of documents with a name key that pass the filter."""
         sql, values = locations.named(key, filter)
         rows = self._rows(sql, (*values, limit), types=(int,), row="a chunk")
         return [chunk for (chunk,) in rows]
@@ -327,28 +327,28 @@ class SQLiteStore(Closing):
         variants: Mapping[str, Sequence[str]] = NO_VARIANTS,
         filter: Filter = EVERYTHING,
     ) -> dict[int, float]:
-        """What terms, as for `bm25`, and a filter's required phrases add to scores of chunks."""
+        """The part of BM25 scores that comes from terms and a filter's required phrases."""
         with translate_sqlite_errors(self.path):
             return lexical.scores(self._connection, terms, prefixes, variants, chunks, filter)
 
     @property
     def vocabulary(self) -> Vocabulary:
-        """The words of documents as they are written."""
+        """The words of documents before stemming."""
         return Vocabulary(self._connection, self.path)
 
     def count_holding(self, groups: Sequence[Sequence[str]], most: int) -> list[int]:
-        """Of each group of terms how many chunks hold any of them, counted up to most."""
+        """For each group of terms, the number of chunks that have any of them, up to most."""
         with translate_sqlite_errors(self.path):
             return lexical.count_holding(self._connection, groups, most)
 
     # Fetching
 
     def chunks(self, ids: Iterable[int]) -> dict[int, StoredChunk]:
-        """Chunks by id, of those ids that are still there."""
+        """Chunks by id; ids that do not exist are left out."""
         return self._stored("chunk.id", ids)
 
     def ids_in_order(self, filter: Filter) -> list[int]:
-        """The ids of all chunks that pass a filter, by path and place."""
+        """The ids of all chunks that pass a filter, in order of path and position."""
         condition, values = conditions.of_chunk(filter)
         sql = (
             "SELECT chunk.id FROM file CROSS JOIN chunk ON chunk.file_id = file.id "
@@ -358,18 +358,18 @@ class SQLiteStore(Closing):
         return [row[0] for row in self._rows(sql, values, types=(int,), row="a chunk")]
 
     def chunks_by_hash(self, low: bytes, high: bytes) -> list[StoredChunk]:
-        """The chunks whose unique text's hash is from low to high."""
+        """The chunks whose unique text's hash is between low and high, both inclusive."""
         sql = "SELECT id FROM passage WHERE hash BETWEEN ? AND ?"
-        # (A longer hash that begins with high comes after it.)
+        # Padded, as high may be the first bytes of a hash.
         rows = self._rows(sql, (low, high + b"\xff" * 16), types=(int,), row="a unique text")
         return [*self._stored("chunk.passage_id", [row[0] for row in rows]).values()]
 
     def chunks_of_texts(self, text_ids: Iterable[int], filter: Filter) -> dict[int, StoredChunk]:
-        """The chunks that have one of these unique texts and pass the filter, by chunk id."""
+        """The chunks of unique texts that pass the filter, by chunk id."""
         return self._stored("chunk.passage_id", text_ids, *conditions.of_chunk(filter))
 
     def chunks_of_file(self, path: str) -> list[StoredChunk]:
-        """The chunks of a file, or of a member at its location, in order."""
+        """The chunks of a file, or of a member by its location, in order."""
         with translate_sqlite_errors(self.path):
             files, member = locations.find(self._connection, path)
         stored_chunks = self._stored("chunk.file_id", files).values()
@@ -389,7 +389,7 @@ class SQLiteStore(Closing):
             return {row[0]: decode.stored_chunk(row) for row in rows}
 
     def text_ids(self, hashes: Sequence[bytes]) -> dict[bytes, int]:
-        """The unique texts that have one of these hashes."""
+        """The ids of unique texts by hash; hashes that do not exist are left out."""
         ids: dict[bytes, int] = {}
         for value in hashes:
             sql = "SELECT hash, id FROM passage WHERE hash = ?"
@@ -397,7 +397,7 @@ class SQLiteStore(Closing):
         return ids
 
     def documents(self, filter: Filter) -> Iterator[NewDocument]:
-        """All documents whose files pass the filter, by collection and path, as they went in."""
+        """All documents whose files pass the filter, ordered by collection and path."""
         condition, values = conditions.of_file(filter)
         with snapshot(self._connection):
             for row in self._rows(
@@ -439,10 +439,10 @@ class SQLiteStore(Closing):
         with translate_sqlite_errors(self.path):
             yield from map(decode.whole_chunk, rows)
 
-    # About the index itself
+    # Counts and maintenance
 
     def count_chunks(self, filter: Filter = EVERYTHING) -> int:
-        """How many chunks the index holds, of those that pass the filter."""
+        """The number of chunks that pass the filter."""
         condition, arguments = conditions.of_chunk(filter)
         if not condition:
             return int(self._rows("SELECT count(*) FROM chunk", types=(int,))[0][0])
@@ -458,36 +458,36 @@ class SQLiteStore(Closing):
             return records.kinds(self._connection)
 
     def field_examples(self, name: str, limit: int) -> list[str]:
-        """Some values of a field."""
+        """Up to limit values of a field, in no particular order."""
         with translate_sqlite_errors(self.path):
             return records.examples(self._connection, name, limit)
 
     def fields(self, filter: Filter) -> list[FieldCount]:
-        """The fields of what passes a filter, with their most frequent values."""
+        """The fields of records that pass a filter, with their most frequent values."""
         with translate_sqlite_errors(self.path), snapshot(self._connection):
             return records.facets(self._connection, filter)
 
     def field_values(self, name: str, filter: Filter, limit: int) -> tuple[list[ValueCount], int]:
-        """(the most frequent values of a field, in what passes a filter, how many there are)."""
+        """(the limit most frequent values of a field, the number of distinct values)."""
         with translate_sqlite_errors(self.path):
             return records.values(self._connection, name, filter, limit)
 
     def status(self) -> dict[str, Any]:
-        """What the index holds, as `qrank status --json` says it."""
+        """Counts of the index, in the form of `qrank status --json`."""
         from qrank.store.status import status
 
         with translate_sqlite_errors(self.path):
             return status(self._connection, self.path)
 
     def check(self) -> list[Check]:
-        """Whether the index is whole."""
+        """Check the consistency of the index."""
         from qrank.store.check import check
 
         with translate_sqlite_errors(self.path):
             return check(self._connection, self.path)
 
     def vacuum(self) -> None:
-        """Give back the room of what was removed. Waits for writers; needs as much room again."""
+        """Reclaim unused space. Waits for writers; needs as much free disk space as the index."""
         from qrank.store import segments
 
         with self.transaction():

@@ -13,27 +13,29 @@ from qrank.store.filters import Filter
 
 
 def _size(path: Path) -> int:
-    """Bytes of the index on disk: with what SQLite keeps beside the file while it is in use."""
+    """Bytes of the index on disk, with its write-ahead log."""
     parts = (path, Path(f"{path}-wal"))
     return sum(part.stat().st_size for part in parts if part.exists())
 
 
 def status(connection: sqlite3.Connection, path: Path) -> dict[str, Any]:
-    """What the index at path holds, as `qrank status --json` says it."""
+    """Counts of the index at path, in the form of `qrank status --json`."""
     run = connection.execute
     counts = run(
         "SELECT (SELECT count(*) FROM file WHERE member = ''), (SELECT count(*) FROM chunk), "
         "(SELECT count(*) FROM passage)"
     ).fetchone()
-    counted = run("SELECT model_id, count(*), sum(cut) FROM vector GROUP BY model_id")
-    kinds = (int, int, int)
-    vectors = {model: (n, cut) for model, n, cut in decode.rows(counted, kinds, "a vector")}
+    rows = run("SELECT model_id, count(*), sum(cut) FROM vector GROUP BY model_id")
+    vectors = {
+        model: (count, truncated)
+        for model, count, truncated in decode.rows(rows, (int, int, int), "a vector")
+    }
     return {
         "schema": 1,
         "db": str(path),
         "files": counts[0],
         "chunks": counts[1],
-        "unique_texts": counts[2],  # chunks that read alike are embedded once
+        "unique_texts": counts[2],  # chunks with equal texts are embedded once
         "bytes": _size(path),
         "collections": [
             {"name": name, "files": files}
@@ -59,7 +61,8 @@ def status(connection: sqlite3.Connection, path: Path) -> dict[str, Any]:
 
 
 def indexed_files(connection: sqlite3.Connection, path: str) -> list[IndexedFile]:
-    """The files at and below a path, each with what is in it, by path and collection."""
+    """The files at and below a path, ordered by path and collection. Chunks and vectors of members
+    count to their file."""
     condition, values = conditions.of_file(Filter(names=(path,)))
     rows = connection.execute(
         "SELECT path, collection, member, size, mtime_ns, ctime_ns, hash, title, indexed_ns, note, "

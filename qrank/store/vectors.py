@@ -1,7 +1,7 @@
-"""Vector candidates: every code is compared with the query, the best with all its precision.
+"""Vector candidates: an exhaustive scan with quantised vectors, then rescoring of the best.
 
-The scan multiplies int8 by int8 (numkong: four times numpy's speed, which has no such product);
-what comes near the best so far is scored again with the query as it is.
+The scan computes int8 dot products of codes and a quantised query (numkong is four times as fast
+as numpy, which has no int8 product); the best are rescored with the float32 query.
 """
 
 from __future__ import annotations
@@ -19,34 +19,36 @@ from qrank.store.decode import DamagedError
 from qrank.store.filters import Filter
 from qrank.store.parallel import gather, threads_for
 
-RESCORED, LEAST_RESCORED = 4, 256  # times the limit, but so many at least, are scored again
-CHECKED_AT_ONCE = 256  # of the nearest vectors, that a filter is tried on
-ROUNDING = 5e-3  # of a cosine, that the codes of a query may take, at most
+RESCORED, LEAST_RESCORED = 4, 256  # vectors rescored: a multiple of the limit, and the minimum
+CHECKED_AT_ONCE = 256  # of the nearest vectors, to which a filter is applied
+ROUNDING = 5e-3  # largest error of a cosine from quantising the query
 SEGMENTS_A_THREAD = 16  # fewer are not worth another thread with its connection
 
 
 class _Shortlist:
-    """The best so many of the vectors seen, with their codes."""
+    """The best size of the vectors added so far, with their codes (up to twice as many between
+    calls of truncate)."""
 
     def __init__(self, size: int) -> None:
         self.size = size
-        self.floor = -np.inf  # what a score must be above to matter
+        self.floor = -np.inf  # only higher scores can be among the best
         self.parts: list[tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.int8]]] = []
         self._count = 0
 
     def add(
         self, ids: NDArray[np.int64], scores: NDArray[np.float32], codes: NDArray[np.int8]
     ) -> None:
-        """Take what is above the floor of vectors with ids (0: none), scores and codes."""
-        keep = np.flatnonzero((scores > self.floor) & (ids > 0))
-        if len(keep):
-            self.parts.append((ids[keep], scores[keep], codes[keep]))
-            self._count += len(keep)
+        """Add those vectors that score above the floor. ids, scores: of shape (n,), id 0 for a free
+        slot; codes: of shape (n, dims)."""
+        above = np.flatnonzero((scores > self.floor) & (ids > 0))
+        if len(above):
+            self.parts.append((ids[above], scores[above], codes[above]))
+            self._count += len(above)
             if self._count > 2 * self.size:
-                self.cut()
+                self.truncate()
 
-    def cut(self) -> tuple[NDArray[np.int64], NDArray[np.int8]]:
-        """Keep the best alone; returns their ids and codes."""
+    def truncate(self) -> tuple[NDArray[np.int64], NDArray[np.int8]]:
+        """Drop all but the best size; returns their ids and codes."""
         ids, scores, codes = (np.concatenate(part) for part in zip(*self.parts, strict=True))
         if len(ids) > self.size:
             best = np.argpartition(-scores, self.size - 1)[: self.size]
@@ -66,7 +68,7 @@ def candidates(
 ) -> list[tuple[int, float]]:
     """The limit best (text id, cosine) for a unit query of shape (dims,), best first.
 
-    connect: see parallel.gather.
+    connect: see parallel.gather. Raises DamagedError when the stored vectors have other dims.
     """
     if segments.dims_of(connection, model) != len(query):
         raise DamagedError(f"model {model} has vectors of another length than it returns")
@@ -78,7 +80,7 @@ def candidates(
         return _nearest(connection, connect, ids, query, None, size)[0][:limit]
     listed, most = conditions.plan(filter, connection, limit)
     if listed is None and not filter.required:
-        # Many chunks pass: most often there are enough among the nearest of all.
+        # Many chunks pass: usually enough of the nearest vectors do.
         near, floor = _nearest(connection, connect, ids, query, None, max(size, most))
         result: list[tuple[int, float]] = []
         for at in range(0, len(near), CHECKED_AT_ONCE):
@@ -87,9 +89,9 @@ def candidates(
             result += [hit for hit in part if hit[0] in passed]
             if len(result) >= limit:
                 break
-        if floor == -np.inf:  # there are no others
+        if floor == -np.inf:  # all vectors were examined
             return result[:limit]
-        # No other vector can be nearer than these, whatever is lost with the codes of the query.
+        # Enough if no other vector can be nearer, even with the error of the quantised query.
         if len(result) >= limit and result[limit - 1][1] > floor + ROUNDING:
             return result[:limit]
     allowed = conditions.of_texts(filter, connection, listed)
@@ -104,8 +106,9 @@ def _nearest(
     allowed: NDArray[np.bool_] | None,
     size: int,
 ) -> tuple[list[tuple[int, float]], float]:
-    """((text id, cosine) of about the size nearest, best first; what the others are below, by
-    the codes of the query). ids: the segments to look at; allowed: see conditions.of_texts."""
+    """((text id, cosine) of the size nearest vectors, or somewhat more, best first; an upper bound
+    of the other cosines, by the quantised query). ids: the segments to scan; allowed: see
+    conditions.of_texts."""
     threads = threads_for(connection, 1 + len(ids) // SEGMENTS_A_THREAD)
     parts = [partial(_scan, ids[i::threads], query, allowed, size) for i in range(threads)]
     of_query = float(segments.scales(segments.encode(query[None, :]))[0])
@@ -113,7 +116,7 @@ def _nearest(
     floor = -np.inf
     for shortlist in gather(connection, connect, parts):
         if shortlist.parts:
-            text_ids, codes = shortlist.cut()
+            text_ids, codes = shortlist.truncate()
             floor = max(floor, shortlist.floor)
             scores = (codes.astype(np.float32) @ query) * segments.scales(codes)
             cosines.update(zip(text_ids.tolist(), scores.tolist(), strict=True))
@@ -133,7 +136,7 @@ def _scan(
         row = connection.execute(
             "SELECT used, passages, scales FROM segment WHERE id = ?", (segment,)
         ).fetchone()
-        if row is None:  # freed meanwhile
+        if row is None:  # removed by another process since ids were read
             continue
         text_ids, scales = segments.slots(row, segment)
         if allowed is not None:

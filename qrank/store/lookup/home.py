@@ -1,5 +1,9 @@
-"""The folder that an index stands in. Paths below it go with the index when that is found in
-another folder with its files: a project that was renamed, moved, copied or mounted elsewhere."""
+"""Following an index that was moved together with its files: a project that was renamed, moved,
+copied or mounted elsewhere.
+
+The index stores the folder that it is in. When it is found in another folder, and its files are
+there, too, stored paths below the old folder are taken to be below the new one.
+"""
 
 from __future__ import annotations
 
@@ -13,25 +17,25 @@ from qrank.names import disk_path, folder_key, named_path, on_disk
 from qrank.store import decode, documents
 
 _log = logging.getLogger("qrank")
-OWN_FOLDER = ".qrank"  # of a project: its index is about the folder around it
-SAMPLE = 50  # files from the first and from the last on, that are searched for on the disk
-_TABLES = ("file", "left_out", "root")  # that have paths
-_MARK = ":"  # before a path that is being rewritten; no absolute path begins so
+OWN_FOLDER = ".qrank"  # of a project: its index describes the parent folder
+SAMPLE = 50  # of the first, and of the last files by id, whose sizes are compared with the disk
+_TABLES = ("file", "left_out", "root")  # those with a path column
+_MARK = ":"  # prefix of a path that is being rewritten; no absolute path starts with it
 
 
 class Move(NamedTuple):
-    """Paths below the folder old are below new now; both are the same when they stay."""
+    """Paths below the folder old are now below new; the same when nothing was moved."""
 
     old: str
     new: str
 
     @property
     def moves_paths(self) -> bool:
-        """Whether the paths are others now."""
+        """Whether old and new differ."""
         return self.old != self.new
 
     def path(self, column: str = "path") -> str:
-        """SQL for where the path in a column is now."""
+        """SQL for the present path of the one in a column."""
         key, new = folder_key(self.old), folder_key(self.new)
         return (
             f"CASE WHEN {column} = {_text(self.old)} THEN {_text(self.new)} "
@@ -46,27 +50,27 @@ class Move(NamedTuple):
 
 
 def _text(value: str) -> str:
-    """A text as SQL: views have no parameters."""
+    """A text as an SQL literal: views can't have parameters."""
     return "'" + value.replace("'", "''") + "'"
 
 
 def folder_of(index: Path) -> str:
-    """The folder that an index stands in, as paths are stored: that of its file, or the one around
-    a project's .qrank."""
+    """The folder that an index is in, in the form of stored paths: the folder of its file, or the
+    parent of a project's .qrank."""
     file = os.path.realpath(index) if index.is_symlink() else on_disk(str(index))
     folder, name = os.path.split(os.path.dirname(file))  # noqa: PTH120
     return named_path(folder if name == OWN_FOLDER else os.path.dirname(file))  # noqa: PTH120
 
 
 def settle(connection: sqlite3.Connection, index: Path) -> None:
-    """Note the folder that an index stands in; when it was moved with its files since it was last
-    written, rewrite their paths, in one transaction. Writes."""
+    """Store the folder that an index is in; when it was moved with its files since it was last
+    written, rewrite their paths, all in one transaction. Writes."""
     here = folder_of(index)
-    if _noted(connection) == here:
+    if _stored_folder(connection) == here:
         return
     connection.execute("BEGIN IMMEDIATE")
     try:
-        before = _noted(connection)  # another run may have been first
+        before = _stored_folder(connection)  # again: another process may have been faster
         move = _move(connection, here)
         if move and move.moves_paths:
             _rewrite(connection, move)
@@ -83,12 +87,13 @@ def settle(connection: sqlite3.Connection, index: Path) -> None:
 
 
 def follow(connection: sqlite3.Connection, index: Path) -> None:
-    """Let a connection for reading see the paths where they are now, also of an index that can't
-    be written."""
+    """Make a reading connection see the present paths of an index that was moved, by temporary
+    views, as it may not be writable."""
     move = _move(connection, folder_of(index))
     if not (move and move.moves_paths):
         return
-    # Another run may rewrite the paths meanwhile, and the new folder may be below the old one.
+    # Another process may rewrite the paths later: then they must not be mapped a second time, as
+    # the new folder may be below the old one.
     moved = (
         f"CASE WHEN (SELECT path FROM home) = {_text(move.old)} THEN {move.path()} ELSE path END"
     )
@@ -99,33 +104,33 @@ def follow(connection: sqlite3.Connection, index: Path) -> None:
         connection.execute(f"CREATE TEMP VIEW {table} AS SELECT {columns} FROM main.{table}")
 
 
-def _noted(connection: sqlite3.Connection) -> str:
-    """The folder that was noted, empty when none was."""
+def _stored_folder(connection: sqlite3.Connection) -> str:
+    """The folder that the index was in when it was last written; empty when it is unknown."""
     rows = connection.execute("SELECT path FROM home LIMIT 1")
     return next((decode.name(path) for (path,) in decode.rows(rows, (str,), "the folder")), "")
 
 
 def _move(connection: sqlite3.Connection, here: str) -> Move | None:
-    """Where what lay in the folder that was noted is now: here, when most of some files are found
-    here. None when they are in neither folder, so that nobody knows."""
-    old = _noted(connection)
+    """Whether the files moved to here together with the index, by the sizes of a sample of them.
+    None when they are in neither folder, so that it can't be told."""
+    old = _stored_folder(connection)
     move, stays = Move(old, here), Move(old, old)
     if not old or old == here:
         return stays
-    placed = f"SELECT path, {move.path()}, %s FROM %s WHERE {move.is_below()}"
+    paths = f"SELECT path, {move.path()}, %s FROM %s WHERE {move.is_below()}"
     files: list[tuple[str, str, int]] = []
     for order in ("id", "id DESC"):
-        sql = f"{placed % ('size', 'file')} AND member = '' ORDER BY {order} LIMIT {SAMPLE}"
+        sql = f"{paths % ('size', 'file')} AND member = '' ORDER BY {order} LIMIT {SAMPLE}"
         files += decode.rows(connection.execute(sql), (str, str, int), "a file")
     if not files:
-        sql = f"{placed % (0, 'root')} OR path = {_text(old)}"
+        sql = f"{paths % (0, 'root')} OR path = {_text(old)}"
         return move if connection.execute(sql).fetchone() else stays
     before = [(_size(path), size) for path, _, size in files]
     now = [(_size(path), size) for _, path, size in files]
     if not any(actual is not None for actual, _ in before):
         return move if any(actual is not None for actual, _ in now) else None
     same_before, same_now = (
-        sum(actual == size for actual, size in place) for place in (before, now)
+        sum(actual == size for actual, size in sizes) for sizes in (before, now)
     )
     return move if same_now and 2 * same_now >= same_before else stays
 
@@ -138,8 +143,8 @@ def _size(path: str) -> int | None:
 
 
 def _rewrite(connection: sqlite3.Connection, move: Move) -> None:
-    """Marked first: the new folder may be below the old one, or the other way round. What the index
-    held at a new path before goes."""
+    """Rewrite paths in two steps, with a mark between them, as the new folder may be below the old
+    one, or the other way round. Documents that are stored under a new path already are removed."""
     for table in _TABLES:
         connection.execute(
             f"UPDATE {table} SET path = '{_MARK}' || {move.path()} "
