@@ -188,7 +188,7 @@ def test_a_collection_has_ignore_rules_of_its_own(
     assert sorted(found) == ["notes/new.md", "work/b.txt"]
     for wrong in ("[z", "!", "/"):
         said = complaint(qrank("collections", "set", "default", "ignore", wrong))
-        assert f"{wrong!r} is no ignore rule; rules are as in a .gitignore" in said
+        assert f"{wrong!r} is not a valid ignore rule; rules are as in a .gitignore" in said
     qrank("collections", "set", "default", "ignore", "")
     assert qrank("index", *NO_VECTORS).json()["files"]["added"] == 3
     assert held(qrank, notes) == ["../work/b.txt", "a.md", "new.md", "sub/b.txt", "sub/new.txt"]

@@ -1,5 +1,4 @@
-"""Embedding texts before they are written, for a store that would write chunks again to add their
-vectors."""
+"""Embedding texts before they are written, for stores that rewrite a chunk to add its vector."""
 
 from __future__ import annotations
 
@@ -20,13 +19,13 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-# What the texts of one transaction may take. A model that needs longer is so slow that writing
-# twice hardly matters: the texts are written first then, so that they can be searched meanwhile.
+# Limit for embedding the texts of one transaction. With a slower model, writing twice hardly
+# matters: then texts are written first, so that they can be searched while others are embedded.
 MOST_SECONDS = 10.0
 
 
 class EmbedFirst:
-    """Embeds the texts of one transaction after the other."""
+    """Embeds the texts of each transaction: prepare before it, write inside it."""
 
     def __init__(self, store: Store, model: IndexModel, embedder: LazyEmbedder) -> None:
         self._store, self._model, self._embedder = store, model, embedder
@@ -37,16 +36,17 @@ class EmbedFirst:
         self.embedded = 0  # texts that were written with their vectors
 
     def prepare(self, group: Iterable[Outcome]) -> None:
-        """Embed those texts of files that are not in the index yet."""
+        """Embed the texts of files that are not in the index yet; nothing once the model was found
+        to be slow."""
         self._vectors, self._truncated = {}, set()
         if self._is_slow:
             return
         texts = dict(_texts(group))
-        known = self._store.text_ids(list(texts))
-        if len(known) == len(texts):
+        stored = self._store.text_ids(list(texts))
+        if len(stored) == len(texts):
             return
         loaded = self._embedder.get()
-        new = iter([each for each in texts if each not in known])
+        new = iter([each for each in texts if each not in stored])
         size, deadline = group_size(self._model.choice), time.monotonic() + MOST_SECONDS
         sent: list[list[bytes]] = []
 
@@ -58,13 +58,13 @@ class EmbedFirst:
                     self._is_slow = True
                     return
 
-        for number, made in enumerate(loaded.stream(groups())):
-            self._vectors.update(zip(sent[number], made.vectors, strict=True))
-            self._truncated.update(sent[number][i] for i in made.truncated)
+        for number, embedded in enumerate(loaded.stream(groups())):
+            self._vectors.update(zip(sent[number], embedded.vectors, strict=True))
+            self._truncated.update(sent[number][i] for i in embedded.truncated)
         self._row = self._row or record(self._store, self._model, loaded.dims)
 
     def write(self) -> None:
-        """Add the vectors to the texts that were written in this transaction."""
+        """Add the prepared vectors of texts that this transaction has written. Writes."""
         import numpy as np
 
         ids = self._store.text_ids(list(self._vectors))
@@ -80,7 +80,7 @@ class EmbedFirst:
 
 
 def _texts(group: Iterable[Outcome]) -> Iterator[tuple[bytes, str]]:
-    """What the model is given of the chunks of files, by hash."""
+    """(hash, text for the model) of the chunks of files."""
     for outcome in group:
         first = outcome.first
         place = location(outcome.task.path, first.member or None)

@@ -1,4 +1,4 @@
-"""Embedding what has no vector yet, by several runs at once without doing anything twice."""
+"""Embedding texts without a vector; several runs at once share the work by claims."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 # A transaction is written when one of these is reached.
 COMMIT_SECONDS, COMMIT_VECTORS = 2.0, 1024
-WAIT_SECONDS = 0.1  # between two looks at what another run is embedding
-SILENT_LOOKS = 30  # that are not worth a line: the other run commits every COMMIT_SECONDS
+WAIT_SECONDS = 0.1  # between polls for texts that another run is embedding
+SILENT_POLLS = 30  # before a message: the other run commits every COMMIT_SECONDS
 
 log = logging.getLogger("qrank")
 
@@ -32,10 +32,9 @@ log = logging.getLogger("qrank")
 def embed_missing(
     store: Store, model: IndexModel, lazy: LazyEmbedder, progress: Progress
 ) -> tuple[int, list[str]]:
-    """Embed every unique text that has no vector yet, then make the model the only one. What
-    another run is embedding is left to it, and waited for: it is embedded here when that run ends
-    without. Returns how many texts the model was sent, and the names of the models that it took
-    the place of."""
+    """Embed every unique text without a vector, then make the model the only one of the index.
+    Waits for texts that another run has claimed, and embeds them if that run ends before they
+    are done. Returns (the number of texts embedded here, the names of the replaced models)."""
     if not store.count_chunks():
         return 0, []
     if model.stored and not store.missing_vectors(model.stored.id):
@@ -55,8 +54,8 @@ def embed_texts(
     hashes: Sequence[bytes],
     left: Callable[[], float],
 ) -> None:
-    """Embed the unique texts with these hashes, one by one, as long as there is time. model: its id
-    in the store; use loads it; left: the seconds that are left."""
+    """Embed the unique texts with these hashes, one by one, while there is time. model: its id in
+    the store; use: loads it; left: returns the seconds that are left."""
     missing = store.missing_vectors(model, [*store.text_ids(hashes).values()])
     if not missing or left() <= 0:
         return
@@ -67,11 +66,11 @@ def embed_texts(
             if left() <= most:
                 return
             chunks = store.texts_to_embed([text_id])
-            made = embedder.documents([_text(chunk) for chunk in chunks])
+            embedded = embedder.documents([_text(chunk) for chunk in chunks])
             with store.transaction():
                 ids = [chunk.id for chunk in chunks]
-                store.add_vectors(model, ids, made.vectors)
-                store.mark_truncated(model, [ids[i] for i in made.truncated])
+                store.add_vectors(model, ids, embedded.vectors)
+                store.mark_truncated(model, [ids[i] for i in embedded.truncated])
             most = max(most, time.monotonic() - started)
 
 
@@ -80,7 +79,7 @@ def _text(chunk: ChunkText) -> str:
 
 
 class _Run:
-    """One run's share of the unique texts of an index."""
+    """The embedding part of one run."""
 
     def __init__(
         self,
@@ -91,7 +90,7 @@ class _Run:
         claims: Claims,
         progress: Progress,
     ) -> None:
-        """model: its id in the store. size: how many texts the embedder is handed at once."""
+        """model: its id in the store. size: texts per call of the embedder."""
         self._store, self._model = store, model
         self._embedder, self._size = embedder, size
         self._claims, self._progress = claims, progress
@@ -102,16 +101,16 @@ class _Run:
         missing = self._store.missing_vectors(self._model)
         self._progress.stage("embedding", len(missing))
         embedded = 0
-        looks = 0  # at what others are embedding, with nothing to do here
+        polls = 0  # of texts of other runs, without work for this one
         while missing:
             self._others = []
             done = self._embed_free(missing)
             embedded += done
             missing = self._store.missing_vectors(self._model, self._others)
             self._progress.advance(len(self._others) - len(missing))
-            if missing and not done:  # nothing is claimed here now: no two runs wait for each other
-                looks += 1
-                if looks == SILENT_LOOKS:
+            if missing and not done:  # no deadlock: this run has no claims while it waits
+                polls += 1
+                if polls == SILENT_POLLS:
                     log.warning(
                         "waiting for another qrank process that is embedding %d texts", len(missing)
                     )
@@ -119,18 +118,18 @@ class _Run:
         return embedded
 
     def _embed_free(self, missing: Sequence[int]) -> int:
-        """Embed those of unique texts that no other run has claimed; returns how many."""
+        """Embed the unique texts that no other run has claimed; returns how many."""
         import numpy as np
 
         ids: list[int] = []
         truncated: list[int] = []
         vectors: list[NDArray[np.float32]] = []
-        sent: deque[list[int]] = deque()  # the texts of groups whose vectors are still to come
+        sent: deque[list[int]] = deque()  # the text ids of groups without a result yet
 
         def texts() -> Iterator[list[str]]:
             for group in self._groups(missing):
                 chunks = self._store.texts_to_embed(group)
-                if chunks:  # another run may have taken them out
+                if chunks:  # another run may have removed them
                     sent.append([chunk.id for chunk in chunks])
                     yield [_text(chunk) for chunk in chunks]
 
@@ -147,23 +146,23 @@ class _Run:
         embedded = 0
         written = time.monotonic()
         try:
-            for made in self._embedder.stream(texts()):
+            for result in self._embedder.stream(texts()):
                 done = sent.popleft()
-                vectors.append(made.vectors)
+                vectors.append(result.vectors)
                 ids.extend(done)
-                truncated.extend(done[i] for i in made.truncated)
+                truncated.extend(done[i] for i in result.truncated)
                 embedded += len(done)
                 self._progress.advance(len(done))
                 if len(ids) >= COMMIT_VECTORS or time.monotonic() - written > COMMIT_SECONDS:
                     write()
                     written = time.monotonic()
-        finally:  # also when interrupted: what was computed is kept
+        finally:  # also when interrupted, so that no computed vector is lost
             write()
             self._claims.release()
         return embedded
 
     def _require_model(self) -> None:
-        """Raise IndexFileError when another run has put another model in this one's place."""
+        """Raise IndexFileError when another run has replaced the model."""
         if all(model.id != self._model for model in self._store.models()):
             raise IndexFileError(
                 f"{self._store.path} was moved to another embedding model by another run",
@@ -171,13 +170,13 @@ class _Run:
             )
 
     def _groups(self, missing: Sequence[int]) -> Iterator[list[int]]:
-        """The unique texts that are embedded here, claimed group by group."""
+        """Claim unique texts group by group; yield the ids of those that this run is to embed."""
         group: list[int] = []
         for at in range(0, len(missing), self._size):
             some = missing[at : at + self._size]
             claimed = self._claims.take(some)
             self._others += set(some).difference(claimed)
-            # Another run may have embedded some since they were searched for.
+            # Another run may have embedded some since they were listed.
             lacking = self._store.missing_vectors(self._model, claimed)
             self._progress.advance(len(claimed) - len(lacking))
             group += lacking

@@ -1,6 +1,6 @@
-"""Validating the lines of an export, which may come from anywhere.
+"""Validation of the lines of an export, which is untrusted input.
 
-Everything here raises ValueError with the reason that a line is none that qrank writes.
+Every function raises ValueError, with the reason, for a line that qrank would not write.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 FORMAT = 1
-HASH_BYTES = 16  # of a file's content, of a unique text
+HASH_BYTES = 16  # of the hashes of files and unique texts
 LONGEST_NAME = 1000  # characters of a collection, of a model's name or hash
-UNIT = 1e-2  # how far a vector's length may be from 1; rounding to DECIMALS is far below
+UNIT = 1e-2  # tolerance of a vector's length, far above the rounding to DECIMALS
 _MOST = 2**63 - 1  # SQLite's largest integer
 _CONTROL = {*map(chr, range(32)), "\x7f"}
 
@@ -31,7 +31,7 @@ _CONTROL = {*map(chr, range(32)), "\x7f"}
 def parsed(line: str) -> dict[str, Any]:
     """A line as a JSON object, without NaN and infinity."""
     try:
-        item = json.loads(line, parse_constant=_refused)
+        item = json.loads(line, parse_constant=_reject_constant)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
     except json.JSONDecodeError:
@@ -41,7 +41,7 @@ def parsed(line: str) -> dict[str, Any]:
     return item
 
 
-def _refused(constant: str) -> None:
+def _reject_constant(constant: str) -> None:
     raise ValueError(f"{constant} is not valid JSON")
 
 
@@ -51,11 +51,11 @@ def models(item: dict[str, Any]) -> list[StoredModel]:
         raise ValueError(f"format {item['qrank']} is unknown")
     from qrank.store.decode import MOST_DIMS
 
-    made = []
+    result = []
     for model in _list(item, "models"):
         if not isinstance(model, dict) or model.keys() != _MODEL_FIELDS:
             raise ValueError(f"a model has the fields {', '.join(sorted(_MODEL_FIELDS))}")
-        made.append(
+        result.append(
             StoredModel(
                 0,
                 _name(model, "name"),
@@ -64,16 +64,16 @@ def models(item: dict[str, Any]) -> list[StoredModel]:
                 _integer(model, "prompt_version"),
             )
         )
-    if len({model.sha256 for model in made}) != len(made):
+    if len({model.sha256 for model in result}) != len(result):
         raise ValueError("the same model is listed twice")
-    return made
+    return result
 
 
 _MODEL_FIELDS = {field.name for field in fields(StoredModel)} - {"id"}
 
 
 def document(item: dict[str, Any]) -> NewDocument:
-    """A document's line, without its chunks."""
+    """A document from its line, without chunks."""
     path = _text(item, "path")
     if not path or "\0" in path:
         raise ValueError("path is empty or not valid")
@@ -98,12 +98,12 @@ def document(item: dict[str, Any]) -> NewDocument:
 
 
 def chunk(item: dict[str, Any], title: str, path: str) -> NewChunk:
-    """A chunk's line; title and path: those of its document.
+    """A chunk from its line; title and path: those of its document.
 
-    `passage` must be the hash of its text: equal texts share a vector, and nobody may put
-    one for a text that is not theirs.
+    `passage` must be the hash of its text, as equal texts share a vector: otherwise an export
+    could replace the vectors of other documents.
     """
-    made = Chunk(
+    plain = Chunk(
         text=_text(item, "text"),
         heading=_text(item, "heading"),
         start_byte=_integer(item, "start_byte"),
@@ -112,20 +112,20 @@ def chunk(item: dict[str, Any], title: str, path: str) -> NewChunk:
         end_line=_integer(item, "end_line", item["start_line"]),
         page=None if item["page"] is None else _integer(item, "page", 1),
     )
-    hash_given = _hash(item, "passage")
-    texts = (made.text, readable(made.text, path))  # older versions hashed the text as it is
-    if hash_given not in [unique_hash(title, made.heading, text) for text in texts]:
+    text_hash = _hash(item, "passage")
+    texts = (plain.text, readable(plain.text, path))  # older versions hashed the text with markup
+    if text_hash not in [unique_hash(title, plain.heading, text) for text in texts]:
         raise ValueError("passage is not the hash of its title, heading and text")
     terms = item["terms"]
     if not isinstance(terms, dict):
         raise ValueError("terms is not an object")
     fields = _own_fields(item)
     part = _integer(item, "part") if "part" in item else 0
-    return new_chunk(made, _terms(terms, "body"), _terms(terms, "title"), hash_given, fields, part)
+    return new_chunk(plain, _terms(terms, "body"), _terms(terms, "title"), text_hash, fields, part)
 
 
 def vectors(item: dict[str, Any], models: dict[str, StoredModel]) -> dict[str, NDArray[np.float32]]:
-    """The vectors of a chunk's line by their model's hash, each of shape (dims,)."""
+    """The vectors in a chunk's line by the hash of their model, each of shape (dims,)."""
     by_model = item["vectors"]
     if not isinstance(by_model, dict):
         raise ValueError("vectors is not an object")
@@ -141,11 +141,11 @@ def _vector(sha256: str, numbers: object, models: dict[str, StoredModel]) -> NDA
         raise ValueError("a vector is not a list of numbers")
     if len(numbers) != models[sha256].dims:
         raise ValueError(f"a vector with {len(numbers)} dimensions")
-    if any(abs(number) > 2 for number in numbers):  # also those that float32 has not
+    if any(abs(number) > 2 for number in numbers):  # before float32 overflows
         raise ValueError("a vector that does not have length 1")
     vector = np.array(numbers, dtype=np.float32)
     length = float(np.linalg.norm(vector))
-    if vector.any() and not abs(length - 1) <= UNIT:  # all zeros: a text of which nothing is left
+    if vector.any() and not abs(length - 1) <= UNIT:  # all zeros: of a text without tokens
         raise ValueError(f"a vector of length {length:.4g}, not 1")
     return vector
 
@@ -158,12 +158,12 @@ def _text(item: dict[str, Any], key: str) -> str:
         raise ValueError(f"{key} is not a string")
     if len(value) > LONGEST_TEXT:
         raise ValueError(f"{key} has {len(value)} characters, more than {LONGEST_TEXT}")
-    value.encode()  # half a surrogate pair is a ValueError, too
+    value.encode()  # raises UnicodeEncodeError, a ValueError, for a lone surrogate
     return value
 
 
 def _name(item: dict[str, Any], key: str) -> str:
-    """A text of one line."""
+    """A text without line breaks and other control characters."""
     value = _text(item, key)
     if not value or len(value) > LONGEST_NAME or not _CONTROL.isdisjoint(value):
         raise ValueError(f"{key} is empty, too long, or has control characters")
@@ -171,8 +171,8 @@ def _name(item: dict[str, Any], key: str) -> str:
 
 
 def _terms(item: dict[str, Any], key: str) -> str:
-    """Terms, separated by blanks. They are the words of a text and its title, never a label:
-    those of collection and language are made here, and are in a column of their own."""
+    """Terms, separated by spaces. They can't forge a collection or language, whose terms are in
+    another column, which exports do not contain."""
     value = _text(item, key)
     if not _CONTROL.isdisjoint(value):
         raise ValueError(f"terms.{key} has control characters")
@@ -181,7 +181,7 @@ def _terms(item: dict[str, Any], key: str) -> str:
 
 def _integer(item: dict[str, Any], key: str, least: int = 0, most: int = _MOST) -> int:
     value = item[key]
-    if type(value) is not int or not least <= value <= most:  # True is an int, too
+    if type(value) is not int or not least <= value <= most:  # bool is a subclass of int
         raise ValueError(f"{key} is not a whole number from {least} to {most}")
     return value
 
@@ -196,12 +196,12 @@ def _list(item: dict[str, Any], key: str) -> list[Any]:
 def _hash(item: dict[str, Any], key: str) -> bytes:
     value = _text(item, key)
     try:
-        made = bytes.fromhex(value)
+        data = bytes.fromhex(value)
     except ValueError:
-        made = b""
-    if made.hex() != value or len(made) != HASH_BYTES:
+        data = b""
+    if data.hex() != value or len(data) != HASH_BYTES:
         raise ValueError(f"{key} is not {HASH_BYTES} bytes in hexadecimal")
-    return made
+    return data
 
 
 def _own_fields(item: dict[str, Any]) -> str:

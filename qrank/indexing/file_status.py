@@ -1,4 +1,5 @@
-"""When a file was indexed and as what, or why it was not; for a folder, counts by reason."""
+"""The status of a path: when and as what a file was indexed, or why it was not; for a folder,
+counts of its skipped files by reason."""
 
 from __future__ import annotations
 
@@ -20,11 +21,11 @@ from qrank.settings import READ_ALL, Walking
 from qrank.store.interface import SkippedFile, Store
 
 NEW = "not indexed yet (qrank index)"
-EXAMPLES = 3  # files that are named for a reason
+EXAMPLES = 3  # files shown for each reason
 
 
 def path_status(store: Store, path: str, walking: Walking) -> PathStatus:
-    """What became of a file or folder. Raises InputError for one that does not exist and is not in
+    """The status of a file or folder. Raises InputError for one that does not exist and is not in
     the index."""
     place = absolute(disk_path(path))
     candidates = (store.indexed_files(name) for name in spellings(path))
@@ -45,7 +46,7 @@ def path_status(store: Store, path: str, walking: Walking) -> PathStatus:
     for name, roots in store.roots().items():
         own = with_rules(store, name, walking)
         for root in roots if own.rules else ():
-            if lies_below(shown, root.path):  # rules are read from its folder on
+            if lies_below(shown, root.path):  # the rules are relative to the root
                 walking, top, start = own, disk_path(root.path), disk_path(root.path)
     above, rules = on_the_way(place, top, start, walking)
     if above and not indexed:
@@ -60,8 +61,8 @@ def path_status(store: Store, path: str, walking: Walking) -> PathStatus:
 
 
 def _walked(path: str, stored: Collection[str]) -> tuple[str, str]:
-    """(where a walk that met a path probably began, the deepest folder above it that was surely
-    walked), by what is in the index: it does not keep where walks began."""
+    """(the probable root of the walk that found path, the deepest folder above path that was
+    certainly walked), guessed from the stored paths, as roots are not known for old indexes."""
     parent = os.path.dirname(path)  # noqa: PTH120
     folders = [os.path.dirname(other) for other in stored]  # noqa: PTH120
     try:
@@ -94,8 +95,8 @@ def _format(path: str) -> str:
 
 
 def _why_not(path: str, before: SkippedFile | None, walking: Walking) -> str:
-    """Why a file that a walk would meet is not in the index: by its name and size, by what came of
-    it before, or else by what comes of it now."""
+    """Why a file is not in the index: by its name and size, by its stored reason, or else by
+    reading it now."""
     skipped: list[Skipped] = []
     for file in walk([Path(path)], walking, skipped.append):
         if reason := _known_reason(file, before, walking):
@@ -103,12 +104,12 @@ def _why_not(path: str, before: SkippedFile | None, walking: Walking) -> str:
     for each in skipped:
         if each.kind == UNREAD:
             return each.reason
-    return next((made.reason for made in plan([Path(path)], walking, READ_ALL)), "") or NEW
+    return next((file.reason for file in plan([Path(path)], walking, READ_ALL)), "") or NEW
 
 
 def _known_reason(file: Task, before: SkippedFile | None, walking: Walking) -> str:
-    """Why a file is not indexed, as far as that is known without reading it; before: why it was
-    not, the last time."""
+    """Why a file is not indexed, if that is known without reading it, else ""; before: its entry
+    in the index as a skipped file."""
     if what := secret(file, walking):
         return secrets.reason(what)
     if reason := too_large(file, walking):
@@ -122,15 +123,15 @@ def _known_reason(file: Task, before: SkippedFile | None, walking: Walking) -> s
 def _below(
     folder: str, rules: Rules, stored: Set[str], skipped: Mapping[str, SkippedFile]
 ) -> list[SkipReason]:
-    """Why what is in a folder is not in the index, the most frequent reason first."""
+    """Why files and folders below a folder are not in the index, the most frequent reason first."""
     reasons: dict[str, SkipReason] = {}
 
     def count(reason: str, path: str, is_folder: bool = False) -> None:
-        counted = reasons.setdefault(reason, SkipReason(reason))
-        counted.folders += is_folder
-        counted.files += not is_folder
-        if len(counted.examples) < EXAMPLES:
-            counted.examples.append(path)
+        entry = reasons.setdefault(reason, SkipReason(reason))
+        entry.folders += is_folder
+        entry.files += not is_folder
+        if len(entry.examples) < EXAMPLES:
+            entry.examples.append(path)
 
     def on_skipped(each: Skipped) -> None:
         count(_reason(each, each.path), each.path, each.is_folder)

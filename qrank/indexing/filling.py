@@ -1,4 +1,4 @@
-"""Adding documents to an index and removing them: the part of the API that writes."""
+"""The part of the API that changes an index: adding, updating and removing documents."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ DEFAULT_COLLECTION = "default"
 
 
 class Filling(Closing):
-    """An index file as far as its documents are put in and taken out."""
+    """The methods of an index that change it; the attributes are set by its subclass, the API."""
 
     path: IndexPlace
     models: Registry
@@ -42,14 +42,14 @@ class Filling(Closing):
     _writing: threading.Lock
 
     def _open(self) -> Store:
-        """The index opened to read, by this thread."""
+        """The store, open for reading in this thread. Raises NoIndexError."""
         raise NotImplementedError
 
     def _bundled_embedder(
         self, store: Store
     ) -> tuple[int, Callable[[], AbstractContextManager[Embedder]]] | None:
-        """The model of the index's vectors where it is the small one that comes with qrank, with
-        its id in the store."""
+        """(id in the store, function that loads it) of the model of the index's vectors, if it is
+        the small one that is bundled with qrank, else None."""
         raise NotImplementedError
 
     def add(
@@ -62,13 +62,13 @@ class Filling(Closing):
         walking: Walking | None = None,
         reading: Reading | None = None,
     ) -> IndexReport:
-        """Index files and folders, or bring them up to date; what is gone below them is removed.
+        """Index files and folders, or update them; documents whose file is gone are removed.
 
-        walking: which files are taken; reading: how they are read. Files that can't be read are
+        walking: which files are indexed; reading: how they are read. Files that can't be read are
         in the report. Raises InputError for a path that does not exist, IndexFileError or
         ModelError when the index or the model can't be used.
         """
-        from qrank.indexing import roots as noted
+        from qrank.indexing import roots as stored_roots
         from qrank.indexing.index import existing, index_paths, links
         from qrank.progress import Silent
         from qrank.store import open_store
@@ -80,13 +80,13 @@ class Filling(Closing):
         require_progress(progress)
         walking = walking or Walking(home=self._settings.home)
         paths = path_list("paths", paths)
-        roots = existing(paths, walking)  # before an index file is made
+        roots = existing(paths, walking)  # raises before an index is created
         name = collection or self._settings.get("collection") or DEFAULT_COLLECTION
         with self._writing, open_store(self.path, write=True) as store:
             model = self._model_for_indexing(store) if embed else None
-            walking = noted.with_rules(store, name, walking)
+            walking = stored_roots.with_rules(store, name, walking)
             with store.transaction():
-                noted.note(store, name, roots, walking, reading or READ_ALL)
+                stored_roots.note(store, name, roots, walking, reading or READ_ALL)
             return index_paths(
                 store,
                 roots,
@@ -97,11 +97,11 @@ class Filling(Closing):
                 walking,
                 reading or READ_ALL,
                 former=links(paths),
-                others=noted.named_below(store.roots().get(name, ()), roots),
+                others=stored_roots.named_below(store.roots().get(name, ()), roots),
             )
 
     def walking(self, collection: str | None = None, walking: Walking | None = None) -> Walking:
-        """How a run finds the files of a collection: by the collection's own ignore rules, too."""
+        """walking (default: all files) with the ignore rules of a collection."""
         from qrank.indexing.roots import with_rules
 
         name = collection or self._settings.get("collection") or DEFAULT_COLLECTION
@@ -119,9 +119,9 @@ class Filling(Closing):
         walking: Walking | None = None,
         reading: Reading | None = None,
     ) -> IndexReport:
-        """Bring collections (all when none are named) up to date with the files and folders that
-        `add` was given, each with the options it was given with; walking and reading: the others.
-        Folders that are not there now keep their documents: they are in the report's `missing`.
+        """Update collections (all when empty) from the files and folders that `add` was given, with
+        the options of those calls; walking and reading: other options. Folders that do not exist
+        now keep their documents, and are in the report's `missing`.
 
         Raises InputError for an unknown collection, or when no folder is known.
         """
@@ -145,10 +145,10 @@ class Filling(Closing):
     def refresh(
         self, seconds: float = 0.5, *, vectors: bool = False, walking: Walking | None = None
     ) -> list[str]:
-        """Look for changes below the folders that `add` was given, for so many seconds, and take
-        in those of plain texts; vectors: in the time that is left their vectors are made, too, by
-        the model that comes with qrank. Returns what may still be stale, in sentences.
-        An index that can't be written is said to be as it was. Raises NoIndexError without one."""
+        """Index changed plain text files below the folders that `add` was given, for at most
+        seconds; vectors: embed their texts in the remaining time, if the index's model is the one
+        bundled with qrank. Returns messages on what may still be stale, also when the index can't
+        be written. Raises NoIndexError without an index."""
         from qrank.indexing.update import refresh
 
         require_number("seconds", seconds, least=0)
@@ -163,7 +163,7 @@ class Filling(Closing):
             return [f"not refreshed: {error.what}"]
 
     def collections(self) -> list[Collected]:
-        """The collections, what they are about, and what they are made of."""
+        """The collections with their settings and roots, ordered by name."""
         from qrank.indexing.update import collections
 
         return collections(self._open())
@@ -176,10 +176,10 @@ class Filling(Closing):
         ignore: Sequence[str] | None = None,
         instruction: str | None = None,
     ) -> None:
-        """Say what a collection is about, to people and agents; which rules, as in a .gitignore in
-        each of its folders, keep files out from the next run on; what embedding models that take an
-        instruction are told with a query of it. Empty: nothing; None: as it was. Raises InputError
-        when there is no such collection, or for what is no rule."""
+        """Change settings of a collection. description: its subject, for people and agents; ignore:
+        rules as in a .gitignore in each of its folders, for following runs; instruction: for
+        embedding models that take one with a query. Empty removes one, None leaves it unchanged.
+        Raises InputError for an unknown collection or an invalid rule."""
         from qrank.indexing.update import set_collection
 
         require_type("description", description, str, NoneType)
@@ -194,10 +194,10 @@ class Filling(Closing):
         *,
         collections: str | Sequence[str] = (),
     ) -> int:
-        """Take what is at and below paths out of the index, of these collections (all when empty);
-        without paths, these collections whole. The files may be gone. Returns how many were there.
+        """Remove the documents at and below paths from collections (all when empty); without paths,
+        whole collections. The files need not exist. Returns the number of removed files.
 
-        Raises InputError for a path or a collection that the index has nothing of.
+        Raises InputError for a path without documents, and for an unknown collection.
         """
         from qrank.indexing.remove import remove_paths
 
@@ -206,8 +206,8 @@ class Filling(Closing):
             return remove_paths(store, path_list("paths", paths), names)
 
     def ignore(self, paths: str | Path | Iterable[str | Path]) -> list[tuple[Path, str]]:
-        """Write an ignore rule for each path, so that no run brings it in: into .qrankignore in the
-        indexed folder that it is below. Returns (file, rule) for each. Raises InputError."""
+        """Append an ignore rule for each path to .qrankignore in the indexed folder that it is
+        below. Returns (file, rule) for each. Raises InputError when a file can't be written."""
         from qrank.indexing.rules import ignore
 
         named = [absolute(str(path)) for path in path_list("paths", paths)]
@@ -216,8 +216,8 @@ class Filling(Closing):
     def coming_back(
         self, paths: str | Path | Iterable[str | Path], *, walking: Walking | None = None
     ) -> dict[str, str]:
-        """Those of some paths that the next run brings in, each with the indexed folder that it
-        does so from. walking: which files a run takes."""
+        """Those of some paths that the next update would index again, each with the root that leads
+        to it. walking: which files are indexed."""
         from qrank.indexing.rules import coming_back
 
         named = [absolute(str(path)) for path in path_list("paths", paths)]
@@ -231,7 +231,7 @@ class Filling(Closing):
 
     @contextmanager
     def _write(self) -> Iterator[Store]:
-        """The index opened to write. Raises when there is none: none is made."""
+        """The store, open for writing. Raises NoIndexError without an index."""
         from qrank.store import open_store
 
         self._open()

@@ -1,4 +1,4 @@
-"""Indexing: walk -> extract -> chunk -> store, then embed what has no vector yet."""
+"""Indexing: walk, extract, split into chunks, store, then embed texts without a vector."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ from qrank.results import FileError, IndexReport, NewChunk, Signature, Task
 from qrank.settings import READ_ALL, WALK_ALL, Placement, Reading, Walking
 from qrank.store.interface import NewDocument, SkippedFile, Store
 
-_MADE_BY = (extract, chunking, text, chunk_text, secrets)
-EXTRACTOR = ".".join(str(module.VERSION) for module in _MADE_BY)
-OF_SECRET = ".secret"  # ends the extractor of a file that was read although it holds a key
-# A transaction is written when one of these is reached: large ones cost less, and nobody sees
-# what is in them before.
+_VERSIONED = (extract, chunking, text, chunk_text, secrets)
+EXTRACTOR = ".".join(str(module.VERSION) for module in _VERSIONED)
+OF_SECRET = ".secret"  # suffix of the extractor of a file that was read although it has secrets
+# A transaction is committed when one of these is reached: larger ones are cheaper per file, but
+# their files can be searched later.
 COMMIT_SECONDS, COMMIT_FILES, COMMIT_CHUNKS = 2.0, 512, 2048
 COMMIT_ORPHANS = 2048
 
 
 def existing(paths: Iterable[Path], walking: Walking = WALK_ALL) -> list[Path]:
-    """Paths as they are indexed, each once: absolute, without dots and links.
+    """Paths in the form in which they are indexed, without duplicates: absolute, links resolved.
 
     Raises InputError when one does not exist, or contains walking.home.
     """
@@ -61,7 +61,8 @@ def existing(paths: Iterable[Path], walking: Walking = WALK_ALL) -> list[Path]:
 
 
 def links(paths: Iterable[Path]) -> list[Path]:
-    """The names of paths that are links or lie under one: an older version indexed them so."""
+    """The unresolved form of those paths that are links or below one, which an older version
+    stored."""
     named = (on_disk(str(path)) for path in paths)
     return [Path(name) for name in named if name != absolute(name)]
 
@@ -78,10 +79,11 @@ def index_paths(
     former: Sequence[Path] = (),
     others: Collection[str] = (),
 ) -> IndexReport:
-    """Bring the index up to date with what lies under roots, as `existing` gives them; model None
-    leaves vectors out. former: where an older version would have put what is there. others: places
-    below roots that are not theirs, from which nothing is removed. Files that can't be read are
-    noted in the report and passed over.
+    """Update a collection from the files below roots (see `existing`); without a model, nothing is
+    embedded. former: paths that an older version stored for roots, see `links`. others: paths below
+    roots from which nothing is removed. Files that can't be read are listed in the report.
+
+    Raises InputError, IndexFileError, ModelError.
     """
     if reading.ocr:
         ocr.checked(reading.ocr)
@@ -104,16 +106,16 @@ def index_paths(
     return report
 
 
-class Box:
-    """The time that a quick look may take; what it leaves is counted. It reads only what is read
-    here and now: plain text, and not much of it."""
+class TimeBox:
+    """Limits of a refresh before a search: the time, and only plain text that is read without a
+    worker, up to HERE bytes in all. Counts the files that it leaves unread."""
 
     def __init__(self, seconds: float) -> None:
         self._end = time.monotonic() + seconds
         self._bytes = 0
-        self.cut = False  # whether not all folders were examined
-        self.unread = 0  # files that changed, and were not read
-        self.texts: list[bytes] = []  # hashes of unique texts of what was read
+        self.truncated = False  # whether some folders were not checked
+        self.unread = 0  # changed files that were not read
+        self.texts: list[bytes] = []  # hashes of the unique texts of files that were read
 
     @property
     def left(self) -> float:
@@ -125,7 +127,7 @@ class Box:
         return self.left < 0
 
     def takes(self, task: Task, reading: Reading) -> bool:
-        """Whether a file that changed is to be read; it is counted when it is not."""
+        """Whether a changed file may be read; counts it when not."""
         size = task.signature.size
         if self.is_over() or needs_worker(task.path, reading) or self._bytes + size > HERE:
             self.unread += 1
@@ -135,7 +137,7 @@ class Box:
 
 
 class _Update:
-    """One run over the files of a collection: what changed is read and written again."""
+    """One run over the files of a collection, which reads and stores changed files."""
 
     def __init__(
         self,
@@ -145,20 +147,20 @@ class _Update:
         progress: Progress,
         walking: Walking,
         reading: Reading,
-        box: Box | None = None,
+        box: TimeBox | None = None,
     ) -> None:
         self._store, self._collection, self._box = store, collection, box
         self._report, self._progress = report, progress
         self._walking, self._reading = walking, reading
         self._stored = store.files(collection)
         self._skipped = store.skipped_files(collection)
-        self._named: set[str] = set()  # what the user named: its reason is always said
-        self._seen: set[str] = set()  # found on disk, and in the index or skipped from now on
-        self._unread: set[str] = set()  # what could not be read now, which says nothing of it
+        self._named: set[str] = set()  # paths the user gave, whose errors are always shown
+        self._seen: set[str] = set()  # paths on disk that are stored, or skipped
+        self._unread: set[str] = set()  # unreadable paths, below which nothing is removed
         self._group: list[Outcome] = []
         self._group_chunks = 0
-        # Unchanged files whose ctime an older version of the index did not note.
-        self._without_ctime: list[tuple[int, Signature]] = []
+        # Unchanged files without a stored ctime, from an older version of the index.
+        self._lacking_ctime: list[tuple[int, Signature]] = []
         self._written = time.monotonic()
         self._first: EmbedFirst | None = None
 
@@ -169,66 +171,67 @@ class _Update:
         others: Collection[str] = (),
         first: EmbedFirst | None = None,
     ) -> None:
-        """Read, write, and remove what is gone. first: embeds what is written before it is."""
+        """Store changed files, and remove documents whose file is gone. first: embeds texts before
+        they are stored."""
         self._first = first
         self._named = {shown_path(str(root)) for root in roots}
         detail = getattr(self._progress, "detail", None)
         for outcome in read_all(self._changed(roots), self._reading, detail):
             self._take(outcome)
         self._write_group()
-        if self._box and self._box.cut:
+        if self._box and self._box.truncated:
             return
-        # What was indexed under a root and is not there now is gone; what only failed to be read
-        # (a folder without permission, say), or was not searched for this time, stays.
+        # Documents below a root are removed if their file was not found, except below paths that
+        # could not be read (a folder without permission), or were not walked in this run.
         within = Within([*roots, *former], self._walking)
-        spared = self._unread | {folder_key(path) for path in others}
+        excluded = self._unread | {folder_key(path) for path in others}
 
         def is_gone(path: str) -> bool:
-            return path not in self._seen and within(path) and not is_under(path, spared)
+            return path not in self._seen and within(path) and not is_under(path, excluded)
 
-        gone = [file.id for path, file in self._stored.items() if is_gone(path)]
-        forgotten = [path for path in self._skipped if is_gone(path)]
-        self._report.removed += len(gone)
-        for at in range(0, len(gone), COMMIT_FILES):
+        removed_ids = [file.id for path, file in self._stored.items() if is_gone(path)]
+        removed_paths = [path for path in self._skipped if is_gone(path)]
+        self._report.removed += len(removed_ids)
+        for at in range(0, len(removed_ids), COMMIT_FILES):
             with self._store.transaction():
-                self._store.remove_documents(gone[at : at + COMMIT_FILES])
+                self._store.remove_documents(removed_ids[at : at + COMMIT_FILES])
         with self._store.transaction():
-            self._store.remove_skipped(self._collection, forgotten)
-            for file_id, signature in self._without_ctime:
+            self._store.remove_skipped(self._collection, removed_paths)
+            for file_id, signature in self._lacking_ctime:
                 self._store.touch_document(file_id, signature)
         remove_orphans(self._store)
 
     def _changed(self, roots: Sequence[Path]) -> Iterator[Task]:
-        """The files that changed since they were indexed; the others are counted."""
+        """Yield the files that changed since they were indexed; count the others."""
         own_path = named_path(str(self._store.path))
         own = {f"{own_path}{suffix}" for suffix in ("", "-wal", "-shm", "-journal", "-claims")}
         for file in walk(roots, self._walking, self._walk_skipped):
             path = file.path
             if self._box and self._box.is_over():
-                self._box.cut = True
+                self._box.truncated = True
                 return
             if path in self._seen or path in own:
                 continue
             self._progress.advance()
             old, before = self._stored.get(path), self._skipped.get(path)
-            made = old.extractor if old else before.extractor if before else ""
-            reading = as_before(self._reading, made)
+            last_extractor = old.extractor if old else before.extractor if before else ""
+            reading = as_before(self._reading, last_extractor)
             version = extractor(path, reading)
             was_secret = before is not None and before.problem.kind == "secret"
-            if what := secret(file, self._walking):
+            if kind := secret(file, self._walking):
                 self._seen.add(path)
                 if old or not was_secret:  # an earlier run may have indexed it
-                    self._take(Outcome(file, Problem("secret", what)))
+                    self._take(Outcome(file, Problem("secret", kind)))
                 else:
-                    self._count(Problem("secret", what), path)
+                    self._count(Problem("secret", kind), path)
                 continue
             read_secrets = self._walking.include_secrets
-            maker = old.extractor.removesuffix(OF_SECRET * read_secrets) if old else ""
-            if old and maker == version and old.signature.matches(file.signature):
+            old_version = old.extractor.removesuffix(OF_SECRET * read_secrets) if old else ""
+            if old and old_version == version and old.signature.matches(file.signature):
                 self._seen.add(path)
                 self._report.unchanged += 1
                 if not old.signature.ctime_ns and file.signature.ctime_ns:
-                    self._without_ctime.append((old.id, file.signature))
+                    self._lacking_ctime.append((old.id, file.signature))
                 continue
             if was_secret and read_secrets:
                 before = None
@@ -246,8 +249,8 @@ class _Update:
             yield file._replace(known_hash=same, secret=read_secrets, reading=reading)
 
     def _walk_skipped(self, skipped: Skipped) -> None:
-        """Report what can't be read. Report, too, that a working tree is not read, where a user may
-        look for it; it is kept as a file that was skipped, so that later runs only count it."""
+        """Report unreadable files and folders, and skipped working trees of git. The latter are
+        stored as skipped files, so that later runs only count them."""
         if skipped.kind == UNREAD:
             self._unreadable(skipped.path, skipped.reason)
         if skipped.kind != "worktree":
@@ -261,7 +264,7 @@ class _Update:
             self._take(Outcome(Task(skipped.path, Signature(0, 0)), problem))
 
     def _take(self, outcome: Outcome) -> None:
-        """Queue an outcome for the next transaction, or write it in one of its own."""
+        """Queue an outcome for the next transaction, or write it in a transaction of its own."""
         path = outcome.task.path
         if outcome.problem:
             if outcome.problem.kind == "unread":
@@ -282,8 +285,8 @@ class _Update:
             self._write_group()
 
     def _write_long(self, outcome: Outcome) -> None:
-        """Write a document whose rest is still being read, which may take minutes: to its end
-        first, so that the index is locked for no longer than it takes to write."""
+        """Write a document that is still being read, which may take minutes. It is read to a
+        temporary file first, so that the index is only locked while writing."""
         try:
             with spooled(outcome.rest) as outcome.rest:
                 with self._store.transaction():
@@ -319,7 +322,7 @@ class _Update:
         else:
             for first, chunks in _documents(outcome):
                 if self._box:
-                    chunks = _noted(chunks, self._box.texts)
+                    chunks = _with_hashes(chunks, self._box.texts)
                 self._store.add_document(
                     NewDocument(
                         collection=self._collection,
@@ -359,11 +362,17 @@ class _Update:
             self._report.skipped += 1
         error = FileError(path, reason, known, named=path in self._named)
         if kind == "secret":
-            before, was_held = self._skipped.get(path), path in self._stored
-            known = before is not None and before.problem.kind == kind and not was_held
-            self._report.removed += was_held
-            reason = secrets.reason(reason)
-            error = FileError(path, reason, known, secret=True, removed=was_held, named=error.named)
+            before, was_stored = self._skipped.get(path), path in self._stored
+            known = before is not None and before.problem.kind == kind and not was_stored
+            self._report.removed += was_stored
+            error = FileError(
+                path,
+                secrets.reason(reason),
+                known,
+                secret=True,
+                removed=was_stored,
+                named=error.named,
+            )
         self._report.errors.append(error)
 
     def _unreadable(self, path: str, reason: str) -> None:
@@ -371,31 +380,32 @@ class _Update:
         self._unread.add(folder_key(path))
 
 
-def look_at(
+def index_in_time(
     store: Store,
     roots: Sequence[Path],
     collection: str,
-    box: Box,
+    box: TimeBox,
     walking: Walking,
     reading: Reading,
     others: Collection[str],
 ) -> None:
-    """As index_paths, as far as a box lets it, and without vectors."""
+    """As index_paths, within the limits of box, and without embedding."""
     update = _Update(store, collection, IndexReport(), Silent(), walking, reading, box)
     update.run(roots, (), others)
 
 
 def extractor(path: str, reading: Reading) -> str:
-    """What a document is made by: a change of it makes the file be read again."""
+    """The versions of the code, and the options, that a file is extracted with; when they change,
+    the file is read again."""
     return EXTRACTOR + made_by(path, reading)
 
 
 def _documents(outcome: Outcome) -> Iterator[tuple[Part, Iterator[NewChunk]]]:
-    """Of the file itself, then of each file in it: its first part, and the chunks of all its parts,
-    to be taken one by one."""
+    """For the file itself, then for each member: (the first part, an iterator over the chunks of
+    all its parts). Each iterator must be consumed before the next."""
     for _, parts in groupby(outcome.parts(), key=lambda part: part.member):
         first = next(parts)
-        yield first, _chunks(chain([first], parts), outcome)  # noqa: B031  (what is left of it)
+        yield first, _chunks(chain([first], parts), outcome)  # noqa: B031  (the rest of parts)
 
 
 def _chunks(parts: Iterable[Part], outcome: Outcome) -> Iterator[NewChunk]:
@@ -404,15 +414,16 @@ def _chunks(parts: Iterable[Part], outcome: Outcome) -> Iterator[NewChunk]:
         outcome.note = part.note or outcome.note
 
 
-def _noted(chunks: Iterator[NewChunk], texts: list[bytes]) -> Iterator[NewChunk]:
+def _with_hashes(chunks: Iterator[NewChunk], texts: list[bytes]) -> Iterator[NewChunk]:
+    """Yield chunks, and append their hashes to texts."""
     for new in chunks:
         texts.append(new.unique_hash)
         yield new
 
 
 def remove_orphans(store: Store) -> None:
-    """Drop the unique texts without a chunk any more, by short transactions."""
-    left = True
-    while left:
+    """Remove the unique texts without a chunk, in short transactions."""
+    may_be_more = True
+    while may_be_more:
         with store.transaction():
-            left = store.remove_orphans(COMMIT_ORPHANS)
+            may_be_more = store.remove_orphans(COMMIT_ORPHANS)

@@ -21,8 +21,8 @@ from qrank.settings import Reading, Walking
 
 @dataclass(slots=True)
 class FilePlan:
-    """A file with its chunks, or with the reason why it would be skipped; note: what of it would
-    be passed over, and why; secret: the reason is that it holds keys or passwords."""
+    """A file with its chunks, or with the reason why it would be skipped. note: which part of it
+    would be skipped, and why; secret: whether the reason is that it contains keys or passwords."""
 
     path: str
     title: str = ""
@@ -34,16 +34,16 @@ class FilePlan:
 
     @property
     def location(self) -> str:
-        """The file's path; of a member with the path of what it is in before it."""
+        """The file's path, followed by a member's."""
         return location(self.path, self.member)
 
     def tokens(self, chunk: Chunk) -> int:
-        """About how many tokens a chunk is, whatever the model."""
+        """About how many tokens a chunk has; models differ."""
         return estimated_tokens(chunk.text)
 
 
 def plan(paths: Sequence[Path], walking: Walking, reading: Reading) -> Iterator[FilePlan]:
-    """Yield what each file under paths would become. Raises InputError for a missing path."""
+    """Yield the plan of each file under paths. Raises InputError for a missing path."""
     roots = existing(paths, walking)
     if reading.ocr:
         ocr.checked(reading.ocr)
@@ -55,8 +55,8 @@ def plan(paths: Sequence[Path], walking: Walking, reading: Reading) -> Iterator[
 
     def tasks() -> Iterator[Task]:
         for file in walk(roots, walking, on_skipped):
-            if what := secret(file, walking):
-                errors.append(FilePlan(file.path, reason=reason(what), secret=True))
+            if kind := secret(file, walking):
+                errors.append(FilePlan(file.path, reason=reason(kind), secret=True))
             elif large := too_large(file, walking):
                 errors.append(FilePlan(file.path, reason=large))
             else:
@@ -68,7 +68,7 @@ def plan(paths: Sequence[Path], walking: Walking, reading: Reading) -> Iterator[
 
 
 def planned(outcome: Outcome) -> list[FilePlan]:
-    """The plans of a file that was read, and of the files in it after that."""
+    """The plan of a file that was read, followed by those of its members."""
     own = FilePlan(outcome.task.path)
     if outcome.problem:
         own.reason = outcome.problem.reason
@@ -76,20 +76,20 @@ def planned(outcome: Outcome) -> list[FilePlan]:
             own.secret, own.reason = True, reason(own.reason)
         return [own]
     own.title = outcome.first.title
-    made = {"": own}
+    plans = {"": own}  # by member
     try:
         for part in outcome.parts():
-            opened = own
+            plan = own
             if part.member:
-                opened = made.setdefault(
+                plan = plans.setdefault(
                     part.member, FilePlan(own.path, part.title, member=part.member)
                 )
-            opened.chunks += [new.chunk for new in part.chunks]
+            plan.chunks += [new.chunk for new in part.chunks]
             own.note = part.note or own.note
     except (ExtractError, OSError) as error:
         return [FilePlan(own.path, own.title, reason=problem_of(error).reason)]
     return [
         plan
-        for plan in made.values()
-        if plan is not own or own.chunks or own.note or len(made) == 1
+        for plan in plans.values()
+        if plan is not own or own.chunks or own.note or len(plans) == 1
     ]

@@ -1,4 +1,4 @@
-"""The beginnings of files as text, for a model that reads no more of them."""
+"""The beginnings of files as text, for models that read no more of them."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from qrank.ingest.readers import read_all
 from qrank.results import Signature, Task
 from qrank.settings import Reading
 
-LENGTH = 1 << 16  # bytes, or characters of what is extracted; no model reads more
+LENGTH = 1 << 16  # bytes, or characters of extracted text; no model reads more
 
 
 class Prefix(NamedTuple):
-    """The first LENGTH of a file, or the reason why it has none."""
+    """The text of the first LENGTH of a file, or the reason why there is none."""
 
     text: str = ""
     reason: str = ""
 
 
 def prefixes(paths: Sequence[str]) -> list[Prefix]:
-    """How each file begins: a text file as it is, any other with what is extracted of it."""
-    files = [_looked_at(path) for path in paths]
+    """The beginning of each file: of a text file its content, of others their extracted text."""
+    files = [_prefix_or_task(path) for path in paths]
     extracted = map(planned, read_all([f for f in files if isinstance(f, Task)], Reading()))
     return [_of_plans(next(extracted)) if isinstance(each, Task) else each for each in files]
 
 
-def _looked_at(path: str) -> Prefix | Task:
-    """The beginning of a text file; of one that has to be extracted the task."""
+def _prefix_or_task(path: str) -> Prefix | Task:
+    """The beginning of a text file; a task for a file that must be extracted."""
     try:
         with open_regular(path) as file:
             data = file.read(LENGTH)
@@ -48,6 +48,6 @@ def _looked_at(path: str) -> Prefix | Task:
 
 
 def _of_plans(plans: Sequence[FilePlan]) -> Prefix:
-    """Of a file, and the files in it."""
+    """The beginning of the extracted text of a file and its members."""
     text = "\n\n".join(chunk.text for plan in plans for chunk in plan.chunks)[:LENGTH]
     return Prefix(text, plans[0].reason or ("" if text else "no text"))

@@ -1,4 +1,4 @@
-"""Indexing texts that are no files: records of an id, a title and a text."""
+"""Indexing texts that are not files: records of an id, a title and a text."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from qrank.store.interface import NewDocument, Store
 def add_records(
     store: Store, records: Iterable[Record], collection: str, progress: Progress
 ) -> None:
-    """Put records in as documents whose path is their id, cut into chunks; embeds nothing."""
+    """Add records as documents, with their id as path, split into chunks; embeds nothing."""
     progress.stage("reading", None)
-    left = iter(records)
-    while group := list(islice(left, COMMIT_FILES)):
+    remaining = iter(records)
+    while group := list(islice(remaining, COMMIT_FILES)):
         with store.transaction():
             for record in group:
                 _add(store, record, collection)

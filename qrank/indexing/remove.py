@@ -15,10 +15,10 @@ GROUP_FILES = 64  # of one transaction
 
 
 def remove_paths(store: Store, paths: Sequence[Path], collections: Sequence[str] = ()) -> int:
-    """Take out what is at and below paths, of collections (all when empty); without paths, those
-    collections whole. Returns how many files went.
+    """Remove the documents at and below paths, from collections (all when empty); without paths,
+    whole collections. Returns how many files were removed.
 
-    Raises InputError for a path or a collection that the index has nothing of.
+    Raises InputError for a path without documents, and for an unknown collection.
     """
     require_known(store, collections)
     all_names = [collection["name"] for collection in store.status()["collections"]]
@@ -41,19 +41,19 @@ def remove_paths(store: Store, paths: Sequence[Path], collections: Sequence[str]
 
 
 def _ids_of(files: Sequence[StoredFile], paths: Sequence[str]) -> set[int]:
-    """The files at or below paths. Raises InputError for a path that has none."""
+    """The ids of files at or below paths. Raises InputError for a path that has none."""
     ids: set[int] = set()
     by_key = {folder_key(name): path for path in paths for name in spellings(path)}
-    # As it was typed first; else whatever form of Unicode it was typed in.
+    # Compare paths as typed, then ignoring differences of Unicode normalisation.
     for form in (str, composed):
         keys = {form(key): path for key, path in by_key.items()}
-        met: set[str] = set()
+        matching: set[str] = set()
         for file in files:
-            under = [keys[key] for key in over(form(file.path), keys.keys())]
-            met.update(under)
-            if under:
+            above = [keys[key] for key in over(form(file.path), keys.keys())]
+            matching.update(above)
+            if above:
                 ids.add(file.id)
-        by_key = {key: path for key, path in by_key.items() if path not in met}
+        by_key = {key: path for key, path in by_key.items() if path not in matching}
         if not by_key:
             return ids
     path = next(iter(by_key.values()))

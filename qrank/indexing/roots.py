@@ -1,5 +1,5 @@
-"""The files and folders of a collection, with the options of the runs that named them, so that it
-can be updated without naming them again."""
+"""Roots: the files and folders that a collection was made of, with the options of those runs, so
+that it can be updated without naming them again."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from qrank.names import disk_path, folder_key, is_under, lies_below, shown_path
 from qrank.settings import READ_ALL, WALK_ALL, Reading, Walking
 from qrank.store.interface import Root, Store
 
-# What is kept of a run. No command, and nothing that lets secrets in: an index may be from
-# somebody else.
+# The options that are stored: no commands, and not the one that includes secrets, as an index may
+# come from somebody else.
 _WALKING = ("ignore", "hidden", "globs", "types", "max_filesize")
 _READING = ("fields", "ocr", "archives")
-_NARROW = ("globs", "types")  # a run with these looks only for some of the files
+_NARROW = ("globs", "types")  # these restrict a run to some of the files
 
 
 def options_of(walking: Walking, reading: Reading) -> str:
@@ -35,8 +35,8 @@ def _differences(names: Sequence[str], given: object, default: object) -> dict[s
 
 
 def with_options(options: str, walking: Walking, reading: Reading) -> tuple[Walking, Reading]:
-    """How a run that names nothing finds and reads the files of a root: by its options, else as
-    walking and reading say. Raises IndexFileError for options that make no sense."""
+    """walking and reading with the stored options of a root. Raises IndexFileError for invalid
+    ones."""
     try:
         values = json.loads(options or "{}")
         return (
@@ -51,7 +51,7 @@ def with_options(options: str, walking: Walking, reading: Reading) -> tuple[Walk
 
 
 def with_rules(store: Store, collection: str, walking: Walking) -> Walking:
-    """How the files of a collection are found: by its own ignore rules, too."""
+    """walking with the collection's own ignore rules."""
     settings = store.collection_settings().get(collection)
     return replace(walking, rules=settings.ignore) if settings and settings.ignore else walking
 
@@ -59,8 +59,8 @@ def with_rules(store: Store, collection: str, walking: Walking) -> Walking:
 def note(
     store: Store, collection: str, paths: Sequence[Path], walking: Walking, reading: Reading
 ) -> None:
-    """Keep that paths were named, with these options. What lies below one that is known, and is
-    reached from there by the same options, needs no note. Writes."""
+    """Store paths as roots, with these options. A path that a walk of another root reaches, with
+    the same options, is left out. Writes."""
     before = store.roots().get(collection, [])
     roots = {root.path: root for root in before}
     options = options_of(walking, reading)
@@ -68,7 +68,7 @@ def note(
         name = shown_path(str(path))
         own = Root(name, options)
         if name in roots:
-            roots[name] = _both(roots[name], own)
+            roots[name] = _merged(roots[name], own)
             continue
         if any(_reaches(root, own, walking) for root in roots.values()):
             continue
@@ -79,9 +79,9 @@ def note(
         store.set_roots(collection, roots.values())
 
 
-def _both(before: Root, now: Root) -> Root:
-    """A root that was named a second time: a run that looked only for some of its files leaves the
-    others in, so that they are to be searched for, too."""
+def _merged(before: Root, now: Root) -> Root:
+    """A root that was given a second time. A run for some of its files does not remove the others
+    from the index, so an update must look for both."""
     old, new = json.loads(before.options or "{}"), json.loads(now.options or "{}")
     narrow = [name for name in _NARROW if name in new]
     if not narrow:
@@ -94,7 +94,7 @@ def _both(before: Root, now: Root) -> Root:
 
 
 def _reaches(root: Root, other: Root, walking: Walking) -> bool:
-    """Whether a walk of a root comes to all that another one asks for, and treats it the same."""
+    """Whether a walk of a root reaches all files of another, with the same options."""
     options = json.loads(other.options or "{}")
     if json.loads(root.options or "{}") not in (options, _without_narrow(options)):
         return False
@@ -102,7 +102,7 @@ def _reaches(root: Root, other: Root, walking: Walking) -> bool:
         return False
     path, top = disk_path(other.path), disk_path(root.path)
     if not os.path.isdir(path):  # noqa: PTH112
-        return True  # one look at its folder for each of many files takes too long
+        return True  # checking the folders of many single files would take too long
     return on_the_way(path, top, top, walking)[0] is None
 
 
@@ -111,8 +111,8 @@ def _without_narrow(options: dict[str, Any]) -> dict[str, Any]:
 
 
 def named_below(roots: Sequence[Root], paths: Sequence[Path]) -> list[str]:
-    """The stored roots below paths, which a run over those leaves to themselves: they were named
-    because no walk reaches them, or with other options. Only those that are still there."""
+    """The existing stored roots below paths, from which a run over paths must not remove anything:
+    no walk from above reaches them, or they have other options."""
     named = {folder_key(shown_path(str(path))) for path in paths}
     return [
         root.path
@@ -124,11 +124,11 @@ def named_below(roots: Sequence[Root], paths: Sequence[Path]) -> list[str]:
 
 
 def forget(store: Store, paths: Sequence[str], collections: Sequence[str]) -> None:
-    """Forget roots at and below paths, or all of collections when there are no paths. Writes."""
+    """Remove the roots at and below paths; without paths, all roots of collections. Writes."""
     keys = {folder_key(path) for path in paths}
     for collection, roots in store.roots().items():
         if collections and collection not in collections:
             continue
-        left = [root for root in roots if keys and not is_under(root.path, keys)]
-        if left != roots:
-            store.set_roots(collection, left)
+        remaining = [root for root in roots if keys and not is_under(root.path, keys)]
+        if remaining != roots:
+            store.set_roots(collection, remaining)

@@ -1,4 +1,4 @@
-"""Writing ignore rules for what is to stay out of an index."""
+"""Writing and checking ignore rules."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ _SPECIAL = re.compile(r"([\\*?\[\]!#])")
 
 
 def ignore(store: Store, paths: Sequence[str]) -> list[tuple[Path, str]]:
-    """Write a rule for each of some absolute paths into the ignore file of the indexed folder that
-    it is below, or of its own folder; returns (file, rule) for each. Raises InputError for a file
-    that can't be written."""
+    """Append a rule for each absolute path to the ignore file of the indexed folder that it is
+    below, else of its own folder; returns (file, rule) for each. Raises InputError for a file that
+    can't be written."""
     tops = {folder_key(root.path) for roots in store.roots().values() for root in roots}
     written: list[tuple[Path, str]] = []
     for path in paths:
@@ -41,23 +41,23 @@ def ignore(store: Store, paths: Sequence[str]) -> list[tuple[Path, str]]:
 
 
 def require_rules(texts: Sequence[str]) -> list[str]:
-    """Ignore rules from lines of texts, those that are not empty. Raises InputError for what is
-    none."""
+    """The non-empty lines of texts, as ignore rules. Raises InputError for a line that is not a
+    valid rule."""
     rules = [line for text in texts for line in text.splitlines() if line.strip()]
     if sum(map(len, rules)) > MOST_RULES:
         raise InputError(f"the rules have more than {MOST_RULES:,} characters")
     for rule in rules:
         if not rule.startswith("#") and parse(os.fsencode(rule), 1) is None:
             raise InputError(
-                f"{rule!r} is no ignore rule",
+                f"{rule!r} is not a valid ignore rule",
                 hint="rules are as in a .gitignore: drafts/, *.log, !keep.log",
             )
     return rules
 
 
 def coming_back(store: Store, paths: Sequence[str], walking: Walking) -> dict[str, str]:
-    """Those of some absolute paths that are there, and that the next run comes to; each with the
-    folder that it does so from."""
+    """Those of some absolute paths that exist and would be indexed again by the next update, each
+    with the root that leads to it."""
     all_roots = [
         (root, with_rules(store, name, walking))
         for name, roots in store.roots().items()

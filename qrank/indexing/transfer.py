@@ -1,7 +1,8 @@
-"""An index as JSON Lines, and back: what was embedded moves without embedding again.
+"""Export of an index as JSON Lines, with vectors, and import.
 
 The first line is {"qrank": 1, "models": […]}; then for each document a line with "path", and a
-line with "text" for each of its chunks; the last is {"end": documents}. docs/store.md has the rest.
+line with "text" for each of its chunks; the last is {"end": documents}. docs/store.md specifies
+the fields.
 """
 
 from __future__ import annotations
@@ -27,13 +28,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _log = logging.getLogger("qrank")
-DECIMALS = 5  # of a vector's numbers: its codes come out the same again, for all dims to 4096
+DECIMALS = 5  # of a vector's numbers: enough for identical codes, for up to 4096 dims
 CHUNKS = 256  # whose vectors are read at once
 GROUP_CHUNKS = 2048  # of one transaction
 
 
 def export(store: Store, filter: Filter, *, vectors: bool = True) -> Iterator[dict[str, Any]]:
-    """The lines of what passes the filter, as objects for JSON."""
+    """Yield the lines of an export of the documents that pass the filter, as objects for JSON."""
     models = store.models() if vectors else []
     yield {"qrank": FORMAT, "models": [_without_id(model) for model in models]}
     documents = 0
@@ -66,7 +67,7 @@ def export(store: Store, filter: Filter, *, vectors: bool = True) -> Iterator[di
 
 
 def _common(folder: str | None, path: str) -> str:
-    """The folder that a path, and all below a folder, lies in; folder None: the path's own."""
+    """The deepest common folder of a path and a folder; the path's own without a folder."""
     parts = path.split("/")[:-1]
     if folder is None:
         return "/".join(parts)
@@ -75,9 +76,9 @@ def _common(folder: str | None, path: str) -> str:
 
 
 def _without_id(model: StoredModel) -> dict[str, Any]:
-    made = asdict(model)
-    del made["id"]
-    return made
+    values = asdict(model)
+    del values["id"]
+    return values
 
 
 def _vectors(
@@ -108,17 +109,17 @@ class _Document:
 
 
 def checked(lines: Iterable[str], name: str = "") -> Iterator[str]:
-    """The same lines; the first is read here. name: where they are from. Raises InputError when
-    it is not the first line of an export, so that no index is made for a file of another kind."""
-    left = iter(lines)
+    """The same lines, of which the first is checked now. name: of their source, for messages. Raises
+    InputError when it is not the first line of an export, before an index is created for it."""
+    iterator = iter(lines)
     try:
-        first = next(left, None)
+        first = next(iterator, None)
         if first is None:
             raise ValueError("it is empty")
         exported.models(exported.parsed(first))
     except (ValueError, KeyError) as error:
         raise _invalid(1, name, error) from error
-    return chain((first,), left)
+    return chain((first,), iterator)
 
 
 def _invalid(number: int, name: str, error: ValueError | KeyError) -> InputError:
@@ -131,15 +132,15 @@ def _invalid(number: int, name: str, error: ValueError | KeyError) -> InputError
 
 
 class Importer:
-    """Takes the lines of an export into a store; documents that are there are replaced, vectors
-    that are there are kept."""
+    """Imports the lines of an export into a store. Existing documents are replaced, existing
+    vectors are kept."""
 
     def __init__(self, store: Store, moved: Mapping[str, str] = MappingProxyType({})) -> None:
-        """moved: by the stored paths of files and folders where what lies there is now."""
+        """moved: the new path of files and folders, by their path in the export."""
         self._store = store
         self._moved = {folder_key(old): folder_key(new) for old, new in moved.items()}
-        self._unmet = dict.fromkeys(self._moved)  # old places where no document lay so far
-        self._folder: str | None = None  # that all documents lay below
+        self._unused = dict.fromkeys(self._moved)  # old paths without a document so far
+        self._folder: str | None = None  # the common folder of all documents
         self._models: dict[str, StoredModel] = {}
         self._documents: list[_Document] = []
         self._chunks = 0
@@ -149,14 +150,13 @@ class Importer:
         self.files = self.vectors = 0
 
     def read(self, lines: Iterable[str], name: str = "") -> None:
-        """Take all lines in; name: where they are from. Raises InputError for a line that is none
-        of an export's, or when the last is missing; the documents that were read whole before are
-        kept."""
-        left = iter(lines)
+        """Import all lines; name: of their source, for messages. Raises InputError for an invalid
+        line, and when the last is missing; complete documents before it are imported."""
+        iterator = iter(lines)
         number = 1
         try:
-            for number in count(1):  # before the line is asked for: it may be too long
-                line = next(left, None)
+            for number in count(1):  # next raises ValueError for a line that is too long
+                line = next(iterator, None)
                 if line is None:
                     break
                 self._line(exported.parsed(line), first=number == 1)
@@ -168,7 +168,7 @@ class Importer:
             self._write()
             raise _invalid(number, name, error) from error
         self._write()
-        for old in self._unmet:
+        for old in self._unused:
             there = f"; they lay in {self._folder or '/'}" if self._read else ""
             _log.warning("no document of the export lay in %s%s", old or "/", there)
 
@@ -195,7 +195,7 @@ class Importer:
             self._folder = _common(self._folder, document.path)
             old = next(over(document.path, self._moved.keys()), None)
             if old is not None:
-                self._unmet.pop(old, None)
+                self._unused.pop(old, None)
                 place = self._moved[old] + folder_key(document.path)[len(old) :]
                 document = replace(document, path=place)
             self._documents.append(_Document(document))
@@ -204,15 +204,14 @@ class Importer:
 
     def _add_model(self, model: StoredModel) -> None:
         with self._store.transaction():
-            models = {
-                (stored.sha256, stored.prompt_version): stored for stored in self._store.models()
-            }
-            made = models.get((model.sha256, model.prompt_version)) or self._store.add_model(model)
-        if made.dims != model.dims:
+            models = {(known.sha256, known.prompt_version): known for known in self._store.models()}
+            stored = models.get((model.sha256, model.prompt_version))
+            row = stored or self._store.add_model(model)
+        if row.dims != model.dims:
             raise ValueError(
-                f"{model.name} has {model.dims} dimensions, but {made.dims} in this index"
+                f"{model.name} has {model.dims} dimensions, but {row.dims} in this index"
             )
-        self._models[model.sha256] = made
+        self._models[model.sha256] = row
 
     def _add_chunk(self, item: dict[str, Any]) -> None:
         document = self._documents[-1]

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from qrank.errors import InputError
 from qrank.indexing import roots
 from qrank.indexing.embed_missing import embed_texts
-from qrank.indexing.index import Box, existing, index_paths, look_at
+from qrank.indexing.index import TimeBox, existing, index_in_time, index_paths
 from qrank.indexing.rules import require_rules
 from qrank.inference.index_model import IndexModel
 from qrank.inference.loading import Embedder
@@ -25,9 +25,8 @@ from qrank.store.interface import CollectionSettings, Root, Store
 
 @dataclass(frozen=True, slots=True)
 class Collected:
-    """A collection: what it is about, as the user described it, how many files it has, the files
-    and folders it was made of, its own ignore rules, and what models that take an instruction are
-    told with a query."""
+    """A collection. description: by the user; files: their number; roots: the files and folders it
+    was made of; ignore: its own rules; instruction: for models that take one with a query."""
 
     name: str
     description: str
@@ -38,8 +37,8 @@ class Collected:
 
 
 class _Walk(NamedTuple):
-    """One look at roots that have the same options. others: roots below paths that have a walk of
-    their own; missing: those that are not there."""
+    """A walk of roots with the same options. others: roots below paths that have a walk of their
+    own; missing: roots that do not exist now."""
 
     paths: list[Path]
     walking: Walking
@@ -49,14 +48,14 @@ class _Walk(NamedTuple):
 
 
 def collections(store: Store) -> list[Collected]:
-    """The collections of an index, with what they are about and made of, by name."""
+    """The collections of an index, ordered by name."""
     files = {row["name"]: row["files"] for row in store.status()["collections"]}
-    named, settings = store.roots(), store.collection_settings()
+    all_roots, settings = store.roots(), store.collection_settings()
     result: list[Collected] = []
-    for name in sorted({*files, *named, *settings}):
+    for name in sorted({*files, *all_roots, *settings}):
         own = settings.get(name, CollectionSettings())
-        places = [root.path for root in named.get(name, ())]
-        row = (name, own.description, files.get(name, 0), places)
+        root_paths = [root.path for root in all_roots.get(name, ())]
+        row = (name, own.description, files.get(name, 0), root_paths)
         result.append(Collected(*row, list(own.ignore), own.instruction))
     return result
 
@@ -78,7 +77,8 @@ def set_collection(
     ignore: Sequence[str] | None,
     instruction: str | None,
 ) -> None:
-    """Say something of a collection; None leaves it as it was. Raises InputError."""
+    """Change settings of a collection; None leaves one unchanged. Raises InputError for an unknown
+    collection or an invalid rule."""
     require_known(store, [name])
     settings = store.collection_settings().get(name, CollectionSettings())
     if description is not None:
@@ -100,8 +100,9 @@ def update(
     walking: Walking,
     reading: Reading,
 ) -> IndexReport:
-    """Bring collections, all without names, up to date with what they are made of; walking and
-    reading: what the options of their roots leave open; model None leaves vectors out."""
+    """Update collections (all when names is empty) from their roots. walking, reading: options that
+    the roots do not have; without a model, nothing is embedded. Raises InputError for an unknown
+    collection, or when no roots are known."""
     require_known(store, names)
     all_roots = store.roots()
     chosen = {name: all_roots[name] for name in names or all_roots if name in all_roots}
@@ -116,7 +117,7 @@ def update(
     for number, (name, options) in enumerate(walks, 1):
         walk = _walk(options, all_roots[name], roots.with_rules(store, name, walking), reading)
         total.missing += walk.missing
-        done = index_paths(
+        report = index_paths(
             store,
             walk.paths,
             name,
@@ -127,7 +128,7 @@ def update(
             walk.reading,
             others=walk.others,
         )
-        _count_in(total, done)
+        _add_report(total, report)
     return total
 
 
@@ -138,16 +139,16 @@ def refresh(
     reading: Reading,
     model: tuple[int, Callable[[], AbstractContextManager[Embedder]]] | None,
 ) -> list[str]:
-    """Take in what changed below the roots, for so many seconds; returns what may still be stale,
-    in sentences for people. model: a quick one, with its id in the store, that embeds in the time
-    that is left what was read."""
-    box = Box(seconds)
+    """Index changes below the roots for at most seconds; returns messages on what may still be
+    stale. model: (its id in the store, a function that loads it), a fast one that embeds the new
+    texts in the remaining time."""
+    box = TimeBox(seconds)
     all_roots = store.roots()
-    for name, of_name in all_roots.items():
+    for name, own_roots in all_roots.items():
         own = roots.with_rules(store, name, walking)
-        for options in _options(of_name):
-            walk = _walk(options, of_name, own, reading)
-            look_at(store, walk.paths, name, box, walk.walking, walk.reading, walk.others)
+        for options in _options(own_roots):
+            walk = _walk(options, own_roots, own, reading)
+            index_in_time(store, walk.paths, name, box, walk.walking, walk.reading, walk.others)
     if model and box.texts:
         embed_texts(store, *model, box.texts, lambda: box.left)
     notices = []
@@ -156,32 +157,32 @@ def refresh(
     if box.unread:
         files = "1 changed file was" if box.unread == 1 else f"{box.unread} changed files were"
         notices.append(f"{files} not read (run qrank index)")
-    if box.cut:
+    if box.truncated:
         notices.append(f"not all folders were checked in {seconds:g} s (run qrank index)")
     return notices
 
 
-def _count_in(total: IndexReport, done: IndexReport) -> None:
-    """Add what another run did, after those before it."""
+def _add_report(total: IndexReport, last: IndexReport) -> None:
+    """Add the report of the last run to the total."""
     for name in ("added", "updated", "unchanged", "removed", "skipped", "failed", "embedded"):
-        setattr(total, name, getattr(total, name) + getattr(done, name))
-    total.chunks, total.model = done.chunks, done.model or total.model
-    total.replaced += done.replaced
-    total.errors += done.errors
-    total.seconds = round(total.seconds + done.seconds, 3)
+        setattr(total, name, getattr(total, name) + getattr(last, name))
+    total.chunks, total.model = last.chunks, last.model or total.model
+    total.replaced += last.replaced
+    total.errors += last.errors
+    total.seconds = round(total.seconds + last.seconds, 3)
 
 
 def _options(group: Sequence[Root]) -> list[str]:
-    """The options that roots of a collection have, each of which takes a walk of its own."""
+    """The distinct options of roots, each of which needs its own walk."""
     return list(dict.fromkeys(root.options for root in group))
 
 
 def _walk(options: str, all_roots: Sequence[Root], walking: Walking, reading: Reading) -> _Walk:
     """The walk of those roots of a collection that have these options."""
     group = [root.path for root in all_roots if root.options == options]
-    there = [path for path in group if os.path.lexists(disk_path(path))]
-    walk_options, read = roots.with_options(options, walking, reading)
-    # (existing refuses the whole home folder, unless its options allow it.)
-    paths = existing([Path(disk_path(path)) for path in there], walk_options)
-    missing = [path for path in group if path not in there]
-    return _Walk(paths, walk_options, read, roots.named_below(all_roots, paths), missing)
+    present = [path for path in group if os.path.lexists(disk_path(path))]
+    own_walking, own_reading = roots.with_options(options, walking, reading)
+    paths = existing([Path(disk_path(path)) for path in present], own_walking)
+    missing = [path for path in group if path not in present]
+    others = roots.named_below(all_roots, paths)
+    return _Walk(paths, own_walking, own_reading, others, missing)

@@ -1,4 +1,4 @@
-"""Watching files for changes, to keep an index up to date."""
+"""Watching files for changes, for `qrank index --watch`."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from qrank.names import absolute, shown_path
 from qrank.settings import Walking
 from qrank.urls import IndexPlace
 
-SETTLE_MS = 400  # changes that come so close together are one
-LONGEST_MS = 5_000  # that a change waits for others
+SETTLE_MS = 400  # changes that are closer together are reported as one
+LONGEST_MS = 5_000  # after which a change is reported, even when others follow
 
 
 def changes(paths: Sequence[Path], walking: Walking, but: IndexPlace | None) -> Iterator[None]:
-    """Watch from this call on; what is returned yields each time that something which a walk of
-    paths would look at has changed, also before it is asked.
+    """Start watching, and return an iterator that yields after each change of something that a walk
+    of paths would read, also for changes since this call.
 
-    but: an index file, whose own changes are none. Ends when the process is interrupted. Raises
-    InputError for a path that does not exist, or where the system has no room for more watches.
+    but: an index, whose file is not watched. Ends when the process is interrupted. Raises
+    InputError for a path that does not exist, or when the system's limit of watches is reached.
     """
     from watchfiles import Change, watch
 
@@ -49,13 +49,13 @@ def changes(paths: Sequence[Path], walking: Walking, but: IndexPlace | None) -> 
         watch_filter=matters,
         step=SETTLE_MS,
         debounce=LONGEST_MS,
-        rust_timeout=1,  # that is, after each step
+        rust_timeout=1,  # ms; with yield_on_timeout, it yields after each step
         yield_on_timeout=True,
         ignore_permission_denied=True,  # as the walk does
     )
     try:
-        first = next(events)  # it begins to watch when it is first asked
-    except (OSError, RuntimeError) as error:  # RuntimeError: watchfiles' own
+        first = next(events)  # watching starts with the first call
+    except (OSError, RuntimeError) as error:  # RuntimeError: raised by watchfiles
         text = reason(error) if isinstance(error, OSError) else str(error)
         raise InputError(
             f"can't watch for changes: {text}", hint="run qrank index regularly instead"
@@ -64,7 +64,7 @@ def changes(paths: Sequence[Path], walking: Walking, but: IndexPlace | None) -> 
 
 
 def _below(roots: Sequence[Path], path: str) -> str:
-    """A path as seen from the root it lies under."""
+    """A path relative to the root that it is below; "" when there is none."""
     for root in roots:
         prefix = str(root).rstrip("/") + "/"
         if path.startswith(prefix):
