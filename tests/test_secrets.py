@@ -12,7 +12,7 @@ import pytest
 from support import ROOT, Run
 
 from qrank.api import Index
-from qrank.ingest.secrets import KINDS, begins_so, named_so
+from qrank.ingest.secrets import KINDS, kind_by_content, kind_by_name
 from qrank.settings import Walking
 
 Qrank = Callable[..., Run]
@@ -57,28 +57,28 @@ READ = [
 
 def test_names_tell_on_either_system() -> None:
     for name in HELD:
-        assert named_so(f"/home/me/{name}"), name
+        assert kind_by_name(f"/home/me/{name}"), name
         windows = name.replace("/", "\\")
-        assert named_so(f"C:\\Users\\me\\{windows}"), name
-        assert named_so(f"C:/Users/me/{name}"), name
+        assert kind_by_name(f"C:\\Users\\me\\{windows}"), name
+        assert kind_by_name(f"C:/Users/me/{name}"), name
     for name in READ:
-        assert not named_so(f"/home/me/{name}"), name
+        assert not kind_by_name(f"/home/me/{name}"), name
         windows = name.replace("/", "\\")
-        assert not named_so(f"C:\\Users\\me\\{windows}"), name
+        assert not kind_by_name(f"C:\\Users\\me\\{windows}"), name
 
 
 def test_content_tells_under_any_name() -> None:
     for kind in ("", "RSA ", "EC ", "OPENSSH ", "ENCRYPTED "):
-        assert begins_so(f"-----BEGIN {kind}PRIVATE KEY-----\n".encode())
-    assert begins_so(b"\xef\xbb\xbf\r\n-----BEGIN PGP PRIVATE KEY BLOCK-----\r\n")
-    assert begins_so(b"PuTTY-User-Key-File-3: ssh-ed25519\r\n")
-    assert begins_so(b"# created: 2026-01-01\n# public key: age1\nAGE-SECRET-KEY-1QQ\n")
+        assert kind_by_content(f"-----BEGIN {kind}PRIVATE KEY-----\n".encode())
+    assert kind_by_content(b"\xef\xbb\xbf\r\n-----BEGIN PGP PRIVATE KEY BLOCK-----\r\n")
+    assert kind_by_content(b"PuTTY-User-Key-File-3: ssh-ed25519\r\n")
+    assert kind_by_content(b"# created: 2026-01-01\n# public key: age1\nAGE-SECRET-KEY-1QQ\n")
     for text in (
         *("-----BEGIN CERTIFICATE-----", "-----BEGIN PUBLIC KEY-----", "", "-----BEGIN "),
         *("How to read -----BEGIN PRIVATE KEY-----", "# Keys\n\n-----BEGIN PRIVATE KEY-----"),
         "-----BEGIN" + " A" * 100_000,
     ):
-        assert not begins_so(text.encode()), text
+        assert not kind_by_content(text.encode()), text
 
 
 def test_every_family_is_skipped_and_every_other_file_read(qrank: Qrank, tmp_path: Path) -> None:

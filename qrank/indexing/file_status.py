@@ -14,7 +14,7 @@ from qrank.ingest import secrets
 from qrank.ingest.content import has_changed, open_regular
 from qrank.ingest.extract import format_of
 from qrank.ingest.ignore import Rules
-from qrank.ingest.walk import UNREAD, Skipped, on_the_way, secret, too_large, walk, walk_below
+from qrank.ingest.walk import UNREAD, Skipped, first_skipped, secret, too_large, walk, walk_below
 from qrank.names import absolute, disk_path, folder_key, lies_below, shown_path, spellings
 from qrank.results import PathStatus, SkipReason, Task
 from qrank.settings import READ_ALL, Walking
@@ -48,7 +48,7 @@ def path_status(store: Store, path: str, walking: Walking) -> PathStatus:
         for root in roots if own.rules else ():
             if lies_below(shown, root.path):  # the rules are relative to the root
                 walking, top, start = own, disk_path(root.path), disk_path(root.path)
-    above, rules = on_the_way(place, top, start, walking)
+    above, rules = first_skipped(place, top, start, walking)
     if above and not indexed:
         status.reason = _reason(above, shown)
     if is_folder:

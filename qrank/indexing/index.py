@@ -17,9 +17,9 @@ from qrank.inference.loading import LazyEmbedder
 from qrank.ingest import chunk as chunking
 from qrank.ingest import extract, secrets
 from qrank.ingest.extract import ocr
-from qrank.ingest.prepare import Outcome, Part, as_before, made_by, needs_worker
+from qrank.ingest.prepare import Outcome, Part, needs_worker, options_key, with_earlier_options
 from qrank.ingest.problems import problem_of
-from qrank.ingest.readers import HERE, read_all
+from qrank.ingest.readers import UNISOLATED_BYTES, read_all
 from qrank.ingest.spool import spooled
 from qrank.ingest.walk import UNREAD, Skipped, Within, secret, too_large, walk
 from qrank.names import absolute, folder_key, is_under, named_path, on_disk, shown_path
@@ -108,7 +108,7 @@ def index_paths(
 
 class TimeBox:
     """Limits of a refresh before a search: the time, and only plain text that is read without a
-    worker, up to HERE bytes in all. Counts the files that it leaves unread."""
+    worker, up to UNISOLATED_BYTES bytes in all. Counts the files that it leaves unread."""
 
     def __init__(self, seconds: float) -> None:
         self._end = time.monotonic() + seconds
@@ -129,7 +129,8 @@ class TimeBox:
     def takes(self, task: Task, reading: Reading) -> bool:
         """Whether a changed file may be read; counts it when not."""
         size = task.signature.size
-        if self.is_over() or needs_worker(task.path, reading) or self._bytes + size > HERE:
+        is_small = self._bytes + size <= UNISOLATED_BYTES
+        if not is_small or self.is_over() or needs_worker(task.path, reading):
             self.unread += 1
             return False
         self._bytes += size
@@ -215,7 +216,7 @@ class _Update:
             self._progress.advance()
             old, before = self._stored.get(path), self._skipped.get(path)
             last_extractor = old.extractor if old else before.extractor if before else ""
-            reading = as_before(self._reading, last_extractor)
+            reading = with_earlier_options(self._reading, last_extractor)
             version = extractor(path, reading)
             was_secret = before is not None and before.problem.kind == "secret"
             if kind := secret(file, self._walking):
@@ -397,7 +398,7 @@ def index_in_time(
 def extractor(path: str, reading: Reading) -> str:
     """The versions of the code, and the options, that a file is extracted with; when they change,
     the file is read again."""
-    return EXTRACTOR + made_by(path, reading)
+    return EXTRACTOR + options_key(path, reading)
 
 
 def _documents(outcome: Outcome) -> Iterator[tuple[Part, Iterator[NewChunk]]]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from qrank.errors import IndexFileError
-from qrank.ingest.walk import on_the_way
+from qrank.ingest.walk import first_skipped
 from qrank.names import disk_path, folder_key, is_under, lies_below, shown_path
 from qrank.settings import READ_ALL, WALK_ALL, Reading, Walking
 from qrank.store.interface import Root, Store
@@ -103,7 +103,7 @@ def _reaches(root: Root, other: Root, walking: Walking) -> bool:
     path, top = disk_path(other.path), disk_path(root.path)
     if not os.path.isdir(path):  # noqa: PTH112
         return True  # checking the folders of many single files would take too long
-    return on_the_way(path, top, top, walking)[0] is None
+    return first_skipped(path, top, top, walking)[0] is None
 
 
 def _without_narrow(options: dict[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from qrank.errors import InputError
 from qrank.files import reason
 from qrank.indexing.roots import with_options, with_rules
 from qrank.ingest.ignore import IGNORE_FILES, parse
-from qrank.ingest.walk import on_the_way
+from qrank.ingest.walk import first_skipped
 from qrank.names import disk_path, folder_key, lies_below, over, shown_path
 from qrank.settings import READ_ALL, Walking
 from qrank.store.interface import Store
@@ -69,7 +69,7 @@ def coming_back(store: Store, paths: Sequence[str], walking: Walking) -> dict[st
             if not (os.path.lexists(path) and lies_below(shown_path(path), root.path)):
                 continue
             top = disk_path(root.path)
-            if on_the_way(path, top, top, with_options(root.options, own, READ_ALL)[0])[0]:
+            if first_skipped(path, top, top, with_options(root.options, own, READ_ALL)[0])[0]:
                 continue
             result[path] = root.path
     return result

@@ -1,1 +1,2 @@
-"""Files -> documents -> chunks. Knows neither the index nor the models."""
+"""Reading files: walking, extracting text, splitting into chunks. Knows neither the index nor the
+models."""

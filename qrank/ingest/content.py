@@ -1,4 +1,4 @@
-"""A file's bytes: opened without waiting, and the hash that tells whether they are the same."""
+"""Opening files without blocking, and hashes of their content."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _new_hash = partial(hashlib.blake2b, digest_size=16)
 
 
 def open_regular(path: str) -> BinaryIO:
-    """Open a regular file; never waits for one that has become a FIFO since it was found.
+    """Open a regular file; never blocks on a FIFO.
 
-    Raises NoTextError for anything but a regular file, OSError.
+    Raises NoTextError for anything but a regular file, and OSError.
     """
     flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     try:
@@ -33,20 +33,20 @@ def open_regular(path: str) -> BinaryIO:
 
 
 def data_hash(data: bytes) -> bytes:
-    """The hash by which the index knows a content: BLAKE2b-128."""
+    """The hash of a file's content: BLAKE2b-128."""
     return _new_hash(data).digest()
 
 
 def file_hash(file: BinaryIO) -> bytes:
-    """The same of a file, from where it is to its end."""
+    """The same hash of an open file, from its current position to its end."""
     return hashlib.file_digest(file, _new_hash).digest()  # type: ignore[arg-type]
 
 
 def has_changed(path: str, indexed: Signature, content_hash: bytes) -> bool:
-    """Whether a file is gone, or its content is another than when it had a signature and a hash.
+    """Whether a file is gone, or its content differs from what was indexed.
 
-    Size and times tell in most cases; only when a time alone is another (a touch, a checkout, a
-    copy) is the content read.
+    Compares size and times; the content is only read and hashed when the size is the same and a
+    time is not (after touch, a checkout, a copy).
     """
     try:
         now = Signature.of(os.stat(disk_path(path)))  # noqa: PTH116
@@ -59,7 +59,7 @@ def has_changed(path: str, indexed: Signature, content_hash: bytes) -> bool:
 
 @lru_cache(maxsize=4096)
 def _hash_at(path: str, _signature: Signature) -> bytes | None:
-    """A content's hash, read once as long as the file looks the same; None if it can't be."""
+    """The hash of a file, cached by its signature; None if it can't be read."""
     try:
         with open_regular(path) as file:
             return file_hash(file)

@@ -1,4 +1,4 @@
-"""Bytes -> text: by a byte order mark, else UTF-8, else a guess; or by a declared encoding."""
+"""Decoding bytes: by a byte order mark, as UTF-8, by a guess, or by a declared encoding."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from qrank.errors import NoTextError
 from qrank.ingest.guess import better, guess
 from qrank.ingest.labels import codec_of
 
-SAMPLE = 65_536  # bytes that the guess of an encoding looks at
-_MARKS = (  # UTF-32's begins with UTF-16's
+SAMPLE = 65_536  # bytes that an encoding is guessed by
+_MARKS = (  # UTF-32 before UTF-16, whose mark is a prefix of UTF-32's
     (codecs.BOM_UTF8, "utf-8"),
     (codecs.BOM_UTF32_LE, "utf-32-le"),
     (codecs.BOM_UTF32_BE, "utf-32-be"),
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
-# For open(…, errors=…): in UTF-8 the bytes that are none are taken for cp1252's; in Japanese
-# encodings what the standards have not is read as Windows has it.
+# Error handlers: invalid bytes in UTF-8 are decoded as cp1252; in Japanese encodings, characters
+# that are not in JIS X 0208 are decoded as in Windows' code page.
 _AS_WESTERN, _AS_WINDOWS = "qrank-western", "qrank-windows"
 _JAPANESE = ("euc_jp", "iso2022_jp_ext")
 _ESCAPES = re.compile(rb"\x1b\$[@B]|\x1b\([IJ]|\x1b\$\(D")
@@ -31,19 +31,19 @@ _SEQUENCE = re.compile(r"[^\x00-\u07ff]")  # three bytes of UTF-8, or four
 
 
 def decode(data: bytes) -> tuple[str, int]:
-    """Return (text, bytes before it that are a byte order mark).
+    """Return (text, length of the byte order mark in bytes).
 
-    Bytes that mean nothing in the encoding become U+FFFD. Raises NoTextError for binary data.
+    Invalid bytes are decoded as `on_error` says. Raises NoTextError for binary data.
     """
     encoding, skipped = encoding_of(data)
     return data[skipped:].decode(encoding, on_error(encoding)), skipped
 
 
 def decode_labelled(data: bytes, label: str, *, default: str = "") -> str:
-    """The text of a page or a mail that says its encoding, unless that is wrong: UTF-8 that is
-    valid, and bytes that mean something in another encoding only, are read as what they are.
+    """Decode a page or a mail by its declared encoding, unless that is clearly wrong: the bytes are
+    valid UTF-8, or invalid in the declared encoding but valid in another.
 
-    default: what bytes are taken for that give nothing away.
+    default: the codec where there is no declared encoding, and none can be guessed.
     """
     try:
         codec = codec_of(label)
@@ -53,7 +53,7 @@ def decode_labelled(data: bytes, label: str, *, default: str = "") -> str:
     if mark or not codec:
         return _decoded(data, default)
     if codec.startswith(("utf-16", "utf-32")):
-        # A page or a mail that says so in ASCII is in no such encoding, unless it is.
+        # The declaration was read as ASCII, so it is wrong, unless there are zero bytes.
         return _decoded(data, codec) if b"\0" in data[:8192] else _decoded(data, "utf-8")
     if not data.isascii() and codec != "utf-8":
         try:
@@ -68,8 +68,8 @@ def decode_labelled(data: bytes, label: str, *, default: str = "") -> str:
     if codec == "utf-8" and wrong and _mostly_utf8(text):
         return data.decode("utf-8", _AS_WESTERN)
     if wrong * 20 <= len(_beyond(text)) or (wrong == 1 and text.endswith("\ufffd")):
-        clearly = better(data, codec)
-        return text if clearly == codec else data.decode(clearly, on_error(clearly))
+        likely = better(data, codec)
+        return text if likely == codec else data.decode(likely, on_error(likely))
     return _decoded(data, codec)
 
 
@@ -97,15 +97,15 @@ def encoding_of(data: bytes) -> tuple[str, int]:
 
 
 def on_error(encoding: str) -> str:
-    """What to say to open(…, errors=…) for an encoding: how bytes are read that mean nothing in
-    it."""
+    """The error handler (`errors` of open and decode) for invalid bytes in an encoding: "replace",
+    or one of those registered here."""
     if encoding in _JAPANESE:
         return _AS_WINDOWS
     return _AS_WESTERN if encoding == "utf-8" else "replace"
 
 
 def _mark(data: bytes) -> tuple[str, int] | None:
-    """The encoding that a byte order mark says, and its length."""
+    """(encoding, length) of the byte order mark; None without one."""
     for mark, encoding in _MARKS:
         if data.startswith(mark):
             return encoding, len(mark)
@@ -113,14 +113,14 @@ def _mark(data: bytes) -> tuple[str, int] | None:
 
 
 def _escaped(data: bytes) -> str:
-    """The encoding of what is ASCII, with escape sequences, which may be colours, or with ~{, which
-    may be code."""
+    """The encoding of ASCII bytes that contain escape characters (maybe terminal colours) or ~{
+    (maybe source code): HZ, ISO-2022-KR, ISO-2022-JP, or UTF-8."""
     sample = data[:SAMPLE]
     runs = _HZ.findall(sample)
     chinese = b"".join(runs)
     if len(chinese) >= _LEAST_HZ and sample.count(b"~{") == len(runs):
         usual = sum(0x21 <= row <= 0x23 or 0x30 <= row <= 0x57 for row in chinese[::2])
-        if usual * 2 > 0.9 * len(chinese):  # signs, and what characters are mostly in use
+        if usual * 2 > 0.9 * len(chinese):  # most are punctuation or frequent characters
             return "hz"
     if _KOREAN_ESCAPE in data:
         return "iso2022_kr"
@@ -128,19 +128,19 @@ def _escaped(data: bytes) -> str:
 
 
 def _beyond(text: str) -> str:
-    """What of a text is beyond ASCII."""
+    """The characters of a text that are not ASCII."""
     return "".join(char for char in text if char >= "\x80")
 
 
 def whole_lines(data: bytes) -> bytes:
-    """The beginning of a file without its last line, which may end within a character; all of it
-    when there is but one."""
+    """The start of a file without its last line, which may be truncated within a character; all of
+    it when there is only one line."""
     return data[: data.rfind(b"\n") + 1] or data
 
 
 def line_end(text: str) -> str:
-    """What ends the lines of a text, as they are counted: a newline, unless it has but carriage
-    returns."""
+    """The line terminator by which lines are counted: a newline, or a carriage return when the text
+    has no newline."""
     return "\r" if "\r" in text and "\n" not in text else "\n"
 
 
@@ -150,11 +150,11 @@ def _wide(head: bytes) -> str:
     half = len(head) // 2
     for start, encoding in ((1, "utf-16-le"), (0, "utf-16-be")):
         zeros, others = head[start::2].count(0), head[1 - start :: 2].count(0)
-        if zeros > 0.4 * half and others == 0:  # of mostly ASCII text every other byte is zero
+        if zeros > 0.4 * half and others == 0:  # in mostly ASCII text every other byte is zero
             return encoding
     for encoding in ("utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"):
         text = head.decode(encoding, "replace")
-        if text[-1:] == "\ufffd":  # the sample ended in a character
+        if text[-1:] == "\ufffd":  # the sample ended within a character
             text = text[:-1]
         words = "".join(text.split())
         usual = sum(
@@ -178,8 +178,7 @@ def _guess(data: bytes) -> str:
 
 
 def _mostly_utf8(text: str) -> bool:
-    """Whether what was decoded as UTF-8 is good for the most part: a few bytes of it are broken, or
-    some lines are in another encoding."""
+    """Whether text is UTF-8 with a few invalid bytes, or with some lines in another encoding."""
     broken = text.count("\ufffd")
     return len(_beyond(text)) > 3 * broken
 
@@ -187,13 +186,13 @@ def _mostly_utf8(text: str) -> bool:
 def _as_western(error: UnicodeError) -> tuple[str, int]:
     if not isinstance(error, UnicodeDecodeError):
         raise error
-    if error.reason == "unexpected end of data":  # a character that is cut
+    if error.reason == "unexpected end of data":  # a truncated character
         return "\ufffd", error.end
     return error.object[error.start : error.end].decode("cp1252", "replace"), error.end
 
 
 def _as_windows(error: UnicodeError) -> tuple[str, int]:
-    """A pair of bytes that JIS X 0208 has not, as Windows' Shift_JIS has it: ①, ㈱."""
+    """Decode a pair of bytes that is not in JIS X 0208 as in Windows' code page 932 (①, ㈱)."""
     if not isinstance(error, UnicodeDecodeError):
         raise error
     pair = bytes(byte & 0x7F for byte in error.object[error.start : error.start + 2])

@@ -1,6 +1,6 @@
-"""The parts of a git repository that decide on ignored files: its place and its configuration.
+"""The parts of a git repository that matter for ignored files: its location and configuration.
 
-Only files are read; git itself is not run, which in a repository from elsewhere could run anything.
+It reads files and does not run git, which in an untrusted repository could run any command.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 MAX_BYTES = 1 << 20  # of a configuration file
-MAX_FILES = 20  # that include one another
+MAX_FILES = 20  # included by a configuration file, directly or not
 _SECTION = re.compile(r"\[\s*([A-Za-z0-9.-]+)\s*(\"(?:[^\"\\\n]|\\.)*\")?\s*\]")
 _NAME = re.compile(r"([A-Za-z][A-Za-z0-9-]*)[ \t]*(=?)")
 _ESCAPES = {"n": "\n", "t": "\t", "b": "\b"}
@@ -20,8 +20,8 @@ Config = dict[str, str]  # "core.ignorecase" -> its last value
 
 
 class Repository(NamedTuple):
-    """A repository as its working tree sees it. common: the folder that all its working trees
-    share; is_linked: this is not the main one."""
+    """The repository of a working tree. common: the folder shared by all its working trees
+    ($GIT_COMMON_DIR); is_linked: whether this is a linked working tree (git worktree)."""
 
     common: str
     is_linked: bool
@@ -29,17 +29,17 @@ class Repository(NamedTuple):
 
     @property
     def exclude_file(self) -> str:
-        """Its own ignore file, which is not committed."""
+        """Its local ignore file, which is not committed."""
         return f"{self.common}/info/exclude"
 
 
 def repository(folder: str) -> Repository | None:
-    """The repository whose working tree begins in folder; None when none does."""
+    """The repository whose working tree has folder as its top; None when there is none."""
     place = f"{folder}/.git"
     if os.path.isdir(place):  # noqa: PTH112
         common = os.path.realpath(place)
         return Repository(common, False, read_config(f"{common}/config"))
-    # Of a linked working tree or a submodule it is a file.
+    # In a linked working tree or a submodule, .git is a file.
     named = _first_line(place).removeprefix("gitdir:").strip()
     if not named:
         return None
@@ -58,14 +58,14 @@ def repository(folder: str) -> Repository | None:
 
 
 def is_true(value: str | None) -> bool:
-    """Whether a value is one that git takes for true."""
+    """Whether git reads a value as true."""
     plain = (value or "").lower()
     return plain in ("true", "yes", "on") or (plain.isdecimal() and plain.strip("0") != "")
 
 
 def read_config(path: str, seen: set[str] | None = None) -> Config:
-    """The values of a configuration file and of those that it includes, each read once; none of one
-    that can't be read. Conditional includes are passed over. seen: files that were read before."""
+    """The values of a configuration file and of its includes; empty when it can't be read.
+    Conditional includes are ignored. seen: files that were read already, which are skipped."""
     result: Config = {}
     seen = set() if seen is None else seen
     if path in seen or len(seen) >= MAX_FILES:
@@ -79,7 +79,7 @@ def read_config(path: str, seen: set[str] | None = None) -> Config:
 
 
 def beside(path: str, value: str) -> str:
-    """A path that a configuration file names, as git takes it."""
+    """The path that value stands for in the configuration file at path."""
     return os.path.join(os.path.dirname(path), os.path.expanduser(value))  # noqa: PTH111, PTH118, PTH120
 
 
@@ -94,7 +94,7 @@ def _assignments(text: str) -> Iterator[tuple[str, str]]:
         elif name := _NAME.match(text, at):
             value, at = _value(text, name.end()) if name[2] else ("true", name.end())
             yield f"{section}.{name[1].lower()}", value
-        else:  # a comment; anything else git refuses
+        else:  # a comment, or a syntax error, at which git would exit
             at = _end_of_line(text, at)
 
 
@@ -104,9 +104,9 @@ def _end_of_line(text: str, at: int) -> int:
 
 
 def _value(text: str, at: int) -> tuple[str, int]:
-    """(a value, the place of its end): quotes and backslashes taken away, without a comment."""
+    """(value, offset of its end): without quotes, escapes and comment."""
     value = ""
-    length = 0  # characters that are not blanks at the end
+    length = 0  # of the value without trailing whitespace
     quoted = False
     while at < len(text) and text[at] != "\n":
         char = text[at]
@@ -134,9 +134,9 @@ def _first_line(path: str) -> str:
 
 
 def _text(path: str, most: int) -> str:
-    """A file's text; empty when there is none to be read."""
+    """A file's first most characters; empty when it can't be read."""
     try:
-        if not os.path.isfile(path):  # noqa: PTH113  (a FIFO would wait)
+        if not os.path.isfile(path):  # noqa: PTH113  (opening a FIFO would block)
             return ""
         with open(path, encoding="utf-8-sig", errors="surrogateescape") as file:  # noqa: PTH123
             return file.read(most)

@@ -9,22 +9,22 @@ from collections.abc import Sequence
 from qrank.errors import InputError
 from qrank.ingest.ignore import Rule, RuleFile, encoded, parse
 
-MAX_ALTERNATIVES = 1000  # that the braces of a glob stand for
+MAX_ALTERNATIVES = 1000  # that the braces of a glob expand to
 _PART = re.compile(r"\\.|\[[!^]?\]?(?:\\.|\[:\w*:\]|[^\]\\])*\]|.", re.DOTALL)
 
 
 class Globs:
-    """Files that match, or with ! those that do not; the last glob that matches decides. Relative
-    to the folder that is walked."""
+    """Globs that include files, or with ! exclude them; the last one that matches decides. They are
+    relative to the folder that is walked."""
 
     def __init__(self, globs: Sequence[str]) -> None:
-        """Raises InputError for a glob that could match nothing."""
+        """Raises InputError for an invalid glob."""
         rules = [rule for number, glob in enumerate(globs, 1) for rule in _rules(glob, number)]
         self._rules = RuleFile("", "", rules, of_git=False)
         self._only = any(not glob.startswith("!") for glob in globs)
 
     def verdict(self, name: str, is_folder: bool) -> bool | None:
-        """True: wanted whatever ignore files say; False: skipped; None: undecided."""
+        """True: included, whatever ignore files say; False: excluded; None: ignore files decide."""
         if not self._rules:
             return None
         rule = self._rules.last_match(b"/" + encoded(name), is_folder)
@@ -32,8 +32,8 @@ class Globs:
             return False if rule and rule.includes else None
         return not rule.includes if rule else False if self._only else None
 
-    def ask_for(self, name: str) -> bool:
-        """Whether they let a file through, and the folders that it is in."""
+    def include(self, name: str) -> bool:
+        """Whether neither a file, by its path, nor a folder that it is in is excluded."""
         at = name.find("/")
         while at >= 0:
             if self.verdict(name[:at], is_folder=True) is False:
@@ -43,11 +43,11 @@ class Globs:
 
 
 def _rules(glob: str, number: int) -> list[Rule]:
-    """A rule for each of the alternatives that a glob stands for."""
+    """A rule for each alternative that a glob expands to."""
     negated, body = glob.startswith("!"), glob.removeprefix("!")
     if not body.strip("/ "):
         raise _invalid(glob, "it is empty")
-    whole = "/" in body.rstrip("/")  # of a path, not of a name, then so is each alternative
+    whole = "/" in body.rstrip("/")  # matches paths, not names; then each alternative does, too
     rules = []
     for plain in alternatives(glob, body):
         line = "/" * (whole and not plain.startswith("/")) + plain
@@ -61,11 +61,10 @@ def _rules(glob: str, number: int) -> list[Rule]:
 
 
 def alternatives(glob: str, body: str) -> list[str]:
-    """The globs without braces that a glob's body stands for. Raises InputError."""
+    """The globs without braces that a glob's body expands to. Raises InputError."""
     result = [""]
-    outer: list[
-        tuple[list[str], list[str]]
-    ] = []  # of each open brace: what is before it, and in it
+    # For each open brace: (what is before it, the alternatives in it so far).
+    outer: list[tuple[list[str], list[str]]] = []
     for part in _PART.findall(body):
         if part == "{":
             outer.append((result, []))

@@ -1,9 +1,9 @@
-"""The encoding of a text that does not say it: the one in which its letters stand beside each
-other as in some language.
+"""Guessing the encoding of a text by the frequencies of letters and pairs of letters in languages.
 
-Every encoding is tried with the languages that are written in it. What the text costs there is
-minus the logarithm of its probability; the cheapest is taken. letters.txt has what each language's
-letters cost; benchmarks/encoding_letters.py made it, benchmarks/encodings.py measures the guess.
+Each candidate is an encoding with the languages written in it. The cost of the text is minus the
+logarithm of its probability; the candidate with the lowest cost wins. letters.txt has the costs of
+each language's letters and pairs; benchmarks/encoding_letters.py made it, benchmarks/encodings.py
+measures the accuracy.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ _BALTIC = "lt lv et"
 _TURKISH = "tr az"
 _CYRILLIC = "ru uk bg sr mk be"
 _ARABIC = "ar fa ckb"
-UNSPACED = ("ja", "ko", "zh_hans", "zh_hant")  # languages of which only single letters are counted
+UNSPACED = ("ja", "ko", "zh_hans", "zh_hant")  # only single characters are counted, no pairs
 
 
 class _Candidate(NamedTuple):
-    """An encoding, the languages written in it, and how unlikely it is before anything is read."""
+    """An encoding, the languages written in it, and its prior cost."""
 
     encoding: str
     languages: str
@@ -84,48 +84,47 @@ LANGUAGES = tuple(dict.fromkeys(" ".join(each.languages for each in _CANDIDATES)
 _ASCII = {code: " " for code in range(128) if not chr(code).isalpha()}
 _BLANKS = re.compile(" +")
 _TONES = "\u0300\u0301\u0303\u0309\u0323"
-FIRST, MOST = 320, 4096  # bytes that all candidates are tried on, and the best of them
+FIRST, MOST = 320, 4096  # bytes by which all candidates are compared, and the _BEST of them
 _BEST = 5
-# Costs, in nats: of a character that a language has not, of a pair it has not (beside that of the
-# letter), of a byte that means nothing or a control character.
+# Costs, in nats: a character that a language does not have, a pair that it does not have (added to
+# the cost of the letter), an invalid byte or control character.
 _FOREIGN, _NEW_PAIR, _BROKEN = 14.0, 2.5, 20.0
 _SIGN, _SIGNS = 6.5, frozenset("’‘“”„–—…•«»°§©®™€£½¼¾²³¹±×÷·µ¿¡ªº№\xa0")  # the common ones
-_SECOND_LEVEL = 3.0  # more, for a character of an East Asian set's rarer half
-# Of letters beyond ASCII by their case: a capital after a small letter, after a capital, at the
-# start of a word; a small letter at the start.
+_SECOND_LEVEL = 3.0  # added for a character of the rarer half of an East Asian set
+# Costs of letters beyond ASCII by case: a capital after a lowercase letter, after a capital, at the
+# start of a word; a lowercase letter at the start.
 _INNER_CAPITAL, _CAPITALS, _CAPITAL, _SMALL = 6.0, 1.0, 2.0, 0.3
-_UNKNOWN = 4.0  # how much rarer a character is that was counted in no text than the rarest counted
 
 
-# Encodings that programs say they write when they don't know; how much more a text has to cost
-# there, in all and for each character, and what it may cost in the better one.
-_SAID_BLINDLY = ("cp1252", "cp932", "euc_jp", "gb18030", "big5hkscs", "cp949")
-_CLEARLY, _CLEARLY_EACH, _LIKELY_EACH = 25.0, 2.5, 9.0
+# Encodings that programs often declare wrongly; the least difference of costs, in all and per
+# character, for which another one is taken, and the highest cost per character in that one.
+_OFTEN_WRONG = ("cp1252", "cp932", "euc_jp", "gb18030", "big5hkscs", "cp949")
+_MARGIN, _MARGIN_EACH, _MOST_EACH = 25.0, 2.5, 9.0
 
 
 def guess(data: bytes) -> str:
-    """Python's name of the encoding that a text is most likely in, which is not UTF-8."""
-    return _guessed(_dense(data, MOST)).encoding
+    """The most likely encoding, as a name of Python's codecs, of a text that is not UTF-8."""
+    return _cheapest(_dense(data, MOST)).encoding
 
 
 def better(data: bytes, declared: str) -> str:
-    """The encoding that a text is in that says it is in another one, in which it can be read; that
-    one unless it is clearly wrong. Both are names of Python's codecs."""
+    """The encoding of a text that is valid in the declared one: that, unless another one is clearly
+    more likely. Both are names of Python's codecs."""
     candidate = next((each for each in _CANDIDATES if each.encoding == declared), None)
-    if candidate is None or declared not in _SAID_BLINDLY or data.isascii():
+    if candidate is None or declared not in _OFTEN_WRONG or data.isascii():
         return declared
     sample = _dense(data, FIRST)
-    best = _guessed(sample)
+    best = _cheapest(sample)
     count = sum(char >= "\x80" for char in sample.decode(best.encoding, "replace"))
     if best is candidate or not count:
         return declared
     less, cost = _cost(sample, best), _cost(sample, candidate)
     ascii_cost = _cost(bytes(byte for byte in sample if byte < 128), best)
-    clearly = cost - less > max(_CLEARLY, _CLEARLY_EACH * count)
-    return best.encoding if clearly and less - ascii_cost < _LIKELY_EACH * count else declared
+    is_clear = cost - less > max(_MARGIN, _MARGIN_EACH * count)
+    return best.encoding if is_clear and less - ascii_cost < _MOST_EACH * count else declared
 
 
-def _guessed(sample: bytes) -> _Candidate:
+def _cheapest(sample: bytes) -> _Candidate:
     costs = {each: _cost(sample[:FIRST], each) for each in _CANDIDATES}
     best = sorted(_CANDIDATES, key=costs.__getitem__)[:_BEST]
     if len(sample) > FIRST:
@@ -134,14 +133,14 @@ def _guessed(sample: bytes) -> _Candidate:
 
 
 def letters(text: str) -> str:
-    """A text as it is counted: in small letters, with one blank for all that is in ASCII between
-    words."""
+    """A text as it is counted: in lower case, with one space for each run of ASCII characters that
+    are not letters."""
     text = "".join(c if len(c) == 1 else "i" for c in map(str.lower, text))
     return _BLANKS.sub(" ", f" {text.translate(_ASCII)} ")
 
 
 def as_cp1258(text: str) -> str:
-    """Vietnamese as Windows writes it: the marks of tones apart from the letters."""
+    """Vietnamese as encoded in cp1258: tone marks are combining characters."""
     letters = []
     for char in unicodedata.normalize("NFC", text):
         parts = unicodedata.normalize("NFD", char)
@@ -152,7 +151,7 @@ def as_cp1258(text: str) -> str:
 
 
 def _dense(data: bytes, length: int) -> bytes:
-    """The lines that have something beyond ASCII, where the encoding shows."""
+    """The lines that are not all ASCII, up to length bytes."""
     parts, size = [], 0
     for line in data.splitlines():
         if not line.isascii():
@@ -168,9 +167,9 @@ def _cost(data: bytes, candidate: _Candidate) -> float:
     cost = candidate.unlikely + _BROKEN * sum(
         char == "\ufffd" or "\x80" <= char < "\xa0" for char in text
     )
-    read = letters(text)
-    ones = Counter(read)
-    pairs = Counter(pairwise(read))
+    counted = letters(text)
+    ones = Counter(counted)
+    pairs = Counter(pairwise(counted))
     pairs = Counter({k: n for k, n in pairs.items() if not (k[0].isascii() and k[1].isascii())})
     return (
         cost
@@ -220,7 +219,7 @@ def _language_cost(
 
 
 def _rare(char: str, encoding: str) -> float:
-    """The cost of a character that no text had of those that were counted."""
+    """The cost of a character that was not in the texts that letters.txt was made from."""
     if char.isascii():
         return _FOREIGN
     if not unicodedata.category(char).startswith("L"):
@@ -233,15 +232,15 @@ def _rare(char: str, encoding: str) -> float:
 
 @cache
 def _costs() -> dict[str, tuple[dict[str, float], dict[str, float]]]:
-    """For each language what its letters cost, and its pairs of letters."""
+    """For each language the costs of its letters, and of its pairs of letters."""
     result: dict[str, tuple[dict[str, float], dict[str, float]]] = {
         name: ({}, {}) for name in LANGUAGES
     }
     path = Path(__file__).with_name("letters.txt")
     for line in path.read_text("utf-8").split("\n")[:-1]:
-        name, length, cost, which = line.split("\t")
+        name, length, cost, joined = line.split("\t")
         size = int(length)
         table = result[name][size - 1]
-        for at in range(0, len(which), size):
-            table[which[at : at + size]] = int(cost) / 4
+        for at in range(0, len(joined), size):
+            table[joined[at : at + size]] = int(cost) / 4
     return result

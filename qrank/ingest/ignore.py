@@ -16,23 +16,26 @@ from qrank.names import folder_key, shown_path
 from qrank.settings import Walking
 
 OF_GIT = ".gitignore"
-IGNORE_FILES = (OF_GIT, ".ignore", ".qrankignore")  # a later one overrules an earlier one
+IGNORE_FILES = (OF_GIT, ".ignore", ".qrankignore")  # later ones take precedence
 OF_COLLECTION = "the rules of its collection"  # in place of a file's path
 MAX_BYTES = 1 << 20  # of an ignore file
-MAX_PATTERN = 1 << 15  # no path is so long
+MAX_PATTERN = 1 << 15  # longer than any path
 _BOM = b"\xef\xbb\xbf"
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A line of an ignore file. It matches the name literal, or the path below the file's folder
-    when that has a slash before it; names that end with end (`*.md`); or else what matches says of
-    a name, or (of_path) of that path."""
+    """A line of an ignore file, without `!` and slashes that are flags here.
+
+    literal: set for a pattern without wildcards: the name, or, with a leading slash, the path
+    relative to the file's folder. end: set for `*.md` and the like: the end of the name. matches:
+    for other patterns, tests the name, or (of_path) the relative path.
+    """
 
     text: str
     line: int
-    includes: bool = False  # it began with !
-    of_folders: bool = False
+    includes: bool = False  # it starts with !
+    of_folders: bool = False  # it only matches folders
     of_path: bool = False
     literal: bytes = b""
     end: bytes = b""
@@ -40,17 +43,17 @@ class Rule:
 
 
 class RuleFile:
-    """The rules of an ignore file, and the folder that they are for."""
+    """The rules of an ignore file, and the folder that they apply to."""
 
     def __init__(
         self, path: str, folder: str, rules: Sequence[Rule], *, of_git: bool, fold: bool = False
     ) -> None:
-        """of_git: the rules are git's own, which end where another repository begins; fold: case
-        does not matter, and the rules were parsed so."""
+        """of_git: from .gitignore and the like, whose rules do not apply in a nested repository;
+        fold: ignore case (the rules were parsed with fold, too)."""
         self.path, self.of_git, self._fold = path, of_git, fold
         self._prefix = len(encoded(folder_key(folder) + "/"))
-        # The last rule first. Most are no more than a name or the end of one: a walk asks for every
-        # file, and finds out in a microsecond that none of those is meant.
+        # In reverse order. Most rules are a literal or an end: tested for every file of a walk,
+        # they are looked up in a microsecond, not matched one by one.
         self._literals: dict[bytes, list[Rule]] = {}
         self._others: list[Rule] = []
         for rule in reversed(rules):
@@ -65,7 +68,7 @@ class RuleFile:
         return bool(self._literals or self._others)
 
     def last_match(self, path: bytes, is_folder: bool) -> Rule | None:
-        """The last rule that matches a path (as `encoded` gives it) below the file's folder."""
+        """The last rule that matches a path (see `encoded`) below the file's folder."""
         path = path[self._prefix :]
         if self._fold:
             path = path.lower()
@@ -87,7 +90,7 @@ class RuleFile:
 
 
 class Verdict(NamedTuple):
-    """The rule that decides on a path, and the file it stands in."""
+    """The rule that decides on a path, and the file it is in. str: file, line and rule."""
 
     file: RuleFile
     rule: Rule
@@ -98,9 +101,9 @@ class Verdict(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What is ignored in a folder; files: a later one overrules an earlier one; repositories: the
-    common folders of those that the folder lies in; own: the collection's rules, which overrule
-    all files."""
+    """The rules for the content of a folder. files: later ones take precedence; repositories: the
+    common folders of the repositories that the folder is in; own: the collection's rules, which
+    take precedence over all files."""
 
     walking: Walking
     files: tuple[RuleFile, ...] = ()
@@ -109,7 +112,7 @@ class Rules:
     own: RuleFile | None = None
 
     def verdict(self, path: str, is_folder: bool) -> Verdict | None:
-        """The rule that decides on what is in the folder; None when none speaks of it."""
+        """The rule that decides on a path in the folder; None when no rule matches."""
         if self.files or self.own:
             raw = encoded(path)
             for file in filter(None, (self.own, *reversed(self.files))):
@@ -119,9 +122,9 @@ class Rules:
         return None
 
     def within(self, folder: str, names: Iterable[str], *, is_root: bool = False) -> Rules | None:
-        """The rules for what is in a folder below, given the names in it. None when it is another
-        working tree of a repository that it lies in, the same files once more, unless it is where
-        a walk begins."""
+        """The rules for the content of a subfolder, given the names in it. None, except for the
+        root of a walk, when it is another working tree of a repository that it is in: its files
+        are copies."""
         names = set(names)
         repositories, fold, files = self.repositories, self.fold, self.files
         repo = repository(folder) if ".git" in names else None
@@ -147,8 +150,8 @@ class Rules:
 
 
 def rules_above(root: str, walking: Walking) -> Rules:
-    """The rules that hold in root before it is looked into: the user's own for everywhere, and
-    those of the folders above it in the same git repository."""
+    """The rules that apply to root from outside: the user's global ones, and those of its parent
+    folders in the same git repository."""
     above: list[str] = []
     folder = root
     while not os.path.lexists(f"{folder}/.git"):
@@ -176,7 +179,7 @@ def rules_above(root: str, walking: Walking) -> Rules:
 def _git_excludes(
     folder: str, walking: Walking, repo: Repository | None, fold: bool
 ) -> RuleFile | None:
-    """The rules of git's core.excludesFile, for a folder."""
+    """The rules of git's core.excludesFile, relative to a folder; None when it has none."""
     named = repo.config.get("core.excludesfile") if repo else None
     if named is None:
         path = str(walking.git_excludes or "")
@@ -186,15 +189,15 @@ def _git_excludes(
 
 
 def _read(path: str, folder: str, *, of_git: bool, fold: bool) -> RuleFile | None:
-    """An ignore file, None when it has no rules."""
+    """The rules of an ignore file; None when it has none, or can't be read."""
     try:
-        if not os.path.isfile(path):  # noqa: PTH113  (a FIFO would wait)
+        if not os.path.isfile(path):  # noqa: PTH113  (opening a FIFO would block)
             return None
         with open(path, "rb") as file:  # noqa: PTH123
             data = file.read(MAX_BYTES)
-    except (OSError, ValueError):  # an ignore file that can't be read ignores nothing
+    except (OSError, ValueError):  # ValueError: a NUL in the path
         return None
-    if len(data) == MAX_BYTES:  # the last line may be half of one
+    if len(data) == MAX_BYTES:  # the last line may be truncated
         data = data[: data.rfind(b"\n") + 1]
     lines = data.removeprefix(_BOM).split(b"\n")
     return _parsed(path, folder, lines, of_git=of_git, fold=fold)
@@ -208,8 +211,8 @@ def _parsed(
 
 
 def parse(line: bytes, number: int, *, fold: bool = False) -> Rule | None:
-    """A line of an ignore file as a rule; None when it is a comment, or matches nothing, which git
-    passes over in silence."""
+    """The rule in a line of an ignore file; None for a comment, and for an invalid pattern, which
+    git ignores silently. number: of the line, from 1."""
     if line.startswith(b"#"):
         return None
     line = _without_blanks(line.removesuffix(b"\r").partition(b"\0")[0])
@@ -228,8 +231,8 @@ def parse(line: bytes, number: int, *, fold: bool = False) -> Rule | None:
     if special is None:
         literal = b"/" * of_path + (pattern.lower() if fold else pattern)
     else:
-        # git compares what is before the first wildcard letter by letter, and gives wildmatch the
-        # rest: `a/b**/c` matches a/bx/y/c.
+        # As git does, compare the text before the first wildcard literally, and use wildmatch for
+        # the rest only: so `a/b**/c` matches a/bx/y/c.
         at = special.start()
         head = pattern[:at].lower() if fold else pattern[:at]
         try:
@@ -244,14 +247,14 @@ def parse(line: bytes, number: int, *, fold: bool = False) -> Rule | None:
 
 
 def _without_blanks(line: bytes) -> bytes:
-    """A line without the blanks at its end, but for one that a backslash is before."""
+    """A line without trailing spaces; one after a backslash is kept."""
     stripped = line.rstrip(b" ")
     backslashes = len(stripped) - len(stripped.rstrip(b"\\"))
     return line[: len(stripped) + 1] if backslashes % 2 else stripped
 
 
 def encoded(path: str) -> bytes:
-    """A path as git sees it: bytes, composed on macOS, which lists them decomposed."""
+    """A path in bytes as git sees it: composed (NFC) on macOS, which lists it decomposed."""
     if sys.platform == "darwin" and not path.isascii():
         path = unicodedata.normalize("NFC", path)
     return os.fsencode(path)

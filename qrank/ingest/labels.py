@@ -1,7 +1,7 @@
-"""Labels of encodings in pages, mails and books, and the codecs for them.
+"""The codecs for labels of encodings in pages, mails and books.
 
-As browsers do (encoding.spec.whatwg.org), a label stands for the superset that programs write:
-iso-8859-1 for cp1252, gb2312 for gb18030. Most labels are names or aliases of Python's codecs.
+As in browsers (encoding.spec.whatwg.org), a label means the superset that programs actually write:
+iso-8859-1 means cp1252, gb2312 means gb18030. Most labels are names or aliases of Python's codecs.
 """
 
 from __future__ import annotations
@@ -9,19 +9,19 @@ from __future__ import annotations
 import codecs
 import re
 
-_SUPERSETS = {  # declared encoding: Python's codec of the one that is meant
+_SUPERSETS = {  # the declared codec: the superset of it to use
     "ascii": "cp1252", "iso8859-1": "cp1252", "iso8859-9": "cp1254", "iso8859-11": "cp874",
     "tis-620": "cp874", "gb2312": "gb18030", "gbk": "gb18030", "euc_kr": "cp949",
     "shift_jis": "cp932", "big5": "big5hkscs", "cp950": "big5hkscs", "iso2022_jp": "iso2022_jp_ext",
     "utf-16": "utf-16-le", "utf-8-sig": "utf-8",
 }  # fmt: skip
-# What Python has under other names.
-_OTHERS = {
+# Labels that Python does not know, by codec.
+_LABELS = {
     "utf-8": "utf8mb4 unicode11utf8 unicode20utf8 x-unicode20utf8",
     "utf-7": "unicode-1-1-utf-7 x-unicode-2-0-utf-7 x-utf-7",
     "utf-16-le": "ucs-2 csunicode iso-10646-ucs-2 unicode unicodefeff",
     "utf-16-be": "unicodefffe",
-    "cp1252": "x-user-defined",  # as browsers take it where a page says so in its text
+    "cp1252": "x-user-defined",  # as in browsers, where a page declares it in its text
     "iso-8859-6": "csiso88596e csiso88596i",
     "iso-8859-7": "sun_eu_greek",
     "iso-8859-8": "csiso88598e csiso88598i logical visual",
@@ -44,18 +44,18 @@ _OTHERS = {
     "mac-croatian": "x-mac-croatian",
     "mac-romanian": "x-mac-romanian",
 }
-_NAMES = {label: name for name, labels in _OTHERS.items() for label in labels.split()}
+_NAMES = {label: name for name, labels in _LABELS.items() for label in labels.split()}
 _PAGE = re.compile(r"(?:x[-_])?(?:windows|win|cp|ms|ibm|dos|ansi)[-_ ]?(\d{3,5})")
 _ISO = re.compile(r"(?:x[-_])?iso[-_ ]?8859[-_ ]?(\d\d?)(?:[-_: ].*)?")
 _UTF = re.compile(r"(?:unicode-1-1-|x-unicode-2-0-)?utf[-_ ]?(8|16|32)[-_ ]?(le|be)?(?:n?|-?sig)")
-# Codecs that are for names or for programs; the first two take quadratic time.
+# Codecs that are not for texts; the first two take quadratic time.
 _NO_ENCODINGS = frozenset("idna punycode unicode_escape raw_unicode_escape undefined".split())
 
 
 def codec_of(label: str) -> str:
-    """The name of Python's codec for an encoding as it is called.
+    """The name of Python's codec for a label of an encoding.
 
-    Raises LookupError for what is no encoding that texts are in.
+    Raises LookupError for an unknown label, and for codecs that are not for texts.
 
     >>> [codec_of(label) for label in ("ISO-8859-1", " gb2312 ", "ks_c_5601-1987", "win-1251")]
     ['cp1252', 'gb18030', 'cp949', 'cp1251']
@@ -67,8 +67,8 @@ def codec_of(label: str) -> str:
         if name not in _NAMES and (match := spelling.fullmatch(name)):
             name = form.format(*(part or "" for part in match.groups()))
             break
-    found_name = codecs.lookup(_NAMES.get(name, name)).name
-    if found_name.replace("-", "_") in _NO_ENCODINGS:
+    codec = codecs.lookup(_NAMES.get(name, name)).name
+    if codec.replace("-", "_") in _NO_ENCODINGS:
         raise LookupError(name)
-    b"a".decode(found_name, "replace")  # raises LookupError for a codec that makes no text
-    return _SUPERSETS.get(found_name, found_name)
+    b"a".decode(codec, "replace")  # raises LookupError for a codec of bytes to bytes
+    return _SUPERSETS.get(codec, codec)

@@ -1,7 +1,7 @@
-"""Resource limits of a process, and the soft limits it had before.
+"""The original resource limits of a worker process, for the commands that it starts.
 
-A worker gives itself little address space and processor time; a user's command that inherits that
-may not even start (Java reserves gigabytes).
+A worker limits its own address space and processor time; a user's command that inherited these
+limits might not even start (Java reserves gigabytes).
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ _NAMES = ("RLIMIT_AS", "RLIMIT_CPU")
 _before: dict[int, int] = {}  # resource -> soft limit
 
 
-def remember() -> None:
-    """Keep the limits that are in force now."""
+def remember_limits() -> None:
+    """Store the present soft limits, before they are lowered."""
     try:
         import resource
     except ImportError:  # Windows has none
@@ -25,7 +25,7 @@ def remember() -> None:
 
 
 def address_space() -> int:
-    """Bytes of it that this process has taken; 0 where the platform does not say."""
+    """Bytes of address space that this process uses; 0 where the platform does not report it."""
     try:
         import resource
 
@@ -36,9 +36,9 @@ def address_space() -> int:
 
 
 @contextmanager
-def lifted() -> Iterator[None]:
-    """What is started within has the limits that were remembered. (They are set for this process
-    for that long: a preexec_fn would run Python between fork and exec.)"""
+def original_limits() -> Iterator[None]:
+    """Processes started inside have the limits stored by remember_limits. (They are set for this
+    process meanwhile, as a preexec_fn would run Python between fork and exec.)"""
     now: dict[int, tuple[int, int]] = {}
     if _before:
         import resource

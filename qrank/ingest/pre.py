@@ -13,30 +13,30 @@ from contextlib import contextmanager, suppress
 from typing import IO, BinaryIO
 
 from qrank.errors import ExtractError
-from qrank.ingest.limits import lifted
+from qrank.ingest.limits import original_limits
 from qrank.ingest.problems import signal_name
 from qrank.names import disk_path
 
 MAX_OUTPUT = 64 << 20
-LOOKS = 0.02  # seconds between two looks at what was written
+POLL_SECONDS = 0.02  # between checks of the size of the output
 
 
 def preprocessed(command: tuple[str, ...], path: str, timeout: float) -> BinaryIO:
-    """What the command, given the path, and the file on stdin, writes to stdout.
+    """Run a command with the path as its argument and the file on stdin; returns its stdout.
 
-    It is run without a shell and without the limits of this process. Raises ExtractError when it
-    is missing, fails, writes too much or takes longer than timeout seconds; it is ended then, with
-    all that it started.
+    It is run without a shell, and without the resource limits of this process. Raises ExtractError
+    when it is missing, fails, writes too much or takes longer than timeout seconds; then it is
+    killed, with its child processes.
     """
     disk = disk_path(path)
     out = tempfile.TemporaryFile()  # noqa: SIM115  (the caller reads it)
     with tempfile.TemporaryFile() as stderr:
         process = None
         try:
-            with open(disk, "rb") as content, _sigterm_held_back():  # noqa: PTH123
+            with open(disk, "rb") as content, _sigterm_delayed():  # noqa: PTH123
                 process = _start([*command, disk], content, out, stderr)
-            why = _waited(process, (out, stderr), timeout)
-        finally:  # also when this process is asked to end
+            why = _wait(process, (out, stderr), timeout)
+        finally:  # also when this process gets SIGTERM
             if process and process.returncode is None:
                 _end(process)
         if why:
@@ -59,13 +59,13 @@ def _start(
     command: list[str], content: BinaryIO, out: IO[bytes], stderr: IO[bytes]
 ) -> subprocess.Popen[bytes]:
     try:
-        with lifted():
+        with original_limits():
             return subprocess.Popen(
                 command,
                 stdin=content,
                 stdout=out,
                 stderr=stderr,
-                start_new_session=True,  # a group that can be ended with all that is in it
+                start_new_session=True,  # a process group, so that its children can be killed, too
             )
     except FileNotFoundError as error:
         raise ExtractError(f"there is no command {command[0]}") from error
@@ -74,27 +74,28 @@ def _start(
 
 
 @contextmanager
-def _sigterm_held_back() -> Iterator[None]:
-    """SIGTERM is handled at the end: while a command starts, nobody knows yet what to end."""
-    if threading.current_thread() is not threading.main_thread():  # which handles signals
+def _sigterm_delayed() -> Iterator[None]:
+    """Delay SIGTERM to the end of the context: while a command starts, its process id is not known,
+    so that it could not be killed."""
+    if threading.current_thread() is not threading.main_thread():  # only that handles signals
         yield
         return
-    came: list[int] = []
-    handler = signal.signal(signal.SIGTERM, lambda number, _: came.append(number))
+    received: list[int] = []
+    handler = signal.signal(signal.SIGTERM, lambda number, _: received.append(number))
     try:
         yield
     finally:
         signal.signal(signal.SIGTERM, handler)
-        if came:
+        if received:
             signal.raise_signal(signal.SIGTERM)
 
 
-def _waited(process: subprocess.Popen[bytes], files: tuple[IO[bytes], ...], timeout: float) -> str:
-    """Wait for the command; why not to its end, when it takes or writes too much."""
+def _wait(process: subprocess.Popen[bytes], files: tuple[IO[bytes], ...], timeout: float) -> str:
+    """Wait for the command to end; returns the reason when it takes or writes too much, else ""."""
     end = time.monotonic() + timeout
     while True:
         with suppress(subprocess.TimeoutExpired):
-            process.wait(min(LOOKS, max(0.0, end - time.monotonic())))
+            process.wait(min(POLL_SECONDS, max(0.0, end - time.monotonic())))
         if any(os.fstat(file.fileno()).st_size > MAX_OUTPUT for file in files):
             return f"wrote more than {MAX_OUTPUT >> 20} MiB"
         if process.returncode is not None:
@@ -104,7 +105,7 @@ def _waited(process: subprocess.Popen[bytes], files: tuple[IO[bytes], ...], time
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """End the command and what it started. (It was not waited for, so that its number is its.)"""
+    """Kill the command and its children. (It was not waited for, so its id can't be reused yet.)"""
     if os.name == "posix":
         with suppress(OSError):
             os.killpg(process.pid, signal.SIGKILL)

@@ -1,6 +1,6 @@
-"""One file -> what the index is to hold of it: chunks with their terms, a part at a time.
+"""Preparing one file for the index: its chunks with their terms, in parts.
 
-Runs in the main process for plain text, in a worker for everything else.
+Runs in the main process for plain text, in a worker process for everything else.
 """
 
 from __future__ import annotations
@@ -38,22 +38,22 @@ from qrank.results import Document, NewChunk, Signature, Task, location
 from qrank.settings import Reading
 from qrank.terms import new_chunk
 
-IN_MEMORY = 4 << 20  # bytes; a longer file is read twice: to hash it, then to extract it
-PART = 1 << 20  # characters of text handed on at once
-MAX_TITLE = 1000  # characters; models are given it with each chunk
-OF_OCR = ".ocr-"  # in what a file was made by whose pictures were read; the languages follow
-OF_ARCHIVE = ".archive"  # in what an archive was made by that was looked into
-MAX_NAMES = 4000  # characters of what is searched as the title is
-# The fields of a document by which it is found as by its title.
+IN_MEMORY = 4 << 20  # bytes; a larger file is read twice, for its hash and for its text
+PART = 1 << 20  # characters of text per part
+MAX_TITLE = 1000  # characters; it is given to models with each chunk
+OF_OCR = ".ocr-"  # in the extractor of a file read with OCR; followed by the languages
+OF_ARCHIVE = ".archive"  # in the extractor of an archive whose files were read
+MAX_NAMES = 4000  # characters of the names that are indexed with the title
+# The fields of a document that are indexed with the title.
 SEARCHED_FIELDS = ("author", "subject", "keywords")
 
 NO_SIGNATURE = Signature(0, 0)
 
 
 class Part(NamedTuple):
-    """Some chunks of a document: of the file itself, or of the file in it at the path member. Its
-    title, its language (of what is in Latin script) and its fields as JSON are in each part of it;
-    note: what of the file up to here was skipped, and why."""
+    """Some chunks of a document. member: the path of a file within the file, "" for itself. title,
+    language (of text in Latin script) and fields (JSON) are repeated in each part of a document.
+    note: which part of the file was skipped so far, and why."""
 
     chunks: list[NewChunk]
     note: str = ""
@@ -65,37 +65,37 @@ class Part(NamedTuple):
 
 @dataclass(slots=True)
 class Outcome:
-    """What came of a file: the problem that it has, or what was read of it.
+    """The result of reading a file: a problem, or its parts.
 
-    first: its first part, which is all of it when it is complete; else rest has the others, to be
-    gone through once; that raises ExtractError or OSError when the file can't be read to its end.
+    first: the first part; complete: there are no others. rest: an iterator over the others, which
+    raises ExtractError or OSError when the file can't be read to its end.
     """
 
     task: Task
     problem: Problem | None = None
-    signature: Signature = NO_SIGNATURE  # as it was when it was read
+    signature: Signature = NO_SIGNATURE  # when it was read
     content_hash: bytes = b""
     first: Part = field(default_factory=lambda: Part([]))
     rest: Iterator[Part] = field(default_factory=lambda: iter(()))
     complete: bool = True
     unchanged: bool = False
-    secret: bool = False  # it holds a key
-    note: str = ""  # what was skipped, of the parts that were written
+    secret: bool = False  # it contains a key
+    note: str = ""  # the last note of the parts that were written
 
     def parts(self) -> Iterator[Part]:
-        """All parts, to be gone through once."""
+        """All parts; can be iterated once."""
         yield self.first
         yield from self.rest
 
 
 def needs_worker(path: str, reading: Reading) -> bool:
-    """Whether a file is to be read in a worker process."""
+    """Whether a file must be read in a worker process."""
 
     def head() -> bytes:
         try:
             with open_regular(path) as file:
                 return file.read(HEAD)
-        except (OSError, ExtractError):  # whoever reads it will say what is wrong
+        except (OSError, ExtractError):  # reported when the file is read
             return b""
 
     if wants_pre(path, reading):
@@ -103,12 +103,12 @@ def needs_worker(path: str, reading: Reading) -> bool:
     if reading.ocr and is_picture(path):
         return True
     if is_archive(path) and not reading.archives:
-        return False  # it is not even opened
+        return False  # it is not opened
     return is_isolated(path, head)
 
 
 def wants_pre(path: str, reading: Reading) -> bool:
-    """Whether a file goes through the user's own command."""
+    """Whether a file is read with the user's command (--pre)."""
     if not reading.pre:
         return False
     name = PurePath(path).name
@@ -117,34 +117,35 @@ def wants_pre(path: str, reading: Reading) -> bool:
     )
 
 
-def made_by(path: str, reading: Reading) -> str:
-    """Stands for what the user's options change of a file's text; empty for the defaults."""
+def options_key(path: str, reading: Reading) -> str:
+    """A key for the options that change a file's text, part of its extractor; empty for the
+    defaults."""
     options = ""
     if wants_pre(path, reading):
         options = repr(reading.pre)
     elif reading.fields and takes_fields(path):
         options = repr(reading.fields)
-    made = "." + hashlib.blake2b(options.encode(), digest_size=4).hexdigest() if options else ""
-    made += OF_ARCHIVE * (reading.archives and is_archive(path))
-    may_hold = reading.archives if is_archive(path) else may_hold_files(path) or is_picture(path)
-    return f"{made}{OF_OCR}{reading.ocr}" if reading.ocr and may_hold else made
+    key = "." + hashlib.blake2b(options.encode(), digest_size=4).hexdigest() if options else ""
+    key += OF_ARCHIVE * (reading.archives and is_archive(path))
+    pictures = reading.archives if is_archive(path) else may_hold_files(path) or is_picture(path)
+    return f"{key}{OF_OCR}{reading.ocr}" if reading.ocr and pictures else key
 
 
-def as_before(reading: Reading, made: str) -> Reading:
-    """How to read a file that was made so: what was asked for once (an archive, OCR) stays in the
-    index, and up to date, also when a later run does not ask for it."""
-    if OF_ARCHIVE in made and not reading.archives:
+def with_earlier_options(reading: Reading, extractor: str) -> Reading:
+    """reading with the options (archives, OCR) that a file was read with before, by its extractor:
+    later runs without them keep and update its text."""
+    if OF_ARCHIVE in extractor and not reading.archives:
         reading = replace(reading, archives=True)
-    if OF_OCR in made and not reading.ocr:
-        reading = replace(reading, ocr=made.rpartition(OF_OCR)[2].partition(".")[0])
+    if OF_OCR in extractor and not reading.ocr:
+        reading = replace(reading, ocr=extractor.rpartition(OF_OCR)[2].partition(".")[0])
     return reading
 
 
 def prepare(task: Task, reading: Reading) -> Iterator[Outcome | Part]:
-    """Yield what came of a file, then what does not fit in its first part.
+    """Yield the outcome of a file with its first part, then its other parts.
 
-    Raises ExtractError, NoTextError, SecretError, or OSError when it can't be read or changes
-    meanwhile.
+    Raises ExtractError, NoTextError, SecretError, and OSError when it can't be read or changes
+    while it is read.
     """
     reading = task.reading or reading
     with open_regular(task.path) as file:
@@ -154,49 +155,49 @@ def prepare(task: Task, reading: Reading) -> Iterator[Outcome | Part]:
             data = file.read()
             digest = data_hash(data)
             source = io.BytesIO(data)
-            what = secrets.begins_so(data)
+            secret_kind = secrets.kind_by_content(data)
         else:
             digest = file_hash(file)
             file.seek(0)
-            what = secrets.begins_so(file.read(secrets.HEAD))
+            secret_kind = secrets.kind_by_content(file.read(secrets.HEAD))
             file.seek(0)
-        if what and not task.secret:
-            raise SecretError(what)
-        done = Outcome(task, None, signature, digest, secret=bool(what))
+        if secret_kind and not task.secret:
+            raise SecretError(secret_kind)
+        outcome = Outcome(task, None, signature, digest, secret=bool(secret_kind))
         if digest == task.known_hash:
-            done.unchanged = True
-            yield done
+            outcome.unchanged = True
+            yield outcome
             return
         parts = _parts(task, source, reading)
-        done.first = next(parts)
+        outcome.first = next(parts)
         for part in parts:
-            if done.complete:  # there is more than the first part
-                done.complete = False
-                yield done
+            if outcome.complete:
+                outcome.complete = False
+                yield outcome
             yield part
         if Signature.of(os.fstat(file.fileno())) != signature:
             raise OSError(errno.EBUSY, "it changed while being read")
-        if done.complete:
-            yield done
+        if outcome.complete:
+            yield outcome
 
 
 def _parts(task: Task, file: BinaryIO, reading: Reading) -> Iterator[Part]:
-    """The chunks in parts, one at least. Those of members follow the file's own."""
+    """Yield the chunks of a file in parts, at least one. Parts of members follow the file's own."""
     stem = PurePath(task.path).stem
-    part = Part([])  # what is being filled
+    part = Part([])  # the current one
     names = stem
     size = 0
     offset = line = 0  # of the text extracted so far
     for number, document in enumerate(_documents(task.path, file, reading)):
         if number and document.member == part.member:
-            if not document.offset:  # extracted text: what is in the file follows what was
+            if not document.offset:  # extracted text: continue the offsets
                 document = document._replace(offset=offset, line=0 if document.lines else line)
         else:
             if number or document.member:
                 yield part
                 size = 0
-            title, spoken = document.title[:MAX_TITLE], language(document.text)
-            part = Part([], "", document.member, title, spoken, _json(document.fields))
+            title, latin = document.title[:MAX_TITLE], language(document.text)
+            part = Part([], "", document.member, title, latin, _json(document.fields))
             of_member = f"{stem} {PurePath(document.member).stem}" if document.member else stem
             names = searched_names(of_member, document)
         place = location(task.path, part.member)
@@ -218,7 +219,7 @@ def _documents(path: str, file: BinaryIO, reading: Reading) -> Iterator[Document
 
 
 def searched_names(stem: str, document: Document) -> str:
-    """What a file is found by as by its title: its name, and the fields that say what it is.
+    """The names that are indexed with a file's title: its stem, and its author, subject, keywords.
 
     >>> searched_names("a1", Document("", "Tea", [], fields={"author": "Ada", "keywords": ["hot"]}))
     'a1 Ada hot'
@@ -230,28 +231,26 @@ def searched_names(stem: str, document: Document) -> str:
     return " ".join(each for each in names if each != document.title)[:MAX_NAMES]
 
 
-def new_chunks(
-    document: Document, title: str, names: str, spoken: str, name: str
-) -> list[NewChunk]:
-    """A document's chunks as the store takes them. title: that of the file, which all its documents
-    share; names: what is searched as the title is; spoken: its language in Latin script;
-    name: the file's, which tells its markup."""
-    made = []
-    heading, own = "", text.joined_terms(f"{title} {names}", spoken)
+def new_chunks(document: Document, title: str, names: str, latin: str, name: str) -> list[NewChunk]:
+    """A document's chunks for the store. title: of the file; names: indexed with the title; latin:
+    the language of text in Latin script; name: of the file, which determines the markup."""
+    result = []
+    heading, own = "", text.joined_terms(f"{title} {names}", latin)
     title_terms = own
-    written: dict[int, str] = {}  # the fields of the last part
+    part_json: dict[int, str] = {}  # the fields of the last part
     for piece, part in chunk_parts(document):
         if piece.heading != heading:
             heading = piece.heading
-            title_terms = f"{own} {text.joined_terms(heading, spoken)}"
-        read = readable(piece.text, name)
-        hashed = unique_hash(title, heading, read)
-        if part in document.part_fields and part not in written:
+            title_terms = f"{own} {text.joined_terms(heading, latin)}"
+        plain = readable(piece.text, name)
+        text_hash = unique_hash(title, heading, plain)
+        if part in document.part_fields and part not in part_json:
             fields = {**document.fields, **document.part_fields[part]}
-            written = {part: _json(fields)}
-        terms = text.joined_terms(read, spoken)
-        made.append(new_chunk(piece, terms, title_terms, hashed, written.get(part, ""), part))
-    return made
+            part_json = {part: _json(fields)}
+        terms = text.joined_terms(plain, latin)
+        own_fields = part_json.get(part, "")
+        result.append(new_chunk(piece, terms, title_terms, text_hash, own_fields, part))
+    return result
 
 
 def _json(fields: Mapping[str, object]) -> str:

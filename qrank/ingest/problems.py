@@ -1,7 +1,6 @@
-"""Why a file was skipped: the errors of its readers as a kind and a reason for people.
+"""Translation of errors while reading a file into the kind and reason of its problem.
 
-The same in the main process and in the workers, so that a file's problem does not depend on who
-read it.
+Used in the main process and in workers, so that a problem does not depend on where a file is read.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from qrank import files
 from qrank.errors import NoTextError, Problem, QrankError, SecretError, Terminated
 
 MAX_REASON = 500  # characters
-# What asks this process to stop, whatever it is doing.
+# Exceptions that stop the process; they are no problem of a file.
 STOPS = (KeyboardInterrupt, SystemExit, GeneratorExit, Terminated)
 
 
@@ -33,7 +32,7 @@ def problem_of(error: BaseException) -> Problem:
         reason = "needs too much memory"
     elif isinstance(error, RecursionError):
         reason = "nested too deeply"
-    elif not isinstance(error, QrankError):  # a library that trips; a panic in Rust
+    elif not isinstance(error, QrankError):  # an error of a library, or a panic in Rust
         reason = f"possibly damaged: {type(error).__name__}: {reason}"
     return Problem(kind, " ".join(reason.split())[:MAX_REASON])
 

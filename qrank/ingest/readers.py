@@ -1,6 +1,8 @@
-"""Reads files: a few plain ones here, all others and many in worker processes, results in order.
+"""Reading files in parallel, with results in order: plain text in this process while it is little,
+everything else in worker processes.
 
-A worker that crashes, hangs or takes too much costs the file it was reading; another one goes on.
+When a worker crashes, hangs or needs too much memory, only the file that it was reading fails; a
+new worker continues.
 """
 
 from __future__ import annotations
@@ -28,26 +30,26 @@ from qrank.results import Task
 from qrank.settings import Reading
 
 log = logging.getLogger("qrank")
-SLOW = 1.0  # seconds for a file that are worth a line, for who asks
-HERE = 2 << 20  # bytes of plain text in all that are not worth the start of a worker
-BATCH_BYTES, BATCH_FILES = 512 << 10, 64  # of plain files that a worker is given at once
-AHEAD_BYTES, AHEAD_FILES = 16 << 20, 2048  # read but not yet taken
+SLOW = 1.0  # seconds for a file after which it is logged
+UNISOLATED_BYTES = 2 << 20  # of plain text in all, for which starting a worker is not worth it
+BATCH_BYTES, BATCH_FILES = 512 << 10, 64  # of plain files sent to a worker at once
+AHEAD_BYTES, AHEAD_FILES = 16 << 20, 2048  # submitted, but not yet yielded
 MAX_WORKERS = 8
-TOLD_TO_END = 10  # seconds a worker has to end the command it runs, on a busy machine, too
-MESSAGES = 4  # of a file, that wait to be taken
+TERMINATE_SECONDS = 10  # a worker has to kill the command it runs; enough for a busy machine
+MESSAGES = 4  # of a file, waiting to be read
 
 
 def read_all(
     tasks: Iterable[Task], reading: Reading, on_page: Callable[[str], None] | None = None
 ) -> Iterator[Outcome]:
-    """Yield the outcome of each task, in order. No file can make this raise.
+    """Yield the outcome of each task, in order. Errors of files are outcomes, never raised.
 
-    on_page: called by a thread with the page that is being read where each takes long, and with an
-    empty text at the end of the file.
+    on_page: called from a thread with the page that is being read, where pages are slow (OCR), and
+    with "" at the end of the file.
     """
-    ahead: deque[_Reply] = deque()  # in order; what nobody was given is read here in its turn
-    batch: list[_Reply] = []  # plain files for a worker, or for here while they are few
-    # Bytes of what is ahead, of the batch, and of all plain files so far.
+    ahead: deque[_Reply] = deque()  # in order; those that were not sent are read in this process
+    batch: list[_Reply] = []  # plain files that were not sent yet
+    # Bytes of files in ahead, in batch, and of all plain files so far.
     waiting = batched = plain_bytes = 0
     with contextlib.closing(_Workers(reading, on_page)) as workers:
 
@@ -62,7 +64,7 @@ def read_all(
             nonlocal batched
             reply = ahead.popleft()
             if reply in batch:
-                if plain_bytes > HERE:
+                if plain_bytes > UNISOLATED_BYTES:
                     submit()
                 else:
                     batch.remove(reply)
@@ -79,12 +81,14 @@ def read_all(
                 batch.append(reply)
                 plain_bytes += task.signature.size
                 batched += task.signature.size
-                if plain_bytes > HERE and (len(batch) >= BATCH_FILES or batched >= BATCH_BYTES):
+                if plain_bytes > UNISOLATED_BYTES and (
+                    len(batch) >= BATCH_FILES or batched >= BATCH_BYTES
+                ):
                     submit()
             while waiting > AHEAD_BYTES or len(ahead) > AHEAD_FILES:
                 waiting -= ahead[0].task.signature.size
                 yield take()
-        if plain_bytes > HERE:
+        if plain_bytes > UNISOLATED_BYTES:
             submit()
         while ahead:
             yield take()
@@ -93,13 +97,13 @@ def read_all(
 def _read_here(task: Task, reading: Reading) -> Outcome:
     parts = prepare(task, reading)
     try:
-        done = next(parts)
-        assert isinstance(done, Outcome)
-        done.rest = _rest_here(parts)
-        return done
+        outcome = next(parts)
+        assert isinstance(outcome, Outcome)
+        outcome.rest = _rest_here(parts)
+        return outcome
     except STOPS:
         raise
-    except BaseException as error:  # as in a worker: a reader may raise anything
+    except BaseException as error:  # as in a worker: libraries may raise anything
         return Outcome(task, problem=problem_of(error))
 
 
@@ -118,14 +122,14 @@ def _rest_here(parts: Iterator[Outcome | Part]) -> Iterator[Part]:
 
 
 class _Closed(Exception):
-    """Nobody wants the rest."""
+    """The consumer of the outcomes has stopped."""
 
 
-_ENDED = pickle.dumps(("unread", "reading was ended before"))
+_CANCELLED = pickle.dumps(("unread", "reading was ended before"))
 
 
 class _Reply:
-    """The messages of a worker on a task, put in by one thread and taken by another."""
+    """The messages of a worker on a task: a queue between the worker's thread and the consumer."""
 
     def __init__(self, task: Task) -> None:
         self.task = task
@@ -133,12 +137,12 @@ class _Reply:
         self._messages: queue.SimpleQueue[tuple[bytes, bytes]] = queue.SimpleQueue()
 
     def put(self, kind: bytes, data: bytes, closed: threading.Event) -> None:
-        """Hand on a message, when there are not MESSAGES already that wait to be taken."""
-        # Not a bounded queue.Queue: that takes 8 us to make, of 200 that a small file takes in all.
+        """Add a message; blocks while MESSAGES are waiting. Raises _Closed."""
+        # Not a bounded queue.Queue: creating one takes 8 us, of 200 us for a small file.
         while self._messages.qsize() >= MESSAGES and not closed.wait(0.02):
             pass
         if closed.is_set():
-            self._messages.put((protocol.PROBLEM, _ENDED))  # who still asks must not wait for ever
+            self._messages.put((protocol.PROBLEM, _CANCELLED))  # a waiting consumer must not hang
             raise _Closed
         self._messages.put((kind, data))
 
@@ -146,10 +150,10 @@ class _Reply:
         kind, data = self._messages.get()
         if kind == protocol.PROBLEM:
             return Outcome(self.task, problem=Problem(*pickle.loads(data)))
-        done: Outcome = pickle.loads(data)
-        if not done.complete:
-            done.rest = self._rest()
-        return done
+        outcome: Outcome = pickle.loads(data)
+        if not outcome.complete:
+            outcome.rest = self._rest()
+        return outcome
 
     def _rest(self) -> Iterator[Part]:
         while True:
@@ -162,7 +166,7 @@ class _Reply:
 
 
 class _Workers:
-    """A thread for each worker process, which feeds it and collects what it says."""
+    """A thread for each worker process, which sends it tasks and receives its messages."""
 
     def __init__(self, reading: Reading, on_page: Callable[[str], None] | None = None) -> None:
         self._reading, self._on_page = reading, on_page
@@ -190,7 +194,7 @@ class _Workers:
             process.end(0)
 
     def _watch(self) -> None:
-        """Kill the workers that are over their time."""
+        """Kill the workers that have exceeded their time."""
         while not self._closed.wait(0.25):
             for process in list(self._processes):
                 if time.monotonic() > process.deadline:
@@ -204,21 +208,21 @@ class _Workers:
                 if process is None:
                     process = self._local.process = _Process(self._reading)
                     self._processes.append(process)
-                batch = self._served(process, batch)
+                batch = self._read_batch(process, batch)
         except _Closed:
             pass
-        except Exception as error:  # or the main thread would wait for ever
+        except Exception as error:  # without messages, the consumer would wait forever
             data = pickle.dumps(("unread", problem_of(error).reason))
             for reply in batch:
                 with contextlib.suppress(_Closed):
                     reply.put(protocol.PROBLEM, data, self._closed)
 
-    def _served(self, process: _Process, batch: list[_Reply]) -> list[_Reply]:
-        """Have a batch read; returns what is left of it when the worker dies."""
+    def _read_batch(self, process: _Process, batch: list[_Reply]) -> list[_Reply]:
+        """Have a worker read a batch; returns the rest of it when the worker dies."""
         process.send([reply.task for reply in batch])
         for number, reply in enumerate(batch):
             process.deadline = time.monotonic() + 2 * self._reading.timeout + 5
-            if (reply.task.reading or self._reading).ocr:  # each page has a limit of its own
+            if (reply.task.reading or self._reading).ocr:  # there, each page has a time limit
                 process.deadline = float("inf")
             kind, seconds, paged = b"", 0.0, False
             try:
@@ -250,14 +254,14 @@ class _Workers:
 
 
 class _Process:
-    """A worker process. deadline: when, on the monotonic clock, it is to be killed."""
+    """A worker process. deadline: when it is killed, on the monotonic clock."""
 
     def __init__(self, reading: Reading) -> None:
         self.deadline = float("inf")
         self.overdue = False
         self._stopped = False
-        self._tells_command = bool(reading.pre)
-        # -P: modules that lie in the folder where qrank runs must not be imported.
+        self._runs_command = bool(reading.pre)
+        # -P: do not import modules from the working folder.
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-m", "qrank.ingest.worker"],
             stdin=subprocess.PIPE,
@@ -267,14 +271,14 @@ class _Process:
         self.send(reading)
 
     def send(self, value: object) -> None:
-        """Hand something to the worker; that it is gone shows when it is listened to."""
+        """Send an object to the worker. Errors are ignored: receive raises when it has ended."""
         assert self._process.stdin
         with contextlib.suppress(OSError):
             self._process.stdin.write(pickle.dumps(value, pickle.HIGHEST_PROTOCOL))
             self._process.stdin.flush()
 
     def receive(self) -> tuple[bytes, bytes]:
-        """The next message. Raises EOFError when the worker is gone."""
+        """The next message. Raises EOFError when the worker has ended."""
         assert self._process.stdout
         header = self._process.stdout.read(protocol.HEADER.size)
         if len(header) < protocol.HEADER.size:
@@ -286,18 +290,19 @@ class _Process:
         return kind, data
 
     def kill(self) -> None:
-        """End it now. A user's command that it may be running ends with it, if told in time."""
+        """Kill it. If it may be running a user's command, first send SIGTERM, so that it kills
+        that."""
         self._stopped = True
-        if self._tells_command:
+        if self._runs_command:
             with contextlib.suppress(OSError, subprocess.TimeoutExpired):
                 self._process.terminate()
-                self._process.wait(TOLD_TO_END)
+                self._process.wait(TERMINATE_SECONDS)
         with contextlib.suppress(OSError):
             self._process.kill()
 
     def end(self, timeout: float) -> str:
-        """Why it is gone."""
-        try:  # its last words: pipes close a moment before a process ends
+        """Wait for its end; returns the reason of it."""
+        try:  # its pipes close a moment before it ends
             code = self._process.wait(0 if self._stopped else 1)
         except subprocess.TimeoutExpired:
             self.kill()
@@ -308,7 +313,7 @@ class _Process:
         if self.overdue or -code == getattr(signal, "SIGXCPU", None):
             return f"took longer than {timeout:g} s"
         if code == protocol.OUT_OF_MEMORY:
-            return protocol.TOO_MUCH
+            return protocol.MEMORY_REASON
         if code < 0:
             return f"its parser crashed ({signal_name(-code)})"
         return f"its parser exited with status {code}"

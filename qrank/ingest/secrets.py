@@ -1,7 +1,7 @@
 """Detecting files with keys or passwords, which are skipped by default.
 
-Two rules: what a file is called, and how it begins. A copy (`id_rsa.bak`, `.env.gz`) is what it is
-a copy of; what is named as an example (`.env.example`) is none.
+They are detected by file name, and by the start of their content. Names of copies (`id_rsa.bak`,
+`.env.gz`) count as the original's; names of examples (`.env.example`) do not count.
 """
 
 from __future__ import annotations
@@ -10,18 +10,18 @@ import re
 from fnmatch import fnmatchcase, translate
 from typing import NamedTuple
 
-VERSION = 1  # of what is known of content: a change makes files be read again
+VERSION = 1  # of detection by content, stored with documents: after a change files are read again
 
 
 class Kind(NamedTuple):
-    """Files by name, and what they hold. names, in small letters: a name, a glob, the end of a
-    path (a/b), or with a slash at its end a folder that all lies in."""
+    """A kind of secret files. names, in lower case: a name, a glob, the end of a path (a/b), or,
+    with a slash at the end, a folder whose files are all secret. what: their content."""
 
     names: tuple[str, ...]
     what: str
 
 
-# A table for the documentation, too: tests/test_secrets.py compares it with docs/ingest.md.
+# tests/test_secrets.py compares this table with docs/ingest.md.
 KINDS = (
     Kind((".env", ".env.*", "*.env", ".envrc"), "settings with passwords"),
     Kind(
@@ -67,7 +67,7 @@ KINDS = (
 )
 EXAMPLES = frozenset(("example", "sample", "template", "tmpl", "dist"))  # a part of the name
 COPIES = ("~", ".bak", ".old", ".orig", ".save", ".gz", ".bz2", ".xz")
-HEAD = 256  # bytes in which a key shows
+HEAD = 256  # bytes at the start of a file in which a key is detected
 _KEY = re.compile(
     rb"(?:\xef\xbb\xbf)?\s{0,64}(?:-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----"
     rb"|---- BEGIN SSH2 ENCRYPTED PRIVATE KEY ----|PuTTY-User-Key-File-\d"
@@ -76,22 +76,22 @@ _KEY = re.compile(
 
 
 class _Names:
-    """The table, so that most names are looked up in two microseconds: a walk asks for all."""
+    """KINDS by type of pattern, so that most names of a walk are looked up in two microseconds."""
 
     def __init__(self) -> None:
-        self.whole: dict[str, str] = {}
+        self.names: dict[str, str] = {}
         self.suffixes: dict[str, str] = {}
         self.globs: list[tuple[str, str]] = []
-        self.tails: list[tuple[str, str]] = []
+        self.path_ends: list[tuple[str, str]] = []
         self.folders: list[tuple[str, str]] = []
         for names, what in KINDS:
             for name in names:
                 if name.endswith("/"):
                     self.folders.append((f"/{name}", what))
                 elif "/" in name:
-                    self.tails.append((f"/{name}", what))
+                    self.path_ends.append((f"/{name}", what))
                 elif "*" not in name:
-                    self.whole[name] = what
+                    self.names[name] = what
                 elif name.startswith("*.") and name.count(".") == 1:
                     self.suffixes[name[2:]] = what
                 else:
@@ -102,32 +102,34 @@ class _Names:
 _NAMES = _Names()
 
 
-def named_so(path: str) -> str:
-    r"""What a file holds that is not for an index, by its path on any system; "" for others.
+def kind_by_name(path: str) -> str:
+    r"""What a secret file contains (Kind.what), by its path on any system; "" for other files.
 
-    >>> named_so("/home/me/.ssh/id_rsa"), named_so(r"C:\app\.env.local"), named_so("/a/b.pem.md")
-    ('an SSH key', 'settings with passwords', '')
-    >>> named_so("/app/.env.example"), named_so("/home/me/id_card.md")
+    >>> kind_by_name("/home/me/.ssh/id_rsa"), kind_by_name(r"C:\app\.env.local")
+    ('an SSH key', 'settings with passwords')
+    >>> kind_by_name("/app/.env.example"), kind_by_name("/home/me/id_card.md")
     ('', '')
+    >>> kind_by_name("/a/b.pem.md")
+    ''
     """
     path = "/" + path.replace("\\", "/").lower()
     name = path.rpartition("/")[2]
     while name.endswith(COPIES):
         end = next(end for end in COPIES if name.endswith(end))
         name, path = name.removesuffix(end), path.removesuffix(end)
-    kind = _NAMES.whole.get(name, "")
+    kind = _NAMES.names.get(name, "")
     if not kind and "." in name:
         kind = _NAMES.suffixes.get(name.rpartition(".")[2], "")
     if not kind and _NAMES.any_glob(name):
         kind = next(what for glob, what in _NAMES.globs if fnmatchcase(name, glob))
     if not kind and "/." in path:
-        kind = next((what for tail, what in _NAMES.tails if path.endswith(tail)), "")
+        kind = next((what for tail, what in _NAMES.path_ends if path.endswith(tail)), "")
         kind = kind or next((what for part, what in _NAMES.folders if part in path), "")
     return "" if kind and not EXAMPLES.isdisjoint(name.split(".")) else kind
 
 
 def reason(what: str) -> str:
-    """Why a file that holds so was skipped.
+    """The reason for skipping a secret file, from its Kind.what.
 
     >>> reason("an SSH key")
     'an SSH key (--include-secrets indexes it)'
@@ -135,10 +137,10 @@ def reason(what: str) -> str:
     return f"{what} (--include-secrets indexes it)"
 
 
-def begins_so(data: bytes) -> str:
-    """The same by how its content begins, as the first 256 bytes or more say.
+def kind_by_content(data: bytes) -> str:
+    """What a secret file contains, by its first HEAD bytes or more; "" for other files.
 
-    >>> begins_so(b"-----BEGIN OPENSSH PRIVATE KEY-----\\nb3Bl"), begins_so(b"# Keys\\n")
-    ('a private key', '')
+    >>> kind_by_content(b"-----BEGIN OPENSSH PRIVATE KEY-----\\nb3Bl")
+    'a private key'
     """
     return "a private key" if _KEY.match(data[:HEAD]) else ""

@@ -1,4 +1,4 @@
-"""The parts of a long document, kept outside memory until they are written to the index."""
+"""Spooling the parts of a long document to a temporary file, before they are indexed."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import IO
 
 from qrank.ingest.prepare import Part
 
-IN_MEMORY = 8 << 20  # bytes; what is longer goes to a temporary file
+IN_MEMORY = 8 << 20  # bytes; more is written to a temporary file
 
 
 @contextmanager
 def spooled(parts: Iterable[Part]) -> Iterator[Iterator[Part]]:
-    """Read all parts now, so that no error of reading is left for later, and give them once more.
+    """Read all parts now, and return an iterator over them, which can't fail.
 
-    Raises what reading them raises.
+    Raises what iterating over parts raises.
     """
     with tempfile.SpooledTemporaryFile(max_size=IN_MEMORY) as file:
         for part in parts:

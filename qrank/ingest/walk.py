@@ -1,4 +1,4 @@
-"""Walking folders: files in order, ignore rules honoured, links never followed."""
+"""Walking folders: yields files in order, obeys ignore rules, never follows links."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from qrank.errors import InputError
 from qrank.ingest.extract import BY_SUFFIX, FORMATS, compressed, suffix_of
 from qrank.ingest.globs import Globs
 from qrank.ingest.ignore import Rules, rules_above
-from qrank.ingest.secrets import named_so
+from qrank.ingest.secrets import kind_by_name
 from qrank.names import WINDOWS, folder_key, over, shown_path, windows_slashes
 from qrank.results import Signature, Task
 from qrank.settings import Walking
@@ -23,13 +23,13 @@ HIDDEN = "hidden (--hidden reads it)"
 LINK = "a link: name what it leads to"
 SPECIAL = "not a regular file"
 VERSION_CONTROL = "the store of a version control system"
-UNREAD = "unread"  # the kind of what is wanted and can't be read
+UNREAD = "unread"  # the kind of what should be indexed, but can't be read
 WORKTREE = "another working tree of the repository around it (name it to read it)"
 
 
 class Skipped(NamedTuple):
-    """What a walk skips, and why. kind: hidden, ignored, glob, type, link, special, worktree; or
-    unread, which was wanted and can't be read."""
+    """A file or folder that a walk skips, and why. kind: hidden, ignored, glob, type, link,
+    special, worktree, or UNREAD."""
 
     path: str
     is_folder: bool
@@ -45,13 +45,13 @@ def walk(
     walking: Walking,
     on_skipped: OnSkipped,
 ) -> Iterator[Task]:
-    """Yield the regular files under each root, each once, sorted by path; a root itself when it is
-    a file.
+    """Yield the regular files under each root, without duplicates, sorted by path; a root that is
+    a file itself.
 
-    Hidden files and what the ignore files exclude are skipped below a root, never the root
-    itself; so is what can't be read. on_skipped is told of each.
+    Skips hidden, ignored and unreadable files and folders, and calls on_skipped for each; roots
+    are never ignored.
     """
-    seen: set[str] = set()  # one root may lie in another
+    seen: set[str] = set()  # one root may be below another
     for file in _each(roots, _Selection(walking), on_skipped):
         if len(roots) > 1:
             if file.path in seen:
@@ -79,7 +79,8 @@ def _folder(
     on_skipped: OnSkipped,
     above: Rules | None = None,
 ) -> Iterator[Task]:
-    """Depth first with a stack of our own: a tree may be deeper than Python's."""
+    """Walk depth first, with an explicit stack, as a tree may be deeper than Python's recursion
+    limit. above: the rules for top, if known."""
     pending = [(top, above or rules_above(top, selection.walking), True)]
     cut = len(folder_key(top)) + 1
     while pending:
@@ -110,10 +111,12 @@ def _folder(
                 pending.append((place, inner, below))
 
 
-def on_the_way(path: str, top: str, start: str, walking: Walking) -> tuple[Skipped | None, Rules]:
-    """(what of a path a walk of top would pass over: the path itself or a folder that it is in, the
-    rules that hold for it). The folders down to start are taken to be walked, whatever their
-    names."""
+def first_skipped(
+    path: str, top: str, start: str, walking: Walking
+) -> tuple[Skipped | None, Rules]:
+    """(the first of the folders from top to path, or path itself, that a walk of top would skip,
+    None when it would reach path; the rules there). Folders down to start are assumed not to be
+    skipped."""
     selection = _Selection(walking)
     rules = rules_above(top, walking)
     folder, first = folder_key(top), len(folder_key(start))
@@ -139,12 +142,12 @@ def on_the_way(path: str, top: str, start: str, walking: Walking) -> tuple[Skipp
 
 
 def walk_below(folder: str, rules: Rules, on_skipped: OnSkipped) -> Iterator[Task]:
-    """As walk, of a folder whose rules are known."""
+    """As walk, for a folder whose rules are known."""
     yield from _folder(folder, _Selection(rules.walking), on_skipped, rules)
 
 
 class _Selection:
-    """Whether what a walk comes upon is wanted."""
+    """Decides which files and folders a walk skips."""
 
     def __init__(self, walking: Walking) -> None:
         self.walking = walking
@@ -154,8 +157,8 @@ class _Selection:
     def why_not(
         self, entry: os.DirEntry[str], path: str, name: str, rules: Rules
     ) -> tuple[str, object] | None:
-        """(kind, reason) of what is passed over; None for what is wanted. name: the path below the
-        root."""
+        """(kind, reason) for skipping an entry; None when it is not skipped. name: its path
+        relative to the root."""
         is_folder = entry.is_dir(follow_symlinks=False)
         base = entry.name
         if base in _OF_VERSION_CONTROL:
@@ -173,7 +176,7 @@ class _Selection:
         return ("ignored", verdict) if verdict and not verdict.rule.includes else None
 
     def of_type(self, base: str) -> bool:
-        """Whether a file's suffix is one of those asked for."""
+        """Whether a file name has a selected suffix (--type)."""
         if self._suffixes is None:
             return True
         suffix = suffix_of(base)
@@ -181,13 +184,13 @@ class _Selection:
             suffix = suffix_of(PurePath(base).stem)
         return suffix in self._suffixes
 
-    def asked_for(self, name: str) -> bool:
-        """Whether globs and types let a file through."""
-        return self.of_type(name.rpartition("/")[2]) and self._globs.ask_for(name)
+    def selects(self, name: str) -> bool:
+        """Whether globs and types include a file; name: its path relative to the root."""
+        return self.of_type(name.rpartition("/")[2]) and self._globs.include(name)
 
 
 class Within:
-    """Whether a file lies where a walk looks, and is one that it looks for."""
+    """Whether a path is below the roots of a walk, and included by its globs and types."""
 
     def __init__(self, roots: Sequence[Path], walking: Walking) -> None:
         self._roots = {folder_key(shown_path(str(root))) for root in roots}
@@ -195,13 +198,14 @@ class Within:
 
     def __call__(self, path: str) -> bool:
         return any(
-            path == root or self._selection.asked_for(path[len(root) + 1 :])
+            path == root or self._selection.selects(path[len(root) + 1 :])
             for root in over(path, self._roots)
         )
 
 
 def _suffixes(types: Sequence[str]) -> frozenset[str] | None:
-    """The suffixes of types: formats by name, or suffixes. Raises InputError for other names."""
+    """The suffixes of types, which are names of formats, or suffixes; None for no types. Raises
+    InputError for unknown ones."""
     if not types:
         return None
     names = {format.name: format.suffixes.split() for format in FORMATS}
@@ -232,19 +236,19 @@ def _regular_file(path: str, on_skipped: OnSkipped) -> Task | None:
 
 
 def secret(file: Task, walking: Walking) -> str:
-    """What a file holds that is not to be indexed, as its name tells; empty for others."""
-    return "" if walking.include_secrets else named_so(file.path)
+    """What a file to be skipped contains, if its name is that of a secret file, else ""."""
+    return "" if walking.include_secrets else kind_by_name(file.path)
 
 
 def too_large(file: Task, walking: Walking) -> str:
-    """Why a file is skipped for its size; empty when it is not."""
+    """The reason for skipping a file for its size; "" when it is not too large."""
     if file.signature.size <= walking.max_filesize:
         return ""
     return f"larger than {shown_size(walking.max_filesize)} (--max-filesize)"
 
 
 def shown_size(size: int) -> str:
-    """A number of bytes as people write it.
+    """A number of bytes with the largest unit that divides it.
 
     >>> shown_size(32 << 20), shown_size(1500)
     ('32 MiB', '1500 bytes')

@@ -1,8 +1,7 @@
-"""git's glob patterns (its wildmatch.c) as regular expressions of bytes.
+"""git's glob patterns (wildmatch.c) as regular expressions of bytes.
 
-The expressions take time in proportion to the length of a path, however many stars a pattern has:
-wherever a piece between two stars is found first is as good as anywhere later, so it is put into
-an atomic group, which is not tried again.
+The expressions match in linear time, however many stars a pattern has: the first match of a piece
+between two stars is as good as any later one, so it is in an atomic group, without backtracking.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ _CLASSES: dict[bytes, Callable[[int], bool]] = {
     b"lower": lambda c: chr(c).islower(),
     b"print": lambda c: 32 <= c < 127,
     b"punct": lambda c: 32 < c < 127 and not chr(c).isalnum(),
-    b"space": lambda c: c in b" \t\n\r",  # as git has it
+    b"space": lambda c: c in b" \t\n\r",  # as in git
     b"upper": lambda c: chr(c).isupper(),
     b"xdigit": lambda c: c in b"0123456789abcdefABCDEF",
 }
@@ -29,22 +28,22 @@ _ANY = frozenset(range(1, 256)) - {ord("/")}
 
 
 class MalformedError(ValueError):
-    """A pattern that matches nothing: a class without an end, or of a name that is none."""
+    """A pattern that matches nothing: a bracket without an end, or an unknown character class."""
 
 
 def expression(pattern: bytes, *, fold: bool = False) -> bytes:
-    """The regular expression, for `fullmatch`, of the paths that a pattern matches. fold: of paths
-    in small letters; case does not matter.
+    """The regular expression, for `fullmatch`, of the paths that a pattern matches. fold: ignore
+    case; the paths must be in lower case.
 
     Raises MalformedError.
 
     >>> expression(b"*a*b.md"), expression(b"docs/**/x?")
     (b'(?>[^/]*?a)[^/]*b\\\\.md', b'docs/(?:.*?/)??x[^/]')
     """
-    made = b""  # sections that are done
-    opened = b""  # the `**` before this section
-    section = b""  # names between two `**`
-    name = [b""]  # what is between the stars of a name
+    done = b""  # finished sections
+    stars = b""  # the `**` before this section
+    section = b""  # the names between two `**`
+    name = [b""]  # the pieces between the stars of a name
     for kind, piece in _pieces(pattern, fold):
         if kind == "star":
             name.append(b"")
@@ -56,9 +55,9 @@ def expression(pattern: bytes, *, fold: bool = False) -> bytes:
         else:
             section += _name(name)
             name = [b""]
-            made += b"(?>%s%s)" % (opened, section) if opened else section
-            opened, section = piece, b""
-    return made + opened + section + _name(name)
+            done += b"(?>%s%s)" % (stars, section) if stars else section
+            stars, section = piece, b""
+    return done + stars + section + _name(name)
 
 
 def _name(pieces: list[bytes]) -> bytes:
@@ -69,8 +68,8 @@ def _name(pieces: list[bytes]) -> bytes:
 
 
 def _pieces(pattern: bytes, fold: bool) -> Iterator[tuple[str, bytes]]:
-    """A pattern's parts in order, as (kind, expression): char, star, slash, stars (`**` that
-    stands for folders)."""
+    """Yield a pattern's parts as (kind, expression); kind: char, star, slash, or stars (a `**` that
+    matches folders)."""
     at = 0
     while at < len(pattern):
         char = pattern[at : at + 1]
@@ -99,7 +98,7 @@ def _pieces(pattern: bytes, fold: bool) -> Iterator[tuple[str, bytes]]:
             if char == b"\\":
                 at += 1
                 char = pattern[at : at + 1]
-                if not char or (fold and char.isupper()):  # git does not fold it either
+                if not char or (fold and char.isupper()):  # not folded in git either
                     raise MalformedError
             elif fold:
                 char = char.lower()
@@ -108,12 +107,12 @@ def _pieces(pattern: bytes, fold: bool) -> Iterator[tuple[str, bytes]]:
 
 
 def _class(pattern: bytes, at: int, fold: bool) -> tuple[frozenset[int], int]:
-    """(the bytes that the class at a place stands for, the place of its end)."""
+    """(the bytes that the bracket expression at an offset matches, the offset of its end)."""
     at += 1
     negated = pattern[at : at + 1] in (b"!", b"^")
     at += negated
     members: set[int] = set()
-    before = 0  # the byte that a range may begin with
+    before = 0  # the byte that may start a range
     first = True
     while first or pattern[at : at + 1] != b"]":
         first = False
@@ -145,7 +144,7 @@ def _class(pattern: bytes, at: int, fold: bool) -> tuple[frozenset[int], int]:
 
 
 def _escaped(pattern: bytes, at: int) -> tuple[int, int]:
-    """(the byte at a place, or the one behind a backslash there, the place of it)."""
+    """(the byte at an offset, or after a backslash there, its offset)."""
     at += pattern[at : at + 1] == b"\\"
     if at >= len(pattern):
         raise MalformedError
@@ -153,10 +152,11 @@ def _escaped(pattern: bytes, at: int) -> tuple[int, int]:
 
 
 def _named(name: bytes, fold: bool) -> set[int]:
-    holds = _CLASSES.get(name)
-    if holds is None:
+    """The bytes of a character class ([:alpha:])."""
+    contains = _CLASSES.get(name)
+    if contains is None:
         raise MalformedError
-    members = {char for char in range(128) if holds(char)}
+    members = {char for char in range(128) if contains(char)}
     return members | set(b"abcdefghijklmnopqrstuvwxyz") if fold and name == b"upper" else members
 
 

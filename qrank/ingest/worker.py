@@ -1,8 +1,8 @@
-"""The worker process: reads files whose readers may crash, hang or want too much.
+"""The worker process: reads files with parsers that may crash, hang or need too much memory.
 
-On stdin: a pickled `Reading`, then lists of tasks. On stdout, for each task in order: messages of
-a kind byte, a length and a pickle. The process limits itself, so that no file costs more than its
-share; the parent (readers.py) notices when it is gone.
+On stdin it gets a pickled `Reading`, then pickled lists of tasks. On stdout it writes, for each
+task in order, messages of a kind (one byte), a length and a pickle. It limits its own memory and
+processor time; the parent (readers.py) detects its end.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from typing import BinaryIO
 
 from qrank.ingest import limits
 
-MEMORY = 768 << 20  # bytes of address space beyond what the process starts with
-TOO_MUCH = f"needs more than {MEMORY >> 20} MiB of memory"
-OUT_OF_MEMORY = 97  # the exit status of a process that ended itself for that
-GIVES_WAY = 5  # niceness beyond the parent's, which writes what all workers read
+MEMORY = 768 << 20  # bytes of address space, added to that at the start
+MEMORY_REASON = f"needs more than {MEMORY >> 20} MiB of memory"
+OUT_OF_MEMORY = 97  # exit status when the memory limit was exceeded
+NICENESS = 5  # added to the parent's, which must not fall behind its workers
 HEADER = struct.Struct("<cQ")
-# Kinds of message: a whole file; its first pieces; more of them; its end; why it can't be read;
-# which page of how many is being read, where that takes long.
+# Kinds of messages: a complete outcome; an outcome with the first part; another part; the end of
+# the file; a problem; the page being read, where pages are slow.
 WHOLE, FIRST, MORE, END, PROBLEM, PAGE = b"W", b"F", b"M", b"E", b"X", b"P"
 LAST = (WHOLE, END, PROBLEM)
 
@@ -32,18 +32,18 @@ LAST = (WHOLE, END, PROBLEM)
 def main() -> None:
     """Serve until stdin ends."""
     if hasattr(signal, "SIGINT"):
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent gets it, too, and ends this one
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # a user's command ends with this one
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C: the parent ends this process
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # runs finally, which kills a command
     tasks_in = sys.stdin.buffer
     out = os.fdopen(os.dup(1), "wb")
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what a library prints must not get in between
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # libraries may print
     sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115
     reading = pickle.load(tasks_in)
-    _tell_pages(out)
-    limits.remember()
+    _report_pages(out)
+    limits.remember_limits()
     _limit_memory()
     if hasattr(os, "nice"):
-        os.nice(GIVES_WAY)
+        os.nice(NICENESS)
     while True:
         try:
             tasks = pickle.load(tasks_in)
@@ -68,16 +68,16 @@ def _serve(task: tuple[object, ...], reading: object, out: BinaryIO) -> None:
             else:
                 _send(out, MORE, message)
         _send(out, END, None)
-    except BrokenPipeError:  # the parent is gone
+    except BrokenPipeError:  # the parent has ended
         os._exit(1)
-    except SystemExit:  # the parent wants no more
+    except SystemExit:  # SIGTERM from the parent
         raise
     except BaseException as error:
         problem = problem_of(error)
         _send(out, PROBLEM, (problem.kind, problem.reason))
 
 
-def _tell_pages(out: BinaryIO) -> None:
+def _report_pages(out: BinaryIO) -> None:
     from qrank.ingest.extract.ocr import pages
 
     def send_page(page: int, count: int) -> None:
@@ -94,8 +94,8 @@ def _send(out: BinaryIO, kind: bytes, value: object) -> None:
 
 
 def _limit_memory() -> None:
-    """MEMORY beyond what is held now: of address space where the system limits that; where it does
-    not (macOS), a thread ends the process soon after it holds more. Windows has neither."""
+    """Limit the address space to MEMORY above its present size. On macOS, which can't limit it, a
+    thread ends the process when its memory grows as much; Windows has neither."""
     _limit("RLIMIT_CORE", 0)
     try:
         with open("/proc/self/statm", encoding="ascii") as file:  # noqa: PTH123
@@ -113,7 +113,7 @@ def _watch_memory(most: int) -> None:
 
 
 def _peak() -> int:
-    """The most memory that this process has held so far, in bytes; 0 where that is not told."""
+    """The peak resident memory of this process in bytes; 0 where the system does not report it."""
     try:
         import resource
     except ImportError:
@@ -123,14 +123,14 @@ def _peak() -> int:
 
 
 def _limit_time(seconds: float) -> None:
-    """So many seconds of processor time from now on, then SIGXCPU ends the process; where there is
-    no such limit the parent ends it, by the clock."""
+    """Limit processor time to so many seconds from now, after which SIGXCPU ends the process; where
+    there is no such limit, the parent kills it after a deadline."""
     used = os.times()
     _limit("RLIMIT_CPU", int(used.user + used.system + seconds) + 1)
 
 
 def _limit(name: str, limit: int) -> bool:
-    """Limit this process; whether the system does. No limit is worth not reading files."""
+    """Set a resource limit; returns whether that succeeded. Files are read in any case."""
     try:
         import resource
 

@@ -92,7 +92,7 @@ class Members:
         if not self._reading.include_secrets:
             head = file.read(secrets.HEAD)
             file.seek(0)
-            if what := secrets.named_so(name) or secrets.begins_so(head):
+            if what := secrets.kind_by_name(name) or secrets.kind_by_content(head):
                 raise ExtractError(secrets.reason(what))
 
     def _own_name(self, name: str) -> str:

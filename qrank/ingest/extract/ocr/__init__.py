@@ -123,7 +123,7 @@ def _command(program: str | None, reading: Reading, dpi: int) -> list[str]:
 
 def _read(command: list[str], picture: bytes, reading: Reading) -> str:
     try:
-        with limits.lifted():  # (the models take more memory than a worker has)
+        with limits.original_limits():  # (the models take more memory than a worker has)
             run = subprocess.Popen(
                 command,
                 stdin=subprocess.PIPE,
