@@ -109,8 +109,8 @@ class _Document:
 
 
 def checked(lines: Iterable[str], name: str = "") -> Iterator[str]:
-    """The same lines, of which the first is checked now. name: of their source, for messages. Raises
-    InputError when it is not the first line of an export, before an index is created for it."""
+    """The same lines, of which the first is checked now; name: of their source, for messages.
+    Raises InputError when it is not the first of an export, before an index is created for it."""
     iterator = iter(lines)
     try:
         first = next(iterator, None)
