@@ -1,4 +1,4 @@
-"""Opening what is a zip file inside (office files, e-books) without being bombed."""
+"""Opening formats that are zip files (office files, e-books), with limits against zip bombs."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ if TYPE_CHECKING:
 
 MAX_UNPACKED = 512 << 20
 MAX_MEMBERS = 20_000
-MAX_XML = 64 << 20  # of one member that is parsed
+MAX_XML = 64 << 20  # bytes of one member
 
 
 def open_zip(file: BinaryIO) -> zipfile.ZipFile:
-    """Open a zip file. Raises ExtractError when it is none, or unpacks to too much."""
+    """Open a zip file; a damaged one is salvaged. Raises ExtractError when it is not a zip file, is
+    encrypted, or unpacks to too much."""
     try:
         archive = zipfile.ZipFile(file)
     except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:
@@ -33,8 +34,8 @@ def open_zip(file: BinaryIO) -> zipfile.ZipFile:
     return archive
 
 
-def cut_off(archive: zipfile.ZipFile) -> str:
-    """What is to be said of a zip file that is read as far as it goes; empty for a whole one."""
+def truncation_note(archive: zipfile.ZipFile) -> str:
+    """The note for a truncated or damaged zip file; empty for an intact one."""
     if not isinstance(archive, Salvaged):
         return ""
     return f"cut off or damaged ({archive.size} bytes): read as far as it goes"
@@ -49,19 +50,19 @@ def read(archive: zipfile.ZipFile, name: str) -> bytes:
             raise ExtractError(f"{name} in it unpacks to more than {MAX_XML >> 20} MiB")
         return archive.read(name)
     except KeyError as error:
-        reason = cut_off(archive).partition(":")[0]
+        reason = truncation_note(archive).partition(":")[0]
         raise ExtractError(f"{reason}, " * bool(reason) + f"{name} in it is missing") from error
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, OSError) as error:
         raise ExtractError(f"{name} in it is damaged") from error
 
 
 def xml(archive: zipfile.ZipFile, name: str) -> _Element:
-    """A member parsed as XML; entities stay unresolved. Raises ExtractError."""
+    """A member parsed as XML, without resolving entities. Raises ExtractError."""
     return parse_xml(read(archive, name), name)
 
 
 def parse_xml(data: bytes, name: str) -> _Element:
-    """Parse XML; entities stay unresolved. Raises ExtractError."""
+    """Parse XML without resolving entities; name: for messages. Raises ExtractError."""
     from lxml import etree
 
     parser = etree.XMLParser(

@@ -1,4 +1,4 @@
-"""Puts a document together from headings and paragraphs, for formats that are not text files."""
+"""Building documents from headings and paragraphs, for formats that are not text files."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from qrank.errors import ExtractError
 from qrank.markup.visible import visible
 from qrank.results import Block, Document
 
-MAX_HEADING = 200  # characters: each chunk below repeats it
-MAX_LEVEL = 10  # of headings; a chunk names all that it is under
-MAX_TEXT = 32 << 20  # characters that one document may hold
-MAX_NAMED = 10  # things that a note names
-MAX_PROPERTY = 1000  # characters of an author or a subject, of all keywords together
+MAX_HEADING = 200  # characters; each chunk below repeats it
+MAX_LEVEL = 10  # of headings; each chunk repeats all headings above it
+MAX_TEXT = 32 << 20  # characters of one document
+MAX_NAMED = 10  # things named in a note
+MAX_PROPERTY = 1000  # characters of an author, of a subject, and of all keywords together
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ufffe\uffff\ud800-\udfff]")
 _LINE_END = re.compile(r"\r\n?")
 _SEPARATOR = re.compile(r"[\x0b\x0c\x1c-\x1f]")
@@ -22,8 +22,8 @@ _BETWEEN_KEYWORDS = re.compile(r"[,;\n、，；]")
 
 
 def clean(text: str) -> str:
-    """Without what no reader sees, without control characters and half surrogates, which SQLite
-    refuses; line ends are newlines, separators (of pages, say) blanks.
+    """Remove invisible and control characters, and lone surrogates, which SQLite can't store. Line
+    ends become newlines, separators (of pages and the like) spaces.
 
     >>> clean("one\\r\\ntwo\\x0bthree \\x1b[1mfo\u00adur\\x00")
     'one\\ntwo three four'
@@ -35,32 +35,32 @@ def clean(text: str) -> str:
 
 
 def one_line(text: str) -> str:
-    """Cleaned, its line ends and runs of blanks made single blanks."""
+    """A cleaned text with whitespace collapsed to single spaces."""
     return " ".join(clean(text).split())
 
 
 def properties(
     author: str | Iterable[str] = "", subject: str = "", keywords: str | Iterable[str] = ""
 ) -> dict[str, object]:
-    """The fields of a document by which it is found as by its title; those that say nothing are
-    skipped. Keywords become a list: in one string they are taken apart at commas and semicolons.
+    """The fields of a document that are indexed with its title, without empty ones. Keywords in one
+    string are split at commas and semicolons.
 
     >>> properties("Ada L.", "", "tea, green tea;;tea")
     {'author': 'Ada L.', 'keywords': ['tea', 'green tea']}
     """
     names = [author] if isinstance(author, str) else author
-    authors = _different(names)
+    authors = _distinct(names)
     words = _BETWEEN_KEYWORDS.split(keywords) if isinstance(keywords, str) else keywords
     fields: dict[str, object] = {
         "author": authors[0] if len(authors) == 1 else authors,
         "subject": one_line(subject)[:MAX_PROPERTY],
-        "keywords": _different(words),
+        "keywords": _distinct(words),
     }
     return {name: value for name, value in fields.items() if value}
 
 
-def _different(words: Iterable[str]) -> list[str]:
-    """Words that say something, each once, MAX_PROPERTY characters at most together."""
+def _distinct(words: Iterable[str]) -> list[str]:
+    """Non-empty words without duplicates, with at most MAX_PROPERTY characters together."""
     result: dict[str, None] = {}
     size = 0
     for word in words:
@@ -72,12 +72,12 @@ def _different(words: Iterable[str]) -> list[str]:
 
 
 def truncated(byte: int) -> str:
-    """The note of a file that ends too early."""
+    """The note for a truncated file of so many bytes."""
     return f"truncated at byte {byte}"
 
 
 class Missed:
-    """What of a file was passed over: things that are named, and things that are counted.
+    """Collects what was skipped in a file, by kind or by name, for its note.
 
     >>> missed = Missed()
     >>> for what in ("picture", "table", "picture"): missed.count(what)
@@ -91,65 +91,65 @@ class Missed:
         self._named: dict[str, None] = {}
 
     def count(self, what: str, number: int = 1) -> None:
-        """One more of a kind, in the singular."""
+        """Count things of a kind; what: the kind in the singular."""
         self._counts[what] = self._counts.get(what, 0) + number
 
     def add(self, what: str) -> None:
-        """A thing by its name; named again it is the same thing."""
+        """Add a thing by its name; the same name is added once."""
         if len(self._named) < MAX_NAMED:
             self._named[what] = None
         else:
             self.count("other thing")
 
     def note(self) -> str:
-        """All of it in one line; empty when there is nothing."""
-        counted = [f"{n} {what}{'s' * (n > 1)}" for what, n in self._counts.items()]
-        return ", ".join([*counted, *self._named])
+        """The note, in one line; empty when nothing was skipped."""
+        counts = [f"{n} {what}{'s' * (n > 1)}" for what, n in self._counts.items()]
+        return ", ".join([*counts, *self._named])
 
 
 class Builder:
-    """Collects the text of a document; what is added last is under the headings added before.
+    """Collects the paragraphs of a document, each under the headings added before it.
 
-    Line numbers, where the format has lines, are those of the file a paragraph begins on.
+    Line numbers, for formats that have lines, are of the file, from 1; 0: none.
     """
 
     def __init__(self) -> None:
         self._pieces: list[str] = []
         self._length = 0
         self._blocks: list[Block] = []
-        self._open: int | None = None  # where headings begin that wait for their first paragraph
+        self._open: int | None = None  # start of headings that have no paragraph yet
         self._path: list[tuple[int, str]] = []
         self._page: int | None = None
         self._part = 0
         self._lines: list[int] = []
         self._has_lines = False
-        self._own: Mapping[str, object] = {}  # fields of what follows
+        self._own: Mapping[str, object] = {}  # fields of the following parts
         self._part_fields: dict[int, Mapping[str, object]] = {}
         self.first_heading = ""
-        self.note = ""  # what was passed over, and why
+        self.note = ""  # what was skipped, and why
 
     def page(self, number: int) -> None:
-        """What follows is on another page (slide, sheet), counted from 1."""
+        """Start a page (slide, sheet); number: from 1."""
         self.part()
         self._page = number
 
     def part(self) -> None:
-        """What follows never shares a chunk with what came before."""
+        """Start a part; no chunk spans two parts."""
         self._close_headings()
         self._part += 1
 
     def fields(self, own: Mapping[str, object]) -> None:
-        """The parts that follow are of a row, or a message, with these fields."""
+        """Set the fields of the following parts (of a row or a message)."""
         self._own = own
 
     def headings(self, *path: str) -> None:
-        """What follows is under these, which are not part of its text."""
+        """Set the headings of the following paragraphs; they are not part of the text."""
         self._path = [
             (level, one_line(name)[:MAX_HEADING]) for level, name in enumerate(path, 1) if name
         ]
 
     def heading(self, level: int, text: str, line: int = 0) -> None:
-        """A heading of the text itself."""
+        """Add a heading that is part of the text; level: from 1."""
         level = min(level, MAX_LEVEL)
         name = one_line(text)[:MAX_HEADING]
         if not name:
@@ -162,8 +162,8 @@ class Builder:
             self._open = start
 
     def paragraph(self, text: str, line: int = 0, *, lines: Sequence[int] = ()) -> None:
-        """A stretch of text that belongs together; lines: of each of its lines, where they are
-        not all of one line."""
+        """Add a paragraph; line: of its start; lines: of each of its lines, where they differ from
+        line."""
         text = clean(text).strip("\n")
         if not text.strip():
             return
@@ -173,18 +173,18 @@ class Builder:
         self._block(start)
 
     def include(self, document: Document, name: str = "") -> None:
-        """A document that lies in this one, under the headings added before and its name."""
+        """Add the text of an embedded document, under the present headings and its name."""
         self.part()
-        around = self._path
-        above = [heading for _, heading in around] + [one_line(name)[:MAX_HEADING]] * bool(name)
+        outer = self._path
+        above = [heading for _, heading in outer] + [one_line(name)[:MAX_HEADING]] * bool(name)
         for block in document.blocks:
             self._path = [*enumerate([*above, *block.heading], 1)][-MAX_LEVEL:]
             self.paragraph(document.text[block.start : block.end])
-        self._path = around
+        self._path = outer
         self.part()
 
     def document(self, title: str = "", fields: Mapping[str, object] | None = None) -> Document:
-        """All that was added."""
+        """The document of everything added so far."""
         self._close_headings()
         return Document(
             "\n\n".join(self._pieces),
@@ -197,7 +197,7 @@ class Builder:
         )
 
     def restart(self) -> None:
-        """Begin another document, on the same page and under the same headings."""
+        """Start another document, on the same page and under the same headings."""
         self._close_headings()
         self._pieces, self._blocks, self._lines, self._length = [], [], [], 0
         self._part_fields = {}
@@ -214,7 +214,7 @@ class Builder:
             self._part_fields[self._part] = self._own
 
     def _add(self, text: str, line: int, lines: Sequence[int] = ()) -> int:
-        """Append a stretch of text; returns where it begins."""
+        """Append a text; returns its offset. Raises ExtractError beyond MAX_TEXT."""
         self._length += 2 if self._pieces else 0
         start = self._length
         self._pieces.append(text)
@@ -222,16 +222,16 @@ class Builder:
         if self._length > MAX_TEXT:
             raise ExtractError(f"holds more than {MAX_TEXT >> 20} million characters of text")
         count = text.count("\n") + 1
-        placed = list(lines[:count]) or [line]
-        self._has_lines = self._has_lines or placed[0] > 0
+        numbers = list(lines[:count]) or [line]
+        self._has_lines = self._has_lines or numbers[0] > 0
         if self._lines:
             self._lines.append(self._lines[-1])  # the blank line between
-        self._lines += placed + placed[-1:] * (count - len(placed))
+        self._lines += numbers + numbers[-1:] * (count - len(numbers))
         return start
 
 
 def blanks_made_one(text: str) -> str:
-    """Runs of blanks within lines as single blanks, lines without blank edges.
+    """Collapse whitespace within lines, and strip each line.
 
     >>> blanks_made_one("  a   b \\n  c")
     'a b\\nc'

@@ -1,5 +1,5 @@
-"""Source code: definitions, found by tree-sitter; without a grammar for the language, or when
-parsing takes too long, told by their indentation and the blank lines around."""
+"""Source code, split at definitions by tree-sitter; without a grammar for the language, or when
+parsing takes too long, by indentation and blank lines."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from qrank.results import Block
 if TYPE_CHECKING:
     from tree_sitter import Node, Parser, Tree
 
-MAX_DEPTH = 4  # of definitions within definitions
-# Seconds of processor time to parse a file, and more for each MB; bytes of memory. Code takes 0.2 s
-# and 40 MB a MB; what is none may take a grammar the square of its length (a long line of `/*`), or
-# more memory than there is.
+MAX_DEPTH = 4  # of nested definitions
+# Limits for parsing a file: seconds of processor time, added seconds per MB, bytes of memory. Code
+# takes 0.2 s and 40 MB per MB, but other text may take a grammar quadratic time (a long line of
+# `/*`), or exhaust memory.
 SECONDS, SECONDS_A_MB, MEMORY = 3.0, 0.5, 256 << 20
-_WINDOW = 1 << 16  # bytes that the parser is given at once
+_WINDOW = 1 << 16  # bytes passed to the parser at once
 SPLIT = 1000  # bytes; a shorter class is one block
-GRAMMARS = {  # suffix -> (module of the grammar, function of it)
+GRAMMARS = {  # suffix -> (module of the grammar, its function)
     **dict.fromkeys(("py", "pyi"), ("tree_sitter_python", "language")),
     **dict.fromkeys(("js", "jsx", "cjs", "mjs"), ("tree_sitter_javascript", "language")),
     **dict.fromkeys(("ts", "cts", "mts"), ("tree_sitter_typescript", "language_typescript")),
@@ -48,8 +48,8 @@ _LEADING = re.compile(r"\w*comment|attribute\w*|decorator|annotation")
 
 
 def extract(text: str, suffix: str = "") -> tuple[str, list[Block]]:
-    """Return ("", blocks): each block holds a definition with the comment that leads it in, under
-    the names of the definitions it lies in and its own.
+    """Return ("", blocks): a block is a definition with the comments before it; its headings are
+    the names of the enclosing definitions and its own.
 
     >>> [b.heading for b in extract("class A:\\n    def b(self): pass\\n", "py")[1]]
     [('A',)]
@@ -76,7 +76,7 @@ def _parser(suffix: str) -> Parser | None:
 
 
 def _parsed(parser: Parser, data: bytes) -> Tree | None:
-    """The syntax tree, None when it takes too long, or too much memory, to make."""
+    """The syntax tree; None when parsing takes too long, or too much memory."""
     end = time.process_time() + SECONDS + SECONDS_A_MB * len(data) / (1 << 20)
     most = address_space() + MEMORY
     calls = 0
@@ -93,15 +93,15 @@ def _parsed(parser: Parser, data: bytes) -> Tree | None:
         return None
 
 
-Span = tuple[int, int, tuple[str, ...]]  # bytes, names
+Span = tuple[int, int, tuple[str, ...]]  # start and end in bytes, names
 
 
 def _definitions(
     node: Node, end: int, names: tuple[str, ...] = (), start: int = 0
 ) -> Iterator[Span]:
-    """Spans that cover start to end: of definitions, and of what is between them."""
+    """Yield spans that cover start to end: of definitions, and of the text between them."""
     done = start
-    leads = start  # where the comments begin that lead the next definition in
+    leads = start  # start of the comments before the next definition
     for child in node.named_children:
         if _LEADING.fullmatch(child.type):
             continue
@@ -125,7 +125,7 @@ def _definitions(
 
 
 def _name(node: Node) -> str | None:
-    """The name of what a node defines, None when it defines nothing."""
+    """The name of the definition that a node is; None when it is none."""
     while _WRAPPER.fullmatch(node.type):
         inner = [child for child in node.named_children if not _LEADING.fullmatch(child.type)]
         if not inner:
@@ -135,7 +135,7 @@ def _name(node: Node) -> str | None:
         return None
     part = node.child_by_field_name("type" if node.type == "impl_item" else "name")
     declarator = node.child_by_field_name("declarator")
-    while part is None and declarator is not None:  # C: the name lies within its type
+    while part is None and declarator is not None:  # C: the name is within the type
         inner_declarator = declarator.child_by_field_name("declarator")
         part, declarator = (None, inner_declarator) if inner_declarator else (declarator, None)
     if part is None:  # const f = () => …
@@ -147,7 +147,7 @@ def _name(node: Node) -> str | None:
 
 
 def _body(node: Node) -> Node | None:
-    """Where a definition's own definitions are, if it can have any."""
+    """The node with the inner definitions of a definition; None without any."""
     while _WRAPPER.fullmatch(node.type) and node.named_children:
         node = node.named_children[-1]
     body = node.child_by_field_name("body")
@@ -170,7 +170,7 @@ def _in_characters(spans: list[Span], data: bytes, ascii_only: bool) -> list[Blo
 
 
 def _by_indentation(text: str) -> list[Block]:
-    """A block begins at a line at the margin that follows a blank one and closes nothing.
+    """Split before unindented lines after a blank line, unless they start with a closing bracket.
 
     >>> [b.end for b in _by_indentation("def a():\\n    x\\n\\n    y\\n\\ndef b(): pass\\n")]
     [23, 37]

@@ -1,4 +1,4 @@
-"""Single compressed files (gzip, bzip2, xz): what is in them, read as its own format."""
+"""Decompressing single compressed files (gzip, bzip2, xz)."""
 
 from __future__ import annotations
 
@@ -20,12 +20,13 @@ _MAGIC = ((b"\x1f\x8b\x08", "gz"), (b"BZh91AY&SY", "bz2"), (b"\xfd7zXZ\0", "xz")
 
 
 def suffix_by(head: bytes) -> str:
-    """The suffix of a compressed file that begins so; empty for others."""
+    """The suffix of the compression that the first bytes of a file show; "" for none."""
     return next((suffix for magic, suffix in _MAGIC if head.startswith(magic)), "")
 
 
 def unpack(file: BinaryIO, suffix: str) -> BinaryIO:
-    """The content, as a file of its own. Raises ExtractError when it is damaged or too much."""
+    """The decompressed content, as a temporary file. Raises ExtractError when it is damaged or
+    too large."""
     out = tempfile.SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115  (the caller reads it)
     try:
         with _OPENERS[suffix](file) as packed:

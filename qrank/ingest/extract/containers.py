@@ -1,6 +1,6 @@
-"""Archives of documents (zip, tar): what is in each is a member, read as what it is.
+"""Archives of documents (zip, tar): each file in one is a member, read as its own format.
 
-Nothing is written but to temporary files without a name, and a member's name is only a label.
+Content is only written to unnamed temporary files, and the paths of members are only labels.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from qrank.settings import Reading
 MAX_MEMBERS = 20_000
 MAX_MEMBER = 64 << 20  # bytes of one, unpacked
 MAX_UNPACKED = 1 << 30  # bytes of all
-MAX_RATIO = 200  # of all to the archive's own size, where they are more than MIN_BOMB
+MAX_RATIO = 200  # of all to the archive's size, where that is more than MIN_BOMB
 MIN_BOMB = 64 << 20
-TIME_SHARE = 0.8  # of the seconds that a file may take, after which no more is begun
+TIME_SHARE = 0.8  # of the time limit of the archive, after which no other member is read
 _IN_MEMORY = 8 << 20
 _BROKEN = (
     *(OSError, EOFError, RuntimeError, NotImplementedError, ValueError, KeyError),
@@ -37,7 +37,7 @@ _DRIVE = re.compile(r"[A-Za-z]:")
 
 
 class _Packed(NamedTuple):
-    """A file in an archive; unreadable: why it can't be opened, when that shows already."""
+    """A file in an archive; unreadable: why it can't be opened, if that is known."""
 
     name: str
     size: int
@@ -46,8 +46,8 @@ class _Packed(NamedTuple):
 
 
 def extract(file: BinaryIO, reading: Reading) -> Iterator[Document]:
-    """Yield the archive, which is empty itself, then what is in it. Raises ExtractError for what is
-    no archive, NoTextError when nothing in it could be read."""
+    """Yield an empty document for the archive, then those of its members. Raises ExtractError when
+    it is not an archive, NoTextError when nothing in it could be read."""
     yield Document("", "", [])
     members = Members(reading)
     size = file.seek(0, os.SEEK_END)
@@ -63,19 +63,21 @@ def extract(file: BinaryIO, reading: Reading) -> Iterator[Document]:
             count += 1
             unpacked += max(0, packed.size)
             if unpacked > most or count > MAX_MEMBERS:
-                members.say(f"from {name} on: more than {MAX_MEMBERS} files, or too much unpacked")
+                members.add_note(
+                    f"from {name} on: more than {MAX_MEMBERS} files, or too much unpacked"
+                )
                 break
             if _seconds() > stop:
-                members.say(f"from {name} on: the time limit was reached (--timeout)")
+                members.add_note(f"from {name} on: the time limit was reached (--timeout)")
                 break
             yield from _member(packed, name, members)
     except _BROKEN as error:
         if not count:
             raise ExtractError("damaged, or not an archive") from error
-        members.say(f"damaged: what follows file {count} is lost")
+        members.add_note(f"damaged: what follows file {count} is lost")
     if not members.read_any:
         raise NoTextError(members.note or "an empty archive")
-    yield from members.closing()
+    yield from members.final_notes()
 
 
 def _member(packed: _Packed, name: str, members: Members) -> Iterator[Document]:
@@ -90,7 +92,7 @@ def _member(packed: _Packed, name: str, members: Members) -> Iterator[Document]:
             with opened:
                 while piece := opened.read(1 << 20):
                     content.write(piece)
-                    if content.tell() > MAX_MEMBER:  # its header was wrong
+                    if content.tell() > MAX_MEMBER:  # the size in its header is wrong
                         raise ValueError
         except _BROKEN:
             members.skip(name, "damaged")
@@ -112,7 +114,7 @@ def _zipped(file: BinaryIO) -> Iterator[_Packed]:
 
 
 def _zip_name(info: zipfile.ZipInfo) -> str:
-    """A member's name: UTF-8, as it says or as it is; else cp437, as the format has it."""
+    """A member's name: UTF-8 if so flagged, or if valid; else cp437, as the format says."""
     name = info.orig_filename.split("\0")[0]
     if info.flag_bits & 0x800:
         return name
@@ -129,7 +131,7 @@ def _tarred(file: BinaryIO) -> Iterator[_Packed]:
             if info.isfile():
                 name = info.name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
                 yield _Packed(name, info.size, partial(archive.extractfile, info))
-        # tarfile takes the end of the file within a header for the end of the archive.
+        # tarfile does not report a file that ends within a header.
         assert archive.fileobj
         archive.fileobj.seek(archive.offset)
         if archive.fileobj.read(tarfile.BLOCKSIZE).strip(b"\0"):
@@ -137,7 +139,7 @@ def _tarred(file: BinaryIO) -> Iterator[_Packed]:
 
 
 def _label(name: str) -> str:
-    r"""A member's path, relative and with forward slashes; empty for what is hidden.
+    r"""A member's path, relative and with forward slashes; empty for hidden files.
 
     >>> _label("a\\b.md"), _label("../../etc/passwd"), _label("C:/x.md"), _label("a/.git/config")
     ('a/b.md', 'etc/passwd', 'x.md', '')
@@ -150,6 +152,6 @@ def _label(name: str) -> str:
 
 
 def _seconds() -> float:
-    """Processor time of this process."""
+    """Processor time of this process, in seconds."""
     times = os.times()
     return times.user + times.system

@@ -1,7 +1,7 @@
 """E-books: the chapters in reading order, each read as HTML.
 
-The format: EPUB 3.3, sections 4 (container) and 5 (package), and EPUB 2; the library for it is
-under AGPL.
+Formats: EPUB 3.3, sections 4 (container) and 5 (package); EPUB 2. (The existing library is under
+the AGPL.)
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from urllib.parse import unquote
 
 from qrank.errors import ExtractError
 from qrank.ingest.extract import html
-from qrank.ingest.extract.archive import cut_off, open_zip, read, xml
+from qrank.ingest.extract.archive import open_zip, read, truncation_note, xml
 from qrank.ingest.extract.building import Builder, properties
 from qrank.results import Document
 
@@ -25,16 +25,16 @@ if TYPE_CHECKING:
 
 _DC = "{http://purl.org/dc/elements/1.1/}"
 _PAGES = ("application/xhtml+xml", "text/html")
-_NAMED = 3  # chapters that a note lists for a reason
-# What only hides fonts from copying, and no text (EPUB 3.3, 4.2.3; Adobe's before it).
+_NAMED = 3  # chapters listed in a note for each reason
+# Obfuscation of fonts (EPUB 3.3, 4.2.3, and Adobe's): the text is not encrypted.
 _FONT_METHODS = ("http://www.idpf.org/2008/embedding", "http://ns.adobe.com/pdf/enc#RC")
 _VOID = frozenset("area base br col embed hr img input link meta source track wbr".split())
 _SELF_CLOSED = re.compile(r"<([A-Za-z][\w:-]*)(\s[^<>]*)?/>")
 
 
 def extract(file: BinaryIO) -> Iterator[Document]:
-    """Yield a document a chapter, all with the book's title; page is the chapter's number. What of
-    the chapters can't be read is noted. Raises ExtractError for what is no e-book, or locked."""
+    """Yield a document for each chapter, with the book's title, and its number as page; chapters
+    that can't be read are in a note. Raises ExtractError when it is not an e-book, or encrypted."""
     archive = open_zip(file)
     names = _Names(archive)
     place = _package_place(archive, names)
@@ -47,7 +47,8 @@ def extract(file: BinaryIO) -> Iterator[Document]:
     hrefs = {item.get("id"): item.get("href", "") for item in _all(package, "item")}
     order = [hrefs.get(reference.get("idref"), "") for reference in _all(package, "itemref")]
     named = set(order)
-    # What is reached by links alone (notes, say) follows; the table of contents is no chapter.
+    # Pages that are only reached by links (notes and the like) follow. The table of contents is
+    # left out.
     order += [
         href
         for item in _all(package, "item")
@@ -58,7 +59,7 @@ def extract(file: BinaryIO) -> Iterator[Document]:
     ]
     locked = _locked(archive, names)
     unread: dict[str, list[str]] = {}  # reason -> chapters
-    done: set[str] = set()  # a chapter that is named again is not read again
+    done: set[str] = set()  # chapters may be listed twice
     any_text = False
     for number, href in enumerate(order, 1):
         name = names.find(posixpath.join(posixpath.dirname(place), href))
@@ -72,14 +73,15 @@ def extract(file: BinaryIO) -> Iterator[Document]:
             done.add(name)
             if name in locked:
                 raise ExtractError("encrypted (DRM)")
-            html.add(builder, _opened(html.decode_html(read(archive, name))), line=None)
+            page = _expand_empty_elements(html.decode_html(read(archive, name)))
+            html.add(builder, page, line=None)
         except ExtractError as error:
             reason = str(error).removeprefix(f"{name} in it ").removeprefix("is ")
             unread.setdefault(reason, []).append(href or f"chapter {number}")
             continue
         any_text = True
         yield builder.document(title, fields)
-    note = ", ".join(filter(None, [cut_off(archive), _note(unread)]))
+    note = ", ".join(filter(None, [truncation_note(archive), _note(unread)]))
     if not any_text:
         if locked and list(unread) == ["encrypted (DRM)"]:
             raise ExtractError(f"encrypted (DRM: {_vendor(names)})")
@@ -89,22 +91,22 @@ def extract(file: BinaryIO) -> Iterator[Document]:
 
 
 class _Names:
-    """Finds members by names that are not spelled as theirs are: in another case or Unicode form,
-    with backslashes, percent escapes, a fragment, or in another encoding."""
+    """Finds members by names that differ in case, Unicode normalisation or encoding, or that have
+    backslashes, percent escapes or a fragment."""
 
     def __init__(self, archive: zipfile.ZipFile) -> None:
         self.all = archive.namelist()
         self._exact = set(self.all)
         self._folded: dict[str, str] = {}
         for name in self.all:
-            for spelled in (name, _as_utf8(name)):
-                self._folded.setdefault(_folded(spelled), name)
+            for spelling in (name, _as_utf8(name)):
+                self._folded.setdefault(_folded(spelling), name)
 
     def find(self, name: str) -> str:
-        """The member that is meant; empty when there is none."""
-        whole, cut = name, name.partition("#")[0]
-        for spelled in (whole, unquote(whole), cut, unquote(cut)):
-            path = posixpath.normpath(spelled.replace("\\", "/")).lstrip("/")
+        """The actual name of a member; empty when there is none."""
+        plain = name.partition("#")[0]
+        for spelling in (name, unquote(name), plain, unquote(plain)):
+            path = posixpath.normpath(spelling.replace("\\", "/")).lstrip("/")
             actual = path if path in self._exact else self._folded.get(_folded(path), "")
             if actual:
                 return actual
@@ -117,7 +119,7 @@ def _folded(name: str) -> str:
 
 
 def _as_utf8(name: str) -> str:
-    """A name that a program wrote in UTF-8 without saying so, which zip has as cp437."""
+    """A name in UTF-8 without the flag for it, which zipfile decodes as cp437."""
     try:
         return name.encode("cp437").decode("utf-8")
     except UnicodeError:
@@ -125,25 +127,26 @@ def _as_utf8(name: str) -> str:
 
 
 def _package_place(archive: zipfile.ZipFile, names: _Names) -> str:
-    """Where the package document is: where the container says, else the one there is."""
+    """The path of the package document, from the container, else the first one there is. Raises
+    ExtractError when there is none."""
     container = names.find("META-INF/container.xml")
     if container:
         for rootfile in _all(xml(archive, container), "rootfile"):
             if place := names.find(rootfile.get("full-path", "")):
                 return place
-    names_of_packages = [name for name in names.all if name.lower().endswith(".opf")]
-    if not names_of_packages:
+    packages = [name for name in names.all if name.lower().endswith(".opf")]
+    if not packages:
         raise ExtractError("damaged, or not an e-book: it has no package document")
-    return names_of_packages[0]
+    return packages[0]
 
 
 def _all(root: _Element, name: str) -> Iterator[_Element]:
-    """The elements of a name, in whatever namespace: older books have another, or none."""
+    """The elements of a name in any namespace: older books have another one, or none."""
     return root.iter(f"{{*}}{name}")
 
 
 def _locked(archive: zipfile.ZipFile, names: _Names) -> set[str]:
-    """The members that can't be read without a key; fonts that are only disguised are none."""
+    """The encrypted members, without obfuscated fonts."""
     place = names.find("META-INF/encryption.xml")
     if not place:
         return set()
@@ -157,7 +160,7 @@ def _locked(archive: zipfile.ZipFile, names: _Names) -> set[str]:
 
 
 def _vendor(names: _Names) -> str:
-    """Whose lock it is, as far as the files beside it tell."""
+    """The name of the DRM, by the files that come with it."""
     for place, vendor in (
         ("META-INF/license.lcpl", "Readium LCP"),
         ("META-INF/sinf.xml", "Apple FairPlay"),
@@ -168,19 +171,19 @@ def _vendor(names: _Names) -> str:
     return "META-INF/encryption.xml"
 
 
-def _opened(page: str) -> str:
-    """A page of XHTML for a parser of HTML, to which <title/> is a title without an end.
+def _expand_empty_elements(page: str) -> str:
+    """Expand empty elements of XHTML: to an HTML parser, <title/> is a start tag.
 
-    >>> _opened("<title/><br/><a id='x'/>")
+    >>> _expand_empty_elements("<title/><br/><a id='x'/>")
     "<title></title><br/><a id='x'></a>"
     """
 
-    def opened(tag: re.Match[str]) -> str:
+    def expanded(tag: re.Match[str]) -> str:
         if tag[1].lower() in _VOID:
             return tag[0]
         return f"<{tag[1]}{tag[2] or ''}></{tag[1]}>"
 
-    return _SELF_CLOSED.sub(opened, page)
+    return _SELF_CLOSED.sub(expanded, page)
 
 
 def _note(unread: dict[str, list[str]]) -> str:

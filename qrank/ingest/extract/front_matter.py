@@ -10,9 +10,9 @@ from typing import Any
 
 from qrank.ingest.extract.building import clean
 
-MAX_LENGTH = 16_384  # characters; longer ones are text
-MAX_DEPTH = 50  # of lists and tables within each other; the parsers recurse
-MAX_DOTS = 200  # in a line of TOML: keys of so many parts take quadratic time
+MAX_LENGTH = 16_384  # characters; a longer block is text
+MAX_DEPTH = 50  # of nested lists and tables, as the parsers recurse
+MAX_DOTS = 200  # in a line of TOML, as dotted keys take quadratic time
 _EOL = r"(?:\r\n?|\n)"
 _YAML = re.compile(rf"---[ \t]*{_EOL}(.*?){_EOL}(?:---|\.\.\.)[ \t]*(?:{_EOL}|\Z)", re.DOTALL)
 _BRACKET = re.compile(r"[\[\]{}]")
@@ -20,10 +20,10 @@ _TOML = re.compile(rf"\+\+\+[ \t]*{_EOL}(.*?){_EOL}\+\+\+[ \t]*(?:{_EOL}|\Z)", r
 
 
 def read(text: str) -> tuple[Mapping[str, object], int]:
-    """Return (fields, where the text goes on); ({}, 0) when there is no front matter.
+    """Return (fields, offset of the text after it); ({}, 0) when there is no front matter.
 
-    Values are strings, numbers, truth values, or lists of them; a date is its ISO form, others
-    (a table, NaN) are skipped. What can't be read gives no fields.
+    Values are strings, numbers, booleans, or lists of them; dates are in ISO form, other values
+    (tables, NaN) are skipped. Invalid front matter has no fields.
 
     >>> read("---\\ntitle: On tea\\ntags: [green, hot]\\ndate: 2024-05-01\\n---\\nText")[0]
     {'title': 'On tea', 'tags': ['green', 'hot'], 'date': '2024-05-01'}
@@ -36,14 +36,14 @@ def read(text: str) -> tuple[Mapping[str, object], int]:
     try:
         inner = re.sub(_EOL, "\n", match[1])
         table = _yaml(inner) if text[0] == "-" else _toml(inner)
-    except Exception:  # the parsers' own errors, and what they raise without meaning to
+    except Exception:  # parsers may raise anything for invalid input
         table = {}
     fields = {clean(str(key)): _plain(value) for key, value in table.items()}
     return {key: value for key, value in fields.items() if value is not None}, match.end()
 
 
 def _too_deep(text: str) -> bool:
-    """Whether more brackets are open somewhere than any front matter needs."""
+    """Whether brackets are nested deeper than MAX_DEPTH."""
     depth = 0
     for match in _BRACKET.finditer(text):
         depth += 1 if match[0] in "[{" else -1
@@ -69,7 +69,7 @@ def _yaml(text: str) -> Mapping[Any, object]:
     depth = 0
     for event in yaml.parse(text, loader):
         if isinstance(event, yaml.AliasEvent):
-            return {}  # a small text whose aliases unfold to gigabytes
+            return {}  # aliases may expand to gigabytes
         depth += isinstance(event, yaml.CollectionStartEvent)
         depth -= isinstance(event, yaml.CollectionEndEvent)
         if depth > MAX_DEPTH:
@@ -82,7 +82,7 @@ def _plain(value: object) -> object:
     if isinstance(value, float) and not math.isfinite(value):
         return None  # JSON has no such number
     if isinstance(value, int) and value.bit_length() > 64:
-        return None  # Python refuses to write numbers of thousands of digits
+        return None  # Python can't convert numbers of thousands of digits to strings
     if isinstance(value, str):
         return clean(value)
     if isinstance(value, int | float):

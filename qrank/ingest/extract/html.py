@@ -15,12 +15,12 @@ from qrank.results import Document
 if TYPE_CHECKING:
     from lxml.etree import _Element
 
-# What is not read: what is not shown either, what is a block of its own, what is in a line.
+# Elements that are never displayed; elements that are not read.
 _HIDDEN = frozenset("head script style template noscript datalist rp".split())
 _SKIPPED = _HIDDEN | frozenset(
     "nav iframe audio video canvas annotation annotation-xml".split()  # (of a formula: its source)
 )
-# What is drawn in a line, but parts the words beside it.
+# Inline elements that separate the words beside them.
 _BOXES = frozenset(
     "button textarea input img iframe object select audio video canvas embed meter progress "
     "marquee area svg math mi mn mo ms mtext".split()
@@ -44,21 +44,21 @@ _CHARSET = re.compile(
 
 
 def extract(file: BinaryIO) -> Iterator[Document]:
-    """Yield the document; its title is that of the page."""
+    """Yield the document, with the title of the page, else its first heading."""
     builder = Builder()
     data = file.read()
     text = decode_html(data)
     title = add(builder, text)
-    if _is_cut(text):
+    if _is_truncated(text):
         builder.note = "; ".join(filter(None, (builder.note, truncated(len(data)))))
     yield builder.document(title or builder.first_heading)
 
 
-def _is_cut(text: str) -> bool:
-    """Whether a page ends within a tag, a comment or a script. (Elements that are open say nothing:
+def _is_truncated(text: str) -> bool:
+    """Whether a page ends within a tag, a comment or a script. (Open elements are no sign of it, as
     many end tags may be omitted.)
 
-    >>> [_is_cut(text) for text in ("<p>a <a href='x", "<!-- a", "<p>a < b", "<p>1 <b>2", "<p")]
+    >>> [_is_truncated(text) for text in ("<p>a <a href='x", "<!-- a", "<p>a < b", "<b>2", "<p")]
     [True, True, False, False, True]
     """
     end = text[-MAX_TAG:].rstrip()
@@ -71,21 +71,21 @@ def _is_cut(text: str) -> bool:
 
 
 def decode_html(data: bytes) -> str:
-    """The text of a page in the encoding that it names, else in the one it seems to have."""
+    """Decode a page by its declared encoding, else by a guess. Raises NoTextError for binary."""
     named = _CHARSET.search(data[:4096])
     return decode_labelled(data, named[1].decode("ascii")) if named else decode(data)[0]
 
 
 def add(builder: Builder, text: str, line: int | None = 0) -> str:
-    """Add a page's text to a document and return its title; line: lines of the file before it,
-    None for text that has no lines of a file."""
+    """Add a page's text to a document; returns the title. line: the number of lines of the file
+    before it, None for text without line numbers. Raises ExtractError."""
     from lxml import etree
 
     if not text.strip():
         return ""
     if "\r" in text:
-        text = re.sub(r"\r\n?", "\n", text)  # libxml2 counts newlines alone
-    if "<![CDATA[" in text and _XHTML.search(text[:4096]):  # (a comment in HTML, text in XML)
+        text = re.sub(r"\r\n?", "\n", text)  # libxml2 only counts newlines
+    if "<![CDATA[" in text and _XHTML.search(text[:4096]):  # in HTML, it would be a comment
         text = _without_cdata(text)
     parser = etree.HTMLParser(encoding="utf-8", huge_tree=True, remove_comments=True)
     try:
@@ -93,7 +93,7 @@ def add(builder: Builder, text: str, line: int | None = 0) -> str:
     except (etree.XMLSyntaxError, ValueError) as error:
         raise ExtractError("no HTML found") from error
     for problem in parser.error_log:
-        if problem.type_name == "ERR_RESOURCE_LIMIT":  # libxml2 goes 2048 elements deep
+        if problem.type_name == "ERR_RESOURCE_LIMIT":  # libxml2's limit is 2048 nested elements
             where = "there" if line is None else f"line {problem.line + line}"
             builder.note = f"HTML nested too deeply from {where} on"
     if root is None:
@@ -106,7 +106,7 @@ def add(builder: Builder, text: str, line: int | None = 0) -> str:
 
 
 def _without_cdata(text: str) -> str:
-    """A page with its CDATA sections written as other text is.
+    """A page with its CDATA sections converted to escaped text.
 
     >>> _without_cdata("<p>a <![CDATA[<b> & c]]>d <![CDATA[e")
     '<p>a &lt;b&gt; &amp; cd <![CDATA[e'
@@ -120,23 +120,23 @@ def _without_cdata(text: str) -> str:
 
 
 def _source_line(element: _Element, before: int | None) -> int:
-    """The line of the file that an element is on; before: as for add."""
+    """The line of the file that an element is on; before: see line in add."""
     line: Any = element.sourceline
     return 0 if before is None else int(line or 1) + before
 
 
 class _Reader:
-    """Walks the tree without recursion: pages may be nested deeper than Python's stack."""
+    """Walks the tree without recursion, as pages may be nested deeper than Python's limit."""
 
     def __init__(self, builder: Builder, line: int | None) -> None:
         self._builder = builder
         self._before = line
         self._buffer: list[str] = []
-        self._line = 0  # where the buffer begins
+        self._line = 0  # of the start of the buffer
         self._pre = 0
-        self._cells = 0  # of the table row that is being read
-        self._reading = 0  # where how a word is read begins in the buffer
-        self._readings: list[str] = []
+        self._cells = 0  # of the current table row
+        self._ruby_start = 0  # index in the buffer where the current ruby annotation (rt) starts
+        self._ruby: list[str] = []
 
     def read(self, root: _Element) -> None:
         from lxml import etree
@@ -146,14 +146,14 @@ class _Reader:
             if skipped is not None:
                 if event == "end" and element is skipped:
                     skipped = None
-                    self._parted(str(element.tag))
+                    self._separate(str(element.tag))
                     self._text(element.tail, element)
                 continue
             tag = element.tag if isinstance(element.tag, str) else ""
             if event == "start":
                 if tag in _SKIPPED or not tag:
                     skipped = element
-                    self._parted(tag)
+                    self._separate(tag)
                     continue
                 self._start(tag, element)
             else:
@@ -178,7 +178,7 @@ class _Reader:
         elif tag == "br":
             self._buffer.append("\n")
         elif tag == "rt":
-            self._reading = len(self._buffer)
+            self._ruby_start = len(self._buffer)
         elif tag in _BOXES:
             self._buffer.append(" ")
             if tag in ("img", "area", "input"):
@@ -202,14 +202,14 @@ class _Reader:
         elif tag in _BOXES or (self._cells and tag in _BLOCKS):
             self._buffer.append(" ")
         elif tag == "rt":
-            self._readings += self._buffer[self._reading :]
-            del self._buffer[self._reading :]
-        elif tag == "ruby" and self._readings:  # after the word, which may have several
-            self._buffer.append(f" ({''.join(self._readings)}) ")
-            self._readings = []
+            self._ruby += self._buffer[self._ruby_start :]
+            del self._buffer[self._ruby_start :]
+        elif tag == "ruby" and self._ruby:
+            self._buffer.append(f" ({''.join(self._ruby)}) ")
+            self._ruby = []
 
-    def _parted(self, tag: str) -> None:
-        """What an element that is not read leaves between its neighbours."""
+    def _separate(self, tag: str) -> None:
+        """Separate the text before and after an element that is not read."""
         if tag in _BLOCKS and not self._cells:
             self._flush()
         elif tag and tag not in _HIDDEN:

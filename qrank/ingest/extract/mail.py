@@ -184,7 +184,7 @@ class _Mails:
             members.skip(name, reason)
         for name, data in self._files:
             yield from members.read(name, io.BytesIO(data))
-        yield from members.closing(self._note())
+        yield from members.final_notes(self._note())
 
     def _note(self) -> str:
         """What of the messages so far was passed over."""
@@ -244,7 +244,7 @@ class _Mails:
 
         names: where those of files that are encoded in it go.
         """
-        data, files, damaged = mail_encoded.taken_out(_payload(part))
+        data, files, damaged = mail_encoded.split_files(_payload(part))
         for name, content in files:
             names.append(name)
             self._keep(name, content)

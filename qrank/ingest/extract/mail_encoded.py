@@ -1,4 +1,4 @@
-"""Files that stand encoded in the text of a mail: uuencoded (POSIX) and yEnc (yenc.org, 1.3)."""
+"""Files encoded in the text of a mail: uuencode (POSIX) and yEnc (yenc.org, 1.3)."""
 
 from __future__ import annotations
 
@@ -15,35 +15,35 @@ _ESCAPE = re.compile(rb"=(.)", re.DOTALL)
 _SHIFTED = bytes((byte - 42) & 0xFF for byte in range(256))
 
 
-def taken_out(text: bytes) -> tuple[bytes, list[tuple[str, bytes]], list[str]]:
-    """(the text without such files, their names and contents, the names of damaged ones or of
-    those of which the mail has a part)."""
+def split_files(text: bytes) -> tuple[bytes, list[tuple[str, bytes]], list[str]]:
+    """(the text without encoded files, (name, content) of these, the names of files that are
+    damaged or split over several mails)."""
     if not (b"begin " in text and _BEGIN.search(text)):
         return text, [], []
-    kept: list[bytes] = []
+    texts: list[bytes] = []
     files: list[tuple[str, bytes]] = []
     damaged: list[str] = []
     at = 0
     while len(files) < MAX_FILES and (begin := _BEGIN.search(text, at)):
         name = (begin[1] or begin[3]).decode("utf-8", "replace").strip(' "')
-        found = _uu(text, begin.end()) if begin[1] else _yenc(text, begin)
-        if found is None:  # a sentence that begins so
-            kept.append(text[at : begin.end()])
+        decoded = _uu(text, begin.end()) if begin[1] else _yenc(text, begin)
+        if decoded is None:  # ordinary text
+            texts.append(text[at : begin.end()])
             at = begin.end()
             continue
-        data, end = found
-        kept.append(text[at : begin.start()])
+        data, end = decoded
+        texts.append(text[at : begin.start()])
         if data is None:
             damaged.append(name)
         else:
             files.append((name, data))
         at = end
-    return b"".join((*kept, text[at:])), files, damaged
+    return b"".join((*texts, text[at:])), files, damaged
 
 
 def _uu(text: bytes, start: int) -> tuple[bytes | None, int] | None:
-    """(content, where what follows begins), without content for a damaged file; None when what
-    follows is no uuencoded line."""
+    """(content, offset of the text after it), with None as content of a damaged file; None when the
+    line at start is not uuencoded."""
     pieces: list[bytes] = []
     at = start
     while at < len(text):
@@ -60,18 +60,18 @@ def _uu(text: bytes, start: int) -> tuple[bytes | None, int] | None:
 
 
 def _uu_line(line: bytes) -> bytes:
-    """What a line holds. Raises binascii.Error for what is none."""
+    """The data of a line. Raises binascii.Error for an invalid one."""
     if not line.strip(b" `"):
         return b""
     size = (line[0] - 32) & 63
-    needed = 1 + (size + 2) // 3 * 4  # (blanks at the end may have been cut off)
+    needed = 1 + (size + 2) // 3 * 4  # the line may lack trailing spaces
     if not 32 < line[0] <= 96 or len(line) > needed + 3:
         raise binascii.Error
     return binascii.a2b_uu(line[:needed])
 
 
 def _yenc(text: bytes, begin: re.Match[bytes]) -> tuple[bytes | None, int] | None:
-    """The same of a yEnc file; one in several mails has no content."""
+    """As _uu, for a yEnc file; content is None for one that is split over several mails."""
     end = _YENC_END.search(text, begin.end())
     if end is None:
         return None

@@ -1,4 +1,4 @@
-"""Headers of mails: encoded words and raw bytes, in the encodings that mail programs mean."""
+"""Decoding headers of mails: encoded words, and raw bytes."""
 
 from __future__ import annotations
 
@@ -23,27 +23,28 @@ def header(message: Message, name: str) -> str:
 
 
 def words(value: str) -> str:
-    """What a header says (RFC 2047). Neighbouring words of an encoding may share a character.
+    """A header with encoded words decoded (RFC 2047). Adjacent words of one encoding are joined
+    first, as they may split a character.
 
     >>> words("=?gb2312?B?1uzp?= =?gb2312?B?Rrv5?= <a@b.c>")
     '朱镕基 <a@b.c>'
     """
-    made: list[str] = []
-    encoded, label = b"", ""  # of the words before, as far as they are of one encoding
+    texts: list[str] = []
+    encoded, label = b"", ""  # of the adjacent words before
     at = 0
     for match in _WORD.finditer(value):
         between = value[at : match.start()]
-        goes_on = bool(label) and not between.strip()
-        if not goes_on or match[1].lower() != label:
-            made.append(_text(encoded, label))
+        is_adjacent = bool(label) and not between.strip()
+        if not is_adjacent or match[1].lower() != label:
+            texts.append(_text(encoded, label))
             encoded = b""
-        if not goes_on:
-            made.append(_raw(between))
+        if not is_adjacent:
+            texts.append(_raw(between))
         label = match[1].lower()
         encoded += _bytes(match[2].lower(), match[3])
         at = match.end()
-    made += [_text(encoded, label), _raw(value[at:])]
-    return one_line("".join(made))
+    texts += [_text(encoded, label), _raw(value[at:])]
+    return one_line("".join(texts))
 
 
 def _text(data: bytes, label: str) -> str:
@@ -51,15 +52,16 @@ def _text(data: bytes, label: str) -> str:
 
 
 def _raw(value: str) -> str:
-    """What stands in a header as bytes beyond ASCII, which nothing says the encoding of."""
+    """Decode raw bytes in a header, whose encoding is not declared."""
     if value.isascii():
         return value
     return decode_labelled(value.encode("utf-8", "surrogateescape"), "")
 
 
-def _bytes(how: str, word: str) -> bytes:
+def _bytes(encoding: str, word: str) -> bytes:
+    """The bytes of an encoded word; encoding: "b" (base64) or "q"."""
     data = word.encode("utf-8", "surrogateescape")
-    if how == "q":
+    if encoding == "q":
         return _QUOTED.sub(lambda m: bytes([int(m[1], 16)]), data.replace(b"_", b" "))
     try:
         return binascii.a2b_base64(data + b"=" * (-len(data) % 4))

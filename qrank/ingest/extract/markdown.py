@@ -1,5 +1,5 @@
-"""Markdown: blocks as CommonMark sees them (pulldown-cmark, through pyromark), each under the
-headings that are in no list or quotation."""
+"""Markdown: the blocks of CommonMark (pulldown-cmark, through pyromark), each under the headings
+above it that are not in a list or block quote."""
 
 from __future__ import annotations
 
@@ -16,14 +16,15 @@ from qrank.results import Block
 if TYPE_CHECKING:
     from pyromark.event import Event
 
-MAX_HEADING = 200  # characters: each chunk below repeats it
+MAX_HEADING = 200  # characters; each chunk below repeats it
 _NOT_BLANK = re.compile(r"\S")
 _CONTAINERS = ("BlockQuote", "List", "Item")
 _CONTENT = ("Paragraph", "CodeBlock", "HtmlBlock", "Table", "Item")  # a block ends where one does
 
 
 def extract(text: str, _suffix: str = "") -> tuple[str, list[Block], Mapping[str, object]]:
-    """Return (title, blocks, fields); the title is the front matter's, else the first top heading.
+    """Return (title, blocks, fields); the title is the front matter's, else the first heading of
+    level 1. Raises ExtractError.
 
     >>> extract("# Tea\\n\\nSteep.\\n\\n## *Green*\\n\\n- 80 °C\\n- 2 min\\n")[1][-1]
     Block(start=35, end=43, heading=('Tea', 'Green'), page=None, part=0)
@@ -36,7 +37,7 @@ def extract(text: str, _suffix: str = "") -> tuple[str, list[Block], Mapping[str
 
 
 def add(builder: Builder, text: str) -> None:
-    """Add a Markdown text, its headings as headings, to a document of another format."""
+    """Add a Markdown text with its headings to a document of another format."""
     blocks: list[Block] = []
     headings = deque(_scanned(text, 0, blocks).headings)
     for block in blocks:
@@ -54,14 +55,14 @@ def _scanned(text: str, body: int, blocks: list[Block]) -> _Scan:
     try:
         scan.run()
     except BaseException as error:
-        if type(error).__name__ != "PanicException":  # Rust's, which is no Exception
+        if type(error).__name__ != "PanicException":  # of Rust; not a subclass of Exception
             raise
         raise ExtractError("its parser failed") from error
     return scan
 
 
 class Heading(NamedTuple):
-    """A heading and where its lines are, in characters."""
+    """A heading; start, end: of its lines, in characters."""
 
     start: int
     end: int
@@ -70,16 +71,16 @@ class Heading(NamedTuple):
 
 
 class _Scan:
-    """Goes over the parser's events; a block takes in what lies before it: its heading, blank
-    lines."""
+    """Makes blocks from the parser's events. A block includes the heading and blank lines before
+    it."""
 
     def __init__(self, text: str, body: int, blocks: list[Block]) -> None:
         self._text = text
         self._blocks = blocks
-        self._done = body  # characters that are in blocks
+        self._done = body  # characters up to here are in blocks
         self._data = text[body:].encode("utf-8", "replace")
-        self._byte, self._at = 0, body  # a place in bytes from body, and in characters
-        self._line, self._seen = body, body  # where a line begins, the last before seen
+        self._byte, self._at = 0, body  # a position in bytes from body, and in characters
+        self._line, self._seen = body, body  # the last line start before _seen, and _seen
         self._path: list[tuple[int, str]] = []  # (level, heading)
         self._heading: tuple[str, ...] = ()
         self.headings: list[Heading] = []
@@ -89,8 +90,8 @@ class _Scan:
         """Fill the list of blocks."""
         import pyromark
 
-        depth = start = 0  # of containers around; where a heading begins
-        name: list[str] | None = None  # the pieces of the heading that is being read
+        depth = start = 0  # of nested containers; start of a heading
+        name: list[str] | None = None  # the pieces of the current heading
         source = self._data.decode("utf-8")
         for event, place in pyromark.events_with_range(
             source, options=pyromark.Options.ENABLE_TABLES
@@ -102,7 +103,7 @@ class _Scan:
                 if what == "Heading" and not depth:
                     name = []
                     start = self._place(place["start"])
-                elif what == "List" and depth:  # under an item's own text
+                elif what == "List" and depth:  # a nested list ends the text of its item
                     self._close(self._line_start(self._place(place["start"])))
                 depth += what in _CONTAINERS
             elif sort == "End":
@@ -122,20 +123,20 @@ class _Scan:
             self._blocks.append(Block(self._done, len(self._text), self._heading))
 
     def _place(self, byte: int) -> int:
-        """The place in characters of one in bytes, which is not before the last one asked for."""
+        """Convert a position in bytes to characters; positions must be ascending."""
         self._at += len(self._data[self._byte : byte].decode("utf-8", "ignore"))
         self._byte = byte
         return self._at
 
     def _line_start(self, at: int) -> int:
-        """Where the line begins that at is in, if only blanks are before it; else what is done."""
+        """The start of the line of at, if there is only whitespace before at; else _done."""
         self._line = self._text.rfind("\n", self._seen, at) + 1 or self._line
         self._seen = at
         start = max(self._line, self._done)
         return self._done if _NOT_BLANK.search(self._text, start, at) else start
 
     def _line_end(self, at: int) -> int:
-        """Behind the line end at or after at."""
+        """The position after the next line end."""
         if self._text[at - 1] in "\r\n":
             return at
         end = self._text.find("\n", at)

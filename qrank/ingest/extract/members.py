@@ -1,4 +1,4 @@
-"""Files within a file (an archive's, a PDF's attachments): each is read as what it is."""
+"""Reading members, the files within a file (of an archive, attachments), each as its own format."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from qrank.ingest.problems import STOPS, problem_of
 from qrank.results import IN_ARCHIVE, Document
 from qrank.settings import Reading
 
-MAX_DEPTH = 3  # of files within files
+MAX_DEPTH = 3  # of nested files
 MAX_TEXT = 64 << 20  # characters of all members of a file
 MAX_NAME = 500  # characters of a member's path
-NAMED = 3  # members that are named for each reason
-_depth = 0  # of the file that is being read now
+NAMED = 3  # members listed in a note for each reason
+_depth = 0  # of the current file
 
 
 class Members:
-    """Reads the files in one file, and keeps count of what was skipped, and why."""
+    """Reads the members of one file, and collects which were skipped, and why."""
 
     def __init__(self, reading: Reading) -> None:
         self._reading = reading
@@ -31,10 +31,10 @@ class Members:
         self._notes: list[str] = []
         self._size = 0
         self.read_any = False
-        self.last = ""  # the path of the last that was read
+        self.last = ""  # the path of the last member that was read
 
     def read(self, name: str, file: BinaryIO) -> Iterator[Document]:
-        """Yield what is in a member. What can't be read is noted, and costs nothing else."""
+        """Yield the documents of a member. One that can't be read is skipped, with a note."""
         global _depth
         try:
             self._check(name, file)
@@ -58,30 +58,31 @@ class Members:
                 yield document._replace(member=inner, note="")
         except STOPS:
             raise
-        except BaseException as error:  # a reader may raise anything
+        except BaseException as error:  # libraries may raise anything
             self.skip(name, problem_of(error).reason)
         finally:
             _depth -= 1
 
     def skip(self, name: str, reason: str) -> None:
-        """Note that a member is skipped."""
+        """Add the reason why a member is skipped."""
         self._reasons.setdefault(reason, []).append(one_line(name)[:MAX_NAME])
 
-    def say(self, what: str) -> None:
-        """Note something of the file as a whole."""
-        self._notes.append(what)
+    def add_note(self, note: str) -> None:
+        """Add a note on the file as a whole."""
+        self._notes.append(note)
 
     @property
     def note(self) -> str:
-        """What was skipped of the file, and why; empty when nothing was."""
+        """What was skipped in the file, and why; empty when nothing was."""
         notes = []
         for reason, names in self._reasons.items():
             more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
             notes.append(f"{', '.join(names[:NAMED])}{more}: {reason}")
         return "; ".join(notes + self._notes)
 
-    def closing(self, note: str = "") -> Iterator[Document]:
-        """The notes at the end of a file: note, of the file itself, and what was skipped."""
+    def final_notes(self, note: str = "") -> Iterator[Document]:
+        """Yield an empty document with the file's own note and those of its members; nothing when
+        members have none."""
         if notes := self.note:
             note = "; ".join(filter(None, (note, notes)))
             yield Document("", "", [], note=note, member=self.last)
@@ -92,11 +93,11 @@ class Members:
         if not self._reading.include_secrets:
             head = file.read(secrets.HEAD)
             file.seek(0)
-            if what := secrets.kind_by_name(name) or secrets.kind_by_content(head):
-                raise ExtractError(secrets.reason(what))
+            if kind := secrets.kind_by_name(name) or secrets.kind_by_content(head):
+                raise ExtractError(secrets.reason(kind))
 
     def _own_name(self, name: str) -> str:
-        """The member's path, unlike those of the others."""
+        """A unique path for a member: with a number, if there is another of its name."""
         path = plain = one_line(name)[:MAX_NAME]
         number = 1
         while path in self._names:

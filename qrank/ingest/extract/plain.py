@@ -20,7 +20,7 @@ def extract(text: str, _suffix: str = "") -> tuple[str, list[Block]]:
     ends = [match.end() for match in _BLANK.finditer(text)]
     if not ends or ends[-1] < len(text):
         ends.append(len(text))
-    # A paragraph's indentation is its own, the line ends before it are not.
+    # A paragraph includes its indentation, but not the line ends before it.
     ends = [text.rfind("\n", 0, end) + 1 if end < len(text) else end for end in ends]
     starts = [0, *ends[:-1]]
     blocks = [Block(s, e) for s, e in zip(starts, ends, strict=True) if e > s]
@@ -28,7 +28,7 @@ def extract(text: str, _suffix: str = "") -> tuple[str, list[Block]]:
 
 
 def _paged(text: str, blocks: list[Block]) -> list[Block]:
-    """Each block on its page, for text whose pages end with a form feed (pdftotext, RFCs)."""
+    """Split blocks at form feeds, and number pages, for text with page breaks (pdftotext, RFCs)."""
     paged = []
     page = 1
     for block in blocks:

@@ -1,7 +1,7 @@
 """reStructuredText: paragraphs under the section titles above them.
 
-A title is a line of text with a line of one punctuation character below it, and maybe above; a
-section's level is the order in which its style was first seen (docutils, "Sections").
+A title is a line of text with a line of one punctuation character below it, and optionally above.
+The level of a style is the order of its first use (docutils, "Sections").
 """
 
 from __future__ import annotations
@@ -14,12 +14,13 @@ from qrank.ingest.extract import plain
 from qrank.ingest.extract.building import MAX_HEADING
 from qrank.results import Block
 
-# A line above or below a title (possessive: a long one that is none is examined once).
+# A line above or below a title. Possessive, so that long other lines take linear time.
 _RULE = re.compile(r"(([!-/:-@\[-`{-~])\2{2,}+)[ \t]*+")
 
 
 class _Title(NamedTuple):
-    """A section's title. start: where it begins, its line above included; over: that line."""
+    """A section's title. start: its offset, including the line above it; over, under: the lines
+    above ("" for none) and below it."""
 
     start: int
     over: str
@@ -54,21 +55,21 @@ def extract(text: str, _suffix: str = "") -> tuple[str, list[Block], Mapping[str
 
 
 def _titles(text: str) -> Iterator[_Title]:
-    """What looks like a title, from the top; no line is in two of them."""
+    """Yield candidates for titles, in order and without overlap."""
     lines = text.split("\n")
     at = i = 0
     while i < len(lines) - 1:
         over = _rule(lines[i])
         if over and lines[i + 1].strip() and (under := _rule("".join(lines[i + 2 : i + 3]))):
-            title, taken = _Title(at, over, lines[i + 1].strip(), under), 3
+            title, used = _Title(at, over, lines[i + 1].strip(), under), 3
         elif lines[i].strip() and (under := _rule(lines[i + 1])):
-            title, taken = _Title(at, "", lines[i].strip(), under), 2
+            title, used = _Title(at, "", lines[i].strip(), under), 2
         else:
-            title, taken = None, 1
+            title, used = None, 1
         if title:
             yield title
-        at += sum(map(len, lines[i : i + taken])) + taken
-        i += taken
+        at += sum(map(len, lines[i : i + used])) + used
+        i += used
 
 
 def _rule(line: str) -> str:
@@ -82,7 +83,7 @@ def _long_enough(title: _Title) -> bool:
 
 
 def _add(blocks: list[Block], text: str, start: int, end: int, heading: tuple[str, ...]) -> None:
-    """The paragraphs between two titles; a title stays with the paragraph below it."""
+    """Add the paragraphs between two titles; a title is merged with the paragraph below it."""
     inner = plain.extract(text[start:end])[1]
     if heading and len(inner) > 1:
         inner = [inner[0]._replace(end=inner[1].end), *inner[2:]]

@@ -1,6 +1,5 @@
-"""Text of pictures, by the program tesseract, else by the models of the extra `ocr`: when it is
-asked for, a page at a time, remembered by the picture's content in the user's cache folder, so that
-none is read twice."""
+"""OCR of pictures with --ocr, by the program tesseract, else by the models of the extra `ocr`.
+Results are cached by the picture's content in the user's cache folder."""
 
 from __future__ import annotations
 
@@ -25,12 +24,12 @@ from qrank.ingest.extract.building import Builder
 from qrank.results import Document
 from qrank.settings import Reading
 
-DPI = 200  # of a page that is drawn to be read
-MAX_PIXELS = 40_000_000  # of such a page
+DPI = 200  # at which a page is rendered
+MAX_PIXELS = 40_000_000  # of a rendered page
 MAX_PICTURE = 64 << 20  # bytes of a file
-PAGES = "ocr_pages"  # the field of a document that lists the pages that were read so
+PAGES = "ocr_pages"  # the field of a document with the numbers of the pages read by OCR
 _LANGUAGE = re.compile(r"[A-Za-z][A-Za-z0-9_]*(\+[A-Za-z][A-Za-z0-9_]*)*")
-# Of the extra's models: what they have all letters of (their list of signs says so).
+# The languages that the extra's models have all letters of, by their list of characters.
 _OF_MODELS = frozenset(
     "cat ces chi_sim chi_tra dan deu eng est fin fra hrv hun isl ita jpn lat lav lit nld nor pol "
     "por ron slk slv spa swe tur".split()
@@ -39,8 +38,8 @@ _HELP_SECONDS = 30
 
 
 def checked(language: str) -> str:
-    """The languages to read, as tesseract names them ("eng", "deu+fra"). Raises InputError when
-    nothing is installed that reads pictures, or it lacks one of them."""
+    """The same languages, in tesseract's form ("eng", "deu+fra"). Raises InputError when no OCR is
+    installed, or it does not have one of them."""
     program = which("tesseract")
     if not program and not _has_models():
         raise InputError(
@@ -72,7 +71,8 @@ def checked(language: str) -> str:
 
 
 def extract(file: BinaryIO, reading: Reading) -> Iterator[Document]:
-    """Yield the text of a picture; a TIFF of several pages is one text."""
+    """Yield the text of a picture; all pages of a TIFF are one text. Raises ExtractError,
+    NoTextError."""
     data = file.read(MAX_PICTURE + 1)
     if len(data) > MAX_PICTURE:
         raise ExtractError(f"a picture of more than {MAX_PICTURE >> 20} MiB")
@@ -87,9 +87,9 @@ def extract(file: BinaryIO, reading: Reading) -> Iterator[Document]:
 
 
 def read(picture: bytes, reading: Reading, *, dpi: int = 0) -> str:
-    """The text of a picture in a format that tesseract reads; dpi: 0 where the picture says it.
+    """The text of a picture in a format that tesseract reads; dpi: 0 when it is in the picture.
 
-    Raises ExtractError when tesseract fails, or takes longer than reading.timeout.
+    Raises ExtractError when OCR fails, or takes longer than reading.timeout.
     """
     program = which("tesseract")
     if program:
@@ -112,18 +112,18 @@ def read(picture: bytes, reading: Reading, *, dpi: int = 0) -> str:
 
 
 def _command(program: str | None, reading: Reading, dpi: int) -> list[str]:
-    """What reads a picture on its stdin."""
+    """The command that reads a picture on stdin, and prints its text."""
     if not program:
         return [sys.executable, "-P", "-m", "qrank.ingest.extract.ocr.rapid"]
     command = [program, "stdin", "stdout", "-l", reading.ocr]
     command += ["--dpi", str(dpi)] if dpi else []
-    # One thread a page: more take longer, and each worker has a page of its own.
+    # One thread per page: workers read pages in parallel, and more threads were slower.
     return ["env", "OMP_THREAD_LIMIT=1", *command] if os.name == "posix" else command
 
 
 def _read(command: list[str], picture: bytes, reading: Reading) -> str:
     try:
-        with limits.original_limits():  # (the models take more memory than a worker has)
+        with limits.original_limits():  # the models need more memory than a worker has
             run = subprocess.Popen(
                 command,
                 stdin=subprocess.PIPE,
@@ -162,7 +162,7 @@ def _version(program: str) -> str:
 
 
 def _output_lines(program: str, option: str) -> list[str]:
-    """The lines that tesseract prints about itself, on stdout or stderr."""
+    """The output of tesseract with an option, from stdout and stderr (versions differ)."""
     run = subprocess.run(
         [program, option],
         capture_output=True,

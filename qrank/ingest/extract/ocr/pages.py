@@ -1,12 +1,12 @@
-"""The progress by pages of a file whose pages take long (OCR)."""
+"""Progress by pages, for files whose pages are slow to read (OCR)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 
-def _nobody(page: int, count: int) -> None:
+def _ignore(page: int, count: int) -> None:
     pass
 
 
-on_page: Callable[[int, int], None] = _nobody  # page, counted from 1, of how many
+on_page: Callable[[int, int], None] = _ignore  # (page from 1, number of pages); set by a worker

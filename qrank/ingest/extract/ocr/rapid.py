@@ -1,7 +1,7 @@
-"""A program that reads a picture from stdin and prints its text: `python -m` of this module.
+"""A program (`python -m`) that reads a picture from stdin and prints its text, by the models of the
+package rapidocr (PP-OCR: Chinese, Japanese, and languages in Latin script).
 
-It has the models of the package rapidocr (PP-OCR: Chinese, Japanese, and languages in Latin
-script). It is a process of its own, as tesseract is: it takes more memory than a worker may.
+It runs in its own process, as it needs more memory than a worker may have.
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ import os
 import sys
 from typing import Any
 
-SAME_LINE = 0.5  # of a line's height between the middles of two pieces of it
+SAME_LINE = 0.5  # of the height: the largest distance of the middles of two pieces in a line
 
 
 def main() -> None:
-    """Print the text. Raises what rapidocr raises."""
+    """Print the text. Errors of rapidocr are raised."""
     data = sys.stdin.buffer.read()
     out = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # what the library says is no text
+    os.dup2(2, 1)  # the library may print to stdout
     from rapidocr import RapidOCR
 
     engine = RapidOCR(
@@ -32,18 +32,19 @@ def main() -> None:
     pieces = [(_place(box), text) for box, text in zip(boxes, result.txts or (), strict=True)]
     out.write("\n".join(lines(pieces)).encode("utf-8", "replace"))
     out.flush()
-    os._exit(0)  # (its threads are not worth waiting for)
+    os._exit(0)  # without waiting for its threads
 
 
 def _place(box: Any) -> tuple[float, float, float]:
-    """(left, middle, height) of a box of four corners."""
+    """(left, vertical middle, height) of a box given by its four corners, in pixels."""
     heights = [float(point[1]) for point in box]
     left = min(float(point[0]) for point in box)
     return left, sum(heights) / len(heights), max(heights) - min(heights)
 
 
 def lines(pieces: list[tuple[tuple[float, float, float], str]]) -> list[str]:
-    """Pieces of text as lines; an empty one where a wider gap is between two.
+    """Join pieces of text, ((left, middle, height), text), to lines, with an empty line for each
+    wide gap.
 
     >>> lines([((50, 10, 8), "b"), ((0, 11, 8), "a"), ((0, 21, 8), "c"), ((0, 60, 8), "d")])
     ['a b', 'c', '', 'd']

@@ -43,7 +43,7 @@ def members(holder: Holder, reading: Reading) -> Iterator[Document]:
         try:
             data = holder.data(place)
         except ExtractError as error:
-            files.members.say(str(error))
+            files.members.add_note(str(error))
             continue
         if data.startswith(MAGIC):
             yield from files.inside(embedded_file(data), posixpath.splitext(name)[0])
@@ -83,8 +83,8 @@ class _Files:
     def closing(self, note: str) -> Iterator[Document]:
         """The note at the end of the file."""
         if self._others:
-            self.members.say(f"{self._others} embedded object{'s' * (self._others > 1)}")
-        yield from self.members.closing(note)
+            self.members.add_note(f"{self._others} embedded object{'s' * (self._others > 1)}")
+        yield from self.members.final_notes(note)
 
 
 def include(builder: Builder, missed: Missed, data: bytes, name: str) -> None:

@@ -58,7 +58,7 @@ def extract(file: BinaryIO, reading: Reading) -> Iterator[Document]:
         root = archive.parse_xml(file.read(archive.MAX_XML + 1), "document")
         roots = {"content.xml": root, "styles.xml": root, "meta.xml": root}
     else:
-        if reason := archive.cut_off(zipped):
+        if reason := archive.truncation_note(zipped):
             missed.add(reason)
         if _is_encrypted(zipped):
             raise ExtractError("encrypted")

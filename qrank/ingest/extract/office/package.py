@@ -86,7 +86,7 @@ class Package:
         self.missed = Missed()
         self.embedded: dict[str, None] = {}  # the parts that are files of their own
         self._archive = archive.open_zip(file)
-        if reason := archive.cut_off(self._archive):
+        if reason := archive.truncation_note(self._archive):
             self.missed.add(reason)
         # (Names of parts are equal whatever their case; some programs write them with \\.)
         self._names = {name.lower().replace("\\", "/"): name for name in self._archive.namelist()}

@@ -1,5 +1,5 @@
-"""PDF: the text of each page (pypdfium2) under the bookmarks of the outline, what lies over it, and
-the files embedded in it."""
+"""PDF: the text of each page (pypdfium2) under the bookmarks of the outline, its annotations and
+form fields, and attached files."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from qrank.ingest.extract import ocr
 from qrank.ingest.extract.building import Builder, truncated
 from qrank.ingest.extract.members import Members
 from qrank.ingest.extract.ocr import pages
-from qrank.ingest.extract.pdf import attachments, cut, properties, protected, xfa
+from qrank.ingest.extract.pdf import attachments, properties, protected, trailer, xfa
 from qrank.ingest.extract.pdf.annotations import overlay
 from qrank.ingest.extract.pdf.page import page_text
 from qrank.results import Document
@@ -26,25 +26,25 @@ if TYPE_CHECKING:
     from pypdfium2 import PdfDocument, PdfPage
 
 MAX_BOOKMARKS = 10_000
-MAX_OBJECTS = 1000  # of a page without text, that are examined
-OF_A_STAMP = 60  # letters and digits, at most: a page number, a date, who scanned it
-FILLED = 0.5  # of a page by its pictures
-PAGES_A_PART = 200  # what is handed on at once
-PAGES_NAMED = 10  # that a note lists
+MAX_OBJECTS = 1000  # of a page with little text, that are searched for pictures
+OF_A_STAMP = 60  # letters and digits of a stamp on a scan: a page number, a date, an owner
+FILLED = 0.5  # share of a page covered by pictures, from which it is a scan
+PAGES_A_PART = 200  # pages of one document that is yielded
+PAGES_NAMED = 10  # page ranges listed in a note
 
 
 def extract(file: BinaryIO, reading: Reading) -> Iterator[Document]:
-    """Yield the document, a long one in stretches, then what is attached to it. Raises ExtractError
-    for what is no PDF or is encrypted, NoTextError where there is no text (scans)."""
-    pdf, file, cut_off = _opened(file)
+    """Yield the document, a long one in parts, then those of its attachments. Raises ExtractError
+    when it is not a PDF, or encrypted, NoTextError when it has no text (scans)."""
+    pdf, file, end_note = _opened(file)
     try:
-        yield from _Reader(pdf, file, reading, cut_off).documents()
+        yield from _Reader(pdf, file, reading, end_note).documents()
     finally:
         pdf.close()
 
 
 def _opened(file: BinaryIO) -> tuple[PdfDocument, BinaryIO, str]:
-    """The PDF, its bytes, and what is said of an end that is missing. Raises ExtractError."""
+    """(PDF, its bytes, the note when its end is missing). Raises ExtractError."""
     import pypdfium2
 
     try:
@@ -53,35 +53,35 @@ def _opened(file: BinaryIO) -> tuple[PdfDocument, BinaryIO, str]:
         is_locked = re.search("password|security", str(error), re.IGNORECASE)
         file.seek(0)
         data = file.read()
-        said = truncated(len(data)) if cut.is_cut(data) else "damaged, or not a PDF"
+        reason = truncated(len(data)) if trailer.is_truncated(data) else "damaged, or not a PDF"
         if is_locked:
-            copy, said = protected.with_empty_password(data), "encrypted"
+            copy, reason = protected.with_empty_password(data), "encrypted"
         else:
-            copy = cut.with_trailer(data)
+            copy = trailer.with_trailer(data)
         if copy is None:
-            raise ExtractError(said) from error
+            raise ExtractError(reason) from error
         file = io.BytesIO(copy)
         try:
-            return pypdfium2.PdfDocument(file), file, "" if is_locked else said
+            return pypdfium2.PdfDocument(file), file, "" if is_locked else reason
         except pypdfium2.PdfiumError:
-            raise ExtractError(said) from error
+            raise ExtractError(reason) from error
 
 
 @dataclass(slots=True)
 class _Unread:
-    """The pages that gave no text, from 1."""
+    """The numbers of the pages without text, from 1."""
 
     broken: list[int] = field(default_factory=list)
     pictures: list[int] = field(default_factory=list)
     others: list[int] = field(default_factory=list)
-    hint: str = ""  # how pictures are read
+    hint: str = ""  # how to read pictures
 
     def reason(self) -> str:
-        """Why there is no text at all."""
+        """The reason why the file has no text."""
         return self.note() if self.pictures or self.broken else "its pages hold no text"
 
     def note(self) -> str:
-        """What was not read beside the text that was."""
+        """The note on pages without text; empty without any."""
         notes = []
         if self.pictures:
             notes.append(f"no text layer: {_pages(self.pictures)} of pictures{self.hint}")
@@ -93,7 +93,7 @@ class _Unread:
 
 
 class _Reader:
-    def __init__(self, pdf: PdfDocument, file: BinaryIO, reading: Reading, cut_off: str) -> None:
+    def __init__(self, pdf: PdfDocument, file: BinaryIO, reading: Reading, end_note: str) -> None:
         import pypdfium2
 
         self._pdf = pdf
@@ -104,9 +104,9 @@ class _Reader:
         self._unread = _Unread(hint="" if reading.ocr else " (--ocr reads them)")
         self._files: list[tuple[str, bytes]] = []  # of annotations
         self._has_text = False
-        self._cut_off = cut_off  # what is missing of the file
-        self._failed: list[tuple[int, str]] = []  # pages with what went wrong with OCR
-        with suppress(pypdfium2.PdfiumError):  # else what the fields say by themselves is read
+        self._end_note = end_note  # when the end of the file is missing
+        self._failed: list[tuple[int, str]] = []  # (page, error of OCR)
+        with suppress(pypdfium2.PdfiumError):  # without it, the raw values of fields are read
             pdf.init_forms()
 
     def documents(self) -> Iterator[Document]:
@@ -130,17 +130,17 @@ class _Reader:
         attached = [*attachments.of_document(self._pdf, self._members), *self._files]
         for name, data in dict.fromkeys(attached):
             yield from self._members.read(name, io.BytesIO(data))
-        yield from self._members.closing(self._note())
+        yield from self._members.final_notes(self._note())
         if not self._has_text and not self._members.read_any:
-            raise NoTextError(self._cut_off or self._unread.reason())
+            raise NoTextError(self._end_note or self._unread.reason())
 
     def _note(self) -> str:
-        notes = [self._cut_off, self._unread.note()]
+        notes = [self._end_note, self._unread.note()]
         notes += [f"page {page}: {reason}" for page, reason in self._failed[:PAGES_NAMED]]
         return "; ".join(filter(None, notes))
 
     def _read_picture(self, page: PdfPage, number: int) -> str:
-        """The text of a page that is a picture; it is drawn as people see it."""
+        """The text of a page by OCR of its rendering; empty when OCR fails, which is noted."""
         width, height = page.get_size()
         scale = min(ocr.DPI / 72, (ocr.MAX_PIXELS / max(1.0, width * height)) ** 0.5)
         bitmap = page.render(scale=scale, grayscale=True, draw_annots=False)
@@ -170,16 +170,16 @@ class _Reader:
             body = page_text(text)
             over = overlay(self._pdf, page, text)
             self._files += attachments.data_of(over.files, self._members)
-            pictured = _is_scan(page, sum(map(str.isalnum, body)))
-            read = pictured and self._reading.ocr and self._read_picture(page, number + 1)
-            if read:
-                body = read  # (what was printed over the picture is drawn with it)
-            elif pictured:
+            is_scan = _is_scan(page, sum(map(str.isalnum, body)))
+            ocr_text = is_scan and self._reading.ocr and self._read_picture(page, number + 1)
+            if ocr_text:
+                body = ocr_text  # (the rendering includes text over the picture)
+            elif is_scan:
                 self._unread.pictures.append(number + 1)
             elif not (body.strip() or over.fields or over.notes):
                 self._unread.others.append(number + 1)
             page.close()
-        except pypdfium2.PdfiumError:  # one broken page must not cost the others
+        except pypdfium2.PdfiumError:  # go on with the other pages
             self._unread.broken.append(number + 1)
             return
         builder.page(number + 1)
@@ -190,8 +190,8 @@ class _Reader:
 
 
 def _is_scan(page: PdfPage, letters: int) -> bool:
-    """Whether a page with that many letters and digits of text is a picture: one without text that
-    has any, or one with no more than a stamp or a number over pictures that fill it."""
+    """Whether a page is a scan: it has pictures and no text, or pictures cover it and it has no more
+    text than a stamp. letters: the number of letters and digits of its text."""
     if letters > OF_A_STAMP:
         return False
     pictures = _pictures(page)
@@ -199,27 +199,27 @@ def _is_scan(page: PdfPage, letters: int) -> bool:
 
 
 def _pictures(page: PdfPage) -> list[float]:
-    """The shares of a page that its pictures take, those within what it draws as one included."""
+    """The shares of a page's area of its pictures, including those in form objects."""
     import pypdfium2.raw as pdfium
 
     width, height = page.get_size()
     edges = [c_float() for _ in range(4)]
     shares = []
     for i in range(min(pdfium.FPDFPage_CountObjects(page), MAX_OBJECTS)):
-        drawn = pdfium.FPDFPage_GetObject(page, i)
-        if not _holds_picture(drawn):
+        page_object = pdfium.FPDFPage_GetObject(page, i)
+        if not _has_picture(page_object):
             continue
-        pdfium.FPDFPageObj_GetBounds(drawn, *map(byref, edges))
+        pdfium.FPDFPageObj_GetBounds(page_object, *map(byref, edges))
         left, bottom, right, top = (edge.value for edge in edges)
         shares.append((right - left) * (top - bottom) / max(1.0, width * height))
     return shares
 
 
-def _holds_picture(drawn: Any) -> bool:
-    """Whether an object of a page is a picture, or draws one among others."""
+def _has_picture(page_object: Any) -> bool:
+    """Whether an object of a page is a picture, or a form object with one."""
     import pypdfium2.raw as pdfium
 
-    pending = [drawn]
+    pending = [page_object]
     for _ in range(MAX_OBJECTS):
         if not pending:
             break
@@ -234,7 +234,7 @@ def _holds_picture(drawn: Any) -> bool:
 
 
 def _pages(numbers: list[int]) -> str:
-    """How many pages, and which.
+    """The number of pages, and their ranges.
 
     >>> _pages([3]), _pages([1, 2, 3, 7]), _pages(list(range(1, 99, 2)))
     ('1 page (3)', '4 pages (1-3, 7)', '49 pages (1, 3, 5, 7, 9, 11, 13, 15, 17, 19, …)')
@@ -251,7 +251,8 @@ def _pages(numbers: list[int]) -> str:
 
 
 def _outline(pdf: PdfDocument) -> dict[int, tuple[str, ...]]:
-    """For each page (from 0) the bookmarks that are open at its top, or begin on it."""
+    """The bookmark path of each page (from 0): the first one that starts on it, else the last one
+    before."""
     import pypdfium2
 
     starts: list[tuple[int, tuple[str, ...]]] = []
@@ -266,17 +267,17 @@ def _outline(pdf: PdfDocument) -> dict[int, tuple[str, ...]]:
             if count > MAX_BOOKMARKS:
                 break
     except (pypdfium2.PdfiumError, ValueError, RecursionError):
-        pass  # a broken outline: what was read of it is enough
+        pass  # a damaged outline: use the bookmarks read so far
     starts.sort(key=lambda start: start[0])
     trails: dict[int, tuple[str, ...]] = {}
     at = 0
-    now: tuple[str, ...] = ()
+    current: tuple[str, ...] = ()
     for number in range(len(pdf)):
         on_page: list[tuple[str, ...]] = []
         while at < len(starts) and starts[at][0] <= number:
             on_page.append(starts[at][1])
             at += 1
         if on_page:
-            now = on_page[-1]
-        trails[number] = on_page[0] if on_page else now
+            current = on_page[-1]
+        trails[number] = on_page[0] if on_page else current
     return trails

@@ -1,6 +1,7 @@
-"""Annotations of PDF pages: values of form fields, notes, free text, attached files.
+"""Annotations of PDF pages, which are not in pdfium's text: values of form fields, notes, free
+text, attached files.
 
-pdfium's text of a page has none of it. The formats: ISO 32000-2, 12.5 (annotations), 12.7 (forms).
+Formats: ISO 32000-2, 12.5 (annotations), 12.7 (forms).
 """
 
 from __future__ import annotations
@@ -16,15 +17,15 @@ from qrank.ingest.extract.building import blanks_made_one, clean, one_line
 if TYPE_CHECKING:
     from pypdfium2 import PdfAttachment, PdfDocument, PdfPage, PdfTextPage
 
-MOST = 10_000  # annotations of a page, options of a choice
+MOST = 10_000  # annotations of a page, options of a choice field
 MAX_LENGTH = 1 << 20  # bytes of one value
-_PASSWORD = 1 << 13  # a flag of fields whose value nobody is to see
+_PASSWORD = 1 << 13  # the flag of password fields
 _TAG = re.compile(r"<[^<>]{0,2000}>")
 
 
 @dataclass(slots=True)
 class Overlay:
-    """What lies over a page: fields as "label: value", the texts of annotations, files."""
+    """The annotations of a page: form fields as "label: value", texts of notes, attached files."""
 
     fields: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -32,7 +33,7 @@ class Overlay:
 
 
 def overlay(pdf: PdfDocument, page: PdfPage, text: PdfTextPage) -> Overlay:
-    """What lies over a page; for the values of fields its document's forms are initialised."""
+    """The annotations of a page. For values of form fields, call pdf.init_forms() before."""
     import pypdfium2
     import pypdfium2.raw as pdfium
 
@@ -59,29 +60,29 @@ def overlay(pdf: PdfDocument, page: PdfPage, text: PdfTextPage) -> Overlay:
 
 
 def _note(annotation: Any, text: PdfTextPage) -> str:
-    """The text of an annotation: its contents, its rich text, or what its appearance shows."""
+    """The text of an annotation: its contents, else its rich text, else that of its appearance."""
     comment = _value(annotation, b"Contents") or _TAG.sub(" ", _value(annotation, b"RC"))
     if not comment.strip():
-        comment = _shown(annotation, text)
+        comment = _appearance(annotation, text)
     return blanks_made_one(clean(comment.replace("\r\n", "\n").replace("\r", "\n"))).strip()
 
 
-def _shown(annotation: Any, text: PdfTextPage) -> str:
+def _appearance(annotation: Any, text: PdfTextPage) -> str:
     import pypdfium2.raw as pdfium
 
     pieces = []
     for i in range(min(pdfium.FPDFAnnot_GetObjectCount(annotation), MOST)):
-        drawn = pdfium.FPDFAnnot_GetObject(annotation, i)
-        if drawn and pdfium.FPDFPageObj_GetType(drawn) == pdfium.FPDF_PAGEOBJ_TEXT:
-            pieces.append(_string(lambda *to, it=drawn: pdfium.FPDFTextObj_GetText(it, text, *to)))
+        item = pdfium.FPDFAnnot_GetObject(annotation, i)
+        if item and pdfium.FPDFPageObj_GetType(item) == pdfium.FPDF_PAGEOBJ_TEXT:
+            pieces.append(_string(lambda *to, it=item: pdfium.FPDFTextObj_GetText(it, text, *to)))
     return " ".join(pieces)
 
 
 def _field(forms: Any, annotation: Any) -> str:
-    """A form field as "label: value"; empty for one that is empty, a button, a signature."""
+    """A form field as "label: value"; empty for empty and password fields, buttons, signatures."""
     import pypdfium2.raw as pdfium
 
-    if not forms:  # of no form: what it says by itself
+    if not forms:  # no form environment: use the raw value
         return one_line(_value(annotation, b"V"))
     kind = pdfium.FPDFAnnot_GetFormFieldType(forms, annotation)
     flags = pdfium.FPDFAnnot_GetFormFieldFlags(forms, annotation)
@@ -91,7 +92,7 @@ def _field(forms: Any, annotation: Any) -> str:
             get = pdfium.FPDFAnnot_GetFormFieldExportValue
             text = _string(lambda *to: get(forms, annotation, *to)) or "on"
     elif kind in (pdfium.FPDF_FORMFIELD_COMBOBOX, pdfium.FPDF_FORMFIELD_LISTBOX):
-        text = ", ".join(_chosen(forms, annotation))
+        text = ", ".join(_selected_options(forms, annotation))
     elif kind != pdfium.FPDF_FORMFIELD_TEXTFIELD or flags & _PASSWORD:
         return ""
     if not text and kind not in (pdfium.FPDF_FORMFIELD_CHECKBOX, pdfium.FPDF_FORMFIELD_RADIOBUTTON):
@@ -102,7 +103,7 @@ def _field(forms: Any, annotation: Any) -> str:
     return f"{label}: {text}" if label else text
 
 
-def _chosen(forms: Any, annotation: Any) -> list[str]:
+def _selected_options(forms: Any, annotation: Any) -> list[str]:
     import pypdfium2.raw as pdfium
 
     count = min(pdfium.FPDFAnnot_GetOptionCount(forms, annotation), MOST)
@@ -115,14 +116,15 @@ def _chosen(forms: Any, annotation: Any) -> list[str]:
 
 
 def _label(forms: Any, annotation: Any) -> str:
-    """What a field is called: the name that people are shown, else the last part of its own."""
+    """The label of a field: its alternate name, which is for users, else the last part of its
+    name."""
     import pypdfium2.raw as pdfium
 
-    shown = pdfium.FPDFAnnot_GetFormFieldAlternateName
-    text = _string(lambda *to: shown(forms, annotation, *to))
+    alternate_name = pdfium.FPDFAnnot_GetFormFieldAlternateName
+    text = _string(lambda *to: alternate_name(forms, annotation, *to))
     if not text.strip():
-        own = pdfium.FPDFAnnot_GetFormFieldName
-        name = _string(lambda *to: own(forms, annotation, *to))
+        field_name = pdfium.FPDFAnnot_GetFormFieldName
+        name = _string(lambda *to: field_name(forms, annotation, *to))
         text = re.sub(r"\[\d+\]$", "", name.rpartition(".")[2])
     return one_line(text).rstrip(":")
 
@@ -134,9 +136,9 @@ def _value(annotation: Any, key: bytes) -> str:
 
 
 def _string(get: Callable[..., int]) -> str:
-    """A string of pdfium's; get: fills a buffer of so many bytes, and says how many it takes."""
+    """A string from pdfium; get(buffer, size): fills a buffer, and returns the size in bytes."""
     size = min(get(None, 0), MAX_LENGTH)
-    if size <= 2:  # the NUL at its end alone
+    if size <= 2:  # only the NUL at its end
         return ""
     buffer = (ctypes.c_ushort * (size // 2 + 1))()
     get(buffer, size)

@@ -1,4 +1,4 @@
-"""Files embedded in a PDF (ISO 32000-2, 7.11.4), those of annotations, too."""
+"""Files embedded in a PDF (ISO 32000-2, 7.11.4), also those of annotations."""
 
 from __future__ import annotations
 
@@ -15,15 +15,14 @@ MAX_SIZE = 64 << 20  # bytes of one
 
 
 def of_document(pdf: PdfDocument, members: Members) -> list[tuple[str, bytes]]:
-    """(name, data) of the files of the document as a whole; members: where it is noted which of
-    them is not available."""
+    """(name, data) of the attachments of the document; members: gets those that are skipped."""
     return data_of(
         [pdf.get_attachment(i) for i in range(min(pdf.count_attachments(), MOST))], members
     )
 
 
 def data_of(files: Iterable[PdfAttachment], members: Members) -> list[tuple[str, bytes]]:
-    """(name, data) of files."""
+    """(name, data) of attachments; members: gets those that are skipped."""
     import pypdfium2
 
     result = []

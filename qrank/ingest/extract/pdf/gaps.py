@@ -1,9 +1,9 @@
-"""Words that stand apart on a page though pdfium joins them.
+"""Missing spaces between words: pdfium joins words that are close together on the page.
 
-Many typesetting programs write no blanks: they move on. pdfium makes a blank of a gap that is wide
-for the letters beside it, and misses those of a line that was set close ("theyare"). Measured by
-where a letter ends for its font, letters of one word are at most .03 of the line's height apart, or
-overlap, and words .2 and more (bash.pdf, 30 pages: nothing in between).
+Many typesetting programs write no spaces, but move the position. pdfium generates a space for a
+gap that is wide in relation to the letters beside it, and misses those of tightly set lines
+("theyare"). Measured between the font's boxes of letters, gaps within words are at most .03 of the
+line's height, or negative, and gaps between words .2 and more (bash.pdf, 30 pages: none between).
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pypdfium2 import PdfTextPage
 
-GAP = 0.15  # of the line's height: more parts two words
-_BLANKS_SEEN = 200  # to learn whether a page has real ones
+GAP = 0.15  # of the line's height; a wider gap is between two words
+_SPACES_CHECKED = 200  # of a page, to find out whether pdfium generated them
 _WORD = re.compile(r"[^\W_]{3,}")
 
 
-def apart(page: PdfTextPage, text: str) -> dict[str, str]:
-    """Words of a page's text that are several, with blanks where there are gaps. Letters that are
-    spaced out to be read as one word ("C H A P T E R") stay so."""
+def split_words(page: PdfTextPage, text: str) -> dict[str, str]:
+    """The words of a page's text that are several, each with spaces inserted at its gaps. Widely
+    spaced words ("C H A P T E R") are left out."""
     import pypdfium2.raw as pdfium
 
     raw = page.raw
-    # Both have an item for each UTF-16 unit; where they differ, places can't be told.
-    if len(text) != pdfium.FPDFText_CountChars(raw) or not _has_made_blanks(page, text):
+    # Both count UTF-16 units; where they differ, offsets can't be mapped.
+    if len(text) != pdfium.FPDFText_CountChars(raw) or not _has_generated_spaces(page, text):
         return {}
     box = pdfium.FS_RECTF()
     place = byref(box)
@@ -43,7 +43,7 @@ def apart(page: PdfTextPage, text: str) -> dict[str, str]:
             if (
                 i
                 and left - last_right > GAP * (top - bottom)
-                and min(top, last_top) > max(bottom, last_bottom)  # beside each other
+                and min(top, last_top) > max(bottom, last_bottom)  # in the same line
                 and _is_cased(char)
                 and _is_cased(word[i - 1])
             ):
@@ -55,21 +55,21 @@ def apart(page: PdfTextPage, text: str) -> dict[str, str]:
     return result
 
 
-def part(text: str, words: dict[str, str]) -> str:
-    """A text with blanks in those words.
+def insert_spaces(text: str, words: dict[str, str]) -> str:
+    """Replace words by those with spaces, from split_words.
 
-    >>> part("as theyare read", {"theyare": "they are"})
+    >>> insert_spaces("as theyare read", {"theyare": "they are"})
     'as they are read'
     """
     return _WORD.sub(lambda word: words.get(word[0], word[0]), text) if words else text
 
 
-def _has_made_blanks(page: PdfTextPage, text: str) -> bool:
-    """Whether pdfium made any of a page's first blanks out of gaps."""
+def _has_generated_spaces(page: PdfTextPage, text: str) -> bool:
+    """Whether pdfium generated any of the first spaces of a page from gaps."""
     import pypdfium2.raw as pdfium
 
     at = -1
-    for _ in range(_BLANKS_SEEN):
+    for _ in range(_SPACES_CHECKED):
         at = text.find(" ", at + 1)
         if at < 0:
             return False

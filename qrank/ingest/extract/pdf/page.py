@@ -1,8 +1,8 @@
-"""The text of a PDF's page, in the order in which people read it.
+"""The text of a PDF's page, in reading order.
 
-pdfium gives text in the order in which the file draws it. A program that draws line by line across
-two columns would make one line of both, so lines that lie side by side are examined: where they
-are columns of prose, each column is read to its end. Cells of a table stay in their row.
+pdfium returns text in the order in which the file draws it, which may be line by line across two
+columns. Where pieces of lines side by side are columns of prose, each column is read to its end;
+cells of a table stay in their row.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from qrank.ingest.extract.pdf import gaps
 if TYPE_CHECKING:
     from pypdfium2 import PdfTextPage
 
-MAX_PIECES = 5000  # of lines on a page; a drawing may have more, and no columns
-MIN_ROWS = 4  # of lines side by side that make columns
-MIN_WIDTH = 10  # of a column, in heights of its lines: about 20 letters
-MIN_FILLED = 0.7  # of a column's width, by the middle one of its lines
-MIN_GOING_ON = 0.4  # of a column's lines that begin within a sentence, in scripts that show it
-# pdfium's sign for the hyphen of a word that is parted at the end of a line.
-_PARTED = re.compile("\ufffe(.?)")
+MAX_PIECES = 5000  # of lines on a page; drawings may have more, but no columns
+MIN_ROWS = 4  # of pieces side by side that make columns
+MIN_WIDTH = 10  # of a column, in line heights: about 20 letters
+MIN_FILLED = 0.7  # of a column's width, by the median length of its lines
+MIN_CONTINUED = 0.4  # of a column's lines that start within a sentence, in scripts with case
+# pdfium's character for a hyphen at the end of a line.
+_SPLIT_WORD = re.compile("\ufffe(.?)")
 _HYPHEN = re.compile(r"(?<=[^\W\d_])[-\u2010\xad\x02] *\n(?=[^\W\d_])")
 _BLANKS_AT_END = re.compile(r" +$", re.MULTILINE)
 
 
 class Box(NamedTuple):
-    """A stretch of a line, in points from the page's lower left."""
+    """A piece of a line, in points from the page's lower left."""
 
     left: float
     top: float
@@ -40,18 +40,18 @@ class Box(NamedTuple):
 
 
 def page_text(page: PdfTextPage) -> str:
-    """All text of a page, its columns one after the other."""
+    """All text of a page, columns one after the other."""
     text = str(page.get_text_range())  # get_text_bounded loses some at page edges
     boxes = _boxes(page)
-    runs = _side_by_side(_rows(boxes))
-    words = gaps.apart(page, text)
-    if not runs:
-        return _joined(gaps.part(text, words))
-    ordered = _by_columns(page, text, boxes, runs)
+    bands = _side_by_side(_rows(boxes))
+    words = gaps.split_words(page, text)
+    if not bands:
+        return _join_hyphenated(gaps.insert_spaces(text, words))
+    ordered = _by_columns(page, text, boxes, bands)
     if ordered:
-        return _joined(gaps.part(ordered, words))
-    # What pdfium takes for a word that was parted may go on in another cell of a table.
-    return clean(gaps.part(text, words).replace("\ufffe", "-\n"))
+        return _join_hyphenated(gaps.insert_spaces(ordered, words))
+    # pdfium may take a hyphen in a table cell, and text of the next cell, for one word: keep it.
+    return clean(gaps.insert_spaces(text, words).replace("\ufffe", "-\n"))
 
 
 def _boxes(page: PdfTextPage) -> list[Box]:
@@ -69,8 +69,8 @@ def _boxes(page: PdfTextPage) -> list[Box]:
 
 
 def _rows(boxes: Sequence[Box]) -> list[list[Box]]:
-    """Boxes that follow one another from left to right on a line, as a row; of what is close
-    together (a word in italics) one box is made."""
+    """Group consecutive boxes on a line, from left to right, to rows; boxes that are close together
+    (a word in italics) are merged."""
     rows: list[list[Box]] = []
     for box in boxes:
         last = rows[-1][-1] if rows else None
@@ -79,7 +79,7 @@ def _rows(boxes: Sequence[Box]) -> list[list[Box]]:
             if height > 0:
                 rows.append([box])
             continue
-        if box.left < last.left or box.top < last.bottom:  # most often: the next line
+        if box.left < last.left or box.top < last.bottom:  # usually the next line
             rows.append([box])
             continue
         shared = min(last.top, box.top) - max(last.bottom, box.bottom)
@@ -98,8 +98,8 @@ def _rows(boxes: Sequence[Box]) -> list[list[Box]]:
 
 
 def _side_by_side(rows: Sequence[list[Box]]) -> list[list[list[Box]]]:
-    """The stretches of rows, one below the other, that have boxes to the left and to the right of
-    the same gaps: for each its columns, from left to right, as the boxes in them."""
+    """The bands of consecutive rows with boxes on both sides of the same gaps: for each band its
+    columns, from left to right, as lists of boxes."""
     bands: list[list[list[Box]]] = []
     start = 0
     while start < len(rows):
@@ -113,7 +113,7 @@ def _side_by_side(rows: Sequence[list[Box]]) -> list[list[list[Box]]]:
             below = rows[end]
             if below[0].top >= rows[end - 1][0].top:
                 break
-            places = [_overlapped(spans, box) for box in below]
+            places = [_overlapping(spans, box) for box in below]
             if any(place is None for place in places):
                 break
             for place, box in zip(places, below, strict=True):
@@ -129,22 +129,22 @@ def _side_by_side(rows: Sequence[list[Box]]) -> list[list[list[Box]]]:
     return bands
 
 
-def _overlapped(spans: Sequence[tuple[float, float]], box: Box) -> int | None:
-    """Which span a box overlaps; None for several or none."""
+def _overlapping(spans: Sequence[tuple[float, float]], box: Box) -> int | None:
+    """The index of the only span that a box overlaps; None for several or none."""
     over = [i for i, (left, right) in enumerate(spans) if box.left < right and box.right > left]
     return over[0] if len(over) == 1 else None
 
 
 def _by_columns(
-    page: PdfTextPage, whole: str, boxes: Sequence[Box], runs: Sequence[list[list[Box]]]
+    page: PdfTextPage, whole: str, boxes: Sequence[Box], bands: Sequence[list[list[Box]]]
 ) -> str:
-    """The page's text with the columns of prose among runs read one by one; empty when there are
-    none, or when the pieces are not the whole."""
+    """The page's text with those bands that are columns of prose read column by column; empty when
+    there are none, or when letters would be lost."""
     pieces = []
     most_left, most_right = min(b.left for b in boxes) - 1, max(b.right for b in boxes) + 1
     top = max(box.top for box in boxes) + 1
     is_split = False
-    for columns in runs:
+    for columns in bands:
         if not all(map(_is_filled, columns)):
             continue
         texts = [
@@ -157,7 +157,7 @@ def _by_columns(
             )
             for column in columns
         ]
-        if not all(map(_goes_on, texts)):
+        if not all(map(_is_prose, texts)):
             continue
         is_split = True
         upper = max(box.top for column in columns for box in column) + 1
@@ -170,24 +170,25 @@ def _by_columns(
 
 
 def _is_filled(column: Sequence[Box]) -> bool:
-    """Whether the lines of a column are long, and most of them about as long as it is wide."""
+    """Whether a column is wide enough, and most of its lines are about as long as it is wide."""
     width = max(box.right for box in column) - min(box.left for box in column)
     widths = sorted(box.right - box.left for box in column)
     height = max(box.top - box.bottom for box in column)
     return width >= MIN_WIDTH * height and widths[len(widths) // 2] >= MIN_FILLED * width
 
 
-def _goes_on(column: str) -> bool:
-    """Whether sentences go on from line to line, as far as a script shows it.
+def _is_prose(column: str) -> bool:
+    """Whether many lines start within a sentence, with a lowercase letter; True for scripts without
+    case.
 
-    >>> _goes_on("The garden pump\\ndraws water from\\nthe old well."), _goes_on("Oak\\nElm\\nYew")
+    >>> _is_prose("The pump\\ndraws water from\\nthe well."), _is_prose("Oak\\nElm\\nYew")
     (True, False)
     """
-    begins = [line[0] for line in column.split("\n") if line]
-    cased = [char for char in begins if char.islower() or char.isupper() or char.isdigit()]
-    if len(cased) * 2 < len(begins):
+    initials = [line[0] for line in column.split("\n") if line]
+    cased = [char for char in initials if char.islower() or char.isupper() or char.isdigit()]
+    if len(cased) * 2 < len(initials):
         return True
-    return sum(map(str.islower, cased)) >= MIN_GOING_ON * (len(cased) - 1)
+    return sum(map(str.islower, cased)) >= MIN_CONTINUED * (len(cased) - 1)
 
 
 def _bounded(page: PdfTextPage, left: float, bottom: float, right: float, top: float) -> str:
@@ -201,20 +202,20 @@ def _letters(text: str) -> int:
     return sum(map(str.isalnum, text))
 
 
-def _joined(text: str) -> str:
-    """Without the hyphens of words that were parted at the ends of lines; what goes on with a
-    capital letter keeps its own ("Anglo-Saxon").
+def _join_hyphenated(text: str) -> str:
+    """Join words that are hyphenated at line ends; before a capital letter the hyphen is kept
+    ("Anglo-Saxon").
 
-    >>> _joined("even\ufffeing, Anglo\ufffeSaxon, a vine-\\r\\ngar")
+    >>> _join_hyphenated("even\ufffeing, Anglo\ufffeSaxon, a vine-\\r\\ngar")
     'evening, Anglo-Saxon, a vinegar'
     """
     text = text.replace("\r\n", "\n")
     if "\ufffe" in text:
-        text = _PARTED.sub(lambda match: "-" * (not _goes_on_small(match[1])) + match[1], text)
+        text = _SPLIT_WORD.sub(lambda match: "-" * (not _is_not_upper(match[1])) + match[1], text)
     text = _HYPHEN.sub(lambda match: "" if text[match.end()].islower() else "-\n", text)
     return clean(text)
 
 
-def _goes_on_small(char: str) -> bool:
-    """Whether a character is no capital letter and no digit: Lo, Ll, a mark."""
+def _is_not_upper(char: str) -> bool:
+    """Whether a character is neither a capital letter nor a digit; True for none."""
     return not char or unicodedata.category(char) not in ("Lu", "Lt", "Nd")

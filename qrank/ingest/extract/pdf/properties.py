@@ -1,6 +1,6 @@
 """The metadata of a PDF: its document information dictionary, else its XMP metadata.
 
-The formats: ISO 32000-2, 14.3 (metadata); XMP, ISO 16684-1.
+Formats: ISO 32000-2, 14.3 (metadata); ISO 16684-1 (XMP).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 MAX_XMP = 1 << 20  # bytes
 MAX_SCANNED = 64 << 20  # bytes of a file that are searched for XMP
 _STREAM = re.compile(rb"/Type\s*/Metadata\b[^>]{0,200}>>\s*stream\r?\n")
-# What programs write where nobody said anything.
+# Placeholders that programs write.
 _NOTHING = frozenset(("untitled", "anonymous", "unspecified", "unknown"))
 _DC = "{http://purl.org/dc/elements/1.1/}"
 _PDF = "{http://ns.adobe.com/pdf/1.3/}"
@@ -28,7 +28,7 @@ _XML_LANG = "{http://www.w3.org/XML/1998/namespace}lang"
 
 
 def read(pdf: PdfDocument, file: BinaryIO) -> tuple[str, dict[str, object]]:
-    """(title, fields). file: the PDF's bytes; where it is afterwards means nothing."""
+    """(title, fields). file: the PDF's bytes; its position is changed."""
     title, author, subject, keywords = (
         _cleaned(str(pdf.get_metadata_value(name)))
         for name in ("Title", "Author", "Subject", "Keywords")
@@ -52,8 +52,8 @@ def _cleaned(value: str) -> str:
 
 
 def _xmp(file: BinaryIO) -> _Element | None:
-    """The metadata of the document, where they are not compressed and those of no picture in it:
-    pdfium does not hand them out."""
+    """The XMP metadata of the document, which pdfium has no function for; None when there are none,
+    they are compressed, or there are several (of pictures in it)."""
     file.seek(0)
     data = file.read(MAX_SCANNED)
     matches = [*_STREAM.finditer(data)]
@@ -70,7 +70,7 @@ def _xmp(file: BinaryIO) -> _Element | None:
 
 
 def _texts(root: _Element, name: str) -> list[str]:
-    """The values of a Dublin Core property, those in the default language first."""
+    """The values of a Dublin Core property, the default language first."""
     items = [item for each in root.iter(_DC + name) for item in each.iter(f"{_RDF}li")]
     items.sort(key=lambda item: item.get(_XML_LANG) != "x-default")
     return [item.text for item in items if item.text]

@@ -1,7 +1,9 @@
-"""PDFs that have a user password and an empty owner password (AES-256): other readers open them
-without asking, but pdfium tries an empty password as the user's only. A copy whose user password
-is empty, too, is what it reads. (ISO 32000-2, 7.6.4; the key of the file stays the same. AES is
-the package cryptography's, which the extra `encrypted` brings.)"""
+"""PDFs with a user password and an empty owner password (AES-256). Other programs open them without
+asking, but pdfium only tries an empty user password, so it is given a copy with that.
+
+Format: ISO 32000-2, 7.6.4; the file's key stays the same. AES is from the package cryptography, in
+the extra `encrypted`.
+"""
 
 from __future__ import annotations
 
@@ -17,15 +19,15 @@ _HASH, _SALT, _KEY = 32, 8, 32  # bytes
 
 
 def with_empty_password(data: bytes) -> bytes | None:
-    """The PDF with an empty user password, or None where its owner password is not empty, its
-    encryption is an older one, or the package cryptography is not there."""
-    place = _dictionary(data)
-    if place is None:
+    """A copy of the PDF with an empty user password; None when its owner password is not empty, its
+    encryption is an older one, or the package cryptography is not installed."""
+    span = _dictionary(data)
+    if span is None:
         return None
-    start, end = place
+    start, end = span
     entries = {name: re.compile(_STRING % name, re.DOTALL) for name in (b"O", b"OE", b"U", b"UE")}
-    found = {name: entry.search(data, start, end) for name, entry in entries.items()}
-    values = {name: _value(match[1]) for name, match in found.items() if match}
+    matches = {name: entry.search(data, start, end) for name, entry in entries.items()}
+    values = {name: _value(match[1]) for name, match in matches.items() if match}
     revision = re.search(rb"/R\s*([56])\b", data[start:end])
     whole = _HASH + 2 * _SALT
     if len(values) < 4 or revision is None or any(len(values[n]) < whole for n in (b"O", b"U")):
@@ -34,16 +36,16 @@ def with_empty_password(data: bytes) -> bytes | None:
         key = _file_key(values, hardened=revision[1] == b"6")
         if key is None:
             return None
-        spare = range(1 << 16)  # salts are tried until the strings need no escapes
-        made = (
-            _user_entries(key, salt.to_bytes(_SALT, "big"), revision[1] == b"6") for salt in spare
+        salts = range(1 << 16)  # tried until the strings need no escapes
+        candidates = (
+            _user_entries(key, salt.to_bytes(_SALT, "big"), revision[1] == b"6") for salt in salts
         )
-        user, encrypted = next(e for e in made if not _SPECIAL.intersection(e[0] + e[1]))
+        user, encrypted = next(e for e in candidates if not _SPECIAL.intersection(e[0] + e[1]))
     except ImportError:
         return None
     copy = bytearray(data)
     for name, value in ((b"U", user), (b"UE", encrypted)):
-        match = found[name]
+        match = matches[name]
         assert match is not None
         token = b"<%b>" % value.hex().encode() if match[1][:1] == b"<" else b"(%b)" % value
         copy[match.start(1) : match.end(1)] = token.ljust(len(match[1]))
@@ -51,7 +53,7 @@ def with_empty_password(data: bytes) -> bytes | None:
 
 
 def _dictionary(data: bytes) -> tuple[int, int] | None:
-    """Where the encryption dictionary is, which is never within a compressed stream."""
+    """(start, end) of the encryption dictionary, which is never in a compressed stream."""
     reference = _REFERENCE.search(data)
     if reference is None:
         return None
@@ -81,7 +83,7 @@ def _value(token: bytes) -> bytes:
 
 
 def _file_key(values: dict[bytes, bytes], hardened: bool) -> bytes | None:
-    """The key that an empty owner password gives (algorithm 2.A)."""
+    """The file's key from an empty owner password (algorithm 2.A); None when that is wrong."""
     owner, user = values[b"O"], values[b"U"][: _HASH + 2 * _SALT]
     check, key_salt = owner[_HASH : _HASH + _SALT], owner[_HASH + _SALT : _HASH + 2 * _SALT]
     if _hash(check, user, hardened) != owner[:_HASH]:
@@ -96,7 +98,7 @@ def _user_entries(key: bytes, salt: bytes, hardened: bool) -> tuple[bytes, bytes
 
 
 def _hash(salt: bytes, user: bytes, hardened: bool) -> bytes:
-    """The hash of an empty password (algorithm 2.B); hardened: by revision 6 of the standard."""
+    """The hash of an empty password; hardened: by revision 6 (algorithm 2.B)."""
     digest = hashlib.sha256(salt + user).digest()
     round_ = 0
     last = 0

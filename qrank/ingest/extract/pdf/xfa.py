@@ -1,7 +1,7 @@
-"""Forms that are drawn by a program of their own (XFA): their captions, and what was filled in.
-
-The format: Adobe XML Forms Architecture 3.3. A PDF that holds one has pages that only say that
+"""XFA forms in PDFs: their captions and the values of fields. The pages of such a PDF only say that
 another program is needed.
+
+Format: Adobe XML Forms Architecture 3.3.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ MAX_PACKET = 16 << 20  # bytes
 
 
 def is_dynamic(pdf: PdfDocument) -> bool:
-    """Whether the pages are drawn from the form, and the fields are in it alone."""
+    """Whether the pages are rendered from the form, so that the PDF has no text of its own."""
     import pypdfium2.raw as pdfium
 
     return bool(pdf.get_formtype() == pdfium.FORMTYPE_XFA_FULL)
 
 
 def texts(pdf: PdfDocument) -> list[str]:
-    """The captions and texts of the form, then the fields that hold something, "name: value"."""
+    """The captions and texts of the form, then the non-empty fields as "name: value"."""
     packets = _packets(pdf)
     lines: list[str] = []
     for element in packets["template"].iter() if "template" in packets else ():

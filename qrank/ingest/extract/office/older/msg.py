@@ -47,7 +47,7 @@ def extract(file: BinaryIO, reading: Reading) -> Iterator[Document]:
     members = Members(reading)
     for name, place in attached:
         yield from members.read(name, io.BytesIO(message.read(place)))
-    yield from members.closing(builder.note)
+    yield from members.final_notes(builder.note)
 
 
 def _add(
