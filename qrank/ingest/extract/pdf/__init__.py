@@ -190,8 +190,8 @@ class _Reader:
 
 
 def _is_scan(page: PdfPage, letters: int) -> bool:
-    """Whether a page is a scan: it has pictures and no text, or pictures cover it and it has no more
-    text than a stamp. letters: the number of letters and digits of its text."""
+    """Whether a page is a scan: it has pictures and no text, or pictures cover it and it has little
+    text, as a stamp. letters: the number of letters and digits of its text."""
     if letters > OF_A_STAMP:
         return False
     pictures = _pictures(page)
