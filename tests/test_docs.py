@@ -19,6 +19,7 @@ from qrank.cli.help import EXAMPLES
 from qrank.cli.shell import manual
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+GUIDES = [ROOT / name for name in ("CONTRIBUTING.md", "training/README.md", "benchmarks/README.md")]
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 TOOLS = ("rg", "jq")  # that recipes go on with, where they are installed
 NAMES = [name.replace("-", " ") for name, _ in manual.pages(root()) if name != "qrank"]
@@ -134,10 +135,18 @@ def test_help_shows_no_range_without_limits() -> None:
 
 
 def test_links_between_pages_lead_somewhere() -> None:
-    for page in PAGES:
+    for page in [*PAGES, *GUIDES]:
         text = re.sub(r"(?ms)^```.*?^```$", "", page.read_text("utf-8"))
-        for target in re.findall(r"\]\(([^)#:]+)\)", text):
-            assert (page.parent / target).exists(), (page.name, target)
+        for target, anchor in re.findall(r"\]\(([^)#:]*)(?:#([^)]+))?\)", text):
+            linked = page.parent / target if target else page
+            assert linked.exists(), (page.name, target)
+            assert not anchor or anchor in anchors(linked), (page.name, target, anchor)
+
+
+def anchors(page: Path) -> set[str]:
+    """The names that GitHub gives the headings of a page."""
+    titles = re.findall(r"^#+ (.+)$", page.read_text("utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
 
 
 def test_the_version_is_one_and_in_the_changelog() -> None:
