@@ -80,6 +80,20 @@ def test_a_format_with_pages_shows_pages(qrank: Qrank, tmp_path: Path) -> None:
     drive(tmp_path / "i.db", "chapel", steps)
 
 
+def test_messages_that_come_while_it_closes_are_no_error(sample_db: Path) -> None:
+    async def steps(screen: Screen, pilot: Pilot[None]) -> None:
+        await until(lambda: len(entries(screen)) > 1)
+        results = screen.query_one(OptionList)
+        await screen.screen.query("*").remove()
+        results.highlighted = 1
+        screen.on_option_list_option_highlighted(
+            OptionList.OptionHighlighted(results, results.options[1], 1)
+        )
+        screen.action_scroll(1)
+
+    drive(sample_db, "sourdough", steps)
+
+
 def test_results_come_as_one_types(sample_db: Path) -> None:
     async def steps(screen: Screen, pilot: Pilot[None]) -> None:
         await pilot.press(*"sourdou")  # no whole word yet

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 
 from qrank.serve import places, wire
 from qrank.serve.client import (
@@ -125,6 +126,17 @@ def _watch(connection: socket.socket, done: threading.Event) -> None:
     os._exit(1)
 
 
+def _wait_stopped(pid: int) -> None:
+    """Wait until all threads of a process that was sent SIGSTOP are stopped, a second at most: on a
+    busy machine one may go on for a while, and could still read stdin. Only Linux tells."""
+    for _ in range(1000):
+        states = Path(f"/proc/{pid}/task").glob("*/stat")
+        # PID (NAME) STATE ...; the name may hold brackets. See proc_pid_stat(5).
+        if all(each.read_bytes().rpartition(b") ")[2][:1] == b"T" for each in states):
+            return
+        time.sleep(0.001)
+
+
 def _pause(connection: socket.socket) -> None:
     """Stop this process until the client continues or has gone.
 
@@ -137,6 +149,7 @@ def _pause(connection: socket.socket) -> None:
         return
     try:
         os.kill(parent, signal.SIGSTOP)
+        _wait_stopped(parent)
         connection.sendall(PAUSED)
         select.select([connection], [], [])
     finally:

@@ -87,21 +87,23 @@ class Screen(App[None]):
 
     def compose(self) -> ComposeResult:
         """The widgets, from top to bottom."""
-        yield Input(self._first_query, placeholder="Search…", id="query", compact=True)
-        yield Static(id="status", markup=False)
-        with Container(id="below"):
-            results = OptionList(id="results", markup=False)
-            results.can_focus = False
-            yield results
-            with VerticalScroll(can_focus=False):
-                yield Static(id="chunk", markup=False)
+        # Not looked up when a message comes: one may come while the screen is being closed.
+        self._input = Input(self._first_query, placeholder="Search…", id="query", compact=True)
+        self._status = Static(id="status", markup=False)
+        self._list = OptionList(id="results", markup=False)
+        self._list.can_focus = False
+        self._chunk = Static(id="chunk", markup=False)
+        self._preview = VerticalScroll(self._chunk, can_focus=False)
+        yield self._input
+        yield self._status
+        yield Container(self._list, self._preview, id="below")
         yield Footer()
 
     def on_mount(self) -> None:
         """Begin with the query of the command line."""
         # The terminal's own colours; without colour textual would make them black on black.
         self.theme = "textual-dark" if self.no_color else "ansi-dark"
-        self.query_one(Input).focus()
+        self._input.focus()
 
     def on_unmount(self) -> None:
         """End the searching thread."""
@@ -123,7 +125,7 @@ class Screen(App[None]):
             self._notice(str(answer))
         elif isinstance(answer, Exception):
             raise answer
-        elif self.query_one(Input).value.strip():
+        elif self._input.value.strip():
             self._show(answer.results, answer.terms)
             text = message.note or "nothing found"
             if answer.results:
@@ -142,11 +144,11 @@ class Screen(App[None]):
         self._close_messages_no_wait()
 
     def _notice(self, text: str) -> None:
-        self.query_one("#status", Static).update(escape_line(text), layout=False)  # always a line
+        self._status.update(escape_line(text), layout=False)  # always a line
 
     def _show(self, results: list[Result], terms: list[str]) -> None:
         """Fill the list; a result that was chosen stays so when it is still there."""
-        shown = self.query_one(OptionList)
+        shown = self._list
         chosen = self._chosen()
         moved = chosen.id if chosen and shown.highlighted else None
         self._results, self._terms = results, terms
@@ -154,21 +156,21 @@ class Screen(App[None]):
         shown.add_options([Option(_entry(result, self._cli_run.folder)) for result in results])
         ids = [result.id for result in results]
         shown.highlighted = (ids.index(moved) if moved in ids else 0) if results else None
-        self._preview()
+        self._show_chosen()
 
     def _chosen(self) -> Result | None:
-        at = self.query_one(OptionList).highlighted
+        at = self._list.highlighted
         return self._results[at] if at is not None and at < len(self._results) else None
 
     def on_option_list_option_highlighted(self, _event: OptionList.OptionHighlighted) -> None:
         """Another result was chosen."""
-        self._preview()
+        self._show_chosen()
 
     def on_option_list_option_selected(self, _event: OptionList.OptionSelected) -> None:
         """A result was clicked."""
         self.action_open()
 
-    def _preview(self) -> None:
+    def _show_chosen(self) -> None:
         result = self._chosen()
         if result is self._read:  # the list tells of what _show has chosen, too
             return
@@ -184,20 +186,19 @@ class Screen(App[None]):
                 text.append(f"{escape_line(result.heading)}\n", "dim")
             for line in whole(readable(result.text, result.location), self._terms):
                 text.append("\n").append_text(Text.assemble(*marked(line)))
-        self.query_one("#chunk", Static).update(text)
-        self.query_one(VerticalScroll).scroll_home(animate=False)
+        self._chunk.update(text)
+        self._preview.scroll_home(animate=False)
 
     def action_move(self, by: int) -> None:
         """Choose the result so many further down."""
-        shown = self.query_one(OptionList)
         if self._results:
-            at = (shown.highlighted or 0) + by
-            shown.highlighted = max(0, min(at, len(self._results) - 1))
+            at = (self._list.highlighted or 0) + by
+            self._list.highlighted = max(0, min(at, len(self._results) - 1))
 
     def action_scroll(self, by: int) -> None:
         """Read on in the chunk, or go back."""
-        preview = self.query_one(VerticalScroll)
-        preview.scroll_relative(y=by * max(1, preview.size.height - 1), animate=False)
+        lines = max(1, self._preview.size.height - 1)
+        self._preview.scroll_relative(y=by * lines, animate=False)
 
     def action_open(self) -> None:
         """Open the chosen result in the editor; the screen is its own meanwhile."""
