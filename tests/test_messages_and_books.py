@@ -96,5 +96,5 @@ def test_a_book_is_read_under_its_chapters() -> None:
 def test_a_book_that_is_cut_off_is_read_as_far_as_it_goes() -> None:
     data = BOOK.encode("cp1251")
     assert "Zitterbewegung" in extract("a.fb2", data[: data.index(b"Second verse")]).text
-    with pytest.raises(ExtractError, match="no FictionBook"):
+    with pytest.raises(ExtractError, match="not a FictionBook"):
         extract("a.fb2", b"<html><p>Text</html>")

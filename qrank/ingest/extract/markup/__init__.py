@@ -1,1 +1,1 @@
-"""Markup that people write, and what programs exchange as text."""
+"""Readers of markup languages, and of text formats for data exchange."""

@@ -1,4 +1,4 @@
-"""AsciiDoc: paragraphs under the sections they are in; text and places are the file's."""
+"""AsciiDoc: paragraphs under their sections; text and offsets are those of the file."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _AUTHOR = re.compile(
 
 
 def extract(text: str, _suffix: str = "") -> tuple[str, list[Block], Mapping[str, object]]:
-    """Return (title, blocks, fields): author, date, keywords and subject (its description).
+    """Return (title, blocks, fields); fields: author, date, keywords and subject (the description).
 
-    >>> found = extract("= Tea\\nAda L.\\n\\n== Green\\n\\n----\\n== none\\n----\\n")
-    >>> found[0], found[1][-1].heading, found[2]
+    >>> title, blocks, fields = extract("= Tea\\nAda L.\\n\\n== Green\\n\\n----\\n== no\\n----\\n")
+    >>> title, blocks[-1].heading, fields
     ('Tea', ('Tea', 'Green'), {'author': 'Ada L.'})
     """
     headings: list[Heading] = []
@@ -68,7 +68,7 @@ def extract(text: str, _suffix: str = "") -> tuple[str, list[Block], Mapping[str
 
 
 def _is_underlined(line: str, under: str) -> bool:
-    """Whether a line is a title by the one below it, of about its length."""
+    """Whether a line is a title, by the underline below it, which has about its length."""
     return bool(
         _UNDERLINE.fullmatch(under)
         and line[:1].strip(" \t\r.[/|")
@@ -82,6 +82,6 @@ def _name(title: str) -> str:
 
 
 def _authors(line: str) -> list[str]:
-    """The authors that the line below the title names: Ada L. <a@b.c>; Bob M."""
+    """The authors in the line below the title, such as "Ada L. <a@b.c>; Bob M."."""
     matches = [_AUTHOR.fullmatch(part.strip()) for part in line.strip().split(";")[:100]]
     return [each[1].replace("_", " ") for each in matches if each] if all(matches) else []

@@ -1,4 +1,4 @@
-"""BibTeX: an entry is a part of its own under its title, with the lines of its fields."""
+"""BibTeX: each entry is a part with its title as heading, and a line for each field."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _MONTHS = {
     ).split()
 }
 MAX_STRINGS = 10_000
-MAX_STRING = 1000  # characters that an abbreviation stands for
+MAX_STRING = 1000  # characters of the value of an abbreviation
 
 
 class _Value(NamedTuple):
@@ -36,7 +36,7 @@ class _Value(NamedTuple):
 
 
 def extract(file: BinaryIO) -> Iterator[Document]:
-    """Yield the entries; what stands between them is text, too."""
+    """Yield the document of all entries, and of the text between them."""
     text = decode(file.read())[0].replace("\r\n", "\n").replace("\r", "\n")
     builder = Builder()
     strings: dict[str, str] = dict(_MONTHS)
@@ -70,23 +70,23 @@ def _add(
     strings: Mapping[str, str],
     lines: _Lines,
 ) -> int:
-    """Add an entry; returns where it ends."""
+    """Add an entry; returns the offset of its end."""
     key = _KEY.match(text, entry.end(), end)
     fields, at = _fields(text, key.end() if key else entry.end(), end, strings)
     title = next((value for name, value, _ in fields if name.lower() == "title"), "")
     builder.part()
     builder.headings(title)
     rows = [f"{name.lower()}: {value}" for name, value, _ in fields if value]
-    places = [lines.of(place) for _, value, place in fields if value]
+    numbers = [lines.of(offset) for _, value, offset in fields if value]
     head = f"{entry[1].lower()} {key[1] if key else ''}".rstrip()
-    builder.paragraph("\n".join([head, *rows]), lines=[lines.of(entry.start()), *places])
+    builder.paragraph("\n".join([head, *rows]), lines=[lines.of(entry.start()), *numbers])
     builder.part()
     builder.headings()
     return at
 
 
 def _between(builder: Builder, text: str, line: int) -> None:
-    """What stands between entries, where people comment."""
+    """Add the text between entries (comments)."""
     line += len(text[: len(text) - len(text.lstrip())].split("\n")) - 1
     if text.strip():
         builder.paragraph(text.strip(), lines=range(line, line + text.strip().count("\n") + 1))
@@ -95,8 +95,8 @@ def _between(builder: Builder, text: str, line: int) -> None:
 def _fields(
     text: str, at: int, end: int, strings: Mapping[str, str]
 ) -> tuple[list[tuple[str, str, int]], int]:
-    """The fields of an entry as (name, value, place), and where it ends; text between them that
-    is none is passed over."""
+    """(the fields of an entry as (name, value, offset), the offset of its end). Invalid text
+    between fields is skipped."""
     result: list[tuple[str, str, int]] = []
     while at < end:
         name = _NAME.match(text, at, end)
@@ -107,7 +107,7 @@ def _fields(
                 return result, min(end, at + 1)
             comma = text.find(",", at + 1, end)
             line_end = text.find("\n", at + 1, end)
-            at = min((place for place in (comma, line_end) if place >= 0), default=end)
+            at = min((offset for offset in (comma, line_end) if offset >= 0), default=end)
             continue
         value = _value(text, name.end(), end, strings)
         lowered = name[1].lower()
@@ -121,7 +121,7 @@ def _fields(
 
 
 def _value(text: str, at: int, end: int, strings: Mapping[str, str]) -> _Value:
-    """What is in braces or quotes, or an abbreviation; several are joined by #."""
+    """A value: text in braces or quotes, or an abbreviation, or several joined by #."""
     pieces = []
     while piece := _PIECE.match(text, at, end):
         if piece[2]:
@@ -145,20 +145,20 @@ def _quoted(text: str, start: int, end: int) -> _Value:
         if brace[0] == closing and not depth:
             return _Value(text[start + 1 : brace.start()], brace.end())
         depth = max(0, depth + {"{": 1, "}": -1}.get(brace[0], 0))
-    return _Value(text[start + 1 : end], end)  # it never ends: all of the entry is in it
+    return _Value(text[start + 1 : end], end)  # not closed: the rest of the entry
 
 
 class _Lines:
-    """The lines that places are on, asked for in any order near each other."""
+    """Line numbers of offsets; fast for offsets that are near the one before."""
 
     def __init__(self, text: str) -> None:
         self._text = text
         self._at, self._line = 0, 1
 
-    def of(self, place: int) -> int:
-        if place < self._at:
-            self._line -= self._text.count("\n", place, self._at)
+    def of(self, offset: int) -> int:
+        if offset < self._at:
+            self._line -= self._text.count("\n", offset, self._at)
         else:
-            self._line += self._text.count("\n", self._at, place)
-        self._at = place
+            self._line += self._text.count("\n", self._at, offset)
+        self._at = offset
         return self._line

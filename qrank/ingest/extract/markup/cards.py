@@ -1,4 +1,4 @@
-"""iCalendar and vCard: folded lines joined, an entry a part of its own under its name."""
+"""iCalendar (RFC 5545) and vCard (RFC 6350): each entry is a part with its name as heading."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ _PARAMETER = re.compile(r";([\w-]+)(?:=((?:\"[^\"]*\"|[^\";])*+))?")
 _ESCAPE = re.compile(r"\\(.)")
 _TIME = re.compile(r"(\d{4})-?(\d\d)-?(\d\d)(?:T(\d\d):?(\d\d)(?::?\d\d)?(Z?))?")
 _MARKS = (b"\xff\xfe", b"\xfe\xff", b"\xef\xbb\xbf")
-_NAMED = {  # what a property is called where its name says little
+_LABELS = {  # for properties whose names are not words
     "DTSTART": "start", "DTEND": "end", "TEL": "phone", "ADR": "address", "BDAY": "birthday",
     "N": "name", "ORG": "organization",
 }  # fmt: skip
 _TIMES = frozenset(
     "DTSTART DTEND DUE COMPLETED BDAY ANNIVERSARY RECURRENCE-ID EXDATE RDATE".split()
 )
-_LEFT_OUT = frozenset(  # for programs
+_SKIPPED = frozenset(  # properties for programs
     "UID DTSTAMP CREATED LAST-MODIFIED SEQUENCE TRANSP CLASS PRODID VERSION REV PHOTO LOGO SOUND "
     "KEY METHOD CALSCALE TRIGGER ACTION ATTACH-DATA GEO PRIORITY RRULE PERCENT-COMPLETE SOURCE "
     "TZOFFSETFROM TZOFFSETTO TZNAME TZID CLIENTPIDMAP REQUEST-STATUS MAILER X-ABLABEL "
@@ -48,9 +48,9 @@ class _Property(NamedTuple):
 
 
 def extract(file: BinaryIO) -> Iterator[Document]:
-    """Yield the entries; the title is the calendar's, or that of an entry that is alone.
+    """Yield the document of all entries, with the calendar's title, or that of a single entry.
 
-    Raises NoTextError when it begins no calendar and no card.
+    Raises NoTextError when there is no calendar and no card.
     """
     reader = _Reader()
     for each in _properties(file.read()):
@@ -59,21 +59,21 @@ def extract(file: BinaryIO) -> Iterator[Document]:
 
 
 class _Reader:
-    """Makes text of properties, an entry after the other."""
+    """Converts properties to text, entry by entry."""
 
     def __init__(self) -> None:
         self._builder = Builder()
-        self._inside: list[str] = []  # the components that are open
+        self._inside: list[str] = []  # the open components
         self._entry: list[_Property] = []
         self._title = ""
         self._names: list[str] = []
         self._fields: dict[str, object] = {}
-        self._began = False
+        self._has_component = False
 
     def add(self, prop: _Property) -> None:
         kind = prop.value.strip().upper()
         if prop.name == "BEGIN":
-            self._began = True
+            self._has_component = True
             if kind in _ENTRIES:
                 self._close()
             if len(self._inside) < MAX_DEPTH:
@@ -94,25 +94,26 @@ class _Reader:
 
     def document(self) -> Document:
         self._close()
-        if not self._began:
+        if not self._has_component:
             raise NoTextError("it contains no calendar and no card")
-        alone = len(self._names) == 1
-        title = self._title or (self._names[0] if alone else "")
-        return self._builder.document(title, self._fields if alone else None)
+        is_single = len(self._names) == 1
+        title = self._title or (self._names[0] if is_single else "")
+        return self._builder.document(title, self._fields if is_single else None)
 
     def _close(self) -> None:
-        """Add the entry that was open."""
+        """Add the open entry, if there is one."""
         entry, self._entry = self._entry, []
         if not entry:
             return
-        named = {each.name: each for each in reversed(entry)}
-        name = next((_text(named[n]) for n in ("SUMMARY", "FN", "N", "ORG") if n in named), "")
+        by_name = {each.name: each for each in reversed(entry)}
+        title_names = [n for n in ("SUMMARY", "FN", "N", "ORG") if n in by_name]
+        name = _text(by_name[title_names[0]]) if title_names else ""
         self._names.append(name)
         self._builder.part()
         self._builder.headings(name)
         lines, numbers = [], []
         for each in entry:
-            if each.name in _LEFT_OUT or each.parameters.get("ENCODING", "")[:1] in ("B", "b"):
+            if each.name in _SKIPPED or each.parameters.get("ENCODING", "")[:1] in ("B", "b"):
                 continue
             value = _text(each)
             if each.name == "N" and value == name:
@@ -124,16 +125,16 @@ class _Reader:
         self._builder.part()
         self._builder.headings()
         for name in ("DTSTART", "DTEND", "DUE"):
-            if name in named:
-                self._fields[_NAMED.get(name, name.lower())] = _time(named[name].value)
+            if name in by_name:
+                self._fields[_LABELS.get(name, name.lower())] = _time(by_name[name].value)
 
 
 def _label(prop: _Property) -> str:
-    return _NAMED.get(prop.name, prop.name.removeprefix("X-").lower())
+    return _LABELS.get(prop.name, prop.name.removeprefix("X-").lower())
 
 
 def _text(prop: _Property) -> str:
-    """A property's value for people.
+    """A property's value as readable text.
 
     >>> _text(_Property("ADR", {}, ";;1 High St;Cork;;;Ireland", 1))
     '1 High St, Cork, Ireland'
@@ -161,7 +162,7 @@ def _unescaped(value: str) -> str:
 
 
 def _time(value: str) -> str:
-    """A date, or a time, as ISO 8601 has them without seconds.
+    """A date or time in ISO form, without seconds; other values unchanged.
 
     >>> _time("20240503T093000Z"), _time("20240503"), _time("--0503")
     ('2024-05-03 09:30 UTC', '2024-05-03', '--0503')
@@ -181,9 +182,9 @@ def _properties(data: bytes) -> Iterator[_Property]:
     start = 0
     for number, line in zip(numbers, text.split("\n"), strict=False):
         start = start if pending else number
-        # A quoted-printable value goes on where its line ends with "=".
-        quoted = pending or "QUOTED-PRINTABLE" in line[:200].upper()
-        if quoted and line.endswith("="):
+        # A quoted-printable value continues in the next line after a "=".
+        is_quoted = pending or "QUOTED-PRINTABLE" in line[:200].upper()
+        if is_quoted and line.endswith("="):
             pending.append(line[:-1])
             continue
         match = _PROPERTY.match("".join([*pending, line]))
@@ -197,7 +198,7 @@ def _properties(data: bytes) -> Iterator[_Property]:
 def _property(match: re.Match[str], line: int) -> _Property:
     parameters: dict[str, str] = {}
     for name, value in _PARAMETER.findall(match["parameters"]):
-        # In vCard 2.1 a parameter may be a value alone.
+        # In vCard 2.1, a parameter may be a value without a name.
         key = name.upper() if value else ("ENCODING" if name.upper() in _ENCODINGS else name)
         parameters[key] = (value or name).strip('"')
     value = match["value"]
@@ -216,7 +217,8 @@ def _from_quoted(value: str, charset: str) -> str:
 
 
 def _unfolded(data: bytes) -> Sequence[tuple[int, bytes]]:
-    """The lines with the numbers they begin on, folded ones joined: also within a character."""
+    """(line number, line) with folded lines joined, in bytes, as they may be folded within a
+    character."""
     if data.startswith(_MARKS):
         data = decode(data)[0].encode("utf-8")
     lines: list[tuple[int, list[bytes]]] = []

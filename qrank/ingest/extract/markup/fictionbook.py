@@ -1,4 +1,4 @@
-"""FictionBook: a book under its chapters, its notes behind it; pictures are skipped."""
+"""FictionBook: the text of a book under its chapters, then its notes; pictures are skipped."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from lxml.etree import _Element
 
 _PARAGRAPHS = frozenset("p v subtitle text-author date td th".split())
-_LEFT_OUT = frozenset(("binary", "stylesheet", "description"))
+_SKIPPED = frozenset(("binary", "stylesheet", "description"))
 
 
 def extract(file: BinaryIO) -> Iterator[Document]:
-    """Yield the book, also one in a zip file. Raises ExtractError when there is none in it."""
+    """Yield the book, also from a zip file. Raises ExtractError when there is none."""
     data = file.read()
     if data.startswith(b"PK"):
         file.seek(0)
@@ -29,14 +29,14 @@ def extract(file: BinaryIO) -> Iterator[Document]:
         data = archive.read(members, name)
     root = archive.parse_xml(_without_pictures(data), "the book")
     if _name(root) != "FictionBook":
-        raise ExtractError("no FictionBook")
+        raise ExtractError("not a FictionBook")
     book = _Book()
     book.read(root)
     yield book.document(root)
 
 
 def _without_pictures(data: bytes) -> bytes:
-    """The file without what <binary> elements hold, their line ends kept."""
+    """The file without <binary> elements, except for their line ends, so that lines are right."""
     parts, at = [], 0
     while (start := data.find(b"<binary", at)) >= 0:
         end = data.find(b"</binary>", start)
@@ -64,7 +64,7 @@ class _Book:
                 skipped = None if event == "end" and element is skipped else skipped
             elif event == "start":
                 depth += name == "section"
-                if name in ("title", "tr") or name in _PARAGRAPHS or name in _LEFT_OUT or not name:
+                if name in ("title", "tr") or name in _PARAGRAPHS or name in _SKIPPED or not name:
                     skipped = element
                     self._add(name, element, depth)
                 elif name == "body":
@@ -106,7 +106,7 @@ class _Book:
 
 
 def _text(element: _Element | None) -> str:
-    """The text of an element as a line."""
+    """The text of an element on one line."""
     pieces: Any = element.itertext() if element is not None else ()
     return one_line("".join(pieces))
 

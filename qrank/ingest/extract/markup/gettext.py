@@ -1,4 +1,4 @@
-"""gettext's message files: each message with its translation and what was said to translators."""
+"""gettext message files (.po): each message with its translations and comments for translators."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ _LINE = re.compile(r"(msgctxt|msgid_plural|msgid|msgstr(?:\[\d{1,3}\])?)?[ \t]*\
 _ESCAPE = re.compile(r"\\([0-7]{1,3}|x[0-9A-Fa-f]{1,2}|.)")
 _ESCAPED = {"n": "\n", "t": "\t", "r": "", "a": "", "b": "", "f": "", "v": ""}
 _HEADER = re.compile(r"^([\w-]+):[ \t]*(.*)$", re.MULTILINE)
-# Marks of the key that chooses an item of a menu, within a word: E_xit, E&xit.
-_KEY = re.compile(r"(?<=\w)[_&~](?=[^\W_])")
-_KEPT = {"Language": "language", "Last-Translator": "author", "PO-Revision-Date": "date"}
+# Mnemonics of menu items, within a word: E_xit, E&xit.
+_MNEMONIC = re.compile(r"(?<=\w)[_&~](?=[^\W_])")
+_HEADER_FIELDS = {"Language": "language", "Last-Translator": "author", "PO-Revision-Date": "date"}
 
 
 def extract(file: BinaryIO) -> Iterator[Document]:
-    """Yield the messages; the title is the project's, from the header."""
+    """Yield the document of all messages, with the project's name, from the header, as title."""
     data = file.read()
     charset = _CHARSET.search(data[:8192])
     label = charset[1].decode("ascii") if charset else ""
@@ -33,7 +33,7 @@ def extract(file: BinaryIO) -> Iterator[Document]:
 
 
 class _Messages:
-    """Collects the lines of a message until the next one begins."""
+    """Collects the lines of a message until the next one starts."""
 
     def __init__(self) -> None:
         self._builder = Builder()
@@ -63,7 +63,7 @@ class _Messages:
         elif line:
             if self._strings:
                 self._close()
-            self._comments.append((line, number))  # what is no message of gettext's
+            self._comments.append((line, number))  # not a message
         elif not line and self._strings:
             self._close()
 
@@ -72,7 +72,7 @@ class _Messages:
         return self._builder.document(self._title, self._fields)
 
     def _begins(self, keyword: str) -> bool:
-        """Whether a keyword begins a new message."""
+        """Whether a keyword starts a new message."""
         return any(other != "msgctxt" for other, _, _ in self._strings) or (
             keyword == "msgctxt" and bool(self._strings)
         )
@@ -98,8 +98,8 @@ class _Messages:
         for name, value in _HEADER.findall(text):
             if name == "Project-Id-Version":
                 self._title = self._title or one_line(value)
-            elif name in _KEPT and value.strip():
-                self._fields.setdefault(_KEPT[name], one_line(value)[:1000])
+            elif name in _HEADER_FIELDS and value.strip():
+                self._fields.setdefault(_HEADER_FIELDS[name], one_line(value)[:1000])
 
 
 def _unescaped(text: str) -> str:
@@ -111,14 +111,16 @@ def _unescaped(text: str) -> str:
 
 
 def _plain(text: str, strings: list[tuple[str, str, int]]) -> str:
-    """A string without the mark of its key; a name with such a sign is the same in all of them.
+    """A string without the sign of its mnemonic. A word with such a sign that is the same in other
+    strings of the message is a name, and left unchanged.
 
     >>> _plain("E_xit", [("msgid", "E_xit", 1), ("msgstr", "Be_enden", 2)])
     'Exit'
     """
-    keys = _KEY.findall(text)
-    if len(keys) != 1:
+    signs = _MNEMONIC.findall(text)
+    if len(signs) != 1:
         return text
-    word = next(word for word in text.split() if _KEY.search(word))
+    word = next(word for word in text.split() if _MNEMONIC.search(word))
     others = [other for name, other, _ in strings if other != text and name != "msgctxt"]
-    return text if any(word in other for other in others) or not others else _KEY.sub("", text)
+    is_name = any(word in other for other in others)
+    return text if is_name or not others else _MNEMONIC.sub("", text)

@@ -1,4 +1,4 @@
-"""LaTeX: paragraphs under the sections they are in; text and places are the file's."""
+"""LaTeX: paragraphs under their sections; text and offsets are those of the file."""
 
 from __future__ import annotations
 
@@ -32,28 +32,28 @@ _BRACE = re.compile(r"\\.|[{}]", re.DOTALL)
 _ASIDE = re.compile(r"\\(?:thanks|footnote|footnotemark|label|index|inst|orcidlink|orcidID)\b")
 _NEXT_AUTHOR = re.compile(r"\\and\b|\\And\b|\\AND\b|\\quad\b|\\qquad\b")
 MAX_ARGUMENT = 5000  # characters of a title or of authors
-MAX_UNENDED = 100
+MAX_UNCLOSED = 100
 MAX_AUTHORS = 100
 
 
 class _Argument(NamedTuple):
-    """What is between two braces, and where it ends with them."""
+    """The text between two braces; end: the offset after the closing one."""
 
     text: str
     end: int
 
 
 def extract(text: str, _suffix: str = "") -> tuple[str, list[Block], Mapping[str, object]]:
-    """Return (title, blocks, fields): author, date, keywords and subject, where given.
+    """Return (title, blocks, fields); fields: author, date, keywords and subject.
 
-    >>> found = extract("\\\\title{Tea}\\n\\\\section{Gr\\\\\\"un}\\nSteep.")
-    >>> found[0], [block.heading for block in found[1]]
+    >>> title, blocks, _ = extract("\\\\title{Tea}\\n\\\\section{Gr\\\\\\"un}\\nSteep.")
+    >>> title, [block.heading for block in blocks]
     ('Tea', [(), ('Grün',)])
     """
     argument_of = _Arguments(text)
     headings: list[Heading] = []
     commands: dict[str, list[str]] = {}
-    body = 0  # where the preamble ends
+    body = 0  # offset of the end of the preamble
     at = 0
     while match := _MARK.search(text, at):
         at = match.end()
@@ -84,20 +84,23 @@ def extract(text: str, _suffix: str = "") -> tuple[str, list[Block], Mapping[str
 
 
 class _Arguments:
-    """Finds the arguments of commands; where many never end, those that are short."""
+    """Finds the arguments of commands. After many that are not closed, only short ones, so that
+    the time stays linear."""
 
     def __init__(self, text: str) -> None:
         self._text = text
-        self._unended = 0
+        self._unclosed = 0
 
     def __call__(self, at: int) -> _Argument | None:
-        argument = _argument(self._text, at, MAX_ARGUMENT if self._unended < MAX_UNENDED else 200)
-        self._unended += argument is None
+        longest = MAX_ARGUMENT if self._unclosed < MAX_UNCLOSED else 200
+        argument = _argument(self._text, at, longest)
+        self._unclosed += argument is None
         return argument
 
 
 def _argument(text: str, at: int, longest: int = MAX_ARGUMENT) -> _Argument | None:
-    """The argument that follows a command, behind what it has in brackets."""
+    """The argument of a command that ends at an offset, after its optional arguments; None when
+    there is none."""
     while option := _OPTION.match(text, at):
         at = option.end()
     start = at + len(text[at : at + 20]) - len(text[at : at + 20].lstrip())
@@ -112,7 +115,7 @@ def _argument(text: str, at: int, longest: int = MAX_ARGUMENT) -> _Argument | No
 
 
 def _name(argument: str) -> str:
-    """A title as a line of text, without its footnotes and labels."""
+    """A title on one line, without footnotes and labels."""
     return one_line(readable(_without_asides(argument)))[:MAX_HEADING]
 
 
@@ -130,7 +133,7 @@ def _fields(commands: Mapping[str, list[str]]) -> dict[str, object]:
     fields: dict[str, object] = {}
     for name, arguments in commands.items():
         values = arguments[-1:]
-        if name == "author":  # the first line of each is the name, its address is below
+        if name == "author":  # the name is the first line of each, the address is below
             values = [
                 author.partition("\\\\")[0]
                 for argument in arguments

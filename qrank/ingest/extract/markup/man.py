@@ -1,4 +1,4 @@
-"""Manual pages (roff with the macros of man or mdoc): text under its sections, with the lines of
+"""Manual pages (roff with the macros of man or mdoc): text under its sections, with line numbers of
 the source."""
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ _COMMENT = re.compile(r"((?:\\[^\"#]|[^\\])*+)\\[\"#].*", re.DOTALL)
 _CONTROL = re.compile(r"[.'][ \t]*([^\s\\]*)[ \t]*(.*)", re.DOTALL)
 _ARGUMENT = re.compile(r'"((?:[^"]|"")*+)"?|((?:\\[^"]|[^ \t\\]|\\(?=")|\\\Z)++)')
 _REGISTER = re.compile(r"\\n(?:\((..)|\[([^\]]{0,50})\]|(.))")
-_COMPARED = re.compile(r"'([^']*)'([^']*)'|\"([^\"]*)\"([^\"]*)\"")
-_WHOLE = re.compile(r"[-+]?\d{1,9}")
+_COMPARISON = re.compile(r"'([^']*)'([^']*)'|\"([^\"]*)\"([^\"]*)\"")
+_INTEGER = re.compile(r"[-+]?\d{1,9}")
 _BRACES = re.compile(r"\\[\\{}]")
 _TAB = re.compile(r"tab[ \t]*\([ \t]*(.)[ \t]*\)")
-# Requests and macros that hold no text, and those whose arguments are no text for readers.
+# Requests and macros without text for readers in their arguments.
 _NO_TEXT = frozenset(
     "ad af ai aln als am asciify backtrace bd blm box bp brp c2 cc ce cf char chop cp cs cu cuts "
     "da di do dt ec ecr eo ev evc ex fam fc fi fl fp fschar ft ftr fzoom gcolor hc hcode hla hlm "
@@ -39,13 +39,13 @@ _ALTERNATING = frozenset("BI BR IB IR RB RI CB BC".split())
 _OWN_LINE = frozenset("Dl D1 Fd Ft Vt".split())
 _IGNORED_MDOC = frozenset("Dd Os Bl El Bd Ed Pp Lp Rs Re Sm Bk Ek Tg Db".split())
 _EMPTY_CELLS = frozenset(("T{", "T}", "", "_", "=", "\\^", "\\_"))
-MAX_DEPTH = 100  # of conditions within each other
+MAX_DEPTH = 100  # of nested conditions
 
 
 def extract(file: BinaryIO) -> Iterator[Document]:
     """Yield the page; its title is `name(section)`.
 
-    Raises NoTextError for one that only includes another.
+    Raises NoTextError for a page that only includes another.
     """
     page = _Page()
     page.read(decode(file.read())[0])
@@ -56,24 +56,24 @@ def extract(file: BinaryIO) -> Iterator[Document]:
 
 
 class _Page:
-    """Goes over the lines of a page."""
+    """Converts the lines of a page."""
 
     def __init__(self) -> None:
         self._builder = Builder()
         self._roff = RoffText()
         self._registers: dict[str, int] = {".g": 1}
-        self._macros: dict[str, bool] = {}  # of the page: whether a call's arguments are text
-        self._lines: list[str] = []  # of the paragraph that is open
+        self._macros: dict[str, bool] = {}  # defined by the page: whether arguments are text
+        self._lines: list[str] = []  # of the current paragraph
         self._numbers: list[int] = []
         self._number = 0
-        self._goes_on = False  # the next text belongs to the last line
-        self._heading = 0  # the next text is a heading of that level
-        self._otherwise: list[bool] = []  # what `.el` takes up
+        self._continues = False  # the next text belongs to the last line
+        self._heading = 0  # the next text is a heading of this level, if not 0
+        self._else: list[bool] = []  # whether the next `.el` holds
         self._mdoc = False
         self._name = ""
         self._address = ""
-        self._table = ""  # the separator of cells while in a table
-        self._in_format = False  # of a table
+        self._table = ""  # the separator of cells, while in a table
+        self._in_format = False  # in the format specification of a table
         self._title = ""
         self._fields: dict[str, object] = {}
         self.includes = ""
@@ -100,7 +100,7 @@ class _Page:
                 self._text(line)
 
     def _definition(self, name: str, rest: str, lines: Iterator[tuple[int, str]]) -> None:
-        """Pass over the body of a macro, or what is skipped."""
+        """Skip the body of a macro definition, or an ignored block."""
         words = rest.split()
         end = words[1 - (name == "ig")] if len(words) > 1 - (name == "ig") else "."
         body = []
@@ -113,7 +113,7 @@ class _Page:
             self._macros[words[0]] = any(map(_prints_argument, body))
 
     def _skip(self, line: str, lines: Iterator[tuple[int, str]]) -> None:
-        """Pass over what a condition that does not hold has in braces."""
+        """Skip the block in braces of a condition that is false."""
         depth = _depth(line)
         while depth > 0:
             next_line = next(lines, None)
@@ -122,7 +122,7 @@ class _Page:
             depth += _depth(next_line[1])
 
     def _control(self, name: str, rest: str, depth: int) -> bool:
-        """Follow a request or a macro. False when what it has in braces is to be skipped."""
+        """Process a request or a macro; False when its block in braces is to be skipped."""
         if name in ("if", "ie", "el", "while"):
             return self._condition(name, rest, depth)
         if name in ("ds", "ds1", "as", "as1"):
@@ -136,11 +136,11 @@ class _Page:
         elif name in ("Dd", "Dt"):
             self._mdoc = True
             if name == "Dt":
-                self._named(self._arguments(rest))
+                self._set_title(self._arguments(rest))
             else:
                 self._fields["date"] = self._roff.plain(rest).strip()
         elif name == "TH":
-            self._named(self._arguments(rest))
+            self._set_title(self._arguments(rest))
         elif name == "TS":
             self._flush()
             self._table, self._in_format = "\t", True
@@ -157,12 +157,12 @@ class _Page:
 
     def _condition(self, name: str, rest: str, depth: int) -> bool:
         if name == "el":
-            holds = self._otherwise.pop() if self._otherwise else False
+            holds = self._else.pop() if self._else else False
             rest = rest.lstrip(" \t")
         else:
             holds, rest = self._holds(rest)
-            if name == "ie" and len(self._otherwise) < MAX_DEPTH:
-                self._otherwise.append(not holds)
+            if name == "ie" and len(self._else) < MAX_DEPTH:
+                self._else.append(not holds)
         if not holds or name == "while":
             return False
         rest = rest.removeprefix("\\{").removeprefix("\\\n")
@@ -173,12 +173,14 @@ class _Page:
         return True
 
     def _holds(self, rest: str) -> tuple[bool, str]:
-        """Whether a condition holds in a terminal's output, and what is behind it."""
+        """(whether a condition is true for output on a terminal, the text after it)."""
         negated = rest.startswith("!")
         rest = rest.lstrip("!")
-        if compared := _COMPARED.match(rest):
-            left, right = (self._roff.plain(side) for side in compared.groups() if side is not None)
-            holds, end = left == right, compared.end()
+        if comparison := _COMPARISON.match(rest):
+            left, right = (
+                self._roff.plain(side) for side in comparison.groups() if side is not None
+            )
+            holds, end = left == right, comparison.end()
         else:
             end = len(re.match(r"[^ \t]*?(?=\\\{|[ \t]|\Z)", rest)[0])  # type: ignore[index]
             condition = rest[:end]
@@ -192,25 +194,26 @@ class _Page:
         return holds != negated, rest[end:].lstrip(" \t")
 
     def _positive(self, expression: str) -> bool:
-        """Whether an expression is above 0, of those that pages have: a register, a comparison."""
+        """Whether an expression is greater than 0. Supports what pages use: a number, a register,
+        or a comparison of two."""
         expression = _REGISTER.sub(self._register, expression).strip("()")
         for sign in (">=", "<=", "==", "=", ">", "<"):
             left, operator, right = expression.partition(sign)
-            if operator and _WHOLE.fullmatch(left) and _WHOLE.fullmatch(right):
+            if operator and _INTEGER.fullmatch(left) and _INTEGER.fullmatch(right):
                 a, b = int(left), int(right)
                 return {">=": a >= b, "<=": a <= b, ">": a > b, "<": a < b}.get(sign, a == b)
-        return bool(_WHOLE.fullmatch(expression)) and int(expression) > 0
+        return bool(_INTEGER.fullmatch(expression)) and int(expression) > 0
 
     def _register(self, match: re.Match[str]) -> str:
         return str(self._registers.get(match[1] or match[2] or match[3] or "", 0))
 
     def _set_register(self, rest: str) -> None:
         words = rest.split()
-        if len(words) > 1 and _WHOLE.fullmatch(value := _REGISTER.sub(self._register, words[1])):
+        if len(words) > 1 and _INTEGER.fullmatch(value := _REGISTER.sub(self._register, words[1])):
             self._registers[words[0]] = int(value)
 
-    def _named(self, words: Sequence[str]) -> None:
-        """What the page is called: .TH name section date source manual."""
+    def _set_title(self, words: Sequence[str]) -> None:
+        """Set the title and fields, from the arguments of .TH or .Dt: name, section, date, …"""
         name, section, *more = [*words, "", ""]
         self._title = f"{name}({section})" if section else name
         if not self._mdoc:
@@ -295,15 +298,15 @@ class _Page:
             self._heading = level
 
     def _text(self, line: str) -> None:
-        """A line of text; a blank one ends the paragraph."""
+        """Add a line of text; a blank one ends the paragraph."""
         if not line.strip():
             self._flush()
             return
-        goes_on = line.endswith("\\c")
-        self._put(self._roff.plain(line), goes_on=goes_on)
+        continues = line.endswith("\\c")
+        self._put(self._roff.plain(line), continues=continues)
 
     def _row(self, line: str) -> None:
-        """A line of a table, or of its format."""
+        """Add a line of a table, or read one of its format."""
         if self._in_format:
             if separator := _TAB.search(line):
                 self._table = separator[1]
@@ -314,37 +317,37 @@ class _Page:
             texts = [self._roff.plain(cell) for cell in cells if cell not in _EMPTY_CELLS]
             self._put(" | ".join(text for text in texts if text))
 
-    def _put(self, text: str, *, goes_on: bool = False) -> None:
-        """Add a line to the paragraph; goes_on: the next text belongs to it."""
-        text = text if goes_on else text.rstrip()
+    def _put(self, text: str, *, continues: bool = False) -> None:
+        """Add a line to the paragraph; continues: the next text belongs to it."""
+        text = text if continues else text.rstrip()
         if not text.strip():
             return
         if self._heading:
             level, self._heading = self._heading, 0
             self._builder.heading(level, text, self._number)
-        elif self._goes_on and self._lines:
+        elif self._continues and self._lines:
             self._lines[-1] += text
         else:
             self._lines.append(text)
             self._numbers.append(self._number)
-        self._goes_on = goes_on
+        self._continues = continues
 
     def _join(self, tag: str) -> None:
-        """The text that follows stands beside its tag."""
+        """Put the following text beside a short tag."""
         if self._lines and len(tag) < 4:
             self._lines[-1] += " "
-            self._goes_on = True
+            self._continues = True
 
     def _flush(self) -> None:
         if self._lines:
             self._builder.paragraph("\n".join(self._lines), lines=self._numbers)
         self._lines, self._numbers = [], []
-        self._goes_on = False
+        self._continues = False
 
 
 def _joined(text: str) -> Iterator[tuple[int, str]]:
-    """The lines with their numbers, without comments; those that end with a backslash with the
-    lines that follow."""
+    """Yield (number, line) without comments; lines that end with a backslash are joined with the
+    next."""
     pending: list[str] = []
     start = 0
     for number, line in enumerate(text.replace("\r\n", "\n").replace("\r", "\n").split("\n"), 1):
@@ -366,7 +369,7 @@ def _joined(text: str) -> Iterator[tuple[int, str]]:
 
 
 def _split(rest: str) -> list[str]:
-    """The arguments of a macro; in quotes they hold blanks.
+    """The arguments of a macro; in quotes, they may contain spaces.
 
     >>> _split('a "b ""c"" d" e')
     ['a', 'b "c" d', 'e']
@@ -378,11 +381,11 @@ def _split(rest: str) -> list[str]:
 
 
 def _prints_argument(line: str) -> bool:
-    """Whether a line of a macro's body makes text of an argument."""
+    """Whether a line of a macro's body prints an argument."""
     match = _CONTROL.match(line)
     return "\\$" in line and (not match or match[1] in _FONTS | _ALTERNATING | {"SH", "SS", "IP"})
 
 
 def _depth(line: str) -> int:
-    """How many braces of conditions a line opens more than it closes."""
+    """The number of opening braces of conditions in a line, minus that of closing ones."""
     return sum({"\\{": 1, "\\}": -1}.get(match[0], 0) for match in _BRACES.finditer(line))

@@ -1,4 +1,4 @@
-"""mdoc, the macros of BSD's manual pages: a line of them as text."""
+"""mdoc, the macros of BSD's manual pages: converting a line with macros to text."""
 
 from __future__ import annotations
 
@@ -20,28 +20,28 @@ _SYSTEMS = {
     "Bx": "BSD", "Bsx": "BSD/OS", "Nx": "NetBSD", "Fx": "FreeBSD", "Ox": "OpenBSD",
     "Dx": "DragonFly", "Ux": "UNIX", "At": "AT&T UNIX",
 }  # fmt: skip
-_PLAIN = frozenset(  # their arguments are text as it is
+_PLAIN = frozenset(  # whose arguments are printed unchanged
     "Ad An Cd Cm Dv Em Er Ev Fr Ic Li Ms No Pa Sx Sy Tn Va Vt Xo Xc Ft Bt Ud Hf St Ex Rv Mt Lb "
     "Fa Nd Fd Db Sm Bk Ek Es Os Tg".split()
 )
 _SPECIAL = frozenset("Fl Ar Nm Ns Pf Ap Xr Lk In Fn Fo Fc Ta".split())
 MACROS = _PLAIN | _SPECIAL | _ENCLOSED.keys() | _OPENING.keys() | _CLOSING.keys() | _SYSTEMS.keys()
-_AFTER = frozenset(".,:;)]?!")  # stand directly behind what is before
+_AFTER = frozenset(".,:;)]?!")  # without a space before them
 _BEFORE = frozenset("([")
 
 
 class Line:
-    """Puts the words of a line together: where a blank is between two, and where none."""
+    """Joins the words of a line, with spaces where they belong."""
 
     def __init__(self, name: str, plain: Callable[[str], str]) -> None:
-        """name: of what the page is about; plain: takes the escapes of a word away."""
+        """name: of the page's program; plain: converts the escapes of a word."""
         self._name = name
         self._plain = plain
         self._out: list[str] = []
-        self._joined = True  # no blank before the next word
+        self._joined = True  # no space before the next word
 
     def text(self, macro: str, arguments: Sequence[str]) -> str:
-        """A macro with its arguments, in which others may be called."""
+        """The text of a macro with its arguments, which may contain other macros."""
         words = [macro, *arguments]
         closing: list[str] = []
         at = 0

@@ -1,4 +1,4 @@
-"""Org: paragraphs under the headlines they are below; text and places are the file's."""
+"""Org: paragraphs under their headlines; text and offsets are those of the file."""
 
 from __future__ import annotations
 
@@ -15,22 +15,24 @@ _TAGS = re.compile(r"(?:^|[ \t]+):([\w@#%:]+):[ \t\r]*$")
 _PRIORITY = re.compile(r"\[#\w\][ \t]*")
 _KEYWORD = re.compile(r"^[ \t]*#\+(\w+):[ \t]*(.*)$", re.MULTILINE)
 _PROPERTY = re.compile(r"^[ \t]*:([\w-]{1,50}):[ \t]+(.*)$", re.MULTILINE)
-_SAID = frozenset("title author date description keywords filetags todo seq_todo typ_todo".split())
+_KEYWORDS = frozenset(
+    "title author date description keywords filetags todo seq_todo typ_todo".split()
+)
 MAX_TAGS = 1000
 MAX_PROPERTIES = 50
 
 
 def extract(text: str, _suffix: str = "") -> tuple[str, list[Block], Mapping[str, object]]:
-    """Return (title, blocks, fields): author, date, keywords, subject (its description), the tags
-    of the file and its headlines, and the properties above the first headline.
+    """Return (title, blocks, fields); fields: author, date, keywords, subject (the description),
+    tags of the file and its headlines, and the properties above the first headline.
 
-    >>> found = extract("#+TITLE: Tea\\n* TODO Steep :green:\\nNow.\\n")
-    >>> found[0], found[1][-1].heading, found[2]
+    >>> title, blocks, fields = extract("#+TITLE: Tea\\n* TODO Steep :green:\\nNow.\\n")
+    >>> title, blocks[-1].heading, fields
     ('Tea', ('Steep',), {'tags': ['green']})
     """
     keywords: dict[str, list[str]] = {}
     for match in _KEYWORD.finditer(text):
-        if (key := match[1].lower()) in _SAID:
+        if (key := match[1].lower()) in _KEYWORDS:
             keywords.setdefault(key, []).append(match[2].strip())
     states = {"TODO", "DONE"}
     for key in ("todo", "seq_todo", "typ_todo"):
@@ -48,8 +50,8 @@ def extract(text: str, _suffix: str = "") -> tuple[str, list[Block], Mapping[str
             name = name[: own.start()]
         first, _, rest = name.partition(" ")
         name = _PRIORITY.sub("", rest if first in states else name, count=1)
-        shown = one_line(readable(name))[:MAX_HEADING]
-        headings.append(Heading(match.start(), len(match[1]), shown))
+        plain_name = one_line(readable(name))[:MAX_HEADING]
+        headings.append(Heading(match.start(), len(match[1]), plain_name))
     fields = _properties(text[: headings[0].start] if headings else text)
     fields |= properties(
         keywords.get("author", []),
@@ -66,7 +68,7 @@ def extract(text: str, _suffix: str = "") -> tuple[str, list[Block], Mapping[str
 
 
 def _properties(text: str) -> dict[str, object]:
-    """The properties of the file, in a drawer above the first headline."""
+    """The properties in the drawer of a text, which is above the first headline."""
     start = text.find(":PROPERTIES:")
     end = text.find(":END:", start) if start >= 0 else -1
     if end < 0:

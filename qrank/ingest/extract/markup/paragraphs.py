@@ -1,4 +1,4 @@
-"""Paragraphs under headings, for text whose headings a scanner has found."""
+"""Assigning headings to paragraphs, for text formats whose headings are known."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from qrank.results import Block
 
 
 class Heading(NamedTuple):
-    """Where the text below a heading begins, with the heading itself; the less the level, the
-    further out."""
+    """A heading; start: the offset of its section, which includes it; level: lower for outer
+    ones."""
 
     start: int
     level: int
@@ -19,8 +19,8 @@ class Heading(NamedTuple):
 
 
 def under_headings(text: str, headings: Sequence[Heading], body: int = 0) -> list[Block]:
-    """The paragraphs of a text, each under the headings above it; body: where what comes before
-    it ends, which is a part of its own."""
+    """The paragraphs of a text, each under the headings above it; body: the offset of the end of a
+    preamble, which is a part of its own."""
     blocks: list[Block] = []
     path: list[Heading] = []
     starts = [*(heading.start for heading in headings), len(text)]
@@ -37,7 +37,7 @@ def under_headings(text: str, headings: Sequence[Heading], body: int = 0) -> lis
 def _add(
     blocks: list[Block], text: str, start: int, end: int, names: tuple[str, ...], body: int
 ) -> None:
-    """The paragraphs between two headings; a heading stays with the paragraph below it."""
+    """Add the paragraphs between two headings; a heading is merged with the paragraph below it."""
     if start < body < end:
         _add(blocks, text, start, body, names, body)
         start = body

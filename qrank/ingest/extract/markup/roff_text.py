@@ -1,4 +1,4 @@
-"""The text of roff: its escapes, special characters and strings."""
+"""Converting roff to text: escapes, special characters and strings (groff_char(7), groff(7))."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 import unicodedata
 
 MAX_STRING = 200  # characters of a string that a page defines
-MAX_EXPANDED = 1 << 20  # characters that strings may add to a page
+MAX_EXPANDED = 1 << 20  # characters of all expanded strings of a page
 _NAME = r"(?:\((..)|\[([^\]\n]{0,100})\]|([^\n(\[]))"
 _DELIMITED = r"(?:'[^'\n]{0,200}'|\"[^\"\n]{0,200}\"|\((?:..)|\[[^\]\n]{0,100}\])"
 _ESCAPE = re.compile(
@@ -54,19 +54,19 @@ _STRINGS = {"R": "®", "Tm": "™", "lq": "“", "rq": "”", "S": "", "Aq": "'"
 
 
 class RoffText:
-    """Turns lines of roff into text, with the strings that a page defines."""
+    """Converts lines of roff to text, with the strings that the page defines."""
 
     def __init__(self) -> None:
         self._strings = dict(_STRINGS)
         self._left = MAX_EXPANDED
 
     def define(self, name: str, value: str, *, append: bool = False) -> None:
-        """What `\\*(name` stands for from here on."""
+        """Define the string `\\*(name`, or append to it."""
         before = self._strings.get(name, "") if append else ""
         self._strings[name] = (before + self.plain(value))[:MAX_STRING]
 
     def plain(self, line: str) -> str:
-        """A line without its escapes.
+        """A line with its escapes converted.
 
         >>> RoffText().plain(r"\\fB\\-\\-all\\fR caf\\('e \\(lqtea\\(rq")
         '--all café “tea”'
@@ -87,7 +87,7 @@ class RoffText:
 
 
 def character(name: str) -> str:
-    """The character that a name stands for; empty for none.
+    """The special character of a name; empty for an unknown one.
 
     >>> character("'e"), character("em"), character("u00E9"), character("vS")
     ('é', '—', 'é', 'Š')

@@ -1,6 +1,7 @@
-"""XLSB: which parts are a workbook's sheets, and the comments of their cells.
+"""XLSB: the parts of a workbook's sheets, and comments of cells.
 
-The format: [MS-XLSB]. A part is records: a kind and a size, in groups of seven bits, then the data.
+Format: [MS-XLSB]. A part is a sequence of records: kind and size as variable-length integers of 7
+bits per byte, then the data.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ _SHEET, _COMMENT = 156, 637
 
 
 def sheets(data: bytes) -> Iterator[tuple[str, str]]:
-    """(name, id of its relationship) of each sheet."""
+    """Yield (name, relationship id) of each sheet."""
     for kind, record in _records(data):
         if kind == _SHEET:
             identity, at = _string(record, 8)
@@ -20,7 +21,7 @@ def sheets(data: bytes) -> Iterator[tuple[str, str]]:
 
 
 def comments(data: bytes) -> Iterator[str]:
-    """The texts of a part of comments."""
+    """Yield the texts in a part of comments."""
     for kind, record in _records(data):
         if kind == _COMMENT:
             yield _string(record, 1)[0]
@@ -36,7 +37,7 @@ def _records(data: bytes) -> Iterator[tuple[int, bytes]]:
 
 
 def _number(data: bytes, at: int, most: int) -> tuple[int, int]:
-    """(number, where the next thing is)."""
+    """(a number of at most most bytes, the offset after it)."""
     number = 0
     for step in range(most):
         byte = data[at] if at < len(data) else 0
@@ -48,7 +49,7 @@ def _number(data: bytes, at: int, most: int) -> tuple[int, int]:
 
 
 def _string(record: bytes, at: int) -> tuple[str, int]:
-    """(text, where the next thing is)."""
+    """(text, the offset after it)."""
     try:
         [size] = struct.unpack_from("<I", record, at)
     except struct.error:

@@ -1,4 +1,4 @@
-"""Cells as text, and the sheets of a workbook as rows of them (python-calamine)."""
+"""Converting cells to text, and reading the sheets of a workbook (python-calamine)."""
 
 from __future__ import annotations
 
@@ -17,20 +17,19 @@ from qrank.results import Document
 if TYPE_CHECKING:
     from python_calamine import CalamineWorkbook
 
-ROWS_A_PART = 10_000  # what is handed on at once
+ROWS_A_PART = 10_000  # of one document that is yielded
 _EMPTY = " | " * 6
 _GAP = re.compile(r"(?: \| ){6,}")  # of empty cells
-# In page headers: three columns, fonts, sizes, colours, numbers of pages and the like.
+# Codes in page headers: for three columns; for fonts, sizes, colours, page numbers and the like.
 _COLUMN = re.compile(r"&[LCR]")
 _CODE = re.compile(r'&"[^"]*"|&K(?:[0-9A-Fa-f]{6}|\d\d[+-]\d{3})|&\d+|&[A-Z]')
-# Before functions that are newer than the format, which people do not see.
-_GRAMMAR = re.compile(r"\A(?:\w+:)?=")  # what a formula of OpenDocument begins with
-_NEWER = re.compile(r"\b_xl(?:fn|ws|udf|pm)\.")
-_text = lru_cache(10_000)(one_line)  # (much is said in many cells)
+_GRAMMAR = re.compile(r"\A(?:\w+:)?=")  # the prefix of a formula in OpenDocument
+_FUNCTION_PREFIX = re.compile(r"\b_xl(?:fn|ws|udf|pm)\.")  # of functions newer than the format
+_text = lru_cache(10_000)(one_line)  # many cells have equal texts
 
 
 def workbook(file: BinaryIO) -> CalamineWorkbook:
-    """A workbook as calamine reads it. Raises ExtractError."""
+    """Open a workbook with calamine. Raises ExtractError."""
     import python_calamine
 
     file.seek(0)
@@ -43,8 +42,8 @@ def workbook(file: BinaryIO) -> CalamineWorkbook:
 
 
 def has_password(file: BinaryIO) -> bool:
-    """Whether a workbook of before 2007 says that it is encrypted: [MS-XLS] 2.4.117, FilePass,
-    behind the first record. (calamine calls it damaged, or finds no sheets.)"""
+    """Whether an XLS workbook is encrypted: its second record is FilePass, [MS-XLS] 2.4.117.
+    (calamine reports it as damaged, or finds no sheets.)"""
     file.seek(0)
     try:
         book = Compound(file).read("Workbook")
@@ -67,8 +66,8 @@ def rows(book: CalamineWorkbook, name: str) -> Iterator[list[str]]:
 
 
 def documents(builder: Builder, rows: Iterable[list[str]]) -> Iterator[Document]:
-    """Add rows to a builder, each as a paragraph, its cells apart by a bar; yields what a long
-    sheet has so far."""
+    """Add rows to a builder, each as a paragraph with its cells separated by |; yields a document
+    after each ROWS_A_PART rows."""
     for count, row in enumerate(rows, 1):
         line = " | ".join(row).rstrip(" |")
         if line:
@@ -81,8 +80,8 @@ def documents(builder: Builder, rows: Iterable[list[str]]) -> Iterator[Document]
 def every_sheet(
     book: CalamineWorkbook, beside: Callable[[str, Builder], None] | None = None
 ) -> Iterator[Document]:
-    """Yield the sheets of a workbook, long ones in stretches; a damaged one costs itself.
-    beside: adds what else there is on the sheet of a name."""
+    """Yield the sheets of a workbook, long ones in parts; damaged ones are noted. beside(name,
+    builder): adds the other texts of a sheet."""
     for number, name in enumerate(book.sheet_names, 1):
         builder = Builder()
         builder.page(number)
@@ -97,12 +96,12 @@ def every_sheet(
 
 
 def shown(cell: object) -> str:
-    """A cell as a sheet shows it: whole numbers without a point, dates in ISO form.
+    """The text of a cell: whole numbers without a decimal point, dates in ISO form.
 
     >>> shown(40.0), shown(datetime.datetime(2024, 5, 2)), shown(0.1 + 0.2), shown(True)
     ('40', '2024-05-02', '0.3', 'TRUE')
     """
-    kind = type(cell)  # (a sheet has many cells: isinstance takes half as long again)
+    kind = type(cell)  # comparing types is a third faster than isinstance, and cells are many
     if kind is str:
         return _text(cell)
     if isinstance(cell, float):
@@ -116,17 +115,18 @@ def shown(cell: object) -> str:
 
 
 def shown_formula(text: str) -> str:
-    """A formula as a sheet shows it, for a cell without a value.
+    """A formula as a spreadsheet program displays it.
 
     >>> shown_formula("_xlfn.CONCAT(A1, 2)"), shown_formula("of:=SUM([.A1:.B2])")
     ('=CONCAT(A1, 2)', '=SUM([.A1:.B2])')
     """
-    text = one_line(_NEWER.sub("", _GRAMMAR.sub("", text, count=1)))
+    text = one_line(_FUNCTION_PREFIX.sub("", _GRAMMAR.sub("", text, count=1)))
     return f"={text}" if text else ""
 
 
 def without_values(count: int, *, are_read: bool = True) -> str:
-    """The note of so many formulas whose values were not saved. are_read: their texts."""
+    """The note on formulas whose values were not saved; are_read: whether their text is indexed
+    instead."""
     if not count:
         return ""
     what = (
@@ -137,7 +137,7 @@ def without_values(count: int, *, are_read: bool = True) -> str:
 
 
 def page_header(text: str) -> str:
-    """A page header without the codes in it.
+    """The text of a page header, without codes.
 
     >>> page_header('&L&"Arial,Bold"Case &14ZQ-4711&CA && B&RPage &P')
     'Case ZQ-4711 A & B Page'

@@ -1,7 +1,7 @@
-"""The words and numbers of charts, and the words of SmartArt, as paragraphs.
+"""Charts (texts and values) and SmartArt (texts) as paragraphs.
 
-The formats: ECMA-376, part 1, chapters 21.2 (charts) and 21.4 (diagrams); [MS-ODRAWXML] for the
-charts of Office 2016.
+Formats: ECMA-376, part 1, chapters 21.2 (charts) and 21.4 (diagrams); [MS-ODRAWXML] for charts of
+Office 2016.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ MAX_SERIES = 100
 
 
 def chart(root: _Element) -> Iterator[str]:
-    """The titles and labels of a chart, then its series as a table."""
+    """Yield the titles and labels of a chart, then its series as a table."""
     yield "\n".join(_texts(root))
     series = list(root.iter("{*}ser"))[:MAX_SERIES]
     names = [_joined(child(each, "tx")) for each in series]
-    rows: dict[int, list[str]] = {}  # by the number of the point: its category, its values
+    rows: dict[int, list[str]] = {}  # by point: its category, then a value for each series
     left = MAX_POINTS
     for number, each in enumerate(series):
         for kind, column in (("cat", 0), ("xVal", 0), ("val", number + 1), ("yVal", number + 1)):
@@ -38,7 +38,7 @@ def chart(root: _Element) -> Iterator[str]:
                 value = _value(point)
                 if column:
                     row[column] = value
-                elif number == 0:  # (there may be several levels)
+                elif number == 0:  # a category may have several levels
                     row[0] = f"{row[0]} {value}".strip()
                 else:
                     row[0] = row[0] or value
@@ -48,7 +48,7 @@ def chart(root: _Element) -> Iterator[str]:
 
 
 def _texts(root: _Element) -> Iterator[str]:
-    """Of titles, labels and what is drawn on it; of newer charts their categories, too."""
+    """Yield the texts of titles, labels and drawings; of newer charts also the categories."""
     for element in root.iter("{*}p", "{*}title", "{*}txData", "{*}strDim"):
         name = local(element)
         if name == "p":
@@ -82,7 +82,7 @@ def _value(point: _Element) -> str:
 
 
 def smart_art(root: _Element) -> str:
-    """The texts of a diagram's points, or of the shapes it was drawn as, a line each."""
+    """The texts of a diagram's points, or of its shapes, one per line."""
     lines = []
     for paragraph in root.iter("{*}p"):
         text = "".join(

@@ -1,4 +1,4 @@
-"""Choosing the reader of an office file by its content, for file names are often wrong."""
+"""Choosing the reader of an office file by its content, as file names are often wrong."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from qrank.ingest.extract.office.older.compound import MAGIC, Compound
 from qrank.results import Document
 from qrank.settings import Reading
 
-# By what the parts of a zip file begin with.
+# Modules by the prefix of a zip file's members.
 _PARTS = {
     "word/": "office.docx",
     "ppt/": "office.pptx",
@@ -21,20 +21,20 @@ _PARTS = {
     "content.xml": "office.odf",
     "META-INF/container.xml": "epub",
 }
-_STREAMS = {  # of compound files
+_STREAMS = {  # modules by the streams of a compound file
     "__properties_version1.0": "office.older.msg",
     "WordDocument": "office.older.doc",
     "PowerPoint Document": "office.older.ppt",
     "Workbook": "office.xlsx",
     "Book": "office.xlsx",
 }
-# What may hold files that are members.
+# Modules that yield members (their extract has the parameter reading).
 _HOLDING = frozenset(
     f"office.{name}"
     for name in ("docx", "pptx", "xlsx", "odf", "rtf", "older.doc", "older.ppt", "older.msg")
 )
 _ENCRYPTED, _ONE_FILE = "encrypted", "one file"
-# By the namespaces of what is one XML file.
+# Modules by the namespace of a single XML file.
 _NAMESPACES = {
     one_file.FLAT: _ONE_FILE,
     one_file.WORD_2003: _ONE_FILE,
@@ -45,51 +45,52 @@ HEAD = 2048  # bytes
 
 
 def word(file: BinaryIO, reading: Reading) -> Iterator[Document]:
-    """Yield what is in a file that is called a Word document."""
+    """Yield the documents of a file with a Word suffix."""
     yield from _read(file, "office.docx", reading)
 
 
 def slides(file: BinaryIO, reading: Reading) -> Iterator[Document]:
-    """Yield what is in a file that is called a presentation."""
+    """Yield the documents of a file with a presentation's suffix."""
     yield from _read(file, "office.pptx", reading)
 
 
 def sheets(file: BinaryIO, reading: Reading) -> Iterator[Document]:
-    """Yield what is in a file that is called a spreadsheet."""
+    """Yield the documents of a file with a spreadsheet's suffix."""
     yield from _read(file, "office.xlsx", reading)
 
 
 def open_document(file: BinaryIO, reading: Reading) -> Iterator[Document]:
-    """Yield what is in a file that is called an OpenDocument file."""
+    """Yield the documents of a file with an OpenDocument suffix."""
     yield from _read(file, "office.odf", reading)
 
 
 def rich_text(file: BinaryIO, reading: Reading) -> Iterator[Document]:
-    """Yield what is in a file that is called Rich Text Format."""
+    """Yield the documents of a file with the suffix rtf."""
     yield from _read(file, "office.rtf", reading)
 
 
 def old_word(file: BinaryIO, reading: Reading) -> Iterator[Document]:
-    """Yield what is in a file that is called a Word document of before 2007; once any text was."""
+    """Yield the documents of a file with the suffix doc, which may also be a plain text."""
     yield from _read(file, "text", reading)
 
 
 def outlook(file: BinaryIO, reading: Reading) -> Iterator[Document]:
-    """Yield what is in a file that is called a message of Outlook."""
+    """Yield the documents of a file with the suffix msg."""
     yield from _read(file, "office.older.msg", reading)
 
 
-def _read(file: BinaryIO, called: str, reading: Reading) -> Iterator[Document]:
+def _read(file: BinaryIO, default: str, reading: Reading) -> Iterator[Document]:
+    """default: the module of the suffix, for files whose content does not show their format."""
     head = file.read(HEAD)
     file.seek(0)
-    module = _reader(head, file) or called
+    module = _reader(head, file) or default
     file.seek(0)
     if module == _ENCRYPTED:
         file = protected.decrypted(file)
-        module = "office.xlsx"  # (Excel alone has such a password)
+        module = "office.xlsx"  # only Excel has a built-in password
     elif module == _ONE_FILE:
         file = one_file.as_zip(file)
-        module = _by_parts(file) or called
+        module = _by_parts(file) or default
         file.seek(0)
     if module != "text":
         extract = import_module(f"qrank.ingest.extract.{module}").extract
@@ -102,8 +103,8 @@ def _read(file: BinaryIO, called: str, reading: Reading) -> Iterator[Document]:
 
 
 def _reader(head: bytes, file: BinaryIO) -> str | None:
-    """The module that reads a file, as far as the file tells; `text` for what is a web page or a
-    mail: both are saved under the suffixes of Word and Excel."""
+    """The module for a file by its content, None if unknown; "text" for a web page or a mail, as
+    both are saved with the suffixes of Word and Excel."""
     start = head.lstrip(b"\xef\xbb\xbf \t\r\n")[:64].lower()
     if start.startswith(b"{\\rt"):
         return "office.rtf"
@@ -121,10 +122,10 @@ def _reader(head: bytes, file: BinaryIO) -> str | None:
 
 
 def _by_parts(file: BinaryIO) -> str | None:
-    """The module for a zip file."""
+    """The module for a zip file; None if unknown."""
     try:
         names = archive.open_zip(file).namelist()[:1000]
-    except ExtractError:  # (whoever reads it will say so)
+    except ExtractError:  # raised again by the reader
         return None
     names = [name.replace("\\", "/") for name in names]
     for mark, module in _PARTS.items():
@@ -134,8 +135,8 @@ def _by_parts(file: BinaryIO) -> str | None:
 
 
 def _compound(file: Compound) -> str:
-    """The module for a compound file. Raises ExtractError for what rights management protects,
-    NoTextError for what other programs write."""
+    """The module for a compound file. Raises ExtractError when it is protected by rights
+    management, NoTextError when it is of another program."""
     if file.has("EncryptedPackage"):
         managed = any("drm" in name.lower() for name in file.names)
         if managed:

@@ -1,4 +1,4 @@
-"""Files in Office files: some are a part of the text, the others are members."""
+"""Files embedded in Office files: some are part of the text, the others are members."""
 
 from __future__ import annotations
 
@@ -18,82 +18,80 @@ from qrank.ingest.problems import STOPS, problem_of
 from qrank.results import Document
 from qrank.settings import Reading
 
-MAX_DEPTH = 2  # files in files in files
+MAX_DEPTH = 2  # of files included in the text of files
 _depth: ContextVar[int] = ContextVar("depth", default=0)
 
 
 class Holder(Protocol):
-    """A file that holds others."""
+    """A file with embedded files."""
 
     missed: Missed
 
     @property
     def embedded(self) -> Iterable[str]:
-        """Their names."""
+        """The names of the embedded files."""
 
     def data(self, name: str) -> bytes:
-        """What one of them holds. Raises ExtractError."""
+        """The content of an embedded file. Raises ExtractError."""
 
 
 def members(holder: Holder, reading: Reading) -> Iterator[Document]:
-    """Yield what is in the files that lie in a file, then what of all was passed over."""
+    """Yield the documents of embedded files, then the notes of the file."""
     files = _Files(reading)
-    for place in holder.embedded:
-        name = posixpath.basename(place)
+    for path in holder.embedded:
+        name = posixpath.basename(path)
         try:
-            data = holder.data(place)
+            data = holder.data(path)
         except ExtractError as error:
             files.members.add_note(str(error))
             continue
         if data.startswith(MAGIC):
-            yield from files.inside(embedded_file(data), posixpath.splitext(name)[0])
+            yield from files.read(embedded_file(data), posixpath.splitext(name)[0])
         else:
             yield from files.members.read(name, io.BytesIO(data))
-    yield from files.closing(holder.missed.note())
+    yield from files.final_notes(holder.missed.note())
 
 
-def members_of(opened: Compound, reading: Reading, note: str = "") -> Iterator[Document]:
-    """The same of a document or workbook of before 2007; note: what else was passed over of it."""
-    yield from members_in(objects(opened), reading, note)
+def members_of(compound: Compound, reading: Reading, note: str = "") -> Iterator[Document]:
+    """As members, for an Office file of before 2007; note: on what else was skipped in it."""
+    yield from members_in(objects(compound), reading, note)
 
 
 def members_in(
-    files_found: Iterable[tuple[str, str, bytes] | None], reading: Reading, note: str = ""
+    objects: Iterable[tuple[str, str, bytes] | None], reading: Reading, note: str = ""
 ) -> Iterator[Document]:
-    """The same of objects, each as `embedded_file` has it."""
+    """As members, for embedded objects, each in the form of `embedded_file`."""
     files = _Files(reading)
-    for file in files_found:
-        yield from files.inside(file, "object")
-    yield from files.closing(note)
+    for file in objects:
+        yield from files.read(file, "object")
+    yield from files.final_notes(note)
 
 
 class _Files:
     def __init__(self, reading: Reading) -> None:
         self.members = Members(reading)
-        self._others = 0  # an equation, a picture, something of another program
+        self._others = 0  # objects that are not files: equations, pictures, of other programs
 
-    def inside(self, file: tuple[str, str, bytes] | None, stem: str) -> Iterator[Document]:
-        """Read what is in an object. stem: what it is called where it has no name."""
+    def read(self, file: tuple[str, str, bytes] | None, stem: str) -> Iterator[Document]:
+        """Yield the documents of an object; stem: for the name of an object without one."""
         if file is None:
             self._others += 1
             return
         name, suffix, data = file
         yield from self.members.read(name or stem + suffix, io.BytesIO(data))
 
-    def closing(self, note: str) -> Iterator[Document]:
-        """The note at the end of the file."""
+    def final_notes(self, note: str) -> Iterator[Document]:
+        """Yield the notes of the file."""
         if self._others:
             self.members.add_note(f"{self._others} embedded object{'s' * (self._others > 1)}")
         yield from self.members.final_notes(note)
 
 
 def include(builder: Builder, missed: Missed, data: bytes, name: str) -> None:
-    """Add the text of a file that stands for a part of a document; what can't be read is noted.
-
-    name: what its format shows by.
-    """
+    """Add the text of an embedded file to a document; a file that can't be read is noted. name: its
+    file name, which determines the format."""
     if _depth.get() >= MAX_DEPTH:
-        missed.add(f"{name} (too deep within other files)")
+        missed.add(f"{name} (nested too deeply in other files)")
         return
     try:
         with _deeper():
@@ -105,7 +103,7 @@ def include(builder: Builder, missed: Missed, data: bytes, name: str) -> None:
         raise
     except MemoryError:
         raise
-    except Exception as error:  # its reader may raise anything
+    except Exception as error:  # libraries may raise anything
         missed.add(f"{name} ({problem_of(error).reason})")
 
 

@@ -1,7 +1,7 @@
-"""Equations as a line of text: Office's own form (OMML) and MathML.
+"""Equations as one line of text: Office's form (OMML) and MathML.
 
-The formats: ECMA-376, part 1, chapter 22.1; MathML 3. What stands above, below or beside each
-other is kept apart by a sign, so that the words of a formula stay words.
+Formats: ECMA-376, part 1, chapter 22.1; MathML 3. Parts above, below or beside each other are
+separated by signs, so that words are not joined.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from qrank.ingest.extract.office.package import attribute, child, local
 if TYPE_CHECKING:
     from lxml.etree import _Element
 
-# What is put before an element that is not the first within its parent.
+# Text before an element that is not the first of its parent.
 _BEFORE = {"den": "/", "sup": "^", "sub": "_", "lim": "_", "e": " ", "mr": "; "}
 _AROUND = {"rad": ("√(", ")"), "f": ("", ""), "func": ("", " ")}
 _SKIPPED = frozenset(
@@ -24,7 +24,7 @@ _TOKENS = frozenset("mi mn mo ms mtext ci cn csymbol".split())
 
 
 def omml(root: _Element) -> str:
-    """The text of an `m:oMath`, as it would be typed on one line."""
+    """The text of an `m:oMath` element on one line."""
     pieces: list[str] = []
     pending: list[_Element | str] = [root]
     while pending:
@@ -42,7 +42,7 @@ def omml(root: _Element) -> str:
             pieces.append("\n")
             continue
         after: str = ""
-        if name == "d":  # brackets, with what is between the things in them
+        if name == "d":  # brackets
             signs = child(each, "dPr")
             opening, closing = (
                 attribute(child(signs, sign), "val", default)
@@ -59,7 +59,7 @@ def omml(root: _Element) -> str:
             pending.append(after)
         inner = [part for part in each if local(part) not in ("dPr", "naryPr")]
         if name == "rad" and inner and not any(part.text for part in inner[0].iter("{*}t")):
-            del inner[0]  # a square root names no degree
+            del inner[0]  # a square root has an empty degree
         for number, part in reversed([*enumerate(inner)]):
             pending.append(part)
             before = _BEFORE.get(local(part), "")
@@ -69,8 +69,8 @@ def omml(root: _Element) -> str:
 
 
 def mathml(root: _Element) -> str:
-    """The text of a MathML `math`, its signs apart by blanks; not the source that may be
-    annotated."""
+    """The text of a MathML `math` element, with spaces between tokens and without annotations,
+    which may repeat it as source."""
     pieces: list[str] = []
     pending = [root]
     while pending:

@@ -1,4 +1,4 @@
-"""SpreadsheetML 2003, which programs save as .xls or .xml: a sheet is a page, a row a line."""
+"""SpreadsheetML 2003, which is saved as .xls or .xml: a sheet is a page, a row a paragraph."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ NAMESPACE = b"urn:schemas-microsoft-com:office:spreadsheet"
 
 
 def extract(file: BinaryIO) -> Iterator[Document]:
-    """Yield the sheets, long ones in stretches. Raises ExtractError for what is no XML."""
+    """Yield the sheets, long ones in parts. Raises ExtractError when it is not XML."""
     root = archive.parse_xml(file.read(archive.MAX_XML + 1), "workbook")
-    named = child(root, "DocumentProperties", "Title")
-    title = "" if named is None else named.text or ""
+    title_element = child(root, "DocumentProperties", "Title")
+    title = "" if title_element is None else title_element.text or ""
     formulas: list[str] = []
     for number, sheet in enumerate(root.iterfind("{*}Worksheet"), 1):
         builder = Builder()
@@ -37,10 +37,8 @@ def extract(file: BinaryIO) -> Iterator[Document]:
 
 
 def _rows(sheet: _Element, comments: list[str], formulas: list[str]) -> Iterator[list[str]]:
-    """The texts of the cells of each row, an empty one for a gap.
-
-    comments: where those go; formulas: where those go that have no value, which are read, too.
-    """
+    """Yield the texts of the cells of each row, with an empty one for a gap. comments, formulas:
+    get the comments, and the formulas without a value, whose text is used instead."""
     for row in sheet.iter("{*}Row"):
         texts: list[str] = []
         for cell in row:

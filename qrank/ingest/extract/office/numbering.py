@@ -1,6 +1,6 @@
-"""The numbers of a Word document's lists and headings, which its text does not hold.
+"""The numbers of a Word document's lists and headings, which are not in its text.
 
-The format: ECMA-376, part 1, 17.9 (numbering).
+Format: ECMA-376, part 1, 17.9 (numbering).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from lxml.etree import _Element
 
 LEVELS = 9
-MAX_NUMBER = 9999  # what is written in letters or Roman numerals
+MAX_NUMBER = 9999  # written in letters or Roman numerals
 MAX_TEXT = 60  # characters around the numbers
 _PLACE = re.compile(r"%([1-9])")
 _ROMAN = (
@@ -26,36 +26,36 @@ _ROMAN = (
 
 @dataclass(slots=True)
 class _Level:
-    """How the paragraphs of a level are numbered."""
+    """The numbering of a level of a list."""
 
     format: str = "decimal"
     text: str = ""
     start: int = 1
-    restart: int = -1  # after which level it restarts, from 1; 0: never; -1: after any above it
-    style: str = ""  # whose paragraphs it is for
+    restart: int = -1  # the level after which it restarts, from 1; 0: never; -1: any above it
+    style: str = ""  # the paragraph style linked to the level
     legal: bool = False  # all numbers are decimal
 
 
 @dataclass(slots=True)
 class _List:
-    """A list: its levels, and which list it counts with."""
+    """A list: its levels, and the id of the abstract list whose counts it shares."""
 
     counts_with: str
     levels: dict[int, _Level] = field(default_factory=dict)
-    starts: dict[int, int] = field(default_factory=dict)  # of levels that restart in it
+    starts: dict[int, int] = field(default_factory=dict)  # start numbers of levels that restart
 
 
 class Numbering:
-    """Counts the paragraphs of lists, in the order in which they are asked for."""
+    """Numbers the paragraphs of lists, which must be passed in the order of the document."""
 
     def __init__(self, numbering: _Element | None, styles: _Element | None) -> None:
         self._lists = _lists(numbering)
         self._styles = _of_styles(styles, self._lists)
         self._counts: dict[str, dict[int, int]] = {}
-        self._begun: set[tuple[str, int]] = set()  # (list, level) that restarted
+        self._restarted: set[tuple[str, int]] = set()  # (list, level)
 
     def number(self, paragraph: _Element) -> str:
-        """What is shown before a paragraph; empty for one that has no number."""
+        """The number of a paragraph as shown; empty for one without a number."""
         if not self._lists:
             return ""
         properties = child(paragraph, "pPr")
@@ -70,21 +70,21 @@ class Numbering:
             return ""
         counts = self._counts.setdefault(own_list.counts_with, {})
         self._count(counts, own_list, name, level)
-        shown = own_list.levels[level]
-        if shown.format in ("bullet", "none"):
+        own_level = own_list.levels[level]
+        if own_level.format in ("bullet", "none"):
             return ""
 
-        def one(match: re.Match[str]) -> str:
+        def number_of(match: re.Match[str]) -> str:
             at = int(match[1]) - 1
-            each = own_list.levels.get(at, shown)
-            format = "decimal" if shown.legal else each.format
-            return written(counts.get(at, each.start), format)
+            each = own_list.levels.get(at, own_level)
+            format = "decimal" if own_level.legal else each.format
+            return formatted(counts.get(at, each.start), format)
 
-        return _PLACE.sub(one, shown.text).strip()
+        return _PLACE.sub(number_of, own_level.text).strip()
 
     def _count(self, counts: dict[int, int], own_list: _List, name: str, level: int) -> None:
-        if level in own_list.starts and (name, level) not in self._begun:
-            self._begun.add((name, level))
+        if level in own_list.starts and (name, level) not in self._restarted:
+            self._restarted.add((name, level))
             counts[level] = own_list.starts[level]
         elif level in counts:
             counts[level] += 1
@@ -93,15 +93,16 @@ class Numbering:
         for above in range(level):
             if above in own_list.levels:
                 counts.setdefault(above, own_list.levels[above].start)
-        for below, how in own_list.levels.items():
-            if below > level and (how.restart < 0 or level < how.restart):
+        for below, each in own_list.levels.items():
+            if below > level and (each.restart < 0 or level < each.restart):
                 counts.pop(below, None)
 
 
-def written(number: int, format: str) -> str:
-    """A number as a format writes it.
+def formatted(number: int, format: str) -> str:
+    """A number in a number format (ST_NumberFormat); unknown ones are decimal.
 
-    >>> [written(28, format) for format in ("lowerLetter", "upperRoman", "decimalZero", "ordinal")]
+    >>> formats = ("lowerLetter", "upperRoman", "decimalZero", "ordinal")
+    >>> [formatted(28, format) for format in formats]
     ['bb', 'XXVIII', '28', '28th']
     """
     if format == "decimalZero":
@@ -124,16 +125,16 @@ def written(number: int, format: str) -> str:
 
 
 def _lists(numbering: _Element | None) -> dict[str, _List]:
-    """The lists by their ids."""
+    """The lists by id."""
     abstract: dict[str, dict[int, _Level]] = {}
-    named: dict[str, str] = {}  # a style of lists -> the abstract list that it is
-    links: dict[str, str] = {}  # an abstract list -> the style of lists that it stands for
+    by_style: dict[str, str] = {}  # list style -> the id of its abstract list
+    links: dict[str, str] = {}  # id of an abstract list -> the list style that it refers to
     for each in () if numbering is None else numbering:
         if local(each) != "abstractNum":
             continue
         identity = attribute(each, "abstractNumId")
         abstract[identity] = _levels(each)
-        named[attribute(child(each, "styleLink"), "val")] = identity
+        by_style[attribute(child(each, "styleLink"), "val")] = identity
         links[identity] = attribute(child(each, "numStyleLink"), "val")
     result: dict[str, _List] = {}
     for each in () if numbering is None else numbering:
@@ -141,16 +142,16 @@ def _lists(numbering: _Element | None) -> dict[str, _List]:
             continue
         identity = attribute(child(each, "abstractNumId"), "val")
         if links.get(identity):
-            identity = named.get(links[identity], identity)
-        made = _List(identity, dict(abstract.get(identity, {})))
+            identity = by_style.get(links[identity], identity)
+        own_list = _List(identity, dict(abstract.get(identity, {})))
         for override in each:
             if local(override) == "lvlOverride":
                 level = _integer(attribute(override, "ilvl"), 0)
-                made.levels |= _levels(override)
+                own_list.levels |= _levels(override)
                 start = child(override, "startOverride")
                 if start is not None:
-                    made.starts[level] = _integer(attribute(start, "val"), 1)
-        result[attribute(each, "numId")] = made
+                    own_list.starts[level] = _integer(attribute(start, "val"), 1)
+        result[attribute(each, "numId")] = own_list
     return result
 
 
@@ -167,11 +168,12 @@ def _levels(element: _Element) -> dict[int, _Level]:
                 attribute(child(each, "pStyle"), "val"),
                 legal is not None and attribute(legal, "val", "1") not in ("0", "false", "off"),
             )
-    return {level: how for level, how in result.items() if level < LEVELS}
+    return {number: level for number, level in result.items() if number < LEVELS}
 
 
 def _of_styles(styles: _Element | None, lists: dict[str, _List]) -> dict[str, tuple[str, int]]:
-    """(list, level) of the styles whose paragraphs are in one, those based on such, too."""
+    """(list, level) by style, for styles whose paragraphs are in a list, also by the styles that
+    they are based on."""
     own: dict[str, tuple[str, int]] = {}
     based: dict[str, str] = {}
     for style in () if styles is None or not lists else styles:
@@ -188,17 +190,17 @@ def _of_styles(styles: _Element | None, lists: dict[str, _List]) -> dict[str, tu
         each = basis(identity, own, based, LEVELS)
         if each in own:
             name, level = own[each]
-            if not name and based.get(each) in own:  # (it names another level of that list)
+            if not name and based.get(each) in own:  # another level of its base style's list
                 name = own[based[each]][0]
-            if level < 0:  # the level may name the style instead
+            if level < 0:  # the level may be linked to the style instead
                 levels = lists[name].levels if name in lists else {}
-                level = next((at for at, how in levels.items() if how.style == identity), 0)
+                level = next((at for at, own in levels.items() if own.style == identity), 0)
             result[identity] = (name, level)
     return result
 
 
 def _is_deleted(properties: _Element | None) -> bool:
-    """Whether the end of a paragraph is deleted, so that its number is not shown."""
+    """Whether the paragraph mark is deleted, so that the number is not shown."""
     marks = child(properties, "rPr")
     return any(local(each) in ("del", "moveFrom") for each in (() if marks is None else marks))
 

@@ -1,7 +1,7 @@
-"""OpenDocument, zipped or flat: texts, presentations, drawings, spreadsheets, and what they hold.
+"""OpenDocument, zipped or flat: texts, presentations, drawings, spreadsheets, and their members.
 
-The format: OASIS OpenDocument 1.3, part 3. What stands beside a paragraph (a frame, a note, a
-comment) is set aside and follows it, so that it never runs into the words around it.
+Format: OASIS OpenDocument 1.3, part 3. The content of frames, notes and comments within a paragraph
+is deferred, and added after it.
 """
 
 from __future__ import annotations
@@ -27,29 +27,29 @@ if TYPE_CHECKING:
 
 _DRAW = "{urn:oasis:names:tc:opendocument:xmlns:drawing:1.0}"
 _FORM = "{urn:oasis:names:tc:opendocument:xmlns:form:1.0}"
-# What holds no text of its own, or text that was deleted.
+# Elements without text to read, or with deleted text.
 _SKIPPED = frozenset(
     "tracked-changes sequence-decls variable-decls user-field-decls dde-connection-decls scripts "
     "script settings meta font-face-decls styles automatic-styles master-styles "
     "content-validations event-listeners binary-data note-citation page-thumbnail".split()
 )
 _SKIPPED_IN_TEXT = frozenset("script note-citation event-listeners binary-data".split())
-# What programs call a page.
-_GIVEN_NAME = re.compile(r"(?:page|slide|seite|folie|diapo)\s*\d+", re.IGNORECASE)
-# What slides repeat.
-_FURNITURE = frozenset("header footer page-number date-time".split())
+# Names that programs give to pages.
+_DEFAULT_NAME = re.compile(r"(?:page|slide|seite|folie|diapo)\s*\d+", re.IGNORECASE)
+# Classes of shapes that are repeated on all slides.
+_REPEATED = frozenset("header footer page-number date-time".split())
 _VALUES = ("string-value", "date-value", "time-value", "boolean-value", "value")
-_NONE = "\0"  # stands for an attribute that is not there
+_NONE = "\0"  # default for a missing attribute
 _HEADERS = frozenset("header footer header-left footer-left header-first footer-first".split())
 _FORM_TEXTS = ("label", "current-value", "value")
 _PASSWORDS = frozenset({"password"})
-MAX_BLANKS = 80  # that one element stands for
-MAX_INNER = 2  # documents in documents in documents
+MAX_BLANKS = 80  # spaces of one element
+MAX_DEPTH = 2  # of nested documents
 
 
 def extract(file: BinaryIO, reading: Reading) -> Iterator[Document]:
-    """Yield the document, of a spreadsheet a document a sheet; its title is that of its
-    properties, else its first heading. Raises ExtractError."""
+    """Yield the document, of a spreadsheet one for each sheet, then its members. The title is that
+    of its properties, else its first heading. Raises ExtractError."""
     start = file.read(4)
     file.seek(0)
     missed = Missed()
@@ -84,8 +84,8 @@ def extract(file: BinaryIO, reading: Reading) -> Iterator[Document]:
             yield builder.document(title, fields)
     else:
         reader.read(body)
-    if lacking := cells.without_values(reader.formulas):
-        missed.add(lacking)
+    if formula_note := cells.without_values(reader.formulas):
+        missed.add(formula_note)
     builder = reader.builder
     builder.headings()
     builder.part()
@@ -105,7 +105,7 @@ def _is_encrypted(zipped: zipfile.ZipFile) -> bool:
 
 
 def _is_huge_sheet(zipped: zipfile.ZipFile) -> bool:
-    """Whether it is a spreadsheet of more XML than is read at once."""
+    """Whether it is a spreadsheet with more XML than this reader parses."""
     info = zipped.NameToInfo.get("content.xml")
     if info is None or info.file_size <= archive.MAX_XML or "mimetype" not in zipped.NameToInfo:
         return False
@@ -124,33 +124,33 @@ def _properties(root: _Element | None) -> tuple[str, dict[str, object]]:
 
 
 class _Reader:
-    """Walks the tree of a document, and of those that lie in it."""
+    """Walks the tree of a document, and of documents in it."""
 
     def __init__(self, zipped: zipfile.ZipFile | None, missed: Missed) -> None:
         self.builder = Builder()
-        self.embedded: list[str] = []  # the files of other formats
+        self.embedded: list[str] = []  # names of embedded files of other formats
         self.formulas = 0  # without a value, so far
         self._zip = zipped
         self.missed = missed
-        self._folder = ""  # of the document that is being read within the file
+        self._folder = ""  # of the current document within the zip file
         self._depth = 0
         self._slide = 0
-        # What follows the block that is being read: something to do, and the folder it is of.
-        self._aside: deque[tuple[str, int, Callable[[], None]]] = deque()
+        # Deferred to the end of the current block: (folder, depth, action).
+        self._deferred: deque[tuple[str, int, Callable[[], None]]] = deque()
         self._unread = set() if zipped is None else set(zipped.namelist())
-        self._once_texts: set[str] = set()  # in headers and footers
+        self._repeated_texts: set[str] = set()  # headers and footers that were added
 
     def data(self, name: str) -> bytes:
-        """A file that lies in this one. Raises ExtractError."""
+        """The content of an embedded file. Raises ExtractError."""
         assert self._zip is not None
         return archive.read(self._zip, name)
 
     def read(self, element: _Element) -> None:
-        """Add all that is in an element."""
+        """Add the content of an element."""
         self._blocks([element])
 
     def sheets(self, book: _Element) -> Iterator[Builder]:
-        """Add each sheet to a builder of its own, and leave one for what else there is."""
+        """Yield a builder for each sheet, then set a new one for the rest of the document."""
         for number, sheet in enumerate(each for each in book if local(each) == "table"):
             self.builder = Builder()
             self.builder.page(number + 1)
@@ -161,46 +161,47 @@ class _Reader:
         self.builder = Builder()
 
     def masters(self, styles: _Element) -> None:
-        """Add the headers and footers of pages, and what each slide shows; what is there for
-        several kinds of pages comes once."""
+        """Add the headers and footers of pages, and the texts of slide masters, without
+        duplicates."""
         for page in styles.iterfind(".//{*}master-page"):
             for each in page:
                 if local(each) in _HEADERS or str(each.tag).startswith(_DRAW):
                     if attribute(each, "placeholder") == "true":
                         continue
-                    self._once(each)
+                    self._add_once(each)
                     self._flush()
 
-    def _once(self, element: _Element) -> None:
-        """Add a header or the like, unless the same was added; no numbers of pages."""
+    def _add_once(self, element: _Element) -> None:
+        """Add a header or footer, unless it was added before; skip page numbers and dates."""
         text = one_line("".join(map(str, element.itertext())))
-        if text not in self._once_texts and attribute(element, "class") not in (
+        if text not in self._repeated_texts and attribute(element, "class") not in (
             "page-number",
             "date-time",
         ):
-            self._once_texts.add(text)
-            self._blocks(element, aside=True)
+            self._repeated_texts.add(text)
+            self._blocks(element, is_deferred=True)
 
     def _flush(self) -> None:
         own = self._folder, self._depth
-        while self._aside:
-            self._folder, self._depth, action = self._aside.popleft()
+        while self._deferred:
+            self._folder, self._depth, action = self._deferred.popleft()
             action()
         self._folder, self._depth = own
 
     def _later(self, action: Callable[[], None]) -> None:
-        self._aside.append((self._folder, self._depth, action))
+        """Defer an action to the end of the current block."""
+        self._deferred.append((self._folder, self._depth, action))
 
-    def _blocks(self, elements: Iterable[_Element], *, aside: bool = False) -> None:
-        """Add paragraphs, headings, tables and slides in order. aside: of a block that is being
-        read; what is aside of them waits for its own turn."""
+    def _blocks(self, elements: Iterable[_Element], *, is_deferred: bool = False) -> None:
+        """Add paragraphs, headings, tables and slides in order. is_deferred: within another block,
+        so that deferred actions are left to that."""
         pending = [*elements][::-1]
         while pending:
             element = pending.pop()
             name = local(element)
             if name in _SKIPPED or name.endswith("-source") or not name:
                 continue
-            if name == "h" and not aside:
+            if name == "h" and not is_deferred:
                 level = attribute(element, "outline-level", "1")
                 self.builder.heading(
                     int(level[:3]) if level.isdecimal() else 1, self._text(element)
@@ -219,27 +220,26 @@ class _Reader:
                 self.builder.paragraph(equations.mathml(element))
             elif name == "object":
                 self._object(element)
-            elif attribute(element, "class") in _FURNITURE:
-                self._once(element)
+            elif attribute(element, "class") in _REPEATED:
+                self._add_once(element)
             elif name == "object-ole":
                 self._embed(posixpath.normpath(attribute(element, "href")))
             else:
                 self._add_text(element)
                 pending += reversed(element)
                 continue
-            if not aside:
+            if not is_deferred:
                 self._flush()
-        if not aside:
+        if not is_deferred:
             self._flush()
 
     def _page(self, page: _Element) -> None:
-        """A slide or a page of a drawing: its title, or the name that somebody gave it, is the
-        heading of what is on it."""
+        """Add a slide or a page of a drawing under its title, or a name given by the user."""
         if not self._depth:
             self._slide += 1
             self.builder.page(self._slide)
         name = attribute(page, "name")
-        self.builder.headings("" if _GIVEN_NAME.fullmatch(name) else name)
+        self.builder.headings("" if _DEFAULT_NAME.fullmatch(name) else name)
         for shape in page:
             if attribute(shape, "class") == "title":
                 text = " ".join(self._text(each) for each in shape.iter("{*}p"))
@@ -249,11 +249,11 @@ class _Reader:
                 self._flush()
         for shape in page:
             if attribute(shape, "class") != "title":
-                self._blocks([shape], aside=True)
+                self._blocks([shape], is_deferred=True)
                 self._flush()
 
     def _text(self, element: _Element) -> str:
-        """The text of a paragraph with its blanks, tabs and line breaks."""
+        """The text of a paragraph, with its spaces, tabs and line breaks."""
         pieces: list[str] = []
         pending: list[_Element | str] = [element]
         while pending:
@@ -271,7 +271,7 @@ class _Reader:
                 pieces.append("\t")
             elif name == "line-break":
                 pieces.append("\n")
-            elif name == "ruby":  # the reading of a word follows, it does not part the word
+            elif name == "ruby":  # the annotation is deferred
                 base, reading = child(each, "ruby-base"), child(each, "ruby-text")
                 if base is not None:
                     pending.append(base)
@@ -284,7 +284,7 @@ class _Reader:
             ):
                 inside = child(each, "note-body") if name == "note" else each
                 if inside is not None:
-                    self._later(lambda e=inside: self._blocks([e], aside=True))  # type: ignore[misc]
+                    self._later(lambda e=inside: self._blocks([e], is_deferred=True))  # type: ignore[misc]
             else:
                 if each.text:
                     inner: list[_Element | str] = [each.text]
@@ -300,12 +300,12 @@ class _Reader:
         return "".join(pieces)
 
     def _table(self, table: _Element) -> None:
-        """A table: rows as lines."""
+        """Add a table, with its rows as lines."""
         lines = [" | ".join(self._cells(row)) for row in self._inside(table, "table-row")]
         self.builder.paragraph("\n".join(line for line in lines if line.strip(" |")))
 
     def _rows(self, sheet: _Element) -> None:
-        """A sheet: rows as paragraphs; what is repeated comes once."""
+        """Add a sheet, with its rows as paragraphs; repeated rows and cells are added once."""
         for row in self._inside(sheet, "table-row"):
             line = " | ".join(self._cells(row)).rstrip(" |")
             if line:
@@ -313,7 +313,7 @@ class _Reader:
             self._flush()
 
     def _inside(self, element: _Element, kind: str) -> Iterator[_Element]:
-        """The rows of a table, those in groups, too; what else it holds follows it."""
+        """Yield the rows of a table, including those in groups; other content is deferred."""
         pending = [*element][::-1]
         while pending:
             each = pending.pop()
@@ -323,7 +323,7 @@ class _Reader:
             elif name.startswith("table-") and not name.endswith("-source"):
                 pending += reversed(each)
             elif name not in _SKIPPED:
-                self._later(lambda e=each: self._blocks([e], aside=True))  # type: ignore[misc]
+                self._later(lambda e=each: self._blocks([e], is_deferred=True))  # type: ignore[misc]
 
     def _cells(self, row: _Element) -> Iterator[str]:
         for cell in row:
@@ -344,7 +344,7 @@ class _Reader:
                 yield text
 
     def _paragraphs(self, cell: _Element) -> Iterator[str]:
-        """The paragraphs of a cell, those in lists, too; the rest is set aside."""
+        """Yield the paragraphs of a cell, including those in lists; other content is deferred."""
         pending = [*cell][::-1]
         while pending:
             each = pending.pop()
@@ -354,16 +354,16 @@ class _Reader:
             elif name in ("list", "list-item", "list-header", "section"):
                 pending += reversed(each)
             elif name not in _SKIPPED:
-                self._later(lambda e=each: self._blocks([e], aside=True))  # type: ignore[misc]
+                self._later(lambda e=each: self._blocks([e], is_deferred=True))  # type: ignore[misc]
 
     def _add_text(self, element: _Element) -> None:
-        """What the controls of a form are called and hold."""
+        """Add the label and value of a form control."""
         if str(element.tag).startswith(_FORM) and local(element) not in _PASSWORDS:
             texts = {attribute(element, name): None for name in _FORM_TEXTS}
             self.builder.paragraph(" ".join(text for text in texts if text))
 
     def _object(self, element: _Element) -> None:
-        """A document in the document: an equation, a chart, a sheet."""
+        """Add a document in the document: an equation, a chart, a sheet."""
         inner = next((each for each in element if local(each) in ("document", "math")), None)
         if inner is None:
             target = attribute(element, "href")
@@ -373,13 +373,13 @@ class _Reader:
             folder = self._folder
         if inner is None:
             return
-        if self._depth >= MAX_INNER:
-            self.missed.count("document too deep within others", 1)
+        if self._depth >= MAX_DEPTH:
+            self.missed.count("document nested too deeply", 1)
             return
         own, self._folder, self._depth = (self._folder, self._depth), folder, self._depth + 1
         body = inner if local(inner) == "math" else child(inner, "body")
         if body is not None:
-            self._blocks([body], aside=True)
+            self._blocks([body], is_deferred=True)
         self._folder, self._depth = own
 
     def _embed(self, name: str) -> None:
@@ -390,7 +390,7 @@ class _Reader:
     def _content(self, folder: str) -> _Element | None:
         name = f"{folder}/content.xml"
         if self._zip is None or name not in self._unread:
-            if self._zip is not None and folder in self._unread:  # a file of another format
+            if self._zip is not None and folder in self._unread:  # a file, not a folder
                 self._embed(folder)
             return None
         self._unread.remove(name)

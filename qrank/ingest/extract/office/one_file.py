@@ -1,8 +1,8 @@
-"""Office files that are one XML file: Flat OPC (`pkg:package`) and WordprocessingML 2003
-(`w:wordDocument`). Each is made the zip file that it stands for, which the usual readers take.
+"""Office files that are a single XML file: Flat OPC (`pkg:package`) and WordprocessingML 2003
+(`w:wordDocument`). They are converted to a zip file, which the usual readers accept.
 
-Of Word 2003 it is enough to give the parts their names of today: its elements have the same local
-names, but for those of lists; notes and comments stand in the text.
+For Word 2003 it is enough to split the file into parts: its elements have the same local names as
+today, except for those of lists; notes and comments are in the text.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 FLAT = b"http://schemas.microsoft.com/office/2006/xmlPackage"
 WORD_2003 = b"http://schemas.microsoft.com/office/word/2003/wordml"
 _RELATIONS = "http://schemas.openxmlformats.org/package/2006/relationships"
-# What is called otherwise today: elements, and attributes of one of them.
+# Names that have changed since: elements, and attributes.
 _ELEMENTS = {
     "listDef": "abstractNum", "list": "num", "ilst": "abstractNumId",
     "listPr": "numPr", "ilfo": "numId", "nfc": "numFmt",
@@ -35,24 +35,24 @@ _CORE = {"Title": "title", "Author": "creator", "Subject": "subject", "Keywords"
 
 
 def as_zip(file: BinaryIO) -> BinaryIO:
-    """The zip file. Raises ExtractError for what is no XML, or neither of the two."""
+    """Convert a file to a zip file. Raises ExtractError when it is not XML, or neither format."""
     root = archive.parse_xml(file.read(archive.MAX_XML + 1), "document")
-    found = _flat(root) if local(root) == "package" else _word(root)
-    made = io.BytesIO()
-    with zipfile.ZipFile(made, "w") as packed:
-        for name, data in found:
+    parts = _flat(root) if local(root) == "package" else _word(root)
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as packed:
+        for name, data in parts:
             packed.writestr(name, data)
-    made.seek(0)
-    return made
+    out.seek(0)
+    return out
 
 
 def _flat(root: _Element) -> Iterator[tuple[str, bytes]]:
-    """(name, content) of each part."""
+    """Yield (name, content) of each part."""
     for part in root.iterfind("{*}part"):
         name = attribute(part, "name").lstrip("/")
-        written, binary = child(part, "xmlData"), child(part, "binaryData")
-        if written is not None and len(written):
-            yield name, _xml(written[0])
+        xml, binary = child(part, "xmlData"), child(part, "binaryData")
+        if xml is not None and len(xml):
+            yield name, _xml(xml[0])
         elif binary is not None:
             yield name, _bytes(binary.text or "")
 
@@ -86,9 +86,9 @@ def _word(root: _Element) -> Iterator[tuple[str, bytes]]:
             yield f"word/{part_name}.xml", _xml(listing)
     core = etree.Element("coreProperties")
     properties = child(root, "DocumentProperties")
-    for said in () if properties is None else properties:
-        if local(said) in _CORE:
-            etree.SubElement(core, _CORE[local(said)]).text = said.text
+    for each in () if properties is None else properties:
+        if local(each) in _CORE:
+            etree.SubElement(core, _CORE[local(each)]).text = each.text
     yield "docProps/core.xml", _xml(core)
     document = etree.Element("document")
     document.append(body)

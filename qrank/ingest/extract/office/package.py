@@ -1,7 +1,7 @@
-"""An Office Open XML file: its parts, and how they name each other.
+"""An Office Open XML package: its parts and their relationships.
 
-The format: ECMA-376, part 2 (packages). Strict files have other namespaces than Transitional ones,
-so that elements are known by their local names.
+Format: ECMA-376, part 2 (packages). Strict files have other namespaces than Transitional ones, so
+elements are matched by their local names.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def local(element: _Element) -> str:
 
 
 def attribute(element: _Element | None, name: str, default: str = "") -> str:
-    """An attribute's value, whatever its namespace."""
+    """An attribute's value, in any namespace."""
     if element is not None:
         for key, value in element.items():
             if _local(str(key)) == name:
@@ -42,8 +42,8 @@ def attribute(element: _Element | None, name: str, default: str = "") -> str:
 
 
 def basis(style: str, own: Container[str], based: Mapping[str, str], most: int) -> str:
-    """A style, or the first one below it, of most steps, that has something of its own; else one
-    that has nothing. based: what each style is based on."""
+    """The first style in own of a chain: style, the one it is based on, and so on for at most most
+    steps; one not in own when there is none. based: the base of each style."""
     for _ in range(most):
         if style in own or not style:
             break
@@ -64,7 +64,7 @@ def child(element: _Element | None, *path: str) -> _Element | None:
 
 
 def relation_id(element: _Element, name: str = "id") -> str:
-    """An attribute that names a relationship (`r:id`, `r:embed`, ...)."""
+    """The relationship id in an attribute (`r:id`, `r:embed`, ...); empty without one."""
     for key, value in element.items():
         if str(key).endswith(f"/relationships}}{name}"):
             return str(value)
@@ -72,36 +72,36 @@ def relation_id(element: _Element, name: str = "id") -> str:
 
 
 class Relation(NamedTuple):
-    """target: a part's name, empty where it is none of the file's; kind: the last segment of its
-    type, such as `header`."""
+    """A relationship. target: the name of a part, empty for an external or missing one; kind: the
+    last segment of its type, such as `header`."""
 
     target: str
     kind: str
 
 
 class Package:
-    """The parts of a file. What is missing or damaged costs itself and is noted."""
+    """The parts of a file. Damaged parts are skipped, with a note."""
 
     def __init__(self, file: BinaryIO) -> None:
         self.missed = Missed()
-        self.embedded: dict[str, None] = {}  # the parts that are files of their own
+        self.embedded: dict[str, None] = {}  # parts that are embedded files; filled by readers
         self._archive = archive.open_zip(file)
         if reason := archive.truncation_note(self._archive):
             self.missed.add(reason)
-        # (Names of parts are equal whatever their case; some programs write them with \\.)
+        # Names of parts ignore case; some programs write them with backslashes.
         self._names = {name.lower().replace("\\", "/"): name for name in self._archive.namelist()}
 
     def main(self, usual: str) -> str:
-        """The name of the part that the file is about. Raises ExtractError."""
+        """The name of the main part; usual: its usual name. Raises ExtractError."""
         for relation in self.related("").values():
             if relation.kind == "officeDocument" and self.has(relation.target):
                 return relation.target
         if not self.has(usual):
-            archive.read(self._archive, usual)  # (which says that it is missing)
+            archive.read(self._archive, usual)  # raises the error
         return usual
 
     def has(self, name: str) -> bool:
-        """Whether there is such a part."""
+        """Whether there is a part of this name."""
         return name.lower() in self._names
 
     def names(self, folder: str) -> list[str]:
@@ -120,7 +120,7 @@ class Package:
         return archive.read(self._archive, self._own(name))
 
     def open(self, name: str) -> IO[bytes]:
-        """A part, to be read piece by piece."""
+        """Open a part as a stream."""
         return self._archive.open(self._own(name))
 
     def root(self, name: str) -> _Element:
@@ -128,7 +128,7 @@ class Package:
         return archive.parse_xml(self.data(name), name)
 
     def xml(self, name: str) -> _Element | None:
-        """A part's XML; None when it is missing, or damaged, which is noted."""
+        """A part's XML; None when it is missing, or damaged, with a note."""
         if not self.has(name):
             return None
         try:
@@ -138,7 +138,7 @@ class Package:
             return None
 
     def related(self, name: str) -> dict[str, Relation]:
-        """A part's relationships by their ids; those of the whole file for the name ""."""
+        """A part's relationships by id; for the name "", those of the package."""
         folder, base = posixpath.split(name)
         root = self.xml(posixpath.join(folder, "_rels", f"{base}.rels"))
         result: dict[str, Relation] = {}
@@ -155,7 +155,7 @@ class Package:
         return result
 
     def targets(self, name: str, *kinds: str) -> list[str]:
-        """The parts that a part names by relationships of some kinds, each once."""
+        """The targets of a part's relationships of some kinds, without duplicates."""
         return list(
             {
                 relation.target: None
@@ -165,7 +165,7 @@ class Package:
         )
 
     def properties(self) -> tuple[str, dict[str, object]]:
-        """The title, and the fields: author, subject, keywords."""
+        """(title, fields); fields: author, subject, keywords."""
         names = self.targets("", "core-properties")
         root = self.xml(names[0] if names else "docProps/core.xml")
         values = {} if root is None else {local(each): each.text or "" for each in root}

@@ -1,7 +1,8 @@
-"""PowerPoint: slides as pages, their titles as headings, after each its notes and comments.
+"""PowerPoint: slides as pages with their titles as headings, each followed by its notes and
+comments.
 
-The format: ECMA-376, part 1, chapters 19 (PresentationML) and 21 (DrawingML). python-pptx would do
-it, too, but brings an imaging library that nothing here needs.
+Format: ECMA-376, part 1, chapters 19 (PresentationML) and 21 (DrawingML). (python-pptx would depend
+on an imaging library.)
 """
 
 from __future__ import annotations
@@ -22,12 +23,13 @@ if TYPE_CHECKING:
 
 _NUMBER = re.compile(r"\d+")
 _TITLES = frozenset({"title", "ctrTitle"})
-_FURNITURE = frozenset({"ftr", "hdr"})  # what slides repeat
+_REPEATED = frozenset({"ftr", "hdr"})  # placeholders with the same text on all slides
 _SKIPPED = frozenset({"sldNum", "dt", "sldImg"})
 
 
 def extract(file: BinaryIO, reading: Reading) -> Iterator[Document]:
-    """Yield the document; its title is that of its properties, else of the first slide."""
+    """Yield the document, then its members. The title is that of its properties, else of the first
+    slide. Raises ExtractError."""
     package = Package(file)
     main = package.main("ppt/presentation.xml")
     builder = Builder()
@@ -40,12 +42,12 @@ def extract(file: BinaryIO, reading: Reading) -> Iterator[Document]:
         if root is not None:
             story.read(root, name)
         for kind in ("notesSlide", "comments"):
-            for beside in package.targets(name, kind):
-                story.once(beside)
+            for part in package.targets(name, kind):
+                story.add_notes(part)
         layouts |= dict.fromkeys(package.targets(name, "slideLayout"))
     builder.part()
     builder.headings()
-    story.furniture(layouts)
+    story.add_repeated(layouts)
     title, fields = package.properties()
     builder.note = package.missed.note()
     yield builder.document(title or builder.first_heading, fields)
@@ -53,21 +55,21 @@ def extract(file: BinaryIO, reading: Reading) -> Iterator[Document]:
 
 
 def _slides(package: Package, main: str) -> list[str]:
-    """The slides in the order in which they are shown, each once; those that are there, when the
-    presentation names none of them."""
+    """The names of the slides, in the order of the presentation; if that lists none, all slides in
+    the package, by number."""
     related = package.related(main)
     root = package.root(main)
     ids = (relation_id(slide) for slide in root.iter("{*}sldId"))
-    named = {related[each].target: None for each in ids if each in related}
-    named.pop("", None)
-    if named:
-        return [*named]
+    listed = {related[each].target: None for each in ids if each in related}
+    listed.pop("", None)
+    if listed:
+        return [*listed]
     names = [name for name in package.names("ppt/slides/") if name.endswith(".xml")]
     return sorted(names, key=lambda name: [*map(int, _NUMBER.findall(name[-12:]))])
 
 
 class _Slides(Story):
-    """The shapes of slides, and what belongs to them."""
+    """Adds the shapes of slides, notes and comments."""
 
     def __init__(self, package: Package, builder: Builder) -> None:
         super().__init__(package, builder)
@@ -76,21 +78,21 @@ class _Slides(Story):
         self._is_master = False
 
     def shape(self, element: _Element) -> None:
-        """Add a shape: a title is a heading; what a slide only repeats waits for the end."""
+        """Add a shape: titles as headings; headers and footers are added at the end."""
         placeholder = child(element, "nvSpPr", "nvPr", "ph")
         kind = attribute(placeholder, "type")
         if kind in _SKIPPED or (self._is_master and placeholder is not None):
             return
         text = "\n".join(self.lines(element))
-        if kind in _FURNITURE:
+        if kind in _REPEATED:
             self._repeated[one_line(text)] = None
         elif kind in _TITLES:
             self.builder.heading(1, text)
         else:
             self.builder.paragraph(text)
 
-    def once(self, name: str) -> None:
-        """Add the notes or the comments of a slide."""
+    def add_notes(self, name: str) -> None:
+        """Add a part with notes or comments of a slide, unless it was added before."""
         root = None if name in self._parts else self.package.xml(name)
         self._parts.add(name)
         if root is None:
@@ -99,14 +101,14 @@ class _Slides(Story):
             self.read(root, name)
             return
         self.part = name
-        for element in root.iter("{*}text", "{*}txBody"):  # (of older and newer comments)
+        for element in root.iter("{*}text", "{*}txBody"):  # of older and newer comments
             if local(element) == "text":
                 self.builder.paragraph(element.text or "")
             else:
                 self.builder.paragraph("\n".join(self.lines(element)))
 
-    def furniture(self, layouts: dict[str, None]) -> None:
-        """Add what the slides repeat, and what their layouts and masters show on each of them."""
+    def add_repeated(self, layouts: dict[str, None]) -> None:
+        """Add the headers and footers of slides, and the texts of their layouts and masters."""
         for text in self._repeated:
             self.builder.paragraph(text)
         self._is_master = True

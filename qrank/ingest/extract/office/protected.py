@@ -1,6 +1,9 @@
-"""Workbooks that Excel encrypts with its own built-in password when they are only protected
-against changes: whoever opens them is asked for nothing. ([MS-OFFCRYPTO] 2.4.2.3 and [MS-XLS]
-2.2.10; msoffcrypto-tool, of the extra `encrypted`, decrypts them.)"""
+"""Workbooks encrypted with Excel's built-in password, which Excel uses for those that are only
+protected against changes; they open without a password.
+
+Formats: [MS-OFFCRYPTO] 2.4.2.3 and [MS-XLS] 2.2.10. They are decrypted by msoffcrypto-tool, in the
+extra `encrypted`.
+"""
 
 from __future__ import annotations
 
@@ -14,8 +17,8 @@ _BUILT_IN = "VelvetSweatshop"
 
 
 def decrypted(file: BinaryIO) -> BinaryIO:
-    """The workbook behind the built-in password. Raises ExtractError where it has another one,
-    or where msoffcrypto-tool is not installed."""
+    """Decrypt a workbook with the built-in password. Raises ExtractError when it has another one,
+    or msoffcrypto-tool is not installed."""
     try:
         import msoffcrypto
     except ImportError:
@@ -27,9 +30,9 @@ def decrypted(file: BinaryIO) -> BinaryIO:
         office.decrypt(plain)
     except MemoryError:
         raise
-    except Exception as error:  # (what it raises for damaged files is anything)
+    except Exception as error:  # it may raise anything for damaged files
         raise ExtractError("encrypted") from error
-    if not plain.getvalue().startswith((b"PK", compound.MAGIC)):  # another password gives noise
+    if not plain.getvalue().startswith((b"PK", compound.MAGIC)):  # it has another password
         raise ExtractError("encrypted")
     plain.seek(0)
     return plain

@@ -1,8 +1,9 @@
-"""Rich Text Format: paragraphs, headings, tables, and after them notes, comments, text boxes.
+"""Rich Text Format: paragraphs, headings and tables, each followed by its notes, comments and text
+boxes; then page headers.
 
-The format: Rich Text Format Specification 1.9.1. Text is bytes in the encoding of its font, or
-\\uN with so many characters for older programs after it. A group that begins with \\* is skipped
-by whoever does not know its first word.
+Format: Rich Text Format Specification 1.9.1. Text is bytes in the encoding of its font, or \\uN
+followed by \\ucN characters for programs that do not know it. A group that starts with \\* is
+skipped when its first word is unknown.
 """
 
 from __future__ import annotations
@@ -33,9 +34,9 @@ _SIGNS = {
     "rtlmark": "\u200f", "zwbo": "\u200b",
 }  # fmt: skip
 _PARAGRAPHS = frozenset("par sect page column softpage".split())
-# Groups without text of their own: what is in groups within them may still be.
+# Groups without text of their own; groups within them may have some.
 _SILENT = frozenset("pict object upr sp do shp shpgrp info mmathPict".split())
-# Groups of which nothing is read.
+# Groups that are skipped, with all groups in them.
 _SKIPPED = frozenset(
     "colortbl listtable listoverridetable rsidtbl revtbl xmlnstbl filetbl fldinst datafield xe rxe "
     "txe tc tcn nonshppict shprslt objclass objname blipuid template themedata "
@@ -44,16 +45,16 @@ _SKIPPED = frozenset(
     "generator userprops pn pntxta pntxtb listpicture falt panose fontemb fname revtim "
     "creatim".split()
 )
-_READ = {  # groups that are set aside or kept: what they are
+_GROUPS = {  # groups whose text is collected separately, by kind
     "footnote": "note", "annotation": "note", "shptxt": "note", "dptxbxtext": "note",
     "header": "head", "headerl": "head", "headerr": "head", "headerf": "head",
     "footer": "head", "footerl": "head", "footerr": "head", "footerf": "head",
     "title": "title", "author": "author", "subject": "subject", "keywords": "keywords",
     "sn": "sn", "sv": "sv", "fonttbl": "fonttbl", "stylesheet": "stylesheet",
 }  # fmt: skip
-# Groups that begin with \* and are read.
-_KNOWN = frozenset(
-    [*_READ, *_SILENT, "ud", "shpinst", "shppict", "picprop", "result", "fldrslt"]
+# Groups that are read when they start with \*.
+_STARRED = frozenset(
+    [*_GROUPS, *_SILENT, "ud", "shpinst", "shppict", "picprop", "result", "fldrslt"]
     + "moMath moMathPara mmath background".split()
 )
 _INFORMATION = frozenset({"title", "author", "subject", "keywords"})
@@ -71,20 +72,20 @@ _NO_DIGITS = bytes(set(range(256)) - set(b"0123456789abcdefABCDEF"))
 
 @dataclass(slots=True)
 class _State:
-    """What a group inherits, and gives back at its end."""
+    """The state of a group, inherited by groups in it."""
 
-    kind: str = "text"  # what is being read
+    kind: str = "text"  # see _GROUPS
     silent: bool = False
     info: bool = False
-    upr: bool = False  # it says the same twice, and this is not in Unicode
+    upr: bool = False  # in the first of two versions of a text, which is not in Unicode
     skip: bool = False
     deleted: bool = False
-    fallback: int = 1  # characters that follow a \\uN for programs that do not know it
+    fallback: int = 1  # characters after each \\uN for programs that do not know it (\\ucN)
     font: int = -1
 
 
 class _Target:
-    """Where text goes: the body, a note, a page header, a field of the file."""
+    """Collects text: of the body, a note, a page header, a property of the file."""
 
     def __init__(self) -> None:
         self.pieces: list[str] = []
@@ -97,8 +98,8 @@ class _Target:
 
 
 def extract(file: BinaryIO, reading: Reading) -> Iterator[Document]:
-    """Yield the document, whose title is the one it names, else its first heading; then the files
-    in it."""
+    """Yield the document, then its members. The title is that of its properties, else its first
+    heading. Raises ExtractError."""
     data = file.read(MAX_SIZE + 1)
     if len(data) > MAX_SIZE:
         raise ExtractError(f"larger than {MAX_SIZE >> 20} MiB")
@@ -109,7 +110,8 @@ def extract(file: BinaryIO, reading: Reading) -> Iterator[Document]:
 
 
 def _embedded_file(packed: bytes) -> tuple[str, str, bytes] | None:
-    """The file in an object ([MS-OLEDS] 2.2.5): a compound file, or what was packed as it is."""
+    """The file in an object ([MS-OLEDS] 2.2.5), see `compound.embedded_file`: a compound file, or a
+    packaged file."""
     try:
         _, kind = struct.unpack_from("<2I", packed)
         at = 8
@@ -128,10 +130,8 @@ def _embedded_file(packed: bytes) -> tuple[str, str, bytes] | None:
 
 
 def read(data: bytes, objects: list[bytes] | None = None) -> Document:
-    """The document that is written so. Raises ExtractError when it is none.
-
-    objects: where the objects of other programs go.
-    """
+    """The document in RTF data; objects: gets the embedded objects. Raises ExtractError when it is
+    not RTF."""
     if not data.lstrip().startswith(b"{\\rt"):
         raise ExtractError("damaged, or not RTF")
     reader = _Reader()
@@ -157,7 +157,7 @@ def read(data: bytes, objects: list[bytes] | None = None) -> Document:
 
 
 class _Reader:
-    """Goes through the tokens once, without recursion."""
+    """Reads the tokens in one pass, without recursion."""
 
     def __init__(self) -> None:
         self.body = _Target()
@@ -165,28 +165,28 @@ class _Reader:
         self.information: dict[str, str] = {}
         self.note = ""
         self._targets = [self.body]
-        self._notes: list[str] = []  # what follows the paragraph that is being read
+        self._notes: list[str] = []  # added after the current paragraph
         self._state = _State()
-        self._stack: list[tuple[_State, bool]] = []  # and whether the group has a target
-        self._raw = bytearray()  # text whose font tells how it is to be decoded
-        self._half = ""  # the first half of a character of two \\uN
-        self._left = 0  # characters to pass over
+        self._stack: list[tuple[_State, bool]] = []  # (outer state, whether the group has a target)
+        self._raw = bytearray()  # text that is not decoded yet
+        self._half = ""  # the first surrogate of a pair of two \\uN
+        self._left = 0  # fallback characters to skip
         self._page = _DEFAULT
         self._fonts: dict[int, str] = {}
         self._default_font = 0
-        self._levels: dict[int, int] = {}  # of styles that make headings
+        self._levels: dict[int, int] = {}  # of heading styles
         self._starred = False
-        self._shape = ""  # the name of a property of a shape
+        self._shape = ""  # the name of a shape's property
         self._objects: list[bytearray] = []  # hexadecimal digits
 
     def objects(self) -> Iterator[bytes]:
-        """The objects of other programs that were read."""
-        for written in self._objects:
-            digits = written.translate(None, _NO_DIGITS)
+        """Yield the data of embedded objects."""
+        for text in self._objects:
+            digits = text.translate(None, _NO_DIGITS)
             yield bytes.fromhex(digits[: len(digits) // 2 * 2].decode())
 
     def read(self, data: bytes) -> None:
-        """Read all of it."""
+        """Read a file's data."""
         at = 0
         while match := _TOKEN.match(data, at):
             at = match.end()
@@ -213,9 +213,9 @@ class _Reader:
                     self._objects[-1] += text
             elif text:
                 self._starred = False
-                passed = min(self._left, len(text))
-                self._left -= passed
-                self._raw += text[passed:]
+                skipped = min(self._left, len(text))
+                self._left -= skipped
+                self._raw += text[skipped:]
             elif code:
                 if self._left:
                     self._left -= 1
@@ -247,7 +247,7 @@ class _Reader:
         if name == "u" and value is not None:
             self._unicode(value)
             return
-        if self._left and name not in _READ:  # a word counts as a character
+        if self._left and name not in _GROUPS:  # a control word counts as one character
             self._left -= 1
             return
         self._flush()
@@ -256,9 +256,9 @@ class _Reader:
         if name == "objdata":
             state.kind, state.skip = name, True
             self._objects.append(bytearray())
-        elif name in _SKIPPED or name.endswith("Pr") or (starred and name not in _KNOWN):
+        elif name in _SKIPPED or name.endswith("Pr") or (starred and name not in _STARRED):
             state.skip = True
-        elif name in _READ:
+        elif name in _GROUPS:
             self._open(name)
         elif name in _SILENT:
             state.silent = True
@@ -309,7 +309,7 @@ class _Reader:
             self._fonts[state.font] = _codec(value)
 
     def _unicode(self, value: int) -> None:
-        if self._left:  # (one that is passed over)
+        if self._left:
             self._left -= 1
             return
         self._flush()
@@ -323,7 +323,7 @@ class _Reader:
         self._add(text.encode("utf-16", "surrogatepass").decode("utf-16", "replace"))
 
     def _flush(self) -> None:
-        """Decode the bytes that were collected."""
+        """Decode the collected bytes."""
         if not self._raw:
             return
         data, font = bytes(self._raw), self._state.font
@@ -345,8 +345,8 @@ class _Reader:
             self._targets[-1].pieces.append(text)
 
     def _open(self, name: str) -> None:
-        """A group that is read by itself."""
-        kind = _READ[name]
+        """Start a group whose text is collected separately."""
+        kind = _GROUPS[name]
         if self._state.upr or (kind in _INFORMATION and not self._state.info):
             return
         self._state.kind = kind
@@ -446,7 +446,7 @@ class _Reader:
 
 
 def _codec(page: int) -> str:
-    """The codec of a code page of Windows."""
+    """The codec of a Windows code page; cp1252 for an unknown one."""
     import codecs
 
     name = _PAGES.get(page, f"cp{page}")

@@ -1,4 +1,4 @@
-"""Recovering a zip file whose list of contents, at its end, is missing or damaged."""
+"""Recovering a zip file whose central directory, at its end, is missing or damaged."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import zipfile
 import zlib
 from typing import BinaryIO
 
-MAX_SIZE = 64 << 20  # bytes of a file that are looked through
-MAX_UNPACKED = 128 << 20  # bytes of all that is found
+MAX_SIZE = 64 << 20  # bytes of a file that are read
+MAX_UNPACKED = 128 << 20  # bytes of all members
 MAX_MEMBERS = 20_000
 _STEP = 64 << 10
 _HEADER = struct.Struct("<4s5HIIIHH")
@@ -20,22 +20,22 @@ _STORED, _DEFLATED = 0, 8
 
 
 class Salvaged(zipfile.ZipFile):
-    """A zip file made of what was found. size: bytes of the damaged one."""
+    """A zip file of the recovered members. size: of the damaged file, in bytes."""
 
     size = 0
 
 
 def salvage(file: BinaryIO) -> Salvaged | None:
-    """The members of a damaged zip file, the last one as far as it goes; None when there are
-    none."""
+    """A new zip file of the members of a damaged one, of which the last may be truncated; None when
+    there are none."""
     file.seek(0)
     data = file.read(MAX_SIZE)
     if not data.startswith(_MARK):
         return None
     out = io.BytesIO()
     left, count, at = MAX_UNPACKED, 0, 0
-    with zipfile.ZipFile(out, "w") as made, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # (a name may be there twice)
+    with zipfile.ZipFile(out, "w") as archive, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about duplicate names
         while 0 <= at <= len(data) - _HEADER.size and left > 0 and count < MAX_MEMBERS:
             _, _, flags, method, _, _, _, size, _, name_size, more = _HEADER.unpack_from(data, at)
             begin = at + _HEADER.size
@@ -48,7 +48,7 @@ def salvage(file: BinaryIO) -> Salvaged | None:
             elif method == _DEFLATED and not flags & _ENCRYPTED:
                 content, end = _inflated(data, begin, left)
             if content and name:
-                made.writestr(name, content)
+                archive.writestr(name, content)
                 left -= len(content)
                 count += 1
             at = data.find(_MARK, max(end, begin))
@@ -60,7 +60,7 @@ def salvage(file: BinaryIO) -> Salvaged | None:
 
 
 def _inflated(data: bytes, at: int, most: int) -> tuple[bytes, int]:
-    """(what is unpacked, as far as it goes; where it ends)."""
+    """(the decompressed data up to the first error, or most bytes; the offset of its end)."""
     unpacker = zlib.decompressobj(-15)
     pieces: list[bytes] = []
     size = 0
@@ -71,5 +71,5 @@ def _inflated(data: bytes, at: int, most: int) -> tuple[bytes, int]:
             pieces.append(step)
             size += len(step)
     except zlib.error:
-        at -= _STEP - 1  # (what follows is searched for from the last step on)
+        at -= _STEP - 1  # search for the next member from the last step on
     return b"".join(pieces)[:most], min(at, len(data)) - len(unpacker.unused_data)

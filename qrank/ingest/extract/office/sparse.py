@@ -1,7 +1,7 @@
-"""The cells of an XLSX sheet as they stand in it: for sheets with a stray cell far away, of which
-other readers make a table of all cells between, and for damaged ones.
+"""Reading the cells of an XLSX sheet from its XML: for sheets with a cell far away from the others,
+where calamine would allocate all cells between, and for damaged ones.
 
-The format: ECMA-376, part 1, chapter 18 (SpreadsheetML).
+Format: ECMA-376, part 1, chapter 18 (SpreadsheetML).
 """
 
 from __future__ import annotations
@@ -21,31 +21,31 @@ from qrank.ingest.extract.office.package import Package, attribute, child, local
 if TYPE_CHECKING:
     from lxml.etree import _Element
 
-MAX_TABLE = 2_000_000  # cells of a table that may be mostly empty
-MAX_EMPTY = 50  # empty cells for each other one
+MAX_TABLE = 2_000_000  # cells of a table that calamine reads in any case
+MAX_EMPTY = 50  # empty cells per non-empty one, for larger tables
 WINDOW = 1 << 20  # bytes
-TAIL = 64 << 10  # bytes at the end of a sheet, where its page header is
-# Rows, and columns beyond Z: as most programs write them, and as they may be written.
+TAIL = 64 << 10  # bytes at the end of a sheet, with the page header
+# References to rows, and to columns beyond Z: in the usual form, and in any valid form.
 _USUAL = (re.compile(rb'<row r="(\d{1,7})"'), re.compile(rb'<c r="([A-Z]{2,3})\d'))
 _ANY = (
     re.compile(rb"<(?:\w+:)?row\b[^>]*?\br=[\"'](\d{1,7})[\"']"),
     re.compile(rb"\br=[\"']([A-Z]{2,3})\d"),
 )
-# A formula without the value that it had when the file was saved.
+# A formula without a stored value.
 _NO_VALUE = re.compile(
     rb"</(?:\w+:)?f>\s*(?:</(?:\w+:)?c>|<(?:\w+:)?v\s*/>|<(?:\w+:)?v>\s*</(?:\w+:)?v>)"
 )
 _OF_TEXT = re.compile(rb"\bt=[\"']str[\"']")
 _REFERENCE = re.compile(r"([A-Z]{1,3})\d+")
-# Formats of numbers that are dates: by number, and by their letters (outside quotes and brackets).
+# Number formats of dates: by number, and by their letters (outside quotes and brackets).
 _DATES = frozenset([*range(14, 23), *range(27, 37), *range(45, 48), *range(50, 59)])
 _NO_LETTERS = re.compile(r'"[^"]*"|\[[^\]]*\]|\\.|_.|\*.')
 _EPOCHS = (datetime.datetime(1899, 12, 30), datetime.datetime(1904, 1, 1))
 
 
 def look(package: Package, name: str) -> tuple[bool, bytes]:
-    """Whether a sheet is mostly empty, or has formulas without values, and how its XML ends.
-    Raises ExtractError."""
+    """(whether a sheet is mostly empty, or has formulas without values; the last TAIL bytes of its
+    XML). Raises ExtractError."""
     cells = last_row = 0
     columns: set[bytes] = {b"Z"}
     tail = b""
@@ -57,7 +57,7 @@ def look(package: Package, name: str) -> tuple[bool, bytes]:
                 if not tail and b'<row r="' in window and b'<c r="' in window:
                     row, column = _USUAL
                 cells += window.count(b"<c ") + window.count(b":c ")
-                window = tail[-64:] + window  # what lies across two windows
+                window = tail[-64:] + window  # for matches across two windows
                 last_row = max(last_row, *map(int, row.findall(window)), 0)
                 columns.update(column.findall(window))
                 has_values = has_values and not _lacks_value(window)
@@ -69,7 +69,7 @@ def look(package: Package, name: str) -> tuple[bool, bytes]:
 
 
 def _lacks_value(xml: bytes) -> bool:
-    """Whether there is a formula without a value; that of one whose text is empty is there."""
+    """Whether there is a formula without a value; an empty text is a value."""
     if b"f>" not in xml:
         return False
     for match in _NO_VALUE.finditer(xml):
@@ -80,8 +80,7 @@ def _lacks_value(xml: bytes) -> bool:
 
 
 class Sheets:
-    """Reads sheets by their XML; shared strings and styles are read when the first one needs
-    them."""
+    """Reads sheets from their XML; shared strings and styles are read with the first one."""
 
     def __init__(self, package: Package, workbook: _Element, strings: str, styles: str) -> None:
         self._package = package
@@ -90,11 +89,11 @@ class Sheets:
         self._names = (strings, styles)
         self._strings: list[str] | None = None
         self._dates: list[bool] = []
-        self.formulas = 0  # without a value, so far
+        self.formulas = 0  # without a value, in the rows read so far
 
     def rows(self, name: str) -> Iterator[list[str]]:
-        """The rows of a sheet that hold something: the texts of their cells, with an empty one for
-        a gap. Raises ExtractError."""
+        """Yield the rows of a sheet: the texts of their cells, with an empty one for a gap. Raises
+        ExtractError."""
         from lxml import etree
 
         if self._strings is None:
@@ -173,7 +172,7 @@ class Sheets:
                 yield _rich(each)
 
     def _formats(self) -> Iterator[bool]:
-        """Whether numbers of each style are dates."""
+        """For each style, whether its numbers are dates."""
         root = self._package.xml(self._names[1])
         own = (
             {}
@@ -190,7 +189,7 @@ class Sheets:
 
 
 def _is_date(code: str) -> bool:
-    """Whether a format of numbers is one of dates.
+    """Whether a number format is of dates.
 
     >>> [_is_date(code) for code in ('d.m.yy', '[Red]0.00" m"', '[h]:mm', '@')]
     [True, False, True, False]
@@ -199,7 +198,7 @@ def _is_date(code: str) -> bool:
 
 
 def _rich(element: _Element | None) -> str:
-    """The text of a string of several runs, without the readings of its signs."""
+    """The text of a string that may have several runs, without phonetic text (ruby)."""
     pieces = []
     for each in () if element is None else element:
         if local(each) == "t":
@@ -210,7 +209,7 @@ def _rich(element: _Element | None) -> str:
 
 
 def _column(letters: str) -> int:
-    """The number of a column, from 1.
+    """The number of a column by its letters, from 1.
 
     >>> _column("A"), _column("Z"), _column("AA"), _column("XFD")
     (1, 26, 27, 16384)

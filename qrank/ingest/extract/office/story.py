@@ -1,8 +1,8 @@
-"""The text of a part of an Office Open XML file: paragraphs, tables, shapes, and what is beside.
+"""The text of a part of an Office Open XML file: paragraphs, tables, shapes and what is in them.
 
 Word, DrawingML and mathematical markup share their local names: `p`, `r`, `t`, `tbl`, `tr`, `tc`.
-What stands beside a paragraph (a text box, a note, an alternative text, a chart) is set aside, and
-follows it in blocks of its own, so that it never runs into the words around it.
+The content of text boxes, notes, alternative texts and charts within a paragraph is deferred, and
+added after it as blocks of its own.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from qrank.ingest.extract.office.package import (
 if TYPE_CHECKING:
     from lxml.etree import _Element
 
-# Properties, which hold no text, and what was deleted.
+# Properties, which have no text, and deleted text.
 SKIPPED = frozenset(
     "pPr rPr sdtPr sdtEndPr sectPr tblGrid trPr tcPr tblPrEx del moveFrom instrText delText "
     "delInstrText bodyPr lstStyle endParaRPr tblGrid extLst themeOverride".split()
@@ -42,43 +42,43 @@ SYMBOL = dict(
         strict=True,
     )
 )
-MAX_REPEATED = 200  # characters of a cell that are repeated in the rows it spans
+MAX_REPEATED = 200  # characters of a cell that are repeated in each row it spans
 MAX_CODE = 8  # hexadecimal digits
 
 
 class Story:
     """Walks parts of a package, and adds their text to a document.
 
-    Subclasses say what is particular to a format: `paragraph`, `shape`, `reference`.
+    Subclasses override `paragraph`, `numbered`, `shape` and `reference` for their format.
     """
 
     def __init__(self, package: Package, builder: Builder) -> None:
         self.package = package
         self.builder = builder
-        self.part = ""  # the part that is being read
+        self.part = ""  # the current part
         self._relations: dict[str, dict[str, Relation]] = {}
-        self._read: set[str] = set()  # the charts, diagrams and files that were read
-        # What follows the block that is being read: something to do, and the part it is of.
-        self._aside: deque[tuple[str, Callable[[], None]]] = deque()
-        self._alternatives: set[str] = set()  # the alternative texts of this block
+        self._read: set[str] = set()  # charts, diagrams and included files that were read
+        # Deferred to the end of the current block: (part, action).
+        self._deferred: deque[tuple[str, Callable[[], None]]] = deque()
+        self._alternatives: set[str] = set()  # the alternative texts of the current block
 
     def read(self, root: _Element, part: str) -> None:
-        """Add all that is in a part."""
+        """Add the content of a part."""
         self.part = part
         self.blocks([root])
         self.part = part
 
-    def blocks(self, elements: Iterable[_Element], *, aside: bool = False) -> None:
-        """Add paragraphs, tables and shapes in order, those within controls, insertions and groups,
-        too. aside: of a block that is being read; what is aside of them waits for its own turn."""
+    def blocks(self, elements: Iterable[_Element], *, is_deferred: bool = False) -> None:
+        """Add paragraphs, tables and shapes in order, including those in controls, insertions and
+        groups. is_deferred: within another block, so that deferred actions are left to that."""
         pending = [*elements][::-1]
         while pending:
             element = pending.pop()
             name = local(element)
             if name in SKIPPED or not name:
                 continue
-            if name in ("p", "r", "oMath"):  # (the last two are in one, but where a file is odd)
-                self.paragraph(element, aside=aside)
+            if name in ("p", "r", "oMath"):  # the last two only in unusual files
+                self.paragraph(element, is_deferred=is_deferred)
             elif name == "tbl":
                 self._table(element)
             elif name == "sp":
@@ -87,36 +87,37 @@ class Story:
                 self._included(relation_id(element))
             elif not self.beside(element):
                 pending += reversed(self.within(element))
-            if self._aside and not aside:
+            if self._deferred and not is_deferred:
                 self.flush()
         self._alternatives.clear()
 
     def flush(self) -> None:
-        """Add what was set aside."""
+        """Run the deferred actions."""
         own = self.part
-        while self._aside:
-            self.part, action = self._aside.popleft()
+        while self._deferred:
+            self.part, action = self._deferred.popleft()
             action()
         self.part = own
         self._alternatives.clear()
 
-    def paragraph(self, element: _Element, *, aside: bool = False) -> None:
+    def paragraph(self, element: _Element, *, is_deferred: bool = False) -> None:
         """Add a paragraph."""
         self.builder.paragraph(self.text(element))
 
     def numbered(self, element: _Element, *, alone: bool = False) -> str:
-        """The text of a paragraph, with a number where the format has such."""
+        """The text of a paragraph, after its number in formats with numbering. alone: return the
+        number of an empty paragraph, too."""
         return self.text(element)
 
     def shape(self, element: _Element) -> None:
-        """Add a shape: its paragraphs are lines of one block."""
+        """Add a shape, with its paragraphs as lines of one block."""
         self.builder.paragraph("\n".join(self.lines(element)))
 
     def reference(self, name: str, element: _Element) -> None:
-        """A reference to a note or a comment."""
+        """Process a reference to a note or a comment."""
 
     def lines(self, shape: _Element) -> Iterator[str]:
-        """The paragraphs of a shape that say something; what is beside them is set aside."""
+        """Yield the non-empty paragraphs of a shape."""
         pending = [shape]
         while pending:
             element = pending.pop()
@@ -129,7 +130,7 @@ class Story:
                 pending += reversed(self.within(element))
 
     def text(self, element: _Element) -> str:
-        """The text of a paragraph, or of what lies in one."""
+        """The text of a paragraph, or of an element in one."""
         pieces: list[str] = []
         pending = [element]
         while pending:
@@ -144,21 +145,21 @@ class Story:
             elif name in _SIGNS:
                 pieces.append(_SIGNS[name])
             elif name in ("p", "tbl", "txbxContent") and each is not element:
-                self.aside(lambda inner=each: self.blocks([inner], aside=True))  # type: ignore[misc]
+                self.defer(lambda inner=each: self.blocks([inner], is_deferred=True))  # type: ignore[misc]
             elif name == "oMath":
                 pieces.append(equations.omml(each))
             elif name == "sym":
                 pieces.append(_symbol(each))
-            elif name == "ruby":  # the reading of a word follows, it does not part the word
+            elif name == "ruby":  # the annotation is deferred
                 base, reading = child(each, "rubyBase"), child(each, "rt")
                 if base is not None:
                     pending.append(base)
                 if reading is not None:
-                    self.aside(
+                    self.defer(
                         lambda inner=reading: self.builder.paragraph(self.text(inner))  # type: ignore[misc]
                     )
             elif name == "ddList":
-                pieces.append(_chosen_entry(each))
+                pieces.append(_selected_entry(each))
             elif name.endswith("Reference"):
                 self.reference(name, each)
             elif not self.beside(each):
@@ -166,8 +167,8 @@ class Story:
         return "".join(pieces)
 
     def within(self, element: _Element) -> list[_Element]:
-        """The children to read. Of alternatives that say the same for newer and older programs, the
-        first that this reader knows."""
+        """The children to read; of alternatives for newer and older programs the first that this
+        reader supports."""
         if local(element) != "AlternateContent":
             return [*element]
         choices = [each for each in element if local(each) == "Choice"]
@@ -179,8 +180,8 @@ class Story:
         return (choices + fallbacks)[:1]
 
     def beside(self, element: _Element) -> bool:
-        """Set aside what an element says beside the text, a picture of which it is, say; whether
-        that is all it holds."""
+        """Defer the alternative text, chart, diagram or file of an element; returns whether it has
+        no other content."""
         name = local(element)
         if name in _ALTERNATIVE_TEXTS:
             self._alternative(element.get("title", ""), element.get("descr", ""))
@@ -204,12 +205,12 @@ class Story:
             self.reference(name, element)
         return False
 
-    def aside(self, action: Callable[[], None]) -> None:
-        """Have something added after the block that is being read."""
-        self._aside.append((self.part, action))
+    def defer(self, action: Callable[[], None]) -> None:
+        """Defer an action to the end of the current block."""
+        self._deferred.append((self.part, action))
 
     def related(self, identity: str) -> Relation:
-        """What a relationship of the part that is being read names."""
+        """A relationship of the current part, by id; empty when there is none."""
         if self.part not in self._relations:
             self._relations[self.part] = self.package.related(self.part)
         return self._relations[self.part].get(identity, Relation("", ""))
@@ -218,7 +219,7 @@ class Story:
         for text in texts:
             if text.strip() and text not in self._alternatives:
                 self._alternatives.add(text)
-                self.aside(lambda text=text: self.builder.paragraph(text))  # type: ignore[misc]
+                self.defer(lambda text=text: self.builder.paragraph(text))  # type: ignore[misc]
 
     def _chart(self, identity: str) -> None:
         name = self._once(self.related(identity).target)
@@ -229,15 +230,15 @@ class Story:
         def add() -> None:
             for text in charts.chart(root):
                 self.builder.paragraph(text)
-            for drawn in self.package.targets(name, "chartUserShapes"):
-                self._paragraphs(drawn)
+            for drawing in self.package.targets(name, "chartUserShapes"):
+                self._paragraphs(drawing)
 
-        self.aside(add)
+        self.defer(add)
 
     def _diagram(self, identity: str) -> None:
         name = self._once(self.related(identity).target)
         if name:
-            self.aside(lambda: self._paragraphs(name))
+            self.defer(lambda: self._paragraphs(name))
 
     def _paragraphs(self, name: str) -> None:
         root = self.package.xml(name)
@@ -252,7 +253,7 @@ class Story:
     def _included(self, identity: str) -> None:
         name = self._once(self.related(identity).target)
         if name:
-            self.aside(lambda: self._include(name))
+            self.defer(lambda: self._include(name))
 
     def _include(self, name: str) -> None:
         try:
@@ -263,17 +264,17 @@ class Story:
         embedded.include(self.builder, self.package.missed, data, posixpath.basename(name))
 
     def _once(self, name: str) -> str:
-        """A part's name, but for the first time only."""
+        """A part's name the first time, then ""."""
         if name in self._read:
             return ""
         self._read.add(name)
         return name
 
     def _table(self, table: _Element) -> None:
-        """Rows as lines; a cell that spans several columns comes once, a short one that spans
-        several rows in each of them (ECMA-376, part 1, 17.4: gridBefore, gridSpan, vMerge)."""
+        """Add a table, with rows as lines. A cell that spans columns is added once, one that spans
+        rows in each of them, truncated (ECMA-376, part 1, 17.4: gridBefore, gridSpan, vMerge)."""
         lines = []
-        above: dict[int, str] = {}  # by column: the text of the cell that begins there
+        above: dict[int, str] = {}  # by column: the text of the last cell that starts there
         for row in self._children(table, "tr"):
             if child(row, "trPr", "del") is not None:
                 continue
@@ -292,8 +293,8 @@ class Story:
             self.builder.paragraph("\n".join(lines))
 
     def _children(self, element: _Element, kind: str) -> Iterator[_Element]:
-        """The rows of a table or the cells of a row, those within controls and insertions, too;
-        a table within is not looked into."""
+        """Yield the rows of a table, or the cells of a row, including those in controls and
+        insertions, but not those of nested tables."""
         pending = [*element][::-1]
         while pending:
             each = pending.pop()
@@ -304,7 +305,7 @@ class Story:
                 pending += reversed(self.within(each))
 
     def _cell(self, cell: _Element) -> Iterator[str]:
-        """The paragraphs of a cell; tables within are set aside."""
+        """Yield the paragraphs of a cell; nested tables are deferred."""
         pending = [*cell][::-1]
         while pending:
             element = pending.pop()
@@ -312,7 +313,7 @@ class Story:
             if name == "p":
                 yield self.numbered(element, alone=True)
             elif name == "tbl":
-                self.aside(lambda inner=element: self._table(inner))  # type: ignore[misc]
+                self.defer(lambda inner=element: self._table(inner))  # type: ignore[misc]
             elif name == "altChunk":
                 self._included(relation_id(element))
             elif name not in SKIPPED and not self.beside(element):
@@ -320,7 +321,7 @@ class Story:
 
 
 def _symbol(element: _Element) -> str:
-    """A sign of a font by its number; those of fonts of pictures have no letter."""
+    """The character of a `sym` element; empty for one without an equivalent in Unicode."""
     code = attribute(element, "char")
     number = int(code, 16) if 0 < len(code) <= MAX_CODE and _is_hexadecimal(code) else 0
     if attribute(element, "font").lower() == "symbol":
@@ -332,8 +333,8 @@ def _is_hexadecimal(text: str) -> bool:
     return all(letter in "0123456789abcdefABCDEF" for letter in text)
 
 
-def _chosen_entry(entries: _Element) -> str:
-    """What is chosen in the list of a form field."""
+def _selected_entry(entries: _Element) -> str:
+    """The selected entry of a drop-down form field."""
     values = [attribute(each, "val") for each in entries if local(each) == "listEntry"]
     for kind in ("result", "default"):
         at = attribute(child(entries, kind), "val")
@@ -343,6 +344,6 @@ def _chosen_entry(entries: _Element) -> str:
 
 
 def _number(element: _Element, *path: str, default: int) -> int:
-    """A number that an element below holds; those out of range are the default."""
+    """The number in a descendant's `val`, or default."""
     value = attribute(child(element, *path), "val")
     return int(value[:4]) if value.isdecimal() else default

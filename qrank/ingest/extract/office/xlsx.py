@@ -1,5 +1,5 @@
-"""Spreadsheets of Excel (XLSX, XLSB, XLS): a sheet is a page, a row a line; after the rows of a
-sheet come its comments, shapes and charts."""
+"""Spreadsheets of Excel (XLSX, XLSB, XLS): a sheet is a page, a row a paragraph; after the rows of
+a sheet come its comments, shapes and charts."""
 
 from __future__ import annotations
 
@@ -27,7 +27,8 @@ _HEADER = re.compile(rb"<(?:\w+:)?(?:odd|even|first)(?:Header|Footer)\b[^>]*>([^
 
 
 def extract(file: BinaryIO, reading: Reading) -> Iterator[Document]:
-    """Yield the sheets, long ones in stretches. Raises ExtractError for what is no spreadsheet."""
+    """Yield the sheets, long ones in parts, then the members. Raises ExtractError when it is not a
+    spreadsheet."""
     start = file.read(2)
     if start != b"PK":
         yield from _older(file, reading)
@@ -41,38 +42,38 @@ def extract(file: BinaryIO, reading: Reading) -> Iterator[Document]:
         return
     book = _Book(package, main)
     try:
-        opened: CalamineWorkbook | None = cells.workbook(file)
-    except ExtractError:  # this reader may still read it
-        opened = None
-    yield from book.documents(opened)
+        workbook: CalamineWorkbook | None = cells.workbook(file)
+    except ExtractError:  # sparse.py may still read it
+        workbook = None
+    yield from book.documents(workbook)
     yield from embedded.members(package, reading)
 
 
 def _older(file: BinaryIO, reading: Reading) -> Iterator[Document]:
     if cells.has_password(file):
         file = protected.decrypted(file)
-    book = cells.workbook(file)
+    workbook = cells.workbook(file)
     file.seek(0)
     try:
-        opened = Compound(file)
-        texts = xls.beside(opened)
-        lacking = cells.without_values(xls.formulas_without_values(opened), are_read=False)
-    except (ExtractError, struct.error):  # (calamine reads what is no compound file, too)
-        yield from cells.every_sheet(book)
+        compound = Compound(file)
+        texts = xls.beside(compound)
+        note = cells.without_values(xls.formulas_without_values(compound), are_read=False)
+    except (ExtractError, struct.error):  # calamine also reads files that are not compound files
+        yield from cells.every_sheet(workbook)
         return
 
     def beside(name: str, builder: Builder) -> None:
         for text in texts.get(name, ()):
             builder.paragraph(text)
 
-    yield from cells.every_sheet(book, beside)
-    if lacking:
-        yield Document("", "", [], note=lacking)
-    yield from embedded.members_of(opened, reading, lacking)
+    yield from cells.every_sheet(workbook, beside)
+    if note:
+        yield Document("", "", [], note=note)
+    yield from embedded.members_of(compound, reading, note)
 
 
 class _Binary:
-    """What stands beside the cells of a workbook of binary parts (XLSB)."""
+    """Texts outside the cells of a workbook of binary parts (XLSB)."""
 
     def __init__(self, package: Package, main: str) -> None:
         self._package = package
@@ -84,18 +85,18 @@ class _Binary:
         self._parts = {name: related[each].target for name, each in listed if each in related}
 
     def beside(self, name: str, builder: Builder) -> None:
-        """Add what stands beside the cells of a sheet."""
+        """Add the texts outside the cells of a sheet."""
         part = self._parts.get(name)
         if not part:
             return
         package = self._package
-        for place in package.targets(part, "comments"):
+        for comments in package.targets(part, "comments"):
             try:
-                for text in binary_book.comments(package.data(place)):
+                for text in binary_book.comments(package.data(comments)):
                     builder.paragraph(text)
             except ExtractError:
-                package.missed.add(f"{place} (damaged)")
-        _drawn(package, builder, part)
+                package.missed.add(f"{comments} (damaged)")
+        _add_drawings(package, builder, part)
 
 
 class _Book:
@@ -115,11 +116,11 @@ class _Book:
         self._own = sparse.Sheets(package, root, strings[0], styles[0])
         self._headers: set[str] = set()
 
-    def documents(self, opened: CalamineWorkbook | None) -> Iterator[Document]:
-        """opened: what reads most sheets, the quicker way."""
+    def documents(self, workbook: CalamineWorkbook | None) -> Iterator[Document]:
+        """Yield the sheets; workbook: reads most of them faster, if calamine can open it."""
         title, fields = self._package.properties()
         seen: set[str] = set()
-        lacking = ""  # what is said of formulas without values
+        formula_note = ""  # on formulas without values
         for number, (name, relation) in enumerate(self._sheets, 1):
             if relation is None or not relation.target or relation.target in seen:
                 continue
@@ -130,34 +131,35 @@ class _Book:
             builder.headings(name)
             tail = b""
             if relation.kind == "worksheet":
-                rows, tail = self._rows(opened, name, part)
+                rows, tail = self._rows(workbook, name, part)
                 try:
                     for document in cells.documents(builder, rows):
                         yield document._replace(title=title, fields=fields)
                 except ExtractError:
                     self._package.missed.add(f"{part} (damaged)")
             self._beside(builder, part, tail)
-            lacking = cells.without_values(self._own.formulas)
-            builder.note = "; ".join(filter(None, (self._package.missed.note(), lacking)))
+            formula_note = cells.without_values(self._own.formulas)
+            builder.note = "; ".join(filter(None, (self._package.missed.note(), formula_note)))
             yield builder.document(title, fields)
-        if lacking:
-            self._package.missed.add(lacking)
+        if formula_note:
+            self._package.missed.add(formula_note)
 
     def _rows(
-        self, opened: CalamineWorkbook | None, name: str, part: str
+        self, workbook: CalamineWorkbook | None, name: str, part: str
     ) -> tuple[Iterator[list[str]], bytes]:
-        """The rows of a sheet, and how its XML ends."""
+        """(the rows of a sheet, the end of its XML)."""
         try:
             is_sparse, tail = sparse.look(self._package, part)
         except ExtractError:
             is_sparse, tail = True, b""
-        if opened is None or is_sparse:
+        if workbook is None or is_sparse:
             return self._own.rows(part), tail
-        return self._either(opened, name, part), tail
+        return self._fast_rows(workbook, name, part), tail
 
-    def _either(self, opened: CalamineWorkbook, name: str, part: str) -> Iterator[list[str]]:
+    def _fast_rows(self, workbook: CalamineWorkbook, name: str, part: str) -> Iterator[list[str]]:
+        """The rows by calamine; if it can't read the sheet, by sparse.py."""
         try:
-            rows = cells.rows(opened, name)
+            rows = cells.rows(workbook, name)
             first = next(rows, None)
         except ExtractError:
             yield from self._own.rows(part)
@@ -167,17 +169,17 @@ class _Book:
             yield from rows
 
     def _beside(self, builder: Builder, part: str, tail: bytes) -> None:
-        """Add the comments, shapes, charts, page headers and files of a sheet."""
+        """Add the comments, shapes, charts and page headers of a sheet, and note its files."""
         package = self._package
         threaded = package.targets(part, "threadedComment")
         for name in package.targets(part, "comments"):
-            for text in _comments(package.xml(name), told_again=bool(threaded)):
+            for text in _comments(package.xml(name), has_threads=bool(threaded)):
                 builder.paragraph(text)
         for name in threaded:
             root = package.xml(name)
             for each in () if root is None else root.iter("{*}text"):
                 builder.paragraph(each.text or "")
-        _drawn(package, builder, part)
+        _add_drawings(package, builder, part)
         for match in _HEADER.finditer(tail):
             text = cells.page_header(html.unescape(match[1].decode("utf-8", "replace")))
             if text and text not in self._headers:
@@ -185,8 +187,8 @@ class _Book:
                 builder.paragraph(text)
 
 
-def _drawn(package: Package, builder: Builder, part: str) -> None:
-    """Add the shapes and charts of a sheet; the files in it are for later."""
+def _add_drawings(package: Package, builder: Builder, part: str) -> None:
+    """Add the shapes and charts of a sheet, and note its embedded files in the package."""
     story = Story(package, builder)
     for name in package.targets(part, "drawing"):
         root = package.xml(name)
@@ -199,13 +201,14 @@ def _drawn(package: Package, builder: Builder, part: str) -> None:
         package.embedded[name] = None
 
 
-def _comments(root: _Element | None, *, told_again: bool) -> Iterator[str]:
-    """The comments of a sheet's cells; told_again: those of threads are in a part of their own."""
+def _comments(root: _Element | None, *, has_threads: bool) -> Iterator[str]:
+    """Yield the comments of a sheet's cells; has_threads: without threaded ones, which are in
+    another part."""
     authors = child(root, "authors")
     of_threads = {
         str(number)
         for number, each in enumerate(() if authors is None else authors)
-        if told_again and (each.text or "").startswith("tc=")
+        if has_threads and (each.text or "").startswith("tc=")
     }
     for comment in () if root is None else root.iter("{*}comment"):
         if attribute(comment, "authorId") not in of_threads:
@@ -214,7 +217,7 @@ def _comments(root: _Element | None, *, told_again: bool) -> Iterator[str]:
 
 
 def _controls(root: _Element | None) -> Iterator[str]:
-    """What is written on the buttons and boxes of a form; comments are drawn there, too."""
+    """Yield the texts of form controls, without comments, which are drawn in the same part."""
     for shape in () if root is None else root.iter("{*}shape"):
         if attribute(child(shape, "ClientData"), "ObjectType") == "Note":
             continue

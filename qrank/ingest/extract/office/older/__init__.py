@@ -1,1 +1,1 @@
-"""Office files of before 2007, and Outlook messages: compound files (OLE)."""
+"""Office files of before 2007, and Outlook messages, which are compound files (OLE)."""

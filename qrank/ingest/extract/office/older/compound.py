@@ -1,6 +1,7 @@
-"""Compound files (OLE), which older Office files and Outlook messages are: streams in folders.
+"""Compound files (OLE), the container of older Office files and Outlook messages: streams in
+folders.
 
-The format: [MS-CFB]; of its metadata: [MS-OLEPS].
+Formats: [MS-CFB]; [MS-OLEPS] for metadata.
 """
 
 from __future__ import annotations
@@ -16,9 +17,9 @@ from qrank.ingest.extract.building import properties
 
 MAGIC = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 MAX_SIZE = 512 << 20  # bytes
-_END = 0xFFFFFFFA  # numbers of sectors from here on are marks
+_END = 0xFFFFFFFA  # from here on, sector numbers are special values
 _STORAGE, _STREAM, _ROOT = 1, 2, 5
-# Streams that Office's own documents have, and the suffixes of those.
+# Suffixes of Office documents, by a stream that they have.
 _OFFICE = {
     "WordDocument": ".doc",
     "PowerPoint Document": ".ppt",
@@ -26,14 +27,14 @@ _OFFICE = {
     "Book": ".xls",
     "__properties_version1.0": ".msg",
 }
-_OBJECT = re.compile(r"ObjectPool/[^/]+/|MBD[0-9A-F]+/")  # folders of objects
+_OBJECT = re.compile(r"ObjectPool/[^/]+/|MBD[0-9A-F]+/")  # folders of embedded objects
 _SUMMARY = "\x05SummaryInformation"
 
 
 class Compound:
-    """The streams of a file by their paths, such as `folder/name`.
+    """The streams of a file, by path (`folder/name`).
 
-    Raises ExtractError when it is no compound file, or damaged beyond reading.
+    Raises ExtractError when it is not a compound file, or its header is damaged.
     """
 
     def __init__(self, file: BinaryIO) -> None:
@@ -58,11 +59,11 @@ class Compound:
         return [*self._streams]
 
     def has(self, name: str) -> bool:
-        """Whether there is such a stream."""
+        """Whether there is a stream of this path."""
         return name in self._streams
 
     def read(self, name: str) -> bytes:
-        """What a stream holds, as far as it is there; nothing of one that is missing."""
+        """The content of a stream, truncated if sectors are missing; empty without the stream."""
         start, size = self._streams.get(name, (_END, 0))
         if size >= self._cutoff:
             pieces = map(self._at, self._chain(start, self._table))
@@ -72,7 +73,7 @@ class Compound:
         return b"".join(self._mini[at * step : (at + 1) * step] for at in data)[:size]
 
     def properties(self) -> tuple[str, dict[str, object]]:
-        """The title, and the fields: author, subject, keywords."""
+        """(title, fields); fields: author, subject, keywords."""
         values = _summary(self.read(_SUMMARY))
         fields = properties(values.get(4, ""), values.get(3, ""), values.get(5, ""))
         return values.get(2, ""), fields
@@ -86,7 +87,8 @@ class Compound:
         return [*struct.unpack(f"<{len(data) // 4}I", data[: len(data) // 4 * 4])]
 
     def _table_sectors(self, more: int) -> list[int]:
-        """Where the table of sectors lies: the first 109 parts are named in the header."""
+        """The sectors of the allocation table (FAT): 109 in the header, the others in a chain of
+        sectors from more on (DIFAT)."""
         sectors = [*struct.unpack_from("<109I", self._data, 76)]
         seen: set[int] = set()
         while more < _END and more not in seen:
@@ -98,7 +100,7 @@ class Compound:
         return [number for number in dict.fromkeys(sectors) if number < most]
 
     def _chain(self, start: int, table: list[int]) -> list[int]:
-        """The sectors of a stream; a chain that comes back to itself ends there."""
+        """The sectors of a stream; a cycle ends the chain."""
         chain: dict[int, None] = {}
         while start < len(table) and start not in chain:
             chain[start] = None
@@ -132,8 +134,8 @@ class Compound:
 
 
 def embedded_file(data: bytes) -> tuple[str, str, bytes] | None:
-    """(name, suffix, content) of the file that an embedded object is or holds, as far as the object
-    says its name or its suffix; None for other objects."""
+    """(name, suffix, content) of the file in an embedded object; name and suffix are empty where
+    unknown. None for objects that are not files."""
     try:
         opened = Compound(io.BytesIO(data))
         for name, suffix in _OFFICE.items():
@@ -145,7 +147,8 @@ def embedded_file(data: bytes) -> tuple[str, str, bytes] | None:
 
 
 def objects(opened: Compound) -> Iterator[tuple[str, str, bytes] | None]:
-    """The objects in a document or workbook of before 2007, each as `held` has it."""
+    """Yield the embedded objects of an Office file of before 2007, in the form of
+    `embedded_file`."""
     folders = dict.fromkeys(match[0] for name in opened.names if (match := _OBJECT.match(name)))
     for folder in folders:
         yield _object(opened, folder)
@@ -159,23 +162,23 @@ def _object(opened: Compound, folder: str) -> tuple[str, str, bytes] | None:
 
 
 def unpacked(packed: bytes) -> tuple[str, str, bytes] | None:
-    """The same of what Windows' packager makes of a file ([MS-OLEDS] 2.3.6); None for nothing and
-    for what is damaged."""
+    """The file in a package of Windows' Object Packager ([MS-OLEDS] 2.3.6), in the form of
+    `embedded_file`; None when it is empty or damaged."""
     try:
         end = packed.index(b"\0", 6)
-        at = packed.index(b"\0", end + 1) + 5  # after its name and its path
+        at = packed.index(b"\0", end + 1) + 5  # after name and path
         [size] = struct.unpack_from("<I", packed, at)
         [length] = struct.unpack_from("<I", packed, at + 4 + size)
         start = at + 8 + size
-        end_of_it = start + length
-        name = _wide_name(packed, end_of_it) or packed[6:end].decode("cp1252", "replace")
-        return name, "", packed[start:end_of_it]
+        stop = start + length
+        name = _wide_name(packed, stop) or packed[6:end].decode("cp1252", "replace")
+        return name, "", packed[start:stop]
     except (struct.error, ValueError):
         return None
 
 
 def _wide_name(packed: bytes, at: int) -> str:
-    """The name in Unicode, which newer programs put behind the file, after its path."""
+    """The name in Unicode, which newer programs write after the file and its path; else ""."""
     try:
         [size] = struct.unpack_from("<I", packed, at)
         at += 4 + 2 * size
@@ -186,18 +189,18 @@ def _wide_name(packed: bytes, at: int) -> str:
 
 
 def _summary(data: bytes) -> dict[int, str]:
-    """The texts of a set of properties, by their numbers."""
+    """The text properties of a property set, by property id."""
     result: dict[int, str] = {}
     try:
         [offset] = struct.unpack_from("<I", data, 44)
         [count] = struct.unpack_from("<I", data, offset + 4)
         pages = {}
-        places = [
+        offsets = [
             struct.unpack_from("<2I", data, offset + 8 + 8 * i) for i in range(min(count, 100))
         ]
-        for number, place in sorted(places):
-            kind, length = struct.unpack_from("<2I", data, offset + place)
-            at = offset + place + 8
+        for number, relative in sorted(offsets):
+            kind, length = struct.unpack_from("<2I", data, offset + relative)
+            at = offset + relative + 8
             if number == 1:
                 pages[1] = length & 0xFFFF
             elif kind == 30:
@@ -207,12 +210,12 @@ def _summary(data: bytes) -> dict[int, str]:
                 raw = data[at : at + 2 * length]
                 result[number] = raw.decode("utf-16-le", "replace").strip("\0")
     except struct.error:
-        pass  # (what was read of it is enough)
+        pass  # return the properties read so far
     return result
 
 
 def codec_of(page: int) -> str:
-    """The codec of a code page of Windows; cp1252 for one that there is none of."""
+    """The codec of a Windows code page; cp1252 for an unknown one."""
     import codecs
 
     special = {10000: "mac_roman", 65001: "utf-8", 936: "gb18030", 950: "big5hkscs", 1361: "johab"}
@@ -225,6 +228,6 @@ def codec_of(page: int) -> str:
 
 
 def records(data: bytes, size: int, start: int = 0) -> Iterator[bytes]:
-    """Stretches of the same size, the last one whole or missing."""
+    """Yield consecutive records of size bytes; an incomplete last one is skipped."""
     for at in range(start, len(data) - size + 1, size):
         yield data[at : at + size]

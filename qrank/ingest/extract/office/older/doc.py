@@ -1,7 +1,7 @@
 """Word documents of before 2007 (.doc): text with headings and tables, notes, page headers.
 
-The format: [MS-DOC]. The text lies in pieces (2.8.35), its kinds one after the other: the body,
-footnotes, page headers, comments, endnotes, text boxes.
+Format: [MS-DOC]. The text is stored in pieces (2.8.35), in this order: body, footnotes, page
+headers, comments, endnotes, text boxes.
 """
 
 from __future__ import annotations
@@ -20,44 +20,44 @@ from qrank.results import Document
 from qrank.settings import Reading
 
 _STREAM = "WordDocument"
-_WORD_97 = 0x00C1  # versions from here on
+_WORD_97 = 0x00C1  # version number (nFib)
 _ENCRYPTED, _TABLE_1 = 0x0100, 0x0200
 _PIECES, _PARAGRAPHS, _CHARACTERS = (
     33,
     13,
     12,
-)  # the places of things in the table stream, by their numbers
+)  # indices of structures in FibRgFcLcb97, which has their offsets in the table stream
 _COMPRESSED = 1 << 30
-_DELETED = 0x0800  # a property of characters
-# By the kinds of properties: bytes of a value; of one kind the value says it itself.
+_DELETED = 0x0800  # a property of characters (sprmCFRMarkDel)
+# Bytes of a property's value, by kind; -1: its first byte is the size.
 _SIZES = (1, 1, 2, 4, 2, 2, -1, 3)
 _FIELD = re.compile("\x13[^\x13-\x15]*\x14|\x13[^\x13-\x15]*\x15|\x15")
-# Marks of pictures, notes, comments and drawings; soft hyphens.
+# Special characters: anchors of pictures, notes, comments and drawings; soft hyphens; breaks.
 _MARKS = dict.fromkeys([*range(1, 7), 8, 0x1F]) | {0x0B: "\n", 0x1E: "-", 0x0E: "\r", 0x0C: "\r"}
-MAX_FIELDS = 20  # fields in fields
+MAX_FIELDS = 20  # levels of nested fields
 
 
 def extract(file: BinaryIO, reading: Reading) -> Iterator[Document]:
-    """Yield the document, whose title is that of its properties, else its first heading, then the
-    files in it."""
-    opened = Compound(file)
-    word = opened.read(_STREAM)
+    """Yield the document, then its members. The title is that of its properties, else its first
+    heading. Raises ExtractError."""
+    compound = Compound(file)
+    word = compound.read(_STREAM)
     try:
-        builder = _read(word, opened)
+        builder = _read(word, compound)
     except struct.error as error:
         raise ExtractError("damaged, or not a Word document") from error
-    title, fields = opened.properties()
+    title, fields = compound.properties()
     yield builder.document(title or builder.first_heading, fields)
-    yield from members_of(opened, reading)
+    yield from members_of(compound, reading)
 
 
-def _read(word: bytes, opened: Compound) -> Builder:
+def _read(word: bytes, compound: Compound) -> Builder:
     version, flags = struct.unpack_from("<2xH6xH", word)
     if flags & _ENCRYPTED:
         raise ExtractError("encrypted")
     if version < _WORD_97:
         raise ExtractError("older than Word 97, which is not supported")
-    table = opened.read("1Table" if flags & _TABLE_1 else "0Table")
+    table = compound.read("1Table" if flags & _TABLE_1 else "0Table")
     counts = struct.unpack_from("<8I", word, 0x4C)
     body, footnotes, heads, _, comments, endnotes, boxes, head_boxes = counts
     pieces = [*_pieces(word, _part(word, table, _PIECES))]
@@ -78,24 +78,24 @@ def _read(word: bytes, opened: Compound) -> Builder:
             builder.headings()
             builder.part()
         seen: dict[str, None] = {}
-        for each, stretch in later:
+        for each, part_text in later:
             if each is is_head:
-                seen |= dict.fromkeys(_clean(stretch).split("\r"))
+                seen |= dict.fromkeys(_clean(part_text).split("\r"))
         for line in seen:
             builder.paragraph(line.replace("\x07", " "))
     return builder
 
 
-def _without_deleted(pieces: list[tuple[int, int, str]], gone: list[tuple[int, int]]) -> str:
-    """The text of the pieces. What was deleted, but is still there to be looked over, is made
-    marks, which are not shown; so all places stay right."""
+def _without_deleted(pieces: list[tuple[int, int, str]], deleted: list[tuple[int, int]]) -> str:
+    """The text of the pieces. Deleted text of tracked changes is replaced by special characters,
+    which are removed later, so that offsets stay the same."""
     result = []
-    starts = [start for start, _ in gone]
-    for place, width, text in pieces:
-        at = max(0, bisect_right(starts, place) - 1)
+    starts = [start for start, _ in deleted]
+    for offset, width, text in pieces:
+        at = max(0, bisect_right(starts, offset) - 1)
         done = 0
-        while at < len(gone) and gone[at][0] < place + width * len(text):
-            start, end = (max(done, (each - place) // width) for each in gone[at])
+        while at < len(deleted) and deleted[at][0] < offset + width * len(text):
+            start, end = (max(done, (each - offset) // width) for each in deleted[at])
             result.append(text[done:start])
             result.append("".join("\x07" if each == "\x07" else "\x01" for each in text[start:end]))
             done = end
@@ -105,7 +105,7 @@ def _without_deleted(pieces: list[tuple[int, int, str]], gone: list[tuple[int, i
 
 
 def _deleted(word: bytes, data: bytes) -> list[tuple[int, int]]:
-    """Where in the file lie stretches of text that were deleted, in order: [MS-DOC] 2.9.33."""
+    """(start, end) offsets in the file of deleted text, in order: [MS-DOC] 2.9.33."""
     result = []
     for block in _blocks(word, data):
         count = min(block[511], 101)
@@ -128,7 +128,7 @@ def _is_deleted(properties: bytes) -> bool:
 
 
 def _blocks(word: bytes, data: bytes) -> Iterator[bytes]:
-    """The blocks of a table of the properties of paragraphs or characters."""
+    """Yield the blocks (FKP pages) of a table of paragraph or character properties."""
     count = max(0, len(data) - 4) // 8
     for (page,) in struct.iter_unpack("<I", data[4 * (count + 1) : 4 * (2 * count + 1)]):
         block = word[page * 512 : page * 512 + 512]
@@ -142,28 +142,28 @@ def _part(word: bytes, table: bytes, number: int) -> bytes:
 
 
 def _pieces(word: bytes, data: bytes) -> Iterator[tuple[int, int, str]]:
-    """The text in order: (where it lies in the file, bytes a character, the text)."""
+    """Yield (offset in the file, bytes per character, text) of the pieces of text, in order."""
     at = 0
-    while data[at : at + 1] == b"\x01":  # what was changed last, before a quick save
+    while data[at : at + 1] == b"\x01":  # skip the properties of a quick save
         at += 3 + struct.unpack_from("<H", data, at + 1)[0]
     [size] = struct.unpack_from("<I", data, at + 1)
     count = max(0, min(size, len(data) - at - 5) - 4) // 12
-    places = struct.unpack_from(f"<{count + 1}I", data, at + 5)
+    positions = struct.unpack_from(f"<{count + 1}I", data, at + 5)
     for i in range(count):
-        [place] = struct.unpack_from("<2xI", data, at + 5 + 4 * (count + 1) + 8 * i)
-        length = places[i + 1] - places[i]
-        if place & _COMPRESSED:
-            start = (place & ~_COMPRESSED) // 2
+        [offset] = struct.unpack_from("<2xI", data, at + 5 + 4 * (count + 1) + 8 * i)
+        length = positions[i + 1] - positions[i]
+        if offset & _COMPRESSED:
+            start = (offset & ~_COMPRESSED) // 2
             yield start, 1, word[start : start + max(0, length)].decode("cp1252", "replace")
         else:
-            raw = word[place : place + 2 * max(0, length)]
-            # (A surrogate pair is two characters here, so that places stay right.)
+            raw = word[offset : offset + 2 * max(0, length)]
+            # One character per UTF-16 unit, as in the file, so that positions match.
             units = struct.unpack(f"<{len(raw) // 2}H", raw[: len(raw) // 2 * 2])
-            yield place, 2, "".join(map(chr, units))
+            yield offset, 2, "".join(map(chr, units))
 
 
 def _clean(text: str) -> str:
-    """Without marks and without the names of fields, of which the results stay."""
+    """Remove special characters, and the instructions of fields; their results are kept."""
     for _ in range(MAX_FIELDS):
         shorter = _FIELD.sub("", text)
         if shorter == text:
@@ -174,10 +174,10 @@ def _clean(text: str) -> str:
 
 
 def _add(builder: Builder, text: str, styles: _Styles) -> None:
-    """Add the body. A cell ends with a mark, a row with one more."""
+    """Add the body. A cell ends with a cell mark (\\x07), a row with another one."""
     cells: list[str] = []
     rows: list[str] = []
-    cell = ""  # paragraphs of a cell
+    cell = ""  # the paragraphs of the current cell
     at = 0
     for match in re.finditer("[^\r\x07\x0c]*[\r\x07\x0c]?", text):
         raw = match[0]
@@ -189,7 +189,7 @@ def _add(builder: Builder, text: str, styles: _Styles) -> None:
             if content or cell or not cells:
                 cells.append(one_line(f"{cell} {content}"))
                 cell = ""
-            elif match.start() == at and cells:  # the second mark
+            elif match.start() == at and cells:  # the mark of the row
                 rows.append(" | ".join(cells))
                 cells = []
             at = match.end()
@@ -211,16 +211,16 @@ def _add(builder: Builder, text: str, styles: _Styles) -> None:
 
 
 class _Styles:
-    """Which paragraphs are headings: styles 1 to 9 are those of headings in every file."""
+    """The heading levels of paragraphs: styles 1 to 9 are the built-in heading styles."""
 
     def __init__(self, word: bytes, data: bytes, pieces: list[tuple[int, int, str]]) -> None:
-        self._starts: list[int] = []  # characters before each piece
+        self._starts: list[int] = []  # position of each piece in the text
         self._pieces = pieces
         at = 0
         for _, _, text in pieces:
             self._starts.append(at)
             at += len(text)
-        starts: list[tuple[int, int]] = []  # (where in the file its paragraphs begin, style)
+        starts: list[tuple[int, int]] = []  # (offset in the file, style) of each paragraph
         for block in _blocks(word, data):
             runs = min(block[511], 29)
             for i in range(runs):
@@ -236,7 +236,7 @@ class _Styles:
         self._numbers = [number for _, number in starts]
 
     def level(self, at: int) -> int:
-        """The level of the heading that the paragraph around a character is; 0 for others."""
+        """The heading level of the paragraph at a position; 0 for other paragraphs."""
         number = bisect_right(self._starts, at) - 1
         if number < 0 or not self._places:
             return 0

@@ -1,6 +1,6 @@
-"""Messages of Outlook: what a mail says in its headers, its text, its attachments.
+"""Outlook messages: headers, text and attachments.
 
-The formats: [MS-OXMSG]; compressed RTF: [MS-OXRTFCP].
+Formats: [MS-OXMSG]; [MS-OXRTFCP] for compressed RTF.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from qrank.settings import Reading
 _SUBJECT, _BODY, _HTML, _RTF = "0037", "1000", "1013", "1009"
 _FROM, _FROM_ADDRESS, _FROM_SMTP, _TO, _CC = "0C1A", "0C1F", "5D01", "0E04", "0E03"
 _NAME, _SHORT_NAME, _DATA = "3707", "3704", "3701"
-_TIMES = (0x00390040, 0x0E060040)  # when it was sent, when it came
+_TIMES = (0x00390040, 0x0E060040)  # sent, received
 _PAGES = (0x3FDE0003, 0x3FFD0003)
 _EPOCH = datetime.datetime(1601, 1, 1, tzinfo=datetime.UTC)
-MAX_NESTED = 3  # messages in messages
-MAX_RTF = 64 << 20  # bytes, unpacked
-# What compressed RTF begins with in its dictionary.
-_KNOWN_RTF = (
+MAX_NESTED = 3  # levels of messages in messages
+MAX_RTF = 64 << 20  # bytes, decompressed
+# The initial dictionary of compressed RTF ([MS-OXRTFCP] 2.1.2.1).
+_DICTIONARY = (
     b"{\\rtf1\\ansi\\mac\\deff0\\deftab720{\\fonttbl;}{\\f0\\fnil \\froman \\fswiss \\fmodern "
     b"\\fscript \\fdecor MS Sans SerifSymbolArialTimes New RomanCourier{\\colortbl\\red0\\green0"
     b"\\blue0\r\n\\par \\pard\\plain\\f0\\fs20\\b\\i\\u\\tab\\tx"
@@ -37,7 +37,7 @@ _KNOWN_RTF = (
 
 
 def extract(file: BinaryIO, reading: Reading) -> Iterator[Document]:
-    """Yield the message, whose subject is the title, then the files attached to it."""
+    """Yield the message, with its subject as title, then its attachments. Raises ExtractError."""
     message = Compound(file)
     builder, missed = Builder(), Missed()
     attached: list[tuple[str, str]] = []
@@ -45,8 +45,8 @@ def extract(file: BinaryIO, reading: Reading) -> Iterator[Document]:
     builder.note = missed.note()
     yield builder.document(subject, fields)
     members = Members(reading)
-    for name, place in attached:
-        yield from members.read(name, io.BytesIO(message.read(place)))
+    for name, stream in attached:
+        yield from members.read(name, io.BytesIO(message.read(stream)))
     yield from members.final_notes(builder.note)
 
 
@@ -58,17 +58,17 @@ def _add(
     attached: list[tuple[str, str]],
     depth: int = 0,
 ) -> tuple[str, dict[str, object]]:
-    """Add a message, those attached to it, too; returns its subject and its headers. attached:
-    where the name and the stream of each attached file are noted."""
+    """Add a message, and messages attached to it; returns (subject, headers as fields). folder: of
+    the message in the file; attached: gets (name, stream) of each attached file."""
     numbers = _numbers(message.read(f"{folder}__properties_version1.0"), 32 if not folder else 24)
     pages = [number & 0xFFFF for tag in _PAGES if (number := numbers.get(tag))]
     codec = codec_of(pages[0]) if pages else "cp1252"
 
     def text(tag: str, within: str = "") -> str:
-        place = f"{folder}{within}__substg1.0_{tag}"
-        if message.has(f"{place}001F"):
-            return message.read(f"{place}001F").decode("utf-16-le", "replace").rstrip("\0")
-        return message.read(f"{place}001E").decode(codec, "replace").rstrip("\0")
+        stream = f"{folder}{within}__substg1.0_{tag}"
+        if message.has(f"{stream}001F"):
+            return message.read(f"{stream}001F").decode("utf-16-le", "replace").rstrip("\0")
+        return message.read(f"{stream}001E").decode(codec, "replace").rstrip("\0")
 
     address = text(_FROM_SMTP) or text(_FROM_ADDRESS)
     sender = text(_FROM)
@@ -92,7 +92,7 @@ def _add(
             attached.append((name or "attachment", f"{inner}0102"))
         elif message.has(f"{inner}000D/__properties_version1.0"):
             if depth >= MAX_NESTED:
-                missed.count("message too deep within others")
+                missed.count("message nested too deeply")
                 continue
             builder.part()
             _add(message, f"{inner}000D/", builder, missed, attached, depth + 1)
@@ -103,25 +103,25 @@ def _add(
 
 
 def _body(message: Compound, folder: str, text: Callable[[str], str], codec: str) -> str:
-    """The text of a message: the plain one, else that of its HTML, else that of its RTF."""
+    """The text of a message: the plain text, else that of its HTML, else that of its RTF."""
     plain = text(_BODY)
     if plain.strip():
         return plain
-    place = f"{folder}__substg1.0_"
-    page = message.read(f"{place}{_HTML}0102")
-    shown = html.decode_html(page) if page else text(_HTML)
-    if shown.strip():
+    prefix = f"{folder}__substg1.0_"
+    data = message.read(f"{prefix}{_HTML}0102")
+    page = html.decode_html(data) if data else text(_HTML)
+    if page.strip():
         inner = Builder()
-        html.add(inner, shown, line=None)
+        html.add(inner, page, line=None)
         return inner.document().text
     try:
-        return rtf.read(_unpacked(message.read(f"{place}{_RTF}0102"))).text
+        return rtf.read(_decompressed(message.read(f"{prefix}{_RTF}0102"))).text
     except ExtractError:
         return ""
 
 
 def _folders(message: Compound, folder: str, beginning: str) -> list[str]:
-    """The folders within one whose names begin so, each with a `/` at its end."""
+    """The subfolders of a folder whose names start with beginning, each with a trailing `/`."""
     result: dict[str, None] = {}
     for name in message.names:
         rest = name.removeprefix(folder)
@@ -131,7 +131,7 @@ def _folders(message: Compound, folder: str, beginning: str) -> list[str]:
 
 
 def _numbers(data: bytes, start: int) -> dict[int, int]:
-    """The properties of fixed size, by their tags."""
+    """The properties of fixed size, by tag."""
     return dict(struct.unpack("<I4xQ", each) for each in records(data, 16, start))
 
 
@@ -147,15 +147,15 @@ def _date(numbers: dict[int, int]) -> str:
     return ""
 
 
-def _unpacked(data: bytes) -> bytes:
-    """RTF that was compressed; as far as it goes, MAX_RTF at most."""
+def _decompressed(data: bytes) -> bytes:
+    """Decompress RTF, up to the first error, or MAX_RTF bytes."""
     if len(data) < 16:
         return b""
     [size] = struct.unpack_from("<I", data, 4)
     if data[8:12] == b"MELA":
         return data[16 : 16 + size]
-    window = bytearray(_KNOWN_RTF.ljust(4096, b"\0"))
-    to, at, out = len(_KNOWN_RTF), 16, bytearray()
+    window = bytearray(_DICTIONARY.ljust(4096, b"\0"))
+    to, at, out = len(_DICTIONARY), 16, bytearray()
     most = min(size, MAX_RTF)
     while at < len(data) and len(out) < most:
         control = data[at]

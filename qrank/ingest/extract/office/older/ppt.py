@@ -1,7 +1,7 @@
 """Presentations of before 2007 (.ppt): slides as pages, with their titles, notes and comments.
 
-The format: [MS-PPT]. A file is records in records; where the newest version of each slide is, a
-directory tells (2.3.4), which begins at the last edit.
+Format: [MS-PPT]. A file is a tree of records; the persist object directory (2.3.4), read from the
+last edit backwards, has the offset of the newest version of each slide.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _SLIDES, _NOTES = 0, 2  # lists of the document
 _OBJECT = 0x1011
 _MACROS = "_VBA_PROJECT".encode("utf-16-le")
 MAX_EDITS = 10_000
-MAX_OBJECT = 64 << 20  # bytes of one, unpacked
+MAX_OBJECT = 64 << 20  # bytes of one, decompressed
 _BREAKS = str.maketrans({"\r": "\n", "\v": "\n"})
 
 
@@ -42,68 +42,68 @@ class _Record(NamedTuple):
 
 
 def extract(file: BinaryIO, reading: Reading) -> Iterator[Document]:
-    """Yield the document, whose title is that of its properties, else of the first slide; then the
-    files in it."""
-    opened = Compound(file)
-    data = opened.read(_STREAM)
+    """Yield the document, then its members. The title is that of its properties, else of the first
+    slide. Raises ExtractError."""
+    compound = Compound(file)
+    data = compound.read(_STREAM)
     try:
-        places, main = _places(data, opened.read("Current User"))
-        builder = _read(data, places, main)
+        offsets, main = _offsets(data, compound.read("Current User"))
+        builder = _read(data, offsets, main)
     except struct.error as error:
         raise ExtractError("damaged, or not a presentation") from error
-    title, fields = opened.properties()
+    title, fields = compound.properties()
     yield builder.document(title or builder.first_heading, fields)
-    yield from embedded.members_in(map(embedded_file, _objects(data, places)), reading)
+    yield from embedded.members_in(map(embedded_file, _objects(data, offsets)), reading)
 
 
-def _objects(data: bytes, places: dict[int, int]) -> Iterator[bytes]:
-    """The objects of other programs, which are compound files, mostly packed (2.10.34)."""
-    for place in sorted(places.values()):
-        if not 0 <= place <= len(data) - 8:
+def _objects(data: bytes, offsets: dict[int, int]) -> Iterator[bytes]:
+    """Yield the embedded objects, which are compound files, mostly compressed (2.10.34)."""
+    for offset in sorted(offsets.values()):
+        if not 0 <= offset <= len(data) - 8:
             continue
-        head, kind, size = struct.unpack_from("<2HI", data, place)
+        head, kind, size = struct.unpack_from("<2HI", data, offset)
         if kind != _OBJECT:
             continue
-        content = data[place + 8 : place + 8 + size]
+        content = data[offset + 8 : offset + 8 + size]
         if head >> 4:
             with suppress(zlib.error):
                 content = zlib.decompressobj().decompress(content[4:], MAX_OBJECT)
-        if _MACROS not in content:  # which are kept as an object, too
+        if _MACROS not in content:  # macros are stored as an object, too
             yield content
 
 
-def _read(data: bytes, places: dict[int, int], main: int) -> Builder:
-    # (place, number, the texts of its outline) of each
+def _read(data: bytes, offsets: dict[int, int], main: int) -> Builder:
+    # (offset, number, texts of the outline) of each slide
     slides: list[tuple[int, int, list[tuple[int, str]]]] = []
-    notes: dict[int, int] = {}  # by the numbers of slides: where they are
+    notes: dict[int, int] = {}  # offset of the notes, by the number of the slide
     kind = at = -1
     for record in _records(data, main):
         if record.kind == _LIST:
             at = record.instance
         elif record.kind == _PERSIST and record.data:
             identity, number = struct.unpack_from("<I8xI", record.data)
-            place = places.get(identity, -1)
+            offset = offsets.get(identity, -1)
             if at == _SLIDES:
-                slides.append((place, number, []))
+                slides.append((offset, number, []))
             elif at == _NOTES:
-                notes[_slide_of(data, place)] = place
+                notes[_slide_of(data, offset)] = offset
         elif record.kind == _KIND and len(record.data) >= 4:
             [kind] = struct.unpack_from("<I", record.data)
         elif record.kind in (_WIDE, _NARROW) and at == _SLIDES and slides:
             slides[-1][2].append((kind, _text(record)))
     builder = Builder()
-    for page, (place, number, outline) in enumerate(slides, 1):
+    for page, (offset, number, outline) in enumerate(slides, 1):
         builder.page(page)
         builder.headings()
-        _add(builder, [*outline, *_texts(data, place, outline)])
+        _add(builder, [*outline, *_texts(data, offset, outline)])
         if number in notes:
             _add(builder, [(-1, text) for _, text in _texts(data, notes[number], [])])
     return builder
 
 
-def _slide_of(data: bytes, place: int) -> int:
-    """The number of the slide that notes are of."""
-    for record in _records(data, place):
+def _slide_of(data: bytes, offset: int) -> int:
+    """The number of the slide that the notes at an offset belong to."""
+    for record in _records(data, offset):
         if record.kind == _NOTES_ATOM and len(record.data) >= 4:
             return int(struct.unpack_from("<I", record.data)[0])
     return -1
@@ -112,7 +112,7 @@ def _slide_of(data: bytes, place: int) -> int:
 def _add(builder: Builder, texts: list[tuple[int, str]]) -> None:
     for kind, text in texts:
         text = text.strip()
-        if text == "*":  # stands for a number or a date
+        if text == "*":  # a placeholder of a number or a date
             continue
         if kind in _TITLES:
             builder.heading(1, text)
@@ -120,19 +120,20 @@ def _add(builder: Builder, texts: list[tuple[int, str]]) -> None:
             builder.paragraph(text)
 
 
-def _texts(data: bytes, place: int, outline: list[tuple[int, str]]) -> Iterator[tuple[int, str]]:
-    """The texts of the shapes of a slide that are not in its outline, and of its comments."""
+def _texts(data: bytes, offset: int, outline: list[tuple[int, str]]) -> Iterator[tuple[int, str]]:
+    """Yield (kind, text) of the comments of a slide, and of its shapes that are not in its
+    outline."""
     kind = -1
-    comment = -1  # how deep
+    comment = -1  # depth of the current comment
     names = 0
-    for record in _records(data, place):
+    for record in _records(data, offset):
         if comment >= 0 and record.depth <= comment:
             comment = -1
         if record.kind == _COMMENT:
             comment, names = record.depth, 0
         elif record.kind == _NAME and comment >= 0:
             names += 1
-            if names == 2:  # the first is who wrote it, the third short for that
+            if names == 2:  # the text; the first is the author, the third the author's initials
                 yield -1, _text(record)
         elif record.kind == _KIND and len(record.data) >= 4:
             [kind] = struct.unpack_from("<I", record.data)
@@ -147,12 +148,12 @@ def _text(record: _Record) -> str:
     return record.data.decode(codec, "replace").translate(_BREAKS)
 
 
-def _places(data: bytes, user: bytes) -> tuple[dict[int, int], int]:
-    """Where the newest version of each thing is, and where that of the document itself."""
+def _offsets(data: bytes, user: bytes) -> tuple[dict[int, int], int]:
+    """(the offset of the newest version of each persist object by id, that of the document)."""
     _, mark, at = struct.unpack_from("<3I", user, 8)
     if mark == _ENCRYPTED:
         raise ExtractError("encrypted")
-    places: dict[int, int] = {}
+    offsets: dict[int, int] = {}
     main = -1
     seen: set[int] = set()
     while at not in seen and len(seen) < MAX_EDITS:
@@ -160,16 +161,16 @@ def _places(data: bytes, user: bytes) -> tuple[dict[int, int], int]:
         kind, before, directory, document = struct.unpack_from("<2xH12x3I", data, at)
         if kind != _EDIT:
             break
-        for identity, place in _directory(data, directory):
-            places.setdefault(identity, place)  # (newer edits come first)
+        for identity, offset in _directory(data, directory):
+            offsets.setdefault(identity, offset)  # newer edits come first
         if main < 0:
-            main = places.get(document, -1)
+            main = offsets.get(document, -1)
         if not before:
             break
         at = before
     if main < 0:
         raise ExtractError("damaged, or not a presentation")
-    return places, main
+    return offsets, main
 
 
 def _directory(data: bytes, at: int) -> Iterator[tuple[int, int]]:
@@ -186,7 +187,7 @@ def _directory(data: bytes, at: int) -> Iterator[tuple[int, int]]:
 
 
 def _records(data: bytes, at: int) -> Iterator[_Record]:
-    """A record and those in it, in order; not the bytes of those that hold others."""
+    """Yield the record at an offset and all records in it, in order; containers without data."""
     if not 0 <= at <= len(data) - 8:
         return
     [size] = struct.unpack_from("<I", data, at + 4)

@@ -1,8 +1,7 @@
-"""Texts outside the cells of a workbook of before 2007: comments, text boxes, buttons, charts and
-page headers.
+"""Texts outside the cells of an XLS workbook: comments, text boxes, buttons, charts, page headers.
 
-The format: [MS-XLS]. A workbook is records, one after the other: a list of sheets first, then each
-sheet between a first and a last record; a chart in a sheet has such, too.
+Format: [MS-XLS]. A workbook is a sequence of records: first a list of the sheets, then each sheet
+between a BOF and an EOF record; so are charts within sheets.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from qrank.ingest.extract.office.older.compound import Compound
 _BEGIN, _END, _SHEET = 0x0809, 0x000A, 0x0085
 _TEXT, _CONTINUED, _CHART_TEXT, _HEADERS = 0x01B6, 0x003C, 0x100D, (0x0014, 0x0015)
 _FORMULA = 0x0006
-_EMPTY = b"\3"  # the value of a formula whose text is empty: [MS-XLS] 2.5.133
+_EMPTY = b"\3"  # the value of a formula with an empty text: [MS-XLS] 2.5.133
 MAX_SHEETS = 10_000
 
 
@@ -26,25 +25,25 @@ class _Record(NamedTuple):
     data: bytes
 
 
-def beside(opened: Compound) -> dict[str, list[str]]:
-    """The texts beside the cells, by the names of the sheets."""
-    book = opened.read("Workbook")
+def beside(compound: Compound) -> dict[str, list[str]]:
+    """The texts outside the cells, by the name of the sheet."""
+    book = compound.read("Workbook")
     result: dict[str, list[str]] = {}
-    heads: set[str] = set()  # of all sheets, which are mostly alike
-    places = []
+    heads: set[str] = set()  # page headers, which most sheets repeat
+    sheets = []
     for record in _records(book, 0):
         if record.kind == _SHEET and len(record.data) > 8:
-            [place] = struct.unpack_from("<I", record.data)
-            places.append((_string(record.data[6:]), place))
-    for name, place in places[:MAX_SHEETS]:
-        result[name] = [text for text in _texts(book, place, heads) if text.strip()]
+            [offset] = struct.unpack_from("<I", record.data)
+            sheets.append((_string(record.data[6:]), offset))
+    for name, offset in sheets[:MAX_SHEETS]:
+        result[name] = [text for text in _texts(book, offset, heads) if text.strip()]
     return result
 
 
-def formulas_without_values(opened: Compound) -> int:
-    """How many formulas a program wrote without their values, as texts that are empty: all of them,
-    or none."""
-    book = opened.read("Workbook")
+def formulas_without_values(compound: Compound) -> int:
+    """The number of formulas if all of them have an empty text as value, as in files of programs
+    that do not store values; else 0."""
+    book = compound.read("Workbook")
     at = count = 0
     while at + 4 <= len(book):
         kind, size = struct.unpack_from("<HH", book, at)
@@ -57,14 +56,15 @@ def formulas_without_values(opened: Compound) -> int:
     return count
 
 
-def _texts(book: bytes, place: int, heads: set[str]) -> Iterator[str]:
-    """The texts beside the cells of a sheet; what follows the record of a shape's are its pieces.
+def _texts(book: bytes, offset: int, heads: set[str]) -> Iterator[str]:
+    """Yield the texts outside the cells of a sheet. heads: page headers that were read already,
+    which are skipped; updated.
 
-    heads: the page headers that were read already.
+    The text of a shape is in the Continue records after its TxO record.
     """
-    left = 0  # characters
+    left = 0  # characters of the current text in the following records
     pieces: list[str] = []
-    for record in _records(book, place):
+    for record in _records(book, offset):
         if record.kind == _CONTINUED and left:
             wide = bool(record.data[:1] == b"\1")
             raw = record.data[1 : 1 + left * (1 + wide)]
@@ -76,7 +76,7 @@ def _texts(book: bytes, place: int, heads: set[str]) -> Iterator[str]:
         pieces, left = [], 0
         if record.kind == _CHART_TEXT and len(record.data) > 3:
             yield _string(record.data[2:])
-        elif record.kind in _HEADERS and len(record.data) > 3:  # (its length takes two bytes)
+        elif record.kind in _HEADERS and len(record.data) > 3:  # with a length of two bytes
             head = cells.page_header(_string(record.data[:1] + record.data[2:]))
             if head not in heads:
                 heads.add(head)
@@ -87,20 +87,20 @@ def _texts(book: bytes, place: int, heads: set[str]) -> Iterator[str]:
         yield "".join(pieces)
 
 
-def _records(book: bytes, place: int) -> Iterator[_Record]:
-    """The records from a place on, to the end of what begins there."""
+def _records(book: bytes, offset: int) -> Iterator[_Record]:
+    """Yield the records from a BOF record to its EOF record."""
     depth = 0
-    while place + 4 <= len(book):
-        kind, size = struct.unpack_from("<HH", book, place)
+    while offset + 4 <= len(book):
+        kind, size = struct.unpack_from("<HH", book, offset)
         depth += (kind == _BEGIN) - (kind == _END)
         if depth <= 0:
             return
-        yield _Record(kind, book[place + 4 : place + 4 + size])
-        place += 4 + size
+        yield _Record(kind, book[offset + 4 : offset + 4 + size])
+        offset += 4 + size
 
 
 def _string(data: bytes) -> str:
-    """A short text with its length before it."""
+    """A text after its length (one byte) and flags."""
     size, wide = data[0], data[1] & 1
     codec = "utf-16-le" if wide else "latin-1"
     return data[2 : 2 + size * (1 + wide)].decode(codec, "replace")
