@@ -97,6 +97,29 @@ def require_number(name: str, value: float | None, *, least: float = -math.inf) 
         raise ValueError(f"{name} must be a number{bound}, not {value!r}")
 
 
+def moment(name: str, text: str, *, end: bool) -> datetime:
+    """The start, or the end, of a date that the user wrote: a day, a month, a year, a time, or one
+    relative to now. Raises InputError for what is no date.
+
+    >>> moment("--until", "2026-02", end=True)
+    datetime.datetime(2026, 3, 1, 0, 0)
+    """
+    from qrank.analysis.fields import date_span
+    from qrank.errors import InputError
+
+    span = date_span(text, datetime.now())
+    if span is None:
+        raise InputError(
+            f"{name} takes a date, not {text!r}",
+            hint="write YYYY-MM-DD, YYYY-MM, YYYY-MM-DDThh:mm, yesterday or 2w (d, w, m, y)",
+        )
+    seconds = span[1] if end else span[0]
+    try:
+        return datetime.fromtimestamp(seconds)
+    except (ValueError, OverflowError):  # beyond an end of the calendar
+        return datetime.max if seconds > 0 else datetime.min
+
+
 def require_progress(value: object) -> None:
     """Raise TypeError unless value is None or can be notified of progress (`qrank.Progress`)."""
     if value is not None and not (hasattr(value, "stage") and hasattr(value, "advance")):

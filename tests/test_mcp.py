@@ -107,6 +107,38 @@ def test_the_tools_are_read_only_and_every_argument_is_described(project: Path) 
             assert argument.get("description"), f"{tool.name}: {name}"
 
 
+def test_collections_are_told_with_what_their_user_said_of_them(
+    tmp_path: Path, qrank: Qrank
+) -> None:
+    (tmp_path / "tea.md").write_text("Green tea steeps for two minutes.\n")
+    db = tmp_path / "i.db"
+    qrank("index", tmp_path / "tea.md", "--no-embed", "--collection", "notes", "--db", db)
+    settings = {"description": "All on tea", "ignore": "*.log", "instruction": "Find the note"}
+    for key, value in settings.items():
+        qrank("collections", "set", "notes", key, value, "--db", db)
+
+    async def ask(client: Any) -> str:
+        return text_of(await client.call_tool("status", {"index": str(db)}))
+
+    told = talk(tmp_path, "auto", ask)
+    assert all(value in told for value in settings.values())
+    assert "notes (1 files): All on tea" in told
+
+
+def test_dates_are_those_of_the_command_line(tmp_path: Path, qrank: Qrank) -> None:
+    for day in ("2026-02-28", "2026-03-01"):
+        (tmp_path / f"{day}.md").write_text(f"---\ndate: {day}\n---\nA tea of that day.\n")
+    qrank("index", tmp_path, "--no-embed", "--db", tmp_path / "i.db")
+
+    async def ask(client: Any) -> str:
+        arguments = {"query": "tea", "mode": "bm25", "index": str(tmp_path / "i.db")}
+        return text_of(await client.call_tool("search", arguments | {"until": "2026-02"}))
+
+    told = talk(tmp_path, "auto", ask)
+    assert "2026-02-28.md" in told
+    assert "2026-03-01.md" not in told
+
+
 def test_what_cannot_be_answered_is_said(project: Path, tmp_path: Path) -> None:
     (project / "secret.txt").write_text("not indexed\n")
     calls: list[tuple[str, dict[str, Any], str]] = [
@@ -120,7 +152,7 @@ def test_what_cannot_be_answered_is_said(project: Path, tmp_path: Path) -> None:
         ("get", {"path": str(SAMPLE / "howto" / "brakes.md"), "lines": "x"}, "FROM-TO"),
         ("search", {"query": " "}, "the query is empty"),
         ("search", {"query": "tea", "cursor": "nowhere"}, "call again without a cursor"),
-        ("search", {"query": "tea", "since": "yesterday"}, "YYYY-MM-DD"),
+        ("search", {"query": "tea", "since": "soon"}, "YYYY-MM-DD"),
         ("search", {"query": "tea", "index": str(tmp_path / "none.db")}, "there is no index"),
         ("search", {"query": "tea", "limit": 0}, "limit"),
         ("search", {}, "query"),

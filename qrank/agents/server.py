@@ -114,9 +114,16 @@ def make_server(tools: Tools) -> MCPServer:
         ] = NONE,
         collections: Collections = NONE,
         since: Annotated[
-            str, Field(description="Only files changed on this date or later: 2026-01-31.")
+            str,
+            Field(
+                description="Only documents dated (by themselves, else by the file's change) then "
+                "or later: 2026-01-31, 2026-01, yesterday, 2w."
+            ),
         ] = "",
-        until: Annotated[str, Field(description="Only files changed before this date.")] = "",
+        until: Annotated[
+            str,
+            Field(description="Only documents dated then (all of that day or month) or before."),
+        ] = "",
         max_tokens: MaxTokens = DEFAULT_TOKENS,
         cursor: Cursor = "",
         index: IndexName = "",
@@ -201,7 +208,8 @@ def make_server(tools: Tools) -> MCPServer:
         )
 
     async def status(index: IndexName = "") -> CallToolResult:
-        """Show which index is searched, its numbers of files and chunks, and its collections."""
+        """Show which index is searched, its numbers of files and chunks, and its collections: what
+        each is about, and what is left out of it."""
         return await _answer(partial(tools.status, index=index))
 
     add(search, "Search indexed documents")

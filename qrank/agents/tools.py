@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
-from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qrank.agents.deadline import Attempt, Cancellable, first_in_time
 from qrank.agents.pages import DEFAULT_TOKENS, Block, Pages
+from qrank.arguments import moment
 from qrank.errors import InputError
 from qrank.names import path_from
 from qrank.results import IndexedChunk, Mode, Result, location, page_label
@@ -31,7 +31,6 @@ MOST_RESULTS = 100
 _LINES = re.compile(r"(\d{1,9})?(-)?(\d{1,9})?")
 SHOWN_COPIES = 3  # of a result
 _PLACE = re.compile(r"(.+?):(\d{1,9}(?:-\d{1,9})?)")
-_DATES = "YYYY-MM-DD or YYYY-MM-DDThh:mm:ss"
 
 
 class Tools:
@@ -92,8 +91,8 @@ class Tools:
             path=path or None,
             types=list(types),
             where=list(where),
-            since=_moment("since", since),
-            until=_moment("until", until),
+            since=moment("since", since, end=False) if since else None,
+            until=moment("until", until, end=True) if until else None,
         )
         attempts = []
         if rerank and search_mode is Mode.hybrid:
@@ -189,17 +188,12 @@ class Tools:
         """The numbers of files and chunks, the collections and the models of an index."""
         with self._opened(self._path(index)) as opened:
             status = opened.status()
-        names = [
-            f"{each['name']} ({each['files']} files)"
-            + (f": {each['description']}" if each["description"] else "")
-            for each in status["collections"]
-        ]
         models = [f"{each['name']} ({each['vectors']} vectors)" for each in status["models"]]
         return "\n".join(
             [
                 f"index: {status['db']}",
                 f"files: {status['files']}, chunks: {status['chunks']}, bytes: {status['bytes']}",
-                f"collections: {'; '.join(names) or 'none'}",
+                f"collections: {'; '.join(map(_collection, status['collections'])) or 'none'}",
                 f"embedding models: {', '.join(models) or 'none; only keywords can be searched'}",
             ]
         )
@@ -282,19 +276,23 @@ def _chunks_at(index: Index, path: str, lines: str) -> tuple[str, str, list[Inde
         return match[1], match[2], index.file_chunks(match[1])
 
 
+def _collection(about: Mapping[str, Any]) -> str:
+    """A collection, with what its user said of it."""
+    rules, instruction = about["ignore"], about["instruction"]
+    return "".join(
+        [
+            f"{about['name']} ({about['files']} files)",
+            f": {about['description']}" if about["description"] else "",
+            f" [not indexed: {', '.join(rules)}]" if rules else "",
+            f" [the embedding model is told: {instruction}]" if instruction else "",
+        ]
+    )
+
+
 def _limit(limit: int) -> int:
     if not 1 <= limit <= MOST_RESULTS:
         raise InputError(f"limit must be from 1 to {MOST_RESULTS}, not {limit}")
     return limit
-
-
-def _moment(name: str, value: str) -> datetime | None:
-    if not value:
-        return None
-    try:
-        return datetime.fromisoformat(value)
-    except ValueError:
-        raise InputError(f"{name} takes {_DATES}, not {value!r}") from None
 
 
 def _line_range(lines: str) -> tuple[int, int]:

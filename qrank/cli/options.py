@@ -11,7 +11,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup, TyperOption
 
 from qrank import settings as presets
-from qrank.analysis.fields import date_span
+from qrank.arguments import moment
 from qrank.cli.help import write_options
 from qrank.cli.shell import complete
 from qrank.cli.state import COLOR_CHOICES
@@ -209,21 +209,7 @@ Types = Annotated[
 
 def _date(option: str, *, end: bool) -> Callable[[str], datetime]:
     """A parser of dates: the start of what one says, or its end."""
-
-    def parse(value: str) -> datetime:
-        span = date_span(value, datetime.now())
-        if span is None:
-            raise InputError(
-                f"{option} takes a date, not {value!r}",
-                hint="write YYYY-MM-DD, YYYY-MM, YYYY-MM-DDThh:mm, yesterday or 2w (d, w, m, y)",
-            )
-        moment = span[1] if end else span[0]
-        try:
-            return datetime.fromtimestamp(moment)
-        except (ValueError, OverflowError):  # beyond an end of the calendar
-            return datetime.max if moment > 0 else datetime.min
-
-    return parse
+    return lambda value: moment(option, value, end=end)
 
 
 _DATED = "by their own date (front matter, mail), or else by modification time"

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import base64
 import os
-import re
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qrank import json_form
 from qrank.agents.deadline import Cancellable
+from qrank.arguments import moment
 from qrank.errors import InputError
 from qrank.processors import tokens_read
 from qrank.serve.pool import Pool
@@ -26,7 +25,8 @@ GROUP = 32  # texts that are embedded between two checks whether the client is s
 _SEARCH_OPTIONS = {  # name in a request -> argument of Index.search
     **{name: name for name in ("mode", "rerank", "limit", "candidates", "budget", "path")},
     **{name: name for name in ("per_file", "min_score", "stale", "unfinished")},
-    **{name: name for name in ("offset", "sort", "where")},
+    **{name: name for name in ("offset", "sort", "where", "copies", "regex", "literal")},
+    **{name: name for name in ("links_to", "linked_from")},
     "collection": "collections",
     "type": "types",
 }
@@ -49,7 +49,7 @@ class Answers:
         options = {name: body[key] for key, name in _SEARCH_OPTIONS.items() if key in body}
         for name in ("since", "until"):
             if name in body:
-                options[name] = _moment(name, body[name])
+                options[name] = moment(name, body[name], end=name == "until")
         models = {name: body.get(name) for name in ("embed_model", "rerank_model")}
         with self._pool.index(self.path(body.get("db")), **models) as index:
             answer = index.search(body["query"], progress=progress, **options)
@@ -167,10 +167,3 @@ def _base64(vector: Any) -> str:
     import numpy as np
 
     return base64.b64encode(np.asarray(vector, dtype="<f4").tobytes()).decode()
-
-
-def _moment(name: str, value: str) -> datetime:
-    try:
-        return datetime.fromisoformat(value)
-    except ValueError as error:
-        raise ProblemError(400, f"{name}: {re.sub('[^ -~]', '?', str(error))}") from None

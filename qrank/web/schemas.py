@@ -23,7 +23,6 @@ _TYPES: dict[str, tuple[type, ...]] = {
 }
 # An alias, maybe with a quantization; no path or URL, which a web page must not be able to use.
 _ALIAS = r"^[A-Za-z0-9][A-Za-z0-9_.+-]*(:[A-Za-z0-9_]+)?$"
-_DATE = r"^\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d)?)?$"
 _ABSOLUTE = r"^(/|[A-Za-z]:[/\\])"
 
 
@@ -37,6 +36,11 @@ def _texts(description: str) -> Schema:
         "anyOf": [one, {"type": "array", "items": one, "maxItems": 100}],
         "description": description,
     }
+
+
+def _date(description: str) -> Schema:
+    """A date as `--since` takes it: 2026-01-31, 2026-01, 2026-01-31T12:00, yesterday, 2w."""
+    return {"type": "string", "description": description, "maxLength": 100}
 
 
 def _count(description: str, most: int = 1000) -> Schema:
@@ -97,8 +101,13 @@ SEARCH = _object(
     sort=_choice("the order of the results", *Sort),
     where=_texts("conditions on fields, as `qrank search --where` has them"),
     type=_texts("only files of this type, or these: pdf, markdown, md"),
-    since=_text("only files modified at this date or later", pattern=_DATE),
-    until=_text("only files modified before this date", pattern=_DATE),
+    links_to=_text("only documents that link to this indexed file", pattern=_ABSOLUTE),
+    linked_from=_text("only documents that this indexed file links to", pattern=_ABSOLUTE),
+    regex=_texts("only chunks whose text matches this regular expression (RE2), or all of these"),
+    literal=_texts("only chunks whose text holds this as it is written, or all of these"),
+    copies=_switch("whether near-duplicates are results of their own"),
+    since=_date("only documents from this date or later: their own date, else the modification"),
+    until=_date("only documents from this date (all of that day, month or year) or earlier"),
     explain=_switch("whether results have the contribution of each term to their score"),
     unfinished=_switch("whether the last word is still being typed"),
     embed_model=MODEL,
