@@ -142,6 +142,20 @@ def test_fields_of_an_older_index_can_be_asked_for(
         found = qrank(*words, "--where", condition).stdout.splitlines()
         assert sorted(found) == ["/srv/notes/copy.md", "/srv/notes/tea.md"]
     assert qrank(*words, "--where", "tags=home").returncode == 1
-    # It does not say what it is made of.
-    said = complaint(qrank("index", "--db", path, "--no-embed"))
-    assert "which folders default and sea is made of" in said
+
+
+@pytest.mark.parametrize("version", [version for version in RELEASED if version >= 7])
+def test_an_older_index_knows_its_folders_if_it_did_then(
+    qrank: Callable[..., Run], tmp_path: Path, version: int
+) -> None:
+    path = old_index(tmp_path, version)
+    if version < 10:
+        said = complaint(qrank("index", "--db", path, "--no-embed"))
+        assert "which folders default and sea is made of" in said
+        return
+    default, sea = qrank("collections", "--db", path, "--json").json()["collections"]
+    assert (default["roots"], sea["roots"]) == (["/srv/notes"], ["/srv/notes/deep"])
+    assert (default["description"], sea["description"]) == ("", "Notes on the sea")
+    done = qrank("index", "--db", path, "--no-embed")  # the folders are not there
+    assert "/srv/notes does not exist now: its documents stay indexed" in done.stderr
+    assert len(qrank("search", "steep", "--db", path, "--copies", "-l").stdout.split()) == 2
