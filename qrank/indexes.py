@@ -118,7 +118,9 @@ class Indexes(Closing):
             except InputError as error:
                 if not any(options.get(name) for name in ("where", "links_to", "linked_from")):
                     raise
-                unknown = error  # this index has no such field, or file: nothing in it passes
+                # This index has no such field, or file: nothing in it passes. The message of the
+                # one that has more to name is the more helpful one.
+                unknown = max(unknown or error, error, key=lambda each: len(str(each)))
         if not answers:
             assert unknown is not None
             raise unknown

@@ -119,6 +119,11 @@ def disk_path(shown: str) -> str:
         return shown
 
 
+def is_folder(shown: str) -> bool:
+    """Whether a path that is shown, or that the user named, is one of a folder that is there."""
+    return os.path.isdir(disk_path(shown))  # noqa: PTH112
+
+
 def folder_key(path: str) -> str:
     """A stored path as `over` compares it: without the slash that only a root ends with."""
     return path.rstrip("/")

@@ -235,6 +235,7 @@ def test_fields_are_listed_with_their_values(qrank: Qrank, folder: Path, index: 
         (("search", "tram", "--where", "tagz=x"), "there is no field 'tagz'; there are: author"),
         (("search", "tram", "--where", "tags"), "is not a valid condition; write FIELD=VALUE"),
         (("search", "tram", "--where", "=x"), "is not a valid condition"),
+        (("search", "tram", "--where", "author!~x"), "there is no operator !~; of the operators"),
         (("search", "tram", "--where", "tags="), "has no value"),
         (("search", "tram", "--where", "author>2026-06"), "has texts"),
         (("search", "tram", "--where", "date>=soon"), "'soon' is no date; date has: "),

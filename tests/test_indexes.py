@@ -70,6 +70,15 @@ def test_pages_order_literals_and_fields_are_of_all_indexes(qrank: Qrank, two: l
     assert best
 
 
+def test_a_field_that_none_has_names_those_of_the_index_that_has_some(
+    qrank: Qrank, two: list[str], tmp_path: Path
+) -> None:
+    (tmp_path / "t.csv").write_text("city\nPorto\n", "utf-8")
+    qrank("index", tmp_path / "t.csv", "--no-embed", "--db", tmp_path / "t.db")
+    words = ("search", "x", "--where", "nope=1", "--db", tmp_path / "t.db", *two)
+    assert "there is no field 'nope'; there are: city, " in complaint(qrank(*words))
+
+
 def test_what_works_on_one_index_says_so(qrank: Qrank, two: list[str]) -> None:
     for words in (["status"], ["similar", "tea.md"], ["index", "work"], ["get", "tea.md"]):
         assert "only qrank search takes several" in complaint(qrank(*words, *two))

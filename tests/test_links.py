@@ -144,6 +144,21 @@ def test_the_command_lists_links(qrank: Qrank, folder: Path) -> None:
         assert said in run.stderr
 
 
+def test_links_of_a_line_and_other_names_of_a_note(tmp_path: Path) -> None:
+    write_files(
+        tmp_path,
+        {
+            "tea.md": "---\naliases: [Cha, Camellia sinensis]\n---\n# Green tea\n\nSteep it.\n",
+            "a.md": "[[tea]], [[tea#Milk]] and [[tea#Milk]] again; cha, and Camellia sinensis.\n",
+        },
+    )
+    with Index(tmp_path / "i.db") as index:
+        index.add(tmp_path, embed=False)
+        links = index.links(str(tmp_path / "tea.md"))
+    assert [(link.line, link.heading) for link in links.incoming] == [(1, ""), (1, "Milk")]
+    assert [mention.text for mention in links.mentions] == ["cha"]
+
+
 def test_a_file_without_links_says_so(qrank: Qrank, tmp_path: Path) -> None:
     (tmp_path / "alone.md").write_text("Nothing but words.\n", "utf-8")
     qrank("index", "alone.md", "--no-embed", "--db", "i.db")

@@ -85,6 +85,9 @@ def test_a_pasted_place_is_opened_and_compared(qrank: Qrank, note: Path) -> None
     assert qrank("open", "notes/birds.md:3-9").stdout == "notes/birds.md:3\n"
     assert qrank("open", "water.pdf:1-3 (page 1)").stdout == "water.pdf:1\n"
     assert qrank("open", "water.pdf:1-3 (slide 1)").stdout == "water.pdf:1\n"
+    for words in (("get", "notes", "--db", "i.db"), ("get", "."), ("open", "notes")):
+        assert f"{words[1]} is a folder" in complaint(qrank(*words))
+    assert "the place is empty" in complaint(qrank("get", "", "--db", "i.db"))
     same = qrank("similar", "notes/b.md:1-6", "--mode", "bm25", "--db", "i.db", "-l")
     assert same.stdout == "notes/birds.md\n"
 
@@ -114,6 +117,13 @@ def test_citations_are_verified(qrank: Qrank, note: Path, tmp_path: Path) -> Non
     run = qrank("verify", stdin=cited)
     assert run.returncode == 0
     assert {item["status"] for item in run.lines()} == {"same"}
+    for words in (("get", *places), ("search", "chapel", "--mode", "bm25")):
+        document = qrank(*words, "--json", "--db", "i.db")
+        run = qrank("verify", stdin=document.stdout)
+        assert {item["status"] for item in run.lines()} == {"same"}
+        assert len(run.lines()) == len(
+            document.json().get("chunks", document.json().get("results"))
+        )
     note.write_text("Something new.\n" + NOTE, "utf-8")
     moved = qrank("verify", stdin=cited).lines()[0]
     assert (moved["status"], moved["start_byte"]) == ("moved", lines[0]["start_byte"] + 15)
@@ -125,6 +135,7 @@ def test_citations_are_verified(qrank: Qrank, note: Path, tmp_path: Path) -> Non
     for bad in (
         "x",
         "[]",
+        '{"results": [{"path": "a"}]}',
         '{"path": "a"}',
         '{"path": 1, "start_byte": 0, "end_byte": 1, "hash": ""}',
     ):

@@ -46,9 +46,8 @@ def recalled(word: str, run: Run) -> str:
     except (OSError, ValueError, TypeError, AttributeError):
         results, id, index = {}, "", ""
     if not id:
-        reason = (
-            f"it had {len(results)} results" if results else "no search was made in this terminal"
-        )
+        reason = f"its last one is {max(map(int, results))}" if results else ""
+        reason = reason or "no search was made in this terminal"
         raise InputError(
             f"there is no result {word} of the last search: {reason}",
             hint="numbers mean its results; give the id of a chunk, or PATH:LINE",

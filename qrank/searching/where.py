@@ -63,7 +63,7 @@ class Fields:
     def condition(self, text: str) -> Condition:
         """Parse one --where condition. Raises InputError when it is not valid."""
         operator = _OPERATOR.search(text)
-        if not operator or not text[: operator.start()].strip():
+        if not operator or not text[: operator.start()].strip(" !"):
             raise InputError(
                 f"--where {text!r} is not a valid condition",
                 hint="write FIELD=VALUE, or another of != < <= > >= ~, or FIELD? (it exists)",
@@ -71,6 +71,11 @@ class Fields:
         name, sign = field_name(text[: operator.start()]), operator[0].strip()
         value = text[operator.end() :].strip()
         own = self._own(name)
+        if not own and name.endswith("!"):
+            raise InputError(
+                f"--where {text!r}: there is no operator !{sign}",
+                hint="of the operators only = has an opposite, !=",
+            )
         if not own and name not in OF_FILE:
             raise InputError(f"there is no field {name!r}", hint=self._there_are())
         if sign == "?":
@@ -134,9 +139,9 @@ class Fields:
         return tuple(each for each in names if each in self.kinds)
 
     def _there_are(self) -> str:
-        names = [*self.kinds][:_MOST_NAMED]
+        names = dict.fromkeys([*[*self.kinds][:_MOST_NAMED], *OF_FILE])
         more = ", …" if len(self.kinds) > _MOST_NAMED else ""
-        return f"there are: {', '.join([*names, *OF_FILE])}{more}; qrank fields lists them"
+        return f"there are: {', '.join(names)}{more}; qrank fields lists them"
 
     def _tests(
         self, names: tuple[str, ...], sign: str, value: str, text: str, *, lenient: bool

@@ -92,9 +92,7 @@ def _fitting(groups: list[list[IndexedChunk]], most: int) -> list[list[IndexedCh
             else:
                 passed_over += 1
     if passed_over:
-        render.warning(
-            f"{passed_over} chunks do not fit into {most} tokens (--max-tokens) and were skipped"
-        )
+        render.warning(f"skipped, over --max-tokens {most}: {render.plural(passed_over, 'chunk')}")
     return [each for each in fitting if each]
 
 

@@ -17,9 +17,9 @@ from qrank.errors import InputError
 def verify() -> None:
     """Check whether cited texts still match their files.
 
-    Reads JSON Lines from stdin with path, start_byte, end_byte and hash, as qrank get --jsonl and
-    qrank search --jsonl print them, and prints each with its status: same, moved (start_byte and
-    end_byte say where it is now), changed or gone.
+    Reads JSON Lines from stdin with path, start_byte, end_byte and hash, or what qrank get and
+    qrank search print with --json or --jsonl, and prints each with its status: same, moved
+    (start_byte and end_byte say where it is now), changed or gone.
 
     Exit status: 0 all are the same or have moved, 1 some are not, 2 an error.
     """
@@ -31,18 +31,28 @@ def verify() -> None:
         if not line.strip():
             continue
         try:
-            item = json.loads(line)
-            citation = _citation(item)
+            items = _items(json.loads(line))
+            citations = [_citation(item) for item in items]
         except (ValueError, KeyError, RecursionError) as error:
             reason = f"{error} is missing" if isinstance(error, KeyError) else str(error)
             raise InputError(
                 f"stdin, line {number}: not a citation: {reason}",
                 hint="qrank get --jsonl prints some",
             ) from error
-        verdict = standalone.verify(citation)
-        good = good and verdict.status in ("same", "moved")
-        json_output.line(json_form.verdict(item, verdict))
+        for item, citation in zip(items, citations, strict=True):
+            verdict = standalone.verify(citation)
+            good = good and verdict.status in ("same", "moved")
+            json_output.line(json_form.verdict(item, verdict))
     raise typer.Exit(0 if good else 1)
+
+
+def _items(line: Any) -> list[Any]:
+    """The items of a line: itself, or those of a document that --json prints."""
+    if isinstance(line, dict) and "path" not in line:
+        for name in ("results", "chunks"):
+            if isinstance(line.get(name), list):
+                return list(line[name])
+    return [line]
 
 
 def _citation(item: object) -> Citation:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from qrank.cli.output.escape import escape_line
 from qrank.cli.output.hyperlinks import link
-from qrank.cli.output.render import short_path, significant, warning
+from qrank.cli.output.render import plural, short_path, significant, warning
 from qrank.cli.output.snippet import Line, best_place, context, snippet, whole, without_headings
 from qrank.cli.output.terminal import color_wanted, console_for
 from qrank.cli.output.view import View, with_place
@@ -246,7 +246,7 @@ def _summary(answer: Answer) -> Iterator[Row]:
         if model
     )
     spent = ", ".join(f"{stage} {ms:.0f}" for stage, ms in answer.timings_ms.items())
-    counts = f"{answer.candidates} candidates, {answer.reranked} reranked"
+    counts = f"{plural(answer.candidates, 'candidate')}, {answer.reranked} reranked"
     if answer.promised is not None:
         counts += f" in {answer.promised:.0f} s (answer_seconds); all: about {answer.needed:.0f} s"
     facts = {

@@ -75,6 +75,8 @@ def place(name: str, run: Run) -> Place:
     if not file.is_file() and IN_ARCHIVE in path and Path(on_disk(disk_path(outer))).is_file():
         with run.open_index() as index:
             return Place(file, line, column, copies.text_of(index.at(path)), page)
+    if file.is_dir():
+        raise InputError(f"{path} is a folder", hint="give the id of a result, or PATH:LINE")
     if not file.is_file():
         raise InputError(f"there is no file {path}", hint="give the id of a result, or PATH:LINE")
     return Place(file, line, column, None, page)

@@ -11,6 +11,7 @@ looked for among the chunks that contain the words of its name.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import unicodedata
@@ -18,10 +19,11 @@ from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import PurePosixPath
 
+from qrank.analysis.fields import values
 from qrank.analysis.links import HTML, SUFFIXES, FoundLink, Link, Links, Mention, links
 from qrank.analysis.names import name_key
 from qrank.errors import ExtractError, InputError, NoTextError
-from qrank.names import disk_path, spellings
+from qrank.names import disk_path, is_folder, spellings
 from qrank.results import IN_ARCHIVE
 from qrank.searching.query import parse
 from qrank.store.filters import EVERYTHING, Filter
@@ -48,7 +50,7 @@ class Graph:
         for each in spellings(path):
             if chunks := self._store.chunks_of_file(each):
                 return chunks[0].location
-        if os.path.isdir(path):  # noqa: PTH112
+        if is_folder(path):
             raise InputError(f"{path} is a folder", hint="name an indexed file in it")
         raise InputError(f"{path} is not in the index", hint="qrank status PATH says why")
 
@@ -73,20 +75,20 @@ class Graph:
         self, here: str, *, mentions: bool = True
     ) -> tuple[list[FoundLink], list[Mention]]:
         name = PurePosixPath(here).name
-        result: dict[tuple[str, int, str], FoundLink] = {}
+        result: dict[FoundLink, None] = {}  # a line may have one twice
         pages = (where for where in self._html_files() if where != here)
         for source in {*self._containing(PurePosixPath(name).stem), *pages} - {here}:
             for link, line in self._links(source):
                 if self._may_mean(link, name) and self._target(source, link) == here:
-                    key = (source, line, link.target)
-                    result[key] = FoundLink(source, line, link.target, link.heading, here)
-        order = sorted(result.values(), key=lambda link: (link.path, link.line))
+                    result[FoundLink(source, line, link.target, link.heading, here)] = None
+        order = sorted(result, key=lambda link: (link.path, link.line))
         return order, self._mentions(here) if mentions else []
 
     def _mentions(self, here: str) -> list[Mention]:
-        """Where the title or file name of a document occurs in another, outside of links."""
+        """Where the title, file name or an alias of a document occurs in another, outside of
+        links."""
         own = self._store.chunks_of_file(here)
-        names = {own[0].title, PurePosixPath(here).stem} if own else set()
+        names = {own[0].title, PurePosixPath(here).stem, *_aliases(own[0].fields)} if own else set()
         result: dict[tuple[str, int], Mention] = {}
         for name in sorted(name for name in names if len(name_key(name)) > 2):
             pattern = re.compile(rf"(?<!\w){re.escape(name)}(?!\w)", re.IGNORECASE)
@@ -193,6 +195,12 @@ class Graph:
         or is the folder of an index or README file."""
         last, own = _folded(PurePosixPath(link.target).name), _folded(name)
         return own.startswith((last, "index.", "readme."))
+
+
+def _aliases(fields: str) -> list[str]:
+    """Other names of a document, which its front matter says."""
+    own: dict[str, object] = json.loads(fields) if fields else {}
+    return [each.text for each in values(own) if each.name in ("aliases", "alias")]
 
 
 def _suffix(path: str) -> str:

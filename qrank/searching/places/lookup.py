@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 from qrank.arguments import require_type
 from qrank.errors import InputError, NoTextError
-from qrank.names import spellings
+from qrank.names import is_folder, spellings
 from qrank.results import IndexedChunk, StoredChunk
 from qrank.searching.build_filter import build_filter
 from qrank.searching.places.ids import find
@@ -34,6 +35,8 @@ def chunks_at(store: Store, text: str, around: int) -> list[IndexedChunk]:
 
     around: so many lines before and after, for an id or lines. Raises InputError when nothing is
     indexed there."""
+    if not text.strip():
+        raise InputError("the place is empty", hint="give the id of a chunk, or PATH:FROM-TO")
     if stored := find(store, text):
         if not around:
             return [indexed_chunk(stored)]
@@ -57,7 +60,7 @@ def chunks_at(store: Store, text: str, around: int) -> list[IndexedChunk]:
         if paths := store.locations(filter):
             return [chunk for path in paths for chunk in _shown(store, path)]
         raise InputError(f"no indexed file matches {text}", hint="quote globs: 'notes/*.md'")
-    if _LIKE_ID.fullmatch(text):
+    if _LIKE_ID.fullmatch(text) and not is_folder(text):
         by_id(store, text)
     raise not_indexed(store, place.path)
 
@@ -107,6 +110,8 @@ def chunks_of_path(store: Store, path: str) -> list[StoredChunk]:
 
 def not_indexed(store: Store, path: str) -> InputError:
     """The error for a path that is not in the index."""
+    if is_folder(path):
+        return InputError(f"{path} is a folder", hint=f"name a file in it, or '{Path(path)}/*'")
     return InputError(
         f"{path} is not in the index {store.path}",
         hint="index it first with: qrank index PATH (a file without text has no chunks)",
