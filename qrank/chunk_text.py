@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from qrank.markup import readable
+
 VERSION = 1
 
 
@@ -18,6 +20,12 @@ def model_text(title: str, heading: str, text: str) -> str:
     if title and heading.split(" > ")[0] != title:
         trail = f"{title} > {heading}" if heading else title
     return f"{trail}\n{text}" if trail else text
+
+
+def text_for_models(title: str, heading: str, text: str, location: str) -> str:
+    """What models are given of a chunk: of the text that its file has, in a format that location
+    tells, the readable one."""
+    return model_text(title, heading, readable(text, location))
 
 
 def unique_hash(title: str, heading: str, text: str) -> bytes:

@@ -14,6 +14,7 @@ from qrank.progress import Silent
 from qrank.results import Answer, Mode, Result, Sort, Stale
 from qrank.searching.interpret.typos import corrected
 from qrank.searching.multi_query import ranked, sums, total
+from qrank.searching.selection import Selection
 from qrank.urls import IndexPlace
 
 if TYPE_CHECKING:
@@ -93,9 +94,15 @@ class Indexes(Closing):
         some of them have (where) is no error. correct: for words that every index suggests
         another for. Raises what `Index.search` does.
         """
-        mode, stale = require_choice("mode", mode, Mode), require_choice("stale", stale, Stale)
-        require_count("limit", limit)
-        require_count("offset", offset, least=0)
+        mode = require_choice("mode", mode, Mode)
+        selection = Selection(
+            limit=limit,
+            offset=offset,
+            per_file=per_file,
+            stale=require_choice("stale", stale, Stale),
+            sort=None if sort is None else require_choice("sort", sort, Sort),
+            copies=copies,
+        )
         require_count("candidates", candidates)
         require_progress(progress)
         count = len(self._indexes)
@@ -106,15 +113,26 @@ class Indexes(Closing):
             "budget": None if budget is None else budget / count,
             "answer_seconds": None if answer_seconds is None else answer_seconds / count,
             "per_file": per_file,
-            "stale": Stale.drop if stale is Stale.drop else Stale.warn,
+            "stale": Stale.drop if selection.stale is Stale.drop else Stale.warn,
             "copies": copies,
             "progress": _Stages(progress or Silent()),
         }
+        answers = self._answers(query, share | options)
+        if correct and (suggested := _suggestions([*answers.values()])):
+            texts = [corrected(text, suggested) for text in text_list("query", query)]
+            if texts != text_list("query", query):
+                answers = self._answers(texts, share | options)
+                return replace(fuse_indexes(answers, selection), suggestions=suggested)
+        return fuse_indexes(answers, selection)
+
+    def _answers(self, query: str | Sequence[str], options: Mapping[str, Any]) -> dict[str, Answer]:
+        """What each index answers, by their paths, but for those that have no such field, or
+        file. Raises InputError when none has."""
         answers: dict[str, Answer] = {}
         unknown: InputError | None = None
         for path, index in self._indexes.items():
             try:
-                answers[path] = index.search(query, **share, **options)
+                answers[path] = index.search(query, **options)
             except InputError as error:
                 if not any(options.get(name) for name in ("where", "links_to", "linked_from")):
                     raise
@@ -124,32 +142,7 @@ class Indexes(Closing):
         if not answers:
             assert unknown is not None
             raise unknown
-        if correct and (suggested := _suggestions([*answers.values()])):
-            texts = [corrected(text, suggested) for text in text_list("query", query)]
-            if texts != text_list("query", query):
-                all_options = options | {
-                    "mode": mode,
-                    "limit": limit,
-                    "offset": offset,
-                    "candidates": candidates,
-                    "budget": budget,
-                    "answer_seconds": answer_seconds,
-                    "per_file": per_file,
-                    "stale": stale,
-                    "sort": sort,
-                    "copies": copies,
-                    "progress": progress,
-                }
-                return replace(self.search(texts, **all_options), suggestions=suggested)
-        return fuse_indexes(
-            answers,
-            copies=copies,
-            limit=limit,
-            offset=offset,
-            per_file=per_file,
-            stale=stale,
-            sort=None if sort is None else require_choice("sort", sort, Sort),
-        )
+        return answers
 
     def bm25_terms(self, answer: Answer) -> dict[str, dict[str, float]]:
         """As `Index.bm25_terms`."""
@@ -190,16 +183,7 @@ class _Stages:
         self._progress.advance(amount)
 
 
-def fuse_indexes(
-    answers: Mapping[str, Answer],
-    *,
-    limit: int,
-    offset: int = 0,
-    per_file: int | None = None,
-    stale: Stale = Stale.warn,
-    sort: Sort | None = None,
-    copies: bool = True,
-) -> Answer:
+def fuse_indexes(answers: Mapping[str, Answer], selection: Selection) -> Answer:
     """Fuse what several indexes (by their paths) answer to one query; results name theirs.
 
     Scores are compared where they say the same in every index: what the reranker alone decided,
@@ -220,16 +204,7 @@ def fuse_indexes(
         merged = _by_relevance(each_one)
     merged = _distinct(merged)
     terms = list(dict.fromkeys(term for answer in each_one for term in answer.terms))
-    results = ranked(
-        merged,
-        terms,
-        limit=limit,
-        offset=offset,
-        per_file=per_file,
-        stale=stale,
-        sort=sort,
-        copies=copies,
-    )
+    results = ranked(merged, terms, selection)
     return replace(
         each_one[0],
         models={role: _names(a.models[role] for a in each_one) for role in each_one[0].models},

@@ -14,6 +14,7 @@ import qrank
 from qrank import json_form
 from qrank.indexes import fuse_indexes
 from qrank.results import Answer, RerankScore, Result, Scores
+from qrank.searching.selection import Selection
 
 Qrank = Callable[..., Run]
 
@@ -133,10 +134,12 @@ def answer(*scores: float, weight: float = 1.0, prefix: str = "a") -> Answer:
 
 
 def test_scores_are_compared_only_where_they_mean_the_same() -> None:
-    by_score = fuse_indexes({"A": answer(0.9, 0.2), "B": answer(0.8, 0.7, prefix="b")}, limit=3)
+    by_score = fuse_indexes(
+        {"A": answer(0.9, 0.2), "B": answer(0.8, 0.7, prefix="b")}, Selection(limit=3)
+    )
     assert [(r.id, r.index) for r in by_score] == [("a1", "A"), ("b1", "B"), ("b2", "B")]
     assert [r.score for r in by_score] == [0.9, 0.8, 0.7]
     # Where the rest of the score depends on the index, the best of each come first.
     mixed = {"A": answer(0.9, 0.2, weight=0.5), "B": answer(0.8, 0.7, weight=0.5, prefix="b")}
-    assert [r.id for r in fuse_indexes(mixed, limit=4)] == ["a1", "b1", "b2", "a2"]
-    assert [r.rank for r in fuse_indexes(mixed, limit=2, offset=2)] == [3, 4]
+    assert [r.id for r in fuse_indexes(mixed, Selection(limit=4))] == ["a1", "b1", "b2", "a2"]
+    assert [r.rank for r in fuse_indexes(mixed, Selection(limit=2, offset=2))] == [3, 4]

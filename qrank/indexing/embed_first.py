@@ -7,11 +7,10 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from qrank.chunk_text import model_text
+from qrank.chunk_text import text_for_models
 from qrank.inference.index_model import IndexModel, record
 from qrank.inference.loading import LazyEmbedder, group_size
 from qrank.ingest.prepare import Outcome
-from qrank.markup import readable
 from qrank.results import location
 from qrank.store.interface import Store, StoredModel
 
@@ -85,5 +84,5 @@ def _texts(group: Iterable[Outcome]) -> Iterator[tuple[bytes, str]]:
         first = outcome.first
         place = location(outcome.task.path, first.member or None)
         for new in first.chunks:
-            text = readable(new.chunk.text, place)
-            yield new.unique_hash, model_text(first.title, new.chunk.heading, text)
+            heading, text = new.chunk.heading, new.chunk.text
+            yield new.unique_hash, text_for_models(first.title, heading, text, place)

@@ -9,11 +9,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
-from qrank.chunk_text import model_text
+from qrank.chunk_text import text_for_models
 from qrank.errors import IndexFileError
 from qrank.inference.index_model import IndexModel, record, switch
 from qrank.inference.loading import Embedder, LazyEmbedder, group_size
-from qrank.markup import readable
 from qrank.progress import Progress
 from qrank.store.interface import ChunkText, Claims, Store
 
@@ -75,7 +74,7 @@ def embed_texts(
 
 
 def _text(chunk: ChunkText) -> str:
-    return model_text(chunk.title, chunk.heading, readable(chunk.text, chunk.path))
+    return text_for_models(chunk.title, chunk.heading, chunk.text, chunk.path)
 
 
 class _Run:

@@ -69,12 +69,11 @@ def line(value: object) -> str:
 def answer(answer: Answer, fields: Sequence[str] = (), terms: Terms | None = None) -> Object:
     """The answer to a query; of its results only these fields, when any are named. terms: as in
     `result`."""
-    value = asdict(replace(answer, results=[]))
+    value = asdict(replace(answer, results=[], suggestions=[]))
     hidden = ("terms", "parts", "promised", "needed", *([] if terms is not None else ["synonyms"]))
     for own in hidden:
         del value[own]
-    for suggestion in value["suggestions"]:
-        del suggestion["edits"]
+    value["suggestions"] = [{"word": s.word, "instead": s.instead} for s in answer.suggestions]
     value["timings_ms"] = {stage: _rounded(ms) for stage, ms in answer.timings_ms.items()}
     value["results"] = results(answer, fields, terms)
     return {"schema": SCHEMA, **value}

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from qrank.analysis.copies import Copy
-from qrank.results import Answer, Result, Scores, Sort, StageScore, Stale
-from qrank.searching.freshness import limited
-from qrank.searching.search import DEPTH, Query, capped, in_sort
+from qrank.results import Answer, Result, Scores, StageScore, Stale
+from qrank.searching.search import DEPTH, Query
+from qrank.searching.selection import Selection, capped, in_sort, limited
 from qrank.searching.shown import Folding
 
 
@@ -29,18 +29,8 @@ def one_of(query: Query, text: str, count: int) -> Query:
     )
 
 
-def fuse_answers(
-    answers: Sequence[Answer],
-    *,
-    limit: int,
-    offset: int = 0,
-    min_score: float | None,
-    per_file: int | None,
-    stale: Stale = Stale.warn,
-    sort: Sort | None = None,
-    copies: bool = True,
-) -> Answer:
-    """Fuse the answers to several queries, made with `one_of`.
+def fuse_answers(answers: Sequence[Answer], query: Query) -> Answer:
+    """Fuse the answers to several queries, made with `one_of`; query: their common options.
 
     Reranked chunks come first, each with its highest relevance to any of the queries. The others
     follow by the mean of their scores, 0 where a query did not find them, so that chunks found by
@@ -60,8 +50,9 @@ def fuse_answers(
         _rank(fused, stage)
     reranked = sum(result.scores.rerank is not None for result in fused)
     results = fused
-    if min_score is not None:
-        results = [r for r in (fused[:reranked] if reranked else fused) if r.score >= min_score]
+    if query.min_score is not None:
+        results = fused[:reranked] if reranked else fused
+        results = [result for result in results if result.score >= query.min_score]
     terms = list(dict.fromkeys(term for answer in answers for term in answer.terms))
     return Answer(
         query="\n".join(answer.query for answer in answers),
@@ -70,16 +61,7 @@ def fuse_answers(
             role: next((a.models[role] for a in answers if a.models[role]), None)
             for role in answers[0].models
         },
-        results=ranked(
-            results,
-            terms,
-            limit=limit,
-            offset=offset,
-            per_file=per_file,
-            stale=stale,
-            sort=sort,
-            copies=copies,
-        ),
+        results=ranked(results, terms, query),
         timings_ms=sums(answer.timings_ms for answer in answers),
         reranked=reranked,
         candidates=len(fused),
@@ -92,26 +74,17 @@ def fuse_answers(
     )
 
 
-def ranked(
-    results: list[Result],
-    terms: Sequence[str],
-    *,
-    limit: int,
-    offset: int,
-    per_file: int | None,
-    stale: Stale,
-    sort: Sort | None,
-    copies: bool,
-) -> list[Result]:
+def ranked(results: list[Result], terms: Sequence[str], selection: Selection) -> list[Result]:
     """Apply the options that limit and sort results to fused ones, which come best first, and set
-    their ranks. terms: those of the queries. copies: whether near-duplicates are results."""
-    if not copies:
+    their ranks. terms: those of the queries."""
+    if not selection.copies:
         results = _folded(results, terms)
-    if per_file is not None:
-        results = capped(results, per_file, lambda result: result.location)
-    results = limited(results, limit + offset, stale, lambda r: r.stale, lambda r: r.location)
+    if selection.per_file is not None:
+        results = capped(results, selection.per_file, lambda result: result.location)
+    most = selection.limit + selection.offset
+    results = limited(results, most, selection.stale, lambda r: r.stale, lambda r: r.location)
     with_ranks = [replace(each, rank=rank) for rank, each in enumerate(results, 1)]
-    return in_sort(with_ranks[offset:], sort)
+    return in_sort(with_ranks[selection.offset :], selection.sort)
 
 
 def _folded(results: Sequence[Result], terms: Sequence[str]) -> list[Result]:

@@ -8,9 +8,8 @@ from contextlib import closing
 from functools import partial
 from typing import TYPE_CHECKING
 
-from qrank.chunk_text import model_text
+from qrank.chunk_text import text_for_models
 from qrank.inference.cache import relevance
-from qrank.markup import readable
 from qrank.results import Answer, RerankScore, StoredChunk
 from qrank.searching.fusion import blend
 from qrank.searching.time_limit import TimeLimit
@@ -102,5 +101,5 @@ def _reset(head: Sequence[Candidate], before: Sequence[float], answer: Answer) -
 
 
 def _model_text(stored: StoredChunk) -> str:
-    text = readable(stored.chunk.text, stored.location)
-    return model_text(stored.title, stored.chunk.heading, text)
+    heading, text = stored.chunk.heading, stored.chunk.text
+    return text_for_models(stored.title, heading, text, stored.location)

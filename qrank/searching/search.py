@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,21 +16,18 @@ from qrank.progress import Progress, Silent
 from qrank.results import (
     Answer,
     Mode,
-    Result,
     Scores,
-    Sort,
     StageScore,
-    Stale,
     StoredChunk,
 )
 from qrank.searching.definitions import defines, symbol
-from qrank.searching.freshness import is_stale, limited
 from qrank.searching.fusion import fuse, shifts
 from qrank.searching.interpret.meaning import meaning
 from qrank.searching.interpret.parts import scored
 from qrank.searching.interpret.synonyms import synonym_terms
 from qrank.searching.query import ParsedQuery
 from qrank.searching.scores.calibration import FEWEST, calibrate, odds_for
+from qrank.searching.selection import Selection, capped, in_sort, is_stale, limited
 from qrank.searching.shown import Candidate, Folding, copy_of, result_of
 from qrank.store.filters import EVERYTHING, Filter
 from qrank.store.interface import Store
@@ -49,37 +45,29 @@ PREFIX_LENGTH = 3  # characters from which an unfinished word is searched for as
 
 
 @dataclass(frozen=True, slots=True)
-class Query:
+class Query(Selection):
     """A query and its options."""
 
     text: str
     mode: Mode = Mode.hybrid
-    limit: int = 10
-    offset: int = 0  # how many of the best results are skipped
     candidates: int = 30  # how many of the fused candidates are reranked
     budget: float | None = None  # seconds for reranking; at least one batch is always scored
     answer_seconds: float | None = None  # for the search; only what fits is reranked, or nothing
     min_score: float | None = None
-    stale: Stale = Stale.warn
-    per_file: int | None = None  # at most so many results of one file
     unfinished: bool = False  # the last word is still being typed
     filter: Filter = EVERYTHING
     fusion_weight: float | None = None  # of the cosine, 0 to 1; None: the embedder's default
     rerank_weight: float | None = None  # of P(yes), 0 to 1; None: the reranker's default
     syntax: bool = True  # whether "phrases", -words, title:words and field:values are parsed
-    sort: Sort | None = None  # order of the results; None: best first
     matcher: Callable[[str], list[tuple[int, int]]] | None = None  # spans in a text; [] drops it
-    copies: bool = True  # whether near-duplicates of a result are results of their own
     cached: bool = True  # whether the cache of vectors and scores is used
     calibrated: bool = False  # whether scores become probabilities of relevance, if possible
 
     def __post_init__(self) -> None:
         """Raises TypeError for an option of another type, ValueError for a number out of range."""
+        Selection.__post_init__(self)  # a class with slots has no super()
         require_type("query", self.text, str)
-        require_count("limit", self.limit)
-        require_count("offset", self.offset, least=0)
         require_count("candidates", self.candidates)
-        require_count("per_file", self.per_file, optional=True)
         require_number("budget", self.budget, least=0)
         require_number("answer_seconds", self.answer_seconds, least=0)
         require_number("min_score", self.min_score)
@@ -306,16 +294,6 @@ def select(
     ]
 
 
-def in_sort(results: list[Result], sort: Sort | None) -> list[Result]:
-    """Sort results: newest first, or by path; None: leave them as they are."""
-    if sort is None:
-        return results
-    by_path = sorted(results, key=lambda result: (result.location, result.start_byte))
-    if sort is Sort.date:
-        by_path.sort(key=lambda result: -result.date_ns)
-    return by_path
-
-
 def chunk_of(candidate: Candidate) -> StoredChunk:
     """A candidate's chunk, as a key function."""
     return candidate.chunk
@@ -363,21 +341,6 @@ def distinct(candidates: list[Candidate]) -> list[Candidate]:
         place = candidate.chunk.chunk
         places.setdefault((candidate.chunk.location, place.start_byte, place.end_byte), candidate)
     return list(places.values())
-
-
-def capped(items: Iterable[T], most: int, key: Callable[[T], str]) -> list[T]:
-    """The first `most` items with each key, in their order.
-
-    >>> capped(["a1", "a2", "b1", "a3"], 2, lambda item: item[0])
-    ['a1', 'a2', 'b1']
-    """
-    seen: Counter[str] = Counter()
-    first: list[T] = []
-    for item in items:
-        seen[key(item)] += 1
-        if seen[key(item)] <= most:
-            first.append(item)
-    return first
 
 
 def _candidates(

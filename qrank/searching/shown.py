@@ -11,8 +11,8 @@ from typing import Any, TypeVar
 from qrank.analysis.copies import Copy, Shape, Words
 from qrank.analysis.text import tokens
 from qrank.results import IndexedChunk, Result, Scores, StoredChunk
-from qrank.searching.freshness import is_stale
 from qrank.searching.places.ids import short_id
+from qrank.searching.selection import is_stale
 
 T = TypeVar("T")
 

@@ -20,10 +20,10 @@ from qrank.searching.search import (
     Query,
     distinct,
     in_order,
-    in_sort,
     select,
     stage_scores,
 )
+from qrank.searching.selection import in_sort
 from qrank.searching.shown import Candidate, result_of
 from qrank.store.interface import Store, StoredModel
 

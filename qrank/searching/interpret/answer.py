@@ -53,15 +53,6 @@ def answer(
         answers = [
             search_for(one_of(query, text, len(texts)), parsed=parsed[text]) for text in texts
         ]
-        result = fuse_answers(
-            answers,
-            limit=query.limit,
-            offset=query.offset,
-            min_score=query.min_score,
-            per_file=query.per_file,
-            stale=query.stale,
-            copies=query.copies,
-            sort=query.sort,
-        )
+        result = fuse_answers(answers, query)
     result.suggestions = list({each: None for own in by_text.values() for each in own})
     return result

@@ -19,6 +19,7 @@ from qrank.store import decode, documents
 _log = logging.getLogger("qrank")
 OWN_FOLDER = ".qrank"  # of a project: its index describes the parent folder
 SAMPLE = 50  # of the first, and of the last files by id, whose sizes are compared with the disk
+FEW = 4  # of each that are enough if they all agree: a moved index is compared at each opening
 _TABLES = ("file", "left_out", "root")  # those with a path column
 _MARK = ":"  # prefix of a path that is being rewritten; no absolute path starts with it
 
@@ -117,22 +118,35 @@ def _move(connection: sqlite3.Connection, here: str) -> Move | None:
     move, stays = Move(old, here), Move(old, old)
     if not old or old == here:
         return stays
-    paths = f"SELECT path, {move.path()}, %s FROM %s WHERE {move.is_below()}"
-    files: list[tuple[str, str, int]] = []
-    for order in ("id", "id DESC"):
-        sql = f"{paths % ('size', 'file')} AND member = '' ORDER BY {order} LIMIT {SAMPLE}"
-        files += decode.rows(connection.execute(sql), (str, str, int), "a file")
+    for most in (FEW, SAMPLE):
+        files = _sample(connection, move, most)
+        before = [(_size(path), size) for path, _, size in files]
+        now = [(_size(path), size) for _, path, size in files]
+        gone = all(actual is None for actual, _ in before)
+        if files and gone and all(actual == size for actual, size in now):
+            return move
     if not files:
-        sql = f"{paths % (0, 'root')} OR path = {_text(old)}"
+        sql = f"SELECT 1 FROM root WHERE {move.is_below()} OR path = {_text(old)}"
         return move if connection.execute(sql).fetchone() else stays
-    before = [(_size(path), size) for path, _, size in files]
-    now = [(_size(path), size) for _, path, size in files]
     if not any(actual is not None for actual, _ in before):
         return move if any(actual is not None for actual, _ in now) else None
     same_before, same_now = (
         sum(actual == size for actual, size in sizes) for sizes in (before, now)
     )
     return move if same_now and 2 * same_now >= same_before else stays
+
+
+def _sample(connection: sqlite3.Connection, move: Move, most: int) -> list[tuple[str, str, int]]:
+    """Of files from the first and from the last on, most of each, the path that is noted, the one
+    after a move, and the size."""
+    files: list[tuple[str, str, int]] = []
+    for order in ("id", "id DESC"):
+        rows = connection.execute(
+            f"SELECT path, {move.path()}, size FROM file WHERE {move.is_below()} AND member = '' "
+            f"ORDER BY {order} LIMIT {most}"
+        )
+        files += decode.rows(rows, (str, str, int), "a file")
+    return files
 
 
 def _size(path: str) -> int | None:
