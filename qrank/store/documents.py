@@ -1,4 +1,4 @@
-"""Adding and removing documents with their chunks, terms and records."""
+"""Adding, removing and reading documents with their chunks, terms and records."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ from itertools import count, islice
 from pathlib import PurePath
 
 from qrank.results import NewChunk, Signature
-from qrank.store import decode, lexical, locations, records
+from qrank.store import conditions, decode, lexical, locations, records
+from qrank.store.filters import Filter
 from qrank.store.interface import NewDocument
 from qrank.store.lookup import words
+from qrank.store.parallel import snapshot
 
 GROUP = 1000  # chunks written at once: a document may be of any length
 
@@ -138,3 +140,45 @@ def remove_orphans(connection: sqlite3.Connection, most: int) -> bool:
         connection.executemany("DELETE FROM passage WHERE id = ?", [(i,) for i in orphans])
     connection.execute("DELETE FROM loose WHERE passage_id <= ?", (rows[-1][0],))
     return True
+
+
+def stored(connection: sqlite3.Connection, filter: Filter) -> Iterator[NewDocument]:
+    """All documents whose files pass the filter, by collection and path, as they went in."""
+    condition, values = conditions.of_file(filter)
+    sql = (
+        "SELECT id, collection, path, member, hash, title, extractor, language, fields, "
+        "size, mtime_ns, ctime_ns FROM file "
+        + (f"WHERE {condition} " if condition else "")
+        + "ORDER BY collection, path, member"
+    )
+    types = (int, str, str, str, bytes, str, str, str, str, int, int, int)
+    with snapshot(connection):
+        for row in list(decode.rows(connection.execute(sql, values), types, "a file")):
+            i, collection, path, member, content_hash, title, extractor, *rest = row
+            language, fields, *signature = rest
+            decode.json_object(fields)
+            yield NewDocument(
+                collection=collection,
+                path=path,
+                member=member,
+                signature=Signature(*signature),
+                content_hash=content_hash,
+                title=title,
+                extractor=extractor,
+                language=language,
+                chunks=_whole_chunks(connection, i),
+                fields=fields,
+            )
+
+
+def _whole_chunks(connection: sqlite3.Connection, file_id: int) -> Iterator[NewChunk]:
+    rows = connection.execute(
+        "SELECT text, heading, start_byte, end_byte, start_line, end_line, page, "
+        "packed_terms, hash, coalesce(fields, ''), coalesce(first, 0) FROM chunk "
+        "JOIN passage ON passage.id = passage_id "
+        f"LEFT {conditions.OF_CHUNK} WHERE chunk.file_id = ? ORDER BY chunk.id",
+        (file_id,),
+    )
+    yield from map(
+        decode.whole_chunk, decode.rows(rows, decode.WHOLE_CHUNK, f"a chunk of file {file_id}")
+    )

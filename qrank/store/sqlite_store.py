@@ -6,6 +6,7 @@ import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +34,7 @@ from qrank.store.interface import (
     StoredFile,
     StoredModel,
 )
+from qrank.store.lookup import texts
 from qrank.store.lookup.vocabulary import Vocabulary
 from qrank.store.parallel import snapshot
 
@@ -175,20 +177,12 @@ class SQLiteStore(Closing):
 
     def models(self) -> list[StoredModel]:
         """The embedding models of the stored vectors, the one used for searching first."""
-        sql = "SELECT id, name, sha256, dims, prompt_version FROM model ORDER BY id"
-        rows = self._rows(sql, types=(int, str, str, int, int), row="a model")
         with translate_sqlite_errors(self.path):
-            for row in rows:
-                decode.dims(row[3])
-        return [StoredModel(*row) for row in rows]
+            return texts.models(self._connection)
 
     def add_model(self, model: StoredModel) -> StoredModel:
         """Add a model (its id is ignored), and return it with its new id."""
-        fields = (model.name, model.sha256, decode.dims(model.dims), model.prompt_version)
-        row_id = self._connection.execute(
-            "INSERT INTO model (name, sha256, dims, prompt_version) VALUES (?, ?, ?, ?)", fields
-        ).lastrowid
-        return StoredModel(row_id or 0, *fields)
+        return texts.add_model(self._connection, model)
 
     def remove_model(self, model: int) -> None:
         """Remove a model and all its vectors."""
@@ -198,19 +192,8 @@ class SQLiteStore(Closing):
 
     def missing_vectors(self, model: int, text_ids: Sequence[int] | None = None) -> list[int]:
         """The ids of texts without a vector of the model, in the order they were indexed."""
-        table = (
-            "passage"
-            if text_ids is None
-            else "json_each(?) CROSS JOIN passage ON passage.id = value"
-        )
-        rows = self._rows(
-            f"SELECT passage.id FROM {table} WHERE NOT EXISTS "
-            "(SELECT 1 FROM vector WHERE model_id = ? AND passage_id = passage.id) "
-            "ORDER BY passage.id",
-            (model,) if text_ids is None else (json.dumps(list(text_ids)), model),
-            types=(int,),
-        )
-        return [row[0] for row in rows]
+        with translate_sqlite_errors(self.path):
+            return texts.missing(self._connection, model, text_ids)
 
     def claims(self) -> AbstractContextManager[Claims]:
         """This process's claims on texts to embed, released at the end of the context."""
@@ -220,28 +203,13 @@ class SQLiteStore(Closing):
 
     def count_missing(self, model: int) -> tuple[int, int]:
         """(unique texts without a vector of the model, all unique texts)."""
-        # Both counts read few pages; counting vectors would read each row.
-        [(texts, vectors)] = self._rows(
-            "SELECT (SELECT count(*) FROM passage), "
-            "(SELECT coalesce(sum(used), 0) FROM segment WHERE model_id = ?)",
-            (model,),
-            types=(int, int),
-        )
-        return max(0, texts - vectors), texts
+        with translate_sqlite_errors(self.path):
+            return texts.count_missing(self._connection, model)
 
     def texts_to_embed(self, text_ids: Sequence[int]) -> list[ChunkText]:
         """The parts of unique texts, in the order of the ids; ids that do not exist are skipped."""
-        rows = []
-        for text_id in text_ids:
-            rows += self._rows(
-                f"SELECT chunk.passage_id, {conditions.LOCATION}, file.title, chunk.heading, "
-                "chunk.text "
-                "FROM chunk JOIN file ON file.id = chunk.file_id WHERE passage_id = ? LIMIT 1",
-                (text_id,),
-                types=(int, str, str, str, str),
-                row=f"text {text_id}",
-            )
-        return [ChunkText(*row) for row in rows]
+        with translate_sqlite_errors(self.path):
+            return texts.to_embed(self._connection, text_ids)
 
     def add_vectors(
         self, model: int, text_ids: Sequence[int], unit_vectors: NDArray[np.float32]
@@ -253,10 +221,7 @@ class SQLiteStore(Closing):
 
     def mark_truncated(self, model: int, text_ids: Iterable[int]) -> None:
         """Store that texts with a vector were truncated to the model's window."""
-        self._connection.executemany(
-            "UPDATE vector SET cut = 1 WHERE model_id = ? AND passage_id = ?",
-            [(model, text_id) for text_id in text_ids],
-        )
+        texts.mark_truncated(self._connection, model, text_ids)
 
     def languages(self) -> list[str]:
         """The languages of documents, of those that qrank.analysis.language detects."""
@@ -390,54 +355,18 @@ class SQLiteStore(Closing):
 
     def text_ids(self, hashes: Sequence[bytes]) -> dict[bytes, int]:
         """The ids of unique texts by hash; hashes that do not exist are left out."""
-        ids: dict[bytes, int] = {}
-        for value in hashes:
-            sql = "SELECT hash, id FROM passage WHERE hash = ?"
-            ids.update(self._rows(sql, (value,), types=(bytes, int), row="a unique text"))
-        return ids
+        with translate_sqlite_errors(self.path):
+            return texts.ids(self._connection, hashes)
 
     def documents(self, filter: Filter) -> Iterator[NewDocument]:
         """All documents whose files pass the filter, ordered by collection and path."""
-        condition, values = conditions.of_file(filter)
-        with snapshot(self._connection):
-            for row in self._rows(
-                "SELECT id, collection, path, member, hash, title, extractor, language, fields, "
-                "size, mtime_ns, ctime_ns FROM file "
-                + (f"WHERE {condition} " if condition else "")
-                + "ORDER BY collection, path, member",
-                values,
-                types=(int, str, str, str, bytes, str, str, str, str, int, int, int),
-                row="a file",
-            ):
-                i, collection, path, member, content_hash, title, extractor, *rest = row
-                language, fields, *rest = rest
-                with translate_sqlite_errors(self.path):
-                    decode.json_object(fields)
-                yield NewDocument(
-                    collection=collection,
-                    path=path,
-                    member=member,
-                    signature=Signature(*rest),
-                    content_hash=content_hash,
-                    title=title,
-                    extractor=extractor,
-                    language=language,
-                    chunks=self._whole_chunks(i),
-                    fields=fields,
-                )
-
-    def _whole_chunks(self, file_id: int) -> Iterator[NewChunk]:
-        rows = self._rows(
-            "SELECT text, heading, start_byte, end_byte, start_line, end_line, page, "
-            "packed_terms, hash, coalesce(fields, ''), coalesce(first, 0) FROM chunk "
-            "JOIN passage ON passage.id = passage_id "
-            f"LEFT {conditions.OF_CHUNK} WHERE chunk.file_id = ? ORDER BY chunk.id",
-            (file_id,),
-            types=decode.WHOLE_CHUNK,
-            row=f"a chunk of file {file_id}",
-        )
         with translate_sqlite_errors(self.path):
-            yield from map(decode.whole_chunk, rows)
+            for document in documents.stored(self._connection, filter):
+                yield replace(document, chunks=self._translated(document.chunks))
+
+    def _translated(self, chunks: Iterable[NewChunk]) -> Iterator[NewChunk]:
+        with translate_sqlite_errors(self.path):
+            yield from chunks
 
     # Counts and maintenance
 
