@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 from collections.abc import Callable
@@ -224,6 +225,39 @@ def test_a_collection_has_an_instruction_for_models(
     for name in ("one", "two"):
         qrank("collections", "set", name, "instruction", "")
     assert cosine("--collection", "one") == own
+
+
+def test_an_export_says_what_collections_are_made_of(
+    qrank: Qrank, notes: Path, tmp_path: Path
+) -> None:
+    qrank("index", "notes", "--db", "old.db", *NO_VECTORS)
+    qrank("index", "notes/build", "--hidden", "--collection", "b", "--db", "old.db", *NO_VECTORS)
+    said = {"description": "My own", "ignore": ["*.tmp"], "instruction": "Find the note"}
+    for key, value in (*said.items(), ("ignore", "*.tmp")):
+        words = [value] if isinstance(value, str) else value
+        qrank("collections", "set", "default", key, *words, "--db", "old.db")
+    exported = qrank("export", "--db", "old.db").stdout
+    words = ("import", "-", "--db", "new.db", "--map", f"{notes}={tmp_path / 'mine'}")
+    notes.rename(tmp_path / "mine")
+    assert qrank(*words, stdin=exported).returncode == 0
+    b, default = qrank("collections", "--db", "new.db", "--json").json()["collections"]
+    assert {key: default[key] for key in said} == said
+    assert default["roots"] == [str(tmp_path / "mine")]
+    assert b["roots"] == [str(tmp_path / "mine" / "build")]
+    files = qrank("index", "--db", "new.db", *NO_VECTORS).json()["files"]
+    assert (files["unchanged"], files["added"], files["removed"]) == (3, 0, 0)
+    # What the index knows already stays; of an export of some collections no others come.
+    qrank("collections", "set", "default", "description", "Other", "--db", "new.db")
+    assert qrank(*words, stdin=exported).returncode == 0
+    described = qrank("collections", "--db", "new.db", "--json").json()["collections"][1]
+    assert described["description"] == "Other"
+    some = qrank("export", "--collection", "b", "--db", "old.db").stdout.splitlines()[0]
+    assert [own["name"] for own in json.loads(some)["collections"]] == ["b"]
+    lines = exported.splitlines()
+    for wrong in ([1], [{"name": "x"}], [{**said, "name": "x", "roots": [{"path": ""}]}]):
+        lines[0] = json.dumps({"qrank": 1, "models": [], "collections": wrong})
+        run = qrank("import", "-", "--db", "bad.db", stdin="\n".join(lines))
+        assert "line 1 is not a valid line of an export" in complaint(run)
 
 
 def test_an_export_of_a_folder_that_moved_is_read_again_by_nobody(

@@ -13,7 +13,7 @@ from qrank.analysis.language import LANGUAGES
 from qrank.chunk_text import unique_hash
 from qrank.markup import readable
 from qrank.results import Chunk, NewChunk, Signature
-from qrank.store.interface import NewDocument, StoredModel
+from qrank.store.interface import CollectionSettings, NewDocument, Root, StoredModel
 from qrank.terms import new_chunk
 
 if TYPE_CHECKING:
@@ -70,6 +70,31 @@ def models(item: dict[str, Any]) -> list[StoredModel]:
 
 
 _MODEL_FIELDS = {field.name for field in fields(StoredModel)} - {"id"}
+
+
+def collections(item: dict[str, Any]) -> dict[str, tuple[CollectionSettings, list[Root]]]:
+    """What the first line says of collections, by their names; of older versions nothing."""
+    made: dict[str, tuple[CollectionSettings, list[Root]]] = {}
+    for own in _list(item, "collections") if "collections" in item else []:
+        if not isinstance(own, dict):
+            raise ValueError("a collection is not an object")
+        rules = [_text({"a rule": rule}, "a rule") for rule in _list(own, "ignore")]
+        settings = CollectionSettings(
+            _text(own, "description"), tuple(rules), _text(own, "instruction")
+        )
+        made[_name(own, "name")] = settings, [_root(root) for root in _list(own, "roots")]
+    return made
+
+
+def _root(item: object) -> Root:
+    if not isinstance(item, dict):
+        raise ValueError("a folder of a collection is not an object")
+    path, options = _text(item, "path"), _text(item, "options")
+    if not path or "\0" in path:
+        raise ValueError("path is empty or not valid")
+    if options:
+        parsed(options)
+    return Root(path, options)
 
 
 def document(item: dict[str, Any]) -> NewDocument:

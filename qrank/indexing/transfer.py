@@ -1,15 +1,15 @@
 """Export of an index as JSON Lines, with vectors, and import.
 
-The first line is {"qrank": 1, "models": […]}; then for each document a line with "path", and a
-line with "text" for each of its chunks; the last is {"end": documents}. docs/store.md specifies
-the fields.
+The first line is {"qrank": 1, "models": […], "collections": […]}; then for each document a line
+with "path", and a line with "text" for each of its chunks; the last is {"end": documents}.
+docs/store.md specifies the fields.
 """
 
 from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from itertools import chain, count, islice, takewhile
 from types import MappingProxyType
@@ -21,7 +21,7 @@ from qrank.indexing.exported import FORMAT
 from qrank.names import folder_key, over
 from qrank.results import NewChunk, location
 from qrank.store.filters import Filter
-from qrank.store.interface import NewDocument, Store, StoredModel
+from qrank.store.interface import CollectionSettings, NewDocument, Root, Store, StoredModel
 
 if TYPE_CHECKING:
     import numpy as np
@@ -36,7 +36,11 @@ GROUP_CHUNKS = 2048  # of one transaction
 def export(store: Store, filter: Filter, *, vectors: bool = True) -> Iterator[dict[str, Any]]:
     """Yield the lines of an export of the documents that pass the filter, as objects for JSON."""
     models = store.models() if vectors else []
-    yield {"qrank": FORMAT, "models": [_without_id(model) for model in models]}
+    yield {
+        "qrank": FORMAT,
+        "models": [_without_id(model) for model in models],
+        "collections": _collections(store, filter.collections),
+    }
     documents = 0
     for document in store.documents(filter):
         documents += 1
@@ -64,6 +68,20 @@ def export(store: Store, filter: Filter, *, vectors: bool = True) -> Iterator[di
                     **({"fields": json.loads(new.fields), "part": new.part} if new.fields else {}),
                 }
     yield {"end": documents}
+
+
+def _collections(store: Store, names: Sequence[str]) -> list[dict[str, Any]]:
+    """The settings and roots of these collections; without names, of all."""
+    roots, settings = store.roots(), store.collection_settings()
+    return [
+        {
+            "name": name,
+            **asdict(settings.get(name, CollectionSettings())),
+            "roots": [asdict(root) for root in roots.get(name, ())],
+        }
+        for name in sorted({*roots, *settings})
+        if not names or name in names
+    ]
 
 
 def _common(folder: str | None, path: str) -> str:
@@ -176,6 +194,7 @@ class Importer:
         if first:
             for model in exported.models(item):
                 self._add_model(model)
+            self._add_collections(exported.collections(item))
         elif self._ended:
             raise ValueError("it comes after the end")
         elif "text" in item:
@@ -193,14 +212,31 @@ class Importer:
                 self._write()
             document = exported.document(item)
             self._folder = _common(self._folder, document.path)
-            old = next(over(document.path, self._moved.keys()), None)
-            if old is not None:
-                self._unused.pop(old, None)
-                place = self._moved[old] + folder_key(document.path)[len(old) :]
-                document = replace(document, path=place)
-            self._documents.append(_Document(document))
+            place = self._place(document.path)
+            self._documents.append(_Document(replace(document, path=place)))
             self._open = True
             self._read += 1
+
+    def _place(self, path: str) -> str:
+        """A path of the export, with its folder replaced as --map says."""
+        old = next(over(path, self._moved.keys()), None)
+        if old is None:
+            return path
+        self._unused.pop(old, None)
+        return self._moved[old] + folder_key(path)[len(old) :]
+
+    def _add_collections(
+        self, collections: Mapping[str, tuple[CollectionSettings, list[Root]]]
+    ) -> None:
+        """Add settings and roots to collections that have none in this index."""
+        roots, settings = self._store.roots(), self._store.collection_settings()
+        with self._store.transaction():
+            for name, (own, own_roots) in collections.items():
+                if own != CollectionSettings() and name not in settings:
+                    self._store.set_collection(name, own)
+                if own_roots and not roots.get(name):
+                    moved = [replace(root, path=self._place(root.path)) for root in own_roots]
+                    self._store.set_roots(name, moved)
 
     def _add_model(self, model: StoredModel) -> None:
         with self._store.transaction():
