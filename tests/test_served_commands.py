@@ -7,9 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import test_fields
 import test_filter_commands
+import test_indexes
+import test_matching
 import test_output_forms
 import test_passages
+import test_places
 import test_search_command
 import test_terminal
 from support import clean_environment
@@ -21,6 +25,10 @@ SAME = (
     test_passages,
     test_output_forms,
     test_terminal,
+    test_places,
+    test_fields,
+    test_matching,
+    test_indexes,
 )
 RUN_THE_COMMAND = {"qrank", "environment", "terminal"}  # fixtures
 

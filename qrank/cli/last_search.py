@@ -12,6 +12,7 @@ from pathlib import Path
 from qrank.cli.state import Run
 from qrank.errors import InputError
 from qrank.results import Result
+from qrank.serve import places
 from qrank.urls import IndexPlace, index_place
 
 KEPT = 100  # results
@@ -69,8 +70,8 @@ def _file() -> Path | None:
     terminal = next((name for stream in (2, 1, 0) if (name := _terminal(stream))), "")
     if not terminal:
         return None
-    session = os.getsid(0) if hasattr(os, "getsid") else os.getppid()
-    key = hashlib.blake2b(f"{terminal}\0{session}".encode(), digest_size=8).hexdigest()
+    name = f"{terminal}\0{places.session()}"
+    key = hashlib.blake2b(name.encode(), digest_size=8).hexdigest()
     from platformdirs import user_cache_path
 
     return user_cache_path("qrank", appauthor=False) / "last" / f"{key}.json"

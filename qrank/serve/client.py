@@ -117,7 +117,8 @@ def _request(arguments: list[str], identity: str) -> bytes:
     mask = os.umask(0o077)
     os.umask(mask)
     inodes = f"{here.st_dev} {here.st_ino} {root.st_dev} {root.st_ino}"
-    head = [identity.encode(), folder, inodes.encode(), b"%d" % mask, b"%d" % len(arguments)]
+    numbers = [os.getsid(0), mask, len(arguments)]
+    head = [identity.encode(), folder, inodes.encode(), *(b"%d" % number for number in numbers)]
     environment = [name + b"=" + value for name, value in os.environb.items()]
     return b"\0".join([*head, *map(os.fsencode, arguments), *environment])
 

@@ -82,15 +82,16 @@ def _receive(connection: socket.socket) -> tuple[list[bytes], list[int]]:
 
 
 def _apply(fields: list[bytes], identity: str) -> None:
-    """Set the client's working folder, umask, arguments and environment in this process. Raises
-    _DeclinedError when the client has another installation or root folder."""
-    client_identity, folder, inodes, mask, count, *rest = fields
+    """Set the client's working folder, session, umask, arguments and environment in this process.
+    Raises _DeclinedError when the client has another installation or root folder."""
+    client_identity, folder, inodes, session, mask, count, *rest = fields
     if client_identity.decode("utf-8", "replace") != identity:
         raise _DeclinedError("it is another version or installation; qrank serve stop ends it")
     os.chdir(folder)
     here, root = os.stat("."), os.stat("/")
     if inodes != f"{here.st_dev} {here.st_ino} {root.st_dev} {root.st_ino}".encode():
         raise _DeclinedError("it sees other files")  # for instance, one of them is in a container
+    places.client_session = int(session)
     os.umask(int(mask))
     sys.argv = ["qrank", *map(os.fsdecode, rest[: int(count)])]
     pairs = [pair.partition(b"=") for pair in rest[int(count) :] if pair]

@@ -11,9 +11,10 @@ import sys
 
 import qrank
 
-PROTOCOL = 1  # the version of the messages between client and server
+PROTOCOL = 2  # the version of the messages between client and server
 NAME = f"qrank-{qrank.__version__}-{PROTOCOL}"  # each version has its own sockets
 LONGEST = 100  # bytes of a socket's path that every system allows
+client_session = 0  # of the client whose command this process runs; 0: it is its own command
 
 
 def folder() -> str:
@@ -25,6 +26,13 @@ def folder() -> str:
         return os.path.expanduser("~/Library/Caches/qrank/run")
     caches = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
     return os.path.join(caches, "qrank", "run")
+
+
+def session() -> int:
+    """The session in which the command was typed: each window of a terminal has its own."""
+    if client_session or not hasattr(os, "getsid"):
+        return client_session or os.getppid()
+    return os.getsid(0)
 
 
 def problem(place: str) -> str:
