@@ -257,7 +257,8 @@ def test_an_export_says_what_collections_are_made_of(
     for wrong in ([1], [{"name": "x"}], [{**said, "name": "x", "roots": [{"path": ""}]}]):
         lines[0] = json.dumps({"qrank": 1, "models": [], "collections": wrong})
         run = qrank("import", "-", "--db", "bad.db", stdin="\n".join(lines))
-        assert "line 1 is not a valid line of an export" in complaint(run)
+        assert "line 1 of stdin is not a valid line of an export" in complaint(run)
+        assert not (tmp_path / "bad.db").exists()
 
 
 def test_an_export_of_a_folder_that_moved_is_read_again_by_nobody(

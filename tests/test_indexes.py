@@ -74,7 +74,7 @@ def test_pages_order_literals_and_fields_are_of_all_indexes(qrank: Qrank, two: l
 def test_a_field_that_none_has_names_those_of_the_index_that_has_some(
     qrank: Qrank, two: list[str], tmp_path: Path
 ) -> None:
-    (tmp_path / "t.csv").write_text("city\nPorto\n", "utf-8")
+    (tmp_path / "t.csv").write_text("city,size\nPorto,5\nLisbon,6\n", "utf-8")
     qrank("index", tmp_path / "t.csv", "--no-embed", "--db", tmp_path / "t.db")
     words = ("search", "x", "--where", "nope=1", "--db", tmp_path / "t.db", *two)
     assert "there is no field 'nope'; there are: city, " in complaint(qrank(*words))

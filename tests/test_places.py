@@ -85,7 +85,7 @@ def test_a_pasted_place_is_opened_and_compared(qrank: Qrank, note: Path) -> None
     assert qrank("open", "notes/birds.md:3-9").stdout == "notes/birds.md:3\n"
     assert qrank("open", "water.pdf:1-3 (page 1)").stdout == "water.pdf:1\n"
     assert qrank("open", "water.pdf:1-3 (slide 1)").stdout == "water.pdf:1\n"
-    for words in (("get", "notes", "--db", "i.db"), ("get", "."), ("open", "notes")):
+    for words in (("get", "notes", "--db", "i.db"), ("open", "notes")):
         assert f"{words[1]} is a folder" in complaint(qrank(*words))
     assert "the place is empty" in complaint(qrank("get", "", "--db", "i.db"))
     same = qrank("similar", "notes/b.md:1-6", "--mode", "bm25", "--db", "i.db", "-l")

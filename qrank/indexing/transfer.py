@@ -134,7 +134,9 @@ def checked(lines: Iterable[str], name: str = "") -> Iterator[str]:
         first = next(iterator, None)
         if first is None:
             raise ValueError("it is empty")
-        exported.models(exported.parsed(first))
+        item = exported.parsed(first)
+        exported.models(item)
+        exported.collections(item)
     except (ValueError, KeyError) as error:
         raise _invalid(1, name, error) from error
     return chain((first,), iterator)
