@@ -202,3 +202,23 @@ def test_the_installed_package_has_its_data() -> None:
         *("qrank/py.typed", "qrank/models/registry.toml", "qrank/models/tiny/README.md"),
         *("qrank/models/tiny/tiny-embedding.gguf", "qrank/models/tiny/tiny-reranker.gguf"),
     } <= names
+
+
+def test_the_files_that_guides_name_exist() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text("utf-8")
+    rows = re.findall(r"^\| (`\S+/`.*?) \| .+ \| (.+) \|$", page, re.MULTILINE)
+    folders = [name for cell, _ in rows for name in re.findall(r"`(.+?)/`", cell)]
+    inner = {path.relative_to(PACKAGE).as_posix() for path in PACKAGE.iterdir() if path.is_dir()}
+    assert {folder.partition("/")[0] for folder in folders} == inner - {"__pycache__"}
+    for cell, names in rows:
+        for name in re.findall(r"`(.+?)`", names):
+            places = [PACKAGE, *(PACKAGE / folder for folder in re.findall(r"`(.+?)/`", cell))]
+            assert any((place / name).exists() for place in places), (cell, name)
+    tops = (
+        "qrank|tests|benchmarks|training|docs|.ci|.github|cli|store|ingest|llama|models|searching"
+    )
+    for guide in (*(ROOT / "docs").glob("*.md"), ROOT / "CONTRIBUTING.md"):
+        if guide.name == "ranking.md":  # its examples of queries are paths
+            continue
+        for name in re.findall(rf"`((?:{tops})/[\w./]+)`", guide.read_text("utf-8")):
+            assert (ROOT / name).exists() or (PACKAGE / name).exists(), (guide.name, name)
