@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support import PARITY, Run
 
+from qrank.llama.gguf import sha256
 from qrank.llama.instructions import missing
 from qrank.upkeep.speeds import BATCH, SECONDS, rates
 
@@ -93,6 +96,38 @@ def test_models_are_measured_and_the_fast_one_recommended(
     assert "unknown type 'Q9'" in qrank("models", "bench", "--types", "Q9").stderr
 
 
+def test_a_measured_speed_is_of_a_files_content_on_one_machine(
+    qrank: Qrank, environment: dict[str, str]
+) -> None:
+    folder = Path(environment["HOME"]) / ".local/share/qrank/models"
+    folder.mkdir(parents=True)
+    file = folder / "qwen3-reranker-0.6b-q8_0.gguf"
+    shutil.copy(PARITY / "cls.gguf", file)
+
+    def known() -> float | None:
+        models = qrank("models", "list", "--role", "reranker", "--json").json()
+        return next(m for m in models if m["alias"] == "qwen3-reranker-0.6b")["tokens_per_second"]
+
+    def bench(*options: str) -> float:
+        (report,) = qrank("models", "bench", "qwen3-reranker-0.6b", "--json", *options).json()
+        return report["speeds"][0]["tokens_per_second"]
+
+    bench("--threads", "1")  # holds for that number of threads alone
+    assert known() is None
+    measured = bench()
+    assert known() == measured
+    cache = Path(environment["HOME"]) / ".cache" / "qrank" / "cache.db"
+    with closing(sqlite3.connect(cache, isolation_level=None)) as db:
+        (of,) = db.execute("SELECT model FROM measured_speed").fetchone()
+        assert of == sha256(file)
+        db.execute("UPDATE measured_speed SET machine = 'another one'")
+        assert known() is None
+    bench()
+    assert known()
+    shutil.copy(PARITY / "lm.gguf", file)  # another model at the same place
+    assert known() is None
+
+
 class Slow:
     """A model that takes so many seconds by its own clock for a text of 200 tokens."""
 
@@ -108,6 +143,6 @@ class Slow:
 @pytest.mark.parametrize("seconds", [0.001, 0.1, 1.0, 2.9, 20.0])
 def test_a_slow_model_is_measured_within_a_minute(seconds: float) -> None:
     model = Slow(seconds)
-    tokens, texts = rates(model, lambda: model.now)
+    tokens, texts = rates(model, clock=lambda: model.now)
     assert (tokens, texts) == (pytest.approx(200 / seconds), pytest.approx(1 / seconds))
     assert model.now <= max(2 * seconds, 3 * SECONDS)

@@ -13,6 +13,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
+from qrank.processors import machine
 from qrank.results import Signature
 
 MOST_ANSWERS = 20_000  # 1 MB of scores; 80 MB if all were query vectors of 1024 dims
@@ -27,10 +28,16 @@ CREATE TABLE IF NOT EXISTS model_file (
     path TEXT PRIMARY KEY, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL,
     ctime_ns INTEGER NOT NULL, sha256 TEXT NOT NULL
 );
-CREATE TABLE IF NOT EXISTS speed (path TEXT PRIMARY KEY, tokens_per_second REAL NOT NULL);
-CREATE TABLE IF NOT EXISTS reading_rate (
-    model TEXT PRIMARY KEY, bytes_per_second REAL NOT NULL, load_seconds REAL NOT NULL
+CREATE TABLE IF NOT EXISTS measured_speed (
+    machine TEXT NOT NULL, model TEXT NOT NULL, tokens_per_second REAL NOT NULL,
+    PRIMARY KEY (machine, model)
 );
+CREATE TABLE IF NOT EXISTS measured_rate (
+    machine TEXT NOT NULL, model TEXT NOT NULL, bytes_per_second REAL NOT NULL,
+    load_seconds REAL NOT NULL, PRIMARY KEY (machine, model)
+);
+DROP TABLE IF EXISTS speed;
+DROP TABLE IF EXISTS reading_rate;
 """
 
 
@@ -91,18 +98,26 @@ class Cache:
         )
 
     def speeds(self) -> dict[str, float]:
-        """Measured tokens per second of model files, by path."""
-        return dict(self._rows("SELECT path, tokens_per_second FROM speed"))
+        """Measured tokens per second by the SHA-256 of a model's file, on this machine with this
+        build of llama.cpp."""
+        sql = "SELECT model, tokens_per_second FROM measured_speed WHERE machine = ?"
+        return dict(self._rows(sql, (machine(),)))
 
-    def put_speed(self, path: str, tokens_per_second: float) -> None:
-        """Store the measured speed of a model file."""
-        self._write("INSERT OR REPLACE INTO speed VALUES (?, ?)", [(path, tokens_per_second)])
+    def put_speed(self, model: str, tokens_per_second: float) -> None:
+        """Store the measured speed of a model file, by its SHA-256."""
+        self._write(
+            "INSERT OR REPLACE INTO measured_speed VALUES (?, ?, ?)",
+            [(machine(), model, tokens_per_second)],
+        )
 
     def reading_rate(self, model: str) -> tuple[float, float] | None:
-        """(bytes of candidates per second, seconds to load) measured of a reranker; None when it
-        was not."""
-        sql = "SELECT bytes_per_second, load_seconds FROM reading_rate WHERE model = ?"
-        rows = self._rows(sql, (model,))
+        """(bytes of candidates per second, seconds to load) measured of a reranker on this machine;
+        None when it was not. model: its identity."""
+        sql = (
+            "SELECT bytes_per_second, load_seconds FROM measured_rate "
+            "WHERE (machine, model) = (?, ?)"
+        )
+        rows = self._rows(sql, (machine(), model))
         if not rows or not all(isinstance(n, float) and math.isfinite(n) for n in rows[0]):
             return None
         rate, load = rows[0]
@@ -111,8 +126,8 @@ class Cache:
     def put_reading_rate(self, model: str, bytes_per_second: float, load_seconds: float) -> None:
         """Store the measured speed of a reranker; model: its identity."""
         self._write(
-            "INSERT OR REPLACE INTO reading_rate VALUES (?, ?, ?)",
-            [(model, bytes_per_second, load_seconds)],
+            "INSERT OR REPLACE INTO measured_rate VALUES (?, ?, ?, ?)",
+            [(machine(), model, bytes_per_second, load_seconds)],
         )
 
     def _rows(self, sql: str, arguments: Sequence[object] = ()) -> list[Any]:

@@ -29,18 +29,17 @@ ROLE_KINDS = {
 
 def all_models(models: Registry, role: Role | None = None) -> list[dict[str, Any]]:
     """All models of the registry, as `qrank models list --json` says them."""
-    from qrank.store.cache import Cache
-
-    speeds = Cache().speeds()
     taken = [models.best_installed(each) for each in Role]
     return [
-        _listed(entry, speeds) | {"auto": entry in taken}
+        _listed(entry) | {"auto": entry in taken}
         for entry in models.entries
         if role in (None, entry.role)
     ]
 
 
-def _listed(entry: Entry, speeds: dict[str, float]) -> dict[str, Any]:
+def _listed(entry: Entry) -> dict[str, Any]:
+    from qrank.upkeep.speeds import known_speed
+
     place = None if entry.server else entry.find()
     size = place.path.stat().st_size if place else None
     return {
@@ -52,7 +51,7 @@ def _listed(entry: Entry, speeds: dict[str, float]) -> dict[str, Any]:
         "source": entry.source,
         "path": str(place.path) if place else None,
         "owner": place.owner if place else None,
-        "tokens_per_second": speeds.get(str(place.path)) if place else None,
+        "tokens_per_second": known_speed(place.path) if place else None,
         "license": entry.license,
         "published": dict(entry.published),
         "unsupported": entry.unsupported or None,
@@ -94,7 +93,7 @@ def entries_of(models: Registry, name: str, role: Role | None = None) -> list[En
 
 def show(entry: Entry) -> dict[str, Any]:
     """What a model is: the registry's fields, and the metadata in its file."""
-    about = _listed(entry, {}) | {
+    about = _listed(entry) | {
         field: getattr(entry, field)
         for field in ("dims", "context", "pooling", "query", "document", "fusion_weight")
         + ("rerank_weight", "preference", "brings")

@@ -42,9 +42,8 @@ def this_machine() -> Machine:
 def recommend(models: Registry, machine: Machine) -> dict[str, Any]:
     """The models that bring something, with what they cost here, as `qrank models recommend
     --json` says it. One of each role is recommended: the best that is quick here."""
-    from qrank.store.cache import Cache
+    from qrank.upkeep.speeds import known_speed
 
-    speeds = Cache().speeds()
     rows = []
     for role in Role:
         offered = [e for e in models.of_role(role) if e.brings and not e.unsupported]
@@ -66,7 +65,7 @@ def recommend(models: Registry, machine: Machine) -> dict[str, Any]:
                     "download_bytes": None if entry.installed else entry.download_bytes,
                     "memory_bytes": _needed(size) if size else None,
                     "fits": _place(size, machine),
-                    "tokens_per_second": speeds.get(str(place.path)) if place else None,
+                    "tokens_per_second": known_speed(place.path) if place else None,
                     "recommended": entry == best,
                     "command": command(entry),
                 }

@@ -10,13 +10,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from qrank.inference.loading import file_hash
 from qrank.llama import gguf
 from qrank.models.registry import Role
 from qrank.progress import Progress
+from qrank.results import Signature
 from qrank.settings import Placement
 from qrank.store.cache import Cache
 
 SECONDS = 3.0  # of measuring a file, after one text to warm up
+IN_ALL = 40.0  # of measuring several
 BATCH = 8
 CLOSE = 0.9  # of the fastest: near enough for the more exact file to be recommended
 PRECISION = ("F32", "BF16", "F16", "Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M", "Q4_0")  # best first
@@ -38,16 +41,29 @@ class Speed:
     chunks_per_second: float
 
 
-def bench(role: Role, path: Path, placement: Placement) -> Speed:
-    """Measure a file for a few seconds and keep the result. Raises ModelError."""
+def bench(
+    role: Role, path: Path, placement: Placement, seconds: float = SECONDS, *, keep: bool = True
+) -> Speed:
+    """Measure a file for a few seconds, and unless keep is False remember the result for this
+    machine, build of llama.cpp and content of the file. Raises ModelError."""
     header = gguf.read_header(path)
     with closing(_Runner(role, header, placement)) as runner:
-        tokens, chunks = rates(runner)
+        tokens, chunks = rates(runner, seconds)
     speed = Speed(
         path, quantization(header), path.stat().st_size, round(tokens, 1), round(chunks, 2)
     )
-    Cache().put_speed(str(path), speed.tokens_per_second)
+    if keep:
+        cache = Cache()
+        cache.put_speed(file_hash(cache, path), speed.tokens_per_second)
     return speed
+
+
+def known_speed(path: Path) -> float | None:
+    """Tokens a second of a file that was measured here before, wherever it lay then; None also
+    where its hash is not known yet."""
+    cache = Cache()
+    digest = cache.model_hash(str(path), Signature.of(path.stat()))
+    return cache.speeds().get(digest) if digest else None
 
 
 class Texts(Protocol):
@@ -61,14 +77,16 @@ class Texts(Protocol):
         """Put so many texts through the model, BATCH at most."""
 
 
-def rates(model: Texts, clock: Callable[[], float] = time.perf_counter) -> tuple[float, float]:
-    """(tokens, texts) a second, measured for SECONDS, or by one text where that takes longer: a
-    model of 8B reads one in twenty seconds on two cores."""
+def rates(
+    model: Texts, seconds: float = SECONDS, clock: Callable[[], float] = time.perf_counter
+) -> tuple[float, float]:
+    """(tokens, texts) a second, measured for so many seconds, or by one text where that takes
+    longer: a model of 8B reads one in twenty seconds on two cores."""
     started = clock()
     model.run(1)
-    count = max(1, min(BATCH, int(SECONDS / max(clock() - started, 1e-6))))
+    count = max(1, min(BATCH, int(seconds / max(clock() - started, 1e-6))))
     texts, before, started = 0, model.decoded, clock()
-    while (spent := clock() - started) < SECONDS:
+    while (spent := clock() - started) < seconds:
         model.run(count)
         texts += count
     return (model.decoded - before) / spent, texts / spent
@@ -110,7 +128,14 @@ class _Runner:
 
 
 def bench_types(
-    role: Role, path: Path, kinds: Iterable[str], placement: Placement, progress: Progress
+    role: Role,
+    path: Path,
+    kinds: Iterable[str],
+    placement: Placement,
+    progress: Progress,
+    seconds: float = SECONDS,
+    *,
+    keep: bool = True,
 ) -> list[Speed]:
     """The speed of a file and of what it would be as other types: those are made for this once.
 
@@ -119,7 +144,7 @@ def bench_types(
     from qrank.llama.quantize import quantize
 
     progress.stage(f"measuring {path.name}", None)
-    rows = [bench(role, path, placement)]
+    rows = [bench(role, path, placement, seconds, keep=keep)]
     with tempfile.TemporaryDirectory(prefix="qrank-bench-") as folder:
         for kind in kinds:
             if kind == rows[0].quantization:
@@ -128,16 +153,16 @@ def bench_types(
             progress.stage(f"quantizing {path.name} to {kind}", None)
             quantize(path, made, kind, again=True)
             progress.stage(f"measuring {kind}", None)
-            rows.append(bench(role, made, placement))
+            rows.append(bench(role, made, placement, seconds, keep=False))
             made.unlink()
     return rows
 
 
 def recommended(speeds: Iterable[Speed]) -> Speed:
     """The most exact of those that are nearly as fast as the fastest."""
-    threads = list(speeds)
-    fastest = max(speed.tokens_per_second for speed in threads)
-    near = [s for s in threads if s.tokens_per_second >= CLOSE * fastest]
+    measured = list(speeds)
+    fastest = max(speed.tokens_per_second for speed in measured)
+    near = [s for s in measured if s.tokens_per_second >= CLOSE * fastest]
     return min(near, key=lambda s: _rank(s.quantization))
 
 

@@ -14,6 +14,7 @@ from qrank.cli.shell import complete
 from qrank.cli.state import current
 from qrank.errors import InputError, QrankError
 from qrank.models.registry import Entry, Role
+from qrank.settings import ANYWHERE
 
 app = typer.Typer(
     help="List, download, convert and measure models.", no_args_is_help=True, rich_markup_mode=None
@@ -263,10 +264,16 @@ def bench(
         raise InputError(f"unknown type {unknown[0]!r}", hint=f"use {', '.join(quantizations)}")
     entries = _named(names, role) or inventory.on_disk(current().models, role)
     report = []
+    own = current().placement
+    where = current().settings.placement(own)
+    seconds = min(speeds.SECONDS, speeds.IN_ALL / max(1, len(entries) * (1 + len(kinds))))
     with render_models.transfer() as progress:
         for entry in entries:
             path = inventory.path_of(entry)
-            measured = speeds.bench_types(entry.role, path, kinds, current().placement, progress)
+            # What flags of this run changed does not hold for other runs.
+            measured = speeds.bench_types(
+                entry.role, path, kinds, where, progress, seconds, keep=own == ANYWHERE
+            )
             best = speeds.recommended(measured)
             report.append(json_form.model_speeds(entry, measured, best))
     if as_json:
