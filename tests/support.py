@@ -65,7 +65,7 @@ def complaint(run: Run) -> str:
 def last_complaint(run: Run) -> str:
     """The last line of a failed run, after what it was about to do."""
     assert (run.returncode, run.stdout) == (2, ""), run
-    doing = ("qrank: converting", "qrank: quantizing to ", "qrank: downloading ")
+    doing = ("qrank: converting", "qrank: downloading ")
     assert all(line.startswith(doing) for line in run.stderr.splitlines()[:-1]), run
     return run.stderr.splitlines()[-1]
 

@@ -148,12 +148,15 @@ def test_the_registry_is_sound() -> None:
         assert entry.revision is None or re.fullmatch("[0-9a-f]{40}", entry.revision)
         assert entry.license
         for file in entry.files:
+            assert file.quantization
+            if file.made_of:
+                assert file.made_of in entry.files
+                continue
             owner, _, rest = file.source.removeprefix("hf:").partition("/")
             assert file.source.startswith("hf:")
             assert owner
             assert rest.count("/") == 1
             assert file.source.endswith(".gguf")
-            assert file.quantization
             assert file.sha256 is None or re.fullmatch("[0-9a-f]{64}", file.sha256)
             assert file.revision is None or re.fullmatch("[0-9a-f]{40}", file.revision)
     for role in Role:

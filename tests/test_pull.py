@@ -18,6 +18,8 @@ import jsonschema
 import pytest
 from support import COMMAND, PARITY, Run, complaint, wait_until
 
+from qrank.store.cache import Cache
+
 Qrank = Callable[..., Run]
 MODEL = (PARITY / "embed.gguf").read_bytes()
 SOURCE = "hf:owner/repo-GGUF/model.gguf"
@@ -103,6 +105,105 @@ def test_the_file_that_made_the_vectors_of_an_index_is_the_one_for_it(
     assert qrank("index", "a.txt").returncode == 0
     (tmp_path / "i.db").unlink()
     assert pull("mine") == "Q8_0.gguf"
+
+
+@pytest.mark.parametrize(
+    ("rates", "taken"),
+    [
+        ({"Q8_0": 1000, "BF16": 500, "F16": 400}, "Q8_0.gguf"),
+        ({"Q8_0": 950, "BF16": 1000, "F16": 1020}, "Q8_0.gguf"),  # as fast, less to download
+        ({"Q8_0": 400, "BF16": 600, "F16": 1000}, "F16.gguf"),
+        ({"Q8_0": 400, "BF16": 1000, "F16": 600}, "mine-BF16.gguf"),  # made of F16
+        ({"Q8_0": 400, "BF16": 600, "F16": 500, "Q4_0": 5000}, "mine-BF16.gguf"),
+        ({}, None),  # it is measured
+    ],
+)
+def test_of_an_embedder_the_file_that_is_the_fastest_here_is_pulled(
+    qrank: Qrank,
+    hub: hub_server.Hub,
+    environment: dict[str, str],
+    tmp_path: Path,
+    rates: dict[str, float],
+    taken: str | None,
+) -> None:
+    entry = '[[embedder]]\nalias = "mine"\n'
+    for kind in ("Q8_0", "Q4_0", "F16"):
+        made = tmp_path / f"{kind}.gguf"
+        assert qrank("models", "quantize", PARITY / "embed.gguf", made, "--type", kind).stdout
+        hub.files[f"owner/repo/{kind}.gguf"] = made.read_bytes()
+        entry += f'[[embedder.files]]\nquantization = "{kind}"\n'
+        entry += f'source = "hf:owner/repo/{kind}.gguf"\n'
+    entry += '[[embedder.files]]\nquantization = "BF16"\nmade_of = "F16"\n'
+    config = Path(environment["HOME"]) / ".config" / "qrank" / "config.toml"
+    config.parent.mkdir(parents=True)
+    config.write_text(entry, "utf-8")
+    cache = Cache(Path(environment["HOME"]) / ".cache" / "qrank" / "cache.db")
+    for kind, rate in rates.items():
+        cache.put_speed(f"type:{kind}", rate)
+
+    run = qrank("models", "pull", "mine", "--json")
+    (told,) = run.json()
+    path = Path(told["path"])
+    if taken is None:
+        assert "measuring which type of file is the fastest here" in run.stderr
+        assert {"type:Q8_0", "type:F16", "type:BF16"} == cache.speeds().keys()
+        assert path.name in ("Q8_0.gguf", "F16.gguf", "mine-BF16.gguf")
+        return
+    assert path.name == taken
+    assert "measuring" not in run.stderr
+    if "BF16" in taken:
+        assert f"converting F16.gguf ({(tmp_path / 'F16.gguf').stat().st_size / 1e6:,.0f} MB)" in (
+            run.stderr
+        )
+        assert f"mine: {taken.removeprefix('mine-').removesuffix('.gguf')} for" in run.stderr
+    assert qrank("models", "pull", "mine", "--json").json()[0]["fetched"] is False
+
+
+def test_an_index_that_a_file_made_here_has_made_is_searched_with_it_elsewhere(
+    qrank: Qrank, hub: hub_server.Hub, environment: dict[str, str], tmp_path: Path
+) -> None:
+    entry = '[[embedder]]\nalias = "mine"\n'
+    for kind in ("Q8_0", "F16"):
+        made = tmp_path / f"{kind}.gguf"
+        assert qrank("models", "quantize", PARITY / "embed.gguf", made, "--type", kind).stdout
+        hub.files[f"owner/repo/{kind}.gguf"] = made.read_bytes()
+        entry += f'[[embedder.files]]\nquantization = "{kind}"\n'
+        entry += f'source = "hf:owner/repo/{kind}.gguf"\n'
+    entry += '[[embedder.files]]\nquantization = "BF16"\nmade_of = "F16"\n'
+    home = Path(environment["HOME"])
+    config = home / ".config" / "qrank" / "config.toml"
+    config.parent.mkdir(parents=True)
+    config.write_text(entry, "utf-8")
+    environment["QRANK_DB"] = str(tmp_path / "i.db")
+
+    def search() -> Run:
+        return qrank("search", "a tide", "--no-rerank", "--mode", "vector", "--json")
+
+    assert qrank("models", "pull", "mine:BF16").returncode == 0
+    (tmp_path / "a.txt").write_text("a tide comes in")
+    assert qrank("index", "a.txt", "--embed-model", "mine").returncode == 0
+    assert search().json()["results"]
+    assert qrank("models", "pull", "mine:Q8_0").returncode == 0  # the default is here, too
+    assert search().json()["results"]
+    for place in (home / ".cache", home / ".local"):  # another machine
+        shutil.rmtree(place)
+    assert "qrank models pull mine:BF16 downloads it" in complaint(search())
+    (told,) = qrank("models", "pull", "mine", "--json").json()
+    assert Path(told["path"]).name == "mine-BF16.gguf"
+    assert search().json()["results"]
+    shown = qrank("models", "show", "mine", "--json").json()["files"]
+    assert shown[2]["made_of"] == "hf:owner/repo/F16.gguf"
+    removed = qrank("models", "remove", "mine:BF16", "--json").json()
+    assert removed[0]["path"] == told["path"]
+
+
+def test_a_file_is_made_of_one_of_the_same_model(qrank: Qrank, environment: dict[str, str]) -> None:
+    config = Path(environment["HOME"]) / ".config" / "qrank" / "config.toml"
+    config.parent.mkdir(parents=True)
+    entry = '[[embedder]]\nalias = "mine"\n[[embedder.files]]\nquantization = "BF16"\n'
+    config.write_text(entry + 'made_of = "F16"\n', "utf-8")
+    line = complaint(qrank("models", "list"))
+    assert "BF16 is made of F16, which is not among its files" in line
 
 
 @pytest.mark.parametrize("polite", [False, True], ids=["reset", "ended early"])

@@ -135,10 +135,12 @@ def _resolve_stored(store: Store, models: Registry, stored: StoredModel) -> Mode
 
 def file_of_index(models: Registry, stored: StoredModel) -> tuple[Entry, File] | None:
     """The registry's model that an index's vectors are of, and which of its files made them, where
-    that is known."""
+    that is known: by its hash, or of one that was made on another machine by its name."""
+    alias, _, kind = stored.name.partition(":")
     for entry in models.of_role(Role.embedder):
-        if stored.name.partition(":")[0] == entry.alias:
-            file = file_with(stored.sha256, entry)
+        if alias == entry.alias:
+            made = (file for file in entry.files if file.made_of and file.quantization == kind)
+            file = file_with(stored.sha256, entry) or next(made, None)
             return (entry, file) if file and file.quantization else None
     return None
 

@@ -218,12 +218,15 @@ def identity_of(sha256: str, entry: Entry) -> str:
 
 
 def file_with(identity: str, entry: Entry) -> File | None:
-    """The file of an entry that vectors of that identity were made with, where it is known by its
-    hash."""
-    hashes = ((file, file.sha256) for file in entry.files)
-    return next(
-        (f for f, digest in hashes if digest and identity_of(digest, entry) == identity), None
-    )
+    """The file of an entry that vectors of that identity were made with, where its hash is known:
+    by the registry, or as it is on this machine."""
+    for file in entry.files:
+        digest = file.sha256
+        if digest is None and (place := file.find()):
+            digest = hash_of_file(place.path)
+        if digest and identity_of(digest, entry) == identity:
+            return file
+    return None
 
 
 def _digest(text: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 from functools import cache, cached_property
@@ -19,6 +19,7 @@ from qrank.urls import is_url, parse_all
 _HERE = Path(__file__).parent
 AUTO = "auto"
 PACKAGED = "registry.toml"
+MADE = "made:"  # what the source of a file that is made here begins with
 
 
 class Role(StrEnum):
@@ -30,7 +31,8 @@ class Role(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """A file of a model; bytes, sha256 and revision are None where they are not known."""
+    """A file of a model; bytes, sha256 and revision are None where they are not known. made_of: the
+    published file that it is converted from on this machine, for one that is not published."""
 
     source: str
     quantization: str = ""
@@ -38,10 +40,25 @@ class File:
     bytes: int | None = None
     about_bytes: int | None = None
     sha256: str | None = None
+    made_of: File | None = None
+
+    @property
+    def download_bytes(self) -> int | None:
+        """About what is to be fetched to get it; None where that is not known."""
+        if self.made_of:
+            return self.made_of.download_bytes
+        return self.bytes or self.about_bytes
+
+    @property
+    def made(self) -> Path:
+        """Where the file lies that is made here."""
+        return models_folder() / self.source.removeprefix(MADE)
 
     def find(self) -> LocalFile | None:
         """The file on this machine, in qrank's folder or another tool's; None when it is not
         there."""
+        if self.made_of:
+            return LocalFile(self.made, places.OWN) if self.made.is_file() else None
         if self.source.startswith("hf:"):
             return places.find(self.source, self.bytes, self.sha256)
         path = Path(self.source).expanduser()
@@ -106,15 +123,18 @@ class Entry:
     def download_bytes(self) -> int | None:
         """The size of its download, maybe approximate; None when it is not known."""
         if self.files:
-            return self.files[0].bytes or self.files[0].about_bytes
+            return self.files[0].download_bytes
         return self.package.bytes if self.package else None
 
     def find(self) -> LocalFile | None:
-        """Its file on this machine: of several, the first in its list; None when there is none."""
+        """Its file on this machine: of several, the first in its list, but one that another one was
+        converted from comes last; None when there is none."""
         if self.bundled or self.package or self.repository:
             path = _HERE / self.bundled if self.bundled else self.made
             return LocalFile(path, places.OWN) if path.is_file() else None
-        return next((place for file in self.files if (place := file.find())), None)
+        sources = [file.made_of for file in self.files if file.made_of]
+        files = sorted(self.files, key=lambda file: file in sources)  # only kept to make others
+        return next((place for file in files if (place := file.find())), None)
 
     @property
     def made(self) -> Path:
@@ -258,6 +278,9 @@ class Registry:
             raise ModelError(
                 f"the {entry.role} {name} is not installed", hint=how_to_install(entry, name)
             )
+        made = next((f for f in entry.files if f.made_of and f.made == place.path), None)
+        if made and name == entry.alias:  # of no hash that is known elsewhere: its name tells it
+            name = f"{name}:{made.quantization}"
         return ModelChoice(name, place.path, entry)
 
     def best_installed(self, role: Role) -> Entry | None:
@@ -287,6 +310,24 @@ _PACKAGED_ONLY = {"bundled", "calibration"}
 _FIELDS = {f.name for f in fields(Entry)} - {"role"} - _PACKAGED_ONLY
 
 
+def _files(alias: str, tables: Sequence[Mapping[str, Any]]) -> tuple[File, ...]:
+    """A model's files; of one that is made here, `made_of` names the other's quantization. Raises
+    TypeError when there is no such other one."""
+    result = []
+    for table in tables:
+        if "made_of" not in table:
+            result.append(File(**table))
+            continue
+        kind, of = table.get("quantization"), table["made_of"]
+        others = (File(**other) for other in tables if "made_of" not in other)
+        whole = next((other for other in others if other.quantization == of), None)
+        if whole is None:
+            raise TypeError(f"{kind} is made of {of}, which is not among its files")
+        place = f"{MADE}{alias.replace('/', '-')}-{kind}.gguf"
+        result.append(File(place, **{**table, "made_of": whole}))
+    return tuple(result)
+
+
 def _entry(role: Role, line: Mapping[str, Any], origin: str) -> Entry:
     """Parse an entry. `source` is short for one file, or a server. Raises InputError."""
     table = dict(line)
@@ -305,7 +346,7 @@ def _entry(role: Role, line: Mapping[str, Any], origin: str) -> Entry:
                 else f"{origin}: a model has no alias",
                 hint=f"its fields are {fields}",
             )
-        table["files"] = tuple(File(**file) for file in table.get("files", ()))
+        table["files"] = _files(alias, table.get("files", ()))
         table["not_behind"] = tuple(table.get("not_behind", ()))
         if "package" in table:
             table["package"] = Package(**table["package"])

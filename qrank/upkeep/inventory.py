@@ -99,7 +99,11 @@ def show(entry: Entry) -> dict[str, Any]:
         + ("rerank_weight", "preference", "brings")
     }
     about["files"] = [
-        asdict(file) | {"path": str(place.path) if (place := file.find()) else None}
+        asdict(file)
+        | {
+            "made_of": file.made_of.source if file.made_of else None,
+            "path": str(place.path) if (place := file.find()) else None,
+        }
         for file in entry.files
     ]
     if about["path"]:
@@ -129,6 +133,8 @@ def of_index(models: Registry, entry: Entry, index: IndexPlace) -> Entry:
             file = file_of_index(models, stored)
             if file and file[0] == entry:
                 return replace(entry, files=(file[1],))
+            if entry.files and stored.name == entry.alias:  # made with the default, for all we know
+                return replace(entry, files=entry.files[:1])
     return entry
 
 
@@ -153,17 +159,25 @@ def pull(entry: Entry, progress: Progress) -> tuple[Path, bool]:
         return entry.made, True
     if entry.repository:
         return _make_of_repository(entry, progress), True
-    if not entry.files or not entry.files[0].source.startswith("hf:"):
+    if not entry.files:
+        raise ModelError(f"there is nothing to download for {entry.alias}")
+    file = entry.files[0]
+    if file.made_of:
+        return _make_of_file(file, file.made_of, progress), True
+    return _download(entry, file, progress), True
+
+
+def _download(entry: Entry, file: File, progress: Progress) -> Path:
+    if not file.source.startswith("hf:"):
         raise ModelError(f"there is nothing to download for {entry.alias}")
     from qrank.models import hub
 
-    file = entry.files[0]
     remote = hub.look_up(file)
     path = hub.download(file, remote, _downloading(progress, file.source, remote.size))
     header = gguf.read_header(path)
     if header.kind not in ROLE_KINDS:
         raise ModelError(f"{path} is {header.kind.value}, which qrank can't use")
-    return path, True
+    return path
 
 
 def _downloading(progress: Progress, source: str, size: int) -> Callable[[int], None]:
@@ -181,6 +195,17 @@ def _downloading(progress: Progress, source: str, size: int) -> Callable[[int], 
 
 def _size(count: int) -> str:
     return f"{count / 1e6:,.0f} MB" if count >= 500_000 else f"{count / 1e3:,.0f} kB"
+
+
+def _make_of_file(file: File, source: File, progress: Progress) -> Path:
+    """Fetch the file that another one is made of, unless it is here, and make it; returns where it
+    lies."""
+    place = source.find()
+    whole = (
+        place.path if place else _download(Entry(Role.embedder, source.source), source, progress)
+    )
+    file.made.parent.mkdir(parents=True, exist_ok=True)
+    return quantize(whole, file.made, file.quantization, progress)
 
 
 def _make_of_repository(entry: Entry, progress: Progress) -> Path:
@@ -323,7 +348,8 @@ def quantize(source: Path, out: Path, kind: str, progress: Progress) -> Path:
         raise ModelError(
             f"not enough disk space for {out}", hint="free some space, or name another folder"
         )
-    progress.stage(f"quantizing to {kind}", None)
+    size = _size(source.stat().st_size)
+    progress.stage(f"converting {source.name} ({size}) to {kind}", None)
     llama.quantize(source, out, kind)
     return out
 

@@ -84,6 +84,11 @@ def _needed(size: int) -> int:
     return SPARE + int(GROWTH * size)
 
 
+def fits_memory(size: int | None, machine: Machine) -> bool:
+    """Whether a file of so many bytes, if that is known, leaves half of the memory to others."""
+    return size is None or _place(size, machine) is not None
+
+
 def _place(size: int | None, machine: Machine) -> str | None:
     """Where a file of so many bytes can run: gpu, cpu, slow (on the CPU), or nowhere (None)."""
     if size is None:

@@ -119,13 +119,15 @@ def pull(names: PulledNames = None, role: RoleOption = None, as_json: Json = Fal
 
     Without a name: show which ones fit this machine, as `qrank models recommend` does.
 
-    Of a model with several files the default is taken, or the one that made the vectors of the
-    index, which no other can search. Models that other tools downloaded are found. An interrupted
-    download resumes; the SHA-256 is checked. HF_ENDPOINT sets a mirror, HF_HOME another folder,
-    HF_TOKEN your access token.
+    Of a model with several files the one that made the vectors of the index is taken, as no other
+    can search it; for a new index, of an embedder the one that this machine runs fastest, of those
+    that rank as well. Models that other tools downloaded are found. An interrupted download
+    resumes; the SHA-256 is checked. HF_ENDPOINT sets a mirror, HF_HOME another folder, HF_TOKEN
+    your access token.
     """
     from qrank.cli.output import json_output, render_models
     from qrank.upkeep import inventory
+    from qrank.upkeep.fastest import fastest
 
     if not names:
         recommend(as_json)
@@ -137,7 +139,10 @@ def pull(names: PulledNames = None, role: RoleOption = None, as_json: Json = Fal
         entries = [inventory.of_index(models, entry, index) for entry in entries]
     done = []
     with render_models.transfer() as progress:
-        for name, entry in zip(names, entries, strict=True):
+        for name, named in zip(names, entries, strict=True):
+            new = named in models.entries and not named.installed
+            placement = current().settings.placement(ANYWHERE)
+            entry = fastest(named, placement, progress) if new else named
             path, fetched = inventory.pull(entry, progress)
             done.append(json_form.pulled_model(name, path, fetched))
             if not as_json:
