@@ -1,11 +1,9 @@
-"""Computing power: how much there is, what its speed depends on, and how much models have used."""
+"""Computing power: how much there is, and how much of it models have used."""
 
 from __future__ import annotations
 
 import os
 import threading
-from functools import cache
-from pathlib import Path
 
 
 def usable_processors() -> int:
@@ -13,37 +11,6 @@ def usable_processors() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
-
-
-@cache
-def machine() -> str:
-    """What measured speeds hold for: this machine's processors, and its build of llama.cpp, which
-    the files of the library tell. Nothing is loaded for it."""
-    import hashlib
-    import platform
-    from importlib.util import find_spec
-
-    spec = find_spec("llama_cpp")
-    library = Path(spec.origin).parent / "lib" if spec and spec.origin else Path()
-    files = ((path.name, path.stat()) for path in library.glob("*"))
-    parts = (
-        _processor() or platform.node(),
-        platform.machine(),
-        str(usable_processors()),
-        *sorted(f"{name} {info.st_size} {info.st_mtime_ns}" for name, info in files),
-    )
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
-
-
-def _processor() -> str:
-    """What the processor calls itself, where Linux says so."""
-    try:
-        with Path("/proc/cpuinfo").open(encoding="utf-8") as file:
-            lines = file.read(2000).splitlines()  # of the first one
-    except OSError:
-        return ""
-    told = ("model name", "CPU implementer", "CPU part")
-    return " ".join(line.partition(":")[2].strip() for line in lines if line.startswith(told))
 
 
 class _Read(threading.local):

@@ -41,7 +41,8 @@ LAYERS = {  # each may import those after it
     "config": {"ingest"},  # how git is configured
     "progress": set(),
     "ingest": set(),
-    "store": {"model_servers"},  # the keys of servers
+    # The keys of servers; what a speed that was measured is valid for.
+    "store": {"model_servers", "llama"},
     "llama": set(),
     "model_servers": set(),
     "models": set(),

@@ -13,7 +13,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
-from qrank.processors import machine
+from qrank.llama.machine import machine
 from qrank.results import Signature
 
 MOST_ANSWERS = 20_000  # 1 MB of scores; 80 MB if all were query vectors of 1024 dims
