@@ -19,11 +19,11 @@ def main() -> None:
 
             status = run()
         finally:
-            streams.give_up_stdout()
+            streams.flush_stdout()
     except KeyboardInterrupt:
         from qrank.cli import streams
 
-        streams.drop_unread()
+        streams.discard_output()
         print("qrank: interrupted", file=sys.stderr)
         status = 130
     sys.exit(status)

@@ -431,7 +431,7 @@ def test_a_search_imports_nothing_more(
         "import sys\n"
         "from qrank.cli import warm\n"
         "from qrank.cli.app import root, run\n"
-        "warm.up(root)\n"
+        "warm.load(root)\n"
         "before = set(sys.modules)\n"
         f"sys.argv = ['qrank', 'search', '--db', {str(db)!r}, '--no-serve', *{words!r}]\n"
         "assert run() == 0\n"

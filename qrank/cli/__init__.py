@@ -1,1 +1,1 @@
-"""The command line: parse arguments, call one library function, show what it says."""
+"""The command line: parses arguments, calls the API, and prints the result."""

@@ -1,4 +1,4 @@
-"""The app: its commands, and how errors, signals and closed pipes end it."""
+"""The app: its commands, and the handling of errors, signals and closed pipes."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from qrank.cli.state import GONE, Run, is_in_repository, working_folder
 from qrank.errors import NoIndexError, QrankError, Terminated
 from qrank.files import reason
 
-# Where each command is: module:function in cli/commands. One is imported when it is called, all
-# only for their help.
+# Where each command is: module:function in cli/commands. To start quickly, only the module of the
+# command that runs is imported; all of them for `qrank --help`.
 _COMMANDS: dict[str, tuple[str, type[TyperCommand]]] = {
     "index": ("index:index", ModelCommand),
     "search": ("search:search", ModelCommand),
@@ -60,7 +60,7 @@ _GROUPS = {  # of commands: module:app
     "serve": "serve:app",
 }
 
-_PLAINLY = {  # click's words for what users call otherwise
+_PLAIN_WORDS = {  # click's words -> plain words
     "a valid int range": "a whole number",
     "a valid integer": "a whole number",
     "a valid float range": "a number",
@@ -75,7 +75,7 @@ def _version(value: bool) -> None:
     from qrank import __version__
     from qrank.upkeep.inventory import engine_versions
 
-    print(f"qrank {__version__}", flush=True)  # whatever llama.cpp's library does
+    print(f"qrank {__version__}", flush=True)  # even if loading llama.cpp crashes
     for line in engine_versions():
         print(line)
     raise typer.Exit
@@ -96,28 +96,28 @@ def _root(
 
 
 def run(opened: Callable[[str], None] | None = None) -> int:
-    """Run the command line and return its exit status; an error becomes one line on stderr.
-    opened is called with each index that the command opens."""
+    """Run the command line (sys.argv) and return its exit status; an error becomes one line on
+    stderr. opened: called with the path of each index that the command opens."""
     state = Run(root, run, opened)
     _show_notices(state)
     signal.signal(signal.SIGTERM, _terminate)
     try:
-        return _answered(state)
+        return _status(state)
     except (typer.Abort, KeyboardInterrupt, Terminated) as error:
         if not isinstance(error, typer.Abort):
-            streams.drop_unread()
-        # watchfiles turns what a signal's handler raises into KeyboardInterrupt.
+            streams.discard_output()
+        # watchfiles turns Terminated, raised by our signal handler, into KeyboardInterrupt.
         if isinstance(error, Terminated) or _was_terminated():
             return _fail(str(error) or "terminated", 128 + signal.SIGTERM)
         return _fail(str(error) or "interrupted", 130)
 
 
-def _answered(state: Run) -> int:
-    """The command's exit status. What a signal raises is raised, also while an error is printed."""
+def _status(state: Run) -> int:
+    """Run the command; returns its exit status. Exceptions raised by signals are passed on."""
     try:
         status = _command(state, sys.argv[1:])
         sys.stdout.flush()
-    except BrokenPipeError:  # nobody reads stdout any more
+    except BrokenPipeError:  # the reader of stdout has exited
         return 0
     except NoArgsIsHelpError as error:
         print(error.format_message(), file=sys.stderr)
@@ -130,9 +130,9 @@ def _answered(state: Run) -> int:
         if state.debug:
             raise
         if isinstance(error, QrankError):
-            return _fail(_advised(error, state), error.status)
+            return _fail(_message(error, state), error.status)
         if isinstance(error, OSError):
-            return _fail(_of_system(error), 2)
+            return _fail(_system_error(error), 2)
         return _fail(f"{type(error).__name__}: {error}; --debug shows where", 2)
     _start_server(state)
     return status
@@ -140,8 +140,8 @@ def _answered(state: Run) -> int:
 
 def _start_server(state: Run) -> None:
     """Start the warm process for the next command, if the settings say so."""
-    read = "settings" in vars(state)  # the command has asked for them, and they are right
-    if not read or state.opened or state.settings.get("serve") != "start":
+    loaded = "settings" in vars(state)  # by the command, so that they are valid
+    if not loaded or state.opened or state.settings.get("serve") != "start":
         return
     from qrank.serve import client
 
@@ -150,16 +150,16 @@ def _start_server(state: Run) -> None:
     from qrank.serve import start
 
     if not start.status()["running"]:
-        with suppress(QrankError, OSError):  # the command itself went well
+        with suppress(QrankError, OSError):  # the command itself has succeeded
             start.in_background([])
 
 
-def _advised(error: QrankError, run: Run) -> str:
-    """An error, with the advice that fits the working folder."""
+def _message(error: QrankError, run: Run) -> str:
+    """The message of an error, with a hint that depends on the working folder."""
     if isinstance(error.__cause__, FileNotFoundError) and run.folder is None:
         return GONE
     if (
-        isinstance(error, NoIndexError)  # asked first: an error may be about the settings
+        isinstance(error, NoIndexError)  # checked first: other errors may be about the settings
         and not run.dbs
         and "db" not in run.settings.values
         and is_in_repository(run.folder)
@@ -169,7 +169,7 @@ def _advised(error: QrankError, run: Run) -> str:
 
 
 def _terminate(_number: int, _frame: object) -> None:
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # the next one ends it at once
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # a second one ends the process at once
     raise Terminated
 
 
@@ -178,21 +178,21 @@ def _was_terminated() -> bool:
 
 
 def _usage(error: ClickException) -> str:
-    """What was wrong with the command line, and where its help is."""
+    """The message for an invalid command line, with the command whose --help to read."""
     message = error.format_message()
     if "unexpected extra argument" in message:
         message += _correction(error) or "; quote arguments that contain spaces, and globs"
     if re.match("No such option: -[^-]", message):
         message += "; put arguments that begin with - after --"
-    for text, meant in _PLAINLY.items():
-        message = message.replace(text, meant)
+    for text, plain in _PLAIN_WORDS.items():
+        message = message.replace(text, plain)
     context = getattr(error, "ctx", None)  # an option without its value has none
     path = context.command_path if context else f"qrank {_first(sys.argv[1:])}".rstrip()
     return f"{message} (see {path} --help)"
 
 
 def _correction(error: ClickException) -> str:
-    """The correction for a search with a second argument, as grep takes one."""
+    """The correction for a search whose second argument is a path, as in grep."""
     extra = re.search(r" \((.+)\)$", error.format_message())
     command = getattr(getattr(error, "ctx", None), "info_name", "")
     if command not in ("search", "tui") or extra is None or not os.path.exists(extra[1]):  # noqa: PTH110
@@ -204,14 +204,14 @@ def _command(run: Run, arguments: list[str]) -> int:
     if arguments[:1] == ["help"]:
         arguments = [*arguments[1:], "--help"]
     command = root(_first(arguments))
-    if how := run.environment.get("_QRANK_COMPLETE"):  # a shell asks for completions
+    if form := run.environment.get("_QRANK_COMPLETE"):  # called by a completion script
         from qrank.cli.shell.complete import candidates
 
         for value, text in candidates(command, run):
-            print(f"{value}\t{text}" if text and how == "describe" else value)
+            print(f"{value}\t{text}" if text and form == "describe" else value)
         return 0
     try:
-        # Not command(…): that would keep interrupts and closed pipes to itself.
+        # Not command(…), which handles interrupts and closed pipes itself.
         with command.make_context("qrank", arguments, obj=run) as context:
             command.invoke(context)
     except typer.Exit as done:
@@ -220,15 +220,15 @@ def _command(run: Run, arguments: list[str]) -> int:
 
 
 def _first(arguments: list[str]) -> str:
-    """The name of the command or group that the line begins with, or "" if it does with none."""
+    """The command or group that the arguments begin with; "" if there is none."""
     name = arguments[0] if arguments else ""
     return name if name in _COMMANDS or name in _GROUPS else ""
 
 
 @cache
 def root(name: str = "") -> Any:
-    """The whole command, with all that there is below it, or with the command or group of that
-    name alone, which takes half the time."""
+    """qrank's click command with all subcommands; with a name, only with that command or group,
+    which takes half the time."""
     app = typer.Typer(
         name="qrank",
         cls=Group,
@@ -259,18 +259,18 @@ class _OneLine(logging.Formatter):
 
 
 def _show_notices(run: Run) -> None:
-    """Put what the library logs (a model that did not fit, say) on stderr, a line each."""
+    """Print what the library logs (for instance, that a model did not fit) to stderr."""
     handler = logging.StreamHandler()
     handler.setFormatter(_OneLine("qrank: %(message)s"))
     handler.addFilter(lambda record: record.levelno > logging.INFO or run.verbose)
     handler.addFilter(lambda _: not run.quiet)
     logger = logging.getLogger("qrank")
-    logger.setLevel(logging.INFO)  # what takes long, for -v
+    logger.setLevel(logging.INFO)  # slow steps, for -v
     logger.addHandler(handler)
 
 
-def _of_system(error: OSError) -> str:
-    """The message for an error of the operating system that nothing below has explained."""
+def _system_error(error: OSError) -> str:
+    """The message for an OSError that was not handled elsewhere."""
     if working_folder() is None:
         return GONE
     name = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else ""

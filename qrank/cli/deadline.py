@@ -1,4 +1,4 @@
-"""`--deadline`: a search that has answered after some seconds, with the best there is by then."""
+"""`--deadline`: printing the best results that a search has found within a time limit."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from qrank.results import Answer
 
-STARTING = 0.15  # seconds that the interpreter has taken before anything is measured
-PRINTING = 0.1  # seconds, about, that are left to print what was found
+STARTING = 0.15  # seconds: the interpreter's start, before measuring begins
+PRINTING = 0.1  # seconds that are reserved for printing
 
 
 class Best:
-    """The best answer so far; a progress (`qrank.Progress`) that a search tells of it."""
+    """A progress (`qrank.Progress`) that records the best answer so far."""
 
     def __init__(self) -> None:
         self.answer: Answer | None = None
@@ -30,25 +30,25 @@ class Best:
         """Nothing."""
 
     def draft(self, answer: Answer) -> None:
-        """Keep an answer that may still change."""
+        """Record a copy of an answer, which the search may still change."""
         from copy import copy
 
         self.answer = copy(answer)
 
 
 def left(seconds: float, started: float) -> float:
-    """Seconds until the command must print. started: when it began, by time.monotonic()."""
+    """The seconds that are left for searching. started: of the command, by time.monotonic()."""
     return max(0.0, seconds - STARTING - PRINTING - (time.monotonic() - started))
 
 
 def within(
     seconds: float, quick: Callable[[], Answer], whole: Callable[[Best], Answer]
 ) -> tuple[Answer | None, bool]:
-    """(the best answer there is after so many seconds, None when there is none; whether it is the
-    whole one's).
+    """Run quick() and then whole() in a thread; returns (the best answer within so many seconds or
+    None, whether whole() has finished).
 
-    quick is asked first, by keywords alone, so that there is something. Both run in a thread, for
-    loading a model, or a file system, can't be interrupted. Raises what quick or whole raise.
+    quick searches keywords only, so that there is an answer early. A thread is needed because
+    loading a model can't be interrupted. Raises what quick or whole raise.
     """
     best = Best()
     done = threading.Event()
@@ -75,7 +75,7 @@ def within(
 
 
 def end(status: int) -> None:
-    """End the process at once, whatever the search's thread still does."""
+    """Exit at once, without waiting for the search's thread."""
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError):
             stream.flush()

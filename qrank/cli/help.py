@@ -8,7 +8,7 @@ from typing import Any
 
 from qrank.settings import MOST
 
-# An option stands under the first heading that names it, unless it says its own (rich_help_panel).
+# An option is shown under the first heading that lists it, unless it has a rich_help_panel.
 _PANELS = {
     "What to search": "query interactive queries resume input",
     "What to read": (
@@ -28,7 +28,7 @@ _PANELS = {
     "General": "db color quiet debug verbose no_serve help",
 }
 _ANY_NUMBER = re.compile(rf"\[[01]<=x<={MOST}\]$|; [01]<=x<={MOST}(?=\]$)")
-_MANY = 12  # options; fewer need no headings
+_MANY = 12  # options: fewer are shown without headings
 
 EXAMPLES = {
     "index": [
@@ -63,7 +63,7 @@ def record(parameter: Any, context: Any) -> tuple[str, str] | None:
 
 
 def write_options(command: Any, context: Any, formatter: Any) -> None:
-    """Write the arguments of a command, then its options, under headings where they are many."""
+    """Write the arguments of a command, then its options, under headings if there are many."""
     records: dict[str, list[tuple[str, str]]] = {"Arguments": []}
     options = [p for p in command.get_params(context) if p.param_type_name == "option"]
     for parameter in command.get_params(context):

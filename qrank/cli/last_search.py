@@ -1,4 +1,4 @@
-"""The results of the last search in a terminal, so that `qrank open 1` can find the first."""
+"""The results of the last search in a terminal, for `qrank open 1`."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ from qrank.results import Result
 from qrank.serve import places
 from qrank.urls import IndexPlace, index_place
 
-KEPT = 100  # results
+MOST = 100  # results that are stored
 
 
-def remember(results: Sequence[Result], index: IndexPlace) -> None:
-    """Keep the ids of results, each with its index (by default this one), when this is run in a
+def store(results: Sequence[Result], index: IndexPlace) -> None:
+    """Store the ids of results, with their indexes (by default this one), if there is a
     terminal."""
     file = _file()
     if file is None or not results:
         return
     own = str(index.absolute())
-    ids = {result.rank: [result.id, result.index or own] for result in results[:KEPT]}
-    with suppress(OSError):  # it is a convenience
+    ids = {result.rank: [result.id, result.index or own] for result in results[:MOST]}
+    with suppress(OSError):  # it is only a convenience
         file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         file.write_text(json.dumps({"results": ids}), "utf-8")
 
 
-def recalled(word: str, run: Run) -> str:
-    """The id of a result, for a number that stands for one of the last search; the index that it
-    was of becomes the run's. Any other word is given back.
+def resolve(word: str, run: Run) -> str:
+    """The id of a result of the last search, if word is its number; the run then uses that
+    result's index. Any other word is returned as it is.
 
     Raises InputError when there was no such result.
     """
-    if not (word.isascii() and word.isdigit()) or len(word) > len(str(KEPT)):
+    if not (word.isascii() and word.isdigit()) or len(word) > len(str(MOST)):
         return word
     file = _file()
     try:
@@ -56,8 +56,8 @@ def recalled(word: str, run: Run) -> str:
     place = index_place(index)
     if not run.dbs:
         run.dbs = (place,)
-        run.recalled = True
-    elif run.recalled and run.dbs != (place,):
+        run.from_last_search = True
+    elif run.from_last_search and run.dbs != (place,):
         raise InputError(
             f"result {word} of the last search is from another index than those before it",
             hint="name one at a time",
@@ -66,7 +66,7 @@ def recalled(word: str, run: Run) -> str:
 
 
 def _file() -> Path | None:
-    """Where the last search of this terminal is kept; None without one."""
+    """The file for the last search of this terminal; None without a terminal."""
     terminal = next((name for stream in (2, 1, 0) if (name := _terminal(stream))), "")
     if not terminal:
         return None

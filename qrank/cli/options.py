@@ -1,4 +1,4 @@
-"""The options that every command has, wherever they stand, and what they are set to."""
+"""The options that several commands have in common."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ from qrank.urls import IndexPlace, index_place
 
 
 def _store(context: Any, option: Any, value: Any) -> None:
-    """Keep a value in the run's state; unset leaves what an earlier place on the line said."""
+    """Store a value in the run's state, unless the option was not given here: it may have been
+    given before the command's name."""
     if value is not None and value is not False and value != ():
         setattr(context.obj, option.name, value)
 
@@ -32,12 +33,12 @@ def _option(*names: str, **settings: Any) -> TyperOption:
 
 
 def _preset(key: str) -> Callable[[str], int]:
-    """A parser of a number that settings can preset."""
+    """A parser for the number of an option that is also a setting."""
     return lambda value: checked_number(key, "--" + key.replace("_", "-"), value)
 
 
 def number(name: str, least: float, most: float) -> Callable[[str], float]:
-    """A parser of numbers from least to most; click's own lets nan pass."""
+    """A parser for numbers from least to most; click's own accepts nan."""
 
     def parse(value: str) -> float:
         try:
@@ -58,7 +59,7 @@ def _index_place(value: str) -> IndexPlace:
 
 
 def _common_options() -> list[TyperOption]:
-    """Made again for each command: their values land in the run's state, not in its arguments."""
+    """The common options; their values are stored in the run's state, not passed to the command."""
     colors = "|".join(COLOR_CHOICES)
     return [
         _option(
@@ -96,7 +97,7 @@ def _model_options() -> list[TyperOption]:
 
 
 class Group(TyperGroup):
-    """The app, with the common options in front of the command."""
+    """A group of commands with the common options."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -104,7 +105,7 @@ class Group(TyperGroup):
 
 
 class ModelGroup(Group):
-    """A group that can be run as a command itself, with the options of models."""
+    """A group that is also a command, with the options for where models run."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -112,7 +113,7 @@ class ModelGroup(Group):
 
 
 class Command(TyperCommand):
-    """A command, with the common options after its own."""
+    """A command with the common options."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -123,7 +124,7 @@ class Command(TyperCommand):
 
 
 class ModelCommand(TyperCommand):
-    """A command that uses models, with the options for where they run, too."""
+    """A command with the common options and those for where models run."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -133,7 +134,7 @@ class ModelCommand(TyperCommand):
         write_options(self, ctx, formatter)
 
 
-# What the commands that print results have in common.
+# The options of commands that print results.
 
 MOST, MOST_SECONDS = presets.MOST, presets.MOST_SECONDS
 MOST_SCORE = 100_000.0
@@ -208,7 +209,7 @@ Types = Annotated[
 
 
 def _date(option: str, *, end: bool) -> Callable[[str], datetime]:
-    """A parser of dates: the start of what one says, or its end."""
+    """A parser for dates, which returns the start or the end of a day, month or year."""
     return lambda value: moment(option, value, end=end)
 
 

@@ -1,4 +1,4 @@
-"""A run of the command line: what its common options say, and what is preset where it runs."""
+"""The state of one run of the command line: its common options and the settings."""
 
 from __future__ import annotations
 
@@ -29,17 +29,16 @@ COLOR_CHOICES = CHOICES["color"]
 
 @dataclass
 class Run:
-    """What the common options, and those of all commands that use models, say in this run.
+    """The values of the common options, and of those for where models run.
 
-    It is the object of the run's context: commands get it with `current`, what has a context of
-    its own from that one.
+    It is click's context object (`obj`); commands get it with `current`.
     """
 
-    root: Callable[..., Any]  # makes qrank's own command, with all commands below it
+    root: Callable[..., Any]  # returns qrank's click command (app.root)
     main: Callable[..., int]  # runs the command line again, for sys.argv (app.run)
-    opened: Callable[[str], None] | None = None  # is called with each index that is opened
+    opened: Callable[[str], None] | None = None  # called with the path of each index opened
     dbs: tuple[IndexPlace, ...] = ()  # the indexes that --db names
-    recalled: bool = False  # whether that is the index of the last search, which nobody named
+    from_last_search: bool = False  # whether dbs is the index of the last search, not --db
     color: str | None = None
     debug: bool = False
     quiet: bool = False
@@ -63,7 +62,7 @@ class Run:
 
     @cached_property
     def folder(self) -> str | None:
-        """The working folder; None when it was deleted."""
+        """The working folder at the start; None when it was deleted."""
         return working_folder()
 
     def require_folder(self) -> Path:
@@ -74,48 +73,49 @@ class Run:
 
     @cached_property
     def settings(self) -> Settings:
-        """The settings of the working folder, read when first needed."""
+        """The settings for the working folder, read on first use. Raises InputError when they are
+        not valid."""
         from qrank.config import load_settings
 
         return load_settings()
 
     @cached_property
     def models(self) -> Registry:
-        """What the names of models mean."""
+        """The registry of models."""
         from qrank.models.registry import Registry
 
         return Registry(self.settings)
 
     @property
     def placement(self) -> Placement:
-        """Where models run."""
+        """Where models run, by the options."""
         return Placement(self.threads, self.gpu_layers, self.device)
 
     def settings_with_placement(self) -> Settings:
-        """What is preset, with where models run as this run's options say."""
+        """The settings, in which the options for where models run replace those values."""
         placement = self.settings.placement(self.placement)
         options = {name: getattr(placement, name) for name in ("threads", "gpu_layers", "device")}
-        own = {name: str(value) for name, value in options.items() if value is not None}
-        return replace(self.settings, values={**self.settings.values, **own})
+        given = {name: str(value) for name, value in options.items() if value is not None}
+        return replace(self.settings, values={**self.settings.values, **given})
 
     def open_index(
         self, *, embed_model: str | None = None, rerank_model: str | None = None
     ) -> Index:
-        """The index of this run."""
-        return self._opened(self.db, embed_model, rerank_model)
+        """The index of this run. Raises InputError when --db names several."""
+        return self._open(self.db, embed_model, rerank_model)
 
     def open_indexes(
         self, *, embed_model: str | None = None, rerank_model: str | None = None
     ) -> Index | Indexes:
-        """The index, or the indexes, that a search uses."""
+        """The index of this run, or all indexes that --db names."""
         files = list(dict.fromkeys(self.dbs))
         if len(files) < 2:
             return self.open_index(embed_model=embed_model, rerank_model=rerank_model)
         from qrank.indexes import Indexes
 
-        return Indexes([self._opened(file, embed_model, rerank_model) for file in files])
+        return Indexes([self._open(file, embed_model, rerank_model) for file in files])
 
-    def _opened(
+    def _open(
         self, file: IndexPlace | None, embed_model: str | None, rerank_model: str | None
     ) -> Index:
         from qrank.api import Index
@@ -133,7 +133,7 @@ class Run:
 
 
 def is_in_repository(folder: str | None) -> bool:
-    """Whether a folder is in a repository of git's, or of another such program."""
+    """Whether a folder is in a repository of git, Mercurial or Jujutsu."""
     if folder is None:
         return False
     return any(
@@ -144,15 +144,15 @@ def is_in_repository(folder: str | None) -> bool:
 
 
 def working_folder() -> str | None:
-    """The working folder as it is now; None when it was deleted."""
+    """The working folder; None when it was deleted."""
     try:
-        return os.getcwd()  # noqa: PTH109  (it is compared as text)
+        return os.getcwd()  # noqa: PTH109  (as text, to compare it)
     except FileNotFoundError:
         return None
 
 
 def current() -> Run:
-    """The run that the command is part of."""
+    """The current run, of the current click context."""
     run = get_current_context().obj
     assert isinstance(run, Run)
     return run

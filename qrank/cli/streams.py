@@ -1,8 +1,8 @@
-"""The three standard streams: UTF-8 whatever the locale says, and failures of theirs told apart.
+"""The standard streams: UTF-8 in every locale, and with their own errors.
 
-A stream that the caller closed (`qrank … >&-`) gets a file that refuses to be used, as gnulib's
-stdopen does it. Otherwise the next file that is opened, the index even, would get its number, and
-what llama.cpp's library prints would land in it.
+A stream that the caller closed (`qrank … >&-`) is replaced by /dev/null, opened so that using it
+fails, as gnulib's stdopen does. Otherwise the next file that is opened, maybe the index, would get
+its descriptor, and output of libraries would be written to it.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class _Stdout(io.FileIO):
 
 class _Stderr(io.FileIO):
     def write(self, data: ReadableBuffer, /) -> int:
-        """Write what can be; there is no place to say that it could not."""
+        """Write, ignoring errors: they could not be reported anywhere."""
         with suppress(OSError):
             return super().write(data)
         return memoryview(data).nbytes
@@ -60,36 +60,36 @@ def _reason(error: OSError) -> str:
 
 
 def set_up() -> None:
-    """Put the streams in place of Python's own, which are none where the caller closed them."""
+    """Replace Python's standard streams, which are None where the caller closed them."""
     for number, mode in ((0, os.O_WRONLY), (1, os.O_RDONLY), (2, os.O_WRONLY)):
         try:
             os.fstat(number)
         except OSError:
-            os.open(os.devnull, mode)  # the lowest number that is free: those below are open
+            os.open(os.devnull, mode)  # it gets the lowest free number, which is this one
     sys.stdin = _text(io.BufferedReader(_Stdin(0, "rb", closefd=False)))
     sys.stdout = _text(io.BufferedWriter(_Stdout(1, "wb", closefd=False)))
     sys.stderr = _text(io.BufferedWriter(_Stderr(2, "wb", closefd=False)), by_line=True)
 
 
 def _text(stream: io.BufferedReader | io.BufferedWriter, *, by_line: bool = False) -> TextIO:
-    newline = "\n" if stream.writable() else None  # Windows, too, gets lines as they are
+    newline = "\n" if stream.writable() else None  # no conversion to \r\n on Windows
     return io.TextIOWrapper(
         stream, "utf-8", "replace", newline=newline, line_buffering=by_line or stream.isatty()
     )
 
 
-def give_up_stdout() -> None:
-    """Write what is left, or drop it where that fails: else Python tries again at exit."""
+def flush_stdout() -> None:
+    """Flush stdout, or discard its data if that fails: Python would try again at exit."""
     try:
         sys.stdout.flush()
     except (OSError, OutputError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
-def drop_unread() -> None:
-    """After a signal: drop what a pipe or terminal has not taken yet. Whoever reads it may have
-    stopped, and writing would wait for that. A file takes everything at once. stderr is dropped
-    only when it takes nothing now: there is something to say on it yet."""
+def discard_output() -> None:
+    """After a signal: discard buffered output for a pipe or terminal, since its reader may be
+    stopped and writing would block. stderr is discarded only if it would block now: there is a
+    message to print to it."""
     if not stat.S_ISREG(os.fstat(1).st_mode):
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     if os.name == "posix" and not select.select([], [2], [], 0)[1]:

@@ -1,4 +1,4 @@
-"""The command line inside the warm process: its imports, and running a command."""
+"""The command line in the warm process: what it imports, and how it runs a command."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from contextlib import suppress
 from importlib import import_module
 from typing import Any
 
-# What the commands that it runs import on their way, but for the libraries of models.
+# The modules that the commands import lazily, without those for running models.
 USED = (
     *("qrank.api", "qrank.standalone", "qrank.config", "qrank.json_form", "qrank.store"),
     *("qrank.store.lexical", "qrank.store.vectors", "qrank.searching.search"),
@@ -37,36 +37,36 @@ USED = (
 )
 
 
-def up(root: Callable[[str], Any]) -> None:
-    """Import and create what commands need."""
+def load(root: Callable[[str], Any]) -> None:
+    """Import and initialize what commands need. root: app.root."""
     from qrank.analysis.text import tokens
     from qrank.models.registry import Registry
     from qrank.serve.client import SERVED
 
     for name in USED:
-        with suppress(ModuleNotFoundError):  # a command that needs it imports it, or says so
+        with suppress(ModuleNotFoundError):  # optional; a command that needs it reports it
             import_module(name)
     for name in SERVED:
         root(name)
-    for text in ("tea", "café"):  # what finds words is compiled at the first text
+    for text in ("tea", "café"):  # compiles the tokenizer's patterns
         next(tokens(text))
     assert Registry().entries
 
 
-def why_not() -> str:
-    """Why a command should be run by the client itself; empty when it should not."""
+def reason_to_decline() -> str:
+    """Why the client should run its command itself; "" when this process can run it."""
     from qrank.config import load_settings
     from qrank.errors import QrankError
 
     try:
         return "the settings say serve = off" if load_settings().get("serve") == "off" else ""
     except QrankError:
-        return ""  # the command says what is wrong
+        return ""  # the command reports the error
 
 
 def run(main: Callable[..., int], opened: Callable[[str], None]) -> int:
-    """Run sys.argv as the command line does, with models in processes of their own. opened is
-    called with the indexes."""
+    """Run sys.argv as the command line does, with models in their own processes; returns the exit
+    status. main: app.run; opened: called with the path of each index that is opened."""
     import logging
 
     from qrank.cli import streams
@@ -82,4 +82,4 @@ def run(main: Callable[..., int], opened: Callable[[str], None]) -> int:
         traceback.print_exc()
         return 1
     finally:
-        streams.give_up_stdout()
+        streams.flush_stdout()

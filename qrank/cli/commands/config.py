@@ -71,12 +71,12 @@ def list_(
     from qrank import config, json_form
     from qrank.cli.output import json_output
 
-    listed = json_form.settings(current().settings, config.KEYS)
+    table = json_form.settings(current().settings, config.KEYS)
     if as_json:
-        json_output.document(listed)
+        json_output.document(table)
         return
-    width = max(len(str(each["value"] or "")) for each in listed["settings"])
-    for each in listed["settings"]:
+    width = max(len(str(each["value"] or "")) for each in table["settings"])
+    for each in table["settings"]:
         line = f"{each['key']:<17} {each['value'] or '':<{min(width, 40)}}  {each['source']}"
         json_output.text(line, "\n")
 
@@ -115,9 +115,9 @@ def _checked(key: str, value: str | None) -> str | None:
         hyperlinks.checked(value)
     roles = {"embed_model": Role.embedder, "rerank_model": Role.reranker}
     if key in roles and value != AUTO:
-        # An unknown name is reported now, not in every search.
+        # Raise for an unknown name now, not in every search.
         current().models.lookup(roles[key], value)
-    # In the file a relative path counts from there; here it was meant from this folder.
+    # A relative path in the file is relative to the file's folder, not to this one.
     return str(index_place(value).expanduser().absolute()) if key == "db" else value
 
 

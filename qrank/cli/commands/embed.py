@@ -11,7 +11,7 @@ from qrank.cli.input.records import Format
 from qrank.cli.options import MOST, NewEmbedModel
 from qrank.cli.state import current
 
-GROUP = 32  # texts that are read, embedded and written together
+GROUP = 32  # texts that are read, embedded and printed at a time
 
 
 def embed(

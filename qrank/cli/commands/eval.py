@@ -83,7 +83,7 @@ def evaluate(
     from qrank.evaluation.config import parse
     from qrank.evaluation.run import Setup, run
 
-    configurations = _with_compared(parse(configs), compare)
+    configurations = _configurations(parse(configs), compare)
     if plot:
         plotting.check(plot)
     if run_dir:
@@ -127,7 +127,7 @@ def evaluate(
 def _loaded(
     paths: list[Path], splits: list[str] | None, topics: Path | None, qrels: Path | None
 ) -> list[Dataset]:
-    """The datasets, one a split where there are several."""
+    """Load the datasets: one per split of a folder."""
     from qrank.evaluation import dataset
 
     if topics or qrels:
@@ -144,8 +144,8 @@ def _loaded(
     ]
 
 
-def _with_compared(configs: list[Config], compare: tuple[str, str] | None) -> list[Config]:
-    """The configurations to run, each once, those to be compared among them."""
+def _configurations(configs: list[Config], compare: tuple[str, str] | None) -> list[Config]:
+    """The configurations to run, without duplicates; those of --compare are added."""
     from qrank.evaluation.config import parse
 
     if compare:

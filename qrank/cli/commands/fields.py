@@ -1,4 +1,4 @@
-"""qrank fields and qrank links: what documents say of themselves, and of one another."""
+"""qrank fields and qrank links: the metadata of documents, and the links between them."""
 
 from __future__ import annotations
 
@@ -85,36 +85,37 @@ def links(
     from qrank.cli.output import json_output, render
 
     with current().open_index() as index:
-        linked = index.links(file)
+        links_of_file = index.links(file)
     if as_json:
-        json_output.document(json_form.links(linked))
+        json_output.document(json_form.links(links_of_file))
     else:
-        for line in _lines(linked):
+        for line in _lines(links_of_file):
             print(escape_line(line))
-    any_found = bool(linked.outgoing or linked.incoming or linked.mentions)
+    any_found = bool(links_of_file.outgoing or links_of_file.incoming or links_of_file.mentions)
     if not any_found:
         render.warning(f"{file} has no links, and no indexed file links to it or mentions it")
     raise typer.Exit(0 if any_found else 1)
 
 
-def _lines(linked: Links) -> Iterator[str]:
-    """Each kind of links under its name: the place of each, how it is written, where it leads."""
+def _lines(links: Links) -> Iterator[str]:
+    """The lines to print: each kind of links under a heading, each link with its line, its text and
+    its target."""
     from qrank.cli.output.render import short_path
 
-    def written(link: FoundLink) -> str:
+    def target(link: FoundLink) -> str:
         return f"{link.target}#{link.heading}" if link.heading else link.target
 
     parts = {
         "out": [
-            f"{link.line}: {written(link)} -> {short_path(link.to)}"
-            for link in linked.outgoing
+            f"{link.line}: {target(link)} -> {short_path(link.to)}"
+            for link in links.outgoing
             if link.to
         ],
-        "in": [f"{short_path(link.path)}:{link.line}: {written(link)}" for link in linked.incoming],
-        "unresolved": [f"{link.line}: {written(link)}" for link in linked.outgoing if not link.to],
+        "in": [f"{short_path(link.path)}:{link.line}: {target(link)}" for link in links.incoming],
+        "unresolved": [f"{link.line}: {target(link)}" for link in links.outgoing if not link.to],
         "mentions without a link": [
             f"{short_path(mention.path)}:{mention.line}: {mention.text}"
-            for mention in linked.mentions
+            for mention in links.mentions
         ],
     }
     for name, lines in parts.items():

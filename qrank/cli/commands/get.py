@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from qrank import json_form
-from qrank.cli.last_search import recalled
+from qrank.cli import last_search
 from qrank.cli.options import MOST, AsJson, MaxTokens
 from qrank.cli.state import current
 from qrank.errors import InputError
@@ -48,7 +48,7 @@ def get(
     places = [
         word
         for place in places
-        for word in (_words_of_stdin() if place == "-" else [recalled(place, run)])
+        for word in (_words_of_stdin() if place == "-" else [last_search.resolve(place, run)])
     ]
     with run.open_index() as index:
         groups = [index.at(place, around=around) for place in places]
@@ -65,7 +65,7 @@ def get(
 
 
 def _words_of_stdin() -> list[str]:
-    """A place a line; ids may also be several a line."""
+    """The places on stdin: one per line, or several ids per line."""
     lines = sys.stdin.read().removeprefix("\ufeff").splitlines()
     return [
         word
@@ -76,13 +76,14 @@ def _words_of_stdin() -> list[str]:
 
 
 def _fitting(groups: list[list[IndexedChunk]], most: int) -> list[list[IndexedChunk]]:
-    """The first chunks that are no more than so many tokens together."""
+    """The chunks, in order, that fit into so many tokens; the others are skipped with a
+    warning."""
     from qrank import standalone
     from qrank.cli.output import render
 
     left = most
     fitting: list[list[IndexedChunk]] = []
-    passed_over = 0
+    skipped = 0
     for each in groups:
         fitting.append([])
         for chunk in each:
@@ -90,9 +91,9 @@ def _fitting(groups: list[list[IndexedChunk]], most: int) -> list[list[IndexedCh
             if left >= 0:
                 fitting[-1].append(chunk)
             else:
-                passed_over += 1
-    if passed_over:
-        render.warning(f"skipped, over --max-tokens {most}: {render.plural(passed_over, 'chunk')}")
+                skipped += 1
+    if skipped:
+        render.warning(f"skipped, over --max-tokens {most}: {render.plural(skipped, 'chunk')}")
     return [each for each in fitting if each]
 
 
@@ -116,7 +117,7 @@ def open_(
     from qrank.cli.shell import editor
 
     run = current()
-    place_in_file = editor.place(recalled(place, run), run)
+    place_in_file = editor.place(last_search.resolve(place, run), run)
     if not sys.stdout.isatty():
         path = render.short_path(shown_path(str(place_in_file.path)))
         json_output.path(path, f":{place_in_file.within}\n")

@@ -100,16 +100,16 @@ def index(
 
     def run() -> IndexReport:
         with render.progress() as progress:
-            how: Any = {
+            options: Any = {
                 "embed": embed,
                 "progress": progress,
                 "walking": walking,
                 "reading": reading,
             }
             if paths:
-                report = index_file.add(paths, collection=collection, **how)
+                report = index_file.add(paths, collection=collection, **options)
             else:
-                report = index_file.update(collections=collection or (), **how)
+                report = index_file.update(collections=collection or (), **options)
         render.errors(report)
         if not paths and not collection:
             render.not_updated(report, index_file.collections())
@@ -122,7 +122,7 @@ def index(
             render.index_report(report, index_file.path)
 
     with index_file:
-        # From before the first run on: what changes during it is in the next one.
+        # Started before the first run, so that changes during it are handled by the next one.
         changes = (
             standalone.changes(paths or (), walking=walking, but=index_file.path)
             if watch
@@ -133,7 +133,7 @@ def index(
         if report.replaced:
             render.warning(f"{report.model} replaced {', '.join(report.replaced)}")
         if report.embedded and report.added and not (report.unchanged or report.updated):
-            # The first run; after that, qrank status says it.
+            # Only in the first run; qrank status also shows better models.
             render.hint_at_better_models(report.model)
         if watch:
             render.warning("watching for changes; press Ctrl-C to stop")

@@ -51,7 +51,7 @@ def remove(
     with current().open_index() as index:
         removed = index.remove(paths or (), collections=collection or ())
         rules = index.ignore(paths or ()) if ignore else []
-        back = index.coming_back(paths or (), walking=file_options.walking())
+        returning = index.coming_back(paths or (), walking=file_options.walking())
         chunks = index.status()["chunks"]
     if as_json:
         json_output.document(json_form.removal(removed, chunks, rules))
@@ -59,7 +59,7 @@ def remove(
         report(f"{plural(removed, 'file')} removed; {plural(chunks, 'chunk')} in the index")
     for file, rule in rules:
         warning(f"{short_path(named_path(str(file)))} now has the rule {rule}")
-    for path, folder in back.items():
+    for path, folder in returning.items():
         warning(
             f"{short_path(shown_path(path))} is still there: the next qrank index of "
             f"{short_path(folder)} brings it back (remove --ignore keeps it out)"
@@ -100,12 +100,12 @@ def collections(
     from qrank.cli.output import json_output, render
 
     with current().open_index() as index:
-        listed = index.collections()
+        rows = index.collections()
     if as_json:
-        json_output.document(json_form.collections(listed))
+        json_output.document(json_form.collections(rows))
     else:
-        render.collections(listed)
-    raise typer.Exit(0 if listed else 1)
+        render.collections(rows)
+    raise typer.Exit(0 if rows else 1)
 
 
 @app.command("set", cls=Command)

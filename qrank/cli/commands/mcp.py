@@ -34,7 +34,7 @@ def serve(
     from qrank.agents.stdout import Stdout
 
     run = current()
-    stdout = Stdout()  # before anything is imported that may write to it
+    stdout = Stdout()  # before importing anything that may print
     try:
         from qrank.agents import server
     except ImportError as error:
@@ -44,7 +44,7 @@ def serve(
     from qrank.serve import remote
     from qrank.serve.pool import Pool
 
-    # There is nothing to save, and a thread may be reading stdin, or loading a model.
+    # Exit at once: there is nothing to save, and threads may be blocked reading stdin or loading.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda which, _frame: os._exit(128 + which))
     if os.name == "posix" and run.settings.get("serve") != "off" and not run.no_serve:
@@ -98,7 +98,7 @@ def install(
     assert run.settings.home, "load_settings sets it"
     path = clients.config_file(target, folder, run.settings.home, user=user)
     db = [] if run.db is None else ["--db", str(run.db.expanduser().absolute())]
-    if user and not db and target.project is None:  # it starts servers in no project's folder
+    if user and not db and target.project is None:  # the client has no notion of a project folder
         db = ["--db", str(run.settings.index_path().absolute())]
     command = [_program(user), "mcp", *db]
     if print_only:
@@ -108,9 +108,9 @@ def install(
         return
     changes = {path: clients.with_server(target, path, command)}
     if advice and not user:
-        note = folder / "AGENTS.md"
-        before = note.read_text("utf-8") if note.exists() else ""
-        changes[note] = clients.with_advice(before)
+        agents_md = folder / "AGENTS.md"
+        before = agents_md.read_text("utf-8") if agents_md.exists() else ""
+        changes[agents_md] = clients.with_advice(before)
     changes = {place: text for place, text in changes.items() if _is_new(place, text)}
     for place, text in changes.items():
         print(f"{place}:\n{text}")
@@ -127,8 +127,8 @@ def install(
 
 
 def _program(user: bool) -> str:
-    """The command's name where it is found by that, in a file that others may share; else its
-    path: programs with windows have another PATH than a terminal."""
+    """How the config calls qrank: by name in a project's file, which may be shared, if PATH has
+    this qrank; else by path, because graphical programs have another PATH than a terminal."""
     own = Path(sys.argv[0]).absolute()
     program = shutil.which("qrank")
     if not user and program and Path(program).absolute() == own:

@@ -134,7 +134,7 @@ def pull(names: PulledNames = None, role: RoleOption = None, as_json: Json = Fal
         return
     models = current().models
     entries = [inventory.entry_of(models, name, role) for name in names]
-    with suppress(QrankError):  # of a folder that is not trusted
+    with suppress(QrankError):  # the settings of this folder may be untrusted
         index = current().settings.index_path(current().db)
         entries = [inventory.of_index(models, entry, index) for entry in entries]
     done = []
@@ -195,12 +195,12 @@ def remove(names: Names, role: RoleOption = None, as_json: Json = False) -> None
     from qrank.upkeep import inventory
 
     entries = [inventory.entry_of(current().models, name, role) for name in names]
-    gone = [str(inventory.remove(entry)) for entry in entries]
+    paths = [str(inventory.remove(entry)) for entry in entries]
     if as_json:
-        pairs = zip(names, gone, strict=True)
+        pairs = zip(names, paths, strict=True)
         json_output.document([json_form.removed_model(name, path) for name, path in pairs])
     else:
-        for path in gone:
+        for path in paths:
             render.report(f"removed {path}")
 
 
@@ -223,8 +223,8 @@ def import_folder(
     from qrank.upkeep import inventory
 
     with render_models.transfer() as progress:
-        made = inventory.import_folder(folder, out, kind, progress)
-    render_models.made(made)
+        path = inventory.import_folder(folder, out, kind, progress)
+    render_models.written(path)
 
 
 @app.command(cls=Command)
@@ -242,8 +242,8 @@ def quantize(
     from qrank.upkeep import inventory
 
     with render_models.transfer() as progress:
-        made = inventory.quantize(source, out, kind, progress)
-    render_models.made(made)
+        path = inventory.quantize(source, out, kind, progress)
+    render_models.written(path)
 
 
 @app.command(cls=ModelCommand)

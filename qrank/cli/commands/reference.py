@@ -14,7 +14,7 @@ from qrank.cli.shell import complete
 from qrank.cli.state import current
 from qrank.errors import InputError
 
-# Commands that print the same as another, and a name of before.
+# Commands with the same output as another, and an earlier name.
 SAME = {"similar": "search", "config": "config-list"}
 
 

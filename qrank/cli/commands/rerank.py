@@ -83,7 +83,7 @@ def rerank(
         raise InputError(f"{forms[0]} and {forms[1]} can't be combined", hint="choose one")
     line = Template(template, names=FIELDS) if template is not None else None
     count = _candidates(candidates)
-    # A blank line is no document; an object without a word in it is one.
+    # Blank lines are skipped; JSON objects with an empty text are not.
     read = records.texts(form, names=files)
     items = [item for item in read if item.is_object or item.text.strip()]
     if files:
@@ -124,7 +124,7 @@ def rerank(
 
 
 def _values(rank: int, item: Item, score: float | None) -> dict[str, str | int | float]:
-    """What --format may print of a document: FIELDS."""
+    """The values of FIELDS for a document, for --format."""
     return {
         "rank": rank,
         "score": "-" if score is None else score,
@@ -137,7 +137,7 @@ def _values(rank: int, item: Item, score: float | None) -> dict[str, str | int |
 def _candidates(value: str) -> int | None:
     if value == "all":
         return None
-    # The length first: int() refuses thousands of digits.
+    # Check the length first: int() raises for thousands of digits.
     if not value.isdecimal() or len(value) > 18 or not 1 <= int(value) <= MOST:
         raise InputError(f"--candidates takes a number from 1 to {MOST}, or all, not {value!r}")
     return int(value)

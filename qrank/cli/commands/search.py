@@ -13,8 +13,8 @@ import typer
 
 from qrank import json_form
 from qrank.cli import deadline as deadlines
+from qrank.cli import last_search
 from qrank.cli.input.records import Format as InputFormat
-from qrank.cli.last_search import recalled, remember
 from qrank.cli.options import (
     MOST,
     MOST_SECONDS,
@@ -70,8 +70,8 @@ if TYPE_CHECKING:
     from qrank.results import Answer
 
 LIMIT, CANDIDATES = 10, 30
-BOX = 0.5  # seconds that --refresh takes at most
-COUNTED = 100  # results that --count goes through where every chunk has some score
+REFRESH_SECONDS = 0.5  # of --refresh, at most
+MOST_COUNTED = 100  # results of --count, with vectors: then every chunk is a result
 
 
 def search(
@@ -189,7 +189,7 @@ def search(
 
     presets = current().settings
     mode = Mode(presets.choice("mode", mode))
-    named = presets.get("candidates", None if candidates is None else str(candidates))
+    preset = presets.get("candidates", None if candidates is None else str(candidates))
     candidates = presets.count("candidates", candidates, CANDIDATES)
     budget = presets.seconds("budget", budget)
     output = forms.output(
@@ -215,7 +215,7 @@ def search(
         output = replace(output, counted=_limit(output, mode, candidates))
     on_terminal = output.form is Form.people and not output.max_tokens and sys.stdout.isatty()
     seconds = None
-    if on_terminal and not queries and named is None and budget is None and deadline is None:
+    if on_terminal and not queries and preset is None and budget is None and deadline is None:
         seconds = presets.answer_seconds
     if deadline is not None and (queries is not None or interactive):
         raise InputError("--deadline is for one search: leave out --queries and -i")
@@ -225,7 +225,7 @@ def search(
         index = current().open_indexes(**models)
         opened.enter_context(index)
 
-        def answered(
+        def search_index(
             text: str | list[str],
             progress: Progress | None,
             mode: Mode = mode,
@@ -265,12 +265,12 @@ def search(
 
             if not (on_terminal and animates() and isinstance(text, str)):
                 with render.stages() as progress:
-                    return answered(text, progress)
+                    return search_index(text, progress)
             from qrank.cli.output.spinner import Spinner
 
             with Spinner(partial(text_output.draft, view=output.view)) as preview:
                 try:
-                    return answered(text, preview)
+                    return search_index(text, preview)
                 except KeyboardInterrupt:
                     if preview.latest is None:
                         raise
@@ -281,7 +281,7 @@ def search(
 
         from qrank.cli.output import render
 
-        unfresh = _refreshed(index, refresh, deadline, vectors=not lists and mode != Mode.bm25)
+        stale_notices = _refresh(index, refresh, deadline, vectors=not lists and mode != Mode.bm25)
         if interactive:
             from qrank.cli.commands.tui import start
 
@@ -297,7 +297,7 @@ def search(
                 raise InputError(
                     "--queries prints JSONL and can't be combined with another output format"
                 )
-            for notice in unfresh:
+            for notice in stale_notices:
                 render.warning(notice)
             any_found = _run_all(queries, form, resume, output.fields, run)
         else:
@@ -306,13 +306,13 @@ def search(
             if deadline is None:
                 answer = run(text)
             else:
-                answer, whole = _within(deadline, partial(answered, text), mode, budget, typed)
-            answer.notices += unfresh
+                answer, whole = _within(deadline, partial(search_index, text), mode, budget, typed)
+            answer.notices += stale_notices
             if answer.query != typed:
                 render.warning(f"showing results for {answer.query!r}; --exact for only {typed!r}")
             any_found = _print(output, answer, index)
             if not whole:
-                opened.pop_all()  # closing would wait for what the search still does
+                opened.pop_all()  # closing would wait for the search's thread
                 if current().opened is None:
                     deadlines.end(0 if any_found else 1)
     raise typer.Exit(0 if any_found else 1)
@@ -369,7 +369,7 @@ def similar(
     )
     if mode is Mode.hybrid:
         raise InputError("--mode hybrid needs a query", hint="use vector or bm25")
-    place = recalled(place, current())
+    place = last_search.resolve(place, current())
     with current().open_index() as index:
         answer = index.similar(
             place,
@@ -386,29 +386,29 @@ def similar(
     raise typer.Exit(0 if any_found else 1)
 
 
-def _refreshed(
+def _refresh(
     index: Index | Indexes, flag: bool | None, deadline: float | None, *, vectors: bool
 ) -> list[str]:
     """Update changed files if asked to; returns notices on what may still be stale."""
     from qrank.cli.input import file_options
 
-    box = current().settings.seconds("refresh", None) or 0.0
-    if flag is False or not (flag or box):
+    limit = current().settings.seconds("refresh", None) or 0.0
+    if flag is False or not (flag or limit):
         return []
-    box = box or BOX
+    limit = limit or REFRESH_SECONDS
     return index.refresh(
-        box if deadline is None else min(box, deadline / 4),
+        limit if deadline is None else min(limit, deadline / 4),
         vectors=vectors,
         walking=file_options.walking(),
     )
 
 
 def _limit(output: forms.Output, mode: Mode, candidates: int) -> int:
-    """The number of results of a run without -n."""
+    """The default of --limit for an output."""
     if output.max_tokens is not None:
         return candidates
     if output.form is Form.count:
-        return MOST if mode is Mode.bm25 else max(COUNTED, candidates)
+        return MOST if mode is Mode.bm25 else max(MOST_COUNTED, candidates)
     return current().settings.count("limit", None, LIMIT)
 
 
@@ -423,15 +423,15 @@ def _query(query: str | None, more: list[str] | None) -> str | list[str]:
 
 
 def _within(
-    seconds: float, answered: Callable[..., Answer], mode: Mode, budget: float | None, typed: str
+    seconds: float, search: Callable[..., Answer], mode: Mode, budget: float | None, typed: str
 ) -> tuple[Answer, bool]:
-    """(the best answer there is within seconds of the command's start, whether it is the whole
-    one)."""
+    """(the best answer within so many seconds from the command's start, whether the search has
+    finished)."""
     left = deadlines.left(seconds, current().started)
     answer, whole = deadlines.within(
         left,
-        partial(answered, None, mode=Mode.bm25, rerank=False),
-        lambda best: answered(best, budget=left if budget is None else min(left, budget)),
+        partial(search, None, mode=Mode.bm25, rerank=False),
+        lambda best: search(best, budget=left if budget is None else min(left, budget)),
     )
     if answer is None:
         from qrank.results import Answer
@@ -444,10 +444,10 @@ def _within(
 
 
 def _print(output: forms.Output, answer: Answer, index: Index | Indexes) -> bool:
-    """Print an answer and its notices; returns whether there was anything to print."""
+    """Print an answer and its notices; returns whether there were results to print."""
     from qrank.cli.output import render
 
-    remember(answer.results, index.path)
+    last_search.store(answer.results, index.path)
     shown = bool(answer.results)
     if not (current().quiet and output.form is Form.people and output.max_tokens is None):
         shown = output.show(answer, index)
@@ -467,21 +467,21 @@ def _run_all(
     fields: tuple[str, ...],
     run: Callable[[str], Answer],
 ) -> bool:
-    """Answer each query of a file; each answer is one line, written when it is ready."""
+    """Answer each query of a file, one line of JSON each; returns whether any had results."""
     from qrank.cli.input import records
     from qrank.cli.output import batch, render
 
     any_found = False
-    with batch.output(resume) as (answered, write):
+    with batch.output(resume) as (done, write):
         for item in records.queries(file, form):
             key = batch.key(item.fields | {"query": item.text})
-            if answered[key]:
-                answered[key] -= 1
+            if done[key]:
+                done[key] -= 1
                 any_found = True
                 continue
             try:
                 answer = run(item.text)
-            except QueryError as error:  # which must not cost the others their answers
+            except QueryError as error:  # the other queries are still answered
                 render.warning(f"{file}, line {item.number}: skipped: {error.what}")
                 continue
             write(item.fields | json_form.answer(answer, fields))

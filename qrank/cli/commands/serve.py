@@ -23,7 +23,7 @@ app = typer.Typer(cls=Group, invoke_without_command=True, rich_markup_mode=None)
 
 
 class Kind(StrEnum):
-    """What starts services when a user logs in."""
+    """The service managers that can start it at login."""
 
     systemd = "systemd"
     launchd = "launchd"
@@ -101,7 +101,7 @@ def serve(
 
 
 def _http_options(http: str | None, open_page: bool) -> list[str]:
-    """The options for the background, which has another working folder."""
+    """The options for the process in the background, which has another working folder."""
     if not http and not open_page:
         return []
     from qrank.web import service
@@ -111,7 +111,7 @@ def _http_options(http: str | None, open_page: bool) -> list[str]:
 
 
 def _open(url: str, token_file: str) -> None:
-    """Show the page in the browser, or print its address if there is none."""
+    """Open the page in the browser, or print its URL if there is no browser."""
     import webbrowser
 
     from qrank.web import service
@@ -122,8 +122,8 @@ def _open(url: str, token_file: str) -> None:
 
 
 def _options(idle: float | None, model_idle: float | None) -> list[str]:
-    given = {"--idle": idle, "--model-idle": model_idle}
-    return [f"{name}={value:g}" for name, value in given.items() if value is not None]
+    options = {"--idle": idle, "--model-idle": model_idle}
+    return [f"{name}={value:g}" for name, value in options.items() if value is not None]
 
 
 def _in_foreground(idle: float | None, model_idle: float | None, http: str | None) -> None:
@@ -132,7 +132,7 @@ def _in_foreground(idle: float | None, model_idle: float | None, http: str | Non
     from qrank.serve.supervisor import Supervisor
 
     settings, main = current().settings, current().main
-    current().verbose = True  # what it does is its log
+    current().verbose = True  # its log has the info messages, too
 
     def seconds(key: str, flag: float | None) -> float:
         return flag if flag is not None else float(settings.get(key) or DEFAULTS[key])
@@ -148,11 +148,11 @@ def _in_foreground(idle: float | None, model_idle: float | None, http: str | Non
         ) from None
     with listening:
         services = [_http_service(http)] if http else []
-        warm.up(current().root)
+        warm.load(current().root)
         supervisor = Supervisor(
             listening,
             lambda opened: warm.run(main, opened),
-            warm.why_not,
+            warm.reason_to_decline,
             idle=seconds("serve_idle", idle),
             model_idle=seconds("serve_model_idle", model_idle),
             services=services,
@@ -167,9 +167,9 @@ def _http_service(address: str) -> Service:
     from qrank.web import service
 
     db = current().settings.index_path(current().db).absolute()
-    made = service.prepare(address, load_settings, db)
-    _notice(f"HTTP on {made.about['http']}, with the token in {made.about['token_file']}")
-    return Service("HTTP", made.run, made.about, made.listening)
+    http = service.prepare(address, load_settings, db)
+    _notice(f"HTTP on {http.about['http']}, with the token in {http.about['token_file']}")
+    return Service("HTTP", http.run, http.about, http.listening)
 
 
 @app.command("status", cls=Command)
@@ -235,11 +235,11 @@ def unit(
     model_idle: ModelIdle = None,
 ) -> None:
     """Print a file that makes systemd or launchd start it at login."""
-    from qrank.serve.unit import unit as made
+    from qrank.serve import unit as unit_files
 
-    chosen = kind or (Kind.launchd if sys.platform == "darwin" else Kind.systemd)
+    manager = kind or (Kind.launchd if sys.platform == "darwin" else Kind.systemd)
     program = shutil.which("qrank") or sys.argv[0]
-    print(made(chosen, program, _options(idle, model_idle)), end="")
+    print(unit_files.unit(manager, program, _options(idle, model_idle)), end="")
 
 
 def _notice(message: str) -> None:

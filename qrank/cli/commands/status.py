@@ -66,11 +66,11 @@ def init(
     from qrank.cli.output import render
 
     run = current()
-    named = run.db is not None or "db" in run.settings.values
+    is_set = run.db is not None or "db" in run.settings.values
     folder = run.require_folder() / config.PROJECT_FOLDER
-    path = run.settings.index_path(run.db).absolute() if named else folder / settings.INDEX_NAME
-    made = api.Index(path).create(shards=shards, replicas=replicas)
+    path = run.settings.index_path(run.db).absolute() if is_set else folder / settings.INDEX_NAME
+    created = api.Index(path).create(shards=shards, replicas=replicas)
     ignore = folder / ".gitignore"
-    if not named and not ignore.exists():
+    if not is_set and not ignore.exists():
         ignore.write_text("*\n", encoding="utf-8")
-    render.report(f"{'Created' if made else 'Already exists:'} {path}")
+    render.report(f"{'Created' if created else 'Already exists:'} {path}")

@@ -14,11 +14,11 @@ from qrank.cli.state import current
 from qrank.errors import InputError
 from qrank.names import named_path, shown_path
 
-HEADER = 1 << 20  # bytes that are read of the first line: a file of another kind may have no other
+HEADER = 1 << 20  # bytes of the first line: a file of another kind may be a single line
 
 STDIO = Path("-")
 LONGEST_LINE = 16 << 20  # bytes, of an import: one of 4096 dims for each of ten models has 400 kB
-STDOUT = Path("/dev/stdout")  # opened by name, a file behind it would be truncated
+STDOUT = Path("/dev/stdout")  # treated as -: if stdout is a file, opening this truncates it
 
 
 def export(
@@ -55,7 +55,7 @@ def export(
             ):
                 for line in lines:
                     stream.write(json_form.line(line) + "\n")
-        except BrokenPipeError:  # a FIFO's reader left: no worse than one of stdout
+        except BrokenPipeError:  # the reader of a FIFO has exited, as may that of stdout
             return
         except OSError as error:
             raise InputError(f"can't write {file}: {files.reason(error)}") from error
@@ -96,12 +96,13 @@ def import_(
 
 
 def _moved(text: str) -> tuple[str, str]:
-    """(where documents of an export lay, where they are here). OLD need not be there."""
-    old, between, new = text.partition("=")
-    if not (old and between and new):
+    """Parse OLD=NEW into stored paths: the folder in the export, and the one here. OLD need not
+    exist."""
+    old, equals, new = text.partition("=")
+    if not (old and equals and new):
         raise InputError(f"--map takes OLD=NEW, not {text!r}")
-    elsewhere = old.startswith("/") or old[1:2] == ":"
-    return (shown_path(old) if elsewhere else named_path(old)), named_path(new)
+    is_absolute = old.startswith("/") or old[1:2] == ":"
+    return (shown_path(old) if is_absolute else named_path(old)), named_path(new)
 
 
 def _opened(file: Path) -> IO[bytes]:

@@ -40,9 +40,9 @@ def start(index: Index, query: str, collections: Sequence[str], path: Sequence[s
 
     if not (sys.stdin.isatty() and sys.stdout.isatty()) or is_dumb():
         raise InputError("the interactive search needs a terminal", hint="use qrank search QUERY")
-    index.status()  # a missing index is reported before the screen is taken
-    index.close()  # it is the searching thread's from here on
-    # textual draws 60 times a second unless told otherwise: up to 17 ms that a key waits.
+    index.status()  # raises for a missing index before the screen is changed
+    index.close()  # the search thread opens it again
+    # textual draws 60 times a second by default, which delays keys by up to 17 ms.
     os.environ.setdefault("TEXTUAL_FPS", "120")
     from qrank.cli.interactive.screen import Screen
 

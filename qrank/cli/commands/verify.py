@@ -26,7 +26,7 @@ def verify() -> None:
     from qrank import standalone
     from qrank.cli.output import json_output
 
-    good = True
+    all_match = True
     for number, line in enumerate(sys.stdin.buffer, 1):
         if not line.strip():
             continue
@@ -41,13 +41,13 @@ def verify() -> None:
             ) from error
         for item, citation in zip(items, citations, strict=True):
             verdict = standalone.verify(citation)
-            good = good and verdict.status in ("same", "moved")
+            all_match = all_match and verdict.status in ("same", "moved")
             json_output.line(json_form.verdict(item, verdict))
-    raise typer.Exit(0 if good else 1)
+    raise typer.Exit(0 if all_match else 1)
 
 
 def _items(line: Any) -> list[Any]:
-    """The items of a line: itself, or those of a document that --json prints."""
+    """The citations in a line: itself, or the results or chunks of a document of --json."""
     if isinstance(line, dict) and "path" not in line:
         for name in ("results", "chunks"):
             if isinstance(line.get(name), list):
@@ -56,7 +56,7 @@ def _items(line: Any) -> list[Any]:
 
 
 def _citation(item: object) -> Citation:
-    """A citation from a line. Raises ValueError or KeyError when it is none."""
+    """Parse a citation. Raises ValueError or KeyError when it is not valid."""
     if not isinstance(item, Mapping):
         raise ValueError("not a JSON object")
     start, end = (_number(item, name) for name in ("start_byte", "end_byte"))

@@ -1,1 +1,1 @@
-"""Input from the command line and from stdin."""
+"""Parsing input from the command line and from stdin."""

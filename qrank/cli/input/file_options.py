@@ -1,4 +1,4 @@
-"""The options of commands that read files: which files, and how."""
+"""The options of commands that read files: which files to read, and how."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def walking(
     max_filesize: str | None = None,
     whole_home: bool = False,
 ) -> Walking:
-    """The files that the options select."""
+    """The Walking (which files to read) that the options and settings ask for."""
     size = MAX_FILESIZE if max_filesize is None else _bytes(max_filesize)
     return Walking(
         ignore=not no_ignore,
@@ -124,7 +124,8 @@ def reading(
     ocr: bool = False,
     ocr_language: str | None = None,
 ) -> Reading:
-    """How the options say that files are read."""
+    """The Reading (how to read files) that the options ask for. Raises InputError for options that
+    are not valid together."""
     try:
         command = tuple(words.split(pre or ""))
     except ValueError as error:
@@ -157,7 +158,7 @@ def _bytes(value: str) -> int:
     match = _SIZE.fullmatch(value.strip())
     if not match:
         raise InputError(f"--max-filesize takes a size like 500K, 32M or 2G, not {value!r}")
-    # The length first: int() refuses thousands of digits.
+    # Limit the length: int() raises for thousands of digits.
     size = int(match[1][:20]) << (10 * " kmgt".index(match[2].lower() or " "))
     if size > MOST_BYTES:
         raise InputError(f"--max-filesize takes a size up to 1024T, not {value!r}")

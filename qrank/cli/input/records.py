@@ -1,4 +1,4 @@
-"""Input of the filters: lines, JSONL or NUL-separated texts, from stdin or a file."""
+"""Reading records from stdin or a file: lines, JSONL, or NUL-separated texts."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _BLOCK = 1 << 16
 
 
 class Format(StrEnum):
-    """How the input is cut into texts."""
+    """The format of the input."""
 
     lines = "lines"
     jsonl = "jsonl"
@@ -29,8 +29,7 @@ class Format(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A text of the input, the form it had, its line (or part, counted from 1), and the fields
-    that came with it in JSONL."""
+    """A record: its text, format, number (of the line or part, from 1), and in JSONL its fields."""
 
     text: str
     form: Format
@@ -39,16 +38,16 @@ class Item:
 
     @property
     def is_object(self) -> bool:
-        """Whether it was a JSON object."""
+        """Whether it is a JSON object."""
         return self.form is Format.jsonl
 
 
 def texts(form: Format | None, *, names: bool = False) -> Iterator[Item]:
-    """The texts on stdin; the form is seen from the first line when it is not given.
+    """Read texts from stdin; without form, the format is detected from the first line.
 
-    Of what `rg --json` prints it is the lines that matched. names: they are names of files, whose
-    bytes need not be UTF-8. Raises InputError for a JSONL line that is no object or has no string
-    under "text".
+    Of the output of `rg --json`, the matching lines are read. names: the texts are file names,
+    which need not be UTF-8. Raises InputError for a JSONL line that is not an object with a string
+    "text".
     """
     if sys.stdin.isatty():
         print("qrank: reading from the terminal; end with Ctrl-D", file=sys.stderr)
@@ -56,9 +55,9 @@ def texts(form: Format | None, *, names: bool = False) -> Iterator[Item]:
 
 
 def queries(file: Path, form: Format | None) -> Iterator[Item]:
-    """The queries of a file, a line each or JSONL objects with "query"; - is stdin.
+    """Read the queries of a file: one per line, or JSONL objects with "query"; - is stdin.
 
-    Raises InputError when it can't be read or a JSONL line is no such object.
+    Raises InputError when it can't be read, or a JSONL line is not such an object.
     """
     if str(file) == "-":
         yield from _items(sys.stdin.buffer, form, "query", "stdin", _decoded)
@@ -80,8 +79,8 @@ def _items(
     if form is Format.nul:
         yield from _parts(stream, b"", decoded)
         return
-    blank = 0  # lines before the first that tells
-    for number, line in enumerate(_unmarked(stream), 1):
+    blank = 0  # blank lines before the format is detected
+    for number, line in enumerate(_utf8_lines(stream), 1):
         if form is None:
             if not line.strip():
                 blank += 1
@@ -105,26 +104,26 @@ def _items(
             yield Item(text, form, number, fields)
 
 
-def file_texts(names: Sequence[Item], complain: Callable[[str], None]) -> Iterator[Item]:
-    """The files that items name, each with its path and the beginning of its text; complain is
-    called with those that can't be read."""
+def file_texts(names: Sequence[Item], warn: Callable[[str], None]) -> Iterator[Item]:
+    """Read the files that items name: each becomes an item with its path and the start of its
+    text. warn is called with a message for each file that can't be read."""
     from qrank import standalone
 
     for item, prefix in zip(names, standalone.prefixes([item.text for item in names]), strict=True):
         if prefix.reason:
-            complain(f"skipped {item.text}: {prefix.reason}")
+            warn(f"skipped {item.text}: {prefix.reason}")
         else:
             yield replace(item, text=prefix.text, fields=item.fields | {"path": item.text})
 
 
 def _is_of_ripgrep(fields: dict[str, Any]) -> bool:
-    """Whether an object is one of those that `rg --json` prints."""
+    """Whether an object is from the output of `rg --json`."""
     kinds = ("begin", "match", "context", "end", "summary")
     return fields.get("type") in kinds and isinstance(fields.get("data"), dict)
 
 
 def _matched(fields: dict[str, Any], number: int) -> Iterator[Item]:
-    """The line that ripgrep found; nothing of what else it tells."""
+    """The matching line of a ripgrep message of type "match"; nothing for other types."""
     lines = fields["data"].get("lines")
     text = lines.get("text") if fields["type"] == "match" and isinstance(lines, dict) else None
     if isinstance(text, str):
@@ -141,8 +140,8 @@ def _parts(stream: IO[bytes], data: bytes, decoded: Callable[[bytes], str]) -> I
 
 
 def _nul_separated(stream: IO[bytes], data: bytes) -> Iterator[bytes]:
-    """The texts of data, which was read already, and of the rest of stream."""
-    parts: list[bytes] = []  # of the text that is still open
+    """The texts in data, which was already read, and in the rest of stream."""
+    parts: list[bytes] = []  # of the text that is not complete yet
     data = data or stream.read(_BLOCK)
     while data:
         first, *others = data.split(b"\0")
@@ -156,9 +155,9 @@ def _nul_separated(stream: IO[bytes], data: bytes) -> Iterator[bytes]:
         yield rest
 
 
-def _unmarked(stream: IO[bytes]) -> Iterator[bytes]:
-    """The lines of a stream in UTF-8, without the byte order mark that Windows programs write;
-    a mark of UTF-16 says that all of it is UTF-16."""
+def _utf8_lines(stream: IO[bytes]) -> Iterator[bytes]:
+    """The lines of a stream in UTF-8, without a byte order mark; UTF-16 with a byte order mark is
+    converted."""
     first = stream.readline()
     if first.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         text = (first + stream.read()).decode("utf-16", "replace")

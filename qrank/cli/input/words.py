@@ -1,4 +1,4 @@
-"""Command lines that the user wrote into an option or a variable, as words."""
+"""Splitting a command line in an option or environment variable into words."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from qrank.names import WINDOWS
 
 
 def split(line: str, *, windows: bool = WINDOWS) -> list[str]:
-    r"""The words of a command line: as a POSIX shell takes them, but that on Windows a backslash
-    is a letter. Raises ValueError for a quote without its end.
+    r"""Split a command line as a POSIX shell does, except that on Windows a backslash is not
+    special. Raises ValueError for an unclosed quote.
 
     >>> split('"/opt/my editor" -w a\\ b', windows=False)
     ['/opt/my editor', '-w', 'a b']

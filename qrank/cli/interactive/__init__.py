@@ -1,1 +1,1 @@
-"""The interactive search."""
+"""The interactive search (`qrank tui`)."""

@@ -1,4 +1,4 @@
-"""The interactive search: what is typed above, results and the chosen one's chunk below."""
+"""The screen of the interactive search: the query above, results and the selected chunk below."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ STAGES = {"words": "words", "meaning": "words and meaning", "reranked": "reranke
 
 
 class NewResults(Message):
-    """The searching thread has an answer, or an error."""
+    """The search thread has an answer or an error."""
 
     def __init__(self, answer: Answer | Exception, stage: str, note: str) -> None:
         super().__init__()
@@ -41,7 +41,7 @@ class NewResults(Message):
 
 
 class Screen(App[None]):
-    """The app. Keys go to the query; up and down move through the results."""
+    """The app. Keys go to the query; up and down move the selection."""
 
     CSS = """
     Input { border: none; height: 1; margin: 0 1; padding: 0; }
@@ -79,7 +79,7 @@ class Screen(App[None]):
         self._cli_run = run
         self._first_query = query
         self._results: list[Result] = []
-        self._read: Result | None = None  # whose chunk is shown
+        self._shown: Result | None = None  # whose chunk is shown
         self._terms: list[str] = []
         self._searcher = Searcher(
             index, collections, path, lambda *parts: self.post_message(NewResults(*parts))
@@ -100,25 +100,25 @@ class Screen(App[None]):
         yield Footer()
 
     def on_mount(self) -> None:
-        """Begin with the query of the command line."""
-        # The terminal's own colours; without colour textual would make them black on black.
+        """Start with the query of the command line."""
+        # The terminal's own colors; without color, textual's would be black on black.
         self.theme = "textual-dark" if self.no_color else "ansi-dark"
         self._input.focus()
 
     def on_unmount(self) -> None:
-        """End the searching thread."""
+        """End the search thread."""
         self._searcher.close()
 
     def on_input_changed(self, event: Input.Changed) -> None:
-        """Something was typed."""
+        """Search for the new query."""
         if event.value.strip():
-            self._searcher.ask(event.value)
+            self._searcher.search(event.value)
         else:
             self._show([], [])
             self._notice("")
 
     def on_new_results(self, message: NewResults) -> None:
-        """Show an answer, unless the query has been emptied meanwhile."""
+        """Show an answer, unless the query is empty now."""
         answer = message.answer
         if isinstance(answer, QrankError):
             self._show([], [])
@@ -135,7 +135,7 @@ class Screen(App[None]):
             self._notice(text)
 
     def search(self) -> None:
-        """Run until the user quits. What goes wrong is raised, not drawn as a traceback."""
+        """Run until the user quits. Exceptions are raised, not shown as a traceback by textual."""
         self.run()
         if self._exception:
             raise self._exception
@@ -147,34 +147,33 @@ class Screen(App[None]):
         self._status.update(escape_line(text), layout=False)  # always a line
 
     def _show(self, results: list[Result], terms: list[str]) -> None:
-        """Fill the list; a result that was chosen stays so when it is still there."""
-        shown = self._list
-        chosen = self._chosen()
-        moved = chosen.id if chosen and shown.highlighted else None
+        """Fill the list; a result that the user selected stays selected if it is still there."""
+        result = self._selected()
+        selected = result.id if result and self._list.highlighted else None
         self._results, self._terms = results, terms
-        shown.clear_options()
-        shown.add_options([Option(_entry(result, self._cli_run.folder)) for result in results])
-        ids = [result.id for result in results]
-        shown.highlighted = (ids.index(moved) if moved in ids else 0) if results else None
-        self._show_chosen()
+        self._list.clear_options()
+        self._list.add_options([Option(_entry(each, self._cli_run.folder)) for each in results])
+        ids = [each.id for each in results]
+        self._list.highlighted = (ids.index(selected) if selected in ids else 0) if ids else None
+        self._show_selected()
 
-    def _chosen(self) -> Result | None:
+    def _selected(self) -> Result | None:
         at = self._list.highlighted
         return self._results[at] if at is not None and at < len(self._results) else None
 
     def on_option_list_option_highlighted(self, _event: OptionList.OptionHighlighted) -> None:
-        """Another result was chosen."""
-        self._show_chosen()
+        """Another result was selected."""
+        self._show_selected()
 
     def on_option_list_option_selected(self, _event: OptionList.OptionSelected) -> None:
         """A result was clicked."""
         self.action_open()
 
-    def _show_chosen(self) -> None:
-        result = self._chosen()
-        if result is self._read:  # the list tells of what _show has chosen, too
+    def _show_selected(self) -> None:
+        result = self._selected()
+        if result is self._shown:  # the list also sends an event when _show selects a result
             return
-        self._read = result
+        self._shown = result
         text = Text()
         if result:
             path = path_from(result.location, self._cli_run.folder)
@@ -190,19 +189,19 @@ class Screen(App[None]):
         self._preview.scroll_home(animate=False)
 
     def action_move(self, by: int) -> None:
-        """Choose the result so many further down."""
+        """Move the selection down by so many results."""
         if self._results:
             at = (self._list.highlighted or 0) + by
             self._list.highlighted = max(0, min(at, len(self._results) - 1))
 
     def action_scroll(self, by: int) -> None:
-        """Read on in the chunk, or go back."""
+        """Scroll the chunk by so many pages."""
         lines = max(1, self._preview.size.height - 1)
         self._preview.scroll_relative(y=by * lines, animate=False)
 
     def action_open(self) -> None:
-        """Open the chosen result in the editor; the screen is its own meanwhile."""
-        result = self._chosen()
+        """Open the selected result in the editor, which gets the terminal meanwhile."""
+        result = self._selected()
         if result is None:
             return
         line, column = best_place(result, self._terms)
@@ -216,7 +215,7 @@ class Screen(App[None]):
 
 
 def _entry(result: Result, working_folder: str | None) -> Content:
-    """A result in the list: where it is, and what it is about."""
+    """A result in the list: its score, location and heading."""
     folder, name = os.path.split(path_from(result.path, working_folder))
     within = with_place(name, result.start_line, None, result.page).removeprefix(name)
     return Content.assemble(

@@ -1,4 +1,4 @@
-"""Searching while somebody types: each text supersedes the one before."""
+"""Searching while the user types: each query cancels the one before."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from qrank.api import Index
 from qrank.results import Answer, Mode
 
 LIMIT = 30
-PAUSE = 0.4  # seconds without a key before the reranker is asked
+PAUSE = 0.4  # seconds without a key press before results are reranked
 
 
-class _SupersededError(Exception):
-    """Another text was typed in the meantime."""
+class _CancelledError(Exception):
+    """Another query has been typed."""
 
 
 class Searcher:
-    """An index in a thread of its own, where its SQLite connection has to stay."""
+    """Searches an index in a thread, where its SQLite connection has to stay."""
 
     def __init__(
         self,
@@ -27,8 +27,8 @@ class Searcher:
         path: Sequence[str],
         deliver: Callable[[Answer | Exception, str, str], object],
     ) -> None:
-        """deliver is called, in that thread, with each answer or error, the stage it is of:
-        "words", then "meaning", then "reranked", and what is to be said of it."""
+        """deliver is called, in that thread, with each answer or error, its stage ("words", then
+        "meaning", then "reranked"), and a notice."""
         self._index = index
         self._collections, self._path = collections, path
         self._deliver = deliver
@@ -36,14 +36,14 @@ class Searcher:
         self._changed = threading.Event()
         self._thread = ThreadPoolExecutor(1)
 
-    def ask(self, text: str) -> None:
-        """Search for text; what is still going on for another one is dropped."""
+    def search(self, text: str) -> None:
+        """Search for text; a search that is running is cancelled."""
         self._newest += 1
         self._changed.set()
         self._thread.submit(self._run, self._newest, text)
 
     def close(self) -> None:
-        """End, and close the index."""
+        """End the thread, and close the index."""
         self._newest += 1
         self._changed.set()
         self._thread.submit(self._index.close)
@@ -58,14 +58,14 @@ class Searcher:
             "meaning": (Mode.hybrid, False),
             "reranked": (Mode.hybrid, True),
         }
-        watch = _Watch(lambda: number == self._newest)
+        progress = _Progress(lambda: number == self._newest)
         try:
             for stage, (mode, rerank) in stages.items():
                 if rerank and self._changed.wait(PAUSE):
                     return
                 if mode is Mode.hybrid and not self._index.has_vectors() and not rerank:
                     continue
-                watch.stage(stage, None)
+                progress.stage(stage, None)
                 answer = self._index.search(
                     text,
                     mode=mode,
@@ -74,30 +74,30 @@ class Searcher:
                     collections=self._collections,
                     path=self._path,
                     unfinished=not text[-1:].isspace(),
-                    progress=watch,
+                    progress=progress,
                 )
                 note = ""
                 if mode is not Mode.bm25:
                     note = "; ".join(answer.notices) or self._index.far_off(answer)
                 if number == self._newest:
                     self._deliver(answer, stage, note)
-        except _SupersededError:
+        except _CancelledError:
             return
         except Exception as error:
             self._deliver(error, "", "")
 
 
-class _Watch:
-    """A qrank.progress.Progress that ends a search nobody waits for any more."""
+class _Progress:
+    """A qrank.progress.Progress that cancels a search which is not the newest any more."""
 
-    def __init__(self, is_wanted: Callable[[], bool]) -> None:
-        self._is_wanted = is_wanted
+    def __init__(self, is_newest: Callable[[], bool]) -> None:
+        self._is_newest = is_newest
 
     def stage(self, name: str, total: int | None) -> None:
-        """Before a stage."""
+        """Raises _CancelledError."""
         self.advance()
 
     def advance(self, amount: int = 1) -> None:
-        """After a step of it."""
-        if not self._is_wanted():
-            raise _SupersededError
+        """Raises _CancelledError."""
+        if not self._is_newest():
+            raise _CancelledError

@@ -1,4 +1,4 @@
-"""Output of batch searches: to stdout, or appended to a file of earlier answers."""
+"""Output of `qrank search --queries`: to stdout, or appended to the file of an earlier run."""
 
 from __future__ import annotations
 
@@ -19,34 +19,35 @@ Write = Callable[[Mapping[str, Any]], None]
 
 
 def key(fields: Mapping[str, Any]) -> str:
-    """What tells one query of a file from the others: its id, else its text."""
+    """The key of a query in a file: its id, else its text."""
     return json.dumps(fields["id"] if "id" in fields else [fields["query"]], sort_keys=True)
 
 
 @contextmanager
 def output(file: Path | None) -> Iterator[tuple[Counter[str], Write]]:
-    """(how many answers each query has already, a function that writes an answer); None is stdout.
+    """(the number of answers by key of the query, a function that writes an answer); file: None is
+    stdout.
 
-    A last line that a crash truncated is dropped, and answered again. Raises InputError when
-    the file can't be written, or holds other things than answers; it is left as it is then.
+    An incomplete last line, after a crash, is removed. Raises InputError when the file can't be
+    written, or contains anything but answers; it is not changed then.
     """
     if file is None:
         yield Counter(), json_output.line
         return
     try:
         with file.open("a+b") as stream:
-            yield _answered(stream, file), lambda value: _write(stream, value)
+            yield _count_answers(stream, file), lambda value: _write(stream, value)
     except OSError as error:
         raise InputError(f"can't write {file}: {reason(error)}") from error
 
 
-def _answered(stream: IO[bytes], file: Path) -> Counter[str]:
-    """Read the answers, and leave the stream at the end of the last whole one."""
+def _count_answers(stream: IO[bytes], file: Path) -> Counter[str]:
+    """Count the answers by key, and truncate the file after the last complete one."""
     done: Counter[str] = Counter()
     stream.seek(0)
     whole = 0
     for number, line in enumerate(stream, 1):
-        # Without whole answers above it, nothing tells that the file is one of ours.
+        # Only after complete answers: else this may be a file of another kind.
         if not line.endswith(b"\n") and done and line.startswith(b"{"):
             break
         if not _is_answer(line) or not line.endswith(b"\n"):

@@ -1,4 +1,4 @@
-"""Control characters in documents, names and queries are escaped for the terminal."""
+"""Escaping control characters in documents, names and queries for the terminal."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ _CONTROL = {
 
 
 def escape_control_chars(text: str) -> str:
-    """Text with its control characters replaced by symbols, so that no document controls the
-    terminal.
+    """Replace control characters by visible symbols, so that a document can't send escape
+    sequences to the terminal.
 
     >>> escape_control_chars("\\x1b[31mred")
     '␛[31mred'
@@ -24,7 +24,7 @@ def escape_control_chars(text: str) -> str:
 
 
 def escape_text(text: str) -> str:
-    """The same for a chunk, without invisible parts: colours, soft hyphens.
+    """Escape the text of a chunk, and remove invisible parts: color codes, soft hyphens.
 
     >>> escape_text("\\x1b[31mred\\x07")
     'red␇'
@@ -33,7 +33,7 @@ def escape_text(text: str) -> str:
 
 
 def escape_line(name: str) -> str:
-    """The same for a path or a heading, which stay on one line.
+    """Escape a path or heading, line ends and tabs included.
 
     >>> escape_line("a\\nb")
     'a␊b'

@@ -1,4 +1,4 @@
-"""In which form an answer is printed: for people, or one of those for programs."""
+"""The form in which an answer is printed: for people, or one of those for programs."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ CSV_FIELDS = (  # of a result, unless --fields names others
 
 
 class Form(Enum):
-    """The forms of output, of which a run has one."""
+    """The forms of output."""
 
     people = auto()
     json = auto()
@@ -37,7 +37,7 @@ class Form(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """A checked choice of what to print."""
+    """The form of output, and its options."""
 
     form: Form = Form.people
     view: View = SHORT
@@ -45,15 +45,15 @@ class Output:
     fields: tuple[str, ...] = ()
     max_tokens: int | None = None
     end: str = "\n"
-    counted: int | None = None  # results at which counting stops
+    counted: int | None = None  # with Form.count: so many results are printed as "N or more"
 
     @property
     def per_file(self) -> int | None:
-        """How many results of a file the form can use."""
+        """The --per-file limit that the form implies."""
         return 1 if self.form is Form.paths else None
 
     def show(self, answer: Answer, index: Index | Indexes) -> bool:
-        """Print an answer; returns whether anything was found that could be printed."""
+        """Print an answer; returns whether there were results to print."""
         from qrank.cli.output import json_output, render
 
         if self.max_tokens is not None:
@@ -72,7 +72,7 @@ class Output:
             json_output.table(json_form.results(answer, self.fields or CSV_FIELDS))
         elif self.form is Form.count:
             count = len(answer.results)
-            # Of a search by meaning any chunk is a result: they are counted up to a limit.
+            # With vectors every chunk is a result, so they are only counted up to a limit.
             more = self.counted is not None and count >= self.counted
             json_output.text(f"{count} or more" if more else str(count), self.end)
         elif self.template:
@@ -84,7 +84,7 @@ class Output:
         return bool(answer.results)
 
     def terms(self, answer: Answer, index: Index | Indexes) -> dict[str, dict[str, float]] | None:
-        """With --explain, what each term adds to a result's BM25 score."""
+        """With --explain, the contribution of each term to each result's BM25 score, else None."""
         return index.bm25_terms(answer) if self.view.explain else None
 
     def _show_packed(self, answer: Answer, max_tokens: int) -> bool:
@@ -123,8 +123,9 @@ def output(
     explain: bool = False,
     hyperlinks: str | None = None,
 ) -> Output:
-    """The output that a command's options ask for. Raises InputError when they contradict."""
-    named = {
+    """The output that a command's options ask for. Raises InputError for options that can't be
+    combined."""
+    options = {
         "--json": (as_json, Form.json),
         "--jsonl": (as_jsonl, Form.jsonl),
         "--csv": (as_csv, Form.csv),
@@ -132,10 +133,10 @@ def output(
         "--count": (count, Form.count),
         "--format": (template is not None, Form.template),
     }
-    chosen = [name for name, (flag, _) in named.items() if flag]
+    chosen = [name for name, (flag, _) in options.items() if flag]
     if len(chosen) > 1:
         raise InputError(f"{chosen[0]} and {chosen[1]} can't be combined", hint="choose one")
-    form = named[chosen[0]][1] if chosen else Form.people
+    form = options[chosen[0]][1] if chosen else Form.people
     if null and form is Form.people and max_tokens is None:
         form = Form.paths
     if fields is not None and form is Form.people:

@@ -1,4 +1,4 @@
-"""Hyperlinks (OSC 8) from a shown place to its file, in the format that the user's editor takes."""
+"""Hyperlinks (OSC 8) to the files of results, with URLs in the format of the user's editor."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from urllib.parse import quote
 from qrank.errors import InputError
 from qrank.names import WINDOWS, disk_bytes
 
-FORMATS = {  # by the names ripgrep gives them
+FORMATS = {  # with ripgrep's names
     "none": "",
     "default": "file://{host}{path}",
     "file": "file://{host}{path}",
@@ -22,7 +22,7 @@ _FIELD = re.compile(r"\{([^{}]*)\}")
 
 
 def checked(name: str) -> str:
-    """The format of that name, or the format itself. Raises InputError for one that can't be."""
+    """The format with that name, or name as a format. Raises InputError for an invalid format."""
     template = FORMATS.get(name, name)
     for field in _FIELD.findall(template):
         if field not in ("path", "line", "column", "host"):
@@ -39,22 +39,22 @@ def checked(name: str) -> str:
 
 
 def link(template: str, path: str, line: int, column: int = 1) -> str:
-    """The URL of a place in a file, whose stored path is given.
+    """The URL of a line and column, from 1, in a file; path: as stored in the index.
 
     >>> link("vscode://file{path}:{line}", "/a b\\x1b.md", 3)
     'vscode://file/a%20b%1B.md:3'
     """
     import socket
 
-    # On Windows a host would make it a share of that host, even of the machine itself.
+    # On Windows a URL with a host is a network share, even with the machine's own name.
     host = "" if WINDOWS else socket.gethostname()
     values = {"path": url_path(path), "line": str(line), "column": str(column), "host": host}
     return _FIELD.sub(lambda match: values[match[1]], template)
 
 
 def url_path(path: str) -> str:
-    """A stored path as it is in a URL: it begins with a slash, before a drive, too, and what
-    is no letter of a URL is escaped. (file:////server/share is RFC 8089's appendix E.3.2.)
+    """A stored path as the path of a URL: percent-encoded, beginning with a slash, also before a
+    drive letter. (file:////server/share is as in RFC 8089, appendix E.3.2.)
 
     >>> url_path("C:/a b.md"), url_path("//server/share/a.md")
     ('/C:/a%20b.md', '//server/share/a.md')

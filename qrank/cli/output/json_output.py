@@ -1,4 +1,4 @@
-"""Output for programs: JSON, paths, plain text. UTF-8 without ASCII escapes, on stdout."""
+"""Output for programs to stdout: JSON, paths, plain text; in UTF-8, without ASCII escapes."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ if TYPE_CHECKING:
     from qrank.cli.input.records import Item
     from qrank.results import Packed
 
-_OBEYED = re.compile("[\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+_CONTROL = re.compile("[\x7f-\x9f\u202a-\u202e\u2066-\u2069]")  # not escaped by json
 
 
 def document(value: object) -> None:
-    """Print one JSON document; on a terminal indented."""
+    """Print one JSON document, indented on a terminal."""
     _write(json_form.document(value, indent=sys.stdout.isatty()))
 
 
 def line(value: object) -> None:
-    """Print one JSON object on a line of its own, at once."""
+    """Print one JSON object on a line, and flush."""
     _write(json_form.line(value))
     sys.stdout.flush()
 
 
 def table(rows: Sequence[Mapping[str, object]]) -> None:
-    """Print objects with the same fields as CSV (RFC 4180, but lines end in a newline alone), their
-    names first; lists and objects in them as JSON."""
+    """Print objects with the same fields as CSV with a header (RFC 4180, but with \\n as line end);
+    lists and objects in them as JSON."""
     import csv
 
     out = io.StringIO()
@@ -54,23 +54,23 @@ def table(rows: Sequence[Mapping[str, object]]) -> None:
 
 
 def _write(text: str) -> None:
-    if sys.stdout.isatty():  # what JSON leaves as it is, but a terminal may obey
-        text = _OBEYED.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
-    # Surrogates can come from JSON input ("\ud800"); UTF-8 has no bytes for them.
+    if sys.stdout.isatty():  # escape the control characters that JSON leaves unescaped
+        text = _CONTROL.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+    # JSON input may contain surrogates ("\ud800"), which can't be encoded.
     data = text.encode("utf-8", "replace") + b"\n"
     sys.stdout.flush()
     sys.stdout.buffer.write(data)
 
 
 def text(value: str, end: str) -> None:
-    """Print a value as it is; on a terminal, escaped."""
+    """Print a value, escaped on a terminal; end: what follows it."""
     shown = escape_line(value) if sys.stdout.isatty() else value
     sys.stdout.flush()
     sys.stdout.buffer.write((shown + end).encode("utf-8", "replace"))
 
 
 def path(value: str, end: str) -> None:
-    """Print a path: on a terminal escaped, for other programs its bytes on disk."""
+    """Print a path: escaped on a terminal, else its bytes as on disk."""
     if sys.stdout.isatty():
         text(value, end)
         return
@@ -79,7 +79,7 @@ def path(value: str, end: str) -> None:
 
 
 def packed_text(packed: Packed) -> None:
-    """Print the packed chunks as text, each under a line that says where it is from."""
+    """Print the packed chunks as text, each under a line with its location."""
     for chunk in packed.chunks:
         path = path_from(chunk.location, current().folder)
         place = with_place(path, chunk.start_line, chunk.end_line, chunk.page)
@@ -89,6 +89,7 @@ def packed_text(packed: Packed) -> None:
 
 
 def embeddings(items: Sequence[Item], vectors: NDArray[np.float32]) -> None:
-    """Print texts with their vectors, one a line, other fields kept."""
+    """Print each text with its vector as one JSON object per line, with the item's other fields.
+    vectors: of shape (items, dims)."""
     for item, vector in zip(items, vectors.astype(float).round(7).tolist(), strict=True):
         line(json_form.embedded_text(item.fields, item.text, vector))

@@ -1,4 +1,4 @@
-"""The status of a file or folder, for people."""
+"""Printing the status of a file or folder (`qrank status PATH`)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def show(status: PathStatus) -> None:
-    """Print when and as what it was indexed, or why it was not."""
+    """Print when and in which format a file was indexed, or why it was not."""
     _line("path", short_path(status.path))
     if status.is_folder:
         _folder(status)
@@ -39,8 +39,8 @@ def _folder(status: PathStatus) -> None:
     paths = {file.path for file in status.indexed}
     chunks = sum(file.chunks for file in status.indexed)
     vectors = sum(file.vectors for file in status.indexed)
-    counted = f"{_number(len(paths), 'file')}: {_number(chunks, 'chunk')}, {vectors} embedded"
-    _line("indexed", counted)
+    counts = f"{_number(len(paths), 'file')}: {_number(chunks, 'chunk')}, {vectors} embedded"
+    _line("indexed", counts)
     if partly := {file.path for file in status.indexed if file.note}:
         _line("partly read", _number(len(partly), "file"))
     if status.stale:

@@ -1,4 +1,4 @@
-"""Printing the result of a dry run."""
+"""Printing how files would be split into chunks (`qrank chunks`, `qrank index --dry-run`)."""
 
 from __future__ import annotations
 
@@ -18,15 +18,16 @@ def show(
     as_jsonl: bool = False,
     counts: bool = False,
 ) -> int:
-    """Print what was planned, the reasons of files skipped on stderr; returns the exit status."""
+    """Print plans, and on stderr why files are skipped; returns the exit status: 0 there are
+    chunks, 1 there are none, 2 no file could be read. counts: only numbers of chunks and tokens."""
     from qrank.cli.output import json_output, render
 
-    chunks = tokens = refused = read = 0
+    chunks = tokens = skipped = read = 0
     documents = []
     secrets = []
     for plan in plans:
         if plan.reason:
-            refused += 1
+            skipped += 1
             if plan.secret:
                 secrets.append(plan.path)
             else:
@@ -54,8 +55,8 @@ def show(
         json_output.document(json_form.file_plans(documents))
     elif counts and read > 1:
         print(f"{read} files: {render.plural(chunks, 'chunk')}, ~{tokens} tokens")
-    if not read and not refused:
+    if not read and not skipped:
         render.warning(
             "no files found; ignored and hidden files are skipped (see --no-ignore and --hidden)"
         )
-    return 0 if chunks else 2 if refused else 1
+    return 0 if chunks else 2 if skipped else 1

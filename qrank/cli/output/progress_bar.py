@@ -1,4 +1,4 @@
-"""The progress bar of a long run, drawn on stderr by rich."""
+"""The progress bar of a long run, on stderr, with rich."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from qrank.progress import Counting
 
 
 class _Rate(ProgressColumn):
-    """Steps a second."""
+    """Steps per second."""
 
     def render(self, task: Task) -> Text:
         return Text(f"{task.speed:.0f}/s" if task.speed and task.speed >= 10 else _slow(task))
@@ -32,10 +32,10 @@ def _slow(task: Task) -> str:
 
 
 class Bar(Counting):
-    """qrank.progress.Progress, drawn: one bar a stage."""
+    """A qrank.progress.Progress with one bar per stage."""
 
     def __init__(self, *columns: ProgressColumn) -> None:
-        """columns: what is shown of a stage, from left to right; by default its steps."""
+        """columns: of rich's progress display; by default for counting steps."""
         super().__init__()
         steps = (
             TextColumn("{task.description}"),
@@ -49,11 +49,11 @@ class Bar(Counting):
         self._task: TaskID | None = None
 
     def close(self) -> None:
-        """Take it away."""
+        """Remove the bar."""
         self._progress.stop()
 
     def stage(self, name: str, total: int | None) -> None:
-        """Begin a new bar; the one before is taken away."""
+        """Replace the bar by a new one."""
         super().stage(name, total)
         if self._task is not None:
             self._progress.remove_task(self._task)
@@ -66,7 +66,7 @@ class Bar(Counting):
             self._progress.update(self._task, description=escape(escape_line(self.name)))
 
     def advance(self, amount: int = 1) -> None:
-        """Move the bar on."""
+        """Advance the bar."""
         super().advance(amount)
         if self._task is not None:
             self._progress.advance(self._task, amount)

@@ -1,4 +1,4 @@
-"""The progress of a long run where no line can be redrawn: one line per minute."""
+"""The progress of a long run without a terminal: one line per minute."""
 
 from __future__ import annotations
 
@@ -12,48 +12,48 @@ EVERY = 60.0  # seconds between two lines
 
 
 class Lines(Counting):
-    """qrank.progress.Progress, as lines."""
+    """A qrank.progress.Progress that prints lines."""
 
     def __init__(
         self,
-        say: Callable[[str], None],
+        print_line: Callable[[str], None],
         *,
         times: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """say prints a line. times: also one at the end of each stage, with how long it took.
-        clock: seconds that pass."""
+        """times: also print a line at the end of each stage, with its duration. clock: returns
+        seconds."""
         super().__init__()
-        self._say, self._times, self._clock = say, times, clock
-        self._began = self._printed_at = clock()
+        self._print, self._times, self._clock = print_line, times, clock
+        self._started = self._printed_at = clock()
 
     def stage(self, name: str, total: int | None) -> None:
-        """A stage begins, and the one before ends."""
+        """End the current stage, and start another."""
         self._end()
         super().stage(name, total)
-        self._began = self._clock()
+        self._started = self._clock()
 
     def advance(self, amount: int = 1) -> None:
-        """So much more of it is done."""
+        """Count steps, and print a line if the last one is a minute old."""
         super().advance(amount)
-        self._say_at_times()
+        self._print_if_due()
 
     def detail(self, text: str) -> None:
-        """This within a step takes long."""
+        """Set the detail of the current step, and print a line if the last one is a minute old."""
         super().detail(text)
-        self._say_at_times()
+        self._print_if_due()
 
     def close(self) -> None:
-        """The last stage ends."""
+        """End the last stage."""
         self._end()
 
-    def _say_at_times(self) -> None:
+    def _print_if_due(self) -> None:
         now = self._clock()
         if now - self._printed_at >= EVERY:
             self._printed_at = now
-            self._say(f"{escape_line(self.name)}: {self.steps}".rstrip(": "))
+            self._print(f"{escape_line(self.name)}: {self.steps}".rstrip(": "))
 
     def _end(self) -> None:
         if self._times and self.name:
             steps = f"{self.steps}, " if self.steps else ""
-            self._say(f"{self.name}: {steps}{self._clock() - self._began:.2f} s")
+            self._print(f"{self.name}: {steps}{self._clock() - self._started:.2f} s")

@@ -1,4 +1,4 @@
-"""Output for people: results on stdout, everything else on stderr, colour where it is allowed."""
+"""Output for people: results to stdout, messages to stderr."""
 
 from __future__ import annotations
 
@@ -22,41 +22,41 @@ if TYPE_CHECKING:
     from qrank.cli.output.progress_lines import Lines
     from qrank.progress import Counting, Progress
 
-SHOWN_ERRORS = 10
-SHOWN_SECRETS = 5
+SHOWN_ERRORS = 10  # skipped files that are listed
+SHOWN_SECRETS = 5  # files with secrets that are listed
 LONGEST = 300  # characters of a path in a warning
 
-MOST_BLANK = 3  # lines between two chunks
-SHOWN_VALUE = 30  # characters of a value, in a list of fields
+MOST_BLANK = 3  # blank lines between two chunks
+SHOWN_VALUE = 30  # characters of a value in the list of fields
 
 
 def warning(message: str) -> None:
-    """A line on stderr, unless --quiet."""
+    """Print a line to stderr, unless --quiet."""
     if not current().quiet:
         print("qrank:", escape_line(message), file=sys.stderr)
 
 
 def report(message: str) -> None:
-    """A line on stdout that says what was done, unless --quiet."""
+    """Print a line to stdout that says what was done, unless --quiet."""
     if not current().quiet:
         print(escape_line(message))
 
 
 def notice(message: str) -> None:
-    """A dimmed line on stderr, where that is a terminal; none if empty."""
+    """Print a line to stderr, dimmed on a terminal; nothing for an empty message."""
     if message:
         text = f"qrank: {escape_line(message)}"
         console_for(sys.stderr).print(text, style="dim", soft_wrap=True)
 
 
 def short_path(path: str) -> str:
-    """A path relative to this folder where it lies below it, else absolute."""
+    """A path relative to the working folder if it is below it, else absolute."""
     return path_from(path, current().folder)
 
 
 def skipped(path: str, reason: str, *, partly: bool = False) -> None:
-    """A line on a file that was skipped, or of which something was; of a very long path only both
-    ends."""
+    """Warn about a file that was skipped, or (partly) of which a part was. A very long path is
+    shortened in the middle."""
     name = short_path(path)
     if len(name) > LONGEST:
         name = f"{name[: LONGEST // 2]}…{name[-LONGEST // 2 :]}"
@@ -64,8 +64,8 @@ def skipped(path: str, reason: str, *, partly: bool = False) -> None:
 
 
 def ranked(results: Sequence[tuple[Item, float | None]]) -> None:
-    """Reranked lines: the score (- for one that was not read), a tab, the text (of a file its
-    path); ended as in the input."""
+    """Print reranked items, one per line: the score (- if it was not scored), a tab, and the text
+    or, for a file, its path. Items of NUL-separated input end with NUL."""
     from qrank.cli.output import json_output
 
     for item, score in results:
@@ -78,8 +78,8 @@ def ranked(results: Sequence[tuple[Item, float | None]]) -> None:
 
 
 def chunks(groups: Sequence[Sequence[IndexedChunk]]) -> None:
-    """The chunks at some places, below their place when there are several; the
-    lines between chunks of a file are blank ones. On a terminal inert."""
+    """Print groups of chunks, each below its location if there are several groups; lines between
+    chunks of a file become blank lines. Escaped on a terminal."""
     for chunks in groups:
         last = None
         for chunk in chunks:
@@ -101,9 +101,9 @@ def _start(chunk: IndexedChunk) -> str:
 
 
 def errors(report: IndexReport) -> None:
-    """The files that were skipped, those that the user named and the first few others by name;
-    those of the last run are counted, unless there is nothing else to say. --verbose: all by
-    name."""
+    """Warn about the files that were skipped: by name those that the user named and SHOWN_ERRORS
+    others, the rest by number. Files that were already skipped in the last run are not mentioned,
+    unless no file was indexed. With --verbose, all are listed by name."""
     verbose = current().verbose
     all_of_them = verbose or not report.file_count
     news = [e for e in report.errors if all_of_them or e.named or not e.known]
@@ -122,7 +122,7 @@ def errors(report: IndexReport) -> None:
 
 
 def not_updated(report: IndexReport, collections: Sequence[Collected]) -> None:
-    """Report which folders of these collections a run without PATH could not update."""
+    """Warn about the folders of these collections that a run without PATH could not update."""
     for path in report.missing:
         warning(
             f"{short_path(path)} does not exist now: its documents stay indexed "
@@ -137,8 +137,8 @@ def not_updated(report: IndexReport, collections: Sequence[Collected]) -> None:
 
 
 def secrets_skipped(paths: Sequence[str], removed: int = 0) -> None:
-    """One line on the files that were skipped because they hold keys or passwords; none when there
-    are none. removed: how many of them had been in the index."""
+    """Warn in one line about files that were skipped because they contain keys or passwords.
+    removed: how many of them had been in the index."""
     if not paths:
         return
     names = list(dict.fromkeys(path.rpartition("/")[2] for path in sorted(paths)))
@@ -153,7 +153,7 @@ def secrets_skipped(paths: Sequence[str], removed: int = 0) -> None:
 
 
 def file_plan(plan: FilePlan) -> None:
-    """The chunks a file is cut into, each under a line that says where it is."""
+    """Print the chunks a file is split into, each under a line with its location."""
     for chunk in plan.chunks:
         lines = f"{chunk.start_line}-{chunk.end_line}"
         page = page_label(plan.location, chunk.page)
@@ -164,18 +164,18 @@ def file_plan(plan: FilePlan) -> None:
 
 
 def file_count(plan: FilePlan, tokens: int) -> None:
-    """How many chunks a file is cut into, and tokens about, on a line."""
+    """Print the numbers of chunks and (estimated) tokens of a file."""
     chunks = plural(len(plan.chunks), "chunk")
     print(f"{escape_line(short_path(plan.location))}: {chunks}, ~{tokens} tokens")
 
 
 def shown_place(place: str) -> str:
-    """The location of an index, for people."""
+    """The location of an index: a URL, or a path as short_path has it."""
     return place if is_url(place) else short_path(named_path(place))
 
 
 def index_report(done: IndexReport, path: IndexPlace) -> None:
-    """One line on the result of an index run."""
+    """Print the result of an index run in one line."""
     counts = {
         "added": done.added,
         "updated": done.updated,
@@ -191,7 +191,7 @@ def index_report(done: IndexReport, path: IndexPlace) -> None:
 
 
 def status(state: dict[str, Any]) -> None:
-    """What is in the index."""
+    """Print the status of an index (`qrank status`)."""
     print(f"index        {escape_line(shown_place(state['db']))} ({size(state['bytes'])})")
     print(f"files        {state['files']}")
     print(f"chunks       {state['chunks']} ({state['unique_texts']} unique)")
@@ -218,7 +218,7 @@ def status(state: dict[str, Any]) -> None:
 
 
 def collections(rows: Sequence[Collected]) -> None:
-    """The collections, each with what it is made of."""
+    """Print the collections, each with its folders."""
     for each in rows:
         about = f"  {escape_line(each.description)}" if each.description else ""
         print(f"{escape_line(each.name)}: {plural(each.files, 'file')}{about}")
@@ -228,7 +228,7 @@ def collections(rows: Sequence[Collected]) -> None:
 
 
 def _collection_settings(rules: Sequence[str], instruction: str, margin: str) -> None:
-    """A collection's own settings, a line each."""
+    """Print a collection's ignore rules and instruction."""
     if rules:
         print(margin + escape_line(f"ignores {', '.join(rules)}"))
     if instruction:
@@ -236,7 +236,7 @@ def _collection_settings(rules: Sequence[str], instruction: str, margin: str) ->
 
 
 def fields(counts: Sequence[FieldCount]) -> None:
-    """Fields, a line each: name, kinds, how many have it, its most frequent values."""
+    """Print fields, one per line: name, kinds, number of records, most frequent values."""
     if not counts:
         warning("no document has fields (front matter, mail headers, columns)")
         return
@@ -248,18 +248,18 @@ def fields(counts: Sequence[FieldCount]) -> None:
 
 
 def _some_values(field: FieldCount) -> str:
-    named = [f"{shortened(v.value)} ({v.count})" for v in field.values]
+    values = [f"{shortened(v.value)} ({v.count})" for v in field.values]
     more = field.distinct - len(field.values)
-    return ", ".join([*named, *([f"{more} more"] if more > 0 else [])])
+    return ", ".join([*values, *([f"{more} more"] if more > 0 else [])])
 
 
 def shortened(value: str) -> str:
-    """A value, shortened to fit in a line."""
+    """A value, truncated to SHOWN_VALUE characters."""
     return value if len(value) <= SHOWN_VALUE else value[: SHOWN_VALUE - 1] + "…"
 
 
 def field_values(field: FieldCount) -> None:
-    """The values of a field, a line each: how many have it, a tab, the value."""
+    """Print the values of a field, one per line: number of records, tab, value."""
     for value in field.values:
         print(f"{value.count}\t{escape_line(value.value)}")
     if more := field.distinct - len(field.values):
@@ -267,7 +267,7 @@ def field_values(field: FieldCount) -> None:
 
 
 def checks(done: Sequence[Check]) -> None:
-    """The checks, one per line, each failure with its hint."""
+    """Print checks, one per line, each failure with its hint."""
     for check in done:
         print(f"{check.status:<4}  {check.name}: {escape_line(check.detail)}")
         if check.hint:
@@ -284,7 +284,7 @@ def plural(count: int, noun: str) -> str:
 
 
 def significant(value: float, digits: int = 3) -> str:
-    """A number with so many significant digits, however small it is.
+    """A number with so many significant digits.
 
     >>> significant(0.9), significant(1e-6), significant(12.34), significant(1234.5)
     ('0.900', '1.00e-06', '12.3', '1234')
@@ -295,7 +295,7 @@ def significant(value: float, digits: int = 3) -> str:
 
 
 def size(count: int) -> str:
-    """A number of bytes for people."""
+    """A number of bytes with a unit: B, kB, MB or GB."""
     amount = float(count)
     for unit in ("B", "kB", "MB"):
         if amount < 1000:
@@ -305,7 +305,7 @@ def size(count: int) -> str:
 
 
 def hint_at_better_models(name: str | None) -> None:
-    """A line on the model that an index was made with, and on a better one."""
+    """Print the model that an index was made with, and how to get a better one."""
     from qrank.models import in_use
     from qrank.models.registry import Role
 
@@ -323,7 +323,8 @@ def hint_at_better_models(name: str | None) -> None:
 
 @contextmanager
 def stages() -> Iterator[Progress]:
-    """On a terminal, the stage a search is in once it takes longer than half a second."""
+    """A progress that shows the stage of a search on a terminal, if it takes longer than half a
+    second."""
     if not animates():
         with _lines() as lines:
             yield lines
@@ -342,8 +343,8 @@ def _lines() -> Lines:
 
 @contextmanager
 def progress() -> Iterator[Progress]:
-    """A progress bar on a terminal, elsewhere a line a minute; where an interrupted run stopped is
-    reported everywhere."""
+    """A progress that shows a bar on a terminal, else prints a line per minute. When the run is
+    interrupted, the exception says at which step."""
     counting: Counting = _lines()
     if animates():
         from qrank.cli.output.progress_bar import Bar

@@ -1,4 +1,4 @@
-"""People's output of `qrank models`."""
+"""Output of `qrank models` for people."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from qrank.cli.state import current
 from qrank.models.registry import Entry
 from qrank.progress import Progress
 
-QUALITY = "MTEB-eng-v2"  # the published benchmark that the list shows
+QUALITY = "MTEB-eng-v2"  # the published benchmark in the list
 
 
 def table(models: Sequence[dict[str, Any]]) -> None:
-    """The models by name: what is installed, how large, how fast here, how good by others."""
+    """Print the models: whether they are installed, size, speed here, published quality."""
     rows = [("model", "kind", "installed", "size", "here", QUALITY, "from")]
     for model in models:
         bytes_ = model["bytes"] or model["download_bytes"]
@@ -51,7 +51,7 @@ def table(models: Sequence[dict[str, Any]]) -> None:
 
 
 def recommended(advice: dict[str, Any]) -> None:
-    """The machine in a line, and of each model what it brings and what it costs here."""
+    """Print the machine in a line, and what each model is good for and costs here."""
     machine = advice["machine"]
     gpus = [f"{gpu['name']} ({size(gpu['memory_bytes'])})" for gpu in machine["gpus"]]
     has = ", ".join(gpus) or "no GPU that this build of llama.cpp can use"
@@ -81,7 +81,7 @@ def _download(count: int | None) -> str:
 
 
 def details(about: dict[str, Any]) -> None:
-    """A model's fields, one a line; what is not known is skipped."""
+    """Print a model's fields, one per line; unknown ones are skipped."""
     for name, value in about.items():
         if value in (None, "", {}, []):
             continue
@@ -103,8 +103,7 @@ def _line(name: str, value: object) -> None:
 
 
 def pulled(name: str, entry: Entry, path: Path, fetched: bool) -> None:
-    """One line on a model that is here now, and on stderr what to do with one that did not come
-    with qrank."""
+    """Print that a model is installed and, to stderr, the command to use it."""
     from qrank.models import in_use
 
     bytes_ = size(path.stat().st_size)
@@ -114,24 +113,24 @@ def pulled(name: str, entry: Entry, path: Path, fetched: bool) -> None:
 
 
 def verified(results: Sequence[dict[str, Any]]) -> None:
-    """One line a file."""
+    """Print the results of verifying files, one per line."""
     for result in results:
         word = "as published" if result["checked"] else "intact (no published checksum known)"
         report(f"{result['alias']}: {word}, {result['kind']}, {result['path']}")
 
 
 def problem(message: str) -> None:
-    """A line on stderr, beside the one that ends the run."""
+    """Print an error to stderr; the last one is raised instead, and ends the run."""
     print("qrank:", escape_line(message), file=sys.stderr)
 
 
-def made(path: Path) -> None:
-    """One line on a file that was written."""
+def written(path: Path) -> None:
+    """Print the path and size of a file that was written."""
     report(f"{path}: {size(path.stat().st_size)}")
 
 
 def speeds(measured: Sequence[dict[str, Any]]) -> None:
-    """What was measured, a line a file, and what follows."""
+    """Print the measured speeds, one file per line, and which one is recommended."""
     for model in measured:
         for speed in model["speeds"]:
             best = speed["quantization"] == model["recommended"] and len(model["speeds"]) > 1
@@ -147,7 +146,7 @@ def speeds(measured: Sequence[dict[str, Any]]) -> None:
 
 @contextmanager
 def transfer() -> Iterator[Progress]:
-    """Progress of files: on a terminal a bar in bytes, elsewhere a line as each stage begins."""
+    """A progress that counts bytes: a bar on a terminal, else a line at the start of each stage."""
     if animates():
         from qrank.cli.output.transfer_bar import TransferBar
 
@@ -159,15 +158,15 @@ def transfer() -> Iterator[Progress]:
 
 
 class _Lines(Lines):
-    """A line a stage, then one a minute, counted in bytes."""
+    """A line at the start of each stage, then one per minute, counted in bytes."""
 
     def stage(self, name: str, total: int | None) -> None:
-        """Say that it begins."""
+        """Start a stage, and print its name."""
         super().stage(name, total)
         warning(name)
 
     @property
     def steps(self) -> str:
-        """How much of it is done."""
+        """The bytes that are done, and the total."""
         done = size(self._done) if self._done else ""
         return f"{done or size(0)} of {size(self._total)}" if self._total else done

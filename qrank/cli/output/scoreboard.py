@@ -1,4 +1,4 @@
-"""The tables of `qrank eval`."""
+"""Output of `qrank eval` for people."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def show(
     compared: tuple[str, str] | None,
     difference: Difference | None,
 ) -> None:
-    """Print a block of rows a dataset, the means when there are several, and the comparison."""
+    """Print a table with a block of rows per dataset and their means, and the comparison."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("dataset", overflow="fold")
     table.add_column("configuration", overflow="fold")

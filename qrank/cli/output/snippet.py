@@ -1,4 +1,4 @@
-"""The part of a chunk that is shown: its best sentence, with the query's terms marked."""
+"""Selecting the part of a chunk to show: its best sentence, with the query's terms highlighted."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from qrank.names import disk_path
 from qrank.results import IndexedChunk, Result
 
 Span = tuple[int, int]
-BLOCK = 1 << 13  # bytes of a file that are read at first, to show lines around a chunk
-FARTHEST = 1 << 20  # bytes on either side that are read for them: a file may be one line
-LINES = 5  # of code, lists and tables around the best one
+BLOCK = 1 << 13  # bytes that are read at first, to show lines around a chunk
+FARTHEST = 1 << 20  # bytes that are read before and after it, at most: lines may be long
+LINES = 5  # that are shown of code, lists and tables
 _HEADING_LINES = re.compile(r"\A(?:#{1,6}[^\S\n].*(?:\n\s*|\Z))+")
 _HEADING = re.compile(r"^#{1,6}[^\S\n]+(.*?)[^\S\n]*#*$", re.MULTILINE)
 _FRONT_MATTER = re.compile(r"\A(---|\+\+\+)\n.*?\n\1\n+(?=\S)", re.DOTALL)
 _SENTENCE_END = re.compile(r"(?<=[.!?…])[\"'”’)\]]*\s+|(?<=[。！？])|\n\s*\n")
 _LINE_END = re.compile(r"\n")
-# A line of code, of a list or of a table: indented, with a mark in front, or ended by a sign; or
-# of a log: with a date or a time in front.
+# A line of code, a list or a table: indented, after a marker, or ending with punctuation of code;
+# or of a log: beginning with a date or time.
 _OWN_LINE = re.compile(
     r"(?:\s{2,}|\t)\S|\s*(?:[-*+|>#}]|//|\d{1,3}[.)])\s?|.*[{}();,:|=\]\\]\s*$"
     r"|\d{4}[-/]\d\d[-/]\d\d(?!\d)|.{0,50}?(?<!\d)\d\d:\d\d:\d\d(?!\d)"
@@ -35,8 +35,8 @@ _OWN_LINE = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A line to show: inert text, the spans in it of terms and of the best sentence, its number
-    in the file where that is shown, and whether it is cut at the edge (code) or wrapped."""
+    """A line to show: its escaped text, the spans of terms and of the best sentence in it, its line
+    number if that is shown, and whether to truncate it at the screen's edge (code) or wrap it."""
 
     text: str
     terms: list[Span]
@@ -46,13 +46,13 @@ class Line:
 
 
 def without_headings(chunk_text: str) -> str:
-    """A Markdown chunk without the heading lines it begins with, unless it has nothing else."""
+    """A Markdown chunk without the headings at its start, unless it has nothing else."""
     return _HEADING_LINES.sub("", chunk_text) or chunk_text
 
 
 def snippet(chunk_text: str, terms: Sequence[str], width: int) -> list[Line]:
-    """The best of a chunk: about width characters of prose as one line, or, where lines have a
-    meaning of their own (code, lists, tables), the few around the best one.
+    """The best part of a chunk: of prose about width characters, as one line; of code, lists and
+    tables the LINES lines around the best one.
 
     >>> [line.text for line in snippet("One. Two three\\nfour.", ["three"], 100)]
     ['One. Two three four.']
@@ -64,11 +64,11 @@ def snippet(chunk_text: str, terms: Sequence[str], width: int) -> list[Line]:
         return _around(front[0], terms)
     if keeps_lines(body):
         return _around(dedent(body.expandtabs(4)), terms)
-    return [_window(_HEADING.sub(_as_words, body), terms, width)]
+    return [_window(_HEADING.sub(_inline, body), terms, width)]
 
 
-def _as_words(heading: re.Match[str]) -> str:
-    """A heading, escaped for one line."""
+def _inline(heading: re.Match[str]) -> str:
+    """A Markdown heading as text within a line."""
     name = heading[1]
     return f"{name}:" if name[-1:].isalnum() else name
 
@@ -76,12 +76,12 @@ def _as_words(heading: re.Match[str]) -> str:
 def whole(chunk_text: str, terms: Sequence[str]) -> list[Line]:
     """Every line of a chunk."""
     text = _lines_of(chunk_text)
-    return list(_cut(text, terms, best_sentence(text, terms), range(text.count("\n") + 1)))
+    return list(_marked(text, terms, best_sentence(text, terms), range(text.count("\n") + 1)))
 
 
 def context(result: IndexedChunk, terms: Sequence[str], around: int) -> list[Line]:
-    """The best line with so many around it, from the file while it is as it was
-    indexed, else from what the index holds of it; numbered."""
+    """The best line, with so many lines before and after it, numbered. They are read from the file
+    if it has not changed since indexing, else taken from the chunk."""
     before, after = _surroundings(result, around)
     chunk_text = _lines_of(result.text)
     text = before + chunk_text + after
@@ -90,14 +90,14 @@ def context(result: IndexedChunk, terms: Sequence[str], around: int) -> list[Lin
     first, last = text.count("\n", 0, start), text.count("\n", 0, end)
     lines = range(max(0, first - around), min(text.count("\n"), last + around) + 1)
     offset = result.start_line - before.count("\n")
-    return list(_cut(text, terms, (start, end), lines, offset))
+    return list(_marked(text, terms, (start, end), lines, offset))
 
 
 def best_place(result: IndexedChunk, terms: Sequence[str]) -> tuple[int, int]:
-    """(line, column) in the file where a chunk says most of what was searched for: its line with
-    the most of the terms, and the first of them in it. Both count from 1, columns in bytes of
-    UTF-8, as in `rg --column`. Where a chunk has none of them (it was found by meaning), or its
-    lines are not one by one those of the file (a mail, subtitles), its first line."""
+    """(line, column) in the file of a chunk's best match: its line with the most terms, and the
+    first of them in it. Both count from 1, columns in bytes of UTF-8, as in `rg --column`. If the
+    chunk has none of the terms, or its lines are not lines of the file (mail, subtitles), its
+    first line."""
     text = result.text.rstrip("\n")
     if isinstance(result, Result) and result.score_kind == "match" and result.matches:
         start = result.matches[0][0]
@@ -114,11 +114,12 @@ def best_place(result: IndexedChunk, terms: Sequence[str]) -> tuple[int, int]:
     return result.start_line + number, len(line[:start].encode("utf-8", "replace")) + 1
 
 
-def _best_line(chunk_text: str, read: str, terms: Sequence[str]) -> Span:
-    """The line of a chunk whose readable form has the most of the terms, else its first."""
-    read = re.sub(r"\r\n?", "\n", read)
-    best = best_sentence(read, terms, lines=True) or (0, 0)
-    number = read.count("\n", 0, best[0])
+def _best_line(chunk_text: str, plain: str, terms: Sequence[str]) -> Span:
+    """The span of a chunk's line with the most terms, else of its first line. plain: the chunk's
+    text without markup, line by line."""
+    plain = re.sub(r"\r\n?", "\n", plain)
+    best = best_sentence(plain, terms, lines=True) or (0, 0)
+    number = plain.count("\n", 0, best[0])
     starts = [0, *(match.end() for match in _LINE_END.finditer(chunk_text))]
     start = starts[min(number, len(starts) - 1)]
     end = chunk_text.find("\n", start)
@@ -126,7 +127,7 @@ def _best_line(chunk_text: str, read: str, terms: Sequence[str]) -> Span:
 
 
 def keeps_lines(chunk_text: str) -> bool:
-    """Whether a chunk is made of lines rather than of sentences.
+    """Whether a chunk consists of lines (code, lists, tables, logs) rather than sentences.
 
     >>> keeps_lines("def f(x):\\n    return x\\n"), keeps_lines("Some words,\\nthen others.")
     (True, False)
@@ -139,8 +140,8 @@ def keeps_lines(chunk_text: str) -> bool:
 
 
 def best_sentence(text: str, terms: Sequence[str], *, lines: bool = False) -> Span | None:
-    """The span of the first sentence, or line, with the most distinct terms; None where none has
-    any. Lines are what a text is made of that keeps them, and when they are asked for.
+    """The span of the first sentence with the most different terms; None when none has any.
+    lines: compare lines, not sentences; this is the default for texts of which keeps_lines is true.
 
     >>> best_sentence("Tea. Green tea is steeped.", ["tea", "green"])
     (5, 26)
@@ -176,8 +177,7 @@ def _hits(text: str, stems: set[str]) -> Iterator[tuple[int, int, set[str]]]:
 
 
 def _window(chunk_text: str, terms: Sequence[str], width: int) -> Line:
-    """About width characters on one line, with as much of the best sentence as fits."""
-    # What a carriage return or a newline separates is one line here; the rest is made inert.
+    """About width characters of a chunk on one line, with as much of the best sentence as fits."""
     line = escape_control_chars(re.sub(r"\s+", " ", chunk_text).strip())
     hits = list(_hits(line, set(terms)))
     best = _best_piece(line, hits)
@@ -203,7 +203,7 @@ def _window(chunk_text: str, terms: Sequence[str], width: int) -> Line:
 
 
 def _densest(hits: Sequence[tuple[int, int, set[str]]], width: int) -> int:
-    """Where a window of width begins that holds the most distinct terms; the first such."""
+    """The start of the first window of width characters with the most different terms."""
     best, best_start = 0, 0
     for i, (start, _, _) in enumerate(hits):
         inside = [own for _, end, own in hits[i:] if end <= start + width]
@@ -214,7 +214,7 @@ def _densest(hits: Sequence[tuple[int, int, set[str]]], width: int) -> int:
 
 
 def _around(chunk_text: str, terms: Sequence[str]) -> list[Line]:
-    """The LINES lines around the best one of a chunk that keeps its lines."""
+    """The LINES lines around the best one of a chunk."""
     text = _lines_of(chunk_text)
     best = best_sentence(text, terms)
     count = text.count("\n") + 1
@@ -222,19 +222,20 @@ def _around(chunk_text: str, terms: Sequence[str]) -> list[Line]:
     start = max(0, min(middle - LINES // 2, count - LINES))
     end = min(count, start + LINES)
     blank = [not line.strip() for line in text.split("\n")]
-    while start < middle and blank[start]:  # a blank edge tells less than a line beyond
+    while start < middle and blank[start]:  # instead of blank lines, show others
         start, end = start + 1, min(count, end + 1)
     while end - 1 > middle and blank[end - 1]:
         start, end = max(0, start - 1), end - 1
-    return list(_cut(text, terms, best, range(start, end), crop=True))
+    return list(_marked(text, terms, best, range(start, end), crop=True))
 
 
 def _lines_of(chunk_text: str) -> str:
-    """A chunk for display: inert, without blank edges, line ends as newlines."""
+    """A chunk's text for display: escaped, with newlines as line ends, without blank lines at its
+    start and end."""
     return escape_control_chars(re.sub(r"\r\n?", "\n", visible(chunk_text)).strip("\n").rstrip())
 
 
-def _cut(
+def _marked(
     text: str,
     terms: Sequence[str],
     best: Span | None,
@@ -243,23 +244,22 @@ def _cut(
     *,
     crop: bool = False,
 ) -> Iterator[Line]:
-    """Some lines of text (counted from 0), with what is marked in each."""
+    """Lines of a text by number, from 0, with their marked spans. best: a span of the text."""
     starts = [0, *(match.end() for match in re.finditer("\n", text))]
     for i in lines:
         start = starts[i]
         end = starts[i + 1] - 1 if i + 1 < len(starts) else len(text)
         spans = [(s, e) for s, e, _ in _hits(text[start:end], set(terms))]
-        marked = None
+        best_span = None
         if best and best[0] < max(end, start + 1) and best[1] > start:
-            marked = (max(best[0], start) - start, min(best[1], end) - start)
+            best_span = (max(best[0], start) - start, min(best[1], end) - start)
         number = None if first_number is None else first_number + i
-        yield Line(text[start:end], spans, marked, number, crop)
+        yield Line(text[start:end], spans, best_span, number, crop)
 
 
 def _surroundings(result: IndexedChunk, around: int) -> tuple[str, str]:
-    """Up to so many lines of the file before and after a chunk, all of the chunk's own lines
-    included; nothing when they are not available any more. No more of the file is read than that.
-    """
+    """The text of a file before and after a chunk: so many lines, and the rest of the chunk's first
+    and last line. ("", "") when the file has changed or is not plain text."""
     if result.stale or result.member:
         return "", ""
     try:
@@ -274,7 +274,7 @@ def _surroundings(result: IndexedChunk, around: int) -> tuple[str, str]:
 
 
 def _before(file: IO[bytes], end: int, around: int) -> str:
-    """The lines above a place, the beginning of its own line with them."""
+    """The lines before a byte offset, with the start of its own line."""
     size = BLOCK
     while True:
         start = max(0, end - size)
@@ -285,18 +285,18 @@ def _before(file: IO[bytes], end: int, around: int) -> str:
         size *= 8
     lines = text.split("\n")
     if start > 0 and len(lines) > 1:
-        lines = lines[1:]  # the first is cut
+        lines = lines[1:]  # the first one is incomplete
     return "\n".join(lines[-around - 1 :]).removeprefix("\ufeff")
 
 
 def _after(file: IO[bytes], start: int, around: int) -> str:
-    """The lines below a place, the rest of its own line with them."""
+    """The lines after a byte offset, with the rest of its own line."""
     file.seek(start)
     data = b""
     while _plain(data).count("\n") <= around and len(data) < FARTHEST:
         more = file.read(max(BLOCK, 7 * len(data)))
         if not more:
-            data = data.rstrip()  # blank lines at the end of the file tell nothing
+            data = data.rstrip()  # no blank lines at the end of the file
             break
         data += more
     return "\n".join(_plain(data).split("\n")[: around + 1])

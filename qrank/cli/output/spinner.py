@@ -1,4 +1,4 @@
-"""The progress of a search: its stage, and the results so far."""
+"""The progress of a search on a terminal: its stage, and the results so far."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ WORDS = {
 
 
 class Spinner(Closing):
-    """qrank.progress.Progress, drawn on stderr, below the answer so far where draw makes lines of
-    it; all of it is gone when the search is done. latest: the answer so far, None before any."""
+    """A qrank.progress.Progress that shows a spinner on stderr, and above it, with draw, the answer
+    so far; both are removed at the end. latest: the answer so far, or None."""
 
     def __init__(self, draw: Callable[[Answer], Text] | None = None) -> None:
         self.latest: Answer | None = None
@@ -40,13 +40,13 @@ class Spinner(Closing):
         self._timer.start()
 
     def close(self) -> None:
-        """Take it away."""
+        """Remove it."""
         self._timer.cancel()
         self._timer.join()
         self._live.stop()
 
     def stage(self, name: str, total: int | None) -> None:
-        """Name the stage."""
+        """Show the name of a stage."""
         self._name, self._total, self._done = WORDS.get(name, name), total, 0
         self._sign.update(text=f"{self._name}…")
 
@@ -56,7 +56,7 @@ class Spinner(Closing):
         self._sign.update(text=f"{self._name} {self._done}/{self._total}…")
 
     def draft(self, answer: Answer) -> None:
-        """Show the answer as far as it is known."""
+        """Show the answer so far."""
         self.latest = answer
         if self._draw:
             self._lines = list(self._draw(answer).split("\n", allow_blank=True))

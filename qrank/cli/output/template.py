@@ -1,4 +1,5 @@
-"""--format: a line a result, filled in from a fixed list of fields; no code, no attributes."""
+"""--format: a line per result, with values of fields from a fixed list. Unlike in Python's format
+strings, no attributes can be accessed."""
 
 from __future__ import annotations
 
@@ -14,11 +15,11 @@ from qrank.names import path_from
 from qrank.results import Result
 
 Value = str | int | float
-Terms = Sequence[str]  # of the query, which tell the best line
+Terms = Sequence[str]  # of the query, to find the best line
 
 
 def _best_place(result: Result, terms: Terms) -> tuple[int, int]:
-    from qrank.cli.output.snippet import best_place  # which needs the analyser
+    from qrank.cli.output.snippet import best_place  # slow to import
 
     return best_place(result, terms)
 
@@ -45,20 +46,20 @@ FIELDS: dict[str, Callable[[Result, Terms], Value]] = {
     "stale": lambda r, _: str(r.stale).lower(),
     "index": lambda r, _: r.index or "",
 }
-_OWN = re.compile(r"fields\[([^\[\]]+)\]")  # of the file's own
+_FILE_FIELD = re.compile(r"fields\[([^\[\]]+)\]")  # a field of the document
 _ESCAPES = {"t": "\t", "n": "\n", "r": "\r", "0": "\0", "e": "\x1b", "\\": "\\"}
 _SPEC = re.compile(r"[<>^]?0?\d{0,3}(?:\.\d{1,2})?[dfs]?")
 
 
 class Template:
-    """A checked format: call it with a result for its line."""
+    """A parsed format: call it with a result to get its line."""
 
     def __init__(
         self, text: str, folder: str | None = None, names: Collection[str] = tuple(FIELDS)
     ) -> None:
-        """folder: paths below it are shown as seen from there. names: of the fields there are.
+        """folder: paths below it are shown relative to it. names: of the allowed fields.
 
-        Raises InputError for an unknown field, or what is not a valid format.
+        Raises InputError for an unknown field or an invalid format.
         """
         self._folder = folder
         self._parts: list[tuple[str, str | None, str]] = []
@@ -67,7 +68,9 @@ class Template:
         except ValueError as error:
             raise InputError(f"--format {text!r}: {error}", hint="write {{ for a brace") from error
         for literal, field, spec, conversion in parsed:
-            if field is not None and (conversion or not (field in names or _OWN.fullmatch(field))):
+            if field is not None and (
+                conversion or not (field in names or _FILE_FIELD.fullmatch(field))
+            ):
                 name = field + (f"!{conversion}" if conversion else "")
                 raise InputError(
                     f"--format has no field {{{name}}}",
@@ -80,19 +83,19 @@ class Template:
             self._parts.append((literal, field, spec or ""))
 
     def __call__(self, result: Result, terms: Terms = ()) -> str:
-        """The line of a result; terms: those of the query.
+        """The line of a result. terms: of the query.
 
-        Raises InputError when a field can't be shown as asked.
+        Raises InputError when a value does not fit its format.
         """
         shown = replace(result, path=path_from(result.path, self._folder))
         return self.fill(lambda name: FIELDS[name](shown, terms), result.fields)
 
     def fill(self, value: Callable[[str], Value], own: Mapping[str, object]) -> str:
-        """The line that these values make: of a field by its name, and of the file's or record's
-        own fields. Raises InputError when one can't be shown as asked."""
+        """The line for values. value: returns the value of a field by name; own: the fields of the
+        document or record. Raises InputError when a value does not fit its format."""
 
         def shown(field: str, spec: str) -> str:
-            name = _OWN.fullmatch(field)
+            name = _FILE_FIELD.fullmatch(field)
             return _shown(field, spec, _plain(own.get(name[1], "")) if name else value(field))
 
         return "".join(
@@ -101,7 +104,7 @@ class Template:
 
 
 def _plain(value: object) -> Value:
-    """A value of a file's own fields; a list is joined by commas."""
+    """A value of a document's field; a list is joined by commas."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, list):
@@ -121,7 +124,7 @@ def _shown(field: str, spec: str, value: Value) -> str:
 
 
 def _unescaped(text: str) -> str:
-    r"""Text with \t, \n, \r, \0, \e and \\ as what they stand for."""
+    r"""Replace the escapes \t, \n, \r, \0, \e and \\. Raises InputError for others."""
 
     def replaced(match: re.Match[str]) -> str:
         if match[1] not in _ESCAPES:

@@ -1,4 +1,4 @@
-"""Whether the terminal, the flags and the environment allow colour and redrawn lines."""
+"""Whether the terminal, the options and the environment allow color and redrawn lines."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 
-def color_wanted(stream: IO[str]) -> bool:
-    """Whether to colour a stream: the flag, then NO_COLOR, CLICOLOR_FORCE, CLICOLOR."""
+def uses_color(stream: IO[str]) -> bool:
+    """Whether to color a stream: by --color or the setting, then NO_COLOR, CLICOLOR_FORCE and
+    CLICOLOR. Raises InputError for an invalid setting."""
     run = current()
     choice = run.settings.get("color", run.color, "auto")
     if choice not in COLOR_CHOICES:
@@ -28,10 +29,10 @@ def color_wanted(stream: IO[str]) -> bool:
 
 
 def console_for(stream: IO[str]) -> Console:
-    """rich's console for a stream. With NO_COLOR a terminal still gets bold and dim."""
+    """A rich console for a stream. With NO_COLOR, bold and dim are still used on a terminal."""
     from rich.console import Console
 
-    color = color_wanted(stream)
+    color = uses_color(stream)
     run = current()
     no_color = run.color is None and bool(run.environment.get("NO_COLOR")) and not is_dumb()
     plain = stream.isatty() and not color and no_color
@@ -43,7 +44,7 @@ def console_for(stream: IO[str]) -> Console:
         highlight=False,
         markup=False,
         emoji=False,
-        width=None if stream.isatty() else 10_000,  # a pipe gets its lines whole
+        width=None if stream.isatty() else 10_000,  # lines are not wrapped in a pipe
     )
 
 
@@ -53,7 +54,7 @@ def is_dumb() -> bool:
 
 
 def animates() -> bool:
-    """Whether stderr is a terminal that can redraw a line, and may: lines (--verbose) and a line
-    that is redrawn would be in each other's way."""
+    """Whether to redraw lines on stderr: it is a terminal that can, without --quiet, and without
+    --verbose, whose lines would interfere."""
     run = current()
     return not run.quiet and not run.verbose and sys.stderr.isatty() and not is_dumb()

@@ -1,4 +1,4 @@
-"""A search's results for people: grouped by file, a place and a heading each, and its chunk."""
+"""The results of a search for people: grouped by file, with location, heading and text."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from qrank.cli.output.escape import escape_line
 from qrank.cli.output.hyperlinks import link
 from qrank.cli.output.render import plural, short_path, significant, warning
 from qrank.cli.output.snippet import Line, best_place, context, snippet, whole, without_headings
-from qrank.cli.output.terminal import color_wanted, console_for
+from qrank.cli.output.terminal import console_for, uses_color
 from qrank.cli.output.view import View, with_place
 from qrank.markup import readable
 from qrank.names import disk_path
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
 
-PIPE_WIDTH = 320  # characters of a chunk where there is no terminal to fill
-ROWS = 3  # of the terminal, that prose may take
+PIPE_WIDTH = 320  # characters of a chunk without a terminal
+ROWS = 3  # of the terminal, for prose
 READABLE = 120  # columns: longer lines of prose are hard to read
-ALSO_WIDTH = 80  # characters of a further chunk of a file
+ALSO_WIDTH = 80  # characters of further chunks of a file
 INDENT = 4
 SHOWN_COPIES = 3
 Terms = Mapping[str, Mapping[str, float]]
@@ -33,31 +33,31 @@ Terms = Mapping[str, Mapping[str, float]]
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A line of output: its pieces with their styles, how far in it begins, and how it is broken
-    where it is too long for the terminal, or for a reader of prose: to hang, or to be cut."""
+    """A line of output, which may have to be wrapped."""
 
-    pieces: list[tuple[str, str]] = field(default_factory=list)
+    pieces: list[tuple[str, str]] = field(default_factory=list)  # (text, style)
     indent: int = 0
-    hang: int = 0
-    crop: bool = False
-    prose: bool = False
-    break_at: int | None = None  # the piece that goes on a line of its own if not all fits
+    hang: int = 0  # further indent of the lines after the first
+    crop: bool = False  # truncate, do not wrap
+    prose: bool = False  # wrap at READABLE columns
+    break_at: int | None = None  # the piece to put on a line of its own if not all fits
 
 
 def answer(answer: Answer, view: View, terms: Terms) -> None:
-    """Print an answer; terms: what each term adds to a result's BM25 score, for --explain."""
-    if sys.stdout.isatty() or color_wanted(sys.stdout):
+    """Print an answer. terms: the contributions of terms to each result's BM25 score, for
+    --explain."""
+    if sys.stdout.isatty() or uses_color(sys.stdout):
         screen = console_for(sys.stdout)
         line = max(40, min(screen.width, READABLE) - 2 * INDENT)
         width = line * ROWS if sys.stdout.isatty() else PIPE_WIDTH
         for row in _rows(answer, view, terms, width):
             _print_styled(screen, row)
-    else:  # rich takes a third of a BM25 search's time to import
+    else:  # without rich: importing it takes a third of the time of a BM25 search
         for row in _rows(answer, view, terms, PIPE_WIDTH):
             print(" " * row.indent + "".join(text for text, _ in row.pieces))
     if answer.truncated and answer.results:
-        read = f"only {answer.reranked} candidates were" if answer.reranked else "nothing was"
-        warning(f"time limit reached: {read} reranked (--budget, --deadline)")
+        done = f"only {answer.reranked} candidates were" if answer.reranked else "nothing was"
+        warning(f"time limit reached: {done} reranked (--budget, --deadline)")
     if answer.promised is not None and not answer.reranked:
         seconds = f"about {answer.needed:.0f} s" if answer.needed else "too long"
         warning(
@@ -67,7 +67,7 @@ def answer(answer: Answer, view: View, terms: Terms) -> None:
 
 
 def draft(answer: Answer, view: View) -> Text:
-    """An answer that may still change, as lines for a terminal."""
+    """An answer that may still change, as text for a terminal."""
     from rich.text import Text
 
     screen = console_for(sys.stdout)
@@ -106,7 +106,7 @@ def _rows(answer: Answer, view: View, terms: Terms, width: int) -> Iterator[Row]
 def _lines(result: Result, answer: Answer, view: View, width: int) -> list[Line]:
     if view.around is not None:
         return context(result, answer.terms, view.around)
-    # The heading that a Markdown chunk begins with stands above it already.
+    # The heading at the start of a Markdown chunk is already shown above it.
     text = readable(result.text, result.location)
     text = without_headings(text) if result.heading else text
     return whole(text, answer.terms) if view.full else snippet(text, answer.terms, width)
@@ -129,7 +129,7 @@ def _url(result: Result, answer: Answer, view: View) -> str:
 
 
 def _also(result: Result, answer: Answer, view: View, lines: list[Line]) -> Row:
-    """A further result in a file: one row with its rank, its lines, and what it says there."""
+    """The row of a further result in a file: its rank, line numbers and best line."""
     pieces = [
         (f"{result.rank:>2}  ", "dim"),
         ("also ", "dim"),
@@ -142,20 +142,20 @@ def _also(result: Result, answer: Answer, view: View, lines: list[Line]) -> Row:
 
 
 def _copies(result: Result) -> Row:
-    """Where the near copies of a result are."""
+    """The row with the locations of near-duplicates of a result."""
     places = [
         with_place(
             short_path(location(each.path, each.member)), each.start_line, each.end_line, each.page
         )
         for each in result.copies
     ]
-    listed = ", ".join(escape_line(place) for place in places[:SHOWN_COPIES])
+    first = ", ".join(escape_line(place) for place in places[:SHOWN_COPIES])
     more = f" and {len(places) - SHOWN_COPIES} more" if len(places) > SHOWN_COPIES else ""
-    return Row([("copies: ", "dim"), (f"{listed}{more}", "green")], INDENT, 8)
+    return Row([("copies: ", "dim"), (f"{first}{more}", "green")], INDENT, 8)
 
 
 def _head(result: Result, answer: Answer, view: View) -> Row:
-    """The first row of a file: its best result."""
+    """The first row of a file, with its best result."""
     url = _url(result, answer, view)
     path = escape_line(short_path(result.location))
     pieces = [
@@ -175,8 +175,8 @@ def _head(result: Result, answer: Answer, view: View) -> Row:
 
 
 def stale_note(result: Result) -> str:
-    """What happened to a stale result's file."""
-    gone = not os.path.exists(disk_path(result.path))  # noqa: PTH110  (any text will do)
+    """Whether a stale result's file was changed or deleted, as text."""
+    gone = not os.path.exists(disk_path(result.path))  # noqa: PTH110  (Path raises for NUL)
     return f"{'deleted' if gone else 'changed'} since indexed"
 
 
@@ -205,7 +205,7 @@ def _body(line: Line) -> Row:
 
 
 def _explained(result: Result, mode: str, terms: Mapping[str, float]) -> Iterator[Row]:
-    """Where each stage that ran had the result, and why."""
+    """Rows with the rank and score of a result in each stage that ran."""
     scores = result.scores
     by_share = sorted(terms.items(), key=lambda item: -item[1])
     notes = {
@@ -216,8 +216,8 @@ def _explained(result: Result, mode: str, terms: Mapping[str, float]) -> Iterato
     for stage, note in notes.items():
         if mode not in (Mode.hybrid, stage):
             continue
-        placed: StageScore | None = getattr(scores, stage)
-        text = f"#{placed.rank:<4}{significant(placed.score):>8}  {note}" if placed else "–"
+        score: StageScore | None = getattr(scores, stage)
+        text = f"#{score.rank:<4}{significant(score.score):>8}  {note}" if score else "–"
         yield Row([(f"{stage:<7} ", "cyan"), (text.rstrip(), "")], INDENT, 8)
     if scores.named:
         yield Row(
@@ -236,7 +236,7 @@ def _explained(result: Result, mode: str, terms: Mapping[str, float]) -> Iterato
 
 
 def _summary(answer: Answer) -> Iterator[Row]:
-    """How the answer as a whole came about."""
+    """Rows on the whole answer: mode, terms, counts, times."""
     models = ", ".join(
         f"{name} by {escape_line(model)}"
         for name, model in (
@@ -245,7 +245,7 @@ def _summary(answer: Answer) -> Iterator[Row]:
         )
         if model
     )
-    spent = ", ".join(f"{stage} {ms:.0f}" for stage, ms in answer.timings_ms.items())
+    timings = ", ".join(f"{stage} {ms:.0f}" for stage, ms in answer.timings_ms.items())
     counts = f"{plural(answer.candidates, 'candidate')}, {answer.reranked} reranked"
     if answer.promised is not None:
         counts += f" in {answer.promised:.0f} s (answer_seconds); all: about {answer.needed:.0f} s"
@@ -254,14 +254,14 @@ def _summary(answer: Answer) -> Iterator[Row]:
         "terms": " ".join(escape_line(term) for term in answer.terms) or "–",
         "found": f"{counts}{', stopped by --budget' if answer.truncated else ''}",
         **({"also": ", ".join(map(escape_line, answer.synonyms))} if answer.synonyms else {}),
-        "ms": spent,
+        "ms": timings,
     }
     for name, fact in facts.items():
         yield Row([(f"{name:<7} ", "cyan"), (fact, "")], 0, 8)
 
 
 def _print_styled(screen: Console, row: Row) -> None:
-    """Print a row on a terminal, broken at blanks where it is too long, the rest hanging."""
+    """Print a row on a terminal, wrapped with a hanging indent if it is too long."""
     if (
         row.break_at is not None
         and row.indent + sum(_assembled([piece]).cell_len for piece in row.pieces) > screen.width

@@ -1,4 +1,4 @@
-"""The bar of a transfer, in bytes, drawn on stderr by rich."""
+"""The progress bar of a download or conversion, counted in bytes."""
 
 from __future__ import annotations
 
@@ -21,6 +21,6 @@ class TransferBar(Bar):
         )
 
     def stage(self, name: str, total: int | None) -> None:
-        """Begin a new bar; the one before is taken away."""
+        """Print the stage's name, and replace the bar by a new one."""
         self._progress.console.print(name, highlight=False, markup=False)
         super().stage("", total)

@@ -1,4 +1,4 @@
-"""What people ask to see of results, and how a place in a file is written."""
+"""The options for showing results to people, and the format of locations."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ SHORT = View()
 
 
 def with_place(path: str, first: int, last: int | None, page: int | None) -> str:
-    """A place in a file as it can be pasted: PATH#page=N in a format with pages, whose lines are
-    only those of the text that was made of it; else PATH:FROM-TO, or PATH:LINE without a last."""
+    """A location in a file: PATH#page=N for a format with pages, which has no line numbers, else
+    PATH:FIRST-LAST, or PATH:LINE when last is None."""
     if page is not None:
         from qrank.standalone import has_lines
 

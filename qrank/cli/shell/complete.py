@@ -1,4 +1,4 @@
-"""What a shell may complete: names of collections, models, types. Errors complete nothing."""
+"""Completions for shells: names of collections, models, types. On errors there are none."""
 
 from __future__ import annotations
 
@@ -13,9 +13,8 @@ COLLECTION_KEYS = ("description", "ignore", "instruction")  # what can be set of
 
 
 def candidates(command: Any, run: Any) -> Iterator[tuple[str, str]]:
-    """(what may stand for the word that is being typed, its help), for what a script of
-    completions.py says in COMP_WORDS and COMP_CWORD. Nothing where a file is meant: the shell
-    knows those."""
+    """(completion, help) for the word that is being typed, which a script of completions.py passes
+    in COMP_WORDS and COMP_CWORD. None for file names, which the shell completes itself."""
     from typer._click.shell_completion import (  # typer is pinned below 0.29
         _resolve_context,
         _resolve_incomplete,
@@ -34,7 +33,7 @@ def candidates(command: Any, run: Any) -> Iterator[tuple[str, str]]:
 
 
 def collections(context: typer.Context, incomplete: str) -> list[str]:
-    """The collections of the index that the line so far names, or that is used here."""
+    """The collections of the index that the command line names, or of the default one."""
     try:
         with context.obj.open_index() as index:
             return _beginning(incomplete, (c["name"] for c in index.status()["collections"]))
@@ -43,31 +42,31 @@ def collections(context: typer.Context, incomplete: str) -> list[str]:
 
 
 def embedders(context: typer.Context, incomplete: str) -> list[str]:
-    """The embedding models that have a name."""
+    """The aliases of embedding models."""
     return _models(context, "embedder", incomplete)
 
 
 def rerankers(context: typer.Context, incomplete: str) -> list[str]:
-    """The rerankers that have a name."""
+    """The aliases of rerankers."""
     return _models(context, "reranker", incomplete)
 
 
 def models(context: typer.Context, incomplete: str) -> list[str]:
-    """All models that have a name."""
+    """The aliases of all models."""
     return _beginning(
         incomplete, dict.fromkeys(entry.alias for entry in context.obj.models.entries)
     )
 
 
 def types(incomplete: str) -> list[str]:
-    """The formats of files."""
+    """The names of file formats."""
     from qrank.standalone import formats
 
     return _beginning(incomplete, formats())
 
 
 def fields(context: typer.Context, incomplete: str) -> list[str]:
-    """The fields of the index, for a condition to begin with."""
+    """The fields of the index, for the start of a condition."""
     from qrank.analysis.fields import OF_FILE
 
     try:
@@ -79,7 +78,7 @@ def fields(context: typer.Context, incomplete: str) -> list[str]:
 
 
 def links(incomplete: str) -> list[str]:
-    """The formats of hyperlinks that have a name."""
+    """The names of hyperlink formats."""
     from qrank.cli.output.hyperlinks import FORMATS
 
     return _beginning(incomplete, FORMATS)
@@ -94,7 +93,7 @@ def commands(context: typer.Context, incomplete: str) -> list[str]:
 
 
 def collection_keys(incomplete: str) -> list[str]:
-    """What can be set of a collection."""
+    """The settings of a collection."""
     return _beginning(incomplete, COLLECTION_KEYS)
 
 
@@ -120,7 +119,7 @@ def _models(context: typer.Context, role: str, incomplete: str) -> list[str]:
 
 
 def _beginning(incomplete: str, names: Iterable[str]) -> list[str]:
-    """Of names those that begin so; none that a shell would have to quote."""
+    """The names that start with incomplete, except those that a shell would have to quote."""
     return [
         name
         for name in names

@@ -1,5 +1,6 @@
-"""The completion scripts. Each asks `qrank` itself, which prints a candidate a line, and evaluates
-nothing of it: names from an index are data to the shell, too. Where there is none, files are."""
+"""The completion scripts for bash, zsh and fish. They call `qrank`, which prints one completion per
+line. Nothing of its output is evaluated, since names may come from an index. If there are none,
+file names are completed."""
 
 from __future__ import annotations
 

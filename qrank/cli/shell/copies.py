@@ -1,7 +1,7 @@
-"""Temporary copies of texts that are in no file of their own, for the editor.
+"""Temporary copies of extracted texts, to open them in the editor.
 
-An editor may return before it has read the file (one with windows does), so that a copy stays for a
-day, in the user's cache folder.
+A graphical editor may return before it has read the file, so a copy stays in the user's cache
+folder for a day.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from qrank.errors import InputError
 from qrank.names import WINDOWS
 from qrank.results import IndexedChunk
 
-KEPT = 24 * 60 * 60  # seconds
+LIFETIME = 24 * 60 * 60  # seconds
 MAX_NAME = 80  # characters
-# Under these suffixes an editor expects anything but the text that was extracted.
+# Formats that are not plain text: with such a suffix, an editor may not show the extracted text.
 _NO_TEXT = re.compile(
     r"\.(?:pdf|do[ct][xm]?|p[op][ts][xm]?|xl[st][xmb]?|f?od[tpsgm]|ot[tpsg]|msg|epub|rtf|eml|mbox"
     r"|html?|xhtml|ipynb|fb2|gz|bz2|xz)",
@@ -30,11 +30,11 @@ _NO_TEXT = re.compile(
 
 
 def text_of(chunks: Iterable[IndexedChunk]) -> str:
-    """The text of a document, each chunk of it at its line as far as they do not overlap."""
+    """The text of a document, with each chunk at its line number if possible."""
     lines: list[str] = []
     for chunk in chunks:
         first, *rest = chunk.text.split("\n")
-        if lines and chunk.start_line == len(lines):  # it goes on in the line
+        if lines and chunk.start_line == len(lines):  # it continues the last line
             lines[-1] += f" {first}"
         else:
             lines += [""] * (chunk.start_line - 1 - len(lines)) + [first]
@@ -43,7 +43,8 @@ def text_of(chunks: Iterable[IndexedChunk]) -> str:
 
 
 def copy(text: str, member: str) -> Path:
-    """A read-only file with a text, named as a file within another. Raises InputError."""
+    """Write text to a read-only temporary file, named like member, the file in an archive that it
+    is from. Raises InputError when it can't be written."""
     from platformdirs import user_cache_path
 
     folder = user_cache_path("qrank", appauthor=False) / "opened"
@@ -65,5 +66,5 @@ def copy(text: str, member: str) -> Path:
 def _clean(folder: Path) -> None:
     for old in folder.iterdir():
         with suppress(OSError):
-            if old.stat().st_mtime < time.time() - KEPT:
+            if old.stat().st_mtime < time.time() - LIFETIME:
                 shutil.rmtree(old)

@@ -1,4 +1,4 @@
-"""Opening a file at a line in the user's editor. No shell is involved."""
+"""Opening a file at a line in the user's editor, without a shell."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from qrank.errors import InputError
 from qrank.names import WINDOWS, disk_path, on_disk
 from qrank.results import IN_ARCHIVE
 
-# Also as a search prints it: PATH:FROM-TO, and a page after it; or PATH#page=N.
+# PATH:LINE[:COLUMN] or, as search prints it, PATH:FROM-TO (page N); PATH#page=N.
 _PLACE = re.compile(
     r"(.+?):(\d{1,9})(?::(\d{1,9})|[-–]\d{1,9})?:?(?: \((?:page|slide|sheet) (\d{1,9})\))?",
     re.DOTALL,
@@ -43,7 +43,7 @@ class Place(NamedTuple):
     path: Path
     line: int
     column: int = 1
-    text: str | None = None  # what the editor gets a copy of, where the file is no text to edit
+    text: str | None = None  # to be opened as a copy, if the file itself is not plain text
     page: int | None = None
 
     @property
@@ -53,8 +53,8 @@ class Place(NamedTuple):
 
 
 def place(name: str, run: Run) -> Place:
-    """The place that an id of the index, or PATH[:LINE[:COLUMN]], means. Of a file within a file
-    the index has the text.
+    """The place of a chunk's id, or of PATH[:LINE[:COLUMN]]. The text of a file in an archive is
+    taken from the index.
 
     Raises InputError when there is no such chunk or file.
     """
@@ -83,23 +83,23 @@ def place(name: str, run: Run) -> Place:
 
 
 def is_text(file: Path) -> bool:
-    """Whether a file looks like one to edit, by how it begins."""
+    """Whether a file looks like plain text, by its first bytes."""
     try:
         with file.open("rb") as opened:
             head = opened.read(1024)
     except OSError:
-        return True  # the editor says what is wrong
+        return True  # the editor reports the error
     utf16 = head.startswith((b"\xff\xfe", b"\xfe\xff"))
     return utf16 or not (b"\0" in head or head.startswith((b"%PDF-", b"{\\rtf")))
 
 
 def _editor(environment: Mapping[str, str]) -> str:
-    usual = "notepad" if WINDOWS else "vi"
-    return environment.get("VISUAL") or environment.get("EDITOR") or usual
+    default = "notepad" if WINDOWS else "vi"
+    return environment.get("VISUAL") or environment.get("EDITOR") or default
 
 
 def _viewer(environment: Mapping[str, str]) -> str:
-    """The system's command that shows a file in the program that goes with it; empty without."""
+    """The system's command that opens a file in its default program; "" if there is none."""
     if WINDOWS:
         return "explorer"
     if sys.platform == "darwin":
@@ -110,18 +110,19 @@ def _viewer(environment: Mapping[str, str]) -> str:
 
 
 def edit(place: Place, run: Run) -> int:
-    """Run the editor that VISUAL or EDITOR names, else vi (on Windows notepad), and return its
-    exit status. What is no text is shown by the system's viewer, unless the editor's command has
-    {path} in it. Of a file within a file, and of what nothing shows, the editor gets a copy of the
-    text that was indexed. Raises InputError when that fails."""
+    """Run the editor of VISUAL or EDITOR, else vi (notepad on Windows); returns its exit status.
+
+    A file that is not plain text is opened in the system's viewer, unless the editor's command
+    contains {path}. For a file in an archive, and without a viewer, the editor opens a copy of the
+    indexed text. Raises InputError when a program can't be started, or the copy can't be made."""
     editor, viewer = _editor(run.environment), _viewer(run.environment)
-    shown = place.text is None and "{path}" not in editor and not is_text(place.path)
-    if shown and not viewer:
+    needs_viewer = place.text is None and "{path}" not in editor and not is_text(place.path)
+    if needs_viewer and not viewer:
         place = _with_text(place, run)
     if place.text is not None:
         member = str(place.path).replace("\\", "/").rpartition(IN_ARCHIVE)[2]
         place = place._replace(path=copies.copy(place.text, member))
-    command = [viewer, str(place.path)] if shown and viewer else arguments(editor, place)
+    command = [viewer, str(place.path)] if needs_viewer and viewer else arguments(editor, place)
     try:
         return subprocess.run(command, check=False).returncode
     except OSError as error:
@@ -131,7 +132,7 @@ def edit(place: Place, run: Run) -> int:
 
 
 def _with_text(place: Place, run: Run) -> Place:
-    """A place in the text that was indexed of a file. Raises InputError when none was."""
+    """The place with the indexed text of its file. Raises InputError when it is not indexed."""
     with run.open_index() as index:
         chunks = index.at(str(place.path))
     line = place.line
@@ -141,11 +142,11 @@ def _with_text(place: Place, run: Run) -> Place:
 
 
 def arguments(editor: str, place: Place) -> list[str]:
-    """The command line that opens a file in an editor at a line.
+    """The command that opens a place in an editor. Raises InputError when editor is not valid.
 
-    One with {path} in it, and maybe {line}, {column} and {page} (1 without pages), is filled in as
-    it stands; others get the line in their own way. (It is no setting: a project's config must not
-    name a program to run.)
+    In a command with {path}, that and {line}, {column}, {page} (1 without pages) are replaced;
+    otherwise the line is passed as the editor expects it. (The editor is no setting, because a
+    project's config must not name a program to run.)
     """
     try:
         words = split(editor)
@@ -160,7 +161,7 @@ def arguments(editor: str, place: Place) -> list[str]:
         values = {"{path}": str(path), "{line}": str(line), "{column}": str(place.column)}
         values["{page}"] = str(place.page or 1)
         return [re.sub(r"\{(?:path|line|column|page)\}", lambda m: values[m[0]], w) for w in words]
-    name = PureWindowsPath(words[0]).name  # which takes / and \
+    name = PureWindowsPath(words[0]).name  # splits at both / and \
     name = re.sub(r"\.(exe|cmd|bat)$", "", name.lower())
     if name == "notepad":
         return [*words, str(path)]

@@ -1,6 +1,6 @@
-"""The widget for fzf: a search as you type, whose places go to the command line.
+"""The widget for fzf: search as you type, and insert the chosen locations into the command line.
 
-{q} and {1} are filled in by fzf, quoted for the shell; what qrank prints is data to both.
+fzf replaces {q} and {1}, quoted for the shell; the output of qrank is never evaluated.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Manual pages and the reference of commands, both made from what --help says."""
+"""Manual pages and the reference of commands, both generated from the help."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ FILES = {
 
 
 def page(root: Any, words: Sequence[str]) -> str:
-    """The manual page of a command as roff. Raises InputError for one there is not."""
+    """The manual page of a command as roff. Raises InputError for an unknown command."""
     for name, context in commands(root):
         if name.split()[1:] == " ".join(words).split():
             return _roff(name, context)
@@ -33,13 +33,13 @@ def page(root: Any, words: Sequence[str]) -> str:
 
 
 def pages(root: Any) -> Iterator[tuple[str, str]]:
-    """(name of the file without its .1, roff) of every command."""
+    """(file name without .1, roff) of every command."""
     for name, context in commands(root):
         yield name.replace(" ", "-"), _roff(name, context)
 
 
 def markdown(root: Any) -> str:
-    """The reference of commands as a page of the documentation: their --help as it is printed."""
+    """The reference of commands as a page of the documentation, with the --help of each."""
     parts = ["# Commands\n\nTo look up a command or an option: the `--help` of each command.\n"]
     for name, context in commands(root):
         with context.scope():
@@ -53,8 +53,8 @@ def _stripped(text: str) -> str:
 
 
 def commands(root: Any) -> Iterator[tuple[str, Any]]:
-    """(name as it is typed, context) of every command and group below root, qrank's own command,
-    in the order of --help."""
+    """(full name, click context) of every command and group, in the order of --help. root: qrank's
+    click command, which is the first."""
     yield from _below("qrank", root, None)
 
 
@@ -73,7 +73,7 @@ def _below(name: str, command: Any, parent: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _roff(name: str, context: Any) -> str:
-    """A command's page: its help text, arguments and options, and where to read on."""
+    """A command's page: its help, arguments, options, examples, environment and exit status."""
     command = context.command
     paragraphs = (command.help or "").split("\n\n")
     first = " ".join(paragraphs[0].split())
@@ -116,7 +116,7 @@ def _roff(name: str, context: Any) -> str:
 
 
 def _text(value: str) -> str:
-    """A line of text: roff takes one that begins with a dot or a quote for a request."""
+    """A line of text, escaped: in roff, a line that begins with a dot or ' is a request."""
     escaped = _escaped(value)
     return f"\\&{escaped}" if escaped.startswith((".", "'")) else escaped
 
