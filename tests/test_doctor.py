@@ -40,6 +40,7 @@ def test_a_healthy_machine(qrank: Qrank) -> None:
     run = qrank("doctor", "--json")
     assert run.returncode == 0
     assert run.json()["ok"] is True
+    assert run.stderr == ""  # not the log of llama.cpp
     found = checks(run)
     assert "FTS5" in found["sqlite"]["detail"]
     assert "llama-cpp-python 0.3" in found["llama.cpp"]["detail"]

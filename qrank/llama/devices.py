@@ -40,9 +40,9 @@ _commit = _function("ggml_commit", result=ctypes.c_char_p)
 
 def build() -> str:
     """The versions of llama-cpp-python and of ggml, and ggml's commit, for people."""
-    from llama_cpp import __version__
+    from importlib.metadata import version  # importing llama_cpp would make llama.cpp print its log
 
-    return f"llama.cpp of llama-cpp-python {__version__}, {library()}"
+    return f"llama.cpp of llama-cpp-python {version('llama_cpp_python')}, {library()}"
 
 
 def library() -> str:
