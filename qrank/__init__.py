@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-TYPE_CHECKING = False  # typing itself takes time to import, which a quick command notices
+TYPE_CHECKING = False  # importing typing would slow down quick commands
 
 if TYPE_CHECKING:
     from typing import Any
@@ -57,7 +57,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-_HOMES = {
+_MODULES = {
     "qrank.analysis.copies": ("Copy",),
     "qrank.analysis.links": ("FoundLink", "Links", "Mention"),
     "qrank.analysis.spelling": ("Suggestion",),
@@ -158,10 +158,10 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Import a public name when it is first used: `qrank --help` needs none of them."""
+    """Import a public name on first use, so that `import qrank` is fast."""
     from importlib import import_module
 
-    for module, names in _HOMES.items():
+    for module, names in _MODULES.items():
         if name in names:
             return getattr(import_module(module), name)
     raise AttributeError(f"module 'qrank' has no attribute {name!r}")

@@ -1,19 +1,19 @@
-"""The command's entry: python -m qrank, and the script that is installed."""
+"""The entry point of the command line: `python -m qrank`, and the installed script."""
 
 import sys
 
 
 def main() -> None:
-    """Run the command line. Ctrl-C while it is still being imported ends it as quietly as later."""
+    """Run the command line. Ctrl-C prints one line, also while modules are being imported."""
     try:
-        from qrank.serve import client  # before anything that takes time to import
+        from qrank.serve import client  # before any import that takes time
 
         status = client.run(sys.argv[1:])
         if status is not None:
             sys.exit(status)
         from qrank.cli import streams
 
-        streams.set_up()  # before anything is opened
+        streams.set_up()  # before any file is opened
         try:
             from qrank.cli.app import run
 

@@ -1,4 +1,4 @@
-"""The Python API of an index, which the command line uses too. Models load when first needed."""
+"""The Python API of an index, which the command line uses, too. Models are loaded on first use."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ if TYPE_CHECKING:
 class Index(Filling):
     """An index: the searchable content of some folders.
 
-    Several threads may use one Index: searches run at the same time, but take turns at a model;
-    what writes takes turns, too, and no search waits for it. close() only when all are done.
+    Thread-safe: searches run in parallel, but for their use of a model; methods that write run one
+    after another, and searches do not wait for them. Call close() when no thread uses it any more.
 
     >>> import qrank, tempfile, pathlib
     >>> folder = pathlib.Path(tempfile.mkdtemp())
@@ -68,9 +68,10 @@ class Index(Filling):
         placement: Placement = ANYWHERE,
         settings: Settings = NO_SETTINGS,
     ) -> None:
-        """path: the index file, which need not exist yet, or an index's URL; by default the one
-        that settings name, else the user's own. Models are named as on the command line; placement:
-        where they run. settings: what is preset; see qrank.load_settings()."""
+        """path: the index file, which need not exist yet, or the URL of an index in a search
+        engine; by default that of the settings, else the user's index. embed_model, rerank_model:
+        as on the command line. placement: where models run. settings: see qrank.load_settings().
+        Raises TypeError, and InputError for an invalid path or setting."""
         from qrank.searching.models import SearchModels
         from qrank.store.cache import Cache
 
@@ -95,12 +96,12 @@ class Index(Filling):
             rerank_model=self._rerank_name,
             insists=embed_model not in (None, AUTO),
         )
-        # Threads share what follows.
+        # Shared between threads:
         self._opening, self._writing = threading.Lock(), threading.Lock()
         self._readers: dict[threading.Thread, Store] = {}
 
     def close(self) -> None:
-        """Close the file and free the models, when no other thread uses it any more."""
+        """Close the index and free its models."""
         self._search_models.close()
         with self._opening:
             for store in self._readers.values():
@@ -108,8 +109,8 @@ class Index(Filling):
             self._readers.clear()
 
     def create(self, *, shards: int | None = None, replicas: int | None = None) -> bool:
-        """Make the index, empty, unless it is there; returns whether it was made. shards,
-        replicas: of one that a search engine holds, by default one of each."""
+        """Create an empty index; returns False if it exists already. shards, replicas: of an index
+        in a search engine; default: one of each."""
         from qrank.store import Layout, create_store
 
         return create_store(self.path, Layout(shards, replicas))
@@ -137,22 +138,22 @@ class Index(Filling):
         progress: Progress | None = None,
         **filter: Unpack[FilterOptions],
     ) -> Answer:
-        """The chunks that answer query, best first; several queries are fused.
+        """The chunks that answer query, best first; the answers to several queries are fused.
 
-        rerank: by default only in mode hybrid. candidates: how many of the fused order are
-        reranked. budget: seconds after which reranking stops. min_score: results below are skipped.
-        per_file: at most this many from one file. offset: how many of the best are skipped. sort:
-        the order of the results that are left. stale: what becomes of results whose file changed
-        since it was indexed: marked (warn), dropped (drop), or an IndexFileError (fail). regex (of
-        RE2), literal: what a chunk's text must match, all of them; with the query "" all that
-        match, or pass the filter, are listed by path and line. copies: near copies of a result are
-        results, too; else it names them. correct: for a word that no document has the nearest one
-        is searched for, which answer.suggestions has in any case. unfinished: the last word is
-        still being typed. answer_seconds: about how long the search may take: as many are reranked
-        as fit, none when not five do. progress: told of each stage; an exception from it ends the
-        search; where it has a method draft, that is given the answer so far, before and after each
-        batch. filter: which documents (see FilterOptions). Raises InputError, IndexFileError,
-        ModelError.
+        rerank: default: in mode hybrid. candidates: how many of the fused candidates to rerank.
+        budget: seconds after which reranking stops. answer_seconds: about how long the search may
+        take; as many candidates are reranked as fit, or none if fewer than five fit. min_score:
+        results with a lower score are skipped. per_file: at most so many results of one file.
+        offset: so many of the best results are skipped. sort: the order of the results; default:
+        best first. stale: how to treat results whose file has changed since indexing: warn (mark
+        them), drop, or fail (IndexFileError). regex (RE2), literal: patterns that a chunk's text
+        must match, all of them; with query "" all chunks that match, or pass the filter, are
+        listed by path and line. copies: whether near-duplicates of a result are results of their
+        own; else the result lists them. correct: search for answer.suggestions instead of words
+        that occur in no document. unfinished: the last word is still being typed. progress:
+        notified of each stage; an exception from it ends the search; if it has a method draft, that
+        is called with the answer so far, before reranking and after each batch. filter: which
+        documents to search (see FilterOptions). Raises InputError, IndexFileError, ModelError.
         """
         from qrank.searching.interpret.answer import answer as answer_to
         from qrank.searching.matching import matcher
@@ -197,7 +198,7 @@ class Index(Filling):
             correct=correct,
             progress=progress,
         )
-        if not (unfinished and mode is Mode.bm25):  # not at every key that is pressed
+        if not (unfinished and mode is Mode.bm25):  # not at every key press
             patterns = (*text_list("regex", regex), *text_list("literal", literal))
             answer.notices = notices(
                 self._open(), answer, filter, min_score, texts=patterns, offset=offset
@@ -205,7 +206,7 @@ class Index(Filling):
         return answer
 
     def answer(self, query: Query, *, rerank: bool, progress: Progress | None = None) -> Answer:
-        """As search, with all that a query can say."""
+        """As search, with a Query, which has further options."""
         from qrank.searching.search import search
 
         return search(self._open(), self._search_models, query, rerank=rerank, progress=progress)
@@ -222,8 +223,8 @@ class Index(Filling):
         **filter: Unpack[FilterOptions],
     ) -> Answer:
         """The chunks most similar to a file, or to the chunk at PATH:LINE, by the vectors in the
-        index; in mode bm25, or without vectors, by their words. Raises InputError when the place is
-        not in the index.
+        index; in mode bm25, or without vectors, by their words. The options are those of search.
+        Raises InputError when the place is not in the index.
         """
         from qrank.searching.notices import notices
         from qrank.searching.search import Query
@@ -245,31 +246,31 @@ class Index(Filling):
         return answer
 
     def get(self, id: str) -> IndexedChunk:
-        """A chunk by the id that a result gives. Raises InputError when there is none."""
+        """The chunk with an id, which results have. Raises InputError when there is none."""
         from qrank.searching.places.lookup import by_id
         from qrank.searching.shown import indexed_chunk
 
         return indexed_chunk(by_id(self._open(), id))
 
     def indexed_content(self, id: str) -> bytes:
-        """The file that a chunk is from, as it was indexed. Raises InputError when there is no
-        such chunk, the file's content is another now, or it can't be read."""
+        """The bytes of the file that a chunk is from. Raises InputError when there is no such
+        chunk, or the file can't be read or has changed since indexing."""
         from qrank.searching.places.lookup import by_id, content
 
         return content(by_id(self._open(), id))
 
     def at(self, place: str, *, around: int = 0) -> list[IndexedChunk]:
-        """The chunks at a place: an id, PATH, PATH:FROM-TO, PATH:LINE, PATH#page=N, or a
-        glob of paths; cut to its lines. around: with this many lines before and after it. Raises
-        InputError when there is nothing."""
+        """The chunks at a place: an id, PATH, PATH:FROM-TO, PATH:LINE, PATH#page=N, or a glob; with
+        lines, only these. around: so many lines before and after them, too. Raises InputError when
+        nothing is indexed there."""
         from qrank.searching.places.lookup import chunks_at
 
         require_type("place", place, str)
         return chunks_at(self._open(), place, around)
 
     def file_chunks(self, path: str) -> list[IndexedChunk]:
-        """All chunks of an indexed file, in its order. Raises InputError when it is in no
-        collection of the index; the file itself is not read."""
+        """All chunks of an indexed file, in order; the file is not read. Raises InputError when it
+        is not in the index."""
         from qrank.searching.places.lookup import chunks_of_path
         from qrank.searching.shown import indexed_chunk
 
@@ -277,34 +278,34 @@ class Index(Filling):
         return [indexed_chunk(stored) for stored in chunks_of_path(self._open(), path)]
 
     def bm25_terms(self, answer: Answer) -> dict[str, dict[str, float]]:
-        """What each of the query's terms adds to the BM25 score of each result, by result id."""
+        """The contribution of each query term to the BM25 score of each result: {result id: {term:
+        score}}."""
         from qrank.searching.explain import bm25_terms
 
         require_type("answer", answer, Answer)
         return bm25_terms(self._open(), answer)
 
     def far_off(self, answer: Answer) -> str:
-        """A notice for results that share few words and little meaning with the query; empty for
-        others. It is a guess, for people who also see the results."""
+        """A notice for results that share few words and little meaning with the query, else "". It
+        is a guess, so show it only to people, with the results."""
         from qrank.searching.notices import far_off
 
         require_type("answer", answer, Answer)
         return far_off(self._open(), self.models, answer)
 
     def count(self, **filter: Unpack[FilterOptions]) -> int:
-        """How many chunks a search with these options would cover: collections, path, types, since,
-        until, where."""
+        """The number of chunks that pass a filter (see FilterOptions)."""
         return self._open().count_chunks(self._filter(filter))
 
     def fields(self, **filter: Unpack[FilterOptions]) -> list[FieldCount]:
-        """The fields of documents, rows and messages (front matter, headers, columns), of those
-        that a search with these options would cover; the most frequent first."""
+        """The fields of documents, rows and messages (front matter, headers, columns) that pass a
+        filter, most frequent first."""
         return self._open().fields(self._filter(filter))
 
     def field_values(
         self, name: str, *, limit: int = 20, **filter: Unpack[FilterOptions]
     ) -> FieldCount:
-        """A field with its most frequent values, limit at most. Raises InputError when there is
+        """A field with its most frequent values, at most `limit`. Raises InputError when there is
         no such field."""
         from qrank.searching.where import field_values
 
@@ -313,8 +314,8 @@ class Index(Filling):
         return field_values(self._open(), name, self._filter(filter), limit)
 
     def links(self, path: str) -> Links:
-        """The links of an indexed document (Markdown, wiki-links, HTML, Org, rST), those to it, and
-        where its title stands without one. Raises InputError when it is not in the index."""
+        """The links of an indexed document (Markdown, wiki-links, HTML, Org, rST), the links to it,
+        and unlinked mentions of its title. Raises InputError when it is not in the index."""
         from qrank.searching.places.links import Graph
 
         require_type("path", path, str)
@@ -327,11 +328,12 @@ class Index(Filling):
 
     @property
     def decoded(self) -> int:
-        """How many tokens the models have computed since they were loaded."""
+        """How many tokens the models have decoded since they were loaded."""
         return self._search_models.decoded
 
     def status(self) -> dict[str, Any]:
-        """What is in the index: files, chunks, bytes, collections, models (also those in use)."""
+        """The status of the index as `qrank status --json` has it: files, chunks, bytes,
+        collections, models, models in use."""
         from qrank.models import in_use
         from qrank.store.interface import CollectionSettings
 
@@ -345,9 +347,9 @@ class Index(Filling):
         )
 
     def path_status(self, path: str | Path, *, walking: Walking | None = None) -> PathStatus:
-        """When a file was indexed and as what, or why it was not; for a folder, how many files by
-        reason. walking: which files a run takes. Raises InputError for a path that does not exist
-        and is not in the index."""
+        """When and in which format a file was indexed, or why it was not; for a folder, the numbers
+        of files by reason. walking: which files are indexed. Raises InputError for a path that does
+        not exist and is not in the index."""
         from qrank.indexing.file_status import path_status
 
         require_type("path", path, str, os.PathLike)
@@ -355,11 +357,12 @@ class Index(Filling):
         return path_status(self._open(), str(path), walking or Walking())
 
     def check(self) -> list[Check]:
-        """Check whether the index file is intact and complete; one Check each."""
+        """Check whether the index is intact and complete."""
         return self._open().check()
 
     def vacuum(self) -> None:
-        """Reclaim the space of removed documents; needs as much free space meanwhile."""
+        """Reclaim the space of removed documents. Temporarily needs as much free disk space as the
+        index takes."""
         with self._write() as store:
             store.vacuum()
 
@@ -370,7 +373,7 @@ class Index(Filling):
         path: str | None = None,
         vectors: bool = True,
     ) -> Iterator[dict[str, Any]]:
-        """The index as objects, one a line of JSON Lines: models, documents, chunks, vectors."""
+        """Export the index as objects for JSON Lines: models, documents, chunks, vectors."""
         from qrank.indexing.transfer import export
         from qrank.searching.build_filter import build_filter
 
@@ -381,11 +384,11 @@ class Index(Filling):
     def import_lines(
         self, lines: Iterable[str], name: str = "", *, moved: Mapping[str, str] | None = None
     ) -> tuple[int, int]:
-        """Import the JSON Lines of an export; returns how many (documents, vectors). moved: by
-        paths of files and folders, as the lines have them, where what lies there is now.
+        """Import the JSON Lines of an export; returns the numbers of (documents, vectors). name: of
+        the input, for errors. moved: {path of a file or folder in the lines: its path now}.
 
-        Raises InputError for a line of another kind, which says that it is of name; what came
-        before it is in, and no index is made for a file that is no export.
+        Raises InputError for an invalid line; the lines before it have been imported then, but no
+        index is created for a file that is not an export.
         """
         from qrank.indexing.transfer import Importer, checked
         from qrank.store import open_store
@@ -400,8 +403,7 @@ class Index(Filling):
         return importer.files, importer.vectors
 
     def examine(self, progress: Progress | None = None) -> Iterator[Check]:
-        """Check this machine and the models in use here; one Check each; progress is
-        notified of each."""
+        """Check this machine and the models in use; progress is notified of each check."""
         from qrank.progress import Silent
         from qrank.upkeep.doctor import examine
 
@@ -411,30 +413,30 @@ class Index(Filling):
         )
 
     def clear_cache(self) -> int:
-        """Delete the cached answers of models, of all indexes; returns how many."""
+        """Delete the cached scores and query vectors, of all indexes; returns their number."""
         count = self._cache.count()
         self._cache.clear()
         return count
 
     def has_vectors(self) -> bool:
-        """Whether the index can be searched by meaning."""
+        """Whether the index has vectors."""
         return bool(self._open().models())
 
     def missing_vectors(self) -> tuple[int, int]:
-        """(how many chunks have no vector of the model that is searched with, how many there
-        are): an interrupted embedding run left them. (0, 0) without any vectors."""
+        """(number of chunks without a vector, number of chunks), for the model that searches use;
+        (0, 0) if the index has no vectors at all. Vectors are missing after an interrupted run."""
         models = self._open().models()
         return self._open().count_missing(models[0].id) if models else (0, 0)
 
     def _bundled_embedder(
         self, store: Store
     ) -> tuple[int, Callable[[], AbstractContextManager[Embedder]]] | None:
-        """The model of the index's vectors where it is the small one that comes with qrank."""
+        """The id and use() of the model of the index's vectors, if it is the bundled one."""
         model = self._search_models.bundled(store)
         return (model.stored.id, model.use) if model else None
 
     def _open(self) -> Store:
-        """The index opened to read, by this thread: an SQLite connection is for one at a time."""
+        """The index opened for reading; each thread has its own SQLite connection."""
         from qrank.store import open_store
 
         thread = threading.current_thread()

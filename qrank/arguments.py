@@ -1,5 +1,4 @@
-"""Checking the arguments of the Python API; a single value means a list of one. An error names
-the argument."""
+"""Checking the arguments of the Python API. Errors name the argument."""
 
 from __future__ import annotations
 
@@ -17,13 +16,13 @@ E = TypeVar("E", bound=StrEnum)
 
 
 class FilterOptions(TypedDict, total=False):
-    """Which documents a search looks at, as `Index.search` and the command line's options name it.
+    """Which documents to search.
 
-    path: a file, a folder or a glob, or several. types: of files, as names of formats ("markdown"),
-    families ("mail") or suffixes ("md"). since, until: the document's own date, else when its file
-    was modified, the end not included. where: conditions on fields, all of which must hold
-    ("tags=travel", "date>=2026-06"). links_to, linked_from: only what links to
-    this indexed document, or what it links to.
+    path: a file, a folder or a glob, or several. types: names of formats ("markdown"), families
+    ("mail") or suffixes ("md"). since (inclusive), until (exclusive): the document's own date, else
+    the file's time of modification. where: conditions on fields, all of which must hold
+    ("tags=travel", "date>=2026-06"). links_to, linked_from: only documents that link to this
+    indexed document, or that it links to.
     """
 
     collections: str | Sequence[str]
@@ -37,7 +36,7 @@ class FilterOptions(TypedDict, total=False):
 
 
 def require_type(name: str, value: object, *types: type) -> None:
-    """Raise TypeError unless value is of one of types; a bool is no number."""
+    """Raise TypeError unless value is of one of types; a bool does not count as an int."""
     if isinstance(value, types) and (not isinstance(value, bool) or bool in types):
         return
     names = ["None" if kind is NoneType else kind.__name__ for kind in types]
@@ -45,7 +44,7 @@ def require_type(name: str, value: object, *types: type) -> None:
 
 
 def path_list(name: str, paths: str | Path | Iterable[str | Path]) -> list[Path]:
-    """Paths, of one or of several. Raises TypeError for anything else.
+    """One path or several as a list. Raises TypeError for anything else.
 
     >>> [str(path) for path in path_list("paths", ["a", Path("b")])], path_list("paths", ())
     (['a', 'b'], [])
@@ -54,7 +53,7 @@ def path_list(name: str, paths: str | Path | Iterable[str | Path]) -> list[Path]
 
 
 def text_list(name: str, texts: str | Iterable[str]) -> list[str]:
-    """Texts, of one or of several. Raises TypeError for anything else.
+    """One text or several as a list. Raises TypeError for anything else.
 
     >>> text_list("types", "md"), text_list("types", ("md", "txt"))
     (['md'], ['md', 'txt'])
@@ -73,7 +72,7 @@ def _items(name: str, value: Any, types: tuple[type, ...]) -> list[Any]:
 
 
 def require_choice(name: str, value: E | str, choices: type[E]) -> E:
-    """The choice that value names. Raises ValueError for one that there is not."""
+    """The member of choices for a value. Raises ValueError when there is none."""
     try:
         return choices(value)
     except ValueError:
@@ -81,7 +80,7 @@ def require_choice(name: str, value: E | str, choices: type[E]) -> E:
 
 
 def require_count(name: str, value: int | None, *, least: int = 1, optional: bool = False) -> None:
-    """Raise ValueError unless value is a whole number from least, or None where that may be."""
+    """Raise ValueError unless value is an integer of at least `least`, or None if optional."""
     if value is None and optional:
         return
     if not isinstance(value, Integral) or isinstance(value, bool) or value < least:
@@ -89,7 +88,7 @@ def require_count(name: str, value: int | None, *, least: int = 1, optional: boo
 
 
 def require_number(name: str, value: float | None, *, least: float = -math.inf) -> None:
-    """Raise ValueError unless value is None or a number from least."""
+    """Raise ValueError unless value is None or a number of at least `least`."""
     if value is None:
         return
     if not isinstance(value, Real) or isinstance(value, bool) or not value >= least:  # NaN is not
@@ -121,6 +120,6 @@ def moment(name: str, text: str, *, end: bool) -> datetime:
 
 
 def require_progress(value: object) -> None:
-    """Raise TypeError unless value is None or can be notified of progress (`qrank.Progress`)."""
+    """Raise TypeError unless value is None or has the methods of `qrank.Progress`."""
     if value is not None and not (hasattr(value, "stage") and hasattr(value, "advance")):
         raise TypeError(f"progress must have the methods stage and advance, not be {value!r}")

@@ -1,4 +1,4 @@
-"""The text of a chunk for models: its headings, then its text; and citations."""
+"""The text of a chunk as models get it, its hash, and citations."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ VERSION = 1
 
 
 def model_text(title: str, heading: str, text: str) -> str:
-    """A chunk's readable text with its breadcrumb, which is never stored in the text itself.
+    """A chunk's text below its title and headings, as models get it. text: without markup.
 
     >>> model_text("Tea", "Tea > Green", "Steep."), model_text("", "", "Steep.")
     ('Tea > Green\\nSteep.', 'Steep.')
@@ -29,8 +29,8 @@ def text_for_models(title: str, heading: str, text: str, location: str) -> str:
 
 
 def unique_hash(title: str, heading: str, text: str) -> bytes:
-    """16 bytes that stand for what a model is given of a chunk: equal texts are embedded once."""
-    import hashlib  # 3 ms, which a search by words does without
+    """The hash, 16 bytes, of a chunk's model_text; chunks with the same hash are embedded once."""
+    import hashlib  # takes 3 ms, and keyword searches don't need it
 
     return hashlib.blake2b(
         model_text(title, heading, text).encode("utf-8"), digest_size=16, salt=bytes([VERSION])
@@ -39,9 +39,9 @@ def unique_hash(title: str, heading: str, text: str) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Citation:
-    """A text that is cited: what a file has between two bytes, and its hash (of its UTF-8,
-    BLAKE2b of 128 bits in hexadecimal). Of a format whose text is extracted they are bytes of
-    that text."""
+    """A cited part of a file: its byte range, and the hash of its text (`text_hash`). If the file's
+    text is extracted from another format, the bytes are those of that text in UTF-8. member: the
+    path in the file, if that contains files."""
 
     path: str
     start_byte: int
@@ -52,8 +52,8 @@ class Citation:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What has become of a cited text: it is the same in its place, has moved to another (whose
-    bytes are given), was changed, or its file is gone."""
+    """The status of a citation: the same text is at its place (same) or elsewhere in the file
+    (moved, with its byte range now), the text was changed, or its file is gone."""
 
     status: Literal["same", "moved", "changed", "gone"]
     start_byte: int | None = None
@@ -61,14 +61,14 @@ class Verdict:
 
 
 def hash_of(data: bytes) -> str:
-    """What a text is known by in a citation: BLAKE2b of 128 bits, in hexadecimal."""
+    """The hash of a citation: BLAKE2b with 128 bits, in hexadecimal."""
     import hashlib
 
     return hashlib.blake2b(data, digest_size=16).hexdigest()
 
 
 def text_hash(text: str) -> str:
-    """The hash of a text, of its UTF-8.
+    """The hash of a text in UTF-8.
 
     >>> text_hash("tea")[:8]
     '833ede41'

@@ -1,4 +1,4 @@
-"""A base class for what `with` closes."""
+"""A base class for context managers that close themselves."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from typing import Self
 
 
 class Closing:
-    """Used in `with`, it is closed at the end, also after an error."""
+    """Is closed at the end of its `with` block."""
 
     def close(self) -> None:
-        """Let go of what it holds."""
+        """Release all resources."""
         raise NotImplementedError
 
     def __enter__(self) -> Self:

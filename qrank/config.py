@@ -1,7 +1,8 @@
-"""Reading what a user has preset: the environment, the config files, and where the index is.
+"""Reading the settings: the environment, the config files, and which index to use.
 
-A flag beats the environment, which beats the project's config, which beats the user's. A library
-call reads none of it: the command line hands on what `load_settings` returns.
+Command-line options override the environment, which overrides the project's config, which overrides
+the user's. The Python API reads none of these: the command line passes it what `load_settings`
+returns.
 """
 
 from __future__ import annotations
@@ -28,8 +29,8 @@ KEYS = (
     *("db", "embed_model", "rerank_model", "collection", "color", "hyperlink_format"),
     *("mode", *SECONDS, *NUMBERS, "device", "serve", TRUSTED),
 )
-# A folder from elsewhere may bring a project's config. It can set what is listed here and nothing
-# else: what chooses among things that the user has, not what says where texts go.
+# A project's config may come from someone else, with the folder. So it can only set these keys,
+# which choose among what the user has, and none that decide where texts are sent.
 PROJECT_KEYS = (
     *("collection", "embed_model", "rerank_model", "color", "hyperlink_format"),
     *("mode", "limit", "candidates", "budget"),
@@ -40,10 +41,10 @@ Models = dict[str, list[tuple[dict[str, Any], Path]]]
 
 
 def load_settings(folder: Path | None = None) -> Settings:
-    """Read what is preset for a working folder (this one by default).
+    """Read the settings for a working folder (default: the current one).
 
-    Raises InputError for a config file that is not valid TOML, has a key that does not exist, or
-    (a project's) sets what it may not.
+    Raises InputError for a config file that is not valid TOML, has an unknown key or, in a project,
+    a key that is not allowed there.
     """
     require_type("folder", folder, Path, NoneType)
     models: Models = {role: [] for role in MODELS}
@@ -78,7 +79,7 @@ def load_settings(folder: Path | None = None) -> Settings:
 
 
 def _home() -> Path:
-    return Path(os.path.expanduser("~"))  # noqa: PTH111  (no error where there is none)
+    return Path(os.path.expanduser("~"))  # noqa: PTH111  (Path.home may raise)
 
 
 def _project(folder: Path | None) -> Path | None:
@@ -94,18 +95,18 @@ def _project(folder: Path | None) -> Path | None:
 
 
 def _is_trusted(project: Path, trusted: list[Path]) -> bool:
-    """Whether a .qrank folder and what is read of it belong to this user (under sudo: or to who
-    called it), or it is below a folder that the user's config trusts (git's CVE-2022-24765)."""
+    """Whether a .qrank folder and its files belong to this user (under sudo: or to the caller), or
+    it is below one of the trusted folders. Compare CVE-2022-24765 of git."""
     place = Path(os.path.realpath(project.parent))
     if any(place.is_relative_to(os.path.realpath(folder.expanduser())) for folder in trusted):
         return True
-    if not hasattr(os, "geteuid"):  # Windows: there is no such owner to look at
+    if not hasattr(os, "geteuid"):  # Windows has no such owners
         return True
     users = {os.geteuid()}
     if 0 in users and os.environ.get("SUDO_UID", "").isdecimal():
         users.add(int(os.environ["SUDO_UID"]))
     for path in (project, project / INDEX_NAME, project / CONFIG_NAME):
-        for follow in (False, True):  # neither a link of theirs nor what it leads to
+        for follow in (False, True):  # both a symlink and its target
             try:
                 owner = path.stat(follow_symlinks=follow).st_uid
             except OSError:
@@ -116,14 +117,15 @@ def _is_trusted(project: Path, trusted: list[Path]) -> bool:
 
 
 def user_file() -> Path:
-    """Where the user's own settings are."""
+    """The path of the user's config file."""
     from platformdirs import user_config_path
 
     return user_config_path("qrank", appauthor=False) / CONFIG_NAME
 
 
 def project_file(settings: Settings) -> Path:
-    """Where the settings of the project are that is used here. Raises InputError without one."""
+    """The path of the project's config file. Raises InputError when there is no project, or it is
+    not trusted."""
     settings.require_trusted()
     if settings.project is None:
         raise InputError("this folder is not in a project", hint="create one with: qrank init")
@@ -131,9 +133,9 @@ def project_file(settings: Settings) -> Path:
 
 
 def write(path: Path, key: str, value: str | None) -> None:
-    """Set a key in a settings file, keeping the rest of it as it is; None takes it out.
+    """Set a key in a config file, and leave the rest of the file as it is; None removes the key.
 
-    Raises InputError for a value that the setting can't have, or a file that can't be written.
+    Raises InputError for an invalid value, or a file that is not valid or can't be written.
     """
     import tomlkit
 
@@ -141,9 +143,9 @@ def write(path: Path, key: str, value: str | None) -> None:
         check(key, value)
     models: Models = {role: [] for role in MODELS}
     if path == user_file():
-        _read(path, models)  # what is there is right, or is reported as wrong
+        _read(path, models)  # raises if the file is not valid
     else:
-        _require_harmless({key: value} if value is not None else {}, models, path)
+        _require_allowed({key: value} if value is not None else {}, models, path)
         _read_project(path, models)
     typed: object = value
     if value is not None and key in NUMBERS:
@@ -165,13 +167,12 @@ def write(path: Path, key: str, value: str | None) -> None:
 
 
 def _git_config() -> tuple[Path, bool]:
-    """(git's ignore file for everywhere, whether case does not matter), as git is configured for
-    this user."""
+    """(git's global ignore file, core.ignoreCase), from git's config for this user."""
     configs = Path(os.environ.get("XDG_CONFIG_HOME") or _home() / ".config") / "git"
     values: git.Config = {}
     places = [] if os.environ.get("GIT_CONFIG_NOSYSTEM") else [Path("/etc/gitconfig")]
-    if named := os.environ.get("GIT_CONFIG_GLOBAL"):
-        places.append(Path(named))
+    if config := os.environ.get("GIT_CONFIG_GLOBAL"):
+        places.append(Path(config))
     else:
         places += [configs / "config", _home() / ".gitconfig"]
     for place in places:
@@ -182,39 +183,37 @@ def _git_config() -> tuple[Path, bool]:
 
 
 def _read_project(path: Path, models: Models) -> dict[str, str]:
-    """A project's presets. Raises InputError for what a project may not set."""
+    """Read a project's config. Raises InputError for keys that are not allowed there."""
     own: Models = {role: [] for role in MODELS}
     values = _read(path, own)
     if any(own.values()):
-        raise _not_in_a_project(path, f"the table {next(role for role in MODELS if own[role])}")
-    _require_harmless(values, models, path)
+        raise _not_allowed(path, f"the table {next(role for role in MODELS if own[role])}")
+    _require_allowed(values, models, path)
     return values
 
 
-def _require_harmless(values: dict[str, str], models: Models, path: Path) -> None:
-    """Raise InputError for what a project may not set; models: the user's own."""
+def _require_allowed(values: dict[str, str], models: Models, path: Path) -> None:
+    """Raise InputError for keys and values that a project can't set. models: the user's own."""
     for key, value in values.items():
         if key not in PROJECT_KEYS:
-            raise _not_in_a_project(path, f"the setting {key!r}")
+            raise _not_allowed(path, f"the setting {key!r}")
         if key in ("embed_model", "rerank_model"):
-            # Not a path, not a source, not a URL, and no alias of a server.
+            # Only an alias: no path, source or URL, and no alias of a server.
             if not _ALIAS.fullmatch(value) or value.lower().endswith(".gguf"):
-                raise _not_in_a_project(
-                    path, f"{key} = {value!r}, which is not the alias of a model"
-                )
+                raise _not_allowed(path, f"{key} = {value!r}, which is not the alias of a model")
             alias = value.partition(":")[0]
             own = [line for tables in models.values() for line, _ in tables]
-            if any(line.get("alias") in (alias, value) and _runs_elsewhere(line) for line in own):
-                raise _not_in_a_project(path, f"{key} = {value!r}, which a server runs")
+            if any(line.get("alias") in (alias, value) and _is_server(line) for line in own):
+                raise _not_allowed(path, f"{key} = {value!r}, which a server runs")
         if key == "hyperlink_format" and not value.isalpha():
-            raise _not_in_a_project(path, f"{key} = {value!r}, which is not the name of a format")
+            raise _not_allowed(path, f"{key} = {value!r}, which is not the name of a format")
 
 
-def _runs_elsewhere(line: dict[str, Any]) -> bool:
+def _is_server(line: dict[str, Any]) -> bool:
     return "server" in line or is_url(str(line.get("source", "")))
 
 
-def _not_in_a_project(path: Path, what: str) -> InputError:
+def _not_allowed(path: Path, what: str) -> InputError:
     return InputError(
         f"{path}: a project can't set {what}",
         hint="put it into your own config.toml, or use a flag; "
@@ -223,7 +222,8 @@ def _not_in_a_project(path: Path, what: str) -> InputError:
 
 
 def _read(path: Path, models: Models) -> dict[str, str]:
-    """A config file's presets; the models it names are added to models."""
+    """Read a config file's settings; its tables of models are appended to models. Raises
+    InputError when it is not valid."""
     try:
         table: dict[str, Any] = tomllib.loads(path.read_text("utf-8-sig"))
     except FileNotFoundError:
@@ -245,7 +245,7 @@ def _read(path: Path, models: Models) -> dict[str, str]:
         elif not isinstance(value, _types(key)) or isinstance(value, bool):
             kind = "a string" if _types(key) == (str,) else "a number"
             raise InputError(f"{path}: the setting {key!r} must be {kind}")
-    if "db" in table and not is_url(table["db"]):  # relative to the file that says so
+    if "db" in table and not is_url(table["db"]):  # relative to the config file
         table["db"] = str(path.parent / Path(table["db"]).expanduser())
     return {key: str(value) for key, value in table.items()}
 

@@ -1,15 +1,15 @@
-"""The errors a user can act on.
+"""The errors that are reported to users.
 
-QrankError            anything below; exit status 2
-├── InputError        a path, a query, an option or a line of input
-│   └── QueryError    a query that asks for nothing
-├── ExtractError      a file's content; the run goes on without that file
-│   └── NoTextError   it holds no text: nothing went wrong
-│       └── SecretError   it holds a key
-├── ModelError        a model file, its kind, or llama.cpp refusing it
-├── IndexFileError    the index file: damaged, newer, or made with another model
-│   └── NoIndexError  there is none
-└── OutputError       stdout: full, or closed
+QrankError            base class; exit status 2
+├── InputError        an invalid path, query, option or line of input
+│   └── QueryError    a query without words
+├── ExtractError      a file that can't be read as a document; it is skipped
+│   └── NoTextError   a file without text, which is no error
+│       └── SecretError   a file with a key or password
+├── ModelError        a model that is missing, damaged, or of the wrong kind
+├── IndexFileError    an index that is damaged, newer, or made with another model
+│   └── NoIndexError  an index that does not exist
+└── OutputError       stdout can't be written: disk full, or closed
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 
 class QrankError(Exception):
-    """A failure a user can act on: what is wrong, with which input, and what to do."""
+    """An error for users: message says what is wrong with which input, hint what to do."""
 
     status = 2
 
@@ -28,11 +28,11 @@ class QrankError(Exception):
 
 
 class InputError(QrankError):
-    """The user's input can't be used: a path, a query, an option, a line on stdin."""
+    """Invalid input of the user: a path, a query, an option, a line on stdin."""
 
 
 class QueryError(InputError):
-    """A query has nothing in it to search for."""
+    """A query without words to search for."""
 
 
 class ExtractError(QrankError):
@@ -40,44 +40,44 @@ class ExtractError(QrankError):
 
 
 class NoTextError(ExtractError):
-    """A file holds no text that could be indexed: an image, a scan, a device."""
+    """A file has no text to index: an image, a scan, a device."""
 
 
 class SecretError(NoTextError):
-    """A file holds a key, and nobody asked for such."""
+    """A file contains a key or password, and --include-secrets was not given."""
 
 
 class ModelError(QrankError):
-    """A model can't be found, read or used for what it was asked for."""
+    """A model can't be found, loaded, or used for this purpose."""
 
 
 class IndexFileError(QrankError):
-    """The index file can't be used as it is."""
+    """The index can't be used."""
 
 
 class NoIndexError(IndexFileError):
-    """There is no index file at that path."""
+    """There is no index at that path."""
 
 
 class OutputError(QrankError):
-    """What was asked for can't be written to stdout."""
+    """stdout can't be written."""
 
 
 class Terminated(BaseException):
-    """SIGTERM came: as after Ctrl-C, what was computed is kept."""
+    """SIGTERM was received. As with KeyboardInterrupt, results so far are saved."""
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Why a file was skipped. kind: skipped (nothing to index in it), secret (it holds keys or
-    passwords), failed (damaged, crashed; the same would happen again), unread (can't be opened
-    now)."""
+    """Why a file was skipped. kind: skipped (it has nothing to index), secret (it contains keys or
+    passwords), failed (damaged, or its reader crashed; it would fail again), unread (it can't be
+    opened now)."""
 
     kind: str
     reason: str
 
     def error(self) -> ExtractError | OSError:
-        """The error that stands for it where a file turns out to be unreadable half way."""
+        """The problem as an exception, for a file of which some was already read."""
         if self.kind == "unread":
             return OSError(self.reason)
         kinds = {"skipped": NoTextError, "secret": SecretError}

@@ -1,4 +1,4 @@
-"""Writing a file whole or not at all: beside its place first, then renamed onto it."""
+"""Writing a file atomically: to a temporary file in the same folder, which then replaces it."""
 
 from __future__ import annotations
 
@@ -12,18 +12,19 @@ from pathlib import Path
 
 
 def reason(error: OSError) -> str:
-    """What went wrong, for a sentence: "permission denied"."""
+    """The text of an error for use in a message, such as "permission denied"."""
     return (error.strerror or str(error)).lower()
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield a new empty file in path's folder; it takes path's place unless an exception comes.
+    """Yield a new empty file in path's folder, which replaces path at the end, unless there was an
+    exception.
 
-    A file that was there keeps its permissions, and a symlink is followed. What is no regular file
-    (a device, a FIFO) is yielded itself. Raises OSError.
+    Permissions of an existing file are kept, and symlinks are followed. A path that is not a
+    regular file (a device, a FIFO) is yielded itself. Raises OSError.
     """
-    # Other than resolve(), which fails for a loop in its own way.
+    # Not Path.resolve(), which raises RuntimeError for a loop of symlinks.
     target = Path(os.path.realpath(path))
     old = _look(path)
     if old is not None:
@@ -32,7 +33,7 @@ def replacing(path: Path) -> Iterator[Path]:
         if not stat.S_ISREG(old.st_mode):
             yield path
             return
-        if not os.access(target, os.W_OK):  # renaming would not ask
+        if not os.access(target, os.W_OK):  # renaming does not check this
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
     part = target.with_name(f".qrank-{secrets.token_hex(8)}.part")
     try:
@@ -57,18 +58,18 @@ def _look(path: Path) -> os.stat_result | None:
 
 
 def _finish(part: Path, old: os.stat_result | None) -> None:
-    """Write a file through to the disk, with the owner and the permissions of an old one."""
+    """Flush a file to disk, and give it the owner and permissions of the old one."""
     with part.open("rb+") as stream:
         os.fsync(stream.fileno())
     if old is not None:
         if hasattr(os, "chown"):
-            with suppress(OSError):  # only root may give files away
+            with suppress(OSError):  # only root may change the owner
                 os.chown(part, old.st_uid, old.st_gid)
         part.chmod(stat.S_IMODE(old.st_mode))
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a file as UTF-8, whole or not at all, making its folder. Raises OSError."""
+    """Write a file atomically, in UTF-8; its folder is created if needed. Raises OSError."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as part:
         part.write_text(text, encoding="utf-8", errors="replace", newline="")

@@ -1,4 +1,4 @@
-"""Several indexes searched as if they were one."""
+"""Searching several indexes as one."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from qrank.progress import Progress
     from qrank.settings import Walking
 
-K = 60  # of reciprocal rank fusion, as everywhere
+K = 60  # of reciprocal rank fusion, the usual value
 
 
 class Indexes(Closing):
-    """Several indexes, which need not have the same models, searched as one.
+    """Several indexes, which may have different models, searched as one.
 
     >>> import qrank, tempfile, pathlib
     >>> folder = pathlib.Path(tempfile.mkdtemp())
@@ -42,24 +42,24 @@ class Indexes(Closing):
     """
 
     def __init__(self, indexes: Sequence[Index]) -> None:
-        """indexes: at least one; they are closed with this."""
+        """indexes: at least one; they are closed by close(). Raises InputError for none."""
         if not indexes:
             raise InputError("no index was given", hint="name the index files to search")
         self._indexes = {str(index.path.absolute()): index for index in indexes}
         first, *others = self._indexes.values()
         self.path: IndexPlace = first.path
-        for index in others:  # so that a model that several need is loaded once
+        for index in others:  # so that a model that several use is loaded once
             index._search_models = first._search_models
 
     def close(self) -> None:
-        """Close all of them."""
+        """Close all indexes."""
         for index in self._indexes.values():
             index.close()
 
     def refresh(
         self, seconds: float = 0.5, *, vectors: bool = False, walking: Walking | None = None
     ) -> list[str]:
-        """As `Index.refresh`: each gets its share of the time."""
+        """As `Index.refresh`; each index gets an equal share of the time."""
         share = seconds / len(self._indexes)
         notices_of = (
             (path, index.refresh(share, vectors=vectors, walking=walking))
@@ -85,14 +85,14 @@ class Indexes(Closing):
         progress: Progress | None = None,
         **options: Any,
     ) -> Answer:
-        """As `Index.search`, which has the other options, too. Each result's index is the path of
-        the file it is from; a place that several hold is one result.
+        """As `Index.search`, which also has the further options. Each result's `index` is the path
+        of its index; a chunk that is in several indexes is one result.
 
-        Scores are compared where they mean the same in every index: when the reranker alone
-        decided, or the vectors are one model's. Other results are taken in turn from each index,
-        by their rank there. Candidates and time are shared between the indexes. A field that only
-        some of them have (where) is no error. correct: for words that every index suggests
-        another for. Raises what `Index.search` does.
+        Scores are compared if they are comparable: if the reranker's P(yes) is the score, or the
+        vectors are of the same model. Otherwise results are interleaved by their rank in their
+        index. Candidates and time limits are divided between the indexes. It is no error if only
+        some indexes have a field of `where`. correct: only words for which every index has a
+        suggestion are corrected. Raises what `Index.search` raises.
         """
         mode = require_choice("mode", mode, Mode)
         selection = Selection(
@@ -136,8 +136,8 @@ class Indexes(Closing):
             except InputError as error:
                 if not any(options.get(name) for name in ("where", "links_to", "linked_from")):
                     raise
-                # This index has no such field, or file: nothing in it passes. The message of the
-                # one that has more to name is the more helpful one.
+                # This index has no such field or file, so nothing in it matches. If that is so of
+                # all, the longest message is raised: it lists the most fields.
                 unknown = max(unknown or error, error, key=lambda each: len(str(each)))
         if not answers:
             assert unknown is not None
@@ -153,14 +153,14 @@ class Indexes(Closing):
         }
 
     def far_off(self, answer: Answer) -> str:
-        """As `Index.far_off`, where that is so of the results of every index."""
+        """As `Index.far_off`, if it applies to the results of every index; else ""."""
         parts = self._parts(answer).items()
         answers = {self._indexes[path].far_off(part) for path, part in parts}
         return answers.pop() if len(answers) == 1 else ""
 
     @staticmethod
     def _parts(answer: Answer) -> dict[str, Answer]:
-        """An answer's results by their index."""
+        """An answer split by the index of its results."""
         paths = dict.fromkeys(result.index for result in answer.results if result.index)
         return {
             path: replace(answer, results=[r for r in answer.results if r.index == path])
@@ -169,26 +169,26 @@ class Indexes(Closing):
 
 
 class _Stages:
-    """Progress without drafts: those would be of one index alone."""
+    """A progress without the method draft: drafts would be of one index only."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
 
     def stage(self, name: str, total: int | None) -> None:
-        """A stage of one index begins."""
+        """Pass it on."""
         self._progress.stage(name, total)
 
     def advance(self, amount: int = 1) -> None:
-        """So much more of it is done."""
+        """Pass it on."""
         self._progress.advance(amount)
 
 
 def fuse_indexes(answers: Mapping[str, Answer], selection: Selection) -> Answer:
-    """Fuse what several indexes (by their paths) answer to one query; results name theirs.
+    """Fuse the answers of several indexes (by path) to one query; `index` of each result is set.
 
-    Scores are compared where they say the same in every index: what the reranker alone decided,
-    cosines of one model. BM25's and fused ones depend on what else is in an index:
-    those results are taken in turn, by their rank. A place that several indexes hold is one result.
+    Scores are compared if they are comparable between indexes: the reranker's P(yes), and cosines
+    of the same model. BM25 and fused scores depend on the rest of an index, so these results are
+    interleaved by rank. A chunk that is in several indexes is one result.
     """
     each_one = [
         replace(answer, results=[replace(result, index=path) for result in answer.results])
@@ -224,37 +224,38 @@ def fuse_indexes(answers: Mapping[str, Answer], selection: Selection) -> Answer:
 
 
 def _suggestions(answers: Sequence[Answer]) -> list[Suggestion]:
-    """What is suggested for words that no index has: those that every one has a suggestion for."""
+    """The first answer's suggestions for words for which every answer has a suggestion."""
     words = [{each.word for each in answer.suggestions} for answer in answers]
     return [each for each in answers[0].suggestions if all(each.word in own for own in words)]
 
 
 def _by_relevance(answers: Sequence[Answer]) -> list[Result]:
-    """All results, those that the reranker alone scored by that, the others by their rank."""
+    """All results: first those whose score is the reranker's P(yes), by score; then the others, by
+    rank."""
     with_results = [answer for answer in answers if answer.results]
-    decided = all(
+    comparable = all(
         answer.reranked and all(map(_is_comparable, answer.results[: answer.reranked]))
         for answer in with_results
     )
-    read = [r for a in with_results for r in a.results if decided and r.scores.rerank]
-    named = [result for result in read if result.scores.named]
-    others = sorted((r for r in read if not r.scores.named), key=_best_first)
+    reranked = [r for a in with_results for r in a.results if comparable and r.scores.rerank]
+    named = [result for result in reranked if result.scores.named]
+    others = sorted((r for r in reranked if not r.scores.named), key=_best_first)
     top = max((result.score for result in others), default=0.0)
     head = [replace(each, score=max(each.score, top)) for each in sorted(named, key=_best_first)]
     head += others
     lowest = min((result.score for result in head), default=1.0)
-    unread = [r for a in with_results for r in a.results if not (decided and r.scores.rerank)]
-    unread.sort(key=_in_turn)
-    scores = [1 / (K + rank) for rank in sorted(result.rank for result in unread)]
+    tail = [r for a in with_results for r in a.results if not (comparable and r.scores.rerank)]
+    tail.sort(key=_by_rank)
+    scores = [1 / (K + rank) for rank in sorted(result.rank for result in tail)]
     return head + [
         replace(each, score=min(lowest, score), score_kind="fused", calibrated=False)
-        for each, score in zip(unread, scores, strict=True)
+        for each, score in zip(tail, scores, strict=True)
     ]
 
 
-def _in_turn(result: Result) -> tuple[bool, int, float]:
-    """A sort key: documents that the query is the name of, then by rank; of one rank the more
-    relevant first, where a reranker read them."""
+def _by_rank(result: Result) -> tuple[bool, int, float]:
+    """A sort key: chunks of documents whose name is the query first, then by rank; ties by P(yes)
+    if they were reranked."""
     rerank = result.scores.rerank
     return (not result.scores.named, result.rank, -rerank.p_yes if rerank else 0.0)
 
@@ -276,12 +277,12 @@ def _distinct(results: Iterable[Result]) -> list[Result]:
 
 
 def _names(models: Iterable[str | None]) -> str | None:
-    """The names of the models that were used, each once."""
+    """The names of the models that were used, without duplicates; None without any."""
     return ", ".join(dict.fromkeys(filter(None, models))) or None
 
 
 def _parts(answers: Sequence[Answer]) -> list[tuple[str, frozenset[str]]]:
-    """Of several queries each one, with the results of all indexes."""
+    """Answer.parts: each of several queries, with the ids of results in all indexes."""
     ids: dict[str, set[str]] = {}
     for answer in answers:
         for query, part in answer.parts:
@@ -290,8 +291,8 @@ def _parts(answers: Sequence[Answer]) -> list[tuple[str, frozenset[str]]]:
 
 
 def _notices(answers: Mapping[str, Answer], shown: set[str | None]) -> list[str]:
-    """The notices of the indexes that results are from, or of all without any: once where they
-    agree, else with the index's name."""
+    """The notices of the indexes with results, or of all if there are none. A notice that all have
+    is listed once, others with the paths of their indexes. shown: the indexes with results."""
     searched = [path for path in answers if path in shown or not shown]
     lines: dict[str, list[str]] = {}
     for path in searched:

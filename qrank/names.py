@@ -1,5 +1,5 @@
-"""Paths as they are stored and printed: absolute, with forward slashes on every system, and always
-text that UTF-8 has: other bytes of a name are written \\xNN. Whether one lies under another."""
+"""Paths as they are stored and printed: absolute, with forward slashes on every system, and valid
+UTF-8; other bytes of a name are written \\xNN."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import unicodedata
 from collections.abc import Iterator, Set
 
 WINDOWS = os.name == "nt"
-# Where files are found whatever the case of the name that is asked for.
+# Whether file names are usually case-insensitive.
 _ANY_CASE = WINDOWS or sys.platform == "darwin"
 _ESCAPED = re.compile(rb"\\x([89a-f][0-9a-f])")
 
 
 def shown_path(path: str) -> str:
-    """A path as it is stored and printed.
+    """Convert a path of the system to the form in which it is stored and printed.
 
     >>> shown_path("caf\\udce9.md")
     'caf\\\\xe9.md'
@@ -29,7 +29,7 @@ def shown_path(path: str) -> str:
 
 
 def windows_slashes(path: str) -> str:
-    r"""A path of Windows with forward slashes, a large drive letter and no \\?\ before it.
+    r"""A Windows path with forward slashes, an uppercase drive letter, and without \\?\.
 
     >>> windows_slashes(r"c:\notes\a.md"), windows_slashes(r"\\?\UNC\server\share\a.md")
     ('C:/notes/a.md', '//server/share/a.md')
@@ -42,17 +42,17 @@ def windows_slashes(path: str) -> str:
 
 
 def absolute(path: str) -> str:
-    """A path that the user named, as files below it are stored: absolute, without dots and links,
-    so that a file has one path however it is named."""
+    """Resolve a path that the user gave: absolute, without . and .. and symlinks, so that a file
+    always has the same path."""
     path = on_disk(path)
-    # (On Windows that would make a share's address of a drive's letter.)
+    # (On Windows realpath would replace a mapped drive letter by the address of the share.)
     return path if WINDOWS else os.path.realpath(path)
 
 
 def on_disk(path: str) -> str:
-    """A path that the user named: absolute, without dots, a link under its own name; spelled as on
-    the disk where case does not matter, or where only the form of Unicode is another (macOS lists
-    names decomposed)."""
+    """A path that the user gave, made absolute, with symlinks unresolved. It is spelled as on disk
+    if names are case-insensitive, or if only the Unicode normal form differs (macOS lists names
+    decomposed)."""
     path = os.path.abspath(os.path.expanduser(path))  # noqa: PTH100, PTH111
     if _ANY_CASE:
         return spelled_as_on_disk(path)
@@ -62,54 +62,55 @@ def on_disk(path: str) -> str:
 
 
 def named_path(path: str) -> str:
-    """A path that the user named, as it is stored."""
+    """A path that the user gave, in the form in which it is stored."""
     return shown_path(absolute(path))
 
 
 def spellings(path: str) -> tuple[str, ...]:
-    """What a path that the user named may be stored as: that, or (in an index of an older version)
-    under the name of a link."""
+    """The forms in which a path that the user gave may be stored: named_path, and (in an index of
+    an older version) with symlinks unresolved."""
     return tuple(dict.fromkeys((named_path(path), shown_path(on_disk(path)))))
 
 
 def composed(path: str) -> str:
-    """A path in the form of Unicode in which paths are compared: NFC."""
+    """A path in NFC, to compare it."""
     return path if path.isascii() else unicodedata.normalize("NFC", path)
 
 
 def spelled_as_on_disk(path: str, *, any_case: bool = True) -> str:
-    """An absolute path with the form of Unicode (any_case: and the case) that its folders list;
-    what they do not list is left as it is."""
+    """An absolute path spelled as its folders list the names: with their Unicode normal form and,
+    if any_case, their case. Names that do not exist are left as they are."""
     folder, name = os.path.split(path)
     if not name:
         return path
     folder = spelled_as_on_disk(folder, any_case=any_case)
     try:
-        listed = os.listdir(folder)  # noqa: PTH208
+        names = os.listdir(folder)  # noqa: PTH208
     except OSError:
-        listed = []
-    if name not in listed:
-        key = _compared(name, any_case)
-        name = next((other for other in listed if _compared(other, any_case) == key), name)
+        names = []
+    if name not in names:
+        key = _name_key(name, any_case)
+        name = next((other for other in names if _name_key(other, any_case) == key), name)
     return os.path.join(folder, name)  # noqa: PTH118
 
 
-def _compared(name: str, any_case: bool) -> str:
+def _name_key(name: str, any_case: bool) -> str:
     return composed(name).casefold() if any_case else composed(name)
 
 
 def from_bytes(path: bytes) -> str:
-    """A path that another program printed, as it is stored."""
+    """A path that another program printed, in the form in which it is stored."""
     return shown_path(path.decode("utf-8", "replace") if WINDOWS else os.fsdecode(path))
 
 
 def disk_bytes(shown: str) -> bytes:
-    """The same path as the system has it: what other programs are given."""
+    """The bytes of a stored path on disk, to pass it to other programs."""
     return os.fsencode(disk_path(shown))
 
 
 def disk_path(shown: str) -> str:
-    """The path to open for one that is shown. A name that really holds a backslash has it."""
+    """The path to open for a stored one: \\xNN is replaced by its byte, unless a file really has
+    the backslash in its name."""
     if "\\x" not in shown or os.path.lexists(shown):
         return shown
     raw = _ESCAPED.sub(lambda match: bytes.fromhex(match[1].decode()), os.fsencode(shown))
@@ -125,12 +126,13 @@ def is_folder(shown: str) -> bool:
 
 
 def folder_key(path: str) -> str:
-    """A stored path as `over` compares it: without the slash that only a root ends with."""
+    """The key of a folder for `over` and `is_under`: its stored path without a final slash, which
+    only the root has."""
     return path.rstrip("/")
 
 
 def path_from(path: str, folder: str | None) -> str:
-    """A stored path as it is seen from a folder when it lies below it, else whole.
+    """A stored path relative to a folder if it is below it, else unchanged.
 
     >>> path_from("/a/b/c.md", "/a"), path_from("/b/c.md", "/a"), path_from("/c.md", None)
     ('b/c.md', '/b/c.md', '/c.md')
@@ -141,9 +143,9 @@ def path_from(path: str, folder: str | None) -> str:
 
 
 def over(path: str, folders: Set[str]) -> Iterator[str]:
-    """Those of folders (their keys) that a stored path is, or lies under, the deepest first.
+    """The folders (given as keys) that a stored path is or is below, deepest first.
 
-    It takes as many steps as the path has parts, however many folders there are.
+    The time depends on the depth of the path, not on the number of folders.
 
     >>> list(over("/a/b/c.md", {"/a", "/a/b", "/a/b/c.md/d", "/a/bc"}))
     ['/a/b', '/a']
@@ -161,19 +163,19 @@ def over(path: str, folders: Set[str]) -> Iterator[str]:
 
 
 def is_under(path: str, folders: Set[str]) -> bool:
-    """Whether a stored path is one of folders (their keys), or lies under one."""
+    """Whether a stored path is one of folders (given as keys), or is below one."""
     return next(over(path, folders), None) is not None
 
 
 def lies_below(path: str, folder: str) -> bool:
-    """Whether a stored path is below a folder, and not that itself."""
+    """Whether a stored path is below a folder, and not the folder itself."""
     key = folder_key(folder)
     return folder_key(path) != key and is_under(path, {key})
 
 
 def path_names(path: str) -> tuple[str, ...]:
-    """The stored paths of the file or folder that a user means who typed path: none for a glob that
-    is no name of a file, too."""
+    """The stored forms of a path that the user typed; () for a glob, unless a file has that
+    name."""
     is_glob = any(wildcard in path for wildcard in "*?")
     try:
         return () if is_glob and not os.path.lexists(on_disk(path)) else spellings(path)
@@ -182,9 +184,9 @@ def path_names(path: str) -> tuple[str, ...]:
 
 
 def path_globs(path: str) -> tuple[str, ...]:
-    """SQLite GLOBs of stored paths from what a user typed: a relative glob matches at any depth,
-    one that begins with ./ or ../ in this folder; a name without wildcards is a file or a whole
-    folder.
+    """Convert what the user typed to SQLite GLOBs for stored paths. A relative glob matches at any
+    depth, one that begins with ./ or ../ below this folder; a name without wildcards matches a file
+    or all of a folder.
 
     >>> path_globs("*.md"), path_globs("/a/*"), path_globs("notes/")
     (('*.md',), ('/a/*',), ('*/notes', '*/notes/*'))

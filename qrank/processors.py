@@ -1,4 +1,4 @@
-"""Computing power: how much there is, and how much of it models have used."""
+"""The number of processors, and the number of tokens that models have read."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _read = _Read()
 
 
 def count_tokens(tokens: int) -> None:
-    """Count tokens that a model has just read for this thread."""
+    """Add tokens that a model has read for this thread."""
     _read.tokens += tokens
 
 
 def tokens_read() -> int:
-    """How many tokens models have read for this thread since it began."""
+    """How many tokens models have read for this thread so far."""
     return _read.tokens

@@ -1,4 +1,4 @@
-"""The progress of a long run; the command line draws it, a library call need not."""
+"""Receivers of the progress of a long run, which the command line shows."""
 
 from __future__ import annotations
 
@@ -8,29 +8,29 @@ from qrank.closing import Closing
 
 
 class Progress(Protocol):
-    """Is notified of each stage as it begins, and of each step in it. One that has `detail(text)`,
-    too, is called with what takes long within a step (a page of a scan), and by an empty text that
-    it is over; it may be called by any thread."""
+    """Is notified of the start of each stage, and of the steps in it. It may also have a method
+    detail(text), which is called, from any thread, with what takes long within a step (a page of a
+    scan), and with "" when that is done."""
 
     def stage(self, name: str, total: int | None) -> None:
-        """A stage begins; total is in the unit that advance counts, None when unknown."""
+        """A stage starts. total: the number of steps; None: unknown."""
 
     def advance(self, amount: int = 1) -> None:
-        """So much more of the stage is done."""
+        """So many steps of the stage are done."""
 
 
 class Silent:
-    """No progress shown."""
+    """Ignores the progress."""
 
     def stage(self, name: str, total: int | None) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def advance(self, amount: int = 1) -> None:
-        """Nothing."""
+        """Do nothing."""
 
 
 class Counting(Closing):
-    """Nothing shown; knows where the run is."""
+    """Counts the steps, and shows nothing."""
 
     def __init__(self) -> None:
         self._stage, self._done, self._detail = "", 0, ""
@@ -41,31 +41,31 @@ class Counting(Closing):
 
     @property
     def place(self) -> str:
-        """The stage, and how far it is, in words."""
+        """The stage and the number of steps done, for a message."""
         if not self._stage:
             return "at its start"
         return f"while {self._stage} ({self.steps or 0} done)"
 
     @property
     def name(self) -> str:
-        """The stage, and what in it takes long."""
+        """The stage and the detail."""
         return f"{self._stage} {self._detail}".rstrip()
 
     @property
     def steps(self) -> str:
-        """How many of the stage's steps are done, of how many; empty when it has none."""
+        """The number of steps done, and the total if it is known; "" without any."""
         if self._total is not None:
             return f"{self._done} of {self._total}"
         return str(self._done) if self._done else ""
 
     def stage(self, name: str, total: int | None) -> None:
-        """A stage begins."""
+        """Start a stage."""
         self._stage, self._total, self._done, self._detail = name, total, 0, ""
 
     def advance(self, amount: int = 1) -> None:
-        """So much more of it is done."""
+        """Count steps."""
         self._done += amount
 
     def detail(self, text: str) -> None:
-        """This within a step takes long; empty: no more."""
+        """Set the detail; "" removes it."""
         self._detail = text

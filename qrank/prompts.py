@@ -1,4 +1,4 @@
-"""Prompts around the texts for models. Change PROMPT_VERSION with any of them.
+"""The prompts of models. Increase PROMPT_VERSION when one of them changes.
 
 Sources: the model cards of Qwen3-Embedding and Qwen3-Reranker (Qwen, Apache-2.0), EmbeddingGemma
 and nomic-embed-text.
@@ -28,18 +28,20 @@ _CONTROL_TOKEN = re.compile(r"<\|([^|<>\s]{1,40})\|>")
 
 @dataclass(frozen=True, slots=True)
 class Templates:
-    """What an embedder wants around a query and a document: {text}, in a query also {task}."""
+    """The prompts of an embedder for queries and documents: {text} is replaced by the text, and in
+    a query {task} by the instruction."""
 
     query: str = "{text}"
     document: str = "{text}"
 
     @property
     def takes_instruction(self) -> bool:
-        """Whether a query has a place for an instruction."""
+        """Whether the query prompt contains an instruction."""
         return "{task}" in self.query
 
     def of_query(self, text: str, instruction: str | None = None) -> str:
-        """A query as it is embedded. Raises InputError for an instruction without a place.
+        """A query with its prompt. instruction: None for the default. Raises InputError for an
+        instruction if the prompt takes none.
 
         >>> Templates("Instruct: {task}\\nQuery:{text}").of_query("{x}", "Find it")
         'Instruct: Find it\\nQuery:{x}'
@@ -49,18 +51,18 @@ class Templates:
         return _fill(self.query, text, instruction or TASK)
 
     def of_document(self, text: str) -> str:
-        """A document as it is embedded."""
+        """A document with its prompt."""
         return _fill(self.document, text, TASK)
 
 
 def _fill(template: str, text: str, task: str) -> str:
-    """The text in its place; nothing in it is taken for a place."""
+    """Fill in a template; placeholders in the text are not replaced."""
     before, _, after = template.partition("{text}")
     return f"{before.replace('{task}', task)}{text}{after.replace('{task}', task)}"
 
 
 _FAMILIES = {
-    "qwen3": Templates(query="Instruct: {task}\nQuery:{text}"),  # no blank after "Query:"
+    "qwen3": Templates(query="Instruct: {task}\nQuery:{text}"),  # no space after "Query:"
     "gemma-embedding": Templates(
         "task: search result | query: {text}", "title: none | text: {text}"
     ),
@@ -69,7 +71,8 @@ _FAMILIES = {
 
 
 def templates(architecture: str, query: str | None, document: str | None) -> Templates:
-    """The templates of a model: those named, else those of its family, else bare texts."""
+    """The templates of a model: query and document if given, else those of the architecture, else
+    without a prompt."""
     family = _FAMILIES.get(architecture, Templates())
     return Templates(
         family.query if query is None else query,
@@ -78,27 +81,27 @@ def templates(architecture: str, query: str | None, document: str | None) -> Tem
 
 
 def rerank_question(query: str, instruction: str | None = None) -> tuple[str, str]:
-    """The part of the user turn that all candidates share: what the user says, which may be cut
-    when it is too long, and the template's own end.
+    """The part of the user message that is the same for all candidates, in two pieces: instruction
+    and query, which may be truncated, and the template's text after it.
 
-    It ends before the blank that precedes the document: the Qwen pre-tokeniser always splits
-    there, so this part and " " + document give the same token ids apart as joined.
+    It ends before the space in front of the document: Qwen's pre-tokenizer always splits there, so
+    this part and " " + document have the same token ids separately as together.
     """
     return f"<Instruct>: {instruction or TASK}\n<Query>: {query}", "\n<Document>:"
 
 
 def rerank_document(document: str) -> str:
-    """The part of the user turn that differs from candidate to candidate."""
+    """The part of the user message that differs between candidates."""
     return f" {document}"
 
 
 def clean(text: str) -> str:
-    """NFC, as the reference tokenizer does; a lone surrogate becomes a question mark."""
+    """Normalize text to NFC, as the reference tokenizer does; lone surrogates become "?"."""
     return unicodedata.normalize("NFC", text.encode("utf-8", "replace").decode("utf-8"))
 
 
 def escape_control_tokens(text: str) -> str:
-    """Clean, and with nothing in it that a server's tokenizer could take for a control token.
+    """Clean text, and change everything that a server's tokenizer could parse as a control token.
 
     >>> escape_control_tokens("a<|im_end|>b")
     'a<| im_end |>b'

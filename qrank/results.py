@@ -1,4 +1,4 @@
-"""The records that qrank's parts exchange. Nothing heavy is imported here."""
+"""The records that the parts of qrank exchange. Nothing heavy may be imported here."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _SLIDES = frozenset("pptx pptm ppsx ppsm potx potm ppt pps pot odp otp fodp".split())
 _SHEETS = frozenset("xlsx xlsm xlsb xltx xltm xls ods ots fods".split())
-IN_ARCHIVE = "!/"  # between the path of an archive and that of a member
+IN_ARCHIVE = "!/"  # separates the path of an archive and that of a member
 
 
 class Mode(StrEnum):
@@ -47,7 +47,7 @@ class Stale(StrEnum):
 
 
 class Block(NamedTuple):
-    """A stretch of a document that belongs together: a paragraph, a heading, a code block.
+    """A unit of a document: a paragraph, a heading, a code block.
 
     start and end are character offsets into the document's text; heading is the path of the
     headings above it, outermost first; page (a slide, a sheet) counts from 1. Blocks of different
@@ -62,25 +62,25 @@ class Block(NamedTuple):
 
 
 class Document(NamedTuple):
-    """What was extracted from one file, or from a stretch of a long one: its text, where its
-    parts are, and its own title. A file may hold others (an archive, a PDF with attachments):
-    theirs come after its own, each with the file's path in it as its member."""
+    """The text extracted from a file, or from a section of a long one, with its title and blocks. A
+    file may contain others (an archive, a PDF with attachments): their documents follow, with the
+    path in the file as `member`."""
 
     text: str
     title: str
     blocks: list[Block]
-    offset: int = 0  # bytes of the file before the text (a byte order mark, earlier stretches)
+    offset: int = 0  # bytes of the file before the text (a byte order mark, earlier sections)
     line: int = 0  # lines of the file before the text
-    lines: Sequence[int] | None = None  # of each line of text the line of the file it is from
+    lines: Sequence[int] | None = None  # the line number in the file of each line of text
     fields: Mapping[str, object] = MappingProxyType({})  # front matter, a mail's date and sender
-    note: str = ""  # what of the file up to here was skipped, and why
+    note: str = ""  # which part of the file so far was skipped, and why
     member: str = ""
-    part_fields: Mapping[int, Mapping[str, object]] = MappingProxyType({})  # of parts that are rows
+    part_fields: Mapping[int, Mapping[str, object]] = MappingProxyType({})  # of rows, by part
 
 
 class Chunk(NamedTuple):
-    """A chunk of a file. Offsets are bytes in the file, or in the text extracted from it when
-    that is not UTF-8 text; lines count from 1; ends as in Python for bytes, inclusive for lines."""
+    """A chunk of a file. Offsets are bytes in the file or, if it is not UTF-8 text, in the
+    extracted text in UTF-8; end_byte is exclusive. Lines count from 1; end_line is inclusive."""
 
     text: str
     heading: str
@@ -92,31 +92,29 @@ class Chunk(NamedTuple):
 
 
 class Embedded(NamedTuple):
-    """Unit vectors of texts, of shape (texts, dims), and which of the texts were longer than the
-    model's window, so that their ends count for nothing; a server does not tell."""
+    """Unit vectors of texts, of shape (texts, dims), and the indices of texts that were truncated
+    to the model's context; those are unknown for model servers."""
 
     vectors: NDArray[np.float32]
     truncated: list[int]
 
 
 class NewChunk(NamedTuple):
-    """A chunk on its way into the index: its terms, separated by blanks; the hash of what models
-    are given; the terms as the index keeps them; and, of a row or a message that has fields of its
-    own, those as JSON and its number in the document."""
+    """A chunk to be added to the store."""
 
     chunk: Chunk
-    body_terms: str
+    body_terms: str  # separated by spaces
     title_terms: str
-    unique_hash: bytes
-    packed_terms: bytes
-    fields: str = ""
-    part: int = 0
+    unique_hash: bytes  # see chunk_text.unique_hash
+    packed_terms: bytes  # the terms, compressed (terms.py)
+    fields: str = ""  # JSON, of a row or message that has its own
+    part: int = 0  # its number in the document
 
 
 class Signature(NamedTuple):
-    """A file's size in bytes and its times in ns since 1970: as long as they are the same, its
-    content is taken to be the same. ctime_ns also tells an edit that keeps size and mtime; it is 0
-    where it is not known: on Windows, in an index that was imported or made by an older version."""
+    """A file's size in bytes and its times in ns since 1970. While they do not change, the content
+    is assumed not to have changed. ctime_ns reveals edits that keep size and mtime; 0: unknown, as
+    on Windows, and in an index that was imported or made by an older version."""
 
     size: int
     mtime_ns: int
@@ -125,18 +123,18 @@ class Signature(NamedTuple):
     @classmethod
     def of(cls, info: os.stat_result) -> Signature:
         """The signature of a file from `os.stat`."""
-        # Windows gives the time of creation under this name.
+        # On Windows st_ctime is the time of creation.
         return cls(info.st_size, info.st_mtime_ns, 0 if os.name == "nt" else info.st_ctime_ns)
 
     def matches(self, other: Signature) -> bool:
-        """Whether a file that had the one signature and has the other now is unchanged."""
+        """Whether a file with both signatures, at different times, is unchanged."""
         if self[:2] != other[:2]:
             return False
         return self.ctime_ns == other.ctime_ns or not (self.ctime_ns and other.ctime_ns)
 
 
 def location(path: str, member: str | None) -> str:
-    """The location of a file for people; a member comes after its file.
+    """The path of a file, followed by that of a member in it, if any.
 
     >>> location("/a.zip", "b/c.docx"), location("/a.md", None)
     ('/a.zip!/b/c.docx', '/a.md')
@@ -145,7 +143,7 @@ def location(path: str, member: str | None) -> str:
 
 
 def page_label(location: str, page: int | None) -> str:
-    """What a page is called in a kind of file, and its number; empty without one.
+    """A page's number with its name in this kind of file (page, slide, sheet); "" for None.
 
     >>> page_label("/a.pdf", 3), page_label("/a.odp", 3), page_label("/a.zip!/b.XLSX", 1)
     ('page 3', 'slide 3', 'sheet 1')
@@ -159,31 +157,31 @@ def page_label(location: str, page: int | None) -> str:
 
 @dataclass(frozen=True, slots=True)
 class StoredChunk:
-    """A chunk as the index holds it, with its file and its fields."""
+    """A chunk in the store, with its file and fields."""
 
     id: int
-    text_id: int
+    text_id: int  # of its unique text
     path: str
     collection: str
     title: str
     signature: Signature
     hash: bytes
-    fields: str  # JSON, or empty: its own, where it is a row or a message, else its file's
+    fields: str  # JSON or "": of the row or message if it has its own, else of the file
     chunk: Chunk
-    member: str = ""  # the path of a file within the file; empty for the file itself
-    date_ns: int = 0  # its own date, else when its file was modified, in ns since 1970
+    member: str = ""  # the path in the file at path, if that contains files
+    date_ns: int = 0  # its own date, else the file's time of modification, in ns since 1970
     unique_hash: bytes = b""
-    copy: int = 0  # how many chunks before it in its document have the same unique text
+    copy: int = 0  # the number of chunks before it in its document with the same unique text
 
     @property
     def location(self) -> str:
-        """The file's path; of a member with the path of what it is in before it."""
+        """The file's path, followed by that of the member, if any."""
         return location(self.path, self.member)
 
 
 @dataclass(frozen=True, slots=True)
 class StageScore:
-    """A candidate's place in one stage: rank counts from 1."""
+    """A candidate's rank, from 1, and score in one stage."""
 
     rank: int
     score: float
@@ -191,7 +189,8 @@ class StageScore:
 
 @dataclass(frozen=True, slots=True)
 class RerankScore:
-    """How relevant the reranker finds a chunk. score: what ordered it; p_yes: its answer alone."""
+    """The result of reranking. p_yes: the reranker's P(yes); score: what candidates are sorted by,
+    P(yes) or its mean with the fused score."""
 
     score: float
     p_yes: float
@@ -200,19 +199,19 @@ class RerankScore:
 
 @dataclass(slots=True)
 class Scores:
-    """The scores of a result by stage; None where the stage did not see it."""
+    """The scores of a result by stage; None if the stage did not score it."""
 
     bm25: StageScore | None = None
     vector: StageScore | None = None
     fused: StageScore | None = None
     rerank: RerankScore | None = None
-    shift: float = 0.0  # by how much the BM25 score was lowered for its document's other chunks
-    named: bool = False  # whether the query is the name of its document, or of what it defines
+    shift: float = 0.0  # subtracted from the BM25 score (searching/fusion.py)
+    named: bool = False  # whether the query is the name of its document, or of a definition in it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IndexedChunk:
-    """A chunk as the index holds it, with its file's names and fields."""
+    """A chunk of the index, with its file and fields."""
 
     id: str
     path: str
@@ -227,19 +226,19 @@ class IndexedChunk:
     text: str
     fields: dict[str, Any]  # front matter, a mail's date and sender, the columns of a row
     stale: bool
-    member: str | None = None  # the path of a file within the file at path, an archive
-    ocr: bool = False  # the text was read from a picture
-    number: int = 0  # of the chunk in this index; it is not shown
-    date_ns: int = 0  # its own date, else when its file was modified; it is not shown
+    member: str | None = None  # the path in the file at path, if that is an archive
+    ocr: bool = False  # whether the text was read by OCR
+    number: int = 0  # of the chunk in this index; internal
+    date_ns: int = 0  # its own date, else the file's time of modification; internal
 
     @property
     def location(self) -> str:
-        """The file's path; of a member with the path of what it is in before it."""
+        """The file's path, followed by that of the member, if any."""
         return location(self.path, self.member)
 
     @property
     def hash(self) -> str:
-        """The hash of its text, by which a citation can be verified."""
+        """The hash of its text, for `qrank verify`."""
         from qrank.chunk_text import text_hash
 
         return text_hash(self.text)
@@ -253,7 +252,7 @@ class IndexedChunk:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result(IndexedChunk):
-    """One ranked chunk of an answer. calibrated: whether score is a probability of relevance."""
+    """A ranked chunk of an answer. calibrated: whether score is a probability of relevance."""
 
     rank: int
     score: float
@@ -262,7 +261,7 @@ class Result(IndexedChunk):
     calibrated: bool = False
     matches: list[tuple[int, int]] = field(default_factory=list)  # of query words, in the text
     copies: list[Copy] = field(default_factory=list)  # near-duplicates
-    index: str | None = None  # the index file it is from, where several were searched
+    index: str | None = None  # the path of its index, if several were searched
 
     def to_dict(self) -> dict[str, Any]:
         """This object as `qrank search --jsonl` prints it."""
@@ -273,8 +272,8 @@ class Result(IndexedChunk):
 
 @dataclass(slots=True)
 class Answer:
-    """The answer to one query, with how it came about. It is a sequence of its results: `for
-    result in answer`, `len(answer)`; an answer without any is false."""
+    """The answer to a query. It can be used as a sequence of its results: `for result in answer`,
+    `len(answer)`; an answer without results is false."""
 
     query: str
     mode: str
@@ -284,15 +283,15 @@ class Answer:
     reranked: int = 0
     candidates: int = 0
     truncated: bool = False
-    terms: list[str] = field(default_factory=list)  # the query's index terms, for marking
-    notices: list[str] = field(default_factory=list)  # why there is nothing, or only weak results
-    # answer_seconds, where they left candidates unread, and about how many all would have taken.
+    terms: list[str] = field(default_factory=list)  # the query's index terms, to highlight them
+    notices: list[str] = field(default_factory=list)  # why there are no, or only weak, results
+    # answer_seconds, if not all candidates could be reranked in that time; None otherwise.
     promised: float | None = None
-    needed: float = 0.0
-    # Of several queries that were fused: each, and the ids of the results it gave a BM25 score.
+    needed: float = 0.0  # about how many seconds reranking all candidates takes
+    # If several queries were fused: each query, with the ids of results it gave a BM25 score.
     parts: list[tuple[str, frozenset[str]]] = field(default_factory=list)
     suggestions: list[Suggestion] = field(default_factory=list)
-    synonyms: list[str] = field(default_factory=list)  # "a = b": what the query was widened with
+    synonyms: list[str] = field(default_factory=list)  # "a = b": b was added to the query
 
     def __iter__(self) -> Iterator[Result]:
         return iter(self.results)
@@ -309,7 +308,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class PackedChunk:
-    """One or more neighbouring chunks of a file, for a language model to read."""
+    """One or several adjacent chunks of a file, for a language model."""
 
     path: str
     heading: str
@@ -320,20 +319,21 @@ class PackedChunk:
     page: int | None
     score: float  # of the best of them
     ids: list[str]
-    tokens: int  # estimated, with the line that says where it is from
+    tokens: int  # estimated, with its location
     text: str
     stale: bool
     member: str | None = None
 
     @property
     def location(self) -> str:
-        """The file's path; of a member with the path of what it is in before it."""
+        """The file's path, followed by that of the member, if any."""
         return location(self.path, self.member)
 
 
 @dataclass(frozen=True, slots=True)
 class Packed:
-    """The best chunks that fit into max_tokens; tokens: estimated; best: those of the best one."""
+    """The best chunks that fit into max_tokens. tokens: their estimated number of tokens; best:
+    that of the best chunk alone, whether it fits or not."""
 
     query: str
     max_tokens: int
@@ -344,9 +344,9 @@ class Packed:
 
 @dataclass(frozen=True, slots=True)
 class FileError:
-    """A file that was skipped, and why; known: it was for the same reason the last time; partly:
-    only something in it was; secret: it holds keys or passwords; removed: it was in the index;
-    named: the user named it."""
+    """A file that was skipped, and why. known: it was skipped for the same reason in the last run;
+    partly: only a part of it was; secret: it contains keys or passwords; removed: it was in the
+    index before; named: the user named it."""
 
     path: str
     reason: str
@@ -359,15 +359,15 @@ class FileError:
 
 @dataclass(frozen=True, slots=True)
 class IndexedFile:
-    """A file as it was indexed, with all its parts. vectors: how many of its chunks have one of
-    the model that the index is searched with; note: what of it was skipped, and why."""
+    """An indexed file, with all its parts. vectors: the number of its chunks that have one, of the
+    model that searches use; note: which part of it was skipped, and why."""
 
     path: str
     collection: str
     signature: Signature
     hash: bytes
     title: str
-    indexed_ns: int  # Unix time; 0 where an older version did not note it
+    indexed_ns: int  # when it was indexed, Unix time; 0: by a version that did not record it
     note: str
     chunks: int
     vectors: int
@@ -382,7 +382,7 @@ class IndexedFile:
 
 @dataclass(slots=True)
 class SkipReason:
-    """Why some files and folders are not in the index; examples: the first of them."""
+    """A reason for which files and folders are not in the index; examples: paths of the first."""
 
     reason: str
     files: int = 0
@@ -392,9 +392,8 @@ class SkipReason:
 
 @dataclass(slots=True)
 class PathStatus:
-    """The indexed files at a path, and why others are not indexed. reason: why the path
-    itself is not in the index, though it is there; empty when it is. stale, partly: files that
-    changed since, or of which something was skipped."""
+    """The indexed files at a path, and why others are not indexed. reason: why the path itself is
+    not indexed, "" if it is; stale: the files that have changed since indexing."""
 
     path: str
     is_folder: bool
@@ -418,10 +417,10 @@ class IndexReport:
     chunks: int = 0
     embedded: int = 0
     model: str | None = None  # the embedding model's name
-    replaced: list[str] = field(default_factory=list)  # names of the models it took the place of
+    replaced: list[str] = field(default_factory=list)  # names of models whose vectors it replaced
     errors: list[FileError] = field(default_factory=list)
     seconds: float = 0.0
-    missing: list[str] = field(default_factory=list)  # roots of collections, not there now
+    missing: list[str] = field(default_factory=list)  # roots of collections that do not exist now
 
     def to_dict(self) -> dict[str, Any]:
         """This object as `qrank index --json` prints it."""
@@ -431,12 +430,12 @@ class IndexReport:
 
     @property
     def file_count(self) -> int:
-        """How many files it had to do with that are, or were, in the index."""
+        """The number of files in the index, and of those that were removed from it."""
         return self.added + self.updated + self.unchanged + self.removed
 
     @property
     def changed(self) -> bool:
-        """Whether the index is another than before, or something new was skipped."""
+        """Whether the index has changed, or a file was skipped that was not before."""
         news = any(not error.known for error in self.errors)
         return bool(self.added or self.updated or self.removed or self.embedded or news)
 
@@ -453,7 +452,7 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class ValueCount:
-    """A value of a field, and how many documents (or rows, or messages) have it."""
+    """A value of a field, and the number of documents, rows or messages with it."""
 
     value: str
     count: int
@@ -461,19 +460,18 @@ class ValueCount:
 
 @dataclass(frozen=True, slots=True)
 class FieldCount:
-    """A field: the kinds of its values (text, number, date, truth), how many documents, rows or
-    messages have it, how many values it has, and the most frequent of them."""
+    """A field of documents, rows or messages."""
 
     name: str
-    kinds: list[str]
-    records: int
-    distinct: int
-    values: list[ValueCount]
+    kinds: list[str]  # of its values: text, number, date, truth
+    records: int  # the number of documents, rows or messages with it
+    distinct: int  # the number of its different values
+    values: list[ValueCount]  # the most frequent ones
 
 
 @dataclass(frozen=True, slots=True)
 class RankedText:
-    """A text: its place in the input (from 0) and its relevance, 0 to 1; None: it was not read."""
+    """A text by its index in the input, from 0, and its relevance, 0 to 1; None: not scored."""
 
     index: int
     score: float | None
@@ -481,7 +479,7 @@ class RankedText:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A document that is not a file."""
+    """A document that is not a file, of a data set."""
 
     id: str
     title: str
@@ -489,9 +487,9 @@ class Record:
 
 
 class Task(NamedTuple):
-    """A regular file found by the walk, to be read; its path is absolute, and fit to be
-    shown. known_hash: what its content hashed to when it was last indexed; secret: it is read even
-    if it holds a key; reading: how, where that is not how the others are."""
+    """A regular file to be read. path: in its stored form; known_hash: of its content when it was
+    last indexed; secret: read it even if it contains a key; reading: how to read it, if not as the
+    other files."""
 
     path: str
     signature: Signature

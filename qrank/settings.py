@@ -1,5 +1,5 @@
-"""Records of settings: how files are found and read, where models run, the presets of a user.
-Nothing is read from anywhere here: config.py does that."""
+"""The settings: which files to read and how, where models run, and a user's settings. config.py
+reads them from files and the environment."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from qrank.errors import InputError
 from qrank.urls import IndexPlace, index_place
 
 INDEX_NAME = "index.db"
-MOST = 1_000_000  # results, candidates, lines or tokens that may be asked for
+MOST = 1_000_000  # the highest limit of results, candidates, lines or tokens
 MOST_SECONDS = 100_000.0
-NUMBERS = {  # whole ones; the least and the most
+NUMBERS = {  # settings that are integers: (least, most)
     "threads": (1, 512),  # llama.cpp aborts with more, or with negative ones
     "gpu_layers": (0, 1_000_000),
     "limit": (1, MOST),
@@ -33,7 +33,7 @@ CHOICES = {
     "color": ("auto", "always", "never"),
     "serve": ("auto", "start", "off"),
 }
-DEFAULTS = {  # in words where there is no value that says it
+DEFAULTS = {  # some are descriptions, for settings without a value by default
     "embed_model": "auto",
     "rerank_model": "auto",
     "collection": "default",
@@ -53,28 +53,30 @@ DEFAULTS = {  # in words where there is no value that says it
 
 
 def checked_number(key: str, name: str, value: str) -> int:
-    """The value of one of NUMBERS; name: what the user knows it as. Raises InputError."""
+    """Parse the value of one of NUMBERS. name: of the setting or option, for the error. Raises
+    InputError."""
     least, most = NUMBERS[key]
-    # The length first: int() refuses thousands of digits.
+    # Check the length first: int() raises for thousands of digits.
     if not value.isdecimal() or len(value) > 18 or not least <= int(value) <= most:
         raise InputError(f"{name} takes a whole number from {least} to {most}, not {value!r}")
     return int(value)
 
 
 def checked_seconds(key: str, name: str, value: str) -> float:
-    """The value of one of SECONDS; name: what the user knows it as. Raises InputError."""
+    """Parse the value of one of SECONDS. name: of the setting or option, for the error. Raises
+    InputError."""
     least, most = SECONDS[key]
     try:
         seconds = float(value)
     except ValueError:
         seconds = -1.0
-    if not least <= seconds <= most:  # nor is nan
+    if not least <= seconds <= most:  # also raises for nan
         raise InputError(f"{name} takes a number from {least:g} to {most:g}, not {value!r}")
     return seconds
 
 
 def check(key: str, value: str) -> None:
-    """Raise InputError for a value that a setting can't have."""
+    """Raise InputError for an invalid value of a setting."""
     if key in NUMBERS:
         checked_number(key, f"the setting {key}", value)
     elif key in SECONDS:
@@ -85,9 +87,9 @@ def check(key: str, value: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """Where a model runs. threads: None for one a physical core. gpu_layers: how many of the
-    model's layers go to the GPU, None for all where llama.cpp was built for one, 0 for none.
-    device: llama.cpp's name of the one to use, or cpu; None for all that it finds."""
+    """Where a model runs. threads: None: one per physical core. gpu_layers: the number of layers on
+    the GPU; None: all, if llama.cpp was built for a GPU. device: llama.cpp's name of a device, or
+    cpu; None: all devices."""
 
     threads: int | None = None
     gpu_layers: int | None = None
@@ -109,18 +111,19 @@ TIMEOUT = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """How files are read. It crosses into the worker processes."""
+    """How files are read. It is sent to the worker processes."""
 
-    fields: tuple[str, ...] = ()  # of records (JSONL, CSV): which to index; empty: chosen by name
-    pre: tuple[str, ...] = ()  # a command that turns a file into text on its stdout
-    pre_globs: tuple[str, ...] = ()  # for which files; empty: for all
+    fields: tuple[str, ...] = ()  # of records (JSONL, CSV) to index; (): selected by their names
+    pre: tuple[str, ...] = ()  # a command that prints a file as text
+    pre_globs: tuple[str, ...] = ()  # the files for which pre is used; (): all
     timeout: float = TIMEOUT  # seconds of CPU for one file that is not plain text
-    ocr: str = ""  # languages of pictures, as tesseract has them; empty: none is read
-    archives: bool = False  # what is in archives (zip, tar), too
-    include_secrets: bool = False  # also files within files that hold keys or passwords
+    ocr: str = ""  # languages for OCR, as in tesseract; "": no OCR
+    archives: bool = False  # also read documents in archives (zip, tar)
+    include_secrets: bool = False  # also read members of archives that contain keys or passwords
 
     def __post_init__(self) -> None:
-        """Raises TypeError or ValueError for a value that makes no sense; a text alone is one."""
+        """Raises TypeError or ValueError for an invalid value; a single text means a tuple of
+        one."""
         for name in ("fields", "pre", "pre_globs"):
             _set_texts(self, name)
         require_number("timeout", self.timeout, least=0)
@@ -129,22 +132,23 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Walking:
-    """Which files are found."""
+    """Which files are indexed."""
 
-    ignore: bool = True  # honour ignore files
-    global_ignores: tuple[Path, ...] = ()  # the user's ignore files for everywhere
-    git_excludes: Path | None = None  # git's own (core.excludesFile)
-    ignore_case: bool = False  # in rules, outside a repository that says otherwise
+    ignore: bool = True  # respect ignore files
+    global_ignores: tuple[Path, ...] = ()  # the user's global ignore files
+    git_excludes: Path | None = None  # git's global ignore file (core.excludesFile)
+    ignore_case: bool = False  # in rules, unless a repository's config says otherwise
     hidden: bool = False  # also files and folders whose name begins with a dot
-    globs: tuple[str, ...] = ()  # as ripgrep's -g: a later one wins, "!" leaves out
-    types: tuple[str, ...] = ()  # formats by name, or suffixes
+    globs: tuple[str, ...] = ()  # as ripgrep's -g: a later one wins, "!" excludes
+    types: tuple[str, ...] = ()  # names of formats, or suffixes
     max_filesize: int = MAX_FILESIZE  # bytes; larger files are skipped
-    include_secrets: bool = False  # also files that hold keys or passwords (ingest/secrets.py)
-    home: Path | None = None  # neither this folder nor one above it may be a root
-    rules: tuple[str, ...] = ()  # ignore rules for what is below each root, over those of files
+    include_secrets: bool = False  # also files that contain keys or passwords (ingest/secrets.py)
+    home: Path | None = None  # this folder and those above it can't be roots
+    rules: tuple[str, ...] = ()  # ignore rules below each root, which override those of files
 
     def __post_init__(self) -> None:
-        """Raises TypeError or ValueError for a value that makes no sense; a text alone is one."""
+        """Raises TypeError or ValueError for an invalid value; a single text means a tuple of
+        one."""
         for name in ("globs", "types", "rules"):
             _set_texts(self, name)
         for name in ("ignore", "ignore_case", "hidden", "include_secrets"):
@@ -166,42 +170,40 @@ ModelTables = Mapping[str, Sequence[tuple[Mapping[str, Any], Path]]]
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """The presets in force. `qrank.load_settings()` reads those of a user; without any, nothing
-    is preset."""
+    """The settings. `qrank.load_settings()` reads those of a user; by default there are none."""
 
     values: Mapping[str, str] = field(default_factory=dict)
-    # of each value where it is preset: a file's path, or the name of a variable
+    # where each value is set: the path of a config file, or the name of an environment variable
     sources: Mapping[str, str] = field(default_factory=dict)
     project: Path | None = None  # the .qrank folder whose index is used
-    # a .qrank folder that would be used if it were not somebody else's
+    # a .qrank folder that is not used because it belongs to another user
     untrusted: Path | None = None
-    # the user's own models by role: each one's table, and the file that says so
+    # the user's models by role: (table, config file) each
     models: ModelTables = field(default_factory=dict)
-    global_ignores: tuple[Path, ...] = ()  # the user's ignore files for everywhere
-    git_excludes: Path | None = None  # git's own (core.excludesFile)
-    ignore_case: bool = False  # in rules, outside a repository that says otherwise
-    home: Path | None = None  # the user's home folder
-    api_key: str | None = None  # for servers that have none of their own
+    global_ignores: tuple[Path, ...] = ()  # as in Walking, also the next three
+    git_excludes: Path | None = None
+    ignore_case: bool = False
+    home: Path | None = None
+    api_key: str | None = None  # for model servers without a key of their own
 
     def get(self, key: str, flag: str | None = None, default: str | None = None) -> str | None:
-        """A flag's value, else what is preset under key, else default."""
+        """The option's value (flag) if given, else the setting's, else default."""
         return flag if flag is not None else self.values.get(key, default)
 
     def count(self, key: str, flag: int | None, default: int) -> int:
-        """A flag's number, else what is preset under key, else default. Raises InputError."""
+        """As get, for an integer. Raises InputError."""
         preset = self.values.get(key) if flag is None else None
         if preset is None:
             return default if flag is None else flag
         return checked_number(key, f"the setting {key}", preset)
 
     def seconds(self, key: str, flag: float | None) -> float | None:
-        """A flag's seconds, else what is preset under key. Raises InputError."""
+        """As get, for seconds; None if neither is given. Raises InputError."""
         preset = self.values.get(key) if flag is None else None
         return flag if preset is None else checked_seconds(key, f"the setting {key}", preset)
 
     def choice(self, key: str, flag: str | None) -> str:
-        """A flag's choice, else the one that is preset under key, or by default. Raises
-        InputError."""
+        """As get, for one of CHOICES; the default is that of DEFAULTS. Raises InputError."""
         if flag is not None:
             return flag
         preset = self.values.get(key, DEFAULTS[key])
@@ -209,9 +211,9 @@ class Settings:
         return preset
 
     def placement(self, flags: Placement) -> Placement:
-        """Where models run: what flags leave open is filled from the presets.
+        """Where models run: flags, with None replaced by the settings.
 
-        Raises InputError for a number that is out of range.
+        Raises InputError for a number out of range.
         """
         numbers: dict[str, int] = {}
         for name in PLACEMENT:
@@ -224,25 +226,26 @@ class Settings:
 
     @property
     def answer_seconds(self) -> float | None:
-        """What a search on a terminal may take; None for as long as it likes (0).
+        """The time limit of a search on a terminal; None (setting: 0) for no limit.
 
-        Raises InputError for a number that is out of range.
+        Raises InputError for a number out of range.
         """
         seconds = self.seconds("answer_seconds", None)
         return float(DEFAULTS["answer_seconds"]) if seconds is None else seconds or None
 
     def index_path(self, flag: IndexPlace | None = None) -> IndexPlace:
-        """The index: --db or QRANK_DB, else the nearest project's, else the user's own.
+        """The location of the index: --db or the setting db, else the nearest project's, else the
+        user's own.
 
-        Raises InputError when the nearest project's folder belongs to somebody else.
+        Raises InputError when the nearest project's folder belongs to another user.
         """
-        named = self.get("db", str(flag) if flag is not None else None)
-        if named:
-            if "\0" in named:
+        name = self.get("db", str(flag) if flag is not None else None)
+        if name:
+            if "\0" in name:
                 raise InputError(
-                    f"{named!r} is not a valid file name", hint="name another with --db"
+                    f"{name!r} is not a valid file name", hint="name another with --db"
                 )
-            return index_place(named).expanduser()
+            return index_place(name).expanduser()
         self.require_trusted()
         if self.project:
             return self.project / INDEX_NAME
@@ -251,7 +254,7 @@ class Settings:
         return user_data_path("qrank", appauthor=False) / INDEX_NAME
 
     def require_trusted(self) -> None:
-        """Raise InputError when the nearest project's folder belongs to somebody else."""
+        """Raise InputError when the nearest project's folder belongs to another user."""
         if self.untrusted is None:
             return
         trusted = [*filter(None, [self.values.get("trusted_folders")]), str(self.untrusted.parent)]

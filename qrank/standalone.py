@@ -1,4 +1,4 @@
-"""The Python API without an index: rerank and embed texts, see how files are split."""
+"""The Python API that needs no index: reranking and embedding texts, splitting files."""
 
 from __future__ import annotations
 
@@ -45,11 +45,11 @@ def rerank(
     placement: Placement = ANYWHERE,
     settings: Settings = NO_SETTINGS,
 ) -> list[RankedText]:
-    """Score texts by how well they answer query, best first; the model reads exactly the texts.
+    """Score texts by how well they answer query, best first.
 
-    candidates: with more texts than that, only BM25's best are read. budget: seconds after which
-    reading stops. Texts that were not read come last, by BM25, without a score. For many calls
-    use Reranking. Raises InputError for an empty query, ModelError.
+    candidates: only so many of BM25's best texts are scored by the model. budget: seconds after
+    which scoring stops. Texts that were not scored come last, in BM25 order, without a score. For
+    many calls use Reranking. Raises InputError for an empty query, ModelError.
     """
     _require_query(query)
     texts = text_list("texts", texts)
@@ -79,7 +79,7 @@ def _require_model(model: str | None, placement: Placement, settings: Settings) 
 
 
 class Reranking(Closing):
-    """A loaded reranking model: takes a query and texts, returns the texts with their relevance."""
+    """A loaded reranking model. Call it with a query and texts; see rerank."""
 
     def __init__(
         self,
@@ -107,7 +107,7 @@ class Reranking(Closing):
         budget: float | None = None,
         progress: Progress | None = None,
     ) -> list[RankedText]:
-        """As rerank."""
+        """As qrank.rerank."""
         from qrank.searching.rerank import rerank_texts
 
         _require_query(query)
@@ -137,7 +137,7 @@ class Reranking(Closing):
 
 
 class Embedding(Closing):
-    """A loaded embedding model: takes texts, returns unit vectors."""
+    """A loaded embedding model. Call it with texts to get unit vectors."""
 
     def __init__(
         self,
@@ -162,7 +162,8 @@ class Embedding(Closing):
         instruction: str | None = None,
         dims: int | None = None,
     ) -> NDArray[np.float32]:
-        """Unit vectors of shape (len(texts), dims); with query, embedded as queries."""
+        """Unit vectors of shape (len(texts), dims). query: embed the texts as queries, else as
+        documents. dims: truncate vectors to this length. Raises InputError."""
         return self.embed(texts, query=query, instruction=instruction, dims=dims).vectors
 
     def embed(
@@ -173,7 +174,7 @@ class Embedding(Closing):
         instruction: str | None = None,
         dims: int | None = None,
     ) -> Embedded:
-        """The same vectors, and which texts were longer than the window."""
+        """The same vectors, and which texts were truncated to the model's context."""
         require_count("dims", dims, optional=True)
         require_type("query", query, bool)
         require_type("instruction", instruction, str, NoneType)
@@ -184,7 +185,7 @@ class Embedding(Closing):
 
     @property
     def window(self) -> int:
-        """How many tokens of a text the model reads."""
+        """The longest text of the model, in tokens; longer ones are truncated."""
         return self._embedder.window
 
     @property
@@ -213,8 +214,8 @@ def embed(
 
 
 def pack(query: str, results: Sequence[Result], max_tokens: int) -> Packed:
-    """The best results that fit into max_tokens with their places, neighbours merged, for a
-    language model to read. Tokens are estimated."""
+    """The best results that fit into max_tokens with their locations, for a language model;
+    adjacent chunks are merged. Tokens are estimated."""
     from qrank.searching.pack import pack
 
     require_type("query", query, str)
@@ -243,14 +244,15 @@ def plan(
 
 
 def tokens(text: str) -> int:
-    """About how many tokens a text is for most models, more often too many than too few."""
+    """About how many tokens a text has for most models; an overestimate for most languages."""
     from qrank.searching.pack import estimate
 
     return estimate(text)
 
 
 def verify(citation: Citation) -> Verdict:
-    """The status of a cited text: the file's bytes are compared, then its text, extracted again."""
+    """The status of a citation: the file's bytes are compared and, if needed, its text is extracted
+    again. See Verdict."""
     from qrank.chunk_text import text_hash
     from qrank.indexing.plan import plan
     from qrank.searching.places.verify import verify_text
@@ -271,22 +273,22 @@ def verify(citation: Citation) -> Verdict:
 
 
 def formats() -> dict[str, list[str]]:
-    """The names of the formats of files, each with its suffixes."""
+    """The names of file formats, each with its suffixes."""
     from qrank.searching.file_types import formats
 
     return formats()
 
 
 def has_lines(path: str) -> bool:
-    """Whether the lines of a file's chunks are those of the file, by its name: it is read as text,
-    and none is extracted."""
+    """Whether line numbers of chunks are line numbers of the file, by its name: whether it is read
+    as plain text."""
     from qrank.searching.file_types import has_lines
 
     return has_lines(path)
 
 
 def prefixes(paths: Sequence[str]) -> list[Prefix]:
-    """The beginnings of files as text, or why they have none."""
+    """The start of each file as text, or why there is none."""
     from qrank.indexing.prefixes import prefixes
 
     return prefixes(paths)
@@ -298,8 +300,8 @@ def changes(
     walking: Walking | None = None,
     but: IndexPlace | None = None,
 ) -> Iterator[None]:
-    """Watch from this call on; yield each time that something below paths has changed, except for
-    the index file."""
+    """Watch paths from this call on; yield each time that something below them has changed, except
+    the index file (but)."""
     from qrank.indexing.watch import changes
 
     require_type("walking", walking, Walking, NoneType)

@@ -1,5 +1,5 @@
-"""A chunk's index terms as they are kept beside its text: deflated with the text as the dictionary,
-which makes them a sixth of it."""
+"""Compressing a chunk's index terms: with DEFLATE and the chunk's text as the dictionary, they take
+a sixth of the space of the text."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import zlib
 
 from qrank.results import Chunk, NewChunk
 
-MOST_BYTES = 16 << 20  # that packed terms may unpack to
+MOST_BYTES = 16 << 20  # of decompressed terms
 
 
 def new_chunk(
@@ -18,13 +18,13 @@ def new_chunk(
     fields: str = "",
     part: int = 0,
 ) -> NewChunk:
-    """A chunk ready for the index: its terms packed, too."""
+    """A NewChunk for the store, with its terms compressed."""
     packed = pack(body_terms, title_terms, chunk.text)
     return NewChunk(chunk, body_terms, title_terms, unique_hash, packed, fields, part)
 
 
 def pack(body: str, title: str, text: str) -> bytes:
-    """The terms of a chunk, each part joined by blanks, for unpack with the same text.
+    """Compress the terms of a chunk, separated by spaces; text: of the chunk.
 
     >>> unpack(pack("tea for two", "menu", "Tea for two!"), "Tea for two!")
     ('tea for two', 'menu')
@@ -35,9 +35,9 @@ def pack(body: str, title: str, text: str) -> bytes:
 
 
 def unpack(packed: bytes, text: str) -> tuple[str, str]:
-    """(body, title): the terms that pack was given, with the text it was given.
+    """Decompress terms to (body, title); text: of the chunk, as for pack.
 
-    Raises zlib.error or ValueError for what pack did not make, or what unpacks to too much.
+    Raises zlib.error or ValueError for invalid data, or more than MOST_BYTES.
     """
     unpacker = zlib.decompressobj(wbits=-15, zdict=text.lower().encode())
     data = unpacker.decompress(packed, MOST_BYTES)

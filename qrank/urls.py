@@ -1,5 +1,5 @@
-"""Addresses of servers, of models and of indexes: parsed here alone, so that one spelling can't
-pass a check and mean something else later."""
+"""Parsing the URLs of model servers and indexes. All URLs are parsed here, so that checks and
+requests agree on what they mean."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _FORM = "write http(s)://HOST[:PORT][/PATH][#MODEL]; a key goes into QRANK_API_K
 
 @dataclass(frozen=True, slots=True)
 class ServerUrl:
-    """http(s)://HOST[:PORT][/PATH][#MODEL], scheme and host in lower case."""
+    """http(s)://HOST[:PORT][/PATH][#MODEL]; scheme and host in lowercase."""
 
     origin: str  # http(s)://HOST[:PORT]
     host: str
@@ -26,12 +26,12 @@ class ServerUrl:
 
     @property
     def base(self) -> str:
-        """Where endpoints are below."""
+        """The URL that paths of endpoints are appended to."""
         return self.origin + self.path
 
 
 def is_url(text: str) -> bool:
-    """Whether a name of a model is meant as a URL, well-formed or not, and not as a file.
+    """Whether the name of a model or index looks like a URL, valid or not.
 
     >>> [is_url(text) for text in (" HTTP://a", "https:b", "ftp://c", "d/e.gguf", "qwen:Q8_0")]
     [True, True, True, False, False]
@@ -40,12 +40,12 @@ def is_url(text: str) -> bool:
 
 
 def parse(text: str) -> ServerUrl:
-    """Take the URL of one server apart.
+    """Parse the URL of one server.
 
     >>> parse(" HTTP://Host:8080/v1/#m ")
     ServerUrl(origin='http://host:8080', host='host', path='/v1', model='m')
 
-    Raises InputError for another scheme, for one without a host, and for one with a password.
+    Raises InputError for another scheme, and for a URL without a host, or with a user or password.
     """
     shown = re.sub(r"//[^/@]*@", "//…@", text.strip())  # without a password
     try:
@@ -61,7 +61,7 @@ def parse(text: str) -> ServerUrl:
 
 
 def parse_all(text: str) -> list[ServerUrl]:
-    """The URLs of several servers that share the work, separated by commas. Raises InputError."""
+    """Parse the URLs of several servers, separated by commas. Raises InputError."""
     return [parse(part) for part in text.split(",")]
 
 
@@ -71,8 +71,8 @@ _INDEX_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,199}")
 
 @dataclass(frozen=True, slots=True)
 class IndexUrl:
-    """http(s)://HOST[:PORT][/PATH]/NAME: an index that a search engine holds. Where there may be
-    a file instead, it is used as a Path is."""
+    """http(s)://HOST[:PORT][/PATH]/NAME: an index in a search engine. It has those methods of Path
+    that are needed where an index may also be a file."""
 
     base: str  # the engine's address
     host: str
@@ -82,11 +82,11 @@ class IndexUrl:
         return f"{self.base}/{self.name}"
 
     def absolute(self) -> IndexUrl:
-        """Itself: it means the same in every folder."""
+        """The URL itself."""
         return self
 
     def expanduser(self) -> IndexUrl:
-        """Itself: it means the same for every user."""
+        """The URL itself."""
         return self
 
 
@@ -94,12 +94,12 @@ IndexPlace = Path | IndexUrl
 
 
 def index_place(named: str | os.PathLike[str] | IndexUrl) -> IndexPlace:
-    """Where an index is that a user named: a file, or an engine's URL.
+    """The location of an index that the user named: a file, or the URL of a search engine.
 
     >>> str(index_place("https://Search.example:9200/notes/")), index_place("notes.db").name
     ('https://search.example:9200/notes', 'notes.db')
 
-    Raises InputError for a URL that can't be one of an index.
+    Raises InputError for a URL that is not valid for an index.
     """
     if isinstance(named, IndexUrl):
         return named
