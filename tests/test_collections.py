@@ -275,6 +275,6 @@ def test_an_export_of_a_folder_that_moved_is_read_again_by_nobody(
     assert (files["unchanged"], files["added"], files["removed"]) == (2, 0, 0)
     run = qrank(*words, "--map", f"{notes}x=elsewhere", "--map", f"{notes / 'sub'}=elsewhere/sub")
     assert (run.returncode, run.stderr.count("no document")) == (0, 1)
-    assert f"no document of the export lay in {notes}x; they lay in {notes}\n" in run.stderr
+    assert f"no document of the export is below {notes}x; they are below {notes}\n" in run.stderr
     for wrong in ("x", "=x", "x="):
         assert "--map takes OLD=NEW" in complaint(qrank(*words, "--map", wrong))

@@ -73,8 +73,9 @@ _MODEL_FIELDS = {field.name for field in fields(StoredModel)} - {"id"}
 
 
 def collections(item: dict[str, Any]) -> dict[str, tuple[CollectionSettings, list[Root]]]:
-    """What the first line says of collections, by their names; of older versions nothing."""
-    made: dict[str, tuple[CollectionSettings, list[Root]]] = {}
+    """The settings and roots of collections, by name, from the first line; empty for an export of
+    an older version."""
+    result: dict[str, tuple[CollectionSettings, list[Root]]] = {}
     for own in _list(item, "collections") if "collections" in item else []:
         if not isinstance(own, dict):
             raise ValueError("a collection is not an object")
@@ -82,8 +83,8 @@ def collections(item: dict[str, Any]) -> dict[str, tuple[CollectionSettings, lis
         settings = CollectionSettings(
             _text(own, "description"), tuple(rules), _text(own, "instruction")
         )
-        made[_name(own, "name")] = settings, [_root(root) for root in _list(own, "roots")]
-    return made
+        result[_name(own, "name")] = settings, [_root(root) for root in _list(own, "roots")]
+    return result
 
 
 def _root(item: object) -> Root:

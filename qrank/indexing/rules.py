@@ -26,7 +26,7 @@ def ignore(store: Store, paths: Sequence[str]) -> list[tuple[Path, str]]:
     below, else of its own folder; returns (file, rule) for each. Raises InputError for a file that
     can't be written."""
     tops = {folder_key(root.path) for roots in store.roots().values() for root in roots}
-    written: list[tuple[Path, str]] = []
+    rules: list[tuple[Path, str]] = []
     for path in paths:
         name = folder_key(shown_path(path))
         own = os.path.dirname(path)  # noqa: PTH120
@@ -36,8 +36,8 @@ def ignore(store: Store, paths: Sequence[str]) -> list[tuple[Path, str]]:
         rule = "/" + _SPECIAL.sub(r"\\\1", below).removesuffix(" ")
         rule += "\\ " * below.endswith(" ") + "/" * os.path.isdir(path)  # noqa: PTH112
         _append(place / OWN, rule)
-        written.append((place / OWN, rule))
-    return written
+        rules.append((place / OWN, rule))
+    return rules
 
 
 def require_rules(texts: Sequence[str]) -> list[str]:

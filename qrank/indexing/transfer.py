@@ -71,7 +71,7 @@ def export(store: Store, filter: Filter, *, vectors: bool = True) -> Iterator[di
 
 
 def _collections(store: Store, names: Sequence[str]) -> list[dict[str, Any]]:
-    """The settings and roots of these collections; without names, of all."""
+    """The settings and roots of collections, as objects for JSON; of all when names is empty."""
     roots, settings = store.roots(), store.collection_settings()
     return [
         {
@@ -189,8 +189,8 @@ class Importer:
             raise _invalid(number, name, error) from error
         self._write()
         for old in self._unused:
-            there = f"; they lay in {self._folder or '/'}" if self._read else ""
-            _log.warning("no document of the export lay in %s%s", old or "/", there)
+            actual = f"; they are below {self._folder or '/'}" if self._read else ""
+            _log.warning("no document of the export is below %s%s", old or "/", actual)
 
     def _line(self, item: dict[str, Any], *, first: bool) -> None:
         if first:
@@ -220,7 +220,7 @@ class Importer:
             self._read += 1
 
     def _place(self, path: str) -> str:
-        """A path of the export, with its folder replaced as --map says."""
+        """The new path of a file of the export, by the mapping of folders."""
         old = next(over(path, self._moved.keys()), None)
         if old is None:
             return path
@@ -242,7 +242,7 @@ class Importer:
 
     def _add_model(self, model: StoredModel) -> None:
         with self._store.transaction():
-            models = {(known.sha256, known.prompt_version): known for known in self._store.models()}
+            models = {(each.sha256, each.prompt_version): each for each in self._store.models()}
             stored = models.get((model.sha256, model.prompt_version))
             row = stored or self._store.add_model(model)
         if row.dims != model.dims:

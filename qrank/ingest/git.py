@@ -74,11 +74,11 @@ def read_config(path: str, seen: set[str] | None = None) -> Config:
     for key, value in _assignments(_text(path, MAX_BYTES)):
         result[key] = value
         if key == "include.path":
-            result |= read_config(beside(path, value), seen)
+            result |= read_config(resolve(path, value), seen)
     return result
 
 
-def beside(path: str, value: str) -> str:
+def resolve(path: str, value: str) -> str:
     """The path that value stands for in the configuration file at path."""
     return os.path.join(os.path.dirname(path), os.path.expanduser(value))  # noqa: PTH111, PTH118, PTH120
 

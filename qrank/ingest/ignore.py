@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from qrank.ingest.git import Repository, beside, is_true, repository
+from qrank.ingest.git import Repository, is_true, repository, resolve
 from qrank.ingest.wildmatch import SPECIAL, MalformedError, expression
 from qrank.names import folder_key, shown_path
 from qrank.settings import Walking
@@ -184,7 +184,7 @@ def _git_excludes(
     if named is None:
         path = str(walking.git_excludes or "")
     else:
-        path = beside(f"{folder}/x", named) if named else ""
+        path = resolve(f"{folder}/x", named) if named else ""
     return _read(path, folder, of_git=True, fold=fold)
 
 

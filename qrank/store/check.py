@@ -130,7 +130,7 @@ def _segments(connection: sqlite3.Connection, path: Path) -> Iterator[str]:
 
     models = connection.execute("SELECT id, dims FROM model").fetchall()
     for model, dims in decode.rows(models, (int, int), "a model"):
-        placed = {
+        vectors = {
             (segment, slot): text_id
             for segment, slot, text_id in connection.execute(
                 "SELECT segment_id, slot, passage_id FROM vector WHERE model_id = ?", (model,)
@@ -150,11 +150,11 @@ def _segments(connection: sqlite3.Connection, path: Path) -> Iterator[str]:
             if code_bytes != dims * len(slots):
                 yield f"segment {segment} does not have the size of its slots"
             taken = [(slot, text_id) for slot, text_id in enumerate(slots) if text_id]
-            wrong = sum(placed.pop((segment, slot), None) != text_id for slot, text_id in taken)
+            wrong = sum(vectors.pop((segment, slot), None) != text_id for slot, text_id in taken)
             if wrong:
                 yield f"{wrong} slots of segment {segment} have unknown vectors"
-        if placed:
-            yield f"{len(placed)} vectors are not in their place"
+        if vectors:
+            yield f"{len(vectors)} vectors are not in their place"
 
 
 _CHECKS: dict[str, Callable[[sqlite3.Connection, Path], Iterator[str]]] = {

@@ -104,7 +104,11 @@ def _of_value(test: Test) -> tuple[str, list[object]]:
 
 
 def _of_text(column: str, test: Test | FileTest) -> tuple[list[str], list[object]]:
-    tests = (("{} = ?", test.text), ("instr({}, ?) > 0", test.part), ("says({}, ?)", test.word))
+    tests = (
+        ("{} = ?", test.text),
+        ("instr({}, ?) > 0", test.part),
+        ("has_words({}, ?)", test.word),
+    )
     clauses = [(clause.format(column), value) for clause, value in tests if value is not None]
     return [clause for clause, _ in clauses], [value for _, value in clauses]
 
@@ -203,11 +207,11 @@ def plan(
     step = max(1, last // SAMPLE)
     sample = range(1 + step // 2, last + 1, step)
     share = len(passing(filter, connection, sample)) / max(1, len(sample))
-    listed = few(filter, connection) if share < MANY else None
-    return listed, min(MOST_TRIED, int(2 * limit / share) + 1 if share else MOST_TRIED)
+    chunk_ids = selected_chunks(filter, connection) if share < MANY else None
+    return chunk_ids, min(MOST_TRIED, int(2 * limit / share) + 1 if share else MOST_TRIED)
 
 
-def few(filter: Filter, connection: sqlite3.Connection) -> list[int] | None:
+def selected_chunks(filter: Filter, connection: sqlite3.Connection) -> list[int] | None:
     """The ids of the chunks that pass, ignoring phrases, in order; None when there are too many to
     list before a search, or finding out takes too long."""
     condition, values = of_record(filter)
@@ -280,23 +284,23 @@ def passing(filter: Filter, connection: sqlite3.Connection, chunks: Sequence[int
 
 
 def of_texts(
-    filter: Filter, connection: sqlite3.Connection, listed: Sequence[int] | None
+    filter: Filter, connection: sqlite3.Connection, chunk_ids: Sequence[int] | None
 ) -> NDArray[np.bool_]:
     """Flags by text id, of shape (ids + 1,) with a last False: whether a chunk of the text passes.
-    listed: the chunks to examine, None for all. Raises DamagedError."""
+    chunk_ids: the chunks to examine, None for all. Raises DamagedError."""
     condition, values = of_chunk(filter)
     last = connection.execute("SELECT max(id) FROM passage").fetchone()[0] or 0
     if last > decode.MOST_TEXTS:
         raise decode.DamagedError(f"a unique text has the number {last}")
     start, arguments = f"file CROSS JOIN chunk ON chunk.file_id = file.id {OF_CHUNK}", list(values)
-    if listed is not None:
+    if chunk_ids is not None:
         start = (
             f"json_each(?) AS ids CROSS JOIN chunk ON chunk.id = ids.value {OF_CHUNK} "
             "CROSS JOIN file ON file.id = chunk.file_id"
         )
-        arguments = [json.dumps(list(listed)), *values]
+        arguments = [json.dumps(list(chunk_ids)), *values]
     sql = f"SELECT chunk.passage_id FROM {start} WHERE {condition}"
-    if listed is not None and not (filter.required or filter.excluded):  # all listed chunks pass
+    if chunk_ids is not None and not (filter.required or filter.excluded):  # all of them pass
         sql = "SELECT passage_id FROM json_each(?) AS ids CROSS JOIN chunk ON chunk.id = ids.value"
         arguments = arguments[:1]
     checked = decode.rows(connection.execute(sql, arguments), (int,), "a chunk")

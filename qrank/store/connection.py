@@ -57,7 +57,7 @@ def _connect(path: Path, *, create: bool) -> sqlite3.Connection:
         return _following(connection, path)
 
 
-def open_beside(path: Path) -> sqlite3.Connection:
+def open_another(path: Path) -> sqlite3.Connection:
     """Open another connection, for a thread, to an index that is open for reading."""
     return _following(open_to_read(path), path)
 
@@ -125,7 +125,7 @@ def hardened(connection: sqlite3.Connection) -> sqlite3.Connection:
     connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, LONGEST_VALUE)
     connection.create_function("nfc", 1, composed, deterministic=True)
     connection.create_function("folded", 1, _folded, deterministic=True)
-    connection.create_function("says", 2, _says, deterministic=True)
+    connection.create_function("has_words", 2, _has_words, deterministic=True)
     return connection
 
 
@@ -133,7 +133,7 @@ def _folded(value: object) -> str:
     return folded(value) if isinstance(value, str) else ""
 
 
-def _says(value: object, words: str) -> bool:
+def _has_words(value: object, words: str) -> bool:
     """Whether a folded value contains words as whole words."""
     return isinstance(value, str) and bool(re.search(rf"(?<!\w){re.escape(words)}(?!\w)", value))
 

@@ -147,11 +147,12 @@ def candidates(
     condition, values = of_record(filter, collections=False)
     if not condition:
         return _best(connection, connect, match, limit)
-    listed, most = plan(filter, connection, limit)
-    if listed is not None:
+    chunk_ids, most = plan(filter, connection, limit)
+    if chunk_ids is not None:
         within = "AND +terms.rowid IN (SELECT value FROM json_each(?)) "
-        between = (listed[0], listed[-1]) if listed else (1, 0)
-        return _best(connection, connect, match, limit, "", within, [json.dumps(listed)], between)
+        between = (chunk_ids[0], chunk_ids[-1]) if chunk_ids else (1, 0)
+        ids = [json.dumps(chunk_ids)]
+        return _best(connection, connect, match, limit, "", within, ids, between)
     # Many chunks pass: usually enough of the best hits do.
     best = _best(connection, connect, match, most)
     result: list[tuple[int, float]] = []

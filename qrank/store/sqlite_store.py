@@ -21,7 +21,7 @@ from qrank.results import (
     ValueCount,
 )
 from qrank.store import conditions, decode, documents, lexical, locations, records, skipped
-from qrank.store.connection import connect, open_beside, translate_sqlite_errors
+from qrank.store.connection import connect, open_another, translate_sqlite_errors
 from qrank.store.filters import EVERYTHING, Filter
 from qrank.store.interface import (
     NO_VARIANTS,
@@ -257,7 +257,7 @@ class SQLiteStore(Closing):
 
     def _connect(self) -> sqlite3.Connection:
         """Open a connection for another thread."""
-        return open_beside(self.path)
+        return open_another(self.path)
 
     def cosines(
         self, model: int, query: NDArray[np.float32], text_ids: Sequence[int]

@@ -78,8 +78,8 @@ def candidates(
     condition, _ = conditions.of_chunk(filter)
     if not condition:
         return _nearest(connection, connect, ids, query, None, size)[0][:limit]
-    listed, most = conditions.plan(filter, connection, limit)
-    if listed is None and not filter.required:
+    chunk_ids, most = conditions.plan(filter, connection, limit)
+    if chunk_ids is None and not filter.required:
         # Many chunks pass: usually enough of the nearest vectors do.
         near, floor = _nearest(connection, connect, ids, query, None, max(size, most))
         result: list[tuple[int, float]] = []
@@ -94,7 +94,7 @@ def candidates(
         # Enough if no other vector can be nearer, even with the error of the quantised query.
         if len(result) >= limit and result[limit - 1][1] > floor + ROUNDING:
             return result[:limit]
-    allowed = conditions.of_texts(filter, connection, listed)
+    allowed = conditions.of_texts(filter, connection, chunk_ids)
     return _nearest(connection, connect, ids, query, allowed, size)[0][:limit]
 
 

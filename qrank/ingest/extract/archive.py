@@ -38,7 +38,7 @@ def truncation_note(archive: zipfile.ZipFile) -> str:
     """The note for a truncated or damaged zip file; empty for an intact one."""
     if not isinstance(archive, Salvaged):
         return ""
-    return f"cut off or damaged ({archive.size} bytes): read as far as it goes"
+    return f"truncated or damaged ({archive.size} bytes): read as far as possible"
 
 
 def read(archive: zipfile.ZipFile, name: str) -> bytes:

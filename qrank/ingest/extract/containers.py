@@ -86,11 +86,11 @@ def _member(packed: _Packed, name: str, members: Members) -> Iterator[Document]:
         return
     with tempfile.SpooledTemporaryFile(_IN_MEMORY) as content:
         try:
-            opened = packed.open()
-            if opened is None:
+            stream = packed.open()
+            if stream is None:
                 return
-            with opened:
-                while piece := opened.read(1 << 20):
+            with stream:
+                while piece := stream.read(1 << 20):
                     content.write(piece)
                     if content.tell() > MAX_MEMBER:  # the size in its header is wrong
                         raise ValueError

@@ -122,8 +122,8 @@ def _move(connection: sqlite3.Connection, here: str) -> Move | None:
         files = _sample(connection, move, most)
         before = [(_size(path), size) for path, _, size in files]
         now = [(_size(path), size) for _, path, size in files]
-        gone = all(actual is None for actual, _ in before)
-        if files and gone and all(actual == size for actual, size in now):
+        none_before = all(actual is None for actual, _ in before)
+        if files and none_before and all(actual == size for actual, size in now):
             return move
     if not files:
         sql = f"SELECT 1 FROM root WHERE {move.is_below()} OR path = {_text(old)}"
@@ -137,8 +137,7 @@ def _move(connection: sqlite3.Connection, here: str) -> Move | None:
 
 
 def _sample(connection: sqlite3.Connection, move: Move, most: int) -> list[tuple[str, str, int]]:
-    """Of files from the first and from the last on, most of each, the path that is noted, the one
-    after a move, and the size."""
+    """(stored path, path after the move, size) of the first most files, and of the last, by id."""
     files: list[tuple[str, str, int]] = []
     for order in ("id", "id DESC"):
         rows = connection.execute(

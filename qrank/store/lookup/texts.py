@@ -1,4 +1,4 @@
-"""Unique texts and the models that have vectors of them."""
+"""Unique texts, and the models of their vectors."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from qrank.store.interface import ChunkText, StoredModel
 
 
 def models(connection: sqlite3.Connection) -> list[StoredModel]:
-    """The models by id."""
+    """The models, ordered by id. Raises DamagedError."""
     sql = "SELECT id, name, sha256, dims, prompt_version FROM model ORDER BY id"
     rows = decode.rows(connection.execute(sql), (int, str, str, int, int), "a model")
-    found = [StoredModel(*row) for row in rows]
-    for model in found:
+    result = [StoredModel(*row) for row in rows]
+    for model in result:
         decode.dims(model.dims)
-    return found
+    return result
 
 
 def add_model(connection: sqlite3.Connection, model: StoredModel) -> StoredModel:
-    """Note a model (its id is ignored) and return it with the id it got."""
+    """Add a model (its id is ignored), and return it with its new id. Writes."""
     fields = (model.name, model.sha256, decode.dims(model.dims), model.prompt_version)
     row_id = connection.execute(
         "INSERT INTO model (name, sha256, dims, prompt_version) VALUES (?, ?, ?, ?)", fields
@@ -33,7 +33,7 @@ def add_model(connection: sqlite3.Connection, model: StoredModel) -> StoredModel
 def missing(
     connection: sqlite3.Connection, model: int, text_ids: Sequence[int] | None
 ) -> list[int]:
-    """The texts, of all or of these, without a vector of the model, by id."""
+    """The ids of texts without a vector of the model, of all texts or of these, in order."""
     among = (
         "passage" if text_ids is None else "json_each(?) CROSS JOIN passage ON passage.id = value"
     )
@@ -47,8 +47,8 @@ def missing(
 
 
 def count_missing(connection: sqlite3.Connection, model: int) -> tuple[int, int]:
-    """(texts without a vector of the model, all)."""
-    # Both are answered from a few pages; a count of vectors would read each row.
+    """(texts without a vector of the model, all texts)."""
+    # Both counts read few pages; counting vectors would read each row.
     rows = connection.execute(
         "SELECT (SELECT count(*) FROM passage), "
         "(SELECT coalesce(sum(used), 0) FROM segment WHERE model_id = ?)",
@@ -59,21 +59,21 @@ def count_missing(connection: sqlite3.Connection, model: int) -> tuple[int, int]
 
 
 def to_embed(connection: sqlite3.Connection, text_ids: Iterable[int]) -> list[ChunkText]:
-    """What texts are made from, in the order of the ids, as far as they exist."""
+    """The parts of texts, in the order of the ids; ids that do not exist are skipped."""
     sql = (
         f"SELECT chunk.passage_id, {LOCATION}, file.title, chunk.heading, chunk.text "
         "FROM chunk JOIN file ON file.id = chunk.file_id WHERE passage_id = ? LIMIT 1"
     )
-    found: list[ChunkText] = []
+    result: list[ChunkText] = []
     for text_id in text_ids:
         rows = connection.execute(sql, (text_id,))
         types = (int, str, str, str, str)
-        found += [ChunkText(*row) for row in decode.rows(rows, types, f"text {text_id}")]
-    return found
+        result += [ChunkText(*row) for row in decode.rows(rows, types, f"text {text_id}")]
+    return result
 
 
 def mark_truncated(connection: sqlite3.Connection, model: int, text_ids: Iterable[int]) -> None:
-    """Note that the model did not read the ends of texts."""
+    """Store that texts with a vector were truncated to the model's window. Writes."""
     connection.executemany(
         "UPDATE vector SET cut = 1 WHERE model_id = ? AND passage_id = ?",
         [(model, text_id) for text_id in text_ids],
@@ -81,9 +81,9 @@ def mark_truncated(connection: sqlite3.Connection, model: int, text_ids: Iterabl
 
 
 def ids(connection: sqlite3.Connection, hashes: Iterable[bytes]) -> dict[bytes, int]:
-    """The texts that have one of these hashes."""
-    found: dict[bytes, int] = {}
+    """The ids of texts by hash; hashes that do not exist are left out."""
+    result: dict[bytes, int] = {}
     for value in hashes:
         rows = connection.execute("SELECT hash, id FROM passage WHERE hash = ?", (value,))
-        found.update(decode.rows(rows, (bytes, int), "a unique text"))
-    return found
+        result.update(decode.rows(rows, (bytes, int), "a unique text"))
+    return result

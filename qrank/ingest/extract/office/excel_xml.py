@@ -47,7 +47,7 @@ def _rows(sheet: _Element, comments: list[str], formulas: list[str]) -> Iterator
             index = attribute(cell, "Index")
             if index.isdecimal() and int(index[:6]) > len(texts) + 1:
                 texts.append("")
-            formula = cells.shown_formula(attribute(cell, "Formula"))
+            formula = cells.formula_text(attribute(cell, "Formula"))
             has_value = not formula
             for part in cell:
                 text = one_line("".join(map(str, part.itertext())))

@@ -334,9 +334,7 @@ class _Reader:
                 texts = [attribute(cell, name) for name in _VALUES if attribute(cell, name)][:1]
             if not texts and attribute(cell, "string-value", _NONE) == _NONE:
                 texts = (
-                    [formula]
-                    if (formula := cells.shown_formula(attribute(cell, "formula")))
-                    else []
+                    [formula] if (formula := cells.formula_text(attribute(cell, "formula"))) else []
                 )
                 self.formulas += len(texts)
             text = one_line(" ".join(texts))

@@ -60,10 +60,10 @@ def _slides(package: Package, main: str) -> list[str]:
     related = package.related(main)
     root = package.root(main)
     ids = (relation_id(slide) for slide in root.iter("{*}sldId"))
-    listed = {related[each].target: None for each in ids if each in related}
-    listed.pop("", None)
-    if listed:
-        return [*listed]
+    slides = {related[each].target: None for each in ids if each in related}
+    slides.pop("", None)
+    if slides:
+        return [*slides]
     names = [name for name in package.names("ppt/slides/") if name.endswith(".xml")]
     return sorted(names, key=lambda name: [*map(int, _NUMBER.findall(name[-12:]))])
 

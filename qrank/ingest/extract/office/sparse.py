@@ -15,7 +15,7 @@ from zipfile import BadZipFile
 
 from qrank.errors import ExtractError
 from qrank.ingest.extract.building import one_line
-from qrank.ingest.extract.office.cells import shown, shown_formula
+from qrank.ingest.extract.office.cells import cell_text, formula_text
 from qrank.ingest.extract.office.package import Package, attribute, child, local
 
 if TYPE_CHECKING:
@@ -140,12 +140,12 @@ class Sheets:
         formula = None if text or kind == "str" else child(cell, "f")
         if formula is not None:
             self.formulas += 1
-            return shown_formula(formula.text or "")
+            return formula_text(formula.text or "")
         if kind == "s" and self._strings is not None:
             at = int(text) if text.isdecimal() and len(text) < 9 else -1
             return self._strings[at] if 0 <= at < len(self._strings) else ""
         if kind == "b":
-            return shown(text == "1") if text else ""
+            return cell_text(text == "1") if text else ""
         if kind != "n":
             return one_line(text)
         try:
@@ -156,14 +156,14 @@ class Sheets:
         at = int(style) if style.isdecimal() and len(style) < 9 else 0
         if at < len(self._dates) and self._dates[at]:
             return self._date(number)
-        return shown(number)
+        return cell_text(number)
 
     def _date(self, number: float) -> str:
         try:
             moment = self._epoch + datetime.timedelta(seconds=round(number * 86400))
         except (OverflowError, ValueError):
-            return shown(number)
-        return str(moment.time()) if 0 <= number < 1 else shown(moment)
+            return cell_text(number)
+        return str(moment.time()) if 0 <= number < 1 else cell_text(moment)
 
     def _shared(self) -> Iterator[str]:
         root = self._package.xml(self._names[0])

@@ -79,10 +79,10 @@ class _Binary:
         self._package = package
         related = package.related(main)
         try:
-            listed = [*binary_book.sheets(package.data(main))]
+            sheets = [*binary_book.sheets(package.data(main))]
         except ExtractError:
-            listed = []
-        self._parts = {name: related[each].target for name, each in listed if each in related}
+            sheets = []
+        self._parts = {name: related[each].target for name, each in sheets if each in related}
 
     def beside(self, name: str, builder: Builder) -> None:
         """Add the texts outside the cells of a sheet."""

@@ -137,28 +137,28 @@ def embedded_file(data: bytes) -> tuple[str, str, bytes] | None:
     """(name, suffix, content) of the file in an embedded object; name and suffix are empty where
     unknown. None for objects that are not files."""
     try:
-        opened = Compound(io.BytesIO(data))
+        compound = Compound(io.BytesIO(data))
         for name, suffix in _OFFICE.items():
-            if opened.has(name):
+            if compound.has(name):
                 return "", suffix, data
-        return _object(opened, "")
+        return _object(compound, "")
     except (ExtractError, struct.error, ValueError):
         return None
 
 
-def objects(opened: Compound) -> Iterator[tuple[str, str, bytes] | None]:
+def objects(compound: Compound) -> Iterator[tuple[str, str, bytes] | None]:
     """Yield the embedded objects of an Office file of before 2007, in the form of
     `embedded_file`."""
-    folders = dict.fromkeys(match[0] for name in opened.names if (match := _OBJECT.match(name)))
+    folders = dict.fromkeys(match[0] for name in compound.names if (match := _OBJECT.match(name)))
     for folder in folders:
-        yield _object(opened, folder)
+        yield _object(compound, folder)
 
 
-def _object(opened: Compound, folder: str) -> tuple[str, str, bytes] | None:
+def _object(compound: Compound, folder: str) -> tuple[str, str, bytes] | None:
     for name in ("Package", "CONTENTS"):
-        if opened.has(folder + name):
-            return "", "", opened.read(folder + name)
-    return unpacked(opened.read(f"{folder}\x01Ole10Native"))
+        if compound.has(folder + name):
+            return "", "", compound.read(folder + name)
+    return unpacked(compound.read(f"{folder}\x01Ole10Native"))
 
 
 def unpacked(packed: bytes) -> tuple[str, str, bytes] | None:
