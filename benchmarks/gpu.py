@@ -29,7 +29,7 @@ from qrank import prompts
 from qrank.llama import devices
 from qrank.llama.cores import default_threads
 from qrank.llama.embedder import LlamaEmbedder
-from qrank.llama.engine import Frame, Model
+from qrank.llama.engine import Model, SpecialTokens
 from qrank.llama.gguf import read_header
 from qrank.llama.reranker import LlamaReranker
 from qrank.prompts import clean
@@ -129,8 +129,8 @@ def embedding(report: Report, name: str, path: Path, count: int, until: float) -
     first = time.perf_counter() - begun
     with closing(embedder):
         documents = texts(embedder._model, count, 50, 400)
-        frame = Frame(embedder._model)
-        sequences = [frame.text(embedder._model.tokens(clean(d)), 8192) for d in documents]
+        special = SpecialTokens(embedder._model)
+        sequences = [special.text(embedder._model.tokens(clean(d)), 8192) for d in documents]
         tokens = sum(map(len, sequences))
         report.add(
             model=name,

@@ -31,7 +31,7 @@ from qrank import prompts
 from qrank.llama.binding import llama
 from qrank.llama.context import BATCH_SEQUENCES, BATCH_TOKENS, _flat, _llama_batch
 from qrank.llama.embedder import LlamaEmbedder
-from qrank.llama.engine import Frame, Model
+from qrank.llama.engine import Model, SpecialTokens
 from qrank.llama.gguf import read_header
 from qrank.llama.reranker import LlamaReranker
 from qrank.prompts import clean
@@ -127,8 +127,8 @@ def embedding(path: Path, count: int, runs: int, clock: Callable[[], float]) -> 
     limit = min(BATCH_TOKENS, raw.model.file.context_length)
     embedder = LlamaEmbedder(read_header(path), ANYWHERE)
     documents = texts(raw.model, count, 50, 400)
-    frame = Frame(raw.model)
-    sequences = [frame.text(raw.model.tokens(clean(d)), limit) for d in documents]
+    special = SpecialTokens(raw.model)
+    sequences = [special.text(raw.model.tokens(clean(d)), limit) for d in documents]
     tokens = sum(map(len, sequences))
     raws = {
         "raw": raw,

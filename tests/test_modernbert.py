@@ -12,7 +12,7 @@ from modernbert_folder import EXPECTED, change, publish
 from support import Run, distance, last_complaint, write_safetensors
 
 from qrank.llama.embedder import LlamaEmbedder
-from qrank.llama.engine import Frame, Model
+from qrank.llama.engine import Model, SpecialTokens
 from qrank.llama.gguf import HEAD, Kind, read_header
 from qrank.models.convert import convert
 from qrank.models.convert.weights import weights
@@ -52,12 +52,12 @@ def test_token_ids_are_the_reference_s(tmp_path: Path) -> None:
     convert(publish(tmp_path / "folder", "classifier", "mean"), tmp_path / "made.gguf")
     file = read_header(tmp_path / "made.gguf")
     model = Model(file, ANYWHERE)
-    frame = Frame(model)
+    special = SpecialTokens(model)
     for case in EXPECTED["tokens"]:
-        assert frame.text(model.tokens(clean(case["text"])), 4096) == case["ids"]
+        assert special.text(model.tokens(clean(case["text"])), 4096) == case["ids"]
     for case in EXPECTED["rank"]["modules-cls"]:
         parts = [model.tokens(clean(case[part])) for part in ("query", "doc")]
-        assert len(frame.pair(*parts, 4096)) == case["n_tokens"]
+        assert len(special.pair(*parts, 4096)) == case["n_tokens"]
     model.close()
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from qrank import prompts
 from qrank.llama.embedder import LlamaEmbedder
-from qrank.llama.engine import Frame, Model
+from qrank.llama.engine import Model, SpecialTokens
 from qrank.llama.gguf import read_header
 from qrank.llama.reranker import LlamaReranker
 from qrank.prompts import clean
@@ -120,10 +120,10 @@ def test_bert_family_embeddings_are_the_reference_s(name):
 def test_cross_encoder_scores_are_the_reference_s(name):
     file = read_header(OURS / f"{name}.gguf")
     model = Model(file, ANYWHERE)
-    frame = Frame(model)
+    special = SpecialTokens(model)
     for case in BERT[name]["rerank"]:
         query, document = (model.tokens(clean(case[part])) for part in ("query", "doc"))
-        assert frame.pair(query, document, file.context_length) == case["ids"]
+        assert special.pair(query, document, file.context_length) == case["ids"]
     model.close()
     reranker = LlamaReranker(file, ANYWHERE)
     for query in {case["query"] for case in BERT[name]["rerank"]}:
