@@ -1,4 +1,5 @@
-"""Model files for the benchmarks: the real shapes, random weights, the bundled vocabulary padded.
+"""Model files for the benchmarks: the real shapes, random weights, the bundled vocabulary padded to
+the size of the real one, with as many merges.
 
 Needs the `gguf` package (pip install gguf). Shapes: config.json of Qwen3-Embedding (Qwen).
 """
@@ -216,9 +217,11 @@ def _write(path: Path, shape: Shape, kind: str, matrices: _Blocks | _Halves) -> 
         writer.add_pooling_type(gguf.PoolingType.LAST if kind == "embed" else gguf.PoolingType.NONE)
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre("qwen2")
-    writer.add_token_list(tokens + [f"[PAD{i}]" for i in range(padding)])
-    writer.add_token_types(types + [gguf.TokenType.UNUSED] * padding)
-    writer.add_token_merges(field["tokenizer.ggml.merges"].contents())
+    added = [_rare(i) for i in range(padding)]
+    writer.add_token_list(tokens + added)
+    writer.add_token_types(types + [gguf.TokenType.NORMAL] * padding)
+    merges = field["tokenizer.ggml.merges"].contents()
+    writer.add_token_merges(merges + [f"{word[:-1]} {word[-1]}" for word in added])
     writer.add_eos_token_id(field["tokenizer.ggml.eos_token_id"].contents())
     writer.add_add_eos_token(kind == "embed")
     _add_tensors(writer, shape, matrices)
@@ -227,6 +230,12 @@ def _write(path: Path, shape: Shape, kind: str, matrices: _Blocks | _Halves) -> 
     writer.write_tensors_to_file()
     writer.close()
     path.with_suffix(".part").rename(path)
+
+
+def _rare(number: int) -> str:
+    """A token as long as Qwen's are, which no text has."""
+    letters = "jkqvwxyz"
+    return "qj" + "".join(letters[number >> shift & 7] for shift in range(15, -1, -3))
 
 
 def _add_tensors(writer: gguf.GGUFWriter, shape: Shape, made: _Blocks | _Halves) -> None:

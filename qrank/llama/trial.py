@@ -1,8 +1,9 @@
 """How fast this machine computes with matrices of each type: measured with one layer of the shape
 that Qwen3-Embedding-0.6B has, of random weights.
 
-Which type is the fastest depends on the processor's instructions, and hardly on the model; so
-nothing has to be downloaded to find it out.
+Which type is the fastest depends on the processor's instructions, and hardly on the model: so
+nothing is downloaded to find it out. What is measured is the processor time of one thread, since
+the clock tells more about other programs.
 """
 
 from __future__ import annotations
@@ -12,24 +13,22 @@ import time
 from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from qrank.llama import gguf as headers
 from qrank.llama.context import DecoderContext, pooled
 from qrank.llama.engine import Model
 from qrank.llama.quantize import quantize
+from qrank.settings import Placement
 
-if TYPE_CHECKING:
-    from qrank.settings import Placement
-
+CPU = Placement(device="cpu")
 WIDTH, HEADS, KEY_HEADS, HEAD, BETWEEN, WORDS = 1024, 16, 8, 128, 3072, 256
 TOKENS, SEQUENCES = 128, 2  # of a pack, and how many
 TURNS = 5  # of which the best counts
 
 
-def tokens_per_second(kinds: Sequence[str], placement: Placement) -> dict[str, float]:
-    """Tokens a second of the layer, by the type of its matrices. It takes a second or two, and
-    30 MB of the temporary folder for each type. Raises ModelError, OSError."""
+def tokens_per_second(kinds: Sequence[str]) -> dict[str, float]:
+    """Tokens per second of processor time, by the type of the layer's matrices. It takes about two
+    seconds, and 30 MB of the temporary folder for each type. Raises ModelError, OSError."""
     best = dict.fromkeys(kinds, 0.0)
     with tempfile.TemporaryDirectory(prefix="qrank-") as folder, ExitStack() as stack:
         whole = Path(folder) / "F16.gguf"
@@ -39,14 +38,14 @@ def tokens_per_second(kinds: Sequence[str], placement: Placement) -> dict[str, f
             path = Path(folder) / f"{kind}.gguf"
             if kind != "F16":
                 quantize(whole, path, kind)
-            model = stack.enter_context(closing(Model(headers.read_header(path), placement)))
+            model = stack.enter_context(closing(Model(headers.read_header(path), CPU)))
             contexts[kind] = stack.enter_context(closing(_context(model)))
             _compute(contexts[kind])  # to warm up
         for _ in range(TURNS):  # in turns: what else the machine does is the same for all
             for kind, context in contexts.items():
-                started = time.perf_counter()
+                started = time.process_time()
                 _compute(context)
-                rate = TOKENS * SEQUENCES / (time.perf_counter() - started)
+                rate = TOKENS * SEQUENCES / (time.process_time() - started)
                 best[kind] = max(best[kind], rate)
     return best
 

@@ -14,13 +14,12 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from qrank.progress import Progress
-    from qrank.settings import Placement
 
 # Their nDCG@10 is within .003 of F16's, where Q4_0 moves it by up to .011 (docs/models.md).
 AS_GOOD = ("F32", "BF16", "F16", "Q8_0")
 
 
-def fastest(entry: Entry, placement: Placement, progress: Progress) -> Entry:
+def fastest(entry: Entry, progress: Progress) -> Entry:
     """An embedder's entry with that file alone which runs fastest here, published or made of a
     published one; of those that are nearly as fast the one with the least to download. The entry
     itself where there is nothing to choose, or it is not known: on a GPU.
@@ -35,7 +34,7 @@ def fastest(entry: Entry, placement: Placement, progress: Progress) -> Entry:
     ]
     if entry.role is not Role.embedder or len(files) < 2 or machine.gpus:
         return entry
-    speeds = _speeds([file.quantization for file in files], placement, progress)
+    speeds = _speeds([file.quantization for file in files], progress)
     if not speeds:
         return entry
     most = max(speeds.values())
@@ -53,7 +52,7 @@ def _size(file: File) -> int | None:
     return _size(file.made_of) if file.made_of else file.bytes or file.about_bytes
 
 
-def _speeds(kinds: Sequence[str], placement: Placement, progress: Progress) -> dict[str, float]:
+def _speeds(kinds: Sequence[str], progress: Progress) -> dict[str, float]:
     """How fast this machine is with each type; nothing where it can't be measured."""
     from qrank.llama.trial import tokens_per_second
     from qrank.store.cache import Cache
@@ -63,7 +62,7 @@ def _speeds(kinds: Sequence[str], placement: Placement, progress: Progress) -> d
     if any(_key(kind) not in known for kind in kinds):
         progress.stage("measuring which type of file is the fastest here", None)
         try:
-            measured = tokens_per_second(kinds, placement)
+            measured = tokens_per_second(kinds)
         except (ModelError, OSError):  # no room for 100 MB, say
             return {}
         for kind, rate in measured.items():

@@ -141,8 +141,7 @@ def pull(names: PulledNames = None, role: RoleOption = None, as_json: Json = Fal
     with render_models.transfer() as progress:
         for name, named in zip(names, entries, strict=True):
             new = named in models.entries and not named.installed
-            placement = current().settings.placement(ANYWHERE)
-            entry = fastest(named, placement, progress) if new else named
+            entry = fastest(named, progress) if new else named
             path, fetched = inventory.pull(entry, progress)
             done.append(json_form.pulled_model(name, path, fetched))
             if not as_json:
