@@ -105,7 +105,7 @@ def write(store: Store, data: Data) -> tuple[float, float]:
                 store.add_vectors(model.id, list(ids.values()), rows)
                 written += len(ids)
     texts = time.monotonic()
-    missing = store.missing_vectors(model.id)
+    missing = [*store.missing_vectors(model.id)]
     for at in range(0, len(missing), 1024):
         with store.transaction():
             store.add_vectors(model.id, missing[at : at + 1024], data.vectors[at : at + 1024])

@@ -18,16 +18,17 @@ from qrank import files
 from qrank.arguments import require_type
 from qrank.errors import InputError
 from qrank.ingest import git
-from qrank.settings import INDEX_NAME, NUMBERS, SECONDS, Settings, check
+from qrank.settings import BETWEEN_MAPPED, INDEX_NAME, NUMBERS, SECONDS, Settings, check, moves
 from qrank.urls import is_url
 
 PROJECT_FOLDER = ".qrank"
 CONFIG_NAME = "config.toml"
 MODELS = ("embedder", "reranker")  # tables of models (models/registry.toml has their fields)
 TRUSTED = "trusted_folders"
+LISTS = {TRUSTED: os.pathsep, "map": BETWEEN_MAPPED}  # by what separates their values
 KEYS = (
     *("db", "embed_model", "rerank_model", "collection", "color", "hyperlink_format"),
-    *("mode", *SECONDS, *NUMBERS, "device", "serve", TRUSTED),
+    *("mode", *SECONDS, *NUMBERS, "device", "serve", *LISTS),
 )
 # A project's config may come from someone else, with the folder. So it can only set these keys,
 # which choose among what the user has, and none that decide where texts are sent.
@@ -154,6 +155,8 @@ def write(path: Path, key: str, value: str | None) -> None:
         typed = float(value) if "." in value or "e" in value.lower() else int(value)
     elif value is not None and key == TRUSTED:
         typed = [str(Path(name).expanduser().absolute()) for name in value.split(os.pathsep)]
+    elif value is not None and key == "map":
+        typed = ["=".join(each) for each in moves(value)]
     try:
         text = path.read_text("utf-8") if path.exists() else ""
         table = tomlkit.parse(text)
@@ -240,8 +243,8 @@ def _read(path: Path, models: Models) -> dict[str, str]:
     for key, value in table.items():
         if key not in KEYS:
             raise InputError(f"{path}: there is no setting {key!r}", hint=f"use {', '.join(KEYS)}")
-        if key == TRUSTED:
-            table[key] = os.pathsep.join(_folders(path, value))
+        if key in LISTS:
+            table[key] = LISTS[key].join(_texts(path, key, value))
         elif not isinstance(value, _types(key)) or isinstance(value, bool):
             kind = "a string" if _types(key) == (str,) else "a number"
             raise InputError(f"{path}: the setting {key!r} must be {kind}")
@@ -256,8 +259,9 @@ def _types(key: str) -> tuple[type, ...]:
     return (int,) if key in NUMBERS else (str,)
 
 
-def _folders(path: Path, value: Any) -> list[str]:
-    folders = [value] if isinstance(value, str) else value
-    if not isinstance(folders, list) or not all(isinstance(name, str) for name in folders):
-        raise InputError(f"{path}: the setting {TRUSTED!r} must be a list of folders")
-    return folders
+def _texts(path: Path, key: str, value: Any) -> list[str]:
+    texts = [value] if isinstance(value, str) else value
+    if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+        what = "folders" if key == TRUSTED else "OLD=NEW"
+        raise InputError(f"{path}: the setting {key!r} must be a list of {what}")
+    return texts

@@ -7,7 +7,7 @@ import os
 import re
 import sys
 import unicodedata
-from collections.abc import Iterator, Set
+from collections.abc import Iterator, Mapping, Set
 
 WINDOWS = os.name == "nt"
 # Whether file names are usually case-insensitive.
@@ -165,6 +165,29 @@ def over(path: str, folders: Set[str]) -> Iterator[str]:
 def is_under(path: str, folders: Set[str]) -> bool:
     """Whether a stored path is one of folders (given as keys), or is below one."""
     return next(over(path, folders), None) is not None
+
+
+def moved(path: str, folders: Mapping[str, str]) -> str:
+    """Where a stored path is now; folders: by the keys of those that were moved, those they are
+    now.
+
+    >>> moved("/a/b/c.md", {"/a": "/z", "/a/b": "/y"}), moved("/ab.md", {"/a": "/z"})
+    ('/y/c.md', '/ab.md')
+    """
+    old = next(over(path, folders.keys()), None)
+    return path if old is None else folders[old] + folder_key(path)[len(old) :]
+
+
+def move_of(text: str) -> tuple[str, str]:
+    """(the key of where files lay, that of where they are here), as OLD=NEW says. OLD need not be
+    there. Raises ValueError for another text."""
+    old, between, new = text.partition("=")
+    if not (old and between and new):
+        raise ValueError(f"takes OLD=NEW, not {text!r}")
+    elsewhere = old.startswith("/") or old[1:2] == ":"
+    return folder_key(shown_path(old) if elsewhere else named_path(old)), folder_key(
+        named_path(new)
+    )
 
 
 def lies_below(path: str, folder: str) -> bool:

@@ -128,9 +128,8 @@ class Signature(NamedTuple):
 
     def matches(self, other: Signature) -> bool:
         """Whether a file with both signatures, at different times, is unchanged."""
-        if self[:2] != other[:2]:
-            return False
-        return self.ctime_ns == other.ctime_ns or not (self.ctime_ns and other.ctime_ns)
+        same = self.ctime_ns == other.ctime_ns or not (self.ctime_ns and other.ctime_ns)
+        return same and self[:2] == other[:2]
 
 
 def location(path: str, member: str | None) -> str:
@@ -172,6 +171,7 @@ class StoredChunk:
     date_ns: int = 0  # its own date, else the file's time of modification, in ns since 1970
     unique_hash: bytes = b""
     copy: int = 0  # the number of chunks before it in its document with the same unique text
+    root: str = ""  # a folder; when it does not exist, the file is on another machine
 
     @property
     def location(self) -> str:
@@ -225,7 +225,7 @@ class IndexedChunk:
     page: int | None
     text: str
     fields: dict[str, Any]  # front matter, a mail's date and sender, the columns of a row
-    stale: bool
+    stale: bool | None  # None: its folder is not on this machine
     member: str | None = None  # the path in the file at path, if that is an archive
     ocr: bool = False  # whether the text was read by OCR
     number: int = 0  # of the chunk in this index; internal
@@ -321,7 +321,7 @@ class PackedChunk:
     ids: list[str]
     tokens: int  # estimated, with its location
     text: str
-    stale: bool
+    stale: bool | None
     member: str | None = None
 
     @property
@@ -344,9 +344,8 @@ class Packed:
 
 @dataclass(frozen=True, slots=True)
 class FileError:
-    """A file that was skipped, and why. known: it was skipped for the same reason in the last run;
-    partly: only a part of it was; secret: it contains keys or passwords; removed: it was in the
-    index before; named: the user named it."""
+    """A file that was skipped, and why. known: as in the last run; partly: only a part of it was;
+    secret: it contains keys or passwords; removed: it was indexed; named: the user named it."""
 
     path: str
     reason: str
@@ -371,6 +370,7 @@ class IndexedFile:
     note: str
     chunks: int
     vectors: int
+    root: str = ""  # as that of a StoredChunk
 
     @property
     def indexed_at(self) -> str | None:
@@ -392,8 +392,8 @@ class SkipReason:
 
 @dataclass(slots=True)
 class PathStatus:
-    """The indexed files at a path, and why others are not indexed. reason: why the path itself is
-    not indexed, "" if it is; stale: the files that have changed since indexing."""
+    """The indexed files at a path, and why others are not. reason: why the path itself is not, ""
+    if it is; stale: files that changed since; elsewhere: files that are not on this machine."""
 
     path: str
     is_folder: bool
@@ -401,6 +401,7 @@ class PathStatus:
     reason: str = ""
     format: str = ""
     stale: set[str] = field(default_factory=set)
+    elsewhere: set[str] = field(default_factory=set)
     skipped: list[SkipReason] = field(default_factory=list)
 
 

@@ -6,16 +6,18 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import NoneType
 from typing import Any
 
 from qrank.arguments import require_number, require_type, text_list
 from qrank.errors import InputError
-from qrank.urls import IndexPlace, index_place
+from qrank.names import move_of
+from qrank.urls import IndexPlace, IndexUrl, index_place
 
 INDEX_NAME = "index.db"
+BETWEEN_MAPPED = ";"  # separates two OLD=NEW of the setting map
 MOST = 1_000_000  # the highest limit of results, candidates, lines or tokens
 MOST_SECONDS = 100_000.0
 NUMBERS = {  # settings that are integers: (least, most)
@@ -83,6 +85,15 @@ def check(key: str, value: str) -> None:
         checked_seconds(key, f"the setting {key}", value)
     elif key in CHOICES and value not in CHOICES[key]:
         raise InputError(f"{key} must be one of {', '.join(CHOICES[key])}, not {value!r}")
+
+
+def moves(text: str) -> tuple[tuple[str, str], ...]:
+    """The value of the setting `map`: folders of an index that others made, with where those are on
+    this machine. Raises InputError."""
+    try:
+        return tuple(move_of(each) for each in text.split(BETWEEN_MAPPED) if each)
+    except ValueError as error:
+        raise InputError(f"the setting map {error}") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,7 +256,11 @@ class Settings:
                 raise InputError(
                     f"{name!r} is not a valid file name", hint="name another with --db"
                 )
-            return index_place(name).expanduser()
+            place = index_place(name).expanduser()
+            if isinstance(place, Path):
+                return place
+            given = flag.folders if isinstance(flag, IndexUrl) else ()
+            return replace(place, folders=(*given, *moves(self.values.get("map", ""))))
         self.require_trusted()
         if self.project:
             return self.project / INDEX_NAME

@@ -77,6 +77,8 @@ class IndexUrl:
     base: str  # the engine's address
     host: str
     name: str
+    # (a folder as the index knows it, where that is on this machine)
+    folders: tuple[tuple[str, str], ...] = ()
 
     def __str__(self) -> str:
         return f"{self.base}/{self.name}"

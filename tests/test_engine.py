@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -29,6 +30,13 @@ FILES = {
     "sub/coffee.txt": "Coffee is ground fine and brewed under pressure.\n",
     "sub/stock.csv": "item,price\nkettle,25\nteapot,40\ncup,5\n",
     "thé.md": "# Le thé\n\nLe thé vert infuse deux minutes dans une eau très chaude.\n",
+}
+
+
+MORE_FILES = {
+    "links.md": "---\ndate: 2024-05-06\nauthor: Jane Smith\n---\n# Links\n\n"
+    "You receive a kettle for tea: see [[tea]] and [the other](sub/coffee.txt), [[nowhere]].\n",
+    "copy.md": "---\nrating: 4\n---\n# Green tea\n\nSteep it for two minutes.\n",
 }
 
 
@@ -81,6 +89,38 @@ def ask(url: str, method: str = "GET", body: object = None) -> dict[str, object]
         ["tea", "--since", "2001-01-01"],
         ["tea", "--until", "2001-01-01"],
         ["-E", "m.n[a-z]tes"],
+        ["-E", "(?i)STEEP|brewed", "--per-file", "1"],
+        ["-F", "very hot"],
+        ["-F", "two minutes.", "minutes"],
+        ["tea", "--sort", "date"],
+        ["tea coffee", "--sort", "path"],
+        ["tea", "--where", "rating>=5"],
+        ["tea", "--where", "rating?"],
+        ["tea", "--where", "tags!=hot"],
+        ["tea", "--where", "tags=hot|cold"],
+        ["kettle", "--where", "price=20..30"],
+        ["tea", "--where", "title~green"],
+        ["tea", "--where", "size>80"],
+        ["tea coffee", "--where", "type=md"],
+        ["coffee", "--where", "path~coffee"],
+        ["tea", "--where", "author~smith"],
+        ["tea", "--where", "date>=2024"],
+        ["tea", "--where", "date<2024-05-06"],
+        ["tea", "--where", "mtime>=2w"],
+        ["tea tag:green"],
+        ['kettle author:"Jane Smith"'],
+        ["tea ext:md"],
+        ["coffee path:sub/"],
+        ["tea", "--until", "2024-05-06"],
+        ["tea coffee", "--path", "*.t?t"],
+        ["tea coffee", "--path", "[st]*"],
+        ["tea", "--offset", "1"],
+        ["tea kettle", "--per-file", "1"],
+        ["tea", "--copies"],
+        ["brew*"],
+        ["--links-to", "tea.md", "kettle"],
+        ["--linked-from", "links.md", "coffee"],
+        ["recieve", "--mode", "bm25"],
     ],
 )
 def test_an_engine_answers_as_a_file_does(
@@ -90,12 +130,66 @@ def test_an_engine_answers_as_a_file_does(
     words: list[str],
 ) -> None:
     both = both_indexes(qrank, folder, tmp_path_factory)
-    found = [names(qrank("search", "--json", "--no-rerank", "--db", db, *words)) for db in both]
+    flags = ("search", "--json", "--no-rerank", "--db")
+    found = [names(qrank(*flags, db, *words, cwd=_made_of[0])) for db in both]
     assert sorted(found[0]) == sorted(found[1])
     assert found[0][:1] == found[1][:1]
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["fields", "--json"],
+        ["fields", "tags", "--json"],
+        ["fields", "price", "--where", "price>5", "--json"],
+        ["links", "links.md", "--json"],
+        ["links", "tea.md", "--json"],
+        ["get", "tea.md:1-6", "--json"],
+        ["get", "*.md", "--max-tokens", "100"],
+        ["get", "sub/coffee.txt", "--around", "3"],
+        ["collections", "--json"],
+        ["similar", "tea.md", "--mode", "bm25", "-l"],
+        ["search", "recieve", "--mode", "bm25", "--json"],
+        ["search", "k8s", "--mode", "bm25", "--json"],
+        ["search", "tea", "--mode", "bm25", "--where", "nowhere=1"],
+        ["search", "tea", "--mode", "bm25", "--where", "rating>=tea"],
+        ["search", "-E", "(", "tea"],
+        ["links", "nowhere.md"],
+        ["get", "nowhere.md"],
+        ["status", "tea.md", "--json"],
+        ["status", "sub", "--json"],
+    ],
+)
+def test_an_engine_says_what_a_file_does(
+    qrank: Callable[..., Run],
+    folder: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    environment: dict[str, str],
+    words: list[str],
+) -> None:
+    both = both_indexes(qrank, folder, tmp_path_factory)
+    synonyms = Path(both[0]).with_name("synonyms.txt")
+    synonyms.write_text("k8s = kettle\n")
+    own = Path(environment["HOME"]) / ".local/share/qrank/synonyms.txt"
+    own.parent.mkdir(parents=True, exist_ok=True)
+    own.write_text(synonyms.read_text())
+    said = [qrank(*words, cwd=_made_of[0], QRANK_DB=db) for db in both]
+    shown = [_comparable(run.stdout + run.stderr, db) for run, db in zip(said, both, strict=True)]
+    assert shown[0] == shown[1]
+    assert said[0].returncode == said[1].returncode
+
+
+def _comparable(text: str, db: str) -> str:
+    """What was said, without what two indexes may differ in."""
+    text = text.replace(db, "DB")
+    different = r'"(score|bm25|total|indexed_at|[a-z_]*ms|[a-z0-9_]*)": ([0-9.e-]+|"20[^"]+")'
+    return re.sub(
+        different, lambda m: m[0] if m[1] in ("count", "chunks") else f'"{m[1]}": _', text
+    )
+
+
 _made: list[str] = []
+_made_of: list[Path] = []
 
 
 def both_indexes(
@@ -104,12 +198,15 @@ def both_indexes(
     """The same files in a file and in an engine, indexed once."""
     if not _made:
         place = tmp_path_factory.mktemp("both")
+        for name, text in MORE_FILES.items():
+            (folder / name).write_text(text)
         url = engine.index_for(place)
         create_store(index_place(url), Layout(replicas=0))
         for db in (str(place / "index.db"), url):
             done = qrank("index", folder, "--db", db)
             assert done.returncode == 0, done.stderr
             _made.append(db)
+        _made_of.append(folder)
     return _made
 
 
@@ -129,6 +226,45 @@ def test_files_that_change_go_or_come_back(
     assert qrank("doctor", "--index", QRANK_DB=url).returncode == 0
     assert qrank("vacuum", QRANK_DB=url).returncode == 0
     assert names(qrank("search", "tea", "--json", "--mode", "bm25", QRANK_DB=url)) == ["tea.md"]
+
+
+def test_another_machine_finds_files_unknown_or_maps_their_folder(
+    qrank: Callable[..., Run], folder: Path, url: str, tmp_path: Path
+) -> None:
+    assert qrank("index", folder, "--no-embed", QRANK_DB=url).returncode == 0
+    here = tmp_path / "of a colleague"
+    folder.rename(here)
+    words = ("search", "minutes", "--json", "--mode", "bm25")
+
+    def found(*more: object, **environment: str) -> dict[str, object]:
+        run = qrank(*words, *more, QRANK_DB=url, **environment)
+        return {result["path"]: result["stale"] for result in json.loads(run.stdout)["results"]}
+
+    there = {f"{folder}/{name}": None for name in ("tea.md", "thé.md")}
+    assert found() == found("--stale", "drop") == found("--stale", "fail") == there
+    shown = qrank("search", "green", "--mode", "bm25", QRANK_DB=url).stdout
+    assert "not on this machine" in shown
+    assert "place" in qrank("status", folder / "tea.md", QRANK_DB=url).stdout
+    assert found("--path", here) == {}
+
+    own = {f"{here}/{name}": False for name in ("tea.md", "thé.md")}
+    mapped = {"QRANK_MAP": f"{folder}={here}"}
+    assert found(**mapped) == found("--path", here, **mapped) == own
+    assert found("--path", f"{here}/t*.md", **mapped) == own
+    assert found("--where", f"path={here}/tea.md", **mapped) == {f"{here}/tea.md": False}
+    got = qrank("get", here / "sub/coffee.txt", QRANK_DB=url, **mapped)
+    assert "pressure" in got.stdout
+    listed = qrank("collections", QRANK_DB=url, **mapped).stdout
+    assert str(here) in listed
+    (here / "tea.md").write_text("# Green tea\n\nThree minutes.\n")
+    (here / "thé.md").unlink()
+    assert found(**mapped) == dict.fromkeys(own, True)
+    done = qrank("index", "--no-embed", QRANK_DB=url, **mapped)
+    assert "1 updated, 1 removed, 2 unchanged" in done.stdout, done.stderr
+    assert found(**mapped) == {f"{here}/tea.md": False}
+    assert found() == {f"{folder}/tea.md": None}
+    said = complaint(qrank(*words, QRANK_DB=url, QRANK_MAP="nowhere"))
+    assert "the setting map takes OLD=NEW" in said
 
 
 def test_an_index_moves_to_an_engine_and_back(
@@ -235,8 +371,9 @@ def test_a_certificate_is_trusted_when_its_authority_is_named(
 def test_a_newer_version_s_index_is_refused(qrank: Callable[..., Run], url: str) -> None:
     held = ask(f"{url}-meta/_doc/state")["_source"]
     assert isinstance(held, dict)
-    ask(f"{url}-meta/_doc/state", "PUT", held | {"format": 99})
-    assert "newer version of qrank" in complaint(qrank("search", "tea", "--db", url))
+    for newer in ({"format": 99}, {"analyser": 99}):
+        ask(f"{url}-meta/_doc/state", "PUT", held | newer)
+        assert "newer version of qrank" in complaint(qrank("search", "tea", "--db", url))
 
 
 def test_a_project_can_name_no_server(qrank: Callable[..., Run], tmp_path: Path) -> None:
@@ -276,7 +413,7 @@ def test_nothing_of_a_transaction_is_seen_before_its_end(
     with closing(open_store(place, write=True)) as store, closing(open_store(place)) as reader:
         add(store, "/a", [f"old {i}" for i in range(50)])
         with store.transaction():
-            store.remove_documents([store.files("notes")["/a"].id])
+            store.remove_documents([file.id for file in store.files("notes", ["/a"])])
             add_many = [f"new {i}" for i in range(50)]
             _add_inside(store, "/a", add_many)
             ask(f"{url}/_refresh", "POST")  # as another writer's would

@@ -218,8 +218,8 @@ def test_readers_see_the_paths_of_now_while_they_are_rewritten(
     project.mkdir()
     (tmp_path / "between").rename(inner)
     with open_store(inner / INDEX) as reader:
-        before = reader.files("mine").keys()
+        before = {file.path for file in reader.files("mine")}
         assert before == {str(inner / name) for name in list(FILES)[:3]}
         with open_store(inner / INDEX, write=True) as writer:
-            assert writer.files("mine").keys() == before
-        assert reader.files("mine").keys() == before
+            assert {file.path for file in writer.files("mine")} == before
+        assert {file.path for file in reader.files("mine")} == before

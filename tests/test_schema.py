@@ -50,7 +50,7 @@ def test_an_older_index_is_upgraded_and_has_lost_nothing(
         assert [model["vectors"] for model in held["models"]] == [4]
         [tea, copy] = store.chunks(i for i, _ in store.bm25(["steep"], 9, EVERYTHING)).values()
         assert {tea.path, copy.path} == {"/srv/notes/tea.md", "/srv/notes/copy.md"}
-        assert store.missing_vectors(store.models()[0].id) == []
+        assert [*store.missing_vectors(store.models()[0].id)] == []
     assert version_of(path) == schema.VERSION
 
 

@@ -17,10 +17,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rank_bm25 import BM25Okapi
 
+from qrank.errors import Problem
 from qrank.results import Chunk, Signature
 from qrank.store import Layout, create_store, open_store
 from qrank.store.filters import EVERYTHING, Filter, Phrase
-from qrank.store.interface import NewDocument, Store, StoredModel
+from qrank.store.interface import NewDocument, SkippedFile, Store, StoredModel
 from qrank.terms import new_chunk
 from qrank.urls import index_place
 
@@ -87,7 +88,7 @@ def add_vectors(store: Store, seed: int = 0) -> tuple[int, np.ndarray]:
     """A model with a random unit vector for each unique text that has none."""
     with store.transaction():
         made = store.add_model(StoredModel(0, "m", str(seed), DIMS, 1))
-        missing = store.missing_vectors(made.id)
+        missing = [*store.missing_vectors(made.id)]
         vectors = unit(np.random.default_rng(seed).normal(size=(len(missing), DIMS)))
         store.add_vectors(made.id, missing, vectors)
     return made.id, vectors
@@ -117,7 +118,7 @@ def test_what_is_removed_is_found_no_more_and_leaves_nothing(store: Store) -> No
     add(store, "/a", ["red apple", "shared"])
     add(store, "/b", ["red brick", "shared"])
     model, vectors = add_vectors(store)
-    [gone] = [file.id for path, file in store.files("notes").items() if path == "/a"]
+    [gone] = [file.id for file in store.files("notes") if file.path == "/a"]
     with store.transaction():
         store.remove_documents([gone])
         store.remove_orphans()
@@ -193,6 +194,46 @@ def test_nearest_agrees_with_an_exact_scan_across_segments(
         assert exact[got] == pytest.approx(np.sort(exact)[:-11:-1], abs=4e-3)
 
 
+def test_files_are_listed_page_by_page_or_found_by_their_paths(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for place in ("locations.PAGE", "lookup.texts.PAGE", "opensearch.documents.PAGE"):
+        monkeypatch.setattr(f"qrank.store.{place}", 3)
+    monkeypatch.setattr("qrank.store.opensearch.documents.MOST", 3)
+    paths = [f"/{i}" for i in range(10)]
+    with store.transaction():
+        for path in paths:
+            problem = Problem("skipped", f"of {path}")
+            store.add_skipped("notes", SkippedFile(f"{path}.bin", Signature(1, 2), "1", problem))
+    for path in paths:
+        add(store, path, [f"text of {path}", "shared"])
+    add(store, "/other", ["another"], collection="other")
+    assert {file.path for file in store.files("notes")} == {*paths}
+    assert [file.path for file in store.files("other")] == ["/other"]
+    some = [*paths[:7], "/nowhere", "/other"]
+    assert {file.path for file in store.files("notes", some)} == {*paths[:7]}
+    assert [*store.files("notes", [])] == []
+    assert {file.problem.reason for file in store.skipped_files("notes")} == {
+        f"of {path}" for path in paths
+    }
+    named = store.skipped_files("notes", [f"{path}.bin" for path in some])
+    assert {file.path for file in named} == {f"{path}.bin" for path in paths[:7]}
+
+    with store.transaction():
+        model = store.add_model(StoredModel(0, "m", "1", DIMS, 1)).id
+    missing = [*dict.fromkeys(store.missing_vectors(model))]
+    assert len(missing) == 12
+    with store.transaction():
+        store.add_vectors(model, missing[:5], np.eye(5, DIMS, dtype=np.float32))
+    assert {*store.missing_vectors(model)} == {*missing[5:]}
+    assert {*store.without_vector(model, missing[3:9])} == {*missing[5:9]}
+    removed = [file.id for file in store.files("notes", paths[:4])]
+    for page in (removed[:2], removed[2:]):
+        with store.transaction():
+            store.remove_documents(page)
+    assert {file.path for file in store.files("notes")} == {*paths[4:]}
+
+
 def test_a_filter_is_applied_before_the_cut(store: Store) -> None:
     for i in range(40):
         add(store, f"/x/{i}.md", [f"tea number {i}"], collection="big")
@@ -230,7 +271,7 @@ def test_a_term_is_data(store: Store, term: str) -> None:
 def test_a_transaction_that_fails_leaves_nothing_behind(store: Store) -> None:
     add(store, "/a", ["tea"])
     with pytest.raises(KeyboardInterrupt), store.transaction():
-        store.remove_documents([store.files("notes")["/a"].id])
+        store.remove_documents([file.id for file in store.files("notes", ["/a"])])
         raise KeyboardInterrupt
     assert store.count_chunks() == 1
 
@@ -240,7 +281,7 @@ def test_others_see_what_is_committed_while_one_writes(
 ) -> None:
     add(store, "/a", ["tea"])
     with closing(opener(tmp_path)) as other, store.transaction():
-        store.remove_documents([store.files("notes")["/a"].id])
+        store.remove_documents([file.id for file in store.files("notes", ["/a"])])
         assert other.count_chunks() == 1
     with closing(opener(tmp_path)) as other:
         assert other.count_chunks() == 0
@@ -257,7 +298,7 @@ def test_vectors_of_any_dims_side_by_side(store: Store, dims: int) -> None:
 
     def embed(model: StoredModel) -> None:
         with store.transaction():
-            missing = store.missing_vectors(model.id)
+            missing = [*store.missing_vectors(model.id)]
             made = unit(rng.normal(size=(len(missing), model.dims)))
             store.add_vectors(model.id, missing, made)
             vectors.setdefault(model.id, {}).update(zip(missing, made, strict=True))
@@ -267,14 +308,14 @@ def test_vectors_of_any_dims_side_by_side(store: Store, dims: int) -> None:
     for model in models:
         embed(model)
     with store.transaction():
-        files = store.files("notes")
+        files = {file.path: file for file in store.files("notes")}
         store.remove_documents([files[f"/{i}"].id for i in (3, 4, 11, 19)])
         store.remove_orphans()
     for i in (3, 4):
         add(store, f"/{i}", [f"another {i} {j}" for j in range(10)])
     for model in models:
         embed(model)
-        assert store.missing_vectors(model.id) == []
+        assert [*store.missing_vectors(model.id)] == []
         held = {p: v for p, v in vectors[model.id].items() if store.texts_to_embed([p])}
         assert len(held) == 180
         ids, matrix = list(held), np.stack(list(held.values()))

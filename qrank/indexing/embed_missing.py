@@ -7,6 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
+from itertools import chain, islice
 from typing import TYPE_CHECKING
 
 from qrank.chunk_text import text_for_models
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 # A transaction is written when one of these is reached.
 COMMIT_SECONDS, COMMIT_VECTORS = 2.0, 1024
 WAIT_SECONDS = 0.1  # between polls for texts that another run is embedding
+MOST_OTHERS = 100_000  # unique texts of other runs that are remembered
 SILENT_POLLS = 30  # before a message: the other run commits every COMMIT_SECONDS
 
 log = logging.getLogger("qrank")
@@ -36,7 +38,7 @@ def embed_missing(
     are done. Returns (the number of texts embedded here, the names of the replaced models)."""
     if not store.count_chunks():
         return 0, []
-    if model.stored and not store.missing_vectors(model.stored.id):
+    if model.stored and next(store.missing_vectors(model.stored.id), None) is None:
         return 0, switch(store, model.stored) if model.settles else []
     embedder = lazy.get()
     row = record(store, model, embedder.dims)
@@ -55,7 +57,7 @@ def embed_texts(
 ) -> None:
     """Embed the unique texts with these hashes, one by one, while there is time. model: its id in
     the store; use: loads it; left: returns the seconds that are left."""
-    missing = store.missing_vectors(model, [*store.text_ids(hashes).values()])
+    missing = store.without_vector(model, [*store.text_ids(hashes).values()])
     if not missing or left() <= 0:
         return
     with use() as embedder:
@@ -97,26 +99,29 @@ class _Run:
 
     def embed_all(self) -> int:
         """Embed until no unique text lacks a vector; returns how many texts this run embedded."""
+        self._progress.stage("embedding", self._store.count_missing(self._model)[0])
         missing = self._store.missing_vectors(self._model)
-        self._progress.stage("embedding", len(missing))
+        waited_for: list[int] = []
         embedded = 0
         polls = 0  # of texts of other runs, without work for this one
-        while missing:
-            self._others = []
-            done = self._embed_free(missing)
+        while True:
+            self._others, again = [], iter(waited_for)
+            done = self._embed_free(chain(again, missing))
             embedded += done
-            missing = self._store.missing_vectors(self._model, self._others)
-            self._progress.advance(len(self._others) - len(missing))
-            if missing and not done:  # no deadlock: this run has no claims while it waits
+            waited_for = [*self._store.without_vector(self._model, self._others), *again]
+            self._progress.advance(len(self._others) - len(waited_for))
+            if not waited_for and len(self._others) < MOST_OTHERS:  # missing was read to its end
+                return embedded
+            if not done:  # no deadlock: this run has no claims while it waits
                 polls += 1
                 if polls == SILENT_POLLS:
                     log.warning(
-                        "waiting for another qrank process that is embedding %d texts", len(missing)
+                        "waiting for another qrank process that is embedding %d texts",
+                        len(waited_for),
                     )
                 time.sleep(WAIT_SECONDS)
-        return embedded
 
-    def _embed_free(self, missing: Sequence[int]) -> int:
+    def _embed_free(self, missing: Iterator[int]) -> int:
         """Embed the unique texts that no other run has claimed; returns how many."""
         import numpy as np
 
@@ -168,15 +173,15 @@ class _Run:
                 hint="run qrank index again",
             )
 
-    def _groups(self, missing: Sequence[int]) -> Iterator[list[int]]:
-        """Claim unique texts group by group; yield the ids of those that this run is to embed."""
+    def _groups(self, missing: Iterator[int]) -> Iterator[list[int]]:
+        """Claim unique texts group by group, until others have MOST_OTHERS; yield the ids of those
+        that this run is to embed."""
         group: list[int] = []
-        for at in range(0, len(missing), self._size):
-            some = missing[at : at + self._size]
+        while len(self._others) < MOST_OTHERS and (some := list(islice(missing, self._size))):
             claimed = self._claims.take(some)
             self._others += set(some).difference(claimed)
             # Another run may have embedded some since they were listed.
-            lacking = self._store.missing_vectors(self._model, claimed)
+            lacking = self._store.without_vector(self._model, claimed)
             self._progress.advance(len(claimed) - len(lacking))
             group += lacking
             while len(group) >= self._size:

@@ -35,11 +35,14 @@ def path_status(store: Store, path: str, walking: Walking) -> PathStatus:
         raise InputError(f"{path} does not exist and is not in the index {store.path}")
     shown = shown_path(place)
     names = dict.fromkeys(["default", *(c["name"] for c in store.status()["collections"])])
-    stored = {other for name in names for other in store.files(name)}
-    skipped = {other: file for name in names for other, file in store.skipped_files(name).items()}
+    stored = {file.path for name in names for file in store.files(name)}
+    skipped = {file.path: file for name in names for file in store.skipped_files(name)}
     is_folder = os.path.isdir(place) if is_there else len(indexed) > 1  # noqa: PTH112
     status = PathStatus(shown, is_folder, indexed)
-    status.stale = {f.path for f in indexed if has_changed(f.path, f.signature, f.hash)}
+    for file in indexed:
+        is_stale = has_changed(file.path, file.signature, file.hash, file.root)
+        if is_stale is not False:
+            (status.stale if is_stale else status.elsewhere).add(file.path)
     if not is_there:
         return status
     top, start = _walked(place, [*stored, *skipped])

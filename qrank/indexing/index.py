@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from itertools import chain, groupby
+from itertools import chain, groupby, islice
 from pathlib import Path
 
 from qrank import chunk_text
@@ -26,7 +26,7 @@ from qrank.names import absolute, folder_key, is_under, named_path, on_disk, sho
 from qrank.progress import Progress, Silent
 from qrank.results import FileError, IndexReport, NewChunk, Signature, Task
 from qrank.settings import READ_ALL, WALK_ALL, Placement, Reading, Walking
-from qrank.store.interface import NewDocument, SkippedFile, Store
+from qrank.store.interface import NewDocument, SkippedFile, Store, StoredFile
 
 _VERSIONED = (extract, chunking, text, chunk_text, secrets)
 EXTRACTOR = ".".join(str(module.VERSION) for module in _VERSIONED)
@@ -35,6 +35,7 @@ OF_SECRET = ".secret"  # suffix of the extractor of a file that was read althoug
 # their files can be searched later.
 COMMIT_SECONDS, COMMIT_FILES, COMMIT_CHUNKS = 2.0, 512, 2048
 COMMIT_ORPHANS = 2048
+LOOKED_UP = 1000  # files that the index is asked for at once
 
 
 def existing(paths: Iterable[Path], walking: Walking = WALK_ALL) -> list[Path]:
@@ -153,10 +154,12 @@ class _Update:
         self._store, self._collection, self._box = store, collection, box
         self._report, self._progress = report, progress
         self._walking, self._reading = walking, reading
-        self._stored = store.files(collection)
-        self._skipped = store.skipped_files(collection)
+        # What the index has of files that are being looked at or read, by path.
+        self._stored: dict[str, StoredFile] = {}
+        self._skipped: dict[str, SkippedFile] = {}
         self._named: set[str] = set()  # paths the user gave, whose errors are always shown
-        self._seen: set[str] = set()  # paths on disk that are stored, or skipped
+        # Hashes of paths on disk that are stored, or skipped: they take less memory than the paths.
+        self._seen: set[int] = set()
         self._unread: set[str] = set()  # unreadable paths, below which nothing is removed
         self._group: list[Outcome] = []
         self._group_chunks = 0
@@ -188,66 +191,94 @@ class _Update:
         excluded = self._unread | {folder_key(path) for path in others}
 
         def is_gone(path: str) -> bool:
-            return path not in self._seen and within(path) and not is_under(path, excluded)
+            return hash(path) not in self._seen and within(path) and not is_under(path, excluded)
 
-        removed_ids = [file.id for path, file in self._stored.items() if is_gone(path)]
-        removed_paths = [path for path in self._skipped if is_gone(path)]
-        self._report.removed += len(removed_ids)
-        for at in range(0, len(removed_ids), COMMIT_FILES):
+        files = self._store.files(self._collection)
+        removed_ids = (file.id for file in files if is_gone(file.path))
+        while ids := list(islice(removed_ids, COMMIT_FILES)):
+            self._report.removed += len(ids)
             with self._store.transaction():
-                self._store.remove_documents(removed_ids[at : at + COMMIT_FILES])
-        with self._store.transaction():
-            self._store.remove_skipped(self._collection, removed_paths)
-            for file_id, signature in self._lacking_ctime:
-                self._store.touch_document(file_id, signature)
+                self._store.remove_documents(ids)
+        skipped = self._store.skipped_files(self._collection)
+        removed_paths = (file.path for file in skipped if is_gone(file.path))
+        while paths := list(islice(removed_paths, COMMIT_FILES)):
+            with self._store.transaction():
+                self._store.remove_skipped(self._collection, paths)
+        if self._lacking_ctime:
+            with self._store.transaction():
+                for file_id, signature in self._lacking_ctime:
+                    self._store.touch_document(file_id, signature)
         remove_orphans(self._store)
 
     def _changed(self, roots: Sequence[Path]) -> Iterator[Task]:
         """Yield the files that changed since they were indexed; count the others."""
         own_path = named_path(str(self._store.path))
         own = {f"{own_path}{suffix}" for suffix in ("", "-wal", "-shm", "-journal", "-claims")}
-        for file in walk(roots, self._walking, self._walk_skipped):
-            path = file.path
-            if self._box and self._box.is_over():
-                self._box.truncated = True
-                return
-            if path in self._seen or path in own:
-                continue
-            self._progress.advance()
-            old, before = self._stored.get(path), self._skipped.get(path)
-            last_extractor = old.extractor if old else before.extractor if before else ""
-            reading = with_earlier_options(self._reading, last_extractor)
-            version = extractor(path, reading)
-            was_secret = before is not None and before.problem.kind == "secret"
-            if kind := secret(file, self._walking):
-                self._seen.add(path)
-                if old or not was_secret:  # an earlier run may have indexed it
-                    self._take(Outcome(file, Problem("secret", kind)))
+        found = walk(roots, self._walking, self._walk_skipped)
+        while group := list(islice(found, LOOKED_UP)):
+            self._look_up([file.path for file in group])
+            for file in group:
+                if self._box and self._box.is_over():
+                    self._box.truncated = True
+                    return
+                if hash(file.path) in self._seen or file.path in own:
+                    continue
+                self._progress.advance()
+                examined = self._examined(file)
+                if isinstance(examined, Task):
+                    yield examined
+                elif examined:
+                    self._take(examined)
                 else:
-                    self._count(Problem("secret", kind), path)
-                continue
-            read_secrets = self._walking.include_secrets
-            old_version = old.extractor.removesuffix(OF_SECRET * read_secrets) if old else ""
-            if old and old_version == version and old.signature.matches(file.signature):
-                self._seen.add(path)
-                self._report.unchanged += 1
-                if not old.signature.ctime_ns and file.signature.ctime_ns:
-                    self._lacking_ctime.append((old.id, file.signature))
-                continue
-            if was_secret and read_secrets:
-                before = None
-            if before and before.extractor == version and before.signature == file.signature:
-                self._seen.add(path)
-                self._count(before.problem, path, known=True)
-                continue
-            if reason := too_large(file, self._walking):
-                self._count(Problem("skipped", reason), path)
-                continue
-            self._seen.add(path)
-            if self._box and not self._box.takes(file, reading):
-                continue
-            same = old.hash if old and old.extractor == version else None
-            yield file._replace(known_hash=same, secret=read_secrets, reading=reading)
+                    self._forget(file.path)
+
+    def _look_up(self, paths: Sequence[str]) -> None:
+        """Read from the index what it has of files."""
+        self._stored.update((f.path, f) for f in self._store.files(self._collection, paths))
+        skipped = self._store.skipped_files(self._collection, paths)
+        self._skipped.update((f.path, f) for f in skipped)
+
+    def _forget(self, path: str) -> None:
+        self._stored.pop(path, None)
+        self._skipped.pop(path, None)
+
+    def _examined(self, file: Task) -> Task | Outcome | None:
+        """The task to read a file, or an outcome to write without reading it; None when the file
+        only had to be counted."""
+        path = file.path
+        old, before = self._stored.get(path), self._skipped.get(path)
+        last_extractor = old.extractor if old else before.extractor if before else ""
+        reading = with_earlier_options(self._reading, last_extractor)
+        version = extractor(path, reading)
+        was_secret = before is not None and before.problem.kind == "secret"
+        if kind := secret(file, self._walking):
+            self._seen.add(hash(path))
+            if old or not was_secret:  # an earlier run may have indexed it
+                return Outcome(file, Problem("secret", kind))
+            self._count(Problem("secret", kind), path)
+            return None
+        read_secrets = self._walking.include_secrets
+        old_version = old.extractor.removesuffix(OF_SECRET * read_secrets) if old else ""
+        if old and old_version == version and old.signature.matches(file.signature):
+            self._seen.add(hash(path))
+            self._report.unchanged += 1
+            if not old.signature.ctime_ns and file.signature.ctime_ns:
+                self._lacking_ctime.append((old.id, file.signature))
+            return None
+        if was_secret and read_secrets:
+            before = None
+        if before and before.extractor == version and before.signature == file.signature:
+            self._seen.add(hash(path))
+            self._count(before.problem, path, known=True)
+            return None
+        if reason := too_large(file, self._walking):
+            self._count(Problem("skipped", reason), path)
+            return None
+        self._seen.add(hash(path))
+        if self._box and not self._box.takes(file, reading):
+            return None
+        same = old.hash if old and old.extractor == version else None
+        return file._replace(known_hash=same, secret=read_secrets, reading=reading)
 
     def _walk_skipped(self, skipped: Skipped) -> None:
         """Report unreadable files and folders, and skipped working trees of git. The latter are
@@ -256,11 +287,13 @@ class _Update:
             self._unreadable(skipped.path, skipped.reason)
         if skipped.kind != "worktree":
             return
-        self._seen.add(skipped.path)
+        self._seen.add(hash(skipped.path))
+        self._look_up([skipped.path])
         before = self._skipped.get(skipped.path)
         problem = Problem("skipped", skipped.reason)
         if before and before.problem == problem:
             self._count(problem, skipped.path, known=True)
+            self._forget(skipped.path)
         else:
             self._take(Outcome(Task(skipped.path, Signature(0, 0)), problem))
 
@@ -270,6 +303,7 @@ class _Update:
         if outcome.problem:
             if outcome.problem.kind == "unread":
                 self._unreadable(path, outcome.problem.reason)
+                self._forget(path)
                 return
             self._count(outcome.problem, path)
         elif not outcome.unchanged and not outcome.complete:
@@ -344,16 +378,16 @@ class _Update:
                 self._store.remove_skipped(self._collection, [task.path])
 
     def _count_written(self, outcome: Outcome) -> None:
-        if outcome.problem:
-            return
-        if outcome.note:
-            self._report.errors.append(FileError(outcome.task.path, outcome.note, partly=True))
+        path = outcome.task.path
+        if outcome.note and not outcome.problem:
+            self._report.errors.append(FileError(path, outcome.note, partly=True))
         if outcome.unchanged:
             self._report.unchanged += 1
-        elif outcome.task.path in self._stored:
+        elif not outcome.problem and path in self._stored:
             self._report.updated += 1
-        else:
+        elif not outcome.problem:
             self._report.added += 1
+        self._forget(path)
 
     def _count(self, problem: Problem, path: str, known: bool = False) -> None:
         kind, reason = problem.kind, problem.reason

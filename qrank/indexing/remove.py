@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 
 from qrank.errors import InputError
@@ -22,9 +23,12 @@ def remove_paths(store: Store, paths: Sequence[Path], collections: Sequence[str]
     """
     require_known(store, collections)
     all_names = [collection["name"] for collection in store.status()["collections"]]
-    files = [file for name in collections or all_names for file in store.files(name).values()]
+
+    def files() -> Iterator[StoredFile]:
+        return chain.from_iterable(store.files(name) for name in collections or all_names)
+
     if not paths:
-        file_ids = {file.id for file in files}
+        file_ids = {file.id for file in files()}
     else:
         file_ids = _ids_of(files, [str(path) for path in paths])
     ids = sorted(file_ids)
@@ -40,7 +44,7 @@ def remove_paths(store: Store, paths: Sequence[Path], collections: Sequence[str]
     return len(ids)
 
 
-def _ids_of(files: Sequence[StoredFile], paths: Sequence[str]) -> set[int]:
+def _ids_of(files: Callable[[], Iterable[StoredFile]], paths: Sequence[str]) -> set[int]:
     """The ids of files at or below paths. Raises InputError for a path that has none."""
     ids: set[int] = set()
     by_key = {folder_key(name): path for path in paths for name in spellings(path)}
@@ -48,7 +52,7 @@ def _ids_of(files: Sequence[StoredFile], paths: Sequence[str]) -> set[int]:
     for form in (str, composed):
         keys = {form(key): path for key, path in by_key.items()}
         matching: set[str] = set()
-        for file in files:
+        for file in files():
             above = [keys[key] for key in over(form(file.path), keys.keys())]
             matching.update(above)
             if above:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from qrank.errors import InputError
 from qrank.indexing import exported
 from qrank.indexing.exported import FORMAT
-from qrank.names import folder_key, over
+from qrank.names import folder_key, moved, over
 from qrank.results import NewChunk, location
 from qrank.store.filters import Filter
 from qrank.store.interface import CollectionSettings, NewDocument, Root, Store, StoredModel
@@ -155,10 +155,10 @@ class Importer:
     """Imports the lines of an export into a store. Existing documents are replaced, existing
     vectors are kept."""
 
-    def __init__(self, store: Store, moved: Mapping[str, str] = MappingProxyType({})) -> None:
-        """moved: the new path of files and folders, by their path in the export."""
+    def __init__(self, store: Store, folders: Mapping[str, str] = MappingProxyType({})) -> None:
+        """folders: the new path of files and folders, by their path in the export."""
         self._store = store
-        self._moved = {folder_key(old): folder_key(new) for old, new in moved.items()}
+        self._moved = {folder_key(old): folder_key(new) for old, new in folders.items()}
         self._unused = dict.fromkeys(self._moved)  # old paths without a document so far
         self._folder: str | None = None  # the common folder of all documents
         self._models: dict[str, StoredModel] = {}
@@ -221,11 +221,9 @@ class Importer:
 
     def _place(self, path: str) -> str:
         """The new path of a file of the export, by the mapping of folders."""
-        old = next(over(path, self._moved.keys()), None)
-        if old is None:
-            return path
-        self._unused.pop(old, None)
-        return self._moved[old] + folder_key(path)[len(old) :]
+        for old in islice(over(path, self._moved.keys()), 1):
+            self._unused.pop(old, None)
+        return moved(path, self._moved)
 
     def _add_collections(
         self, collections: Mapping[str, tuple[CollectionSettings, list[Root]]]

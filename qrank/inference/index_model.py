@@ -190,7 +190,7 @@ def switch(store: Store, row: StoredModel) -> list[str]:
     """
     with store.transaction():
         others = [model for model in store.models() if model.id != row.id]
-        if not others or store.missing_vectors(row.id):
+        if not others or next(store.missing_vectors(row.id), None) is not None:
             return []
         for model in others:
             store.remove_model(model.id)

@@ -42,8 +42,9 @@ def file_hash(file: BinaryIO) -> bytes:
     return hashlib.file_digest(file, _new_hash).digest()  # type: ignore[arg-type]
 
 
-def has_changed(path: str, indexed: Signature, content_hash: bytes) -> bool:
-    """Whether a file is gone, or its content differs from what was indexed.
+def has_changed(path: str, indexed: Signature, content_hash: bytes, root: str = "") -> bool | None:
+    """Whether a file is gone, or its content differs from what was indexed. root: a folder; None
+    is returned when it does not exist here, because the file is on another machine.
 
     Compares size and times; the content is only read and hashed when the size is the same and a
     time is not (after touch, a checkout, a copy).
@@ -51,7 +52,7 @@ def has_changed(path: str, indexed: Signature, content_hash: bytes) -> bool:
     try:
         now = Signature.of(os.stat(disk_path(path)))  # noqa: PTH116
     except OSError:
-        return True
+        return None if root and not os.path.lexists(disk_path(root)) else True
     if now.size != indexed.size:
         return True
     return not now.matches(indexed) and _hash_at(path, now) != content_hash

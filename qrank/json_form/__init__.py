@@ -175,7 +175,7 @@ def path_status(status: PathStatus) -> Object:
         }
     return common | {
         "format": status.format or None,
-        "stale": bool(status.stale),
+        "stale": bool(status.stale) if status.stale or not status.elsewhere else None,
         "indexed": [
             {
                 "collection": file.collection,

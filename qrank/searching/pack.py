@@ -85,7 +85,7 @@ def _packed(run: Sequence[Result], text: str, end_line: int, end_byte: int) -> P
         ids=[result.id for result in run],
         tokens=estimate(f"{label}{text}") + _LABEL_TOKENS,
         text=text,
-        stale=any(result.stale for result in run),
+        stale=next((each.stale for each in run if each.stale is not False), False),
     )
 
 

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -212,8 +213,7 @@ def _listed(store: Store, query: Query, filter: Filter) -> Answer:
     ids = store.ids_in_order(filter)
     most = query.limit + query.offset
     by_place: dict[tuple[str, int, int], Candidate] = {}  # a file may be in two collections
-    for at in range(0, len(ids), BATCH):
-        batch = ids[at : at + BATCH]
+    while batch := list(islice(ids, BATCH)):
         chunks = store.chunks(batch)
         for stored in (chunks[i] for i in batch if i in chunks):
             place = (stored.location, stored.chunk.start_byte, stored.chunk.end_byte)

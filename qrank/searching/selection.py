@@ -58,18 +58,19 @@ def in_sort(results: list[Result], sort: Sort | None) -> list[Result]:
     return by_path
 
 
-def is_stale(stored: StoredChunk) -> bool:
-    """Whether the file is gone, or its content has changed since indexing."""
+def is_stale(stored: StoredChunk) -> bool | None:
+    """Whether the file is gone, or its content has changed since indexing. None when its folder is
+    not on this machine."""
     from qrank.ingest.content import has_changed
 
-    return has_changed(stored.path, stored.signature, stored.hash)
+    return has_changed(stored.path, stored.signature, stored.hash, stored.root)
 
 
 def limited(
     items: Iterable[T],
     limit: int,
     stale: Stale,
-    is_stale: Callable[[T], bool],
+    is_stale: Callable[[T], bool | None],
     path: Callable[[T], str],
 ) -> list[T]:
     """The first `limit` items; Stale.drop skips stale ones.

@@ -2,7 +2,9 @@
 stores.
 
 Every method may raise IndexFileError. Methods whose docstring ends in "Writes." must be called
-inside `transaction`, which makes all changes visible together or not at all.
+inside `transaction`, which makes all changes visible together or not at all. An Iterator is read
+page by page, so that its memory does not grow with the index; it may or may not include what is
+written meanwhile.
 """
 
 from __future__ import annotations
@@ -171,15 +173,17 @@ class Store(AbstractContextManager["Store"], Protocol):
 
     # Adding and removing
 
-    def files(self, collection: str) -> dict[str, StoredFile]:
-        """The files of a collection by path, without their members."""
+    def files(self, collection: str, paths: Sequence[str] | None = None) -> Iterator[StoredFile]:
+        """The files of a collection, or those of them at some paths, without their members."""
 
     def add_document(self, document: NewDocument) -> None:
         """Add a document, replacing the one with the same path and member. Members are added after
         their file; replacing or removing the file removes its members. Writes."""
 
-    def skipped_files(self, collection: str) -> dict[str, SkippedFile]:
-        """The skipped files of a collection, by path."""
+    def skipped_files(
+        self, collection: str, paths: Sequence[str] | None = None
+    ) -> Iterator[SkippedFile]:
+        """The skipped files of a collection, or those of them at some paths."""
 
     def add_skipped(self, collection: str, file: SkippedFile) -> None:
         """Store that a file was skipped, and remove the document of that path. Writes."""
@@ -229,9 +233,12 @@ class Store(AbstractContextManager["Store"], Protocol):
     def remove_model(self, model: int) -> None:
         """Remove a model and all its vectors. Writes."""
 
-    def missing_vectors(self, model: int, text_ids: Sequence[int] | None = None) -> list[int]:
-        """The ids of texts without a vector of the model, of all texts or of these, in the order
-        they were indexed."""
+    def missing_vectors(self, model: int) -> Iterator[int]:
+        """The ids of texts without a vector of the model, in the order they were indexed. A text
+        of several chunks may come again."""
+
+    def without_vector(self, model: int, text_ids: Sequence[int]) -> list[int]:
+        """Those of some ids of texts that have no vector of the model."""
 
     def claims(self) -> AbstractContextManager[Claims]:
         """This process's claims on texts to embed, released at the end of the context. A second one
@@ -309,7 +316,7 @@ class Store(AbstractContextManager["Store"], Protocol):
     def chunks(self, ids: Iterable[int]) -> dict[int, StoredChunk]:
         """Chunks by id; ids that do not exist are left out."""
 
-    def ids_in_order(self, filter: Filter) -> list[int]:
+    def ids_in_order(self, filter: Filter) -> Iterator[int]:
         """The ids of all chunks that pass a filter, in order of path and position."""
 
     def chunks_by_hash(self, low: bytes, high: bytes) -> list[StoredChunk]:

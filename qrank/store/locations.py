@@ -3,14 +3,16 @@ and by document name; roots and settings of collections."""
 
 from __future__ import annotations
 
+import json
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 from qrank.analysis.names import name_keys
-from qrank.results import IN_ARCHIVE
+from qrank.results import IN_ARCHIVE, Signature
 from qrank.store import conditions, decode
 from qrank.store.filters import Filter
-from qrank.store.interface import CollectionSettings, Root
+from qrank.store.interface import CollectionSettings, Root, StoredFile
 
 # Of some chunks (a JSON list of ids) those whose document has more than one chunk.
 SIBLINGS = (
@@ -18,6 +20,42 @@ SIBLINGS = (
     "WHERE EXISTS (SELECT 1 FROM chunk AS other "
     "WHERE other.file_id = chunk.file_id AND other.id != chunk.id)"
 )
+
+
+PAGE = 1000  # rows that are read at once
+
+
+def files(
+    connection: sqlite3.Connection, collection: str, paths: Sequence[str] | None
+) -> Iterator[StoredFile]:
+    """The files of a collection, or those of them at some paths, page by page."""
+    kinds = (str, int, bytes, str, int, int, int)
+    sql = "SELECT path, id, hash, extractor, size, mtime_ns, ctime_ns FROM file"
+    for row in by_path(connection, sql, collection, paths, "AND member = ''"):
+        path, i, content_hash, extractor, *signature = decode.row(row, kinds, "a file")
+        yield StoredFile(i, path, Signature(*signature), content_hash, extractor)
+
+
+def by_path(
+    connection: sqlite3.Connection,
+    sql: str,
+    collection: str,
+    paths: Sequence[str] | None,
+    also: str = "",
+) -> Iterator[Any]:
+    """The rows of a table with collection and path, which sql selects first: those at some paths,
+    or all, page by page, each of which is read whole: others may write before the next."""
+    if paths is not None:
+        among = f"WHERE collection = ? AND path IN (SELECT value FROM json_each(?)) {also}"
+        for at in range(0, len(paths), PAGE):
+            part = json.dumps(list(paths[at : at + PAGE]))
+            yield from connection.execute(f"{sql} {among}", (collection, part)).fetchall()
+        return
+    after = ""
+    page = f"{sql} WHERE collection = ? AND path > ? {also} ORDER BY path LIMIT {PAGE}"
+    while rows := connection.execute(page, (collection, after)).fetchall():
+        yield from rows
+        after = str(rows[-1][0])
 
 
 def find(connection: sqlite3.Connection, location: str) -> tuple[list[int], str]:

@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 
 from qrank.errors import Problem
 from qrank.results import Signature
 from qrank.store import decode, documents
 from qrank.store.interface import SkippedFile
+from qrank.store.locations import by_path
 
 
-def of_collection(connection: sqlite3.Connection, collection: str) -> dict[str, SkippedFile]:
-    """The skipped files of a collection, by path."""
-    rows = connection.execute(
-        "SELECT path, extractor, kind, reason, size, mtime_ns, ctime_ns FROM left_out "
-        "WHERE collection = ?",
-        (collection,),
-    )
+def of_collection(
+    connection: sqlite3.Connection, collection: str, paths: Sequence[str] | None
+) -> Iterator[SkippedFile]:
+    """The skipped files of a collection, or those of them at some paths, page by page."""
+    names = "path, extractor, kind, reason, size, mtime_ns, ctime_ns"
     kinds = (str, str, str, str, int, int, int)
-    return {
-        path: SkippedFile(path, Signature(*signature), extractor, Problem(kind, reason))
-        for path, extractor, kind, reason, *signature in decode.rows(rows, kinds, "a skipped file")
-    }
+    for row in by_path(connection, f"SELECT {names} FROM left_out", collection, paths):
+        path, extractor, kind, reason, *signature = decode.row(row, kinds, "a skipped file")
+        yield SkippedFile(path, Signature(*signature), extractor, Problem(kind, reason))
 
 
 def add(connection: sqlite3.Connection, collection: str, file: SkippedFile) -> None:

@@ -90,28 +90,21 @@ class SQLiteStore(Closing):
 
     # Documents
 
-    def files(self, collection: str) -> dict[str, StoredFile]:
-        """The files of a collection by path."""
-        rows = self._rows(
-            "SELECT id, path, hash, extractor, size, mtime_ns, ctime_ns FROM file "
-            "WHERE collection = ? AND member = ''",
-            (collection,),
-            types=(int, str, bytes, str, int, int, int),
-            row="a file",
-        )
-        return {
-            path: StoredFile(i, path, Signature(*signature), content_hash, extractor)
-            for i, path, content_hash, extractor, *signature in rows
-        }
+    def files(self, collection: str, paths: Sequence[str] | None = None) -> Iterator[StoredFile]:
+        """The files of a collection, or those of them at some paths."""
+        with translate_sqlite_errors(self.path):
+            yield from locations.files(self._connection, collection, paths)
 
     def add_document(self, document: NewDocument) -> None:
         """Add a document, replacing the one with the same path and member."""
         documents.add(self._connection, document, self._cached_words)
 
-    def skipped_files(self, collection: str) -> dict[str, SkippedFile]:
-        """The skipped files of a collection, by path."""
+    def skipped_files(
+        self, collection: str, paths: Sequence[str] | None = None
+    ) -> Iterator[SkippedFile]:
+        """The skipped files of a collection, or those of them at some paths."""
         with translate_sqlite_errors(self.path):
-            return skipped.of_collection(self._connection, collection)
+            yield from skipped.of_collection(self._connection, collection, paths)
 
     def add_skipped(self, collection: str, file: SkippedFile) -> None:
         """Store that a file was skipped, and remove the document of that path."""
@@ -190,10 +183,15 @@ class SQLiteStore(Closing):
 
         segments.remove_model(self._connection, model)
 
-    def missing_vectors(self, model: int, text_ids: Sequence[int] | None = None) -> list[int]:
+    def missing_vectors(self, model: int) -> Iterator[int]:
         """The ids of texts without a vector of the model, in the order they were indexed."""
         with translate_sqlite_errors(self.path):
-            return texts.missing(self._connection, model, text_ids)
+            yield from texts.missing(self._connection, model)
+
+    def without_vector(self, model: int, text_ids: Sequence[int]) -> list[int]:
+        """Those of some ids of texts that have no vector of the model."""
+        with translate_sqlite_errors(self.path):
+            return texts.without_vector(self._connection, model, text_ids)
 
     def claims(self) -> AbstractContextManager[Claims]:
         """This process's claims on texts to embed, released at the end of the context."""
@@ -312,7 +310,7 @@ class SQLiteStore(Closing):
         """Chunks by id; ids that do not exist are left out."""
         return self._stored("chunk.id", ids)
 
-    def ids_in_order(self, filter: Filter) -> list[int]:
+    def ids_in_order(self, filter: Filter) -> Iterator[int]:
         """The ids of all chunks that pass a filter, in order of path and position."""
         condition, values = conditions.of_chunk(filter)
         sql = (
@@ -320,7 +318,9 @@ class SQLiteStore(Closing):
             f"{conditions.OF_CHUNK} {f'WHERE {condition} ' if condition else ''}"
             "ORDER BY file.path, file.member, chunk.id"
         )
-        return [row[0] for row in self._rows(sql, values, types=(int,), row="a chunk")]
+        with translate_sqlite_errors(self.path):
+            rows = self._connection.execute(sql, values)
+            yield from (row[0] for row in decode.rows(rows, (int,), "a chunk"))
 
     def chunks_by_hash(self, low: bytes, high: bytes) -> list[StoredChunk]:
         """The chunks whose unique text's hash is between low and high, both inclusive."""

@@ -12,7 +12,7 @@ import typer
 from qrank import files, json_form
 from qrank.cli.state import current
 from qrank.errors import InputError
-from qrank.names import named_path, shown_path
+from qrank.names import move_of
 
 HEADER = 1 << 20  # bytes of the first line: a file of another kind may be a single line
 
@@ -96,13 +96,11 @@ def import_(
 
 
 def _moved(text: str) -> tuple[str, str]:
-    """Parse OLD=NEW into stored paths: the folder in the export, and the one here. OLD need not
-    exist."""
-    old, equals, new = text.partition("=")
-    if not (old and equals and new):
-        raise InputError(f"--map takes OLD=NEW, not {text!r}")
-    is_absolute = old.startswith("/") or old[1:2] == ":"
-    return (shown_path(old) if is_absolute else named_path(old)), named_path(new)
+    """Parse OLD=NEW into stored paths: the folder in the export, and the one here."""
+    try:
+        return move_of(text)
+    except ValueError as error:
+        raise InputError(f"--map {error}") from error
 
 
 def _opened(file: Path) -> IO[bytes]:

@@ -179,7 +179,7 @@ class Screen(App[None]):
             path = path_from(result.location, self._cli_run.folder)
             place = with_place(path, result.start_line, None, result.page)
             text.append(f"{escape_line(place)}\n", "bold green")
-            if result.stale:
+            if result.stale is not False:
                 text.append(f"{stale_note(result)}\n", "yellow")
             if result.heading:
                 text.append(f"{escape_line(result.heading)}\n", "dim")

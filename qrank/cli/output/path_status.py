@@ -29,6 +29,8 @@ def _file(status: PathStatus) -> None:
             _line("partly read", file.note)
     if status.stale:
         _line("stale", "it has changed since, or is gone (qrank index)")
+    if status.elsewhere:
+        _line("place", "not on this machine")
     if not status.indexed:
         _line("skipped", status.reason)
 

@@ -260,7 +260,7 @@ def _marked(
 def _surroundings(result: IndexedChunk, around: int) -> tuple[str, str]:
     """The text of a file before and after a chunk: so many lines, and the rest of the chunk's first
     and last line. ("", "") when the file has changed or is not plain text."""
-    if result.stale or result.member:
+    if result.stale is not False or result.member:
         return "", ""
     try:
         with Path(disk_path(result.path)).open("rb") as file:

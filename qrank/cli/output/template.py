@@ -43,7 +43,7 @@ FIELDS: dict[str, Callable[[Result, Terms], Value]] = {
     "heading": lambda r, _: r.heading,
     "text": lambda r, _: r.text,
     "snippet": lambda r, _: " ".join(readable(r.text, r.location).split()),
-    "stale": lambda r, _: str(r.stale).lower(),
+    "stale": lambda r, _: "unknown" if r.stale is None else str(r.stale).lower(),
     "index": lambda r, _: r.index or "",
 }
 _FILE_FIELD = re.compile(r"fields\[([^\[\]]+)\]")  # a field of the document

@@ -166,7 +166,7 @@ def _head(result: Result, answer: Answer, view: View) -> Row:
     ]
     if result.index:
         pieces.append((f"  [{escape_line(short_path(result.index))}]", "dim"))
-    if result.stale:
+    if result.stale is not False:
         pieces.append((f"  ({stale_note(result)})", "yellow"))
     if not result.heading:
         return Row(pieces, hang=INDENT)
@@ -175,7 +175,9 @@ def _head(result: Result, answer: Answer, view: View) -> Row:
 
 
 def stale_note(result: Result) -> str:
-    """Whether a stale result's file was changed or deleted, as text."""
+    """Whether a stale result's file was changed or deleted, or is elsewhere, as text."""
+    if result.stale is None:
+        return "not on this machine"
     gone = not os.path.exists(disk_path(result.path))  # noqa: PTH110  (Path raises for NUL)
     return f"{'deleted' if gone else 'changed'} since indexed"
 

@@ -1,4 +1,5 @@
-"""The user's synonyms and acronyms: `synonyms.txt` beside the index, one group per line.
+"""The user's synonyms and acronyms: `synonyms.txt` beside the index, one group per line. For an
+index in a search engine it is the file beside the user's own index file.
 
     k8s = kubernetes
     ML = machine learning = statistical learning   # a comment
@@ -27,11 +28,9 @@ MOST_ADDED = 16  # phrases added to one query
 def add_synonyms(
     parsed: ParsedQuery, index: IndexPlace, languages: Sequence[str] = ()
 ) -> ParsedQuery:
-    """Add the synonyms of a query's words to it. index: where the index is; one in a search engine
-    has no folder, so no synonyms. Raises InputError for a file that can't be read or parsed."""
-    if not isinstance(index, Path):
-        return parsed
-    file = index.with_name(NAME)
+    """Add the synonyms of a query's words to it. index: where the index is. Raises InputError for
+    a file that can't be read or parsed."""
+    file = (index if isinstance(index, Path) else Path(_own_index())).with_name(NAME)
     try:
         info = file.stat()
         if info.st_size > MOST_BYTES:
@@ -66,6 +65,12 @@ def add_synonyms(
         also=tuple(phrases),
         synonyms=tuple(also[phrase] for phrase in phrases),
     )
+
+
+def _own_index() -> str:
+    from qrank.settings import NO_SETTINGS
+
+    return str(NO_SETTINGS.index_path())
 
 
 def synonym_terms(parsed: ParsedQuery) -> list[str]:

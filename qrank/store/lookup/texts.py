@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from qrank.store import decode
 from qrank.store.conditions import LOCATION
 from qrank.store.interface import ChunkText, StoredModel
+
+PAGE = 10_000  # ids that are read at once
 
 
 def models(connection: sqlite3.Connection) -> list[StoredModel]:
@@ -30,20 +32,31 @@ def add_model(connection: sqlite3.Connection, model: StoredModel) -> StoredModel
     return StoredModel(row_id or 0, *fields)
 
 
-def missing(
-    connection: sqlite3.Connection, model: int, text_ids: Sequence[int] | None
+def missing(connection: sqlite3.Connection, model: int) -> Iterator[int]:
+    """The texts without a vector of the model by id, page by page."""
+    last = -1
+    while page := _lacking(connection, model, "passage WHERE id > ? AND", last):
+        yield from page
+        last = page[-1]
+
+
+def without_vector(
+    connection: sqlite3.Connection, model: int, text_ids: Sequence[int]
 ) -> list[int]:
-    """The ids of texts without a vector of the model, of all texts or of these, in order."""
-    among = (
-        "passage" if text_ids is None else "json_each(?) CROSS JOIN passage ON passage.id = value"
-    )
-    rows = connection.execute(
-        f"SELECT passage.id FROM {among} WHERE NOT EXISTS "
+    """Those of some texts that have no vector of the model."""
+    among = "json_each(?) CROSS JOIN passage ON passage.id = value WHERE"
+    pages = (list(text_ids[at : at + PAGE]) for at in range(0, len(text_ids), PAGE))
+    return [i for page in pages for i in _lacking(connection, model, among, json.dumps(page))]
+
+
+def _lacking(connection: sqlite3.Connection, model: int, among: str, value: object) -> list[int]:
+    sql = (
+        f"SELECT passage.id FROM {among} NOT EXISTS "
         "(SELECT 1 FROM vector WHERE model_id = ? AND passage_id = passage.id) "
-        "ORDER BY passage.id",
-        (model,) if text_ids is None else (json.dumps(list(text_ids)), model),
+        f"ORDER BY passage.id LIMIT {PAGE}"
     )
-    return [row[0] for row in decode.rows(rows, (int,))]
+    rows = connection.execute(sql, (value, model)).fetchall()
+    return [row[0] for row in decode.rows(rows, (int,), "a unique text")]
 
 
 def count_missing(connection: sqlite3.Connection, model: int) -> tuple[int, int]:

@@ -35,7 +35,16 @@ def _letters() -> bytes:
 
 
 def add(connection: sqlite3.Connection, texts: Iterable[str], cached: set[bytes]) -> None:
-    """Add the words of texts. cached: words that are stored already, as UTF-8; updated. Writes."""
+    """Add the words of texts. cached: as in `new_words`. Writes."""
+    connection.executemany(
+        "INSERT OR IGNORE INTO word (word) VALUES (?)",
+        [(word,) for word in new_words(texts, cached)],
+    )
+
+
+def new_words(texts: Iterable[str], cached: set[bytes]) -> list[str]:
+    """The words of texts without those in cached: words that are stored already, as UTF-8;
+    updated."""
     if len(cached) > MAX_CACHED:
         cached.clear()
     # Splitting bytes is several times as fast as splitting str.
@@ -48,9 +57,7 @@ def add(connection: sqlite3.Connection, texts: Iterable[str], cached: set[bytes]
                 words.add(each.decode("ascii"))
         else:
             words |= set(re.findall(_WORD, unicodedata.normalize("NFC", each.decode().lower())))
-    connection.executemany(
-        "INSERT OR IGNORE INTO word (word) VALUES (?)", [(word,) for word in sorted(words)]
-    )
+    return sorted(words)
 
 
 def intersection(connection: sqlite3.Connection, lowercase_words: Iterable[str]) -> set[str]:
@@ -73,8 +80,7 @@ def near(connection: sqlite3.Connection, word: str, max_edits: int) -> list[tupl
     """
     if len(word) > LONGEST + max_edits:
         return []
-    edits = _edits(word, _alphabet(word)) - {word}
-    at_one = [(1, each) for each in _words(connection, _INTERSECTION, json.dumps(list(edits)))]
+    at_one = [(1, each) for each in _words(connection, _INTERSECTION, json.dumps([*edits(word)]))]
     return at_one if at_one or max_edits < 2 else _at_two(connection, word)
 
 
@@ -103,6 +109,11 @@ def _at_two(connection: sqlite3.Connection, word: str) -> list[tuple[int, str]]:
 
 def _words(connection: sqlite3.Connection, sql: str, *arguments: object) -> list[str]:
     return [row[0] for row in decode.rows(connection.execute(sql, arguments), (str,), "a word")]
+
+
+def edits(word: str) -> set[str]:
+    """What one edit makes of a word in small letters."""
+    return _edits(word, _alphabet(word)) - {word}
 
 
 def _edits(word: str, alphabet: str) -> set[str]:

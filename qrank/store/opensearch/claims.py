@@ -18,15 +18,19 @@ class Claims:
 
     def __init__(self, lease: Lease) -> None:
         self._lease, self.is_held = lease, False
+        self._looked_at = -LOOK_SECONDS
 
     def take(self, text_ids: Sequence[int]) -> list[int]:
         """Claim unique texts; returns those that no other run has claimed."""
         if not self.is_held:
+            if time.monotonic() - self._looked_at < LOOK_SECONDS:
+                return []
             try:
                 self._lease.take()
                 self.is_held = True
             except HeldError:
                 time.sleep(LOOK_SECONDS)
+                self._looked_at = time.monotonic()
                 return []
         self._lease.require()
         return list(text_ids)

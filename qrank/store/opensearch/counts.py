@@ -70,7 +70,8 @@ def indexed_files(reader: Reader, path: str, models: Sequence[StoredModel]) -> l
     """The files at and below a path, each with what is in it, by path and collection."""
     from qrank.names import composed
 
-    below: Query = {"term": {"above": {"value": composed(path.rstrip("/"))}}}
+    stored = reader.places.stored(path.rstrip("/"))
+    below: Query = {"term": {"above": {"value": composed(stored)}}}
     vectors: dict[str, int] = {}
     if models:
         has_vector: Query = {"exists": {"field": f"v{models[0].id}"}}
@@ -97,6 +98,7 @@ def indexed_files(reader: Reader, path: str, models: Sequence[StoredModel]) -> l
             source["note"],
             source["chunks"],
             own,
+            reader.places.root(source["collection"], source["path"]),
         )
     return list(result.values())
 

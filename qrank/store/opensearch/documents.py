@@ -6,7 +6,8 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from itertools import islice
+from typing import TYPE_CHECKING, Any
 
 from qrank.closing import Closing
 from qrank.errors import IndexFileError, Problem
@@ -25,7 +26,7 @@ from qrank.store.interface import (
     StoredFile,
     StoredModel,
 )
-from qrank.store.opensearch import counts, entries, queries, state
+from qrank.store.opensearch import counts, entries, state
 from qrank.store.opensearch.claims import open_claims
 from qrank.store.opensearch.client import Engine
 from qrank.store.opensearch.queries import Query, phrase
@@ -36,6 +37,14 @@ from qrank.urls import IndexUrl
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+
+def _by_path(root: Root) -> str:
+    return root.path
+
+
+def _without(model: int) -> Query:
+    return {"bool": {"must_not": [{"exists": {"field": f"v{model}"}}]}}
 
 
 class Documents(Closing):
@@ -110,64 +119,75 @@ class Documents(Closing):
 
     def _chunks_that(self, filter: Filter, *also: Query) -> Query:
         """What chunks that pass a filter match, phrases included."""
-        passes = queries.of_chunk(filter, self._reader.exists)
+        passes = self._reader.of_chunk(filter)
         query = self._kind("chunk", *also, *passes, *map(phrase, filter.required))
         query["bool"]["must_not"] += map(phrase, filter.excluded)
         return query
 
     # Documents
 
-    def files(self, collection: str) -> dict[str, StoredFile]:
-        """The files of a collection by path."""
-        queries: tuple[Query, ...] = (
-            {"term": {"collection": collection}},
-            {"term": {"member": ""}},
-        )
+    def files(self, collection: str, paths: Sequence[str] | None = None) -> Iterator[StoredFile]:
+        """The files of a collection, or those of them at some paths."""
         names = ["file", "path", "hash", "extractor", "size", "mtime", "ctime"]
-        result: dict[str, StoredFile] = {}
-        with self._checked():
-            query = self._kind("file", *queries)
-            for hit in self._reader.all(query, ["version"], names, size=MOST):
-                file = hit["_source"]
-                result[file["path"]] = StoredFile(
-                    file["file"],
-                    file["path"],
-                    entries.signature(file),
-                    bytes.fromhex(file["hash"]),
-                    file["extractor"],
-                )
-        return result
+        for file in self._of_collection("file", collection, paths, names, {"term": {"member": ""}}):
+            yield StoredFile(
+                file["file"],
+                file["path"],
+                entries.signature(file),
+                bytes.fromhex(file["hash"]),
+                file["extractor"],
+            )
+
+    def _of_collection(
+        self,
+        kind: str,
+        collection: str,
+        paths: Sequence[str] | None,
+        names: list[str] | bool,
+        *also: Query,
+    ) -> Iterator[Any]:
+        """The sources of entries of a kind, of one each file of a collection."""
+        own: Query = {"term": {"collection": collection}}
+        pages: list[list[Query]] = [[]]
+        if paths is not None:
+            stored = self._reader.places.stored
+            numbers = [entries.file_number(collection, stored(path)) for path in paths]
+            starts = range(0, len(numbers), MOST)
+            pages = [[{"terms": {"file": numbers[at : at + MOST]}}] for at in starts]
+        for among in pages:
+            query = self._kind(kind, own, *also, *among)
+            for hit in self._reader.all(query, ["file"], names, size=MOST):
+                with self._checked():
+                    yield hit["_source"]
 
     def add_document(self, document: NewDocument) -> None:
         """Put a document in, in place of what was there under the same path."""
-        self._writer.add(document)
+        self._writer.add(replace(document, path=self._reader.places.stored(document.path)))
 
-    def skipped_files(self, collection: str) -> dict[str, SkippedFile]:
-        """The files of a collection that were skipped, by path."""
-        query = self._kind("skipped", {"term": {"collection": collection}})
-        result: dict[str, SkippedFile] = {}
-        with self._checked():
-            for hit in self._reader.all(query, ["file"], True, size=MOST):
-                file = hit["_source"]
-                result[file["path"]] = SkippedFile(
-                    file["path"],
-                    entries.signature(file),
-                    file["extractor"],
-                    Problem(file["skipped"], file["reason"]),
-                )
-        return result
+    def skipped_files(
+        self, collection: str, paths: Sequence[str] | None = None
+    ) -> Iterator[SkippedFile]:
+        """The files of a collection that were skipped, or those of them at some paths."""
+        for file in self._of_collection("skipped", collection, paths, True):
+            yield SkippedFile(
+                file["path"],
+                entries.signature(file),
+                file["extractor"],
+                Problem(file["skipped"], file["reason"]),
+            )
 
     def add_skipped(self, collection: str, file: SkippedFile) -> None:
         """Note that a file was skipped; what was there under the same path goes."""
-        self._writer.skip(collection, file)
+        path = self._reader.places.stored(file.path)
+        self._writer.skip(collection, replace(file, path=path))
 
     def add_note(self, collection: str, path: str, note: str) -> None:
         """Keep what of a file was passed over, and why."""
-        self._writer.note(collection, path, note)
+        self._writer.note(collection, self._reader.places.stored(path), note)
 
     def locations(self, filter: Filter) -> list[str]:
         """Where the documents are that pass a filter, in order."""
-        query = self._kind("file", *queries.of_file(filter, self._reader.exists))
+        query = self._kind("file", *self._reader.of_file(filter))
         hits = self._reader.all(query, ["version"], ["path", "member"], size=MOST)
         with self._checked():
             return sorted({entries.place_of(hit["_source"]) for hit in hits})
@@ -180,12 +200,19 @@ class Documents(Closing):
 
     def roots(self) -> dict[str, list[Root]]:
         """What was named to be indexed, by collection, in the order of paths."""
-        return self._shared.read().roots
+        here = self._reader.places.here
+        return {
+            name: sorted((replace(root, path=here(root.path)) for root in roots), key=_by_path)
+            for name, roots in self._shared.read().roots.items()
+        }
 
     def set_roots(self, collection: str, roots: Iterable[Root]) -> None:
         """Note what was named, in place of all that was noted of the collection. It is visible at
         once."""
-        entries_by_path = sorted(roots, key=lambda root: root.path)
+        stored = self._reader.places.stored
+        entries_by_path = sorted(
+            (replace(root, path=stored(root.path)) for root in roots), key=_by_path
+        )
 
         def note(shared: state.State) -> None:
             shared.roots.pop(collection, None)
@@ -210,7 +237,7 @@ class Documents(Closing):
 
     def remove_skipped(self, collection: str, paths: Iterable[str]) -> None:
         """Forget that files were skipped."""
-        self._writer.unskip(collection, paths)
+        self._writer.unskip(collection, map(self._reader.places.stored, paths))
 
     def touch_document(self, file_id: int, signature: Signature) -> None:
         """Note a file's new signature when its content is the same."""
@@ -259,18 +286,20 @@ class Documents(Closing):
 
         self._writer.change(remove)
 
-    def missing_vectors(self, model: int, text_ids: Sequence[int] | None = None) -> list[int]:
-        """The unique texts without a vector of the model, in the order they were indexed."""
-        without: Query = {"bool": {"must_not": [{"exists": {"field": f"v{model}"}}]}}
-        if text_ids is None:
-            self._writer.show(force=True)
-            query = self._kind("chunk", without)
-            hits = self._reader.all(query, ["id"], ["passage"], size=MOST)
-            return [*dict.fromkeys(hit["_source"]["passage"] for hit in hits)]
+    def missing_vectors(self, model: int) -> Iterator[int]:
+        """The unique texts without a vector of the model, in the order they were indexed; one of
+        several chunks comes again where those are far from each other."""
+        self._before(vectors=True)
+        hits = self._reader.all(self._kind("chunk", _without(model)), ["id"], ["passage"])
+        while page := [hit["_source"]["passage"] for hit in islice(hits, PAGE)]:
+            yield from dict.fromkeys(page)
+
+    def without_vector(self, model: int, text_ids: Sequence[int]) -> list[int]:
+        """Those of some unique texts that have no vector of the model."""
         missing: set[int] = set()
         for at in range(0, len(text_ids), MOST):
             among: Query = {"terms": {"passage": list(text_ids[at : at + MOST])}}
-            query = self._kind("chunk", among, without)
+            query = self._kind("chunk", among, _without(model))
             hits = self._reader.all(query, ["id"], ["passage"], size=MOST)
             missing.update(hit["_source"]["passage"] for hit in hits)
         return [text_id for text_id in text_ids if text_id in missing]
@@ -286,8 +315,7 @@ class Documents(Closing):
         """(unique texts without a vector of the model, all), estimated above 40,000."""
         self._before(vectors=True)
         count = {"cardinality": {"field": "passage", "precision_threshold": 40_000}}
-        without = {"bool": {"must_not": [{"exists": {"field": f"v{model}"}}]}}
-        missing = {"filter": without, "aggs": {"passages": count}}
+        missing = {"filter": _without(model), "aggs": {"passages": count}}
         counts = self._reader.groups(self._kind("chunk"), passages=count, missing=missing)
         lacking = int(counts["missing"]["passages"]["value"])
         return lacking, max(lacking, int(counts["passages"]["value"]))

@@ -7,6 +7,7 @@ import secrets
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from qrank.analysis import fields as analysis
@@ -135,8 +136,9 @@ def _of_chunk(new: NewChunk) -> Entry:
     }
 
 
-def stored_chunk(source: Mapping[str, Any]) -> StoredChunk:
-    """A chunk from its entry, checked: an engine holds what its users put there."""
+def stored_chunk(source: Mapping[str, Any], root: str) -> StoredChunk:
+    """A chunk from its entry, checked: an engine holds what its users put there. root: the folder
+    whose absence on this machine says that its file is another's."""
     values = (
         source["id"],
         source["passage"],
@@ -154,7 +156,7 @@ def stored_chunk(source: Mapping[str, Any]) -> StoredChunk:
         source["copy"],
         *_place(source),
     )
-    return decode.stored_chunk(values)
+    return replace(decode.stored_chunk(values), root=root)
 
 
 def _place(source: Mapping[str, Any]) -> tuple[Any, ...]:

@@ -6,7 +6,10 @@ import platform
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from qrank.store.filters import Filter
+from qrank.store.opensearch import queries
 from qrank.store.opensearch.client import Engine
+from qrank.store.opensearch.places import Places
 from qrank.store.opensearch.queries import Query
 from qrank.store.opensearch.state import Shared
 
@@ -22,6 +25,7 @@ class Reader:
 
     def __init__(self, engine: Engine, shared: Shared) -> None:
         self.engine, self.shared = engine, shared
+        self.places = Places(engine.place, shared)
         self.own_batch = ""  # of the transaction of this process, whose entries are seen
         self.own_hidden: list[Query] = []  # what that transaction replaced or removed
         # The same copies of shards each time: their statistics differ a little.
@@ -56,7 +60,19 @@ class Reader:
     def hits(self, body: dict[str, Any], **options: str) -> list[Hit]:
         """The hits of one search."""
         hits: list[Hit] = self.answer({"track_total_hits": False} | body, **options)["hits"]["hits"]
+        for hit in hits:
+            source = hit.get("_source", {})
+            if "path" in source:
+                source["path"] = self.places.here(source["path"])
         return hits
+
+    def of_file(self, filter: Filter) -> list[Query]:
+        """What a filter asks of a document, but for dates and fields."""
+        return queries.of_file(self.places.stored_filter(filter), self.exists)
+
+    def of_chunk(self, filter: Filter) -> list[Query]:
+        """What a filter asks of a chunk, but for phrases."""
+        return queries.of_chunk(self.places.stored_filter(filter), self.exists)
 
     def all(
         self,

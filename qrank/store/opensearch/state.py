@@ -11,12 +11,14 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from qrank.analysis import text
 from qrank.errors import IndexFileError, NoIndexError
 from qrank.store.interface import CollectionSettings, Root, StoredModel
 from qrank.store.opensearch.client import Engine
 from qrank.store.opensearch.mapping import FIELDS, Dialect
 
 FORMAT = 1
+ANALYSER = text.VERSION
 FRESH_SECONDS = 1.0  # that a reader takes what it read before for what is so
 TRIES = 50  # to change it, while others do
 ENTRY = "_doc/state"
@@ -28,6 +30,8 @@ class State:
     documents that were replaced or removed, with when that was (Unix time)."""
 
     opensearch: bool = True
+    has_vocabulary: bool = True
+    analyser: int = ANALYSER  # the newest that made terms
     models: list[StoredModel] = field(default_factory=list)
     next_model: int = 1
     languages: list[str] = field(default_factory=list)
@@ -45,12 +49,15 @@ class State:
 def _parsed(source: Any, place: object) -> State:
     try:
         made = int(source["format"])
-        if made > FORMAT:
+        analyser = int(source.get("analyser", 0))
+        if made > FORMAT or analyser > ANALYSER:
             raise IndexFileError(
                 f"{place} was made by a newer version of qrank", hint="install that one"
             )
         return State(
             opensearch=bool(source["opensearch"]),
+            analyser=analyser,
+            has_vocabulary=bool(source.get("has_vocabulary")),  # an older version made none
             models=[StoredModel(**model) for model in source["models"]],
             next_model=int(source["next_model"]),
             languages=[str(name) for name in source["languages"]],
@@ -142,7 +149,7 @@ def create(engine: Engine, shards: int | None, replicas: int | None) -> bool:
             "number_of_shards": 1,
             "number_of_replicas": settings["index"]["number_of_replicas"],
         },
-        "mappings": {"dynamic": False, "properties": {}},
+        "mappings": {"dynamic": False, "properties": {"word": {"type": "keyword"}}},
     }
     body = {"settings": settings, "mappings": {"dynamic": "strict", "properties": FIELDS}}
     for path, made in ((f"/{name}", body), (f"/{name}-meta", meta)):

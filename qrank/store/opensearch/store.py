@@ -27,6 +27,7 @@ from qrank.store.opensearch.client import Engine
 from qrank.store.opensearch.documents import Documents
 from qrank.store.opensearch.queries import Query, every
 from qrank.store.opensearch.reading import MOST, PAGE, Hit
+from qrank.store.opensearch.vocabulary import Vocabulary
 from qrank.urls import IndexUrl
 
 if TYPE_CHECKING:
@@ -49,7 +50,6 @@ class OpenSearchStore(Documents):
 
     # The engine rounds the lengths of texts to a byte, and looks for vectors along a graph.
     exact_bm25 = exhaustive = False
-    vocabulary = None  # the engine holds terms alone
     adds_vectors_anew = True
 
     def __init__(self, place: IndexUrl, *, write: bool = False) -> None:
@@ -85,7 +85,7 @@ class OpenSearchStore(Documents):
         *scoring: Query,
     ) -> list[tuple[int, float]]:
         self._before()
-        passes = [*scoring, *queries.of_chunk(filter, self._reader.exists)]
+        passes = [*scoring, *self._reader.of_chunk(filter)]
         hidden = self._reader.hidden()
         body = {
             "size": min(limit, MOST),
@@ -171,6 +171,11 @@ class OpenSearchStore(Documents):
             rows = np.array([result[text_id] for text_id in ids], dtype=np.float32)
         return ids, rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
+    @property
+    def vocabulary(self) -> Vocabulary | None:
+        """The words of documents as they are written; None in an index of an older version."""
+        return Vocabulary(self._engine) if self._shared.read().has_vocabulary else None
+
     def count_holding(self, groups: Sequence[Sequence[str]], most: int) -> list[int]:
         """Of each group of terms how many chunks hold any of them, counted up to most."""
         queries = [self._kind("chunk", {"terms": {"terms": list(terms)}}) for terms in groups]
@@ -214,7 +219,7 @@ class OpenSearchStore(Documents):
         with self._checked():
             for hit in hits:
                 source = hit["_source"]
-                result.append(entries.stored_chunk(source))
+                result.append(self._stored_chunk(source))
                 self._seen[result[-1].id] = result[-1]
                 self._versions[result[-1].id] = (source["version"], source["single"])
         return result
@@ -235,16 +240,20 @@ class OpenSearchStore(Documents):
         self._fetch(numbers)
         return {i: self._seen[i] for i in numbers if i in self._seen}
 
-    def ids_in_order(self, filter: Filter) -> list[int]:
+    def ids_in_order(self, filter: Filter) -> Iterator[int]:
         """The ids of all chunks that pass a filter, by path and place."""
         query = self._chunks_that(filter)
-        hits = self._reader.all(query, ["path", "member", "id"], ["id"], size=MOST)
-        return [hit["_source"]["id"] for hit in hits]
+        for hit in self._reader.all(query, ["path", "member", "id"], ["id"]):
+            yield hit["_source"]["id"]
+
+    def _stored_chunk(self, source: Mapping[str, Any]) -> StoredChunk:
+        root = self._reader.places.root(source["collection"], source["path"])
+        return entries.stored_chunk(source, root)
 
     def _all_chunks(self, query: Query) -> list[StoredChunk]:
         with self._checked():
             return [
-                entries.stored_chunk(hit["_source"])
+                self._stored_chunk(hit["_source"])
                 for hit in self._reader.all(query, ["id"], mapping.SHOWN)
             ]
 
@@ -269,8 +278,8 @@ class OpenSearchStore(Documents):
 
     def chunks_of_file(self, path: str) -> list[StoredChunk]:
         """The chunks of a file, or of a member at its location, in order."""
-        place = composed(path)
-        either = [{"term": {name: {"value": place}}} for name in ("composed", "location")]
+        place, stored = composed(path), composed(self._reader.places.stored(path))
+        either = [{"term": {name: {"value": stored}}} for name in ("composed", "location")]
         chunks = self._all_chunks(self._kind("chunk", queries.any_of(either)))
         if not chunks:
             return []
@@ -293,7 +302,7 @@ class OpenSearchStore(Documents):
 
     def documents(self, filter: Filter) -> Iterator[NewDocument]:
         """All documents whose files pass the filter, by collection and path, as they went in."""
-        query = self._kind("file", *queries.of_file(filter, self._reader.exists))
+        query = self._kind("file", *self._reader.of_file(filter))
         view = self._reader.open_view()
         order = ["collection", "path", "member", "version"]
         for hit in self._reader.all(query, order, True, size=100, view=view):

@@ -6,6 +6,8 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from qrank.errors import IndexFileError
@@ -16,7 +18,8 @@ from qrank.store.opensearch.entries import Entry
 from qrank.store.opensearch.leases import Lease
 from qrank.store.opensearch.queries import Query, every
 from qrank.store.opensearch.reading import MOST, Reader
-from qrank.store.opensearch.state import State
+from qrank.store.opensearch.state import ANALYSER, State
+from qrank.store.opensearch.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,6 +36,14 @@ TOUCH = (
 )
 
 
+def _words(entry: Entry) -> str:
+    """What of an entry its words are in the vocabulary of."""
+    if entry["kind"] != "file":
+        return str(entry.get("text", ""))
+    name = PurePath(entry.get("member") or entry["path"]).name
+    return f"{entry.get('title', '')}\n{name}"
+
+
 class Writer:
     """Writes to an index, transaction by transaction."""
 
@@ -40,6 +51,7 @@ class Writer:
         self._reader, self._engine, self._shared = reader, reader.engine, reader.shared
         self._path = f"/{self._engine.place.name}"
         self._owner = secrets.token_hex(8)
+        self._vocabulary = Vocabulary(self._engine)
         self._leases: dict[str, Lease] = {}
         self._batch = ""  # registered as unfinished
         self._spoiled = False  # whether there are others, of transactions that failed
@@ -150,8 +162,6 @@ class Writer:
         own: tuple[Query, ...] = ({"term": {"file": number}}, {"term": {"member": ""}})
         if (number, "") in self._heads or self._reader.exists(every(*own)):
             return
-        from dataclasses import replace
-
         bare = replace(document, member="", title="", language="", fields="", chunks=())
         self.add(bare)
 
@@ -292,6 +302,8 @@ class Writer:
 
     def _send(self) -> None:
         """Send what has gathered."""
+        if self._shared.read().has_vocabulary:
+            self._vocabulary.add(map(_words, self._entries.values()))
         self._copy_vectors()
         name = self._engine.place.name
         lines: list[dict[str, Any]] = []
@@ -400,6 +412,7 @@ class Writer:
             state.gone = {v: at for v, at in state.gone.items() if v not in old}
             state.gone |= {version: now for version in gone if version not in state.gone}
             state.languages += sorted(languages - set(state.languages))
+            state.analyser = ANALYSER
 
         self._shared.change(finish)
         if following:
@@ -467,7 +480,8 @@ class Writer:
         """The owners of leases that have not run out."""
         meta = f"{self._path}-meta"
         self._engine.ask("POST", f"{meta}/_refresh")
-        body = {"size": MOST, "query": {"match_all": {}}}
+        leased: Query = {"bool": {"must_not": [{"exists": {"field": "word"}}]}}
+        body = {"size": MOST, "query": leased}
         hits = self._engine.ask("POST", f"{meta}/_search", body)["hits"]["hits"]
         leases = [hit["_source"] for hit in hits if hit["_id"] != "state"]
         return {str(each["owner"]) for each in leases if float(each["until"]) > time.time()}

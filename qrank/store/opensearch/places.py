@@ -1,0 +1,63 @@
+"""Where the files of an index are: as it knows them, and on this machine."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from qrank.names import folder_key, moved, over
+from qrank.store.filters import FileTest, Filter, Test
+from qrank.store.interface import Root
+from qrank.store.opensearch.state import Shared
+from qrank.urls import IndexUrl
+
+
+class Places:
+    """The two forms of paths. Both are the same but for folders that the user maps."""
+
+    def __init__(self, place: IndexUrl, shared: Shared) -> None:
+        self._here = dict(place.folders)
+        self._stored = {here: stored for stored, here in place.folders}
+        self._shared = shared
+        self._named: dict[str, list[Root]] = {}  # what the next is made of
+        self._roots: dict[str, frozenset[str]] = {}  # the keys of a collection's, as they are here
+
+    def here(self, path: str) -> str:
+        """A path of the index as it is on this machine."""
+        return moved(path, self._here) if self._here else path
+
+    def stored(self, path: str) -> str:
+        """A path of this machine, or a glob of such, as the index has it."""
+        return moved(path, self._stored) if self._stored else path
+
+    def root(self, collection: str, path: str) -> str:
+        """The folder whose absence on this machine says that a file (as it is here) is another's:
+        the one that was named when it was indexed, or without one the file's own."""
+        named = self._shared.read().roots
+        if named is not self._named:
+            self._named = named
+            self._roots = {
+                name: frozenset(folder_key(self.here(root.path)) for root in roots)
+                for name, roots in named.items()
+            }
+        own = path.rpartition("/")[0]
+        return next(over(own, self._roots.get(collection, frozenset())), own) or "/"
+
+    def stored_filter(self, filter: Filter) -> Filter:
+        """A filter whose paths are the index's."""
+        if not self._stored:
+            return filter
+        return replace(
+            filter,
+            names=tuple(map(self.stored, filter.names)),
+            paths=tuple(map(self.stored, filter.paths)),
+            conditions=tuple(
+                replace(condition, tests=tuple(map(self._stored_test, condition.tests)))
+                for condition in filter.conditions
+            ),
+        )
+
+    def _stored_test(self, test: Test | FileTest) -> Test | FileTest:
+        if isinstance(test, Test):
+            return test
+        names, paths = (tuple(map(self.stored, each)) for each in (test.names, test.paths))
+        return replace(test, names=names, paths=paths)

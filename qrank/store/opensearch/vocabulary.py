@@ -1,0 +1,71 @@
+"""The vocabulary of an index in an engine: an entry a word beside the shared state."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from qrank.store.lookup import words
+from qrank.store.opensearch.client import Engine
+
+MOST_NEAR = 500  # words at two edits that are compared
+AT_ONCE = 1000  # words that are asked for, or added
+
+
+class Vocabulary:
+    """The words of an index. Every method may raise IndexFileError."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine, self._meta = engine, f"{engine.place.name}-meta"
+        self._stored: set[bytes] = set()  # that are in it already
+
+    def add(self, texts: Iterable[str]) -> None:
+        """Add the words of texts: at once, as those of documents that are gone do no harm."""
+        new = words.new_words(texts, self._stored)
+        try:
+            self._add(new)
+        except BaseException:
+            self._stored.clear()
+            raise
+
+    def _add(self, new: Sequence[str]) -> None:
+        for at in range(0, len(new), AT_ONCE):
+            lines: list[dict[str, Any]] = []
+            for word in new[at : at + AT_ONCE]:
+                lines += [{"create": {"_index": self._meta, "_id": f"word-{word}"}}, {"word": word}]
+            answer = self._engine.ask("POST", "/_bulk", lines=lines)
+            for item in answer["items"] if answer["errors"] else ():
+                result = item["create"]
+                if result["status"] not in (201, 409):  # 409: it is there
+                    raise self._engine.refused(result["status"], result.get("error"))
+
+    def near(self, word: str, max_edits: int) -> list[tuple[int, str]]:
+        """(distance, word) of the nearest words, at most max_edits (1 or 2) from word, which is in
+        lower case; word itself is left out."""
+        if len(word) > words.LONGEST + max_edits:
+            return []
+        found = sorted(self.intersection(words.edits(word)))
+        if found or max_edits < 2:
+            return [(1, each) for each in found]
+        from qrank.analysis.spelling import within_two
+
+        fuzzy = {"value": word, "fuzziness": 2, "max_expansions": MOST_NEAR}
+        near = self._words({"fuzzy": {"word": fuzzy}}, MOST_NEAR)
+        return [(2, each) for each in sorted(within_two(word, near))]
+
+    def intersection(self, lowercase_words: Iterable[str]) -> set[str]:
+        """Those of some words that are in the vocabulary."""
+        left = list(lowercase_words)
+        pages = (left[at : at + AT_ONCE] for at in range(0, len(left), AT_ONCE))
+        return {word for page in pages for word in self._words({"terms": {"word": page}}, AT_ONCE)}
+
+    def with_prefix(self, prefix: str, limit: int) -> list[str]:
+        """The first limit words, in order, that start with prefix and are longer."""
+        begin = {"prefix": {"word": {"value": prefix}}}
+        query = {"bool": {"filter": [begin], "must_not": [{"term": {"word": prefix}}]}}
+        return self._words(query, limit, sort=["word"])
+
+    def _words(self, query: dict[str, Any], size: int, **more: Any) -> list[str]:
+        body = {"size": size, "query": query, "_source": ["word"], "track_total_hits": False}
+        hits = self._engine.ask("POST", f"/{self._meta}/_search", body | more)["hits"]["hits"]
+        return [str(hit["_source"]["word"]) for hit in hits]
