@@ -1,8 +1,9 @@
-"""Train the bundled pair on one GPU in minutes: teacher's vectors, embedder, judge, reranker.
+"""Train the bundled pair of models on one GPU in minutes.
 
-Needs what corpus.py packed, the bundled files, and no network. The files are written to the
-output folder again and again, so that a stop loses little; `--seconds` bounds the whole. On a CPU
-it runs too, a rehearsal with `--share` of the pairs.
+The phases are: the teacher's vectors, the embedder, the cross-encoder (judge), the reranker. Needs
+the files of corpus.py and the bundled models, and no network. The models are saved regularly, so
+that little is lost when it is stopped; `--seconds` limits the whole run. It also runs on a CPU, as
+a rehearsal with `--share` of the pairs.
 """
 
 import argparse
@@ -20,12 +21,12 @@ import vocabulary
 from corpus import BEGUN, Corpus, say
 from schedule import Schedule
 
-# Ends of the phases as shares of the time after the teacher's vectors are there.
+# The end of each phase, as a share of the time that is left after the teacher's vectors.
 PHASES = {"embedder": 0.40, "judge": 0.59, "judged": 0.66, "reranker": 1.0}
 
 
 def main() -> None:
-    """Run the phases one after the other."""
+    """Run the phases."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("carry", type=Path, help="folder that corpus.py wrote")
     parser.add_argument("out", type=Path, help="folder for the GGUF files")
@@ -73,7 +74,7 @@ def main() -> None:
             reranker, data, prompt, judged, plan, args.lists, lambda: save(reranker, "reranker")
         )
 
-    phases(dict.fromkeys(PHASES, 0.0))  # a few steps of each: what fails, fails now
+    phases(dict.fromkeys(PHASES, 0.0))  # a rehearsal with a few steps of each, to fail early
     if device.type == "cuda":
         say(f"rehearsed; {torch.cuda.max_memory_allocated() / 2**30:.0f} GiB at most")
         torch.cuda.empty_cache()

@@ -1,12 +1,13 @@
-"""Make a hybrid search's score the probability that a result is relevant.
+"""Calibrate the scores of a hybrid search: make them probabilities of relevance.
 
-`collect` asks judged collections (BEIR folders) their queries, and others that they have no answer
-to, and keeps what each stage says of each candidate. `fit` learns the weights of
+`collect` searches judged collections (BEIR folders) for their queries, and for queries without an
+answer, and saves all stages' scores of each candidate. `fit` learns the weights of
 qrank/searching/scores/calibration.py from some of the sets, and prints them for
-qrank/models/registry.toml, with their errors on the other sets.
+qrank/models/registry.toml, with their calibration errors on the other sets.
 
-What was not judged counts as not relevant. A query without an answer is one of a collection of
-another field, some words of several, or made-up words: three for every ten that have one.
+Documents without a judgement count as not relevant. For every ten judged queries there are three
+without an answer: one of a collection of another field, some words of several such, and made-up
+words.
 """
 
 import argparse
@@ -36,11 +37,11 @@ from qrank.settings import Placement
 from qrank.store import open_store
 from qrank.store.cache import Cache
 
-SHOWN = 10  # results of a query that are learnt from, and measured
-RIDGE = 0.3  # holds the weights of standardised evidence near 0 where there is little to learn from
-READ = 30  # candidates that the reranker reads
-STEP = 10  # queries of each set in turn, so that collecting can be stopped at any time
-FIELDS = (  # sets of one field may answer each other's queries
+SHOWN = 10  # results of a query that are used for fitting and measuring
+RIDGE = 0.3  # regularization of the weights of standardized features
+READ = 30  # candidates that are reranked
+STEP = 10  # queries of a set at a time, so that collecting can be stopped at any time
+FIELDS = (  # groups of sets of the same field, which may answer each other's queries
     *({"medline", "nfcorpus"}, {"cosqa", "mbpp", "nl2bash", "cacm"}, {"cranfield"}),
     set("clapnq-dev xquad-en wikiqa trecqa noveleval chroma-chunks xquad-es xquad-tr xquad-hi "
         "xquad-zh cmrc2018-dev jaquad-dev".split()),
@@ -49,8 +50,8 @@ SYLLABLES = "ba ce di fo gu ha ji klo mu ne pri qua ro sti tu vex wo xa yo zib f
 Row = dict[str, Any]
 
 
-class Asked:
-    """A collection, indexed, with the models that search it."""
+class Collection:
+    """An indexed collection, with the models to search it."""
 
     def __init__(self, folder: Path, embed_model: str, rerank_model: str | None) -> None:
         registry, placement = Registry(), Placement(threads=1)
@@ -68,18 +69,19 @@ class Asked:
         self._reranker = self._models.reranker() if rerank_model else None
 
     def ask(self, name: str, kind: str, text: str) -> Row | None:
-        """A query's candidates, in the order before reranking, with what is known of each."""
+        """Search for a query; its candidates in the order before reranking, with their scores.
+        None for a query without words."""
         query = Query(text, syntax=False)
         parsed = parse(text, self._store.languages(), syntax=False)
         if not parsed.plain.strip():
             return None
         semantic = self._models.semantic(self._store, Mode.hybrid)
         answer = Answer(text, "hybrid", {"embed": None, "rerank": None}, [])
-        found = _matching(
+        candidates = _matching(
             self._store, self._cache, query, parsed, semantic, answer, Clock(Silent()), None
         )
         judged = self.data.judgements[name] if kind == "judged" else {}
-        texts = [_model_text(candidate.chunk) for candidate in found[:READ]]
+        texts = [_model_text(candidate.chunk) for candidate in candidates[:READ]]
         p_yes: dict[int, float] = {}
         if model := self._reranker:
             for _, scores in relevance(self._cache, model.sha256, text, texts, model.use):
@@ -100,36 +102,37 @@ class Asked:
                     candidate.cosine,
                     p_yes.get(place),
                 ]
-                for place, candidate in enumerate(found)
+                for place, candidate in enumerate(candidates)
                 if candidate.chunk.path != name
             ],
         }
 
 
 def without_answer(name: str, queries: dict[str, list[str]], rng: random.Random) -> Iterator[str]:
-    """Three queries that a collection has no answer to."""
+    """Three queries that a collection probably has no answer to."""
     field = next((sets for sets in FIELDS if name in sets), {name})
     others = [other for other in queries if other not in field]
     if others:
         yield rng.choice(queries[rng.choice(others)])
-        asked = [rng.choice(queries[rng.choice(others)]) for _ in range(8)]
-        words = sorted({word for text in asked for word in text.split() if len(word) > 3})
+        texts = [rng.choice(queries[rng.choice(others)]) for _ in range(8)]
+        words = sorted({word for text in texts for word in text.split() if len(word) > 3})
         yield " ".join(rng.sample(words, min(len(words), rng.randint(2, 5))))
     made = ("".join(rng.choices(SYLLABLES, k=rng.randint(2, 3))) for _ in range(rng.randint(1, 4)))
     yield " ".join(made)
 
 
 def collect(args: argparse.Namespace) -> None:
-    """Append to --out what it does not have yet, ten queries of each set in turn."""
+    """Append to --out the queries that it does not have yet, STEP queries of each set in turn."""
     done = {(row["set"], row["id"]) for row in read(args.out)} if args.out.exists() else set()
     queries = {folder.name: [*load(folder).queries.values()] for folder in args.sets}
-    asked: dict[str, Asked] = {}
+    collections: dict[str, Collection] = {}
     with args.out.open("a", encoding="utf-8") as out:
         for start in range(0, args.queries, STEP):
             for folder in args.sets:
-                if folder.name not in asked:
-                    asked[folder.name] = Asked(folder, args.embed_model, args.rerank_model)
-                one, rng = asked[folder.name], random.Random(f"{folder.name} {start}")
+                if folder.name not in collections:
+                    one = Collection(folder, args.embed_model, args.rerank_model)
+                    collections[folder.name] = one
+                one, rng = collections[folder.name], random.Random(f"{folder.name} {start}")
                 names = one.data.sample(None)
                 random.Random(7).shuffle(names)
                 texts = [("judged", n, one.data.queries[n]) for n in names[start : start + STEP]]
@@ -144,37 +147,37 @@ def collect(args: argparse.Namespace) -> None:
 
 
 def read(file: Path) -> list[Row]:
-    """What `collect` wrote."""
+    """Read the file of `collect`."""
     return [json.loads(line) for line in file.read_text("utf-8").splitlines()]
 
 
 class Shown:
-    """The first results of a query, as a search orders them: what is known of each, and whether it
-    is relevant."""
+    """The first results of a query, as a search sorts them, with their features (evidence) and
+    whether they are relevant. rerank_weight: None for the order without reranking."""
 
     def __init__(self, row: Row, rerank_weight: float | None) -> None:
         self.set, self.kind, self.query = row["set"], row["kind"], row["query"]
-        made = [_candidate(*each) for each in row["candidates"]]
+        candidates = [_candidate(*each) for each in row["candidates"]]
         if rerank_weight is not None:
-            made = [c for c in made if c.scores.rerank]
-            low = min((0.0, *(c.final for c in made)))
-            span = max((c.final for c in made), default=0.0) - low or 1.0
-            for c in made:
+            candidates = [c for c in candidates if c.scores.rerank]
+            low = min((0.0, *(c.final for c in candidates)))
+            span = max((c.final for c in candidates), default=0.0) - low or 1.0
+            for c in candidates:
                 c.final = blend((c.final - low) / span, c.scores.rerank.p_yes, rerank_weight)
-            made.sort(key=lambda c: -c.final)
+            candidates.sort(key=lambda c: -c.final)
         else:
-            for c in made:
+            for c in candidates:
                 c.scores.rerank = None
-        self.candidates = made[:SHOWN]
+        self.candidates = candidates[:SHOWN]
         self.relevant = np.array([c.path in row["judged"] for c in self.candidates], dtype=float)
         self._args = (row["terms"], row["chunks"])
-        evidence = calibration.evidence(made, *self._args)
-        self.evidence = [known for _, known in zip(self.candidates, evidence, strict=False)]
+        evidence = calibration.evidence(candidates, *self._args)
+        self.evidence = [features for _, features in zip(self.candidates, evidence, strict=False)]
 
     def relevance(self, weights: calibration.Weights) -> NDArray[np.floating]:
-        """The scores that a search shows."""
-        own = [calibration.probability(known, weights) for known in self.evidence]
-        return np.minimum.accumulate(np.array(own))
+        """The calibrated scores, which never rise down the list; of shape (results,)."""
+        scores = [calibration.probability(features, weights) for features in self.evidence]
+        return np.minimum.accumulate(np.array(scores))
 
 
 def _candidate(
@@ -188,9 +191,9 @@ def _candidate(
 
 
 def fit(shown: list[Shown], doubt: int = 1) -> dict[str, float]:
-    """The weights that make what was judged most likely, each set weighing the same, each query of
-    it the same; one without an answer doubt times as much. No evidence counts against relevance:
-    what would is left out."""
+    """Fit the weights by logistic regression; all sets, and all queries of a set, have the same
+    weight, but queries without an answer `doubt` times as much. Features with a negative weight are
+    removed, one by one."""
     shown = shown + [one for one in shown if one.kind == "none"] * (doubt - 1)
     names, weights = list(shown[0].evidence[0]), _fit(shown, list(shown[0].evidence[0]))
     while min(weights[name] for name in names) < 0:
@@ -200,12 +203,12 @@ def fit(shown: list[Shown], doubt: int = 1) -> dict[str, float]:
 
 
 def _fit(shown: list[Shown], names: list[str]) -> dict[str, float]:
-    """Logistic regression by Newton's method on this evidence alone."""
+    """Logistic regression on these features, by Newton's method."""
     counts = {one.set: sum(other.set == one.set for other in shown) for one in shown}
     rows, labels, shares = [], [], []
     for one in shown:
-        for known, relevant in zip(one.evidence, one.relevant, strict=True):
-            rows.append([1.0, *(known[name] for name in names)])
+        for features, relevant in zip(one.evidence, one.relevant, strict=True):
+            rows.append([1.0, *(features[name] for name in names)])
             labels.append(relevant)
             shares.append(1 / counts[one.set] / len(one.evidence))
     x, y, share = np.array(rows), np.array(labels), np.array(shares) / sum(shares) * len(rows)
@@ -226,16 +229,16 @@ def _fit(shown: list[Shown], names: list[str]) -> dict[str, float]:
 
 
 def error(p: NDArray[np.floating], relevant: NDArray[np.floating]) -> float:
-    """The expected calibration error: of tenths of the scale the mean distance between the scores
-    in it and the share of them that is relevant, weighed by how many there are."""
+    """The expected calibration error with ten bins: the mean over bins, weighted by their size, of
+    the distance between the mean score and the share of relevant results."""
     tenth = np.minimum((p * 10).astype(int), 9)
     parts = [tenth == i for i in range(10)]
     return float(sum(abs(p[at].sum() - relevant[at].sum()) for at in parts if at.any()) / len(p))
 
 
 def report(shown: list[Shown], weights: calibration.Weights) -> None:
-    """A table by set: of first results and of all ten the calibration error, and how high
-    first results score that are relevant, and those of queries without an answer."""
+    """Print a table by set: the calibration error of first results and of all ten, and the scores
+    of first results that are relevant, not relevant, and of queries without an answer."""
     head = ["set", "queries", "error, first", "error, ten", "Brier, first", "relevant, median"]
     head += ["not relevant, median", "without an answer, median", "of those under .3"]
     print("| " + " | ".join(head) + " |\n" + "|---" * len(head) + "|")
@@ -257,22 +260,22 @@ def report(shown: list[Shown], weights: calibration.Weights) -> None:
 
 
 def main() -> None:
-    """Collect, or fit."""
+    """Parse the command line, and collect or fit."""
     parser = argparse.ArgumentParser(description=__doc__)
     commands = parser.add_subparsers(required=True)
-    one = commands.add_parser("collect", help="ask collections, and keep all stages' scores")
+    one = commands.add_parser("collect", help="search collections, and save all stages' scores")
     one.add_argument("sets", type=Path, nargs="+", help="folders in BEIR layout")
     one.add_argument("--embed-model", default="tiny")
-    one.add_argument("--rerank-model", help="without it no candidate is read by a reranker")
-    one.add_argument("--queries", type=int, default=50, help="judged ones of each set, at most")
-    one.add_argument("--out", type=Path, required=True, help="JSON lines; what is there stays")
+    one.add_argument("--rerank-model", help="without it no candidate is reranked")
+    one.add_argument("--queries", type=int, default=50, help="judged queries per set, at most")
+    one.add_argument("--out", type=Path, required=True, help="JSON lines; appended to")
     one.set_defaults(run=collect)
     other = commands.add_parser("fit", help="learn the weights, and measure them")
-    other.add_argument("file", type=Path, help="what collect wrote")
+    other.add_argument("file", type=Path, help="the file of collect")
     other.add_argument("--learn", nargs="+", required=True, help="sets to learn from")
     other.add_argument("--rerank-weight", type=float, help="default: that of the bundled reranker")
-    said = "how often a query without an answer counts"
-    other.add_argument("--doubt", type=int, default=1, help=said)
+    doubt = "how often a query without an answer counts"
+    other.add_argument("--doubt", type=int, default=1, help=doubt)
     other.set_defaults(run=learn)
     args = parser.parse_args()
     args.run(args)

@@ -1,7 +1,7 @@
-"""The texts that travel to a GPU (`write`), and what training there makes of them (`Corpus`).
+"""Packing the training texts for a GPU machine (`write`), and reading them there (`Corpus`).
 
 texts.bz2   the texts, separated by NUL
-pairs.npz   query and passage (numbers of texts), source, and passages given as wrong
+pairs.npz   query and passage (numbers of texts), source, and the given negatives
 teacher.npz the teacher (e5.py)
 """
 
@@ -29,7 +29,7 @@ PROMPT = (
 ASKED = ("squad-sentences", "wikiqa", "trecqa", "healthver", "covidfact", "jaquad", "tquad")
 FOREIGN = re.compile(r"^(own|package|cross|dict|tldr-multi|twin|jaquad)\b")
 REFERENCE = ("wordnet", "dictionary", "icd", "span")
-# Megabytes of text that a source may have where it is not --most.
+# The most megabytes of text of a source, if not --most.
 MEGABYTES = {
     "doc": 3.5,
     "package": 2.0,
@@ -40,13 +40,13 @@ MEGABYTES = {
     "tldr-en": 2.3,
     "jaquad": 1.5,
 }
-NEAR, LEXICAL = 48, 24  # candidates a query by the teacher's cosine, by BM25
+NEAR, LEXICAL = 48, 24  # hard negatives per query: by the teacher's cosine, by BM25
 MOST_CHARS = 300  # of a query
 BEGUN = time.perf_counter()
 
 
 def say(*what: object) -> None:
-    """A line of the log, with the seconds since the start."""
+    """Print a line of the log, with the seconds since the start."""
     print(f"[{time.perf_counter() - BEGUN:6.1f}]", *what, flush=True)
 
 
@@ -94,7 +94,7 @@ def write(build: Path, out: Path, teacher: Path, pieces: int, most: float) -> No
 
 
 def spans(docs: list[str], share: float, rng: np.random.Generator) -> list[tuple[int, str]]:
-    """(document, some consecutive words of it): queries where there are none."""
+    """(document, some consecutive words of it): artificial queries for a share of documents."""
     made = []
     for place in np.flatnonzero(rng.random(len(docs)) < share):
         words = docs[place].split()
@@ -107,7 +107,8 @@ def spans(docs: list[str], share: float, rng: np.random.Generator) -> list[tuple
 
 
 class Corpus:
-    """Queries, documents and pairs of their numbers; tokens on the device; teacher's vectors."""
+    """Queries, documents and pairs of their numbers; tokens on the device; the teacher's vectors,
+    after `teach`. share: of the pairs."""
 
     def __init__(
         self, carry: Path, cut_: vocabulary.Vocabulary, device: torch.device, share: float
@@ -148,7 +149,7 @@ class Corpus:
             self.queries.append(text)
             d.append(place)
             source.append("span")
-        self.d = np.array(d, dtype=np.int64)  # pair i asks query i
+        self.d = np.array(d, dtype=np.int64)  # the document of pair i, whose query is query i
         self.source = np.array(source)
         self.device = device
         say(f"{len(self.queries)} queries, {len(self.docs)} documents")
@@ -159,7 +160,7 @@ class Corpus:
         self.end = self.tokens.add([[ids["<|endoftext|>"]]])[0]
         self.asked = self._add(encode, PROMPT, self.queries)
         self.given = self._add(encode, "", self.docs)
-        # Of the reranker's prompt; its parts are tokenised apart as they are together.
+        # As in the reranker's prompt, whose parts have the same tokens separately as together.
         self.asked_here = self._add(encode, " ", self.queries, "\n<Document>:")
         self.given_here = self._add(encode, " ", self.docs)
         self.tokens.ready()
@@ -174,7 +175,8 @@ class Corpus:
         return np.concatenate(made)
 
     def teach(self, carry: Path, area: int) -> None:
-        """The teacher's tokens, unit vectors (centred) of queries and documents, and neighbours."""
+        """Compute the teacher's tokens, centred unit vectors of queries and documents, and hard
+        negatives. carry: the folder of write; area: tokens per batch, padding included."""
         self.teacher, encode = e5.Encoder.load(carry / "teacher.npz")
         self.teacher_tokens = Buffer(self.device)
         whole, self.tokens = self.tokens, self.teacher_tokens
@@ -203,7 +205,7 @@ class Corpus:
 
     @torch.inference_mode()
     def mine(self) -> NDArray[np.int32]:
-        """(queries, NEAR + LEXICAL) documents that look right, none of them the pair's own."""
+        """Hard negatives of each query, of shape (queries, NEAR + LEXICAL)."""
         own = torch.from_numpy(self.d).to(self.device)
         parts = []
         docs = self.doc_vectors if self.device.type == "cuda" else self.doc_vectors.float()
@@ -218,12 +220,12 @@ class Corpus:
         try:
             near[torch.from_numpy(some).to(self.device), NEAR:] = self.lexical(some, own[some])
             say("neighbours by BM25")
-        except RuntimeError as error:  # the teacher's stay
+        except RuntimeError as error:  # then all are the teacher's
             say(f"no neighbours by BM25: {error}")
         return near.cpu().numpy()
 
     def lexical(self, queries: Numbers, own: Tensor) -> Tensor:
-        """(queries, LEXICAL) documents that BM25 over token ids (k1 1.2, b 0.75) puts first."""
+        """The best documents by BM25 over token ids (k1 1.2, b 0.75), shape (queries, LEXICAL)."""
         size = int(self.tokens.flat.max()) + 1
         flat = self.tokens.flat
         given = torch.from_numpy(cut(self.given_here, 128)).to(self.device)
@@ -258,17 +260,18 @@ class Corpus:
         return torch.cat(parts)
 
     def weights(self, lists: bool) -> NDArray[np.float64]:
-        """(pairs,) shares of the pairs in training; held-out ones have none."""
-        made = np.zeros(len(self.d))
+        """The probability of each pair to be drawn, of shape (pairs,); 0 for held-out ones. lists:
+        for lists of documents, which have fewer of reference works."""
+        shares = np.zeros(len(self.d))
         for name in np.unique(self.source):
             here = self.source == name
             whole = float(here.sum()) ** 0.6
             whole *= 2.0 if name in ASKED else 1.0
             whole *= 0.4 if FOREIGN.match(name) and name not in ("package",) else 1.0
             whole *= 0.3 if lists and name in REFERENCE else 1.0
-            made[here] = whole / here.sum()
-        made[self.held] = 0
-        return made / made.sum()
+            shares[here] = whole / here.sum()
+        shares[self.held] = 0
+        return shares / shares.sum()
 
 
 def main() -> None:

@@ -17,7 +17,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
-# Archive -> (pairs kept at most, language of its texts).
+# Archive -> (most pairs, language of its texts).
 SUPERVISED = {
     "squad-sentences": (11831, "en"),
     "policyqa": (2000, "en"),
@@ -47,14 +47,14 @@ class Store:
         self.numbers: dict[str, int] = {}
 
     def read(self, path: Path) -> None:
-        """Take the texts that an earlier script wrote, as they are."""
+        """Read the texts that an earlier script wrote."""
         for line in path.read_text(encoding="utf-8").splitlines():
             row = json.loads(line)
             self.numbers[row["text"]] = len(self.texts)
             self.texts.append(row)
 
     def text(self, text: str, lang: str, side: str) -> int:
-        """Add a text (cut to most_chars) unless it is there, and return its number."""
+        """Add a text, truncated to most_chars, unless it exists; returns its number."""
         text = text.strip()[: self.most_chars]
         if text not in self.numbers:
             self.numbers[text] = len(self.texts)
@@ -62,7 +62,7 @@ class Store:
         return self.numbers[text]
 
     def pair(self, query: str, passage: str, source: str, lang: str, *, no: list[str]) -> int:
-        """Add a pair and return its query's number; `no` are passages given as wrong."""
+        """Add a pair; returns its query's number. no: negative passages."""
         if not query.strip() or not passage.strip():
             return -1
         q, d = self.text(query, lang, "q"), self.text(passage, lang, "d")
@@ -72,7 +72,7 @@ class Store:
 
 
 def supervised(folder: Path) -> Iterator[tuple[str, dict]]:
-    """Yield (archive name, row); at most the kept number per archive, drawn at random."""
+    """Yield (archive name, row), a random sample of each archive."""
     for name, (most, _) in SUPERVISED.items():
         lines = (folder / name / "pairs.jsonl").read_text(encoding="utf-8").splitlines()
         for line in random.sample(lines, min(most, len(lines))):
@@ -101,7 +101,7 @@ def wordnet(folder: Path, most: int) -> list[tuple[str, str]]:
 
 
 def man_pages(folder: Path, most: int) -> list[tuple[str, str]]:
-    """(what it does, first words of the description) of gzipped man pages, roughly stripped."""
+    """(summary, start of the description) of gzipped man pages, roughly stripped of markup."""
     paths = [path for section in "1578" for path in sorted(folder.glob(f"man{section}/*.gz"))]
     random.shuffle(paths)
     rows: list[tuple[str, str]] = []
@@ -116,8 +116,8 @@ def man_pages(folder: Path, most: int) -> list[tuple[str, str]]:
             continue
         raw = re.sub(r'^[.\'](?!SH|Sh|Nm|Nd|B |I |BR|IR).*$|\\"|\\f.|\\[&|%]', "", raw, flags=re.M)
         parts = re.split(r'^\.S[Hh] "?([A-Za-z ]+)"?.*$', raw, flags=re.M)
-        found = {parts[i].strip().upper(): parts[i + 1] for i in range(1, len(parts) - 1, 2)}
-        name, about = found.get("NAME", ""), found.get("DESCRIPTION", "")
+        sections = {parts[i].strip().upper(): parts[i + 1] for i in range(1, len(parts) - 1, 2)}
+        name, about = sections.get("NAME", ""), sections.get("DESCRIPTION", "")
         strip = re.compile(r"^\.[A-Za-z]+ ?|\\", flags=re.M)
         name, about = (" ".join(strip.sub("", text).split()) for text in (name, about))
         if " - " in name and len(about) > 60:
@@ -128,15 +128,15 @@ def man_pages(folder: Path, most: int) -> list[tuple[str, str]]:
 def package_summaries(most: int) -> list[str]:
     """Name and one-line summary of Debian packages, from the machine's own package lists."""
     dump = subprocess.run(["apt-cache", "dumpavail"], capture_output=True, check=True).stdout
-    found = re.findall(r"^Package: (\S+)$.*?^Description: (.+?)$", dump.decode(), re.M | re.S)
+    pairs = re.findall(r"^Package: (\S+)$.*?^Description: (.+?)$", dump.decode(), re.M | re.S)
     rows = [
-        f"{name}: {text}" for name, text in found if not re.search(r"-(dev|dbg|doc|data)$", name)
+        f"{name}: {text}" for name, text in pairs if not re.search(r"-(dev|dbg|doc|data)$", name)
     ]
     return random.sample(rows, min(most, len(rows)))
 
 
 def main() -> None:
-    """Gather, report the counts by source, write."""
+    """Gather and write the texts; print the counts."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("pairs", type=Path, help="folder with the unpacked archives")
     parser.add_argument("out", type=Path, help="build folder")

@@ -1,9 +1,9 @@
-"""The embedder on a GPU: distilled from the teacher on large batches of queries and documents.
+"""Training the embedder on a GPU: distillation from the teacher with large batches.
 
-Loss: 1 - cosine to the teacher's vector, turned into the student's axes; cross-entropy between the
-teacher's and the student's similarities of every query to every document of the batch (of all 256
-dims, of the first 128 and of the first 64) and between documents; contrastive cross-entropy on the
-pairs. Every pair brings one document that looks right.
+Loss: 1 - cosine to the teacher's vector, rotated into the student's axes; cross-entropy between the
+teacher's and the student's similarities of all queries to all documents of the batch (with all 256
+dims, the first 128, and the first 64), and between documents; contrastive cross-entropy on the
+pairs. Each pair has one hard negative.
 """
 
 from collections.abc import Callable
@@ -19,20 +19,21 @@ from torch import Tensor
 from torch.nn import functional as F
 
 TEMPERATURE = 0.05
-AXES = 240  # of the teacher's principal axes: as many as the student has dims of meaning
+AXES = 240  # principal axes of the teacher: as many as the student has dims of meaning
 PREFIXES = {256: 1.0, 128: 0.4, 64: 0.4}
-MARGIN = 0.03  # a document this near the pair's own, for the teacher, is not held to be wrong
+MARGIN = 0.03  # documents whose teacher cosine is within this of the pair's own are no negatives
 AREA = 1 << 17
 
 
 def embed(model: student.Student, data: Corpus, texts: Numbers, most: int) -> Tensor:
-    """(texts, 256) unit float32 vectors of texts, cut at `most` tokens."""
+    """Unit float32 vectors of texts truncated to `most` tokens, of shape (texts, 256)."""
     rows = join(cut(texts, most), data.end)
     return F.normalize(run(data.tokens, rows, model.last, AREA).float(), dim=1)
 
 
 def axes(model: student.Student, data: Corpus, most: int = 20000) -> Tensor:
-    """(384, 256): the teacher's principal axes, turned to lie nearest the student's vectors."""
+    """The teacher's principal axes, of shape (384, 256), rotated to be nearest to the student's
+    vectors (orthogonal Procrustes)."""
     rng = np.random.default_rng(3)
     some = rng.choice(len(data.docs), min(most, len(data.docs)), replace=False)
     with torch.inference_mode(), student.low(data.device):
@@ -53,7 +54,7 @@ def axes(model: student.Student, data: Corpus, most: int = 20000) -> Tensor:
 
 
 def relation(mine: Tensor, theirs: Tensor) -> Tensor:
-    """Cross-entropy of two similarity matrices by row, less its least value."""
+    """The mean KL divergence between the rows of two similarity matrices, after a softmax."""
     goal = (theirs / TEMPERATURE).softmax(1)
     found = F.cross_entropy(mine / TEMPERATURE, goal)
     return found + (goal * goal.clamp_min(1e-9).log()).sum(1).mean()
@@ -62,7 +63,8 @@ def relation(mine: Tensor, theirs: Tensor) -> Tensor:
 def losses(
     data: Corpus, turned: Tensor, pairs: Tensor, docs: Tensor, q: Tensor, d: Tensor
 ) -> Tensor:
-    """Query i (row of q) belongs to document i (row of d); pairs and docs are their numbers."""
+    """The four losses, shape (4,). Query i (row of q) belongs to document i (row of d); pairs and
+    docs are their numbers."""
     asked, given = data.query_vectors[pairs].float(), data.doc_vectors[docs].float()
     distil = sum(
         (1 - (F.normalize(theirs @ turned, dim=1) * mine).sum(1)).mean()
@@ -90,7 +92,8 @@ def losses(
 def draw(
     data: Corpus, shares: NDArray[np.float64], rng: np.random.Generator, size: int
 ) -> tuple[Numbers, Numbers]:
-    """`size` pairs, and their documents: the right ones, those that look right, some of any."""
+    """Draw `size` pairs; returns their numbers, and documents: the positives, then a hard negative
+    each, then random ones."""
     pairs = np.searchsorted(shares, rng.random(size))
     near = data.near[pairs, rng.integers(0, data.near.shape[1], size)]
     other = rng.integers(0, len(data.docs), size // 2)
@@ -100,7 +103,7 @@ def draw(
 def train(
     model: student.Student, data: Corpus, plan: Schedule, size: int, save: Callable[[], None]
 ) -> None:
-    """Train within the time of the plan; `save` is called now and then."""
+    """Train until the plan's end; save is called regularly."""
     turned = axes(model, data)
     shares = np.cumsum(data.weights(lists=False))
     rng = np.random.default_rng(4)

@@ -1,11 +1,11 @@
-"""The reranker on a GPU: distilled from the cross-encoder's scores and the teacher's cosines.
+"""Training the reranker on a GPU: distillation from the cross-encoder's scores and the teacher's
+cosines.
 
-It goes on from the bundled reranker, to which what the embedder has learnt since is added, or
-anew from the embedder (train_reranker.py), or as it was,
-whichever ranks held-out lists best before training.
-Loss: listwise cross-entropy against a quarter gold and three quarters the teachers' mean; binary
-cross-entropy against half gold and half the cross-encoder's own probability. A third of the lists
-has each text among others.
+It starts from one of three models, the one that ranks held-out lists best: the bundled reranker;
+the bundled reranker plus what the embedder has learnt since; or a new one made from the embedder
+(train_reranker.py). Loss: listwise cross-entropy against 1/4 gold and 3/4 the teachers' mean; binary
+cross-entropy against 1/2 gold and 1/2 the cross-encoder's probability. In a third of the lists the
+texts are surrounded by other text.
 """
 
 import copy
@@ -24,13 +24,13 @@ from schedule import Schedule
 from torch import Tensor
 from torch.nn import functional as F
 
-WIDE = 0.33
-FILLER = 96  # tokens of another text before or after, at most
+WIDE = 0.33  # share of the lists whose texts are surrounded by other text
+FILLER = 96  # tokens of that text, at most
 AREA = 1 << 17
 
 
 class Prompt:
-    """The segments around query and document."""
+    """The segments of the prompt around query and document."""
 
     def __init__(self, data: Corpus, cut_: vocabulary.Vocabulary) -> None:
         kept = SimpleNamespace(vocabulary=cut_, encode=data.encode)
@@ -40,7 +40,8 @@ class Prompt:
 
 
 def logits(model: student.Student, data: Corpus, prompt: Prompt, rows: Numbers) -> Tensor:
-    """(rows,) yes minus no, of rows of segments between the prompt's head and tail."""
+    """The logits (yes minus no) of rows of segments, which are put into the prompt; shape
+    (rows,)."""
     head = np.broadcast_to(prompt.head, (len(rows), 1, 2))
     tail = np.broadcast_to(prompt.tail, (len(rows), 1, 2))
     whole = np.concatenate([head, rows, tail], axis=1)
@@ -67,11 +68,11 @@ def segments(
 
 
 def right(model: student.Student, data: Corpus, prompt: Prompt, judged: judge.Judged) -> float:
-    """Share of the held-out lists that the model gets right."""
+    """The share of held-out lists in which the positive has the highest score."""
     pairs, docs = judged.pairs[: judged.held], judged.docs[: judged.held]
     with torch.inference_mode(), student.low(data.device):
-        found = logits(model, data, prompt, segments(data, pairs, docs, 200, None))
-    return judged.right(found.view(docs.shape))
+        scores = logits(model, data, prompt, segments(data, pairs, docs, 200, None))
+    return judged.right(scores.view(docs.shape))
 
 
 def begin(
@@ -82,7 +83,8 @@ def begin(
     prompt: Prompt,
     judged: judge.Judged,
 ) -> student.Student:
-    """The best of the starts that the docstring above names; old and new are embedders."""
+    """The best of the three starts in this module's docstring. old, new: the embedder before and
+    after training."""
     moved = copy.deepcopy(bundled)
     before, after = old.state_dict(), new.state_dict()
     with torch.no_grad():
@@ -96,19 +98,20 @@ def begin(
                 weight += after[here] - before[here]
     fresh = train_reranker.begin(copy.deepcopy(new).cpu(), prompt.ids)
     starts = {"as it was": bundled, "moved": moved, "anew": fresh.to(data.device)}
-    found = {name: right(model, data, prompt, judged) for name, model in starts.items()}
-    say("starts: " + ", ".join(f"{name} {value:.3f}" for name, value in found.items()))
-    return starts[max(found, key=found.__getitem__)]
+    shares = {name: right(model, data, prompt, judged) for name, model in starts.items()}
+    say("starts: " + ", ".join(f"{name} {value:.3f}" for name, value in shares.items()))
+    return starts[max(shares, key=shares.__getitem__)]
 
 
-def losses(found: Tensor, goal: Tensor, logit: Tensor) -> Tensor:
-    """found, goal, logit (lists, documents): the student's, the teachers' mean, the judge's own."""
-    gold = torch.zeros_like(found)
+def losses(scores: Tensor, goal: Tensor, logit: Tensor) -> Tensor:
+    """The losses, shape (3,); the third is only for the log. scores, goal, logit, of shape (lists,
+    documents): of the student, the teachers' mean, of the cross-encoder."""
+    gold = torch.zeros_like(scores)
     gold[:, 0] = 1
-    listwise = F.cross_entropy(found, 0.25 * gold + 0.75 * goal.softmax(1))
-    weight = torch.where(gold > 0, float(found.shape[1] - 1), 1.0) * 0.5
-    binary = F.binary_cross_entropy_with_logits(found, 0.5 * gold + 0.5 * logit.sigmoid(), weight)
-    wrong = 1 - (found.detach().argmax(1) == 0).float().mean()  # for the log; no gradient
+    listwise = F.cross_entropy(scores, 0.25 * gold + 0.75 * goal.softmax(1))
+    weight = torch.where(gold > 0, float(scores.shape[1] - 1), 1.0) * 0.5
+    binary = F.binary_cross_entropy_with_logits(scores, 0.5 * gold + 0.5 * logit.sigmoid(), weight)
+    wrong = 1 - (scores.detach().argmax(1) == 0).float().mean()  # no gradient
     return torch.stack([listwise, 0.5 * binary, wrong])
 
 
@@ -136,9 +139,9 @@ def train(
         most = int(rng.choice((64, 128, 200, 300)))
         rows = segments(data, judged.pairs[some], judged.docs[some], most, rng)
         with student.low(data.device):
-            found = logits(model, data, prompt, rows).view(len(some), -1)
+            scores = logits(model, data, prompt, rows).view(len(some), -1)
         at = torch.from_numpy(some).to(data.device)
-        return losses(found, judged.goal[at], judged.logits[at])
+        return losses(scores, judged.goal[at], judged.logits[at])
 
     plan.train(model, step, size, save)
-    say(f"the right one comes first in {right(model, data, prompt, judged):.3f}")
+    say(f"the positive comes first in {right(model, data, prompt, judged):.3f}")

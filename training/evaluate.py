@@ -1,8 +1,8 @@
 """Measure the GGUF files through llama.cpp on development collections, as Markdown tables.
 
-nDCG@10 of BM25, the cosine alone and their fusion by weight, Recall@100 of BM25 and of the fusion
-at `--weight`; `--save` keeps every query's values, `--against` such a file compares with it, with
-a paired bootstrap over queries (each set resampled and weighing the same).
+Measured are nDCG@10 of BM25, of the cosine, and of their fusion by weight; Recall@100 of BM25 and
+of the fusion at `--weight`. `--save` writes every query's values; `--against` compares with such a
+file, by a paired bootstrap over queries (each set is resampled and has the same weight).
 
 Collections are folders in BEIR layout. BM25 is rank_bm25 (k1 1.2, b 0.75; Snowball stems, Chinese
 and Japanese as character bigrams). Fusion is (1 - w) * BM25 + w * cosine, each min-max scaled over
@@ -46,7 +46,7 @@ def ndcg(ranked: list[str], judged: dict[str, int], depth: int = 10) -> float:
 
 
 def scaled(values: NDArray[np.floating]) -> NDArray[np.floating]:
-    """Min-max to 0..1; zeros where all are equal."""
+    """Min-max scaling to 0..1; zeros if all values are equal."""
     low, high = values.min(), values.max()
     return (values - low) / (high - low) if high > low else np.zeros_like(values)
 
@@ -96,7 +96,7 @@ class Collection:
 
 
 def best(scores: NDArray[np.floating], depth: int) -> list[int]:
-    """Numbers of the best, best first, ties by number."""
+    """The indices of the highest scores, best first, ties by index."""
     return list(np.argsort(-scores, kind="stable")[:depth])
 
 
@@ -121,7 +121,7 @@ Values = dict[str, list[float]]  # column -> a value per query
 
 
 def first_stage(made: Collection, cosine: NDArray[np.floating], weight: float) -> Values:
-    """The columns of the first table."""
+    """The columns of the first table: nDCG and recall of BM25, cosine and fusion."""
     count = range(len(made.queries))
 
     def fused(share: float) -> list[list[int]]:

@@ -1,4 +1,4 @@
-"""The reranker's teacher: a cross-encoder fine-tuned from the embedders' teacher on the pairs."""
+"""The reranker's teacher: a cross-encoder, fine-tuned on the pairs from the embedder's teacher."""
 
 import copy
 import time
@@ -15,13 +15,13 @@ from schedule import Schedule
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-SIZE = 8  # documents a list, the right one first
-MARGIN = 0.03
+SIZE = 8  # documents in a list, the positive first
+MARGIN = 0.03  # as in distil_embedder.py
 AREA = 1 << 16
 
 
 class Judge(nn.Module):
-    """Token ids of <s> query </s> </s> document </s> to a logit."""
+    """The cross-encoder: token ids of <s> query </s> </s> document </s> -> a logit."""
 
     def __init__(self, encoder: e5.Encoder) -> None:
         super().__init__()
@@ -39,7 +39,8 @@ class Judge(nn.Module):
 
 
 def lists(data: Corpus, pairs: Numbers, rng: np.random.Generator) -> Numbers:
-    """(pairs, SIZE) documents: the right one, given as wrong, looking right, of the same source."""
+    """Documents of shape (pairs, SIZE): the positive, up to 3 given negatives, hard negatives, and
+    a random one."""
     near = np.sort(rng.random((len(pairs), data.near.shape[1])).argsort(1)[:, : SIZE - 2], axis=1)
     made = np.empty((len(pairs), SIZE), dtype=np.int64)
     made[:, 0] = data.d[pairs]
@@ -69,7 +70,8 @@ def scores(model: Judge, data: Corpus, pairs: Numbers, docs: Numbers, most: int)
 
 
 def losses(logits: Tensor, cosine: Tensor) -> Tensor:
-    """Listwise cross-entropy and binary cross-entropy; what is as near as the right one is out."""
+    """Listwise and binary cross-entropy, shape (3,); the third value is only for the log.
+    Documents as near to the query as the positive, by cosine, are masked."""
     alike = cosine > cosine[:, :1] - MARGIN
     alike[:, 0] = False
     masked = logits.masked_fill(alike, -1e4)
@@ -82,7 +84,7 @@ def losses(logits: Tensor, cosine: Tensor) -> Tensor:
 
 
 def train(data: Corpus, plan: Schedule, size: int) -> Judge:
-    """Fine-tune within the plan's time; the token table stays as it is."""
+    """Fine-tune until the plan's end; the token embeddings are frozen."""
     model = Judge(copy.deepcopy(data.teacher)).to(data.device)
     model.encoder.word.weight.requires_grad_(False)
     shares = np.cumsum(data.weights(lists=True))
@@ -100,7 +102,8 @@ def train(data: Corpus, plan: Schedule, size: int) -> Judge:
 
 
 class Judged:
-    """Lists with the teacher's logits and cosines, made within a time."""
+    """Lists with the cross-encoder's logits and the teacher's cosines, as many as can be scored
+    until `end`; the first `held` are held out."""
 
     def __init__(self, model: Judge, data: Corpus, end: float, size: int) -> None:
         rng = np.random.default_rng(6)
@@ -120,7 +123,7 @@ class Judged:
         self.logits = torch.cat(parts)
         self.cosine = cosines(data, self.pairs, self.docs)
         self.goal = 0.5 * self.logits + 0.5 * self.cosine / 0.05
-        say(f"{len(self.pairs)} lists; the right one comes first in "
+        say(f"{len(self.pairs)} lists; the positive comes first in "
             + ", ".join(f"{name} {self.right(value):.3f}" for name, value in (
                 ("logit", self.logits), ("cosine", self.cosine), ("both", self.goal))))  # fmt: skip
 
@@ -133,12 +136,12 @@ class Judged:
         return torch.cat(parts)
 
     def right(self, values: Tensor) -> float:
-        """Share of the held-out lists in which the right document has the highest value."""
+        """The share of held-out lists in which the positive has the highest value."""
         return float((values[: self.held].argmax(1) == 0).float().mean())
 
 
 def shuffled(count: int, size: int, rng: np.random.Generator) -> Callable[[], NDArray[np.int64]]:
-    """Draws of `size` numbers below `count`, each number once before any twice."""
+    """A function that draws `size` numbers below `count`, without repetition within an epoch."""
     state = {"order": rng.permutation(count), "place": 0}
 
     def draw() -> NDArray[np.int64]:

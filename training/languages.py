@@ -1,7 +1,7 @@
-"""Add texts of other languages than English, and what says the same in English.
+"""Add texts in other languages than English, and their translations.
 
-Appends to texts.jsonl and pairs.jsonl of the build folder. A pair is a question or heading and
-its passage in one language, or a text and what says the same in English. Sources, each optional:
+Appends to texts.jsonl and pairs.jsonl of the build folder. A pair is a heading and its passage in
+one language, or a heading and the English passage. Sources, each optional:
     --translations  FOLDER  apt's Translation-XX, unpacked as tr-XX.txt (English: tr-en.txt)
     --help          FOLDER  LibreOffice's help: one folder a language, the same pages in each
     --mallard       FOLDER  GNOME's help: LANGUAGE/*/*.page
@@ -21,7 +21,7 @@ from xml.etree import ElementTree
 import data
 from documents import MOST_CHARS, Pair, dictionary, plain, sections
 
-# Language -> (its folders' names, share of its pairs that is kept).
+# Language -> (names of its folders, share of its pairs that is used).
 LANGUAGES = {
     "es": (("es", "es-ES"), 1.0),
     "tr": (("tr", "tr-TR"), 1.0),
@@ -47,7 +47,7 @@ Keyed = dict[tuple[str, int], Pair]
 
 
 def written(text: str, lang: str) -> bool:
-    """Whether a text is in the language's script: pages are often translated in part."""
+    """Whether a text is mostly in the language's script: pages are often translated in part."""
     if lang not in SCRIPTS:
         return True
     own = len(re.findall(SCRIPTS[lang], text))
@@ -56,15 +56,15 @@ def written(text: str, lang: str) -> bool:
 
 def descriptions(path: Path) -> dict[str, Pair]:
     """Package -> (summary, long description) of a Translation file."""
-    found = {}
+    result = {}
     for block in path.read_text(encoding="utf-8").split("\n\n"):
-        made = re.match(r"Package: (\S+)\n.*?^Description-\w+: (.+?)\n(.*)", block, re.M | re.S)
-        if not made or re.search(r"-(dev|dbg|doc|data|dbgsym|l10n.*)$", made[1]):
+        match = re.match(r"Package: (\S+)\n.*?^Description-\w+: (.+?)\n(.*)", block, re.M | re.S)
+        if not match or re.search(r"-(dev|dbg|doc|data|dbgsym|l10n.*)$", match[1]):
             continue
-        text = re.sub(r"\n(?=\S)", " ", re.sub(r"^ \.?", "", made[3], flags=re.M)).strip()
+        text = re.sub(r"\n(?=\S)", " ", re.sub(r"^ \.?", "", match[3], flags=re.M)).strip()
         if len(text) > 60:
-            found[made[1]] = made[2], f"{made[1]}\n{text}"
-    return found
+            result[match[1]] = match[2], f"{match[1]}\n{text}"
+    return result
 
 
 def keyed_sections(folder: Path, pattern: str) -> Keyed:
@@ -94,7 +94,7 @@ def mallard(folder: Path) -> Keyed:
 
 
 def of_language(folder: Path, lang: str, read: str) -> Keyed:
-    """The pages of one language, below any of its folders' names."""
+    """The pages of one language, in the first of its folders that exists."""
     names = LANGUAGES[lang][0] if lang in LANGUAGES else ("en-US", "en", "C")
     for name in names:
         if (folder / name).exists():
@@ -103,7 +103,7 @@ def of_language(folder: Path, lang: str, read: str) -> Keyed:
 
 
 def crossed(own: Keyed, english: Keyed, lang: str) -> Iterator[tuple[str, Pair]]:
-    """("own", heading and text) and ("cross", heading, the English text) where in its script."""
+    """("own", (heading, text)) and ("cross", (heading, English text)) of translated pages."""
     for key, (heading, text) in own.items():
         if not written(text, lang) or (key in english and english[key][1] == text):
             continue
@@ -113,13 +113,13 @@ def crossed(own: Keyed, english: Keyed, lang: str) -> Iterator[tuple[str, Pair]]
 
 
 def both_ways(rows: Iterable[Pair]) -> Iterator[Pair]:
-    """Dictionary entries, without their sources' long lists."""
+    """Dictionary entries, without markup and truncated."""
     for word, text in rows:
         yield word, plain(text)[:300]
 
 
 def main() -> None:
-    """Gather, report the counts by source, append."""
+    """Gather and append the texts; print the counts."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("build", type=Path, help="build folder that data.py filled")
     parser.add_argument("--translations", type=Path)
@@ -135,9 +135,9 @@ def main() -> None:
     before = len(store.texts)
 
     def add(source: str, lang: str, rows: list[Pair], most: float) -> None:
-        kept = random.sample(rows, min(int(most), len(rows)))
-        print(f"{source}-{lang}: {len(kept)} of {len(rows)}", flush=True)
-        for query, passage in kept:
+        pairs = random.sample(rows, min(int(most), len(rows)))
+        print(f"{source}-{lang}: {len(pairs)} of {len(rows)}", flush=True)
+        for query, passage in pairs:
             store.pair(query, passage, f"{source}-{lang}", lang, no=[])
 
     folders = [(args.help_pages, "text/**/*.html"), (args.mallard, "")]

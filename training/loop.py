@@ -1,4 +1,4 @@
-"""What both trainers share: options, optimiser and rates, the log, checkpoints, resuming."""
+"""The training loop of both trainers on a CPU: options, optimizer, log, checkpoints, resuming."""
 
 import argparse
 import random
@@ -23,11 +23,11 @@ def options(parser: argparse.ArgumentParser, rate: float, table_rate: float) -> 
 def train(
     model: student.Student, out: Path, args: argparse.Namespace, losses: Callable[[], Tensor]
 ) -> None:
-    """Minimise the sum of what `losses` draws and computes; the same call again resumes.
+    """Minimize the sum of losses(), which draws a batch; the same call again resumes.
 
-    Every 25 steps `out` gets the weights and `out`.state the optimiser. The rates fall linearly
-    with the time spent, so that a run on a busy machine ends in time, too; a step's draws depend on
-    the seed and its number alone.
+    Every 25 steps the weights are written to `out`, and the optimizer to `out`.state. Learning
+    rates decay linearly with time, so that a run ends in time on a busy machine, too. The batch of
+    a step depends only on the seed and the step's number.
     """
     table = model.token_embd.weight
     others = [weight for weight in model.parameters() if weight is not table]
@@ -64,7 +64,7 @@ def train(
 def save(
     model: student.Student, optimiser: torch.optim.Optimizer, out: Path, step: int, minutes: float
 ) -> None:
-    """Write the weights, and beside them what resuming needs."""
+    """Write the weights and, to another file, the state for resuming."""
     student.save(model, out)
     kept = {"step": step, "minutes": minutes, "optimiser": optimiser.state_dict()}
     torch.save(kept, out.with_suffix(".state"))

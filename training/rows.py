@@ -1,7 +1,7 @@
-"""Token rows for a GPU: all tokens lie in one tensor there, a row is named by its segments.
+"""Token rows for a GPU: all tokens are in one tensor there, and a row consists of segments of it.
 
-A segment is (start, size) in that tensor. Rows are put together on the device: a fixed prompt,
-a query, a document cut at some length, an end token need no copying between.
+A segment is (start, size) in that tensor. Rows are assembled on the device from a fixed prompt, a
+query, a truncated document and an end token, without copying tokens to the device again.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 Numbers = NDArray[np.int64]
-STRETCH = 1.5  # longest to shortest row of a group that is padded together
+STRETCH = 1.5  # the most that the longest row of a group exceeds the shortest
 
 
 class Buffer:
-    """The tokens of many texts, in one tensor on the device once `ready` was called."""
+    """The tokens of many texts in one tensor, which is on the device after `ready`."""
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
@@ -25,24 +25,25 @@ class Buffer:
         self.flat = torch.zeros(0, dtype=torch.int32, device=device)
 
     def add(self, rows: Iterable[list[int]]) -> Numbers:
-        """Append texts; (texts, 2): start and size of each."""
-        made = [np.asarray(row, dtype=np.int32) for row in rows]
-        sizes = np.array([len(row) for row in made], dtype=np.int64)
+        """Append texts; returns their segments, of shape (texts, 2)."""
+        arrays = [np.asarray(row, dtype=np.int32) for row in rows]
+        sizes = np.array([len(row) for row in arrays], dtype=np.int64)
         starts = self.count + np.cumsum(sizes) - sizes
-        self.parts += made
+        self.parts += arrays
         self.count += int(sizes.sum())
         return np.stack([starts, sizes], axis=1)
 
     def ready(self) -> None:
-        """Move what was added to the device."""
+        """Move the added tokens to the device."""
         whole = np.concatenate(self.parts) if self.parts else np.zeros(0, np.int32)
         self.flat = torch.cat([self.flat, torch.from_numpy(whole).to(self.device)])
         self.parts = []
 
     def rows(self, segments: Numbers, width: int) -> tuple[Tensor, Tensor]:
-        """segments (n, parts, 2) to ids (n, width), zero after a row's end, and lengths (n,)."""
-        given = torch.from_numpy(segments).to(self.device, non_blocking=True)
-        starts, sizes = given[..., 0], given[..., 1]
+        """Assemble rows from segments of shape (n, parts, 2); returns ids (n, width), zero after a
+        row's end, and lengths (n,)."""
+        on_device = torch.from_numpy(segments).to(self.device, non_blocking=True)
+        starts, sizes = on_device[..., 0], on_device[..., 1]
         ends = sizes.cumsum(1)
         places = torch.arange(width, device=self.device)
         part = (places[None, :, None] >= ends[:, None, :]).sum(-1)
@@ -54,20 +55,20 @@ class Buffer:
 
 
 def cut(segments: Numbers, most: int) -> Numbers:
-    """The same segments, none longer than `most`."""
-    made = segments.copy()
-    made[..., 1] = np.minimum(made[..., 1], most)
-    return made
+    """The segments truncated to `most` tokens each."""
+    result = segments.copy()
+    result[..., 1] = np.minimum(result[..., 1], most)
+    return result
 
 
 def join(*parts: Numbers) -> Numbers:
-    """Rows (n, parts, 2) of segments (n, 2) or (2,), in order."""
+    """Rows of shape (n, parts, 2) of segments of shape (n, 2) or (2,), in order."""
     size = max(len(part) for part in parts if part.ndim == 2)
     return np.stack([np.broadcast_to(part, (size, 2)) for part in parts], axis=1)
 
 
 def groups(lengths: Numbers, area: int) -> Iterator[Numbers]:
-    """Numbers of rows of like length, at most `area` padded tokens a group, shortest first."""
+    """Groups of rows of similar length, at most `area` tokens with padding; shortest first."""
     order = np.argsort(lengths, kind="stable")
     start = 0
     while start < len(order):
@@ -86,13 +87,13 @@ def run(
     compute: Callable[[Tensor, Tensor], Tensor],
     area: int,
 ) -> Tensor:
-    """(n, ...) what `compute(ids, lengths)` makes of the rows, in groups of like length."""
+    """compute(ids, lengths) of all rows, of shape (n, ...), in groups of similar length."""
     lengths = segments[..., 1].sum(1)
-    made, places = [], []
+    results, places = [], []
     for part in groups(lengths, area):
         width = -(-int(lengths[part].max()) // 16) * 16
-        made.append(compute(*buffer.rows(segments[part], width)))
+        results.append(compute(*buffer.rows(segments[part], width)))
         places.append(part)
     back = np.empty(len(segments), dtype=np.int64)
     back[np.concatenate(places)] = np.arange(len(segments))
-    return torch.cat(made)[torch.from_numpy(back).to(buffer.device)]
+    return torch.cat(results)[torch.from_numpy(back).to(buffer.device)]

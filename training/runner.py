@@ -18,7 +18,7 @@ SUFFIX = "<|im_end|>\n<|im_start|>assistant\n<think>\n\n</think>\n\n"
 
 
 def body(query: str, document: str) -> str:
-    """The part of the reranker's prompt that is tokenised with special tokens off."""
+    """The part of the reranker's prompt that is tokenized without special tokens."""
     return f"<Instruct>: {TASK}\n<Query>: {query}\n<Document>: {document}"
 
 
@@ -27,7 +27,7 @@ class Model:
 
     def __init__(self, path: Path, embedding: bool, slots: int = 8, threads: int = 1) -> None:
         silent = ll.llama_log_callback(lambda level, text, data: None)
-        self.silent = silent  # kept alive: llama.cpp holds only the pointer
+        self.silent = silent  # keep it alive: llama.cpp only has the pointer
         ll.llama_log_set(silent, ctypes.c_void_p(0))
         ll.llama_backend_init()
         self.model = ll.llama_model_load_from_file(
@@ -48,7 +48,7 @@ class Model:
         self.rows = ll.llama_vocab_n_tokens(self.vocab)
 
     def tokens(self, text: str, special: bool = False) -> list[int]:
-        """Ids of NFC-normalised text, nothing added; `special` parses special tokens."""
+        """Tokenize text in NFC, without adding tokens; special: parse special tokens."""
         data = unicodedata.normalize("NFC", text).encode()
         room = (ll.llama_token * (len(data) + 8))()
         count = ll.llama_tokenize(self.vocab, data, len(data), room, len(room), False, special)
@@ -72,12 +72,13 @@ class Model:
             raise RuntimeError(f"llama_decode returned {status}")
 
     def last(self, texts: list[list[int]]) -> NDArray[np.float32]:
-        """(len(texts), dims) pooled states of the last tokens, or (len(texts), 2) no, yes logits.
+        """The outputs of the last tokens: pooled states of shape (len(texts), dims), or the logits
+        of (no, yes), of shape (len(texts), 2).
 
-        Two phases: all tokens but the last without outputs, then the last tokens with them.
+        All tokens but the last are decoded first, without outputs.
         """
         width = self.dims if self.embedding else 2
-        made = np.zeros((len(texts), width), dtype=np.float32)
+        result = np.zeros((len(texts), width), dtype=np.float32)
         order = sorted(range(len(texts)), key=lambda place: len(texts[place]))
         for start in range(0, len(texts), self.slots):
             places = order[start : start + self.slots]
@@ -96,8 +97,8 @@ class Model:
                 else:
                     row = ll.llama_get_logits_ith(self.ctx, slot)
                 whole = np.ctypeslib.as_array(row, (self.dims if self.embedding else self.rows,))
-                made[place] = whole if self.embedding else whole[[self.no, self.yes]]
-        return made
+                result[place] = whole if self.embedding else whole[[self.no, self.yes]]
+        return result
 
 
 class Embedder(Model):
@@ -108,7 +109,7 @@ class Embedder(Model):
         self.end = self.tokens("<|endoftext|>", special=True)
 
     def encode(self, texts: list[str], query: bool, most: int = 320) -> NDArray[np.float32]:
-        """(len(texts), dims) unit vectors; texts are cut at `most` tokens."""
+        """Unit vectors of texts truncated to `most` tokens, of shape (len(texts), dims)."""
         prompt = f"Instruct: {TASK}\nQuery:" if query else ""
         rows = [self.tokens(prompt + text)[:most] + self.end for text in texts]
         vectors = self.last(rows)
@@ -124,7 +125,8 @@ class Reranker(Model):
         self.suffix = self.tokens(SUFFIX, special=True)
 
     def score(self, pairs: list[tuple[str, str]], most: int = 192) -> NDArray[np.float32]:
-        """(len(pairs),) probabilities; query and document together are cut at `most` tokens."""
+        """P(yes) of pairs, of shape (len(pairs),); query and document together are truncated to
+        `most` tokens."""
         rows = [self.prefix + self.tokens(body(*pair))[:most] + self.suffix for pair in pairs]
         logits = self.last(rows)
         return 1 / (1 + np.exp(logits[:, 0] - logits[:, 1]))

@@ -1,4 +1,4 @@
-"""A training phase that is given seconds, not steps: rates, log, less work when memory runs out."""
+"""A training phase with a time limit: learning rates, log, smaller batches when out of memory."""
 
 import time
 from collections.abc import Callable
@@ -7,15 +7,15 @@ import torch
 from corpus import say
 from torch import Tensor, nn
 
-SAVE = 45  # seconds between two files
-LEAST = 3  # steps, also where a rehearsal's time is up
+SAVE = 45  # seconds between two calls of save
+LEAST = 3  # steps, also when there is no time, in a rehearsal
 
 
 class Schedule:
     """One phase, until `end` (of time.perf_counter)."""
 
     def __init__(self, end: float, rates: dict[str, float], other: float) -> None:
-        """rates: rate of the parameters whose name starts so; `other` is that of the rest."""
+        """rates: learning rates by prefix of the parameter's name; other: of other parameters."""
         self.end, self.rates, self.other = end, rates, other
         self.size = 0
 
@@ -31,9 +31,9 @@ class Schedule:
     def train(
         self, model: nn.Module, step: Callable[[], Tensor], size: int, save: Callable[[], None]
     ) -> None:
-        """Minimise the sum of what `step` draws (of self.size, at first `size`) and computes.
+        """Minimize the sum of step(), which draws a batch of self.size, at first `size`.
 
-        The rate rises for 60 steps and 5 % of the time, then falls linearly with the time.
+        The learning rate has a warm-up of 60 steps, and decays linearly with time.
         """
         groups = self.groups(model)
         weights = [weight for group in groups for weight in group["params"]]
@@ -53,7 +53,7 @@ class Schedule:
                 parts.sum().backward()
             except torch.OutOfMemoryError:
                 parts = None
-            if parts is None:  # out of the handler, which would keep the step's tensors
+            if parts is None:  # not in the except clause, whose traceback keeps tensors alive
                 optimiser.zero_grad()
                 torch.cuda.empty_cache()
                 self.size = max(8, self.size * 2 // 3)

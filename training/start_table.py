@@ -1,4 +1,4 @@
-"""Solve for the token vectors whose weighted sums come nearest to the teacher's text vectors.
+"""Solve for the token vectors whose weighted sums are nearest to the teacher's text vectors.
 
 Ridge regression by conjugate gradients: minimise, over W (tokens, dims), the squared error of
 X W against the teacher's unit vectors plus `ridge` times the squared distance of W from a prior,
@@ -20,7 +20,7 @@ from train_embedder import Data
 
 
 def prior(vectors: NDArray[np.float32], sif: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Centre and half-whiten (tokens, dims) and scale the rows to length 1."""
+    """Centre and partly whiten vectors of shape (tokens, dims), and normalize the rows."""
     rng = np.random.default_rng(3)
     usable = np.abs(vectors).sum(1) > 0
     middle = (vectors[usable] * sif[usable, None]).sum(0) / sif[usable].sum()
@@ -31,7 +31,7 @@ def prior(vectors: NDArray[np.float32], sif: NDArray[np.float32]) -> NDArray[np.
 
 
 def main() -> None:
-    """Build X, solve, write."""
+    """Build X, solve by conjugate gradients, and write start.npz."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("build", type=Path)
     parser.add_argument("--ridge", type=float, default=0.5)

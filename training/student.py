@@ -1,9 +1,9 @@
-"""The qwen3 architecture in PyTorch, small, as llama.cpp runs it, and how its weights begin.
+"""A small qwen3 model in PyTorch, computed as by llama.cpp, and its initial weights.
 
 RMSNorm, per-head q/k norm, NEOX rotary positions, SwiGLU, tied embeddings, causal attention.
-Checked against llama.cpp by evaluate.py (`parity`). The residual's 256 dims are 240 for meaning
-and 16 for bookkeeping (the constants below), so that pooling, the query marker and, in the
-reranker, the query-document product exist before the first training step.
+Checked against llama.cpp by evaluate.py (`parity`). Of the 256 dims of the residual, 240 are for
+meaning and 16 for bookkeeping (the constants below): the weights are initialized so that pooling,
+the query marker and, in the reranker, the product of query and document work before training.
 """
 
 from dataclasses import asdict, dataclass
@@ -21,7 +21,7 @@ MARK_SEEN = 246  # 2 dims: Instruct or Query came before (shares that sum to 4)
 SUPPRESS, SCORE, END = 250, 251, 252
 PART = 253  # 3 dims, reranker only: Query, Document, </think> came before (the same)
 POOL = 2  # the layer that pools, in an embedder
-SLOT0, SLOT1 = 31, 30  # head dims that rotate slowest: as good as without position
+SLOT0, SLOT1 = 31, 30  # head dims that rotate slowest, nearly independent of the position
 
 
 @dataclass
@@ -39,7 +39,7 @@ class Config:
 
 
 class _Scale(torch.autograd.Function):
-    """x / rms(x) * weight with few passes over memory: the plain formula takes twice the time."""
+    """x / rms(x) * weight with few passes over memory; twice as fast as the plain formula."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, eps: float, kind: torch.dtype) -> Tensor:
@@ -235,7 +235,7 @@ def _from_gguf(path: Path) -> Student:
 def begin(
     config: Config, meaning: Tensor, rarity: Tensor, end: int, instruct: int, query: int
 ) -> Student:
-    """A student that already embeds: rarity-weighted mean of token vectors at the end token.
+    """A student that embeds without training: the rarity-weighted mean of token vectors.
 
     meaning: (tokens, MEANING), any row norms; rarity: (tokens,) from 0 (common) to 1 (rare).
     end, instruct, query: ids of the end token and of the (last pieces of the) two words that open
@@ -261,7 +261,8 @@ def begin(
 
 
 def mark_seen(layer: Layer, marks: range, seen: range) -> None:
-    """Head 0 looks at the marker tokens so far: residual dims `marks`, answered in dims `seen`."""
+    """Head 0 attends to the previous marker tokens (residual dims `marks`) and writes to dims
+    `seen`."""
     for norm in (layer.attn_q_norm, layer.attn_k_norm):
         norm.weight.data[[SLOT0, SLOT1]] = 1.5
     q, k, v, o = (
@@ -277,9 +278,9 @@ def mark_seen(layer: Layer, marks: range, seen: range) -> None:
 
 
 def suppress(layer: Layer) -> None:
-    """The first hidden unit fires inside the instruction: after Instruct, before Query.
+    """The first hidden unit is active inside the instruction: after Instruct, before Query.
 
-    A document that says only "Query" somewhere is left alone.
+    A document that only contains "Query" is not affected.
     """
     gate, up, down = (m.weight.data for m in (layer.ffn_gate, layer.ffn_up, layer.ffn_down))
     gate[0], up[0], down[:, 0] = 0, 0, 0
@@ -288,7 +289,7 @@ def suppress(layer: Layer) -> None:
 
 
 def look_back(layer: Layer, head: int, distance: int) -> None:
-    """A head that looks at the token `distance` before, through the four fastest rotary pairs."""
+    """A head that attends to the token `distance` before, by the four fastest rotary pairs."""
     first, half = head * 64, 32
     for norm in (layer.attn_q_norm, layer.attn_k_norm):
         norm.weight.data[[0, 1, 2, 3, half, half + 1, half + 2, half + 3]] = 1.5
@@ -302,7 +303,8 @@ def look_back(layer: Layer, head: int, distance: int) -> None:
 
 
 def pool(layer: Layer) -> None:
-    """All heads: the end token averages the others, rare ones more, the prompt's words less."""
+    """All heads: the end token averages the others, with more weight for rare tokens and less for
+    those of the prompt."""
     q, k, v, o = (
         m.weight.data for m in (layer.attn_q, layer.attn_k, layer.attn_v, layer.attn_output)
     )

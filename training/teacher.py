@@ -35,7 +35,7 @@ class Teacher:
 
     @torch.inference_mode()
     def encode(self, texts: list[str], most: int = 256, budget: int = 4096) -> NDArray[np.float32]:
-        """Return (len(texts), 384) unit vectors; texts are cut at `most` tokens."""
+        """Unit vectors of texts truncated to `most` tokens, of shape (len(texts), 384)."""
         self.tokenizer.no_padding()
         self.tokenizer.enable_truncation(most)
         ids = [made.ids for made in self.tokenizer.encode_batch(texts)]
@@ -61,7 +61,7 @@ class Teacher:
 
 
 def project(vectors: NDArray[np.float32], dims: int) -> NDArray[np.float32]:
-    """(384, dims) uncentred principal axes; reports what they keep."""
+    """Uncentred principal axes, of shape (384, dims); prints the share of the norm they keep."""
     _, axes = np.linalg.eigh(vectors.T @ vectors)
     projection = np.ascontiguousarray(axes[:, ::-1][:, :dims])
     kept = np.linalg.norm(vectors @ projection, axis=1)
@@ -70,7 +70,7 @@ def project(vectors: NDArray[np.float32], dims: int) -> NDArray[np.float32]:
 
 
 def token_vectors(teacher: Teacher, build: Path) -> NDArray[np.float32]:
-    """(vocabulary, 384) vectors of the tokens' texts, zero for pieces of characters."""
+    """The vectors of the tokens' texts, of shape (vocabulary, 384); zero for partial characters."""
     cut = vocabulary.load(build / "vocabulary.json")
     decode = vocabulary.tokenizer(cut).decode
     texts = [decode([token]).strip() for token in range(len(cut["tokens"]))]
@@ -79,7 +79,7 @@ def token_vectors(teacher: Teacher, build: Path) -> NDArray[np.float32]:
 
 
 def main() -> None:
-    """Encode what has no vector yet, in random order; may be stopped at any time."""
+    """Encode the texts without a vector, in random order; can be stopped at any time."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("build", type=Path, help="build folder with texts.jsonl, vocabulary.json")
     parser.add_argument("--dims", type=int, default=256)

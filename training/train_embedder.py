@@ -23,7 +23,7 @@ from torch.nn import functional as F
 PROMPT = (
     "Instruct: Given a web search query, retrieve relevant passages that answer the query\nQuery:"
 )
-# Shares of the pairs in a step.
+# The share of each source in the pairs of a step.
 MIX = {
     "squad-sentences": 0.15,
     "wordnet": 0.09,
@@ -50,8 +50,8 @@ MIX = {
 }
 UNTAUGHT = ("jaquad", "tquad", "tldr-multi")  # languages that the teacher does not know
 TEMPERATURE = 0.05
-LONG = 64  # tokens: as many as a short passage; most of the texts are shorter
-GROUP = 8192  # tokens that run at once
+LONG = 64  # tokens, of a short passage; most of the texts are shorter
+GROUP = 8192  # tokens in a forward pass
 
 
 class Data:
@@ -83,9 +83,9 @@ class Data:
         self.long = self.taught[sizes[self.taught] >= LONG]
 
     def query(self, place: int, most: int) -> list[int]:
-        """Ids of a query after `self.head`, whose last token, the colon, may join the text.
+        """Ids of a query after `self.head`, from the colon on, which may share a token with it.
 
-        The whole string is tokenised at once, now and then prompt and text apart.
+        Mostly the whole string is tokenized together, sometimes prompt and text separately.
         """
         if random.random() < 0.2:
             return self.colon + self.ids[place][:most] + [self.end]
@@ -97,7 +97,8 @@ class Data:
         return self.ids[place][:most] + [self.end]
 
     def neighbours(self, texts: Tensor, seeds: int, size: int) -> list[int]:
-        """`seeds` clusters of texts: the teacher's nearest `size` of one, among 50,000."""
+        """`seeds` clusters of texts: the `size` nearest of a random one, by the teacher, among
+        50,000."""
         first = random.randrange(max(1, len(texts) - 50_000))
         pool = texts[first : first + 50_000]
         chosen = pool[torch.tensor(random.sample(range(len(pool)), seeds))]
@@ -108,7 +109,8 @@ class Data:
 def last_states(
     model: student.Student, rows: list[list[int]], past: list[student.Cache] | None
 ) -> Tensor:
-    """(len(rows), dims) float32 last states of rows after `past`, in groups of like length."""
+    """The last states of rows after `past`, float32 of shape (len(rows), dims); rows are computed
+    in groups of similar length."""
     order = sorted(range(len(rows)), key=lambda place: len(rows[place]))
     made, start = [], 0
     while start < len(order):
@@ -123,7 +125,8 @@ def last_states(
 
 
 def losses(data: Data, queries: list[int], documents: list[int], out: Tensor) -> Tensor:
-    """out: (queries + documents, dims), unit rows; query i belongs to document i."""
+    """The three losses, shape (3,). out: unit vectors of shape (queries + documents, dims); query
+    i belongs to document i."""
     pairs = len(queries)
     places = torch.tensor(queries + documents)
     target, known = data.teacher[places], data.known[places]
@@ -147,7 +150,7 @@ def losses(data: Data, queries: list[int], documents: list[int], out: Tensor) ->
 
 
 def grow(model: student.Student, layers: int) -> student.Student:
-    """The same function with further layers at the end, which begin as nearly nothing."""
+    """The model with more layers at the end, which initially change almost nothing."""
     made = student.Student(student.Config(**{**vars(model.config), "layers": layers}))
     made.load_state_dict(model.state_dict(), strict=False)
     return made

@@ -1,12 +1,12 @@
 """Train the small reranker, starting from the trained embedder.
 
-The token table and the middle layers are the embedder's. Before them comes a layer that tells the
-prompt's parts apart. After them comes one that gives the prompt's last token the query's mean, and
-one that adds the document's mean, in which words near the query's mean weigh more, and whose
-SwiGLU multiplies the two: training starts from a rough cosine.
+The token embeddings and the middle layers are the embedder's. A layer before them marks the parts
+of the prompt. Of two layers after them, the first gives the prompt's last token the mean of the
+query; the second adds the mean of the document, with more weight for words near the query's mean,
+and its SwiGLU multiplies the two means, so that training starts from a rough cosine.
 Loss: listwise cross-entropy against half gold, half softmax(teacher cosine / 0.05), plus binary
-cross-entropy on gold; candidates are the positive, given negatives, BM25-like ones from the same
-source, and random passages.
+cross-entropy on gold. Candidates are the positive, given negatives, hard negatives by BM25 from the
+same source, and random passages.
 """
 
 import argparse
@@ -53,10 +53,10 @@ MIX = {
     "tquad": 0.02,
     "tldr-multi": 0.02,
 }
-HALF = 120  # dims of meaning that enter the product
-SLOT2 = 29  # a third slow head dim, beside SLOT0 and SLOT1
-NEAR = 0.3
-WIDEN = 400  # characters of a text that is joined with others
+HALF = 120  # dims of meaning in the product
+SLOT2 = 29  # a third slow head dim, besides SLOT0 and SLOT1
+NEAR = 0.3  # weight of the similarity to the query's mean
+WIDEN = 400  # characters of each text when several are joined
 
 
 class Prompt:
@@ -81,7 +81,7 @@ class Prompt:
         (self.yes,), (self.no,) = plain("yes"), plain("no")
 
     def pair(self, query: str, document: str, most: int) -> list[int]:
-        """Ids after the head; the whole body is tokenised at once, as the reference does."""
+        """Ids after the head; the whole body is tokenized together, as the reference does."""
         text = f"<Instruct>: {TASK}\n<Query>: {query}\n<Document>: {document}"
         ids = self.encode.encode(text).ids
         if ids[: len(self.body)] != self.body:
@@ -90,7 +90,8 @@ class Prompt:
 
 
 def begin(embedder: student.Student, prompt: Prompt) -> student.Student:
-    """A layer for the prompt's parts, the embedder's before its pooling, two for the product."""
+    """Make a reranker of the embedder: a layer for the prompt's parts, the embedder's layers before
+    its pooling, two layers for the product."""
     middle = embedder.blk[: student.POOL]
     config = student.Config(**{**vars(embedder.config), "layers": len(middle) + 3})
     model = student.Student(config)
@@ -122,7 +123,7 @@ def begin(embedder: student.Student, prompt: Prompt) -> student.Student:
 
 
 def pooling(embedder: student.Student) -> Tensor:
-    """(HALF, dims): what the embedder's pooling makes of a token's state, its first dims."""
+    """The first HALF dims of the embedder's pooling, as a matrix of shape (HALF, dims)."""
     layer = embedder.blk[student.POOL]
     made = layer.attn_output.weight @ layer.attn_v.weight * layer.attn_norm.weight
     made = (made * embedder.output_norm.weight[:, None]).detach()[:HALF]
@@ -131,11 +132,12 @@ def pooling(embedder: student.Student) -> Tensor:
 
 
 def average(layer: student.Layer, pooled: Tensor, part: int, gain: float, near: bool) -> None:
-    """The last token averages a part's words, rare ones more, into half `part` of the meaning.
+    """The last token averages the words of a part into half `part` of the meaning, with more weight
+    for rare words.
 
-    part: 0 the query, 1 the document. Tokens before </think> average the words before the query
-    instead: a constant. near: words whose meaning is like the first half (the query's mean, by
-    then) weigh more.
+    part: 0: the query, 1: the document. Tokens before </think> average the words before the query
+    instead, a constant. near: more weight for words similar to the first half, which has the
+    query's mean by then.
     """
     q, k, v, o = (
         m.weight.data for m in (layer.attn_q, layer.attn_k, layer.attn_v, layer.attn_output)
@@ -165,7 +167,7 @@ def average(layer: student.Layer, pooled: Tensor, part: int, gain: float, near: 
 
 
 def multiply(layer: student.Layer) -> None:
-    """The SwiGLU multiplies the halves: silu(a) b - silu(-a) b = a b, exactly, in two units."""
+    """The SwiGLU multiplies the halves in two units each: silu(a) b - silu(-a) b = a b."""
     gate, up, down = (m.weight.data for m in (layer.ffn_gate, layer.ffn_up, layer.ffn_down))
     places = torch.arange(HALF)
     gate[: 2 * HALF], up[: 2 * HALF], down[:, : 2 * HALF] = 0, 0, 0
@@ -175,7 +177,8 @@ def multiply(layer: student.Layer) -> None:
 
 
 def lexical(queries: list[list[int]], texts: list[list[int]], tokens: int) -> NDArray[np.int64]:
-    """(queries, up to 24) numbers of the texts BM25 over token ids (k1 1.2, b 0.75) puts first."""
+    """The numbers of the best texts by BM25 over token ids (k1 1.2, b 0.75), of shape (queries, up
+    to 24)."""
 
     def matrix(rows: list[list[int]]) -> sparse.csr_matrix:
         width = [len(row) for row in rows]
@@ -201,7 +204,7 @@ def lexical(queries: list[list[int]], texts: list[list[int]], tokens: int) -> ND
 
 
 class Candidates:
-    """Draws lists of texts to rank for a query."""
+    """Draws queries with lists of texts to rank."""
 
     def __init__(self, data: Data, sources: list[str], most: int = 1500) -> None:
         self.data = data
@@ -216,13 +219,13 @@ class Candidates:
             self.near[name] = (rows, texts, near)
 
     def widen(self, name: str, text: int) -> str:
-        """A text among one to three others of its source: what it says stands anywhere in it."""
+        """A text joined, at a random position, with one to three others of its source."""
         parts = random.sample(self.near[name][1], random.randint(1, 3))
         parts.insert(random.randint(0, len(parts)), text)
         return " ".join(self.data.texts[part][:WIDEN] for part in parts)
 
     def draw(self, name: str, size: int) -> tuple[int, list[int]]:
-        """A query and `size` texts, the first of them the right one."""
+        """A query and `size` texts, of which the first is the positive."""
         rows, texts, near = self.near[name]
         place = random.randrange(len(rows))
         row = rows[place]
@@ -238,7 +241,8 @@ class Candidates:
 
 
 def losses(logits: Tensor, cosine: Tensor) -> Tensor:
-    """logits (queries, size), yes minus no, the right text first; cosine the same, 0 if unknown."""
+    """The losses, shape (3,); the third is only for the log. logits: yes minus no, of shape
+    (queries, size), the positive first; cosine: of the teacher, same shape, 0 if unknown."""
     known = cosine[:, :1] != 0
     gold = torch.zeros_like(logits)
     gold[:, 0] = 1
@@ -253,7 +257,7 @@ def losses(logits: Tensor, cosine: Tensor) -> Tensor:
 
 
 def main() -> None:
-    """Train for a given time; write checkpoints to the output as it goes."""
+    """Train for a given time, and write checkpoints."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("build", type=Path)
     parser.add_argument("embedder", type=Path, help="its checkpoint")
