@@ -3,9 +3,9 @@ cosines.
 
 It starts from one of three models, the one that ranks held-out lists best: the bundled reranker;
 the bundled reranker plus what the embedder has learnt since; or a new one made from the embedder
-(train_reranker.py). Loss: listwise cross-entropy against 1/4 gold and 3/4 the teachers' mean; binary
-cross-entropy against 1/2 gold and 1/2 the cross-encoder's probability. In a third of the lists the
-texts are surrounded by other text.
+(train_reranker.py). Loss: listwise cross-entropy against 1/4 gold and 3/4 the teachers' mean;
+binary cross-entropy against 1/2 gold and 1/2 the cross-encoder's probability. In a third of the
+lists the texts are surrounded by other text.
 """
 
 import copy

@@ -1,9 +1,9 @@
 """A small qwen3 model in PyTorch, computed as by llama.cpp, and its initial weights.
 
 RMSNorm, per-head q/k norm, NEOX rotary positions, SwiGLU, tied embeddings, causal attention.
-Checked against llama.cpp by evaluate.py (`parity`). Of the 256 dims of the residual, 240 are for
-meaning and 16 for bookkeeping (the constants below): the weights are initialized so that pooling,
-the query marker and, in the reranker, the product of query and document work before training.
+Of the 256 dims of the residual, 240 are for meaning and 16 for bookkeeping (the constants below):
+the weights are initialized so that pooling, the query marker and, in the reranker, the product of
+query and document work before training.
 """
 
 from dataclasses import asdict, dataclass
