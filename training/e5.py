@@ -95,7 +95,7 @@ def pack(source: Path, texts: Iterable[str], out: Path, most: int) -> None:
 
 
 def unpack(blocks: NDArray[np.uint8]) -> Tensor:
-    """Dequantize Q4_0 blocks, of shape (n, 18), to float32 of shape (n * 32,): scale * (nibble - 8),
+    """Dequantize Q4_0 blocks (n, 18) to float32 of shape (n * 32,): scale * (nibble - 8),
     low nibbles first."""
     scale = np.ascontiguousarray(blocks[:, :2]).view("<f2").astype(np.float32)
     low, high = blocks[:, 2:] & 15, blocks[:, 2:] >> 4
