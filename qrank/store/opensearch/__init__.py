@@ -1,1 +1,1 @@
-"""An index that OpenSearch or Elasticsearch holds. docs/engines.md has what it asks of them."""
+"""The store in OpenSearch or Elasticsearch. docs/engines.md says what it needs from them."""

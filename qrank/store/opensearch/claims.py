@@ -1,4 +1,4 @@
-"""Claims on unique texts: one run at a time embeds for an index, and others wait for it."""
+"""Claims on unique texts: one run at a time embeds for an index, by a lease; others wait."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from contextlib import contextmanager
 from qrank.store.opensearch.client import Engine
 from qrank.store.opensearch.leases import HeldError, Lease
 
-LOOK_SECONDS = 2.0  # between two tries to become the one that embeds
+LOOK_SECONDS = 2.0  # between attempts to take the lease
 
 
 class Claims:
-    """All unique texts, when this run has the lease, else none."""
+    """Claims of a run, which succeed for all texts when it has the lease, else for none."""
 
     def __init__(self, lease: Lease) -> None:
         self._lease, self.is_held = lease, False
@@ -36,12 +36,12 @@ class Claims:
         return list(text_ids)
 
     def release(self, text_ids: Sequence[int] | None = None) -> None:
-        """The lease is kept until the end."""
+        """Does nothing: the lease is kept until the end."""
 
 
 @contextmanager
 def open_claims(engine: Engine) -> Iterator[Claims]:
-    """Claims on unique texts of an index, which end with the context."""
+    """Claims on unique texts of an index; released at the end of the context."""
     lease = Lease(engine, "embedding", secrets.token_hex(8))
     claims = Claims(lease)
     try:

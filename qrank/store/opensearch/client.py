@@ -1,4 +1,4 @@
-"""Asking an engine: JSON over HTTP, again where that helps, and what its refusals mean."""
+"""The HTTP client of an engine: JSON requests with retries, and translation of errors."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from qrank.model_servers import keys
 from qrank.urls import IndexUrl
 
 TRIES = 7
-FIRST_TRIES = 3  # of an engine that has not answered yet: its name may be wrong
-WAIT, MOST_WAIT = 0.5, 15.0  # seconds before the second try, doubled each time; at most
+FIRST_TRIES = 3  # before the first answer, as the URL may be wrong
+WAIT, MOST_WAIT = 0.5, 15.0  # seconds before the second try, doubled for each; and at most
 CONNECT_SECONDS, ANSWER_SECONDS = 10.0, 120.0
 DECIMALS = 6  # of the numbers of vectors
 AUTHORITIES = "SSL_CERT_FILE"
 LONGEST_ANSWER = 256 << 20  # bytes
-AGAIN = (408, 429, 500, 502, 503, 504)  # 500: a node that hangs is being left behind
+AGAIN = (408, 429, 500, 502, 503, 504)  # 500: while a hanging node is being removed
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -32,7 +32,7 @@ Options = Mapping[str, str | int | bool]
 
 
 class EngineError(IndexFileError):
-    """What an engine refuses; status: of HTTP, kind: its own name for the error."""
+    """An error of an engine; status: of HTTP; kind: the engine's name of the error."""
 
     def __init__(self, message: str, *, status: int, kind: str = "", hint: str = "") -> None:
         super().__init__(message, hint=hint)
@@ -40,7 +40,7 @@ class EngineError(IndexFileError):
 
 
 class Engine(Closing):
-    """The engine that holds an index. Threads may share it."""
+    """A client for the engine of an index. Threads may share it."""
 
     def __init__(self, place: IndexUrl) -> None:
         import httpx2
@@ -54,7 +54,7 @@ class Engine(Closing):
         )
 
     def close(self) -> None:
-        """Close its connections."""
+        """Close the connections."""
         self._client.close()
 
     def ask(
@@ -68,11 +68,12 @@ class Engine(Closing):
         tries: int = TRIES,
         options: Options | None = None,
     ) -> Any:
-        """The JSON answer to a request below the engine's address. lines: a body of JSON Lines;
-        accept: statuses of errors whose answer is wanted; options: of the query string.
+        """Send a request, and return the JSON of the response. path: below the engine's URL; lines:
+        a body of JSON Lines; accept: statuses of errors whose body is returned; options: the query
+        string.
 
-        A busy engine is asked again, and one that can't be reached: every request may be sent
-        twice. Raises EngineError, and IndexFileError where there is no answer.
+        Retries when the engine is busy, or can't be reached, so requests must be idempotent. Raises
+        EngineError, and IndexFileError when there is no answer.
         """
         import httpx2
 
@@ -111,7 +112,7 @@ class Engine(Closing):
     def _send(
         self, method: str, url: str, content: bytes | None, kind: str
     ) -> tuple[int, Mapping[str, str], bytes]:
-        """(status, headers, body), read no further than an answer may be long."""
+        """(status, headers, body) of the response. Raises IndexFileError beyond LONGEST_ANSWER."""
         data = bytearray()
         headers = {"Content-Type": kind} if content is not None else {}
         with self._client.stream(method, url, content=content, headers=headers) as answer:
@@ -126,7 +127,7 @@ class Engine(Closing):
         self, status: int, headers: Mapping[str, str], data: bytes, accept: tuple[int, ...]
     ) -> Any:
         base = self.place.base
-        if 300 <= status < 400:  # not followed: texts and the key go to whom the user named
+        if 300 <= status < 400:  # not followed: texts and the key are only sent to the user's URL
             raise EngineError(
                 f"{base} redirects to {headers.get('location', 'elsewhere')} ({status})",
                 status=status,
@@ -151,7 +152,7 @@ class Engine(Closing):
         return answer
 
     def refused(self, status: int, error: Any) -> IndexFileError:
-        """What an engine's error means; error: the object it sends."""
+        """The exception for an engine's error; error: the object in its response."""
         error = error if isinstance(error, dict) else {"reason": str(error or "")}
         kind, reason = str(error.get("type", "")), _short(str(error.get("reason", "")))
         place = self.place
@@ -177,22 +178,22 @@ class Engine(Closing):
 
 
 def _authorities() -> ssl.SSLContext:
-    """Who may vouch for a server: whom the system or SSL_CERT_FILE names. Python passes over a file
-    that it can't use."""
-    made = ssl.create_default_context()
+    """The TLS context with the system's certificate authorities, and those in SSL_CERT_FILE. Raises
+    IndexFileError when that can't be used, which Python ignores."""
+    context = ssl.create_default_context()
     if file := os.environ.get(AUTHORITIES):
         try:
-            made.load_verify_locations(file)
+            context.load_verify_locations(file)
         except OSError as error:
             raise IndexFileError(
                 f"{AUTHORITIES} names {file}, which can't be used: {_short(str(error))}",
                 hint="name a file of certificates in PEM",
             ) from error
-    return made
+    return context
 
 
 def _headers(key: str | None) -> dict[str, str]:
-    """What authenticates: USER:PASSWORD, "SCHEME VALUE" as it is, else an API key."""
+    """The header for authentication: key is USER:PASSWORD, "SCHEME VALUE", or an API key."""
     if not key:
         return {}
     if " " in key:
@@ -215,9 +216,9 @@ def _content(body: Any, lines: Lines | None) -> tuple[bytes | None, str]:
 
 
 def _numbers(vector: NDArray[np.float32]) -> list[float]:
-    """A vector for JSON; before, it takes a fraction of the memory."""
-    made: list[float] = vector.astype(float).round(DECIMALS).tolist()
-    return made
+    """A vector for JSON; converted late, as a list takes many times the memory."""
+    numbers: list[float] = vector.astype(float).round(DECIMALS).tolist()
+    return numbers
 
 
 def _query(options: Options) -> str:

@@ -16,12 +16,12 @@ from qrank.store.opensearch.reading import MOST, Reader
 from qrank.store.opensearch.state import FORMAT, State
 from qrank.store.opensearch.writing import Writer
 
-FREQUENT = 5  # values of each field that a list of fields names
-PRECISION = 40_000  # different values that are counted exactly
+FREQUENT = 5  # values shown for each field in a list of fields
+PRECISION = 40_000  # distinct values that are counted exactly (the engines' maximum)
 
 
 def languages(state: State) -> list[str]:
-    """The languages that documents are in, in the order of qrank.analysis."""
+    """The languages of documents, in the order of LANGUAGES."""
     return [name for name in LANGUAGES if name in state.languages]
 
 
@@ -45,19 +45,20 @@ def field_kinds(reader: Reader, query: Query) -> dict[str, list[str]]:
 
 
 def fields(reader: Reader, query: Query) -> list[FieldCount]:
-    """The fields of what matches, the most frequent first, with their most frequent values."""
+    """The fields of matching records, the most frequent first, with their most frequent values."""
     kinds = field_kinds(reader, query)
     names = reader.groups(query, names=_terms("facet_names"))["names"]["buckets"]
     result = []
     for bucket in names:
-        counted, distinct = values(reader, query, bucket["key"], FREQUENT)
-        own_kinds = kinds.get(bucket["key"], [])
-        result.append(FieldCount(bucket["key"], own_kinds, bucket["doc_count"], distinct, counted))
+        name, records = bucket["key"], bucket["doc_count"]
+        frequent, distinct = values(reader, query, name, FREQUENT)
+        result.append(FieldCount(name, kinds.get(name, []), records, distinct, frequent))
     return sorted(result, key=lambda field: (-field.records, field.name))
 
 
 def values(reader: Reader, query: Query, name: str, limit: int) -> tuple[list[ValueCount], int]:
-    """(the most frequent values of a field in what matches, how many there are: MOST at most)."""
+    """(the limit most frequent values of a field in matching records, the number of distinct
+    values: at most MOST)."""
     start = name + BETWEEN
     facets = _terms("facets")
     facets["terms"]["include"] = f"{escaped(start)}.*"
@@ -67,7 +68,8 @@ def values(reader: Reader, query: Query, name: str, limit: int) -> tuple[list[Va
 
 
 def indexed_files(reader: Reader, path: str, models: Sequence[StoredModel]) -> list[IndexedFile]:
-    """The files at and below a path, each with what is in it, by path and collection."""
+    """The files at and below a path, ordered by path and collection. Chunks and vectors of members
+    count to their file."""
     from qrank.names import composed
 
     stored = reader.places.stored(path.rstrip("/"))
@@ -104,7 +106,7 @@ def indexed_files(reader: Reader, path: str, models: Sequence[StoredModel]) -> l
 
 
 def status(reader: Reader, models: Sequence[StoredModel]) -> dict[str, Any]:
-    """What the index holds, as `qrank status --json` says it."""
+    """Counts of the index, in the form of `qrank status --json`."""
     own: Query = {"term": {"member": ""}}
     files = reader.groups(reader.visible("file", own), names=_terms("collection"))
     aggregations = {"passages": _distinct("passage")}
@@ -139,7 +141,7 @@ def status(reader: Reader, models: Sequence[StoredModel]) -> dict[str, Any]:
 
 
 def check(reader: Reader, models: Sequence[StoredModel]) -> list[Check]:
-    """Whether the engine has all that belongs together."""
+    """Check the consistency of the index."""
     result = [Check("version", "ok", f"index version {FORMAT} in a search engine")]
     name = reader.engine.place.name
     try:
@@ -186,8 +188,8 @@ def _vectors(reader: Reader, models: Sequence[StoredModel]) -> Check:
 
 
 def tidy(reader: Reader, writer: Writer) -> None:
-    """Drop the vectors of models that were taken out, what deleted entries take, and languages
-    that no document is in any more."""
+    """Reclaim the space of removed models' vectors and of deleted entries, and remove languages
+    without documents from the state."""
     name = reader.engine.place.name
     mapping = reader.engine.ask("GET", f"/{name}/_mapping")
     properties = next(iter(mapping.values()))["mappings"]["properties"]
@@ -198,10 +200,10 @@ def tidy(reader: Reader, writer: Writer) -> None:
             writer.update({"exists": {"field": field}}, script, {"field": field})
     path = f"/{name}/_forcemerge"
     reader.engine.ask("POST", path, options={"only_expunge_deletes": True})
-    buckets = reader.groups(reader.visible("file"), spoken=_terms("language"))["spoken"]["buckets"]
-    spoken = [bucket["key"] for bucket in buckets if bucket["key"]]
+    groups = reader.groups(reader.visible("file"), languages=_terms("language"))
+    languages = [each["key"] for each in groups["languages"]["buckets"] if each["key"]]
 
     def apply(state: State) -> None:
-        state.languages = spoken
+        state.languages = languages
 
     reader.shared.change(apply)

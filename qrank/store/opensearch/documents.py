@@ -1,4 +1,4 @@
-"""The part of the engine's store that opens it, and adds and removes documents."""
+"""The part of the engine's store that opens it, and adds, lists and removes documents."""
 
 from __future__ import annotations
 
@@ -48,10 +48,10 @@ def _without(model: int) -> Query:
 
 
 class Documents(Closing):
-    """The documents of an index in an engine, its models and vectors, to be changed."""
+    """The methods of the store that change and list documents, models and vectors."""
 
     def __init__(self, place: IndexUrl, *, write: bool = False) -> None:
-        """Open the index at place; with write, make it when it is missing."""
+        """Open the index at place; write: create it when it is missing."""
         self.path: IndexUrl = place
         self._engine = Engine(place)
         try:
@@ -66,7 +66,7 @@ class Documents(Closing):
         self._writer = Writer(self._reader)
 
     def close(self) -> None:
-        """Let go of it; what was not committed is undone."""
+        """Close it; what was not committed is rolled back."""
         try:
             self._writer.close()
         finally:
@@ -74,7 +74,7 @@ class Documents(Closing):
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """All that is written inside becomes visible together at the end, or not at all."""
+        """A context whose changes become visible together at the end, or not at all."""
         self._writer.active = True
         self._forget()
         try:
@@ -89,15 +89,15 @@ class Documents(Closing):
             self._forget()
 
     def _forget(self) -> None:
-        """What was read may be no longer so."""
+        """Drop cached entries, which may be outdated."""
 
     def hold(self, collection: str) -> None:
-        """Keep others from changing a collection until the store is closed."""
+        """Lock a collection against changes by other runs until the store is closed."""
         self._writer.hold(collection)
 
     @contextmanager
     def _checked(self) -> Iterator[None]:
-        """What is read is as qrank writes it; raises IndexFileError where it is not."""
+        """Raise IndexFileError when an entry read inside does not have qrank's form."""
         try:
             yield
         except (KeyError, TypeError, ValueError, AttributeError, sqlite3.DatabaseError) as error:
@@ -107,7 +107,8 @@ class Documents(Closing):
             ) from error
 
     def _before(self, *, vectors: bool = False) -> None:
-        """Have what this process wrote be seen; vectors: those, too, that are shown later."""
+        """Make what this process wrote visible to its searches; vectors: also vectors, which are
+        otherwise refreshed later."""
         if self._writer.active:
             self._writer.before_reading()
         if vectors:
@@ -118,7 +119,7 @@ class Documents(Closing):
         return self._reader.visible(kind, *queries)
 
     def _chunks_that(self, filter: Filter, *also: Query) -> Query:
-        """What chunks that pass a filter match, phrases included."""
+        """A query for the chunks that pass a filter, including its phrases, and match also."""
         passes = self._reader.of_chunk(filter)
         query = self._kind("chunk", *also, *passes, *map(phrase, filter.required))
         query["bool"]["must_not"] += map(phrase, filter.excluded)
@@ -146,7 +147,7 @@ class Documents(Closing):
         names: list[str] | bool,
         *also: Query,
     ) -> Iterator[Any]:
-        """The sources of entries of a kind, of one each file of a collection."""
+        """Yield the sources of a collection's entries of a kind, all or those of files at paths."""
         own: Query = {"term": {"collection": collection}}
         pages: list[list[Query]] = [[]]
         if paths is not None:
@@ -161,13 +162,13 @@ class Documents(Closing):
                     yield hit["_source"]
 
     def add_document(self, document: NewDocument) -> None:
-        """Put a document in, in place of what was there under the same path."""
+        """Add a document, replacing the one with the same path and member."""
         self._writer.add(replace(document, path=self._reader.places.stored(document.path)))
 
     def skipped_files(
         self, collection: str, paths: Sequence[str] | None = None
     ) -> Iterator[SkippedFile]:
-        """The files of a collection that were skipped, or those of them at some paths."""
+        """The skipped files of a collection, or those of them at some paths."""
         for file in self._of_collection("skipped", collection, paths, True):
             yield SkippedFile(
                 file["path"],
@@ -177,29 +178,29 @@ class Documents(Closing):
             )
 
     def add_skipped(self, collection: str, file: SkippedFile) -> None:
-        """Note that a file was skipped; what was there under the same path goes."""
+        """Store that a file was skipped, and remove the document of that path."""
         path = self._reader.places.stored(file.path)
         self._writer.skip(collection, replace(file, path=path))
 
     def add_note(self, collection: str, path: str, note: str) -> None:
-        """Keep what of a file was passed over, and why."""
+        """Store which part of an indexed file was skipped, and why."""
         self._writer.note(collection, self._reader.places.stored(path), note)
 
     def locations(self, filter: Filter) -> list[str]:
-        """Where the documents are that pass a filter, in order."""
+        """The locations of the documents that pass a filter, in order."""
         query = self._kind("file", *self._reader.of_file(filter))
         hits = self._reader.all(query, ["version"], ["path", "member"], size=MOST)
         with self._checked():
             return sorted({entries.place_of(hit["_source"]) for hit in hits})
 
     def indexed_files(self, path: str) -> list[IndexedFile]:
-        """The files at and below a path, by path and collection."""
+        """The files at and below a path, ordered by path and collection."""
         self._before()
         with self._checked():
             return counts.indexed_files(self._reader, path, self.models())
 
     def roots(self) -> dict[str, list[Root]]:
-        """What was named to be indexed, by collection, in the order of paths."""
+        """The roots of each collection, ordered by path."""
         here = self._reader.places.here
         return {
             name: sorted((replace(root, path=here(root.path)) for root in roots), key=_by_path)
@@ -207,79 +208,79 @@ class Documents(Closing):
         }
 
     def set_roots(self, collection: str, roots: Iterable[Root]) -> None:
-        """Note what was named, in place of all that was noted of the collection. It is visible at
-        once."""
+        """Replace the roots of a collection; visible immediately."""
         stored = self._reader.places.stored
         entries_by_path = sorted(
             (replace(root, path=stored(root.path)) for root in roots), key=_by_path
         )
 
-        def note(shared: state.State) -> None:
+        def replace_roots(shared: state.State) -> None:
             shared.roots.pop(collection, None)
             if entries_by_path:
                 shared.roots[collection] = entries_by_path
 
-        self._shared.change(note)
+        self._shared.change(replace_roots)
 
     def collection_settings(self) -> dict[str, CollectionSettings]:
-        """What was said of collections, by their names."""
+        """The settings of collections by name; those without settings are left out."""
         return self._shared.read().collections
 
     def set_collection(self, collection: str, settings: CollectionSettings) -> None:
-        """Note what is said of a collection, in place of what was. It is visible at once."""
+        """Replace the settings of a collection; visible immediately."""
 
-        def note(shared: state.State) -> None:
+        def replace_settings(shared: state.State) -> None:
             shared.collections.pop(collection, None)
             if settings != CollectionSettings():
                 shared.collections[collection] = settings
 
-        self._shared.change(note)
+        self._shared.change(replace_settings)
 
     def remove_skipped(self, collection: str, paths: Iterable[str]) -> None:
-        """Forget that files were skipped."""
+        """Delete the entries of skipped files."""
         self._writer.unskip(collection, map(self._reader.places.stored, paths))
 
     def touch_document(self, file_id: int, signature: Signature) -> None:
-        """Note a file's new signature when its content is the same."""
+        """Store a new signature of a file with unchanged content."""
         self._writer.touch(file_id, signature)
 
     def remove_documents(self, file_ids: Iterable[int]) -> None:
-        """Take documents and their chunks out, with their vectors."""
+        """Remove documents and their chunks, with their vectors."""
         ids = list(file_ids)
         if ids:
             self._writer.remove(ids)
 
     def remove_orphans(self, most: int = -1) -> bool:
-        """Nothing to do: a vector is part of a chunk's entry."""
+        """Does nothing: a vector is part of a chunk's entry."""
         return False
 
     # Models and vectors
 
     def models(self) -> list[StoredModel]:
-        """The embedding models whose vectors are held, the one that is searched with first."""
+        """The embedding models of the stored vectors, the one used for searching first."""
         return list(self._shared.read().models)
 
     def add_model(self, model: StoredModel) -> StoredModel:
-        """Note a model (its id is ignored) and return it with the id it got."""
-        made: list[StoredModel] = []
+        """Add a model (its id is ignored), and return it with its new id."""
+        row = model
 
         def number(shared: state.State) -> None:
-            made[:] = [replace(model, id=shared.next_model)]
+            nonlocal row
+            row = replace(model, id=shared.next_model)
             shared.next_model += 1
 
         self._shared.change(number)
-        mapped = {f"v{made[0].id}": self._shared.read().dialect.vector(model.dims)}
-        self._engine.ask("PUT", f"/{self.path.name}/_mapping", {"properties": mapped})
+        mapping = {f"v{row.id}": self._shared.read().dialect.vector(model.dims)}
+        self._engine.ask("PUT", f"/{self.path.name}/_mapping", {"properties": mapping})
 
         def add(shared: state.State) -> None:
-            if made[0] not in shared.models:
-                shared.models.append(made[0])
+            if row not in shared.models:
+                shared.models.append(row)
 
         self._shared.change(add)
-        return made[0]
+        return row
 
     def remove_model(self, model: int) -> None:
-        """Take a model out; its vectors' room is given back by vacuum."""
+        """Remove a model; vacuum reclaims the space of its vectors."""
 
         def remove(shared: state.State) -> None:
             shared.models = [stored for stored in shared.models if stored.id != model]
@@ -287,15 +288,15 @@ class Documents(Closing):
         self._writer.change(remove)
 
     def missing_vectors(self, model: int) -> Iterator[int]:
-        """The unique texts without a vector of the model, in the order they were indexed; one of
-        several chunks comes again where those are far from each other."""
+        """The ids of texts without a vector of the model, in the order they were indexed; those of
+        several chunks may be repeated."""
         self._before(vectors=True)
         hits = self._reader.all(self._kind("chunk", _without(model)), ["id"], ["passage"])
         while page := [hit["_source"]["passage"] for hit in islice(hits, PAGE)]:
             yield from dict.fromkeys(page)
 
     def without_vector(self, model: int, text_ids: Sequence[int]) -> list[int]:
-        """Those of some unique texts that have no vector of the model."""
+        """Those of some text ids that have no vector of the model."""
         missing: set[int] = set()
         for at in range(0, len(text_ids), MOST):
             among: Query = {"terms": {"passage": list(text_ids[at : at + MOST])}}
@@ -306,13 +307,13 @@ class Documents(Closing):
 
     @contextmanager
     def claims(self) -> Iterator[Claims]:
-        """What this process has claimed of the unique texts to embed."""
-        with open_claims(self._engine) as made:
-            yield made
+        """This process's claims on texts to embed, released at the end of the context."""
+        with open_claims(self._engine) as claims:
+            yield claims
             self._writer.show(force=True)
 
     def count_missing(self, model: int) -> tuple[int, int]:
-        """(unique texts without a vector of the model, all), estimated above 40,000."""
+        """(unique texts without a vector of the model, all), approximate above 40,000."""
         self._before(vectors=True)
         count = {"cardinality": {"field": "passage", "precision_threshold": 40_000}}
         missing = {"filter": _without(model), "aggs": {"passages": count}}
@@ -321,7 +322,7 @@ class Documents(Closing):
         return lacking, max(lacking, int(counts["passages"]["value"]))
 
     def texts_to_embed(self, text_ids: Sequence[int]) -> list[ChunkText]:
-        """What unique texts are made from, in the order of the ids, as far as they exist."""
+        """The parts of unique texts, in the order of the ids; ids that do not exist are skipped."""
         result: dict[int, ChunkText] = {}
         names = ["passage", "path", "member", "title", "heading", "text"]
         with self._checked():
@@ -338,7 +339,7 @@ class Documents(Closing):
     def add_vectors(
         self, model: int, text_ids: Sequence[int], unit_vectors: NDArray[np.float32]
     ) -> None:
-        """Add unit vectors of shape (len(text_ids), dims) for unique texts that have none yet."""
+        """Add unit vectors of shape (len(text_ids), dims) for texts that have none."""
         stored = next((each for each in self.models() if each.id == model), None)
         if stored is None:
             raise IndexFileError(f"{self.path} has no model {model}")
@@ -346,9 +347,9 @@ class Documents(Closing):
             self._writer.vectors(stored, text_ids, unit_vectors)
 
     def mark_truncated(self, model: int, text_ids: Iterable[int]) -> None:
-        """Note that the model did not read the ends of unique texts."""
+        """Store that texts with a vector were truncated to the model's window."""
         self._writer.truncated(model, list(text_ids))
 
     def languages(self) -> list[str]:
-        """The languages that documents are in, or were in since the last vacuum."""
+        """The languages that documents are in, or have been in since the last vacuum."""
         return counts.languages(self._shared.read())

@@ -1,4 +1,4 @@
-"""A document with its chunks as entries of an engine, and back."""
+"""Converting documents and chunks to entries (the engine's documents), and back."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MOST_NS = (1 << 63) - 1
 
 
 def number(*parts: str | bytes) -> int:
-    """A number of 62 bits for some texts: the same for all who make it."""
+    """A deterministic id of 62 bits, a hash of parts."""
     digest = hashlib.blake2b(digest_size=8)
     for part in parts:
         data = part if isinstance(part, bytes) else part.encode("utf-8", "surrogatepass")
@@ -33,12 +33,12 @@ def number(*parts: str | bytes) -> int:
 
 
 def file_number(collection: str, path: str) -> int:
-    """The number of a file."""
+    """The id of a file."""
     return number(collection, path)
 
 
 def of_document(document: NewDocument, batch: str) -> Entry:
-    """What the entries of a document, and of its chunks, have in common; a new version of it."""
+    """The fields shared by the entries of a document and of its chunks, with a new version."""
     place = location(document.path, document.member or None)
     return {
         "batch": batch,
@@ -66,7 +66,7 @@ def of_document(document: NewDocument, batch: str) -> Entry:
 
 
 def _above(path: str, place: str) -> list[str]:
-    """A location, its file's path, and all folders that they are under."""
+    """A location, its file's path, and all parent folders of both."""
     result = {composed(path), composed(place)}
     for whole in (composed(path), composed(place)):
         parts = whole.split("/")
@@ -75,7 +75,7 @@ def _above(path: str, place: str) -> list[str]:
 
 
 def of_chunks(document: NewDocument, head: Entry) -> Iterator[Entry]:
-    """The entries of a document's chunks, one by one; head: of_document's."""
+    """Yield the entries of a document's chunks; head: from of_document."""
     first_id = (time.time_ns() // 1000 << 12) + secrets.randbelow(1 << 12)
     names = sorted(name_keys(document.member or document.path, document.title))
     copies: Counter[bytes] = Counter()
@@ -87,21 +87,21 @@ def of_chunks(document: NewDocument, head: Entry) -> Iterator[Entry]:
         if is_first := part != last:
             last = part
             record = _Record(new.fields, document.signature.mtime_ns) if new.fields else shared
-        made = head | record.indexed | _of_chunk(new)
-        made |= {"kind": "chunk", "id": first_id + place, "place": place, "names": names}
-        made |= {"copy": copies[new.unique_hash], "single": False}
+        entry = head | record.indexed | _of_chunk(new)
+        entry |= {"kind": "chunk", "id": first_id + place, "place": place, "names": names}
+        entry |= {"copy": copies[new.unique_hash], "single": False}
         copies[new.unique_hash] += 1
         if is_first:
-            made |= record.facets
+            entry |= record.facets
         if current:
             yield current
-        current = made
+        current = entry
     if current:
         yield current | {"single": current["place"] == 0}
 
 
 class _Record:
-    """The fields of a document, a row or a message, as they are indexed."""
+    """The fields of a document, a row or a message, in the form in which they are indexed."""
 
     def __init__(self, fields: str, mtime_ns: int) -> None:
         shared = decode.json_object(fields)
@@ -137,8 +137,8 @@ def _of_chunk(new: NewChunk) -> Entry:
 
 
 def stored_chunk(source: Mapping[str, Any], root: str) -> StoredChunk:
-    """A chunk from its entry, checked: an engine holds what its users put there. root: the folder
-    whose absence on this machine says that its file is another's."""
+    """A chunk from its entry, checked, as other programs can write to the engine. root: see
+    Places.root. Raises DamagedError, and KeyError, TypeError or ValueError for other entries."""
     values = (
         source["id"],
         source["passage"],
@@ -165,7 +165,7 @@ def _place(source: Mapping[str, Any]) -> tuple[Any, ...]:
 
 
 def whole_chunk(source: Mapping[str, Any]) -> NewChunk:
-    """A chunk as it went in, from its entry."""
+    """A chunk for an export, from its entry."""
     titles = source.get("title_terms") or [""]
     return new_chunk(
         Chunk(*_place(source)),
@@ -178,7 +178,7 @@ def whole_chunk(source: Mapping[str, Any]) -> NewChunk:
 
 
 def document(source: Mapping[str, Any], chunks: Iterator[NewChunk]) -> NewDocument:
-    """A document as it went in, from its entry."""
+    """A document for an export, from its entry."""
     decode.json_object(source["fields"])
     return NewDocument(
         collection=source["collection"],
@@ -200,7 +200,7 @@ def signature(source: Mapping[str, Any]) -> Signature:
 
 
 def size_of(entry: Entry) -> int:
-    """About how many bytes an entry is."""
+    """The approximate size of an entry in bytes."""
     return (
         len(entry.get("text", "")) * 2
         + 1000

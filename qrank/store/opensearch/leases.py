@@ -1,5 +1,5 @@
-"""Leases: who changes a collection, or embeds, keeps others from it. One ends by itself when the
-run that has it does not renew it, so that none outlives a killed run for long."""
+"""Leases: locks in the engine, for changing a collection or embedding. A lease expires when its
+owner does not renew it, so that those of killed runs end soon."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import Any
 from qrank.errors import IndexFileError, QrankError
 from qrank.store.opensearch.client import Engine, Options
 
-SECONDS, RENEWED = 60.0, 15.0  # how long one is valid, and after how long it is renewed
+SECONDS, RENEWED = 60.0, 15.0  # validity, and interval of renewal
 
 
 class HeldError(IndexFileError):
@@ -23,10 +23,10 @@ class HeldError(IndexFileError):
 
 
 class Lease:
-    """A lease on one thing, by one owner. It is renewed by a thread of its own."""
+    """A lease on a subject, by one owner, renewed by a thread of its own."""
 
     def __init__(self, engine: Engine, subject: str, owner: str) -> None:
-        """subject: what it is on, as shown to people. owner: names this run."""
+        """subject: what is locked, in words for messages; owner: identifies this run."""
         self._engine, self._subject, self._owner = engine, subject, owner
         key = hashlib.blake2b(subject.encode(), digest_size=12).hexdigest()
         self._meta, self._id = f"/{engine.place.name}-meta", f"lease-{key}"
@@ -35,14 +35,14 @@ class Lease:
         self._ended = threading.Event()
 
     def take(self) -> str | None:
-        """Take it; returns the owner of one that had run out. Raises HeldError."""
+        """Take the lease; returns the former owner of an expired one. Raises HeldError."""
         former: str | None = None
         while True:
             answer = self._put("_create", {})
             if answer is None:
                 document = self._engine.ask("GET", f"{self._meta}/_doc/{self._id}", accept=(404,))
                 if not document.get("found"):
-                    continue  # it has just been given back
+                    continue  # it has just been released
                 source = document["_source"]
                 if float(source["until"]) > time.time() and source["owner"] != self._owner:
                     raise HeldError(
@@ -58,10 +58,10 @@ class Lease:
                 threading.Thread(target=self._renew, daemon=True).start()
                 return former if former != self._owner else None
 
-    def _put(self, how: str, seen: Options) -> Any:
-        """The answer; None when somebody else has changed it."""
+    def _put(self, endpoint: str, seen: Options) -> Any:
+        """The answer; None when another run has changed it since it was seen."""
         body = {"owner": self._owner, "who": _who(), "until": time.time() + SECONDS}
-        path = f"{self._meta}/{how}/{self._id}"
+        path = f"{self._meta}/{endpoint}/{self._id}"
         answer = self._engine.ask(
             "PUT", path, body | {"subject": self._subject}, accept=(409,), options=seen
         )
@@ -80,7 +80,7 @@ class Lease:
         self._lost = not self._ended.is_set()
 
     def require(self) -> None:
-        """Raise IndexFileError when it has run out."""
+        """Raise IndexFileError when the lease was lost."""
         if self._lost:
             raise IndexFileError(
                 f"another run has taken over {self._subject} of {self._engine.place}",
@@ -88,7 +88,7 @@ class Lease:
             )
 
     def release(self) -> None:
-        """Give it back."""
+        """Release the lease."""
         self._ended.set()
         if not self._lost:
             with suppress(QrankError):

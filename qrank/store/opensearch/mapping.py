@@ -1,32 +1,32 @@
-"""The mapping of an index in an engine: settings, fields, and where the two engines differ."""
+"""The mapping of an index in an engine: settings, fields, and differences of the two engines."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
 
-LONGEST_KEYWORD = 8000  # characters: Lucene takes 32766 bytes
+LONGEST_KEYWORD = 8000  # characters; Lucene's limit is 32766 bytes
 DEFAULT_SHARDS, DEFAULT_REPLICAS = 1, 1
 
 KEYWORD: dict[str, Any] = {"type": "keyword", "ignore_above": LONGEST_KEYWORD}
 LONG: dict[str, Any] = {"type": "long"}
-KEPT: dict[str, Any] = {"type": "keyword", "index": False, "doc_values": False}  # not asked for
+KEPT: dict[str, Any] = {"type": "keyword", "index": False, "doc_values": False}  # stored only
 TERMS: dict[str, Any] = {"type": "text", "analyzer": "terms", "copy_to": "terms"}
 PLACES: dict[str, Any] = {"norms": False, "index_options": "positions"}
 
-# Of a document, in its own entry and in that of each of its chunks: what filters ask for.
+# The fields of a document, in its own entry and in those of its chunks, for filters.
 OF_DOCUMENT: dict[str, Any] = {
     "kind": KEYWORD,  # "file", "chunk" or "skipped"
     "batch": KEYWORD,  # the transaction that wrote it
-    "version": KEYWORD,  # of the document: a new one each time that it is put in
-    "file": LONG,  # a number made of collection and path
+    "version": KEYWORD,  # of the document: a new one each time it is written
+    "file": LONG,  # id: a hash of collection and path
     "collection": KEYWORD,
     "path": KEYWORD,
     "member": KEYWORD,
-    "above": KEYWORD,  # its path and those of all folders it is under
-    "location": KEYWORD,  # as people name it, composed
-    "composed": KEYWORD,  # the path alone
-    "reversed": KEYWORD,  # the location in lower case, backwards: what names end in
+    "above": KEYWORD,  # its path and those of all parent folders
+    "location": KEYWORD,  # with the member's path, in NFC
+    "composed": KEYWORD,  # the path in NFC
+    "reversed": KEYWORD,  # the location in lower case and reversed, for suffixes
     "folded_location": KEYWORD,
     "folded_title": KEYWORD,
     "folded_collection": KEYWORD,
@@ -40,7 +40,7 @@ OF_DOCUMENT: dict[str, Any] = {
     "extractor": KEYWORD,
 }
 FIELDS: dict[str, Any] = OF_DOCUMENT | {
-    # of a document alone
+    # of a document's own entry
     "indexed": LONG,
     "note": KEPT,
     "chunks": LONG,
@@ -68,16 +68,16 @@ FIELDS: dict[str, Any] = OF_DOCUMENT | {
     "field_names": KEYWORD,
     "field_kinds": KEYWORD,  # NAME 1F KIND
     "field_values": KEYWORD,  # NAME 1F FOLDED VALUE
-    "field_numbers": KEYWORD,  # NAME 1F KIND 1F NUMBER, in an order that is the numbers'
-    "facets": KEYWORD,  # NAME 1F TEXT, of the first chunk of a record
+    "field_numbers": KEYWORD,  # NAME 1F KIND 1F NUMBER, which sort like the numbers
+    "facets": KEYWORD,  # NAME 1F TEXT, in the first chunk of a record
     "facet_names": KEYWORD,
-    # A title is in `terms` twice: it tells more than as many words of the text.
+    # The title is in `terms` twice, for a higher weight.
     "terms": {"type": "text", "analyzer": "terms", "position_increment_gap": 100},
     "body": TERMS | PLACES,
     "title_terms": TERMS | PLACES | {"position_increment_gap": 100},
-    "truncated": LONG,  # models that did not read its end
+    "truncated": LONG,  # ids of models whose window was too short for it
 }
-SHOWN = [  # what a stored chunk is made of
+SHOWN = [  # the fields of a stored chunk
     *("id", "passage", "passage_hash", "path", "collection", "title", "size", "mtime", "ctime"),
     *("hash", "fields", "own_fields", "member", "date", "copy", "text", "heading", "page"),
     *("start_byte", "end_byte", "start_line", "end_line", "single", "version", "place"),
@@ -86,7 +86,7 @@ SHOWN = [  # what a stored chunk is made of
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """Where OpenSearch and Elasticsearch differ: vectors, and views that stay as they are."""
+    """The differences of OpenSearch and Elasticsearch: vectors, and points in time."""
 
     opensearch: bool
 
@@ -95,7 +95,7 @@ class Dialect:
         index: dict[str, Any] = {
             "number_of_shards": DEFAULT_SHARDS if shards is None else shards,
             "number_of_replicas": DEFAULT_REPLICAS if replicas is None else replicas,
-            "refresh_interval": "-1",  # what was written is shown when a transaction ends
+            "refresh_interval": "-1",  # refreshed at the end of transactions
             "similarity": {"default": {"type": "BM25", "k1": 1.2, "b": 0.75}},
             "analysis": {
                 "analyzer": {"terms": {"type": "custom", "tokenizer": "blanks"}},
@@ -119,14 +119,14 @@ class Dialect:
         }
 
     def nearest(self, field: str, query: list[float], k: int, filter: Any) -> dict[str, Any]:
-        """A query for the k entries whose vectors are nearest, of those that pass."""
+        """A query for the k entries with the nearest vectors, of those that pass a filter."""
         if self.opensearch:
             return {"knn": {field: {"vector": query, "k": k, "filter": filter}}}
         query_body = {"field": field, "query_vector": query, "k": k, "num_candidates": k}
         return {"knn": query_body | {"filter": filter}}
 
     def compared(self, field: str, query: list[float], filter: Any) -> dict[str, Any]:
-        """A query that compares each entry that passes with a vector; all have one."""
+        """A query that scores each entry that passes a filter by its vector; all must have one."""
         if self.opensearch:
             script = {
                 "lang": "knn",
@@ -141,12 +141,13 @@ class Dialect:
 
     @property
     def open_view(self) -> tuple[str, str]:
-        """(the path that opens a view of an index which stays as it is, where its name is)."""
+        """(the API path that opens a point in time of an index, the key of its id in the
+        response)."""
         return ("_search/point_in_time", "pit_id") if self.opensearch else ("_pit", "id")
 
 
 def cosine(score: float) -> float:
-    """The inner product that a score of `nearest` or `compared` stands for.
+    """The inner product, from a score of `nearest` or `compared`.
 
     >>> cosine(1.5), cosine(0.5)
     (0.5, -1.0)

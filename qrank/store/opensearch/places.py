@@ -1,4 +1,4 @@
-"""Where the files of an index are: as it knows them, and on this machine."""
+"""Mapping between paths in the index and paths on this machine."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from qrank.urls import IndexUrl
 
 
 class Places:
-    """The two forms of paths. Both are the same but for folders that the user maps."""
+    """Converts paths; both forms are the same except in folders that the user maps."""
 
     def __init__(self, place: IndexUrl, shared: Shared) -> None:
         self._here = dict(place.folders)
         self._stored = {here: stored for stored, here in place.folders}
         self._shared = shared
-        self._named: dict[str, list[Root]] = {}  # what the next is made of
-        self._roots: dict[str, frozenset[str]] = {}  # the keys of a collection's, as they are here
+        self._named: dict[str, list[Root]] = {}  # the roots that _roots was made from
+        self._roots: dict[str, frozenset[str]] = {}  # keys of local paths of roots, by collection
 
     def here(self, path: str) -> str:
-        """A path of the index as it is on this machine."""
+        """The local path for a path of the index."""
         return moved(path, self._here) if self._here else path
 
     def stored(self, path: str) -> str:
-        """A path of this machine, or a glob of such, as the index has it."""
+        """The path in the index for a local path, or for a glob."""
         return moved(path, self._stored) if self._stored else path
 
     def root(self, collection: str, path: str) -> str:
-        """The folder whose absence on this machine says that a file (as it is here) is another's:
-        the one that was named when it was indexed, or without one the file's own."""
+        """The root of a file by its local path, else its folder. When that does not exist here, the
+        file is on another machine."""
         named = self._shared.read().roots
         if named is not self._named:
             self._named = named
@@ -43,7 +43,7 @@ class Places:
         return next(over(own, self._roots.get(collection, frozenset())), own) or "/"
 
     def stored_filter(self, filter: Filter) -> Filter:
-        """A filter whose paths are the index's."""
+        """A filter with local paths replaced by those of the index."""
         if not self._stored:
             return filter
         return replace(

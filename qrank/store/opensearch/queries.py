@@ -1,4 +1,4 @@
-"""A filter, terms and phrases as an engine's queries."""
+"""Translating filters, terms and phrases to queries of the engine."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from qrank.names import composed
 from qrank.store.filters import Condition, FileTest, Filter, Phrase, Test
 
 Query = dict[str, Any]
-MOST_PREFIXED = 50  # terms that a prefix stands for, the most frequent
-BETWEEN = "\x1f"  # the parts of a value that is indexed with its field's name
-_LETTERS = "0-9A-Za-z_\u00aa-\uffff"  # about what \\w is
+MOST_PREFIXED = 50  # terms to which a prefix is expanded, the most frequent ones
+BETWEEN = "\x1f"  # separates field name, kind and value in an indexed value
+_LETTERS = "0-9A-Za-z_\u00aa-\uffff"  # about the same as \\w
 _OF_FILE = {"size": "size", "title": "folded_title", "path": "folded_location"}
 _OF_FILE |= {"collection": "folded_collection", "language": "language"}
 
 
 def every(*queries: Query) -> Query:
-    """What all of some queries match; none of it counts for a score."""
+    """A query for what all of some queries match, without scoring."""
     return {"bool": {"filter": list(queries)}}
 
 
 def any_of(queries: Sequence[Query]) -> Query:
-    """What any of some queries matches."""
+    """A query for what any of some queries matches."""
     if len(queries) == 1:
         return queries[0]
     return {"bool": {"should": list(queries), "minimum_should_match": 1}}
 
 
 def phrase(phrase_: Phrase) -> Query:
-    """What has a phrase, scored."""
+    """A query for a phrase, with scoring."""
     field = "title_terms" if phrase_.title else "body" if phrase_.own else "terms"
     queries = [_sequence(field, phrase_.terms, phrase_.open_end)]
     return any_of(queries + [_sequence(field, terms, False) for terms in phrase_.variants])
@@ -57,16 +57,16 @@ def scored(
     passes: Sequence[Query],
     hidden: Sequence[Query],
 ) -> Query:
-    """What `Store.bm25` asks for. passes, hidden: what else must and must not match."""
+    """The query of `Store.bm25`. passes, hidden: queries that must, and must not match."""
     should: list[Query] = [{"term": {"terms": {"value": term}}} for term in terms]
     should += [_prefix("terms", start) for start in prefixes]
     for language, own in variants.items():
-        spoken: Query = {"term": {"language": language}}
+        in_language: Query = {"term": {"language": language}}
         words = [
             _prefix("terms", term[:-1]) if term[-1] == "*" else {"term": {"terms": {"value": term}}}
             for term in own
         ]
-        should.append({"bool": {"filter": spoken, "should": words, "minimum_should_match": 1}})
+        should.append({"bool": {"filter": in_language, "should": words, "minimum_should_match": 1}})
     must = [phrase(each) for each in filter.required]
     if should:
         must.append({"bool": {"should": should, "minimum_should_match": 1}})
@@ -75,8 +75,8 @@ def scored(
 
 
 def of_file(filter: Filter, exists: Callable[[Query], bool]) -> list[Query]:
-    """What a filter asks of a document, but for dates and fields. exists: whether some document
-    matches."""
+    """The conditions of a filter on documents, without dates and fields. exists: tests whether any
+    document matches a query."""
     result: list[Query] = []
     if filter.collections:
         result.append({"terms": {"collection": list(filter.collections)}})
@@ -84,7 +84,7 @@ def of_file(filter: Filter, exists: Callable[[Query], bool]) -> list[Query]:
 
 
 def of_chunk(filter: Filter, exists: Callable[[Query], bool]) -> list[Query]:
-    """What a filter asks of a chunk, but for phrases."""
+    """The conditions of a filter on chunks, without phrases; exists: as in of_file."""
     result = of_file(filter, exists)
     bounds = {"gte": filter.since_ns, "lt": filter.until_ns}
     if times := {sign: moment for sign, moment in bounds.items() if moment is not None}:
@@ -118,15 +118,15 @@ def _of_path(test: Filter | FileTest, exists: Callable[[Query], bool]) -> list[Q
 
 
 def _glob(field: str, pattern: str) -> Query:
-    """A glob in which * and ? stand for slashes, too."""
+    """A query for a glob in which * and ? match slashes, too."""
     parts = re.findall(r"\[\^?\]?[^\]]*\]|.", pattern, re.DOTALL)
     if not any(len(part) > 1 for part in parts):
         return {"wildcard": {field: {"value": pattern.replace("\\", "\\\\")}}}
-    made = "".join(
+    expression = "".join(
         _bracket(part) if len(part) > 1 else {"*": ".*", "?": "."}.get(part) or escaped(part)
         for part in parts
     )
-    return {"regexp": {field: {"value": made, "flags": "NONE"}}}
+    return {"regexp": {field: {"value": expression, "flags": "NONE"}}}
 
 
 def _bracket(part: str) -> str:
@@ -137,7 +137,7 @@ def _bracket(part: str) -> str:
 
 
 def escaped(text: str) -> str:
-    """Text as it is in a regular expression of Lucene's."""
+    """Text escaped for Lucene's regular expressions."""
     return "".join(char if char.isalnum() else f"\\{char}" for char in text)
 
 
@@ -146,7 +146,7 @@ def _wild(text: str) -> str:
 
 
 def _text(field: str, before: str, test: Test | FileTest) -> list[Query]:
-    """What a text must be like that is indexed with something before it."""
+    """The conditions of a test on a text; before: a prefix of the indexed values."""
     result: list[Query] = []
     if test.text is not None:
         result.append({"term": {field: {"value": before + test.text}}})
@@ -168,7 +168,7 @@ def _of_field(name: str, test: Test) -> Query:
     before = f"{name}{BETWEEN}{test.kind}{BETWEEN}"
     signs = {"<": "lt", "<=": "lte", ">": "gt", ">=": "gte"}
     for sign, bound in test.bounds:
-        # All numbers of the field are between these two.
+        # The other bound limits the range to numbers of the field.
         ends = {"gte": before} if sign.startswith("<") else {"lt": before + "g"}
         result.append({"range": {"field_numbers": ends | {signs[sign]: before + sortable(bound)}}})
     if test.kind and not test.bounds:
@@ -195,7 +195,7 @@ def _of_path_test(test: FileTest, exists: Callable[[Query], bool]) -> list[Query
 
 
 def sortable(number: float) -> str:
-    """A number as text whose order is the numbers'.
+    """A number as text, such that the texts sort like the numbers.
 
     >>> sortable(-2.0) < sortable(-1.5) < sortable(0.0) < sortable(1e9)
     True

@@ -1,4 +1,4 @@
-"""Searching the entries of an index: what is not finished, or was replaced, is never seen."""
+"""Searching the entries of an index, except those of unfinished transactions, and outdated ones."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from qrank.store.opensearch.queries import Query
 from qrank.store.opensearch.state import Shared
 
 PAGE = 1000  # entries read at once
-MOST = 10_000  # entries that one search returns: the engines' own limit
+MOST = 10_000  # entries that one search returns, the engines' limit
 KEEP_VIEW = "10m"
 
 Hit = dict[str, Any]
 
 
 class Reader:
-    """Reads entries; writing (writing.py) has it see its own, too."""
+    """Reads entries. A transaction (writing.py) sets own_batch and own_hidden to see its own."""
 
     def __init__(self, engine: Engine, shared: Shared) -> None:
         self.engine, self.shared = engine, shared
         self.places = Places(engine.place, shared)
-        self.own_batch = ""  # of the transaction of this process, whose entries are seen
-        self.own_hidden: list[Query] = []  # what that transaction replaced or removed
-        # The same copies of shards each time: their statistics differ a little.
+        self.own_batch = ""  # of this process's transaction, whose entries are visible here
+        self.own_hidden: list[Query] = []  # entries that this transaction replaced or removed
+        # Use the same copies of shards each time, as their statistics differ a little.
         self._copies = f"qrank-{platform.node()}"
 
     def hidden(self) -> list[Query]:
-        """What must not match."""
+        """Queries for entries that must not match."""
         state = self.shared.read()
         pending = [batch for batch in state.pending if batch != self.own_batch]
         result: list[Query] = [*self.own_hidden]
@@ -43,12 +43,12 @@ class Reader:
         return result
 
     def visible(self, kind: str, *queries: Query) -> Query:
-        """What matches all queries, of one kind of entries, and may be seen."""
+        """A query for the visible entries of a kind that match all queries."""
         kinds: Query = {"term": {"kind": kind}}
         return {"bool": {"filter": [kinds, *queries], "must_not": self.hidden()}}
 
     def answer(self, body: dict[str, Any], **options: str) -> Any:
-        """What the engine answers to a search; parts that are missing are an error."""
+        """The engine's answer to a search; missing shards are an error."""
         path = f"/{self.engine.place.name}/_search"
         if "pit" not in body:
             options |= {"preference": self._copies}
@@ -67,11 +67,11 @@ class Reader:
         return hits
 
     def of_file(self, filter: Filter) -> list[Query]:
-        """What a filter asks of a document, but for dates and fields."""
+        """The conditions of a filter on documents, without dates and fields."""
         return queries.of_file(self.places.stored_filter(filter), self.exists)
 
     def of_chunk(self, filter: Filter) -> list[Query]:
-        """What a filter asks of a chunk, but for phrases."""
+        """The conditions of a filter on chunks, without phrases."""
         return queries.of_chunk(self.places.stored_filter(filter), self.exists)
 
     def all(
@@ -83,8 +83,8 @@ class Reader:
         size: int = PAGE,
         view: str = "",
     ) -> Iterator[Hit]:
-        """All hits in an order, page by page; sort: fields, the last one unique. view: an open
-        one, for hits as they were then."""
+        """Yield all hits in order, page by page. sort: fields, the last one unique; view: a point
+        in time, from open_view."""
         body: dict[str, Any] = {"size": size, "query": query, "_source": source}
         body["sort"] = [{name: "asc"} for name in sort]
         if view:
@@ -97,7 +97,7 @@ class Reader:
             body["search_after"] = hits[-1]["sort"]
 
     def count(self, query: Query) -> int:
-        """How many entries match."""
+        """The number of entries that match."""
         path = f"/{self.engine.place.name}/_count"
         return int(self.engine.ask("POST", path, {"query": query})["count"])
 
@@ -107,14 +107,14 @@ class Reader:
         return bool(self.hits(body | {"terminate_after": 1}))
 
     def groups(self, query: Query, **named: dict[str, Any]) -> dict[str, Any]:
-        """What aggregations say of what matches."""
+        """The results of named aggregations of a query, and "hits": the number of hits."""
         body = {"size": 0, "query": query, "aggs": named, "track_total_hits": True}
         answer = self.answer(body)
-        made: dict[str, Any] = answer["aggregations"]
-        return made | {"hits": answer["hits"]["total"]["value"]}
+        result: dict[str, Any] = answer["aggregations"]
+        return result | {"hits": answer["hits"]["total"]["value"]}
 
     def open_view(self) -> str:
-        """A view of the index that stays as it is now, for some minutes."""
+        """Open a point in time of the index, which is kept for KEEP_VIEW; returns its id."""
         path, name = self.shared.read().dialect.open_view
         path = f"/{self.engine.place.name}/{path}"
         return str(self.engine.ask("POST", path, options={"keep_alive": KEEP_VIEW})[name])

@@ -1,7 +1,7 @@
 """The shared state of an index in an engine: one entry, changed atomically.
 
-It says which transactions are not finished, and which versions of documents they replaced: who
-searches leaves both out. So all that a transaction wrote becomes visible with one change of it.
+It lists the unfinished transactions, and the versions of documents that were replaced; searches
+exclude the entries of both. So a single change of the state makes a transaction visible.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from qrank.store.opensearch.mapping import FIELDS, Dialect
 
 FORMAT = 1
 ANALYSER = text.VERSION
-FRESH_SECONDS = 1.0  # that a reader takes what it read before for what is so
-TRIES = 50  # to change it, while others do
+FRESH_SECONDS = 1.0  # for which a reader uses its cached state
+TRIES = 50  # to change it, while others change it, too
 ENTRY = "_doc/state"
 
 
 @dataclass(slots=True)
 class State:
-    """The entry. pending: transactions that are not finished, with their owners; gone: versions of
-    documents that were replaced or removed, with when that was (Unix time)."""
+    """The content of the entry. pending: unfinished transactions and their owners; gone: replaced
+    or removed versions of documents, and when they were (Unix time)."""
 
     opensearch: bool = True
     has_vocabulary: bool = True
@@ -42,15 +42,15 @@ class State:
 
     @property
     def dialect(self) -> Dialect:
-        """How the engine is spoken to."""
+        """The dialect of the engine."""
         return Dialect(self.opensearch)
 
 
 def _parsed(source: Any, place: object) -> State:
     try:
-        made = int(source["format"])
+        format = int(source["format"])
         analyser = int(source.get("analyser", 0))
-        if made > FORMAT or analyser > ANALYSER:
+        if format > FORMAT or analyser > ANALYSER:
             raise IndexFileError(
                 f"{place} was made by a newer version of qrank", hint="install that one"
             )
@@ -81,14 +81,14 @@ def _parsed(source: Any, place: object) -> State:
 
 
 def _collections(source: Any) -> dict[Any, Any]:
-    """What is said of collections; of some only what they are about, by an older version."""
-    described = source.get("descriptions", {}).items()
-    older = {n: {"description": text, "ignore": [], "instruction": ""} for n, text in described}
+    """The settings of collections by name; older versions only stored descriptions."""
+    descriptions = source.get("descriptions", {}).items()
+    older = {n: {"description": text, "ignore": [], "instruction": ""} for n, text in descriptions}
     return {**older, **source.get("collections", {})}
 
 
 class Shared:
-    """The state of one index, as it was last read."""
+    """Access to the state of one index, with a short-lived cache."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine, self._meta = engine, f"/{engine.place.name}-meta"
@@ -96,7 +96,7 @@ class Shared:
         self._read_at = 0.0
 
     def read(self) -> State:
-        """The state, as it was a second ago or later. Raises NoIndexError when there is none."""
+        """The state, at most FRESH_SECONDS old. Raises NoIndexError when there is none."""
         if self._state is None or time.monotonic() - self._read_at > FRESH_SECONDS:
             self._get()
         assert self._state is not None
@@ -116,8 +116,8 @@ class Shared:
         self._state, self._read_at = state, time.monotonic()
 
     def change(self, apply: Callable[[State], None]) -> State:
-        """Change the state, together with whoever else does; apply may be called again, on what
-        another made of it, and also when the change was made already."""
+        """Change the state by apply, with optimistic locking: apply may be called several times, on
+        newer states, also after its change was made already. Raises IndexFileError."""
         for attempt in range(TRIES):
             state, seen = self._get()
             apply(state)
@@ -136,7 +136,7 @@ def _entry(state: State) -> dict[str, Any]:
 
 
 def create(engine: Engine, shards: int | None, replicas: int | None) -> bool:
-    """Make the index, unless it is there; returns whether it was made."""
+    """Create the index unless it exists; returns whether it was created."""
     name = engine.place.name
     answer = engine.ask("GET", f"/{name}-meta/{ENTRY}", accept=(404,))
     if answer.get("found"):
@@ -152,8 +152,8 @@ def create(engine: Engine, shards: int | None, replicas: int | None) -> bool:
         "mappings": {"dynamic": False, "properties": {"word": {"type": "keyword"}}},
     }
     body = {"settings": settings, "mappings": {"dynamic": "strict", "properties": FIELDS}}
-    for path, made in ((f"/{name}", body), (f"/{name}-meta", meta)):
-        answer = engine.ask("PUT", path, made, accept=(400,))
+    for path, definition in ((f"/{name}", body), (f"/{name}-meta", meta)):
+        answer = engine.ask("PUT", path, definition, accept=(400,))
         error = answer.get("error")
         if error and error.get("type") != "resource_already_exists_exception":
             raise engine.refused(400, error)

@@ -1,5 +1,5 @@
-"""The store in a search engine: `interface.py` says what each method does, docs/engines.md where
-it differs."""
+"""The store in a search engine. `interface.py` specifies the methods, docs/engines.md the
+differences."""
 
 from __future__ import annotations
 
@@ -34,30 +34,31 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-SEEN_SECONDS, MOST_SEEN = 3.0, 4000  # chunks of a search are kept as long, so many at most
-LOOKED_AT = 300  # nearest that a shard looks for, at least: the graph misses fewer then
-SLACK = 50  # more that are nearest are asked for, as equal unique texts are several entries
+SEEN_SECONDS, MOST_SEEN = 3.0, 4000  # for which chunks are cached, and their number
+LOOKED_AT = 300  # candidates of the vector search per shard, at least, for better recall
+SLACK = 50  # added to the limit of the vector search, as a unique text may have several entries
 
 
 def create(place: IndexUrl, layout: Layout) -> bool:
-    """Make the index at place, empty, unless it is there; returns whether it was made."""
+    """Create an empty index at place unless it exists; returns whether it was created."""
     with Engine(place) as engine:
         return state.create(engine, layout.shards, layout.replicas)
 
 
 class OpenSearchStore(Documents):
-    """An index that an engine holds. Every method may raise IndexFileError."""
+    """An index in an engine. Every method may raise IndexFileError."""
 
-    # The engine rounds the lengths of texts to a byte, and looks for vectors along a graph.
+    # The engine stores the lengths of texts in one byte, and searches vectors with HNSW.
     exact_bm25 = exhaustive = False
     adds_vectors_anew = True
 
     def __init__(self, place: IndexUrl, *, write: bool = False) -> None:
-        """Open the index at place; with write, make it when it is missing."""
+        """Open the index at place; write: create it when it is missing."""
         super().__init__(place, write=write)
-        self._seen: dict[int, StoredChunk] = {}
-        self._versions: dict[int, tuple[str, bool]] = {}  # of chunks: version, whether it is alone
-        self._chunks_by_text: dict[tuple[int, Filter], list[int]] = {}  # all chunks of unique texts
+        self._seen: dict[int, StoredChunk] = {}  # a cache of chunks by id
+        # By chunk id: (version of its document, whether it is the only chunk).
+        self._versions: dict[int, tuple[str, bool]] = {}
+        self._chunks_by_text: dict[tuple[int, Filter], list[int]] = {}  # all chunk ids of texts
         self._seen_at = 0.0
 
     # Candidates
@@ -70,7 +71,7 @@ class OpenSearchStore(Documents):
         prefixes: Sequence[str] = (),
         variants: Mapping[str, Sequence[str]] = NO_VARIANTS,
     ) -> list[tuple[int, float]]:
-        """The limit best (chunk id, BM25 score) for any of terms, best first; 10,000 at most."""
+        """The limit best (chunk id, BM25 score) for any of terms, best first, at most 10,000."""
         if not terms and not prefixes and not variants and not filter.required:
             return []
         return self._scored(terms, limit, filter, prefixes, variants)
@@ -105,7 +106,7 @@ class OpenSearchStore(Documents):
         variants: Mapping[str, Sequence[str]] = NO_VARIANTS,
         filter: Filter = EVERYTHING,
     ) -> dict[int, float]:
-        """What some terms, and the phrases that a filter requires, add to the scores of chunks."""
+        """The part of BM25 scores that comes from terms and a filter's required phrases."""
         if not chunks:
             return {}
         among: Query = {"terms": {"id": list(chunks)}}
@@ -114,7 +115,7 @@ class OpenSearchStore(Documents):
     def nearest(
         self, model: int, query: NDArray[np.float32], limit: int, filter: Filter
     ) -> list[tuple[int, float]]:
-        """About the limit best (text id, cosine) for a unit query, best first."""
+        """About the limit best (text id, cosine) for a unit query of shape (dims,), best first."""
         self._before(vectors=True)
         size = min(MOST, max(2 * limit, limit + SLACK))
         k = min(MOST, max(2 * size, LOOKED_AT))
@@ -130,7 +131,7 @@ class OpenSearchStore(Documents):
             cosines.setdefault(source["passage"], mapping.cosine(hit["_score"]))
             chunks.setdefault(source["passage"], []).append(source["id"])
         ranked = sorted(cosines.items(), key=lambda item: (-item[1], item[0]))
-        if len(ranked) > limit or len(hits) < size:  # all chunks of the first so many are there
+        if len(ranked) > limit or len(hits) < size:  # the hits have all chunks of these texts
             by_text = {(text_id, filter): chunks[text_id] for text_id, _ in ranked[:limit]}
             self._chunks_by_text |= by_text
         return ranked[:limit]
@@ -138,7 +139,7 @@ class OpenSearchStore(Documents):
     def cosines(
         self, model: int, query: NDArray[np.float32], text_ids: Sequence[int]
     ) -> dict[int, float]:
-        """Cosines with a unit query, of those unique texts that have a vector."""
+        """Cosines with a unit query of shape (dims,), of those texts that have a vector."""
         self._before(vectors=True)
         dialect, name = self._shared.read().dialect, f"v{model}"
         result: dict[int, float] = {}
@@ -152,7 +153,7 @@ class OpenSearchStore(Documents):
         return result
 
     def vectors(self, model: int, text_ids: Sequence[int]) -> tuple[list[int], NDArray[np.float32]]:
-        """(those of unique texts that have a vector, their unit vectors, of shape (n, dims))."""
+        """(ids of those texts that have a vector, their unit vectors of shape (n, dims))."""
         import numpy as np
 
         self._before(vectors=True)
@@ -173,16 +174,16 @@ class OpenSearchStore(Documents):
 
     @property
     def vocabulary(self) -> Vocabulary | None:
-        """The words of documents as they are written; None in an index of an older version."""
+        """The words of documents before stemming; None in an index of an older version."""
         return Vocabulary(self._engine) if self._shared.read().has_vocabulary else None
 
     def count_holding(self, groups: Sequence[Sequence[str]], most: int) -> list[int]:
-        """Of each group of terms how many chunks hold any of them, counted up to most."""
+        """For each group of terms, the number of chunks that have any of them, up to most."""
         queries = [self._kind("chunk", {"terms": {"terms": list(terms)}}) for terms in groups]
         return [min(most, self._reader.count(query)) for query in queries]
 
     def siblings(self, chunks: Sequence[int]) -> dict[int, int]:
-        """Of those chunks that are one of several in their document a number of that document."""
+        """Those chunks whose document has more than one, each with an id of its document."""
         self._fetch(chunks)
         result = {chunk: self._versions[chunk] for chunk in chunks if chunk in self._versions}
         return {
@@ -192,8 +193,7 @@ class OpenSearchStore(Documents):
         }
 
     def named_chunks(self, key: str, filter: Filter, limit: int) -> list[int]:
-        """The chunks of documents that have this name key (analysis/names.py) and pass the filter,
-        by document and place, limit at most."""
+        """The first limit chunks of documents with a name key that pass the filter."""
         query = self._chunks_that(filter, {"term": {"names": key}})
         order = [{name: "asc"} for name in ("path", "member", "id")]
         hits = self._reader.hits(
@@ -210,7 +210,7 @@ class OpenSearchStore(Documents):
         self._chunks_by_text.clear()
 
     def _keep(self, hits: Sequence[Hit]) -> list[StoredChunk]:
-        """Chunks from hits; a search fetches what it has just found."""
+        """Chunks from hits, which are cached, as a search usually fetches its hits next."""
         old = time.monotonic() - self._seen_at > SEEN_SECONDS
         if old or len(self._seen) > MOST_SEEN:
             self._forget()
@@ -225,7 +225,7 @@ class OpenSearchStore(Documents):
         return result
 
     def _fetch(self, ids: Sequence[int]) -> None:
-        """Have chunks in what is kept."""
+        """Fetch chunks that are not in the cache."""
         if time.monotonic() - self._seen_at > SEEN_SECONDS:
             self._forget()
         missing = [i for i in ids if i not in self._seen]
@@ -235,13 +235,13 @@ class OpenSearchStore(Documents):
             self._keep(self._reader.hits(body))
 
     def chunks(self, ids: Iterable[int]) -> dict[int, StoredChunk]:
-        """Chunks by id, of those ids that are still there."""
+        """Chunks by id; ids that do not exist are left out."""
         numbers = list(ids)
         self._fetch(numbers)
         return {i: self._seen[i] for i in numbers if i in self._seen}
 
     def ids_in_order(self, filter: Filter) -> Iterator[int]:
-        """The ids of all chunks that pass a filter, by path and place."""
+        """The ids of all chunks that pass a filter, in order of path and position."""
         query = self._chunks_that(filter)
         for hit in self._reader.all(query, ["path", "member", "id"], ["id"]):
             yield hit["_source"]["id"]
@@ -258,12 +258,12 @@ class OpenSearchStore(Documents):
             ]
 
     def chunks_by_hash(self, low: bytes, high: bytes) -> list[StoredChunk]:
-        """The chunks whose unique text's hash is from low to high."""
+        """The chunks whose unique text's hash is between low and high, both inclusive."""
         bounds = {"gte": low.hex(), "lte": high.hex() + "g"}
         return self._all_chunks(self._kind("chunk", {"range": {"passage_hash": bounds}}))
 
     def chunks_of_texts(self, text_ids: Iterable[int], filter: Filter) -> dict[int, StoredChunk]:
-        """The chunks that hold one of unique texts and pass the filter, by chunk id."""
+        """The chunks of unique texts that pass the filter, by chunk id."""
         numbers = list(text_ids)
         cached = [self._chunks_by_text.get((text_id, filter)) for text_id in numbers]
         ids = [i for each in cached if each for i in each]
@@ -272,12 +272,12 @@ class OpenSearchStore(Documents):
         result: dict[int, StoredChunk] = {}
         for at in range(0, len(numbers), PAGE):
             among: Query = {"terms": {"passage": numbers[at : at + PAGE]}}
-            made = self._all_chunks(self._chunks_that(filter, among))
-            result |= {chunk.id: chunk for chunk in made}
+            chunks = self._all_chunks(self._chunks_that(filter, among))
+            result |= {chunk.id: chunk for chunk in chunks}
         return result
 
     def chunks_of_file(self, path: str) -> list[StoredChunk]:
-        """The chunks of a file, or of a member at its location, in order."""
+        """The chunks of a file, or of a member by its location, in order."""
         place, stored = composed(path), composed(self._reader.places.stored(path))
         either = [{"term": {name: {"value": stored}}} for name in ("composed", "location")]
         chunks = self._all_chunks(self._kind("chunk", queries.any_of(either)))
@@ -289,7 +289,7 @@ class OpenSearchStore(Documents):
         return sorted(own, key=lambda chunk: (chunk.member, chunk.chunk.start_byte, chunk.id))
 
     def text_ids(self, hashes: Sequence[bytes]) -> dict[bytes, int]:
-        """The unique texts that have one of these hashes."""
+        """The ids of unique texts by hash; hashes that do not exist are left out."""
         numbers = {entries.number(value): value for value in hashes}
         stored = self._writer.stored_texts(numbers) if self._writer.active else set()
         others = [number for number in numbers if number not in stored]
@@ -301,28 +301,28 @@ class OpenSearchStore(Documents):
         return {value: number for number, value in numbers.items() if number in stored}
 
     def documents(self, filter: Filter) -> Iterator[NewDocument]:
-        """All documents whose files pass the filter, by collection and path, as they went in."""
+        """All documents whose files pass the filter, ordered by collection and path."""
         query = self._kind("file", *self._reader.of_file(filter))
         view = self._reader.open_view()
         order = ["collection", "path", "member", "version"]
         for hit in self._reader.all(query, order, True, size=100, view=view):
             with self._checked():
                 chunks = self._whole_chunks(hit["_source"]["version"], view)
-                made = entries.document(hit["_source"], chunks)
-            yield made
+                document = entries.document(hit["_source"], chunks)
+            yield document
 
     def _whole_chunks(self, version: str, view: str) -> Iterator[NewChunk]:
         query: Query = every({"term": {"kind": "chunk"}}, {"term": {"version": version}})
         names = [*mapping.SHOWN, "body", "title_terms", "part"]
         for hit in self._reader.all(query, ["place"], names, view=view):
             with self._checked():
-                made = entries.whole_chunk(hit["_source"])
-            yield made
+                chunk = entries.whole_chunk(hit["_source"])
+            yield chunk
 
-    # About the index itself
+    # Counts and maintenance
 
     def count_chunks(self, filter: Filter = EVERYTHING) -> int:
-        """How many chunks the index holds, of those that pass the filter."""
+        """The number of chunks that pass the filter."""
         return self._reader.count(self._chunks_that(filter))
 
     def field_kinds(self) -> dict[str, list[str]]:
@@ -330,31 +330,31 @@ class OpenSearchStore(Documents):
         return counts.field_kinds(self._reader, self._kind("chunk"))
 
     def field_examples(self, name: str, limit: int) -> list[str]:
-        """Some values of a field."""
+        """Up to limit values of a field."""
         values, _ = self.field_values(name, EVERYTHING, limit)
         return [value.value for value in values]
 
     def fields(self, filter: Filter) -> list[FieldCount]:
-        """The fields of what passes a filter, with their most frequent values."""
+        """The fields of records that pass a filter, with their most frequent values."""
         query = self._chunks_that(replace(filter, required=(), excluded=()))
         return counts.fields(self._reader, query)
 
     def field_values(self, name: str, filter: Filter, limit: int) -> tuple[list[ValueCount], int]:
-        """(the most frequent values of a field, in what passes a filter, how many there are)."""
+        """(the limit most frequent values of a field, the number of distinct values)."""
         query = self._chunks_that(replace(filter, required=(), excluded=()))
         return counts.values(self._reader, query, name, limit)
 
     def status(self) -> dict[str, Any]:
-        """What the index holds, as `qrank status --json` says it."""
+        """Counts of the index, in the form of `qrank status --json`."""
         self._before(vectors=True)
         return counts.status(self._reader, self.models())
 
     def check(self) -> list[Check]:
-        """Whether the index is whole."""
+        """Check the consistency of the index."""
         self._before(vectors=True)
         return counts.check(self._reader, self.models())
 
     def vacuum(self) -> None:
-        """Give back the room of what was removed."""
+        """Reclaim unused space."""
         self._writer.clean()
         counts.tidy(self._reader, self._writer)

@@ -1,4 +1,4 @@
-"""The vocabulary of an index in an engine: an entry a word beside the shared state."""
+"""The vocabulary of an index in an engine: one entry per word, beside the shared state."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 from qrank.store.lookup import words
 from qrank.store.opensearch.client import Engine
 
-MOST_NEAR = 500  # words at two edits that are compared
-AT_ONCE = 1000  # words that are asked for, or added
+MOST_NEAR = 500  # candidates for words at two edits
+AT_ONCE = 1000  # words of one request
 
 
 class Vocabulary:
@@ -17,10 +17,10 @@ class Vocabulary:
 
     def __init__(self, engine: Engine) -> None:
         self._engine, self._meta = engine, f"{engine.place.name}-meta"
-        self._stored: set[bytes] = set()  # that are in it already
+        self._stored: set[bytes] = set()  # see words.new_words
 
     def add(self, texts: Iterable[str]) -> None:
-        """Add the words of texts: at once, as those of documents that are gone do no harm."""
+        """Add the words of texts, outside of transactions: words without documents are harmless."""
         new = words.new_words(texts, self._stored)
         try:
             self._add(new)
@@ -36,7 +36,7 @@ class Vocabulary:
             answer = self._engine.ask("POST", "/_bulk", lines=lines)
             for item in answer["items"] if answer["errors"] else ():
                 result = item["create"]
-                if result["status"] not in (201, 409):  # 409: it is there
+                if result["status"] not in (201, 409):  # 409: the word exists
                     raise self._engine.refused(result["status"], result.get("error"))
 
     def near(self, word: str, max_edits: int) -> list[tuple[int, str]]:
@@ -44,9 +44,9 @@ class Vocabulary:
         lower case; word itself is left out."""
         if len(word) > words.LONGEST + max_edits:
             return []
-        found = sorted(self.intersection(words.edits(word)))
-        if found or max_edits < 2:
-            return [(1, each) for each in found]
+        at_one = sorted(self.intersection(words.edits(word)))
+        if at_one or max_edits < 2:
+            return [(1, each) for each in at_one]
         from qrank.analysis.spelling import within_two
 
         fuzzy = {"value": word, "fuzziness": 2, "max_expansions": MOST_NEAR}
@@ -55,8 +55,8 @@ class Vocabulary:
 
     def intersection(self, lowercase_words: Iterable[str]) -> set[str]:
         """Those of some words that are in the vocabulary."""
-        left = list(lowercase_words)
-        pages = (left[at : at + AT_ONCE] for at in range(0, len(left), AT_ONCE))
+        candidates = list(lowercase_words)
+        pages = (candidates[at : at + AT_ONCE] for at in range(0, len(candidates), AT_ONCE))
         return {word for page in pages for word in self._words({"terms": {"word": page}}, AT_ONCE)}
 
     def with_prefix(self, prefix: str, limit: int) -> list[str]:

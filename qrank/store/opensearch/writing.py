@@ -1,5 +1,6 @@
-"""Transactions: entries are written under a number that the state calls unfinished, and are seen
-when the state says otherwise (state.py). What was replaced goes then, and is deleted later."""
+"""Transactions. Entries are written with the id of a batch that the state lists as unfinished, and
+become visible when it is removed from that list (state.py); replaced entries are hidden at the same
+time, and deleted later."""
 
 from __future__ import annotations
 
@@ -26,9 +27,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 BULK_BYTES = 8 << 20  # of one request
-HELD_BYTES, HELD_ENTRIES = 16 << 20, 4000  # that wait for the end of a transaction
-SHOWN_SECONDS = 5.0  # between two times that vectors are made visible
-GONE_SECONDS = 5.0  # after which no search sees an older state any more
+HELD_BYTES, HELD_ENTRIES = 16 << 20, 4000  # buffered in a transaction before they are sent
+SHOWN_SECONDS = 5.0  # between refreshes for vectors
+GONE_SECONDS = 5.0  # after which no reader has an older state cached
 TOUCH = (
     "def s = params.files[ctx._source.file.toString()]; ctx._source.size = s[0]; "
     "ctx._source.mtime = s[1]; ctx._source.ctime = s[2]; "
@@ -37,7 +38,7 @@ TOUCH = (
 
 
 def _words(entry: Entry) -> str:
-    """What of an entry its words are in the vocabulary of."""
+    """The text of an entry for the vocabulary: a chunk's text, or a document's title and name."""
     if entry["kind"] != "file":
         return str(entry.get("text", ""))
     name = PurePath(entry.get("member") or entry["path"]).name
@@ -53,34 +54,34 @@ class Writer:
         self._owner = secrets.token_hex(8)
         self._vocabulary = Vocabulary(self._engine)
         self._leases: dict[str, Lease] = {}
-        self._batch = ""  # registered as unfinished
-        self._spoiled = False  # whether there are others, of transactions that failed
+        self._batch = ""  # the batch registered as unfinished
+        self._has_failed = False  # whether batches of failed transactions are still registered
         self._unshown, self._shown_at = False, time.monotonic()
         self.active = False
         self._reset()
 
     def _reset(self) -> None:
-        self._entries: dict[str, Entry] = {}  # to be written
-        self._updates: dict[str, tuple[int, Entry]] = {}  # by id: (file, what is changed)
-        self._marked: dict[str, list[int]] = {}  # "truncated" of entries that are there already
+        self._entries: dict[str, Entry] = {}  # to be written, by id
+        self._updates: dict[str, tuple[int, Entry]] = {}  # by id: (file, changed fields)
+        self._marked: dict[str, list[int]] = {}  # "truncated" of existing entries
         self._deleted: list[tuple[str, int]] = []  # (id, file)
         self._bytes = 0
         self._heads: dict[tuple[int, str], Entry] = {}  # documents by (file, member)
         self._removed: set[int] = set()  # files
-        self._replaced: set[str] = set()  # versions that this transaction made
+        self._replaced: set[str] = set()  # versions written and replaced by this transaction
         self._passages: dict[int, list[tuple[str, int]]] = {}  # (id, file) of their entries
         self._touched: dict[int, Signature] = {}
         self._notes: dict[int, str] = {}
         self._changes: list[Any] = []  # of the state
-        self._written = False  # whether entries of the batch were
-        self._stale = False  # whether there is something that no search sees yet
+        self._written = False  # whether entries of the batch were sent
+        self._stale = False  # whether there are changes that need a refresh
         self._reader.own_batch, self._reader.own_hidden = "", []
 
     def close(self) -> None:
-        """Give back what is held."""
+        """Release the leases, and unregister batches."""
         self.show(force=True)
-        if self._batch or self._spoiled:
-            self._batch, self._spoiled = "", False
+        if self._batch or self._has_failed:
+            self._batch, self._has_failed = "", False
 
             def end(state: State) -> None:
                 owners = state.pending.items()
@@ -92,7 +93,7 @@ class Writer:
         self._leases.clear()
 
     def hold(self, collection: str) -> None:
-        """Keep others from changing a collection until the end. Raises HeldError."""
+        """Lock a collection against changes by others until close. Raises HeldError."""
         if collection in self._leases:
             self._leases[collection].require()
             return
@@ -103,7 +104,7 @@ class Writer:
             self._drop_unfinished({former})
 
     def _drop_unfinished(self, owners: set[str]) -> None:
-        """Remove what runs that were killed left unfinished."""
+        """Delete the entries of unfinished batches of killed runs."""
         state = self._shared.read()
         batches = [batch for batch, owner in state.pending.items() if owner in owners]
         if not batches:
@@ -122,10 +123,10 @@ class Writer:
         path = f"{self._path}/_delete_by_query"
         self._engine.ask("POST", path, {"query": query}, options={"conflicts": "proceed"})
 
-    # What a transaction may do
+    # Within a transaction
 
     def add(self, document: NewDocument) -> None:
-        """Put a document in, in place of what was there under the same path."""
+        """Add a document, replacing the one with the same path and member."""
         self._begin(document.collection)
         head = entries.of_document(document, self._batch)
         if document.member:
@@ -157,7 +158,7 @@ class Writer:
         self._reader.own_batch = self._batch
 
     def _require_file(self, document: NewDocument) -> None:
-        """A member's file has an entry of its own, also when it was imported without."""
+        """Add an entry for a member's file if there is none, as after an import of the member."""
         number = entries.file_number(document.collection, document.path)
         own: tuple[Query, ...] = ({"term": {"file": number}}, {"term": {"member": ""}})
         if (number, "") in self._heads or self._reader.exists(every(*own)):
@@ -166,12 +167,13 @@ class Writer:
         self.add(bare)
 
     def _forget(self, file: int, member: str) -> None:
-        """What this transaction put in under a path is replaced, or removed."""
+        """Mark documents that this transaction has written as replaced: a file with its members, or
+        one member."""
         for key in [key for key in self._heads if key[0] == file and member in ("", key[1])]:
             self._replaced.add(self._heads.pop(key)["version"])
 
     def remove(self, files: Sequence[int]) -> None:
-        """Take documents out, with all that is in them."""
+        """Remove documents, with their members."""
         query = self._reader.visible("file", {"terms": {"file": list(files)}})
         buckets = self._reader.groups(query, c={"terms": {"field": "collection", "size": MOST}})
         for bucket in buckets["c"]["buckets"]:
@@ -182,7 +184,7 @@ class Writer:
         self._stale = self._stale or bool(files)
 
     def skip(self, collection: str, file: SkippedFile) -> None:
-        """Note that a file was skipped; what was there under the same path goes."""
+        """Store that a file was skipped, and remove the document of that path."""
         self._begin(collection)
         number = entries.file_number(collection, file.path)
         self._forget(number, "")
@@ -201,14 +203,14 @@ class Writer:
         }
 
     def unskip(self, collection: str, paths: Iterable[str]) -> None:
-        """Forget that files were skipped."""
+        """Delete the entries of skipped files."""
         for path in paths:
             self.hold(collection)
             number = entries.file_number(collection, path)
             self._deleted.append((f"skipped-{number}", number))
 
     def note(self, collection: str, path: str, note: str) -> None:
-        """Keep what of a file was passed over."""
+        """Store which part of a file was skipped."""
         number = entries.file_number(collection, path)
         if head := self._heads.get((number, "")):
             head["note"] = note
@@ -216,18 +218,18 @@ class Writer:
             self._notes[number] = note
 
     def touch(self, file: int, signature: Signature) -> None:
-        """Note a file's new signature."""
+        """Store a new signature of a file."""
         self._touched[file] = signature
 
     def change(self, apply: Any) -> State:
-        """Change the state when the transaction ends; returns it as it will be."""
+        """Change the state by apply when the transaction ends; returns the present state."""
         self._changes.append(apply)
         return self._shared.read()
 
     def vectors(
         self, model: StoredModel, text_ids: Sequence[int], unit_vectors: NDArray[np.float32]
     ) -> None:
-        """Add vectors to the entries of unique texts that have none."""
+        """Add vectors to those entries of unique texts that have none."""
         rows = dict(zip(text_ids, unit_vectors, strict=True))
         name = f"v{model.id}"
         self._find([i for i in rows if i not in self._passages], name)
@@ -236,8 +238,7 @@ class Writer:
                 self._part_of(entry, file).setdefault(name, row)
 
     def _find(self, text_ids: Sequence[int], without: str = "") -> None:
-        """Get to know entries of unique texts that are there already; without: a field that they
-        do not have."""
+        """Look up existing entries of unique texts; without: only those without this field."""
         for at in range(0, len(text_ids), MOST // 8):
             among: Query = {"terms": {"passage": list(text_ids[at : at + MOST // 8])}}
             query = self._reader.visible("chunk", among)
@@ -249,13 +250,13 @@ class Writer:
                 self._marked[entry] = source.get("truncated", [])
 
     def _part_of(self, entry: str, file: int) -> Entry:
-        """What is to be changed of an entry: all of it, when it has not been sent yet."""
+        """The changes of an entry, to be filled; an entry that was not sent yet itself."""
         if pending := self._entries.get(entry):
             return pending
         return self._updates.setdefault(entry, (file, {}))[1]
 
     def truncated(self, model: int, text_ids: Sequence[int]) -> None:
-        """Note that a model did not read the ends of unique texts."""
+        """Store that unique texts were truncated to a model's window."""
         self._find([i for i in text_ids if i not in self._passages])
         for text_id in text_ids:
             for entry, file in self._passages.get(text_id, ()):
@@ -264,19 +265,19 @@ class Writer:
                 part["truncated"] = sorted({*before, model})
 
     def update(self, query: Query, script: str, params: dict[str, Any]) -> None:
-        """Change entries by a script."""
+        """Change the entries that match a query by a script."""
         body = {"query": query, "script": {"source": script, "lang": "painless", "params": params}}
         path = f"{self._path}/_update_by_query"
         self._engine.ask("POST", path, body, options={"conflicts": "proceed", "refresh": True})
 
     def stored_texts(self, text_ids: Iterable[int]) -> set[int]:
-        """Those of unique texts that this transaction has written."""
+        """Those of some text ids that this transaction has written."""
         return {text_id for text_id in text_ids if text_id in self._passages}
 
-    # Writing
+    # Sending
 
     def before_reading(self) -> None:
-        """Have searches of this process see what the transaction did so far."""
+        """Make the transaction's changes visible to searches of this process."""
         if self._entries or self._updates or self._deleted or self._stale:
             self._send()
             self.refresh()
@@ -291,27 +292,27 @@ class Writer:
         self._reader.own_hidden = hidden
 
     def refresh(self) -> None:
-        """Show what was written."""
+        """Refresh the index, which makes sent changes searchable."""
         self._engine.ask("POST", f"{self._path}/_refresh")
         self._unshown, self._stale, self._shown_at = False, False, time.monotonic()
 
     def show(self, *, force: bool = False) -> None:
-        """Show vectors that were written, from time to time."""
+        """Refresh the index for vectors, at most every SHOWN_SECONDS; force: now."""
         if self._unshown and (force or time.monotonic() - self._shown_at > SHOWN_SECONDS):
             self.refresh()
 
     def _send(self) -> None:
-        """Send what has gathered."""
+        """Send the buffered changes."""
         if self._shared.read().has_vocabulary:
             self._vocabulary.add(map(_words, self._entries.values()))
         self._copy_vectors()
         name = self._engine.place.name
         lines: list[dict[str, Any]] = []
         size = 0
-        made = [({"index": (entry, body["file"])}, body) for entry, body in self._entries.items()]
-        changed = [({"update": (e, f)}, {"doc": part}) for e, (f, part) in self._updates.items()]
-        gone = [({"delete": deleted}, None) for deleted in self._deleted]
-        for action, body in [*made, *changed, *gone]:
+        adding = [({"index": (e, body["file"])}, body) for e, body in self._entries.items()]
+        updating = [({"update": (e, f)}, {"doc": part}) for e, (f, part) in self._updates.items()]
+        deleting = [({"delete": deleted}, None) for deleted in self._deleted]
+        for action, body in [*adding, *updating, *deleting]:
             [(verb, (entry, file))] = action.items()
             head: dict[str, Any] = {"_index": name, "_id": entry, "routing": str(file)}
             lines.append({verb: head | ({"retry_on_conflict": 3} if verb == "update" else {})})
@@ -322,13 +323,13 @@ class Writer:
                 self._bulk(lines)
                 lines, size = [], 0
         self._bulk(lines)
-        self._written = self._written or bool(made)
-        self._stale = self._stale or bool(made or gone)
-        self._unshown = self._unshown or bool(changed)
+        self._written = self._written or bool(adding)
+        self._stale = self._stale or bool(adding or deleting)
+        self._unshown = self._unshown or bool(updating)
         self._entries, self._updates, self._deleted, self._bytes = {}, {}, [], 0
 
     def _bulk(self, lines: list[dict[str, Any]], tries: int = 6) -> None:
-        """Send lines; what the engine was too busy for is sent again."""
+        """Send lines to the bulk API; retries those that were rejected because it was busy."""
         for attempt in range(tries):
             if not lines:
                 return
@@ -351,7 +352,7 @@ class Writer:
             time.sleep(min(15.0, 0.5 * 2**attempt))
 
     def _copy_vectors(self) -> None:
-        """Give new entries the vectors that others of the same unique texts have."""
+        """Copy vectors from existing entries of the same unique texts to new ones."""
         for model in self._shared.read().models:
             name = f"v{model.id}"
             lacking = [
@@ -376,7 +377,7 @@ class Writer:
                     entry[name] = vector
 
     def commit(self) -> None:
-        """Make all of it visible."""
+        """Commit the transaction."""
         for (file, _), head in self._heads.items():
             self._entries[head["version"]] = head | {"file": file}
         if self._entries or self._updates or self._deleted:
@@ -398,7 +399,7 @@ class Writer:
         self._reset()
 
     def _flip(self, gone: list[str], old: list[str]) -> None:
-        """Change the state: here the transaction takes place."""
+        """Change the state, which makes the transaction visible."""
         done, following = self._batch, secrets.token_hex(8) if self._written else ""
         languages = {head["language"] for head in self._heads.values() if head["language"]}
         now = time.time()
@@ -441,7 +442,7 @@ class Writer:
         return self._reader.hidden()
 
     def _after(self) -> None:
-        """What is done to entries that everybody sees."""
+        """Apply changes to entries that are visible already, after the commit."""
         if self._touched:
             files = {str(file): list(signature) for file, signature in self._touched.items()}
             query: Query = {"terms": {"file": list(self._touched)}}
@@ -452,17 +453,17 @@ class Writer:
             self.update(query, "ctx._source.note = params.note", {"note": note})
 
     def rollback(self) -> None:
-        """Undo what the transaction did."""
-        spoiled, batch = self._written, self._batch
+        """Undo the transaction."""
+        was_written, batch = self._written, self._batch
         self._reset()
-        if spoiled:  # it stays unfinished, and out of sight, until it is deleted
-            self._batch, self._spoiled = "", True
+        if was_written:  # the batch stays registered, so that its entries are hidden until deleted
+            self._batch, self._has_failed = "", True
             self.refresh()
             self._delete({"term": {"batch": batch}})
             self.refresh()
 
     def clean(self) -> None:
-        """Delete what nobody sees any more: versions that are gone, and what killed runs left."""
+        """Delete hidden entries: replaced versions, and unfinished batches of killed runs."""
         state = self._shared.read()
         owners = set(state.pending.values()) - {self._owner} - self._living()
         self._drop_unfinished(owners)
@@ -477,7 +478,7 @@ class Writer:
             self._shared.change(forget)
 
     def _living(self) -> set[str]:
-        """The owners of leases that have not run out."""
+        """The owners of leases that are valid."""
         meta = f"{self._path}-meta"
         self._engine.ask("POST", f"{meta}/_refresh")
         leased: Query = {"bool": {"must_not": [{"exists": {"field": "word"}}]}}
