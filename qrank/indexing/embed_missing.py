@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 # A transaction is written when one of these is reached.
 COMMIT_SECONDS, COMMIT_VECTORS = 2.0, 1024
 WAIT_SECONDS = 0.1  # between polls for texts that another run is embedding
-MOST_OTHERS = 100_000  # unique texts of other runs that are remembered
+MAX_OTHERS = 100_000  # unique texts claimed by other runs that are kept in memory
 SILENT_POLLS = 30  # before a message: the other run commits every COMMIT_SECONDS
 
 log = logging.getLogger("qrank")
@@ -101,23 +101,23 @@ class _Run:
         """Embed until no unique text lacks a vector; returns how many texts this run embedded."""
         self._progress.stage("embedding", self._store.count_missing(self._model)[0])
         missing = self._store.missing_vectors(self._model)
-        waited_for: list[int] = []
+        pending: list[int] = []  # unique texts that other runs had claimed before
         embedded = 0
         polls = 0  # of texts of other runs, without work for this one
         while True:
-            self._others, again = [], iter(waited_for)
-            done = self._embed_free(chain(again, missing))
+            self._others, rest = [], iter(pending)
+            done = self._embed_free(chain(rest, missing))
             embedded += done
-            waited_for = [*self._store.without_vector(self._model, self._others), *again]
-            self._progress.advance(len(self._others) - len(waited_for))
-            if not waited_for and len(self._others) < MOST_OTHERS:  # missing was read to its end
+            pending = [*self._store.without_vector(self._model, self._others), *rest]
+            self._progress.advance(len(self._others) - len(pending))
+            if not pending and len(self._others) < MAX_OTHERS:  # missing was read to its end
                 return embedded
             if not done:  # no deadlock: this run has no claims while it waits
                 polls += 1
                 if polls == SILENT_POLLS:
                     log.warning(
                         "waiting for another qrank process that is embedding %d texts",
-                        len(waited_for),
+                        len(pending),
                     )
                 time.sleep(WAIT_SECONDS)
 
@@ -174,10 +174,10 @@ class _Run:
             )
 
     def _groups(self, missing: Iterator[int]) -> Iterator[list[int]]:
-        """Claim unique texts group by group, until others have MOST_OTHERS; yield the ids of those
-        that this run is to embed."""
+        """Claim unique texts group by group, until MAX_OTHERS are claimed by other runs; yield the
+        ids of those that this run is to embed."""
         group: list[int] = []
-        while len(self._others) < MOST_OTHERS and (some := list(islice(missing, self._size))):
+        while len(self._others) < MAX_OTHERS and (some := list(islice(missing, self._size))):
             claimed = self._claims.take(some)
             self._others += set(some).difference(claimed)
             # Another run may have embedded some since they were listed.

@@ -35,7 +35,7 @@ OF_SECRET = ".secret"  # suffix of the extractor of a file that was read althoug
 # their files can be searched later.
 COMMIT_SECONDS, COMMIT_FILES, COMMIT_CHUNKS = 2.0, 512, 2048
 COMMIT_ORPHANS = 2048
-LOOKED_UP = 1000  # files that the index is asked for at once
+LOOKUP_FILES = 1000  # files per lookup in the index
 
 
 def existing(paths: Iterable[Path], walking: Walking = WALK_ALL) -> list[Path]:
@@ -154,11 +154,11 @@ class _Update:
         self._store, self._collection, self._box = store, collection, box
         self._report, self._progress = report, progress
         self._walking, self._reading = walking, reading
-        # What the index has of files that are being looked at or read, by path.
+        # Index entries of the files that are being compared or read, by path.
         self._stored: dict[str, StoredFile] = {}
         self._skipped: dict[str, SkippedFile] = {}
         self._named: set[str] = set()  # paths the user gave, whose errors are always shown
-        # Hashes of paths on disk that are stored, or skipped: they take less memory than the paths.
+        # Hashes (less memory than paths) of the paths on disk that are stored or skipped.
         self._seen: set[int] = set()
         self._unread: set[str] = set()  # unreadable paths, below which nothing is removed
         self._group: list[Outcome] = []
@@ -214,8 +214,8 @@ class _Update:
         """Yield the files that changed since they were indexed; count the others."""
         own_path = named_path(str(self._store.path))
         own = {f"{own_path}{suffix}" for suffix in ("", "-wal", "-shm", "-journal", "-claims")}
-        found = walk(roots, self._walking, self._walk_skipped)
-        while group := list(islice(found, LOOKED_UP)):
+        files = walk(roots, self._walking, self._walk_skipped)
+        while group := list(islice(files, LOOKUP_FILES)):
             self._look_up([file.path for file in group])
             for file in group:
                 if self._box and self._box.is_over():
@@ -224,16 +224,16 @@ class _Update:
                 if hash(file.path) in self._seen or file.path in own:
                     continue
                 self._progress.advance()
-                examined = self._examined(file)
-                if isinstance(examined, Task):
-                    yield examined
-                elif examined:
-                    self._take(examined)
+                step = self._next_step(file)
+                if isinstance(step, Task):
+                    yield step
+                elif step:
+                    self._take(step)
                 else:
                     self._forget(file.path)
 
     def _look_up(self, paths: Sequence[str]) -> None:
-        """Read from the index what it has of files."""
+        """Read the index entries of files."""
         self._stored.update((f.path, f) for f in self._store.files(self._collection, paths))
         skipped = self._store.skipped_files(self._collection, paths)
         self._skipped.update((f.path, f) for f in skipped)
@@ -242,9 +242,9 @@ class _Update:
         self._stored.pop(path, None)
         self._skipped.pop(path, None)
 
-    def _examined(self, file: Task) -> Task | Outcome | None:
-        """The task to read a file, or an outcome to write without reading it; None when the file
-        only had to be counted."""
+    def _next_step(self, file: Task) -> Task | Outcome | None:
+        """The task to read a file, or an outcome to write without reading it; None if the file was
+        only counted."""
         path = file.path
         old, before = self._stored.get(path), self._skipped.get(path)
         last_extractor = old.extractor if old else before.extractor if before else ""

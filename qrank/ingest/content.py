@@ -43,8 +43,8 @@ def file_hash(file: BinaryIO) -> bytes:
 
 
 def has_changed(path: str, indexed: Signature, content_hash: bytes, root: str = "") -> bool | None:
-    """Whether a file is gone, or its content differs from what was indexed. root: a folder; None
-    is returned when it does not exist here, because the file is on another machine.
+    """Whether a file is gone, or its content differs from what was indexed. None if root, the
+    folder that was indexed, does not exist here: the file is on another machine.
 
     Compares size and times; the content is only read and hashed when the size is the same and a
     time is not (after touch, a checkout, a copy).

@@ -143,7 +143,7 @@ def remove_orphans(connection: sqlite3.Connection, most: int) -> bool:
 
 
 def stored(connection: sqlite3.Connection, filter: Filter) -> Iterator[NewDocument]:
-    """All documents whose files pass the filter, by collection and path, as they went in."""
+    """All documents whose files pass the filter, by collection and path, as they were added."""
     condition, values = conditions.of_file(filter)
     sql = (
         "SELECT id, collection, path, member, hash, title, extractor, language, fields, "

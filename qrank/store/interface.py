@@ -174,7 +174,7 @@ class Store(AbstractContextManager["Store"], Protocol):
     # Adding and removing
 
     def files(self, collection: str, paths: Sequence[str] | None = None) -> Iterator[StoredFile]:
-        """The files of a collection, or those of them at some paths, without their members."""
+        """The files of a collection (of paths, those that are stored), without their members."""
 
     def add_document(self, document: NewDocument) -> None:
         """Add a document, replacing the one with the same path and member. Members are added after
@@ -183,7 +183,7 @@ class Store(AbstractContextManager["Store"], Protocol):
     def skipped_files(
         self, collection: str, paths: Sequence[str] | None = None
     ) -> Iterator[SkippedFile]:
-        """The skipped files of a collection, or those of them at some paths."""
+        """The skipped files of a collection (of paths, those that were skipped)."""
 
     def add_skipped(self, collection: str, file: SkippedFile) -> None:
         """Store that a file was skipped, and remove the document of that path. Writes."""
@@ -238,7 +238,7 @@ class Store(AbstractContextManager["Store"], Protocol):
         of several chunks may come again."""
 
     def without_vector(self, model: int, text_ids: Sequence[int]) -> list[int]:
-        """Those of some ids of texts that have no vector of the model."""
+        """The ids among text_ids of texts that have no vector of the model."""
 
     def claims(self) -> AbstractContextManager[Claims]:
         """This process's claims on texts to embed, released at the end of the context. A second one

@@ -20,15 +20,13 @@ SIBLINGS = (
     "WHERE EXISTS (SELECT 1 FROM chunk AS other "
     "WHERE other.file_id = chunk.file_id AND other.id != chunk.id)"
 )
-
-
-PAGE = 1000  # rows that are read at once
+PAGE = 1000  # rows per query
 
 
 def files(
     connection: sqlite3.Connection, collection: str, paths: Sequence[str] | None
 ) -> Iterator[StoredFile]:
-    """The files of a collection, or those of them at some paths, page by page."""
+    """The files of a collection (of paths, those that are stored), page by page."""
     kinds = (str, int, bytes, str, int, int, int)
     sql = "SELECT path, id, hash, extractor, size, mtime_ns, ctime_ns FROM file"
     for row in by_path(connection, sql, collection, paths, "AND member = ''"):
@@ -43,8 +41,9 @@ def by_path(
     paths: Sequence[str] | None,
     also: str = "",
 ) -> Iterator[Any]:
-    """The rows of a table with collection and path, which sql selects first: those at some paths,
-    or all, page by page, each of which is read whole: others may write before the next."""
+    """The rows of a table of a collection, all or those of paths. sql: selects from the table, path
+    first; also: a further condition. A page is read completely before its rows are yielded, as
+    the caller may write before the next page."""
     if paths is not None:
         among = f"WHERE collection = ? AND path IN (SELECT value FROM json_each(?)) {also}"
         for at in range(0, len(paths), PAGE):

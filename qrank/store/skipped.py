@@ -15,7 +15,7 @@ from qrank.store.locations import by_path
 def of_collection(
     connection: sqlite3.Connection, collection: str, paths: Sequence[str] | None
 ) -> Iterator[SkippedFile]:
-    """The skipped files of a collection, or those of them at some paths, page by page."""
+    """The skipped files of a collection (of paths, those that were skipped), page by page."""
     names = "path, extractor, kind, reason, size, mtime_ns, ctime_ns"
     kinds = (str, str, str, str, int, int, int)
     for row in by_path(connection, f"SELECT {names} FROM left_out", collection, paths):

@@ -91,7 +91,7 @@ class SQLiteStore(Closing):
     # Documents
 
     def files(self, collection: str, paths: Sequence[str] | None = None) -> Iterator[StoredFile]:
-        """The files of a collection, or those of them at some paths."""
+        """The files of a collection (of paths, those that are stored)."""
         with translate_sqlite_errors(self.path):
             yield from locations.files(self._connection, collection, paths)
 
@@ -102,7 +102,7 @@ class SQLiteStore(Closing):
     def skipped_files(
         self, collection: str, paths: Sequence[str] | None = None
     ) -> Iterator[SkippedFile]:
-        """The skipped files of a collection, or those of them at some paths."""
+        """The skipped files of a collection (of paths, those that were skipped)."""
         with translate_sqlite_errors(self.path):
             yield from skipped.of_collection(self._connection, collection, paths)
 
@@ -189,7 +189,7 @@ class SQLiteStore(Closing):
             yield from texts.missing(self._connection, model)
 
     def without_vector(self, model: int, text_ids: Sequence[int]) -> list[int]:
-        """Those of some ids of texts that have no vector of the model."""
+        """The ids among text_ids of texts that have no vector of the model."""
         with translate_sqlite_errors(self.path):
             return texts.without_vector(self._connection, model, text_ids)
 

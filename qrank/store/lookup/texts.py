@@ -10,7 +10,7 @@ from qrank.store import decode
 from qrank.store.conditions import LOCATION
 from qrank.store.interface import ChunkText, StoredModel
 
-PAGE = 10_000  # ids that are read at once
+PAGE = 10_000  # ids per query
 
 
 def models(connection: sqlite3.Connection) -> list[StoredModel]:
@@ -33,7 +33,7 @@ def add_model(connection: sqlite3.Connection, model: StoredModel) -> StoredModel
 
 
 def missing(connection: sqlite3.Connection, model: int) -> Iterator[int]:
-    """The texts without a vector of the model by id, page by page."""
+    """The ids of texts without a vector of the model, ascending, page by page."""
     last = -1
     while page := _lacking(connection, model, "passage WHERE id > ? AND", last):
         yield from page
@@ -43,7 +43,7 @@ def missing(connection: sqlite3.Connection, model: int) -> Iterator[int]:
 def without_vector(
     connection: sqlite3.Connection, model: int, text_ids: Sequence[int]
 ) -> list[int]:
-    """Those of some texts that have no vector of the model."""
+    """The ids among text_ids of texts that have no vector of the model."""
     among = "json_each(?) CROSS JOIN passage ON passage.id = value WHERE"
     pages = (list(text_ids[at : at + PAGE]) for at in range(0, len(text_ids), PAGE))
     return [i for page in pages for i in _lacking(connection, model, among, json.dumps(page))]

@@ -43,7 +43,7 @@ def add(connection: sqlite3.Connection, texts: Iterable[str], cached: set[bytes]
 
 
 def new_words(texts: Iterable[str], cached: set[bytes]) -> list[str]:
-    """The words of texts without those in cached: words that are stored already, as UTF-8;
+    """The words of texts that are not in cached. cached: words that are stored already, as UTF-8;
     updated."""
     if len(cached) > MAX_CACHED:
         cached.clear()
@@ -112,7 +112,7 @@ def _words(connection: sqlite3.Connection, sql: str, *arguments: object) -> list
 
 
 def edits(word: str) -> set[str]:
-    """What one edit makes of a word in small letters."""
+    """The strings one edit away from a word in lower case."""
     return _edits(word, _alphabet(word)) - {word}
 
 
