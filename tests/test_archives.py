@@ -145,7 +145,7 @@ def test_a_million_entries(qrank: Qrank, tmp_path: Path) -> None:
     for name, count in (("a.docx", 1_000_000), ("a", 100_000)):
         end = struct.pack("<4s4H2IH", b"PK\5\6", 0, 0, 0xFFFF, 0xFFFF, count * 47, 0, 0)
         (notes / name).write_bytes(b"PK\3\4" + entry * count + end)
-    _, said = indexed(qrank, notes, "--max-filesize", "1G", "--timeout", "60")
+    _, said = indexed(qrank, notes, "--max-filesize", "1G", "--timeout", "600")
     assert said == {"a": "binary file", "a.docx": "unpacks to more than 512 MiB or 20000 files"}
 
 
