@@ -1,5 +1,5 @@
-"""Model files for the benchmarks: the real shapes, random weights, the bundled vocabulary padded to
-the size of the real one, with as many merges.
+"""Model files for the benchmarks, with the shapes of real models and random weights; the bundled
+vocabulary is padded to the size of the real one, with as many merges.
 
 Needs the `gguf` package (pip install gguf). Shapes: config.json of Qwen3-Embedding (Qwen).
 """
@@ -44,7 +44,7 @@ SHAPES = {
 
 
 def model(folder: Path, shape: Shape, kind: str, quant: str) -> Path:
-    """The path of such a file in folder, made when it is not there.
+    """The path of a model file in folder, written when it does not exist.
 
     kind: `embed` (last-token pooling) or `lm` (a plain causal model).
     """
@@ -67,8 +67,11 @@ def model(folder: Path, shape: Shape, kind: str, quant: str) -> Path:
 
 
 def quick_model(folder: Path, shape: Shape) -> Path:
-    """The path of such a file in Q8_0, written at the speed of the disk: its blocks are slices of
-    one array of random ones. `set_role` makes it an embedder or a plain causal model."""
+    """The path of a Q8_0 model file, written when it does not exist.
+
+    It is quick to write: all matrices are slices of one array of random blocks. `set_role` turns
+    it into an embedder or a plain causal model.
+    """
     path = folder / f"{shape.name}-quick-Q8_0.gguf"
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
@@ -96,7 +99,7 @@ BERT_SHAPES = {
 
 
 def bert_model(folder: Path, shape: BertShape) -> Path:
-    """The path of an embedder of the BERT family in Q8_0, made when it is not there."""
+    """The path of a Q8_0 embedder of the BERT family in folder, written when it does not exist."""
     path = folder / f"{shape.name}-Q8_0.gguf"
     if path.exists():
         return path
@@ -114,15 +117,15 @@ def bert_model(folder: Path, shape: BertShape) -> Path:
     writer.add_pooling_type(gguf.PoolingType.MEAN)
     for key, field in fields.items():
         if key.startswith("tokenizer."):
-            held = field.contents()
-            if isinstance(held, list):  # a word or a type for each token
-                pad = [f"[PAD{i}]" for i in range(shape.vocabulary - len(held))]
-                held += pad if isinstance(held[0], str) else [gguf.TokenType.UNUSED] * len(pad)
-                writer.add_array(key, held)
+            value = field.contents()
+            if isinstance(value, list):  # a piece or a type for each token
+                pad = [f"[PAD{i}]" for i in range(shape.vocabulary - len(value))]
+                value += pad if isinstance(value[0], str) else [gguf.TokenType.UNUSED] * len(pad)
+                writer.add_array(key, value)
             else:
-                writer.add_key_value(key, held, field.types[0])
-    made = _Blocks(shape.vocabulary * shape.dims)
-    made.add(writer, "token_embd.weight", (shape.vocabulary, shape.dims))
+                writer.add_key_value(key, value, field.types[0])
+    tensors = _Blocks(shape.vocabulary * shape.dims)
+    tensors.add(writer, "token_embd.weight", (shape.vocabulary, shape.dims))
     small = {"position_embd": (512, shape.dims), "token_types": (2, shape.dims)}
     for name, size in small.items():
         writer.add_tensor(f"{name}.weight", np.full(size, 0.01, dtype=np.float32))
@@ -137,7 +140,7 @@ def bert_model(folder: Path, shape: BertShape) -> Path:
     sizes |= {"ffn_up": up, "ffn_down": up[::-1]}
     for layer in range(shape.layers):
         for name, size in sizes.items():
-            made.add(writer, f"blk.{layer}.{name}.weight", size)
+            tensors.add(writer, f"blk.{layer}.{name}.weight", size)
             writer.add_tensor(f"blk.{layer}.{name}.bias", np.zeros(size[0], dtype=np.float32))
         norm(f"blk.{layer}.attn_output_norm")
         norm(f"blk.{layer}.layer_output_norm")
@@ -149,19 +152,19 @@ def bert_model(folder: Path, shape: BertShape) -> Path:
 
 
 def set_role(path: Path, kind: str) -> None:
-    """Change the file to an `embed` or `lm` one: a number in its header says how it pools."""
+    """Turn the file into an `embed` or `lm` one: sets the pooling type in its header."""
     number = {"embed": gguf.PoolingType.LAST, "lm": gguf.PoolingType.NONE}[kind]
     with path.open("r+b") as file:
         start = file.read(1 << 20)
         key = b"qwen3.pooling_type"
-        file.seek(start.index(key) + len(key) + 4)  # behind the type of the value
+        file.seek(start.index(key) + len(key) + 4)  # after the value's type (uint32)
         file.write(struct.pack("<I", number))
 
 
 class _Blocks:
     """Random matrices in Q8_0."""
 
-    BLOCK, BYTES = 32, 34  # values, and the bytes of a block: a scale and the values
+    BLOCK, BYTES = 32, 34  # values and bytes of a block: a float16 scale, then int8 values
 
     def __init__(self, largest: int) -> None:
         self._random = np.random.default_rng(0)
@@ -173,7 +176,7 @@ class _Blocks:
         ).reshape(blocks, self.BLOCK)
 
     def add(self, writer: gguf.GGUFWriter, name: str, size: tuple[int, int]) -> None:
-        """Add a matrix whose values have the deviation .02."""
+        """Add a matrix; the standard deviation of its values is .02."""
         blocks = size[0] * size[1] // self.BLOCK
         start = int(self._random.integers(len(self._pool) - blocks))
         rows = self._pool[start : start + blocks].reshape(size[0], -1)
@@ -187,7 +190,7 @@ class _Halves:
         self._random = np.random.default_rng(0)
 
     def add(self, writer: gguf.GGUFWriter, name: str, size: tuple[int, int]) -> None:
-        """Add a matrix whose values have the deviation .02."""
+        """Add a matrix; the standard deviation of its values is .02."""
         values = self._random.standard_normal(size, dtype=np.float32) * 0.02
         writer.add_tensor(name, values.astype(np.float16))
 
@@ -233,12 +236,12 @@ def _write(path: Path, shape: Shape, kind: str, matrices: _Blocks | _Halves) -> 
 
 
 def _rare(number: int) -> str:
-    """A token as long as Qwen's are, which no text has."""
+    """A token of the usual length that occurs in no text."""
     letters = "jkqvwxyz"
     return "qj" + "".join(letters[number >> shift & 7] for shift in range(15, -1, -3))
 
 
-def _add_tensors(writer: gguf.GGUFWriter, shape: Shape, made: _Blocks | _Halves) -> None:
+def _add_tensors(writer: gguf.GGUFWriter, shape: Shape, tensors: _Blocks | _Halves) -> None:
     query, key = shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim
     matrices = {
         "attn_q": (query, shape.dims),
@@ -256,12 +259,12 @@ def _add_tensors(writer: gguf.GGUFWriter, shape: Shape, made: _Blocks | _Halves)
         "attn_k_norm": shape.head_dim,
     }
 
-    made.add(writer, "token_embd.weight", (shape.vocabulary, shape.dims))
+    tensors.add(writer, "token_embd.weight", (shape.vocabulary, shape.dims))
     if not shape.tied:
-        made.add(writer, "output.weight", (shape.vocabulary, shape.dims))
+        tensors.add(writer, "output.weight", (shape.vocabulary, shape.dims))
     writer.add_tensor("output_norm.weight", np.ones(shape.dims, dtype=np.float32))
     for layer in range(shape.layers):
         for name, size in matrices.items():
-            made.add(writer, f"blk.{layer}.{name}.weight", size)
+            tensors.add(writer, f"blk.{layer}.{name}.weight", size)
         for name, length in norms.items():
             writer.add_tensor(f"blk.{layer}.{name}.weight", np.ones(length, dtype=np.float32))

@@ -1,4 +1,4 @@
-"""Processes that find their modules compiled, as pip leaves them, whatever the user's setting."""
+"""Compiled modules (.pyc) for the processes that a benchmark times, as pip installs them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def keep_compiled(folder: Path) -> None:
-    """From now on processes keep compiled modules in folder: the first one that needs them makes
-    them, so that it is not one to be timed."""
+    """Let processes started from now on write compiled modules to folder, whatever
+    PYTHONDONTWRITEBYTECODE says. The first process compiles them: don't time that one."""
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     os.environ["PYTHONPYCACHEPREFIX"] = str(folder / "compiled")

@@ -1,16 +1,16 @@
-"""Make retrieval sets in languages that write compounds as one word, from Debian packages.
+"""Write retrieval sets in languages that write compounds as one word, from Debian packages.
 
-Queries of `help-XX` are the entries of the index of LibreOffice's help, which editors wrote, and
-the pages that an entry points to are relevant. Queries of `man-XX` are what a manual page's first
-section says the program does; the page without that section is relevant. XX: de, nl, da, sv.
+Queries of `help-XX` are the entries of the index of LibreOffice's help, which editors wrote; the
+pages that an entry links to are relevant. Queries of `man-XX` are the descriptions in the NAME
+sections of manual pages; the page without that section is relevant. XX: de, nl, da, sv.
 
     apt-get download libreoffice-help-{de,nl,da,sv,en-us} manpages-{de,nl,da,sv}
     for package in *.deb; do dpkg-deb -x $package unpacked; done
     python benchmarks/compound_sets.py unpacked sets
     qrank eval sets/help-de sets/man-de --configs bm25
 
-The help is under the MPL 2.0, the manual pages under the GPL and free licences of their own; the
-sets are made anew, and not kept with the code.
+The help is under the MPL 2.0, the manual pages under the GPL and other free licences; the sets are
+not in the repository.
 """
 
 import argparse
@@ -35,13 +35,13 @@ Queries = dict[str, set[str]]  # ids of relevant documents by text
 
 
 def text_of(page: str) -> str:
-    """The text of a page of HTML, a paragraph a line."""
+    """The text of an HTML page, one line per paragraph."""
     page = html.unescape(_TAG.sub("", _BREAK.sub("\n", _HIDDEN.sub("", page))))
     return "\n".join(" ".join(line.split()) for line in page.split("\n") if line.strip())
 
 
 def help_set(root: Path, language: str) -> tuple[Documents, Queries]:
-    """Pages of LibreOffice's help, and the entries of its index."""
+    """Pages of LibreOffice's help, and the entries of its index as queries."""
     folder = root / "usr/share/libreoffice/help"
     documents: Documents = {}
     for file in sorted((folder / language / "text").rglob("*.html")):
@@ -61,16 +61,16 @@ def help_set(root: Path, language: str) -> tuple[Documents, Queries]:
 
 
 def entries(folder: Path, language: str) -> list[tuple[str, str]]:
-    """The entries of the help's index: a page and what it is listed as."""
-    listed = (folder / language / "bookmarks.js").read_text("utf-8")
+    """(page, entry) of the help's index."""
+    bookmarks = (folder / language / "bookmarks.js").read_text("utf-8")
     return [
         (url, " ".join(html.unescape(entry).replace("--", " ").split()))
-        for url, entry in _ENTRY.findall(listed)
+        for url, entry in _ENTRY.findall(bookmarks)
     ]
 
 
 def manual_set(root: Path, language: str) -> tuple[Documents, Queries]:
-    """Manual pages without their first section, and what it says they are for."""
+    """Manual pages without their NAME section, and its descriptions as queries."""
     documents: Documents = {}
     queries: Queries = {}
     for file in sorted((root / "usr/share/man" / language).rglob("*.gz")):
@@ -79,18 +79,18 @@ def manual_set(root: Path, language: str) -> tuple[Documents, Queries]:
         if len(parts) < 3 or file.is_symlink():
             continue
         lines = [line for line in parts[1].split("\n")[1:] if not line.startswith(".\\")]
-        said = _ESCAPE.sub("", " ".join(lines)).replace("\\-", "-").partition(" - ")[2]
-        said = said.partition(" .")[0].strip()
+        description = _ESCAPE.sub("", " ".join(lines)).replace("\\-", "-").partition(" - ")[2]
+        description = description.partition(" .")[0].strip()
         body = "\n".join(line for line in parts[2].split("\n") if not line.startswith('.\\"'))
         text = _ESCAPE.sub("", re.sub(r"^\.\w+ ?", "", body, flags=re.M)).replace("\\-", "-")
-        if len(said.split()) > 1:
+        if len(description.split()) > 1:
             documents[file.stem] = ("", text)
-            queries.setdefault(said, set()).add(file.stem)
+            queries.setdefault(description, set()).add(file.stem)
     return documents, queries
 
 
 def write(folder: Path, documents: Documents, queries: Queries) -> None:
-    """A set in BEIR layout, of MOST of the queries."""
+    """Write a set in BEIR layout with at most MOST queries, drawn at random."""
     (folder / "qrels").mkdir(parents=True, exist_ok=True)
     chosen = random.Random(20).sample(sorted(queries), min(MOST, len(queries)))
     with (folder / "corpus.jsonl").open("w", encoding="utf-8") as out:
@@ -109,7 +109,7 @@ def write(folder: Path, documents: Documents, queries: Queries) -> None:
 
 
 def main() -> None:
-    """Make the sets."""
+    """Write the sets."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("unpacked", type=Path, help="where the packages were unpacked")
     parser.add_argument("out", type=Path)

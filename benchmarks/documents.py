@@ -1,16 +1,16 @@
-"""Words of real documents: what qrank extracts against what each format's own program does.
+"""Text extraction from real documents: qrank's words against those of each format's own program.
 
     python benchmarks/documents.py --folder FOLDER [--files 20] [--only pdf docx]
 
 The documents are the test files of Python source distributions (pip) and Debian's documentation
-packages (apt-get download, dpkg-deb), fetched into FOLDER once and kept there; so are the words
-of the other programs: LibreOffice (soffice), pdftotext, w3m, man, detex, msgfmt. A program that
-is not installed leaves its formats with "no program": such files are only counted as read or not.
-What Python reads itself (mail, notebooks, text) needs none.
+packages (apt-get download, dpkg-deb), downloaded to FOLDER once. The text by the other programs
+(LibreOffice's soffice, pdftotext, w3m, man, detex, msgfmt) is cached there, too. Formats whose
+program is not installed are marked "no program"; of their files only skipped ones are counted.
+Mail, notebooks and text are read with Python's library.
 
-For each format the report has the files, the mean recall of the other program's words, the share
-of our words that are two neighbouring words of its glued together, and the files skipped that it
-reads; then the ten worst files with the words that are missing.
+For each format the report has the number of files, the mean recall of the other program's words,
+the share of our words that are two neighbouring words of its run together ("glued"), and the files
+that only qrank skipped; then the ten worst files with their missing words.
 Goals: recall .99 (PDF .97: hyphens and columns differ), glued .001, none skipped.
 """
 
@@ -60,7 +60,7 @@ PACKAGES = (
     "debian-policy developers-reference debian-reference-en debian-faq git-doc bash-doc "
     "gnuplot-doc apt-doc manpages"
 ).split()
-SUFFIXES = {  # of the names; several may be one format
+SUFFIXES = {  # format by suffix
     **{suffix: suffix for suffix in "docx pptx xlsx xlsb xls ods odt odp doc ppt rtf pdf".split()},
     **{suffix: suffix for suffix in "epub html ipynb eml msg ics vcf bib po tex org".split()},
     **{suffix: suffix for suffix in "srt vtt ass md rst txt xlsm docm".split()},
@@ -70,7 +70,7 @@ MAX_BYTES = 6 << 20
 TIMEOUT = 60  # seconds for one file
 BATCH = 25  # files that one run of LibreOffice converts
 GOAL = {"pdf": 0.97}
-# One character of scripts without blanks between words, else a run of letters and digits.
+# A character of a script without blanks between words, or a run of letters and digits.
 _WIDE = "\u0e00-\u0eff\u2e80-\u9fff\uf900-\ufaff"
 _WORD = re.compile(rf"[{_WIDE}]|[^\W_{_WIDE}]+")
 _HYPHEN = re.compile(r"(\w+)[-\u2010\u00ad]\n\s*(\w+)")
@@ -81,19 +81,19 @@ _UNSEEN = dict.fromkeys([0xAD, 0x200B, 0x200C, 0x200D, 0x2060, 0xFEFF])
 
 @dataclass
 class Result:
-    """A file's comparison; theirs is None where no program was there to compare with."""
+    """A file's comparison."""
 
     name: str
-    theirs: int | None = None
+    theirs: int | None = None  # the other program's words; None: not installed
     recall: float = 1.0
     missing: list[str] = field(default_factory=list)
     ours: int = 0
     glued: list[str] = field(default_factory=list)
-    skipped: str = ""  # why we read nothing
+    skipped: str = ""  # why qrank skipped the file
 
 
 def fetch(folder: Path) -> None:
-    """Fetch and unpack what is not there yet; what cannot be had is said and left out."""
+    """Download and unpack the packages that are missing; failures are printed."""
     for name in DISTRIBUTIONS:
         into = folder / "pip" / name
         if into.is_dir():
@@ -101,15 +101,15 @@ def fetch(folder: Path) -> None:
         with tempfile.TemporaryDirectory() as temporary:
             options = f"-m pip download -q --no-deps --no-binary {name} -d {temporary} {name}"
             subprocess.run([sys.executable, *options.split()], check=False, capture_output=True)
-            found = list(Path(temporary).iterdir())
-            if not found:
+            downloads = list(Path(temporary).iterdir())
+            if not downloads:
                 print(f"not fetched: {name}", file=sys.stderr)
                 continue
             into.mkdir(parents=True)
-            if found[0].suffix == ".zip":
-                zipfile.ZipFile(found[0]).extractall(into)
+            if downloads[0].suffix == ".zip":
+                zipfile.ZipFile(downloads[0]).extractall(into)
             else:
-                with tarfile.open(found[0]) as archive:
+                with tarfile.open(downloads[0]) as archive:
                     archive.extractall(into, filter="data")
     if not (shutil.which("apt-get") and shutil.which("dpkg-deb")):
         print("not fetched: Debian's packages (no apt-get, dpkg-deb)", file=sys.stderr)
@@ -121,16 +121,16 @@ def fetch(folder: Path) -> None:
         with tempfile.TemporaryDirectory() as temporary:
             command = ["apt-get", "download", "-q", name]
             subprocess.run(command, cwd=temporary, check=False, capture_output=True)
-            found = list(Path(temporary).glob("*.deb"))
-            if not found:
+            downloads = list(Path(temporary).glob("*.deb"))
+            if not downloads:
                 print(f"not fetched: {name}", file=sys.stderr)
                 continue
             into.mkdir(parents=True)
-            subprocess.run(["dpkg-deb", "-x", found[0], into], check=True)
+            subprocess.run(["dpkg-deb", "-x", downloads[0], into], check=True)
 
 
 def format_of(path: Path) -> str:
-    """The format of a file of the corpus by its name, empty for none."""
+    """The format of a downloaded file by its name; empty for none."""
     if "mails" in path.parts and not path.suffix and path.is_file():
         return "msg" if path.read_bytes().startswith(b"\xd0\xcf\x11\xe0") else "mail"
     if re.fullmatch(r".+\.[1-8]\w*\.gz", path.name) and path.parent.name.startswith("man"):
@@ -139,13 +139,13 @@ def format_of(path: Path) -> str:
 
 
 def choose(folder: Path, most: int) -> dict[str, list[Path]]:
-    """At most so many files of each format, from as many packages as there are."""
+    """At most so many files of each format, spread over all packages that have some."""
     by_format: dict[str, dict[str, list[Path]]] = {}
     seen = set()
     for source in ("pip", "deb"):
         for path in sorted((folder / source).rglob("*")):
-            found = format_of(path)
-            if not found or path.is_symlink() or not path.is_file():
+            format = format_of(path)
+            if not format or path.is_symlink() or not path.is_file():
                 continue
             if not 0 < path.stat().st_size <= MAX_BYTES:
                 continue
@@ -153,9 +153,9 @@ def choose(folder: Path, most: int) -> dict[str, list[Path]]:
             if digest not in seen:
                 seen.add(digest)
                 package = path.relative_to(folder).parts[1]
-                by_format.setdefault(found, {}).setdefault(package, []).append(path)
+                by_format.setdefault(format, {}).setdefault(package, []).append(path)
     chosen = {}
-    for found, packages in sorted(by_format.items()):
+    for format, packages in sorted(by_format.items()):
         share: dict[str, int] = dict.fromkeys(packages, 0)
         while sum(share.values()) < most:
             left = [name for name in packages if share[name] < len(packages[name])]
@@ -163,7 +163,7 @@ def choose(folder: Path, most: int) -> dict[str, list[Path]]:
                 break
             for name in left[: most - sum(share.values())]:
                 share[name] += 1
-        chosen[found] = [
+        chosen[format] = [
             files[i * len(files) // share[name]]  # spread over the package
             for name, files in packages.items()
             for i in range(share[name])
@@ -172,7 +172,7 @@ def choose(folder: Path, most: int) -> dict[str, list[Path]]:
 
 
 def output(*command: object, data: bytes | None = None, **more: str) -> str:
-    """What a command prints. Raises OSError, subprocess.SubprocessError."""
+    """A command's output. Raises OSError, subprocess.SubprocessError."""
     environment = {**os.environ, "LC_ALL": "C.UTF-8", **more}
     run = subprocess.run(
         [str(word) for word in command],
@@ -207,7 +207,7 @@ def by_detex(path: Path) -> str:
 
 
 def by_msgfmt(path: Path) -> str:
-    """Source and translation of each message; of plural forms all."""
+    """Source and translation of each message, with all plural forms."""
     with tempfile.TemporaryDirectory() as temporary:
         compiled = Path(temporary) / "messages.mo"
         output("msgfmt", "-f", "-o", compiled, path)
@@ -219,7 +219,7 @@ def by_msgfmt(path: Path) -> str:
 
 
 def by_chapters(path: Path) -> str:
-    """The chapters of a book in the order of its spine, each as w3m has it."""
+    """The chapters of an EPUB in the order of its spine, each through w3m."""
     with zipfile.ZipFile(path) as book:
         names = [name for name in book.namelist() if name.endswith(".opf")]
         package = ElementTree.fromstring(book.read(names[0]))
@@ -230,7 +230,7 @@ def by_chapters(path: Path) -> str:
 
 
 def by_email(path: Path) -> str:
-    """The subject and the plain text of a mail, or else its HTML as w3m has it."""
+    """The subject and the plain text of a mail, or else its HTML through w3m."""
     message = email.message_from_bytes(path.read_bytes(), policy=email.policy.default)
     body = message.get_body(("plain", "html"))
     if body is None:
@@ -249,7 +249,7 @@ def by_json(path: Path) -> str:
 
 
 def by_cues(path: Path) -> str:
-    """What is said in subtitles, without tags."""
+    """The text of SubRip or WebVTT subtitles, without tags."""
     text = _decoded(path.read_bytes())
     text = re.sub(
         r"^(?:WEBVTT|NOTE|STYLE|REGION)\b[\s\S]*?(?:\n\n|\Z)", "\n", text, flags=re.MULTILINE
@@ -259,15 +259,15 @@ def by_cues(path: Path) -> str:
 
 
 def by_dialogue(path: Path) -> str:
-    """What is said in SubStation's subtitles."""
+    """The text of SubStation subtitles."""
     lines = _decoded(path.read_bytes()).splitlines()
-    said = (line.split(",", 9)[9] for line in lines if line.startswith("Dialogue:"))
-    return re.sub(r"\{\\[^{}]*\}|\\[Nnh]", " ", "\n".join(said))
+    dialogue = (line.split(",", 9)[9] for line in lines if line.startswith("Dialogue:"))
+    return re.sub(r"\{\\[^{}]*\}|\\[Nnh]", " ", "\n".join(dialogue))
 
 
 def _decoded(data: bytes) -> str:
-    """A text by its byte order mark, else UTF-8."""
-    for encoding in ("utf-32", "utf-16"):  # in this order: one mark begins as the other does
+    """A text decoded by its byte order mark, else as UTF-8."""
+    for encoding in ("utf-32", "utf-16"):  # UTF-32's mark starts with UTF-16's
         marks = (
             getattr(codecs, f"BOM_{encoding.upper().replace('-', '')}_{e}") for e in ("LE", "BE")
         )
@@ -306,17 +306,17 @@ CONVERSIONS = {
 
 
 def by_paragraphs(path: Path) -> str:
-    """The paragraphs of a flat OpenDocument's slides and notes; of charts the program makes up
-    the labels, so that theirs do not count."""
+    """The paragraphs of slides and notes of a flat OpenDocument file. Charts are left out: their
+    labels are LibreOffice's own."""
     office, text, table = (
         f"{{urn:oasis:names:tc:opendocument:xmlns:{name}:1.0}}"
         for name in ("office", "text", "table")
     )
-    found = []
+    paragraphs = []
 
     def walk(element: ElementTree.Element) -> None:
         if element.tag in (f"{text}p", f"{text}h"):
-            found.append(_all_text(element, text))
+            paragraphs.append(_all_text(element, text))
         elif element.tag not in (f"{office}chart", f"{table}table-header-columns"):
             for child in element:
                 walk(child)
@@ -324,7 +324,7 @@ def by_paragraphs(path: Path) -> str:
     body = ElementTree.parse(path).getroot().find(f"{office}body")
     if body is not None:
         walk(body)
-    return "\n".join(found)
+    return "\n".join(paragraphs)
 
 
 def _all_text(element: ElementTree.Element, namespace: str) -> str:
@@ -337,42 +337,42 @@ def _all_text(element: ElementTree.Element, namespace: str) -> str:
 
 
 def convert(paths: list[Path], into: str, folder: Path) -> dict[Path, str]:
-    """What LibreOffice makes of files; one that it does not read is left out."""
-    found = {}
+    """The texts of files by LibreOffice; one that it does not read is left out."""
+    texts = {}
     with tempfile.TemporaryDirectory() as temporary:
-        made = Path(temporary, "made")
+        out = Path(temporary, "out")
         copies = []
-        for number, path in enumerate(paths):  # two may have the same name
+        for number, path in enumerate(paths):  # numbered: names may be equal
             copies.append(Path(temporary, f"{number:03}{path.suffix}"))
             shutil.copy(path, copies[-1])
         profile = f"-env:UserInstallation=file://{folder.resolve()}/profile"
-        command = ["soffice", profile, "--headless", "--convert-to", into, "--outdir", str(made)]
+        command = ["soffice", profile, "--headless", "--convert-to", into, "--outdir", str(out)]
         with contextlib.suppress(subprocess.TimeoutExpired):
             limit = TIMEOUT + 10 * len(paths)
             subprocess.run([*command, *copies], timeout=limit, check=False, capture_output=True)
         for copy, path in zip(copies, paths, strict=True):
-            outputs = sorted(made.glob(f"{copy.stem}[.-]*"))
+            outputs = sorted(out.glob(f"{copy.stem}[.-]*"))
             if into == "fodp" and outputs:
-                found[path] = by_paragraphs(outputs[0])
+                texts[path] = by_paragraphs(outputs[0])
             elif outputs:
                 text = "\n".join(part.read_text("utf-8-sig", "replace") for part in outputs)
-                found[path] = _NUMBERING.sub("", _CELL_ERROR.sub("", text))
-    return found
+                texts[path] = _NUMBERING.sub("", _CELL_ERROR.sub("", text))
+    return texts
 
 
 def their_texts(format: str, paths: list[Path], folder: Path) -> dict[Path, str]:
-    """What the format's own program reads of each file, remembered in the folder; a file that
-    it does not read is left out."""
-    kept = folder / "words" / format
-    kept.mkdir(parents=True, exist_ok=True)
-    keys = {path: kept / hashlib.sha256(path.read_bytes()).hexdigest()[:20] for path in paths}
+    """The text of each file by the format's own program, cached in the folder: empty when it fails
+    on the file. {} when the program is not installed."""
+    cache = folder / "words" / format
+    cache.mkdir(parents=True, exist_ok=True)
+    keys = {path: cache / hashlib.sha256(path.read_bytes()).hexdigest()[:20] for path in paths}
     new = [path for path in paths if not keys[path].exists()]
     if format in CONVERSIONS and shutil.which("soffice"):
         texts: dict[Path, str] = {}
         for start in range(0, len(new), BATCH):
             batch = new[start : start + BATCH]
             texts |= convert(batch, CONVERSIONS[format], folder)
-            for path in batch:  # one that ends the program must not cost the others
+            for path in batch:  # again alone: another file may have crashed the program
                 if path not in texts:
                     texts |= convert([path], CONVERSIONS[format], folder)
         for path in new:
@@ -402,7 +402,7 @@ def _our_texts(path: Path) -> Iterator[str]:
 
 
 def our_text(path: Path) -> str:
-    """What is searched of a file. Raises QrankError, and TimeoutError when it takes too long."""
+    """The searchable text of a file. Raises QrankError, and TimeoutError after TIMEOUT seconds."""
     signal.signal(signal.SIGALRM, _late)
     signal.alarm(TIMEOUT)
     try:
@@ -412,12 +412,12 @@ def our_text(path: Path) -> str:
 
 
 def words(text: str) -> list[str]:
-    """The words of a text, folded."""
+    """The words of a text, case-folded."""
     return _WORD.findall(unicodedata.normalize("NFKC", text).translate(_UNSEEN).casefold())
 
 
 def compare(path: Path, name: str, theirs: str | None) -> Result:
-    """A file's comparison with the text that another program made of it."""
+    """Compare qrank's text of a file with another program's."""
     result = Result(name)
     try:
         ours = our_text(path)
@@ -427,11 +427,11 @@ def compare(path: Path, name: str, theirs: str | None) -> Result:
     result.ours = len(mine)
     if theirs is None:
         return result
-    known = set(mine)
+    vocabulary = set(mine)
 
-    def join(found: re.Match[str]) -> str:  # a word divided at a line's end may be read either way
-        whole = found[1] + found[2]
-        return whole if known.issuperset(words(whole)) else found[0]
+    def join(hyphenated: re.Match[str]) -> str:  # joined where qrank joins it, too
+        whole = hyphenated[1] + hyphenated[2]
+        return whole if vocabulary.issuperset(words(whole)) else hyphenated[0]
 
     their_words = words(_HYPHEN.sub(join, theirs))
     result.theirs = len(their_words)
@@ -443,19 +443,19 @@ def compare(path: Path, name: str, theirs: str | None) -> Result:
     result.missing = [word for word, _ in missing.most_common()]
     pairs = {a + b for a, b in itertools.pairwise(their_words)}
     pairs -= set(their_words)
-    # (Numbers and short words are made of others by chance.)
+    # Numbers and short words are often two others together by chance.
     result.glued = [word for word in mine if word in pairs and word.isalpha() and len(word) > 4]
     return result
 
 
 def report(results: dict[str, list[Result]]) -> None:
-    """Print a line a format, then the worst files."""
+    """Print a line per format, then the worst files."""
     print(f"{'format':8}{'files':>6}{'compared':>10}{'recall':>9}{'glued':>9}{'skipped':>9}")
     worst: list[tuple[float, str, Result]] = []
-    for format, found in results.items():
-        compared = [result for result in found if result.theirs]
-        skipped = [r for r in found if not r.ours and (r.theirs or (r.theirs is None))]
-        line = f"{format:8}{len(found):6}{len(compared):10}"
+    for format, format_results in results.items():
+        compared = [result for result in format_results if result.theirs]
+        skipped = [r for r in format_results if not r.ours and (r.theirs or (r.theirs is None))]
+        line = f"{format:8}{len(format_results):6}{len(compared):10}"
         if compared:
             recall = sum(result.recall for result in compared) / len(compared)
             ours = sum(result.ours for result in compared) or 1
@@ -463,8 +463,8 @@ def report(results: dict[str, list[Result]]) -> None:
             missed = recall < GOAL.get(format, 0.99) or glued > 0.001 or skipped
             line += f"{recall:9.4f}{glued:9.5f}{len(skipped):9}{'  missed' if missed else ''}"
         else:
-            known = any(result.theirs is not None for result in found)
-            line += f"{'read none' if known else 'no program':>18}{len(skipped):9}"
+            installed = any(result.theirs is not None for result in format_results)
+            line += f"{'read none' if installed else 'no program':>18}{len(skipped):9}"
         print(line)
         worst += [(result.recall, format, result) for result in compared if result.missing]
         for result in skipped:
@@ -484,7 +484,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, required=True, help="where the documents are kept")
     parser.add_argument("--files", type=int, default=20, help="at most, of each format")
     parser.add_argument("--only", nargs="+", default=[], metavar="FORMAT")
-    parser.add_argument("--json", type=Path, help="a file for everything that was found")
+    parser.add_argument("--json", type=Path, help="write all results to this file")
     arguments = parser.parse_args()
     folder: Path = arguments.folder
     fetch(folder)
@@ -499,8 +499,8 @@ def main() -> None:
         print(f"{format}: {len(paths)} files", file=sys.stderr)
     report(results)
     if arguments.json:
-        found = {format: [vars(r) for r in rows] for format, rows in results.items()}
-        arguments.json.write_text(json.dumps(found, ensure_ascii=False, indent=1), "utf-8")
+        rows = {format: [vars(r) for r in each] for format, each in results.items()}
+        arguments.json.write_text(json.dumps(rows, ensure_ascii=False, indent=1), "utf-8")
 
 
 if __name__ == "__main__":

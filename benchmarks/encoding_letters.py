@@ -1,11 +1,11 @@
-"""Makes qrank/ingest/letters.txt: how often each language has which letters beside each other.
+"""Write qrank/ingest/letters.txt: how frequent letters and pairs of letters are in each language.
 
     python benchmarks/encoding_letters.py FOLDER...
 
-The folders hold translations (*.mo): those of Django, Wagtail, Sphinx and Jupyter's language packs
-(BSD), unpacked from their wheels, made the file that is there. A line is a language, a cost
-(quarters of a nat, minus the logarithm of a probability) and the letters, or pairs of letters, that
-have it.
+The folders have translations (*.mo). The file in the repository was written from those of Django,
+Wagtail, Sphinx and Jupyter's language packs (BSD), unpacked from their wheels. A line has a
+language, the length (1: letters, 2: pairs), a cost (-log(probability) in quarters of a nat) and
+the letters or pairs with that cost.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ SAME |= {"zh_cn": "zh_hans", "zh_tw": "zh_hant", "id_id": "id", "es_ar": "es", "
 SAME |= {"ja_jp": "ja", "ko_kr": "ko", "fr_fr": "fr"}
 SAME |= {"tr_tr": "tr", "lv_lv": "lv", "lt_lt": "lt", "et_ee": "et", "ro_ro": "ro"}
 _MARKUP = re.compile(r"<[^>]*>|%\(\w*\)?\w|%\w|\{[^}]*\}|&\w+;|https?:\S*")
-LEAST, LEAST_PAIR = 2, 3  # how often a letter, or a pair, has to be there
+LEAST, LEAST_PAIR = 2, 3  # rarer letters and pairs are left out
 
 
 def texts(folders: list[str]) -> dict[str, list[str]]:
@@ -43,7 +43,7 @@ def texts(folders: list[str]) -> dict[str, list[str]]:
             for key, text in catalog.items():
                 if key and text != key:
                     found[name][_MARKUP.sub(" ", text)] = None
-            if name == "fr":  # what is translated is English
+            if name == "fr":  # one language is enough: the originals are English in all
                 found["en"] |= {
                     _MARKUP.sub(" ", key if isinstance(key, str) else key[0]): None
                     for key in catalog
@@ -52,9 +52,9 @@ def texts(folders: list[str]) -> dict[str, list[str]]:
     return {name: [*each] for name, each in found.items()}
 
 
-def lines(name: str, found: list[str]) -> list[str]:
+def lines(name: str, translations: list[str]) -> list[str]:
     """The lines of one language."""
-    text = "\n".join(found)
+    text = "\n".join(translations)
     if name == "vi":
         text = as_cp1258(text)
     read = letters(text)
@@ -68,12 +68,12 @@ def lines(name: str, found: list[str]) -> list[str]:
         for (one, other), count in Counter(pairwise(read)).items():
             if count >= LEAST_PAIR and not (one.isascii() and other.isascii()):
                 costs[_cost((count - 0.5) / ones[one])].append(one + other)
-    made = []
-    for cost, kept in sorted(costs.items()):
+    result = []
+    for cost, letters_and_pairs in sorted(costs.items()):
         for length in (1, 2):
-            if which := "".join(sorted(each for each in kept if len(each) == length)):
-                made.append(f"{name}\t{length}\t{cost}\t{which}")
-    return made
+            if joined := "".join(sorted(x for x in letters_and_pairs if len(x) == length)):
+                result.append(f"{name}\t{length}\t{cost}\t{joined}")
+    return result
 
 
 def _cost(share: float) -> int:
@@ -81,11 +81,11 @@ def _cost(share: float) -> int:
 
 
 def main() -> None:
-    found = texts(sys.argv[1:])
+    translations = texts(sys.argv[1:])
     for name in LANGUAGES:
-        print(name, sum(map(len, found.get(name, []))))
-    made = [line for name in LANGUAGES for line in lines(name, found[name])]
-    OUT.write_text("\n".join(made) + "\n", "utf-8")
+        print(name, sum(map(len, translations.get(name, []))))
+    rows = [line for name in LANGUAGES for line in lines(name, translations[name])]
+    OUT.write_text("\n".join(rows) + "\n", "utf-8")
     print(f"{OUT}: {OUT.stat().st_size} bytes")
 
 

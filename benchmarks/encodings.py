@@ -1,10 +1,10 @@
-"""How many short texts are read in the encoding they are in, when nothing says which.
+"""Encoding detection: the share of short texts without a declared encoding that are decoded right.
 
     python benchmarks/encodings.py [--texts 200] [--others] FOLDER...
 
-The folders hold translations (*.mo), none of those that qrank/ingest/letters.txt was made of:
+The folders have translations (*.mo), other ones than qrank/ingest/letters.txt was written from:
 /usr/share/locale of a Debian system, say. A text is right when all its letters are. --others
-measures charset-normalizer and chardet, too, where they are installed.
+measures charset-normalizer and chardet, too, which have to be installed.
 """
 
 from __future__ import annotations
@@ -51,14 +51,15 @@ def messages(folders: list[Path], language: str) -> list[str]:
 
 
 def samples(texts: list[str], encoding: str, least: int, most: int, count: int) -> list[bytes]:
-    """So many texts of a length, put together of messages, that have letters beyond ASCII."""
+    """Up to count encoded texts of least to most bytes, joined from translations; each has letters
+    beyond ASCII."""
     source = random.Random(f"{encoding} {least}")
-    made: list[bytes] = []
-    tried = 0
-    while len(made) < count and tried < 100 * count:
-        tried += 1
-        wanted, text = source.randint(least, most), ""
-        while len(text.encode(encoding, "ignore")) < wanted:
+    result: list[bytes] = []
+    tries = 0
+    while len(result) < count and tries < 100 * count:
+        tries += 1
+        length, text = source.randint(least, most), ""
+        while len(text.encode(encoding, "ignore")) < length:
             text += re.sub(r"\s+", " ", source.choice(texts)) + "\n"
         while len(text.encode(encoding, "ignore")) > most:
             text = text[:-1]
@@ -67,8 +68,8 @@ def samples(texts: list[str], encoding: str, least: int, most: int, count: int) 
         except UnicodeEncodeError:
             continue
         if any(c.isalpha() and not c.isascii() for c in text) and len(data) >= least:
-            made.append(data)
-    return made
+            result.append(data)
+    return result
 
 
 def same(one: str, other: str) -> bool:
@@ -85,14 +86,17 @@ def ours(data: bytes) -> str:
 
 
 def readers(others: bool) -> dict[str, Callable[[bytes], str]]:
-    found: dict[str, Callable[[bytes], str]] = {"qrank": ours}
+    """The functions to measure, by name."""
+    functions: dict[str, Callable[[bytes], str]] = {"qrank": ours}
     if others:
         import chardet
         import charset_normalizer
 
-        found["charset-normalizer"] = lambda d: str(charset_normalizer.from_bytes(d).best())
-        found["chardet"] = lambda d: d.decode(chardet.detect(d)["encoding"] or "ascii", "replace")
-    return found
+        functions["charset-normalizer"] = lambda d: str(charset_normalizer.from_bytes(d).best())
+        functions["chardet"] = lambda d: d.decode(
+            chardet.detect(d)["encoding"] or "ascii", "replace"
+        )
+    return functions
 
 
 def main() -> None:
@@ -101,32 +105,31 @@ def main() -> None:
     parser.add_argument("--texts", type=int, default=200)
     parser.add_argument("--others", action="store_true")
     parser.add_argument("--show", action="store_true", help="print the texts that are wrong")
-    said = parser.parse_args()
-    for name, read in readers(said.others).items():
+    options = parser.parse_args()
+    for name, read in readers(options.others).items():
         right = [0] * len(LENGTHS)
         total = [0] * len(LENGTHS)
-        began = time.perf_counter()
-        spent = 0.0
+        seconds = 0.0
         for encoding, language in CASES.items():
-            texts = messages(said.folders, language)
+            texts = messages(options.folders, language)
             row = []
             for i, (least, most) in enumerate(LENGTHS):
-                made = samples(texts, encoding, least, most, said.texts)
-                began = time.perf_counter()
-                found = [read(data) for data in made]
-                spent += time.perf_counter() - began
+                encoded = samples(texts, encoding, least, most, options.texts)
+                start = time.perf_counter()
+                decoded = [read(data) for data in encoded]
+                seconds += time.perf_counter() - start
                 good = 0
-                for data, text in zip(made, found, strict=True):
-                    meant = data.decode(encoding)
-                    good += same(text, meant)
-                    if said.show and not same(text, meant):
-                        print(f"    {meant!r}\n    {text!r}")
+                for data, text in zip(encoded, decoded, strict=True):
+                    original = data.decode(encoding)
+                    good += same(text, original)
+                    if options.show and not same(text, original):
+                        print(f"    {original!r}\n    {text!r}")
                 right[i] += good
-                total[i] += len(made)
-                row.append(f"{good / max(1, len(made)):.3f}")
+                total[i] += len(encoded)
+                row.append(f"{good / max(1, len(encoded)):.3f}")
             print(f"{name:20} {encoding:14} {language:6} {'  '.join(row)}")
         shares = "  ".join(f"{r / max(1, t):.3f}" for r, t in zip(right, total, strict=True))
-        print(f"{name:20} {'all':21} {shares}  {1000 * spent / max(1, sum(total)):.2f} ms a text")
+        print(f"{name:20} {'all':21} {shares}  {1000 * seconds / max(1, sum(total)):.2f} ms a text")
 
 
 if __name__ == "__main__":

@@ -1,12 +1,13 @@
-"""An index in a search engine against one in a file: the same data, in the same run.
+"""An index in a search engine compared with one in a file, with the same data.
 
     python benchmarks/engine.py [--chunks N] [--dims D] [--nodes N] [--url URL] [--tiny]
 
-Starts tests/engines/start unless --url names an engine. Makes its own data as benchmarks/store.py
-does: texts of Zipf-distributed words in files of ten chunks, clustered unit vectors. Reports what
-the store alone takes to write and to search, how far the results agree (overlap of the first ten;
-recall of the first 50 nearest against all cosines in float32), requests of a search, and the
-client's memory. --tiny embeds with the model `tiny`, as `qrank index` does, instead.
+Starts tests/engines/start unless --url names an engine. Generates its data as benchmarks/store.py
+does: texts of Zipf-distributed words in files of ten chunks, clustered unit vectors. Reports the
+times of the store alone for writing and searching, how far the results agree (overlap of the first
+ten; recall of the 50 nearest vectors against all cosines in float32), and the client's memory.
+--tiny instead indexes files with the model `tiny`, as `qrank index` does, and counts the requests
+of a search.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ QUERIES = 50
 
 @contextmanager
 def running(nodes: int, url: str) -> Iterator[str]:
-    """The address of an engine."""
+    """The address of an engine: url, or that of one with so many nodes, started here."""
     if url:
         yield url
         return
@@ -55,6 +56,8 @@ def running(nodes: int, url: str) -> Iterator[str]:
 
 
 class Data:
+    """Generated chunks, their vectors, and vectors of queries near some of them."""
+
     def __init__(self, chunks: int, dims: int) -> None:
         rng = np.random.default_rng(1)
         self.words, self.count = Words(), chunks
@@ -77,13 +80,16 @@ class Data:
 
 
 def unit(rows: np.ndarray) -> np.ndarray:
-    made: np.ndarray = (rows / np.linalg.norm(rows, axis=-1, keepdims=True)).astype(np.float32)
-    return made
+    """The rows, each divided by its length."""
+    unit_rows: np.ndarray = (rows / np.linalg.norm(rows, axis=-1, keepdims=True)).astype(np.float32)
+    return unit_rows
 
 
 def write(store: Store, data: Data) -> tuple[float, float]:
-    """Seconds for (texts, vectors), in one transaction each where that is the quicker way, as
-    indexing does it."""
+    """Write the data; the seconds for (texts, vectors).
+
+    As in indexing, a store that prefers it gets texts and vectors in the same transactions.
+    """
     together = store.adds_vectors_anew
     with store.transaction():
         model = store.add_model(StoredModel(0, "m", "0", data.vectors.shape[1], 1))
@@ -170,12 +176,12 @@ def embed(place: dict[str, IndexPlace], data: Data, folder: Path) -> None:
     for document in data.documents():
         text = "\n\n".join(new.chunk.text for new in document.chunks)
         (files / Path(document.path).name).write_text(text)
-    asked = 0
+    requests = 0
     send = client.Engine._send
 
     def counted(*arguments: Any) -> Any:
-        nonlocal asked
-        asked += 1
+        nonlocal requests
+        requests += 1
         return send(*arguments)
 
     client.Engine._send = counted  # type: ignore[method-assign]
@@ -186,11 +192,11 @@ def embed(place: dict[str, IndexPlace], data: Data, folder: Path) -> None:
             done = index.add(files)
             seconds[name] = time.monotonic() - started
             print(f"{name}: {done.chunks} chunks indexed with tiny in {seconds[name]:.1f} s")
-            asked = 0
+            requests = 0
             query = " ".join(data.words.query(np.random.default_rng(4), 4))
         with qrank.Index(where, embed_model="tiny") as index:
             index.search(query, rerank=False)
-            print(f"{name}: a hybrid search makes {asked} requests")
+            print(f"{name}: a hybrid search makes {requests} requests")
     print(f"engine's rate, of the file's: {seconds['file'] / seconds['engine']:.2f}")
 
 
@@ -201,14 +207,14 @@ def main() -> None:
     parser.add_argument("--nodes", type=int, default=3)
     parser.add_argument("--url", default="")
     parser.add_argument("--tiny", action="store_true")
-    asked = parser.parse_args()
-    data = Data(asked.chunks, asked.dims)
-    with tempfile.TemporaryDirectory() as name, running(asked.nodes, asked.url) as address:
+    options = parser.parse_args()
+    data = Data(options.chunks, options.dims)
+    with tempfile.TemporaryDirectory() as name, running(options.nodes, options.url) as address:
         folder = Path(name)
         url = index_place(f"{address}/bench-{int(time.time())}")
-        create_store(url, Layout(shards=asked.nodes, replicas=0))
+        create_store(url, Layout(shards=options.nodes, replicas=0))
         place: dict[str, IndexPlace] = {"file": folder / "index.db", "engine": url}
-        if asked.tiny:
+        if options.tiny:
             embed(place, data, folder)
         else:
             compare(place, data)

@@ -1,12 +1,12 @@
-"""How close inference comes to what llama.cpp can do, in one run.
+"""Inference against llama.cpp's own speed, in one run.
 
     python benchmarks/inference.py [--size small|0.6b|minilm|e5-small ...] [--quant Q8_0 ...]
                                    [--runs 3] [--processor] [--folder DIR]
 
-Raw is llama_decode of the same packed tokens without any output. Naive is what most programs
-do: `Llama.embed` a text at a time, and the whole prompt for each query-document pair. All are
-measured in turn, and the medians' ratios are printed: trust the ratios. On a machine with other
-work trust only --processor: processor time, in which waiting counts nothing. Needs `gguf`.
+Raw is llama_decode of the same batches without any output. Naive is what most programs do:
+`Llama.embed` a text at a time, and the whole prompt for each query-document pair. The jobs take
+turns, and the ratios of their medians are printed: they mean more than the times. On a busy
+machine use --processor, which measures processor time. Needs `gguf`.
 """
 
 from __future__ import annotations
@@ -43,25 +43,25 @@ QUERY = "how long can a sourdough starter be kept in the fridge before it must b
 
 
 def texts(vocabulary: Model, count: int, least: int, most: int) -> list[str]:
-    """count stretches of the sample's English text, least to most tokens long."""
+    """count excerpts of the sample's English text, least to most tokens long."""
     words = " ".join(p.read_text("utf-8") for p in sorted(SAMPLE.glob("science/*"))).split()
     pick = random.Random(0)
-    made = []
+    excerpts = []
     for _ in range(count):
-        wanted, at = pick.randint(least, most), pick.randrange(len(words) - most)
-        text = " ".join(words[at : at + wanted])
+        length, at = pick.randint(least, most), pick.randrange(len(words) - most)
+        text = " ".join(words[at : at + length])
         tokens = len(vocabulary.tokens(text))
-        made.append(" ".join(words[at : at + max(1, wanted * wanted // max(tokens, 1))]))
-    return made
+        excerpts.append(" ".join(words[at : at + max(1, length * length // max(tokens, 1))]))
+    return excerpts
 
 
 class Raw:
-    """llama_decode of packed batches without outputs: what nothing on this machine can beat."""
+    """llama_decode of full batches without outputs: the upper limit on this machine."""
 
     def __init__(
         self,
         path: Path,
-        pack: int = BATCH_TOKENS,
+        batch_tokens: int = BATCH_TOKENS,
         flash: bool = False,
         *,
         model: Model | None = None,
@@ -69,37 +69,37 @@ class Raw:
     ) -> None:
         """threads: 0 for all."""
         self.model = model or Model(read_header(path), ANYWHERE)
-        self.pack = pack
+        self.batch_tokens = batch_tokens
         parameters = llama.llama_context_default_params()
-        parameters.n_ctx = 2 * pack
-        parameters.n_batch = parameters.n_ubatch = pack
+        parameters.n_ctx = 2 * batch_tokens
+        parameters.n_batch = parameters.n_ubatch = batch_tokens
         parameters.n_seq_max = 64
         parameters.kv_unified = True
         parameters.flash_attn_type = int(flash)
-        parameters.embeddings = not self.model.file.causal  # of an encoder each token is an output
+        parameters.embeddings = not self.model.file.causal  # an encoder has an output per token
         parameters.n_threads = parameters.n_threads_batch = threads or self.model.threads
         self.context = llama.llama_init_from_model(self.model.handle, parameters)
         if not self.context:
-            raise MemoryError(f"no room for packs of {pack} tokens")
+            raise MemoryError(f"not enough memory for batches of {batch_tokens} tokens")
 
     def close(self) -> None:
         llama.llama_free(self.context)
 
     def decode(self, sequences: list[list[int]]) -> None:
-        pack: list[list[int]] = []
+        batch: list[list[int]] = []
         for sequence in [*sequences, None]:
-            full = sequence is None or sum(map(len, pack)) + len(sequence) > self.pack
-            if pack and (full or len(pack) == BATCH_SEQUENCES):
-                self._decode_pack(pack)
-                pack = []
-            pack.append(sequence or [])
-        llama.llama_synchronize(self.context)  # a GPU may still be at it
+            full = sequence is None or sum(map(len, batch)) + len(sequence) > self.batch_tokens
+            if batch and (full or len(batch) == BATCH_SEQUENCES):
+                self._decode_batch(batch)
+                batch = []
+            batch.append(sequence or [])
+        llama.llama_synchronize(self.context)  # llama_decode returns before a GPU is done
 
-    def _decode_pack(self, pack: list[list[int]]) -> None:
+    def _decode_batch(self, sequences: list[list[int]]) -> None:
         llama.llama_memory_clear(llama.llama_get_memory(self.context), False)
-        tokens, positions, owners, _ = _flat(pack, first_owner=0)
+        tokens, positions, owners, _ = _flat(sequences, first_owner=0)
         outputs = np.full(len(tokens), not self.model.file.causal, dtype=np.bool_)
-        batch, _alive = _llama_batch(tokens, positions, owners, outputs, None)
+        batch, _arrays = _llama_batch(tokens, positions, owners, outputs, None)
         if llama.llama_decode(self.context, batch):
             raise SystemExit("llama_decode failed")
 
@@ -109,7 +109,7 @@ def measure(
     runs: int,
     clock: Callable[[], float] = time.perf_counter,
 ) -> dict[str, float]:
-    """The median seconds of each job; they take turns, a first turn is not counted."""
+    """The median seconds of each job; they take turns, and the first turn is not counted."""
     times: dict[str, list[float]] = {name: [] for name in jobs}
     for turn in range(runs + 1):
         for name, job in jobs.items():
@@ -117,7 +117,7 @@ def measure(
             job()
             if turn:
                 times[name].append(clock() - started)
-    return {name: statistics.median(taken) for name, taken in times.items()}
+    return {name: statistics.median(values) for name, values in times.items()}
 
 
 def embedding(path: Path, count: int, runs: int, clock: Callable[[], float]) -> None:
@@ -146,18 +146,18 @@ def embedding(path: Path, count: int, runs: int, clock: Callable[[], float]) -> 
         jobs["Llama.embed"] = lambda: [naive.embed(text) for text in some]
         counts["Llama.embed"] = sum(map(len, sequences[: len(some)]))
     seconds = measure(jobs, runs, clock)
-    rates = {name: counts[name] / taken for name, taken in seconds.items()}
+    rates = {name: counts[name] / time_ for name, time_ in seconds.items()}
     best = max(rate for name, rate in rates.items() if name in raws)
     print(f"embedding {count} texts, {tokens} tokens")
     for name, rate in rates.items():
         print(f"  {name:<28} {rate:8.0f} tokens/s   {rate / best:.3f} of the best raw")
     if clock is time.perf_counter:
         command = command_rate(path, documents, tokens)
-        print(f"  qrank embed (the command, loading aside) {command / best:.3f} of the best raw")
+        print(f"  qrank embed (without loading) {command / best:.3f} of the best raw")
 
 
 def command_rate(path: Path, documents: list[str], tokens: int) -> float:
-    """Tokens a second through `qrank embed`; the time of a run on one short text is taken off."""
+    """Tokens a second of `qrank embed`, less the time of a run with one short text."""
     command = [sys.executable, "-m", "qrank", "embed", "--embed-model", str(path)]
 
     def run(lines: list[str]) -> float:
@@ -185,13 +185,13 @@ def reranking(path: Path, count: int, runs: int, clock: Callable[[], float]) -> 
         {
             "raw": lambda: raw.decode([head, *bodies]),
             "qrank": lambda: list(reranker.scores(QUERY, documents)),
-            "naive": lambda: raw.decode(whole),  # without outputs: flatters it
+            "naive": lambda: raw.decode(whole),  # in its favour: without outputs
         },
         runs,
         clock,
     )
-    print(f"reranking {count} documents, {once} tokens to be computed once (prefix {len(head)})")
-    print(f"  qrank wall / (those tokens at raw rate) {seconds['qrank'] / seconds['raw']:.3f}")
+    print(f"reranking {count} documents, {once} tokens with the prefix ({len(head)}) once")
+    print(f"  qrank's time / raw time {seconds['qrank'] / seconds['raw']:.3f}")
     print(f"  naive batch / qrank {seconds['naive'] / seconds['qrank']:.2f}")
     ordered = [s for batch in reranker.scores(QUERY, documents) for s in batch]
     mixed = [s for batch in reranker.scores(QUERY, documents[::-1]) for s in batch][::-1]
@@ -214,7 +214,7 @@ def memory(path: Path, job: str) -> None:
 
 def _peak() -> None:
     status = Path("/proc/self/status")
-    if status.exists():  # getrusage counts what the parent held before this process began
+    if status.exists():  # getrusage includes the parent's memory at the time of the fork
         [line] = [x for x in status.read_text().splitlines() if x.startswith("VmHWM:")]
         print(int(line.split()[1]) * 1024)
     else:

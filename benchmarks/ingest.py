@@ -1,10 +1,10 @@
-"""Ingest without models: time against a plain FTS5 insert, memory, a run with nothing to do, PDF.
+"""Indexing without models: time against a plain FTS5 insert, memory, an unchanged tree, PDF.
 
 python benchmarks/ingest.py [--files 5000] [--rounds 3]
 
-Makes its own data in a temporary folder: a tree of text and Markdown files of 8.6 kB, words drawn
-as in English (Zipf), and a PDF of 60 pages written out by hand for the pages' text alone. Prints
-one JSON object; only the ratios mean something on another machine.
+Generates its data in a temporary folder: text and Markdown files of 8.6 kB with words by Zipf's
+law, and PDFs of 60 pages of plain text. Prints one JSON object; only its ratios can be compared
+between machines.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ BYTES = 8_600
 
 
 def vocabulary(random_: random.Random) -> tuple[list[str], list[float]]:
-    """40,000 words with the frequencies of their ranks."""
+    """40,000 words, and their weights by Zipf's law."""
     letters, weights = "etaoinshrdlucmfwypvbgkjqxz", range(26, 0, -1)
     words = [
         "".join(random_.choices(letters, weights, k=max(2, int(random_.gauss(5, 2.2)))))
@@ -38,7 +38,7 @@ def vocabulary(random_: random.Random) -> tuple[list[str], list[float]]:
 
 
 def make_tree(root: Path, files: int) -> None:
-    """Half Markdown with headings, lists and code, half plain paragraphs."""
+    """Write files: half Markdown with headings and lists, half plain paragraphs."""
     random_ = random.Random(1)
     words, weights = vocabulary(random_)
     pool = random_.choices(words, weights, k=2_000_000)
@@ -64,7 +64,7 @@ def make_tree(root: Path, files: int) -> None:
 
 
 def timed(*words: object) -> tuple[float, float]:
-    """(seconds, peak MB of the process and its largest child) of a run of qrank."""
+    """(seconds, peak MB of the largest process) of a run of qrank."""
     script = (
         "import resource, subprocess, sys, time\n"
         "started = time.perf_counter()\n"
@@ -83,7 +83,7 @@ def timed(*words: object) -> tuple[float, float]:
 
 
 def plain_insert(db: Path, into: Path) -> float:
-    """Seconds of an executemany of the index's chunk texts into an FTS5 table of its own."""
+    """Seconds to insert the texts of an index's chunks into a new FTS5 table by executemany."""
     with sqlite3.connect(db) as index:
         texts = index.execute("SELECT text FROM chunk ORDER BY id").fetchall()
     started = time.perf_counter()
@@ -96,7 +96,7 @@ def plain_insert(db: Path, into: Path) -> float:
 
 
 def make_pdf(path: Path, pages: int, pool: list[str], random_: random.Random) -> None:
-    """A PDF with nothing but text, as short as the format allows (ISO 32000-1, 7.5)."""
+    """Write a minimal PDF with text only (file structure: ISO 32000-1, 7.5)."""
     objects = [b"<</Type/Catalog/Pages 2 0 R>>", b""]
     objects.append(b"<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>")
     kids = []
@@ -125,7 +125,7 @@ def make_pdf(path: Path, pages: int, pool: list[str], random_: random.Random) ->
 
 
 def pdf_alone(path: str) -> int:
-    """What the library takes for the text of all pages."""
+    """Extract the text of all pages with pypdfium2 alone; the number of characters."""
     import pypdfium2
 
     pdf = pypdfium2.PdfDocument(path)

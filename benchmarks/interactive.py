@@ -1,10 +1,10 @@
-"""From a key in the interactive search to its BM25 results on the screen, at 100,000 chunks.
+"""Latency of the interactive search: from a key press to the drawn BM25 results.
 
     python benchmarks/interactive.py [--chunks 100000] [--db FILE]
 
-The index is of made-up text (words by Zipf's law), without vectors. Queries are typed letter by
-letter into `qrank tui` on a pseudo-terminal; a key's time ends when the terminal has been sent
-what the search for it gave.
+The index has generated text (words by Zipf's law) and no vectors. Queries are typed letter by
+letter into `qrank tui` on a pseudo-terminal; a key's time ends when the results' status line has
+been drawn.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from qrank.store.interface import NewDocument
 from qrank.terms import new_chunk
 
 COMMAND = Path(sys.executable).parent / "qrank"
-FOOT = b"Open in editor"  # in the line below: the screen is there
+FOOT = b"Open in editor"  # in the last line: the screen is complete
 DRAWN = b" words "  # in the line above the results: "30 results · words · 5 ms"
 CLEAR, QUIT = "\x15", "\x1b"
 SYLLABLES = "ba ce di fo gu ka le mi no pu ra se ti vo xu za lin mar ten sol".split()
@@ -42,26 +42,27 @@ WORDS_A_CHUNK, CHUNKS_A_FILE, VOCABULARY = 60, 50, 40_000
 
 
 def words(chance: random.Random) -> tuple[list[str], list[float]]:
-    """The vocabulary, each word once, and how often each is said."""
-    made: dict[str, None] = {}
-    while len(made) < VOCABULARY:
-        made["".join(chance.choices(SYLLABLES, k=chance.randint(2, 5)))] = None
-    return list(made), [1 / (rank + 10) for rank in range(VOCABULARY)]
+    """The vocabulary, and the weights of its words."""
+    vocabulary: dict[str, None] = {}
+    while len(vocabulary) < VOCABULARY:
+        vocabulary["".join(chance.choices(SYLLABLES, k=chance.randint(2, 5)))] = None
+    return list(vocabulary), [1 / (rank + 10) for rank in range(VOCABULARY)]
 
 
 def fill(path: Path, chunks: int) -> list[str]:
-    """Make an index of so many chunks, unless it is there; returns the vocabulary."""
+    """Write an index of so many chunks, unless it exists; returns the vocabulary."""
     chance = random.Random(8)
     vocabulary, weights = words(chance)
     if path.exists():
         return vocabulary
     with open_store(path, write=True) as store:
         for at in range(0, chunks, CHUNKS_A_FILE):
-            made = []
+            new_chunks = []
             for i in range(min(CHUNKS_A_FILE, chunks - at)):
                 text = " ".join(chance.choices(vocabulary, weights, k=WORDS_A_CHUNK))
                 chunk = Chunk(text, "", 0, len(text), i + 1, i + 1)
-                made.append(new_chunk(chunk, joined_terms(text), "", f"{at + i:016}".encode()))
+                content_hash = f"{at + i:016}".encode()
+                new_chunks.append(new_chunk(chunk, joined_terms(text), "", content_hash))
             with store.transaction():
                 store.add_document(
                     NewDocument(
@@ -71,14 +72,14 @@ def fill(path: Path, chunks: int) -> list[str]:
                         content_hash=b"",
                         title="",
                         extractor="",
-                        chunks=made,
+                        chunks=new_chunks,
                     )
                 )
     return vocabulary
 
 
 class Terminal:
-    """`qrank tui` on a pseudo-terminal of 120 by 40."""
+    """`qrank tui` on a pseudo-terminal of 120 columns and 40 lines."""
 
     def __init__(self, db: Path) -> None:
         command = [str(COMMAND), "--db", str(db), "tui"]
@@ -89,53 +90,52 @@ class Terminal:
         fcntl.ioctl(self._handle, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 120, 0, 0))
 
     def type(self, keys: str) -> None:
-        """Press keys."""
         os.write(self._handle, keys.encode())
 
     def read(self, seconds: float) -> bytes:
-        """What is drawn next; nothing when that takes longer than so many seconds."""
+        """The next output; empty when there is none within so many seconds."""
         ready, _, _ = select.select([self._handle], [], [], seconds)
         return os.read(self._handle, 1 << 16) if ready else b""
 
-    def read_until(self, sign: bytes) -> None:
-        """Read what is drawn until the sign is among it."""
-        drawn, end = b"", time.monotonic() + 60
-        while sign not in drawn:
-            drawn += self.read(1)
+    def read_until(self, text: bytes) -> None:
+        """Read the output until it has the text."""
+        output, end = b"", time.monotonic() + 60
+        while text not in output:
+            output += self.read(1)
             if time.monotonic() > end:
-                sys.exit(f"{sign!r} was not drawn")
+                sys.exit(f"{text!r} was not drawn")
 
-    def settle(self, seconds: float = 0.15) -> None:
-        """Wait until nothing more is drawn."""
+    def wait_idle(self, seconds: float = 0.15) -> None:
+        """Read until there is no output for so many seconds."""
         while self.read(seconds):
             pass
 
-    def computed(self) -> float:
+    def processor_ms(self) -> float:
         """Milliseconds of processor time so far (Linux)."""
         fields = Path(f"/proc/{self.process}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) * 1000 / os.sysconf("SC_CLK_TCK")
 
 
-def typed(db: Path, queries: list[str]) -> tuple[list[float], float]:
-    """Milliseconds from each key to its results, and those computed for a key on average."""
+def key_times(db: Path, queries: list[str]) -> tuple[list[float], float]:
+    """Milliseconds from each key to its results, sorted, and the mean processor time of a key."""
     screen = Terminal(db)
     screen.read_until(FOOT)
-    screen.settle()
-    passed = []
-    used = screen.computed()
+    screen.wait_idle()
+    latencies = []
+    processor = screen.processor_ms()
     for query in queries:
         for key in query:
             started = time.perf_counter()
             screen.type(key)
             screen.read_until(DRAWN)
-            passed.append((time.perf_counter() - started) * 1000)
-            screen.settle()
+            latencies.append((time.perf_counter() - started) * 1000)
+            screen.wait_idle()
         screen.type(CLEAR)
-        screen.settle()
-    used = screen.computed() - used
+        screen.wait_idle()
+    processor = screen.processor_ms() - processor
     screen.type(QUIT)
     os.waitpid(screen.process, 0)
-    return sorted(passed), used / len(passed)
+    return sorted(latencies), processor / len(latencies)
 
 
 def main() -> None:
@@ -152,16 +152,17 @@ def main() -> None:
             " ".join(chance.choices(vocabulary[20:4000], k=3)) for _ in range(options.queries)
         ]
         keep_compiled(Path(folder))
-        passed, computed = typed(db, queries)
+        latencies, processor = key_times(db, queries)
         with Index(db) as index:
             alone = []
             for query in queries:
                 started = time.perf_counter()
                 index.search(query, mode="bm25", limit=LIMIT)
                 alone.append((time.perf_counter() - started) * 1000)
-    print(f"{options.chunks} passages, {len(passed)} keys, from key to drawn results:")
-    most = f"95 of 100 within {passed[int(len(passed) * 0.95)]:.0f} ms, all {passed[-1]:.0f} ms"
-    print(f"median {statistics.median(passed):.0f} ms, {most}; computed {computed:.0f} ms a key")
+    print(f"{options.chunks} chunks, {len(latencies)} keys, from key to drawn results:")
+    late = latencies[int(len(latencies) * 0.95)]
+    print(f"median {statistics.median(latencies):.0f} ms, 95th percentile {late:.0f} ms, ", end="")
+    print(f"most {latencies[-1]:.0f} ms; processor time {processor:.0f} ms a key")
     print(f"the BM25 search of a whole query alone: median {statistics.median(alone):.1f} ms")
 
 

@@ -1,7 +1,7 @@
 """qrank's embedder and reranker as models of the `mteb` package (pip install mteb).
 
-What mteb says about a task becomes qrank's `instruction`: a query's own one (FollowIR), else the
-prompt written for the task, else the prompt of its metadata, else that of its kind of task.
+qrank's `instruction` is the query's own one (FollowIR), else the prompt given for the task, else
+that of the task's metadata, else mteb's for the type of task.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Encoder(AbsEncoder):
     """An embedder of qrank's as mteb's EncoderProtocol."""
 
     def __init__(self, name: str = "auto", prompts: Prompts | None = None) -> None:
-        """name: as on qrank's command line. prompts: instead of mteb's own. Raises QrankError."""
+        """name: as on qrank's command line. prompts: override mteb's. Raises QrankError."""
         choice = Registry(load_settings()).resolve(Role.embedder, name)
         self._embedding = qrank.Embedding(str(choice.path))
         self._prompts = prompts or {}
@@ -54,10 +54,11 @@ class Encoder(AbsEncoder):
         show_progress_bar: bool = True,
         **_: Any,
     ) -> NDArray[np.float32]:
-        """Unit vectors of the texts, of shape (texts, dims). Only documents go without a prompt."""
+        """Unit vectors of the texts, of shape (texts, dims). Texts that are not documents are
+        embedded as queries, with the task's instruction."""
         query = prompt_type is not PromptType.document
-        asked = query and self._embedding.takes_instruction
-        instruction = task_instruction(task_metadata, self._prompts) if asked else None
+        instructed = query and self._embedding.takes_instruction
+        instruction = task_instruction(task_metadata, self._prompts) if instructed else None
         with _bar(inputs, "embedding", show_progress_bar) as bar:
             parts = []
             for batch in inputs:
@@ -90,8 +91,8 @@ class CrossEncoder:
         show_progress_bar: bool = True,
         **_: Any,
     ) -> NDArray[np.float64]:
-        """The score of each pair of a query (inputs1) and a text (inputs2), as `qrank rerank`
-        gives it. A query's pairs follow each other: they are reranked together."""
+        """The score of each pair of a query (inputs1) and a text (inputs2), as in `qrank rerank`.
+        Consecutive pairs of the same query are reranked together."""
         task = task_instruction(task_metadata, self._prompts)
         scores: list[float] = []
         with _bar(inputs1, "reranking", show_progress_bar) as bar:
@@ -100,16 +101,16 @@ class CrossEncoder:
                 pairs, key=lambda pair: self._question(pair[0], task)
             ):
                 texts = [document["text"] for _, document in group]
-                found = [0.0] * len(texts)
+                group_scores = [0.0] * len(texts)
                 for item in self._reranking(query, texts, instruction=instruction):
-                    found[item.index] = item.score or 0.0  # all are read
-                scores += found
+                    group_scores[item.index] = item.score or 0.0
+                scores += group_scores
                 bar.update(len(texts))
         return np.array(scores)
 
     def _question(self, row: Row, task: str | None) -> tuple[str, str | None]:
-        """(query, instruction). mteb's "text" is the query with its own instruction behind it:
-        what a model reads that has no other place for it."""
+        """(query, instruction). mteb's "text" is the query followed by its own instruction, for
+        models that take no instruction."""
         if not self._reranking.takes_instruction:
             return row["text"], None
         return row.get("query", row["text"]), row.get("instruction") or task
@@ -120,16 +121,17 @@ class CrossEncoder:
 
 
 def task_instruction(task: TaskMetadata, prompts: Prompts) -> str | None:
-    """What a model is told about the queries of a task."""
+    """The instruction for a task's queries; None when there is none."""
     for prompt in (prompts.get(task.name), task.prompt):
-        said = prompt.get("query") if isinstance(prompt, Mapping) else prompt
-        if said:
-            return str(said)
+        text = prompt.get("query") if isinstance(prompt, Mapping) else prompt
+        if text:
+            return str(text)
     return get_abstask_prompt(task.name) or None
 
 
 def _meta(choice: ModelChoice, takes_instruction: bool, kind: str, **more: Any) -> ModelMeta:
-    """How mteb names the model: its file, and which one, so that no other's results are taken."""
+    """The model's metadata. Its revision has the file's hash and qrank's version, so that mteb
+    does not reuse results of another model or version."""
     return ModelMeta.create_empty(
         {
             "name": f"qrank/{choice.path.stem}",
@@ -144,7 +146,7 @@ def _meta(choice: ModelChoice, takes_instruction: bool, kind: str, **more: Any) 
 
 
 def _rows(loader: DataLoader[Any]) -> Iterator[Row]:
-    """The rows of a loader's batches, one by one: a batch is a dict of columns."""
+    """The rows of a loader's batches; a batch is a dict of columns."""
     for batch in loader:
         for values in zip(*batch.values(), strict=True):
             yield dict(zip(batch, values, strict=True))

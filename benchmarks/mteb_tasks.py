@@ -4,8 +4,8 @@
     python benchmarks/mteb_tasks.py --beir FOLDER --embed-model tiny --rerank-model tiny
 
 The embedder ranks each corpus; the reranker then orders its first --top-k, or the candidates that
-a task brings itself. Results are mteb's JSON files below --output. A run that was cut off goes on
-when it is started again: what is in --output is not computed twice.
+of the task itself. Results are mteb's JSON files in --output. An interrupted run is resumed when
+started again: results that are in --output are not computed again.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ PUBLISHED = {  # as in the Qwen3 Embedding report (arXiv 2506.05176): mteb's ben
     "MTEB-Code": ("MTEB(Code, v1)", "Retrieval"),
     "FollowIR": ("FollowIR", "InstructionReranking"),
 }
-WITH_CANDIDATES = ("Reranking", "InstructionReranking")  # tasks that bring what is to be reranked
-BATCH = 256  # texts that are handed to qrank at once
+WITH_CANDIDATES = ("Reranking", "InstructionReranking")  # tasks with candidates of their own
+BATCH = 256  # texts of one call of qrank
 
 
 def main() -> None:
@@ -62,7 +62,7 @@ def main() -> None:
 
 
 class Local(AbsTaskRetrieval):
-    """A collection on this disk as a retrieval task."""
+    """A collection of local files as a retrieval task."""
 
     collection: collections.Dataset
     folder: Path
@@ -76,7 +76,7 @@ class Local(AbsTaskRetrieval):
                 self.eval_splits[0]: {
                     "corpus": Table.from_list(list(self._documents())),
                     "queries": Table.from_list(rows),
-                    "relevant_docs": {name: self._judged(name) for name in queries},
+                    "relevant_docs": {name: self._judgements(name) for name in queries},
                     "top_ranked": None,
                 }
             }
@@ -89,12 +89,12 @@ class Local(AbsTaskRetrieval):
             for record in collections.records(self.collection.corpus):
                 yield {"id": record.id, "title": record.title, "text": record.text}
             return
-        for found in walk(self.folder, lambda _: None):
-            text = found.path.read_text("utf-8", "replace")
-            yield {"id": str(found.path), "title": "", "text": text}
+        for file in walk(self.folder, lambda _: None):
+            text = file.path.read_text("utf-8", "replace")
+            yield {"id": str(file.path), "title": "", "text": text}
 
-    def _judged(self, query: str) -> dict[str, int]:
-        """The grades of documents; of a file, when lines of it were judged."""
+    def _judgements(self, query: str) -> dict[str, int]:
+        """The grades by document; where lines of a file were judged, the file gets the grade."""
         places = self.collection.places
         return {
             places[name].path if name in places else name: grade
@@ -120,12 +120,12 @@ def local(path: Path, split: str = "test") -> Local:
         main_score="ndcg_at_10",
     )
     attributes = {"metadata": metadata, "collection": collection, "folder": path.resolve().parent}
-    made: Local = type("Local", (Local,), attributes)()
-    return made
+    task: Local = type("Local", (Local,), attributes)()
+    return task
 
 
 class Stages:
-    """The two stages of a run: what the embedder retrieves, the reranker orders."""
+    """The two stages of a run: the embedder's ranking, and the reranker's of its first."""
 
     def __init__(self, output: Path, prompts: Prompts, top_k: int) -> None:
         """output: the folder of results. top_k: how many are reranked."""
@@ -168,8 +168,8 @@ class Stages:
         stage = {"first_stage": f"{first.name}-{first.revision}", "top_k": self._top_k}
         reranker.mteb_model_meta = meta = self._named(alone, **stage)
         try:
-            known = self._cache.load_task_result(task.metadata.name, meta)
-            if isinstance(task, Local) or not known or known.get_missing_evaluations(task):
+            cached = self._cache.load_task_result(task.metadata.name, meta)
+            if isinstance(task, Local) or not cached or cached.get_missing_evaluations(task):
                 task.convert_to_reranking(self._predictions(first), top_k=self._top_k)
             return self._score(reranker, task)
         finally:
@@ -184,8 +184,8 @@ class Stages:
         predictions: Path | None = None,
         again: bool = False,
     ) -> float:
-        """The main score: the mean over splits and languages. A collection on this disk may have
-        changed since the last time, mteb's own can't."""
+        """The main score: the mean over splits and languages. Local collections are always
+        evaluated again, since their files may have changed."""
         strategy = "always" if again or isinstance(task, Local) else "only-missing"
         result = mteb.evaluate(
             model,
@@ -199,7 +199,7 @@ class Stages:
         return float(result.task_results[0].get_score())
 
     def _named(self, meta: ModelMeta, **settings: Any) -> ModelMeta:
-        """The model under a name of its own for these settings, so that mteb keeps them apart."""
+        """The metadata with these settings as experiment, so that mteb keeps results apart."""
         if self._prompts:
             written = json.dumps(self._prompts, sort_keys=True).encode()
             settings["prompts"] = hashlib.sha256(written).hexdigest()[:12]
@@ -275,14 +275,14 @@ def _of_mteb(options: argparse.Namespace) -> Iterator[AbsTask]:
 
 
 def _print(tasks: list[AbsTask], scores: dict[str, dict[str, float]]) -> None:
-    """A row a task and their mean, in hundredths as the published tables are."""
+    """Print a row per task and their mean, in hundredths like the published tables."""
     stages = [stage for stage in ("embed", "rerank") if any(stage in s for s in scores.values())]
     table = Printed("task", "measure", box=None, pad_edge=False)
     for stage in stages:
         table.add_column(stage, justify="right")
     for task in tasks:
-        found = scores[task.metadata.name]
-        cells = [f"{100 * found[stage]:.2f}" if stage in found else "" for stage in stages]
+        row = scores[task.metadata.name]
+        cells = [f"{100 * row[stage]:.2f}" if stage in row else "" for stage in stages]
         table.add_row(task.metadata.name, task.metadata.main_score, *cells)
     if len(tasks) > 1:
         columns = [[s[stage] for s in scores.values() if stage in s] for stage in stages]

@@ -1,7 +1,7 @@
-"""What the client costs beside a server, and what a second server gains.
+"""Model servers: the client's overhead, and the throughput with a second server.
 
-The servers take a fixed time for a batch, one batch after the other, as one device does, so that
-two of them fit on any machine. Each is a process of its own.
+The servers are mocks in processes of their own: each sleeps for a fixed time per batch, one batch
+at a time.
 
     python benchmarks/servers.py
 """
@@ -27,7 +27,7 @@ TEXT = "The pump in hall nine moved 333 litres of water in eleven hours. " * 12 
 
 
 def serve(pipe: Connection, seconds: float) -> None:
-    """Answer embedding requests, each after a fixed time; say the port, then the time spent."""
+    """Answer embedding requests, each batch after so many seconds; sends its port to the pipe."""
     turn = threading.Lock()
     row = [round(0.001 * i - 0.5, 6) for i in range(DIMS)]
     rows = [{"index": i, "embedding": row} for i in range(BATCH)]
@@ -58,15 +58,15 @@ def serve(pipe: Connection, seconds: float) -> None:
 
 
 def seconds_of(urls: list[str], batches: int) -> float:
-    """How long a run over so many batches takes."""
+    """The seconds for embedding so many batches."""
     embedder = ServerEmbedder([Server(parse(f"{url}#m")) for url in urls], Templates())
     groups = ([f"{batch} {i} {TEXT}" for i in range(BATCH)] for batch in range(batches))
     started = time.perf_counter()
     for _ in embedder.stream(groups):
         pass
-    spent = time.perf_counter() - started
+    seconds = time.perf_counter() - started
     embedder.close()
-    return spent
+    return seconds
 
 
 def main() -> None:

@@ -1,13 +1,13 @@
-"""Whole-process times of everyday commands on 10,000 chunks, beside `python -c pass`.
+"""Whole-process times of common commands on 10,000 chunks, compared with `python -c pass`.
 
     python benchmarks/startup.py [--runs 7] [--copies 40] [--db FILE] [--searches 1000]
 
-Run with the Python of the environment that qrank is installed in. The chunks are the sample's,
-many times over, a third of the words in another order each time, so that none is a copy of
-another; their vectors are those of the bundled model. Medians; the commands take turns, so that a
-machine that slows down slows all of them. Each is timed without and with a process of qrank serve,
-whose memory is told, and which is then asked by several clients at once. Modules are compiled
-before they are timed, as pip does when it installs, whatever PYTHONDONTWRITEBYTECODE says.
+Run with the Python of the environment that qrank is installed in. The files are copies of the
+sample with a third of the words shuffled, so that no chunks are equal; vectors are the bundled
+model's. Prints medians; the commands take turns, so that all are slowed by a busy machine. Searches
+are timed without and with qrank serve; then its memory is printed, before and after many searches
+by several clients at once. Modules are compiled before anything is timed, as pip does, whatever
+PYTHONDONTWRITEBYTECODE says.
 """
 
 from __future__ import annotations
@@ -57,14 +57,14 @@ def main() -> None:
         with server():
             times = timed(db, options.runs)
             print_table(times)
-            print(f"\nqrank serve: {held()}")
+            print(f"\nqrank serve: {server_usage()}")
             if options.searches:
-                together(db, options.searches, options.clients)
-                print(f"qrank serve: {held()}")
+                concurrent_searches(db, options.searches, options.clients)
+                print(f"qrank serve: {server_usage()}")
 
 
 def copy_sample(target: Path, chance: random.Random) -> None:
-    """Copy the sample, a third of the words of each file in another order."""
+    """Copy the sample, with a third of the words of each file shuffled."""
     shutil.copytree(SAMPLE, target)
     for path in target.rglob("*"):
         if path.is_file():
@@ -95,22 +95,22 @@ def timed(db: Path, runs: int) -> dict[str, list[float]]:
     times: dict[str, list[float]] = {name: [] for name in commands}
     for turn in range(runs + 1):
         for i, (name, command) in enumerate(commands.items()):
-            # Asked in other words each time: answers to the same question are cached.
-            asked = [part.replace("many", f"many ({turn} {i})") for part in command]
+            # Another query each time: results of the same query are cached.
+            changed = [part.replace("many", f"many ({turn} {i})") for part in command]
             started = time.perf_counter()
-            subprocess.run(asked, check=True, capture_output=True)
-            if turn:  # the first is for the file cache
+            subprocess.run(changed, check=True, capture_output=True)
+            if turn:  # the first turn fills the file cache
                 times[name].append(time.perf_counter() - started)
     return times
 
 
 def print_table(times: dict[str, list[float]]) -> None:
-    """Medians, and how often `python -c pass` would run in that time."""
+    """Print medians, and their ratios to that of `python -c pass`."""
     print(f"{'command':<30}{'median s':>9}{'least':>8}{'most':>8}{'ratio':>7}")
     unit = statistics.median(times[ALONE])
-    for name, taken in times.items():
-        median = statistics.median(taken)
-        least, most = min(taken), max(taken)
+    for name, values in times.items():
+        median = statistics.median(values)
+        least, most = min(values), max(values)
         print(f"{name:<30}{median:>9.3f}{least:>8.3f}{most:>8.3f}{median / unit:>7.1f}")
 
 
@@ -124,11 +124,11 @@ def server() -> Iterator[None]:
         subprocess.run([*QRANK, "serve", "stop"], check=True)
 
 
-def held() -> str:
-    """What the server and all below it hold: memory, what they share counted once, and open files
-    (Linux)."""
-    told = subprocess.run([*QRANK, "serve", "status", "--json"], check=True, capture_output=True)
-    pids = [json.loads(told.stdout)["pid"]]
+def server_usage() -> str:
+    """Memory (PSS: shared pages are counted once) and open files of the server and its child
+    processes, as text (Linux)."""
+    status = subprocess.run([*QRANK, "serve", "status", "--json"], check=True, capture_output=True)
+    pids = [json.loads(status.stdout)["pid"]]
     for pid in pids:
         for tasks in Path(f"/proc/{pid}/task").glob("*/children"):
             pids += map(int, tasks.read_text().split())
@@ -140,23 +140,23 @@ def held() -> str:
     return f"{memory // 1024} MB of memory, {files} open files in {len(pids)} processes"
 
 
-def together(db: Path, searches: int, clients: int) -> None:
-    """Many searches without rerank by several clients at once."""
+def concurrent_searches(db: Path, searches: int, clients: int) -> None:
+    """Print the times of searches without rerank by several clients at once."""
 
     def search(i: int) -> float:
         query = QUERY.replace("many", f"many ({i})")
         started = time.perf_counter()
         command = [*QRANK, "search", "--db", str(db), "--no-rerank", "--debug", query]
         run = subprocess.run(command, check=True, capture_output=True, text=True)
-        assert not run.stderr, run.stderr  # it says when it was not the server's
+        assert not run.stderr, run.stderr  # it has a line when the server was not used
         return time.perf_counter() - started
 
     with ThreadPoolExecutor(clients) as threads:
-        taken = sorted(threads.map(search, range(searches)))
-    median, late = statistics.median(taken), taken[int(len(taken) * 0.95)]
+        seconds = sorted(threads.map(search, range(searches)))
+    median, late = statistics.median(seconds), seconds[int(len(seconds) * 0.95)]
     print(
         f"{searches} searches by {clients} clients: median {median:.3f} s, "
-        f"95th percentile {late:.3f} s ({late / median:.1f} times), most {taken[-1]:.3f} s"
+        f"95th percentile {late:.3f} s ({late / median:.1f} times), most {seconds[-1]:.3f} s"
     )
 
 

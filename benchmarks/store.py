@@ -1,12 +1,12 @@
-"""The store at size: candidates, memory, writing, file size, against a plain numpy exact scan.
+"""The store at scale: candidate search against an exact numpy scan, memory, writing, file size.
 
     python benchmarks/store.py [--chunks N ...] [--folder DIR] [--keep]
 
-Makes its own data (seeded): texts of Zipf-distributed words, whose terms are their stems, in files
-of ten chunks, and clustered unit vectors of 1024 dims. Reference for the vectors is a float32
-matrix-vector product in numpy, of the same vectors in memory, in the same process and run.
-"Fresh" is a new Python process with a warm file cache, interpreter and imports included.
-Beside each time is the processor time of all threads: what stays when the machine is busy.
+Generates its data (seeded): texts of Zipf-distributed words, whose terms are their stems, in files
+of ten chunks, and clustered unit vectors of 1024 dims. The reference for vectors is a float32
+matrix-vector product in numpy with the same vectors in memory, in the same process. "Fresh
+process" is a new Python process with a warm file cache, interpreter and imports included. The
+second time is the processor time of all threads, which is reliable on a busy machine, too.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from qrank.terms import new_chunk
 
 DIMS, CLUSTERS, BLOCK = 1024, 2000, 10_000
 VOCABULARY, STOP_WORDS = 200_000, 100
-CHUNKS_A_FILE, GROUP = 10, 2048  # GROUP: chunks of a transaction, as `qrank index` has them
+CHUNKS_A_FILE, GROUP = 10, 2048  # GROUP: chunks of a transaction, as in `qrank index`
 SYLLABLES = "ba co du fe gi ho ju ka le mi no pu ra se ti vo wa xe yo zu".split()
 FRESH = """
 import json, sys, time
@@ -58,7 +58,7 @@ print(json.dumps({k: int(memory[k].split()[0]) for k in ("VmHWM", "RssAnon", "Rs
 
 
 class Words:
-    """Words and stems whose ranks follow Zipf's law; the first STOP_WORDS are stop words."""
+    """Stems whose frequencies follow Zipf's law; the first STOP_WORDS are stop words."""
 
     def __init__(self) -> None:
         shares = 1 / (np.arange(VOCABULARY) + 2.7) ** 1.07
@@ -77,7 +77,7 @@ class Words:
         return np.searchsorted(self._steps, rng.random(count))
 
     def query(self, rng: np.random.Generator, count: int) -> list[str]:
-        """Distinct terms, drawn as a text's words are, without stop words."""
+        """Distinct terms by the same distribution, without stop words."""
         ranks: dict[int, None] = {}
         while len(ranks) < count:
             ranks.update(dict.fromkeys(i for i in self.draw(rng, 8).tolist() if i >= STOP_WORDS))
@@ -85,7 +85,7 @@ class Words:
 
 
 def block_of_vectors(number: int) -> np.ndarray:
-    """BLOCK unit vectors around CLUSTERS centres, always the same for a number."""
+    """BLOCK unit vectors around CLUSTERS centres, the same for the same number."""
     centres = np.random.default_rng(1).normal(size=(CLUSTERS, DIMS)).astype(np.float32)
     rng = np.random.default_rng(100 + number)
     noise = rng.normal(size=(BLOCK, DIMS)).astype(np.float32)
@@ -111,38 +111,43 @@ def block_of_files(number: int, words: Words) -> Iterator[tuple[str, list[NewChu
 
 
 def fields_of(name: str) -> str:
-    """The fields of a file, always the same for a name: one of 20 tags, a rare one, and a day."""
+    """The fields of a file, the same for the same name: one of 20 tags, sometimes a rare one, and
+    a date."""
     number = int.from_bytes(hash_of(name.encode())[:4], "little")
     day = 1 + number // 7 % 28
     tags = [f"tag{number % 20}"] + ["rare"] * (number % 1000 == 0)
     return json.dumps({"tags": tags, "date": f"{2000 + number % 25}-{1 + number % 12:02}-{day:02}"})
 
 
-# What a search may be narrowed by: conditions on fields, and the share of files that has them.
+# Conditions on fields, by the share of files that meet them.
 CONDITIONS = {"1/1000": ("tags=rare",), "1/20": ("tags=tag7",), "1/2": ("date>=2013",)}
 CONDITIONS["1/40"] = (*CONDITIONS["1/20"], *CONDITIONS["1/2"])
 
 
 def filters(store: Store) -> dict[str, Filter]:
     """Filters for CONDITIONS, and for one of four collections."""
-    made = {share: build_filter(where=where, store=store) for share, where in CONDITIONS.items()}
-    return made | {"1/4 (collection)": Filter(("c1",))}
+    by_field = {
+        share: build_filter(where=where, store=store) for share, where in CONDITIONS.items()
+    }
+    return by_field | {"1/4 (collection)": Filter(("c1",))}
 
 
 def filtered(
     store: Store, queries: Sequence[Any], ask: Callable[[Any, Filter], object]
 ) -> dict[str, float | Time]:
-    """Times with each filter, and how many times the same without one they take: the median of
-    queries, the filter taken apart included, searches with and without one in turn."""
-    found: dict[str, float | Time] = {}
+    """Median times with each filter, and their ratios to those without one.
+
+    Searches with and without the filter take turns; parsing the filter is included.
+    """
+    result: dict[str, float | Time] = {}
     for share in filters(store):
         with_it, without = [], []
         for query in queries:
             without.append(timed(lambda q=query: ask(q, EVERYTHING)))
             with_it.append(timed(lambda q=query, s=share: ask(q, filters(store)[s])))
-        found[f"filter for {share}"] = median(with_it)
-        found[f"filter for {share}, ratio"] = median(with_it).cpu / median(without).cpu
-    return found
+        result[f"filter for {share}"] = median(with_it)
+        result[f"filter for {share}, ratio"] = median(with_it).cpu / median(without).cpu
+    return result
 
 
 def hash_of(data: bytes) -> bytes:
@@ -154,7 +159,7 @@ def hash_of(data: bytes) -> bytes:
 def write(path: Path, chunks: int, words: Words) -> dict[str, float | Time]:
     """Fill an index; only the store's own work is timed."""
     rates: list[float] = []
-    spent = 0.0
+    processor = 0.0
     text_bytes = 0
     with open_store(path, write=True) as store:
         with store.transaction():
@@ -164,7 +169,7 @@ def write(path: Path, chunks: int, words: Words) -> dict[str, float | Time]:
             vectors = block_of_vectors(number)
             text_bytes += sum(len(new.chunk.text) for _, made in files for new in made)
             gc.collect()
-            gc.freeze()  # or the collector would walk all of this data again and again
+            gc.freeze()  # or each collection would visit all of this data
             started, before = time.perf_counter(), processor_seconds()
             for at in range(0, len(files), GROUP // CHUNKS_A_FILE):
                 with store.transaction():
@@ -187,13 +192,13 @@ def write(path: Path, chunks: int, words: Words) -> dict[str, float | Time]:
                 with store.transaction():
                     store.add_vectors(model.id, range(first + at, first + at + len(part)), part)
             rates.append(BLOCK / (time.perf_counter() - started))
-            spent += processor_seconds() - before
+            processor += processor_seconds() - before
             gc.unfreeze()
     size = sum(file.stat().st_size for file in path.parent.glob(path.name + "*"))
     return {
         "chunks/s": statistics.harmonic_mean(rates),
         "chunks/s, last tenth": statistics.harmonic_mean(rates[-max(1, len(rates) // 10) :]),
-        "processor us a chunk": spent / chunks * 1e6,
+        "processor us a chunk": processor / chunks * 1e6,
         "bytes of a text": text_bytes / chunks,
         "file / (codes + texts)": size / (chunks * DIMS + text_bytes),
     }
@@ -226,9 +231,9 @@ class Time(NamedTuple):
 
 
 def timed(work: Callable[[], object]) -> Time:
-    started, spent = time.perf_counter(), processor_seconds()
+    started, processor = time.perf_counter(), processor_seconds()
     work()
-    return Time((time.perf_counter() - started) * 1000, (processor_seconds() - spent) * 1000)
+    return Time((time.perf_counter() - started) * 1000, (processor_seconds() - processor) * 1000)
 
 
 def processor_seconds() -> float:

@@ -1,8 +1,8 @@
-"""How often a name finds the code that defines it, and a path its file, before all that uses them.
+"""How often the first result for a name is its definition, and for a path the file itself.
 
-Indexes the Python code and the docs of this repository with `tiny`, takes classes and functions at
-random that one place alone defines, and searches for each by its name. Names are counted where the
-first result has the line of the definition, paths where it is of the file.
+Indexes the Python code and the docs of this repository with `tiny`, and searches for random names
+of classes and functions that are defined once, and for random paths. A name is found when the
+first result includes the line of the definition, a path when it is in the file.
 
     python benchmarks/symbols.py [--count 100] [--seed 1] [--folder FOLDER] [--db FILE]
 """
@@ -29,11 +29,11 @@ def definitions(files: list[Path]) -> dict[str, tuple[Path, int]]:
         for node in ast.walk(ast.parse(file.read_text("utf-8"))):
             if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
                 places[node.name].append((file, node.lineno))
-    return {name: found[0] for name, found in sorted(places.items()) if len(found) == 1}
+    return {name: defined[0] for name, defined in sorted(places.items()) if len(defined) == 1}
 
 
 def is_camel(name: str) -> bool:
-    """Whether a name is written as those of classes are, of two words at least."""
+    """Whether a name is in CamelCase, of two words at least."""
     return sum(letter.isupper() for letter in name) > 1 and "_" not in name.strip("_")
 
 
@@ -43,7 +43,7 @@ def first(index: qrank.Index, query: str, mode: str) -> qrank.Result | None:
 
 
 def report(what: str, mode: str, misses: list[str], count: int) -> None:
-    """Print how many were first, and those that were not."""
+    """Print how many were first, and the others."""
     print(f"{mode:7} {what:22} {count - len(misses)} of {count}", flush=True)
     for miss in misses:
         print(f"        not first: {miss}")
@@ -55,23 +55,23 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=100, help="names, half of them CamelCase")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--folder", type=Path, help="code to index (default: this repository)")
-    parser.add_argument("--db", type=Path, help="keep the index here, or use the one that is")
-    given = parser.parse_args()
-    folders = [given.folder.resolve()] if given.folder else [ROOT / name for name in FOLDERS]
+    parser.add_argument("--db", type=Path, help="keep the index here, or use an existing one")
+    options = parser.parse_args()
+    folders = [options.folder.resolve()] if options.folder else [ROOT / name for name in FOLDERS]
     files = sorted(file for folder in folders for file in folder.rglob("*.py"))
     names = definitions(files)
-    chance = random.Random(given.seed)
+    chance = random.Random(options.seed)
     camel = [name for name in names if is_camel(name)]
     other = [name for name in names if not is_camel(name) and len(name) > 3]
-    half = given.count // 2
+    half = options.count // 2
     kinds = {
         "CamelCase": chance.sample(camel, min(half, len(camel))),
-        "other names": chance.sample(other, min(given.count - half, len(other))),
+        "other names": chance.sample(other, min(options.count - half, len(other))),
     }
     paths = chance.sample(files, min(60, len(files)))
     with (
         tempfile.TemporaryDirectory() as scratch,
-        qrank.Index(given.db or Path(scratch) / "code.db", embed_model="tiny") as index,
+        qrank.Index(options.db or Path(scratch) / "code.db", embed_model="tiny") as index,
     ):
         index.add(folders)
         for mode in ("bm25", "hybrid"):
@@ -86,17 +86,17 @@ def main() -> None:
                     elif not hit.start_line <= line <= hit.end_line:
                         misses.append(f"{name} (line {line}), but line {hit.start_line}")
                 report(kind, mode, misses, len(chosen))
-            for kind, asked in (
+            for kind, queries in (
                 ("paths", [str(path.relative_to(path.parents[1])) for path in paths]),
                 ("names of files", [path.name for path in paths]),
             ):
-                hits = [first(index, query, mode) for query in asked]
+                hits = [first(index, query, mode) for query in queries]
                 misses = [
                     query
-                    for query, hit in zip(asked, hits, strict=True)
+                    for query, hit in zip(queries, hits, strict=True)
                     if not hit or not hit.path.endswith(f"/{query}")
                 ]
-                report(kind, mode, misses, len(asked))
+                report(kind, mode, misses, len(queries))
 
 
 if __name__ == "__main__":
