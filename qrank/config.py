@@ -16,7 +16,7 @@ from typing import Any
 
 from qrank import files
 from qrank.arguments import require_type
-from qrank.errors import InputError
+from qrank.errors import InputError, suggestion
 from qrank.ingest import git
 from qrank.settings import BETWEEN_MAPPED, INDEX_NAME, NUMBERS, SECONDS, Settings, check, moves
 from qrank.urls import is_url
@@ -242,7 +242,7 @@ def _read(path: Path, models: Models) -> dict[str, str]:
         models[role] += [(line, path) for line in lines]
     for key, value in table.items():
         if key not in KEYS:
-            raise InputError(f"{path}: there is no setting {key!r}", hint=f"use {', '.join(KEYS)}")
+            raise InputError(f"{path}: there is no setting {key!r}", hint=suggestion(key, KEYS))
         if key in LISTS:
             table[key] = LISTS[key].join(_texts(path, key, value))
         elif not isinstance(value, _types(key)) or isinstance(value, bool):

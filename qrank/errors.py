@@ -14,6 +14,7 @@ QrankError            base class; exit status 2
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 
@@ -65,6 +66,17 @@ class OutputError(QrankError):
 
 class Terminated(BaseException):
     """SIGTERM was received. As with KeyboardInterrupt, results so far are saved."""
+
+
+def suggestion(name: str, choices: Iterable[str], otherwise: str = "") -> str:
+    """The hint for an unknown name: the most similar choices, or else otherwise, or all choices."""
+    from difflib import get_close_matches
+
+    choices = list(dict.fromkeys(choices))
+    close = get_close_matches(name, choices, n=3, cutoff=0.75)
+    if close:
+        return f"did you mean {' or '.join(close)}?"
+    return otherwise or f"use one of: {', '.join(choices)}"
 
 
 @dataclass(frozen=True, slots=True)

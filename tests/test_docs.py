@@ -129,6 +129,12 @@ def test_examples_of_a_help_page_are_of_that_command() -> None:
             assert name in line, (name, line)
 
 
+def test_the_list_of_commands_is_not_cut() -> None:
+    for name, context in manual.commands(root()):
+        listed = context.command.get_help(context).partition("\nCommands:\n")[2]
+        assert "..." not in listed, (name, listed)
+
+
 def test_help_shows_no_range_without_limits() -> None:
     for name, context in manual.commands(root()):
         assert "1000000" not in context.command.get_help(context), name

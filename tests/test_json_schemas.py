@@ -137,7 +137,7 @@ def test_every_json_has_a_schema_and_the_list_says_of_what(qrank: Qrank) -> None
     for command in commands_with_json(qrank):
         assert f"qrank {command}" in titles or command == "similar", command
     told = complaint(qrank("schema", "serch"))
-    assert told == "qrank: no schema is named 'serch'; qrank schema lists those that there are"
+    assert told == "qrank: there is no schema 'serch'; did you mean search?"
     assert qrank("schema", "similar").stdout == qrank("schema", "search").stdout
     assert qrank("schema", "models", "list").stdout == qrank("schema", "models-list").stdout
 

@@ -468,7 +468,7 @@ def test_a_client_without_a_project_gets_the_index_by_name(
         ("claude", ".mcp.json", "[1]", "mcpServers is not a table"),
         ("claude", ".mcp.json", '{"mcpServers": 3}', "mcpServers is not a table"),
         ("codex", ".codex/config.toml", "= 3", "is not valid TOML"),
-        ("emacs", "emacs", "x", "does not know the client 'emacs'; use one of claude,"),
+        ("emacs", "emacs", "x", "does not know the client 'emacs'; use one of: claude,"),
     ],
 )
 def test_a_config_that_is_not_understood_stays(

@@ -342,7 +342,7 @@ def test_hints_say_why(qrank: Qrank, sample_db: Path, tmp_path: Path) -> None:
             ["zzz", *BM25],
             "nothing found with any of: zzz (to find by meaning, too, leave out --mode bm25)",
         ),
-        (["tides", "--collection", "nope"], "there is no collection nope; there are: default"),
+        (["tides", "--collection", "nope"], "there is no collection nope; use one of: default"),
         (["tides", "--path", "*.nope"], "no indexed file matches --path *.nope"),
         (["tides", "--type", "nope"], "no indexed file is of type nope; --type takes archive, "),
         (["tides", "--since", "2090-01-01"], "no indexed file is dated 2090-01-01 or later"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -48,6 +49,35 @@ def test_config_keeps_what_else_the_file_says(
     assert qrank("config", "set", "collection", "p", "--project").returncode == 0
     assert (tmp_path / ".qrank" / "config.toml").read_text("utf-8") == 'collection = "p"\n'
     assert qrank("config", "get", "collection").stdout == "p\n"
+
+
+@pytest.mark.parametrize(
+    ("line", "meant"),
+    [
+        ("models pull qwen3-embeding-0.6b", "qwen3-embedding-0.6b"),
+        ("search tea --embed-model e5-smal", "e5-small"),
+        ("search tea --rerank-model tinny", "tiny"),
+        ("config set colour never", "color"),
+        ("config get answer_second", "answer_seconds"),
+        ("mcp install vscod", "vscode"),
+        ("schema serch", "search"),
+        ("index --collection note", "notes"),
+        ("serch tea", "search"),
+    ],
+)
+def test_a_misspelt_name_is_answered_with_the_similar_one(
+    qrank: Qrank, tmp_path: Path, line: str, meant: str
+) -> None:
+    (tmp_path / "tea.md").write_text("Steep for three minutes.\n", "utf-8")
+    assert qrank("index", "tea.md", "--no-embed", "--collection", "notes").returncode == 0
+    told = complaint(qrank(*line.split())).lower()
+    assert re.search(rf"did you mean '?({meant}\b|.* or {meant}\b)", told), told
+    assert len(told) < 140, told
+
+
+def test_a_number_out_of_range_is_told_the_range(qrank: Qrank) -> None:
+    told = complaint(qrank("search", "tea", "-n", "0"))
+    assert "0 is not from 1 to 1000000 (see" in told
 
 
 def asked(environment: dict[str, str], cwd: Path, *words: str) -> set[str]:

@@ -67,6 +67,7 @@ _PLAIN_WORDS = {  # click's words -> plain words
     "a valid float": "a number",
     "'%Y-%m-%d', '%Y-%m-%dT%H:%M:%S'": "YYYY-MM-DD, YYYY-MM-DDThh:mm:ss",
 }
+_RANGE = re.compile(r"is not in the range (\d+)<=x<=(\d+)")
 
 
 def _version(value: bool) -> None:

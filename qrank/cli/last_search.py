@@ -51,7 +51,7 @@ def resolve(word: str, run: Run) -> str:
         reason = reason or "no search was made in this terminal"
         raise InputError(
             f"there is no result {word} of the last search: {reason}",
-            hint="numbers mean its results; give the id of a chunk, or PATH:LINE",
+            hint="give the id of a chunk, or PATH:LINE",
         )
     place = index_place(index)
     if not run.dbs:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
-from qrank.errors import InputError
+from qrank.errors import InputError, suggestion
 from qrank.indexing import roots
 from qrank.indexing.embed_missing import embed_texts
 from qrank.indexing.index import TimeBox, existing, index_in_time, index_paths
@@ -65,9 +65,7 @@ def require_known(store: Store, names: Sequence[str]) -> None:
     existing = [collection.name for collection in collections(store)]
     for name in names:
         if name not in existing:
-            raise InputError(
-                f"there is no collection {name}", hint=f"there are {', '.join(existing) or 'none'}"
-            )
+            raise InputError(f"there is no collection {name}", hint=suggestion(name, existing))
 
 
 def set_collection(

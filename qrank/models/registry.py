@@ -10,7 +10,7 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
-from qrank.errors import InputError, ModelError
+from qrank.errors import InputError, ModelError, suggestion
 from qrank.models import places
 from qrank.models.places import LocalFile, models_folder
 from qrank.settings import NO_SETTINGS, Settings
@@ -232,13 +232,11 @@ class Registry:
             raise ModelError(f"{name} names no file", hint="write hf:OWNER/REPOSITORY/FILE.gguf")
         if name.endswith(".gguf") or "/" in name:
             return None
-        choices = ", ".join(entry.alias for entry in entries)
-        offered = [e for e in entries if e.alias == alias]
-        if offered:
-            choices = ", ".join(f"{alias}:{f.quantization}" for e in offered for f in e.files)
-        raise ModelError(
-            f"unknown {role} {name!r}", hint=f"name a .gguf file, auto, or one of: {choices}"
-        )
+        files = [f"{alias}:{f.quantization}" for e in entries if e.alias == alias for f in e.files]
+        choices = files or [entry.alias for entry in entries]
+        every = f"name a .gguf file, auto, or one of: {', '.join(choices)}"
+        hint = every if files else suggestion(name, choices, every)
+        raise ModelError(f"unknown {role} {name!r}", hint=hint)
 
     def _server(self, role: Role, url: str) -> Entry:
         """An entry for a server's URL. If the name of the served model (URL#MODEL) begins with an

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 
 from qrank.analysis.text import STOP_WORDS, tokens
 from qrank.arguments import FilterOptions, text_list
+from qrank.errors import suggestion
 from qrank.markup.visible import searchable
 from qrank.models.registry import Role
 from qrank.results import Answer, Mode, RerankScore
@@ -195,15 +196,14 @@ def _no_file(store: Store, status: Mapping[str, Any], filter: FilterOptions) -> 
     since, until = filter.get("since"), filter.get("until")
     names = [collection["name"] for collection in status["collections"]]
     if unknown := [name for name in collections if name not in names]:
-        return f"there is no collection {unknown[0]}; there are: {', '.join(names)}"
+        return f"there is no collection {unknown[0]}; {suggestion(unknown[0], names)}"
     if path and not store.count_chunks(build_filter(path=path)):
         named = path if isinstance(path, str) else " or ".join(path)
         return f"no indexed file matches --path {named}"
     if types and not store.count_chunks(build_filter(types=types)):
-        every = ", ".join(sorted(formats()))
-        return (
-            f"no indexed file is of type {' or '.join(types)}; --type takes {every}, and suffixes"
-        )
+        every = f"--type takes {', '.join(sorted(formats()))}, and suffixes"
+        hint = suggestion(types[0], formats(), every) if types[0] not in formats() else every
+        return f"no indexed file is of type {' or '.join(types)}; {hint}"
     if since and not store.count_chunks(build_filter(since=since)):
         return f"no indexed file is dated {_shown(since)} or later (--since)"
     if until and not store.count_chunks(build_filter(until=until)):

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from qrank.errors import InputError, ModelError, QrankError
+from qrank.errors import InputError, ModelError, QrankError, suggestion
 from qrank.llama import gguf
 from qrank.models import places
 from qrank.models.places import LocalFile
@@ -81,8 +81,8 @@ def entries_of(models: Registry, name: str, role: Role | None = None) -> list[En
             if role is not None or name.startswith("hf:"):
                 raise
     if not entries:
-        names = ", ".join(dict.fromkeys(entry.alias for entry in models.entries))
-        raise ModelError(f"unknown model {name!r}", hint=f"name one of: {names}")
+        names = [entry.alias for entry in models.entries]
+        raise ModelError(f"unknown model {name!r}", hint=suggestion(name, names))
     named = [entry for entry in entries if entry in models.entries or entry.alias != name]
     if named or len(entries) == 1:
         return named or entries

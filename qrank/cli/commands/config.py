@@ -11,7 +11,7 @@ from qrank.cli.options import Command
 from qrank.cli.output import hyperlinks
 from qrank.cli.shell import complete
 from qrank.cli.state import current
-from qrank.errors import InputError
+from qrank.errors import InputError, suggestion
 from qrank.models.registry import AUTO, Role
 from qrank.urls import index_place
 
@@ -64,9 +64,9 @@ def get(
 def list_(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """List all settings with their value in this folder, and where it comes from.
+    """List all settings with their values and sources.
 
-    A value comes from the environment, a settings file, or is qrank's default.
+    The source of a value is the environment, a settings file, or qrank's default.
     """
     from qrank import config, json_form
     from qrank.cli.output import json_output
@@ -130,4 +130,4 @@ def _file(project: bool) -> Path:
 def _unknown(key: str) -> InputError:
     from qrank import config
 
-    return InputError(f"there is no setting {key!r}", hint=f"use one of: {', '.join(config.KEYS)}")
+    return InputError(f"there is no setting {key!r}", hint=suggestion(key, config.KEYS))

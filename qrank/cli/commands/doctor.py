@@ -16,7 +16,9 @@ def doctor(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Check this machine and its models, or the index, and suggest fixes.
+    """Check this machine and its models, or the index.
+
+    Suggests a fix for each problem.
 
     Exit status: 0 no check failed, 1 one did.
     """

@@ -69,7 +69,7 @@ def evaluate(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Measure search quality on queries with known relevant documents.
+    """Measure search quality on queries with known answers.
 
     A DATASET is a folder in BEIR layout, indexed into a temporary index, or a JSONL file of
     "query" and "relevant" (a path, path:line, or a list of them) for the index that --db names.

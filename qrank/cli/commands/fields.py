@@ -39,7 +39,9 @@ def fields(
     until: Until = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """List the fields of documents: front matter, mail headers, columns of tables.
+    """List the fields of documents, such as tags or mail headers.
+
+    Fields are front matter, mail headers and columns of tables.
 
     For each: the kinds of its values, how many documents (or rows, or messages) have it, and its
     most frequent values. qrank search --where filters by them, and by path, type, ext, size,

@@ -35,7 +35,7 @@ def remove(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Remove files and folders, or whole collections, from the index.
+    """Remove files, folders or collections from the index.
 
     The files themselves are not deleted. A file that still exists in an indexed folder is added
     again by the next qrank index, unless it is ignored.
@@ -126,21 +126,21 @@ def set_(
         list[str], typer.Argument(metavar="VALUE...", help="Its value; '' removes it.")
     ],
 ) -> None:
-    """Set the description, the ignore rules or the instruction of a collection.
+    """Set a collection's description, ignore rules or instruction.
 
     description: what it is about. qrank status shows it, and agents see it over MCP.
 
-    ignore: rules as in a .gitignore in each of its folders, a VALUE each. They overrule ignore
-    files, and hold from the next qrank index on.
+    ignore: rules as in a .gitignore, one per VALUE, for each of its folders. They override ignore
+    files, and apply from the next qrank index on.
 
-    instruction: what an embedding model that takes one (Qwen3-Embedding) is told with queries of
-    this collection.
+    instruction: is given to embedding models that take one (Qwen3-Embedding), with queries of this
+    collection.
     """
     from qrank.cli.output import render
 
     if key not in complete.COLLECTION_KEYS:
         keys = ", ".join(complete.COLLECTION_KEYS)
-        raise InputError(f"a collection has no {key!r}", hint=f"it has: {keys}")
+        raise InputError(f"a collection has no {key!r}", hint=f"use one of: {keys}")
     with current().open_index() as index:
         setting: Any = {key: value if key == "ignore" else " ".join(value)}
         index.set_collection(name, **setting)

@@ -13,7 +13,7 @@ import typer
 
 from qrank.cli.options import Command, EmbedModel, ModelGroup, RerankModel
 from qrank.cli.state import current
-from qrank.errors import InputError
+from qrank.errors import InputError, suggestion
 
 NOT_INSTALLED = "qrank mcp needs the package mcp"
 HOW_TO_INSTALL = 'install it with: pip install "qrank[mcp]"'
@@ -24,7 +24,9 @@ app = typer.Typer(cls=ModelGroup, rich_markup_mode=None)
 def serve(
     context: typer.Context, embed_model: EmbedModel = None, rerank_model: RerankModel = None
 ) -> None:
-    """Serve the tools search, get, similar and status over MCP, on stdin and stdout.
+    """Let coding agents search the index, over MCP.
+
+    Serves the tools search, get, similar and status on stdin and stdout.
 
     A client starts this command; qrank mcp install writes its config. The index is that of the
     client's folder, or --db.
@@ -90,7 +92,7 @@ def install(
     if client not in clients.CLIENTS:
         raise InputError(
             f"qrank does not know the client {client!r}",
-            hint=f"use one of {', '.join(clients.CLIENTS)}",
+            hint=suggestion(client, clients.CLIENTS),
         )
     target = clients.CLIENTS[client]
     user = user or target.project is None

@@ -65,7 +65,7 @@ def _models() -> None:
 
 @app.command("list", cls=Command)
 def list_models(role: RoleOption = None, as_json: Json = False) -> None:
-    """List the models with a name: installed or not, size, speed, quality.
+    """List models: installed or not, size, speed, quality.
 
     Speed is what `qrank models bench` measured here; quality is what others published.
     """
@@ -81,7 +81,7 @@ def list_models(role: RoleOption = None, as_json: Json = False) -> None:
 
 @app.command(cls=Command)
 def show(name: Name, role: RoleOption = None, as_json: Json = False) -> None:
-    """Show the details of a model: its files, its prompts, and the metadata in its file."""
+    """Show the files, prompts, scores and metadata of a model."""
     from qrank.cli.output import json_output, render_models
     from qrank.upkeep import inventory
 
@@ -156,7 +156,7 @@ def verify(
     role: RoleOption = None,
     as_json: Json = False,
 ) -> None:
-    """Check that model files are intact and as published, by their SHA-256."""
+    """Check that model files are as published, by SHA-256."""
     from qrank.cli.output import json_output, render_models
     from qrank.upkeep import inventory
 
@@ -189,7 +189,10 @@ def _named(names: list[str] | None, role: Role | None) -> list[Entry]:
 
 @app.command(cls=Command)
 def remove(names: Names, role: RoleOption = None, as_json: Json = False) -> None:
-    """Delete model files from qrank's own folder or Hugging Face's cache."""
+    """Delete model files.
+
+    They are deleted from qrank's own folder or Hugging Face's cache.
+    """
     from qrank.cli.output import json_output, render
     from qrank.upkeep import inventory
 
@@ -214,7 +217,9 @@ def import_folder(
         str | None, typer.Option("--type", metavar="TYPE", help="Also quantize it to Q8_0, Q4_0, …")
     ] = None,
 ) -> None:
-    """Convert a Qwen3-Embedding, Qwen3-Reranker, BERT or ModernBERT folder to GGUF.
+    """Convert a published model to GGUF.
+
+    Kinds: Qwen3-Embedding, Qwen3-Reranker, BERT and ModernBERT.
 
     Kind, pooling, head and vocabulary are taken from the folder's own configuration.
     """
@@ -254,7 +259,7 @@ def bench(
     ] = "",
     as_json: Json = False,
 ) -> None:
-    """Measure how many tokens per second models process on this machine.
+    """Measure the speed of models here, in tokens per second.
 
     --types Q4_0,BF16 also measures the model in these quantizations; which one is fastest depends
     on the processor. The most precise of the fast ones is recommended.

@@ -12,7 +12,7 @@ import typer
 from qrank import files, json_form
 from qrank.cli.shell import complete
 from qrank.cli.state import current
-from qrank.errors import InputError
+from qrank.errors import InputError, suggestion
 
 # Commands with the same output as another, and an earlier name.
 SAME = {"similar": "search", "config": "config-list"}
@@ -54,7 +54,8 @@ def schema(
     name = SAME.get(name, name)
     if name not in json_form.schema_names():
         raise InputError(
-            f"no schema is named {name!r}", hint="qrank schema lists those that there are"
+            f"there is no schema {name!r}",
+            hint=suggestion(name, json_form.schema_names(), "qrank schema lists them"),
         )
     json_output.text(json_form.schema(name).rstrip(), "\n")
 

@@ -36,7 +36,7 @@ def export(
         bool, typer.Option("--vectors/--no-vectors", help="Whether to include vectors.")
     ] = True,
 ) -> None:
-    """Write the index as JSON Lines: models, documents, chunks and their vectors.
+    """Write the index as JSON Lines, with its vectors.
 
     qrank import adds it to another index without embedding the texts again.
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -22,7 +23,7 @@ QUALITY = "MTEB-eng-v2"  # the published benchmark in the list
 
 def table(models: Sequence[dict[str, Any]]) -> None:
     """Print the models: whether they are installed, size, speed here, published quality."""
-    rows = [("model", "kind", "installed", "size", "here", QUALITY, "from")]
+    rows = [("model", "kind", "installed", "size", "here", "MTEB", "from")]
     for model in models:
         bytes_ = model["bytes"] or model["download_bytes"]
         speed = model["tokens_per_second"]
@@ -41,13 +42,13 @@ def table(models: Sequence[dict[str, Any]]) -> None:
             )
         )
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    if sys.stdout.isatty() and sum(widths) + 12 > shutil.get_terminal_size().columns:
+        widths.pop()  # where a model is from; `qrank models show` has it
     for row in rows:
-        line = "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True))
+        line = "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=False))
         print(escape_line(line.rstrip()))
-    print(
-        "\nauto: what is used unless a model is named; qrank models pull MODEL downloads one, "
-        "qrank models show MODEL shows its details"
-    )
+    print(f"\nauto: used by default. MTEB: published score on {QUALITY}.")
+    print("qrank models pull MODEL downloads a model, qrank models show MODEL shows details.")
 
 
 def recommended(advice: dict[str, Any]) -> None:

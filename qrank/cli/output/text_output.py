@@ -61,8 +61,8 @@ def answer(answer: Answer, view: View, terms: Terms) -> None:
     if answer.promised is not None and not answer.reranked:
         seconds = f"about {answer.needed:.0f} s" if answer.needed else "too long"
         warning(
-            f"not reranked: reading all candidates takes {seconds} here "
-            "(--candidates 30 reranks them; so does a higher answer_seconds)"
+            f"not reranked: it would take {seconds} here (--candidates 30 does it, or a higher "
+            "setting answer_seconds)"
         )
 
 
