@@ -55,8 +55,8 @@ def test_config_keeps_what_else_the_file_says(
     ("line", "meant"),
     [
         ("models pull qwen3-embeding-0.6b", "qwen3-embedding-0.6b"),
-        ("search tea --embed-model e5-smal", "e5-small"),
-        ("search tea --rerank-model tinny", "tiny"),
+        ("embed --embed-model e5-smal", "e5-small"),
+        ("rerank tea --rerank-model tinny", "tiny"),
         ("config set colour never", "color"),
         ("config get answer_second", "answer_seconds"),
         ("mcp install vscod", "vscode"),
@@ -70,7 +70,7 @@ def test_a_misspelt_name_is_answered_with_the_similar_one(
 ) -> None:
     (tmp_path / "tea.md").write_text("Steep for three minutes.\n", "utf-8")
     assert qrank("index", "tea.md", "--no-embed", "--collection", "notes").returncode == 0
-    told = complaint(qrank(*line.split())).lower()
+    told = complaint(qrank(*line.split(), stdin="tea\n")).lower()
     assert re.search(rf"did you mean '?({meant}\b|.* or {meant}\b)", told), told
     assert len(told) < 140, told
 

@@ -187,6 +187,7 @@ def _usage(error: ClickException) -> str:
         message += "; put arguments that begin with - after --"
     for text, plain in _PLAIN_WORDS.items():
         message = message.replace(text, plain)
+    message = _RANGE.sub(r"is not from \1 to \2", message).rstrip(".")
     context = getattr(error, "ctx", None)  # an option without its value has none
     path = context.command_path if context else f"qrank {_first(sys.argv[1:])}".rstrip()
     return f"{message} (see {path} --help)"
