@@ -97,6 +97,11 @@ def test_a_model_that_is_not_there_is_told_how_to_get(qrank: Qrank, name: str, r
     assert reason in complaint(qrank("rerank", "q", "--rerank-model", name, stdin="a"))
 
 
+def test_a_file_that_is_made_here_is_pulled_as_others_are(qrank: Qrank) -> None:
+    line = complaint(qrank("embed", "--embed-model", "qwen3-embedding-0.6b:BF16", stdin="a"))
+    assert "get it with: qrank models pull qwen3-embedding-0.6b:BF16" in line
+
+
 def test_an_installed_model_is_preferred(qrank: Qrank, environment: dict[str, str]) -> None:
     folder = Path(environment["HOME"]) / ".local" / "share" / "qrank" / "models"
     folder.mkdir(parents=True)

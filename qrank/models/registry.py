@@ -299,7 +299,7 @@ class Registry:
 
 def how_to_install(entry: Entry, name: str = "") -> str:
     """How to install a model, as a hint in an error message."""
-    if entry.files and not entry.files[0].source.startswith("hf:"):
+    if entry.files and not entry.files[0].source.startswith(("hf:", MADE)):
         return f"there is no file {entry.files[0].source}"
     return f"get it with: qrank models pull {name or entry.alias}"
 
