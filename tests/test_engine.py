@@ -18,7 +18,7 @@ import engine
 import engine_proxy
 import pytest
 from support import Run, complaint
-from test_store import add
+from test_store import add, add_vectors
 
 from qrank.errors import IndexFileError
 from qrank.store import Layout, create_store, open_store
@@ -470,3 +470,14 @@ def test_what_a_killed_run_left_is_never_seen_and_cleared(url: str) -> None:
         add(store, "/more", ["more"])
         assert store.count_chunks() == 2
     assert ask(f"{url}/_count")["count"] == 4  # two files with a chunk each
+
+
+def test_vectors_of_many_files_are_counted_page_by_page(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("qrank.store.opensearch.reading.PAGE", 3)
+    with closing(open_store(index_place(url), write=True)) as store:
+        for i in range(10):
+            add(store, f"/notes/{i}", [f"text {i}", f"other {i}"])
+        add_vectors(store)
+        assert [file.vectors for file in store.indexed_files("/notes")] == [2] * 10

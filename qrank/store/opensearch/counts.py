@@ -77,8 +77,7 @@ def indexed_files(reader: Reader, path: str, models: Sequence[StoredModel]) -> l
     vectors: dict[str, int] = {}
     if models:
         has_vector: Query = {"exists": {"field": f"v{models[0].id}"}}
-        groups = reader.groups(reader.visible("chunk", below, has_vector), v=_terms("version"))
-        vectors = {b["key"]: b["doc_count"] for b in groups["v"]["buckets"]}
+        vectors = reader.counts(reader.visible("chunk", below, has_vector), "version")
     result: dict[tuple[str, str], IndexedFile] = {}
     hits = reader.all(reader.visible("file", below), ["version"], True)
     for source in sorted(
