@@ -155,6 +155,8 @@ def test_a_disk_that_is_too_full_is_said(
     cluster: Cluster, url: str, tmp_path: Path, qrank: Callable[..., Run]
 ) -> None:
     (tmp_path / "a.md").write_text("word\n")
+    words = ("index", "a.md", "--no-embed", "--db", url)
+    assert qrank(*words).returncode == 0
     disk = "cluster.routing.allocation.disk"
     full = {"low": "0.1%", "high": "0.2%", "flood_stage": "0.3%"}
     cluster.set(
@@ -163,7 +165,6 @@ def test_a_disk_that_is_too_full_is_said(
     )
     try:
         deadline = time.monotonic() + 120
-        words = ("index", "a.md", "--no-embed", "--db", url)
         while (run := qrank(*words)).returncode == 0 and time.monotonic() < deadline:
             (tmp_path / "a.md").write_text(f"word {time.monotonic()}\n")
             time.sleep(1)

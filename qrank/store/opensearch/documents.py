@@ -195,7 +195,7 @@ class Documents(Closing):
 
     def indexed_files(self, path: str) -> list[IndexedFile]:
         """The files at and below a path, ordered by path and collection."""
-        self._before()
+        self._before(vectors=True)
         with self._checked():
             return counts.indexed_files(self._reader, path, self.models())
 
