@@ -8,12 +8,14 @@ import json
 import random
 import re
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from support import COMMAND, Run, extract
 
+from qrank.errors import NoTextError
 from qrank.ingest.chunk import chunk
 from qrank.results import Chunk
 
@@ -30,7 +32,7 @@ def found(qrank: Qrank, folder: Path, *queries: str) -> dict[str, list[str]]:
     """The names of the files that each query finds by words."""
     qrank("index", str(folder), "--no-embed", "--db", "i.db")
     runs = {
-        query: qrank("search", "--mode", "bm25", "--db", "i.db", "--jsonl", "--", query)
+        query: qrank("search", "--mode", "bm25", "--db", "i.db", "-n50", "--jsonl", "--", query)
         for query in queries
     }
     return {
@@ -267,3 +269,56 @@ def test_pictures_of_text_in_notebooks_are_read_and_other_data_is_counted() -> N
 def test_xml_is_read_in_the_encoding_that_it_names() -> None:
     data = '<?xml version="1.0" encoding="windows-1251"?><a>Привет мир</a>'.encode("cp1251")
     assert "Привет мир" in extract("a.xml", data).text
+
+
+WITH_NULS = {
+    "a.csv": "id,name\n1,tea\n2,zan\0 der\n",
+    "b.txt": "Some text\nwith a stray \0 zander\n",
+    "c.log": "Jan 1 boot\n" * 20 + "\0" * 20_000 + "Jan 2 zander\n" * 9,
+    "d.log": "\0" * 9000 + "Jan 2 zander\n" * 9,
+    "e.jsonl": '{"text": "tea"}\n{"text": "the zander\0"}\n',
+    "f.json": '{"text": "the zander\0"}',
+    "g.md": "# Head\n\nzander\0\n",
+    "h.srt": "1\n00:00:01,000 --> 00:00:02,000\nZander\0\n",
+    "i.html": "<html><body><p>zander \0 there</body></html>",
+    "j.py": "def f():\n    return 'zander \0'\n",
+    "k.bib": "@book{a, title={Zander \0}}\n",
+    "l.ics": "BEGIN:VCALENDAR\nBEGIN:VEVENT\nSUMMARY:Zander \0\nEND:VEVENT\nEND:VCALENDAR\n",
+    "m.po": 'msgid "a \0b"\nmsgstr "zander"\n',
+    "n.tex": "\\section{A}\nzander \0\n",
+    "o.1": ".TH A 1\n.SH NAME\nzander \0\n",
+    "p.ipynb": '{"cells":[{"cell_type":"markdown","source":["zander \0"]}],"nbformat":4}',
+    "q.eml": "Subject: x\nFrom: a@b.c\nReceived: now\n\nThe zander \0 came.\n",
+    "r.txt": "wörd " * 3000 + "zan\0 zander\n",  # beyond what shows the encoding
+    "s.txt": "Der Zander schläft.\n" * 9 + "\0",
+}
+
+
+def test_a_few_nuls_do_not_make_a_text_binary(tmp_path: Path, qrank: Qrank) -> None:
+    folder = tmp_path / "texts"
+    folder.mkdir()
+    for name, text in WITH_NULS.items():
+        encoding = "cp1252" if name == "s.txt" else "utf-8"
+        (folder / name).write_bytes(text.encode(encoding))
+    assert found(qrank, folder, "zander") == {"zander": sorted(WITH_NULS)}
+    made = chunks_of("b.txt", WITH_NULS["b.txt"])
+    assert [(each.text, each.start_byte, each.end_byte) for each in made] == [
+        ("Some text\nwith a stray   zander", 0, 31)
+    ]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        Path(sys.executable).read_bytes(),
+        bytes(range(256)) * 9,
+        b"name\0\0\0\0\0\0town\0\0\0\0\0\0" * 50,
+        b"a\0bc\0d\0" * 30 + b"\1\2",
+        b"GIF89a\1\0\1\0",
+        b"SQLite format 3\0\x10\0\1\1\0@  " + b"\0" * 70,
+        b"notes.txt".ljust(257, b"\0") + b"ustar\x0000" + b"\0" * 247 + b"words " * 2000,
+    ],
+)
+def test_binary_files_are_still_skipped(data: bytes) -> None:
+    with pytest.raises(NoTextError, match="binary file"):
+        extract("a.dump", data)

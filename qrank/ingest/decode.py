@@ -27,6 +27,13 @@ _LEAST_HZ = 8  # bytes: four characters
 _TWO_BYTES = ("gb18030", "cp932", "cp949", "big5hkscs", "euc_jp", "johab")
 _KOREAN_ESCAPE = b"\x1b$)C"
 _BEYOND_ASCII = re.compile(rb"[\x80-\xff]")
+_NULS = re.compile(rb"\0+")
+# Control characters that no text holds; those of terminals, and the end of a page, are in texts.
+_CONTROLS = bytes([*range(1, 8), *range(14, 27)])
+_LEAST_TEXT = 8  # bytes of a text with NULs in it
+_BETWEEN_NULS = 32  # bytes of text for each stretch of NULs, at least
+_BETWEEN_NULS_ELSE = 100  # the same where it is not UTF-8
+_OF_CONTROLS = 500  # bytes of text for each control character
 _SEQUENCE = re.compile(r"[^\x00-\u07ff]")  # three bytes of UTF-8, or four
 
 
@@ -36,7 +43,12 @@ def decode(data: bytes) -> tuple[str, int]:
     Invalid bytes are decoded as `on_error` says. Raises NoTextError for binary data.
     """
     encoding, skipped = encoding_of(data)
-    return data[skipped:].decode(encoding, on_error(encoding)), skipped
+    return without_nuls(data[skipped:].decode(encoding, on_error(encoding))), skipped
+
+
+def without_nuls(text: str) -> str:
+    """A text with a blank for each NUL, so that offsets hold: few programs stand them."""
+    return text.replace("\0", " ")
 
 
 def decode_labelled(data: bytes, label: str, *, default: str = "") -> str:
@@ -45,6 +57,10 @@ def decode_labelled(data: bytes, label: str, *, default: str = "") -> str:
 
     default: the codec where there is no declared encoding, and none can be guessed.
     """
+    return without_nuls(_decode_labelled(data, label, default))
+
+
+def _decode_labelled(data: bytes, label: str, default: str) -> str:
     try:
         codec = codec_of(label)
     except LookupError:
@@ -86,7 +102,12 @@ def encoding_of(data: bytes) -> tuple[str, int]:
         return mark
     head = data[:8192]
     if b"\0" in head:
-        return _wide(head), 0
+        if encoding := _wide_ascii(head):
+            return encoding, 0
+        around = _around_nuls(data)
+        if around is None:
+            return _wide(head), 0
+        data = around
     if data.isascii():
         return _escaped(data) if b"\x1b" in data or b"~{" in data else "utf-8", 0
     try:
@@ -144,14 +165,41 @@ def line_end(text: str) -> str:
     return "\r" if "\r" in text and "\n" not in text else "\n"
 
 
+def _wide_ascii(head: bytes) -> str:
+    """UTF-16 without a mark, of mostly ASCII text: every other byte is zero. Empty for others."""
+    head = head[: len(head) & ~3]
+    for start, encoding in ((1, "utf-16-le"), (0, "utf-16-be")):
+        zeros, others = head[start::2].count(0), head[1 - start :: 2]
+        if zeros > 0.2 * len(head) and 0 not in others and not _controls(others):
+            return encoding
+    return ""
+
+
+def _around_nuls(data: bytes) -> bytes | None:
+    """A text without the few NULs in it, or the long stretches of them that a crash leaves in a
+    log; None when it is no text in an encoding that extends ASCII."""
+    sample = data.strip(b"\0")[:8192]
+    text = sample.replace(b"\0", b"")
+    stretches = len(_NULS.findall(sample))
+    if len(text) < _LEAST_TEXT or _controls(text) * _OF_CONTROLS > len(text):
+        return None
+    if stretches > 1 + len(text) // _BETWEEN_NULS or sample[257:262] == b"ustar":  # tar
+        return None
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(text)
+    except UnicodeDecodeError:
+        if stretches * _BETWEEN_NULS_ELSE > len(text):
+            return None
+    return data.replace(b"\0", b"")
+
+
+def _controls(data: bytes) -> int:
+    return len(data) - len(data.translate(None, _CONTROLS))
+
+
 def _wide(head: bytes) -> str:
     """UTF-16 or UTF-32 without a mark. Raises NoTextError when it is neither."""
     head = head[: len(head) & ~3]
-    half = len(head) // 2
-    for start, encoding in ((1, "utf-16-le"), (0, "utf-16-be")):
-        zeros, others = head[start::2].count(0), head[1 - start :: 2].count(0)
-        if zeros > 0.4 * half and others == 0:  # in mostly ASCII text every other byte is zero
-            return encoding
     for encoding in ("utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"):
         text = head.decode(encoding, "replace")
         if text[-1:] == "\ufffd":  # the sample ended within a character
@@ -171,8 +219,7 @@ def _guess(data: bytes) -> str:
     sample = data[start : start + SAMPLE]
     if _mostly_utf8(sample.decode("utf-8", "replace")):
         return "utf-8"
-    controls = sum(sample.count(bytes([code])) for code in (*range(1, 8), *range(14, 27)))
-    if controls * 50 > len(sample):
+    if _controls(sample) * 50 > len(sample):
         raise NoTextError("binary file")
     return guess(sample)
 

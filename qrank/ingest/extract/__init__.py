@@ -22,6 +22,7 @@ from qrank.ingest.decode import (
     line_end,
     on_error,
     whole_lines,
+    without_nuls,
 )
 from qrank.ingest.extract import compressed
 from qrank.markup.visible import long_data
@@ -419,6 +420,7 @@ def _stretches(
             end = max(rest.rfind("\n\n") + 2, rest.rfind("\n") + 1 if "\n\n" not in rest else 0, 1)
             end = end if end > 1 else rest.rfind(" ") + 1 or len(rest)
         text, rest = rest[:end], rest[end:]
+        text = without_nuls(text)
         yield _document(text, function, suffix, offset, line)
         offset += len(text.encode("utf-8"))
         line += text.count(line_end(text))

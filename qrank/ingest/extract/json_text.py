@@ -50,7 +50,7 @@ def _ends_early(file: BinaryIO) -> bool:
     with text_of(file) as source:
         text = source.read().strip()
     try:
-        json.loads(text)
+        json.loads(text, strict=False)
     except json.JSONDecodeError as error:
         return error.pos >= len(text) or error.msg.startswith("Unterminated string")
     except (ValueError, RecursionError):
@@ -71,6 +71,6 @@ def _unescaped(string: re.Match[str]) -> str:
     '{"a": "Škoda\\n"x""}'
     """
     try:
-        return f'"{json.loads(string[0])}"'
+        return f'"{json.loads(string[0], strict=False)}"'
     except ValueError:
         return string[0]

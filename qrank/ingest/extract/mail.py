@@ -398,7 +398,7 @@ class _Places:
     """Finds the lines of the file that a paragraph is on, as far as it is not encoded."""
 
     def __init__(self, raw: bytes, first: int, *, has_headers: bool) -> None:
-        lines = [line.strip() for line in raw.split(b"\n")]
+        lines = [line.strip() for line in raw.replace(b"\0", b" ").split(b"\n")]
         self._count = len(lines)
         self._first = first
         self._at = lines.index(b"") if has_headers and b"" in lines else 0

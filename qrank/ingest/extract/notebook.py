@@ -32,7 +32,7 @@ def extract(file: BinaryIO) -> Iterator[Document]:
     text = decode(file.read())[0]
     builder = Builder()
     try:
-        cells = _cells(json.loads(text))
+        cells = _cells(json.loads(text, strict=False))
     except (ValueError, RecursionError) as error:
         cells = list(_whole_cells(text))
         if not cells:
@@ -64,7 +64,7 @@ def _whole_cells(text: str) -> Iterator[Any]:
     while at < len(text):
         at = _BETWEEN.match(text, at).end()  # type: ignore[union-attr]  # it always matches
         try:
-            cell, at = json.JSONDecoder().raw_decode(text, at)
+            cell, at = json.JSONDecoder(strict=False).raw_decode(text, at)
         except (ValueError, RecursionError):
             return
         yield cell

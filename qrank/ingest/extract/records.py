@@ -61,7 +61,7 @@ def _objects(lines: Iterable[str], fields: tuple[str, ...]) -> Iterator[Document
         if not line.strip():
             continue
         try:
-            row = json.loads(line)
+            row = json.loads(line, strict=False)
         except (ValueError, RecursionError):
             row = None
         if not isinstance(row, dict):
