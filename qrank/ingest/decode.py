@@ -33,6 +33,7 @@ _CONTROLS = bytes([*range(1, 8), *range(14, 27)])
 _LEAST_TEXT = 8  # bytes of a text with NULs in it
 _BETWEEN_NULS = 32  # bytes of text for each stretch of NULs, at least
 _BETWEEN_NULS_ELSE = 100  # the same where it is not UTF-8
+_LEAST_WIDE = 4  # characters
 _OF_CONTROLS = 500  # bytes of text for each control character
 _SEQUENCE = re.compile(r"[^\x00-\u07ff]")  # three bytes of UTF-8, or four
 
@@ -199,7 +200,6 @@ def _controls(data: bytes) -> int:
 
 def _wide(head: bytes) -> str:
     """UTF-16 or UTF-32 without a mark. Raises NoTextError when it is neither."""
-    head = head[: len(head) & ~3]
     for encoding in ("utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"):
         text = head.decode(encoding, "replace")
         if text[-1:] == "\ufffd":  # the sample ended within a character
@@ -208,7 +208,8 @@ def _wide(head: bytes) -> str:
         usual = sum(
             char < "\u3100" or "\u4e00" <= char <= "\u9fff" or char > "\uabff" for char in words
         )
-        if words.isprintable() and "\ufffd" not in words and usual > 0.95 * len(words) > 0:
+        is_usual = len(words) >= _LEAST_WIDE and usual > 0.95 * len(words)
+        if is_usual and words.isprintable() and "\ufffd" not in words:
             return encoding
     raise NoTextError("binary file")
 

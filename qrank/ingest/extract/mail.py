@@ -8,6 +8,7 @@ import io
 import re
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from email.errors import CloseBoundaryNotFoundDefect, MissingHeaderBodySeparatorDefect
 from email.message import EmailMessage
 from email.policy import EmailPolicy
@@ -17,9 +18,10 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from qrank.ingest.decode import decode_labelled
-from qrank.ingest.extract import MBOX, html, is_picture, mail_encoded
+from qrank.ingest.extract import MBOX, html, is_picture
 from qrank.ingest.extract.building import Builder
-from qrank.ingest.extract.mail_headers import header, words
+from qrank.ingest.extract.mails import encoded, parts
+from qrank.ingest.extract.mails.headers import header, words
 from qrank.results import Document
 from qrank.settings import READ_ALL, Reading
 
@@ -41,20 +43,16 @@ _PGP_SIGNATURE = re.compile(
     r"-----BEGIN PGP SIGNATURE-----.*?(?:-----END PGP SIGNATURE-----|\Z)", re.DOTALL
 )
 _SMIME = ("application/pkcs7-mime", "application/x-pkcs7-mime")
-_NOT_READ = (  # signatures, keys, and what an encrypted part is made of
+_NOT_READ = (  # signatures, keys, what an encrypted part is made of, what a Mac knows of a file
     "application/pgp-signature", "application/pgp-keys", "application/pgp-encrypted",
     "application/pkcs7-signature", "application/x-pkcs7-signature", *_SMIME,
+    "application/applefile",
 )  # fmt: skip
-# Texts that are files all the same, and what those are called that have no name.
-_ENTRIES = {
-    "text/calendar": "invitation.ics", "text/x-vcalendar": "invitation.ics",
-    "text/vcard": "card.vcf", "text/x-vcard": "card.vcf", "text/directory": "card.vcf",
-}  # fmt: skip
-_NAMES = {"application/pdf": "attached.pdf"} | _ENTRIES  # of what is attached without a name
+_NAMES = {"application/pdf": "attached.pdf"}  # of what is attached without a name
 # What a mail server says of a mail that it did not deliver, or that was read: fields.
 _REPORTS = ("message/delivery-status", "message/disposition-notification")
 OF_A_LOGO = 4 << 10  # bytes: a smaller picture is not read by OCR
-_SHOWN = ("From", "To", "Cc", "Date", "Subject")
+_SHOWN = (*("From", "To", "Cc", "Bcc", "Newsgroups", "Date", "Subject", "Keywords", "Comments"),)
 
 
 if TYPE_CHECKING:
@@ -69,6 +67,8 @@ class _Policy(_EmailPolicy):
     def header_fetch_parse(self, name: str, value: str) -> Any:
         if name.lower().startswith("content-"):
             value = value[:MAX_CONTENT_HEADER]
+            if name.lower() == "content-transfer-encoding":  # (it has no parameters)
+                value = value.partition(";")[0].strip()
         elif len(value) > MAX_HEADER:
             return value
         return _parsed(name, value)
@@ -167,7 +167,7 @@ class _Mails:
         self._left_out: list[tuple[str, str]] = []
         self._size = 0
         self._passed_over = ""  # the first that was, of HTML
-        self._encrypted = self._cut = 0  # parts
+        self._encrypted = self._cut = self._elsewhere = self._partial = 0  # parts
 
     def document(self, title: str = "", fields: Mapping[str, object] | None = None) -> Document:
         """The messages since the last one."""
@@ -193,6 +193,10 @@ class _Mails:
             notes.append(f"{_parts_are(self._encrypted)} encrypted")
         if self._cut:
             notes.append(f"{_parts_are(self._cut)} cut: the end of it is missing")
+        if self._elsewhere:
+            notes.append(f"{_parts_are(self._elsewhere)} not in the mail, but elsewhere")
+        if self._partial:
+            notes.append(f"{_parts_are(self._partial)} one of several mails, not put together")
         return "; ".join(filter(None, notes))
 
     def add(self, raw: bytes, line: int, *, own: bool = False) -> tuple[str, dict[str, object]]:
@@ -201,6 +205,8 @@ class _Mails:
         builder = self._builder
         builder.part()
         message = email.message_from_bytes(raw, policy=_POLICY)
+        for part in message.walk():
+            parts.find_boundary(part)
         headers = _headers(message)
         fields: dict[str, object] = {name.lower(): value for name, value in headers.items()}
         builder.fields(fields if own else {})
@@ -213,6 +219,8 @@ class _Mails:
         names: list[str] = []
         for part in _parts(message):
             attached = _file_name(part)
+            if self._is_file(part, attached):
+                continue
             if attached:
                 builder.part()
             builder.headings(subject, attached)
@@ -239,20 +247,34 @@ class _Mails:
             builder.paragraph("Attachments: " + ", ".join(names), places.last)
         return subject, fields
 
+    def _is_file(self, part: EmailMessage, name: str) -> bool:
+        """Whether a text is a file of a format of its own, which is read after the messages."""
+        if part.is_multipart() or part.get_content_maintype() != "text":
+            return False
+        data = parts.payload(part)
+        file = parts.file_name(part, name, data)
+        if file and data.strip():
+            as_it_is = parts.is_rtf(data) or _charset(part) in ("", "utf-8")
+            self._keep(file, data if as_it_is else _text(part, data).encode("utf-8"))
+        return bool(file)
+
     def _shown_text(self, part: EmailMessage, names: list[str]) -> str:
         """A part's text without markup, and without what is encrypted or signs it.
 
         names: where those of files that are encoded in it go.
         """
-        data, files, damaged = mail_encoded.split_files(_payload(part))
+        data, files, damaged = encoded.split_files(parts.payload(part))
         for name, content in files:
             names.append(name)
             self._keep(name, content)
         self._left_out += [(name, "damaged, or in several mails") for name in damaged]
         text = _text(part, data)
-        if part.get_content_type() == "text/html":
+        kind = part.get_content_type()
+        if kind in parts.HTML:
             text, note = _of_html(text)
             self._passed_over = self._passed_over or note
+        elif kind in (parts.ENRICHED, parts.RICH):
+            text = parts.plain(text, kind)
         if "-----BEGIN PGP" in text:
             self._encrypted += len(_PGP_MESSAGE.findall(text))
             text = _PGP_MESSAGE.sub("", _PGP_SIGNATURE.sub("", text))
@@ -262,12 +284,14 @@ class _Mails:
         """Keep what is attached, to be read when the messages are; count what can't be."""
         kind, main = part.get_content_type(), part.get_content_maintype()
         self._cut += any(isinstance(d, CloseBoundaryNotFoundDefect) for d in part.defects)
+        self._elsewhere += kind == "message/external-body"
+        self._partial += kind == "message/partial"
         if kind == "multipart/encrypted" or (kind in _SMIME and _is_enveloped(part)):
             self._encrypted += 1
         elif not (
             part.is_multipart()
             or kind in _NOT_READ
-            or (main in ("text", "audio", "video", "message") and kind not in _ENTRIES)
+            or main in ("text", "audio", "video", "message")
             or (main == "image" and not self._reading.ocr)
         ):
             data = part.get_payload(decode=True)
@@ -329,27 +353,28 @@ def _report(part: EmailMessage) -> str:
     return "\n\n".join(filter(None, groups))
 
 
-def _payload(part: EmailMessage) -> bytes:
-    data = part.get_payload(decode=True)
-    return data if isinstance(data, bytes) else b""
-
-
 def _text(part: EmailMessage, data: bytes | None = None) -> str:
     """A part's text in the encoding that it names, else in the one it seems to have.
 
     data: what is left of it, else all is read.
     """
-    data = _payload(part) if data is None else data
-    named = deleted = ""
-    try:
-        named = part.get_content_charset() or ""
+    data = parts.payload(part) if data is None else data
+    deleted = ""
+    with suppress(LookupError, ValueError, AttributeError):
         deleted = str(part.get_param("delsp") or "")
-    except (LookupError, ValueError, AttributeError):  # what it says is no name
-        pass
-    # (us-ascii is what programs say that don't know.)
-    text = decode_labelled(data, "" if named.lower() == "us-ascii" else named)
+    text = decode_labelled(data, _charset(part))
     # RFC 3676: where words have no blanks between them, one at the end of a line says it goes on.
     return re.sub(r" \r?\n", "", text) if deleted.lower() == "yes" else text
+
+
+def _charset(part: EmailMessage) -> str:
+    """The encoding that a part names; empty for none, and for us-ascii, which programs say that
+    don't know."""
+    try:
+        named = (part.get_content_charset() or "").lower()
+    except (LookupError, ValueError, AttributeError):  # what it says is no name
+        named = ""
+    return "" if named == "us-ascii" else named
 
 
 def _parts(message: EmailMessage) -> Iterator[EmailMessage]:
@@ -357,8 +382,6 @@ def _parts(message: EmailMessage) -> Iterator[EmailMessage]:
     pending = [message]
     while pending:
         part = pending.pop()
-        if part.get_content_type() in _ENTRIES:
-            continue
         if part.get_content_type() in _REPORTS:
             yield part
             continue
@@ -369,18 +392,28 @@ def _parts(message: EmailMessage) -> Iterator[EmailMessage]:
 
 
 def _text_parts(part: EmailMessage) -> list[EmailMessage]:
-    """What to read within a part: of alternatives the first with plain text, else the last. Plain
-    text that does not say what the last does gives way to it, or both are read when it is long."""
+    """What to read within a part: of alternatives the first with plain text, else the last page.
+    Plain text that does not say what the page does gives way to it, or both are read when it is
+    long."""
     inner = [each for each in part.get_payload() if isinstance(each, EmailMessage)]
     if part.get_content_type() != "multipart/alternative":
         return inner
+    entries = [each for each in inner if each.get_content_type() in parts.ENTRIES]
+    texts = [each for each in inner if each not in entries]
+    return _chosen(texts) + entries if texts else entries
+
+
+def _chosen(inner: list[EmailMessage]) -> list[EmailMessage]:
+    """Of alternatives those to read, as above."""
+    pages = [e for e in inner if any(p.get_content_type() == "text/html" for p in e.walk())]
+    last = (pages or inner)[-1]
     plain = [each for each in inner if any(map(_is_plain, each.walk()))]
-    if not plain or plain[0] is inner[-1]:
-        return plain[:1] or inner[-1:]
-    plain_words, other = _words(plain[0], "text/plain"), _words(inner[-1], "text/html")
+    if not plain or plain[0] is last:
+        return [last]
+    plain_words, other = _words(plain[0], "text/plain"), _words(last, "text/html")
     if 2 * len(plain_words & other) >= len(other):
         return plain[:1]
-    return inner[-1:] if len(plain_words) <= MAX_STUB else [plain[0], inner[-1]]
+    return [last] if len(plain_words) <= MAX_STUB else [plain[0], last]
 
 
 def _words(part: EmailMessage, kind: str) -> set[str]:
