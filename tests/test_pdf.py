@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from shutil import which
@@ -330,3 +331,57 @@ def test_what_is_left_of_a_pdf_that_is_cut_off_is_read() -> None:
     locked = locked[: locked.index(b"xref\n")]
     with pytest.raises(ExtractError, match=f"^truncated at byte {len(locked)}$"):
         extract("a.pdf", locked)
+
+
+def packed(*objects: tuple[int, bytes]) -> bytes:
+    """Objects that are compressed together (ISO 32000-1, 7.5.7)."""
+    places, held = [], b""
+    for number, body in objects:
+        places.append(b"%d %d" % (number, len(held)))
+        held += body + b"\n"
+    head = b" ".join(places) + b"\n"
+    entries = b"/Type/ObjStm/N %d/First %d/Filter/FlateDecode" % (len(objects), len(head))
+    return stream(zlib.compress(head + held), entries)
+
+
+@pytest.mark.parametrize("how", ["no catalogue", "no page tree", "packed", "cut in its catalogue"])
+def test_pages_are_read_whatever_of_a_pdf_is_cut(how: str) -> None:
+    """The document's own object stands at the end of many files, or compressed with others."""
+    pdf = Pdf()
+    for word in ("kestrel", "merlin", "hobby"):
+        pdf.page(text((50, 700, f"The {word}")))
+    whole = pdf.bytes()
+    body = whole[: whole.index(b"\nxref\n")]
+    first, pages, rest = re.split(rb"(?<=endobj\n)", body, maxsplit=2)
+    head, catalog = first[: first.index(b"1 0 obj")], first[first.index(b"1 0 obj") :]
+    together = packed((1, bare(catalog)), (2, bare(pages)))
+    cut = {
+        "no catalogue": head + rest + pages,
+        "no page tree": head + catalog + rest,
+        "packed": head + rest + b"99 0 obj\n%b\nendobj\n" % together,
+        "cut in its catalogue": head + rest + pages + catalog[:-20],
+    }[how]
+    made = extract("a.pdf", cut)
+    assert made.text.split("\n\n") == ["The kestrel", "The merlin", "The hobby"]
+    assert made.note == f"truncated at byte {len(cut)}"
+
+
+def bare(written: bytes) -> bytes:
+    """What an object holds."""
+    return written.partition(b"obj\n")[2].rpartition(b"endobj")[0]
+
+
+def test_an_end_that_is_not_the_files_own_is_none() -> None:
+    """Changes are written behind a file's end; files for the web have one at their beginning."""
+    pdf = Pdf()
+    pdf.page(text((50, 700, "The kestrel")))
+    whole = pdf.bytes()
+    changed = whole + b"9 0 obj\n<</Type/Page/Parent 2 0 R/Contents 4"
+    body = whole[len(b"%PDF-1.7\n") : whole.index(b"xref\n")]
+    web = b"%%PDF-1.7\n9 0 obj\n<</Linearized 1/L %d/O 5>>\nendobj\n" % (2 * len(whole))
+    web += b"xref\n0 0\ntrailer<</Root 1 0 R>>\nstartxref\n0\n%%EOF\n" + body
+    for data in (changed, web):
+        made = extract("a.pdf", data)
+        assert (made.text, made.note) == ("The kestrel", f"truncated at byte {len(data)}")
+    for behind in (b"", b"\0" * 5000, b"\n" * 3000):
+        assert extract("a.pdf", whole + behind).note == ""

@@ -48,7 +48,7 @@ def _opened(file: BinaryIO) -> tuple[PdfDocument, BinaryIO, str]:
     import pypdfium2
 
     try:
-        return pypdfium2.PdfDocument(file), file, ""
+        pdf = pypdfium2.PdfDocument(file)
     except pypdfium2.PdfiumError as error:
         is_locked = re.search("password|security", str(error), re.IGNORECASE)
         file.seek(0)
@@ -56,15 +56,47 @@ def _opened(file: BinaryIO) -> tuple[PdfDocument, BinaryIO, str]:
         reason = truncated(len(data)) if trailer.is_truncated(data) else "damaged, or not a PDF"
         if is_locked:
             copy, reason = protected.with_empty_password(data), "encrypted"
+            mended = _opens(copy) if copy else None
         else:
-            copy = trailer.with_trailer(data)
-        if copy is None:
+            mended = _mended(data)
+        if mended is None:
             raise ExtractError(reason) from error
-        file = io.BytesIO(copy)
-        try:
-            return pypdfium2.PdfDocument(file), file, "" if is_locked else reason
-        except pypdfium2.PdfiumError:
-            raise ExtractError(reason) from error
+        return *mended, "" if is_locked else reason
+    if not trailer.ends_early(file):
+        return pdf, file, ""
+    file.seek(0)
+    data = file.read()
+    if not len(pdf) and (mended := _mended(data)):
+        pdf.close()
+        pdf, file = mended
+    return pdf, file, truncated(len(data))
+
+
+def _opens(data: bytes) -> tuple[PdfDocument, BinaryIO] | None:
+    """A PDF and its bytes; None when it can't be opened, or has no pages."""
+    import pypdfium2
+
+    file = io.BytesIO(data)
+    try:
+        pdf = pypdfium2.PdfDocument(file)
+    except pypdfium2.PdfiumError:
+        return None
+    if len(pdf):
+        return pdf, file
+    pdf.close()
+    return None
+
+
+def _mended(data: bytes) -> tuple[PdfDocument, BinaryIO] | None:
+    """What is left of a PDF that can't be opened."""
+    whole = data[: data.rfind(b"endobj") + 6]  # without the object that is cut
+    for make in (trailer.with_trailer, trailer.with_pages):
+        for left in (data, whole):
+            copy = make(left)
+            mended = _opens(copy) if copy else None
+            if mended is not None:
+                return mended
+    return None
 
 
 @dataclass(slots=True)
