@@ -171,3 +171,20 @@ def test_an_object_may_be_written_in_bytes() -> None:
     written = HEAD.encode() + b"x{\\object{\\*\\objdata \\bin%d " % len(head + content)
     found = list(documents(io.BytesIO(written + head + content + b"}}y}"), "a.rtf"))
     assert [each.text for each in found] == ["xy", "A harrier."]
+
+
+@pytest.mark.parametrize(
+    ("field", "shown"),
+    [
+        (r"\fftype1\ffres25\ffdefres1", "☒"),
+        (r"\fftype1\ffres0\ffdefres1", "☐"),
+        (r"\fftype2\ffres1\ffhaslistbox{\*\ffl Bonn}{\*\ffl K\'f6ln}", "Köln"),
+        (r"\fftype2\ffres25\ffdefres0{\*\ffl Bonn}{\*\ffl Ulm}", "Bonn"),
+        (r"\fftype2\ffres9{\*\ffl Bonn}", ""),
+        (r"\fftype0{\*\ffdeftext gone}", ""),
+    ],
+)
+def test_what_fields_of_forms_show_is_text(field: str, shown: str) -> None:
+    written = r"{\field{\*\fldinst { FORM %s {\*\datafield 00}{\*\formfield{%s{\*\ffname gone}}}}}"
+    body = "in " + written % ("gone", field) + r"{\fldrslt }} end"
+    assert blocks(body) == [f"in {shown} end"]

@@ -279,6 +279,21 @@ def test_signs_fields_and_lists_of_forms() -> None:
     assert blocks(docx(body)) == ["α-ray-yes\tend"]
 
 
+@pytest.mark.parametrize(
+    ("state", "shown"),
+    [
+        ("<w:checked/>", "☒"),
+        ('<w:default w:val="0"/><w:checked w:val="1"/>', "☒"),
+        ('<w:default w:val="1"/>', "☒"),
+        ('<w:default w:val="1"/><w:checked w:val="0"/>', "☐"),
+        ("", "☐"),
+    ],
+)
+def test_boxes_of_forms_are_shown(state: str, shown: str) -> None:
+    box = f"<w:r><w:fldChar><w:ffData><w:checkBox>{state}</w:checkBox></w:ffData></w:fldChar></w:r>"
+    assert blocks(docx(paragraph(box, " nests"))) == [f"{shown} nests"]
+
+
 def test_the_words_that_describe_a_table_are_read() -> None:
     said = '<w:tblPr><w:tblCaption w:val="Nests"/><w:tblDescription w:val="by county"/></w:tblPr>'
     assert blocks(docx(table(["Fife"]).replace("<w:tblPr/>", said))) == [

@@ -14,6 +14,7 @@ MAX_LEVEL = 10  # of headings; each chunk repeats all headings above it
 MAX_TEXT = 32 << 20  # characters of one document
 MAX_NAMED = 10  # things named in a note
 MAX_PROPERTY = 1000  # characters of an author, of a subject, and of all keywords together
+CHECKED, UNCHECKED = "☒", "☐"  # boxes of forms
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ufffe\uffff\ud800-\udfff]")
 _LINE_END = re.compile(r"\r\n?")
 _SEPARATOR = re.compile(r"[\x0b\x0c\x1c-\x1f]")

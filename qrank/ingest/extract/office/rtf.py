@@ -11,11 +11,11 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import BinaryIO
 
 from qrank.errors import ExtractError
-from qrank.ingest.extract.building import Builder, one_line, properties
+from qrank.ingest.extract.building import CHECKED, UNCHECKED, Builder, one_line, properties
 from qrank.ingest.extract.office import embedded
 from qrank.ingest.extract.office.older import compound
 from qrank.results import Document
@@ -38,7 +38,7 @@ _PARAGRAPHS = frozenset("par sect page column softpage".split())
 _SILENT = frozenset("pict object upr sp do shp shpgrp info mmathPict".split())
 # Groups that are skipped, with all groups in them.
 _SKIPPED = frozenset(
-    "colortbl listtable listoverridetable rsidtbl revtbl xmlnstbl filetbl fldinst datafield xe rxe "
+    "colortbl listtable listoverridetable rsidtbl revtbl xmlnstbl filetbl datafield xe rxe "
     "txe tc tcn nonshppict shprslt objclass objname blipuid template themedata "
     "colorschememapping latentstyles datastore ftnsep ftnsepc ftncn aftnsep aftnsepc aftncn "
     "nonesttables private mmathPict pgdsctbl bkmkstart bkmkend atnid atnauthor atndate atnref "
@@ -50,7 +50,7 @@ _GROUPS = {  # groups whose text is collected separately, by kind
     "header": "head", "headerl": "head", "headerr": "head", "headerf": "head",
     "footer": "head", "footerl": "head", "footerr": "head", "footerf": "head",
     "title": "title", "author": "author", "subject": "subject", "keywords": "keywords",
-    "sn": "sn", "sv": "sv", "fonttbl": "fonttbl", "stylesheet": "stylesheet",
+    "sn": "sn", "sv": "sv", "ffl": "ffl", "fonttbl": "fonttbl", "stylesheet": "stylesheet",
 }  # fmt: skip
 # Groups that are read when they start with \*.
 _STARRED = frozenset(
@@ -67,6 +67,8 @@ _PAGES = {10000: "mac_roman", 65001: "utf-8", 936: "gb18030", 950: "big5hkscs", 
 _HEADING = re.compile(r"(?:heading|title|titre|überschrift)\s*(\d?)(?:[,;].*)?", re.IGNORECASE)
 _DEFAULT = "cp1252"
 _EMBEDDED = 2  # kind of an object
+_BOX, _LIST = 1, 2  # kinds of form fields
+_UNSET = 25  # the number of a form field's choice where nobody chose
 _NO_DIGITS = bytes(set(range(256)) - set(b"0123456789abcdefABCDEF"))
 
 
@@ -82,6 +84,23 @@ class _State:
     deleted: bool = False
     fallback: int = 1  # characters after each \\uN for programs that do not know it (\\ucN)
     font: int = -1
+
+
+@dataclass(slots=True)
+class _FormField:
+    """A box to tick, or a list to choose from: what it shows is no text of the document."""
+
+    kind: int = 0
+    chosen: int = _UNSET
+    default: int = 0
+    entries: list[str] = field(default_factory=list)
+
+    def shown(self) -> str:
+        """What it shows. (A field for text has its text elsewhere.)"""
+        chosen = self.default if self.chosen == _UNSET else self.chosen
+        if self.kind == _BOX:
+            return CHECKED if chosen else UNCHECKED
+        return self.entries[chosen] if self.kind == _LIST and chosen < len(self.entries) else ""
 
 
 class _Target:
@@ -177,6 +196,7 @@ class _Reader:
         self._levels: dict[int, int] = {}  # of heading styles
         self._starred = False
         self._shape = ""  # the name of a shape's property
+        self._form: _FormField | None = None  # that is being read
         self._objects: list[bytearray] = []  # hexadecimal digits
 
     def objects(self) -> Iterator[bytes]:
@@ -206,6 +226,9 @@ class _Reader:
                     if self._state.kind == "objdata":
                         self._objects[-1] += data[at:end].hex().encode()
                     at = end
+                elif name == "formfield" and self._state.kind == "fldinst":
+                    self._form = _FormField()
+                    self._state.kind, self._state.skip, self._state.silent = name, False, True
                 elif not self._state.skip:
                     self._word(name, value)
             elif self._state.skip:
@@ -256,6 +279,8 @@ class _Reader:
         if name == "objdata":
             state.kind, state.skip = name, True
             self._objects.append(bytearray())
+        elif name == "fldinst":
+            state.kind, state.skip = name, True
         elif name in _SKIPPED or name.endswith("Pr") or (starred and name not in _STARRED):
             state.skip = True
         elif name in _GROUPS:
@@ -305,6 +330,13 @@ class _Reader:
             self._default_font = value or 0
         elif name == "fcharset" and state.kind == "fonttbl" and value in _CHARSETS:
             self._fonts[state.font] = _CHARSETS[value]
+        elif self._form and state.kind == "formfield" and value is not None and value >= 0:
+            if name == "fftype":
+                self._form.kind = value
+            elif name == "ffres":
+                self._form.chosen = value
+            elif name == "ffdefres":
+                self._form.default = value
         elif name == "cpg" and state.kind == "fonttbl" and value:
             self._fonts[state.font] = _codec(value)
 
@@ -378,11 +410,16 @@ class _Reader:
                 self.heads.append(text)
             elif kind in _INFORMATION:
                 self.information.setdefault(kind, text)
+            elif kind == "ffl" and self._form:
+                self._form.entries.append(text)
             elif kind == "sn":
                 self._shape = text.strip()
             elif kind == "sv" and self._shape == "wzDescription":
                 self._notes.append(text)
         self._state = before
+        if kind == "fldinst" and before.kind != kind and self._form:
+            self._add(self._form.shown())
+            self._form = None
 
     def _style(self) -> None:
         target = self._targets[-1]

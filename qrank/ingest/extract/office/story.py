@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from qrank.errors import ExtractError
-from qrank.ingest.extract.building import Builder, one_line
+from qrank.ingest.extract.building import CHECKED, UNCHECKED, Builder, one_line
 from qrank.ingest.extract.office import charts, embedded, equations
 from qrank.ingest.extract.office.package import (
     Package,
@@ -160,6 +160,8 @@ class Story:
                     )
             elif name == "ddList":
                 pieces.append(_selected_entry(each))
+            elif name == "checkBox":
+                pieces.append(_box(each))
             elif name.endswith("Reference"):
                 self.reference(name, each)
             elif not self.beside(each):
@@ -331,6 +333,15 @@ def _symbol(element: _Element) -> str:
 
 def _is_hexadecimal(text: str) -> bool:
     return all(letter in "0123456789abcdefABCDEF" for letter in text)
+
+
+def _box(element: _Element) -> str:
+    """A check box of a form: its state, else its default."""
+    for kind in ("checked", "default"):
+        state = child(element, kind)
+        if state is not None:
+            return UNCHECKED if attribute(state, "val") in ("0", "false", "off") else CHECKED
+    return UNCHECKED
 
 
 def _selected_entry(entries: _Element) -> str:
