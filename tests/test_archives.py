@@ -255,9 +255,9 @@ def test_an_office_file_that_is_cut_off_is_read_as_far_as_it_goes(name: str) -> 
     found = [*documents(io.BytesIO(cut), name)]
     text = "".join(document.text for document in found)
     assert set(text.split()) == set(whole.split())
-    assert f"truncated or damaged ({len(cut)} bytes)" in found[-1].note
+    assert f"truncated at byte {len(cut)}" in found[-1].note
     for share in range(1, 40):  # wherever it is cut, this ends
         with contextlib.suppress(ExtractError):
             list(documents(io.BytesIO(data[: len(data) * share // 40]), name))
-    with pytest.raises(ExtractError, match=r"^truncated .*bytes\), .* is missing$"):
+    with pytest.raises(ExtractError, match=r"^truncated at byte 400$"):
         list(documents(io.BytesIO(data[:400]), name))

@@ -272,9 +272,9 @@ def test_xml_is_read_in_the_encoding_that_it_names() -> None:
 
 
 WITH_NULS = {
-    "a.csv": "id,name\n1,tea\n2,zan\0 der\n",
+    "a.csv": "id,name\n1,tea\n2,a \0 zander\n",
     "b.txt": "Some text\nwith a stray \0 zander\n",
-    "c.log": "Jan 1 boot\n" * 20 + "\0" * 20_000 + "Jan 2 zander\n" * 9,
+    "c.log": "Jan 1 boot\n" * 20 + "\0" * 20_000 + "Feb 3 zander\n" * 9,
     "d.log": "\0" * 9000 + "Jan 2 zander\n" * 9,
     "e.jsonl": '{"text": "tea"}\n{"text": "the zander\0"}\n',
     "f.json": '{"text": "the zander\0"}',
@@ -313,7 +313,6 @@ def test_a_few_nuls_do_not_make_a_text_binary(tmp_path: Path, qrank: Qrank) -> N
         Path(sys.executable).read_bytes(),
         bytes(range(256)) * 9,
         b"name\0\0\0\0\0\0town\0\0\0\0\0\0" * 50,
-        b"a\0bc\0d\0" * 30 + b"\1\2",
         b"GIF89a\1\0\1\0",
         b"SQLite format 3\0\x10\0\1\1\0@  " + b"\0" * 70,
         b"notes.txt".ljust(257, b"\0") + b"ustar\x0000" + b"\0" * 247 + b"words " * 2000,

@@ -23,14 +23,18 @@ CHAPTER = (
 
 
 def book(
-    hrefs: Mapping[str, str], members: Mapping[str, str | bytes], *, version: str = "3.0"
+    hrefs: Mapping[str, str],
+    members: Mapping[str, str | bytes],
+    *,
+    version: str = "3.0",
+    about: str = "",
 ) -> bytes:
     """A book whose package names hrefs (by id) as its chapters, and that holds members."""
     items = "".join(f'<item id="{i}" href="{href}"/>' for i, href in hrefs.items())
     spine = "".join(f'<itemref idref="{i}"/>' for i in hrefs)
     package = (
         f'<package xmlns="http://www.idpf.org/2007/opf" version="{version}"><metadata '
-        'xmlns:dc="http://purl.org/dc/elements/1.1/"><dc:title>Birds</dc:title></metadata>'
+        f'xmlns:dc="http://purl.org/dc/elements/1.1/"><dc:title>Birds</dc:title>{about}</metadata>'
         f"<manifest>{items}</manifest><spine>{spine}</spine></package>"
     )
     out = io.BytesIO()
@@ -75,6 +79,12 @@ def test_a_chapter_is_found_however_it_is_named(href: str, member: str, version:
     [document] = read(data)
     assert "The kestrel flew." in document.text
     assert (document.title, document.blocks[0].page) == ("Birds", 1)
+
+
+def test_the_description_of_a_book_is_text() -> None:
+    about = "<dc:description>&lt;p&gt;On &lt;b&gt;knots&lt;/b&gt;.&lt;/p&gt;</dc:description>"
+    made = read(book({"a": "a.html"}, {"OPS/a.html": CHAPTER.format("merlin")}, about=about))
+    assert made[-1].text == "On knots."
 
 
 def test_a_name_in_utf_8_that_does_not_say_so() -> None:

@@ -81,6 +81,26 @@ def test_the_description_of_a_page_is_text() -> None:
     assert [(c.text, c.start_line) for c in made] == [("About kestrels\n\n# One\n\ntext", 2)]
 
 
+def test_what_a_page_says_of_itself_is_found() -> None:
+    page = (
+        '<meta name="author" content="Ada L."><meta name="keywords" content="knots, dunlins">'
+        '<meta property="og:description" content="About knots"><p>text'
+    )
+    made = extract("a.html", page.encode())
+    assert made.fields == {"author": "Ada L.", "keywords": ["knots", "dunlins"]}
+    assert made.text == "About knots\n\ntext"
+
+
+def test_the_number_of_a_note_is_no_part_of_a_word() -> None:
+    page = 'knot<sup><a href="#1">1</a></sup> dunlin<a href="#2"><sup>2</sup></a> m<sup>2</sup>'
+    assert words(f"<p>{page}</p>") == ["knot", "1", "dunlin", "2", "m2"]
+
+
+def test_who_speaks_is_text() -> None:
+    cue = "WEBVTT\n\n00:07.000 --> 00:08.000\n<v.loud Ada L.>A knot.</v>\n<v Bob>Where?\n"
+    assert extract("a.vtt", cue.encode()).text == "[00:00:07] Ada L.: A knot.\nBob: Where?"
+
+
 def test_what_is_said_has_its_time() -> None:
     cues = [f"{i}\n00:{i:02}:01,000 --> 00:{i:02}:03,000\nline {i} {'x' * 40}" for i in range(30)]
     found = chunk(extract("a.srt", "\n\n".join(cues).encode()))

@@ -93,6 +93,10 @@ def test_a_book_is_read_under_its_chapters() -> None:
         assert document.lines[document.text.split("\n").index("Below.")] == 12
 
 
+def test_the_number_of_a_note_is_no_part_of_a_word() -> None:
+    assert "of it 1." in extract("a.fb2", BOOK.replace("[1]", "1").encode("cp1251")).text
+
+
 def test_a_book_that_is_cut_off_is_read_as_far_as_it_goes() -> None:
     data = BOOK.encode("cp1251")
     assert "Zitterbewegung" in extract("a.fb2", data[: data.index(b"Second verse")]).text

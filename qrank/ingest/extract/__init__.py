@@ -7,7 +7,7 @@ import io
 import os
 import re
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
@@ -116,8 +116,14 @@ _BINARY = (
     "webp whl wma wmv woff woff2"
 )
 _MARKED_UP = ("ps", "eps", "obj")  # text by its bytes alone: the markup hides the words
+# Documents all the same.
+_UNKNOWN = (
+    "accdb azw azw3 azw4 chm djv djvu hwp hwpx indd key kfx lit mdb mobi numbers odb one oxps "
+    "pages pst pub vsd vsdx wpd wps xps"
+)
 _UNREAD = dict.fromkeys(_BINARY.split(), "binary file") | {
-    suffix: f"{suffix.upper()} is not supported (--pre can convert it)" for suffix in _MARKED_UP
+    suffix: f"{suffix.upper()} is not supported (--pre can convert it)"
+    for suffix in (*_MARKED_UP, *_UNKNOWN.split())
 }
 _ROFF = re.compile(
     rb"(?:[.'][ \t]*\r?\n|\s)*+(?:\\\"|[.'][ \t]*"
@@ -284,11 +290,12 @@ def documents(file: BinaryIO, name: str, reading: Reading = READ_ALL) -> Iterato
         if not packed and (looks_text(head) or _signed(head, file)):  # it is not, whatever its name
             yield from documents(file, inner, reading)
             return
-        with compressed.unpack(file, packed or suffix) as unpacked:
+        unpacked, damage = compressed.unpack(file, packed or suffix)
+        with unpacked:
             if inner == name and compressed.suffix_by(unpacked.read(HEAD)):
                 raise ExtractError("compressed twice")
             unpacked.seek(0)
-            yield from documents(unpacked, inner, reading)
+            yield from with_damage(documents(unpacked, inner, reading), damage)
         return
     if reading.ocr and is_picture(name) and not _signed(head, file):
         yield from _function("ocr:extract")(file, reading)
@@ -306,12 +313,30 @@ def documents(file: BinaryIO, name: str, reading: Reading = READ_ALL) -> Iterato
                 yield from pending
                 pending.clear()
     except (NoTextError, ExtractError) as error:
+        if suffix in _UNREAD and isinstance(error, NoTextError):
+            raise NoTextError(_UNREAD[suffix]) from error
         if is_sure or (form.records and isinstance(error, NoTextError)):  # rows, but no text
             raise
         file.seek(0)
         yield from _read(file, TEXT, suffix, reading)
     else:
         yield from pending
+
+
+def with_damage(found: Iterable[Document], damage: str) -> Iterator[Document]:
+    """Documents, and after them what is said of the file around them. Raises ExtractError when that
+    is why they can't be read."""
+    note = member = ""
+    try:
+        for document in found:
+            note, member = document.note or note, document.member
+            yield document
+    except ExtractError as error:  # or NoTextError, which is one
+        if damage:
+            raise ExtractError(damage) from error
+        raise
+    if damage:
+        yield Document("", "", [], note="; ".join(filter(None, (note, damage))), member=member)
 
 
 def _read(file: BinaryIO, form: Format, suffix: str, reading: Reading) -> Iterator[Document]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import zipfile
 from typing import TYPE_CHECKING, BinaryIO
 
 from qrank.errors import ExtractError
-from qrank.ingest.extract.office.salvage import Salvaged, salvage
+from qrank.ingest.extract.building import truncated
+from qrank.ingest.extract.office.salvage import Salvaged, is_truncated, salvage
 
 if TYPE_CHECKING:
     from lxml.etree import _Element
@@ -24,6 +26,9 @@ def open_zip(file: BinaryIO) -> zipfile.ZipFile:
     except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:
         salvaged = salvage(file)
         if salvaged is None:
+            file.seek(0)
+            if file.read(2) == b"PK" and is_truncated(file):
+                raise ExtractError(truncated(file.seek(0, io.SEEK_END))) from error
             raise ExtractError("damaged, or not what its extension says") from error
         archive = salvaged
     members = archive.infolist()
@@ -38,7 +43,9 @@ def truncation_note(archive: zipfile.ZipFile) -> str:
     """The note for a truncated or damaged zip file; empty for an intact one."""
     if not isinstance(archive, Salvaged):
         return ""
-    return f"truncated or damaged ({archive.size} bytes): read as far as possible"
+    if archive.is_truncated:
+        return truncated(archive.size)
+    return "damaged: read as far as possible"
 
 
 def read(archive: zipfile.ZipFile, name: str) -> bytes:
@@ -50,8 +57,9 @@ def read(archive: zipfile.ZipFile, name: str) -> bytes:
             raise ExtractError(f"{name} in it unpacks to more than {MAX_XML >> 20} MiB")
         return archive.read(name)
     except KeyError as error:
-        reason = truncation_note(archive).partition(":")[0]
-        raise ExtractError(f"{reason}, " * bool(reason) + f"{name} in it is missing") from error
+        if isinstance(archive, Salvaged) and archive.is_truncated:
+            raise ExtractError(truncation_note(archive)) from error
+        raise ExtractError(f"{name} in it is missing") from error
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, OSError) as error:
         raise ExtractError(f"{name} in it is damaged") from error
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import io
 import lzma
 import tempfile
 import zlib
@@ -11,6 +12,7 @@ from collections.abc import Callable
 from typing import Any, BinaryIO
 
 from qrank.errors import ExtractError
+from qrank.ingest.extract.building import truncated
 
 MAX_UNPACKED = 256 << 20
 _IN_MEMORY = 8 << 20
@@ -24,17 +26,24 @@ def suffix_by(head: bytes) -> str:
     return next((suffix for magic, suffix in _MAGIC if head.startswith(magic)), "")
 
 
-def unpack(file: BinaryIO, suffix: str) -> BinaryIO:
-    """The decompressed content, as a temporary file. Raises ExtractError when it is damaged or
-    too large."""
+def unpack(file: BinaryIO, suffix: str) -> tuple[BinaryIO, str]:
+    """(the decompressed content, as a temporary file; the note for a truncated or damaged file, of
+    which it is what could be read). Raises ExtractError when that is nothing, or too large."""
     out = tempfile.SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115  (the caller reads it)
+    note = ""
     try:
         with _OPENERS[suffix](file) as packed:
-            while piece := packed.read(1 << 20):
+            while piece := packed.read1(1 << 20):
                 if out.tell() + len(piece) > MAX_UNPACKED:
                     raise ExtractError(f"unpacks to more than {MAX_UNPACKED >> 20} MiB")
                 out.write(piece)
-    except (OSError, EOFError, zlib.error, lzma.LZMAError, ValueError) as error:
-        raise ExtractError("damaged, or not what its extension says") from error
+    except EOFError as error:
+        note = truncated(file.seek(0, io.SEEK_END))
+        if not out.tell():
+            raise ExtractError(note) from error
+    except (OSError, zlib.error, lzma.LZMAError, ValueError) as error:
+        if not out.tell():
+            raise ExtractError("damaged, or not what its extension says") from error
+        note = f"damaged: {out.tell():,} bytes of its content are read"
     out.seek(0)
-    return out  # type: ignore[return-value]
+    return out, note  # type: ignore[return-value]

@@ -86,8 +86,13 @@ def extract(file: BinaryIO) -> Iterator[Document]:
         if locked and list(unread) == ["encrypted (DRM)"]:
             raise ExtractError(f"encrypted (DRM: {_vendor(names)})")
         raise ExtractError(f"none of its chapters can be read: {note or 'it names none'}")
-    if note:
-        yield Document("", title, [], fields=fields, note=note)
+    builder = Builder()
+    for element in package.iter(f"{_DC}description"):  # (often a page of its own)
+        html.add(builder, "".join(map(str, element.itertext())), line=None)
+    builder.note = note
+    about = builder.document(title, fields)
+    if note or about.blocks:
+        yield about
 
 
 class _Names:
@@ -136,7 +141,8 @@ def _package_place(archive: zipfile.ZipFile, names: _Names) -> str:
                 return place
     packages = [name for name in names.all if name.lower().endswith(".opf")]
     if not packages:
-        raise ExtractError("damaged, or not an e-book: it has no package document")
+        reason = "damaged, or not an e-book: it has no package document"
+        raise ExtractError(truncation_note(archive) or reason)
     return packages[0]
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from qrank.errors import ExtractError
 from qrank.ingest.decode import decode, decode_labelled
-from qrank.ingest.extract.building import Builder, blanks_made_one, one_line, truncated
+from qrank.ingest.extract.building import Builder, blanks_made_one, one_line, properties, truncated
 from qrank.results import Document
 
 if TYPE_CHECKING:
@@ -48,10 +48,11 @@ def extract(file: BinaryIO) -> Iterator[Document]:
     builder = Builder()
     data = file.read()
     text = decode_html(data)
-    title = add(builder, text)
+    fields: dict[str, object] = {}
+    title = add(builder, text, fields=fields)
     if _is_truncated(text):
         builder.note = "; ".join(filter(None, (builder.note, truncated(len(data)))))
-    yield builder.document(title or builder.first_heading)
+    yield builder.document(title or builder.first_heading, fields)
 
 
 def _is_truncated(text: str) -> bool:
@@ -67,7 +68,7 @@ def _is_truncated(text: str) -> bool:
     if text.rfind("<!--") > text.rfind("-->"):
         return True
     end = text[-MAX_SCRIPT:].lower()
-    return end.rfind("<script") > end.rfind("</script")
+    return any(end.rfind(f"<{name}") > end.rfind(f"</{name}") for name in ("script", "style"))
 
 
 def decode_html(data: bytes) -> str:
@@ -76,9 +77,18 @@ def decode_html(data: bytes) -> str:
     return decode_labelled(data, named[1].decode("ascii")) if named else decode(data)[0]
 
 
-def add(builder: Builder, text: str, line: int | None = 0) -> str:
-    """Add a page's text to a document; returns the title. line: the number of lines of the file
-    before it, None for text without line numbers. Raises ExtractError."""
+def add(
+    builder: Builder,
+    text: str,
+    line: int | None = 0,
+    *,
+    fields: dict[str, object] | None = None,
+) -> str:
+    """Add a page's text to a document; returns the title.
+
+    line: the number of lines of the file before it, None for text without line numbers; fields: to
+    which the page's author and keywords are added. Raises ExtractError.
+    """
     from lxml import etree
 
     if not text.strip():
@@ -98,9 +108,15 @@ def add(builder: Builder, text: str, line: int | None = 0) -> str:
             builder.note = f"HTML nested too deeply from {where} on"
     if root is None:
         return ""
+    said: dict[str, _Element] = {}  # about the page
     for meta in root.iter("meta"):
-        if (meta.get("name") or "").lower() == "description":
-            builder.paragraph(meta.get("content") or "", _source_line(meta, line))
+        said.setdefault((meta.get("name") or meta.get("property") or "").lower(), meta)
+    about = said.get("description", said.get("og:description"))
+    if about is not None:
+        builder.paragraph(about.get("content") or "", _source_line(about, line))
+    if fields is not None:
+        values = {name: each.get("content") or "" for name, each in said.items()}
+        fields |= properties(values.get("author", ""), "", values.get("keywords", ""))
     _Reader(builder, line).read(root)
     return one_line(root.findtext(".//title") or "")
 
@@ -117,6 +133,13 @@ def _without_cdata(text: str) -> str:
         pieces += [text[at:start], escape(text[start + 9 : end], quote=False)]
         at = end + 3
     return "".join((*pieces, text[at:]))
+
+
+def _refers_to_note(element: _Element) -> bool:
+    """Whether an element is a superscript link: a note number, not part of the word before it."""
+    around = element.getparent()
+    tags = (None if around is None else around.tag, element.tag)
+    return tags in (("a", "sup"), ("sup", "a"))
 
 
 def _source_line(element: _Element, before: int | None) -> int:
@@ -179,6 +202,8 @@ class _Reader:
             self._buffer.append("\n")
         elif tag == "rt":
             self._ruby_start = len(self._buffer)
+        elif _refers_to_note(element):
+            self._buffer.append(" ")
         elif tag in _BOXES:
             self._buffer.append(" ")
             if tag in ("img", "area", "input"):

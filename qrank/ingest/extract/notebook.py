@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 from qrank.errors import ExtractError
 from qrank.ingest.decode import decode
 from qrank.ingest.extract import html, markdown
-from qrank.ingest.extract.building import Builder, Missed
+from qrank.ingest.extract.building import Builder, Missed, truncated
 from qrank.results import Document
 
 MAX_OUTPUT = 4_000  # characters of a cell's output; more is data
@@ -35,10 +35,16 @@ def extract(file: BinaryIO) -> Iterator[Document]:
         cells = _cells(json.loads(text, strict=False))
     except (ValueError, RecursionError) as error:
         cells = list(_whole_cells(text))
-        if not cells:
-            raise ExtractError("damaged, or not a notebook") from error
         at = len(text[: getattr(error, "pos", 0)].encode("utf-8", "replace"))
-        builder.note = f"no JSON from byte {at:,} on: only the {len(cells)} cells before are read"
+        size = len(text.encode("utf-8", "replace"))
+        is_cut = at >= len(text.rstrip().encode("utf-8", "replace")) or "Unterminated" in str(error)
+        if not cells:
+            starts = is_cut and text.lstrip().startswith("{")
+            raise ExtractError(
+                truncated(size) if starts else "damaged, or not a notebook"
+            ) from error
+        what = truncated(size) if is_cut else f"no JSON from byte {at:,} on"
+        builder.note = f"{what}: only the {len(cells)} cells before are read"
     missed = Missed()
     bad = sum(not _cell(builder, cell, missed) for cell in cells)
     note = builder.note or (f"{bad} of {len(cells)} cells can't be read" if bad else "")

@@ -16,6 +16,7 @@ PART = 600  # characters, about half a minute of speech
 _TIME = re.compile(r"\s*(?:(\d{1,9}):)?(\d\d):(\d\d)[.,]\d+\s*-->")
 _DIALOGUE = re.compile(r"Dialogue:[^,\n]*,\s*(\d{1,9}):(\d\d):(\d\d)[.,]\d+,(?:[^,\n]*,){7}(.*)")
 _NOT_A_CUE = re.compile(r"(?:NOTE|STYLE|REGION)(?:\s|$)")  # other blocks of WebVTT
+_VOICE = re.compile(r"<v(?:\.[^\s>]{1,60})?\s+([^>\n]{1,100})>")  # who speaks
 _TAG = re.compile(r"<[^>\n]{0,100}>|\{\\[^}\n]{0,100}\}")
 
 
@@ -66,8 +67,8 @@ def _lines(text: str) -> Iterator[_Line]:
                 _TIME.match(following)
                 or (line.strip().isdecimal() and following.strip() and not before.strip())
             )
-            words = "" if in_other_block or is_name else unescape(_TAG.sub("", line)).strip()
-            if last_time and words:
+            words = unescape(_TAG.sub("", _VOICE.sub(r"\1: ", line))).strip()
+            if last_time and words and not (in_other_block or is_name):
                 yield _Line(number, time or last_time, words)
         before = line
 

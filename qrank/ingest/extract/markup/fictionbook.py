@@ -30,6 +30,9 @@ def extract(file: BinaryIO) -> Iterator[Document]:
     root = archive.parse_xml(_without_pictures(data), "the book")
     if _name(root) != "FictionBook":
         raise ExtractError("not a FictionBook")
+    for link in root.iter("{*}a"):  # a note number is not part of the word before it
+        if link.get("type") == "note" and (link.text or "")[:1].isalnum():
+            link.text = f" {link.text}"
     book = _Book()
     book.read(root)
     yield book.document(root)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import io
 import re
 import struct
 from collections.abc import Callable, Iterable, Iterator
@@ -11,12 +12,13 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from qrank.errors import ExtractError
 from qrank.ingest.extract.building import Builder, one_line
-from qrank.ingest.extract.office.older.compound import Compound
+from qrank.ingest.extract.office.older.compound import MAGIC, Compound
 from qrank.results import Document
 
 if TYPE_CHECKING:
     from python_calamine import CalamineWorkbook
 
+SECTOR = 4096  # bytes, at most
 ROWS_A_PART = 10_000  # of one document that is yielded
 _EMPTY = " | " * 6
 _GAP = re.compile(r"(?: \| ){6,}")  # of empty cells
@@ -34,11 +36,21 @@ def workbook(file: BinaryIO) -> CalamineWorkbook:
 
     file.seek(0)
     try:
-        return python_calamine.load_workbook(file)
+        return python_calamine.load_workbook(_whole_sectors(file))
     except python_calamine.PasswordError as error:
         raise ExtractError("encrypted") from error
     except (python_calamine.CalamineError, ValueError, OSError) as error:
         raise ExtractError("damaged, or not a spreadsheet") from error
+
+
+def _whole_sectors(file: BinaryIO) -> BinaryIO:
+    """The file; a compound file padded to whole sectors, as calamine panics otherwise."""
+    head = file.read(len(MAGIC))
+    file.seek(0)
+    if head != MAGIC:
+        return file
+    data = file.read()
+    return io.BytesIO(data + bytes(-len(data) % SECTOR))
 
 
 def has_password(file: BinaryIO) -> bool:

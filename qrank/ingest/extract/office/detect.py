@@ -7,7 +7,8 @@ from importlib import import_module
 from typing import BinaryIO
 
 from qrank.errors import ExtractError, NoTextError
-from qrank.ingest.extract import archive, documents
+from qrank.ingest.extract import archive, documents, with_damage
+from qrank.ingest.extract.building import truncated
 from qrank.ingest.extract.office import excel_xml, one_file, protected
 from qrank.ingest.extract.office.older.compound import MAGIC, Compound
 from qrank.results import Document
@@ -94,7 +95,8 @@ def _read(file: BinaryIO, default: str, reading: Reading) -> Iterator[Document]:
         file.seek(0)
     if module != "text":
         extract = import_module(f"qrank.ingest.extract.{module}").extract
-        yield from extract(file, reading) if module in _HOLDING else extract(file)
+        found = extract(file, reading) if module in _HOLDING else extract(file)
+        yield from with_damage(found, _end_missing(head, file))
         return
     try:
         yield from documents(file, "", reading)
@@ -145,4 +147,16 @@ def _compound(file: Compound) -> str:
     for name, module in _STREAMS.items():
         if file.has(name):
             return module
+    if file.is_truncated:
+        raise ExtractError(truncated(file.size))
     raise NoTextError("binary file")
+
+
+def _end_missing(head: bytes, file: BinaryIO) -> str:
+    """What is to be said of a compound file whose end is missing; empty for others."""
+    if not head.startswith(MAGIC):
+        return ""
+    file.seek(0)
+    opened = Compound(file)
+    file.seek(0)
+    return truncated(opened.size) if opened.is_truncated else ""

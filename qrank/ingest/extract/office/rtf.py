@@ -15,7 +15,14 @@ from dataclasses import dataclass, field, replace
 from typing import BinaryIO
 
 from qrank.errors import ExtractError
-from qrank.ingest.extract.building import CHECKED, UNCHECKED, Builder, one_line, properties
+from qrank.ingest.extract.building import (
+    CHECKED,
+    UNCHECKED,
+    Builder,
+    one_line,
+    properties,
+    truncated,
+)
 from qrank.ingest.extract.office import embedded
 from qrank.ingest.extract.office.older import compound
 from qrank.results import Document
@@ -247,7 +254,7 @@ class _Reader:
             elif sign:
                 self._sign(sign)
         while self._stack:
-            self.note = "it is cut off"
+            self.note = truncated(len(data))
             self._close()
         self._flush()
         self._end_paragraph()

@@ -12,17 +12,21 @@ from typing import BinaryIO
 MAX_SIZE = 64 << 20  # bytes of a file that are read
 MAX_UNPACKED = 128 << 20  # bytes of all members
 MAX_MEMBERS = 20_000
+MAX_END = 128 << 10  # bytes behind the list of contents: a comment, and what is not the file's own
 _STEP = 64 << 10
 _HEADER = struct.Struct("<4s5HIIIHH")
-_MARK = b"PK\3\4"
+_END_SIZE = 22
+_MARK, _END_MARK = b"PK\3\4", b"PK\5\6"
 _ENCRYPTED, _UTF_8 = 1, 1 << 11
 _STORED, _DEFLATED = 0, 8
 
 
 class Salvaged(zipfile.ZipFile):
-    """A zip file of the recovered members. size: of the damaged file, in bytes."""
+    """A zip file of the recovered members. size: of the damaged file, in bytes; is_truncated:
+    whether its end is missing."""
 
     size = 0
+    is_truncated = False
 
 
 def salvage(file: BinaryIO) -> Salvaged | None:
@@ -55,8 +59,17 @@ def salvage(file: BinaryIO) -> Salvaged | None:
     if not count:
         return None
     salvaged = Salvaged(out)
-    salvaged.size = len(data)
+    salvaged.size = file.seek(0, io.SEEK_END)
+    salvaged.is_truncated = is_truncated(file)
     return salvaged
+
+
+def is_truncated(file: BinaryIO) -> bool:
+    """Whether the end of a zip file is missing."""
+    file.seek(max(0, file.seek(0, io.SEEK_END) - MAX_END))
+    tail = file.read()
+    end = tail.rfind(_END_MARK)
+    return end < 0 or end + _END_SIZE > len(tail)
 
 
 def _inflated(data: bytes, at: int, most: int) -> tuple[bytes, int]:

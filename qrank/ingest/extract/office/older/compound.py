@@ -18,6 +18,7 @@ from qrank.ingest.extract.building import properties
 MAGIC = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 MAX_SIZE = 512 << 20  # bytes
 _END = 0xFFFFFFFA  # from here on, sector numbers are special values
+_FREE = 0xFFFFFFFF
 _STORAGE, _STREAM, _ROOT = 1, 2, 5
 # Suffixes of Office documents, by a stream that they have.
 _OFFICE = {
@@ -32,7 +33,7 @@ _SUMMARY = "\x05SummaryInformation"
 
 
 class Compound:
-    """The streams of a file, by path (`folder/name`).
+    """The streams of a file, by path (`folder/name`); its size, and whether it is truncated.
 
     Raises ExtractError when it is not a compound file, or its header is damaged.
     """
@@ -47,7 +48,13 @@ class Compound:
         self._sector, self._mini_sector = 1 << shift, 1 << mini_shift
         first, self._cutoff = struct.unpack_from("<I4xI", self._data, 48)
         mini, _, difat, _ = struct.unpack_from("<4I", self._data, 60)
-        self._table = self._numbers(self._table_sectors(difat))
+        sectors = self._table_sectors(difat)
+        held = len(self._data) // self._sector
+        self._table = self._numbers([number for number in sectors if number < held])
+        used = (at for at, next_ in enumerate(self._table) if next_ not in (0, _FREE))
+        last = max([*used, *(number for number in sectors if number < _END)], default=0)
+        self.is_truncated = (last + 1) * self._sector >= len(self._data)
+        self.size = len(self._data)
         self._mini_table = self._numbers(self._chain(mini, self._table))
         self._streams: dict[str, tuple[int, int]] = {}
         self._mini = b""
@@ -96,8 +103,7 @@ class Compound:
             part = self._numbers([more])
             sectors += part[:-1]
             more = part[-1] if part else _END
-        most = len(self._data) // self._sector
-        return [number for number in dict.fromkeys(sectors) if number < most]
+        return [*dict.fromkeys(sectors)]
 
     def _chain(self, start: int, table: list[int]) -> list[int]:
         """The sectors of a stream; a cycle ends the chain."""
