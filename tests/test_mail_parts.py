@@ -4,9 +4,13 @@ are wrong."""
 from __future__ import annotations
 
 import io
+import struct
+from contextlib import suppress
+from email.message import EmailMessage
 
 import pytest
 
+from qrank.errors import ExtractError
 from qrank.ingest.extract import documents
 from qrank.results import Document
 
@@ -122,3 +126,51 @@ def test_keywords_and_hidden_recipients_are_fields() -> None:
     [mail] = read("Subject: s\nBcc: wren@example.org\nKeywords: knots, dunlins\n\nbody\n")
     assert mail.fields["bcc"] == "wren@example.org"
     assert mail.fields["keywords"] == "knots, dunlins"
+
+
+def tnef(*attributes: tuple[int, bytes]) -> bytes:
+    """What Outlook packs into one attachment ([MS-OXTNEF]): a mark, a key, then attributes."""
+    made = b"\x78\x9f\x3e\x22\1\0"
+    for kind, value in attributes:
+        made += struct.pack("<BII", 1 + (kind & 0xF000 == 0x9000), kind, len(value))
+        made += value + struct.pack("<H", sum(value) & 0xFFFF)
+    return made
+
+
+def string(number: int, text: str) -> bytes:
+    """A property that is a text ([MS-OXCDATA] 2.11.1)."""
+    data = text.encode("utf-16-le") + b"\0\0"
+    return struct.pack("<HHII", 0x1F, number, 1, len(data)) + data + bytes(-len(data) % 4)
+
+
+def test_what_outlook_packs_into_one_attachment_is_read() -> None:
+    named = struct.pack("<HH16sIII", 3, 0x8001, b"", 0, 7, 1)  # one that a number names
+    own = struct.pack("<I", 3) + named + string(0x37, "s") + string(0x1000, "The żuraw.\r\n\r\nEnd")
+    inner = tnef((0x00069003, struct.pack("<I", 1) + string(0x1000, "The inner merlin.")))
+    held = struct.pack("<HHII16s", 0x0D, 0x3701, 1, 16 + len(inner), b"") + inner
+    packed = tnef(
+        (0x00069007, struct.pack("<II", 1250, 0)),
+        (0x00018004, "Żurawie\0".encode("cp1250")),
+        (0x00069003, own),
+        (0x00069002, bytes(14)),
+        (0x0006800F, b"# Head\n\nsome knots\n"),
+        (0x00018010, b"NOTES~1.MD\0"),
+        (0x00069005, struct.pack("<I", 1) + string(0x3707, "notes.md")),
+        (0x00069002, bytes(14)),
+        (0x00069005, struct.pack("<I", 1) + held),
+    )
+    letter = EmailMessage()
+    letter["Subject"] = "s"
+    letter.set_content("See below.")
+    letter.add_attachment(packed, maintype="application", subtype="ms-tnef", filename="winmail.dat")
+    made = [*documents(io.BytesIO(letter.as_bytes()), "a.eml")]
+    assert [(each.member, each.title, each.text.strip()) for each in made[1:]] == [
+        ("winmail.dat", "Żurawie", "The żuraw.\n\nEnd"),
+        ("winmail.dat!/notes.md", "Head", "# Head\n\nsome knots"),
+        ("winmail.dat!/attachment", "", "The inner merlin."),
+    ]
+    for size in range(8, len(packed), 7):  # wherever it ends
+        with suppress(ExtractError):
+            list(documents(io.BytesIO(packed[:size]), "winmail.dat"))
+    [*_, last] = documents(io.BytesIO(packed[:-9]), "winmail.dat")
+    assert last.note.startswith(f"truncated at byte {len(packed) - 9}")

@@ -92,6 +92,7 @@ FORMATS = (
     Format("doc", "doc dot", "office.detect:old_word", holds=True),
     Format("rtf", "rtf", "office.detect:rich_text", holds=True),
     Format("outlook", "msg", "office.detect:outlook", holds=True),
+    Format("tnef", "tnef", "mails.tnef:extract", holds=True),
     Format("epub", "epub", "epub:extract"),
     Format("notebook", "ipynb", "notebook:extract"),
     Format("mail", "eml emlx", "mail:extract", holds=True),
@@ -154,7 +155,7 @@ _OFFICE_XML = (
 )
 _CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
 # What is never plain text itself, though plain text is found under its suffixes (exports, say).
-_NEVER_PLAIN = ("pdf", "docx", "pptx", "sheet", "odf", "rtf", "outlook", "epub")
+_NEVER_PLAIN = ("pdf", "docx", "pptx", "sheet", "odf", "rtf", "outlook", "tnef", "epub")
 _WIDE = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _ELSE_PLAIN = ("jsonl", "subtitles", "mail", "mbox", "gettext", "bibtex", "calendar", "contacts")
 MBOX = re.compile(rb"From \S.{0,80} \d\d?:\d\d(?::\d\d)? .{0,40}\r?\n")  # RFC 4155
@@ -373,6 +374,8 @@ def _signed(head: bytes, file: BinaryIO | None) -> Format | None:
         return BY_SUFFIX["docx"] if file is None else _zipped(file)
     if head.startswith(_COMPOUND):
         return BY_SUFFIX["msg"]  # or what else it turns out to be
+    if head.startswith(b"\x78\x9f\x3e\x22"):
+        return BY_SUFFIX["tnef"]
     if head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith((b"<?xml", b"<office:", b"<pkg:", b"<w:")):
         for mark, suffix in _OFFICE_XML:
             if mark in head:

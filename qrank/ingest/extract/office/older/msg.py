@@ -21,7 +21,8 @@ from qrank.results import Document
 from qrank.settings import Reading
 
 _SUBJECT, _BODY, _HTML, _RTF = "0037", "1000", "1013", "1009"
-_FROM, _FROM_ADDRESS, _FROM_SMTP, _TO, _CC = "0C1A", "0C1F", "5D01", "0E04", "0E03"
+_FROM, _FROM_ADDRESS, _FROM_SMTP = "0C1A", "0C1F", "5D01"
+_TO, _CC, _BCC = "0E04", "0E03", "0E02"
 _NAME, _SHORT_NAME, _DATA = "3707", "3704", "3701"
 _TIMES = (0x00390040, 0x0E060040)  # sent, received
 _PAGES = (0x3FDE0003, 0x3FFD0003)
@@ -75,8 +76,8 @@ def _add(
     if "@" in address and address not in sender:
         sender = f"{sender} <{address}>".strip()
     headers = {
-        "From": sender, "To": text(_TO), "Cc": text(_CC), "Date": _date(numbers),
-        "Subject": text(_SUBJECT),
+        "From": sender, "To": text(_TO), "Cc": text(_CC), "Bcc": text(_BCC),
+        "Date": _date(numbers), "Subject": text(_SUBJECT),
     }  # fmt: skip
     headers = {name: one_line(value) for name, value in headers.items() if one_line(value)}
     subject = headers.get("Subject", "")
@@ -115,7 +116,7 @@ def _body(message: Compound, folder: str, text: Callable[[str], str], codec: str
         html.add(inner, page, line=None)
         return inner.document().text
     try:
-        return rtf.read(_decompressed(message.read(f"{prefix}{_RTF}0102"))).text
+        return rtf.read(decompressed(message.read(f"{prefix}{_RTF}0102"))).text
     except ExtractError:
         return ""
 
@@ -147,7 +148,7 @@ def _date(numbers: dict[int, int]) -> str:
     return ""
 
 
-def _decompressed(data: bytes) -> bytes:
+def decompressed(data: bytes) -> bytes:
     """Decompress RTF, up to the first error, or MAX_RTF bytes."""
     if len(data) < 16:
         return b""
