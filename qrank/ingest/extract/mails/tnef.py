@@ -66,7 +66,7 @@ def extract(file: BinaryIO, reading: Reading) -> Iterator[Document]:
     for each in message.files:
         if each.data:
             yield from members.read(each.name or "attachment", io.BytesIO(each.data))
-    yield from members.closing(builder.note)
+    yield from members.final_notes(builder.note)
 
 
 def _read(data: bytes) -> _Message:
