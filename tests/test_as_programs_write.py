@@ -186,7 +186,7 @@ def test_a_truncated_notebook_is_read_up_to_there() -> None:
     data = json.dumps({"cells": [cell, cell]})[:-20].encode()
     document = extract("a.ipynb", data)
     assert document.text == "kestrel"
-    assert document.note == "no JSON from byte 77 on: only the 1 cells before are read"
+    assert document.note == f"truncated at byte {len(data)}: only the 1 cells before are read"
 
 
 def test_pictures_within_text_are_no_words(qrank: Qrank, tmp_path: Path) -> None:

@@ -108,6 +108,6 @@ def test_damaged_compound_files_end() -> None:
         broken = data[:at] + b"\xff\x01\x00" + data[at + 3 :]
         for made in (broken, data[:at]):
             try:
-                extract("a.msg", made)
+                list(documents(io.BytesIO(made), "a.msg"))
             except ExtractError:
                 continue

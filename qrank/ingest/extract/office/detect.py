@@ -96,7 +96,7 @@ def _read(file: BinaryIO, default: str, reading: Reading) -> Iterator[Document]:
     if module != "text":
         extract = import_module(f"qrank.ingest.extract.{module}").extract
         found = extract(file, reading) if module in _HOLDING else extract(file)
-        yield from with_damage(found, _end_missing(head, file))
+        yield from with_damage(found, _end_missing(file))
         return
     try:
         yield from documents(file, "", reading)
@@ -152,11 +152,12 @@ def _compound(file: Compound) -> str:
     raise NoTextError("binary file")
 
 
-def _end_missing(head: bytes, file: BinaryIO) -> str:
-    """What is to be said of a compound file whose end is missing; empty for others."""
-    if not head.startswith(MAGIC):
-        return ""
+def _end_missing(file: BinaryIO) -> str:
+    """The note for a truncated compound file; empty for others."""
+    start = file.read(len(MAGIC))
     file.seek(0)
+    if start != MAGIC:
+        return ""
     opened = Compound(file)
     file.seek(0)
     return truncated(opened.size) if opened.is_truncated else ""
