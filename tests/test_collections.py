@@ -9,8 +9,11 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
+import jsonschema
 import pytest
 from support import ROOT, Run, complaint
+
+from qrank.json_form import schema
 
 Qrank = Callable[..., Run]
 NO_VECTORS = ("--no-embed", "--json")
@@ -251,6 +254,7 @@ def test_an_export_says_what_collections_are_made_of(
     assert qrank(*words, stdin=exported).returncode == 0
     described = qrank("collections", "--db", "new.db", "--json").json()["collections"][1]
     assert described["description"] == "Other"
+    jsonschema.validate(json.loads(exported.splitlines()[0]), json.loads(schema("export")))
     some = qrank("export", "--collection", "b", "--db", "old.db").stdout.splitlines()[0]
     assert [own["name"] for own in json.loads(some)["collections"]] == ["b"]
     lines = exported.splitlines()

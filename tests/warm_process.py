@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -43,11 +43,12 @@ def warm_process(
     *options: str,
     log: Path | None = None,
     before: Callable[[], None] | None = None,
+    prefix: Sequence[str] = (),
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Yields it when it answers. before: what its process does first."""
+    """Yields it when it answers. before: what its process does first; prefix: before its command."""
     with Path(log or os.devnull).open("ab") as stream:
         process = subprocess.Popen(
-            [COMMAND, "serve", "--foreground", *options],
+            [*prefix, COMMAND, "serve", "--foreground", *options],
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=stream,
