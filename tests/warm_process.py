@@ -45,7 +45,7 @@ def warm_process(
     before: Callable[[], None] | None = None,
     prefix: Sequence[str] = (),
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Yields it when it answers. before: what its process does first; prefix: before its command."""
+    """Yields it when it answers. before: what its process does first; prefix: of its command."""
     with Path(log or os.devnull).open("ab") as stream:
         process = subprocess.Popen(
             [*prefix, COMMAND, "serve", "--foreground", *options],
