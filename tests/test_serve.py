@@ -14,7 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from support import COMMAND, Run, complaint, read_only, wait_until
+from support import COMMAND, Run, complaint, wait_until
 from warm_process import status, tide_index, warm_process
 
 import qrank as package
@@ -173,20 +173,6 @@ def test_an_index_on_a_disk_that_vanishes_is_said_as_without_it(
     assert (served.stderr, served.stdout) == (alone.stderr, alone.stdout)
     (tmp_path / "elsewhere").rename(disk)
     assert qrank(*words, "--debug").stderr == ""
-
-
-def test_an_index_on_a_disk_that_cannot_be_written_is_searched(
-    environment: dict[str, str], qrank: Qrank, db: Path, tmp_path: Path
-) -> None:
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    db.rename(disk / "i.db")
-    words = ("search", "--db", disk / "i.db", "tide", "--debug", "-l")
-    with read_only(disk) as prefix, warm_process(environment, prefix=prefix):
-        served = qrank(*words)
-        alone = qrank(*words, "--no-serve", prefix=prefix)
-    assert (served.stdout, served.stderr) == ("tide.md\n", "")
-    assert (alone.stdout, alone.stderr) == (served.stdout, "")
 
 
 def is_running(pid: int) -> bool:

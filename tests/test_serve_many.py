@@ -1,4 +1,5 @@
-"""Many clients at once: searches, and thousands of connections that ask nothing."""
+"""Many clients at once: searches, and thousands of connections that ask nothing; an index that can't
+be written."""
 
 from __future__ import annotations
 
@@ -16,7 +17,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from support import COMMAND, Run, wait_until
+from support import COMMAND, Run, read_only, wait_until
 from warm_process import status, tide_index, warm_process
 
 from qrank import models
@@ -80,6 +81,20 @@ def test_copies_of_a_model_file_are_one_model(
         run = qrank("embed", "--embed-model", "b.gguf", stdin="a tide\n")
         assert run.returncode == 0
         assert len(status(environment)["models"]) == 2
+
+
+def test_an_index_on_a_disk_that_cannot_be_written_is_searched(
+    environment: dict[str, str], qrank: Qrank, db: Path, tmp_path: Path
+) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    db.rename(disk / "i.db")
+    words = ("search", "--db", disk / "i.db", "tide", "--debug", "-l")
+    with read_only(disk) as prefix, warm_process(environment, prefix=prefix):
+        served = qrank(*words)
+        alone = qrank(*words, "--no-serve", prefix=prefix)
+    assert (served.stdout, served.stderr) == ("tide.md\n", "")
+    assert (alone.stdout, alone.stderr) == (served.stdout, "")
 
 
 def limited() -> None:
