@@ -32,6 +32,7 @@ import qrank
 from qrank.evaluation import dataset as collections
 from qrank.ingest.walk import walk
 from qrank.prompts import TASK
+from qrank.settings import Walking
 
 PUBLISHED = {  # as in the Qwen3 Embedding report (arXiv 2506.05176): mteb's benchmark, task type
     "MTEB-R": ("MTEB(eng, v2)", "Retrieval"),
@@ -65,7 +66,7 @@ class Local(AbsTaskRetrieval):
     """A collection of local files as a retrieval task."""
 
     collection: collections.Dataset
-    folder: Path
+    source: Path  # the BEIR folder or the file of queries
 
     def load_data(self, num_proc: int | None = None, **_: Any) -> None:
         """Read the collection."""
@@ -89,9 +90,10 @@ class Local(AbsTaskRetrieval):
             for record in collections.records(self.collection.corpus):
                 yield {"id": record.id, "title": record.title, "text": record.text}
             return
-        for file in walk(self.folder, lambda _: None):
-            text = file.path.read_text("utf-8", "replace")
-            yield {"id": str(file.path), "title": "", "text": text}
+        for file in walk([self.source.parent], Walking(), lambda _: None):
+            if file.path != str(self.source):
+                text = Path(file.path).read_text("utf-8", "replace")
+                yield {"id": file.path, "title": "", "text": text}
 
     def _judgements(self, query: str) -> dict[str, int]:
         """The grades by document; where lines of a file were judged, the file gets the grade."""
@@ -119,7 +121,7 @@ def local(path: Path, split: str = "test") -> Local:
         eval_langs=["eng-Latn"],  # mteb asks for one; nothing depends on it
         main_score="ndcg_at_10",
     )
-    attributes = {"metadata": metadata, "collection": collection, "folder": path.resolve().parent}
+    attributes = {"metadata": metadata, "collection": collection, "source": path.resolve()}
     task: Local = type("Local", (Local,), attributes)()
     return task
 

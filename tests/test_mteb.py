@@ -226,6 +226,16 @@ def test_the_script_runs_both_stages_on_a_beir_folder(tmp_path: Path) -> None:
     assert json.loads(stage.read_text("utf-8"))["scores"]["test"][0]["ndcg_at_10"] == 1.0
 
 
+def test_the_script_runs_on_a_file_of_queries_beside_documents(tmp_path: Path) -> None:
+    for name, text in DOCUMENTS.items():
+        (tmp_path / f"{name}.md").write_text(text, "utf-8")
+    write(tmp_path / "queries.jsonl", [{"query": "barn owl", "relevant": ["owl.md"]}])
+    done = script(tmp_path, "--beir", "queries.jsonl", "--embed-model", "tiny")
+    assert done.returncode == 0, done.stderr
+    [row] = [line for line in done.stdout.splitlines() if "ndcg_at_10" in line]
+    assert row.endswith("100.00")
+
+
 def test_the_script_says_in_one_line_what_is_wrong(tmp_path: Path) -> None:
     for words in (["--beir", "nowhere", "--embed-model", "tiny"], ["--tasks", "Nonsense"]):
         done = script(tmp_path, *words, "--rerank-model", "tiny")
