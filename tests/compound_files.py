@@ -1,4 +1,4 @@
-"""Compound files (OLE) written by hand: the container of .doc, .ppt, .xls and .msg."""
+"""Writes compound files (OLE), the container format of .doc, .ppt, .xls and .msg."""
 
 from __future__ import annotations
 

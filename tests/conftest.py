@@ -1,4 +1,4 @@
-"""Fixtures: the installed command in a folder and a home of its own, and an index of the sample."""
+"""Fixtures: the installed command with its own folder and home, and an index of the sample."""
 
 from __future__ import annotations
 

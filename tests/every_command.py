@@ -1,5 +1,5 @@
-"""A line or more of every command, for what must hold of all of them. A command that is added
-fails test_edges.py until it has one here, or is said to print nothing."""
+"""Example invocations of every command, for tests that are about all of them. test_edges.py fails
+when a command has none here and is not listed as printing nothing."""
 
 from __future__ import annotations
 

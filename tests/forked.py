@@ -1,4 +1,4 @@
-"""The command in a child of a process that has all of it loaded: as the installed one runs it.
+"""Runs the command in a fork of a process that has imported it: as the installed one, but faster.
 
 For tests that run it thousands of times. What a child may take is bounded: a run that hangs or
 fills the memory ends, and is seen as what it is.

@@ -1,4 +1,5 @@
-"""Inputs that cost a reader with a slip far too much time: long runs, deep nests, odd line ends.
+"""Inputs that take a reader with a quadratic bug far too long: long runs, deep nesting, odd line
+ends.
 
 python tests/pathological.py SUFFIX FIRST STEP
 python tests/pathological.py SUFFIX NAME

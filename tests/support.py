@@ -1,4 +1,4 @@
-"""What the tests share: where things are, what a run gave, and what a failed run may say."""
+"""Helpers of the tests: paths, runs of the command, and messages of failed runs."""
 
 from __future__ import annotations
 

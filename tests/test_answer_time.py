@@ -1,4 +1,4 @@
-"""A search on a terminal keeps its time: what the reranker reads, what is shown meanwhile."""
+"""The time limit of searches on a terminal: how many candidates are reranked, and the draft."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The Python API: the names that are promised, and what the command line does through them."""
+"""The Python API: its public names, arguments and results."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Data flows one way, heavy things are imported when needed, and the package is whole."""
+"""Import rules: layers, and heavy packages imported lazily; the built package is complete."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Zip and compressed files from elsewhere: bombs and odd archives cost themselves, in little memory
-and time, and write nothing."""
+"""Zip and compressed files from untrusted sources: bombs and malformed archives are skipped, within
+bounds of memory and time, and write no files."""
 
 from __future__ import annotations
 

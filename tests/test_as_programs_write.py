@@ -1,5 +1,5 @@
 """Files as Windows and programs write them: line ends, byte order marks, escapes, colours,
-pictures within text, characters that nobody sees."""
+pictures within text, invisible characters."""
 
 from __future__ import annotations
 

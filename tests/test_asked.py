@@ -1,5 +1,5 @@
-"""What a query is taken to mean, and how much of the answer is shown: words that no document has,
-the user's synonyms, near copies of a result, and a deadline."""
+"""Interpretation of queries (typos, unknown words, the user's synonyms) and presentation of
+answers (near duplicates, the time limit)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`auto` is the best model that is installed; what says so; and when an index moves to it."""
+"""The model `auto`: the best one installed; messages about it; when an index switches to it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What was asked before costs no inference, and the cache changes no answer."""
+"""The inference cache: repeated searches need no inference, and answers stay the same."""
 
 from __future__ import annotations
 

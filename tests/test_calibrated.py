@@ -1,4 +1,4 @@
-"""Hybrid searches with models that were measured: the score is the probability of relevance."""
+"""Hybrid searches with calibrated models: the score is the probability of relevance."""
 
 from __future__ import annotations
 

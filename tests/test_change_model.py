@@ -1,4 +1,4 @@
-"""An index moves to another embedding model: beside the old one, and at the end in one step."""
+"""Switching an index to another embedding model: the old one is used until all is embedded."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files that change: while they are read, and so that their size and time stay as they were."""
+"""Files that change while they are read, or without a change of size and time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Chunks are what the file says between two byte offsets; nothing is lost, nothing doubled."""
+"""Chunks: the file's text between two byte offsets; they cover the text without overlap."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Collections: what they are made of, bringing them up to date, what stays out of them."""
+"""Collections: their roots, updating them, and which files are excluded."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Compounds of German, Dutch and the Nordic languages, and how their parts are searched."""
+"""Compound words of German, Dutch and the Nordic languages, and searches for their parts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run leaves that ends badly: the short form of crash.py, a full disk, two runs at once."""
+"""Index runs that are killed (the short form of crash.py), a full disk, two runs at once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What README and docs show runs, and they name what there is."""
+"""The examples in README and docs run; links, options and names in them exist."""
 
 from __future__ import annotations
 

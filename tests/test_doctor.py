@@ -1,4 +1,4 @@
-"""qrank doctor tells whether the machine and its models are fit, and what to do where not."""
+"""qrank doctor: checks of the machine and the models, and its advice."""
 
 from __future__ import annotations
 

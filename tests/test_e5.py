@@ -1,4 +1,4 @@
-"""e5-small out of its package: the file that is made, its tokeniser, and wrong packages."""
+"""e5-small from its package: the converted file, its tokenizer, and invalid packages."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""What every command does with streams that are closed or full, with numbers that mean nothing,
-with an index file it may not use, and in a folder that is gone: a sentence, and status 2."""
+"""Every command with closed or full streams, invalid numbers, an unusable index file, or in a
+deleted folder: a message and status 2."""
 
 from __future__ import annotations
 

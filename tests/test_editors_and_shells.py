@@ -1,4 +1,4 @@
-"""What other programs make of qrank's lines: the widget for fzf, and lists of places in editors."""
+"""qrank's output in other programs: the fzf widget, and quickfix lists of editors."""
 
 from __future__ import annotations
 

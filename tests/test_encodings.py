@@ -1,4 +1,4 @@
-"""Texts in the encodings that there are: said, said wrongly, not said at all."""
+"""Texts in many encodings: declared, wrongly declared, not declared."""
 
 from __future__ import annotations
 

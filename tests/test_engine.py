@@ -1,4 +1,4 @@
-"""An index that a real search engine holds: the same commands, and what only happens there."""
+"""An index in a real search engine: the same commands, and its own failures."""
 
 from __future__ import annotations
 

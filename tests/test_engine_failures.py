@@ -1,6 +1,5 @@
-"""A search engine of three nodes, some of which fail: what was acknowledged is there, and searches
-go on. These take minutes, and longer beside other work: they run with QRANK_TEST_FAILURES=1, as in
-.ci/run."""
+"""A search engine with three nodes, some of which fail: acknowledged writes are kept, and searches
+go on. These tests take minutes: they run with QRANK_TEST_FAILURES=1, as in .ci/run."""
 
 from __future__ import annotations
 

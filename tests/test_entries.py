@@ -1,4 +1,4 @@
-"""BibTeX, iCalendar and vCard: an entry is a part of its own, in words as people know them."""
+"""BibTeX, iCalendar and vCard: each entry is a part, with readable names of fields."""
 
 from __future__ import annotations
 

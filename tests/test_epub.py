@@ -1,4 +1,4 @@
-"""E-books as programs write them: chapters named otherwise, missing, locked; EPUB 2 and 3."""
+"""EPUB 2 and 3 as programs write them: odd names of chapters, missing or encrypted ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""qrank eval: the measures are right, runs can be compared, cut off and read by other programs."""
+"""qrank eval: measures, comparisons of runs, resuming, and TREC output."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Fields of documents, rows and messages: searched by with --where and in the query, and listed."""
+"""Fields of documents, rows and messages: filters with --where and in queries, and lists."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One model and several who ask it: packs that are shared, turns, and who has gone."""
+"""A model shared by several clients: common batches, fairness, and clients that disconnect."""
 
 from __future__ import annotations
 

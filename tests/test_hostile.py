@@ -1,4 +1,4 @@
-"""Broken and hostile files: each costs itself; its reason is said, and it is not tried again."""
+"""Broken and hostile files: only the file is skipped, with a reason, and it is not retried."""
 
 from __future__ import annotations
 

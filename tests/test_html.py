@@ -1,4 +1,4 @@
-"""The words of a page: which elements part their neighbours, and which do not."""
+"""Text of HTML: which elements separate words, and which do not."""
 
 from __future__ import annotations
 

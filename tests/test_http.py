@@ -1,4 +1,4 @@
-"""qrank over HTTP: what it answers, to whom, and what it takes."""
+"""The HTTP API: responses, access, and limits of requests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""qrank index, through the installed command: what the contract promises of it."""
+"""qrank index, through the installed command."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is the SQLite store's own: files that are none of ours, and damaged ones."""
+"""The SQLite store's file: other programs' files, and damaged ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Several indexes in one search: results say which one, and nothing is found twice."""
+"""A search in several indexes: results name their index, and there are no duplicates."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`qrank schema`: each schema is of what the installed command prints."""
+"""`qrank schema`: the JSON output of each command is valid against its schema."""
 
 from __future__ import annotations
 

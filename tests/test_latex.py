@@ -1,4 +1,4 @@
-"""LaTeX: its text and places are the file's, its words those that a reader of the paper sees."""
+"""LaTeX: places in the file, and the words that a reader of the paper sees."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Links between documents: where they lead, what links to one, and searches among those."""
+"""Links between documents: targets, backlinks, and searches among linked documents."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Models load beside the search for words and beside each other; nothing else changes by that."""
+"""Models load in the background, in parallel to each other and to BM25; results stay the same."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A file is read as what it is, whatever its name says."""
+"""Files with a wrong suffix are read by their content."""
 
 from __future__ import annotations
 

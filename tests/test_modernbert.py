@@ -1,4 +1,4 @@
-"""ModernBERT in both layouts that are published: the numbers are those of the references."""
+"""ModernBERT in both published layouts: results equal the reference implementations'."""
 
 from __future__ import annotations
 

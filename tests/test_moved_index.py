@@ -1,4 +1,4 @@
-"""An index that is found in another folder with its files: renamed, moved, copied, mounted."""
+"""An index that was moved with its files: renamed, moved, copied, mounted."""
 
 from __future__ import annotations
 

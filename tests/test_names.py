@@ -1,4 +1,4 @@
-"""Files are found by the names that users give them, in whatever form those are typed."""
+"""Searches for names of files, in different spellings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""OpenDocument: each word that a reader of the page sees is found, apart from its neighbours."""
+"""OpenDocument: each visible word is found, separate from its neighbours."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Messages of Outlook: headers, text, attachments; and what compound files otherwise are."""
+"""Outlook messages: headers, text, attachments; and other compound files."""
 
 from __future__ import annotations
 

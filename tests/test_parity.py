@@ -1,4 +1,4 @@
-"""The numbers are those of the reference implementation, on small models with random weights."""
+"""Results equal the reference implementation's, with small models of random weights."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""qrank status PATH says of any file or folder what became of it."""
+"""qrank status PATH: whether a file or folder is indexed, and why not."""
 
 from __future__ import annotations
 

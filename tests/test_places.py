@@ -1,4 +1,4 @@
-"""Where a hit leads: ids, numbers of the last search, pasted places, verified citations."""
+"""References to results: ids, numbers of the last search, pasted places, verified citations."""
 
 from __future__ import annotations
 

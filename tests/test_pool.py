@@ -1,4 +1,4 @@
-"""What a process that answers many requests keeps open."""
+"""The pool of indexes and models that a server process keeps open."""
 
 from __future__ import annotations
 

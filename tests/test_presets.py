@@ -1,4 +1,4 @@
-"""What can be preset for a search, what config list says, and the advice that fits a folder."""
+"""Defaults of searches in config, config list, and the advice for a folder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whatever a reader raises is its file's problem, in the same words wherever the file is read."""
+"""Exceptions of readers: the file is skipped, with the same reason in every process."""
 
 from __future__ import annotations
 

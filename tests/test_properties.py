@@ -1,4 +1,4 @@
-"""Author, subject and keywords of a document: its fields, and found as its title is."""
+"""Author, subject and keywords of a document: fields, and searchable like the title."""
 
 from __future__ import annotations
 

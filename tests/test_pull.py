@@ -1,4 +1,4 @@
-"""Getting models: from a hub that misbehaves, from other tools' stores, and getting rid of them."""
+"""qrank pull: a hub with errors, other tools' files, and removing models."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The query syntax: what is taken apart, and that searches keep to it in every mode."""
+"""The query syntax: parsing, and its effect in every mode."""
 
 from __future__ import annotations
 

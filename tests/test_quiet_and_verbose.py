@@ -1,4 +1,4 @@
-"""What --quiet keeps from whoever runs a command, what --verbose adds, and what a long run says."""
+"""Messages with --quiet and --verbose, and the progress of long runs."""
 
 from __future__ import annotations
 

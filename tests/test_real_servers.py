@@ -1,4 +1,4 @@
-"""llama-cpp-python's own server, started on loopback: its answers are those of the file itself."""
+"""llama-cpp-python's own server, started on loopback: results equal those of the model file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What fits a machine: by memory, GPU and size."""
+"""Recommended models by memory, GPU and size."""
 
 from __future__ import annotations
 

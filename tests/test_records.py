@@ -1,4 +1,4 @@
-"""Rows of JSONL and CSV, parts of letters, and what of a file is passed over and said."""
+"""Rows of JSONL and CSV, parts of mails, and warnings about skipped parts of a file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""search --refresh: what changed is taken in first, as far as the time goes."""
+"""search --refresh: changed files are indexed first, within the time limit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Models that are made of a publisher's folder: it is fetched file by file, converted, and used."""
+"""Models from a publisher's repository: downloaded file by file, converted, and used."""
 
 from __future__ import annotations
 

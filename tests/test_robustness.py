@@ -1,4 +1,4 @@
-"""Odd input of all kinds: each of these once hung, crashed, lost something or got it wrong."""
+"""Regression tests: inputs that once caused a hang, a crash, lost text or a wrong result."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rich Text Format: words as they are meant, whatever program wrote them and in which encoding."""
+"""Rich Text Format by different programs and in different encodings."""
 
 from __future__ import annotations
 

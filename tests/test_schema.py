@@ -1,4 +1,4 @@
-"""Index files of every version that was released open as they did, and are upgraded once.
+"""Index files of every released version can be opened, and are upgraded once.
 
 tests/indexes/ holds a real file of each, made by the qrank of its time from /srv/notes (five small
 files, two of them in a second collection) with the bundled models, VACUUMed, gzip -9n.

@@ -1,4 +1,4 @@
-"""What people see of results: their order, scores, counts and paths."""
+"""Results on a terminal: order, scores, counts and paths."""
 
 from __future__ import annotations
 

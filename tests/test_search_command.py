@@ -1,4 +1,4 @@
-"""qrank search, through the installed command: what the contract promises of it."""
+"""qrank search, through the installed command."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files that hold keys or passwords are skipped, said once, and read when they are asked for."""
+"""Files with keys or passwords are skipped with one message, and read with --include-secrets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The warm process: how it starts and ends, what becomes of what it cannot do, and who may ask."""
+"""qrank serve: start and stop, commands that it declines, and access to its socket."""
 
 from __future__ import annotations
 

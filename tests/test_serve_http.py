@@ -1,4 +1,4 @@
-"""qrank serve --http: the installed command, its token, its page, and its end."""
+"""qrank serve --http: the installed command, its token, its page, and stopping it."""
 
 from __future__ import annotations
 

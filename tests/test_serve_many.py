@@ -1,5 +1,5 @@
-"""Many clients at once: searches, and thousands of connections that ask nothing; and an index
-that can't be written."""
+"""Many clients at once: searches, and thousands of idle connections; an index that can't be
+written."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Commands that the warm process runs, or not, and that are interrupted."""
+"""Interrupting commands, with and without qrank serve."""
 
 from __future__ import annotations
 

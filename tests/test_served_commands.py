@@ -1,4 +1,4 @@
-"""The commands that the warm process runs, run by it: what holds without it must hold with it."""
+"""The tests of commands again, with the commands run by qrank serve."""
 
 from __future__ import annotations
 

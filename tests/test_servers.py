@@ -1,4 +1,4 @@
-"""Models on servers: every form, shared work, retries, keys, and what servers do wrong."""
+"""Model servers: every API, several servers, retries, keys, and faulty responses."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Spreadsheets: cells wherever they are, and what is said, drawn and written around them."""
+"""Spreadsheets: cells, comments, drawings, headers and footers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Presentations: each word that is shown on a slide or beside it is found, and found once."""
+"""Presentations: each word on a slide or in its notes is found, and found once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is shown of a passage."""
+"""The excerpt of a chunk that is shown."""
 
 from __future__ import annotations
 

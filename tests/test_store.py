@@ -1,4 +1,4 @@
-"""The store, through its interface: what goes in comes out, in the order it should.
+"""The store, through its interface: writing, reading, and the order of results.
 
 Every test runs on each of STORES, which open the store in a folder: another engine is a line there.
 """

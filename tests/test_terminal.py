@@ -1,4 +1,4 @@
-"""The command on a real terminal: width, colour, links, signs of life, signals, odd text."""
+"""The command on a real terminal: width, colour, links, progress, signals, control characters."""
 
 from __future__ import annotations
 

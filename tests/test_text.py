@@ -1,4 +1,4 @@
-"""The analyser's promises: what matches what."""
+"""The text analysis: which spellings and forms match each other."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One Index used by several threads at once, and what holds the index's lock."""
+"""One Index used by several threads at once, and which operations lock the index."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A folder from elsewhere sends no byte away, and is not used when it belongs to another user."""
+"""Untrusted folders: their config can't send data away, and another user's folder is not used."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Indexes and exports from elsewhere: whatever they hold, an answer or one line and status 2."""
+"""Untrusted indexes and exports: any content gives an answer, or one line and status 2."""
 
 from __future__ import annotations
 

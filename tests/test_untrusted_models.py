@@ -1,4 +1,4 @@
-"""Model files, folders, packages and servers from elsewhere: read, or refused in one line."""
+"""Untrusted model files, folders, packages and servers: read, or refused in one line."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Files of the user: nothing is written into one before it is known to be ours, what is replaced
-is replaced whole and keeps its permissions, and no other name beside it is taken."""
+"""The user's files: only files that qrank wrote are overwritten; replacing one is atomic and keeps
+its permissions; no other file beside it is touched."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which files are found."""
+"""Which files are walked and indexed."""
 
 from __future__ import annotations
 

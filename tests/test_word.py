@@ -1,5 +1,5 @@
-"""Word documents: each word that a reader of the page sees is found, apart from its neighbours;
-what is broken costs itself."""
+"""Word documents: each visible word is found, separate from its neighbours; broken parts are
+skipped."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A warm process for tests: qrank serve in the foreground, ended at the end."""
+"""A warm process for tests: qrank serve in the foreground, stopped at the end."""
 
 from __future__ import annotations
 
