@@ -135,9 +135,12 @@ def test_the_list_of_commands_is_not_cut() -> None:
         assert "..." not in listed, (name, listed)
 
 
-def test_help_shows_no_range_without_limits() -> None:
+def test_help_fits_a_terminal_and_shows_no_range_without_limits() -> None:
     for name, context in manual.commands(root()):
-        assert "1000000" not in context.command.get_help(context), name
+        page = context.command.get_help(context)
+        assert "1000000" not in page, name
+        examples = page.partition("\nExamples:\n")[2].splitlines()
+        assert all(len(line) <= 81 for line in page.splitlines() if line not in examples), name
 
 
 def test_links_between_pages_lead_somewhere() -> None:

@@ -210,6 +210,7 @@ def test_man_can_show_them(qrank: Qrank, tmp_path: Path) -> None:
         check=True,
         env={"PATH": "/usr/bin:/bin", "MANWIDTH": "100", "LC_ALL": "C.UTF-8"},
     ).stdout
+    assert "\n       title:word       the word is in the title" in shown  # a line of its own
     assert "--hyperlink-format FORMAT" in shown
     assert r"'{path}:{line}\t{score}'" in shown
 

@@ -180,9 +180,11 @@ def search(
 ) -> None:
     """Find the chunks that answer QUERY, best first.
 
-    "several words": this phrase. -word: chunks without this word. title:word: the word is in the
-    title, a heading or the file name. field:value: a field has this value (tag:travel, ext:pdf,
-    author:"Jane Smith"); qrank fields lists them.
+    \b
+    "several words"  chunks with this phrase
+    -word            chunks without this word
+    title:word       the word is in the title, a heading or the file name
+    field:value      a field has this value, such as tag:travel or ext:pdf
 
     Exit status: 0 something was found, 1 nothing was found, 2 an error.
     """

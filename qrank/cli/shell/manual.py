@@ -88,8 +88,10 @@ def _roff(name: str, context: Any) -> str:
         ".SH DESCRIPTION",
     ]
     for paragraph in paragraphs:
-        paragraph = paragraph.replace("\b\n", "")  # click's mark for lines that stay as they are
-        lines += [".PP", *(_text(line.strip()) for line in paragraph.splitlines())]
+        rows = [_text(line.strip()) for line in paragraph.splitlines()]
+        if rows[0] == "\b":  # click's mark for lines that stay as they are
+            rows = [".nf", *rows[1:], ".fi"]
+        lines += [".PP", *rows]
     records: dict[str, list[tuple[str, str]]] = {"ARGUMENTS": [], "OPTIONS": [], "COMMANDS": []}
     for parameter in command.get_params(context):
         if row := record(parameter, context):
