@@ -88,10 +88,10 @@ def _roff(name: str, context: Any) -> str:
         ".SH DESCRIPTION",
     ]
     for paragraph in paragraphs:
-        rows = [_text(line.strip()) for line in paragraph.splitlines()]
-        if rows[0] == "\b":  # click's mark for lines that stay as they are
-            rows = [".nf", *rows[1:], ".fi"]
-        lines += [".PP", *rows]
+        text_lines = [_text(line.strip()) for line in paragraph.splitlines()]
+        if text_lines[0] == "\b":  # click's mark for lines that stay as they are
+            text_lines = [".nf", *text_lines[1:], ".fi"]
+        lines += [".PP", *text_lines]
     records: dict[str, list[tuple[str, str]]] = {"ARGUMENTS": [], "OPTIONS": [], "COMMANDS": []}
     for parameter in command.get_params(context):
         if row := record(parameter, context):
