@@ -158,7 +158,7 @@ def test_what_is_encrypted_is_said() -> None:
     assert extract("a.mbox", box.encode()).note == "2 parts are encrypted"
 
 
-def test_a_mail_that_is_cut_is_read_and_said() -> None:
+def test_a_truncated_mail_is_read_with_a_note() -> None:
     letter = EmailMessage()
     letter["Subject"] = "s"
     letter.set_content("The kestrel.")
@@ -167,7 +167,7 @@ def test_a_mail_that_is_cut_is_read_and_said() -> None:
     assert extract("a.eml", whole).note == ""
     document = extract("a.eml", whole[:-200])
     assert "The kestrel." in document.text
-    assert document.note == "1 part is cut: the end of it is missing"
+    assert document.note == "1 part is truncated"
 
 
 def test_a_mail_may_begin_with_a_mark_and_have_flowed_lines() -> None:

@@ -28,13 +28,12 @@ _TWO_BYTES = ("gb18030", "cp932", "cp949", "big5hkscs", "euc_jp", "johab")
 _KOREAN_ESCAPE = b"\x1b$)C"
 _BEYOND_ASCII = re.compile(rb"[\x80-\xff]")
 _NULS = re.compile(rb"\0+")
-# Control characters that no text holds; those of terminals, and the end of a page, are in texts.
+# Control characters that are not in texts, unlike form feeds and those for terminals.
 _CONTROLS = bytes([*range(1, 8), *range(14, 27)])
-_LEAST_TEXT = 8  # bytes of a text with NULs in it
-_BETWEEN_NULS = 32  # bytes of text for each stretch of NULs, at least
-_BETWEEN_NULS_ELSE = 100  # the same where it is not UTF-8
-_LEAST_WIDE = 4  # characters
-_OF_CONTROLS = 500  # bytes of text for each control character
+# Limits for text with NULs in it, in bytes of text: in total, for each run of NULs, the same if it
+# is not valid UTF-8, for each control character.
+_MIN_TEXT, _PER_NULS, _PER_NULS_OTHER, _PER_CONTROL = 8, 32, 100, 500
+_MIN_WIDE = 4  # characters of text in UTF-16 or UTF-32
 _SEQUENCE = re.compile(r"[^\x00-\u07ff]")  # three bytes of UTF-8, or four
 
 
@@ -48,7 +47,7 @@ def decode(data: bytes) -> tuple[str, int]:
 
 
 def without_nuls(text: str) -> str:
-    """A text with a blank for each NUL, so that offsets hold: few programs stand them."""
+    """A text with a blank for each NUL, which many programs can't handle. Offsets stay the same."""
     return text.replace("\0", " ")
 
 
@@ -105,10 +104,10 @@ def encoding_of(data: bytes) -> tuple[str, int]:
     if b"\0" in head:
         if encoding := _wide_ascii(head):
             return encoding, 0
-        around = _around_nuls(data)
-        if around is None:
+        remainder = _delete_nuls(data)
+        if remainder is None:
             return _wide(head), 0
-        data = around
+        data = remainder
     if data.isascii():
         return _escaped(data) if b"\x1b" in data or b"~{" in data else "utf-8", 0
     try:
@@ -167,7 +166,8 @@ def line_end(text: str) -> str:
 
 
 def _wide_ascii(head: bytes) -> str:
-    """UTF-16 without a mark, of mostly ASCII text: every other byte is zero. Empty for others."""
+    """The encoding of mostly ASCII text in UTF-16 without a byte order mark, where every other byte
+    is zero; empty for other data."""
     head = head[: len(head) & ~3]
     for start, encoding in ((1, "utf-16-le"), (0, "utf-16-be")):
         zeros, others = head[start::2].count(0), head[1 - start :: 2]
@@ -176,20 +176,20 @@ def _wide_ascii(head: bytes) -> str:
     return ""
 
 
-def _around_nuls(data: bytes) -> bytes | None:
-    """A text without the few NULs in it, or the long stretches of them that a crash leaves in a
-    log; None when it is no text in an encoding that extends ASCII."""
+def _delete_nuls(data: bytes) -> bytes | None:
+    """A text without its NULs: few ones, or long runs, as a crash leaves them in a log. None when
+    it is not text in an encoding that extends ASCII."""
     sample = data.strip(b"\0")[:8192]
     text = sample.replace(b"\0", b"")
-    stretches = len(_NULS.findall(sample))
-    if len(text) < _LEAST_TEXT or _controls(text) * _OF_CONTROLS > len(text):
+    runs = len(_NULS.findall(sample))
+    if len(text) < _MIN_TEXT or _controls(text) * _PER_CONTROL > len(text):
         return None
-    if stretches > 1 + len(text) // _BETWEEN_NULS or sample[257:262] == b"ustar":  # tar
+    if runs > 1 + len(text) // _PER_NULS or sample[257:262] == b"ustar":  # tar
         return None
     try:
         codecs.getincrementaldecoder("utf-8")().decode(text)
     except UnicodeDecodeError:
-        if stretches * _BETWEEN_NULS_ELSE > len(text):
+        if runs * _PER_NULS_OTHER > len(text):
             return None
     return data.replace(b"\0", b"")
 
@@ -208,7 +208,7 @@ def _wide(head: bytes) -> str:
         usual = sum(
             char < "\u3100" or "\u4e00" <= char <= "\u9fff" or char > "\uabff" for char in words
         )
-        is_usual = len(words) >= _LEAST_WIDE and usual > 0.95 * len(words)
+        is_usual = len(words) >= _MIN_WIDE and usual > 0.95 * len(words)
         if is_usual and words.isprintable() and "\ufffd" not in words:
             return encoding
     raise NoTextError("binary file")

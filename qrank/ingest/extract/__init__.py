@@ -30,7 +30,7 @@ from qrank.results import Block, Document
 from qrank.settings import READ_ALL, Reading
 
 VERSION = 27  # part of the index: a change makes every file be extracted and chunked again
-WINDOW = 4 << 20  # bytes of a text file that are read at once
+WINDOW = 4 << 20  # bytes of a text file that are read into one document
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +38,8 @@ class Format:
     """A format family: its suffixes, and the function that reads it, `module:function`.
 
     reads_text: the function is (text, suffix) -> (title, blocks) or (title, blocks, fields), else
-    (file) -> documents. isolated: it runs in a worker process. records: it takes fields, too.
-    holds: there may be files in it, so that it takes the reading, too.
+    (file) -> documents. isolated: it runs in a worker process. records: its second argument is the
+    fields to read. files: other files may be in it, and its second argument is the Reading.
     """
 
     name: str
@@ -48,7 +48,7 @@ class Format:
     reads_text: bool = False
     isolated: bool = True
     records: bool = False
-    holds: bool = False
+    files: bool = False
 
 
 _CODE = (
@@ -60,7 +60,7 @@ TEXT = Format(
     "text", "txt text log asc nfo typ textile yaml yml toml ini cfg conf xml",
     "plain:extract", reads_text=True, isolated=False,
 )  # fmt: skip
-# Numbers end other names, too: those pages are known by how they begin.
+# A number is not only a suffix of manual pages: those files are recognized by their content.
 MAN = Format("man", "man mdoc roff 1 2 3 4 5 6 7 8 9 1ssl 3pm 3perl 3x", "markup.man:extract")
 FORMATS = (
     TEXT,
@@ -77,31 +77,31 @@ FORMATS = (
     Format("contacts", "vcf vcard", "markup.cards:extract"),
     Format("code", _CODE, "code:extract", True),
     Format("html", "html htm xhtml", "html:extract"),
-    Format("pdf", "pdf", "pdf:extract", holds=True),
-    Format("docx", "docx docm dotx dotm", "office.detect:word", holds=True),
-    Format("pptx", "pptx pptm ppsx ppsm potx potm ppt pps pot", "office.detect:slides", holds=True),
+    Format("pdf", "pdf", "pdf:extract", files=True),
+    Format("docx", "docx docm dotx dotm", "office.detect:word", files=True),
+    Format("pptx", "pptx pptm ppsx ppsm potx potm ppt pps pot", "office.detect:slides", files=True),
     Format(
-        "sheet", "xlsx xlsm xlsb xltx xltm xls ods ots fods", "office.detect:sheets", holds=True
+        "sheet", "xlsx xlsm xlsb xltx xltm xls ods ots fods", "office.detect:sheets", files=True
     ),
     Format(
         "odf",
         "odt ott odp otp odg otg odm fodt fodp fodg",
         "office.detect:open_document",
-        holds=True,
+        files=True,
     ),
-    Format("doc", "doc dot", "office.detect:old_word", holds=True),
-    Format("rtf", "rtf", "office.detect:rich_text", holds=True),
-    Format("outlook", "msg", "office.detect:outlook", holds=True),
-    Format("tnef", "tnef", "mails.tnef:extract", holds=True),
+    Format("doc", "doc dot", "office.detect:old_word", files=True),
+    Format("rtf", "rtf", "office.detect:rich_text", files=True),
+    Format("outlook", "msg", "office.detect:outlook", files=True),
+    Format("tnef", "tnef", "mails.tnef:extract", files=True),
     Format("epub", "epub", "epub:extract"),
     Format("notebook", "ipynb", "notebook:extract"),
-    Format("mail", "eml emlx", "mail:extract", holds=True),
-    Format("mbox", "mbox mbx", "mail:extract_mbox", holds=True),
+    Format("mail", "eml emlx", "mail:extract", files=True),
+    Format("mbox", "mbox mbx", "mail:extract_mbox", files=True),
     Format("json", "json", "json_text:extract", isolated=False),
     Format("jsonl", "jsonl ndjson", "records:extract_jsonl", records=True),
     Format("csv", "csv tsv", "records:extract_csv", records=True),
     Format("subtitles", "srt vtt ass ssa", "subtitles:extract"),
-    Format("archive", "zip tar tgz tbz tbz2 txz", "containers:extract", holds=True),
+    Format("archive", "zip tar tgz tbz tbz2 txz", "containers:extract", files=True),
 )
 BY_SUFFIX = {
     suffix: format
@@ -109,22 +109,22 @@ BY_SUFFIX = {
     for suffix in format.suffixes.split()
     if not suffix[0].isdigit()
 }
-# What no reader here makes text of, and why: not even opened.
+# Formats that are not read.
 _BINARY = (
     "7z a aac apk avi avif bin bmp class db dcm deb dll dmg dylib exe flac gguf gif heic icns ico "
     "iso jar jpeg jpg lib m4a m4v mkv mov mp3 mp4 mpeg mpg npy npz o obj ogg onnx opus otf parquet "
     "pkl png psd pt pyc pyd rar rpm safetensors so sqlite tif tiff ttf war wasm wav webm "
     "webp whl wma wmv woff woff2"
 )
-_MARKED_UP = ("ps", "eps", "obj")  # text by its bytes alone: the markup hides the words
-# Documents all the same.
-_UNKNOWN = (
+_MARKUP = ("ps", "eps", "obj")  # valid UTF-8, but not readable text
+# Formats of documents, whose message says that they are not supported.
+_DOCUMENTS = (
     "accdb azw azw3 azw4 chm djv djvu hwp hwpx indd key kfx lit mdb mobi numbers odb one oxps "
     "pages pst pub vsd vsdx wpd wps xps"
 )
-_UNREAD = dict.fromkeys(_BINARY.split(), "binary file") | {
+_UNSUPPORTED = dict.fromkeys(_BINARY.split(), "binary file") | {
     suffix: f"{suffix.upper()} is not supported (--pre can convert it)"
-    for suffix in (*_MARKED_UP, *_UNKNOWN.split())
+    for suffix in (*_MARKUP, *_DOCUMENTS.split())
 }
 _ROFF = re.compile(
     rb"(?:[.'][ \t]*\r?\n|\s)*+(?:\\\"|[.'][ \t]*"
@@ -133,7 +133,7 @@ _ROFF = re.compile(
 _PICTURES = frozenset("bmp gif jpeg jpg pbm pgm png pnm ppm tif tiff webp".split())
 _XML = re.compile(rb"<\?xml[^>]{0,200}\sencoding\s*=\s*[\"']([\w.:-]{1,40})[\"']")
 _INPUT_ENCODING = re.compile(rb"^[ \t]*\\usepackage\[([\w-]{1,20})\]\{inputenc\}", re.MULTILINE)
-_INPUT_ENCODINGS = {  # LaTeX's names that are no labels elsewhere
+_INPUT_ENCODINGS = {  # LaTeX's own names of encodings
     **{f"latin{n}": f"iso-8859-{n}" for n in (1, 2, 3, 4)},
     "latin5": "iso-8859-9",
     "latin9": "iso-8859-15",
@@ -144,9 +144,9 @@ _INPUT_ENCODINGS = {  # LaTeX's names that are no labels elsewhere
     "utf8x": "utf-8",
     **{f"cp{n}": f"windows-{n}" for n in range(1250, 1259)},
 }
-HEAD = 1024  # bytes that show what a file is
+HEAD = 1024  # bytes from which the format is detected
 _COMPOUND = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"  # files of Microsoft Office before 2007
-# Office files that are one XML file, which is called .xml as often as not.
+# Office files that are one XML file, often with the suffix .xml.
 _OFFICE_XML = (
     (b"http://schemas.microsoft.com/office/2006/xmlPackage", "docx"),
     (b"http://schemas.microsoft.com/office/word/2003/wordml", "docx"),
@@ -154,36 +154,37 @@ _OFFICE_XML = (
     (b"<office:document ", "odt"),
 )
 _CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
-# What is never plain text itself, though plain text is found under its suffixes (exports, say).
+# Formats that are not plain text, though plain text files may have their suffixes (exports).
 _NEVER_PLAIN = ("pdf", "docx", "pptx", "sheet", "odf", "rtf", "outlook", "tnef", "epub")
-_WIDE = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-_ELSE_PLAIN = ("jsonl", "subtitles", "mail", "mbox", "gettext", "bibtex", "calendar", "contacts")
+_UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+# Formats of text that are read as plain text when they have no text, or are damaged.
+_PLAIN_FALLBACK = "jsonl subtitles mail mbox gettext bibtex calendar contacts".split()
 MBOX = re.compile(rb"From \S.{0,80} \d\d?:\d\d(?::\d\d)? .{0,40}\r?\n")  # RFC 4155
-_ALONE = re.compile(r"\r(?!\n)")
+_LONE_CR = re.compile(r"\r(?!\n)")
 _HEADER = re.compile(rb"[A-Za-z][\w-]*: ")
-# Headers that programs write, none a person does: a message of a Maildir, say, has no suffix.
+# Headers that only programs write. (A message in a Maildir has no suffix.)
 _MAIL_HEADER = re.compile(
     rb"(?:Return-Path|Delivered-To|Received|Message-ID|MIME-Version): ", re.IGNORECASE
 )
 
 
 def suffix_of(name: str) -> str:
-    """A file name's suffix in lower case, without its dot; a book in a zip file has the book's."""
+    """A file name's suffix in lower case, without its dot; "fb2" for a book in a zip file."""
     if name[-8:].lower() == ".fb2.zip":
         return "fb2"
-    return os.path.splitext(name)[1][1:].lower()  # noqa: PTH122  (asked of every file twice)
+    return os.path.splitext(name)[1][1:].lower()  # noqa: PTH122  (faster; called for every file)
 
 
 def is_picture(name: str) -> bool:
-    """Whether a file is a picture that can be read (OCR), by its name."""
+    """Whether a file is an image that OCR can read, by its name."""
     return suffix_of(name) in _PICTURES
 
 
 def may_hold_files(name: str) -> bool:
-    """Whether there may be other files in a file (attachments, say), by its name."""
+    """Whether a file may have other files in it (such as attachments), by its name."""
     suffix = suffix_of(name)
     form = BY_SUFFIX.get(suffix)
-    return form.holds if form else suffix not in _UNREAD
+    return form.files if form else suffix not in _UNSUPPORTED
 
 
 def is_archive(name: str) -> bool:
@@ -196,19 +197,19 @@ def is_archive(name: str) -> bool:
 
 
 def is_isolated(name: str, head: Callable[[], bytes]) -> bool:
-    """Whether a file is read in a worker process; head: gives its first bytes."""
+    """Whether a file is read in a worker process. head: returns its first bytes."""
     suffix = suffix_of(name)
     if suffix in compressed.SUFFIXES or is_archive(name):
         return True
     start = head()
-    if compressed.suffix_by(start) and suffix not in _UNREAD:
+    if compressed.suffix_by(start) and suffix not in _UNSUPPORTED:
         return True
     form = _format(suffix, start, None)
     return form is not None and form.isolated
 
 
 def is_text(name: str, head: bytes) -> bool:
-    """Whether a file, which begins so, is a text by itself; nothing has to be extracted of it."""
+    """Whether a file's content is text as it is, by its name and first bytes."""
     suffix = suffix_of(name)
     if suffix in compressed.SUFFIXES or is_archive(name) or compressed.suffix_by(head):
         return False
@@ -217,32 +218,32 @@ def is_text(name: str, head: bytes) -> bool:
 
 
 def _format(suffix: str, head: bytes, file: BinaryIO | None) -> Format | None:
-    """The format of a file: what its suffix says, unless its first bytes show that it is another;
-    None when it is of none that is read."""
+    """The format of a file: by its suffix, unless its first bytes show another one. None for a
+    format that is not read."""
     form = BY_SUFFIX.get(suffix)
     is_office = form is not None and form.function.startswith("office.")
-    sure = _signed(head, file)
-    # (Office files are looked into by their reader.)
-    looked_into = head.startswith((b"PK", b"{\\rtf", _COMPOUND))
-    if sure and not (is_office and looked_into):
-        return sure
+    signature = _by_signature(head, file)
+    # The readers of office files tell these apart themselves.
+    may_be_office = head.startswith((b"PK", b"{\\rtf", _COMPOUND))
+    if signature and not (is_office and may_be_office):
+        return signature
     is_plain = looks_text(head)
     if form is not None and form.name in _NEVER_PLAIN:  # in any encoding
-        is_plain = is_plain or head.startswith(_WIDE) or not _CONTROL.search(head or b"\0")
-    if suffix in _UNREAD:
-        return _sniffed(head) or (TEXT if is_plain and suffix not in _MARKED_UP else None)
+        is_plain = is_plain or head.startswith(_UTF_16) or not _CONTROL.search(head or b"\0")
+    if suffix in _UNSUPPORTED:
+        return _by_text(head) or (TEXT if is_plain and suffix not in _MARKUP else None)
     if form is None:
-        return _sniffed(head) or TEXT
+        return _by_text(head) or TEXT
     if form.name in _NEVER_PLAIN and is_plain and b"%PDF-" not in head:
         start = head.lstrip(b"\xef\xbb\xbf \t\r\n")
         if is_office and start.startswith((b"<", b"{\\rt")):
             return form
-        return _sniffed(head) or (BY_SUFFIX["csv"] if form.name == "sheet" else TEXT)
+        return _by_text(head) or (BY_SUFFIX["csv"] if form.name == "sheet" else TEXT)
     return form
 
 
 def looks_text(head: bytes) -> bool:
-    """Whether a file that begins so is text in UTF-8."""
+    """Whether a file's first bytes are text in UTF-8."""
     try:
         codecs.getincrementaldecoder("utf-8-sig")().decode(head)
     except UnicodeDecodeError:
@@ -251,7 +252,7 @@ def looks_text(head: bytes) -> bool:
 
 
 def format_of(file: BinaryIO, name: str) -> str:
-    """The name of the format that a file is read as; empty when it is of none."""
+    """The name of the format that a file is read as; empty for one that is not read."""
     suffix = suffix_of(name)
     if is_archive(name):
         return "archive"
@@ -264,16 +265,16 @@ def format_of(file: BinaryIO, name: str) -> str:
 
 
 def takes_fields(name: str) -> bool:
-    """Whether a file holds records."""
+    """Whether a file has records (rows with fields), by its name."""
     form = BY_SUFFIX.get(suffix_of(name))
     return form is not None and form.records
 
 
 def documents(file: BinaryIO, name: str, reading: Reading = READ_ALL) -> Iterator[Document]:
-    """Yield what is in a file, a long one in stretches; any suffix not in the table is looked
-    into, and read as plain text.
+    """Yield the documents of a file, of a long text several. The format of a file whose suffix is
+    not in the table is detected from its content; it is plain text by default.
 
-    Raises NoTextError when there is no text in it (an image, say), ExtractError when it is
+    Raises NoTextError for a file without text (such as an image), ExtractError for one that is
     damaged or too large.
     """
     suffix = suffix_of(name)
@@ -284,11 +285,13 @@ def documents(file: BinaryIO, name: str, reading: Reading = READ_ALL) -> Iterato
     head = file.read(HEAD)
     file.seek(0)
     packed = compressed.suffix_by(head)
-    if suffix in compressed.SUFFIXES or (packed and suffix not in _UNREAD and not is_archive(name)):
+    if suffix in compressed.SUFFIXES or (
+        packed and suffix not in _UNSUPPORTED and not is_archive(name)
+    ):
         inner = PurePath(name).stem if suffix in compressed.SUFFIXES else name
         if suffix_of(inner) in compressed.SUFFIXES:
             raise ExtractError("compressed twice")
-        if not packed and (looks_text(head) or _signed(head, file)):  # it is not, whatever its name
+        if not packed and (looks_text(head) or _by_signature(head, file)):  # not compressed
             yield from documents(file, inner, reading)
             return
         unpacked, damage = compressed.unpack(file, packed or suffix)
@@ -298,14 +301,14 @@ def documents(file: BinaryIO, name: str, reading: Reading = READ_ALL) -> Iterato
             unpacked.seek(0)
             yield from with_damage(documents(unpacked, inner, reading), damage)
         return
-    if reading.ocr and is_picture(name) and not _signed(head, file):
+    if reading.ocr and is_picture(name) and not _by_signature(head, file):
         yield from _function("ocr:extract")(file, reading)
         return
     form = _format(suffix, head, file)
     if form is None:
-        raise NoTextError(_UNREAD[suffix])
-    pending: list[Document] = []  # what came before there was any text
-    is_sure = form.name not in _ELSE_PLAIN or not looks_text(head)
+        raise NoTextError(_UNSUPPORTED[suffix])
+    pending: list[Document] = []  # documents before the first with text
+    is_sure = form.name not in _PLAIN_FALLBACK or not looks_text(head)
     try:
         for document in _read(file, form, suffix, reading):
             pending.append(document)
@@ -314,9 +317,9 @@ def documents(file: BinaryIO, name: str, reading: Reading = READ_ALL) -> Iterato
                 yield from pending
                 pending.clear()
     except (NoTextError, ExtractError) as error:
-        if suffix in _UNREAD and isinstance(error, NoTextError):
-            raise NoTextError(_UNREAD[suffix]) from error
-        if is_sure or (form.records and isinstance(error, NoTextError)):  # rows, but no text
+        if suffix in _UNSUPPORTED and isinstance(error, NoTextError):
+            raise NoTextError(_UNSUPPORTED[suffix]) from error
+        if is_sure or (form.records and isinstance(error, NoTextError)):  # rows without text
             raise
         file.seek(0)
         yield from _read(file, TEXT, suffix, reading)
@@ -324,12 +327,12 @@ def documents(file: BinaryIO, name: str, reading: Reading = READ_ALL) -> Iterato
         yield from pending
 
 
-def with_damage(found: Iterable[Document], damage: str) -> Iterator[Document]:
-    """Documents, and after them what is said of the file around them. Raises ExtractError when that
-    is why they can't be read."""
+def with_damage(source: Iterable[Document], damage: str) -> Iterator[Document]:
+    """The documents of a file, then one with the note on its damage, if any. Raises ExtractError
+    with that note when they can't be read."""
     note = member = ""
     try:
-        for document in found:
+        for document in source:
             note, member = document.note or note, document.member
             yield document
     except ExtractError as error:  # or NoTextError, which is one
@@ -341,15 +344,15 @@ def with_damage(found: Iterable[Document], damage: str) -> Iterator[Document]:
 
 
 def _read(file: BinaryIO, form: Format, suffix: str, reading: Reading) -> Iterator[Document]:
-    """Yield what is in a file of a format. Raises NoTextError when there is no text in it."""
+    """Yield the documents of a file of a format. Raises NoTextError for a file without text."""
     function = _function(form.function)
     if form.reads_text:
-        yield from _stretches(file, form, function, suffix)
+        yield from _by_window(file, form, function, suffix)
     elif form.records:
         yield from function(file, reading.fields)
     else:
         empty, note = True, ""
-        for document in function(file, reading) if form.holds else function(file):
+        for document in function(file, reading) if form.files else function(file):
             empty = empty and not document.blocks
             note = document.note or note
             yield document
@@ -364,16 +367,17 @@ def _function(name: str) -> Callable[..., Any]:
     return reader
 
 
-def _signed(head: bytes, file: BinaryIO | None) -> Format | None:
-    """The format that a file's first bytes show beyond doubt; without the file any zip will do."""
+def _by_signature(head: bytes, file: BinaryIO | None) -> Format | None:
+    """The format by the signature at the beginning of a file. Without file, to look into a zip
+    file, any zip file is taken for docx."""
     if head.startswith(b"%PDF-"):
         return BY_SUFFIX["pdf"]
     if head.startswith(b"{\\rtf"):
         return BY_SUFFIX["rtf"]
     if head.startswith(b"PK\3\4"):
-        return BY_SUFFIX["docx"] if file is None else _zipped(file)
+        return BY_SUFFIX["docx"] if file is None else _zip_format(file)
     if head.startswith(_COMPOUND):
-        return BY_SUFFIX["msg"]  # or what else it turns out to be
+        return BY_SUFFIX["msg"]  # its reader tells the formats of compound files apart
     if head.startswith(b"\x78\x9f\x3e\x22"):
         return BY_SUFFIX["tnef"]
     if head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith((b"<?xml", b"<office:", b"<pkg:", b"<w:")):
@@ -383,8 +387,8 @@ def _signed(head: bytes, file: BinaryIO | None) -> Format | None:
     return None
 
 
-def _sniffed(head: bytes) -> Format | None:
-    """The format of a text, as far as its first bytes show one that is not plain."""
+def _by_text(head: bytes) -> Format | None:
+    """The format of a text file by its first bytes; None for plain text."""
     start = head.lstrip(b"\xef\xbb\xbf \t\r\n")[:64].lower()
     if start.startswith((b"<!doctype html", b"<html")):
         return BY_SUFFIX["html"]
@@ -396,7 +400,7 @@ def _sniffed(head: bytes) -> Format | None:
 
 
 def _is_mail(head: bytes) -> bool:
-    """Whether a text begins with headers, one of which only programs write.
+    """Whether a text begins with the headers of a mail, of which one is never typed by hand.
 
     >>> _is_mail(b"To: a\\n b\\nReceived: c"), _is_mail(b"To: a\\n\\nReceived: c")
     (True, False)
@@ -405,14 +409,14 @@ def _is_mail(head: bytes) -> bool:
     for line in head.split(b"\n"):
         if _MAIL_HEADER.match(line):
             return True
-        # (A line that begins with a blank goes on with the header above it.)
+        # (A line that begins with white space continues the header before it.)
         in_header = bool(_HEADER.match(line)) or (in_header and line.startswith((b" ", b"\t")))
         if not in_header:
             return False
     return False
 
 
-def _zipped(file: BinaryIO) -> Format | None:
+def _zip_format(file: BinaryIO) -> Format | None:
     try:
         names = [name.replace("\\", "/") for name in zipfile.ZipFile(file).namelist()[:1000]]
     except (zipfile.BadZipFile, NotImplementedError, ValueError):
@@ -425,11 +429,11 @@ def _zipped(file: BinaryIO) -> Format | None:
     return None
 
 
-def _stretches(
+def _by_window(
     file: BinaryIO, form: Format, function: Callable[..., Any], suffix: str
 ) -> Iterator[Document]:
-    """A text file's document; of one longer than a window, a document a window, which ends
-    between paragraphs where it can."""
+    """A text file's document; of one longer than WINDOW a document for each window, which ends
+    between paragraphs where possible."""
     data = file.read(WINDOW)
     if len(data) < WINDOW:
         text, offset = decode(data)
@@ -458,7 +462,7 @@ def _stretches(
 
 
 def _named_encoding(data: bytes, form: Format) -> str:
-    """The encoding that a text itself names; empty where it names none."""
+    """The encoding that a text declares; empty if it declares none."""
     if form.name == "latex" and (named := _INPUT_ENCODING.search(data)):
         label = named[1].decode("ascii").lower()
         return _INPUT_ENCODINGS.get(label, label)
@@ -470,8 +474,8 @@ def _document(
     text: str, function: Callable[..., Any], suffix: str, offset: int, line: int
 ) -> Document:
     extracted: tuple[str, list[Block]] | tuple[str, list[Block], Mapping[str, object]]
-    # A carriage return alone ends a line, too; of the same length, so that offsets hold.
-    extracted = function(_ALONE.sub("\n", text) if "\r" in text else text, suffix)
+    # A carriage return alone ends a line, too. The replacement keeps the length, and so offsets.
+    extracted = function(_LONE_CR.sub("\n", text) if "\r" in text else text, suffix)
     fields = extracted[2] if len(extracted) == 3 else {}
     blocks = _without_data(extracted[1], text)
     return Document(text, extracted[0], blocks, offset, line, fields=fields)

@@ -27,8 +27,8 @@ def suffix_by(head: bytes) -> str:
 
 
 def unpack(file: BinaryIO, suffix: str) -> tuple[BinaryIO, str]:
-    """(the decompressed content, as a temporary file; the note for a truncated or damaged file, of
-    which it is what could be read). Raises ExtractError when that is nothing, or too large."""
+    """(the decompressed content, as a temporary file; the note for a truncated or damaged file).
+    Raises ExtractError when nothing can be decompressed, or too much."""
     out = tempfile.SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115  (the caller reads it)
     note = ""
     try:

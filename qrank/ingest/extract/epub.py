@@ -87,7 +87,7 @@ def extract(file: BinaryIO) -> Iterator[Document]:
             raise ExtractError(f"encrypted (DRM: {_vendor(names)})")
         raise ExtractError(f"none of its chapters can be read: {note or 'it names none'}")
     builder = Builder()
-    for element in package.iter(f"{_DC}description"):  # (often a page of its own)
+    for element in package.iter(f"{_DC}description"):  # often HTML
         html.add(builder, "".join(map(str, element.itertext())), line=None)
     builder.note = note
     about = builder.document(title, fields)

@@ -86,8 +86,8 @@ def add(
 ) -> str:
     """Add a page's text to a document; returns the title.
 
-    line: the number of lines of the file before it, None for text without line numbers; fields: to
-    which the page's author and keywords are added. Raises ExtractError.
+    line: the number of lines of the file before it, None for text without line numbers. fields: the
+    page's author and keywords are added to it. Raises ExtractError.
     """
     from lxml import etree
 
@@ -108,14 +108,14 @@ def add(
             builder.note = f"HTML nested too deeply from {where} on"
     if root is None:
         return ""
-    said: dict[str, _Element] = {}  # about the page
+    metadata: dict[str, _Element] = {}
     for meta in root.iter("meta"):
-        said.setdefault((meta.get("name") or meta.get("property") or "").lower(), meta)
-    about = said.get("description", said.get("og:description"))
-    if about is not None:
-        builder.paragraph(about.get("content") or "", _source_line(about, line))
+        metadata.setdefault((meta.get("name") or meta.get("property") or "").lower(), meta)
+    description = metadata.get("description", metadata.get("og:description"))
+    if description is not None:
+        builder.paragraph(description.get("content") or "", _source_line(description, line))
     if fields is not None:
-        values = {name: each.get("content") or "" for name, each in said.items()}
+        values = {name: each.get("content") or "" for name, each in metadata.items()}
         fields |= properties(values.get("author", ""), "", values.get("keywords", ""))
     _Reader(builder, line).read(root)
     return one_line(root.findtext(".//title") or "")

@@ -1,4 +1,4 @@
-"""JSON files: their own lines, with what is escaped in strings as it is meant."""
+"""JSON files: their lines, with the escapes in strings decoded."""
 
 from __future__ import annotations
 
@@ -10,42 +10,42 @@ from typing import BinaryIO
 
 from qrank.ingest.extract import plain
 from qrank.ingest.extract.building import clean, truncated
-from qrank.ingest.extract.records import STRETCH, text_of
+from qrank.ingest.extract.records import BATCH_SIZE, text_of
 from qrank.results import Document
 
 MAX_PARSED = 1 << 20  # bytes
-_CLOSED = {"{": "}", "[": "]"}
-_STRING = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)++"')  # one with an escape in it
+_CLOSING = {"{": "}", "[": "]"}
+_STRING = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)++"')  # with an escape
 
 
 def extract(file: BinaryIO) -> Iterator[Document]:
-    """Yield the text, a stretch at a time; a line break in a string begins a line, which is on the
-    string's own line of the file."""
+    """Yield the text in documents of about BATCH_SIZE characters. A line break in a string begins
+    a line of the text, whose line number is that of the string."""
     texts: list[str] = []
     lines: list[int] = []
     size = 0
     first = last = ""
     with text_of(file) as source:
         for number, line in enumerate(source, 1):
-            if bare := line.strip():
-                first, last = first or bare[0], bare[-1]
-            text = clean(_STRING.sub(_unescaped, line)).rstrip("\n")
+            if stripped := line.strip():
+                first, last = first or stripped[0], stripped[-1]
+            text = clean(_STRING.sub(_unescape, line)).rstrip("\n")
             texts.append(text)
             lines += [number] * (text.count("\n") + 1)
             size += len(text)
-            if size >= STRETCH:
+            if size >= BATCH_SIZE:
                 yield _document(texts, lines)
                 texts, lines, size = [], [], 0
     document = _document(texts, lines)
     end = file.seek(0, io.SEEK_END)
-    open_still = _CLOSED.get(first, last) != last
-    if _ends_early(file) if end <= MAX_PARSED else open_still:
+    is_open = _CLOSING.get(first, last) != last
+    if _ends_early(file) if end <= MAX_PARSED else is_open:
         document = document._replace(note=truncated(end))
     yield document
 
 
 def _ends_early(file: BinaryIO) -> bool:
-    """Whether more was to come."""
+    """Whether the file ends within a JSON value."""
     file.seek(0)
     with text_of(file) as source:
         text = source.read().strip()
@@ -64,10 +64,10 @@ def _document(texts: list[str], lines: list[int]) -> Document:
     return Document(text, title, blocks if text.strip() else [], lines=lines)
 
 
-def _unescaped(string: re.Match[str]) -> str:
-    """A string's value in its quotes; as it is when it is no string of JSON.
+def _unescape(string: re.Match[str]) -> str:
+    """A JSON string decoded, in quotes; unchanged if it is not valid.
 
-    >>> _STRING.sub(_unescaped, r'{"a": "\\u0160koda\\n\\"x\\""}')
+    >>> _STRING.sub(_unescape, r'{"a": "\\u0160koda\\n\\"x\\""}')
     '{"a": "Škoda\\n"x""}'
     """
     try:

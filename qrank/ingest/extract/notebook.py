@@ -1,6 +1,6 @@
-"""Jupyter notebooks: Markdown cells as Markdown, code cells with what they printed and showed.
+"""Jupyter notebooks: Markdown cells as Markdown, code cells with their outputs.
 
-The format: nbformat 4 (nbformat.readthedocs.io); older ones keep their cells in worksheets.
+The format: nbformat 4 (nbformat.readthedocs.io); notebooks of version 3 have cells in worksheets.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ from qrank.ingest.extract import html, markdown
 from qrank.ingest.extract.building import Builder, Missed, truncated
 from qrank.results import Document
 
-MAX_OUTPUT = 4_000  # characters of a cell's output; more is data
-MAX_RICH = 1 << 20  # the same of its HTML, most of which is markup
+MAX_OUTPUT = 4_000  # characters of an output that are read; longer ones are mostly data
+MAX_RICH = 1 << 20  # characters of an HTML or SVG output that are parsed
 _CELLS = re.compile(r'"cells"\s*:\s*\[')
-_BETWEEN = re.compile(r"[\s,]*")
-# What Python prints of an object that has no text of its own.
+_SEPARATOR = re.compile(r"[\s,]*")
+# Python's default repr of an object.
 _REPR = re.compile(r"\s*<[\w.]+(?: object| at 0x)[^\n]*>\s*")
-# Forms of what a cell shows that no reader is for; a widget is gone when its notebook is closed.
+# Types of outputs that can't be read. (Widgets are not stored in the notebook.)
 _DATA = re.compile(r"application/(?!vnd\.jupyter\.widget)[\w.+-]{1,100}")
-_OVERWRITTEN = re.compile(r"[^\n]*\r(?=[^\n])")  # by what follows: a progress bar
+_PROGRESS = re.compile(r"[^\n]*\r(?=[^\n])")  # overwritten text, as of a progress bar
 
 
 def extract(file: BinaryIO) -> Iterator[Document]:
-    """Yield the document; cells have no lines that an editor shows, so none are given."""
+    """Yield the document, without line numbers: an editor does not show the lines of the JSON."""
     text = decode(file.read())[0]
     builder = Builder()
     try:
@@ -37,13 +37,15 @@ def extract(file: BinaryIO) -> Iterator[Document]:
         cells = list(_whole_cells(text))
         at = len(text[: getattr(error, "pos", 0)].encode("utf-8", "replace"))
         size = len(text.encode("utf-8", "replace"))
-        is_cut = at >= len(text.rstrip().encode("utf-8", "replace")) or "Unterminated" in str(error)
+        is_truncated = at >= len(text.rstrip().encode("utf-8", "replace")) or "Unterminated" in str(
+            error
+        )
         if not cells:
-            starts = is_cut and text.lstrip().startswith("{")
+            starts = is_truncated and text.lstrip().startswith("{")
             raise ExtractError(
                 truncated(size) if starts else "damaged, or not a notebook"
             ) from error
-        what = truncated(size) if is_cut else f"no JSON from byte {at:,} on"
+        what = truncated(size) if is_truncated else f"no JSON from byte {at:,} on"
         builder.note = f"{what}: only the {len(cells)} cells before are read"
     missed = Missed()
     bad = sum(not _cell(builder, cell, missed) for cell in cells)
@@ -53,7 +55,7 @@ def extract(file: BinaryIO) -> Iterator[Document]:
 
 
 def _cells(notebook: object) -> list[Any]:
-    """Raises ExtractError when it is no notebook."""
+    """The cells. Raises ExtractError when it is not a notebook."""
     if not isinstance(notebook, dict):
         raise ExtractError("damaged, or not a notebook")
     sheets = notebook.get("worksheets") or [notebook]
@@ -64,11 +66,11 @@ def _cells(notebook: object) -> list[Any]:
 
 
 def _whole_cells(text: str) -> Iterator[Any]:
-    """The cells of a notebook that ends, or breaks, within one, up to there."""
-    begins = _CELLS.search(text)
-    at = begins.end() if begins else len(text)
+    """The valid cells at the beginning of a truncated or damaged notebook."""
+    start = _CELLS.search(text)
+    at = start.end() if start else len(text)
     while at < len(text):
-        at = _BETWEEN.match(text, at).end()  # type: ignore[union-attr]  # it always matches
+        at = _SEPARATOR.match(text, at).end()  # type: ignore[union-attr]  # it always matches
         try:
             cell, at = json.JSONDecoder(strict=False).raw_decode(text, at)
         except (ValueError, RecursionError):
@@ -77,7 +79,7 @@ def _whole_cells(text: str) -> Iterator[Any]:
 
 
 def _cell(builder: Builder, cell: object, missed: Missed) -> bool:
-    """Add a cell; False when it is none."""
+    """Add a cell; returns False when it is not valid."""
     if not isinstance(cell, dict):
         return False
     source = _text(cell.get("source") or cell.get("input"))
@@ -95,8 +97,8 @@ def _cell(builder: Builder, cell: object, missed: Missed) -> bool:
 
 
 def _output(builder: Builder, output: dict[str, Any], missed: Missed) -> None:
-    """The text of an output; of what is shown in several forms the plain one, unless it only says
-    that there is an object."""
+    """Add the text of an output: of several formats the plain text, unless it is only a default
+    repr."""
     if "ename" in output or "evalue" in output:
         words = (_text(output.get("ename")), _text(output.get("evalue")))
         builder.paragraph(": ".join(filter(None, words))[:MAX_OUTPUT])
@@ -106,20 +108,20 @@ def _output(builder: Builder, output: dict[str, Any], missed: Missed) -> None:
     plain = _text(data.get("text/plain") or data.get("text"))
     if plain.strip() and not _REPR.fullmatch(plain):
         plain = plain.replace("\r\n", "\n")
-        builder.paragraph(_OVERWRITTEN.sub("", plain)[:MAX_OUTPUT])
-    elif shown := _text(data.get("text/markdown") or data.get("markdown")):
+        builder.paragraph(_PROGRESS.sub("", plain)[:MAX_OUTPUT])
+    elif rich := _text(data.get("text/markdown") or data.get("markdown")):
         inner = Builder()
-        markdown.add(inner, shown[:MAX_OUTPUT])
+        markdown.add(inner, rich[:MAX_OUTPUT])
         builder.paragraph(inner.document().text)
-    elif shown := _text(data.get("text/html") or data.get("html")):
+    elif rich := _text(data.get("text/html") or data.get("html")):
         inner = Builder()
-        html.add(inner, shown[:MAX_RICH], line=None)
+        html.add(inner, rich[:MAX_RICH], line=None)
         builder.paragraph(inner.document().text[:MAX_OUTPUT])
-    elif shown := _text(data.get("text/latex") or data.get("latex")):
-        builder.paragraph(shown[:MAX_OUTPUT])
-    elif shown := _text(data.get("image/svg+xml") or data.get("svg")):
+    elif rich := _text(data.get("text/latex") or data.get("latex")):
+        builder.paragraph(rich[:MAX_OUTPUT])
+    elif rich := _text(data.get("image/svg+xml") or data.get("svg")):
         inner = Builder()
-        html.add(inner, shown[:MAX_RICH], line=None)
+        html.add(inner, rich[:MAX_RICH], line=None)
         builder.paragraph(inner.document().text[:MAX_OUTPUT])
     else:
         kind = next((name for name in data if _DATA.fullmatch(str(name))), "")
@@ -132,7 +134,7 @@ def _list(value: object) -> list[Any]:
 
 
 def _text(value: object) -> str:
-    """A text of the format: a string, or a list of its lines."""
+    """A text of nbformat, which is a string or a list of lines."""
     if isinstance(value, list):
         return "".join(line for line in value if isinstance(line, str))
     return value if isinstance(value, str) else ""

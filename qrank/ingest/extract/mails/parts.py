@@ -1,4 +1,4 @@
-"""Texts of mails that are not plain: what each is read as, and enriched text."""
+"""Text parts of mails: their payload, the file formats of some, and enriched text."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from email.message import EmailMessage
 
 from qrank.ingest.extract import BY_SUFFIX, suffix_of
 
-# Texts that are files of a format, by their kinds, and what those are called that have no name.
+# MIME types of text parts that are read as files, with a file name for those without one.
 _FILES = {
     "text/calendar": "invitation.ics", "text/x-vcalendar": "invitation.ics",
     "text/vcard": "card.vcf", "text/x-vcard": "card.vcf", "text/directory": "card.vcf",
@@ -21,22 +21,22 @@ _FILES = {
     "text/x-tex": "text.tex", "text/x-latex": "text.tex", "text/troff": "page.man",
     "text/json": "data.json", "text/x-gettext-translation": "messages.po",
 }  # fmt: skip
-# Entries say what the text beside them, to which they are an alternative, may not.
+# Types that are read together with the text they are an alternative to.
 ENTRIES = frozenset(kind for kind, name in _FILES.items() if name.endswith((".ics", ".vcf")))
-# What the text of a mail is written in, whatever it is called.
+# Formats that are read as text of the mail, whatever the part's file name.
 _BODIES = frozenset({"html", "text", "mail", "mbox"})
 HTML = ("text/html", "text/x-amp-html", "text/watch-html", "text/xhtml")
 ENRICHED, RICH = "text/enriched", "text/richtext"
 _BASE64 = re.compile(r"(?:[A-Za-z0-9+/ \t]*=*[ \t]*\r?(?:\n|\Z))*")
 _BOUNDARY = re.compile(r"^--([\w'()+,./:=?-]{1,70})[ \t]*\r?$", re.MULTILINE | re.ASCII)
 _COMMAND = re.compile(r"<<|<(/?)([A-Za-z0-9-]{1,60})>")
-_SIGNS = {"nl": "\n", "np": "\n\n", "lt": "<"}  # of the older form
+_SIGNS = {"nl": "\n", "np": "\n\n", "lt": "<"}  # commands of text/richtext
 _UNSEEN = frozenset({"param", "comment"})
 
 
 def payload(part: EmailMessage) -> bytes:
-    """What a part holds, decoded; empty for one of several parts. What mailing lists add below an
-    encoded text is not encoded, and stays as it is."""
+    """The decoded content of a part; empty for a multipart. Unencoded text after a base64 text, as
+    mailing lists add it, is kept."""
     encoded = part.get_payload()
     encoding = str(part.get("content-transfer-encoding", "")).strip().lower()
     if encoding == "base64" and isinstance(encoded, str):
@@ -54,8 +54,8 @@ def payload(part: EmailMessage) -> bytes:
 
 
 def find_boundary(part: EmailMessage) -> None:
-    """Take a part apart that says that it has several, but not by which line, or by another than
-    it has: the first that looks like one."""
+    """Parse a multipart that declares no boundary, or a wrong one: the first line that looks like a
+    boundary is used."""
     text = part.get_payload()
     if part.get_content_maintype() != "multipart" or not isinstance(text, str):
         return
@@ -68,8 +68,8 @@ def find_boundary(part: EmailMessage) -> None:
 
 
 def file_name(part: EmailMessage, name: str, data: bytes) -> str:
-    """What a text is to be read as, by its name, its kind or its beginning; empty for one that is
-    read with the mail."""
+    """The file name under which a text part is read as a file, by its name, type or content; empty
+    for text of the mail."""
     kind = part.get_content_type()
     if is_rtf(data):
         return name if suffix_of(name) == "rtf" else f"{name or 'text'}.rtf"
@@ -81,12 +81,12 @@ def file_name(part: EmailMessage, name: str, data: bytes) -> str:
 
 
 def is_rtf(data: bytes) -> bool:
-    """Whether it is Rich Text Format, whatever it is called."""
+    """Whether data is Rich Text Format, by its content."""
     return data.lstrip().startswith(b"{\\rt")
 
 
 def plain(text: str, kind: str) -> str:
-    """Enriched text (RFC 1896), or the rich text that came before it (RFC 1341), without markup.
+    """Enriched text (RFC 1896), or its predecessor text/richtext (RFC 1341), without markup.
 
     >>> plain("<bold>Now</bold> is <<the\\ntime.<param>red</param>\\n\\nEnd", "text/enriched")
     'Now is <the time.\\nEnd'
@@ -96,7 +96,7 @@ def plain(text: str, kind: str) -> str:
     text = text.replace("\r\n", "\n")
     if kind == RICH:
         text = text.replace("\n", " ")
-    else:  # a line end is a blank, several are one fewer
+    else:  # a line end is a blank, n line ends are n - 1
         text = re.sub(r"\n+", lambda ends: ends[0][1:] or " ", text)
     pieces: list[str] = []
     unseen = at = 0

@@ -1,7 +1,6 @@
-"""What Outlook packs into one attachment, winmail.dat (TNEF): the text of a message, and the files
-attached to it.
+"""TNEF (winmail.dat), Outlook's attachment with the text of a message and its attached files.
 
-The formats: [MS-OXTNEF], and of properties [MS-OXCDATA] 2.11.1.
+The format: [MS-OXTNEF], and of properties [MS-OXCDATA] 2.11.1.
 """
 
 from __future__ import annotations
@@ -24,10 +23,10 @@ from qrank.settings import Reading
 
 MAGIC = b"\x78\x9f\x3e\x22"
 MAX_SIZE = 256 << 20  # bytes
-# Attributes, by the lower half of their numbers.
+# The lower 16 bits of the ids of attributes.
 _SUBJECT, _BODY, _DATA, _TITLE, _PAGE = 0x8004, 0x800C, 0x800F, 0x8010, 0x9007
 _ATTACHMENT, _PROPERTIES, _OF_ATTACHMENT = 0x9002, 0x9003, 0x9005
-# Properties.
+# Ids of properties.
 _PLAIN, _HTML, _RTF, _NAME, _OBJECT = 0x1000, 0x1013, 0x1009, 0x3707, 0x3701
 _SIZES = {2: 4, 3: 4, 4: 4, 5: 8, 6: 8, 7: 8, 10: 4, 11: 4, 0x14: 8, 0x40: 8, 0x48: 16}
 _VARIABLE = frozenset({0x0D, 0x1E, 0x1F, 0x102})
@@ -36,7 +35,7 @@ MAX_VALUES = 100_000
 
 
 @dataclass(slots=True)
-class _Attached:
+class _File:
     name: str = ""
     data: bytes = b""
 
@@ -45,13 +44,13 @@ class _Attached:
 class _Message:
     subject: str = ""
     bodies: dict[int, bytes | str] = field(default_factory=dict)
-    files: list[_Attached] = field(default_factory=list)
+    files: list[_File] = field(default_factory=list)
     codec: str = "cp1252"
-    is_cut: bool = False
+    is_truncated: bool = False
 
 
 def extract(file: BinaryIO, reading: Reading) -> Iterator[Document]:
-    """Yield the message, then the files attached to it. Raises ExtractError for what is none."""
+    """Yield the message, then the files attached to it. Raises ExtractError for another file."""
     data = file.read(MAX_SIZE)
     if not data.startswith(MAGIC):
         raise ExtractError("damaged, or not what its extension says")
@@ -60,7 +59,7 @@ def extract(file: BinaryIO, reading: Reading) -> Iterator[Document]:
     builder.headings(message.subject)
     for paragraph in _text(message).replace("\r\n", "\n").split("\n\n"):
         builder.paragraph(paragraph)
-    builder.note = truncated(len(data)) if message.is_cut else ""
+    builder.note = truncated(len(data)) if message.is_truncated else ""
     yield builder.document(message.subject)
     members = Members(reading)
     for each in message.files:
@@ -71,7 +70,7 @@ def extract(file: BinaryIO, reading: Reading) -> Iterator[Document]:
 
 def _read(data: bytes) -> _Message:
     message = _Message()
-    at = 6  # after the mark and a key
+    at = 6  # after the signature and a key
     while at + 9 <= len(data):
         kind, size = struct.unpack_from("<xHxxI", data, at)
         value = data[at + 9 : at + 9 + size]
@@ -85,26 +84,26 @@ def _read(data: bytes) -> _Message:
         elif kind == _PROPERTIES:
             message.bodies |= dict(_properties(value, message.codec))
         elif kind == _ATTACHMENT:
-            message.files.append(_Attached())
+            message.files.append(_File())
         elif message.files:
             _add_to(message.files[-1], kind, value, message.codec)
-    message.is_cut = at > len(data)
+    message.is_truncated = at > len(data)
     return message
 
 
-def _add_to(file: _Attached, kind: int, value: bytes, codec: str) -> None:
-    """An attribute of an attached file."""
+def _add_to(file: _File, kind: int, value: bytes, codec: str) -> None:
+    """Add an attribute to an attached file."""
     if kind == _DATA:
         file.data = value
     elif kind == _TITLE:
         file.name = file.name or one_line(_string(value, codec))
     elif kind == _OF_ATTACHMENT:
-        for number, held in _properties(value, codec):
-            if number == _NAME and isinstance(held, str):
-                file.name = one_line(held)
-            elif number == _OBJECT and isinstance(held, bytes) and not file.data:
-                inner = held[16:]  # behind what says which kind of object it is
-                file.data = inner if inner.startswith(MAGIC) else held
+        for number, content in _properties(value, codec):
+            if number == _NAME and isinstance(content, str):
+                file.name = one_line(content)
+            elif number == _OBJECT and isinstance(content, bytes) and not file.data:
+                inner = content[16:]  # after the id of the object's interface
+                file.data = inner if inner.startswith(MAGIC) else content
 
 
 def _string(value: bytes, codec: str) -> str:
@@ -112,14 +111,14 @@ def _string(value: bytes, codec: str) -> str:
 
 
 def _properties(data: bytes, codec: str) -> Iterator[tuple[int, bytes | str]]:
-    """The properties of variable size that are read, by their numbers."""
+    """(id, value) of the properties of variable size, up to the first error."""
     try:
         [count] = struct.unpack_from("<I", data)
         at = 4
         for _ in range(min(count, MAX_VALUES)):
             kind, number = struct.unpack_from("<HH", data, at)
             at += 4
-            if number >= 0x8000:  # it has a name
+            if number >= 0x8000:  # a named property
                 [by_name] = struct.unpack_from("<I", data, at + 16)
                 [length] = struct.unpack_from("<I", data, at + 20)
                 at += 24 + (length + 3 & ~3 if by_name else 0)
@@ -133,20 +132,20 @@ def _properties(data: bytes, codec: str) -> Iterator[tuple[int, bytes | str]]:
                     at += _SIZES[base]
                     continue
                 [length] = struct.unpack_from("<I", data, at)
-                held = data[at + 4 : at + 4 + length]
+                content = data[at + 4 : at + 4 + length]
                 at += 4 + (length + 3 & ~3)
                 if base == _WIDE:
-                    yield number, held.decode("utf-16-le", "replace").rstrip("\0")
+                    yield number, content.decode("utf-16-le", "replace").rstrip("\0")
                 elif base == 0x1E:
-                    yield number, _string(held, codec)
+                    yield number, _string(content, codec)
                 else:
-                    yield number, held
-    except (struct.error, KeyError):  # what is behind it can't be found
+                    yield number, content
+    except (struct.error, KeyError):  # the offset of the next property is unknown
         return
 
 
 def _text(message: _Message) -> str:
-    """The plain text, else that of its HTML, else that of its RTF."""
+    """The plain text, else the text of the HTML, else that of the RTF."""
     plain, page, rich = (message.bodies.get(kind, "") for kind in (_PLAIN, _HTML, _RTF))
     if isinstance(plain, str) and plain.strip():
         return plain

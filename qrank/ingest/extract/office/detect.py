@@ -95,8 +95,8 @@ def _read(file: BinaryIO, default: str, reading: Reading) -> Iterator[Document]:
         file.seek(0)
     if module != "text":
         extract = import_module(f"qrank.ingest.extract.{module}").extract
-        found = extract(file, reading) if module in _HOLDING else extract(file)
-        yield from with_damage(found, _end_missing(file))
+        source = extract(file, reading) if module in _HOLDING else extract(file)
+        yield from with_damage(source, _truncation_note(file))
         return
     try:
         yield from documents(file, "", reading)
@@ -152,12 +152,12 @@ def _compound(file: Compound) -> str:
     raise NoTextError("binary file")
 
 
-def _end_missing(file: BinaryIO) -> str:
-    """The note for a truncated compound file; empty for others."""
+def _truncation_note(file: BinaryIO) -> str:
+    """The note for a truncated compound file; empty for other files."""
     start = file.read(len(MAGIC))
     file.seek(0)
     if start != MAGIC:
         return ""
-    opened = Compound(file)
+    compound = Compound(file)
     file.seek(0)
-    return truncated(opened.size) if opened.is_truncated else ""
+    return truncated(compound.size) if compound.is_truncated else ""

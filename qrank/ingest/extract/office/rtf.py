@@ -75,7 +75,7 @@ _HEADING = re.compile(r"(?:heading|title|titre|überschrift)\s*(\d?)(?:[,;].*)?"
 _DEFAULT = "cp1252"
 _EMBEDDED = 2  # kind of an object
 _BOX, _LIST = 1, 2  # kinds of form fields
-_UNSET = 25  # the number of a form field's choice where nobody chose
+_UNSET = 25  # the value of \ffres for a form field with its default
 _NO_DIGITS = bytes(set(range(256)) - set(b"0123456789abcdefABCDEF"))
 
 
@@ -95,7 +95,7 @@ class _State:
 
 @dataclass(slots=True)
 class _FormField:
-    """A box to tick, or a list to choose from: what it shows is no text of the document."""
+    """A check box or drop-down list, whose state is not in the text of the document."""
 
     kind: int = 0
     chosen: int = _UNSET
@@ -103,7 +103,7 @@ class _FormField:
     entries: list[str] = field(default_factory=list)
 
     def shown(self) -> str:
-        """What it shows. (A field for text has its text elsewhere.)"""
+        """The displayed text; empty for a text field, whose text is in the document."""
         chosen = self.default if self.chosen == _UNSET else self.chosen
         if self.kind == _BOX:
             return CHECKED if chosen else UNCHECKED
@@ -203,7 +203,7 @@ class _Reader:
         self._levels: dict[int, int] = {}  # of heading styles
         self._starred = False
         self._shape = ""  # the name of a shape's property
-        self._form: _FormField | None = None  # that is being read
+        self._form: _FormField | None = None  # the one that is being read
         self._objects: list[bytearray] = []  # hexadecimal digits
 
     def objects(self) -> Iterator[bytes]:

@@ -12,7 +12,7 @@ from typing import BinaryIO
 MAX_SIZE = 64 << 20  # bytes of a file that are read
 MAX_UNPACKED = 128 << 20  # bytes of all members
 MAX_MEMBERS = 20_000
-MAX_END = 128 << 10  # bytes behind the list of contents: a comment, and what is not the file's own
+MAX_END = 128 << 10  # bytes after the central directory: a comment, and appended data
 _STEP = 64 << 10
 _HEADER = struct.Struct("<4s5HIIIHH")
 _END_SIZE = 22

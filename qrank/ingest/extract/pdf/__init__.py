@@ -56,23 +56,23 @@ def _opened(file: BinaryIO) -> tuple[PdfDocument, BinaryIO, str]:
         reason = truncated(len(data)) if trailer.is_truncated(data) else "damaged, or not a PDF"
         if is_locked:
             copy, reason = protected.with_empty_password(data), "encrypted"
-            mended = _opens(copy) if copy else None
+            repaired = _open_bytes(copy) if copy else None
         else:
-            mended = _mended(data)
-        if mended is None:
+            repaired = _repaired(data)
+        if repaired is None:
             raise ExtractError(reason) from error
-        return *mended, "" if is_locked else reason
+        return *repaired, "" if is_locked else reason
     if not trailer.ends_early(file):
         return pdf, file, ""
     file.seek(0)
     data = file.read()
-    if not len(pdf) and (mended := _mended(data)):
+    if not len(pdf) and (repaired := _repaired(data)):
         pdf.close()
-        pdf, file = mended
+        pdf, file = repaired
     return pdf, file, truncated(len(data))
 
 
-def _opens(data: bytes) -> tuple[PdfDocument, BinaryIO] | None:
+def _open_bytes(data: bytes) -> tuple[PdfDocument, BinaryIO] | None:
     """A PDF and its bytes; None when it can't be opened, or has no pages."""
     import pypdfium2
 
@@ -87,15 +87,15 @@ def _opens(data: bytes) -> tuple[PdfDocument, BinaryIO] | None:
     return None
 
 
-def _mended(data: bytes) -> tuple[PdfDocument, BinaryIO] | None:
-    """What is left of a PDF that can't be opened."""
-    whole = data[: data.rfind(b"endobj") + 6]  # without the object that is cut
+def _repaired(data: bytes) -> tuple[PdfDocument, BinaryIO] | None:
+    """A PDF that can't be opened, repaired, and its bytes; None when that fails."""
+    whole = data[: data.rfind(b"endobj") + 6]  # without the truncated object
     for make in (trailer.with_trailer, trailer.with_pages):
-        for left in (data, whole):
-            copy = make(left)
-            mended = _opens(copy) if copy else None
-            if mended is not None:
-                return mended
+        for part in (data, whole):
+            copy = make(part)
+            repaired = _open_bytes(copy) if copy else None
+            if repaired is not None:
+                return repaired
     return None
 
 

@@ -49,8 +49,8 @@ class Compound:
         first, self._cutoff = struct.unpack_from("<I4xI", self._data, 48)
         mini, _, difat, _ = struct.unpack_from("<4I", self._data, 60)
         sectors = self._table_sectors(difat)
-        held = len(self._data) // self._sector
-        self._table = self._numbers([number for number in sectors if number < held])
+        count = len(self._data) // self._sector
+        self._table = self._numbers([number for number in sectors if number < count])
         used = (at for at, next_ in enumerate(self._table) if next_ not in (0, _FREE))
         last = max([*used, *(number for number in sectors if number < _END)], default=0)
         self.is_truncated = (last + 1) * self._sector >= len(self._data)
