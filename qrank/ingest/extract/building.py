@@ -77,13 +77,13 @@ def truncated(byte: int) -> str:
     return f"truncated at byte {byte}"
 
 
-class Missed:
+class Omissions:
     """Collects what was skipped in a file, by kind or by name, for its note.
 
-    >>> missed = Missed()
-    >>> for what in ("picture", "table", "picture"): missed.count(what)
-    >>> missed.add("notes.xml (damaged)")
-    >>> missed.note()
+    >>> omissions = Omissions()
+    >>> for what in ("picture", "table", "picture"): omissions.count(what)
+    >>> omissions.add("notes.xml (damaged)")
+    >>> omissions.note()
     '2 pictures, 1 table, notes.xml (damaged)'
     """
 

@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 from qrank.errors import ExtractError
 from qrank.ingest.decode import decode
 from qrank.ingest.extract import html, markdown
-from qrank.ingest.extract.building import Builder, Missed, truncated
+from qrank.ingest.extract.building import Builder, Omissions, truncated
 from qrank.results import Document
 
 MAX_OUTPUT = 4_000  # characters of an output that are read; longer ones are mostly data
@@ -47,10 +47,10 @@ def extract(file: BinaryIO) -> Iterator[Document]:
             ) from error
         what = truncated(size) if is_truncated else f"no JSON from byte {at:,} on"
         builder.note = f"{what}: only the {len(cells)} cells before are read"
-    missed = Missed()
-    bad = sum(not _cell(builder, cell, missed) for cell in cells)
+    omissions = Omissions()
+    bad = sum(not _cell(builder, cell, omissions) for cell in cells)
     note = builder.note or (f"{bad} of {len(cells)} cells can't be read" if bad else "")
-    builder.note = "; ".join(filter(None, (note, missed.note())))
+    builder.note = "; ".join(filter(None, (note, omissions.note())))
     yield builder.document(builder.first_heading)
 
 
@@ -78,7 +78,7 @@ def _whole_cells(text: str) -> Iterator[Any]:
         yield cell
 
 
-def _cell(builder: Builder, cell: object, missed: Missed) -> bool:
+def _cell(builder: Builder, cell: object, omissions: Omissions) -> bool:
     """Add a cell; returns False when it is not valid."""
     if not isinstance(cell, dict):
         return False
@@ -92,11 +92,11 @@ def _cell(builder: Builder, cell: object, missed: Missed) -> bool:
         builder.paragraph(source)
         for output in _list(cell.get("outputs")):
             if isinstance(output, dict):
-                _output(builder, output, missed)
+                _output(builder, output, omissions)
     return True
 
 
-def _output(builder: Builder, output: dict[str, Any], missed: Missed) -> None:
+def _output(builder: Builder, output: dict[str, Any], omissions: Omissions) -> None:
     """Add the text of an output: of several formats the plain text, unless it is only a default
     repr."""
     if "ename" in output or "evalue" in output:
@@ -126,7 +126,7 @@ def _output(builder: Builder, output: dict[str, Any], missed: Missed) -> None:
     else:
         kind = next((name for name in data if _DATA.fullmatch(str(name))), "")
         if kind:
-            missed.count(f"{kind} output")
+            omissions.count(f"{kind} output")
 
 
 def _list(value: object) -> list[Any]:

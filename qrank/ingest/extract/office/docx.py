@@ -46,7 +46,7 @@ def extract(file: BinaryIO, reading: Reading) -> Iterator[Document]:
             seen.add(text)
             story.read(root, name)
     title, fields = package.properties()
-    builder.note = package.missed.note()
+    builder.note = package.omissions.note()
     yield builder.document(title or builder.first_heading, fields)
     yield from embedded.members(package, reading)
 

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from qrank.errors import ExtractError
 from qrank.ingest.extract import documents
-from qrank.ingest.extract.building import Builder, Missed
+from qrank.ingest.extract.building import Builder, Omissions
 from qrank.ingest.extract.members import Members
 from qrank.ingest.extract.office.older.compound import MAGIC, Compound, embedded_file, objects
 from qrank.ingest.problems import STOPS, problem_of
@@ -25,7 +25,7 @@ _depth: ContextVar[int] = ContextVar("depth", default=0)
 class Holder(Protocol):
     """A file with embedded files."""
 
-    missed: Missed
+    omissions: Omissions
 
     @property
     def embedded(self) -> Iterable[str]:
@@ -49,7 +49,7 @@ def members(holder: Holder, reading: Reading) -> Iterator[Document]:
             yield from files.read(embedded_file(data), posixpath.splitext(name)[0])
         else:
             yield from files.members.read(name, io.BytesIO(data))
-    yield from files.final_notes(holder.missed.note())
+    yield from files.final_notes(holder.omissions.note())
 
 
 def members_of(compound: Compound, reading: Reading, note: str = "") -> Iterator[Document]:
@@ -87,24 +87,24 @@ class _Files:
         yield from self.members.final_notes(note)
 
 
-def include(builder: Builder, missed: Missed, data: bytes, name: str) -> None:
+def include(builder: Builder, omissions: Omissions, data: bytes, name: str) -> None:
     """Add the text of an embedded file to a document; a file that can't be read is noted. name: its
     file name, which determines the format."""
     if _depth.get() >= MAX_DEPTH:
-        missed.add(f"{name} (nested too deeply in other files)")
+        omissions.add(f"{name} (nested too deeply in other files)")
         return
     try:
         with _deeper():
             for document in documents(io.BytesIO(data), name):
                 builder.include(document)
                 if document.note:
-                    missed.add(f"of {name}: {document.note}")
+                    omissions.add(f"of {name}: {document.note}")
     except STOPS:
         raise
     except MemoryError:
         raise
     except Exception as error:  # libraries may raise anything
-        missed.add(f"{name} ({problem_of(error).reason})")
+        omissions.add(f"{name} ({problem_of(error).reason})")
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from qrank.errors import ExtractError
 from qrank.ingest.extract import archive
-from qrank.ingest.extract.building import Builder, Missed, one_line, properties
+from qrank.ingest.extract.building import Builder, Omissions, one_line, properties
 from qrank.ingest.extract.office import cells, embedded, equations
 from qrank.ingest.extract.office.package import attribute, child, local
 from qrank.results import Document
@@ -52,14 +52,14 @@ def extract(file: BinaryIO, reading: Reading) -> Iterator[Document]:
     of its properties, else its first heading. Raises ExtractError."""
     start = file.read(4)
     file.seek(0)
-    missed = Missed()
+    omissions = Omissions()
     zipped = archive.open_zip(file) if start.startswith(b"PK") else None
     if zipped is None:
         root = archive.parse_xml(file.read(archive.MAX_XML + 1), "document")
         roots = {"content.xml": root, "styles.xml": root, "meta.xml": root}
     else:
         if reason := archive.truncation_note(zipped):
-            missed.add(reason)
+            omissions.add(reason)
         if _is_encrypted(zipped):
             raise ExtractError("encrypted")
         if _is_huge_sheet(zipped):
@@ -71,27 +71,27 @@ def extract(file: BinaryIO, reading: Reading) -> Iterator[Document]:
                 if name in zipped.NameToInfo:
                     roots[name] = archive.xml(zipped, name)
             except ExtractError:
-                missed.add(f"{name} (damaged)")
+                omissions.add(f"{name} (damaged)")
     body = child(roots["content.xml"], "body")
     if body is None:
         raise ExtractError("damaged, or not an OpenDocument file")
     title, fields = _properties(roots.get("meta.xml"))
-    reader = _Reader(zipped, missed)
+    reader = _Reader(zipped, omissions)
     sheets = child(body, "spreadsheet")
     if sheets is not None:
         for builder in reader.sheets(sheets):
-            builder.note = missed.note()
+            builder.note = omissions.note()
             yield builder.document(title, fields)
     else:
         reader.read(body)
     if formula_note := cells.without_values(reader.formulas):
-        missed.add(formula_note)
+        omissions.add(formula_note)
     builder = reader.builder
     builder.headings()
     builder.part()
     if "styles.xml" in roots:
         reader.masters(roots["styles.xml"])
-    builder.note = missed.note()
+    builder.note = omissions.note()
     yield builder.document(title or builder.first_heading, fields)
     yield from embedded.members(reader, reading)
 
@@ -126,12 +126,12 @@ def _properties(root: _Element | None) -> tuple[str, dict[str, object]]:
 class _Reader:
     """Walks the tree of a document, and of documents in it."""
 
-    def __init__(self, zipped: zipfile.ZipFile | None, missed: Missed) -> None:
+    def __init__(self, zipped: zipfile.ZipFile | None, omissions: Omissions) -> None:
         self.builder = Builder()
         self.embedded: list[str] = []  # names of embedded files of other formats
         self.formulas = 0  # without a value, so far
         self._zip = zipped
-        self.missed = missed
+        self.omissions = omissions
         self._folder = ""  # of the current document within the zip file
         self._depth = 0
         self._slide = 0
@@ -372,7 +372,7 @@ class _Reader:
         if inner is None:
             return
         if self._depth >= MAX_DEPTH:
-            self.missed.count("document nested too deeply", 1)
+            self.omissions.count("document nested too deeply", 1)
             return
         own, self._folder, self._depth = (self._folder, self._depth), folder, self._depth + 1
         body = inner if local(inner) == "math" else child(inner, "body")
@@ -395,5 +395,5 @@ class _Reader:
         try:
             return archive.xml(self._zip, name)
         except ExtractError:
-            self.missed.add(f"{name} (damaged)")
+            self.omissions.add(f"{name} (damaged)")
             return None

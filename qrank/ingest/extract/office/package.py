@@ -14,7 +14,7 @@ from urllib.parse import unquote
 
 from qrank.errors import ExtractError
 from qrank.ingest.extract import archive
-from qrank.ingest.extract.building import Missed, properties
+from qrank.ingest.extract.building import Omissions, properties
 
 if TYPE_CHECKING:
     from lxml.etree import _Element
@@ -83,11 +83,11 @@ class Package:
     """The parts of a file. Damaged parts are skipped, with a note."""
 
     def __init__(self, file: BinaryIO) -> None:
-        self.missed = Missed()
+        self.omissions = Omissions()
         self.embedded: dict[str, None] = {}  # parts that are embedded files; filled by readers
         self._archive = archive.open_zip(file)
         if reason := archive.truncation_note(self._archive):
-            self.missed.add(reason)
+            self.omissions.add(reason)
         # Names of parts ignore case; some programs write them with backslashes.
         self._names = {name.lower().replace("\\", "/"): name for name in self._archive.namelist()}
 
@@ -134,7 +134,7 @@ class Package:
         try:
             return self.root(name)
         except ExtractError:
-            self.missed.add(f"{name} (damaged)")
+            self.omissions.add(f"{name} (damaged)")
             return None
 
     def related(self, name: str) -> dict[str, Relation]:

@@ -49,7 +49,7 @@ def extract(file: BinaryIO, reading: Reading) -> Iterator[Document]:
     builder.headings()
     story.add_repeated(layouts)
     title, fields = package.properties()
-    builder.note = package.missed.note()
+    builder.note = package.omissions.note()
     yield builder.document(title or builder.first_heading, fields)
     yield from embedded.members(package, reading)
 

@@ -261,9 +261,9 @@ class Story:
         try:
             data = self.package.data(name)
         except ExtractError as error:
-            self.package.missed.add(str(error))
+            self.package.omissions.add(str(error))
             return
-        embedded.include(self.builder, self.package.missed, data, posixpath.basename(name))
+        embedded.include(self.builder, self.package.omissions, data, posixpath.basename(name))
 
     def _once(self, name: str) -> str:
         """A part's name the first time, then ""."""

@@ -95,7 +95,7 @@ class _Binary:
                 for text in binary_book.comments(package.data(comments)):
                     builder.paragraph(text)
             except ExtractError:
-                package.missed.add(f"{comments} (damaged)")
+                package.omissions.add(f"{comments} (damaged)")
         _add_drawings(package, builder, part)
 
 
@@ -136,13 +136,13 @@ class _Book:
                     for document in cells.documents(builder, rows):
                         yield document._replace(title=title, fields=fields)
                 except ExtractError:
-                    self._package.missed.add(f"{part} (damaged)")
+                    self._package.omissions.add(f"{part} (damaged)")
             self._beside(builder, part, tail)
             formula_note = cells.without_values(self._own.formulas)
-            builder.note = "; ".join(filter(None, (self._package.missed.note(), formula_note)))
+            builder.note = "; ".join(filter(None, (self._package.omissions.note(), formula_note)))
             yield builder.document(title, fields)
         if formula_note:
-            self._package.missed.add(formula_note)
+            self._package.omissions.add(formula_note)
 
     def _rows(
         self, workbook: CalamineWorkbook | None, name: str, part: str

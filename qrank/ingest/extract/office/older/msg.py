@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 from qrank.errors import ExtractError
 from qrank.ingest.extract import html
-from qrank.ingest.extract.building import Builder, Missed, one_line
+from qrank.ingest.extract.building import Builder, Omissions, one_line
 from qrank.ingest.extract.members import Members
 from qrank.ingest.extract.office import rtf
 from qrank.ingest.extract.office.older.compound import Compound, codec_of, records
@@ -40,10 +40,10 @@ _DICTIONARY = (
 def extract(file: BinaryIO, reading: Reading) -> Iterator[Document]:
     """Yield the message, with its subject as title, then its attachments. Raises ExtractError."""
     message = Compound(file)
-    builder, missed = Builder(), Missed()
+    builder, omissions = Builder(), Omissions()
     attached: list[tuple[str, str]] = []
-    subject, fields = _add(message, "", builder, missed, attached)
-    builder.note = missed.note()
+    subject, fields = _add(message, "", builder, omissions, attached)
+    builder.note = omissions.note()
     yield builder.document(subject, fields)
     members = Members(reading)
     for name, stream in attached:
@@ -55,7 +55,7 @@ def _add(
     message: Compound,
     folder: str,
     builder: Builder,
-    missed: Missed,
+    omissions: Omissions,
     attached: list[tuple[str, str]],
     depth: int = 0,
 ) -> tuple[str, dict[str, object]]:
@@ -93,12 +93,12 @@ def _add(
             attached.append((name or "attachment", f"{inner}0102"))
         elif message.has(f"{inner}000D/__properties_version1.0"):
             if depth >= MAX_NESTED:
-                missed.count("message nested too deeply")
+                omissions.count("message nested too deeply")
                 continue
             builder.part()
-            _add(message, f"{inner}000D/", builder, missed, attached, depth + 1)
+            _add(message, f"{inner}000D/", builder, omissions, attached, depth + 1)
         else:
-            missed.add(f"{name or 'an attachment'} (of another program)")
+            omissions.add(f"{name or 'an attachment'} (of another program)")
         builder.part()
     return subject, {name.lower(): value for name, value in headers.items()}
 
