@@ -1,4 +1,4 @@
-"""Cut the Qwen byte-level BPE to its first entries and tokenise with what is left.
+"""Cut Qwen's byte-level BPE vocabulary to its first entries; a tokenizer with the cut vocabulary.
 
 Source: `ggml-vocab-qwen2.gguf` in llama.cpp's `models/` folder (Qwen, Apache-2.0).
 In that vocabulary id = 256 + merge rank, so the first N entries and the merges among them form a
@@ -21,7 +21,7 @@ SPECIALS = [
     ("<think>", 4),
     ("</think>", 4),
 ]
-# The `qwen2` pre-tokeniser of llama.cpp (src/llama-vocab.cpp).
+# The `qwen2` pre-tokenizer of llama.cpp (src/llama-vocab.cpp).
 PATTERN = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*"
     r"|\s*[\r\n]+|\s+(?!\S)|\s+"
@@ -37,15 +37,15 @@ class Vocabulary(TypedDict):
 
 
 def cut(source: Path, size: int) -> Vocabulary:
-    """Keep the first `size` entries of the GGUF vocabulary `source`, then add the specials."""
+    """The first `size` entries of the vocabulary in the GGUF file `source`, and the specials."""
     fields = GGUFReader(source).fields
     tokens = fields["tokenizer.ggml.tokens"].contents()[:size]
     types = fields["tokenizer.ggml.token_type"].contents()[:size]
-    known = set(tokens)
+    vocabulary = set(tokens)
     merges = []
     for merge in fields["tokenizer.ggml.merges"].contents():
         left, right = merge.split(" ")
-        if left in known and right in known and left + right in known:
+        if vocabulary.issuperset((left, right, left + right)):
             merges.append(merge)
     return Vocabulary(
         tokens=tokens + [text for text, _ in SPECIALS],
@@ -65,7 +65,7 @@ def from_gguf(path: Path) -> Vocabulary:
 
 
 def load(path: Path) -> Vocabulary:
-    """Read what `main` wrote."""
+    """Read the JSON file that `main` writes."""
     return json.loads(path.read_text(encoding="utf-8"))
 
 
@@ -77,16 +77,16 @@ def tokenizer(vocabulary: Vocabulary) -> Tokenizer:
     """
     ids = {token: number for number, token in enumerate(vocabulary["tokens"])}
     merges = [tuple(merge.split(" ")) for merge in vocabulary["merges"]]
-    made = Tokenizer(models.BPE(vocab=ids, merges=merges, ignore_merges=False))
-    made.normalizer = normalizers.NFC()
-    made.pre_tokenizer = pre_tokenizers.Sequence(
+    bpe = Tokenizer(models.BPE(vocab=ids, merges=merges, ignore_merges=False))
+    bpe.normalizer = normalizers.NFC()
+    bpe.pre_tokenizer = pre_tokenizers.Sequence(
         [
             pre_tokenizers.Split(Regex(PATTERN), behavior="isolated"),
             pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
         ]
     )
-    made.decoder = decoders.ByteLevel()
-    return made
+    bpe.decoder = decoders.ByteLevel()
+    return bpe
 
 
 def special_ids(vocabulary: Vocabulary) -> dict[str, int]:
@@ -102,9 +102,9 @@ def main() -> None:
     parser.add_argument("out", type=Path, help="vocabulary.json to write")
     parser.add_argument("--size", type=int, default=24576, help="regular entries to keep")
     args = parser.parse_args()
-    made = cut(args.source, args.size)
-    args.out.write_text(json.dumps(made, ensure_ascii=False), encoding="utf-8")
-    print(f"{len(made['tokens'])} tokens, {len(made['merges'])} merges")
+    vocabulary = cut(args.source, args.size)
+    args.out.write_text(json.dumps(vocabulary, ensure_ascii=False), encoding="utf-8")
+    print(f"{len(vocabulary['tokens'])} tokens, {len(vocabulary['merges'])} merges")
 
 
 if __name__ == "__main__":
