@@ -63,7 +63,7 @@ def test_remove_takes_out_folders_that_are_gone_too(qrank: Qrank, notes: Path) -
         (["hom"], "nothing under"),
         (["home", "nowhere"], "nothing under"),
         (["home", "--collection", "work"], "nothing under"),
-        (["--collection", "wrok"], "there are home, work"),
+        (["--collection", "wrok"], "there is no collection wrok; did you mean work?"),
         ([], "nothing to remove"),
     ],
 )
