@@ -155,7 +155,7 @@ def test_a_description_is_shown(qrank: Qrank, notes: Path) -> None:
     assert "there is no collection x" in complaint(
         qrank("collections", "set", "x", "description", "y")
     )
-    assert "it has: description, ignore, instruction" in complaint(
+    assert "use one of: description, ignore, instruction" in complaint(
         qrank("collections", "set", "default", "y", "z")
     )
     qrank("collections", "set", "default", "description", "")
