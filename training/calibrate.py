@@ -3,7 +3,8 @@
 `collect` searches judged collections (BEIR folders) for their queries, and for queries without an
 answer, and saves all stages' scores of each candidate. `fit` learns the weights of
 qrank/searching/scores/calibration.py from some of the sets, and prints them for
-qrank/models/registry.toml, with their calibration errors on the other sets.
+qrank/models/registry.toml, with their calibration errors: on the other sets, and on each set with
+weights learnt from all others.
 
 Documents without a judgement count as not relevant. For every ten judged queries there are three
 without an answer: one of a collection of another field, some words of several such, and made-up
@@ -13,7 +14,7 @@ words.
 import argparse
 import json
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -236,26 +237,40 @@ def error(p: NDArray[np.floating], relevant: NDArray[np.floating]) -> float:
     return float(sum(abs(p[at].sum() - relevant[at].sum()) for at in parts if at.any()) / len(p))
 
 
-def report(shown: list[Shown], weights: calibration.Weights) -> None:
-    """Print a table by set: the calibration error of first results and of all ten, and the scores
-    of first results that are relevant, not relevant, and of queries without an answer."""
-    head = ["set", "queries", "error, first", "error, ten", "Brier, first", "relevant, median"]
+def chance(p: NDArray[np.floating]) -> float:
+    """Return the mean error that these scores would have if they were exactly right: with few
+    queries it is far from 0."""
+    rng = np.random.default_rng(1)
+    return float(np.mean([error(p, (rng.random(len(p)) < p).astype(float)) for _ in range(300)]))
+
+
+def report(shown: list[Shown], weights: Callable[[str], calibration.Weights]) -> None:
+    """Print a table by set, with the weights for each set: the calibration error of first results
+    and of all ten, and the scores of first results that are relevant, not relevant, and of queries
+    without an answer."""
+    head = ["set", "queries", "error, first", "by chance", "error, ten", "Brier, first"]
+    head += ["relevant, share", "score, mean", "relevant, median"]
     head += ["not relevant, median", "without an answer, median", "of those under .3"]
     print("| " + " | ".join(head) + " |\n" + "|---" * len(head) + "|")
     for name in [*dict.fromkeys(one.set for one in shown), "all"]:
         own = [one for one in shown if name in (one.set, "all")]
-        scores = [one.relevance(weights) for one in own]
+        scores = [one.relevance(weights(one.set)) for one in own]
         relevant = [one.relevant for one in own]
         first, right = np.array([p[0] for p in scores]), np.array([r[0] for r in relevant])
         none = np.array([one.kind == "none" for one in own])
+        kinds = (right == 1, ~none & (right == 0), none)
         cells = [
             error(first, right),
+            chance(first),
             error(np.concatenate(scores), np.concatenate(relevant)),
             ((first - right) ** 2).mean(),
-            *(np.median(first[at]) for at in (right == 1, ~none & (right == 0), none) if at.any()),
-            *([(first[none] < 0.3).mean()] if none.any() else []),
+            right[~none].mean(),
+            first[~none].mean(),
+            *(np.median(first[at]) if at.any() else np.nan for at in kinds),
+            (first[none] < 0.3).mean() if none.any() else np.nan,
         ]
-        print(f"| {name} | {len(own)} | " + " | ".join(f"{cell:.3f}" for cell in cells) + " |")
+        told = ("" if np.isnan(cell) else f"{cell:.3f}" for cell in cells)
+        print(f"| {name} | {len(own)} | " + " | ".join(told) + " |")
     print()
 
 
@@ -290,14 +305,21 @@ def learn(args: argparse.Namespace) -> None:
     reranked = all(row["candidates"][0][-1] is not None for row in rows)
     for name, weight in [(calibration.ALONE, None), *([("tiny", share)] if reranked else [])]:
         shown = [Shown(row, weight) for row in rows]
-        weights = fit([one for one in shown if one.set in args.learn], args.doubt)
+        known = [one for one in shown if one.set in args.learn]
+        weights = fit(known, args.doubt)
         print(f"[embedder.calibration.{name}]")
         print("\n".join(f"{key} = {value}" for key, value in weights.items()), "\n")
         print("Sets that it was learnt from:\n")
-        report([one for one in shown if one.set in args.learn], weights)
+        report(known, lambda name, weights=weights: weights)
         if others := [one for one in shown if one.set not in args.learn]:
             print("Others:\n")
-            report(others, weights)
+            report(others, lambda name, weights=weights: weights)
+        without = {
+            left: fit([one for one in shown if one.set != left], args.doubt)
+            for left in {one.set for one in shown}
+        }
+        print("Each set with weights learnt from all others:\n")
+        report(shown, without.__getitem__)
 
 
 if __name__ == "__main__":

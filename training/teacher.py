@@ -79,11 +79,12 @@ def token_vectors(teacher: Teacher, build: Path) -> NDArray[np.float32]:
 
 
 def main() -> None:
-    """Encode the texts without a vector, in random order; can be stopped at any time."""
+    """Encode the texts without a vector; can be stopped at any time."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("build", type=Path, help="build folder with texts.jsonl, vocabulary.json")
     parser.add_argument("--dims", type=int, default=256)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--in-order", action="store_true", help="of texts.jsonl, not at random")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     lines = (args.build / "texts.jsonl").read_text(encoding="utf-8").splitlines()
@@ -97,7 +98,8 @@ def main() -> None:
     missing = np.flatnonzero(np.abs(every).sum(1) == 0)
     todo = [int(place) for place in missing if rows[place]["lang"] == "en"]
     random.seed(5)
-    random.shuffle(todo)
+    if not args.in_order:
+        random.shuffle(todo)
     begun = time.time()
     for start in range(0, len(todo), STEP):
         part = todo[start : start + STEP]

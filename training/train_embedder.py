@@ -4,11 +4,15 @@ Loss per step, over about 200 texts: 1 - cosine to the teacher's projected vecto
 between the rows of teacher's and student's similarity matrices; contrastive cross-entropy over
 the supervised pairs (the only signal for languages the teacher does not know). Queries carry the
 prompt of Qwen3-Embedding, documents do not; both end in <|endoftext|>.
+
+With --hard (focus.py makes the texts), each pair brings documents that look right to BM25, and the
+similarities are those of queries to documents: what a search has to tell apart.
 """
 
 import argparse
 import json
 import random
+import re
 from collections import defaultdict
 from pathlib import Path
 
@@ -48,7 +52,38 @@ MIX = {
     "tquad": 0.02,
     "tldr-multi": 0.02,
 }
-UNTAUGHT = ("jaquad", "tquad", "tldr-multi")  # languages that the teacher does not know
+# The same for training on hard documents: what has labels first.
+HARD_MIX = {
+    "squad-sentences": 0.25,
+    "nl2bash": 0.08,
+    "doc": 0.08,
+    "python": 0.07,
+    "wikiqa": 0.05,
+    "package": 0.05,
+    "healthver": 0.05,
+    "ontology": 0.04,
+    "policyqa": 0.04,
+    "covidfact": 0.04,
+    "tldr-en": 0.03,
+    "cosqa": 0.03,
+    "mbpp": 0.02,
+    "concode-java": 0.02,
+    "trecqa": 0.02,
+    "dictionary": 0.02,
+    "man": 0.01,
+    "wordnet": 0.01,
+    "tquad": 0.02,
+    "own-es": 0.02,
+    "own-tr": 0.02,
+    "own-de": 0.01,
+    "own-fr": 0.01,
+    "own-pt": 0.01,
+    "own-it": 0.005,
+    "cross-es": 0.005,
+    "cross-tr": 0.005,
+}
+# Languages that the teacher does not know.
+UNTAUGHT = re.compile(r"^(jaquad|tquad|tldr-multi|own-.*|cross-.*)$")
 TEMPERATURE = 0.05
 LONG = 64  # tokens, of a short passage; most of the texts are shorter
 GROUP = 8192  # tokens in a forward pass
@@ -66,14 +101,15 @@ class Data:
         prompt = self.encode.encode(PROMPT).ids
         self.head, self.colon = prompt[:-1], prompt[-1:]
         self.ids = [made.ids for made in self.encode.encode_batch(self.texts)]
-        self.teacher = torch.from_numpy(np.load(build / "teacher.npy").astype(np.float32))
+        made = torch.from_numpy(np.load(build / "teacher.npy").astype(np.float32))
+        self.teacher = F.pad(made, (0, student.Config.dims - made.shape[1]))
         for text, twin in json.loads((build / "twins.json").read_text(encoding="utf-8")):
             self.teacher[text] = self.teacher[twin]
         self.known = self.teacher.abs().sum(1) > 0
         self.pairs: dict[str, list[dict]] = defaultdict(list)
         for line in (build / "pairs.jsonl").read_text(encoding="utf-8").splitlines():
             row = json.loads(line)
-            if row["source"] in UNTAUGHT or (self.known[row["q"]] and self.known[row["d"]]):
+            if UNTAUGHT.match(row["source"]) or (self.known[row["q"]] and self.known[row["d"]]):
                 self.pairs[row["source"]].append(row)
         taught = self.known.nonzero()[:, 0]
         self.taught = taught[
@@ -81,6 +117,23 @@ class Data:
         ]
         sizes = torch.tensor([len(row) for row in self.ids])
         self.long = self.taught[sizes[self.taught] >= LONG]
+
+    @torch.inference_mode()
+    def turn(self, model: student.Student, most: int = 3000) -> None:
+        """Turn the teacher's axes to lie nearest this student's vectors (Procrustes)."""
+        some = self.taught[:most]
+        with student.low(some.device):
+            rows = [self.document(place, 128) for place in some.tolist()]
+            mine = F.normalize(last_states(model, rows, None), dim=1)[:, : student.MEANING]
+        theirs = self.teacher[some, : student.MEANING]
+        left, _, right = torch.linalg.svd(theirs.T @ mine)
+        self.teacher[:, : student.MEANING] = self.teacher[:, : student.MEANING] @ (left @ right)
+        cosine = (self.teacher[some, : student.MEANING] * mine).sum(1).mean()
+        print(f"cosine of the student to the turned teacher {float(cosine):.3f}", flush=True)
+
+    def wrong(self, row: dict, count: int) -> list[int]:
+        """Some of the documents that look right for a pair, each as likely as the others."""
+        return random.sample(row["negatives"], min(count, len(row["negatives"])))
 
     def query(self, place: int, most: int) -> list[int]:
         """Ids of a query after `self.head`, from the colon on, which may share a token with it.
@@ -149,6 +202,30 @@ def losses(data: Data, queries: list[int], documents: list[int], out: Tensor) ->
     return torch.stack([3 * distil, relation, (own * weight).mean()])
 
 
+def hard_losses(data: Data, queries: list[int], documents: list[int], out: Tensor) -> Tensor:
+    """The same, `documents` with those that look right behind; only queries meet documents."""
+    count = len(queries)
+    q, d = out[:count], out[count:]
+    places = torch.tensor(queries + documents)
+    target, known = data.teacher[places], data.known[places]
+    distil = (1 - (out[known] * target[known]).sum(1)).mean()
+    given = known[count:]
+    asked = known[:count]
+    theirs = target[:count] @ target[count:].T
+    mine = q @ d.T
+    goal = (theirs[asked][:, given] / TEMPERATURE).softmax(1)
+    found = F.cross_entropy(mine[asked][:, given] / TEMPERATURE, goal)
+    relation = found + (goal * goal.clamp_min(1e-9).log()).sum(1).mean()
+    gold = theirs.diagonal()[:, None]
+    numbers = torch.tensor(documents)
+    alike = (theirs > gold - 0.05) & (gold != 0) | (numbers[None, :] == numbers[:count, None])
+    alike.fill_diagonal_(False)
+    scores = (mine / TEMPERATURE).masked_fill(alike, -1e4)
+    own = F.cross_entropy(scores, torch.arange(count), reduction="none")
+    weight = torch.where(gold[:, 0] != 0, 0.4, 1.0)
+    return torch.stack([distil, relation, (own * weight).mean()])
+
+
 def grow(model: student.Student, layers: int) -> student.Student:
     """The model with more layers at the end, which initially change almost nothing."""
     made = student.Student(student.Config(**{**vars(model.config), "layers": layers}))
@@ -164,6 +241,7 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=72, help="pairs a step")
     parser.add_argument("--clusters", type=int, default=3, help="of 24 texts a step")
     parser.add_argument("--long", type=int, default=3, help="further ones, of long texts alone")
+    parser.add_argument("--hard", type=int, default=0, help="documents that look right, a pair")
     parser.add_argument("--most", type=int, default=288, help="longest document in tokens")
     parser.add_argument("--layers", type=int, default=4)
     parser.add_argument("--start", type=Path, help="embedder to go on from, .pt or .gguf")
@@ -181,7 +259,10 @@ def main() -> None:
         config = student.Config(tokens=len(rarity), layers=student.POOL + 1)
         model = student.begin(config, meaning, rarity, data.end, *words)
     model = grow(model, args.layers)
-    mix = {name: share for name, share in MIX.items() if data.pairs[name]}
+    if args.start:
+        data.turn(model)
+    mix = HARD_MIX if args.hard else MIX
+    mix = {name: share for name, share in mix.items() if data.pairs[name]}
     print({name: len(data.pairs[name]) for name in mix}, len(data.taught), flush=True)
     head = torch.tensor([data.head])
 
@@ -192,14 +273,17 @@ def main() -> None:
         ]
         queries = [row["q"] for row in drawn]
         documents = [row["d"] for row in drawn]
-        documents += data.neighbours(data.taught, args.clusters, 24)
-        documents += data.neighbours(data.long, args.long, 24)
+        for row in drawn if args.hard else []:
+            documents += data.wrong(row, args.hard)
+        for pool, count in ((data.taught, args.clusters), (data.long, args.long)):
+            documents += data.neighbours(pool, count, 24) if count else []
         asked = [data.query(place, 40) for place in queries]
         given = [data.document(place, args.most) for place in documents]
         with torch.autocast("cpu", torch.bfloat16):
             _, past = model.run(head)
             states = last_states(model, asked, past), last_states(model, given, None)
-        return losses(data, queries, documents, F.normalize(torch.cat(states), dim=1))
+        compute = hard_losses if args.hard else losses
+        return compute(data, queries, documents, F.normalize(torch.cat(states), dim=1))
 
     loop.train(model, args.out, args, step)
 
