@@ -2,7 +2,9 @@
 
 Reads the texts and pairs of a build folder, writes a smaller one: of each source a share of the
 pairs; sentences joined with their neighbours to passages; for each query the best documents of its
-source by BM25 which are not its own, as `negatives` behind those that the source names.
+source by BM25 which are not its own, as `negatives` behind those that the source names. Summaries
+of packages, of which there are translations, are pairs across languages, and twins: the teacher's
+vector of the English one is held to be that of the other.
 """
 
 import argparse
@@ -10,9 +12,11 @@ import json
 import random
 import re
 from collections import Counter, defaultdict
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import languages
 import numpy as np
 import vocabulary
 from scipy import sparse
@@ -50,6 +54,8 @@ MOST = {
 JOINED = "squad-sentences"  # rows in a row are of one article
 PASSAGES = 5000  # queries of it that also get a passage
 HARD = 8  # negatives by BM25
+TRANSLATED = ("es", "de", "fr", "it", "pt", "tr", "ru")
+TWINS = 2000  # of a language
 STEM = 6  # letters: words that begin alike count as one
 Row = dict[str, Any]
 
@@ -98,7 +104,21 @@ def passages(rows: list[Row], texts: list[Row]) -> dict[int, str]:
     return made
 
 
-def in_order(texts: list[Row], pairs: list[Row]) -> tuple[list[Row], list[Row]]:
+def translated(folder: Path, most: int) -> Iterator[tuple[str, str, str]]:
+    """(language, summary, English summary) of packages; folder: tr-en.txt, tr-es.txt, ..."""
+    english = languages.descriptions(folder / "tr-en.txt")
+    for lang in TRANSLATED:
+        found = languages.descriptions(folder / f"tr-{lang}.txt")
+        names = sorted(found.keys() & english.keys())
+        for name in random.sample(names, min(most, len(names))):
+            foreign, own = found[name][0], english[name][0]
+            if foreign != own:
+                yield lang, foreign, own
+
+
+def in_order(
+    texts: list[Row], pairs: list[Row], twins: list[list[int]]
+) -> tuple[list[Row], list[Row], list[list[int]]]:
     """Pairs in random order, texts as pairs name them: the first texts make up whole pairs."""
     random.shuffle(pairs)
     places: dict[int, int] = {}
@@ -116,7 +136,7 @@ def in_order(texts: list[Row], pairs: list[Row]) -> tuple[list[Row], list[Row]]:
         }
         for row in pairs
     ]
-    return [texts[number] for number in places], moved
+    return [texts[n] for n in places], moved, [[places[a], places[b]] for a, b in twins]
 
 
 def main() -> None:
@@ -125,6 +145,7 @@ def main() -> None:
     parser.add_argument("build", type=Path, help="folder that data.py and others wrote")
     parser.add_argument("out", type=Path, help="build folder to write")
     parser.add_argument("gguf", type=Path, help="tiny-embedding.gguf, for the vocabulary")
+    parser.add_argument("--translations", type=Path, help="folder of Translation files")
     args = parser.parse_args()
     random.seed(1)
     texts = [json.loads(x) for x in (args.build / "texts.jsonl").read_text("utf-8").splitlines()]
@@ -171,12 +192,18 @@ def main() -> None:
             looks = [x for x in looks if not any(t in str(out[x]["text"]) for t in inside[q])]
             kept.append({"q": q, "d": d, "source": source, "negatives": given[n] + looks})
         print(source, len(made), len(docs), flush=True)
-    out, kept = in_order(out, kept)
+    twins = []
+    for lang, foreign, english in translated(args.translations, TWINS) if args.translations else ():
+        a = keep({"text": foreign, "lang": lang, "side": "q"})
+        b = keep({"text": english, "lang": "en", "side": "d"})
+        twins.append([a, b])
+        kept.append({"q": a, "d": b, "source": f"twin-{lang}", "negatives": []})
+    out, kept, twins = in_order(out, kept, twins)
     args.out.mkdir(parents=True, exist_ok=True)
     for name, lines in (("texts", out), ("pairs", kept)):
         body = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in lines)
         (args.out / f"{name}.jsonl").write_text(body, encoding="utf-8")
-    (args.out / "twins.json").write_text("[]", encoding="utf-8")
+    (args.out / "twins.json").write_text(json.dumps(twins), encoding="utf-8")
     cut = vocabulary.from_gguf(args.gguf)
     (args.out / "vocabulary.json").write_text(json.dumps(cut), encoding="utf-8")
     print(f"{len(out)} texts, {len(kept)} pairs")

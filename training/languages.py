@@ -58,7 +58,9 @@ def descriptions(path: Path) -> dict[str, Pair]:
     """Package -> (summary, long description) of a Translation file."""
     result = {}
     for block in path.read_text(encoding="utf-8").split("\n\n"):
-        match = re.match(r"Package: (\S+)\n.*?^Description-\w+: (.+?)\n(.*)", block, re.M | re.S)
+        match = re.match(
+            r"Package: (\S+)\n.*?^Description-(?!md5)\w+: (.+?)\n(.*)", block, re.M | re.S
+        )
         if not match or re.search(r"-(dev|dbg|doc|data|dbgsym|l10n.*)$", match[1]):
             continue
         text = re.sub(r"\n(?=\S)", " ", re.sub(r"^ \.?", "", match[3], flags=re.M)).strip()

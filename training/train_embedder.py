@@ -81,6 +81,7 @@ HARD_MIX = {
     "own-it": 0.005,
     "cross-es": 0.005,
     "cross-tr": 0.005,
+    **dict.fromkeys((f"twin-{lang}" for lang in ("es", "de", "fr", "it", "pt", "tr")), 0.015),
 }
 # Languages that the teacher does not know.
 UNTAUGHT = re.compile(r"^(jaquad|tquad|tldr-multi|own-.*|cross-.*)$")
