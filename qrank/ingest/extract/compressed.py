@@ -9,7 +9,7 @@ import lzma
 import tempfile
 import zlib
 from collections.abc import Callable
-from typing import Any, BinaryIO
+from typing import IO, Any, BinaryIO
 
 from qrank.errors import ExtractError
 from qrank.ingest.extract.building import truncated
@@ -29,8 +29,18 @@ def suffix_by(head: bytes) -> str:
 def unpack(file: BinaryIO, suffix: str) -> tuple[BinaryIO, str]:
     """(the decompressed content, as a temporary file; the note for a truncated or damaged file).
     Raises ExtractError when nothing can be decompressed, or too much."""
-    out = tempfile.SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115  (the caller reads it)
-    note = ""
+    out = tempfile.SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115  (the caller closes it)
+    try:
+        note = _unpack(file, suffix, out)
+    except BaseException:
+        out.close()
+        raise
+    out.seek(0)
+    return out, note  # type: ignore[return-value]
+
+
+def _unpack(file: BinaryIO, suffix: str, out: IO[bytes]) -> str:
+    """Decompress a file into another; returns the note."""
     try:
         with _OPENERS[suffix](file) as packed:
             while piece := packed.read1(1 << 20):
@@ -41,9 +51,9 @@ def unpack(file: BinaryIO, suffix: str) -> tuple[BinaryIO, str]:
         note = truncated(file.seek(0, io.SEEK_END))
         if not out.tell():
             raise ExtractError(note) from error
+        return note
     except (OSError, zlib.error, lzma.LZMAError, ValueError) as error:
         if not out.tell():
             raise ExtractError("damaged, or not what its extension says") from error
-        note = f"damaged: {out.tell():,} bytes of its content are read"
-    out.seek(0)
-    return out, note  # type: ignore[return-value]
+        return f"damaged: {out.tell():,} bytes of its content are read"
+    return ""
