@@ -27,8 +27,8 @@ from qrank.serve.host import Host
 
 
 @contextmanager
-def asked(host: Host, message: dict[str, Any]) -> Iterator[socket.socket]:
-    """A connection on which a question was asked, and that is answered in a thread."""
+def requested(host: Host, message: dict[str, Any]) -> Iterator[socket.socket]:
+    """A connection on which a request was sent; a thread answers it."""
     ours, theirs = socket.socketpair()
 
     def answer() -> None:
@@ -50,19 +50,19 @@ def asked(host: Host, message: dict[str, Any]) -> Iterator[socket.socket]:
         assert not thread.is_alive()
 
 
-class Held:
-    """A model's `outputs`, which computes a first pack only when it is let to; and the packs."""
+class PausedModel:
+    """Replaces a model's `outputs`: waits for `resume`, then notes the size of each batch."""
 
     def __init__(self, model: Any) -> None:
-        self.packs: list[int] = []
-        self.let = threading.Event()
+        self.batches: list[int] = []
+        self.resume = threading.Event()
         self._outputs, model.outputs = model.outputs, self
 
     def __call__(self, questions: Iterable[Any]) -> Generator[list[Any], None, None]:
-        self.let.wait(60)
-        for pack in self._outputs(questions):
-            self.packs.append(len(pack))
-            yield pack
+        self.resume.wait(60)
+        for batch in self._outputs(questions):
+            self.batches.append(len(batch))
+            yield batch
 
 
 def vectors(texts: list[str], *, is_query: bool = False) -> dict[str, Any]:
@@ -76,51 +76,51 @@ def rerank(query: str, texts: list[str]) -> dict[str, Any]:
 def scores_of(connection: socket.socket) -> tuple[list[float], int]:
     scores: list[float] = []
     tokens = 0
-    while "scores" in (told := wire.receive(connection)[0]):
-        scores += told["scores"]
-        tokens += told["tokens"]
-    assert told == {"end": True}
+    while "scores" in (answer := wire.receive(connection)[0]):
+        scores += answer["scores"]
+        tokens += answer["tokens"]
+    assert answer == {"end": True}
     return scores, tokens
 
 
-def ask_all(
-    host: Host, held: Held, messages: list[dict[str, Any]], stack: ExitStack
+def send_all(
+    host: Host, paused: PausedModel, messages: list[dict[str, Any]], stack: ExitStack
 ) -> list[socket.socket]:
-    """Ask before anything is computed."""
+    """Send all requests before the model computes anything."""
     jobs = host._scores if "query" in messages[0] else host._vectors
     opened: list[socket.socket] = []
-    for message in messages:  # one after the other: their order decides what a pack holds
-        opened.append(stack.enter_context(asked(host, message)))
+    for message in messages:  # one after the other: their order decides what a batch holds
+        opened.append(stack.enter_context(requested(host, message)))
         wait_until(lambda: len(jobs._waiting) == len(opened))
-    held.let.set()
+    paused.resume.set()
     return opened
 
 
 def test_texts_of_several_clients_are_embedded_together() -> None:
-    """Queries of searches and documents, of one pack."""
+    """Queries and documents share batches."""
     model = load_embedder(Registry().resolve(Role.embedder, str(PARITY / "embed.gguf")), ANYWHERE)
     groups = [["the tide"], ["a bicycle", "tea"], ["the tide", "x " * 5000], ["y"]]
     alone = [
         model.queries(each) if i % 2 else model.documents(each) for i, each in enumerate(groups)
     ]
-    held = Held(model)
+    paused = PausedModel(model)
     host = Host(model, [])
     messages = [vectors(each, is_query=i % 2 == 1) for i, each in enumerate(groups)]
     with ExitStack() as stack:
-        opened = ask_all(host, held, messages, stack)
+        opened = send_all(host, paused, messages, stack)
         for connection, expected in zip(opened, alone, strict=True):
-            told, data = wire.receive(connection)
-            assert told["truncated"] == expected.truncated
-            assert told["tokens"] > 0
-            found = np.frombuffer(data, "<f4").reshape(told["shape"])
-            assert (found * expected.vectors).sum(axis=1).min() >= 0.9999
-    assert held.packs[0] == 4  # all before the text that fills a pack alone
+            answer, data = wire.receive(connection)
+            assert answer["truncated"] == expected.truncated
+            assert answer["tokens"] > 0
+            results = np.frombuffer(data, "<f4").reshape(answer["shape"])
+            assert (results * expected.vectors).sum(axis=1).min() >= 0.9999
+    assert paused.batches[0] == 4  # the texts before the one that fills a batch alone
     model.close()
 
 
 @pytest.mark.parametrize("name", ["tiny", "lm.gguf", "cls.gguf", "bert-rank.gguf"])
 def test_texts_of_several_clients_are_reranked_together(name: str) -> None:
-    """More clients than prefixes that are held at once; queries of different lengths."""
+    """More clients than prompt prefixes that are kept at once; queries of different lengths."""
     file = PARITY / name
     choice = Registry().resolve(Role.reranker, str(file) if file.suffix else name)
     model = load_reranker(choice, ANYWHERE)
@@ -128,75 +128,75 @@ def test_texts_of_several_clients_are_reranked_together(name: str) -> None:
     texts = [[f"the tide {i} comes in " * (1 + i % 7) for i in range(3 + n)] for n in range(12)]
     pairs = list(zip(queries, texts, strict=True))
     alone = [[s for batch in model.scores(*pair) for s in batch] for pair in pairs]
-    held = Held(model)
+    paused = PausedModel(model)
     host = Host(model, [])
     before = model.decoded
     with ExitStack() as stack:
-        opened = ask_all(host, held, [rerank(*pair) for pair in pairs], stack)
-        found = [scores_of(connection) for connection in opened]
-    for (scores, _), expected in zip(found, alone, strict=True):
+        opened = send_all(host, paused, [rerank(*pair) for pair in pairs], stack)
+        results = [scores_of(connection) for connection in opened]
+    for (scores, _), expected in zip(results, alone, strict=True):
         assert np.allclose(scores, expected, atol=2e-3)
-    assert sum(tokens for _, tokens in found) == model.decoded - before
-    assert len(held.packs) < sum(map(len, texts)) / 2
+    assert sum(tokens for _, tokens in results) == model.decoded - before
+    assert len(paused.batches) < sum(map(len, texts)) / 2
     model.close()
 
 
-def test_a_small_question_does_not_wait_for_a_large_one_and_one_that_nobody_wants_ends() -> None:
+def test_a_small_request_is_not_delayed_by_a_large_one_and_abandoned_requests_end() -> None:
     model = load_reranker(Registry().resolve(Role.reranker, "tiny"), ANYWHERE)
     many = [f"the tide comes in {i} " * 40 for i in range(5000)]
     alone = [score for batch in model.scores("tide", many[:20]) for score in batch]
-    held = Held(model)
+    paused = PausedModel(model)
     host = Host(model, [])
     with ExitStack() as stack:
-        gone = asked(host, rerank("tide", many))
+        gone = requested(host, rerank("tide", many))
         gone.__enter__()
         wait_until(lambda: len(host._scores._waiting) == 1)
-        small = stack.enter_context(asked(host, rerank("tide", many[:20])))
+        small = stack.enter_context(requested(host, rerank("tide", many[:20])))
         wait_until(lambda: len(host._scores._waiting) == 2)
-        held.let.set()
+        paused.resume.set()
         scores, _ = scores_of(small)
         assert np.allclose(scores, alone, atol=1e-4)
-        assert sum(held.packs) < 200  # of 5,000
+        assert sum(paused.batches) < 200  # of 5,000
         gone.__exit__(None, None, None)  # it waits for the thread, which ends within a batch
     wait_until(lambda: not host._scores._waiting)
-    assert sum(held.packs) < 1000
+    assert sum(paused.batches) < 1000
     model.close()
 
 
-def test_a_client_that_reads_nothing_gets_little_computed_and_all_when_it_goes_on() -> None:
-    """As one that was stopped by Ctrl-Z."""
+def test_little_is_computed_for_a_client_that_does_not_read_and_the_rest_when_it_does() -> None:
+    """A client that was stopped with Ctrl-Z, for example."""
     model = load_reranker(Registry().resolve(Role.reranker, "tiny"), ANYWHERE)
     many = [f"the tide comes in {i}" for i in range(3000)]
-    held = Held(model)
+    paused = PausedModel(model)
     host = Host(model, [])
     with ExitStack() as stack:
-        stopped = stack.enter_context(asked(host, rerank("tide", many)))
+        stopped = stack.enter_context(requested(host, rerank("tide", many)))
         wait_until(lambda: len(host._scores._waiting) == 1)
-        held.let.set()
+        paused.resume.set()
         wait_until(lambda: not host._scores._waiting)
-        computed = sum(held.packs)
+        computed = sum(paused.batches)
         assert computed < 2000
-        other = stack.enter_context(asked(host, rerank("tide", many[:50])))
+        other = stack.enter_context(requested(host, rerank("tide", many[:50])))
         assert len(scores_of(other)[0]) == 50
-        assert sum(held.packs) < computed + 200
+        assert sum(paused.batches) < computed + 200
         assert len(scores_of(stopped)[0]) == len(many)
     model.close()
 
 
-def test_an_error_of_the_model_is_told_to_all_who_wait_and_the_next_is_answered() -> None:
+def test_an_error_of_the_model_is_reported_and_the_next_request_is_answered() -> None:
     model = load_embedder(Registry().resolve(Role.embedder, "tiny"), ANYWHERE)
     outputs, broken = model.outputs, threading.Event()
 
     def fails(questions: Iterable[Any]) -> Generator[list[Any], None, None]:
-        for pack in outputs(questions):
+        for batch in outputs(questions):
             if not broken.is_set():
                 broken.set()
                 raise qrank.ModelError("llama.cpp failed")
-            yield pack
+            yield batch
 
     model.outputs = fails
     host = Host(model, [])
-    with asked(host, vectors(["tea " * 100] * 40)) as connection:
+    with requested(host, vectors(["tea " * 100] * 40)) as connection:
         assert wire.receive(connection)[0]["error"]["said"] == "llama.cpp failed"
         wire.send(connection, vectors(["tea"]))
         assert wire.receive(connection)[0]["shape"] == [1, model.dims]
@@ -207,7 +207,7 @@ def test_an_error_of_the_model_is_told_to_all_who_wait_and_the_next_is_answered(
     model.close()
 
 
-def test_what_a_model_raises_is_raised_at_the_other_end(tmp_path: Path) -> None:
+def test_errors_of_a_model_are_raised_in_the_client(tmp_path: Path) -> None:
     from qrank.serve.host import described, raised
 
     for error in (
