@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import secrets
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -35,7 +34,7 @@ def replacing(path: Path) -> Iterator[Path]:
             return
         if not os.access(target, os.W_OK):  # renaming does not check this
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
-    part = target.with_name(f".qrank-{secrets.token_hex(8)}.part")
+    part = target.with_name(f".qrank-{os.urandom(8).hex()}.part")
     try:
         # Not tempfile's: that makes it for this user alone, whatever the umask and ACLs say.
         os.close(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))

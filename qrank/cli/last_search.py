@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Sequence
@@ -70,6 +69,8 @@ def _file() -> Path | None:
     terminal = next((name for stream in (2, 1, 0) if (name := _terminal(stream))), "")
     if not terminal:
         return None
+    import hashlib  # takes 3 ms
+
     name = f"{terminal}\0{places.session()}"
     key = hashlib.blake2b(name.encode(), digest_size=8).hexdigest()
     from platformdirs import user_cache_path

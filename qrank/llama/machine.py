@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import platform
 from functools import cache
 from importlib.util import find_spec
@@ -15,6 +14,8 @@ from qrank.processors import usable_processors
 def machine() -> str:
     """Identifies what measured speeds are valid for: this machine's processors and its build of
     llama.cpp (by the files of the library)."""
+    import hashlib  # takes 3 ms
+
     spec = find_spec("llama_cpp")
     library = Path(spec.origin).parent / "lib" if spec and spec.origin else Path()
     files = ((path.name, path.stat()) for path in library.glob("*"))
