@@ -254,6 +254,26 @@ def test_a_filter_is_applied_before_the_cut(store: Store) -> None:
     assert len(store.bm25(["tea"], 3, Filter(("big",)))) == 3
 
 
+def test_all_ways_to_apply_a_filter_find_the_same(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Few hits are checked, few chunks that pass are listed, else the best hits are tried."""
+    for i in range(60):
+        add(store, f"/x/{i}.md", ["tea " * (i % 7 + 1) + f"number {i}"], collection=f"c{i % 2}")
+    filters = [
+        Filter(paths=("*/7.md", "*/1?.md")),
+        Filter(("c1",), paths=("*[13579].md",)),
+        Filter(excluded=(Phrase(("number", "21")),), suffixes=(".md",)),
+    ]
+    expected = [store.bm25(["tea"], 9, filter) for filter in filters]
+    assert [len(hits) for hits in expected] == [9, 9, 9]
+    for few, listed, tried in ((0, 100, 100), (0, 0, 100), (0, 0, 10), (100, 0, 0)):
+        monkeypatch.setattr("qrank.store.lexical.FEW", few)
+        monkeypatch.setattr("qrank.store.conditions.MOST_RECORDS", listed)
+        monkeypatch.setattr("qrank.store.conditions.MOST_TRIED", tried)
+        assert [store.bm25(["tea"], 9, filter) for filter in filters] == expected
+
+
 def test_a_collection_s_name_may_hold_anything(store: Store) -> None:
     name = 'x" OR body:"tea'
     add(store, "/a", ["tea"], collection=name)

@@ -29,7 +29,7 @@ WITH_RECORD = (
     "JOIN record ON record.first = (SELECT max(r.first) FROM record AS r WHERE r.first <= {0})"
 )
 OF_CHUNK = WITH_RECORD.format("chunk.id")
-MOST_RECORDS, MOST_CHUNKS = 4096, 16_384  # listed for a selective filter before a search
+MOST_RECORDS, MOST_CHUNKS = 16_384, 131_072  # listed for a selective filter before a search
 SAMPLE = 256  # chunks from which the share that passes a filter is estimated
 MANY = 0.1  # the share from which a filter is not selective
 MOST_TRIED = 16_384  # hits to which a filter is applied after a search

@@ -23,6 +23,7 @@ from qrank.store.filters import EVERYTHING, Filter
 from qrank.store.parallel import gather, threads_for
 
 CHECKED_AT_ONCE = 256  # hits
+FEW = 2048  # hits that are checked faster than the chunks that pass a filter are listed
 CHUNKS_A_THREAD = 100_000  # fewer are not worth another thread with its connection
 _SCORE = "bm25(terms, 1.0, 2.0, 0.0)"  # weights of body, title, collection
 
@@ -147,7 +148,14 @@ def candidates(
     condition, values = of_record(filter, collections=False)
     if not condition:
         return _best(connection, connect, match, limit)
-    chunk_ids, most = plan(filter, connection, limit)
+    sql = "SELECT rowid FROM terms WHERE terms MATCH ? LIMIT ?"
+    rows = decode.rows(connection.execute(sql, (match, FEW + 1)), (int,), "a hit")
+    hits = [chunk_id for (chunk_id,) in rows]
+    chunk_ids, most = (
+        (sorted(passing(filter, connection, hits)), 0)
+        if len(hits) <= FEW
+        else plan(filter, connection, limit)
+    )
     if chunk_ids is not None:
         within = "AND +terms.rowid IN (SELECT value FROM json_each(?)) "
         between = (chunk_ids[0], chunk_ids[-1]) if chunk_ids else (1, 0)
