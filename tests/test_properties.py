@@ -76,7 +76,9 @@ def test_a_document_is_found_by_who_wrote_it_and_what_it_says_of_itself(
     assert run.returncode == 0, run
     words = ["Bramble", "kestrel", "Birds", *["Falconry"] * (name != "a.epub")]
     for word in words:
-        [found] = qrank("search", word, "--mode", "bm25", "--jsonl", QRANK_DB="t.db").lines()
+        run = qrank("search", word, "--mode", "bm25", "--jsonl", QRANK_DB="t.db")
+        *description, found = run.lines()
+        assert [each["text"] for each in description] == ["Falconry"] * (name == "a.epub")
         assert Path(found["path"]).name == name
         assert found["title"] == "Birds of prey"
         assert "Steep" in found["text"]

@@ -125,7 +125,7 @@ def test_a_question_too_long_is_cut_but_never_the_template() -> None:
 @pytest.mark.parametrize(
     ("words", "reason"),
     [
-        (["search", "x", "-n", "9" * 25], "not in the range"),
+        (["search", "x", "-n", "9" * 25], "is not from 1 to 1000000"),
         (["search", "--queries", "q", "--json"], "can't be combined with"),
         (["search", "two", "words"], "quote arguments"),
         (["search", "x", "--nonsense"], "qrank search --help"),

@@ -37,7 +37,7 @@ _UNSEEN = frozenset({"param", "comment"})
 def payload(part: EmailMessage) -> bytes:
     """The decoded content of a part; empty for a multipart. Unencoded text after a base64 text, as
     mailing lists add it, is kept."""
-    encoded = part.get_payload()
+    encoded = _raw(part)
     encoding = str(part.get("content-transfer-encoding", "")).strip().lower()
     if encoding == "base64" and isinstance(encoded, str):
         body = _BASE64.match(encoded)
@@ -53,10 +53,19 @@ def payload(part: EmailMessage) -> bytes:
     return decoded if isinstance(decoded, bytes) else b""
 
 
+def _raw(part: EmailMessage) -> object:
+    """A part's payload as it is in the mail: str with bytes as surrogates, or a list of parts.
+
+    get_payload() decodes it with any codec that the mail names: some take quadratic time, some
+    raise UnicodeError.
+    """
+    return part._payload  # type: ignore[attr-defined]
+
+
 def find_boundary(part: EmailMessage) -> None:
     """Parse a multipart that declares no boundary, or a wrong one: the first line that looks like a
     boundary is used."""
-    text = part.get_payload()
+    text = _raw(part)
     if part.get_content_maintype() != "multipart" or not isinstance(text, str):
         return
     line = _BOUNDARY.search(text)
