@@ -1,5 +1,5 @@
 """A search engine with three nodes, some of which fail: acknowledged writes are kept, and searches
-go on. These tests take minutes: they run with QRANK_TEST_FAILURES=1, as in .ci/run."""
+go on. These tests take minutes: they run with QRANK_TEST_FAILURES=1."""
 
 from __future__ import annotations
 
