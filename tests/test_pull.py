@@ -107,6 +107,23 @@ def test_the_file_that_made_the_vectors_of_an_index_is_the_one_for_it(
     assert pull("mine") == "Q8_0.gguf"
 
 
+def publish(
+    qrank: Qrank, hub: hub_server.Hub, home: Path, folder: Path, kinds: tuple[str, ...]
+) -> None:
+    """Publish the embedder "mine" with a file of each of kinds; BF16 is made of F16."""
+    entry = '[[embedder]]\nalias = "mine"\n'
+    for kind in kinds:
+        made = folder / f"{kind}.gguf"
+        assert qrank("models", "quantize", PARITY / "embed.gguf", made, "--type", kind).stdout
+        hub.files[f"owner/repo/{kind}.gguf"] = made.read_bytes()
+        entry += f'[[embedder.files]]\nquantization = "{kind}"\n'
+        entry += f'source = "hf:owner/repo/{kind}.gguf"\n'
+    entry += '[[embedder.files]]\nquantization = "BF16"\nmade_of = "F16"\n'
+    config = home / ".config" / "qrank" / "config.toml"
+    config.parent.mkdir(parents=True)
+    config.write_text(entry, "utf-8")
+
+
 @pytest.mark.parametrize(
     ("rates", "taken"),
     [
@@ -126,18 +143,9 @@ def test_of_an_embedder_the_file_that_is_the_fastest_here_is_pulled(
     rates: dict[str, float],
     taken: str | None,
 ) -> None:
-    entry = '[[embedder]]\nalias = "mine"\n'
-    for kind in ("Q8_0", "Q4_0", "F16"):
-        made = tmp_path / f"{kind}.gguf"
-        assert qrank("models", "quantize", PARITY / "embed.gguf", made, "--type", kind).stdout
-        hub.files[f"owner/repo/{kind}.gguf"] = made.read_bytes()
-        entry += f'[[embedder.files]]\nquantization = "{kind}"\n'
-        entry += f'source = "hf:owner/repo/{kind}.gguf"\n'
-    entry += '[[embedder.files]]\nquantization = "BF16"\nmade_of = "F16"\n'
-    config = Path(environment["HOME"]) / ".config" / "qrank" / "config.toml"
-    config.parent.mkdir(parents=True)
-    config.write_text(entry, "utf-8")
-    cache = Cache(Path(environment["HOME"]) / ".cache" / "qrank" / "cache.db")
+    home = Path(environment["HOME"])
+    publish(qrank, hub, home, tmp_path, ("Q8_0", "Q4_0", "F16"))
+    cache = Cache(home / ".cache" / "qrank" / "cache.db")
     for kind, rate in rates.items():
         cache.put_speed(f"type:{kind}", rate)
 
@@ -162,18 +170,8 @@ def test_of_an_embedder_the_file_that_is_the_fastest_here_is_pulled(
 def test_an_index_that_a_file_made_here_has_made_is_searched_with_it_elsewhere(
     qrank: Qrank, hub: hub_server.Hub, environment: dict[str, str], tmp_path: Path
 ) -> None:
-    entry = '[[embedder]]\nalias = "mine"\n'
-    for kind in ("Q8_0", "F16"):
-        made = tmp_path / f"{kind}.gguf"
-        assert qrank("models", "quantize", PARITY / "embed.gguf", made, "--type", kind).stdout
-        hub.files[f"owner/repo/{kind}.gguf"] = made.read_bytes()
-        entry += f'[[embedder.files]]\nquantization = "{kind}"\n'
-        entry += f'source = "hf:owner/repo/{kind}.gguf"\n'
-    entry += '[[embedder.files]]\nquantization = "BF16"\nmade_of = "F16"\n'
     home = Path(environment["HOME"])
-    config = home / ".config" / "qrank" / "config.toml"
-    config.parent.mkdir(parents=True)
-    config.write_text(entry, "utf-8")
+    publish(qrank, hub, home, tmp_path, ("Q8_0", "F16"))
     environment["QRANK_DB"] = str(tmp_path / "i.db")
 
     def search() -> Run:

@@ -22,7 +22,7 @@ from qrank.settings import Placement
 
 CPU = Placement(device="cpu")
 WIDTH, HEADS, KEY_HEADS, HEAD, BETWEEN, WORDS = 1024, 16, 8, 128, 3072, 256
-TOKENS, SEQUENCES = 128, 2  # of a pack, and how many
+TOKENS, SEQUENCES = 128, 2  # of each sequence, and sequences in a batch
 TURNS = 5  # of which the best counts
 
 
