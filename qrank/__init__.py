@@ -26,31 +26,32 @@ if TYPE_CHECKING:
     from qrank.indexing.plan import FilePlan
     from qrank.indexing.update import Collected
     from qrank.progress import Progress
-    from qrank.results import (
-        Answer,
+    from qrank.reports import (
         Check,
-        Chunk,
-        Embedded,
         FieldCount,
         FileError,
-        IndexedChunk,
         IndexedFile,
         IndexReport,
-        Mode,
-        Packed,
-        PackedChunk,
         PathStatus,
-        RankedText,
+        SkipReason,
+        ValueCount,
+    )
+    from qrank.results import (
+        Answer,
+        Chunk,
+        Embedded,
+        IndexedChunk,
+        Mode,
         RerankScore,
         Result,
         Scores,
         Signature,
-        SkipReason,
         Sort,
         StageScore,
         Stale,
-        ValueCount,
     )
+    from qrank.searching.pack import Packed, PackedChunk
+    from qrank.searching.rerank import RankedText
     from qrank.settings import Placement, Reading, Settings, Walking
     from qrank.standalone import Embedding, Reranking, changes, embed, pack, plan, rerank
     from qrank.urls import IndexPlace, IndexUrl
@@ -72,27 +73,16 @@ _MODULES = {
     "qrank.indexing.plan": ("FilePlan",),
     "qrank.indexing.update": ("Collected",),
     "qrank.progress": ("Progress",),
-    "qrank.results": (
-        *(
-            "Answer",
-            "Check",
-            "Chunk",
-            "Embedded",
-            "FieldCount",
-            "FileError",
-            "IndexReport",
-            "Mode",
-            "IndexedChunk",
-            "Packed",
-            "PackedChunk",
-            "PathStatus",
-            "Signature",
-            "IndexedFile",
-            "SkipReason",
-            "RankedText",
-        ),
-        *("RerankScore", "Result", "Scores", "Sort", "StageScore", "Stale", "ValueCount"),
+    "qrank.reports": (
+        *("Check", "FieldCount", "FileError", "IndexReport", "IndexedFile", "PathStatus"),
+        *("SkipReason", "ValueCount"),
     ),
+    "qrank.results": (
+        *("Answer", "Chunk", "Embedded", "IndexedChunk", "Mode", "RerankScore", "Result"),
+        *("Scores", "Signature", "Sort", "StageScore", "Stale"),
+    ),
+    "qrank.searching.pack": ("Packed", "PackedChunk"),
+    "qrank.searching.rerank": ("RankedText",),
     "qrank.settings": ("Placement", "Reading", "Settings", "Walking"),
     "qrank.indexes": ("Indexes",),
     "qrank.urls": ("IndexPlace", "IndexUrl"),

@@ -24,11 +24,8 @@ from qrank.indexing.filling import Filling
 from qrank.models.registry import AUTO, Registry
 from qrank.results import (
     Answer,
-    Check,
-    FieldCount,
     IndexedChunk,
     Mode,
-    PathStatus,
     Sort,
     Stale,
 )
@@ -39,6 +36,7 @@ if TYPE_CHECKING:
     from qrank.analysis.links import Links
     from qrank.inference.loading import Embedder
     from qrank.progress import Progress
+    from qrank.reports import Check, FieldCount, PathStatus
     from qrank.searching.search import Query
     from qrank.store.filters import Filter
     from qrank.store.interface import Store

@@ -1,14 +1,14 @@
-"""The records that the parts of qrank exchange. Nothing heavy may be imported here."""
+"""The records that the parts of qrank exchange: documents, chunks, results. reports.py has those of
+what is in an index. Nothing heavy may be imported here: every search imports it."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from enum import StrEnum
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     import numpy as np
@@ -304,187 +304,6 @@ class Answer:
         from qrank import json_form
 
         return json_form.answer(self)
-
-
-@dataclass(frozen=True, slots=True)
-class PackedChunk:
-    """One or several adjacent chunks of a file, for a language model."""
-
-    path: str
-    heading: str
-    start_line: int
-    end_line: int
-    start_byte: int
-    end_byte: int
-    page: int | None
-    score: float  # of the best of them
-    ids: list[str]
-    tokens: int  # estimated, with its location
-    text: str
-    stale: bool | None
-    member: str | None = None
-
-    @property
-    def location(self) -> str:
-        """The file's path, followed by that of the member, if any."""
-        return location(self.path, self.member)
-
-
-@dataclass(frozen=True, slots=True)
-class Packed:
-    """The best chunks that fit into max_tokens. tokens: their estimated number of tokens; best:
-    that of the best chunk alone, whether it fits or not."""
-
-    query: str
-    max_tokens: int
-    tokens: int
-    chunks: list[PackedChunk]
-    best: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class FileError:
-    """A file that was skipped, and why. known: as in the last run; partly: only a part of it was;
-    secret: it contains keys or passwords; removed: it was indexed; named: the user named it."""
-
-    path: str
-    reason: str
-    known: bool = False
-    partly: bool = False
-    secret: bool = False
-    removed: bool = False
-    named: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class IndexedFile:
-    """An indexed file, with all its parts. vectors: the number of its chunks that have one, of the
-    model that searches use; note: which part of it was skipped, and why."""
-
-    path: str
-    collection: str
-    signature: Signature
-    hash: bytes
-    title: str
-    indexed_ns: int  # when it was indexed, Unix time; 0: by a version that did not record it
-    note: str
-    chunks: int
-    vectors: int
-    root: str = ""  # as that of a StoredChunk
-
-    @property
-    def indexed_at(self) -> str | None:
-        """When it was indexed, as ISO 8601 in UTC."""
-        if not self.indexed_ns:
-            return None
-        return datetime.fromtimestamp(self.indexed_ns // 10**9, UTC).isoformat()
-
-
-@dataclass(slots=True)
-class SkipReason:
-    """A reason for which files and folders are not in the index; examples: paths of the first."""
-
-    reason: str
-    files: int = 0
-    folders: int = 0
-    examples: list[str] = field(default_factory=list)
-
-
-@dataclass(slots=True)
-class PathStatus:
-    """The indexed files at a path, and why others are not. reason: why the path itself is not, ""
-    if it is; stale: files that changed since; elsewhere: files that are not on this machine."""
-
-    path: str
-    is_folder: bool
-    indexed: list[IndexedFile]
-    reason: str = ""
-    format: str = ""
-    stale: set[str] = field(default_factory=set)
-    elsewhere: set[str] = field(default_factory=set)
-    skipped: list[SkipReason] = field(default_factory=list)
-
-
-@dataclass(slots=True)
-class IndexReport:
-    """The result of an index run."""
-
-    added: int = 0
-    updated: int = 0
-    unchanged: int = 0
-    removed: int = 0
-    skipped: int = 0
-    failed: int = 0
-    chunks: int = 0
-    embedded: int = 0
-    model: str | None = None  # the embedding model's name
-    replaced: list[str] = field(default_factory=list)  # names of models whose vectors it replaced
-    errors: list[FileError] = field(default_factory=list)
-    seconds: float = 0.0
-    missing: list[str] = field(default_factory=list)  # roots of collections that do not exist now
-
-    def to_dict(self) -> dict[str, Any]:
-        """This object as `qrank index --json` prints it."""
-        from qrank import json_form
-
-        return json_form.index_report(self)
-
-    @property
-    def file_count(self) -> int:
-        """The number of files in the index, and of those that were removed from it."""
-        return self.added + self.updated + self.unchanged + self.removed
-
-    @property
-    def changed(self) -> bool:
-        """Whether the index has changed, or a file was skipped that was not before."""
-        news = any(not error.known for error in self.errors)
-        return bool(self.added or self.updated or self.removed or self.embedded or news)
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """The result of one check of `qrank doctor`; hint: what to do."""
-
-    name: str
-    status: Literal["ok", "warn", "fail"]
-    detail: str
-    hint: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class ValueCount:
-    """A value of a field, and the number of documents, rows or messages with it."""
-
-    value: str
-    count: int
-
-
-@dataclass(frozen=True, slots=True)
-class FieldCount:
-    """A field of documents, rows or messages."""
-
-    name: str
-    kinds: list[str]  # of its values: text, number, date, truth
-    records: int  # the number of documents, rows or messages with it
-    distinct: int  # the number of its different values
-    values: list[ValueCount]  # the most frequent ones
-
-
-@dataclass(frozen=True, slots=True)
-class RankedText:
-    """A text by its index in the input, from 0, and its relevance, 0 to 1; None: not scored."""
-
-    index: int
-    score: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """A document that is not a file, of a data set."""
-
-    id: str
-    title: str
-    text: str
 
 
 class Task(NamedTuple):

@@ -20,7 +20,9 @@ from qrank.closing import Closing
 from qrank.errors import InputError
 from qrank.models.registry import AUTO, Registry, Role
 from qrank.names import disk_path
-from qrank.results import Embedded, Packed, RankedText, Result
+from qrank.results import Embedded, Result
+from qrank.searching.pack import Packed
+from qrank.searching.rerank import RankedText
 from qrank.settings import ANYWHERE, NO_SETTINGS, Placement, Reading, Settings, Walking
 from qrank.urls import IndexPlace
 

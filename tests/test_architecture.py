@@ -47,7 +47,7 @@ LAYERS = {  # each may import those after it
     "model_servers": set(),
     "models": set(),
 }
-EVERYWHERE = {"results", "errors", "settings", "analysis", "names", "prompts", ""}
+EVERYWHERE = {"results", "reports", "errors", "settings", "analysis", "names", "prompts", ""}
 EVERYWHERE |= {
     "files",
     "processors",

@@ -20,7 +20,8 @@ from qrank.indexing.index import _Update
 from qrank.ingest.prepare import Outcome, Part
 from qrank.ingest.spool import IN_MEMORY, spooled
 from qrank.progress import Silent
-from qrank.results import Chunk, IndexReport, Signature, Task
+from qrank.reports import IndexReport
+from qrank.results import Chunk, Signature, Task
 from qrank.settings import READ_ALL, WALK_ALL
 from qrank.store import open_store
 from qrank.store.filters import EVERYTHING

@@ -16,7 +16,7 @@ from typing import Any
 
 from qrank.errors import InputError
 from qrank.evaluation import trec
-from qrank.results import Record
+from qrank.indexing.records import Record
 
 SEED = 7
 QRELS = ("tsv", "qrels", "trec", "txt")  # suffixes of files of judgements

@@ -16,7 +16,8 @@ from qrank.ingest.extract import format_of
 from qrank.ingest.ignore import Rules
 from qrank.ingest.walk import UNREAD, Skipped, first_skipped, secret, too_large, walk, walk_below
 from qrank.names import absolute, disk_path, folder_key, lies_below, shown_path, spellings
-from qrank.results import PathStatus, SkipReason, Task
+from qrank.reports import PathStatus, SkipReason
+from qrank.results import Task
 from qrank.settings import READ_ALL, Walking
 from qrank.store.interface import SkippedFile, Store
 

@@ -13,7 +13,7 @@ from qrank.arguments import path_list, require_number, require_progress, require
 from qrank.closing import Closing
 from qrank.errors import IndexFileError, InputError, NoIndexError
 from qrank.names import absolute
-from qrank.results import IndexReport
+from qrank.reports import IndexReport
 from qrank.settings import READ_ALL, WALK_ALL, Placement, Reading, Settings, Walking
 from qrank.urls import IndexPlace
 

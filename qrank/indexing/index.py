@@ -24,7 +24,8 @@ from qrank.ingest.spool import spooled
 from qrank.ingest.walk import UNREAD, Skipped, Within, secret, too_large, walk
 from qrank.names import absolute, folder_key, is_under, named_path, on_disk, shown_path
 from qrank.progress import Progress, Silent
-from qrank.results import FileError, IndexReport, NewChunk, Signature, Task
+from qrank.reports import FileError, IndexReport
+from qrank.results import NewChunk, Signature, Task
 from qrank.settings import READ_ALL, WALK_ALL, Placement, Reading, Walking
 from qrank.store.interface import NewDocument, SkippedFile, Store, StoredFile
 

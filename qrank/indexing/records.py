@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from itertools import islice
 
 from qrank.analysis.language import language
@@ -11,8 +12,17 @@ from qrank.ingest.content import data_hash
 from qrank.ingest.extract import plain
 from qrank.ingest.prepare import new_chunks
 from qrank.progress import Progress
-from qrank.results import Document, Record, Signature
+from qrank.results import Document, Signature
 from qrank.store.interface import NewDocument, Store
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A document that is not a file, of a data set."""
+
+    id: str
+    title: str
+    text: str
 
 
 def add_records(

@@ -18,7 +18,7 @@ from qrank.inference.index_model import IndexModel
 from qrank.inference.loading import Embedder
 from qrank.names import disk_path
 from qrank.progress import Progress
-from qrank.results import IndexReport
+from qrank.reports import IndexReport
 from qrank.settings import Placement, Reading, Walking
 from qrank.store.interface import CollectionSettings, Root, Store
 

@@ -34,7 +34,13 @@ from qrank.ingest.extract import (
 )
 from qrank.ingest.pre import preprocessed
 from qrank.markup import readable
-from qrank.results import Document, NewChunk, Signature, Task, location
+from qrank.results import (
+    Document,
+    NewChunk,
+    Signature,
+    Task,
+    location,
+)
 from qrank.settings import Reading
 from qrank.terms import new_chunk
 

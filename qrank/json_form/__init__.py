@@ -13,24 +13,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from qrank import Collected, FilePlan
+    from qrank import Collected, FilePlan, Packed, PackedChunk
     from qrank.analysis.links import Links
     from qrank.chunk_text import Verdict
     from qrank.evaluation.measure import Difference
     from qrank.evaluation.report import Numbers, Scored
     from qrank.models.registry import Entry
-    from qrank.results import (
-        Answer,
-        Check,
-        Chunk,
-        FieldCount,
-        IndexedChunk,
-        IndexReport,
-        Packed,
-        PackedChunk,
-        PathStatus,
-        Result,
-    )
+    from qrank.reports import Check, FieldCount, IndexReport, PathStatus
+    from qrank.results import Answer, Chunk, IndexedChunk, Result
     from qrank.settings import Settings
     from qrank.upkeep.speeds import Speed
 

@@ -3,12 +3,49 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 
-from qrank.results import Packed, PackedChunk, Result
+from qrank.results import Result, location
 
 BYTES_PER_TOKEN = 3.0  # Qwen's tokenizer: 4.2 in English, 3.6 in code, 3.1 French, 2.7 Hindi
 _LABEL_TOKENS = 4  # for the brackets, spaces and line ends around a chunk
+
+
+@dataclass(frozen=True, slots=True)
+class PackedChunk:
+    """One or several adjacent chunks of a file, for a language model."""
+
+    path: str
+    heading: str
+    start_line: int
+    end_line: int
+    start_byte: int
+    end_byte: int
+    page: int | None
+    score: float  # of the best of them
+    ids: list[str]
+    tokens: int  # estimated, with its location
+    text: str
+    stale: bool | None
+    member: str | None = None
+
+    @property
+    def location(self) -> str:
+        """The file's path, followed by that of the member, if any."""
+        return location(self.path, self.member)
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """The best chunks that fit into max_tokens. tokens: their estimated number of tokens; best:
+    that of the best chunk alone, whether it fits or not."""
+
+    query: str
+    max_tokens: int
+    tokens: int
+    chunks: list[PackedChunk]
+    best: int = 0
 
 
 def estimate(text: str) -> int:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from qrank.analysis import text
 from qrank.analysis.language import language
-from qrank.results import RankedText
 from qrank.searching.fusion import blend
 
 if TYPE_CHECKING:
@@ -16,6 +16,14 @@ if TYPE_CHECKING:
     from qrank.progress import Progress
 
 K1, B = 1.2, 0.75  # FTS5's, so that both BM25s agree
+
+
+@dataclass(frozen=True, slots=True)
+class RankedText:
+    """A text by its index in the input, from 0, and its relevance, 0 to 1; None: not scored."""
+
+    index: int
+    score: float | None
 
 
 def rerank_texts(

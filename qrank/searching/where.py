@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING
 from qrank.analysis.fields import DATE, NUMBER, OF_FILE, date_span, field_name, folded, number
 from qrank.errors import InputError
 from qrank.names import path_globs, path_names
-from qrank.results import FieldCount
 from qrank.searching.file_types import formats, is_type, suffixes_of
 from qrank.store.filters import Bound, Condition, FileTest, Filter, Test
 
 if TYPE_CHECKING:
+    from qrank.reports import FieldCount
     from qrank.store.interface import Store
 
 _OPERATOR = re.compile(r"!=|>=|<=|=|<|>|~|\?\s*$")
@@ -176,6 +176,8 @@ class Fields:
 def field_values(store: Store, name: str, filter: Filter, limit: int) -> FieldCount:
     """A field with its most frequent values in the documents that pass a filter. Raises InputError
     when no document has the field."""
+    from qrank.reports import FieldCount
+
     key = field_name(name)
     kinds = Fields(store).kinds
     if key not in kinds:

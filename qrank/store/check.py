@@ -8,7 +8,7 @@ from contextlib import closing
 from itertools import chain
 from pathlib import Path
 
-from qrank.results import Check
+from qrank.reports import Check
 from qrank.store import decode, schema
 from qrank.store.connection import hardened
 

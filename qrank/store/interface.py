@@ -16,21 +16,15 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from qrank.analysis.language import ENGLISH
 from qrank.errors import Problem
-from qrank.results import (
-    Check,
-    FieldCount,
-    IndexedFile,
-    NewChunk,
-    Signature,
-    StoredChunk,
-    ValueCount,
-)
+from qrank.results import NewChunk, Signature, StoredChunk
 from qrank.store.filters import EVERYTHING, Filter
 from qrank.urls import IndexPlace
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+    from qrank.reports import Check, FieldCount, IndexedFile, ValueCount
 
 NO_VARIANTS: Mapping[str, Sequence[str]] = {}
 

@@ -10,11 +10,15 @@ import json
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from qrank.analysis import fields as analysis
-from qrank.results import FieldCount, NewChunk, ValueCount
+from qrank.results import NewChunk
 from qrank.store import conditions, decode
 from qrank.store.filters import Filter
+
+if TYPE_CHECKING:
+    from qrank.reports import FieldCount, ValueCount
 
 GROUP = 1000  # records written at once
 FREQUENT = 5  # values shown for each field in a list of fields
@@ -155,6 +159,8 @@ def examples(connection: sqlite3.Connection, name: str, limit: int) -> list[str]
 def facets(connection: sqlite3.Connection, filter: Filter) -> list[FieldCount]:
     """The fields of records that pass a filter, the most frequent first, each with its FREQUENT
     most frequent values."""
+    from qrank.reports import FieldCount
+
     result = []
     for name, own_kinds in kinds(connection).items():
         frequent, distinct = values(connection, name, filter, FREQUENT)
@@ -181,6 +187,8 @@ def values(
 ) -> tuple[list[ValueCount], int]:
     """(the limit most frequent values of a field in records that pass a filter, the number of
     distinct values)."""
+    from qrank.reports import ValueCount
+
     joins, condition, arguments = _restriction(filter)
     rows = connection.execute(
         "SELECT text, count(*) AS records, count(*) OVER () FROM field_name "

@@ -11,15 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qrank.closing import Closing
-from qrank.results import (
-    Check,
-    FieldCount,
-    IndexedFile,
-    NewChunk,
-    Signature,
-    StoredChunk,
-    ValueCount,
-)
+from qrank.results import NewChunk, Signature, StoredChunk
 from qrank.store import conditions, decode, documents, lexical, locations, records, skipped
 from qrank.store.connection import connect, open_another, translate_sqlite_errors
 from qrank.store.filters import EVERYTHING, Filter
@@ -41,6 +33,8 @@ from qrank.store.parallel import snapshot
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+    from qrank.reports import Check, FieldCount, IndexedFile, ValueCount
 
 
 class SQLiteStore(Closing):

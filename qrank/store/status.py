@@ -7,7 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from qrank.results import IndexedFile, Signature
+from qrank.reports import IndexedFile
+from qrank.results import Signature
 from qrank.store import conditions, decode
 from qrank.store.filters import Filter
 

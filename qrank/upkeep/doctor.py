@@ -12,7 +12,7 @@ from qrank.errors import QrankError
 from qrank.llama import gguf
 from qrank.models.registry import Entry, ModelChoice, Registry, Role
 from qrank.progress import Progress
-from qrank.results import Check
+from qrank.reports import Check
 from qrank.settings import Placement
 from qrank.upkeep.inventory import ROLE_KINDS
 

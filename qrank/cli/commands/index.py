@@ -13,7 +13,7 @@ from qrank.cli.state import current
 from qrank.errors import InputError
 
 if TYPE_CHECKING:
-    from qrank.results import IndexReport
+    from qrank.reports import IndexReport
 
 
 def index(

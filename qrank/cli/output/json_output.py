@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from qrank import Packed
     from qrank.cli.input.records import Item
-    from qrank.results import Packed
 
 _CONTROL = re.compile("[\x7f-\x9f\u202a-\u202e\u2066-\u2069]")  # not escaped by json
 

@@ -8,7 +8,7 @@ from qrank.cli.output.escape import escape_line
 from qrank.cli.output.render import short_path
 
 if TYPE_CHECKING:
-    from qrank.results import PathStatus, SkipReason
+    from qrank.reports import PathStatus, SkipReason
 
 
 def show(status: PathStatus) -> None:

@@ -14,13 +14,14 @@ from qrank.cli.output.view import with_place
 from qrank.cli.state import current
 from qrank.errors import Terminated
 from qrank.names import named_path, path_from
-from qrank.results import Check, FieldCount, IndexedChunk, IndexReport, page_label
+from qrank.results import IndexedChunk, page_label
 from qrank.urls import IndexPlace, is_url
 
 if TYPE_CHECKING:
     from qrank import Collected, FilePlan
     from qrank.cli.output.progress_lines import Lines
     from qrank.progress import Counting, Progress
+    from qrank.reports import Check, FieldCount, IndexReport
 
 SHOWN_ERRORS = 10  # skipped files that are listed
 SHOWN_SECRETS = 5  # files with secrets that are listed

@@ -8,7 +8,7 @@ from typing import Any
 
 from qrank.analysis.language import LANGUAGES
 from qrank.errors import IndexFileError
-from qrank.results import Check, FieldCount, IndexedFile, ValueCount
+from qrank.reports import Check, FieldCount, IndexedFile, ValueCount
 from qrank.store.interface import StoredModel
 from qrank.store.opensearch import entries
 from qrank.store.opensearch.queries import BETWEEN, Query, escaped

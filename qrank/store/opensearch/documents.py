@@ -11,10 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from qrank.closing import Closing
 from qrank.errors import IndexFileError, Problem
-from qrank.results import (
-    IndexedFile,
-    Signature,
-)
+from qrank.reports import IndexedFile
+from qrank.results import Signature
 from qrank.store.filters import Filter
 from qrank.store.interface import (
     ChunkText,

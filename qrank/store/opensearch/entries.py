@@ -13,7 +13,13 @@ from typing import Any
 from qrank.analysis import fields as analysis
 from qrank.analysis.names import name_keys
 from qrank.names import composed
-from qrank.results import Chunk, NewChunk, Signature, StoredChunk, location
+from qrank.results import (
+    Chunk,
+    NewChunk,
+    Signature,
+    StoredChunk,
+    location,
+)
 from qrank.store import decode
 from qrank.store.interface import NewDocument
 from qrank.store.opensearch.queries import BETWEEN, sortable

@@ -9,13 +9,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from qrank.names import composed
-from qrank.results import (
-    Check,
-    FieldCount,
-    NewChunk,
-    StoredChunk,
-    ValueCount,
-)
+from qrank.reports import Check, FieldCount, ValueCount
+from qrank.results import NewChunk, StoredChunk
 from qrank.store import Layout
 from qrank.store.filters import EVERYTHING, Filter
 from qrank.store.interface import (
