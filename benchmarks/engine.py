@@ -28,12 +28,12 @@ import numpy as np
 from store import CHUNKS_A_FILE, GROUP, Words
 
 import qrank
+from qrank.analysis.terms import new_chunk
 from qrank.results import Chunk, Signature
 from qrank.store import Layout, create_store, open_store
 from qrank.store.filters import EVERYTHING
 from qrank.store.interface import NewDocument, Store, StoredModel
 from qrank.store.opensearch import client
-from qrank.terms import new_chunk
 from qrank.urls import IndexPlace, index_place
 
 START = Path(__file__).parents[1] / "tests" / "engines" / "start"

@@ -26,12 +26,12 @@ from pathlib import Path
 from compiled import keep_compiled
 
 from qrank import Index
+from qrank.analysis.terms import new_chunk
 from qrank.analysis.text import joined_terms
 from qrank.cli.interactive.searcher import LIMIT
 from qrank.results import Chunk, Signature
 from qrank.store import open_store
 from qrank.store.interface import NewDocument
-from qrank.terms import new_chunk
 
 COMMAND = Path(sys.executable).parent / "qrank"
 FOOT = b"Open in editor"  # in the last line: the screen is complete

@@ -27,12 +27,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from compiled import keep_compiled
 
+from qrank.analysis.terms import new_chunk
 from qrank.results import Chunk, NewChunk, Signature
 from qrank.searching.build_filter import build_filter
 from qrank.store import open_store
 from qrank.store.filters import EVERYTHING, Filter
 from qrank.store.interface import NewDocument, Store, StoredModel
-from qrank.terms import new_chunk
 
 DIMS, CLUSTERS, BLOCK = 1024, 2000, 10_000
 VOCABULARY, STOP_WORDS = 200_000, 100

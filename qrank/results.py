@@ -106,7 +106,7 @@ class NewChunk(NamedTuple):
     body_terms: str  # separated by spaces
     title_terms: str
     unique_hash: bytes  # see chunk_text.unique_hash
-    packed_terms: bytes  # the terms, compressed (terms.py)
+    packed_terms: bytes  # the terms, compressed (analysis/terms.py)
     fields: str = ""  # JSON, of a row or message that has its own
     part: int = 0  # its number in the document
 

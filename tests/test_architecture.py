@@ -52,7 +52,6 @@ EVERYWHERE |= {
     "files",
     "processors",
     "chunk_text",
-    "terms",
     "urls",
     "arguments",
     "closing",

@@ -17,12 +17,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rank_bm25 import BM25Okapi
 
+from qrank.analysis.terms import new_chunk
 from qrank.errors import Problem
 from qrank.results import Chunk, Signature
 from qrank.store import Layout, create_store, open_store
 from qrank.store.filters import EVERYTHING, Filter, Phrase
 from qrank.store.interface import NewDocument, SkippedFile, Store, StoredModel
-from qrank.terms import new_chunk
 from qrank.urls import index_place
 
 DIMS = 32

@@ -15,6 +15,7 @@ import pytest
 from support import PARITY, SAMPLE, clean_environment
 
 import qrank
+from qrank.analysis.terms import new_chunk
 from qrank.errors import ModelError
 from qrank.indexing.index import _Update
 from qrank.ingest.prepare import Outcome, Part
@@ -25,7 +26,6 @@ from qrank.results import Chunk, Signature, Task
 from qrank.settings import READ_ALL, WALK_ALL
 from qrank.store import open_store
 from qrank.store.filters import EVERYTHING
-from qrank.terms import new_chunk
 
 QUERIES = ("who may work alone at night", "keep photos safe", "the tide", "renew a certificate")
 

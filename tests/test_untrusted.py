@@ -20,6 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import Run, clean_environment, complaint
 
+from qrank.analysis.terms import new_chunk
 from qrank.chunk_text import unique_hash
 from qrank.errors import IndexFileError, InputError
 from qrank.indexing.transfer import Importer
@@ -27,7 +28,6 @@ from qrank.results import Chunk, Signature
 from qrank.store import open_store
 from qrank.store.filters import EVERYTHING, Filter
 from qrank.store.interface import NewDocument, Store, StoredModel
-from qrank.terms import new_chunk
 
 Qrank = Callable[..., Run]
 VALUES_A_COLUMN, FLIPS = 3, 60  # tests/fuzz_index.py tries as many as there is time for

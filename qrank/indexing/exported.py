@@ -10,11 +10,11 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from qrank.analysis.language import LANGUAGES
+from qrank.analysis.terms import new_chunk
 from qrank.chunk_text import unique_hash
 from qrank.markup import readable
 from qrank.results import Chunk, NewChunk, Signature
 from qrank.store.interface import CollectionSettings, NewDocument, Root, StoredModel
-from qrank.terms import new_chunk
 
 if TYPE_CHECKING:
     import numpy as np

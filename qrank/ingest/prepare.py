@@ -18,6 +18,7 @@ from typing import BinaryIO, NamedTuple
 
 from qrank.analysis import text
 from qrank.analysis.language import ENGLISH, language
+from qrank.analysis.terms import new_chunk
 from qrank.chunk_text import unique_hash
 from qrank.errors import ExtractError, Problem, SecretError
 from qrank.ingest import secrets
@@ -42,7 +43,6 @@ from qrank.results import (
     location,
 )
 from qrank.settings import Reading
-from qrank.terms import new_chunk
 
 IN_MEMORY = 4 << 20  # bytes; a larger file is read twice, for its hash and for its text
 PART = 1 << 20  # characters of text per part

@@ -11,8 +11,8 @@ import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+from qrank.analysis.terms import unpack
 from qrank.results import Chunk, NewChunk, Signature, StoredChunk
-from qrank.terms import unpack
 
 Types = Sequence[Any]  # of a row's values, each a type or a union of types
 LONGEST_TEXT = 1 << 20  # characters of a title, a heading, a unique text, the fields of a document

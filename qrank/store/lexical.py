@@ -5,7 +5,7 @@ documentation). The collection and the language are terms, too, in a column of w
 filter by collection costs one posting list instead of a join.
 
 The table is contentless: FTS5 keeps no copy of the terms, and needs them again to delete a row.
-They are stored packed with the chunk (terms.py).
+They are stored packed with the chunk (analysis/terms.py).
 """
 
 from __future__ import annotations

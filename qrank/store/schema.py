@@ -162,7 +162,7 @@ def _room_for_a_million(connection: sqlite3.Connection) -> None:
     copies; terms packed in the chunk, and a contentless FTS5 table; the language of a file."""
     import numpy as np
 
-    from qrank.terms import pack
+    from qrank.analysis.terms import pack
 
     run = connection.execute
     # Empty for old documents, which have no term for their language.

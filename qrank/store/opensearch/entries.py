@@ -12,6 +12,7 @@ from typing import Any
 
 from qrank.analysis import fields as analysis
 from qrank.analysis.names import name_keys
+from qrank.analysis.terms import new_chunk
 from qrank.names import composed
 from qrank.results import (
     Chunk,
@@ -23,7 +24,6 @@ from qrank.results import (
 from qrank.store import decode
 from qrank.store.interface import NewDocument
 from qrank.store.opensearch.queries import BETWEEN, sortable
-from qrank.terms import new_chunk
 
 Entry = dict[str, Any]
 MOST_NS = (1 << 63) - 1
