@@ -45,15 +45,14 @@ class Listening(Closing):
 
     def _listen(self, suffix: str) -> socket.socket:
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        here = os.open(".", os.O_RDONLY)
-        try:
-            os.chdir(self.folder)  # the path of a socket is limited to 100 bytes
+
+        def bind(folder: str) -> None:
+            path = f"{folder}/{places.NAME}{suffix}"
             with suppress(FileNotFoundError):
-                os.unlink(places.NAME + suffix)
-            listener.bind(places.NAME + suffix)
-        finally:
-            os.fchdir(here)
-            os.close(here)
+                os.unlink(path)
+            listener.bind(path)
+
+        places.with_short_path(str(self.folder), bind)
         listener.listen(BACKLOG)
         return listener
 

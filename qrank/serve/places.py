@@ -11,6 +11,10 @@ import sys
 
 import qrank
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 PROTOCOL = 2  # the version of the messages between client and server
 NAME = f"qrank-{qrank.__version__}-{PROTOCOL}"  # each version has its own sockets
 LONGEST = 100  # bytes of a socket's path that every system allows
@@ -82,7 +86,7 @@ def connect(name: str, seconds: float) -> _socket.socket:
         if len(os.fsencode(path)) <= LONGEST:
             connection.connect(path)
         else:
-            _connect_from(place, name, connection)
+            with_short_path(place, lambda short: connection.connect(f"{short}/{name}"))
         if peer(connection) != os.geteuid():
             raise OSError("another user's process listens there")
     except BaseException:
@@ -91,12 +95,25 @@ def connect(name: str, seconds: float) -> _socket.socket:
     return connection
 
 
-def _connect_from(place: str, name: str, connection: _socket.socket) -> None:
-    """Connect by a relative name, because the whole path is too long for a socket."""
-    here = os.open(".", os.O_RDONLY)
+def with_short_path(place: str, use: Callable[[str], None]) -> None:
+    """Call use with a path of the folder that is short enough for its sockets.
+
+    On Linux that is a link of /proc. Elsewhere the folder becomes the working folder meanwhile,
+    which other threads notice.
+    """
+    flags = os.O_RDONLY | os.O_DIRECTORY
+    opened = os.open(place, flags)
     try:
-        os.chdir(place)
-        connection.connect(name)
+        link = f"/proc/self/fd/{opened}"
+        if os.path.isdir(link):
+            use(link)
+            return
+        here = os.open(".", flags)
+        try:
+            os.fchdir(opened)
+            use(".")
+        finally:
+            os.fchdir(here)
+            os.close(here)
     finally:
-        os.fchdir(here)
-        os.close(here)
+        os.close(opened)
