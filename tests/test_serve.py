@@ -21,7 +21,6 @@ import qrank as package
 from qrank.cli import warm
 from qrank.inference import loading
 from qrank.serve import places, remote
-from qrank.serve.client import CONTROL
 from qrank.serve.unit import unit
 
 if os.name == "nt":
@@ -141,28 +140,6 @@ def test_one_that_was_killed_as_it_started_is_no_hindrance(
     assert qrank("search", "--db", db, "tide", "--mode", "bm25", "-l").stdout == "tide.md\n"
     with warm_process(environment):
         assert qrank("search", "--db", db, "tide", "--mode", "bm25", "--debug").stderr == ""
-
-
-@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="the folder is changed there")
-@pytest.mark.usefixtures("server")
-def test_connecting_leaves_the_working_folder_alone(
-    environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A model is loaded in a thread of its own, while others resolve relative paths."""
-    monkeypatch.setenv("XDG_RUNTIME_DIR", environment["XDG_RUNTIME_DIR"])
-    folders = set()
-
-    def connect() -> None:
-        for _ in range(500):
-            with suppress(BlockingIOError):  # more wait already than may
-                places.connect(places.NAME + CONTROL, 60).close()
-
-    with ThreadPoolExecutor(1) as thread:
-        connecting = thread.submit(connect)
-        while not connecting.done():
-            folders.add(os.getcwd())  # noqa: PTH109  (quicker)
-        connecting.result()
-    assert folders == {os.getcwd()}  # noqa: PTH109
 
 
 @pytest.mark.usefixtures("server")

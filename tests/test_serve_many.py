@@ -1,5 +1,5 @@
 """Many clients at once: searches, and thousands of idle connections; an index that can't be
-written."""
+written; connecting in a thread."""
 
 from __future__ import annotations
 
@@ -21,6 +21,8 @@ from support import COMMAND, Run, read_only, wait_until
 from warm_process import status, tide_index, warm_process
 
 from qrank import models
+from qrank.serve import places
+from qrank.serve.client import CONTROL
 
 if os.name == "nt":
     pytest.skip("it does not run on Windows", allow_module_level=True)
@@ -156,3 +158,17 @@ def test_more_connections_than_descriptors_stop_nobody(
         wait_until(lambda: status(environment)["running"])
         assert asked(environment, db) == (0, "tide.md\n", 200)
     assert "Too many open files" not in served.read_text()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the working folder is changed")
+def test_connecting_leaves_the_working_folder_alone(
+    environment: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Other threads resolve relative paths while one connects to a model's process."""
+    folder = tmp_path / ("long" * 25)  # too long for the path of a socket
+    folder.mkdir()
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(folder))
+    with warm_process(environment | {"XDG_RUNTIME_DIR": str(folder)}):
+        for name in ("chdir", "fchdir"):
+            monkeypatch.setattr(os, name, lambda _: pytest.fail("the working folder was changed"))
+        places.connect(places.NAME + CONTROL, 60).close()
