@@ -59,16 +59,25 @@ class SkipReason:
 
 @dataclass(slots=True)
 class PathStatus:
-    """The indexed files at a path, and why others are not. reason: why the path itself is not, ""
-    if it is; stale: files that changed since; elsewhere: files that are not on this machine."""
+    """What is indexed at a path, and why other files are not. indexed: of a file, one for each
+    collection that has it; reason: why the path itself is not indexed, "" if it is; skipped: of a
+    folder.
+
+    Counts, of a file or of all files below a folder: files; their chunks, and vectors; files that
+    were read in part; stale ones, which changed since; those elsewhere, not on this machine.
+    """
 
     path: str
     is_folder: bool
-    indexed: list[IndexedFile]
+    indexed: list[IndexedFile] = field(default_factory=list)
     reason: str = ""
     format: str = ""
-    stale: set[str] = field(default_factory=set)
-    elsewhere: set[str] = field(default_factory=set)
+    files: int = 0
+    chunks: int = 0
+    vectors: int = 0
+    partly: int = 0
+    stale: int = 0
+    elsewhere: int = 0
     skipped: list[SkipReason] = field(default_factory=list)
 
 

@@ -475,9 +475,11 @@ def test_what_a_killed_run_left_is_never_seen_and_cleared(url: str) -> None:
 def test_vectors_of_many_files_are_counted_page_by_page(
     url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("qrank.store.opensearch.reading.PAGE", 3)
+    monkeypatch.setattr("qrank.store.opensearch.counts.PAGE", 3)
     with closing(open_store(index_place(url), write=True)) as store:
         for i in range(10):
             add(store, f"/notes/{i}", [f"text {i}", f"other {i}"])
         add_vectors(store)
-        assert [file.vectors for file in store.indexed_files("/notes")] == [2] * 10
+        files = [*store.indexed_files("/notes")]
+        assert [file.vectors for file in files] == [2] * 10
+        assert [file.path for file in files] == [f"/notes/{i}" for i in range(10)]

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import os
 import subprocess
+import tracemalloc
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support import Run, complaint
+
+from qrank.indexing.file_status import path_status
+from qrank.results import Signature
+from qrank.settings import Walking
+from qrank.store import open_store
+from qrank.store.interface import NewDocument
 
 Qrank = Callable[..., Run]
 FILES = Path(__file__).parent / "files"
@@ -157,3 +165,47 @@ def test_a_skipped_file_that_is_named_has_its_reason_said_each_time(
         (notes / f"{number}.png").write_bytes(b"\x89PNG")
         many.append(f"notes/{number}.png")
     assert qrank(*words, "notes/a.md", *many).stderr.count("binary file") == 15
+
+
+def test_a_deleted_folder_is_a_folder_and_a_file_is_listed_with_each_collection(
+    qrank: Qrank, tmp_path: Path
+) -> None:
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes/a.md").write_text("Tea.\n", "utf-8")
+    for name in ("one", "two"):
+        words = ("index", "notes", "--no-embed", "--collection", name, "--db", "i.db")
+        assert qrank(*words).returncode == 0
+    said = status(qrank, "notes")
+    assert (said["kind"], said["files"], said["chunks"], said["stale"]) == ("folder", 1, 2, 0)
+    (tmp_path / "notes/a.md").unlink()
+    (tmp_path / "notes").rmdir()
+    said = status(qrank, "notes")
+    assert (said["kind"], said["status"], said["stale"]) == ("folder", "indexed", 1)
+    said = status(qrank, "notes/a.md")
+    assert (said["kind"], said["stale"]) == ("file", True)
+    assert [entry["collection"] for entry in said["indexed"]] == ["one", "two"]
+
+
+def test_memory_does_not_grow_with_the_index(tmp_path: Path) -> None:
+    path = tmp_path / "i.db"
+    folder = tmp_path / "notes"
+    folder.mkdir()
+    (folder / "new.md").write_text("Tea.\n", "utf-8")
+
+    def peak() -> int:
+        with closing(open_store(path)) as store:
+            tracemalloc.start()
+            assert path_status(store, str(folder), Walking()).files == count
+            assert path_status(store, str(folder / "new.md"), Walking()).reason
+            most = tracemalloc.get_traced_memory()[1]
+            tracemalloc.stop()
+            return most
+
+    peaks = []
+    for count in (500, 5000):
+        with closing(open_store(path, write=True)) as store, store.transaction():
+            for i in range(count):
+                empty = (Signature(1, 2), b"h", "A title", "1", ())
+                store.add_document(NewDocument("default", f"{folder}/{i}.md", *empty))
+        peaks.append(peak())
+    assert peaks[1] < peaks[0] + 300_000

@@ -414,3 +414,13 @@ def test_threads_find_what_one_does(store: Store, monkeypatch: pytest.MonkeyPatc
     assert found() == one
     with store.transaction():
         assert found() == one
+
+
+def test_files_are_listed_by_location_once(store: Store) -> None:
+    for path, collection in (("/n/b.md", "notes"), ("/n/a.md", "notes"), ("/n/b.md", "other")):
+        add(store, path, ["tea"], collection)
+    add(store, "/m/c.txt", ["tea"])
+    assert [*store.locations(EVERYTHING)] == ["/m/c.txt", "/n/a.md", "/n/b.md"]
+    assert [*store.locations(Filter(suffixes=(".md",)))] == ["/n/a.md", "/n/b.md"]
+    listed = [(file.path, file.collection) for file in store.indexed_files("/n")]
+    assert listed == [("/n/a.md", "notes"), ("/n/b.md", "notes"), ("/n/b.md", "other")]

@@ -4,7 +4,9 @@ counts of its skipped files by reason."""
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Mapping, Set
+from collections.abc import Iterable, Sequence
+from itertools import groupby, islice
+from operator import attrgetter
 from pathlib import Path
 
 from qrank.errors import InputError, NoTextError
@@ -15,7 +17,15 @@ from qrank.ingest.content import has_changed, open_regular
 from qrank.ingest.extract import format_of
 from qrank.ingest.ignore import Rules
 from qrank.ingest.walk import UNREAD, Skipped, first_skipped, secret, too_large, walk, walk_below
-from qrank.names import absolute, disk_path, folder_key, lies_below, shown_path, spellings
+from qrank.names import (
+    absolute,
+    disk_path,
+    folder_key,
+    is_under,
+    lies_below,
+    shown_path,
+    spellings,
+)
 from qrank.reports import PathStatus, SkipReason
 from qrank.results import Task
 from qrank.settings import READ_ALL, Walking
@@ -23,66 +33,112 @@ from qrank.store.interface import SkippedFile, Store
 
 NEW = "not indexed yet (qrank index)"
 EXAMPLES = 3  # files shown for each reason
+PAGE = 1000  # files looked up at once
 
 
 def path_status(store: Store, path: str, walking: Walking) -> PathStatus:
     """The status of a file or folder. Raises InputError for one that does not exist and is not in
     the index."""
     place = absolute(disk_path(path))
-    candidates = (store.indexed_files(name) for name in spellings(path))
-    indexed = next((files for files in candidates if files), [])
-    is_there = os.path.lexists(place)
-    if not is_there and not indexed:
-        raise InputError(f"{path} does not exist and is not in the index {store.path}")
     shown = shown_path(place)
-    names = dict.fromkeys(["default", *(c["name"] for c in store.status()["collections"])])
-    stored = {file.path for name in names for file in store.files(name)}
-    skipped = {file.path: file for name in names for file in store.skipped_files(name)}
-    is_folder = os.path.isdir(place) if is_there else len(indexed) > 1  # noqa: PTH112
-    status = PathStatus(shown, is_folder, indexed)
-    for file in indexed:
-        is_stale = has_changed(file.path, file.signature, file.hash, file.root)
-        if is_stale is not False:
-            (status.stale if is_stale else status.elsewhere).add(file.path)
-    if not is_there:
+    status = _indexed(store, path, shown)
+    if not os.path.lexists(place):
+        if not status.files:
+            raise InputError(f"{path} does not exist and is not in the index {store.path}")
         return status
-    top, start = _walked(place, [*stored, *skipped])
-    for name, roots in store.roots().items():
-        own = with_rules(store, name, walking)
-        for root in roots if own.rules else ():
-            if lies_below(shown, root.path):  # the rules are relative to the root
-                walking, top, start = own, disk_path(root.path), disk_path(root.path)
+    if os.path.isdir(place):  # noqa: PTH112
+        status.is_folder, status.indexed = True, []
+    elif status.is_folder:  # it was a folder when its files were indexed
+        status = PathStatus(shown, is_folder=False)
+    names = dict.fromkeys(["default", *(c["name"] for c in store.status()["collections"])])
+    top, start, walking = _walked(store, [*names], place, walking)
     above, rules = first_skipped(place, top, start, walking)
-    if above and not indexed:
+    if above and not status.files:
         status.reason = _reason(above, shown)
-    if is_folder:
-        status.skipped = [] if status.reason else _below(place, rules, stored, skipped)
+    if status.is_folder:
+        status.skipped = [] if status.reason else _below(store, [*names], place, rules)
     else:
         status.format = _format(place)
-        if not indexed and not status.reason:
-            status.reason = _why_not(place, skipped.get(shown), walking)
+        if not status.files and not status.reason:
+            of_path = (file for name in names for file in store.skipped_files(name, [shown]))
+            status.reason = _why_not(place, next(of_path, None), walking)
     return status
 
 
-def _walked(path: str, stored: Collection[str]) -> tuple[str, str]:
-    """(the probable root of the walk that found path, the deepest folder above path that was
-    certainly walked), guessed from the stored paths, as roots are not known for old indexes."""
-    parent = os.path.dirname(path)  # noqa: PTH120
-    folders = [os.path.dirname(other) for other in stored]  # noqa: PTH120
-    try:
-        top = os.path.commonpath(folders) if folders else parent
-    except ValueError:  # drives of Windows
-        top = parent
-    start = parent
-    while folder_key(start) and not any(
-        other.startswith(folder_key(start) + "/") for other in stored
-    ):
-        start = os.path.dirname(start)  # noqa: PTH120
+def _indexed(store: Store, path: str, shown: str) -> PathStatus:
+    """What is indexed at a path, or else at another spelling of it."""
+    status = PathStatus(shown, is_folder=False)
+    for name in spellings(path):
+        for place, same in groupby(store.indexed_files(name), attrgetter("path")):
+            files = list(same)  # one for each collection
+            changed = {has_changed(place, f.signature, f.hash, f.root) for f in files}
+            status.files += 1
+            status.chunks += sum(file.chunks for file in files)
+            status.vectors += sum(file.vectors for file in files)
+            status.partly += any(file.note for file in files)
+            status.stale += True in changed
+            status.elsewhere += None in changed
+            if lies_below(place, name):
+                status.is_folder = True
+            else:
+                status.indexed += files
+        if status.files:
+            break
+    return status
+
+
+def _walked(
+    store: Store, names: Sequence[str], path: str, walking: Walking
+) -> tuple[str, str, Walking]:
+    """(the root of the walk that finds path, the deepest folder above path that it certainly
+    reaches, walking with the rules of the root's collection). Guessed where no root is above path:
+    from other roots, or else, in an index of an old version, from the stored files."""
+    above: list[tuple[bool, int, str, Walking]] = []
+    folders: list[str] = []
+    for name, roots in store.roots().items():
+        own = with_rules(store, name, walking)
+        for root in roots:
+            place = disk_path(root.path)
+            folders.append(place if os.path.isdir(place) else _folder_of(place))  # noqa: PTH112
+            if lies_below(shown_path(path), root.path):
+                above.append((bool(own.rules), len(place), place, own))
+    if above:  # the rules are relative to the root
+        *_, root_path, walking = max(above, key=lambda each: each[:3])
+        return root_path, root_path, walking
+    stored = (
+        file.path
+        for name in names
+        for files in (store.files(name), store.skipped_files(name))
+        for file in files
+    )
+    return *_guessed(path, folders or map(_folder_of, stored)), walking
+
+
+def _folder_of(path: str) -> str:
+    return os.path.dirname(path)  # noqa: PTH120
+
+
+def _guessed(path: str, folders: Iterable[str]) -> tuple[str, str]:
+    """(the folder that has all of some folders, the deepest folder above path that has one of
+    them)."""
+    parent = _folder_of(path)
+    top = start = ""
+    for folder in folders:
+        top = _common(top, folder) if top else folder
+        start = max(start, _common(parent, folder), key=len)
     if not folder_key(start):
         return parent, parent
-    if not f"{folder_key(start)}/".startswith(folder_key(top) + "/"):
-        top = start
-    return top, start
+    return (top if is_under(start, {folder_key(top)}) else start), start
+
+
+def _common(one: str, other: str) -> str:
+    """The deepest folder that has both; "" when there is none."""
+    if one == other:
+        return one
+    try:
+        return os.path.commonpath([one, other])
+    except ValueError:  # drives of Windows
+        return ""
 
 
 def _reason(skipped: Skipped, path: str) -> str:
@@ -124,9 +180,7 @@ def _known_reason(file: Task, before: SkippedFile | None, walking: Walking) -> s
     return secrets.reason(problem.reason) if problem.kind == "secret" else problem.reason
 
 
-def _below(
-    folder: str, rules: Rules, stored: Set[str], skipped: Mapping[str, SkippedFile]
-) -> list[SkipReason]:
+def _below(store: Store, names: Sequence[str], folder: str, rules: Rules) -> list[SkipReason]:
     """Why files and folders below a folder are not in the index, the most frequent reason first."""
     reasons: dict[str, SkipReason] = {}
 
@@ -140,8 +194,13 @@ def _below(
     def on_skipped(each: Skipped) -> None:
         count(_reason(each, each.path), each.path, each.is_folder)
 
-    for file in walk_below(folder, rules, on_skipped):
-        if file.path not in stored:
-            known_reason = _known_reason(file, skipped.get(file.path), rules.walking)
-            count(known_reason or NEW, file.path)
+    files = walk_below(folder, rules, on_skipped)
+    while page := list(islice(files, PAGE)):
+        paths = [file.path for file in page]
+        stored = {file.path for name in names for file in store.files(name, paths)}
+        skipped = {file.path: file for name in names for file in store.skipped_files(name, paths)}
+        for file in page:
+            if file.path not in stored:
+                known_reason = _known_reason(file, skipped.get(file.path), rules.walking)
+                count(known_reason or NEW, file.path)
     return sorted(reasons.values(), key=lambda each: -each.files - each.folders)

@@ -151,16 +151,16 @@ def path_status(status: PathStatus) -> Object:
         "schema": SCHEMA,
         "path": status.path,
         "kind": "folder" if status.is_folder else "file",
-        "status": "indexed" if status.indexed else "skipped",
+        "status": "indexed" if status.files else "skipped",
         "reason": status.reason or None,
     }
     if status.is_folder:
         return common | {
-            "files": len({file.path for file in status.indexed}),
-            "chunks": sum(file.chunks for file in status.indexed),
-            "embedded": sum(file.vectors for file in status.indexed),
-            "partly": len({file.path for file in status.indexed if file.note}),
-            "stale": len(status.stale),
+            "files": status.files,
+            "chunks": status.chunks,
+            "embedded": status.vectors,
+            "partly": status.partly,
+            "stale": status.stale,
             "skipped": [asdict(reason) for reason in status.skipped],
         }
     return common | {

@@ -185,10 +185,10 @@ class Store(AbstractContextManager["Store"], Protocol):
     def add_note(self, collection: str, path: str, note: str) -> None:
         """Store which part of an indexed file was skipped, and why. Writes."""
 
-    def locations(self, filter: Filter) -> list[str]:
+    def locations(self, filter: Filter) -> Iterator[str]:
         """The locations of the documents that pass a filter (which only tests files), in order."""
 
-    def indexed_files(self, path: str) -> list[IndexedFile]:
+    def indexed_files(self, path: str) -> Iterator[IndexedFile]:
         """The files at and below a path, ordered by path and collection."""
 
     def roots(self) -> dict[str, list[Root]]:

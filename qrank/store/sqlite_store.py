@@ -111,19 +111,21 @@ class SQLiteStore(Closing):
             (note, collection, path),
         )
 
-    def locations(self, filter: Filter) -> list[str]:
+    def locations(self, filter: Filter) -> Iterator[str]:
         """The locations of the documents that pass a filter, in order."""
         condition, values = conditions.of_file(filter)
         sql = f"SELECT DISTINCT {conditions.LOCATION} AS place FROM file"
         sql += f" WHERE {condition}" if condition else ""
-        return [row[0] for row in self._rows(f"{sql} ORDER BY place", values, types=(str,))]
+        with translate_sqlite_errors(self.path):
+            rows = self._connection.execute(f"{sql} ORDER BY place", values)
+            yield from (row[0] for row in decode.rows(rows, (str,), "a file"))
 
-    def indexed_files(self, path: str) -> list[IndexedFile]:
+    def indexed_files(self, path: str) -> Iterator[IndexedFile]:
         """The files at and below a path, ordered by path and collection."""
         from qrank.store.status import indexed_files
 
         with translate_sqlite_errors(self.path):
-            return indexed_files(self._connection, path)
+            yield from indexed_files(self._connection, path)
 
     def roots(self) -> dict[str, list[Root]]:
         """The roots of each collection, ordered by path."""

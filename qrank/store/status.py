@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -61,9 +62,9 @@ def status(connection: sqlite3.Connection, path: Path) -> dict[str, Any]:
     }
 
 
-def indexed_files(connection: sqlite3.Connection, path: str) -> list[IndexedFile]:
-    """The files at and below a path, ordered by path and collection. Chunks and vectors of members
-    count to their file."""
+def indexed_files(connection: sqlite3.Connection, path: str) -> Iterator[IndexedFile]:
+    """Yield the files at and below a path, ordered by path and collection. Chunks and vectors of
+    members count to their file."""
     condition, values = conditions.of_file(Filter(names=(path,)))
     rows = connection.execute(
         "SELECT path, collection, member, size, mtime_ns, ctime_ns, hash, title, indexed_ns, note, "
@@ -74,7 +75,7 @@ def indexed_files(connection: sqlite3.Connection, path: str) -> list[IndexedFile
         values,
     )
     kinds = (str, str, str, int, int, int, bytes, str, int, str, int, int)
-    result: list[IndexedFile] = []
+    file: IndexedFile | None = None
     for (
         place,
         collection,
@@ -87,10 +88,13 @@ def indexed_files(connection: sqlite3.Connection, path: str) -> list[IndexedFile
         chunks,
         vectors,
     ) in decode.rows(rows, kinds, "a file"):
-        if member and result and (result[-1].path, result[-1].collection) == (place, collection):
-            chunks, vectors = chunks + result[-1].chunks, vectors + result[-1].vectors
-            result[-1] = replace(result[-1], chunks=chunks, vectors=vectors)
-        else:
-            head = (place, collection, Signature(*signature), content, title, at, note)
-            result.append(IndexedFile(*head, chunks, vectors))
-    return result
+        if member and file and (file.path, file.collection) == (place, collection):
+            chunks, vectors = chunks + file.chunks, vectors + file.vectors
+            file = replace(file, chunks=chunks, vectors=vectors)
+            continue
+        if file:
+            yield file
+        head = (place, collection, Signature(*signature), content, title, at, note)
+        file = IndexedFile(*head, chunks, vectors)
+    if file:
+        yield file

@@ -38,15 +38,14 @@ def _file(status: PathStatus) -> None:
 def _folder(status: PathStatus) -> None:
     if status.reason:
         _line("skipped", status.reason)
-    paths = {file.path for file in status.indexed}
-    chunks = sum(file.chunks for file in status.indexed)
-    vectors = sum(file.vectors for file in status.indexed)
-    counts = f"{_number(len(paths), 'file')}: {_number(chunks, 'chunk')}, {vectors} embedded"
-    _line("indexed", counts)
-    if partly := {file.path for file in status.indexed if file.note}:
-        _line("partly read", _number(len(partly), "file"))
+    chunks = f"{_number(status.chunks, 'chunk')}, {status.vectors} embedded"
+    _line("indexed", f"{_number(status.files, 'file')}: {chunks}")
+    if status.partly:
+        _line("partly read", _number(status.partly, "file"))
     if status.stale:
-        _line("stale", f"{_number(len(status.stale), 'file')} changed since, or gone (qrank index)")
+        _line("stale", f"{_number(status.stale, 'file')} changed since, or gone (qrank index)")
+    if status.elsewhere:
+        _line("place", f"{_number(status.elsewhere, 'file')} not on this machine")
     for reason in status.skipped:
         _line("skipped", _counted(reason))
 

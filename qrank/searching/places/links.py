@@ -17,6 +17,7 @@ import re
 import unicodedata
 from collections.abc import Iterator
 from functools import lru_cache
+from itertools import chain
 from pathlib import PurePosixPath
 
 from qrank.analysis.fields import values
@@ -76,8 +77,10 @@ class Graph:
     ) -> tuple[list[FoundLink], list[Mention]]:
         name = PurePosixPath(here).name
         result: dict[FoundLink, None] = {}  # a line may have one twice
-        pages = (where for where in self._html_files() if where != here)
-        for source in {*self._containing(PurePosixPath(name).stem), *pages} - {here}:
+        sources = chain(self._containing(PurePosixPath(name).stem), self._html_files())
+        for source in sources:
+            if source == here:
+                continue
             for link, line in self._links(source):
                 if self._may_mean(link, name) and self._target(source, link) == here:
                     result[FoundLink(source, line, link.target, link.heading, here)] = None
@@ -185,7 +188,7 @@ class Graph:
             if _suffix(stored.location) in SUFFIXES - HTML
         }
 
-    def _html_files(self) -> list[str]:
+    def _html_files(self) -> Iterator[str]:
         """The indexed HTML files."""
         return self._store.locations(Filter(suffixes=tuple(f".{suffix}" for suffix in HTML)))
 

@@ -57,7 +57,7 @@ def chunks_at(store: Store, text: str, around: int) -> list[IndexedChunk]:
         return chunks
     if any(sign in text for sign in "*?["):
         filter = build_filter(path=text)
-        if paths := store.locations(filter):
+        if paths := [*store.locations(filter)]:
             return [chunk for path in paths for chunk in _shown(store, path)]
         raise InputError(f"no indexed file matches {text}", hint="quote globs: 'notes/*.md'")
     if _LIKE_ID.fullmatch(text) and not is_folder(text):

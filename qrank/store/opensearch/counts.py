@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import islice
 from typing import Any
 
 from qrank.analysis.language import LANGUAGES
 from qrank.errors import IndexFileError
+from qrank.names import composed
 from qrank.reports import Check, FieldCount, IndexedFile, ValueCount
 from qrank.store.interface import StoredModel
 from qrank.store.opensearch import entries
 from qrank.store.opensearch.queries import BETWEEN, Query, escaped
-from qrank.store.opensearch.reading import MOST, Reader
+from qrank.store.opensearch.reading import MOST, PAGE, Reader
 from qrank.store.opensearch.state import FORMAT, State
 from qrank.store.opensearch.writing import Writer
 
@@ -67,41 +69,55 @@ def values(reader: Reader, query: Query, name: str, limit: int) -> tuple[list[Va
     return result[:limit], len(result)
 
 
-def indexed_files(reader: Reader, path: str, models: Sequence[StoredModel]) -> list[IndexedFile]:
-    """The files at and below a path, ordered by path and collection. Chunks and vectors of members
-    count to their file."""
-    from qrank.names import composed
-
+def indexed_files(
+    reader: Reader, path: str, models: Sequence[StoredModel]
+) -> Iterator[IndexedFile]:
+    """Yield the files at and below a path, ordered by path and collection. Chunks and vectors of
+    members count to their file."""
     stored = reader.places.stored(path.rstrip("/"))
     below: Query = {"term": {"above": {"value": composed(stored)}}}
-    vectors: dict[str, int] = {}
-    if models:
-        has_vector: Query = {"exists": {"field": f"v{models[0].id}"}}
-        vectors = reader.counts(reader.visible("chunk", below, has_vector), "version")
-    result: dict[tuple[str, str], IndexedFile] = {}
-    hits = reader.all(reader.visible("file", below), ["version"], True)
-    for source in sorted(
-        (h["_source"] for h in hits), key=lambda s: (s["path"], s["collection"], s["member"])
-    ):
-        key = (source["path"], source["collection"])
-        own = vectors.get(source["version"], 0)
-        if before := result.get(key):
-            chunks = before.chunks + source["chunks"]
-            result[key] = replace(before, chunks=chunks, vectors=before.vectors + own)
-            continue
-        result[key] = IndexedFile(
-            source["path"],
-            source["collection"],
-            entries.signature(source),
-            bytes.fromhex(source["hash"]),
-            source["title"],
-            source["indexed"],
-            source["note"],
-            source["chunks"],
-            own,
-            reader.places.root(source["collection"], source["path"]),
-        )
-    return list(result.values())
+    order = ["path", "collection", "member", "version"]
+    hits = reader.all(reader.visible("file", below), order, True, size=PAGE)
+    file: IndexedFile | None = None
+    while page := [hit["_source"] for hit in islice(hits, PAGE)]:
+        vectors = _vectors_of(reader, [source["version"] for source in page], models)
+        for source in page:
+            own = vectors.get(source["version"], 0)
+            if file and (file.path, file.collection) == (source["path"], source["collection"]):
+                chunks = file.chunks + source["chunks"]
+                file = replace(file, chunks=chunks, vectors=file.vectors + own)
+                continue
+            if file:
+                yield file
+            file = IndexedFile(
+                source["path"],
+                source["collection"],
+                entries.signature(source),
+                bytes.fromhex(source["hash"]),
+                source["title"],
+                source["indexed"],
+                source["note"],
+                source["chunks"],
+                own,
+                reader.places.root(source["collection"], source["path"]),
+            )
+    if file:
+        yield file
+
+
+def _vectors_of(
+    reader: Reader, versions: Sequence[str], models: Sequence[StoredModel]
+) -> dict[str, int]:
+    """The number of vectors of the model for searching, by the version of their document."""
+    if not models:
+        return {}
+    own: list[Query] = [{"terms": {"version": versions}}, _has_vector(models[0].id)]
+    groups = reader.groups(reader.visible("chunk", *own), versions=_terms("version"))
+    return {bucket["key"]: bucket["doc_count"] for bucket in groups["versions"]["buckets"]}
+
+
+def _has_vector(model: int) -> Query:
+    return {"exists": {"field": f"v{model}"}}
 
 
 def status(reader: Reader, models: Sequence[StoredModel]) -> dict[str, Any]:

@@ -6,11 +6,12 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from itertools import islice
+from itertools import groupby, islice
 from typing import TYPE_CHECKING, Any
 
 from qrank.closing import Closing
 from qrank.errors import IndexFileError, Problem
+from qrank.names import composed
 from qrank.reports import IndexedFile
 from qrank.results import Signature
 from qrank.store.filters import Filter
@@ -184,18 +185,20 @@ class Documents(Closing):
         """Store which part of an indexed file was skipped, and why."""
         self._writer.note(collection, self._reader.places.stored(path), note)
 
-    def locations(self, filter: Filter) -> list[str]:
+    def locations(self, filter: Filter) -> Iterator[str]:
         """The locations of the documents that pass a filter, in order."""
         query = self._kind("file", *self._reader.of_file(filter))
-        hits = self._reader.all(query, ["version"], ["path", "member"], size=MOST)
+        hits = self._reader.all(query, ["location", "version"], ["path", "member"], size=MOST)
         with self._checked():
-            return sorted({entries.place_of(hit["_source"]) for hit in hits})
+            places = (entries.place_of(hit["_source"]) for hit in hits)
+            for _, same in groupby(places, composed):  # in several collections
+                yield from dict.fromkeys(same)
 
-    def indexed_files(self, path: str) -> list[IndexedFile]:
+    def indexed_files(self, path: str) -> Iterator[IndexedFile]:
         """The files at and below a path, ordered by path and collection."""
         self._before(vectors=True)
         with self._checked():
-            return counts.indexed_files(self._reader, path, self.models())
+            yield from counts.indexed_files(self._reader, path, self.models())
 
     def roots(self) -> dict[str, list[Root]]:
         """The roots of each collection, ordered by path."""

@@ -113,17 +113,6 @@ class Reader:
         result: dict[str, Any] = answer["aggregations"]
         return result | {"hits": answer["hits"]["total"]["value"]}
 
-    def counts(self, query: Query, field: str) -> dict[str, int]:
-        """How many entries match, by their value of a field: all values, page by page."""
-        pages: dict[str, Any] = {"size": PAGE, "sources": [{"value": {"terms": {"field": field}}}]}
-        result: dict[str, int] = {}
-        while True:
-            page = self.groups(query, page={"composite": pages})["page"]
-            result.update((b["key"]["value"], b["doc_count"]) for b in page["buckets"])
-            if "after_key" not in page:
-                return result
-            pages["after"] = page["after_key"]
-
     def open_view(self) -> str:
         """Open a point in time of the index, which is kept for KEEP_VIEW; returns its id."""
         path, name = self.shared.read().dialect.open_view
