@@ -223,7 +223,7 @@ class _Reader:
 
     def require_distinct(self, start: int, array: tuple[int, int]) -> None:
         """Raise ValueError for an array with two equal strings: llama.cpp aborts on a duplicate
-        token. Takes about a microsecond per token."""
+        token. Takes about a quarter of a microsecond per token."""
         item, count = array
         data, at = self.data[start : self.at], 12
         unpack = struct.Struct("<Q").unpack_from
@@ -233,9 +233,9 @@ class _Reader:
             at = begin + unpack(data, at)[0]
             tokens.append(data[begin:at])
         # llama.cpp truncates tokens at the first NUL, and gives empty ones unique names.
-        named = [token.partition(b"\0")[0] for token in tokens if b"\0" in token]
-        named += [token for token in tokens if b"\0" not in token]
-        if len(set(named)) != len(named) - max(0, named.count(b"") - 1):
+        if b"\0" in b"".join(tokens):
+            tokens = [token.partition(b"\0")[0] for token in tokens]
+        if len(set(tokens)) != len(tokens) - max(0, tokens.count(b"") - 1):
             raise ValueError("a token is there twice")
 
     def scalar(self, form: str) -> Any:
