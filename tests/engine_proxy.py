@@ -1,7 +1,9 @@
-"""A proxy before a real engine that speaks TLS, or wants a key, as an engine with security does."""
+"""A proxy before a real engine that speaks TLS, wants a key, or only lets read, as an engine with
+security does."""
 
 from __future__ import annotations
 
+import json
 import ssl
 import subprocess
 from collections.abc import Iterator
@@ -23,11 +25,22 @@ def certificate(folder: Path) -> tuple[Path, Path]:
     return made, key
 
 
+def _reads(method: str, path: str) -> bool:
+    last = path.partition("?")[0].rpartition("/")[2]
+    return last in ("_search", "_count", "point_in_time") or (method == "GET" and "/_doc/" in path)
+
+
 @contextmanager
 def proxy(
-    engine: str, authorization: str = "", refuses: int = 401, tls: tuple[Path, Path] | None = None
+    engine: str,
+    authorization: str = "",
+    refuses: int = 401,
+    tls: tuple[Path, Path] | None = None,
+    *,
+    reads_only: bool = False,
 ) -> Iterator[str]:
-    """The address of a proxy. authorization: the header that it wants, else it answers refuses."""
+    """The address of a proxy. authorization: the header that it wants, else it answers refuses;
+    reads_only: it answers 403 to what takes more than the right to read documents."""
     host = urlsplit(engine).netloc
 
     class Proxy(loopback.Handler):
@@ -35,6 +48,11 @@ def proxy(
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             if authorization and self.headers.get("Authorization") != authorization:
                 self._answer(refuses, "text/plain", b"Unauthorized")
+                return
+            if reads_only and not _reads(self.command, self.path):
+                error = {"type": "security_exception", "reason": "no permissions for [x]"}
+                said = json.dumps({"error": error, "status": 403}).encode()
+                self._answer(403, "application/json", said)
                 return
             there = HTTPConnection(host, timeout=60)
             kind = self.headers.get("Content-Type")

@@ -20,6 +20,7 @@ import pytest
 from support import Run, complaint
 from test_store import add, add_vectors
 
+from qrank import Index
 from qrank.errors import IndexFileError
 from qrank.store import Layout, create_store, open_store
 from qrank.store.filters import EVERYTHING
@@ -483,3 +484,97 @@ def test_vectors_of_many_files_are_counted_page_by_page(
         files = [*store.indexed_files("/notes")]
         assert [file.vectors for file in files] == [2] * 10
         assert [file.path for file in files] == [f"/notes/{i}" for i in range(10)]
+
+
+def test_an_account_that_may_only_read_can_search(
+    qrank: Callable[..., Run], folder: Path, url: str, tmp_path: Path
+) -> None:
+    (folder / "links.md").write_text(MORE_FILES["links.md"])
+    assert qrank("index", folder, "--db", url).returncode == 0
+    exported = qrank("export", "--db", url).stdout
+    (tmp_path / "queries.jsonl").write_text(
+        json.dumps({"query": "coffee", "relevant": f"{folder}/sub/coffee.txt"}) + "\n"
+    )
+    base, _, name = url.rpartition("/")
+    tea = folder / "tea.md"
+    reading: list[tuple[object, ...]] = [
+        ("search", "coffee"),
+        ("search", "kettle", "--mode", "bm25", "-l"),
+        ("search", "-E", "m.n"),
+        ("status",),
+        ("status", "--json"),
+        ("status", tea),
+        ("status", folder),
+        ("open", f"{tea}:3"),
+        ("similar", tea),
+        ("get", tea),
+        ("get", f"{folder}/*.md"),
+        ("links", tea),
+        ("fields",),
+        ("collections",),
+        ("export",),
+        ("doctor", "--index"),
+        ("eval", "queries.jsonl", "--configs", "bm25"),
+    ]
+    writing: list[tuple[object, ...]] = [
+        ("index", folder),
+        ("index",),
+        ("remove", tea),
+        ("vacuum",),
+        ("import", "-"),
+        ("collections", "set", "default", "description", "about drinks"),
+    ]
+    with engine_proxy.proxy(base, reads_only=True) as address:
+        db = f"{address}/{name}"
+        for words in reading:
+            done = qrank(*words, "--db", db)
+            assert (words, done.returncode) == (words, 0), done.stderr
+            assert "may only" not in done.stderr
+        assert "index        " + db in qrank("status", "--db", db).stdout.splitlines()
+        assert "may not use /_cluster/health" in qrank("doctor", "--index", "--db", db).stdout
+        (folder / "tea.md").write_text("# Green tea\n\nThree minutes.\n")
+        done = qrank("search", "--refresh", "tea", "--db", db)
+        assert done.returncode == 0
+        assert f"not refreshed: this account may only read {db} (403)" in done.stderr
+        for words in writing:
+            said = complaint(qrank(*words, "--db", db, stdin=exported))
+            assert said.startswith(f"qrank: this account may only read {db} (403); put the key of")
+        said = complaint(qrank("init", "--db", f"{db}-new"))
+        assert f"this account may not use / of {address} (403)" in said
+
+
+def test_what_a_process_writes_it_reads_at_once(folder: Path, url: str) -> None:
+    with Index(url) as index:
+        index.add([folder], embed=False)
+        assert index.search("pressure", mode="bm25").results
+        (folder / "sub/coffee.txt").write_text("Cocoa is stirred.\n")
+        index.add([folder], embed=False)
+        assert index.search("pressure", mode="bm25").results == []
+        [result] = index.search("cocoa", mode="bm25").results
+        assert [each.text for each in index.at(result.id)] == ["Cocoa is stirred."]
+        index.remove([folder / "sub"])
+        assert index.search("cocoa", mode="bm25").results == []
+        assert index.status()["chunks"] == 2
+
+
+def test_chunks_are_found_whatever_is_cached(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("qrank.store.opensearch.store.PAGE", 2)
+    monkeypatch.setattr("qrank.store.opensearch.store.MOST_SEEN", 4)
+    with closing(open_store(index_place(url), write=True)) as store:
+        add(store, "/a", [f"text {i}" for i in range(10)])
+        ids = [*store.ids_in_order(EVERYTHING)]
+        assert [*store.chunks(ids[:3])] == ids[:3]
+        assert [*store.chunks(ids)] == ids
+        assert {*store.siblings(ids)} == {*ids}
+
+
+def test_fields_that_only_some_shards_have_are_listed(
+    qrank: Callable[..., Run], folder: Path, url: str
+) -> None:
+    for name, text in MORE_FILES.items():
+        (folder / name).write_text(text)
+    for db in ("index.db", url):
+        assert qrank("index", folder, "--no-embed", "--db", db).returncode == 0
+    for words in (["fields", "--json"], ["fields", "tags", "--json"], ["fields", "author"]):
+        said = [qrank(*words, "--db", db).stdout for db in ("index.db", url)]
+        assert said[0] == said[1]

@@ -193,7 +193,8 @@ def index_report(done: IndexReport, path: IndexPlace) -> None:
 
 def status(state: dict[str, Any]) -> None:
     """Print the status of an index (`qrank status`)."""
-    print(f"index        {escape_line(shown_place(state['db']))} ({size(state['bytes'])})")
+    bytes_ = f" ({size(state['bytes'])})" if state["bytes"] else ""
+    print(f"index        {escape_line(shown_place(state['db']))}{bytes_}")
     print(f"files        {state['files']}")
     print(f"chunks       {state['chunks']} ({state['unique_texts']} unique)")
     print(f"cache        {state['cached']} scores and query vectors (--clear-cache)")

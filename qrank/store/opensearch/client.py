@@ -39,6 +39,10 @@ class EngineError(IndexFileError):
         self.http_status, self.kind = status, kind
 
 
+class ForbiddenError(EngineError):
+    """The account that the key belongs to may not do this."""
+
+
 class Engine(Closing):
     """A client for the engine of an index. Threads may share it."""
 
@@ -46,6 +50,7 @@ class Engine(Closing):
         import httpx2
 
         self.place, self._answered = place, False
+        self._is_known = False  # whether the key was accepted
         self._client = httpx2.Client(
             headers=_headers(keys.of_index(place.host)),
             verify=_authorities() if place.base.startswith("https") else True,
@@ -98,7 +103,7 @@ class Engine(Closing):
             else:
                 again = status in AGAIN and status not in accept and not _is_blocked(data)
                 if not again or attempt + 1 == tries:
-                    return self._read(status, headers, data, accept)
+                    return self._read(status, headers, data, accept, method, path)
                 problem = f"status {status}"
                 seconds = headers.get("retry-after", "")
                 wait = min(MOST_WAIT, float(seconds)) if seconds.isdecimal() else wait
@@ -124,15 +129,24 @@ class Engine(Closing):
         return int(answer.status_code), answer.headers, bytes(data)
 
     def _read(
-        self, status: int, headers: Mapping[str, str], data: bytes, accept: tuple[int, ...]
+        self,
+        status: int,
+        headers: Mapping[str, str],
+        data: bytes,
+        accept: tuple[int, ...],
+        method: str,
+        path: str,
     ) -> Any:
         base = self.place.base
+        self._is_known = self._is_known or status < 300 or status == 404
         if 300 <= status < 400:  # not followed: texts and the key are only sent to the user's URL
             raise EngineError(
                 f"{base} redirects to {headers.get('location', 'elsewhere')} ({status})",
                 status=status,
                 hint="if that is right, use that URL",
             )
+        if status == 403 and self._is_known and not _is_blocked(data):
+            raise self._forbidden(path if _reads(method, path) else "")
         if status in (401, 403) and not _is_blocked(data):
             raise EngineError(
                 f"{base} rejected the user or the key ({status})",
@@ -151,11 +165,22 @@ class Engine(Closing):
             raise self.refused(status, answer.get("error") if isinstance(answer, dict) else None)
         return answer
 
+    def _forbidden(self, path: str = "") -> ForbiddenError:
+        """The exception when a right is lacking: to read path, or else to write."""
+        what = f"not use {path} of {self.place.base}" if path else f"only read {self.place}"
+        return ForbiddenError(
+            f"this account may {what} (403)",
+            status=403,
+            hint=f"put the key of one with more rights into {keys.INDEX_VARIABLE}",
+        )
+
     def refused(self, status: int, error: Any) -> IndexFileError:
         """The exception for an engine's error; error: the object in its response."""
         error = error if isinstance(error, dict) else {"reason": str(error or "")}
         kind, reason = str(error.get("type", "")), _short(str(error.get("reason", "")))
         place = self.place
+        if kind == "security_exception":
+            return self._forbidden()
         if kind == "index_not_found_exception":
             return NoIndexError(f"there is no index at {place}", hint="make one with qrank init")
         if kind == "cluster_block_exception":
@@ -175,6 +200,13 @@ class Engine(Closing):
                 hint="check that all its nodes run",
             )
         return EngineError(f"{place} answers {status}: {reason or kind}", status=status, kind=kind)
+
+
+def _reads(method: str, path: str) -> bool:
+    """Whether a request changes nothing."""
+    return method == "GET" or path.rpartition("/")[2] in (
+        *("_search", "_count", "point_in_time", "_pit"),
+    )
 
 
 def _authorities() -> ssl.SSLContext:

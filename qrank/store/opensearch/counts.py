@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from itertools import islice
 from typing import Any
@@ -13,6 +14,7 @@ from qrank.names import composed
 from qrank.reports import Check, FieldCount, IndexedFile, ValueCount
 from qrank.store.interface import StoredModel
 from qrank.store.opensearch import entries
+from qrank.store.opensearch.client import ForbiddenError
 from qrank.store.opensearch.queries import BETWEEN, Query, escaped
 from qrank.store.opensearch.reading import MOST, PAGE, Reader
 from qrank.store.opensearch.state import FORMAT, State
@@ -63,7 +65,8 @@ def values(reader: Reader, query: Query, name: str, limit: int) -> tuple[list[Va
     values: at most MOST)."""
     start = name + BETWEEN
     facets = _terms("facets")
-    facets["terms"]["include"] = f"{escaped(start)}.*"
+    # With .* at its end, OpenSearch 2.16 to 3.3 fails if a shard has no such value (issue 19636).
+    facets["terms"]["include"] = f"{escaped(start)}.+"
     buckets = reader.groups(query, values=facets)["values"]["buckets"]
     result = [ValueCount(b["key"].removeprefix(start), b["doc_count"]) for b in buckets]
     return result[:limit], len(result)
@@ -132,7 +135,10 @@ def status(reader: Reader, models: Sequence[StoredModel]) -> dict[str, Any]:
         aggregations[f"cut{model.id}"] = cut | {"aggs": {"n": _distinct("passage")}}
     chunks = reader.groups(reader.visible("chunk"), **aggregations)
     name = reader.engine.place.name
-    stats = reader.engine.ask("GET", f"/{name}/_stats/store")
+    size = 0  # unknown: some accounts may search, but not see statistics
+    with suppress(ForbiddenError):
+        stats = reader.engine.ask("GET", f"/{name}/_stats/store")
+        size = stats["_all"]["total"]["store"]["size_in_bytes"]
     names = sorted(files["names"]["buckets"], key=lambda bucket: str(bucket["key"]))
     return {
         "schema": 1,
@@ -140,7 +146,7 @@ def status(reader: Reader, models: Sequence[StoredModel]) -> dict[str, Any]:
         "files": files["hits"],
         "chunks": chunks["hits"],
         "unique_texts": chunks["passages"]["value"],
-        "bytes": stats["_all"]["total"]["store"]["size_in_bytes"],
+        "bytes": size,
         "collections": [{"name": b["key"], "files": b["doc_count"]} for b in names],
         "models": [
             {
@@ -158,29 +164,30 @@ def status(reader: Reader, models: Sequence[StoredModel]) -> dict[str, Any]:
 def check(reader: Reader, models: Sequence[StoredModel]) -> list[Check]:
     """Check the consistency of the index."""
     result = [Check("version", "ok", f"index version {FORMAT} in a search engine")]
-    name = reader.engine.place.name
     try:
-        health = reader.engine.ask("GET", f"/_cluster/health/{name},{name}-meta")
-        colour = health["status"]
-        detail = f"{health['number_of_nodes']} nodes, {health['active_shards']} shards active"
-        if colour == "red":
-            result.append(Check("shards", "fail", f"some are missing: {detail}", "start all nodes"))
-        elif colour == "yellow":
-            lacking = f"{health['unassigned_shards']} copies are missing: {detail}"
-            result.append(
-                Check("shards", "warn", lacking, "start more nodes, or use fewer replicas")
-            )
-        else:
-            result.append(Check("shards", "ok", detail))
-        result.append(_chunks(reader))
-        result.append(_vectors(reader, models))
-        state = reader.shared.read()
-        left = len(state.pending)
+        result += [_shards(reader), _chunks(reader), _vectors(reader, models)]
+        left = len(reader.shared.read().pending)
         detail = f"{left} unfinished" if left else "none unfinished"
         result.append(Check("transactions", "ok", detail))
     except IndexFileError as error:
         result.append(Check("engine", "fail", str(error)))
     return result
+
+
+def _shards(reader: Reader) -> Check:
+    name = reader.engine.place.name
+    try:
+        health = reader.engine.ask("GET", f"/_cluster/health/{name},{name}-meta")
+    except ForbiddenError as error:
+        return Check("shards", "warn", error.what)
+    nodes = health["number_of_nodes"]
+    detail = f"{nodes} node{'s' * (nodes != 1)}, {health['active_shards']} shards active"
+    if health["status"] == "red":
+        return Check("shards", "fail", f"some are missing: {detail}", "start all nodes")
+    if health["status"] == "yellow":
+        lacking = f"{health['unassigned_shards']} copies are missing: {detail}"
+        return Check("shards", "warn", lacking, "start more nodes, or use fewer replicas")
+    return Check("shards", "ok", detail)
 
 
 def _chunks(reader: Reader) -> Check:

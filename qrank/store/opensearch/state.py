@@ -87,8 +87,12 @@ def _collections(source: Any) -> dict[Any, Any]:
     return {**older, **source.get("collections", {})}
 
 
+_changed: dict[str, float] = {}  # when this process last changed the state, by the index's URL
+
+
 class Shared:
-    """Access to the state of one index, with a short-lived cache."""
+    """Access to the state of one index, with a short-lived cache; what this process changes is seen
+    at once, also in its other connections."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine, self._meta = engine, f"/{engine.place.name}-meta"
@@ -97,23 +101,26 @@ class Shared:
 
     def read(self) -> State:
         """The state, at most FRESH_SECONDS old. Raises NoIndexError when there is none."""
-        if self._state is None or time.monotonic() - self._read_at > FRESH_SECONDS:
+        is_old = max(time.monotonic() - FRESH_SECONDS, self.changed_at) > self._read_at
+        if self._state is None or is_old:
             self._get()
         assert self._state is not None
         return self._state
 
+    @property
+    def changed_at(self) -> float:
+        """When this process last changed the index, in monotonic seconds."""
+        return _changed.get(str(self._engine.place), 0.0)
+
     def _get(self) -> tuple[State, dict[str, int]]:
+        asked_at = time.monotonic()
         answer = self._engine.ask("GET", f"{self._meta}/{ENTRY}", accept=(404,))
         if not answer.get("found"):
             place = self._engine.place
             raise NoIndexError(f"there is no index at {place}", hint="make one with qrank init")
-        self._keep(_parsed(answer["_source"], self._engine.place))
-        assert self._state is not None
+        self._state, self._read_at = _parsed(answer["_source"], self._engine.place), asked_at
         seen = {"if_seq_no": answer["_seq_no"], "if_primary_term": answer["_primary_term"]}
         return self._state, seen
-
-    def _keep(self, state: State) -> None:
-        self._state, self._read_at = state, time.monotonic()
 
     def change(self, apply: Callable[[State], None]) -> State:
         """Change the state by apply, with optimistic locking: apply may be called several times, on
@@ -125,7 +132,8 @@ class Shared:
                 "PUT", f"{self._meta}/{ENTRY}", _entry(state), accept=(409,), options=seen
             )
             if answer.get("status") != 409:
-                self._keep(state)
+                self._state, self._read_at = state, time.monotonic()
+                _changed[str(self._engine.place)] = self._read_at
                 return state
             time.sleep(min(1.0, 0.01 * 2**attempt))
         raise IndexFileError(f"{self._engine.place} is changed by too many others at once")

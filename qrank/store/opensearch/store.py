@@ -50,9 +50,8 @@ class OpenSearchStore(Documents):
     def __init__(self, place: IndexUrl, *, write: bool = False) -> None:
         """Open the index at place; write: create it when it is missing."""
         super().__init__(place, write=write)
-        self._seen: dict[int, StoredChunk] = {}  # a cache of chunks by id
-        # By chunk id: (version of its document, whether it is the only chunk).
-        self._versions: dict[int, tuple[str, bool]] = {}
+        # A cache of chunks by id, with the version of their document, and whether that has others.
+        self._seen: dict[int, tuple[StoredChunk, str, bool]] = {}
         self._chunks_by_text: dict[tuple[int, Filter], list[int]] = {}  # all chunk ids of texts
         self._seen_at = 0.0
 
@@ -179,13 +178,8 @@ class OpenSearchStore(Documents):
 
     def siblings(self, chunks: Sequence[int]) -> dict[int, int]:
         """Those chunks whose document has more than one, each with an id of its document."""
-        self._fetch(chunks)
-        result = {chunk: self._versions[chunk] for chunk in chunks if chunk in self._versions}
-        return {
-            chunk: entries.number(version)
-            for chunk, (version, single) in result.items()
-            if not single
-        }
+        found = self._fetch(chunks).items()
+        return {chunk: entries.number(version) for chunk, (_, version, more) in found if more}
 
     def named_chunks(self, key: str, filter: Filter, limit: int) -> list[int]:
         """The first limit chunks of documents with a name key that pass the filter."""
@@ -201,39 +195,42 @@ class OpenSearchStore(Documents):
 
     def _forget(self) -> None:
         self._seen.clear()
-        self._versions.clear()
         self._chunks_by_text.clear()
 
-    def _keep(self, hits: Sequence[Hit]) -> list[StoredChunk]:
-        """Chunks from hits, which are cached, as a search usually fetches its hits next."""
-        old = time.monotonic() - self._seen_at > SEEN_SECONDS
-        if old or len(self._seen) > MOST_SEEN:
+    def _drop_old(self) -> None:
+        """Drop the cache if it is old, or too large, or this process changed the index since."""
+        oldest = max(time.monotonic() - SEEN_SECONDS, self._shared.changed_at)
+        if self._seen_at < oldest or len(self._seen) > MOST_SEEN:
             self._forget()
             self._seen_at = time.monotonic()
-        result: list[StoredChunk] = []
-        with self._checked():
-            for hit in hits:
-                source = hit["_source"]
-                result.append(self._stored_chunk(source))
-                self._seen[result[-1].id] = result[-1]
-                self._versions[result[-1].id] = (source["version"], source["single"])
-        return result
 
-    def _fetch(self, ids: Sequence[int]) -> None:
-        """Fetch chunks that are not in the cache."""
-        if time.monotonic() - self._seen_at > SEEN_SECONDS:
-            self._forget()
-        missing = [i for i in ids if i not in self._seen]
+    def _keep(self, hits: Sequence[Hit]) -> dict[int, tuple[StoredChunk, str, bool]]:
+        """Chunks from hits, which are cached, as a search usually fetches its hits next."""
+        self._drop_old()
+        found: dict[int, tuple[StoredChunk, str, bool]] = {}
+        with self._checked():
+            for source in (hit["_source"] for hit in hits):
+                chunk = self._stored_chunk(source)
+                found[chunk.id] = (chunk, source["version"], not source["single"])
+        self._seen |= found
+        return found
+
+    def _fetch(self, ids: Sequence[int]) -> dict[int, tuple[StoredChunk, str, bool]]:
+        """Those of some chunks that exist, from the cache or the engine."""
+        self._drop_old()
+        found = {i: self._seen[i] for i in ids if i in self._seen}
+        missing = [i for i in ids if i not in found]
         for at in range(0, len(missing), PAGE):
             query = self._kind("chunk", {"terms": {"id": missing[at : at + PAGE]}})
             body = {"size": PAGE, "query": query, "_source": mapping.SHOWN}
-            self._keep(self._reader.hits(body))
+            found |= self._keep(self._reader.hits(body))
+        return found
 
     def chunks(self, ids: Iterable[int]) -> dict[int, StoredChunk]:
         """Chunks by id; ids that do not exist are left out."""
         numbers = list(ids)
-        self._fetch(numbers)
-        return {i: self._seen[i] for i in numbers if i in self._seen}
+        found = self._fetch(numbers)
+        return {i: found[i][0] for i in numbers if i in found}
 
     def ids_in_order(self, filter: Filter) -> Iterator[int]:
         """The ids of all chunks that pass a filter, in order of path and position."""
@@ -259,11 +256,12 @@ class OpenSearchStore(Documents):
 
     def chunks_of_texts(self, text_ids: Iterable[int], filter: Filter) -> dict[int, StoredChunk]:
         """The chunks of unique texts that pass the filter, by chunk id."""
+        self._drop_old()
         numbers = list(text_ids)
         cached = [self._chunks_by_text.get((text_id, filter)) for text_id in numbers]
         ids = [i for each in cached if each for i in each]
         if all(each is not None for each in cached) and all(i in self._seen for i in ids):
-            return {i: self._seen[i] for i in ids}
+            return {i: self._seen[i][0] for i in ids}
         result: dict[int, StoredChunk] = {}
         for at in range(0, len(numbers), PAGE):
             among: Query = {"terms": {"passage": numbers[at : at + PAGE]}}
