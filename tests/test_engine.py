@@ -15,7 +15,6 @@ from typing import Any
 from urllib.request import Request, urlopen
 
 import engine
-import engine_proxy
 import pytest
 from support import Run, complaint
 from test_store import add, add_vectors
@@ -320,75 +319,12 @@ def test_what_goes_wrong_is_one_line(qrank: Callable[..., Run], url: str, tmp_pa
     assert qrank("index", "a.md", "--no-embed", "--db", url).returncode == 0
 
 
-@pytest.mark.parametrize("status", [401, 403])
-@pytest.mark.parametrize(
-    ("right", "header"),
-    [
-        ("me:secret-word", "Basic bWU6c2VjcmV0LXdvcmQ="),
-        ("secret-word", "ApiKey secret-word"),
-        ("Bearer secret-word", "Bearer secret-word"),
-    ],
-)
-def test_a_key_that_is_wrong_is_one_line(
-    qrank: Callable[..., Run], folder: Path, url: str, right: str, header: str, status: int
-) -> None:
-    base, _, name = url.rpartition("/")
-    with engine_proxy.proxy(base, header, status) as address:
-        db = f"{address}/{name}"
-        for key in ({}, {"QRANK_INDEX_KEY": right.replace("word", "other")}):
-            for words in (("search", "tea"), ("index", folder, "--no-embed"), ("init",)):
-                said = complaint(qrank(*words, "--db", db, **key))
-                assert f"{address} rejected the user or the key ({status})" in said
-                assert "QRANK_INDEX_KEY" in said
-                assert "secret" not in said
-        done = qrank("index", folder, "--no-embed", "--db", db, QRANK_INDEX_KEY=right)
-        assert done.returncode == 0, done.stderr
-        assert "secret" not in done.stdout + done.stderr
-
-
-def test_a_certificate_is_trusted_when_its_authority_is_named(
-    qrank: Callable[..., Run], folder: Path, url: str, tmp_path: Path
-) -> None:
-    base, _, name = url.rpartition("/")
-    own = engine_proxy.certificate(tmp_path)
-    with engine_proxy.proxy(base, tls=own) as address:
-        db = f"{address}/{name}"
-        said = complaint(qrank("search", "tea", "--db", db))
-        assert f"the certificate of {address} can't be trusted" in said
-        assert "SSL_CERT_FILE" in said
-        done = qrank("index", folder, "--no-embed", "--db", db, SSL_CERT_FILE=own[0])
-        assert done.returncode == 0, done.stderr
-        words = ("search", "coffee", "--json", "--mode", "bm25", "--db", db)
-        assert names(qrank(*words, SSL_CERT_FILE=own[0])) == ["coffee.txt"]
-        for file in (tmp_path / "nowhere.pem", own[1]):
-            said = complaint(qrank("search", "tea", "--db", db, SSL_CERT_FILE=file))
-            assert f"SSL_CERT_FILE names {file}, which can't be used" in said
-        plain = complaint(qrank("search", "tea", "--db", db.replace("https:", "http:")))
-        assert "can't be reached" in plain
-    said = complaint(qrank("search", "tea", "--db", url.replace("http:", "https:")))
-    assert "TLS" in said
-
-
 def test_a_newer_version_s_index_is_refused(qrank: Callable[..., Run], url: str) -> None:
     held = ask(f"{url}-meta/_doc/state")["_source"]
     assert isinstance(held, dict)
     for newer in ({"format": 99}, {"analyser": 99}):
         ask(f"{url}-meta/_doc/state", "PUT", held | newer)
         assert "newer version of qrank" in complaint(qrank("search", "tea", "--db", url))
-
-
-def test_a_project_can_name_no_server(qrank: Callable[..., Run], tmp_path: Path) -> None:
-    assert qrank("init").returncode == 0
-    (tmp_path / ".qrank/config.toml").write_text('db = "http://127.0.0.1:1/notes"\n')
-    assert "a project can't set the setting 'db'" in complaint(qrank("search", "tea"))
-
-
-def test_the_user_s_own_settings_may_name_one(
-    qrank: Callable[..., Run], folder: Path, url: str
-) -> None:
-    assert qrank("config", "set", "db", url).returncode == 0
-    assert url in qrank("index", folder, "--no-embed").stdout
-    assert names(qrank("search", "--json", "--mode", "bm25", "coffee")) == ["coffee.txt"]
 
 
 def test_the_second_run_on_a_collection_says_who_holds_it(
@@ -484,63 +420,6 @@ def test_vectors_of_many_files_are_counted_page_by_page(
         files = [*store.indexed_files("/notes")]
         assert [file.vectors for file in files] == [2] * 10
         assert [file.path for file in files] == [f"/notes/{i}" for i in range(10)]
-
-
-def test_an_account_that_may_only_read_can_search(
-    qrank: Callable[..., Run], folder: Path, url: str, tmp_path: Path
-) -> None:
-    (folder / "links.md").write_text(MORE_FILES["links.md"])
-    assert qrank("index", folder, "--db", url).returncode == 0
-    exported = qrank("export", "--db", url).stdout
-    (tmp_path / "queries.jsonl").write_text(
-        json.dumps({"query": "coffee", "relevant": f"{folder}/sub/coffee.txt"}) + "\n"
-    )
-    base, _, name = url.rpartition("/")
-    tea = folder / "tea.md"
-    reading: list[tuple[object, ...]] = [
-        ("search", "coffee"),
-        ("search", "kettle", "--mode", "bm25", "-l"),
-        ("search", "-E", "m.n"),
-        ("status",),
-        ("status", "--json"),
-        ("status", tea),
-        ("status", folder),
-        ("open", f"{tea}:3"),
-        ("similar", tea),
-        ("get", tea),
-        ("get", f"{folder}/*.md"),
-        ("links", tea),
-        ("fields",),
-        ("collections",),
-        ("export",),
-        ("doctor", "--index"),
-        ("eval", "queries.jsonl", "--configs", "bm25"),
-    ]
-    writing: list[tuple[object, ...]] = [
-        ("index", folder),
-        ("index",),
-        ("remove", tea),
-        ("vacuum",),
-        ("import", "-"),
-        ("collections", "set", "default", "description", "about drinks"),
-    ]
-    with engine_proxy.proxy(base, reads_only=True) as address:
-        db = f"{address}/{name}"
-        for words in reading:
-            done = qrank(*words, "--db", db)
-            assert (words, done.returncode) == (words, 0), done.stderr
-            assert "may only" not in done.stderr
-        assert "index        " + db in qrank("status", "--db", db).stdout.splitlines()
-        assert "may not use /_cluster/health" in qrank("doctor", "--index", "--db", db).stdout
-        (folder / "tea.md").write_text("# Green tea\n\nThree minutes.\n")
-        done = qrank("search", "--refresh", "tea", "--db", db)
-        assert done.returncode == 0
-        assert f"not refreshed: this account may only read {db} (403)" in done.stderr
-        for words in writing:
-            said = complaint(qrank(*words, "--db", db, stdin=exported))
-            assert said.startswith(f"qrank: this account may only read {db} (403); put the key of")
-        said = complaint(qrank("init", "--db", f"{db}-new"))
-        assert f"this account may not use / of {address} (403)" in said
 
 
 def test_what_a_process_writes_it_reads_at_once(folder: Path, url: str) -> None:
