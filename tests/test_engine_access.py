@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -10,7 +12,7 @@ import engine
 import engine_proxy
 import pytest
 from support import Run, complaint
-from test_engine import FILES, MORE_FILES, names
+from test_engine import FILES, MORE_FILES, ask, names
 
 from qrank.store import Layout, create_store
 from qrank.urls import index_place
@@ -152,3 +154,68 @@ def test_an_account_that_may_only_read_can_search(
             assert said.startswith(f"qrank: this account may only read {db} (403); put the key of")
         said = complaint(qrank("init", "--db", f"{db}-new"))
         assert f"this account may not use / of {address} (403)" in said
+
+
+CUT = """
+import os, signal, sys
+from qrank.store import Layout, create_store
+from qrank.store.opensearch.client import Engine
+from qrank.urls import index_place
+ask, left = Engine.ask, int(sys.argv[2])
+def count(self, method, *words, **options):
+    global left
+    answer = ask(self, method, *words, **options)
+    left -= method == "PUT"
+    if not left:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return answer
+Engine.ask = count
+create_store(index_place(sys.argv[1]), Layout(shards=2, replicas=0))
+"""
+
+
+@pytest.mark.parametrize("requests", [1, 2, 3])
+def test_an_init_that_was_cut_is_repeated(
+    qrank: Callable[..., Run], folder: Path, tmp_path: Path, requests: int
+) -> None:
+    url = engine.index_for(tmp_path)
+    done = subprocess.run([sys.executable, "-c", CUT, url, str(requests)], check=False, timeout=60)
+    assert done.returncode == -9
+    try:
+        if requests < 3:
+            assert "make one with qrank init" in complaint(qrank("search", "tea", "--db", url))
+        said = complaint(qrank("init", "--shards", 3, "--db", url))
+        assert f"{url} has 2 shards, not 3; " in said
+        assert ("delete" in said) is (requests < 3)
+        done = qrank("init", "--shards", 2, "--replicas", 0, "--db", url)
+        assert done.stdout.startswith("Created" if requests < 3 else "Already exists: "), done
+        assert qrank("index", folder, "--no-embed", "--db", url).returncode == 0
+        assert names(qrank("search", "coffee", "--json", "--mode", "bm25", "--db", url)) == [
+            "coffee.txt"
+        ]
+    finally:
+        engine.delete_index(url)
+
+
+def test_init_says_what_an_index_is_like_already(
+    qrank: Callable[..., Run], url: str, tmp_path: Path
+) -> None:
+    for words in ([], ["--shards", 1], ["--replicas", 0], ["--shards", 1, "--replicas", 0]):
+        done = qrank("init", *words, "--db", url)
+        assert (done.returncode, done.stdout) == (0, f"Already exists: {url}\n"), done.stderr
+    said = complaint(qrank("init", "--shards", 6, "--db", url))
+    assert f"{url} has 1 shard, not 6; copy it into another: qrank export" in said
+    said = complaint(qrank("init", "--replicas", 2, "--db", url))
+    assert f"{url} has 0 replicas, not 2; change number_of_replicas in its settings" in said
+    for words in (["--shards", 0], ["--shards", -1], ["--replicas", -1], ["--shards", "many"]):
+        complaint(qrank("init", *words, "--db", f"{url}-other"))
+    said = complaint(qrank("init", "--shards", 5000, "--db", f"{url}-other"))
+    assert "1024" in said
+    said = complaint(qrank("search", "tea", "--db", f"{url}-other"))
+    assert "there is no index at" in said
+    ask(f"{url}-other", "PUT", {"settings": {"number_of_replicas": 0}})
+    try:
+        said = complaint(qrank("init", "--db", f"{url}-other"))
+        assert "is not an index of qrank, but exists; name another" in said
+    finally:
+        engine.delete_index(f"{url}-other")

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from qrank.analysis import text
-from qrank.errors import IndexFileError, NoIndexError
+from qrank.errors import IndexFileError, InputError, NoIndexError
 from qrank.store.interface import CollectionSettings, Root, StoredModel
 from qrank.store.opensearch.client import Engine
 from qrank.store.opensearch.mapping import FIELDS, Dialect
@@ -144,10 +144,12 @@ def _entry(state: State) -> dict[str, Any]:
 
 
 def create(engine: Engine, shards: int | None, replicas: int | None) -> bool:
-    """Create the index unless it exists; returns whether it was created."""
+    """Create the index unless it exists, also after a run that was interrupted while it did;
+    returns whether it was created. Raises InputError for other numbers than those of the index."""
     name = engine.place.name
     answer = engine.ask("GET", f"/{name}-meta/{ENTRY}", accept=(404,))
     if answer.get("found"):
+        _require(engine, shards, replicas, "copy it into another: qrank export | qrank import -")
         return False
     version = engine.ask("GET", "/").get("version", {})
     dialect = Dialect(version.get("distribution") == "opensearch")
@@ -160,15 +162,44 @@ def create(engine: Engine, shards: int | None, replicas: int | None) -> bool:
         "mappings": {"dynamic": False, "properties": {"word": {"type": "keyword"}}},
     }
     body = {"settings": settings, "mappings": {"dynamic": "strict", "properties": FIELDS}}
-    for path, definition in ((f"/{name}", body), (f"/{name}-meta", meta)):
-        answer = engine.ask("PUT", path, definition, accept=(400,))
-        error = answer.get("error")
-        if error and error.get("type") != "resource_already_exists_exception":
-            raise engine.refused(400, error)
-        if error and path == f"/{name}" and engine.ask("GET", f"{path}/_count")["count"]:
-            raise IndexFileError(
-                f"{engine.place} is not an index of qrank, but holds something", hint="name another"
-            )
+    if not _put(engine, f"/{name}", body):
+        _require_empty(engine)
+        _require(engine, shards, replicas, f"delete {name}, which is empty, first")
+    _put(engine, f"/{name}-meta", meta)
     first = _entry(State(opensearch=dialect.opensearch))
     answer = engine.ask("PUT", f"/{name}-meta/_create/state", first, accept=(409,))
     return bool(answer.get("status") != 409)
+
+
+def _put(engine: Engine, path: str, definition: object) -> bool:
+    """Create an index of the engine; returns whether it did not exist."""
+    error = engine.ask("PUT", path, definition, accept=(400,)).get("error")
+    if error and error.get("type") != "resource_already_exists_exception":
+        raise engine.refused(400, error)
+    return not error
+
+
+def _require_empty(engine: Engine) -> None:
+    """Raise IndexFileError unless the index was made by qrank, and is empty."""
+    mapping = next(iter(engine.ask("GET", f"/{engine.place.name}/_mapping").values()))
+    is_own = FIELDS.keys() <= mapping["mappings"].get("properties", {}).keys()
+    if not is_own or engine.ask("GET", f"/{engine.place.name}/_count")["count"]:
+        what = "holds something" if is_own else "exists"
+        raise IndexFileError(
+            f"{engine.place} is not an index of qrank, but {what}", hint="name another"
+        )
+
+
+def _require(engine: Engine, shards: int | None, replicas: int | None, how: str) -> None:
+    """Raise InputError unless the index has these numbers; how: to get other shards."""
+    if shards is None and replicas is None:
+        return
+    answer = next(iter(engine.ask("GET", f"/{engine.place.name}/_settings").values()))
+    change = "change number_of_replicas in its settings and in those of NAME-meta"
+    for what, wanted, hint in (("shard", shards, how), ("replica", replicas, change)):
+        has = int(answer["settings"]["index"][f"number_of_{what}s"])
+        if wanted not in (None, has):
+            raise InputError(
+                f"{engine.place} has {has} {what}{'s' * (has != 1)}, not {wanted}",
+                hint=hint.replace("NAME", engine.place.name),
+            )
