@@ -17,10 +17,11 @@ import resource
 import signal
 import statistics
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -170,6 +171,29 @@ def compare(place: dict[str, IndexPlace], data: Data) -> None:
         print(f"{name}: recall@50 of vectors {recall:.4f}")
 
 
+def memory(name: str, where: IndexPlace) -> None:
+    """Print the peak memory of commands, each in a process of its own."""
+    commands = {
+        "search": ["search", Words().stems[50], "--mode", "bm25", "--json"],
+        "status": ["status", "--json"],
+        "export": ["export"],
+    }
+    peaks = {}
+    for label, words in commands.items():
+        command = [sys.executable, "-m", "qrank", "--no-serve", "--db", str(where), *words]
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+        # The rusage of a child begins with the memory of its parent.
+        peak = 0
+        while process.poll() is None:
+            with suppress(ProcessLookupError, StopIteration, FileNotFoundError):
+                lines = Path(f"/proc/{process.pid}/status").read_text().splitlines()
+                high = next(line for line in lines if line.startswith("VmHWM"))
+                peak = max(peak, int(high.split()[1]))
+            time.sleep(0.01)
+        peaks[label] = f"{peak >> 10}" + (" (failed)" if process.returncode else "")
+    print(f"{name}: peak memory in MB:", *(f"{label} {peak}" for label, peak in peaks.items()))
+
+
 def embed(place: dict[str, IndexPlace], data: Data, folder: Path) -> None:
     files = folder / "files"
     files.mkdir()
@@ -218,6 +242,8 @@ def main() -> None:
             embed(place, data, folder)
         else:
             compare(place, data)
+            for side, where in place.items():
+                memory(side, where)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(f"memory of this process at most: {peak:.0f} MB, {data.vectors.nbytes >> 20} its data")
 
