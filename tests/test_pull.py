@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import engine
 import hub_server
 import jsonschema
 import pytest
@@ -70,9 +71,11 @@ def test_a_model_is_pulled_listed_verified_used_and_removed(
     assert "not installed" in complaint(qrank("embed", "--embed-model", SOURCE, stdin="a"))
 
 
+@pytest.mark.parametrize("where", ["file", "engine"])
 def test_the_file_that_made_the_vectors_of_an_index_is_the_one_for_it(
-    qrank: Qrank, hub: hub_server.Hub, environment: dict[str, str], tmp_path: Path
+    qrank: Qrank, hub: hub_server.Hub, environment: dict[str, str], tmp_path: Path, where: str
 ) -> None:
+    db = str(tmp_path / "i.db") if where == "file" else engine.index_for(tmp_path)
     assert qrank("models", "quantize", PARITY / "embed.gguf", "b.gguf").returncode == 0
     files = {"Q8_0": (tmp_path / "b.gguf").read_bytes(), "F32": MODEL}
     entry = '[[embedder]]\nalias = "mine"\n'
@@ -84,7 +87,7 @@ def test_the_file_that_made_the_vectors_of_an_index_is_the_one_for_it(
     config = Path(environment["HOME"]) / ".config" / "qrank" / "config.toml"
     config.parent.mkdir(parents=True)
     config.write_text(entry, "utf-8")
-    environment["QRANK_DB"] = str(tmp_path / "i.db")
+    environment["QRANK_DB"] = db
 
     def pull(name: str) -> str:
         (told,) = qrank("models", "pull", name, "--json").json()
@@ -103,7 +106,10 @@ def test_the_file_that_made_the_vectors_of_an_index_is_the_one_for_it(
     assert pull("mine:Q8_0") == "Q8_0.gguf"  # now the default file is here, too
     assert search().json()["results"]
     assert qrank("index", "a.txt").returncode == 0
-    (tmp_path / "i.db").unlink()
+    if where == "file":
+        Path(db).unlink()
+    else:
+        engine.delete_index(db)
     assert pull("mine") == "Q8_0.gguf"
 
 

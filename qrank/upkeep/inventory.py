@@ -126,7 +126,9 @@ def of_index(models: Registry, entry: Entry, index: IndexPlace) -> Entry:
     from qrank.inference.index_model import file_of_index
     from qrank.store import open_store
 
-    if entry not in models.entries or not (isinstance(index, Path) and index.is_file()):
+    if entry not in models.entries or len(entry.files) < 2:
+        return entry
+    if isinstance(index, Path) and not index.is_file():
         return entry
     with suppress(QrankError), closing(open_store(index)) as store:
         for stored in store.models()[:1]:
