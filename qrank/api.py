@@ -6,7 +6,6 @@ import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import asdict
 from pathlib import Path
 from types import NoneType
 from typing import TYPE_CHECKING, Any, Unpack
@@ -21,7 +20,6 @@ from qrank.arguments import (
 )
 from qrank.errors import InputError
 from qrank.indexing.filling import Filling
-from qrank.models.registry import AUTO, Registry
 from qrank.results import (
     Answer,
     IndexedChunk,
@@ -29,7 +27,7 @@ from qrank.results import (
     Sort,
     Stale,
 )
-from qrank.settings import ANYWHERE, NO_SETTINGS, Placement, Settings, Walking
+from qrank.settings import ANYWHERE, AUTO, NO_SETTINGS, Placement, Settings, Walking
 from qrank.urls import IndexUrl, index_place
 
 if TYPE_CHECKING:
@@ -80,14 +78,13 @@ class Index(Filling):
         require_type("settings", settings, Settings)
         self.path = settings.index_path(None if path is None else index_place(path))
         self._settings = settings
-        self.models = Registry(settings)
         self._embed_typed = embed_model is not None
         self._embed_name = settings.get("embed_model", embed_model, AUTO) or AUTO
         self._rerank_name = settings.get("rerank_model", rerank_model, AUTO) or AUTO
         self._placement = settings.placement(placement)
         self._cache = Cache()
         self._search_models = SearchModels(
-            self.models,
+            lambda: self.models,
             self._cache,
             self._placement,
             embed_model=self._embed_name,
@@ -289,7 +286,7 @@ class Index(Filling):
         from qrank.searching.notices import far_off
 
         require_type("answer", answer, Answer)
-        return far_off(self._open(), self.models, answer)
+        return far_off(self._open(), lambda: self.models, answer)
 
     def count(self, **filter: Unpack[FilterOptions]) -> int:
         """The number of chunks that pass a filter (see FilterOptions)."""
@@ -339,7 +336,7 @@ class Index(Filling):
         status = self._open().status() | {"cached": self._cache.count()}
         for collection in status["collections"]:
             own = settings.get(collection["name"], CollectionSettings())
-            collection |= asdict(own) | {"ignore": list(own.ignore)}
+            collection |= own._asdict() | {"ignore": list(own.ignore)}
         return status | in_use.about(
             self.models, self._embed_name, self._rerank_name, status["models"]
         )

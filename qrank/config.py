@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import re
-import tomllib
 from pathlib import Path
 from types import NoneType
 from typing import Any
@@ -119,9 +118,7 @@ def _is_trusted(project: Path, trusted: list[Path]) -> bool:
 
 def user_file() -> Path:
     """The path of the user's config file."""
-    from platformdirs import user_config_path
-
-    return user_config_path("qrank", appauthor=False) / CONFIG_NAME
+    return files.user_folder("config") / CONFIG_NAME
 
 
 def project_file(settings: Settings) -> Path:
@@ -227,10 +224,12 @@ def _not_allowed(path: Path, what: str) -> InputError:
 def _read(path: Path, models: Models) -> dict[str, str]:
     """Read a config file's settings; its tables of models are appended to models. Raises
     InputError when it is not valid."""
+    if not path.exists():  # the usual case, which needs no parser
+        return {}
+    import tomllib
+
     try:
         table: dict[str, Any] = tomllib.loads(path.read_text("utf-8-sig"))
-    except FileNotFoundError:
-        return {}
     except OSError as error:
         raise InputError(f"can't read {path}: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

@@ -15,7 +15,7 @@ QrankError            base class; exit status 2
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
 class QrankError(Exception):
@@ -79,8 +79,7 @@ def suggestion(name: str, choices: Iterable[str], otherwise: str = "") -> str:
     return otherwise or f"use one of: {', '.join(choices)}"
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
+class Problem(NamedTuple):
     """Why a file was skipped. kind: skipped (it has nothing to index), secret (it contains keys or
     passwords), failed (damaged, or its reader crashed; it would fail again), unread (it can't be
     opened now)."""

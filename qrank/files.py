@@ -1,13 +1,30 @@
-"""Writing a file atomically: to a temporary file in the same folder, which then replaces it."""
+"""qrank's own folders of the user, and writing a file atomically: to a temporary file in the same
+folder, which then replaces it."""
 
 from __future__ import annotations
 
 import errno
 import os
 import stat
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+_LINUX = {"cache": ".cache", "config": ".config", "data": ".local/share", "state": ".local/state"}
+
+
+def user_folder(kind: str) -> Path:
+    """qrank's folder of this user, as platformdirs names it. kind: cache, config, data, state."""
+    if sys.platform == "linux":  # importing platformdirs takes 4 ms, which every command would need
+        named = os.environ.get(f"XDG_{kind.upper()}_HOME", "")
+        usual = os.path.expanduser(f"~/{_LINUX[kind]}")  # noqa: PTH111  (never raises)
+        for base in (Path(named), Path(usual)):
+            if base.is_absolute():
+                return base / "qrank"
+    import platformdirs
+
+    return Path(getattr(platformdirs, f"user_{kind}_path")("qrank", appauthor=False))
 
 
 def reason(error: OSError) -> str:

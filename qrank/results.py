@@ -154,8 +154,7 @@ def page_label(location: str, page: int | None) -> str:
     return f"{word} {page}"
 
 
-@dataclass(frozen=True, slots=True)
-class StoredChunk:
+class StoredChunk(NamedTuple):
     """A chunk in the store, with its file and fields."""
 
     id: int

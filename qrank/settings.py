@@ -13,10 +13,12 @@ from typing import Any
 
 from qrank.arguments import require_number, require_type, text_list
 from qrank.errors import InputError
+from qrank.files import user_folder
 from qrank.names import move_of
 from qrank.urls import IndexPlace, IndexUrl, index_place
 
 INDEX_NAME = "index.db"
+AUTO = "auto"  # as the name of a model: the best that is installed
 BETWEEN_MAPPED = ";"  # separates two OLD=NEW of the setting map
 MOST = 1_000_000  # the highest limit of results, candidates, lines or tokens
 MOST_SECONDS = 100_000.0
@@ -36,8 +38,8 @@ CHOICES = {
     "serve": ("auto", "start", "off"),
 }
 DEFAULTS = {  # some are descriptions, for settings without a value by default
-    "embed_model": "auto",
-    "rerank_model": "auto",
+    "embed_model": AUTO,
+    "rerank_model": AUTO,
     "collection": "default",
     "mode": "hybrid",
     "limit": "10",
@@ -264,9 +266,7 @@ class Settings:
         self.require_trusted()
         if self.project:
             return self.project / INDEX_NAME
-        from platformdirs import user_data_path
-
-        return user_data_path("qrank", appauthor=False) / INDEX_NAME
+        return user_folder("data") / INDEX_NAME
 
     def require_trusted(self) -> None:
         """Raise InputError when the nearest project's folder belongs to another user."""

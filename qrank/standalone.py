@@ -18,12 +18,12 @@ from qrank.arguments import (
 from qrank.chunk_text import Citation, Verdict
 from qrank.closing import Closing
 from qrank.errors import InputError
-from qrank.models.registry import AUTO, Registry, Role
+from qrank.models.registry import Registry, Role
 from qrank.names import disk_path
 from qrank.results import Embedded, Result
 from qrank.searching.pack import Packed
 from qrank.searching.rerank import RankedText
-from qrank.settings import ANYWHERE, NO_SETTINGS, Placement, Reading, Settings, Walking
+from qrank.settings import ANYWHERE, AUTO, NO_SETTINGS, Placement, Reading, Settings, Walking
 from qrank.urls import IndexPlace
 
 if TYPE_CHECKING:

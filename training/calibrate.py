@@ -61,7 +61,7 @@ class Collection:
         path = index_corpus(self.data.corpus, registry, embed_model, placement, Silent())
         self._store = open_store(path)
         self._models = SearchModels(
-            registry,
+            lambda: registry,
             self._cache,
             placement,
             embed_model=embed_model,

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from qrank.cli.state import Run
 from qrank.errors import InputError
+from qrank.files import user_folder
 from qrank.results import Result
 from qrank.serve import places
 from qrank.urls import IndexPlace, index_place
@@ -73,9 +74,7 @@ def _file() -> Path | None:
 
     name = f"{terminal}\0{places.session()}"
     key = hashlib.blake2b(name.encode(), digest_size=8).hexdigest()
-    from platformdirs import user_cache_path
-
-    return user_cache_path("qrank", appauthor=False) / "last" / f"{key}.json"
+    return user_folder("cache") / "last" / f"{key}.json"
 
 
 def _terminal(stream: int) -> str:

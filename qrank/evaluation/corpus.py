@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qrank.evaluation.dataset import records
+from qrank.files import user_folder
 from qrank.indexing.embed_missing import embed_missing
 from qrank.indexing.index import EXTRACTOR
 from qrank.indexing.records import add_records
@@ -26,9 +27,7 @@ COLLECTION = "corpus"
 
 def cache_folder() -> Path:
     """Where indexes of corpora and unfinished runs are kept; all of it can be deleted."""
-    from platformdirs import user_cache_path
-
-    return user_cache_path("qrank", appauthor=False) / "eval"
+    return user_folder("cache") / "eval"
 
 
 def index_corpus(

@@ -14,11 +14,11 @@ from qrank.api import Index
 from qrank.evaluation.config import Config
 from qrank.evaluation.corpus import cache_folder, file_signature, index_corpus
 from qrank.evaluation.dataset import Dataset, Place
-from qrank.models.registry import AUTO, Registry, Role
+from qrank.models.registry import Registry, Role
 from qrank.progress import Progress
 from qrank.results import Mode, Result
 from qrank.searching.search import Query
-from qrank.settings import NO_SETTINGS, Placement, Settings
+from qrank.settings import AUTO, NO_SETTINGS, Placement, Settings
 from qrank.store import open_store
 from qrank.urls import IndexPlace
 

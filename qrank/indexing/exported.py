@@ -6,7 +6,6 @@ Every function raises ValueError, with the reason, for a line that qrank would n
 from __future__ import annotations
 
 import json
-from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from qrank.analysis.language import LANGUAGES
@@ -69,7 +68,7 @@ def models(item: dict[str, Any]) -> list[StoredModel]:
     return result
 
 
-_MODEL_FIELDS = {field.name for field in fields(StoredModel)} - {"id"}
+_MODEL_FIELDS = {*StoredModel._fields} - {"id"}
 
 
 def collections(item: dict[str, Any]) -> dict[str, tuple[CollectionSettings, list[Root]]]:

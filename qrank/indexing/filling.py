@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from functools import cached_property
 from pathlib import Path
 from types import NoneType
 from typing import TYPE_CHECKING
@@ -33,13 +34,19 @@ class Filling(Closing):
     """The methods of an index that change it; the attributes are set by its subclass, the API."""
 
     path: IndexPlace
-    models: Registry
     _settings: Settings
     _cache: Cache
     _embed_name: str
     _embed_typed: bool
     _placement: Placement
     _writing: threading.Lock
+
+    @cached_property
+    def models(self) -> Registry:
+        """The registry of models."""
+        from qrank.models.registry import Registry
+
+        return Registry(self._settings)
 
     def _open(self) -> Store:
         """The store, open for reading in this thread. Raises NoIndexError."""

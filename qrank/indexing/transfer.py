@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import chain, count, islice, takewhile
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -76,8 +76,8 @@ def _collections(store: Store, names: Sequence[str]) -> list[dict[str, Any]]:
     return [
         {
             "name": name,
-            **asdict(settings.get(name, CollectionSettings())),
-            "roots": [asdict(root) for root in roots.get(name, ())],
+            **settings.get(name, CollectionSettings())._asdict(),
+            "roots": [root._asdict() for root in roots.get(name, ())],
         }
         for name in sorted({*roots, *settings})
         if not names or name in names
@@ -94,7 +94,7 @@ def _common(folder: str | None, path: str) -> str:
 
 
 def _without_id(model: StoredModel) -> dict[str, Any]:
-    values = asdict(model)
+    values = model._asdict()
     del values["id"]
     return values
 
@@ -215,7 +215,7 @@ class Importer:
             document = exported.document(item)
             self._folder = _common(self._folder, document.path)
             place = self._place(document.path)
-            self._documents.append(_Document(replace(document, path=place)))
+            self._documents.append(_Document(document._replace(path=place)))
             self._open = True
             self._read += 1
 
@@ -235,7 +235,7 @@ class Importer:
                 if own != CollectionSettings() and name not in settings:
                     self._store.set_collection(name, own)
                 if own_roots and not roots.get(name):
-                    moved = [replace(root, path=self._place(root.path)) for root in own_roots]
+                    moved = [root._replace(path=self._place(root.path)) for root in own_roots]
                     self._store.set_roots(name, moved)
 
     def _add_model(self, model: StoredModel) -> None:
@@ -262,7 +262,7 @@ class Importer:
 
         with self._store.transaction():
             for document in self._documents:
-                self._store.add_document(replace(document.head, chunks=document.chunks))
+                self._store.add_document(document.head._replace(chunks=document.chunks))
             for sha256, model in self._models.items():
                 vectors = {
                     unique_hash: vector

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -80,11 +80,11 @@ def set_collection(
     require_known(store, [name])
     settings = store.collection_settings().get(name, CollectionSettings())
     if description is not None:
-        settings = replace(settings, description=" ".join(description.split()))
+        settings = settings._replace(description=" ".join(description.split()))
     if instruction is not None:
-        settings = replace(settings, instruction=" ".join(instruction.split()))
+        settings = settings._replace(instruction=" ".join(instruction.split()))
     if ignore is not None:
-        settings = replace(settings, ignore=tuple(require_rules(ignore)))
+        settings = settings._replace(ignore=tuple(require_rules(ignore)))
     with store.transaction():
         store.set_collection(name, settings)
 

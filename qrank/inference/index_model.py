@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 from qrank.errors import IndexFileError, ModelError
 from qrank.inference.loading import embedder_file, file_with, identity
 from qrank.models import trust
-from qrank.models.registry import AUTO, Entry, File, ModelChoice, Registry, Role
+from qrank.models.registry import Entry, File, ModelChoice, Registry, Role
 from qrank.prompts import PROMPT_VERSION
+from qrank.settings import AUTO
 
 if TYPE_CHECKING:
     from qrank.store.cache import Cache

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 import stat
 from functools import lru_cache, partial
@@ -13,7 +12,7 @@ from qrank.errors import NoTextError
 from qrank.names import disk_path
 from qrank.results import Signature
 
-_new_hash = partial(hashlib.blake2b, digest_size=16)
+_HASH_BYTES = 16
 
 
 def open_regular(path: str) -> BinaryIO:
@@ -34,12 +33,17 @@ def open_regular(path: str) -> BinaryIO:
 
 def data_hash(data: bytes) -> bytes:
     """The hash of a file's content: BLAKE2b-128."""
-    return _new_hash(data).digest()
+    import hashlib  # takes 3 ms, and most searches don't need it
+
+    return hashlib.blake2b(data, digest_size=_HASH_BYTES).digest()
 
 
 def file_hash(file: BinaryIO) -> bytes:
     """The same hash of an open file, from its current position to its end."""
-    return hashlib.file_digest(file, _new_hash).digest()  # type: ignore[arg-type]
+    import hashlib
+
+    new_hash = partial(hashlib.blake2b, digest_size=_HASH_BYTES)
+    return hashlib.file_digest(file, new_hash).digest()  # type: ignore[arg-type]
 
 
 def has_changed(path: str, indexed: Signature, content_hash: bytes, root: str = "") -> bool | None:

@@ -33,13 +33,11 @@ class PromptCache:
     def path(self) -> Path:
         """The file; its name is a hash of all that the content depends on. Raises OSError when the
         model file is gone."""
-        from platformdirs import user_cache_path
-
         info = self._model.file.path.stat()
         file = (self._model.file.path.resolve(), info.st_size, info.st_mtime_ns, info.st_ctime_ns)
         key = (library(), system_info(), file, self.tokens)
         name = hashlib.blake2b(repr(key).encode("utf-8", "replace"), digest_size=16).hexdigest()
-        return user_cache_path("qrank", appauthor=False) / "openings" / f"{name}.state"
+        return files.user_folder("cache") / "openings" / f"{name}.state"
 
     def read(self, context: Any, sequence: int) -> bool:
         """Restore the tokens into an empty sequence of a context. Returns False when there is no

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from qrank.errors import ModelError
-from qrank.models.registry import AUTO, Entry, Registry, Role
+from qrank.models.registry import Entry, Registry, Role
+from qrank.settings import AUTO
 
 MADE_WITH, BEST, NAMED = (
     "the index was made with it",

@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from qrank.files import user_folder
+
 OWN = "qrank"
 HUB_CACHE = "Hugging Face cache"
 
@@ -28,9 +30,7 @@ class LocalFile:
 
 def models_folder() -> Path:
     """qrank's folder of model files in the user's data folder."""
-    from platformdirs import user_data_path
-
-    return user_data_path("qrank", appauthor=False) / "models"
+    return user_folder("data") / "models"
 
 
 def hub_cache() -> Path:

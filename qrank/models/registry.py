@@ -13,11 +13,10 @@ from typing import Any
 from qrank.errors import InputError, ModelError, suggestion
 from qrank.models import places
 from qrank.models.places import LocalFile, models_folder
-from qrank.settings import NO_SETTINGS, Settings
+from qrank.settings import AUTO, NO_SETTINGS, Settings
 from qrank.urls import is_url, parse_all
 
 _HERE = Path(__file__).parent
-AUTO = "auto"
 PACKAGED = "registry.toml"
 MADE = "made:"  # what the source of a file that is made here begins with
 

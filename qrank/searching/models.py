@@ -6,14 +6,13 @@ import logging
 import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
-from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from qrank.errors import QrankError
-from qrank.models.registry import AUTO, Role
 from qrank.results import Mode
 from qrank.searching.interpret.instruction import instruction
+from qrank.settings import AUTO
 from qrank.store.filters import EVERYTHING, Filter
 
 if TYPE_CHECKING:
@@ -27,8 +26,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("qrank")
 
 
-@dataclass(frozen=True, slots=True)
-class Semantic:
+class Semantic(NamedTuple):
     """The embedding model of the index's vectors; use() loads it on first use."""
 
     stored: StoredModel
@@ -44,8 +42,7 @@ class Semantic:
         return self.stored.sha256 + (self.choice.entry.query or "") + end
 
 
-@dataclass(frozen=True, slots=True)
-class Rerank:
+class Rerank(NamedTuple):
     """A reranker; use() loads it on first use. sha256: of its file, or its id at a server."""
 
     choice: ModelChoice
@@ -59,7 +56,7 @@ class SearchModels:
 
     def __init__(
         self,
-        registry: Registry,
+        registry: Callable[[], Registry],
         cache: Cache,
         placement: Placement,
         *,
@@ -67,7 +64,8 @@ class SearchModels:
         rerank_model: str,
         insists: bool = False,
     ) -> None:
-        """Models are named as on the command line. insists: refuse to search an index whose
+        """registry: makes the registry, when a model is needed. Models are named as on the command
+        line. insists: refuse to search an index whose
         vectors are of another model than embed_model."""
         self.cache = cache
         self._registry, self._placement = registry, placement
@@ -106,7 +104,7 @@ class SearchModels:
 
         try:
             model = self._of_vectors(store, rows[0])
-            return replace(model, instruction=instruction(store, filter))
+            return model._replace(instruction=instruction(store, filter))
         except OutdatedVectors as error:
             if mode is Mode.vector:
                 raise
@@ -130,7 +128,7 @@ class SearchModels:
             current = self._semantic
             if current is None or current.stored != row:
                 model = model_for_search(
-                    store, self.cache, self._registry, self._embed_model, insists=self._insists
+                    store, self.cache, self._registry(), self._embed_model, insists=self._insists
                 )
                 assert model.stored is not None
                 # Searches that already use the previous model finish with it.
@@ -167,7 +165,9 @@ class SearchModels:
     def reranker_helps(self, store: Store) -> bool:
         """Whether a search reranks by default: not if the registry says that the default reranker
         does not improve the results of the index's embedder; a reranker the user chose always."""
-        best = self._registry.best_installed(Role.reranker)
+        from qrank.models.registry import Role
+
+        best = self._registry().best_installed(Role.reranker)
         if self._rerank_model != AUTO or best is None:
             return True
         return not any(row.name in best.not_behind for row in store.models()[:1])
@@ -176,10 +176,11 @@ class SearchModels:
         """The reranker. Raises ModelError when there is no model of that name."""
         from qrank.inference.loading import identity, load_reranker
         from qrank.inference.shared import Shared
+        from qrank.models.registry import Role
 
         with self._lock:
             if self._rerank is None:
-                choice = self._registry.resolve(Role.reranker, self._rerank_model)
+                choice = self._registry().resolve(Role.reranker, self._rerank_model)
                 shared = Shared(partial(load_reranker, choice, self._placement))
                 own = identity(self.cache, choice)
                 self._reranker = shared

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeGuard
 
@@ -10,7 +10,6 @@ from qrank.analysis.text import STOP_WORDS, tokens
 from qrank.arguments import FilterOptions, text_list
 from qrank.errors import suggestion
 from qrank.markup.visible import searchable
-from qrank.models.registry import Role
 from qrank.results import Answer, Mode, RerankScore
 from qrank.searching.build_filter import build_filter
 from qrank.searching.explain import bm25_terms
@@ -99,7 +98,7 @@ def _doubt(answer: Answer) -> str:
     return f"weak results: even the best one is probably not relevant (score {best:.2f})"
 
 
-def far_off(store: Store, models: Registry, answer: Answer) -> str:
+def far_off(store: Store, registry: Callable[[], Registry], answer: Answer) -> str:
     """The notice for results that share few words with the query and whose cosines are below the
     embedder's threshold for unrelated texts. It is a guess, so it is only shown to people, who can
     judge by the results; it is not in JSON."""
@@ -115,7 +114,9 @@ def far_off(store: Store, models: Registry, answer: Answer) -> str:
         return f"{no_word}; these are the nearest by meaning"
     if not answer.terms or answer.parts or _decides(answer.results[0].scores.rerank):
         return ""
-    unrelated = models.resolve(Role.embedder, name).entry.unrelated
+    from qrank.models.registry import Role
+
+    unrelated = registry().resolve(Role.embedder, name).entry.unrelated
     cosines = [result.scores.vector.score for result in answer.results if result.scores.vector]
     if unrelated is None or max(cosines, default=0.0) >= unrelated:
         return ""

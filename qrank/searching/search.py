@@ -233,8 +233,7 @@ def _listed(store: Store, query: Query, filter: Filter) -> Answer:
 
 def _with_query(filter: Filter, parsed: ParsedQuery) -> Filter:
     """A filter with the phrases, exclusions and conditions of a query added."""
-    return replace(
-        filter,
+    return filter._replace(
         required=parsed.required,
         excluded=parsed.excluded,
         conditions=filter.conditions + parsed.conditions,
@@ -327,7 +326,7 @@ def _with_phrases(
     store: Store, parsed: ParsedQuery, candidates: list[Candidate]
 ) -> set[int] | None:
     """The ids of candidates whose own text has all phrases of the query; None without phrases."""
-    phrases = [replace(phrase, own=True) for phrase in parsed.required if not phrase.title]
+    phrases = [phrase._replace(own=True) for phrase in parsed.required if not phrase.title]
     if not phrases or not candidates:
         return None
     ids = [candidate.chunk.id for candidate in candidates]

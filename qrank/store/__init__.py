@@ -3,9 +3,8 @@ package with SQL; it knows neither file formats nor models."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from qrank.errors import InputError
 from qrank.urls import IndexPlace
@@ -16,8 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["Layout", "create_store", "open_store"]
 
 
-@dataclass(frozen=True, slots=True)
-class Layout:
+class Layout(NamedTuple):
     """The numbers of shards and replicas of a new index in a search engine; None: the default,
     one."""
 

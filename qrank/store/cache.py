@@ -13,6 +13,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
+from qrank.files import user_folder
 from qrank.llama.machine import machine
 from qrank.results import Signature
 
@@ -52,9 +53,7 @@ class Cache:
     def path(self) -> Path:
         """The path of the file, which need not exist."""
         if self._path is None:
-            from platformdirs import user_cache_path
-
-            self._path = user_cache_path("qrank", appauthor=False) / "cache.db"
+            self._path = user_folder("cache") / "cache.db"
         return self._path
 
     def get(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from qrank.names import composed
@@ -250,10 +249,10 @@ def _drivers(filter: Filter) -> Iterator[tuple[str, list[object]]]:
             values += [*test.names, *arguments]
         yield " UNION ALL ".join(parts), values
     if filter.since_ns is not None or filter.until_ns is not None:
-        dates = replace(EVERYTHING, since_ns=filter.since_ns, until_ns=filter.until_ns)
+        dates = EVERYTHING._replace(since_ns=filter.since_ns, until_ns=filter.until_ns)
         condition, values = of_record(dates)
         yield f"SELECT first FROM record WHERE {condition}", values
-    rest = replace(filter, since_ns=None, until_ns=None, conditions=_of_files(filter))
+    rest = filter._replace(since_ns=None, until_ns=None, conditions=_of_files(filter))
     condition, values = of_record(rest)
     if condition:
         yield (

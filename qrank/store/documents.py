@@ -5,7 +5,6 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from itertools import count, islice
 from pathlib import PurePath
 
@@ -28,7 +27,7 @@ def add(connection: sqlite3.Connection, document: NewDocument, cached_words: set
     if old := run(find, (collection, path, member)).fetchone():
         remove(connection, [old[0]])
     if member and not run(find, (collection, path, "")).fetchone():  # an import of the member only
-        _add_file(connection, replace(document, member="", title="", language="", fields=""))
+        _add_file(connection, document._replace(member="", title="", language="", fields=""))
     file_id = _add_file(connection, document)
     # Ids continue after the highest ever used (AUTOINCREMENT). They are assigned here, so that all
     # tables can be written with executemany.

@@ -3,14 +3,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 Bound = tuple[Literal["<", "<=", ">", ">="], float]
 
 
-@dataclass(frozen=True, slots=True)
-class Phrase:
+class Phrase(NamedTuple):
     """Consecutive terms in a chunk's text or title.
 
     open_end: the last term is a prefix. variants: alternatives, the same words as indexed in
@@ -24,8 +22,7 @@ class Phrase:
     variants: tuple[tuple[str, ...], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Test:
+class Test(NamedTuple):
     """A test of a field's value; without any condition, that the field exists.
 
     names: fields, of which any may pass. text: the value (qrank.analysis.fields.folded); part: a
@@ -41,8 +38,7 @@ class Test:
     bounds: tuple[Bound, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class FileTest:
+class FileTest(NamedTuple):
     """A test of the file of a chunk. column: "size" (bytes), "mtime" (seconds since 1970), "title",
     "path", "collection" or "language". names, paths, suffixes: as in Filter; the rest as in
     Test."""
@@ -57,16 +53,14 @@ class FileTest:
     suffixes: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Condition:
+class Condition(NamedTuple):
     """At least one of some tests passes; negated: none does."""
 
     tests: tuple[Test | FileTest, ...]
     negated: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Filter:
+class Filter(NamedTuple):
     """Conditions on a chunk; an empty field is no condition, the others must all be met.
 
     collections: its file is in one of these. names: its file is one of these paths, or below one;

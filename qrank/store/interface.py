@@ -11,8 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from qrank.analysis.language import ENGLISH
 from qrank.errors import Problem
@@ -29,8 +28,7 @@ if TYPE_CHECKING:
 NO_VARIANTS: Mapping[str, Sequence[str]] = {}
 
 
-@dataclass(frozen=True, slots=True)
-class StoredFile:
+class StoredFile(NamedTuple):
     """An indexed file, as it was when it was last read."""
 
     id: int
@@ -40,8 +38,7 @@ class StoredFile:
     extractor: str
 
 
-@dataclass(frozen=True, slots=True)
-class SkippedFile:
+class SkippedFile(NamedTuple):
     """A file that was skipped, its signature then, and the reason."""
 
     path: str
@@ -50,16 +47,14 @@ class SkippedFile:
     problem: Problem
 
 
-@dataclass(frozen=True, slots=True)
-class Root:
+class Root(NamedTuple):
     """A file or folder that was given to be indexed; options: of that run, as JSON."""
 
     path: str
     options: str
 
 
-@dataclass(frozen=True, slots=True)
-class CollectionSettings:
+class CollectionSettings(NamedTuple):
     """A user's settings of a collection. description: its subject; ignore: rules for its folders,
     as lines of an ignore file; instruction: for models that take one with a query."""
 
@@ -68,8 +63,7 @@ class CollectionSettings:
     instruction: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class NewDocument:
+class NewDocument(NamedTuple):
     """A document with its chunks, to be added or exported.
 
     extractor: identifies the code and options it was extracted with. chunks may be an iterator,
@@ -90,8 +84,7 @@ class NewDocument:
     member: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class StoredModel:
+class StoredModel(NamedTuple):
     """An embedding model whose vectors the index has."""
 
     id: int
@@ -101,8 +94,7 @@ class StoredModel:
     prompt_version: int
 
 
-@dataclass(frozen=True, slots=True)
-class ChunkText:
+class ChunkText(NamedTuple):
     """The parts that a chunk's text for a model is made from; id: of the unique text."""
 
     id: int

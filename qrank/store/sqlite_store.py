@@ -6,7 +6,6 @@ import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -358,7 +357,7 @@ class SQLiteStore(Closing):
         """All documents whose files pass the filter, ordered by collection and path."""
         with translate_sqlite_errors(self.path):
             for document in documents.stored(self._connection, filter):
-                yield replace(document, chunks=self._translated(document.chunks))
+                yield document._replace(chunks=self._translated(document.chunks))
 
     def _translated(self, chunks: Iterable[NewChunk]) -> Iterator[NewChunk]:
         with translate_sqlite_errors(self.path):

@@ -15,8 +15,9 @@ from qrank.errors import InputError, ModelError, QrankError, suggestion
 from qrank.llama import gguf
 from qrank.models import places
 from qrank.models.places import LocalFile
-from qrank.models.registry import AUTO, Entry, File, ModelChoice, Registry, Role
+from qrank.models.registry import Entry, File, ModelChoice, Registry, Role
 from qrank.progress import Progress
+from qrank.settings import AUTO
 from qrank.urls import IndexPlace
 
 ROLE_KINDS = {

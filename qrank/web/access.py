@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 from qrank.errors import InputError
-from qrank.files import reason
+from qrank.files import reason, user_folder
 
 CODE_SECONDS = 60
 SESSION_SECONDS = 7 * 24 * 3600
@@ -22,9 +22,7 @@ COOKIE = "qrank"
 
 def token_file() -> Path:
     """The path of this user's token."""
-    from platformdirs import user_state_path
-
-    return user_state_path("qrank", appauthor=False) / "http-token"
+    return user_folder("state") / "http-token"
 
 
 def read_token(path: Path) -> str:

@@ -12,7 +12,8 @@ from qrank.cli.output import hyperlinks
 from qrank.cli.shell import complete
 from qrank.cli.state import current
 from qrank.errors import InputError, suggestion
-from qrank.models.registry import AUTO, Role
+from qrank.models.registry import Role
+from qrank.settings import AUTO
 from qrank.urls import index_place
 
 app = typer.Typer(help="Show and change settings.", no_args_is_help=True, rich_markup_mode=None)

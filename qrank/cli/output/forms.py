@@ -54,15 +54,16 @@ class Output:
 
     def show(self, answer: Answer, index: Index | Indexes) -> bool:
         """Print an answer; returns whether there were results to print."""
-        from qrank.cli.output import json_output, render
-
         if self.max_tokens is not None:
             return self._show_packed(answer, self.max_tokens)
         if self.form is Form.people:
             from qrank.cli.output import text_output
 
             text_output.answer(answer, self.view, self.terms(answer, index) or {})
-        elif self.form is Form.json:
+            return bool(answer.results)
+        from qrank.cli.output import json_output, render
+
+        if self.form is Form.json:
             terms = self.terms(answer, index)
             json_output.document(json_form.answer(answer, self.fields, terms))
         elif self.form is Form.jsonl:

@@ -112,7 +112,7 @@ def settings(incomplete: str) -> list[str]:
 
 
 def _models(context: typer.Context, role: str, incomplete: str) -> list[str]:
-    from qrank.models.registry import AUTO
+    from qrank.settings import AUTO
 
     names = (entry.alias for entry in context.obj.models.entries if entry.role == role)
     return _beginning(incomplete, [AUTO, *names])

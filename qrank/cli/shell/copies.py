@@ -45,9 +45,7 @@ def text_of(chunks: Iterable[IndexedChunk]) -> str:
 def copy(text: str, member: str) -> Path:
     """Write text to a read-only temporary file, named like member, the file in an archive that it
     is from. Raises InputError when it can't be written."""
-    from platformdirs import user_cache_path
-
-    folder = user_cache_path("qrank", appauthor=False) / "opened"
+    folder = files.user_folder("cache") / "opened"
     name = re.sub(r"[^\w.() -]", "_", PurePosixPath(member.replace("\\", "/")).name)[-MAX_NAME:]
     if _NO_TEXT.fullmatch(PurePosixPath(name).suffix) or "." not in name:
         name += ".txt"

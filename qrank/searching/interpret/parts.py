@@ -95,7 +95,7 @@ def scored(
     scores = store.bm25(
         [*terms] * WHOLE,
         limit,
-        replace(filter, required=filter.required * WHOLE),
+        filter._replace(required=filter.required * WHOLE),
         [*prefixes] * WHOLE,
         variants,
     )

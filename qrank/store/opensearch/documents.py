@@ -5,7 +5,6 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from itertools import groupby, islice
 from typing import TYPE_CHECKING, Any
 
@@ -162,7 +161,7 @@ class Documents(Closing):
 
     def add_document(self, document: NewDocument) -> None:
         """Add a document, replacing the one with the same path and member."""
-        self._writer.add(replace(document, path=self._reader.places.stored(document.path)))
+        self._writer.add(document._replace(path=self._reader.places.stored(document.path)))
 
     def skipped_files(
         self, collection: str, paths: Sequence[str] | None = None
@@ -179,7 +178,7 @@ class Documents(Closing):
     def add_skipped(self, collection: str, file: SkippedFile) -> None:
         """Store that a file was skipped, and remove the document of that path."""
         path = self._reader.places.stored(file.path)
-        self._writer.skip(collection, replace(file, path=path))
+        self._writer.skip(collection, file._replace(path=path))
 
     def add_note(self, collection: str, path: str, note: str) -> None:
         """Store which part of an indexed file was skipped, and why."""
@@ -204,7 +203,7 @@ class Documents(Closing):
         """The roots of each collection, ordered by path."""
         here = self._reader.places.here
         return {
-            name: sorted((replace(root, path=here(root.path)) for root in roots), key=_by_path)
+            name: sorted((root._replace(path=here(root.path)) for root in roots), key=_by_path)
             for name, roots in self._shared.read().roots.items()
         }
 
@@ -212,7 +211,7 @@ class Documents(Closing):
         """Replace the roots of a collection; visible immediately."""
         stored = self._reader.places.stored
         entries_by_path = sorted(
-            (replace(root, path=stored(root.path)) for root in roots), key=_by_path
+            (root._replace(path=stored(root.path)) for root in roots), key=_by_path
         )
 
         def replace_roots(shared: state.State) -> None:
@@ -266,7 +265,7 @@ class Documents(Closing):
 
         def number(shared: state.State) -> None:
             nonlocal row
-            row = replace(model, id=shared.next_model)
+            row = model._replace(id=shared.next_model)
             shared.next_model += 1
 
         self._shared.change(number)

@@ -7,7 +7,6 @@ import secrets
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from typing import Any
 
 from qrank.analysis import fields as analysis
@@ -162,7 +161,7 @@ def stored_chunk(source: Mapping[str, Any], root: str) -> StoredChunk:
         source["copy"],
         *_place(source),
     )
-    return replace(decode.stored_chunk(values), root=root)
+    return decode.stored_chunk(values)._replace(root=root)
 
 
 def _place(source: Mapping[str, Any]) -> tuple[Any, ...]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from qrank.names import folder_key, moved, over
 from qrank.store.filters import FileTest, Filter, Test
 from qrank.store.interface import Root
@@ -46,12 +44,11 @@ class Places:
         """A filter with local paths replaced by those of the index."""
         if not self._stored:
             return filter
-        return replace(
-            filter,
+        return filter._replace(
             names=tuple(map(self.stored, filter.names)),
             paths=tuple(map(self.stored, filter.paths)),
             conditions=tuple(
-                replace(condition, tests=tuple(map(self._stored_test, condition.tests)))
+                condition._replace(tests=tuple(map(self._stored_test, condition.tests)))
                 for condition in filter.conditions
             ),
         )
@@ -60,4 +57,4 @@ class Places:
         if isinstance(test, Test):
             return test
         names, paths = (tuple(map(self.stored, each)) for each in (test.names, test.paths))
-        return replace(test, names=names, paths=paths)
+        return test._replace(names=names, paths=paths)

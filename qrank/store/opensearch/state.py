@@ -140,7 +140,13 @@ class Shared:
 
 
 def _entry(state: State) -> dict[str, Any]:
-    return asdict(state) | {"format": FORMAT}
+    return {
+        **asdict(state),
+        "format": FORMAT,
+        "models": [model._asdict() for model in state.models],
+        "roots": {name: [root._asdict() for root in roots] for name, roots in state.roots.items()},
+        "collections": {name: settings._asdict() for name, settings in state.collections.items()},
+    }
 
 
 def create(engine: Engine, shards: int | None, replicas: int | None) -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from qrank.names import composed
@@ -329,12 +328,12 @@ class OpenSearchStore(Documents):
 
     def fields(self, filter: Filter) -> list[FieldCount]:
         """The fields of records that pass a filter, with their most frequent values."""
-        query = self._chunks_that(replace(filter, required=(), excluded=()))
+        query = self._chunks_that(filter._replace(required=(), excluded=()))
         return counts.fields(self._reader, query)
 
     def field_values(self, name: str, filter: Filter, limit: int) -> tuple[list[ValueCount], int]:
         """(the limit most frequent values of a field, the number of distinct values)."""
-        query = self._chunks_that(replace(filter, required=(), excluded=()))
+        query = self._chunks_that(filter._replace(required=(), excluded=()))
         return counts.values(self._reader, query, name, limit)
 
     def status(self) -> dict[str, Any]:

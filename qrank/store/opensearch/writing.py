@@ -7,7 +7,6 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
@@ -163,7 +162,7 @@ class Writer:
         own: tuple[Query, ...] = ({"term": {"file": number}}, {"term": {"member": ""}})
         if (number, "") in self._heads or self._reader.exists(every(*own)):
             return
-        bare = replace(document, member="", title="", language="", fields="", chunks=())
+        bare = document._replace(member="", title="", language="", fields="", chunks=())
         self.add(bare)
 
     def _forget(self, file: int, member: str) -> None:

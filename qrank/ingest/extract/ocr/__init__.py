@@ -19,6 +19,7 @@ from shutil import which
 from typing import BinaryIO
 
 from qrank.errors import ExtractError, InputError, NoTextError
+from qrank.files import user_folder
 from qrank.ingest import limits
 from qrank.ingest.extract.building import Builder
 from qrank.results import Document
@@ -175,6 +176,4 @@ def _output_lines(program: str, option: str) -> list[str]:
 
 @cache
 def _folder() -> Path:
-    from platformdirs import user_cache_path
-
-    return user_cache_path("qrank", appauthor=False) / "ocr"
+    return user_folder("cache") / "ocr"
