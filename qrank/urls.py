@@ -7,6 +7,7 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from qrank.errors import InputError
@@ -15,8 +16,7 @@ _LOOKS_LIKE_ONE = re.compile(r"\s*https?:|.*://", re.IGNORECASE | re.DOTALL)
 _FORM = "write http(s)://HOST[:PORT][/PATH][#MODEL]; a key goes into QRANK_API_KEY"
 
 
-@dataclass(frozen=True, slots=True)
-class ServerUrl:
+class ServerUrl(NamedTuple):
     """http(s)://HOST[:PORT][/PATH][#MODEL]; scheme and host in lowercase."""
 
     origin: str  # http(s)://HOST[:PORT]

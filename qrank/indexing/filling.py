@@ -14,7 +14,6 @@ from qrank.arguments import path_list, require_number, require_progress, require
 from qrank.closing import Closing
 from qrank.errors import IndexFileError, InputError, NoIndexError
 from qrank.names import absolute
-from qrank.reports import IndexReport
 from qrank.settings import READ_ALL, WALK_ALL, Placement, Reading, Settings, Walking
 from qrank.urls import IndexPlace
 
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from qrank.inference.loading import Embedder
     from qrank.models.registry import Registry
     from qrank.progress import Progress
+    from qrank.reports import IndexReport
     from qrank.store.cache import Cache
     from qrank.store.interface import Store
 

@@ -16,8 +16,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, NamedTuple
 
 from qrank.analysis import text
 from qrank.store.filters import Condition, Phrase
@@ -36,8 +36,7 @@ _NAME = re.compile(r"(?:(?<=\s)|^)-?([^\W\d_][\w.-]{0,60}):(?=[^\s:])")
 MOST_TERMS = 1024  # different terms of a query; the first ones are used
 
 
-@dataclass(frozen=True, slots=True)
-class ParsedQuery:
+class ParsedQuery(NamedTuple):
     """A parsed query. BM25 scores chunks with any of terms, variants, prefixes, compounds, parts;
     they must also match required and conditions, and not match excluded."""
 
@@ -52,7 +51,7 @@ class ParsedQuery:
     conditions: tuple[Condition, ...] = ()  # on fields
     also: tuple[str, ...] = ()  # the synonyms that were added (interpret/synonyms.py)
     synonyms: tuple[str, ...] = ()  # those as "word = synonym", for people
-    parts: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    parts: Mapping[str, Sequence[str]] = MappingProxyType({})
     """By language, the terms of parts of compounds, and prefixes of compounds
     (interpret/parts.py)."""
     compounded: frozenset[str] = frozenset()  # query words with such parts or prefixes, lowercase

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from contextlib import ExitStack
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -214,7 +213,7 @@ def search(
     if lists and (regex or literal):
         limit = limit or MOST
     if limit is None and mode is not Mode.bm25:
-        output = replace(output, counted=_limit(output, mode, candidates))
+        output = output._replace(counted=_limit(output, mode, candidates))
     on_terminal = output.form is Form.people and not output.max_tokens and sys.stdout.isatty()
     seconds = None
     if on_terminal and not queries and preset is None and budget is None and deadline is None:

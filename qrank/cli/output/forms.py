@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum, auto
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from qrank import json_form
 from qrank.cli.output.template import Template
@@ -35,8 +34,7 @@ class Form(Enum):
     csv = auto()
 
 
-@dataclass(frozen=True, slots=True)
-class Output:
+class Output(NamedTuple):
     """The form of output, and its options."""
 
     form: Form = Form.people

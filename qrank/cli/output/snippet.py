@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from textwrap import dedent
-from typing import IO
+from typing import IO, NamedTuple
 
 from qrank.analysis import text as analyser
 from qrank.cli.output.escape import escape_control_chars
@@ -33,8 +32,7 @@ _OWN_LINE = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(NamedTuple):
     """A line to show: its escaped text, the spans of terms and of the best sentence in it, its line
     number if that is shown, and whether to truncate it at the screen's edge (code) or wrap it."""
 

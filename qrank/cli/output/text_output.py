@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 from qrank.cli.output.escape import escape_line
 from qrank.cli.output.hyperlinks import link
@@ -38,11 +37,10 @@ SHOWN_COPIES = 3
 Terms = Mapping[str, Mapping[str, float]]
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """A line of output, which may have to be wrapped."""
 
-    pieces: list[tuple[str, str]] = field(default_factory=list)  # (text, style)
+    pieces: Sequence[tuple[str, str]] = ()  # (text, style)
     indent: int = 0
     hang: int = 0  # further indent of the lines after the first
     crop: bool = False  # truncate, do not wrap
@@ -80,7 +78,7 @@ def draft(answer: Answer, view: View) -> Text:
     screen = console_for(sys.stdout)
     line = max(40, min(screen.width, READABLE) - 2 * INDENT)
     with screen.capture() as lines:
-        for row in _rows(answer, replace(view, explain=False), {}, line * ROWS):
+        for row in _rows(answer, view._replace(explain=False), {}, line * ROWS):
             _print_styled(screen, row)
     return Text.from_ansi(lines.get().rstrip("\n"))
 
@@ -296,7 +294,7 @@ def _print_styled(screen: Console, row: Row) -> None:
         screen.print(_assembled([(" " * indent, "")]) + line, soft_wrap=True)
 
 
-def _assembled(pieces: list[tuple[str, str]]) -> Text:
+def _assembled(pieces: Sequence[tuple[str, str]]) -> Text:
     from rich.text import Text
 
     return Text.assemble(*pieces)

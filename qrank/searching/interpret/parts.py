@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -68,8 +67,7 @@ def add_compounds(
         return parsed
     parts = [part for word_parts in compounds.values() for part in word_parts]
     marked = [*parts, *(each for word in prefixes for each in longer[word][:MOST_MARKED])]
-    return replace(
-        parsed,
+    return parsed._replace(
         parts={latin: _terms(prefixes, parts, latin) for latin in query_languages},
         compounded=frozenset([*prefixes, *compounds]),
         marks=tuple(dict.fromkeys(term for word in marked for term in index_terms(word))),

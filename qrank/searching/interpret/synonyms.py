@@ -10,7 +10,6 @@ A query that contains a phrase of a group is searched for the group's other phra
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -58,8 +57,7 @@ def add_synonyms(
         ]
         if new:
             variants.setdefault(latin, []).extend(new)
-    return replace(
-        parsed,
+    return parsed._replace(
         variants=variants,
         compounds=(*parsed.compounds, *map(_joined, phrases)),
         also=tuple(phrases),
