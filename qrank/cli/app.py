@@ -12,7 +12,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
 from importlib import import_module
-from typing import Annotated, Any
+from typing import Annotated, Any, get_type_hints
 
 import typer
 from typer._click.exceptions import ClickException, NoArgsIsHelpError  # typer is pinned below 0.29
@@ -251,8 +251,14 @@ def root(name: str = "") -> Any:
 
 
 def _at(place: str) -> Any:
+    """The command or group of commands at a place."""
     module, _, name = place.partition(":")
-    return getattr(import_module(f"qrank.cli.commands.{module}"), name)
+    found = getattr(import_module(f"qrank.cli.commands.{module}"), name)
+    is_group = isinstance(found, typer.Typer)
+    for function in [each.callback for each in found.registered_commands] if is_group else [found]:
+        # typer evaluates annotations four times, as long as they are text: 2 ms for qrank search.
+        function.__annotations__ = get_type_hints(function, include_extras=True)
+    return found
 
 
 class _OneLine(logging.Formatter):

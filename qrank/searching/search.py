@@ -258,8 +258,9 @@ def _matching(
         candidates = distinct(sorted(candidates, key=in_order))
         matcher = query.matcher
         matching = [c for c in candidates if matcher is None or matcher(c.chunk.chunk.text)]
-        count = len(folding.groups(matching, chunk_of)) if folding else len(matching)
-        enough = count >= query.limit + query.offset or len(candidates) == examined
+        most = query.limit + query.offset
+        count = len(folding.groups(matching, chunk_of, most) if folding else matching)
+        enough = count >= most or len(candidates) == examined
         if enough or count == len(candidates):
             return matching
         examined = len(candidates)

@@ -84,10 +84,14 @@ class Folding:
         self._copies: dict[tuple[int, int], bool] = {}  # by pair of shapes
 
     def groups(
-        self, items: Iterable[T], chunk: Callable[[T], IndexedChunk | StoredChunk]
+        self,
+        items: Iterable[T],
+        chunk: Callable[[T], IndexedChunk | StoredChunk],
+        most: int | None = None,
     ) -> list[list[T]]:
         """Group items in their order: each group is an item and later ones that are
-        near-duplicates of its chunk, with no query term that it does not have."""
+        near-duplicates of its chunk, with no query term that it does not have. most: stop after so
+        many groups, whose later items are then missing."""
         groups: list[list[T]] = []
         heads: list[Shape] = []  # of the first item of each group
         by_key: dict[object, list[int]] = {}
@@ -102,6 +106,8 @@ class Folding:
                 by_key.setdefault(key, []).append(len(groups))
             heads.append(shape)
             groups.append([item])
+            if len(groups) == most:
+                break
         return groups
 
     def _shape(self, chunk: IndexedChunk | StoredChunk) -> Shape:
