@@ -281,14 +281,6 @@ def formats() -> dict[str, list[str]]:
     return formats()
 
 
-def has_lines(path: str) -> bool:
-    """Whether line numbers of chunks are line numbers of the file, by its name: whether it is read
-    as plain text."""
-    from qrank.searching.file_types import has_lines
-
-    return has_lines(path)
-
-
 def prefixes(paths: Sequence[str]) -> list[Prefix]:
     """The start of each file as text, or why there is none."""
     from qrank.indexing.prefixes import prefixes

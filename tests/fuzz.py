@@ -32,7 +32,7 @@ from typing import NamedTuple
 
 from pathological import PIECES, inputs, wrapped
 
-from qrank.ingest.extract import FORMATS
+from qrank.analysis.formats import FORMATS
 from qrank.ingest.prepare import Outcome
 from qrank.ingest.readers import read_all
 from qrank.results import Chunk, Signature, Task

@@ -6,13 +6,13 @@ import ast
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from graphlib import TopologicalSorter
 from importlib.metadata import files
 from pathlib import Path
 
 import pytest
-from support import ROOT
+from support import ROOT, Run
 
 import qrank
 
@@ -132,6 +132,7 @@ def test_no_folder_holds_more_than_one_can_look_over() -> None:
 READERS = {
     "config.py": "settings are read here, and handed down",
     "cli/state.py": "what a run of the command line starts with",
+    "files.py": "where the user's folders are",
     "names.py": "a relative path, or ~, that a user typed",
     "settings.py": "~ in a path of an index that a user named",
     "urls.py": "~ in the place of an index, which may be a URL",
@@ -187,6 +188,30 @@ def test_help_imports_nothing_heavy(command: str) -> None:
     )
     run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert run.stdout.endswith("loaded: []\n")
+
+
+def test_a_search_by_words_imports_only_what_it_uses(
+    qrank: Callable[..., Run], environment: dict[str, str], tmp_path: Path
+) -> None:
+    (tmp_path / "a.md").write_text("Steep green tea for two minutes.\n", "utf-8")
+    assert qrank("index", "a.md", "--no-embed", "--db", "i.db").returncode == 0
+    for words in ("green tea", "tea"):  # one word may be the name of a definition in source code
+        script = (
+            "import sys; from qrank.__main__ import main\n"
+            f"sys.argv = ['qrank', 'search', '--mode', 'bm25', {words!r}, '--db', 'i.db']\n"
+            "try: main()\n"
+            "except SystemExit as end: assert end.code == 0\n"
+            "needless = {'numpy', 'llama_cpp', 'rich', 'tomllib', 'platformdirs', '_hashlib'}\n"
+            "needless |= {'qrank.' + name for name in ('reports', 'models.registry', 'inference',"
+            " 'ingest.extract', 'indexing.index', 'cli.output.json_output')}\n"
+            "print('loaded:', sorted(needless & set(sys.modules)))"
+        )
+        command = [sys.executable, "-c", script]
+        run = subprocess.run(
+            command, capture_output=True, text=True, check=True, cwd=tmp_path, env=environment
+        )
+        assert "a.md" in run.stdout
+        assert run.stdout.endswith("loaded: []\n")
 
 
 def test_no_file_is_longer_than_it_should_be() -> None:

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import platformdirs
 import pytest
 from support import COMMAND, PARITY, Run, complaint, read_only
 
@@ -207,3 +208,20 @@ def test_what_fails_while_it_is_written_leaves_the_old(tmp_path: Path) -> None:
         raise KeyboardInterrupt
     assert path.read_text("utf-8") == "old"
     assert [found.name for found in tmp_path.iterdir()] == ["f"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere platformdirs is asked")
+@pytest.mark.parametrize("kind", ["cache", "config", "data", "state"])
+@pytest.mark.parametrize("named", [None, "", "relative", "/of/the user"])
+@pytest.mark.parametrize("home", ["/home/a", "/home/a/", "/"])
+def test_the_users_folders_are_where_platformdirs_says(
+    monkeypatch: pytest.MonkeyPatch, kind: str, named: str | None, home: str
+) -> None:
+    variable = f"XDG_{kind.upper()}_HOME"
+    monkeypatch.setenv("HOME", home)
+    if named is None:
+        monkeypatch.delenv(variable, raising=False)
+    else:
+        monkeypatch.setenv(variable, named)
+    theirs = getattr(platformdirs, f"user_{kind}_path")("qrank", appauthor=False)
+    assert files.user_folder(kind) == theirs

@@ -9,8 +9,9 @@ from pathlib import Path, PurePath
 from typing import NamedTuple
 
 from qrank import files
+from qrank.analysis.formats import BY_SUFFIX, FORMATS, suffix_of
 from qrank.errors import InputError
-from qrank.ingest.extract import BY_SUFFIX, FORMATS, compressed, suffix_of
+from qrank.ingest.extract import compressed
 from qrank.ingest.globs import Globs
 from qrank.ingest.ignore import Rules, rules_above
 from qrank.ingest.secrets import kind_by_name

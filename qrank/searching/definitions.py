@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from itertools import pairwise
 
+from qrank.analysis.formats import BY_SUFFIX, suffix_of
 from qrank.results import StoredChunk
 
 _SYMBOL = re.compile(r"(?:[\w$]+(?:\.|::|->|#))*([^\W\d][\w$]*)(?:\(\))?")
@@ -31,8 +32,6 @@ def symbol(query: str) -> str:
 
 def defines(stored: StoredChunk, name: str) -> bool:
     """Whether a chunk of source code defines a name."""
-    from qrank.ingest.extract import BY_SUFFIX, suffix_of  # slow to import, seldom needed
-
     format = BY_SUFFIX.get(suffix_of(stored.location))
     if format is None or format.name != "code" or name not in stored.chunk.text:
         return False

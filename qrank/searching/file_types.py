@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from qrank.analysis.formats import FORMATS
+
 # Names for several formats, or for some suffixes of one, besides the names of the formats.
 FAMILIES = {
     "mail": "eml emlx mbox mbx msg",
@@ -40,16 +42,5 @@ def is_type(name: str) -> bool:
 
 def formats() -> dict[str, list[str]]:
     """The names of formats and families, each with its suffixes (without dots)."""
-    from qrank.ingest.extract import FORMATS  # takes 20 ms, and most searches don't need it
-
     result = {one.name: one.suffixes.split() for one in FORMATS}
     return result | {name: suffixes.split() for name, suffixes in FAMILIES.items()}
-
-
-def has_lines(path: str) -> bool:
-    """Whether a file with this name is read as plain text, so that line numbers of its chunks are
-    line numbers of the file."""
-    from qrank.ingest.extract import BY_SUFFIX, suffix_of
-
-    format = BY_SUFFIX.get(suffix_of(path))
-    return format is None or format.reads_text

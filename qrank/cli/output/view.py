@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from qrank.analysis.formats import has_lines
+
 
 class View(NamedTuple):
     """How each result is shown."""
@@ -20,9 +22,6 @@ SHORT = View()
 def with_place(path: str, first: int, last: int | None, page: int | None) -> str:
     """A location in a file: PATH#page=N for a format with pages, which has no line numbers, else
     PATH:FIRST-LAST, or PATH:LINE when last is None."""
-    if page is not None:
-        from qrank.standalone import has_lines
-
-        if not has_lines(path):
-            return f"{path}#page={page}"
+    if page is not None and not has_lines(path):
+        return f"{path}#page={page}"
     return f"{path}:{first}" if last is None else f"{path}:{first}-{last}"

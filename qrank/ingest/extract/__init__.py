@@ -1,19 +1,19 @@
-"""Files -> documents: one module per format family, chosen in the table below."""
+"""Files -> documents: one module per format family, chosen in the table of
+analysis/formats.py."""
 
 from __future__ import annotations
 
 import codecs
 import io
-import os
 import re
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 from pathlib import PurePath
 from typing import Any, BinaryIO
 
+from qrank.analysis.formats import BY_SUFFIX, MAN, TEXT, Format, suffix_of
 from qrank.errors import ExtractError, NoTextError
 from qrank.ingest.decode import (
     decode,
@@ -33,82 +33,6 @@ VERSION = 27  # part of the index: a change makes every file be extracted and ch
 WINDOW = 4 << 20  # bytes of a text file that are read into one document
 
 
-@dataclass(frozen=True, slots=True)
-class Format:
-    """A format family: its suffixes, and the function that reads it, `module:function`.
-
-    reads_text: the function is (text, suffix) -> (title, blocks) or (title, blocks, fields), else
-    (file) -> documents. isolated: it runs in a worker process. records: its second argument is the
-    fields to read. files: other files may be in it, and its second argument is the Reading.
-    """
-
-    name: str
-    suffixes: str
-    function: str
-    reads_text: bool = False
-    isolated: bool = True
-    records: bool = False
-    files: bool = False
-
-
-_CODE = (
-    "bash c cc clj cpp cs css cu cxx dart el erl ex exs fish fs go gradle groovy h hpp hs java jl "
-    "js jsx cjs mjs kt kts less lisp lua m ml mm nim php pl pm proto ps1 py pyi r rb rs sass scala "
-    "scm scss sh sol sql svelte swift tcl tf ts tsx cts mts v vb vim vue zig zsh"
-)
-TEXT = Format(
-    "text", "txt text log asc nfo typ textile yaml yml toml ini cfg conf xml",
-    "plain:extract", reads_text=True, isolated=False,
-)  # fmt: skip
-# A number is not only a suffix of manual pages: those files are recognized by their content.
-MAN = Format("man", "man mdoc roff 1 2 3 4 5 6 7 8 9 1ssl 3pm 3perl 3x", "markup.man:extract")
-FORMATS = (
-    TEXT,
-    Format("markdown", "md markdown mdown mkd mdx qmd rmd", "markdown:extract", True, False),
-    Format("rst", "rst rest", "rst:extract", True, False),
-    Format("latex", "tex ltx latex", "markup.latex:extract", True),
-    Format("org", "org", "markup.org:extract", True),
-    Format("asciidoc", "adoc asciidoc", "markup.asciidoc:extract", True),
-    MAN,
-    Format("gettext", "po pot", "markup.gettext:extract"),
-    Format("fictionbook", "fb2 fbz", "markup.fictionbook:extract"),
-    Format("bibtex", "bib", "markup.bibtex:extract"),
-    Format("calendar", "ics ical vcs ifb", "markup.cards:extract"),
-    Format("contacts", "vcf vcard", "markup.cards:extract"),
-    Format("code", _CODE, "code:extract", True),
-    Format("html", "html htm xhtml", "html:extract"),
-    Format("pdf", "pdf", "pdf:extract", files=True),
-    Format("docx", "docx docm dotx dotm", "office.detect:word", files=True),
-    Format("pptx", "pptx pptm ppsx ppsm potx potm ppt pps pot", "office.detect:slides", files=True),
-    Format(
-        "sheet", "xlsx xlsm xlsb xltx xltm xls ods ots fods", "office.detect:sheets", files=True
-    ),
-    Format(
-        "odf",
-        "odt ott odp otp odg otg odm fodt fodp fodg",
-        "office.detect:open_document",
-        files=True,
-    ),
-    Format("doc", "doc dot", "office.detect:old_word", files=True),
-    Format("rtf", "rtf", "office.detect:rich_text", files=True),
-    Format("outlook", "msg", "office.detect:outlook", files=True),
-    Format("tnef", "tnef", "mails.tnef:extract", files=True),
-    Format("epub", "epub", "epub:extract"),
-    Format("notebook", "ipynb", "notebook:extract"),
-    Format("mail", "eml emlx", "mail:extract", files=True),
-    Format("mbox", "mbox mbx", "mail:extract_mbox", files=True),
-    Format("json", "json", "json_text:extract", isolated=False),
-    Format("jsonl", "jsonl ndjson", "records:extract_jsonl", records=True),
-    Format("csv", "csv tsv", "records:extract_csv", records=True),
-    Format("subtitles", "srt vtt ass ssa", "subtitles:extract"),
-    Format("archive", "zip tar tgz tbz tbz2 txz", "containers:extract", files=True),
-)
-BY_SUFFIX = {
-    suffix: format
-    for format in FORMATS
-    for suffix in format.suffixes.split()
-    if not suffix[0].isdigit()
-}
 # Formats that are not read.
 _BINARY = (
     "7z a aac apk avi avif bin bmp class db dcm deb dll dmg dylib exe flac gguf gif heic icns ico "
@@ -166,13 +90,6 @@ _HEADER = re.compile(rb"[A-Za-z][\w-]*: ")
 _MAIL_HEADER = re.compile(
     rb"(?:Return-Path|Delivered-To|Received|Message-ID|MIME-Version): ", re.IGNORECASE
 )
-
-
-def suffix_of(name: str) -> str:
-    """A file name's suffix in lower case, without its dot; "fb2" for a book in a zip file."""
-    if name[-8:].lower() == ".fb2.zip":
-        return "fb2"
-    return os.path.splitext(name)[1][1:].lower()  # noqa: PTH122  (faster; called for every file)
 
 
 def is_picture(name: str) -> bool:

@@ -7,7 +7,7 @@ import email
 import re
 from email.message import EmailMessage
 
-from qrank.ingest.extract import BY_SUFFIX, suffix_of
+from qrank.analysis.formats import BY_SUFFIX, suffix_of
 
 # MIME types of text parts that are read as files, with a file name for those without one.
 _FILES = {
