@@ -437,8 +437,7 @@ def test_what_a_process_writes_it_reads_at_once(folder: Path, url: str) -> None:
 
 
 def test_chunks_are_found_whatever_is_cached(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("qrank.store.opensearch.store.PAGE", 2)
-    monkeypatch.setattr("qrank.store.opensearch.store.MOST_SEEN", 4)
+    monkeypatch.setattr("qrank.store.opensearch.store.MOST_SEEN", 2)
     with closing(open_store(index_place(url), write=True)) as store:
         add(store, "/a", [f"text {i}" for i in range(10)])
         ids = [*store.ids_in_order(EVERYTHING)]

@@ -15,7 +15,7 @@ from qrank.reports import Check, FieldCount, IndexedFile, ValueCount
 from qrank.store.interface import StoredModel
 from qrank.store.opensearch import entries
 from qrank.store.opensearch.client import ForbiddenError
-from qrank.store.opensearch.queries import BETWEEN, Query, escaped
+from qrank.store.opensearch.queries import BETWEEN, Query, escaped, has_no_vector, has_vector
 from qrank.store.opensearch.reading import MOST, PAGE, Reader
 from qrank.store.opensearch.state import FORMAT, State
 from qrank.store.opensearch.writing import Writer
@@ -114,13 +114,9 @@ def _vectors_of(
     """The number of vectors of the model for searching, by the version of their document."""
     if not models:
         return {}
-    own: list[Query] = [{"terms": {"version": versions}}, _has_vector(models[0].id)]
+    own: list[Query] = [{"terms": {"version": versions}}, has_vector(models[0].id)]
     groups = reader.groups(reader.visible("chunk", *own), versions=_terms("version"))
     return {bucket["key"]: bucket["doc_count"] for bucket in groups["versions"]["buckets"]}
-
-
-def _has_vector(model: int) -> Query:
-    return {"exists": {"field": f"v{model}"}}
 
 
 def status(reader: Reader, models: Sequence[StoredModel]) -> dict[str, Any]:
@@ -129,8 +125,8 @@ def status(reader: Reader, models: Sequence[StoredModel]) -> dict[str, Any]:
     files = reader.groups(reader.visible("file", own), names=_terms("collection"))
     aggregations = {"passages": _distinct("passage")}
     for model in models:
-        has_vector = {"filter": {"exists": {"field": f"v{model.id}"}}}
-        aggregations[f"v{model.id}"] = has_vector | {"aggs": {"n": _distinct("passage")}}
+        embedded = {"filter": has_vector(model.id)}
+        aggregations[f"v{model.id}"] = embedded | {"aggs": {"n": _distinct("passage")}}
         cut = {"filter": {"term": {"truncated": model.id}}}
         aggregations[f"cut{model.id}"] = cut | {"aggs": {"n": _distinct("passage")}}
     chunks = reader.groups(reader.visible("chunk"), **aggregations)
@@ -202,8 +198,7 @@ def _chunks(reader: Reader) -> Check:
 
 def _vectors(reader: Reader, models: Sequence[StoredModel]) -> Check:
     for model in models[:1]:
-        without: Query = {"bool": {"must_not": [{"exists": {"field": f"v{model.id}"}}]}}
-        if missing := reader.count(reader.visible("chunk", without)):
+        if missing := reader.count(reader.visible("chunk", has_no_vector(model.id))):
             detail = f"{missing} chunks have no vector of {model.name}"
             return Check("vectors", "warn", detail, "run qrank index again")
     return Check("vectors", "ok", "complete" if models else "none")

@@ -27,7 +27,8 @@ from qrank.store.interface import (
 from qrank.store.opensearch import counts, entries, state
 from qrank.store.opensearch.claims import open_claims
 from qrank.store.opensearch.client import Engine
-from qrank.store.opensearch.queries import Query, phrase
+from qrank.store.opensearch.entries import file_number
+from qrank.store.opensearch.queries import Query, among, has_no_vector, phrase
 from qrank.store.opensearch.reading import MOST, PAGE, Reader
 from qrank.store.opensearch.writing import Writer
 from qrank.urls import IndexUrl
@@ -39,10 +40,6 @@ if TYPE_CHECKING:
 
 def _by_path(root: Root) -> str:
     return root.path
-
-
-def _without(model: int) -> Query:
-    return {"bool": {"must_not": [{"exists": {"field": f"v{model}"}}]}}
 
 
 class Documents(Closing):
@@ -147,14 +144,12 @@ class Documents(Closing):
     ) -> Iterator[Any]:
         """Yield the sources of a collection's entries of a kind, all or those of files at paths."""
         own: Query = {"term": {"collection": collection}}
-        pages: list[list[Query]] = [[]]
+        pages: Iterable[Query] = [own]
         if paths is not None:
             stored = self._reader.places.stored
-            numbers = [entries.file_number(collection, stored(path)) for path in paths]
-            starts = range(0, len(numbers), MOST)
-            pages = [[{"terms": {"file": numbers[at : at + MOST]}}] for at in starts]
-        for among in pages:
-            query = self._kind(kind, own, *also, *among)
+            pages = among("file", [file_number(collection, stored(path)) for path in paths], MOST)
+        for page in pages:
+            query = self._kind(kind, own, *also, page)
             for hit in self._reader.all(query, ["file"], names, size=MOST):
                 with self._checked():
                     yield hit["_source"]
@@ -291,16 +286,15 @@ class Documents(Closing):
         """The ids of texts without a vector of the model, in the order they were indexed; those of
         several chunks may be repeated."""
         self._before(vectors=True)
-        hits = self._reader.all(self._kind("chunk", _without(model)), ["id"], ["passage"])
+        hits = self._reader.all(self._kind("chunk", has_no_vector(model)), ["id"], ["passage"])
         while page := [hit["_source"]["passage"] for hit in islice(hits, PAGE)]:
             yield from dict.fromkeys(page)
 
     def without_vector(self, model: int, text_ids: Sequence[int]) -> list[int]:
         """Those of some text ids that have no vector of the model."""
         missing: set[int] = set()
-        for at in range(0, len(text_ids), MOST):
-            among: Query = {"terms": {"passage": list(text_ids[at : at + MOST])}}
-            query = self._kind("chunk", among, _without(model))
+        for page in among("passage", text_ids, MOST):
+            query = self._kind("chunk", page, has_no_vector(model))
             hits = self._reader.all(query, ["id"], ["passage"], size=MOST)
             missing.update(hit["_source"]["passage"] for hit in hits)
         return [text_id for text_id in text_ids if text_id in missing]
@@ -316,7 +310,7 @@ class Documents(Closing):
         """(unique texts without a vector of the model, all), approximate above 40,000."""
         self._before(vectors=True)
         count = {"cardinality": {"field": "passage", "precision_threshold": 40_000}}
-        missing = {"filter": _without(model), "aggs": {"passages": count}}
+        missing = {"filter": has_no_vector(model), "aggs": {"passages": count}}
         counts = self._reader.groups(self._kind("chunk"), passages=count, missing=missing)
         lacking = int(counts["missing"]["passages"]["value"])
         return lacking, max(lacking, int(counts["passages"]["value"]))
@@ -326,8 +320,8 @@ class Documents(Closing):
         result: dict[int, ChunkText] = {}
         names = ["passage", "path", "member", "title", "heading", "text"]
         with self._checked():
-            for at in range(0, len(text_ids), PAGE):
-                query = self._kind("chunk", {"terms": {"passage": list(text_ids[at : at + PAGE])}})
+            for page in among("passage", text_ids, PAGE):
+                query = self._kind("chunk", page)
                 body = {"query": query, "_source": names, "size": MOST}
                 for hit in self._reader.hits(body | {"collapse": {"field": "passage"}}):
                     source = hit["_source"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from qrank.names import composed
@@ -28,6 +28,23 @@ def any_of(queries: Sequence[Query]) -> Query:
     if len(queries) == 1:
         return queries[0]
     return {"bool": {"should": list(queries), "minimum_should_match": 1}}
+
+
+def among(field: str, values: Sequence[int | str], size: int) -> Iterator[Query]:
+    """Yield queries for the entries with one of some values, each for at most size of the values:
+    the engines limit both the values of a query and the entries that it returns."""
+    for at in range(0, len(values), size):
+        yield {"terms": {field: list(values[at : at + size])}}
+
+
+def has_vector(model: int) -> Query:
+    """A query for the chunks with a vector of a model."""
+    return {"exists": {"field": f"v{model}"}}
+
+
+def has_no_vector(model: int) -> Query:
+    """A query for the chunks without a vector of a model."""
+    return {"bool": {"must_not": [has_vector(model)]}}
 
 
 def phrase(phrase_: Phrase) -> Query:

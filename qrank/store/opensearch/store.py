@@ -19,7 +19,7 @@ from qrank.store.interface import (
 from qrank.store.opensearch import counts, entries, mapping, queries, state
 from qrank.store.opensearch.client import Engine
 from qrank.store.opensearch.documents import Documents
-from qrank.store.opensearch.queries import Query, every
+from qrank.store.opensearch.queries import Query, among, every, has_vector
 from qrank.store.opensearch.reading import MOST, PAGE, Hit
 from qrank.store.opensearch.vocabulary import Vocabulary
 from qrank.urls import IndexUrl
@@ -102,8 +102,8 @@ class OpenSearchStore(Documents):
         """The part of BM25 scores that comes from terms and a filter's required phrases."""
         if not chunks:
             return {}
-        among: Query = {"terms": {"id": list(chunks)}}
-        return dict(self._scored(terms, len(chunks), filter, prefixes, variants, among))
+        own: Query = {"terms": {"id": list(chunks)}}
+        return dict(self._scored(terms, len(chunks), filter, prefixes, variants, own))
 
     def nearest(
         self, model: int, query: NDArray[np.float32], limit: int, filter: Filter
@@ -136,10 +136,9 @@ class OpenSearchStore(Documents):
         self._before(vectors=True)
         dialect, name = self._shared.read().dialect, f"v{model}"
         result: dict[int, float] = {}
-        for at in range(0, len(text_ids), PAGE):
-            among_ids: Query = {"terms": {"passage": list(text_ids[at : at + PAGE])}}
-            among = self._kind("chunk", among_ids, {"exists": {"field": name}})
-            search = dialect.compared(name, query.astype(float).tolist(), among)
+        for page in among("passage", text_ids, PAGE):
+            compared = self._kind("chunk", page, has_vector(model))
+            search = dialect.compared(name, query.astype(float).tolist(), compared)
             body = {"size": MOST, "query": search, "_source": ["passage"]}
             for hit in self._reader.hits(body | {"collapse": {"field": "passage"}}):
                 result[hit["_source"]["passage"]] = mapping.cosine(hit["_score"])
@@ -152,9 +151,8 @@ class OpenSearchStore(Documents):
         self._before(vectors=True)
         name = f"v{model}"
         result: dict[int, list[float]] = {}
-        for at in range(0, len(text_ids), PAGE):
-            among: Query = {"terms": {"passage": list(text_ids[at : at + PAGE])}}
-            query = self._kind("chunk", among, {"exists": {"field": name}})
+        for page in among("passage", text_ids, PAGE):
+            query = self._kind("chunk", page, has_vector(model))
             body = {"size": PAGE, "query": query, "_source": ["passage", name]}
             for hit in self._reader.hits(body | {"collapse": {"field": "passage"}}):
                 result[hit["_source"]["passage"]] = hit["_source"][name]
@@ -219,9 +217,8 @@ class OpenSearchStore(Documents):
         self._drop_old()
         found = {i: self._seen[i] for i in ids if i in self._seen}
         missing = [i for i in ids if i not in found]
-        for at in range(0, len(missing), PAGE):
-            query = self._kind("chunk", {"terms": {"id": missing[at : at + PAGE]}})
-            body = {"size": PAGE, "query": query, "_source": mapping.SHOWN}
+        for page in among("id", missing, PAGE):
+            body = {"size": PAGE, "query": self._kind("chunk", page), "_source": mapping.SHOWN}
             found |= self._keep(self._reader.hits(body))
         return found
 
@@ -262,9 +259,8 @@ class OpenSearchStore(Documents):
         if all(each is not None for each in cached) and all(i in self._seen for i in ids):
             return {i: self._seen[i][0] for i in ids}
         result: dict[int, StoredChunk] = {}
-        for at in range(0, len(numbers), PAGE):
-            among: Query = {"terms": {"passage": numbers[at : at + PAGE]}}
-            chunks = self._all_chunks(self._chunks_that(filter, among))
+        for page in among("passage", numbers, PAGE):
+            chunks = self._all_chunks(self._chunks_that(filter, page))
             result |= {chunk.id: chunk for chunk in chunks}
         return result
 
@@ -285,9 +281,8 @@ class OpenSearchStore(Documents):
         numbers = {entries.number(value): value for value in hashes}
         stored = self._writer.stored_texts(numbers) if self._writer.active else set()
         others = [number for number in numbers if number not in stored]
-        for at in range(0, len(others), PAGE):
-            query = self._kind("chunk", {"terms": {"passage": others[at : at + PAGE]}})
-            body = {"size": PAGE, "query": query, "_source": ["passage"]}
+        for page in among("passage", others, PAGE):
+            body = {"size": PAGE, "query": self._kind("chunk", page), "_source": ["passage"]}
             hits = self._reader.hits(body | {"collapse": {"field": "passage"}})
             stored.update(hit["_source"]["passage"] for hit in hits)
         return {value: number for number, value in numbers.items() if number in stored}

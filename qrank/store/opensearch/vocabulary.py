@@ -7,6 +7,7 @@ from typing import Any
 
 from qrank.store.lookup import words
 from qrank.store.opensearch.client import Engine
+from qrank.store.opensearch.queries import among
 
 MOST_NEAR = 500  # candidates for words at two edits
 AT_ONCE = 1000  # words of one request
@@ -55,9 +56,8 @@ class Vocabulary:
 
     def intersection(self, lowercase_words: Iterable[str]) -> set[str]:
         """Those of some words that are in the vocabulary."""
-        candidates = list(lowercase_words)
-        pages = (candidates[at : at + AT_ONCE] for at in range(0, len(candidates), AT_ONCE))
-        return {word for page in pages for word in self._words({"terms": {"word": page}}, AT_ONCE)}
+        pages = among("word", list(lowercase_words), AT_ONCE)
+        return {word for page in pages for word in self._words(page, AT_ONCE)}
 
     def with_prefix(self, prefix: str, limit: int) -> list[str]:
         """The first limit words, in order, that start with prefix and are longer."""

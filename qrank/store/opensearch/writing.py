@@ -16,8 +16,8 @@ from qrank.store.interface import NewDocument, SkippedFile, StoredModel
 from qrank.store.opensearch import entries
 from qrank.store.opensearch.entries import Entry
 from qrank.store.opensearch.leases import Lease
-from qrank.store.opensearch.queries import Query, every
-from qrank.store.opensearch.reading import MOST, Reader
+from qrank.store.opensearch.queries import Query, among, every, has_vector
+from qrank.store.opensearch.reading import MOST, PAGE, Reader
 from qrank.store.opensearch.state import ANALYSER, State
 from qrank.store.opensearch.vocabulary import Vocabulary
 
@@ -238,9 +238,8 @@ class Writer:
 
     def _find(self, text_ids: Sequence[int], without: str = "") -> None:
         """Look up existing entries of unique texts; without: only those without this field."""
-        for at in range(0, len(text_ids), MOST // 8):
-            among: Query = {"terms": {"passage": list(text_ids[at : at + MOST // 8])}}
-            query = self._reader.visible("chunk", among)
+        for page in among("passage", text_ids, MOST // 8):
+            query = self._reader.visible("chunk", page)
             if without:
                 query["bool"]["must_not"].append({"exists": {"field": without}})
             for hit in self._reader.all(query, ["id"], ["passage", "file", "truncated"], size=MOST):
@@ -361,11 +360,10 @@ class Writer:
             ]
             text_ids = list({entry["passage"] for entry in lacking})
             vectors: dict[int, list[float]] = {}
-            for at in range(0, len(text_ids), MOST // 10):
-                among: Query = {"terms": {"passage": text_ids[at : at + MOST // 10]}}
+            for page in among("passage", text_ids, PAGE):
                 body = {
-                    "size": MOST // 10,
-                    "query": every(among, {"exists": {"field": name}}),
+                    "size": PAGE,
+                    "query": every(page, has_vector(model.id)),
                     "_source": ["passage", name],
                     "collapse": {"field": "passage"},
                 }
@@ -422,8 +420,8 @@ class Writer:
         """The versions that this transaction replaces or removes."""
         result = [*self._replaced]
         files = list({file for file, _ in self._heads} | self._removed)
-        for at in range(0, len(files), MOST):
-            query = self._reader.visible("file", {"terms": {"file": files[at : at + MOST]}})
+        for page in among("file", files, MOST):
+            query = self._reader.visible("file", page)
             query["bool"]["must_not"] = [
                 *self._shared_hidden(),
                 {"term": {"batch": self._batch or "-"}},
