@@ -38,14 +38,18 @@ def proxy(
     tls: tuple[Path, Path] | None = None,
     *,
     reads_only: bool = False,
+    requests: list[str] | None = None,
 ) -> Iterator[str]:
     """The address of a proxy. authorization: the header that it wants, else it answers refuses;
-    reads_only: it answers 403 to what takes more than the right to read documents."""
+    reads_only: it answers 403 to what takes more than the right to read documents; requests: gets
+    the path of each request."""
     host = urlsplit(engine).netloc
 
     class Proxy(loopback.Handler):
         def _pass_on(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            if requests is not None:
+                requests.append(self.path)
             if authorization and self.headers.get("Authorization") != authorization:
                 self._answer(refuses, "text/plain", b"Unauthorized")
                 return

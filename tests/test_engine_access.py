@@ -174,6 +174,25 @@ create_store(index_place(sys.argv[1]), Layout(shards=2, replicas=0))
 """
 
 
+def test_a_hybrid_search_makes_at_most_six_requests(
+    qrank: Callable[..., Run], folder: Path, url: str
+) -> None:
+    base, _, name = url.rpartition("/")
+    assert qrank("index", folder, "--embed-model", "tiny", "--db", url).returncode == 0
+    for new, notice in ((False, ""), (True, "1 of 7 chunks have no vector yet")):
+        if new:
+            (folder / "new.md").write_text("# Iced tea\n\nSteep it cold, for a night.\n")
+            assert qrank("index", folder, "--no-embed", "--db", url).returncode == 0
+        requests: list[str] = []
+        with engine_proxy.proxy(base, requests=requests) as address:
+            words = ("steep tea for two minutes", "--no-rerank", "--db", f"{address}/{name}")
+            found = qrank("search", *words)
+        assert found.returncode == 0, found
+        assert notice in found.stderr
+        assert ("vector" in found.stderr) is new
+        assert 0 < len(requests) <= 6
+
+
 @pytest.mark.parametrize("requests", [1, 2, 3])
 def test_an_init_that_was_cut_is_repeated(
     qrank: Callable[..., Run], folder: Path, tmp_path: Path, requests: int

@@ -309,11 +309,7 @@ class Documents(Closing):
     def count_missing(self, model: int) -> tuple[int, int]:
         """(unique texts without a vector of the model, all), approximate above 40,000."""
         self._before(vectors=True)
-        count = {"cardinality": {"field": "passage", "precision_threshold": 40_000}}
-        missing = {"filter": has_no_vector(model), "aggs": {"passages": count}}
-        counts = self._reader.groups(self._kind("chunk"), passages=count, missing=missing)
-        lacking = int(counts["missing"]["passages"]["value"])
-        return lacking, max(lacking, int(counts["passages"]["value"]))
+        return missing_of(self._reader.groups(self._kind("chunk"), **texts_and_missing(model)))
 
     def texts_to_embed(self, text_ids: Sequence[int]) -> list[ChunkText]:
         """The parts of unique texts, in the order of the ids; ids that do not exist are skipped."""
@@ -347,3 +343,18 @@ class Documents(Closing):
     def languages(self) -> list[str]:
         """The languages that documents are in, or have been in since the last vacuum."""
         return counts.languages(self._shared.read())
+
+
+def texts_and_missing(model: int) -> dict[str, Any]:
+    """The aggregations that count unique texts, and those without a vector of the model."""
+    count = {"cardinality": {"field": "passage", "precision_threshold": 40_000}}
+    return {
+        "passages": count,
+        "missing": {"filter": has_no_vector(model), "aggs": {"passages": count}},
+    }
+
+
+def missing_of(counts: dict[str, Any]) -> tuple[int, int]:
+    """(texts without a vector, all) from the results of these aggregations."""
+    missing = int(counts["missing"]["passages"]["value"])
+    return missing, max(missing, int(counts["passages"]["value"]))

@@ -59,12 +59,19 @@ class Reader:
 
     def hits(self, body: dict[str, Any], **options: str) -> list[Hit]:
         """The hits of one search."""
-        hits: list[Hit] = self.answer({"track_total_hits": False} | body, **options)["hits"]["hits"]
+        return self.hits_and_groups(body, **options)[0]
+
+    def hits_and_groups(
+        self, body: dict[str, Any], **options: str
+    ) -> tuple[list[Hit], dict[str, Any]]:
+        """The hits of one search, and the results of its aggregations."""
+        answer = self.answer({"track_total_hits": False} | body, **options)
+        hits: list[Hit] = answer["hits"]["hits"]
         for hit in hits:
             source = hit.get("_source", {})
             if "path" in source:
                 source["path"] = self.places.here(source["path"])
-        return hits
+        return hits, answer.get("aggregations", {})
 
     def of_file(self, filter: Filter) -> list[Query]:
         """The conditions of a filter on documents, without dates and fields."""

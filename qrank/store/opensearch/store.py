@@ -18,7 +18,7 @@ from qrank.store.interface import (
 )
 from qrank.store.opensearch import counts, entries, mapping, queries, state
 from qrank.store.opensearch.client import Engine
-from qrank.store.opensearch.documents import Documents
+from qrank.store.opensearch.documents import Documents, missing_of, texts_and_missing
 from qrank.store.opensearch.queries import Query, among, every, has_vector
 from qrank.store.opensearch.reading import MOST, PAGE, Hit
 from qrank.store.opensearch.vocabulary import Vocabulary
@@ -52,6 +52,7 @@ class OpenSearchStore(Documents):
         # A cache of chunks by id, with the version of their document, and whether that has others.
         self._seen: dict[int, tuple[StoredChunk, str, bool]] = {}
         self._chunks_by_text: dict[tuple[int, Filter], list[int]] = {}  # all chunk ids of texts
+        self._missing: dict[int, tuple[int, int]] = {}  # count_missing by model
         self._seen_at = 0.0
 
     # Candidates
@@ -108,15 +109,25 @@ class OpenSearchStore(Documents):
     def nearest(
         self, model: int, query: NDArray[np.float32], limit: int, filter: Filter
     ) -> list[tuple[int, float]]:
-        """About the limit best (text id, cosine) for a unit query of shape (dims,), best first."""
+        """About the limit best (text id, cosine) for a unit query of shape (dims,), best first.
+        Counts missing vectors in the same request, as a search asks for that next."""
         self._before(vectors=True)
         size = min(MOST, max(2 * limit, limit + SLACK))
         k = min(MOST, max(2 * size, LOOKED_AT))
         passes = self._chunks_that(filter)
         dialect = self._shared.read().dialect
         search = dialect.nearest(f"v{model}", query.astype(float).tolist(), k, passes)
-        hits = self._reader.hits({"size": size, "query": search, "_source": mapping.SHOWN})
+        counted = {"filter": self._kind("chunk"), "aggs": texts_and_missing(model)}
+        hits, groups = self._reader.hits_and_groups(
+            {
+                "size": size,
+                "query": search,
+                "_source": mapping.SHOWN,
+                "aggs": {"index": {"global": {}, "aggs": {"chunks": counted}}},
+            }
+        )
         self._keep(hits)
+        self._missing[model] = missing_of(groups["index"]["chunks"])
         cosines: dict[int, float] = {}
         chunks: dict[int, list[int]] = {}
         for hit in hits:
@@ -128,6 +139,11 @@ class OpenSearchStore(Documents):
             by_text = {(text_id, filter): chunks[text_id] for text_id, _ in ranked[:limit]}
             self._chunks_by_text |= by_text
         return ranked[:limit]
+
+    def count_missing(self, model: int) -> tuple[int, int]:
+        """(unique texts without a vector of the model, all), approximate above 40,000."""
+        self._drop_old()
+        return self._missing.pop(model, None) or super().count_missing(model)
 
     def cosines(
         self, model: int, query: NDArray[np.float32], text_ids: Sequence[int]
@@ -170,8 +186,11 @@ class OpenSearchStore(Documents):
 
     def count_holding(self, groups: Sequence[Sequence[str]], most: int) -> list[int]:
         """For each group of terms, the number of chunks that have any of them, up to most."""
-        queries = [self._kind("chunk", {"terms": {"terms": list(terms)}}) for terms in groups]
-        return [min(most, self._reader.count(query)) for query in queries]
+        if not groups:
+            return []
+        aggs = {f"{i}": {"filter": {"terms": {"terms": [*own]}}} for i, own in enumerate(groups)}
+        counts = self._reader.groups(self._kind("chunk"), **aggs)
+        return [min(most, counts[name]["doc_count"]) for name in aggs]
 
     def siblings(self, chunks: Sequence[int]) -> dict[int, int]:
         """Those chunks whose document has more than one, each with an id of its document."""
@@ -193,6 +212,7 @@ class OpenSearchStore(Documents):
     def _forget(self) -> None:
         self._seen.clear()
         self._chunks_by_text.clear()
+        self._missing.clear()
 
     def _drop_old(self) -> None:
         """Drop the cache if it is old, or too large, or this process changed the index since."""
