@@ -224,11 +224,11 @@ def _not_allowed(path: Path, what: str) -> InputError:
 def _read(path: Path, models: Models) -> dict[str, str]:
     """Read a config file's settings; its tables of models are appended to models. Raises
     InputError when it is not valid."""
-    if not path.exists():  # the usual case, which needs no parser
-        return {}
-    import tomllib
-
     try:
+        if not path.exists():  # the usual case, which needs no parser
+            return {}
+        import tomllib
+
         table: dict[str, Any] = tomllib.loads(path.read_text("utf-8-sig"))
     except OSError as error:
         raise InputError(f"can't read {path}: {error.strerror}") from error

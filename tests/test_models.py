@@ -136,6 +136,9 @@ def test_settings_give_way_in_order(qrank: Qrank, environment: dict[str, str]) -
     assert "there is no setting 'rerank_modl'" in complaint(qrank(*words, stdin=text))
     config.write_text("= 1\n", "utf-8")
     assert "is not valid TOML" in complaint(qrank(*words, stdin=text))
+    too_long = "/" + 300 * "a"
+    said = complaint(qrank(*words, stdin=text, XDG_CONFIG_HOME=too_long))
+    assert f"can't read {too_long}/qrank/config.toml" in said
 
 
 def test_the_registry_is_sound() -> None:
