@@ -51,11 +51,15 @@ def url(tmp_path: Path) -> Iterator[str]:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    made = tmp_path / "files"
+    return with_files(tmp_path / "files")
+
+
+def with_files(folder: Path) -> Path:
+    """The folder, with FILES in it."""
     for name, text in FILES.items():
-        (made / name).parent.mkdir(parents=True, exist_ok=True)
-        (made / name).write_text(text, "utf-8")
-    return made
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text, "utf-8")
+    return folder
 
 
 def names(run: Run) -> list[str]:

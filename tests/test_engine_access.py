@@ -12,7 +12,7 @@ import engine
 import engine_proxy
 import pytest
 from support import Run, complaint
-from test_engine import FILES, MORE_FILES, ask, names
+from test_engine import MORE_FILES, ask, names, with_files
 
 from qrank.store import Layout, create_store
 from qrank.urls import index_place
@@ -29,11 +29,7 @@ def url(tmp_path: Path) -> Iterator[str]:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    made = tmp_path / "files"
-    for name, text in FILES.items():
-        (made / name).parent.mkdir(parents=True, exist_ok=True)
-        (made / name).write_text(text, "utf-8")
-    return made
+    return with_files(tmp_path / "files")
 
 
 @pytest.mark.parametrize("status", [401, 403])
