@@ -174,11 +174,9 @@ def test_little_is_computed_for_a_client_that_does_not_read_and_the_rest_when_it
         wait_until(lambda: len(host._scores._waiting) == 1)
         paused.resume.set()
         wait_until(lambda: not host._scores._waiting)
-        computed = sum(paused.batches)
-        assert computed < 2000
         other = stack.enter_context(requested(host, rerank("tide", many[:50])))
         assert len(scores_of(other)[0]) == 50
-        assert sum(paused.batches) < computed + 200
+        assert sum(paused.batches) < len(many) / 2  # about 800: what queue and socket hold
         assert len(scores_of(stopped)[0]) == len(many)
     model.close()
 
