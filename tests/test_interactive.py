@@ -16,7 +16,7 @@ from textual.widgets import Input, OptionList, Static
 from qrank import Index
 from qrank.cli import app
 from qrank.cli.app import root
-from qrank.cli.interactive.screen import Screen
+from qrank.cli.interactive.screen import NewResults, Screen
 from qrank.cli.state import Run as CommandRun
 
 Qrank = Callable[..., Run]
@@ -144,6 +144,13 @@ def test_what_goes_wrong_is_said(tmp_path: Path, qrank: Qrank) -> None:
         (tmp_path / "a.md").unlink()
         await pilot.press("enter")
         await until(lambda: "there is no file" in shown(screen, "status"))
+        with Index(tmp_path / "i.db") as index:
+            later = index.search("tea", mode="bm25")
+        screen.post_message(NewResults(later, "reranked", ""))
+        await pilot.pause()
+        assert "there is no file" in shown(screen, "status")
+        screen.query_one(Input).value = "green"
+        await until(lambda: "results ·" in shown(screen, "status"))
 
     drive(tmp_path / "i.db", "tea", steps)
 

@@ -81,6 +81,7 @@ class Screen(App[None]):
         self._results: list[Result] = []
         self._shown: Result | None = None  # whose chunk is shown
         self._terms: list[str] = []
+        self._problem = ""  # why a result could not be opened; shown until the query changes
         self._searcher = Searcher(
             index, collections, path, lambda *parts: self.post_message(NewResults(*parts))
         )
@@ -111,6 +112,7 @@ class Screen(App[None]):
 
     def on_input_changed(self, event: Input.Changed) -> None:
         """Search for the new query."""
+        self._problem = ""
         if event.value.strip():
             self._searcher.search(event.value)
         else:
@@ -132,7 +134,7 @@ class Screen(App[None]):
                 ms = f"{answer.timings_ms['total']:.0f} ms"
                 text = f"{len(answer.results)} results · {STAGES[message.stage]} · {ms}"
                 text += f" · {message.note}" if message.note else ""
-            self._notice(text)
+            self._notice(self._problem or text)
 
     def search(self) -> None:
         """Run until the user quits. Exceptions are raised, not shown as a traceback by textual."""
@@ -205,13 +207,15 @@ class Screen(App[None]):
         if result is None:
             return
         line, column = best_place(result, self._terms)
+        self._problem = ""
         try:
             place = editor.place(f"{result.location}:{line}:{column}", self._cli_run)
             place = place._replace(page=result.page)
             with self.suspend():
                 editor.edit(place, self._cli_run)
         except QrankError as error:
-            self._notice(str(error))
+            self._problem = str(error)
+            self._notice(self._problem)
 
 
 def _entry(result: Result, working_folder: str | None) -> Content:
