@@ -20,13 +20,7 @@ from qrank.arguments import (
 )
 from qrank.errors import InputError
 from qrank.indexing.filling import Filling
-from qrank.results import (
-    Answer,
-    IndexedChunk,
-    Mode,
-    Sort,
-    Stale,
-)
+from qrank.results import Answer, IndexedChunk, Mode, Sort, Stale
 from qrank.settings import ANYWHERE, AUTO, NO_SETTINGS, Placement, Settings, Walking
 from qrank.urls import IndexUrl, index_place
 

@@ -11,13 +11,7 @@ from qrank.arguments import require_choice, require_count, require_progress, tex
 from qrank.closing import Closing
 from qrank.errors import InputError
 from qrank.progress import Silent
-from qrank.results import (
-    Answer,
-    Mode,
-    Result,
-    Sort,
-    Stale,
-)
+from qrank.results import Answer, Mode, Result, Sort, Stale
 from qrank.searching.interpret.typos import corrected
 from qrank.searching.multi_query import ranked, sums, total
 from qrank.searching.selection import Selection

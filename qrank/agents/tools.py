@@ -16,13 +16,7 @@ from qrank.agents.pages import DEFAULT_TOKENS, Block, Pages
 from qrank.arguments import moment
 from qrank.errors import InputError
 from qrank.names import path_from
-from qrank.results import (
-    IndexedChunk,
-    Mode,
-    Result,
-    location,
-    page_label,
-)
+from qrank.results import IndexedChunk, Mode, Result, location, page_label
 from qrank.urls import IndexPlace
 
 if TYPE_CHECKING:

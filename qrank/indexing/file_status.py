@@ -17,15 +17,7 @@ from qrank.ingest.content import has_changed, open_regular
 from qrank.ingest.extract import format_of
 from qrank.ingest.ignore import Rules
 from qrank.ingest.walk import UNREAD, Skipped, first_skipped, secret, too_large, walk, walk_below
-from qrank.names import (
-    absolute,
-    disk_path,
-    folder_key,
-    is_under,
-    lies_below,
-    shown_path,
-    spellings,
-)
+from qrank.names import absolute, disk_path, folder_key, is_under, lies_below, shown_path, spellings
 from qrank.reports import PathStatus, SkipReason
 from qrank.results import Task
 from qrank.settings import READ_ALL, Walking

@@ -35,13 +35,7 @@ from qrank.ingest.extract import (
 )
 from qrank.ingest.pre import preprocessed
 from qrank.markup import readable
-from qrank.results import (
-    Document,
-    NewChunk,
-    Signature,
-    Task,
-    location,
-)
+from qrank.results import Document, NewChunk, Signature, Task, location
 from qrank.settings import Reading
 
 IN_MEMORY = 4 << 20  # bytes; a larger file is read twice, for its hash and for its text

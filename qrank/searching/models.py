@@ -65,8 +65,8 @@ class SearchModels:
         insists: bool = False,
     ) -> None:
         """registry: makes the registry, when a model is needed. Models are named as on the command
-        line. insists: refuse to search an index whose
-        vectors are of another model than embed_model."""
+        line. insists: refuse to search an index whose vectors are of another model than
+        embed_model."""
         self.cache = cache
         self._registry, self._placement = registry, placement
         self._embed_model, self._rerank_model = embed_model, rerank_model

@@ -6,13 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from qrank.analysis.copies import Copy
-from qrank.results import (
-    Answer,
-    Result,
-    Scores,
-    StageScore,
-    Stale,
-)
+from qrank.results import Answer, Result, Scores, StageScore, Stale
 from qrank.searching.search import DEPTH, Query
 from qrank.searching.selection import Selection, capped, in_sort, limited
 from qrank.searching.shown import Folding

@@ -14,13 +14,7 @@ from qrank.analysis.names import asks_for, name_key
 from qrank.arguments import require_count, require_number, require_type
 from qrank.errors import IndexFileError, QueryError
 from qrank.progress import Progress, Silent
-from qrank.results import (
-    Answer,
-    Mode,
-    Scores,
-    StageScore,
-    StoredChunk,
-)
+from qrank.results import Answer, Mode, Scores, StageScore, StoredChunk
 from qrank.searching.definitions import defines, symbol
 from qrank.searching.fusion import fuse, shifts
 from qrank.searching.interpret.meaning import meaning

@@ -10,13 +10,7 @@ from qrank.analysis import text
 from qrank.errors import InputError
 from qrank.markup import readable
 from qrank.progress import Silent
-from qrank.results import (
-    Answer,
-    Mode,
-    Scores,
-    StageScore,
-    StoredChunk,
-)
+from qrank.results import Answer, Mode, Scores, StageScore, StoredChunk
 from qrank.searching.places.ids import find
 from qrank.searching.places.lookup import chunks_of, not_indexed, require_order
 from qrank.searching.places.parse import parse_place

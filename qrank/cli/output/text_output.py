@@ -15,14 +15,7 @@ from qrank.cli.output.terminal import console_for, uses_color
 from qrank.cli.output.view import View, with_place
 from qrank.markup import readable
 from qrank.names import disk_path
-from qrank.results import (
-    Answer,
-    Mode,
-    Result,
-    StageScore,
-    location,
-    page_label,
-)
+from qrank.results import Answer, Mode, Result, StageScore, location, page_label
 
 if TYPE_CHECKING:
     from rich.console import Console

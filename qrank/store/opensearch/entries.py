@@ -13,13 +13,7 @@ from qrank.analysis import fields as analysis
 from qrank.analysis.names import name_keys
 from qrank.analysis.terms import new_chunk
 from qrank.names import composed
-from qrank.results import (
-    Chunk,
-    NewChunk,
-    Signature,
-    StoredChunk,
-    location,
-)
+from qrank.results import Chunk, NewChunk, Signature, StoredChunk, location
 from qrank.store import decode
 from qrank.store.interface import NewDocument
 from qrank.store.opensearch.queries import BETWEEN, sortable

@@ -12,10 +12,7 @@ from qrank.reports import Check, FieldCount, ValueCount
 from qrank.results import NewChunk, StoredChunk
 from qrank.store import Layout
 from qrank.store.filters import EVERYTHING, Filter
-from qrank.store.interface import (
-    NO_VARIANTS,
-    NewDocument,
-)
+from qrank.store.interface import NO_VARIANTS, NewDocument
 from qrank.store.opensearch import counts, entries, mapping, queries, state
 from qrank.store.opensearch.client import Engine
 from qrank.store.opensearch.documents import Documents, missing_of, texts_and_missing
