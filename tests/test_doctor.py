@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 import sqlite3
-from collections.abc import Callable
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -12,6 +16,8 @@ from typing import Any
 import pytest
 from support import PARITY, Run
 
+from qrank import embed
+from qrank.llama import instructions
 from qrank.llama.gguf import sha256
 from qrank.llama.instructions import missing
 from qrank.upkeep.speeds import BATCH, SECONDS, rates
@@ -34,6 +40,42 @@ def test_instructions_that_a_build_lacks() -> None:
     assert missing("CPU : NEON ARM_FMA DOTPROD MATMUL_INT8", arm) == []
     # A feature is a whole word: AVX512 is not AVX.
     assert missing("CPU : AVX512_VNNI", {"avx", "avx512f"}) == ["AVX", "AVX512"]
+
+
+@pytest.fixture
+def amx_is_built_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A build with AMX, which this cache folder knows nothing of."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr("qrank.llama.binding.system_info", lambda: "CPU : AVX512 AMX_INT8")
+    instructions.amx_crashes.cache_clear()
+    yield
+    instructions.amx_crashes.cache_clear()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a shell script")
+@pytest.mark.usefixtures("amx_is_built_in")
+def test_amx_code_that_ends_the_process_is_not_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = tmp_path / "calls"
+    python = tmp_path / "python"
+    python.write_text(f"#!/bin/sh\necho called >> {calls}\nkill -SEGV $$\n")
+    python.chmod(0o755)
+    monkeypatch.setattr("sys.executable", str(python))
+    assert instructions.amx_crashes()
+    instructions.amx_crashes.cache_clear()  # the next process finds the answer
+    assert instructions.amx_crashes()
+    assert calls.read_text() == "called\n"
+    assert len(embed(["tea"])) == 1  # computed without
+
+
+@pytest.mark.usefixtures("amx_is_built_in")
+def test_the_trial_of_amx_code_computes() -> None:
+    try_it = subprocess.run(
+        [sys.executable, "-m", "qrank.llama.instructions"], capture_output=True, check=False
+    )
+    assert instructions.amx_crashes() == (try_it.returncode != 0)
+    assert try_it.returncode in (0, -signal.SIGSEGV)
 
 
 def test_a_healthy_machine(qrank: Qrank) -> None:

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from qrank.errors import InputError, ModelError
-from qrank.llama import conversions, devices, unigram
+from qrank.llama import conversions, devices, instructions, unigram
 from qrank.llama.binding import delayed_signals, errors, llama
 from qrank.llama.cores import default_threads
 from qrank.llama.gguf import ModelFile
@@ -60,6 +60,7 @@ class Model:
             parameters = llama.llama_model_default_params()
             parameters.n_gpu_layers = layers
             parameters.kv_overrides = overrides
+            parameters.use_extra_bufts = not instructions.amx_crashes()
             # An empty list for the CPU: by default, GPU builds use a GPU for large batches.
             selected = device if layers else no_devices
             if selected is not None:

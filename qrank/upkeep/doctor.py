@@ -39,6 +39,11 @@ REBUILD = (
     "it is slower than it could be; with a compiler: pip install --force-reinstall --no-deps "
     "--no-binary llama-cpp-python llama-cpp-python"
 )
+REBUILD_AMX = (
+    "Q8_0 files run at half the speed; with CXXFLAGS='-fno-dse -fno-tree-dse', or with GCC 13.3 or "
+    "newer: pip install --force-reinstall --no-deps --no-cache-dir --no-binary llama-cpp-python "
+    "llama-cpp-python"
+)
 FLAT = 1e-6  # scores that differ by less tell nothing
 
 
@@ -82,6 +87,9 @@ def _llama() -> Iterator[Check]:
     if lacks:
         detail += f"; built without {', '.join(lacks)}, which this processor has"
         yield Check("llama.cpp", "warn", detail, REBUILD)
+    elif instructions.amx_crashes():
+        detail += "; the compiler broke its AMX code, which is not used"
+        yield Check("llama.cpp", "warn", detail, REBUILD_AMX)
     else:
         yield Check("llama.cpp", "ok", detail)
     all_devices = devices.devices()
