@@ -14,7 +14,7 @@ import ir_measures
 import model_server
 import numpy as np
 import pytest
-from support import COMMAND, SAMPLE, Run, complaint, wait_until
+from support import COMMAND, PARITY, SAMPLE, Run, complaint, wait_until
 
 from qrank.evaluation import trec
 from qrank.evaluation.measure import by_query, difference
@@ -85,6 +85,16 @@ def _trec_qrels(beir: Path, folder: Path) -> str:
     rows = [line.split("\t") for line in lines]
     (folder / "qrels").write_text("".join(f"{q} 0 {d} {g}\n" for q, d, g in rows))
     return str(folder / "qrels")
+
+
+def test_the_model_of_the_settings_is_measured(qrank: Callable[..., Run], beir: Path) -> None:
+    words = ("eval", beir, "--configs", "vector", "--json")
+    other = str(PARITY / "embed.gguf")
+    by_setting = qrank(*words, QRANK_EMBED_MODEL=other).json()["mean"]["vector"]
+    by_option = qrank(*words, "--embed-model", other).json()["mean"]["vector"]
+    bundled = qrank(*words).json()["mean"]["vector"]
+    assert by_setting["tokens"] == by_option["tokens"] != bundled["tokens"]
+    assert by_setting["ndcg@10"] == by_option["ndcg@10"]
 
 
 def test_a_query_s_own_document_is_no_answer(qrank: Callable[..., Run], tmp_path: Path) -> None:

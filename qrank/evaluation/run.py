@@ -115,11 +115,7 @@ def _index(
     if dataset.corpus:
         embedding = [c for c in (config, *configs) if c.mode is not Mode.bm25]
         # BM25 alone runs on the index that another configuration needs anyway.
-        model = (
-            _setting(embedding[0], "embed_model", setup.embed_model) or "auto"
-            if embedding
-            else None
-        )
+        model = _model(embedding[0], "embed_model", setup) if embedding else None
         path = index_corpus(dataset.corpus, setup.models, model, setup.placement, progress)
     return Index(
         path,
@@ -140,6 +136,12 @@ def _warn_of_missing(index: IndexPlace, paths: Collection[str]) -> None:
             len(paths),
             missing[0],
         )
+
+
+def _model(config: Config, key: str, setup: Setup) -> str:
+    """The model of a configuration: its own, else that of the options, else of the settings."""
+    typed = _setting(config, key, getattr(setup, key))
+    return setup.settings.get(key, typed, AUTO) or AUTO
 
 
 def _setting(config: Config, name: str, default: str | None) -> str | None:
@@ -209,10 +211,10 @@ def _kept_in(dataset: Dataset, config: Config, setup: Setup, index: IndexPlace) 
     """Where the outcomes of an unfinished run are kept: of the same queries by the same models on
     the same index, as all of them are now."""
     names = (
-        (Role.embedder, _setting(config, "embed_model", setup.embed_model)),
-        (Role.reranker, _setting(config, "rerank_model", setup.rerank_model)),
+        (Role.embedder, _model(config, "embed_model", setup)),
+        (Role.reranker, _model(config, "rerank_model", setup)),
     )
-    models = [setup.models.resolve(role, name or AUTO).path for role, name in names]
+    models = [setup.models.resolve(role, name).path for role, name in names]
     files = list(models)
     if isinstance(index, Path):
         files = [index, index.with_name(f"{index.name}-wal"), *models]
