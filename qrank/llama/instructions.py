@@ -9,6 +9,7 @@ configuration for dead stores. Source: llama.cpp's pull request 26954, and GCC's
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 from collections.abc import Set
@@ -21,6 +22,7 @@ from qrank.llama.machine import machine
 
 AMX = "AMX_INT8"
 TRIAL_SECONDS = 60
+CRASHES = (-signal.SIGSEGV, -signal.SIGILL)  # exit statuses
 TRIAL_MODEL = Path(__file__).parents[1] / "models" / "tiny" / "tiny-embedding.gguf"
 CPUINFO = Path("/proc/cpuinfo")
 # Linux's name of an instruction set -> llama.cpp's. Source: ggml_backend_cpu_get_features.
@@ -90,10 +92,12 @@ def amx_crashes() -> bool:
         )
     except (OSError, subprocess.TimeoutExpired):
         return True  # not known: without AMX it is slower, but works
-    with suppress(OSError):
-        known.parent.mkdir(parents=True, exist_ok=True)
-        with files.replacing(known) as part:
-            part.write_text("crashes" if done.returncode else "works", "utf-8")
+    crashed = done.returncode in CRASHES
+    if crashed or done.returncode == 0:  # else something kept it from running, this time
+        with suppress(OSError):
+            known.parent.mkdir(parents=True, exist_ok=True)
+            with files.replacing(known) as part:
+                part.write_text("crashes" if crashed else "works", "utf-8")
     return done.returncode != 0
 
 
