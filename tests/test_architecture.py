@@ -167,6 +167,12 @@ def test_few_modules_ask_for_the_environment_and_folders() -> None:
     assert readers == {*READERS}
 
 
+def test_no_module_is_imported_from_the_current_folder() -> None:
+    """Without -P, `python -m` prefers the modules of the folder that a user is in."""
+    for path in PACKAGE.rglob("*.py"):
+        assert not re.search(r'sys\.executable,\s*"-(m|c)"', path.read_text("utf-8")), path
+
+
 def test_only_their_homes_know_sql_and_llama() -> None:
     for path in PACKAGE.rglob("*.py"):
         text = path.read_text("utf-8")

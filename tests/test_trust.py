@@ -208,6 +208,27 @@ def test_what_a_project_may_set_works(
             assert f"a project can't set the setting '{key}'" in complaint(run)
 
 
+def test_no_module_of_the_current_folder_is_run(
+    qrank: Callable[..., Run], tmp_path: Path, environment: dict[str, str]
+) -> None:
+    """Python's -m prefers modules of the current folder: no process that qrank starts may."""
+    mark = tmp_path / "mark"
+    for name in ("pip/__init__.py", "qrank/__init__.py", "json.py", "signal.py", "bs4.py"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(f"open({str(mark)!r}, 'a').write({name!r} + ' ')\n")
+    (tmp_path / "page.html").write_text("<p>The tide comes in twice a day.")
+    environment["PIP_NO_INDEX"] = "1"
+    assert "can't fetch the package" in qrank("models", "pull", "minilm").stderr
+    assert qrank("index", "page.html", "--db", "i.db").returncode == 0  # a worker process
+    assert qrank("embed", stdin="tide\n").returncode == 0
+    try:
+        assert qrank("serve").returncode == 0
+        assert qrank("search", "tide", "--db", "i.db").returncode == 0
+    finally:
+        qrank("serve", "--stop")
+    assert not mark.exists(), mark.read_text()
+
+
 @pytest.mark.parametrize(
     ("text", "right"),
     [

